@@ -1,0 +1,1 @@
+"""The operators' listener: health, metrics and the JSON API. Reading is free, writing needs the operator token."""

@@ -1,0 +1,38 @@
+"""The documents: their links lead somewhere and the commands they name exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+TARGETS = set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+
+
+def named(path: Path) -> str:
+    """Call a document by its path in the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_link_inside_the_repository_leads_to_a_file(document: Path) -> None:
+    links = re.findall(r"]\((?!https?:|mailto:|#)([^)#\s]+)", document.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_make_command_in_the_documents_is_a_target(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    commands = re.findall(r"(?:^\s+|`|\$ )make ((?:[a-z]+ ?)+)(?=[`\s=#A-Z]|$)", text, flags=re.MULTILINE)
+
+    assert {target for command in commands for target in command.split()} - TARGETS == set()
+
+
+def test_the_page_for_contributors_names_every_make_target() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+    assert {target for target in TARGETS if f"make {target}" not in text} == set()
