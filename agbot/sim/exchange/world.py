@@ -1,0 +1,160 @@
+"""Everything the simulated Exchange knows: organisations, users, nodes, groups, policies, statuses, agreements.
+
+Routes change this state; nothing here checks permissions or knows HTTP. Keys are `(org, id)`. A write that the real
+Exchange logs goes through `World.note`, so that the change feed and the observers cannot miss it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from agbot.sim.exchange.changelog import ChangeLog
+from agbot.sim.exchange.message import Doc
+from agbot.sim.exchange.stamp import Stamps
+
+Key = tuple[str, str]
+"""Organisation and id."""
+
+MASK = "***************"
+
+
+@dataclass(slots=True, kw_only=True)
+class User:
+    """A person: a plain user, an organisation's admin, a hub admin (organisation `root`), or `root/root` itself."""
+
+    password: str
+    admin: bool = False
+    hub_admin: bool = False
+    email: str = ""
+    last_updated: str = ""
+    updated_by: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """An edge node; `doc` is what GET shows, with `ha_group` kept up to date by the group routes."""
+
+    token: str
+    owner: str
+    doc: Doc
+
+
+@dataclass(slots=True, kw_only=True)
+class Agbot:
+    """An agreement bot; `doc` is what GET shows."""
+
+    token: str
+    owner: str
+    doc: Doc
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """An HA group. `admin` says whether an organisation's admin or root made it, and never changes."""
+
+    admin: bool
+    description: str | None
+    last_updated: str
+    members: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True, kw_only=True)
+class Owned:
+    """A policy, service or pattern: its owner and what GET shows."""
+
+    owner: str
+    doc: Doc
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """One write, for observers: `resource` and `operation` are those of the change feed, or `node`/`heartbeat`."""
+
+    resource: str
+    operation: str
+    org: str
+    id: str
+    at: datetime
+    data: Doc
+
+
+class World:
+    """The whole state, and the log of what changed."""
+
+    def __init__(self) -> None:
+        """Start without anything, even without the organisations `root` and `IBM`."""
+        self.log = ChangeLog()
+        self.stamps = Stamps()
+        self.orgs: dict[str, Doc] = {}
+        self.users: dict[Key, User] = {}
+        self.nodes: dict[Key, Node] = {}
+        self.agbots: dict[Key, Agbot] = {}
+        self.groups: dict[Key, Group] = {}
+        self.management_policies: dict[Key, Owned] = {}
+        self.business_policies: dict[Key, Owned] = {}
+        self.services: dict[Key, Owned] = {}
+        self.patterns: dict[Key, Owned] = {}
+        self.node_status: dict[Key, Doc] = {}
+        self.node_policy: dict[Key, Doc] = {}
+        self.management_status: dict[Key, dict[str, Doc]] = {}
+        self.node_agreements: dict[Key, dict[str, Doc]] = {}
+        self.agbot_agreements: dict[Key, dict[str, Doc]] = {}
+        self.served_patterns: dict[Key, dict[str, Doc]] = {}
+        self.served_policies: dict[Key, dict[str, Doc]] = {}
+        self.agent_files: Doc | None = None
+        self._watchers: list[Callable[[Write], None]] = []
+
+    def subscribe(self, watcher: Callable[[Write], None]) -> None:
+        """Call `watcher` with every write, in order, after it took effect."""
+        self._watchers.append(watcher)
+
+    def note(self, at: datetime, resource: str, operation: str, key: Key, data: Doc | None = None) -> None:
+        """Log one write in the change feed and tell the observers."""
+        self.log.append(at, key, resource, operation, public=resource == "agentfileversion")
+        self.tell(at, resource, operation, key, data)
+
+    def tell(self, at: datetime, resource: str, operation: str, key: Key, data: Doc | None = None) -> None:
+        """Tell the observers of a write that makes no change row, such as a heartbeat."""
+        if self._watchers:
+            write = Write(resource=resource, operation=operation, org=key[0], id=key[1], at=at, data=data or {})
+            for watcher in self._watchers:
+                watcher(write)
+
+    def nodes_of(self, org: str) -> list[tuple[str, Node]]:
+        """List the nodes of one organisation with their ids, in order of creation."""
+        return [(key[1], node) for key, node in self.nodes.items() if key[0] == org]
+
+    def drop_node(self, key: Key) -> None:
+        """Remove a node and what hangs on it; its group keeps its time and no group change is logged."""
+        group = self.nodes.pop(key).doc["ha_group"]
+        if group is not None:
+            self.groups[key[0], group].members.discard(key[1])
+        for table in (self.node_status, self.node_policy, self.management_status, self.node_agreements):
+            table.pop(key, None)
+
+    def drop_org(self, org: str) -> None:
+        """Remove an organisation and everything in it."""
+        tables: tuple[MutableMapping[Key, Any], ...] = (
+            self.users,
+            self.nodes,
+            self.agbots,
+            self.groups,
+            self.management_policies,
+            self.business_policies,
+            self.services,
+            self.patterns,
+            self.node_status,
+            self.node_policy,
+            self.management_status,
+            self.node_agreements,
+            self.agbot_agreements,
+            self.served_patterns,
+            self.served_policies,
+        )
+        for table in tables:
+            for key in [key for key in table if key[0] == org]:
+                del table[key]
+        del self.orgs[org]
