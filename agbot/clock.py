@@ -1,0 +1,39 @@
+"""Time as an argument. The rim of the program asks a `Clock`; rules and fleet are given `now`.
+
+The demo runs faster than the wall clock, the simulation on a virtual one; both hand in their own implementation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, and waiting."""
+
+    def now(self) -> datetime:
+        """Return the present time, aware, UTC."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for this many seconds of this clock."""
+
+    def real_seconds(self, seconds: float) -> float:
+        """Return how long that is on the event loop's clock, for timeouts of sockets and transactions."""
+
+
+class SystemClock:
+    """The host's clock."""
+
+    def now(self) -> datetime:
+        """Return the host's time."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the event loop."""
+        await asyncio.sleep(seconds)
+
+    def real_seconds(self, seconds: float) -> float:
+        """One second is one second."""
+        return seconds

@@ -1,0 +1,87 @@
+"""What a row of the Exchange's change feed makes out of date.
+
+The table is the whole knowledge (`reference/exchange-api.md` 4.4: resources, operations and ids as an agbot sees them). Heartbeats make no
+rows. A row that is not in the table concerns nobody here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+from agbot.rules import ids
+from agbot.rules.ids import OrgId
+
+
+class What(StrEnum):
+    """What can be read from the Exchange about one thing."""
+
+    ORG = "org"
+    GROUP = "group"
+    NODE = "node"
+    STATUSES = "statuses"
+    AGREEMENTS = "agreements"
+    MANAGEMENT_POLICY = "management-policy"
+    DEPLOYMENT_POLICY = "deployment-policy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One thing to read: `id` is `org/name`, for an organisation its name."""
+
+    what: What
+    id: str
+
+    @property
+    def org(self) -> OrgId:
+        """The organisation that is asked."""
+        return ids.org_of(self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One row group of the feed: a resource and the last thing that happened to it."""
+
+    org: OrgId
+    resource: str
+    id: str
+    operation: str
+    change_ids: tuple[int, ...] = ()
+    at: datetime | None = None
+
+
+_OUTDATES: Mapping[str, tuple[What, ...]] = MappingProxyType(
+    {
+        "ha_group": (What.GROUP,),
+        "node": (What.NODE,),
+        "nodemgmtpolstatus": (What.STATUSES,),
+        "nodeagreements": (What.AGREEMENTS,),
+        "nodestatus": (What.AGREEMENTS,),
+        "mgmtpolicy": (What.MANAGEMENT_POLICY,),
+        "policy": (What.DEPLOYMENT_POLICY,),
+    }
+)
+
+CREATED = "created"
+DELETED = "deleted"
+
+
+def outdates(change: Change) -> tuple[Read, ...]:
+    """Return what this change makes out of date."""
+    whats = _OUTDATES.get(change.resource, ())
+    if change.resource == "node" and change.operation in {CREATED, DELETED}:
+        whats = (What.NODE, What.STATUSES, What.AGREEMENTS)  # they go with a node, and leave no rows of their own
+    return tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
+
+
+def is_new_node(change: Change) -> bool:
+    """Tell whether a node was made, perhaps under the name of one that was there before: the feed shows delete and create as create."""
+    return change.resource == "node" and change.operation == CREATED
+
+
+def _qualified(org: str, name: str) -> str:
+    """Qualify an id of the feed; deployment policies may stand there as `org/name` already."""
+    return name if name.startswith(f"{org}/") else f"{org}/{name}"

@@ -1,0 +1,60 @@
+"""Which node is in which HA group: one truth from two sources.
+
+The Exchange tells it twice, in a node's `ha_group` and in a group's list. Both come from one table there, so the reading that began
+later is right. A node is in one group at most (`reference/exchange-api.md` 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from agbot.rules.ids import GroupId, NodeId
+
+
+class Membership:
+    """An index both ways. Points in time are the picture's numbers; a later one is larger."""
+
+    def __init__(self) -> None:
+        self._group_of: dict[NodeId, tuple[GroupId | None, int]] = {}
+        self._members: dict[GroupId, set[NodeId]] = {}
+
+    def __iter__(self) -> Iterator[NodeId]:
+        return iter(self._group_of)
+
+    def group_of(self, node: NodeId) -> GroupId | None:
+        """Return the node's group; None when it has none or nothing is known."""
+        return self._group_of.get(node, (None, 0))[0]
+
+    def has_seen(self, node: NodeId) -> bool:
+        """Tell whether the node's membership was ever learnt."""
+        return node in self._group_of
+
+    def members(self, group: GroupId) -> tuple[NodeId, ...]:
+        """Return the members of a group, sorted."""
+        return tuple(sorted(self._members.get(group, ())))
+
+    def set_group(self, node: NodeId, group: GroupId | None, *, begun: int) -> None:
+        """Take in what a node says of itself, unless something newer is known."""
+        before, since = self._group_of.get(node, (None, -1))
+        if since > begun:
+            return
+        self._group_of[node] = (group, begun)
+        if before == group:
+            return
+        if before is not None:
+            self._leave(before, node)
+        if group is not None:
+            self._members.setdefault(group, set()).add(node)
+
+    def set_members(self, group: GroupId, members: Iterable[NodeId], *, begun: int) -> None:
+        """Take in a group's whole list."""
+        listed = set(members)
+        for node in self._members.get(group, set()) - listed:
+            self.set_group(node, None, begun=begun)
+        for node in listed:
+            self.set_group(node, group, begun=begun)
+
+    def _leave(self, group: GroupId, node: NodeId) -> None:
+        self._members[group].discard(node)
+        if not self._members[group]:
+            del self._members[group]

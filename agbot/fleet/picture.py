@@ -1,0 +1,238 @@
+"""The picture of the fleet: what has been read from the Exchange, and which of it is out of date.
+
+It does no I/O and knows no clock: whoever reads takes a mark with `begin` before the request goes out and gives it back with the answer
+(`shelf` says why). What was never read is `UNREAD`, what was read and is not there is `ABSENT`. Only members of groups and nodes
+that were asked about are kept. A node is in one group at most, wherever that was learnt: from the node, or from the group's list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from agbot.fleet import changes
+from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.membership import Membership
+from agbot.fleet.shelf import Shelf
+from agbot.rules import ids
+from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Sight
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.statuses import Status
+
+Statuses = Mapping[PolicyId, Status]
+
+
+def policy_read(kind: Kind, subject: PolicyId) -> Read:
+    """Return how the subject of an upgrade is read."""
+    what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
+    return Read(what=what, id=subject)
+
+
+class Picture:
+    """What the Exchange said, as far as it matters here."""
+
+    def __init__(self) -> None:
+        self._sequence = 0
+        self._nodes: Shelf[Node] = Shelf()
+        self._groups: Shelf[None] = Shelf()
+        self._orgs: Shelf[None] = Shelf()
+        self._statuses: Shelf[Statuses] = Shelf()
+        self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
+        self._management_policies: Shelf[Policy] = Shelf()
+        self._deployment_policies: Shelf[Policy] = Shelf()
+        self._shelves: Mapping[What, Shelf[Any]] = {
+            What.ORG: self._orgs,
+            What.GROUP: self._groups,
+            What.NODE: self._nodes,
+            What.STATUSES: self._statuses,
+            What.AGREEMENTS: self._agreements,
+            What.MANAGEMENT_POLICY: self._management_policies,
+            What.DEPLOYMENT_POLICY: self._deployment_policies,
+        }
+        self._membership = Membership()
+        self._created_at: dict[NodeId, datetime] = {}
+        self._eager: dict[Read, None] = {}
+
+    # What is there
+
+    def orgs(self) -> tuple[OrgId, ...]:
+        """Return the organisations that were read."""
+        return tuple(OrgId(org) for org in sorted(self._orgs))
+
+    def org_read_at(self, org: OrgId) -> datetime | None:
+        """Return when all groups and nodes of this organisation were last read."""
+        return self._orgs.read_at(org)
+
+    def groups(self) -> tuple[GroupId, ...]:
+        """Return the groups that exist, sorted."""
+        return tuple(GroupId(key) for key in sorted(self._groups) if self._groups.get(key) is None)
+
+    def members(self, group: GroupId) -> Mapping[NodeId, Node | Sight]:
+        """Return the members of a group, sorted, each as far as it was read."""
+        return {node: self.node(node) for node in self._membership.members(group)}
+
+    def member(self, node: NodeId) -> Member | Sight:
+        """Return a node with its statuses; a node whose statuses were not read has none yet."""
+        known = self.node(node)
+        if isinstance(known, Sight):
+            return known
+        statuses = self._statuses.get(node)
+        return Member(node=known) if isinstance(statuses, Sight) else Member(node=known, statuses=statuses)
+
+    def node(self, node: NodeId) -> Node | Sight:
+        """Return a node as the Exchange last described it, in the group where it was last seen."""
+        known = self._nodes.get(node)
+        if isinstance(known, Sight):
+            return known
+        group = self._membership.group_of(node)
+        return known if known.group == group else replace(known, group=group)
+
+    def node_read_at(self, node: NodeId) -> datetime | None:
+        """Return when the node, and with it its heartbeat, was last read."""
+        return self._nodes.read_at(node)
+
+    def statuses_read_at(self, node: NodeId) -> datetime | None:
+        """Return when the node's `managementStatus` was last read."""
+        return self._statuses.read_at(node)
+
+    def agreements_read_at(self, node: NodeId) -> datetime | None:
+        """Return when the node's agreements were last read."""
+        return self._agreements.read_at(node)
+
+    def created_at(self, node: NodeId) -> datetime | None:
+        """Return when the feed last announced a new node of this name."""
+        return self._created_at.get(node)
+
+    def statuses(self, node: NodeId) -> Statuses | Sight:
+        """Return the node's `managementStatus` entries; none at all is an empty mapping."""
+        return self._statuses.get(node)
+
+    def status(self, node: NodeId, policy: PolicyId) -> Status | Sight:
+        """Return one entry of the node's `managementStatus`."""
+        statuses = self._statuses.get(node)
+        return statuses if isinstance(statuses, Sight) else statuses.get(policy, Sight.ABSENT)
+
+    def agreements(self, node: NodeId) -> tuple[Agreement, ...] | Sight:
+        """Return the node's agreements with what runs under them."""
+        return self._agreements.get(node)
+
+    def policy(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
+        """Return the subject of an upgrade."""
+        return self._policies(policy_read(kind, subject).what).get(subject)
+
+    # What is out of date
+
+    def begin(self) -> int:
+        """Take the mark that an answer must give back. To be called before the request goes out."""
+        self._sequence += 1
+        return self._sequence
+
+    def is_current(self, read: Read) -> bool:
+        """Tell whether this was read and nothing has outdated it since."""
+        return self._shelves[read.what].is_current(read.id)
+
+    def unread(self, group: GroupId) -> tuple[Read, ...]:
+        """Return what must be read before anything can be decided about this group."""
+        found = [Read(what=What.GROUP, id=group)]
+        for node, known in self.members(group).items():
+            found.append(Read(what=What.NODE, id=node))
+            if not (isinstance(known, Node) and known.node_type is NodeType.CLUSTER):
+                found.append(Read(what=What.STATUSES, id=node))
+        return tuple(read for read in found if not self.is_current(read))
+
+    def eager(self) -> tuple[Read, ...]:
+        """Return what must be read soon although nobody asks: memberships are effective at once."""
+        return tuple(self._eager)
+
+    def apply(self, change: Change, now: datetime) -> None:
+        """Take one row of the change feed in: mark what it outdates."""
+        self._sequence += 1
+        for read in changes.outdates(change):
+            self._shelves[read.what].outdate(read.id, sequence=self._sequence)
+            deleted_node = read.what is What.NODE and change.operation == changes.DELETED
+            if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
+                self._eager[read] = None
+        if changes.is_new_node(change):
+            node = ids.node_id(change.org, change.id)
+            if self._membership.has_seen(node):
+                at = change.at or now
+                self._created_at[node] = max(at, self._created_at.get(node, at))
+
+    def outdate_org(self, org: OrgId) -> None:
+        """Mark everything of an organisation as out of date: a resync begins."""
+        self._sequence += 1
+        self._orgs.outdate(org, sequence=self._sequence)
+        for what in What:
+            if what is not What.ORG:
+                self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)
+
+    # What is learnt
+
+    def learn_org(
+        self,
+        org: OrgId,
+        groups: Mapping[GroupId, Iterable[NodeId]],
+        nodes: Mapping[NodeId, Node],
+        *,
+        begun: int,
+        now: datetime,
+    ) -> None:
+        """Take in all groups and all nodes of an organisation; what is not among them is gone."""
+        prefix = f"{org}/"
+        for group, members in groups.items():
+            self.learn_group(group, tuple(members), begun=begun, now=now)
+        for gone in [key for key in self._groups if key.startswith(prefix) and key not in groups]:
+            self.learn_group(GroupId(gone), Sight.ABSENT, begun=begun, now=now)
+        self.learn_nodes(org, nodes, begun=begun, now=now)
+        self._orgs.put(org, None, begun=begun, now=now)
+
+    def learn_nodes(self, org: OrgId, nodes: Mapping[NodeId, Node], *, begun: int, now: datetime) -> None:
+        """Take in all nodes of an organisation; known ones that are not among them are gone."""
+        for node in nodes.values():
+            if node.group is not None or self._membership.has_seen(node.id):
+                self.learn_node(node.id, node, begun=begun, now=now)
+        for gone in [node for node in self._membership if node.startswith(f"{org}/") and node not in nodes]:
+            self.learn_node(gone, Sight.ABSENT, begun=begun, now=now)
+
+    def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a group's list of members, or that there is no such group."""
+        exists = not isinstance(members, Sight)
+        if self._groups.put(group, None if exists else Sight.ABSENT, begun=begun, now=now):
+            self._membership.set_members(group, () if isinstance(members, Sight) else members, begun=begun)
+        self._settle(Read(what=What.GROUP, id=group))
+
+    def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a node with its group, or that there is no such node."""
+        if self._nodes.put(node, seen, begun=begun, now=now):
+            group = None if isinstance(seen, Sight) else seen.group
+            self._membership.set_group(node, group, begun=begun)
+            if group is not None and self._groups.get(group) is Sight.ABSENT:
+                self._groups.outdate(group, sequence=begun)
+        self._settle(Read(what=What.NODE, id=node))
+
+    def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: datetime) -> None:
+        """Take in all `managementStatus` entries of a node."""
+        self._statuses.put(node, dict(statuses), begun=begun, now=now)
+
+    def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: datetime) -> None:
+        """Take in the agreements of a node."""
+        self._agreements.put(node, agreements, begun=begun, now=now)
+
+    def learn_policy(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a policy, or that there is no such policy."""
+        self._policies(read.what).put(read.id, policy, begun=begun, now=now)
+
+    def forget_absent(self, read: Read) -> None:
+        """Forget that something does not exist: questions about invented names leave nothing behind."""
+        if self._shelves[read.what].get(read.id) is Sight.ABSENT:
+            self._shelves[read.what].forget(read.id)
+
+    def _settle(self, read: Read) -> None:
+        if self.is_current(read):
+            self._eager.pop(read, None)
+
+    def _policies(self, what: What) -> Shelf[Policy]:
+        return self._management_policies if what is What.MANAGEMENT_POLICY else self._deployment_policies

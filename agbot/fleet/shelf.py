@@ -1,0 +1,80 @@
+"""One kind of thing that is read from the Exchange: its last answer, and whether a change has outdated it.
+
+The two rules that make late answers harmless live here: an answer never replaces one whose reading began later, and it lifts only those
+out-of-date marks that were there when its reading began. What was never read has no mark of its own, or every name that the feed shows
+would be kept; the latest change of any such thing stands for all of them, and a first answer that began before it counts as out of date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from agbot.rules.facts import Sight
+
+Value = TypeVar("Value")
+
+
+@dataclass(slots=True)
+class _Slot(Generic[Value]):
+    value: Value | Sight
+    begun: int
+    read_at: datetime
+
+
+class Shelf(Generic[Value]):
+    """Answers by id. Points in time are numbers that the picture hands out; a later one is larger."""
+
+    def __init__(self) -> None:
+        self._slots: dict[str, _Slot[Value]] = {}
+        self._outdated: dict[str, int] = {}
+        self._unread_changed = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def get(self, key: str) -> Value | Sight:
+        """Return the last answer; `UNREAD` before the first. It may be out of date."""
+        slot = self._slots.get(key)
+        return Sight.UNREAD if slot is None else slot.value
+
+    def read_at(self, key: str) -> datetime | None:
+        """Return when the last answer was asked for."""
+        slot = self._slots.get(key)
+        return None if slot is None else slot.read_at
+
+    def is_current(self, key: str) -> bool:
+        """Tell whether there is an answer that no later change has outdated."""
+        return key in self._slots and key not in self._outdated
+
+    def put(self, key: str, value: Value | Sight, *, begun: int, now: datetime) -> bool:
+        """Take an answer in, unless one whose reading began later is there; say whether it was taken."""
+        slot = self._slots.get(key)
+        if slot is not None and slot.begun > begun:
+            return False
+        if slot is None:
+            self._outdated[key] = self._unread_changed
+        self._slots[key] = _Slot(value, begun, now)
+        if self._outdated.get(key, begun) <= begun:
+            self._outdated.pop(key, None)
+        return True
+
+    def outdate(self, key: str, *, sequence: int) -> None:
+        """Mark an answer as out of date, also one that is still under way."""
+        if key in self._slots:
+            self._outdated[key] = max(sequence, self._outdated.get(key, sequence))
+        else:
+            self._unread_changed = max(sequence, self._unread_changed)
+
+    def outdate_all(self, prefix: str, *, sequence: int) -> None:
+        """Mark every answer of an organisation (`org/`) as out of date."""
+        self._outdated.update((key, sequence) for key in self._slots if key.startswith(prefix))
+        self._unread_changed = max(sequence, self._unread_changed)
+
+    def forget(self, key: str) -> None:
+        """Drop an answer that nobody needs any more; older ones that are still under way stay older."""
+        slot = self._slots.pop(key, None)
+        if slot is not None:
+            self._unread_changed = max(self._unread_changed, slot.begun, self._outdated.pop(key, 0))

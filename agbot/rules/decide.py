@@ -1,0 +1,298 @@
+"""May this node upgrade now? All reasons why not, the first one first.
+
+Every rule is a function of (ask, group, now) that returns a reason or None, and `RULES` is the order in which they speak. All of them are
+always asked, so that a waiter knows everything it waits for. Whatever is not plainly allowed waits: a rule that cannot see gives a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from agbot.rules import health, ids, window
+from agbot.rules.facts import Ask, Brake, Group, Member, NodeType, Pause, Policy, Sight, Waiter
+from agbot.rules.lease import Kind, State
+from agbot.rules.reasons import NEVER_REMEMBERED, RESTING, Cause, Code, Reason
+
+_SILENT_PERIODS = 3
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Yes. `exempt` names why no lease is taken; `repeated` is the same yes as before, under the same token."""
+
+    exempt: Reason | None = None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Not yet, with every reason that holds."""
+
+    reasons: tuple[Reason, ...]
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether the asker becomes a waiter; a question that makes no sense leaves nothing behind."""
+        return all(reason.code not in NEVER_REMEMBERED for reason in self.reasons)
+
+
+Decision = Grant | Wait
+Rule = Callable[[Ask, Group, datetime], Reason | None]
+
+
+def decide(ask: Ask, group: Group, now: datetime) -> Decision:
+    """Answer a question from the group's facts. Pure: the same facts give the same answer."""
+    blocking = why_not(ask, group, now)
+    if any(reason.code in NEVER_REMEMBERED for reason in blocking):
+        return Wait(reasons=blocking)
+    if group.lease.is_held_for(ask.claim):
+        return Grant(repeated=True)
+    exempt = _exemption(ask, group)
+    if exempt is not None and not group.doubts:
+        return Grant(exempt=exempt)
+    return Wait(reasons=blocking) if blocking else Grant()
+
+
+def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
+    """Return all reasons against a new grant, in the order of `RULES`."""
+    spoken = (rule(ask, group, now) for rule in RULES)
+    return tuple(reason for reason in spoken if reason is not None)
+
+
+def _exemption(ask: Ask, group: Group) -> Reason | None:
+    """Cluster nodes are never gated; a deferred node is not gated for the upgrade it came with."""
+    node = group.members[ask.node].node
+    if node.node_type is NodeType.CLUSTER:
+        return Reason(code=Code.CLUSTER_NODE, text=f"{ask.node} is a cluster node; HA groups gate device nodes only")
+    deferral = group.deferrals.get(ask.node)
+    if deferral is not None and ask.subject == (Kind.AGENT, deferral.subject):
+        text = f"{ask.node} joined {group.id} while {deferral.subject} was under way; enforced after that"
+        return Reason(code=Code.DEFERRED, text=text)
+    return None
+
+
+def doubt(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """When the store or the view of the Exchange cannot be trusted, nothing is granted (P4)."""
+    return next(iter(group.doubts), None)
+
+
+def not_a_member(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """Only a member is asked about; the Exchange's answer of this moment decides."""
+    if ask.node in group.members:
+        return None
+    return Reason(code=Code.NOT_A_MEMBER, text=f"{ask.node} is not in HA group {group.id}")
+
+
+def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """A deferred node finishes the upgrade it came with before it starts another."""
+    deferral = group.deferrals.get(ask.node)
+    if deferral is None or ask.subject == (Kind.AGENT, deferral.subject):
+        return None
+    return Reason(
+        code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.subject} first, under way when it joined"
+    )
+
+
+def unknown_policy(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """A policy that does not exist, or is disabled, is refused and leaves nothing behind (A8)."""
+    policy = group.policies.get(ask.subject, Sight.UNREAD)
+    if policy is Sight.UNREAD:
+        return Reason(code=Code.VIEW_STALE, text=f"{ask.claim.subject} has not been read from the Exchange yet")
+    if isinstance(policy, Sight):
+        return Reason(code=Code.UNKNOWN_POLICY, text=f"{_policy_noun(ask)} {ask.claim.subject} does not exist")
+    if not policy.enabled:
+        return Reason(code=Code.POLICY_DISABLED, text=f"{_policy_noun(ask)} {ask.claim.subject} is disabled")
+    return None
+
+
+def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """One upgrade per group, whoever's and whatever it is."""
+    hold = group.lease.hold
+    if hold is None or group.lease.state is not State.HELD or group.lease.is_held_for(ask.claim):
+        return None
+    claim = hold.claim
+    return Reason(
+        code=Code.LEASE_HELD,
+        text=f"{claim.holder} upgrades {claim.subject} since {_clock(hold.granted_at)}",
+        facts={
+            "holder": claim.holder,
+            "kind": claim.kind,
+            "subject": claim.subject,
+            "token": group.lease.token,
+            "status": hold.progress.status,
+        },
+    )
+
+
+def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder is seen offline."""
+    hold = group.lease.hold
+    if hold is None or group.lease.state is not State.SUSPECT or group.lease.is_held_for(ask.claim):
+        return None
+    holder = group.members.get(hold.claim.holder)
+    offline = holder is not None and health.why_offline(holder.node, group.limits, now) is not None
+    if ask.is_bound_service and offline:
+        return None
+    return Reason(
+        code=Code.LEASE_SUSPECT,
+        text=f"{hold.claim.holder} took the lease for {hold.claim.subject} and nobody knows how it ended",
+        facts={"holder": hold.claim.holder, "subject": hold.claim.subject, "token": group.lease.token},
+    )
+
+
+def soaking(_ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """After success the group rests, and the upgraded member must be seen healthy before the next one goes."""
+    end = group.lease.last_end
+    if end is None or end.cause not in RESTING:
+        return None
+    limits = group.limits
+    seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
+    until = end.at + timedelta(seconds=seconds)
+    if now < until:
+        return Reason(
+            code=Code.SOAKING, text=f"the group rests after {end.claim.holder} until {_clock(until)}", until=until
+        )
+    upgraded = group.members.get(end.claim.holder)
+    proof_ends = until + timedelta(seconds=limits.rest_proof_seconds)
+    if upgraded is None or now >= proof_ends or _seen_healthy_since(upgraded, end.at, group, now):
+        return None
+    text = f"{end.claim.holder} has not been seen healthy since its upgrade ended at {_clock(end.at)}"
+    return Reason(code=Code.SOAKING, text=text, until=proof_ends)
+
+
+def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """A release that failed here does not reach the next member until a person, or a new revision, lifts the brake."""
+    policy = group.policies.get(ask.subject)
+    revision = policy.revision if isinstance(policy, Policy) else None
+    for set_brake in group.brakes:
+        if (set_brake.kind, set_brake.subject) == ask.subject and still_set(set_brake, revision):
+            return Reason(
+                code=Code.BRAKE,
+                text=f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {_clock(set_brake.since)}",
+                facts={"node": set_brake.node, "cause": set_brake.cause, "token": set_brake.token},
+            )
+    return None
+
+
+def still_set(set_brake: Brake, revision: str | None) -> bool:
+    """Tell whether a brake still holds: a changed policy is a different release. An unread one changes nothing."""
+    return revision is None or revision == set_brake.revision
+
+
+def paused(_ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """A person's pause of the fleet, the organisation or the group."""
+    for pause in group.pauses:
+        if applies(pause, group, now):
+            until = f" until {_clock(pause.until)}" if pause.until else ""
+            return Reason(code=Code.PAUSED, text=f"paused{until} by {pause.by}: {pause.why}", until=pause.until)
+    return None
+
+
+def applies(pause: Pause, group: Group, now: datetime) -> bool:
+    """Tell whether a pause covers this group at this time."""
+    if pause.until is not None and now >= pause.until:
+        return False
+    return pause.scope in {"*", ids.org_of(group.id), group.id}
+
+
+def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """Upgrades start only while a maintenance window is open, if the operator has given any."""
+    windows = group.limits.windows
+    if not windows or any(window.is_open(each, now) for each in windows):
+        return None
+    opening = window.next_opening(windows, now)
+    return Reason(
+        code=Code.OUTSIDE_WINDOW,
+        text=f"no maintenance window is open; the next opens at {_clock(opening)}"
+        if opening
+        else "no window ever opens",
+        until=opening,
+    )
+
+
+def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """With this node down enough other members must be available. Never for a service with a current agreement (P6)."""
+    others = [member for node, member in sorted(group.members.items()) if node != ask.node]
+    if ask.is_bound_service or not others:
+        return None
+    missing = health.unavailable(others, group.limits, now)
+    available = len(others) - len(missing)
+    required = min(group.limits.min_available, len(others))
+    if available >= required:
+        return None
+    why = "; ".join(f"{node} {reason}" for node, reason in missing.items())
+    return Reason(
+        code=Code.PEERS_UNAVAILABLE,
+        text=f"{available} of {len(others)} other members are available, {required} must be: {why}",
+        facts={"available": available, "required": required, "others": len(others)},
+    )
+
+
+def turn(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """Nobody is served twice while another waits who could be served now."""
+    for waiter in sorted(group.waiters, key=lambda each: each.since):
+        if _yields(ask, waiter, group, now) and _could_go(waiter, group, now):
+            text = f"{waiter.ask.node} waits since {_clock(waiter.since)} and has not had its turn"
+            return Reason(code=Code.TURN, text=text, facts={"waiter": waiter.ask.node})
+    return None
+
+
+def still_asks(waiter: Waiter, group: Group, now: datetime) -> bool:
+    """Tell whether a waiter still asks: silent for three of its periods means gone."""
+    return now - waiter.asked_at <= timedelta(seconds=_SILENT_PERIODS * group.limits.ask_period_seconds)
+
+
+_BEFORE_TURN: tuple[Rule, ...] = (
+    doubt,
+    not_a_member,
+    deferred,
+    unknown_policy,
+    lease_held,
+    lease_suspect,
+    soaking,
+    brake,
+    paused,
+    outside_window,
+    peers_unavailable,
+)
+RULES: tuple[Rule, ...] = (*_BEFORE_TURN, turn)
+"""The order in which reasons are given (DESIGN, section 5)."""
+
+
+def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
+    """Whether the asker has been served since this waiter began to wait.
+
+    Served members yield along a strict order (unconfirmed ones last, then by the time they were last served), so that two can never wait
+    for each other.
+    """
+    mine = group.served.get(ask.node)
+    if mine is None or waiter.ask.node == ask.node or not still_asks(waiter, group, now):
+        return False
+    theirs = group.served.get(waiter.ask.node)
+    my_rank = (mine.cause is Cause.UNCONFIRMED, mine.until)
+    their_rank = (theirs.cause is Cause.UNCONFIRMED, theirs.until) if theirs else (False, _LONG_AGO)
+    served_meanwhile = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
+    return served_meanwhile and their_rank < my_rank
+
+
+def _could_go(waiter: Waiter, group: Group, now: datetime) -> bool:
+    """Whether nothing but its turn keeps this waiter: nobody yields to one who could not go anyway."""
+    return all(rule(waiter.ask, group, now) is None for rule in _BEFORE_TURN)
+
+
+def _seen_healthy_since(member: Member, ended_at: datetime, group: Group, now: datetime) -> bool:
+    heartbeat = member.node.heartbeat_at
+    if heartbeat is None or heartbeat <= ended_at:
+        return False
+    return health.why_unavailable(member, group.limits, now) is None
+
+
+def _policy_noun(ask: Ask) -> str:
+    return "node management policy" if ask.is_agent else "deployment policy"
+
+
+def _clock(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

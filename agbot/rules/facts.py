@@ -1,0 +1,192 @@
+"""The facts that rules decide on: values only, taken from one moment's picture and one moment's store.
+
+All datetimes are on the coordinator's clock (the rim has corrected the Exchange's). What has not been read is `Sight.UNREAD`, what was
+read and is not there is `Sight.ABSENT`: the difference between "unknown" and "gone" is the difference between keeping and releasing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from types import MappingProxyType
+
+from agbot.rules import reasons
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.rules.statuses import Status
+
+_NO_STATUSES: Mapping[PolicyId, Status] = MappingProxyType({})
+
+
+class Sight(Enum):
+    """Why a fact is missing."""
+
+    UNREAD = "unread"
+    ABSENT = "absent"
+
+
+class NodeType(Enum):
+    """The Exchange's `nodeType`; empty counts as device there."""
+
+    DEVICE = "device"
+    CLUSTER = "cluster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """What the Exchange says of a node (`GET orgs/{org}/nodes/{id}`)."""
+
+    id: NodeId
+    group: GroupId | None = None
+    node_type: NodeType = NodeType.DEVICE
+    heartbeat_at: datetime | None = None
+    heartbeat_interval_seconds: float = 0.0
+    """The node's own longest interval between heartbeats (`heartbeatIntervals.maxInterval`); 0 when it has none."""
+    agent_version: str = ""
+    """`softwareVersions.horizon`."""
+    registered: bool = False
+    """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A node management policy or deployment policy as far as rules need it."""
+
+    id: PolicyId
+    enabled: bool = True
+    revision: str = ""
+    """`lastUpdated` as the Exchange wrote it: a new revision lifts a brake."""
+    service: str = ""
+    """Deployment policies: `org/url` of the service."""
+    top_version: str = ""
+    """Deployment policies: the version of highest priority."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """One agreement of a node, with what its containers report."""
+
+    id: str
+    service: str
+    """`org/url`."""
+    finalized: bool = False
+    version: str = ""
+    """The version that runs under it, from the node's status; empty when not reported."""
+    containers: tuple[str, ...] = ()
+    """The state of each container, from the node's status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A member of the group as the rules see it."""
+
+    node: Node
+    statuses: Mapping[PolicyId, Status] = field(default_factory=lambda: _NO_STATUSES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A question: may this node upgrade now?"""
+
+    group: GroupId
+    claim: Claim
+    agreement_bound: bool = False
+    """A service upgrade of a node that has a current agreement for it."""
+
+    @property
+    def node(self) -> NodeId:
+        """The node that wants to upgrade."""
+        return self.claim.holder
+
+    @property
+    def subject(self) -> tuple[Kind, PolicyId]:
+        """What is upgraded: a node management policy and a deployment policy may have the same name."""
+        return self.claim.kind, self.claim.subject
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether the agent itself is to be upgraded."""
+        return self.claim.kind is Kind.AGENT
+
+    @property
+    def is_bound_service(self) -> bool:
+        """Whether this is the upgrade of a service that runs under a current agreement: no offline peer may block it (P6)."""
+        return self.claim.kind is Kind.SERVICE and self.agreement_bound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deferral:
+    """A member whose membership is not enforced until the upgrade it came with has ended."""
+
+    group: GroupId
+    node: NodeId
+    subject: PolicyId
+    since: datetime
+    status: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brake:
+    """An upgrade that failed in this group and is stopped there."""
+
+    group: GroupId
+    kind: Kind
+    subject: PolicyId
+    revision: str
+    since: datetime
+    cause: reasons.Cause
+    node: NodeId
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A person's stop. `scope` is `*` (everything), an organisation or an `org/group`."""
+
+    scope: str
+    since: datetime
+    by: str
+    why: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiter:
+    """Somebody who asked and was told to wait."""
+
+    ask: Ask
+    since: datetime
+    asked_at: datetime
+    reasons: tuple[reasons.Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """When a member last held the lease, and whether its claim was ever confirmed."""
+
+    group: GroupId
+    node: NodeId
+    until: datetime
+    cause: reasons.Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """One HA group at one moment."""
+
+    id: GroupId
+    members: Mapping[NodeId, Member]
+    lease: Lease
+    limits: Limits
+    deferrals: Mapping[NodeId, Deferral] = field(default_factory=dict)
+    brakes: tuple[Brake, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    waiters: tuple[Waiter, ...] = ()
+    served: Mapping[NodeId, Served] = field(default_factory=dict)
+    policies: Mapping[tuple[Kind, PolicyId], Policy | Sight] = field(default_factory=dict)
+    """The policies that somebody asks for or holds the lease for."""
+    doubts: tuple[reasons.Reason, ...] = ()
+    """Why the store or the view of the Exchange cannot be trusted at this moment."""

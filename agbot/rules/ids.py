@@ -1,0 +1,40 @@
+"""Names of the things the Exchange holds, as types.
+
+Every id is the qualified form `org/name` that the Exchange itself uses as a key. An organisation never contains a slash (the
+Exchange splits credentials at the first one), a name may contain anything else, so the first slash always separates the two.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+OrgId = NewType("OrgId", str)
+NodeId = NewType("NodeId", str)
+GroupId = NewType("GroupId", str)
+PolicyId = NewType("PolicyId", str)
+"""A node management policy or a deployment policy, `org/name`."""
+
+
+def node_id(org: str, name: str) -> NodeId:
+    """Qualify a node's name with its organisation."""
+    return NodeId(f"{org}/{name}")
+
+
+def group_id(org: str, name: str) -> GroupId:
+    """Qualify an HA group's name with its organisation."""
+    return GroupId(f"{org}/{name}")
+
+
+def policy_id(org: str, name: str) -> PolicyId:
+    """Qualify a policy's name with its organisation; a name that is qualified already stays as it is."""
+    return PolicyId(name if name.startswith(f"{org}/") else f"{org}/{name}")
+
+
+def org_of(qualified: str) -> OrgId:
+    """Return the organisation of a qualified id."""
+    return OrgId(qualified.partition("/")[0])
+
+
+def name_of(qualified: str) -> str:
+    """Return the bare name of a qualified id."""
+    return qualified.partition("/")[2]

@@ -1,0 +1,185 @@
+"""The lease: at most one member of an HA group upgrades, agent or service.
+
+Each group has one lease for ever. Its token rises by one with every grant and never goes back, so that a late or repeated message
+about an earlier grant frees nothing else: renewals and releases name (holder, token). The transitions are the functions below and no
+others; each takes a value and returns a new one. Which transition is right is decided in `decide` and `review`; that it happens once
+is the store's promise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.reasons import Cause
+
+
+class Kind(StrEnum):
+    """What is upgraded: the agent (a node management policy) or a service (a deployment policy)."""
+
+    AGENT = "agent"
+    SERVICE = "service"
+
+
+class State(StrEnum):
+    """Where a lease stands."""
+
+    FREE = "free"
+    HELD = "held"
+    SUSPECT = "suspect"
+
+
+class IllegalTransitionError(ValueError):
+    """The lease is not in a state from which this transition leads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who wants to upgrade what."""
+
+    holder: NodeId
+    kind: Kind
+    subject: PolicyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What has been seen of the holder's upgrade since the grant."""
+
+    moved_at: datetime
+    """When a change of status was last seen; at first the time of the grant."""
+    status: str = ""
+    """The last status (agent) or the last digest of agreements and containers (service); empty while nothing was seen."""
+    stamp: str = ""
+    """The Exchange's own stamp of that status."""
+    confirmed: bool = False
+    """An active status has been seen: the claim is real."""
+    installing: bool = False
+    """`initiated` has been seen: a script may report by itself."""
+    pending_since: datetime | None = None
+    """Since when a status stands that ends the lease only after a grace period."""
+    target_version: str = ""
+    """The agent version that the upgrade leads to, as the node reported it."""
+    version_before: str = ""
+    """The agent version at the grant: only a change of it proves anything."""
+    revision: str = ""
+    """The revision of the policy at the grant: a brake stops this one and no later one."""
+    agreements_before: tuple[str, ...] = ()
+    """The agreements at the grant of a service upgrade: its end is an agreement that is not among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """The present occupation of a lease."""
+
+    claim: Claim
+    granted_at: datetime
+    renewed_at: datetime
+    expires_at: datetime
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How the previous occupation ended."""
+
+    claim: Claim
+    token: int
+    cause: Cause
+    at: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The lease of one HA group. `hold` is None exactly while the state is free."""
+
+    group: GroupId
+    token: int = 0
+    state: State = State.FREE
+    hold: Hold | None = None
+    last_end: End | None = None
+
+    def __post_init__(self) -> None:
+        """Hold the one invariant between the fields."""
+        if (self.hold is None) != (self.state is State.FREE):
+            message = f"a {self.state} lease of {self.group} cannot have hold={self.hold}"
+            raise IllegalTransitionError(message)
+
+    def is_held_for(self, claim: Claim) -> bool:
+        """Tell whether exactly this claim occupies the lease."""
+        return self.hold is not None and self.hold.claim == claim
+
+
+def grant(lease: Lease, claim: Claim, now: datetime, ttl: timedelta, progress: Progress | None = None) -> Lease:
+    """Give a free lease, or take a suspect one over; the token rises by one.
+
+    Raises:
+        IllegalTransitionError: the lease is held.
+    """
+    if lease.state is State.HELD:
+        message = f"{lease.group} is held by {lease.hold}"
+        raise IllegalTransitionError(message)
+    taken_over = lease
+    if lease.state is State.SUSPECT:
+        taken_over = release(lease, Cause.SUPERSEDED, now, f"taken over by {claim.holder}")
+    hold = Hold(
+        claim=claim,
+        granted_at=now,
+        renewed_at=now,
+        expires_at=now + ttl,
+        progress=progress or Progress(moved_at=now),
+    )
+    return replace(taken_over, token=lease.token + 1, state=State.HELD, hold=hold)
+
+
+def renew(lease: Lease, now: datetime, ttl: timedelta, progress: Progress | None = None) -> Lease:
+    """Extend a lease on evidence; a suspect one is held again. The token stays.
+
+    Raises:
+        IllegalTransitionError: the lease is free.
+    """
+    hold = _occupied(lease)
+    renewed = replace(hold, renewed_at=now, expires_at=now + ttl, progress=progress or hold.progress)
+    return replace(lease, state=State.HELD, hold=renewed)
+
+
+def observe(lease: Lease, progress: Progress) -> Lease:
+    """Write down what was seen without extending the lease."""
+    return replace(lease, hold=replace(_occupied(lease), progress=progress))
+
+
+def suspect(lease: Lease) -> Lease:
+    """Mark an expired lease whose end nobody knows."""
+    _occupied(lease)
+    return replace(lease, state=State.SUSPECT)
+
+
+def release(lease: Lease, cause: Cause, now: datetime, detail: str = "") -> Lease:
+    """Free the lease and remember how it ended. The token stays: the next grant raises it.
+
+    Raises:
+        IllegalTransitionError: the lease is free already.
+    """
+    hold = _occupied(lease)
+    end = End(claim=hold.claim, token=lease.token, cause=cause, at=now, detail=detail)
+    return replace(lease, state=State.FREE, hold=None, last_end=end)
+
+
+def _occupied(lease: Lease) -> Hold:
+    if lease.hold is None:
+        message = f"the lease of {lease.group} is free"
+        raise IllegalTransitionError(message)
+    return lease.hold
+
+
+def repeat(lease: Lease, now: datetime, ttl: timedelta, max_upgrade: timedelta) -> Lease:
+    """Answer the holder's repeated question: renewed under the same token, but not for ever without any progress.
+
+    A holder that asks again is alive and has not begun. After `max_upgrade` without a change of status its questions keep nothing alive.
+    """
+    if now - _occupied(lease).progress.moved_at > max_upgrade:
+        return lease
+    return renew(lease, now, ttl)

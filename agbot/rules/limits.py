@@ -1,0 +1,55 @@
+"""The operator's limits for one HA group: every number that the rules use.
+
+Rules take a `Limits` value and never a constant of their own, so that an operator can change each one and `explain` can show it.
+Durations are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agbot.rules import window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What the rules of one HA group measure against."""
+
+    lease_seconds: float = 600.0
+    """A lease without fresh evidence expires after this long. Must exceed the longest heartbeat interval of the nodes."""
+
+    confirm_seconds: float = 180.0
+    """A grant whose node shows no active status within this time is taken back as `unconfirmed`. Three question periods."""
+
+    failure_grace_seconds: float = 120.0
+    """`failed` must stand this long before it ends the lease: real agents report it for moments before `rollback started`."""
+
+    reset_grace_seconds: float = 600.0
+    """After `initiated`, a status put back to `waiting` or `reset` must stand this long: the install script may still run."""
+
+    max_upgrade_seconds: float = 7200.0
+    """Heartbeats alone renew a lease only until this long after the last change of its status."""
+
+    dead_after_seconds: float = 1800.0
+    """A suspect lease of a node whose last heartbeat is older than this is released as `expired`."""
+
+    heartbeat_stale_seconds: float = 300.0
+    """A node whose last heartbeat is older than this, or than twice its own longest interval, does not count as available."""
+
+    min_available: int = 1
+    """How many other members must be available before a member goes down for an agent upgrade."""
+
+    agent_soak_seconds: float = 0.0
+    """How long a group rests after a successful agent upgrade."""
+
+    service_soak_seconds: float = 60.0
+    """How long a group rests after a successful service upgrade: a bad release may crash seconds after its first `running`."""
+
+    rest_proof_seconds: float = 900.0
+    """How long a group waits for the upgraded member to be seen healthy before the peers rule alone decides."""
+
+    ask_period_seconds: float = 60.0
+    """How often a waiting agent asks. A waiter that was silent for three periods is gone."""
+
+    windows: tuple[window.Window, ...] = ()
+    """When upgrades may start. None given: always."""

@@ -1,0 +1,235 @@
+"""Is a held lease still right? One look at the facts, one verdict.
+
+The rule it keeps: unknown is never done (P3). A lease is released on evidence only (P5): the node, the policy, the membership or the
+registration is gone, or the holder's own status, newer than the grant, says how the upgrade ended. What has not been read keeps the lease.
+Without evidence it expires into `suspect`, which ends by proof or by a person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from agbot.rules import health
+from agbot.rules.facts import Agreement, Node, Policy, Sight
+from agbot.rules.lease import Hold, Kind, Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
+from agbot.rules.service_progress import review_service
+from agbot.rules.statuses import GOING_BACK, INSTALLING, Phase, Status
+from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+
+_CLOCK_TOLERANCE = timedelta(seconds=2)
+"""The Exchange's `Date` header, from which its clock is known, has a resolution of one second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of the holder at this moment."""
+
+    node: Node | Sight = Sight.UNREAD
+    policy: Policy | Sight = Sight.UNREAD
+    status: Status | Sight = Sight.UNREAD
+    """The holder's status for the lease's policy (agent upgrades)."""
+    agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
+    """The holder's agreements (service upgrades)."""
+    recreated: bool = False
+    """The Exchange has announced a new node under the holder's name since the grant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Case:
+    """One lease under review with everything that bears on it."""
+
+    lease: Lease
+    hold: Hold
+    seen: Seen
+    limits: Limits
+    now: datetime
+
+    @property
+    def holder(self) -> str:
+        return self.hold.claim.holder
+
+    @property
+    def keep(self) -> Keep:
+        return Keep(progress=self.hold.progress)
+
+
+def review(lease: Lease, seen: Seen, limits: Limits, now: datetime) -> Verdict:
+    """Decide what becomes of an occupied lease.
+
+    Raises:
+        ValueError: the lease is free; there is nothing to review.
+    """
+    if lease.hold is None:
+        message = f"the lease of {lease.group} is free"
+        raise ValueError(message)
+    case = _Case(lease=lease, hold=lease.hold, seen=seen, limits=limits, now=now)
+    return _gone(case) or _status_gone(case) or _review_upgrade(case)
+
+
+def _gone(case: _Case) -> Release | None:
+    """Evidence that ends a lease whatever the upgrade does."""
+    node, subject = case.seen.node, case.hold.claim.subject
+    if node is Sight.ABSENT or case.seen.recreated:
+        return Release(cause=Cause.NODE_DELETED, why=f"{case.holder} was deleted from the Exchange")
+    if isinstance(node, Node) and node.group != case.lease.group:
+        return Release(cause=Cause.LEFT_GROUP, why=f"{case.holder} is no longer in {case.lease.group}")
+    if case.seen.policy is Sight.ABSENT:
+        return Release(cause=Cause.POLICY_DELETED, why=f"{subject} was deleted from the Exchange")
+    return None
+
+
+def _status_gone(case: _Case) -> Release | None:
+    """A status that was there and is gone proves an end only together with a second fact; alone it keeps the lease (P3)."""
+    if case.seen.status is not Sight.ABSENT or not case.hold.progress.confirmed:
+        return None
+    policy, node, subject = case.seen.policy, case.seen.node, case.hold.claim.subject
+    if isinstance(policy, Policy) and not policy.enabled:
+        return Release(cause=Cause.POLICY_DELETED, why=f"{subject} was disabled and {case.holder} has dropped it")
+    if isinstance(node, Node) and not node.registered:
+        return Release(cause=Cause.UNREGISTERED, why=f"{case.holder} has unregistered: no key, no status")
+    return None
+
+
+def _review_upgrade(case: _Case) -> Verdict:
+    """Read the upgrade's own progress; where that says nothing, the time decides."""
+    reported = _review_service(case) if case.hold.claim.kind is Kind.SERVICE else _review_status(case)
+    return _review_time(case, reported) if isinstance(reported, Keep) else reported
+
+
+_ENDINGS = {
+    Phase.ENDED_WELL: Cause.SUCCEEDED,
+    Phase.NOTHING_TO_DO: Cause.NOTHING_TO_DO,
+    Phase.ENDED_BADLY: Cause.FAILED,
+}
+_ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
+_CONFIRMING = _ACTIVE | {Phase.UNREADABLE}
+"""Phases of a report from before the grant with which the claim may be real: one that nobody can read may be active (P3)."""
+
+
+def _review_service(case: _Case) -> Verdict:
+    """Read the holder's agreements. A claim after which it goes on under its old agreement is taken back (W4)."""
+    policy, agreements = case.seen.policy, case.seen.agreements
+    reported = review_service(case.hold, policy, agreements, case.now)
+    is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
+    return _if_unconfirmed(case) if is_read and isinstance(reported, Keep) else reported
+
+
+def _review_status(case: _Case) -> Verdict:
+    """Read the holder's own report. One from before the grant is about an earlier upgrade and proves no end."""
+    status = case.seen.status
+    if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in _CONFIRMING):
+        return case.keep if status is Sight.UNREAD else _if_unconfirmed(case)
+    if status.phase in _ENDINGS:
+        why = f"{case.holder} reports {status.value}"
+        return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
+    if status.phase in _ACTIVE:
+        moved = status.stamp != case.hold.progress.stamp
+        return _renew(case, status, pending_since=None) if moved else case.keep
+    if status.phase is Phase.FAILING:
+        return _pending(case, status, Cause.FAILED, case.limits.failure_grace_seconds)
+    if status.phase is Phase.IDLE:
+        return _review_idle(case, status)
+    return replace(case.keep, note=f"{case.holder} reports {status.value!r}, which is not known")
+
+
+def _is_old(case: _Case, status: Status) -> bool:
+    """Whether the status was written before the grant. Once one has been seen, any new stamp is news, whatever the clocks say."""
+    first_sight = not case.hold.progress.stamp
+    return first_sight and status.updated_at < case.hold.granted_at - _CLOCK_TOLERANCE
+
+
+def _review_idle(case: _Case, status: Status) -> Verdict:
+    """`waiting` or `reset`: harmless before the install, after `initiated` a script may still run (A6)."""
+    if case.hold.progress.installing:
+        return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
+    if case.hold.progress.confirmed:
+        return Release(cause=Cause.RESET, why=f"{case.holder} was put back to {status.value}")
+    return _if_unconfirmed(case)
+
+
+def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
+    """A status that ends the lease only when it still stands after its grace period."""
+    progress = case.hold.progress
+    since = progress.pending_since if progress.status == status.value else None
+    if since is None:
+        return _renew(case, status, pending_since=case.now)
+    if case.now - since < timedelta(seconds=grace_seconds):
+        return replace(case.keep, note=f"{status.value}, may still change")
+    return Release(cause=cause, why=f"{case.holder} reports {status.value} for {grace_seconds:g} s")
+
+
+def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Renew:
+    before = case.hold.progress
+    progress = replace(
+        before,
+        moved_at=case.now,
+        status=status.value,
+        stamp=status.stamp,
+        confirmed=before.confirmed or status.phase in _ACTIVE,
+        installing=before.installing or status.value in INSTALLING,
+        pending_since=pending_since,
+        target_version=status.target_version or before.target_version,
+    )
+    return Renew(progress=progress, why=f"{case.holder} reports {status.value}")
+
+
+def _if_unconfirmed(case: _Case) -> Verdict:
+    """A claim that nothing read from the node confirms is taken back after a while (A8)."""
+    progress, limit = case.hold.progress, case.limits.confirm_seconds
+    waited = case.now - case.hold.granted_at
+    if progress.confirmed or waited < timedelta(seconds=limit):
+        return case.keep
+    why = f"{case.holder} showed no sign of {case.hold.claim.subject} within {limit:g} s"
+    return Release(cause=Cause.UNCONFIRMED, why=why)
+
+
+def _review_time(case: _Case, kept: Keep) -> Verdict:
+    """Without new evidence: heartbeats renew for a while, then the lease expires, then it is resolved.
+
+    While the holder cannot be read nothing expires: our blindness is no evidence about the node.
+    """
+    node, hold = case.seen.node, case.hold
+    if not isinstance(node, Node):
+        return kept
+    if case.lease.state is State.SUSPECT:
+        return _resolve(case, node) or kept
+    if _heartbeat_renews(case, node):
+        return Renew(progress=kept.progress, why="heartbeat", evidence_at=node.heartbeat_at)
+    if case.now < hold.expires_at:
+        return kept
+    silent = int((case.now - hold.progress.moved_at).total_seconds())
+    alive = health.why_offline(node, case.limits, case.now) or "its heartbeat is fresh"
+    why = f"{case.holder} reports {hold.progress.status or 'nothing'} since {silent} s; {alive}"
+    return Suspect(why=why, progress=kept.progress)
+
+
+def _heartbeat_renews(case: _Case, node: Node) -> bool:
+    """A fresh heartbeat renews a confirmed lease, for a while after the last change; a small step is not worth a commit."""
+    progress, limits = case.hold.progress, case.limits
+    still_moving = case.now - progress.moved_at < timedelta(seconds=limits.max_upgrade_seconds)
+    worth_writing = case.hold.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
+    alive = node.heartbeat_at is not None and worth_writing < node.heartbeat_at <= case.now + _CLOCK_TOLERANCE
+    return progress.confirmed and still_moving and alive
+
+
+def _resolve(case: _Case, node: Node) -> Release | None:
+    """End a suspect lease by proof: the version asked for has been reached, or the node is dead."""
+    offline, target = health.why_offline(node, case.limits, case.now), _proving_version(case)
+    if target and node.agent_version == target and offline is None:
+        return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the agent version asked for, {target}")
+    if health.is_dead(node, case.limits, case.now):
+        return Release(cause=Cause.EXPIRED, why=f"{node.id} {offline}")
+    return None
+
+
+def _proving_version(case: _Case) -> str:
+    """Return the agent version that proves the success of this upgrade; empty where none does."""
+    progress, status = case.hold.progress, case.seen.status
+    value, target = progress.status, progress.target_version
+    if isinstance(status, Status):
+        value, target = status.value, status.target_version or target
+    proves = case.hold.claim.kind is Kind.AGENT and value not in GOING_BACK and target != progress.version_before
+    return target if proves else ""

@@ -1,0 +1,74 @@
+"""The status strings that agents report for a node management policy, and what each one means for the lease.
+
+The table is the whole knowledge (`reference/agbot-ha.md` 1.1; the order in which real agents report them is in the recorded
+`agent-status-sequence.jsonl`). A string that is not in it is `UNREADABLE`: unknown is never done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Phase(StrEnum):
+    """What a status means for the group."""
+
+    IDLE = "idle"
+    """Nothing has begun, or a person has put it back."""
+    ASKING = "asking"
+    """Downloads, or asks for permission: the service still runs."""
+    UNDER_WAY = "under-way"
+    """Past the gate: the agent may stop the service at any moment."""
+    FAILING = "failing"
+    """`failed`: for moments before `rollback started`, or for good."""
+    ENDED_WELL = "ended-well"
+    NOTHING_TO_DO = "nothing-to-do"
+    ENDED_BADLY = "ended-badly"
+    UNREADABLE = "unreadable"
+
+
+PHASES: Mapping[str, Phase] = MappingProxyType(
+    {
+        "waiting": Phase.IDLE,
+        "reset": Phase.IDLE,
+        "download started": Phase.ASKING,
+        "ha node waiting": Phase.ASKING,
+        "downloaded": Phase.UNDER_WAY,
+        "initiated": Phase.UNDER_WAY,
+        "rollback started": Phase.UNDER_WAY,
+        "failed": Phase.FAILING,
+        "successful": Phase.ENDED_WELL,
+        "no action required": Phase.NOTHING_TO_DO,
+        "download failed": Phase.ENDED_BADLY,
+        "precheck failed": Phase.ENDED_BADLY,
+        "rollback failed": Phase.ENDED_BADLY,
+        "rollback successful": Phase.ENDED_BADLY,
+    }
+)
+
+INSTALLING = frozenset({"initiated", "rollback started"})
+"""Statuses after which the install script runs and may report by itself."""
+
+GOING_BACK = frozenset({"failed", "rollback started"})
+"""Statuses under which the new agent version proves nothing: it ran, and is being taken away again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """One entry of a node's `managementStatus`."""
+
+    value: str
+    stamp: str
+    """`lastUpdated` as the Exchange wrote it: a new stamp is a new report, even of the same value."""
+    updated_at: datetime
+    """The same moment on the coordinator's clock."""
+    target_version: str = ""
+    """`upgradedVersions.softwareVersion`: what the agent read from the policy's manifest."""
+
+    @property
+    def phase(self) -> Phase:
+        """What the value means."""
+        return PHASES.get(self.value, Phase.UNREADABLE)

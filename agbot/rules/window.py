@@ -1,0 +1,70 @@
+"""Maintenance windows: when an upgrade may start.
+
+A window opens at a local wall-clock time on given weekdays and closes at another, possibly on the next day. It is decided on the
+wall clock of its time zone, so that it keeps its local hours when daylight saving time begins or ends. The end of a window stops
+grants and revokes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_LOOK_AHEAD_DAYS = 16
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A weekly window in local time. `weekdays` are 0 (Monday) to 6, the days on which it opens."""
+
+    weekdays: frozenset[int]
+    opens: time
+    closes: time
+    zone: tzinfo = UTC
+
+    def __str__(self) -> str:
+        """Return the window as an operator writes it."""
+        days = ",".join(WEEKDAYS[day] for day in sorted(self.weekdays))
+        return f"{days} {self.opens:%H:%M}-{self.closes:%H:%M} {self.zone}"
+
+
+def is_open(window: Window, now: datetime) -> bool:
+    """Tell whether the window is open at `now`. A window that closes at or before it opens runs into the next day."""
+    local = now.astimezone(window.zone)
+    overnight = window.closes <= window.opens
+    clock = local.time().replace(tzinfo=None)
+    opened_today = local.weekday() in window.weekdays and clock >= window.opens
+    if not overnight:
+        return opened_today and clock < window.closes
+    opened_yesterday = (local.weekday() - 1) % 7 in window.weekdays and clock < window.closes
+    return opened_today or opened_yesterday
+
+
+def next_opening(windows: tuple[Window, ...], now: datetime) -> datetime | None:
+    """Return the earliest time at or after `now` when one of the windows is open, to the minute; None when none ever opens."""
+    if any(is_open(window, now) for window in windows):
+        return now
+    openings = (opening for window in windows for opening in _openings(window, now))
+    return min(openings, default=None)
+
+
+def _openings(window: Window, now: datetime) -> Iterator[datetime]:
+    """Yield when the window opens on each of the coming days; a change of the clocks may skip one, so a week ahead is too short."""
+    today = now.astimezone(window.zone).date()
+    for day in (today + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS)):
+        opening = _opening(window, day, now) if day.weekday() in window.weekdays else None
+        if opening is not None:
+            yield opening
+
+
+def _opening(window: Window, day: date, now: datetime) -> datetime | None:
+    """Return when the window opens on this day, not before `now`. When the clocks change then, that time comes twice, or never."""
+    opens = datetime.combine(day, window.opens, window.zone)
+    either = (opens.astimezone(UTC), opens.replace(fold=1).astimezone(UTC))
+    minutes = int((max(either) - min(either)) / _MINUTE)
+    moments = (min(either) + minute * _MINUTE for minute in range(minutes + 1))
+    return next((moment for moment in moments if moment >= now and is_open(window, moment)), None)

@@ -1,0 +1,256 @@
+"""Values to rows and back. Both ways stand side by side, so that neither is changed without the other.
+
+Rows are made in the caller's task, before anything is sent: a value that cannot be stored is the caller's error and disturbs nobody else.
+A row that cannot be read means a damaged store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeVar, assert_never
+
+import msgspec
+
+from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
+from agbot.rules.reasons import Cause, Reason
+from agbot.store.contract import BrakeKey, DeferralKey, Entry, Key, PauseKey, Record, StoreUnavailableError, WaiterKey
+from agbot.store.texts import Row, json_text, moment, stamp
+
+T = TypeVar("T")
+_ENDS = msgspec.json.Decoder(End)
+_PROGRESSES = msgspec.json.Decoder(Progress)
+_REASONS = msgspec.json.Decoder(tuple[Reason, ...])
+_FACTS = msgspec.json.Decoder(dict[str, object])
+_UNHELD: Row = dict.fromkeys(("holder", "kind", "subject", "granted_at", "renewed_at", "expires_at", "progress"))
+
+
+def readable(build: Callable[[sqlite3.Row], T], row: sqlite3.Row) -> T:
+    """Build a value from a row.
+
+    Raises:
+        StoreUnavailableError: the row makes no sense.
+    """
+    try:
+        return build(row)
+    except (ValueError, TypeError, msgspec.MsgspecError) as error:
+        message = f"the store holds a row that cannot be read ({error}): {dict(row)}; restore the file from a backup"
+        raise StoreUnavailableError(message) from error
+
+
+def lease_row(lease: Lease) -> Row:
+    """Write a lease."""
+    row: Row = {
+        **(_UNHELD if lease.hold is None else _hold_row(lease.hold)),
+        "group_id": lease.group,
+        "token": lease.token,
+        "state": lease.state.value,
+        "last_end": json_text(lease.last_end) if lease.last_end else None,
+    }
+    return row
+
+
+def _hold_row(hold: Hold) -> Row:
+    return {
+        "holder": hold.claim.holder,
+        "kind": hold.claim.kind.value,
+        "subject": hold.claim.subject,
+        "granted_at": stamp(hold.granted_at),
+        "renewed_at": stamp(hold.renewed_at),
+        "expires_at": stamp(hold.expires_at),
+        "progress": json_text(hold.progress),
+    }
+
+
+def lease_of(row: sqlite3.Row) -> Lease:
+    """Read a lease."""
+    return Lease(
+        group=row["group_id"],
+        token=row["token"],
+        state=State(row["state"]),
+        hold=None if row["holder"] is None else _hold_of(row),
+        last_end=None if row["last_end"] is None else _ENDS.decode(row["last_end"]),
+    )
+
+
+def _hold_of(row: sqlite3.Row) -> Hold:
+    return Hold(
+        claim=Claim(holder=row["holder"], kind=Kind(row["kind"]), subject=row["subject"]),
+        granted_at=moment(row["granted_at"]),
+        renewed_at=moment(row["renewed_at"]),
+        expires_at=moment(row["expires_at"]),
+        progress=_PROGRESSES.decode(row["progress"]),
+    )
+
+
+def record_row(record: Record) -> tuple[str, Row]:
+    """Return the query that puts a record, and its row."""
+    match record:
+        case Brake():
+            return "brake.put", _brake_row(record)
+        case Deferral():
+            return "deferral.put", _deferral_row(record)
+        case Pause():
+            return "pause.put", _pause_row(record)
+        case Served():
+            return "served.put", _served_row(record)
+        case Waiter():
+            return "waiter.put", _waiter_row(record)
+        case _:
+            assert_never(record)
+
+
+def key_row(key: Key) -> tuple[str, Row]:
+    """Return the query that drops a record, and its key's columns."""
+    match key:
+        case BrakeKey():
+            return "brake.drop", {"group_id": key.group, "kind": key.kind.value, "subject": key.subject}
+        case DeferralKey():
+            return "deferral.drop", {"group_id": key.group, "node_id": key.node}
+        case PauseKey():
+            return "pause.drop", {"scope": key.scope}
+        case WaiterKey():
+            claim: Row = {"node_id": key.node, "kind": str(key.kind), "subject": key.subject}
+            return "waiter.drop", {"group_id": key.group, **claim}
+        case _:
+            assert_never(key)
+
+
+def _brake_row(brake: Brake) -> Row:
+    return {
+        "group_id": brake.group,
+        "kind": brake.kind.value,
+        "subject": brake.subject,
+        "revision": brake.revision,
+        "since": stamp(brake.since),
+        "cause": brake.cause.value,
+        "node_id": brake.node,
+        "token": brake.token,
+    }
+
+
+def brake_of(row: sqlite3.Row) -> Brake:
+    """Read a brake."""
+    return Brake(
+        group=row["group_id"],
+        kind=Kind(row["kind"]),
+        subject=row["subject"],
+        revision=row["revision"],
+        since=moment(row["since"]),
+        cause=Cause(row["cause"]),
+        node=row["node_id"],
+        token=row["token"],
+    )
+
+
+def _deferral_row(deferral: Deferral) -> Row:
+    return {
+        "group_id": deferral.group,
+        "node_id": deferral.node,
+        "subject": deferral.subject,
+        "since": stamp(deferral.since),
+        "status": deferral.status,
+    }
+
+
+def deferral_of(row: sqlite3.Row) -> Deferral:
+    """Read a deferral."""
+    return Deferral(
+        group=row["group_id"],
+        node=row["node_id"],
+        subject=row["subject"],
+        since=moment(row["since"]),
+        status=row["status"],
+    )
+
+
+def _pause_row(pause: Pause) -> Row:
+    return {
+        "scope": pause.scope,
+        "since": stamp(pause.since),
+        "made_by": pause.by,
+        "why": pause.why,
+        "until": stamp(pause.until) if pause.until else None,
+    }
+
+
+def pause_of(row: sqlite3.Row) -> Pause:
+    """Read a pause."""
+    until = moment(row["until"]) if row["until"] else None
+    return Pause(scope=row["scope"], since=moment(row["since"]), by=row["made_by"], why=row["why"], until=until)
+
+
+def _served_row(served: Served) -> Row:
+    return {
+        "group_id": served.group,
+        "node_id": served.node,
+        "until": stamp(served.until),
+        "cause": served.cause.value,
+    }
+
+
+def served_of(row: sqlite3.Row) -> Served:
+    """Read a served mark."""
+    return Served(group=row["group_id"], node=row["node_id"], until=moment(row["until"]), cause=Cause(row["cause"]))
+
+
+def _waiter_row(waiter: Waiter) -> Row:
+    claim = waiter.ask.claim
+    reasons = json_text(waiter.reasons)
+    _REASONS.decode(reasons)  # facts are an open mapping: what cannot be read back must not stop the next start
+    return {
+        "group_id": waiter.ask.group,
+        "node_id": claim.holder,
+        "kind": claim.kind.value,
+        "subject": claim.subject,
+        "agreement_bound": int(waiter.ask.agreement_bound),
+        "since": stamp(waiter.since),
+        "asked_at": stamp(waiter.asked_at),
+        "reasons": reasons,
+    }
+
+
+def waiter_of(row: sqlite3.Row) -> Waiter:
+    """Read a waiter."""
+    claim = Claim(holder=row["node_id"], kind=Kind(row["kind"]), subject=row["subject"])
+    return Waiter(
+        ask=Ask(group=row["group_id"], claim=claim, agreement_bound=bool(row["agreement_bound"])),
+        since=moment(row["since"]),
+        asked_at=moment(row["asked_at"]),
+        reasons=_REASONS.decode(row["reasons"]),
+    )
+
+
+def entry_row(entry: Entry) -> Row:
+    """Write a journal entry; its id is given by the table."""
+    return {
+        "at": stamp(entry.at),
+        "event": entry.event,
+        "group_id": entry.group,
+        "node_id": entry.node,
+        "subject": entry.subject,
+        "token": entry.token,
+        "who": entry.who,
+        "facts": json_text(entry.facts),
+    }
+
+
+def entry_of(row: sqlite3.Row) -> Entry:
+    """Read a journal entry."""
+    return Entry(
+        id=row["id"],
+        at=moment(row["at"]),
+        event=row["event"],
+        group=row["group_id"],
+        node=row["node_id"],
+        subject=row["subject"],
+        token=row["token"],
+        who=row["who"],
+        facts=_FACTS.decode(row["facts"]),
+    )
+
+
+def facts_of(row: Row) -> dict[str, object]:
+    """Read the facts of an entry's row as they will come back: a tuple as a list, a time as text."""
+    return _FACTS.decode(str(row["facts"]))

@@ -1,0 +1,85 @@
+"""How the store's file is opened: the settings on which durability rests, and what is checked before the first write.
+
+WAL with `synchronous=FULL` syncs the log at every commit: a commit that returned survives the loss of power. `isolation_level=None` keeps
+the driver from beginning transactions of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from agbot.store import migrations
+from agbot.store.contract import StoreSchemaError, StoreUnavailableError
+
+OLDEST_SQLITE = (3, 35, 0)
+"""The first with RETURNING, the oldest that is tested against (Debian 12 has 3.40, RHEL 9 has 3.34)."""
+
+_ADVICE = {
+    "SQLITE_FULL": "free space on its disk",
+    "SQLITE_IOERR": "look for errors of its disk in the kernel's log",
+    "SQLITE_READONLY": "make the file and its directory writable for this user",
+    "SQLITE_PERM": "make the file and its directory writable for this user",
+    "SQLITE_CANTOPEN": "the directory must exist and be writable for this user",
+    "SQLITE_BUSY": "another program has it locked, perhaps an open sqlite3 shell: close that",
+    "SQLITE_LOCKED": "another program has it locked, perhaps an open sqlite3 shell: close that",
+    "SQLITE_CORRUPT": "the file is damaged: stop the daemon and restore it from a backup",
+    "SQLITE_NOTADB": "the file is damaged or no database: stop the daemon and restore it from a backup",
+}
+
+
+def unavailable(tried: str, path: Path, error: sqlite3.Error) -> StoreUnavailableError:
+    """Say what was tried, what came back and what to do."""
+    name = getattr(error, "sqlite_errorname", "")  # errors of the driver itself have none
+    family = "_".join(name.split("_")[:2])
+    advice = _ADVICE.get(family, "see what SQLite says")
+    return StoreUnavailableError(f"could not {tried} {path}: {name or type(error).__name__}, {error}; {advice}")
+
+
+def connect(path: Path, busy_seconds: float, steps: Sequence[migrations.Step]) -> sqlite3.Connection:
+    """Open, check and migrate the file. Belongs to the calling thread.
+
+    Raises:
+        StoreSchemaError: the schema is newer than this program, damaged, or another program's.
+        StoreUnavailableError: the file cannot be opened or is damaged.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        message = f"the store needs SQLite 3.35 or newer, this Python has {sqlite3.sqlite_version}"
+        raise StoreUnavailableError(message)
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
+        _prepare(connection, path, steps)
+    except sqlite3.Error as error:
+        _close(connection)
+        raise unavailable("open", path, error) from error
+    except StoreSchemaError as error:
+        _close(connection)
+        message = f"cannot use {path}: {error}"
+        raise StoreSchemaError(message) from error
+    except StoreUnavailableError:
+        _close(connection)
+        raise
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step]) -> None:
+    migrations.check_origin(connection, steps)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        message = f"could not open {path} with a write-ahead log: its file system gives {mode!r}; a store needs a local file system"
+        raise StoreUnavailableError(message)
+    connection.execute("PRAGMA synchronous = FULL")
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        message = f"could not open {path}: {verdict}; {_ADVICE['SQLITE_CORRUPT']}"
+        raise StoreUnavailableError(message)
+    migrations.migrate(connection, steps)
+    migrations.check_complete(connection, steps)
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()

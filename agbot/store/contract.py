@@ -1,0 +1,174 @@
+"""What a lease store promises. One contract, one test suite (`tests/contract`), several implementations.
+
+- `swap` is compare and set: it replaces a lease only if the stored one still has the expected token and state. A lost race is a value
+  (`Lost`, with the lease that stands there now), never an error. The records and journal entries given with it are written in the same
+  transaction, or not at all. The stored token never goes back: a swap to a lower token is refused as a programming error.
+- Whatever a call has returned from is durable: it survives `kill -9` and the loss of power.
+- An unreachable, full, locked or broken store raises `StoreUnavailableError`. After that error the write may or may not have happened;
+  the caller reads the lease again before it decides anything. Every write here may be repeated without harm.
+- A cancelled caller leaves no open transaction behind.
+- Times are given by the caller; a store never asks the clock of its host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind, Lease
+
+
+class StoreError(Exception):
+    """The lease store failed."""
+
+
+class StoreUnavailableError(StoreError):
+    """The store could not be reached or did not commit; whether the write happened is unknown."""
+
+
+class StoreLockedError(StoreError):
+    """Another daemon uses this store."""
+
+
+class StoreSchemaError(StoreError):
+    """The store's schema is newer than this program, or damaged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the journal: a decision or a change, with what it rested on."""
+
+    at: datetime
+    event: str
+    """`noun.verb`, the same name as in the log."""
+    group: GroupId | None = None
+    node: NodeId | None = None
+    subject: PolicyId | None = None
+    token: int | None = None
+    who: str = "coordinator"
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """JSON values only, no secrets."""
+    id: int = 0
+    """Given by the store: rises with every entry. 0 before it is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiterKey:
+    """A waiter is one node with one claim in one group."""
+
+    group: GroupId
+    node: NodeId
+    kind: str
+    subject: PolicyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeKey:
+    """One brake per group, kind and subject."""
+
+    group: GroupId
+    kind: Kind
+    subject: PolicyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeferralKey:
+    """One deferral per node of a group."""
+
+    group: GroupId
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseKey:
+    """One pause per scope."""
+
+    scope: str
+
+
+Record = Brake | Deferral | Pause | Served | Waiter
+Key = BrakeKey | DeferralKey | PauseKey | WaiterKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writes:
+    """What goes into one transaction beside a lease: records to put (by their key), keys to drop, journal entries to append."""
+
+    put: Sequence[Record] = ()
+    drop: Sequence[Key] = ()
+    entries: Sequence[Entry] = ()
+
+
+NOTHING = Writes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """The lease was not as expected; this is how it stands."""
+
+    current: Lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """Everything a coordinator needs at its start."""
+
+    leases: Mapping[GroupId, Lease]
+    brakes: Sequence[Brake] = ()
+    deferrals: Sequence[Deferral] = ()
+    pauses: Sequence[Pause] = ()
+    served: Sequence[Served] = ()
+    waiters: Sequence[Waiter] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalQuery:
+    """Which entries to read: the newest first, or from `after` on in order."""
+
+    group: GroupId | None = None
+    node: NodeId | None = None
+    since: datetime | None = None
+    after: int | None = None
+    limit: int = 100
+
+
+class Store(Protocol):
+    """See the module's text for the promises."""
+
+    async def open(self) -> None:
+        """Make the store ready: take the lock, check or migrate the schema.
+
+        Raises:
+            StoreLockedError: another daemon has it.
+            StoreSchemaError: the schema is newer than this program.
+            StoreUnavailableError: it cannot be reached.
+        """
+
+    async def close(self) -> None:
+        """Finish the write under way and let go of the lock. Closing twice is fine."""
+
+    async def load(self) -> Stored:
+        """Read everything that is live."""
+
+    async def lease(self, group: GroupId) -> Lease:
+        """Read one lease; a group that never had one has a free lease with token 0."""
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Replace the lease if its token and state are still those of `expected`, with `writes`, in one transaction.
+
+        Raises:
+            ValueError: `new` is of another group, or its token is lower than the expected one.
+        """
+
+    async def write(self, writes: Writes) -> None:
+        """Write records and entries in one transaction."""
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Read journal entries."""
+
+    async def prune(self, before: datetime) -> int:
+        """Delete journal entries older than this and served marks older than this; return how many entries went."""

@@ -1,0 +1,232 @@
+"""The lease store without a disk: for tests and the simulation. Same promises as the others, but for durability.
+
+Deterministic: no thread, no clock, no chance. Each call lets the other tasks run once before it looks at anything and once after it has
+committed, as a real store does, so that races show. Faults are part of it: `fail_next` makes calls fail before or after their commit, and
+`crash` is what `kill -9` leaves behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+from agbot.store import codec
+from agbot.store.contract import (
+    NOTHING,
+    BrakeKey,
+    DeferralKey,
+    Entry,
+    JournalQuery,
+    Key,
+    Lost,
+    PauseKey,
+    Record,
+    Stored,
+    StoreLockedError,
+    StoreUnavailableError,
+    WaiterKey,
+    Writes,
+)
+from agbot.store.swaps import is_as_expected, refuse_impossible
+
+T = TypeVar("T")
+Place = tuple[str, ...]
+
+
+class Failure(StrEnum):
+    """Where a call fails."""
+
+    BEFORE_COMMIT = "before-commit"
+    """Nothing was written."""
+    AFTER_COMMIT = "after-commit"
+    """It was written, and the answer was lost."""
+
+
+@dataclass(slots=True)
+class _Content:
+    """What a file would hold."""
+
+    leases: dict[GroupId, Lease] = field(default_factory=dict)
+    records: dict[type, dict[Place, Record]] = field(
+        default_factory=lambda: {kind: {} for kind in (Brake, Deferral, Pause, Served, Waiter)}
+    )
+    entries: list[Entry] = field(default_factory=list)
+    last_id: int = 0
+
+
+class MemoryStore:
+    """A store that lives as long as this object; closing and opening it again is a restart of the daemon."""
+
+    def __init__(self) -> None:
+        self._content = _Content()
+        self._is_open = False
+        self._failures: list[Failure] = []
+
+    def fail_next(self, failure: Failure, calls: int = 1) -> None:
+        """Let the next calls raise `StoreUnavailableError`, after those that were to fail already."""
+        self._failures.extend([failure] * calls)
+
+    def heal(self) -> None:
+        """Forget the failures that have not happened yet."""
+        self._failures.clear()
+
+    def crash(self) -> None:
+        """Die without closing: calls under way end nowhere, the lock is free, what was committed stays."""
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Take the lock."""
+        if self._is_open:
+            message = "this memory store is in use already"
+            raise StoreLockedError(message)
+        self._is_open = True
+
+    async def close(self) -> None:
+        """Let go of the lock."""
+        self._is_open = False
+
+    async def load(self) -> Stored:
+        """Return everything but the journal."""
+        return await self._call(self._load)
+
+    async def lease(self, group: GroupId) -> Lease:
+        """Return one lease."""
+        return await self._call(lambda: self._lease(group))
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Compare and set the lease, with everything that belongs to it."""
+        refuse_impossible(expected, new)
+        codec.lease_row(new)
+        entries = _checked(writes)
+
+        def swap() -> Lease | Lost:
+            current = self._lease(expected.group)
+            if not is_as_expected(current, expected):
+                return Lost(current=current)
+            self._content.leases[new.group] = new
+            self._write(writes, entries)
+            return new
+
+        return await self._call(swap)
+
+    async def write(self, writes: Writes) -> None:
+        """Write records and entries."""
+        entries = _checked(writes)
+        await self._call(lambda: self._write(writes, entries))
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Return journal entries."""
+        return await self._call(lambda: self._journal(query))
+
+    async def prune(self, before: datetime) -> int:
+        """Delete what is older."""
+        return await self._call(lambda: self._prune(before))
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """Do the work as one step between two turns of the loop, and fail where that was asked for."""
+        await asyncio.sleep(0)
+        if not self._is_open:
+            message = "the memory store is not open"
+            raise StoreUnavailableError(message)
+        failure = self._failures.pop(0) if self._failures else None
+        if failure is Failure.BEFORE_COMMIT:
+            message = "could not write to the memory store: it was told to fail"
+            raise StoreUnavailableError(message)
+        result = work()
+        await asyncio.sleep(0)
+        if failure is Failure.AFTER_COMMIT:
+            message = "no answer from the memory store: it was told to fail after the commit"
+            raise StoreUnavailableError(message)
+        return result
+
+    def _lease(self, group: GroupId) -> Lease:
+        return self._content.leases.get(group, Lease(group=group))
+
+    def _write(self, writes: Writes, entries: Sequence[Entry]) -> None:
+        content = self._content
+        for record in writes.put:
+            content.records[type(record)][_place(record)] = record
+        for key in writes.drop:
+            kind, place = _place_of(key)
+            content.records[kind].pop(place, None)
+        for entry in entries:
+            content.last_id += 1
+            content.entries.append(replace(entry, id=content.last_id))
+
+    def _load(self) -> Stored:
+        return Stored(
+            leases=dict(sorted(self._content.leases.items())),
+            brakes=self._all(Brake),
+            deferrals=self._all(Deferral),
+            pauses=self._all(Pause),
+            served=self._all(Served),
+            waiters=self._all(Waiter),
+        )
+
+    def _all(self, kind: type[T]) -> Sequence[T]:
+        records = (record for _, record in sorted(self._content.records[kind].items(), key=lambda item: item[0]))
+        return [record for record in records if isinstance(record, kind)]
+
+    def _journal(self, query: JournalQuery) -> Sequence[Entry]:
+        found = [entry for entry in self._content.entries if _matches(entry, query)]
+        in_order = found if query.after is not None else found[::-1]
+        return in_order[: max(query.limit, 0)]
+
+    def _prune(self, before: datetime) -> int:
+        content = self._content
+        served = content.records[Served]
+        gone = [place for place, mark in served.items() if isinstance(mark, Served) and mark.until < before]
+        for place in gone:
+            del served[place]
+        kept = [entry for entry in content.entries if entry.at >= before]
+        pruned = len(content.entries) - len(kept)
+        content.entries = kept
+        return pruned
+
+
+def _checked(writes: Writes) -> Sequence[Entry]:
+    """Refuse what a file could not hold, and return the entries as a file would give them back."""
+    for record in writes.put:
+        codec.record_row(record)
+    return [replace(entry, facts=codec.facts_of(codec.entry_row(entry))) for entry in writes.entries]
+
+
+def _matches(entry: Entry, query: JournalQuery) -> bool:
+    return (
+        query.group in {None, entry.group}
+        and query.node in {None, entry.node}
+        and (query.since is None or entry.at >= query.since)
+        and (query.after is None or entry.id > query.after)
+    )
+
+
+def _place(record: Record) -> Place:
+    match record:
+        case Brake():
+            return record.group, record.kind.value, record.subject
+        case Deferral() | Served():
+            return record.group, record.node
+        case Pause():
+            return (record.scope,)
+        case Waiter():
+            claim = record.ask.claim
+            return record.ask.group, claim.holder, str(claim.kind), claim.subject
+
+
+def _place_of(key: Key) -> tuple[type, Place]:
+    match key:
+        case BrakeKey():
+            return Brake, (key.group, key.kind.value, key.subject)
+        case DeferralKey():
+            return Deferral, (key.group, key.node)
+        case PauseKey():
+            return Pause, (key.scope,)
+        case WaiterKey():
+            return Waiter, (key.group, key.node, str(key.kind), key.subject)

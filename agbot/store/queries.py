@@ -1,0 +1,59 @@
+"""The statements of the SQLite store, by name, read from `sql/queries.sql` so that SQL reads as SQL.
+
+A statement is sent exactly as it stands there: the driver keeps a prepared statement per text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib import resources
+from types import MappingProxyType
+
+from agbot.store.contract import JournalQuery
+from agbot.store.texts import Row, stamp
+
+_NAME = re.compile(r"^-- ([a-z]+\.[a-z]+) --$", re.MULTILINE)
+
+
+def parse(text: str) -> Mapping[str, str]:
+    """Split a file of named blocks; comments inside a block are left out.
+
+    Raises:
+        ValueError: a name stands twice.
+    """
+    _, *pieces = _NAME.split(text)
+    names, bodies = pieces[::2], pieces[1::2]
+    if len(set(names)) < len(names):
+        message = f"a query's name stands twice among {sorted(names)}"
+        raise ValueError(message)
+    return MappingProxyType({name: _statement(body) for name, body in zip(names, bodies, strict=True)})
+
+
+def _statement(body: str) -> str:
+    lines = (line for line in body.splitlines() if line and not line.startswith("--"))
+    return "\n".join(lines).removesuffix(";")
+
+
+QUERIES = parse(resources.files("agbot.store").joinpath("sql", "queries.sql").read_text(encoding="utf-8"))
+
+
+def journal_read(query: JournalQuery) -> tuple[str, Row]:
+    """Return the statement that answers a journal query: only the filters that are asked for, so that an index can serve it."""
+    filters: list[str] = []
+    row: Row = {"limit": max(query.limit, 0)}
+    if query.group is not None:
+        filters.append("group_id = :group_id")
+        row["group_id"] = query.group
+    if query.node is not None:
+        filters.append("node_id = :node_id")
+        row["node_id"] = query.node
+    if query.since is not None:
+        filters.append("at >= :since")
+        row["since"] = stamp(query.since)
+    if query.after is not None:
+        filters.append("id > :after")
+        row["after"] = query.after
+    where = f" WHERE {' AND '.join(filters)}" if filters else ""
+    order = "DESC" if query.after is None else "ASC"
+    return f"{QUERIES['journal.read']}{where} ORDER BY id {order} LIMIT :limit", row

@@ -1,0 +1,79 @@
+-- Every statement of the SQLite store but for the journal's filters. A block begins with its name between dashes.
+
+-- lease.one --
+SELECT * FROM lease WHERE group_id = :group_id;
+
+-- lease.all --
+SELECT * FROM lease ORDER BY group_id;
+
+-- lease.swap --
+-- Compare and set: no row changes unless token and state are still the expected ones.
+UPDATE lease
+SET token = :token, state = :state, holder = :holder, kind = :kind, subject = :subject,
+    granted_at = :granted_at, renewed_at = :renewed_at, expires_at = :expires_at,
+    progress = :progress, last_end = :last_end
+WHERE group_id = :group_id AND token = :expected_token AND state = :expected_state;
+
+-- lease.first --
+-- The first swap of a group makes its row; whoever comes second finds it there.
+INSERT INTO lease (group_id, token, state, holder, kind, subject, granted_at, renewed_at, expires_at, progress, last_end)
+VALUES (:group_id, :token, :state, :holder, :kind, :subject, :granted_at, :renewed_at, :expires_at, :progress, :last_end)
+ON CONFLICT (group_id) DO NOTHING;
+
+-- brake.all --
+SELECT * FROM brake ORDER BY group_id, kind, subject;
+
+-- brake.put --
+INSERT OR REPLACE INTO brake (group_id, kind, subject, revision, since, cause, node_id, token)
+VALUES (:group_id, :kind, :subject, :revision, :since, :cause, :node_id, :token);
+
+-- brake.drop --
+DELETE FROM brake WHERE group_id = :group_id AND kind = :kind AND subject = :subject;
+
+-- deferral.all --
+SELECT * FROM deferral ORDER BY group_id, node_id;
+
+-- deferral.put --
+INSERT OR REPLACE INTO deferral (group_id, node_id, subject, since, status)
+VALUES (:group_id, :node_id, :subject, :since, :status);
+
+-- deferral.drop --
+DELETE FROM deferral WHERE group_id = :group_id AND node_id = :node_id;
+
+-- pause.all --
+SELECT * FROM pause ORDER BY scope;
+
+-- pause.put --
+INSERT OR REPLACE INTO pause (scope, since, made_by, why, until) VALUES (:scope, :since, :made_by, :why, :until);
+
+-- pause.drop --
+DELETE FROM pause WHERE scope = :scope;
+
+-- served.all --
+SELECT * FROM served ORDER BY group_id, node_id;
+
+-- served.put --
+INSERT OR REPLACE INTO served (group_id, node_id, until, cause) VALUES (:group_id, :node_id, :until, :cause);
+
+-- served.prune --
+DELETE FROM served WHERE until < :before;
+
+-- waiter.all --
+SELECT * FROM waiter ORDER BY group_id, node_id, kind, subject;
+
+-- waiter.put --
+INSERT OR REPLACE INTO waiter (group_id, node_id, kind, subject, agreement_bound, since, asked_at, reasons)
+VALUES (:group_id, :node_id, :kind, :subject, :agreement_bound, :since, :asked_at, :reasons);
+
+-- waiter.drop --
+DELETE FROM waiter WHERE group_id = :group_id AND node_id = :node_id AND kind = :kind AND subject = :subject;
+
+-- journal.append --
+INSERT INTO journal (at, event, group_id, node_id, subject, token, who, facts)
+VALUES (:at, :event, :group_id, :node_id, :subject, :token, :who, :facts);
+
+-- journal.read --
+SELECT * FROM journal;
+
+-- journal.prune --
+DELETE FROM journal WHERE at < :before;

@@ -1,0 +1,149 @@
+"""The lease store in one SQLite file: the default, for one daemon. See `contract` for what it promises.
+
+Each call is one hop to the store's thread (`sqlite_thread`). Rows are made before the hop (`codec`), so that a value that cannot be stored
+fails in its caller's task. A file lock keeps a second daemon out; if that ever failed, the SQL would still let only one of them win a swap.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+from agbot.store import codec, connection, migrations
+from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Stored, Writes
+from agbot.store.filelock import FileLock
+from agbot.store.queries import QUERIES, journal_read
+from agbot.store.sqlite_thread import SqliteThread
+from agbot.store.swaps import is_virgin, refuse_impossible
+from agbot.store.texts import Row, stamp
+
+T = TypeVar("T")
+Statements = Sequence[tuple[str, Row]]
+
+BUSY_SECONDS = 1.0
+"""How long a statement waits for another program's lock: shorter than the gateway's patience with a question (3 s)."""
+
+
+class SqliteStore:
+    """Leases and everything around them in the file at `path`.
+
+    The directory must exist: it is not created, because an empty store in place of one that is not mounted would forget who holds a lease.
+    `steps` are the schema's versions, other than the shipped ones only in tests of the migration.
+    """
+
+    def __init__(
+        self, path: Path, *, busy_seconds: float = BUSY_SECONDS, steps: Sequence[migrations.Step] | None = None
+    ) -> None:
+        self._path = path
+        self._busy_seconds = busy_seconds
+        self._steps = migrations.shipped() if steps is None else steps
+        self._lock = FileLock(path)
+        self._thread = SqliteThread(path)
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have been committed; fewer than writes where callers shared some."""
+        return self._thread.commits
+
+    async def open(self) -> None:
+        """Take the lock, open and check the file, bring its schema up to date."""
+        self._lock.take()
+        try:
+            await self._thread.start(partial(connection.connect, self._path, self._busy_seconds, self._steps))
+        except BaseException:
+            self._lock.give_back()
+            raise
+
+    async def close(self) -> None:
+        """Finish what is queued, close the file, let go of the lock."""
+        await self._thread.stop()
+        self._lock.give_back()
+
+    async def load(self) -> Stored:
+        """Read everything but the journal."""
+        return await self._thread.run(_load, writes=False)
+
+    async def lease(self, group: GroupId) -> Lease:
+        """Read one lease."""
+        return await self._thread.run(partial(_lease, group=group), writes=False)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Compare and set the lease, with everything that belongs to it, in one transaction."""
+        refuse_impossible(expected, new)
+        row = codec.lease_row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
+        swapped = partial(_swap, row=row, first=is_virgin(expected), statements=_statements(writes))
+        current = await self._thread.run(swapped, writes=True)
+        return new if current is None else Lost(current=current)
+
+    async def write(self, writes: Writes) -> None:
+        """Write records and entries in one transaction."""
+        await self._thread.run(partial(_write, statements=_statements(writes)), writes=True)
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Read journal entries."""
+        return await self._thread.run(partial(_journal, query=query), writes=False)
+
+    async def prune(self, before: datetime) -> int:
+        """Delete what is older."""
+        return await self._thread.run(partial(_prune, row={"before": stamp(before)}), writes=True)
+
+
+def _statements(writes: Writes) -> Statements:
+    return (
+        *(codec.record_row(record) for record in writes.put),
+        *(codec.key_row(key) for key in writes.drop),
+        *(("journal.append", codec.entry_row(entry)) for entry in writes.entries),
+    )
+
+
+def _write(connection: sqlite3.Connection, statements: Statements) -> None:
+    for name, row in statements:
+        connection.execute(QUERIES[name], row)
+
+
+def _swap(connection: sqlite3.Connection, row: Row, statements: Statements, *, first: bool) -> Lease | None:
+    """Swap and write; None, or the lease that stands in the way, with nothing written."""
+    swapped = connection.execute(QUERIES["lease.swap"], row).rowcount
+    if not swapped and first:
+        swapped = connection.execute(QUERIES["lease.first"], row).rowcount
+    if not swapped:
+        return _lease(connection, GroupId(str(row["group_id"])))
+    _write(connection, statements)
+    return None
+
+
+def _lease(connection: sqlite3.Connection, group: GroupId) -> Lease:
+    row = connection.execute(QUERIES["lease.one"], {"group_id": group}).fetchone()
+    return Lease(group=group) if row is None else codec.readable(codec.lease_of, row)
+
+
+def _load(connection: sqlite3.Connection) -> Stored:
+    leases = _all(connection, "lease.all", codec.lease_of)
+    return Stored(
+        leases={lease.group: lease for lease in leases},
+        brakes=_all(connection, "brake.all", codec.brake_of),
+        deferrals=_all(connection, "deferral.all", codec.deferral_of),
+        pauses=_all(connection, "pause.all", codec.pause_of),
+        served=_all(connection, "served.all", codec.served_of),
+        waiters=_all(connection, "waiter.all", codec.waiter_of),
+    )
+
+
+def _all(connection: sqlite3.Connection, name: str, build: Callable[[sqlite3.Row], T]) -> list[T]:
+    return [codec.readable(build, row) for row in connection.execute(QUERIES[name]).fetchall()]
+
+
+def _journal(connection: sqlite3.Connection, query: JournalQuery) -> Sequence[Entry]:
+    statement, row = journal_read(query)
+    return [codec.readable(codec.entry_of, found) for found in connection.execute(statement, row).fetchall()]
+
+
+def _prune(connection: sqlite3.Connection, row: Row) -> int:
+    connection.execute(QUERIES["served.prune"], row)
+    return connection.execute(QUERIES["journal.prune"], row).rowcount

@@ -1,0 +1,121 @@
+"""The one thread that touches the SQLite file, and the queue before it.
+
+A whole transaction is one function and one hop to the thread: no task can interleave with it, and a cancelled caller cannot leave it open,
+because it runs to its end without him. Writes that wait while the thread is busy are committed together, and each caller hears of his own
+only after that commit: the sync of the disk is what a commit costs, and callers that come together share one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from agbot.store.contract import StoreUnavailableError
+from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Work
+
+BATCH = 64
+"""Most writes in one commit: bounds how long the first of them waits for the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Work[Any]
+    writes: bool
+    answer: asyncio.Future[Any]
+
+
+class SqliteThread:
+    """Runs functions of a connection, one after the other. All its methods belong to one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._session = SqliteSession(path)
+        self._executor: ThreadPoolExecutor | None = None
+        self._takes_work = False
+        self._queue: deque[_Job] = deque()
+        self._running: asyncio.Future[list[Any]] | None = None
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have been committed; fewer than writes where callers shared some."""
+        return self._session.commits
+
+    async def start(self, connect: Connect) -> None:
+        """Start the thread and connect in it. Raises what `connect` raises, with no thread left."""
+        executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, self._session.connect, connect)
+        except BaseException:
+            # the caller may have been cancelled while the connection is still being made: this comes after that
+            executor.submit(self._session.disconnect)
+            executor.shutdown(wait=False)
+            raise
+        self._executor = executor
+        self._takes_work = True
+
+    async def stop(self) -> None:
+        """Take no more work, finish what is queued, disconnect. A second call finishes what a cancelled first one left."""
+        self._takes_work = False
+        while self._running is not None:
+            await asyncio.wait([self._running])
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        disconnected = asyncio.get_running_loop().run_in_executor(executor, self._session.disconnect)
+        executor.shutdown(wait=False)
+        await disconnected
+
+    async def run(self, work: Work[T], *, writes: bool) -> T:
+        """Run a function in the thread, inside a transaction if it writes.
+
+        Work of a caller who was cancelled before its transaction began is not done; once begun, it is.
+
+        Raises:
+            StoreUnavailableError: the file failed, or the store is not open.
+        """
+        if not self._takes_work:
+            message = f"the store {self._path} is not open"
+            raise StoreUnavailableError(message)
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Job(work, writes, answer))
+        self._begin_next()
+        return await answer
+
+    def _begin_next(self) -> None:
+        if self._running is not None or self._executor is None:
+            return
+        batch = self._take()
+        if not batch:
+            return
+        perform = self._session.write if batch[0].writes else self._session.read
+        works = [job.work for job in batch]
+        self._running = asyncio.get_running_loop().run_in_executor(self._executor, perform, works)
+        self._running.add_done_callback(partial(self._deliver, batch))
+
+    def _take(self) -> list[_Job]:
+        """Take one read, or the writes at the head of the queue, in the order in which they came."""
+        batch: list[_Job] = []
+        while self._queue and len(batch) < BATCH:
+            if batch and not (batch[0].writes and self._queue[0].writes):
+                break
+            job = self._queue.popleft()
+            if not job.answer.done():
+                batch.append(job)
+        return batch
+
+    def _deliver(self, batch: Sequence[_Job], done: asyncio.Future[list[Any]]) -> None:
+        self._running = None
+        for job, outcome in zip(batch, done.result(), strict=True):
+            if job.answer.done():
+                continue
+            if isinstance(outcome, Failed):
+                job.answer.set_exception(outcome.error)
+            else:
+                job.answer.set_result(outcome)
+        self._begin_next()

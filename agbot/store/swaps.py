@@ -1,0 +1,29 @@
+"""What every store checks alike before and while it swaps a lease."""
+
+from __future__ import annotations
+
+from agbot.rules.lease import Lease
+
+
+def refuse_impossible(expected: Lease, new: Lease) -> None:
+    """Refuse a swap that no correct caller asks for.
+
+    Raises:
+        ValueError: `new` is of another group, or its token is lower than the expected one.
+    """
+    if new.group != expected.group:
+        message = f"a swap of {expected.group}'s lease cannot write the lease of {new.group}"
+        raise ValueError(message)
+    if new.token < expected.token:
+        message = f"the token of {expected.group} is {expected.token} and cannot go back to {new.token}"
+        raise ValueError(message)
+
+
+def is_as_expected(current: Lease, expected: Lease) -> bool:
+    """Compare what a compare-and-set compares: token and state."""
+    return (current.token, current.state) == (expected.token, expected.state)
+
+
+def is_virgin(lease: Lease) -> bool:
+    """Tell whether this is the lease of a group that never had one, which stands in no table."""
+    return lease == Lease(group=lease.group)

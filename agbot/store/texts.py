@@ -1,0 +1,52 @@
+"""How single values are written: times as UTC text that sorts as it reads, the rest as JSON.
+
+Nothing is written that cannot be read back. Nothing here knows of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+Row = dict[str, str | int | None]
+
+
+def stamp(moment: datetime) -> str:
+    """Write a time as UTC text with microseconds, always 27 characters.
+
+    Raises:
+        ValueError: the time names no zone.
+    """
+    if moment.tzinfo is None:
+        message = f"a time without a zone is not stored: {moment!r}"
+        raise ValueError(message)
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def moment(text: str) -> datetime:
+    """Read what `stamp` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def _plain(value: object) -> object:
+    """Reduce what JSON has no form for. A subclass of datetime comes from a frozen clock, which the encoder refuses."""
+    if isinstance(value, datetime):
+        return stamp(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    message = f"{type(value).__name__} has no form in JSON: {value!r}"
+    raise TypeError(message)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+
+
+def json_text(value: object) -> str:
+    """Write a value (also a dataclass) as JSON.
+
+    Raises:
+        TypeError: it has no form in JSON.
+    """
+    return _encoder.encode(value).decode()

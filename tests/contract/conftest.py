@@ -1,0 +1,55 @@
+"""Where the stores under the contract live. A further implementation adds its place here and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from agbot.store.contract import Store
+from agbot.store.memory import MemoryStore
+from agbot.store.sqlite import SqliteStore
+
+
+class Place(Protocol):
+    """One place where a store's content outlives the daemon that wrote it."""
+
+    def store(self) -> Store:
+        """Return a store of this place, not open, as a newly started daemon would make it."""
+
+
+class MemoryPlace:
+    """A memory store is its own place."""
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def store(self) -> Store:
+        return self._store
+
+
+class SqlitePlace:
+    """A file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def store(self) -> Store:
+        return SqliteStore(self._path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    places: dict[str, Place] = {"memory": MemoryPlace(), "sqlite": SqlitePlace(tmp_path / "agbot.db")}
+    return places[request.param]
+
+
+@pytest.fixture
+async def store(place: Place) -> AsyncIterator[Store]:
+    """Give an open store of every kind, one after the other."""
+    opened = place.store()
+    await opened.open()
+    yield opened
+    await opened.close()

@@ -1,0 +1,143 @@
+"""The journal: appended in order, read by filters, pruned by age."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from agbot.rules.lease import Lease
+from agbot.store.contract import Entry, JournalQuery, Store, Writes
+from tests.contract import values
+from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, entry
+
+ALL = JournalQuery(after=0, limit=10_000)
+
+
+async def events(store: Store, query: JournalQuery) -> list[str]:
+    return [found.event for found in await store.journal(query)]
+
+
+async def test_entries_keep_their_order_and_get_rising_ids(store: Store) -> None:
+    await store.write(Writes(entries=[entry("a.a"), entry("b.b")]))
+    await store.swap(Lease(group=GROUP), values.granted(Lease(group=GROUP)), Writes(entries=[entry("c.c")]))
+    await store.write(Writes(entries=[entry("d.d", minutes=-5)]))
+
+    found = await store.journal(ALL)
+
+    assert [each.event for each in found] == ["a.a", "b.b", "c.c", "d.d"]
+    ids = [each.id for each in found]
+    assert ids == sorted(set(ids))
+    assert ids[0] > 0
+
+
+async def test_an_entry_comes_back_as_it_was_written_with_its_id(store: Store) -> None:
+    written = replace(
+        entry(), facts={"reasons": ["turn", "soaking"], "left": 3, "share": 0.5, "until": None}, who="ola"
+    )
+
+    await store.write(Writes(entries=[written]))
+
+    (found,) = await store.journal(ALL)
+    assert replace(found, id=0) == written
+
+
+async def test_an_id_that_the_caller_gives_is_ignored(store: Store) -> None:
+    await store.write(Writes(entries=[replace(entry("a.a"), id=500), replace(entry("b.b"), id=1)]))
+
+    first, second = await store.journal(ALL)
+
+    assert (first.event, second.event) == ("a.a", "b.b")
+    assert first.id < second.id < 500
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (JournalQuery(), ["e.e", "d.d", "c.c", "b.b", "a.a"]),
+        (JournalQuery(limit=2), ["e.e", "d.d"]),
+        (JournalQuery(limit=0), []),
+        (JournalQuery(limit=-1), []),
+        (JournalQuery(group=GROUP), ["e.e", "b.b", "a.a"]),
+        (JournalQuery(node=ANNA), ["d.d", "a.a"]),
+        (JournalQuery(group=GROUP, node=BERT), ["b.b"]),
+        (JournalQuery(since=NOW + timedelta(minutes=2)), ["e.e", "d.d", "c.c"]),
+        (JournalQuery(since=NOW + timedelta(minutes=2), group=GROUP, limit=1), ["e.e"]),
+        (JournalQuery(after=0), ["a.a", "b.b", "c.c", "d.d", "e.e"]),
+        (JournalQuery(after=0, limit=2), ["a.a", "b.b"]),
+        (JournalQuery(after=0, group=GROUP, limit=2), ["a.a", "b.b"]),
+        (JournalQuery(node=BERT, group=OTHER_GROUP), []),
+    ],
+)
+async def test_a_query_narrows_the_journal(store: Store, query: JournalQuery, expected: list[str]) -> None:
+    entries = [
+        entry("a.a", 0, GROUP, ANNA),
+        entry("b.b", 1, GROUP, BERT),
+        entry("c.c", 2, OTHER_GROUP, None),
+        entry("d.d", 3, None, ANNA),
+        entry("e.e", 4, GROUP, None),
+    ]
+    await store.write(Writes(entries=entries))
+
+    assert await events(store, query) == expected
+
+
+async def test_reading_on_from_the_last_id_neither_skips_nor_repeats(store: Store) -> None:
+    await store.write(Writes(entries=[entry(f"e.{number}") for number in range(7)]))
+
+    seen: list[Entry] = []
+    while page := await store.journal(JournalQuery(after=seen[-1].id if seen else 0, limit=3)):
+        seen.extend(page)
+
+    assert [each.event for each in seen] == [f"e.{number}" for number in range(7)]
+
+
+async def test_entries_of_one_write_stay_together_when_many_write_at_once(store: Store) -> None:
+    pairs = [Writes(entries=[entry(f"a.{number}"), entry(f"b.{number}")]) for number in range(50)]
+
+    await asyncio.gather(*(store.write(pair) for pair in pairs))
+
+    found = await events(store, ALL)
+    assert len(found) == 100
+    assert all(found[index][2:] == found[index + 1][2:] for index in range(0, 100, 2))
+
+
+async def test_a_prune_removes_what_is_older_and_tells_how_many_entries_went(store: Store) -> None:
+    await store.write(Writes(entries=[entry("a.a", 0), entry("b.b", 1), entry("c.c", 2)]))
+    await store.write(Writes(put=[values.served(ANNA, 0), values.served(BERT, 1), values.waiter()]))
+    await store.swap(Lease(group=GROUP), values.granted(Lease(group=GROUP)))
+
+    assert await store.prune(NOW + timedelta(minutes=1)) == 1
+
+    stored = await store.load()
+    assert await events(store, ALL) == ["b.b", "c.c"]
+    assert stored.served == [values.served(BERT, 1)]
+    assert stored.waiters == [values.waiter()]
+    assert list(stored.leases) == [GROUP]
+
+
+async def test_an_id_is_never_used_again_not_even_after_everything_was_pruned(store: Store) -> None:
+    await store.write(Writes(entries=[entry("a.a"), entry("b.b")]))
+    last = max(found.id for found in await store.journal(ALL))
+    assert await store.prune(NOW + timedelta(days=1)) == 2
+
+    await store.write(Writes(entries=[entry("c.c")]))
+
+    (found,) = await store.journal(ALL)
+    assert found.id > last
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(written=values.entries)
+async def test_every_entry_comes_back_as_it_was_written(store: Store, written: Entry) -> None:
+    await store.write(Writes(entries=[written]))
+
+    (found,) = await store.journal(JournalQuery(limit=1))
+    assert replace(found, id=0) == replace(written, id=0)

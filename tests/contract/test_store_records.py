@@ -1,0 +1,152 @@
+"""What stands beside the leases: brakes, deferrals, pauses, served marks and waiters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from hypothesis import HealthCheck, given, settings
+
+from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.store.contract import (
+    BrakeKey,
+    DeferralKey,
+    JournalQuery,
+    Key,
+    PauseKey,
+    Record,
+    Store,
+    Stored,
+    WaiterKey,
+    Writes,
+)
+from tests.contract import values
+from tests.contract.values import ANNA, BERT, GROUP, NOW, TTL, UPGRADE
+
+BRAKE = values.brake()
+DEFERRAL = Deferral(group=GROUP, node=ANNA, subject=UPGRADE, since=NOW, status="initiated")
+PAUSE = Pause(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
+
+same_store = settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+"""The examples share one store on purpose: they are told apart by their keys, and old content must not matter."""
+
+
+def all_of(stored: Stored) -> Sequence[Record]:
+    return [*stored.brakes, *stored.deferrals, *stored.pauses, *stored.served, *stored.waiters]
+
+
+def key_of(record: Record) -> Key | None:
+    """Return what drops a record; a served mark is only pruned."""
+    match record:
+        case Brake():
+            return BrakeKey(group=record.group, kind=record.kind, subject=record.subject)
+        case Deferral():
+            return DeferralKey(group=record.group, node=record.node)
+        case Pause():
+            return PauseKey(scope=record.scope)
+        case Waiter():
+            claim = record.ask.claim
+            return WaiterKey(group=record.ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
+        case Served():
+            return None
+
+
+async def test_a_new_store_is_empty(store: Store) -> None:
+    assert all_of(await store.load()) == []
+    assert await store.journal(JournalQuery()) == []
+
+
+async def test_what_is_put_is_loaded(store: Store) -> None:
+    records: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
+
+    await store.write(Writes(put=records))
+
+    assert all_of(await store.load()) == records
+
+
+async def test_a_record_replaces_the_one_with_its_key(store: Store) -> None:
+    before: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
+    after: list[Record] = [
+        values.brake(revision="r2", token=4),
+        replace(DEFERRAL, status="successful"),
+        replace(PAUSE, why="longer", until=None),
+        values.served(minutes=5),
+        replace(values.waiter(minutes=1), reasons=()),
+    ]
+
+    await store.write(Writes(put=before))
+    await store.write(Writes(put=after))
+
+    assert all_of(await store.load()) == after
+
+
+async def test_writing_the_same_again_does_no_harm(store: Store) -> None:
+    writes = Writes(put=[BRAKE, values.waiter()], drop=[key for key in [key_of(PAUSE)] if key])
+
+    await store.write(writes)
+    await store.write(writes)
+
+    assert all_of(await store.load()) == [BRAKE, values.waiter()]
+
+
+async def test_the_last_of_two_puts_with_one_key_stays(store: Store) -> None:
+    await store.write(Writes(put=[values.waiter(), values.waiter(minutes=3), values.waiter(minutes=1)]))
+
+    assert (await store.load()).waiters == [values.waiter(minutes=1)]
+
+
+async def test_a_drop_comes_after_a_put_of_the_same_write(store: Store) -> None:
+    await store.write(Writes(put=[PAUSE], drop=[PauseKey(scope=PAUSE.scope)]))
+
+    assert (await store.load()).pauses == []
+
+
+async def test_a_key_drops_its_record_and_no_other(store: Store) -> None:
+    others: list[Record] = [
+        values.brake(subject=PolicyId("acme/other")),
+        values.brake(kind=Kind.SERVICE),
+        replace(DEFERRAL, node=BERT),
+        replace(PAUSE, scope="acme/pumps"),
+        values.waiter(ANNA),
+        values.waiter(group=values.OTHER_GROUP),
+    ]
+    dropped: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.waiter(BERT)]
+    await store.write(Writes(put=[*others, *dropped]))
+
+    await store.write(Writes(drop=[key for key in map(key_of, dropped) if key]))
+
+    left = all_of(await store.load())
+    assert len(left) == len(others)
+    assert all(other in left for other in others)
+
+
+async def test_records_come_in_the_order_of_their_keys(store: Store) -> None:
+    nodes = [NodeId(f"acme/{name}") for name in ("z", "a", "é", "Z", "😀", "a/1")]
+
+    await store.write(Writes(put=[values.served(node) for node in nodes]))
+
+    assert [mark.node for mark in (await store.load()).served] == sorted(nodes)
+
+
+async def test_nothing_may_be_written(store: Store) -> None:
+    await store.write(Writes())
+
+    assert all_of(await store.load()) == []
+
+
+@same_store
+@given(record=values.records)
+async def test_every_record_comes_back_as_it_was_written_until_it_is_dropped(store: Store, record: Record) -> None:
+    await store.write(Writes(put=[record]))
+    assert record in all_of(await store.load())
+
+    key = key_of(record)
+    if key is not None:
+        await store.write(Writes(drop=[key]))
+        assert key not in {key_of(left) for left in all_of(await store.load())}

@@ -1,0 +1,155 @@
+"""Leases and records for the tests of the stores: fixed ones that read well, and drawn ones that do not."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from agbot.rules import lease as leases
+from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
+from agbot.rules.reasons import Cause, Code, Reason
+from agbot.store.contract import Entry, Record
+
+T = TypeVar("T")
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+TTL = timedelta(minutes=30)
+GROUP = GroupId("acme/pumps")
+OTHER_GROUP = GroupId("acme/fans")
+ANNA = NodeId("acme/anna")
+BERT = NodeId("acme/bert")
+UPGRADE = PolicyId("acme/agent-2.31")
+
+
+def claim(holder: NodeId = ANNA) -> Claim:
+    return Claim(holder=holder, kind=Kind.AGENT, subject=UPGRADE)
+
+
+def granted(lease: Lease, holder: NodeId = ANNA) -> Lease:
+    return leases.grant(lease, claim(holder), NOW, TTL)
+
+
+def released(lease: Lease, cause: Cause = Cause.SUCCEEDED) -> Lease:
+    return leases.release(lease, cause, NOW)
+
+
+def waiter(node: NodeId = BERT, group: GroupId = GROUP, minutes: int = 0) -> Waiter:
+    asked_at = NOW + timedelta(minutes=minutes)
+    reason = Reason(
+        code=Code.LEASE_HELD, text="anna upgrades", until=NOW + TTL, facts={"token": 3, "share": 0.5, "holder": ANNA}
+    )
+    return Waiter(ask=Ask(group=group, claim=claim(node)), since=NOW, asked_at=asked_at, reasons=(reason,))
+
+
+def brake(kind: Kind = Kind.AGENT, subject: PolicyId = UPGRADE, revision: str = "r1", token: int = 3) -> Brake:
+    cause = Cause.FAILED
+    return Brake(
+        group=GROUP, kind=kind, subject=subject, revision=revision, since=NOW, cause=cause, node=ANNA, token=token
+    )
+
+
+def served(node: NodeId = ANNA, minutes: int = 0) -> Served:
+    return Served(group=GROUP, node=node, until=NOW + timedelta(minutes=minutes), cause=Cause.SUCCEEDED)
+
+
+def entry(
+    event: str = "lease.granted", minutes: int = 0, group: GroupId | None = GROUP, node: NodeId | None = ANNA
+) -> Entry:
+    return Entry(at=NOW + timedelta(minutes=minutes), event=event, group=group, node=node, subject=UPGRADE, token=1)
+
+
+def drawn(made: type[T], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
+    """Draw values of a dataclass, every field of it: one that is added must be given here, or a store may forget it."""
+    assert set(fields) == {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]  # T is a dataclass here
+    return st.builds(made, **fields)
+
+
+# Ids as hostile as the Exchange lets them be: any character, also quotes, NUL, emoji, `%`-escapes and further slashes.
+texts = st.text(max_size=12) | st.sampled_from(["org/ä€😀'\"%2F@.;--", "a/b/c", "IBM/*", "x\x00y", "é vs e\u0301"])
+ids = st.builds("{}/{}".format, st.text(max_size=6).map(lambda org: org.replace("/", "_")), texts)
+moments = st.datetimes(timezones=st.just(UTC)) | st.datetimes(
+    timezones=st.just(timezone(timedelta(hours=-9, minutes=30)))
+).filter(
+    lambda moment: 1 < moment.year < 9999  # nearer to the ends UTC has no such year
+)
+tokens = st.integers(min_value=0, max_value=2**62)
+causes = st.sampled_from(Cause)
+numbers = st.integers(min_value=-(2**53), max_value=2**53) | st.floats(allow_nan=False, allow_infinity=False)
+reasons = drawn(
+    Reason,
+    code=st.sampled_from(Code),
+    text=texts,
+    until=st.none() | moments,
+    facts=st.dictionaries(texts, texts | numbers, max_size=3),
+)
+claims = drawn(Claim, holder=ids.map(NodeId), kind=st.sampled_from(Kind), subject=ids.map(PolicyId))
+progresses = drawn(
+    Progress,
+    moved_at=moments,
+    status=texts,
+    stamp=texts,
+    confirmed=st.booleans(),
+    installing=st.booleans(),
+    pending_since=st.none() | moments,
+    target_version=texts,
+    version_before=texts,
+    revision=texts,
+    agreements_before=st.lists(texts, max_size=3).map(tuple),
+)
+holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
+ends = st.none() | drawn(End, claim=claims, token=tokens, cause=causes, at=moments, detail=texts)
+free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
+occupied_leases = st.builds(
+    Lease,
+    group=ids.map(GroupId),
+    token=tokens,
+    state=st.sampled_from([State.HELD, State.SUSPECT]),
+    hold=holds,
+    last_end=ends,
+)
+any_leases = free_leases | occupied_leases
+brakes = drawn(
+    Brake,
+    group=ids.map(GroupId),
+    kind=st.sampled_from(Kind),
+    subject=ids.map(PolicyId),
+    revision=texts,
+    since=moments,
+    cause=causes,
+    node=ids.map(NodeId),
+    token=tokens,
+)
+deferrals = drawn(
+    Deferral, group=ids.map(GroupId), node=ids.map(NodeId), subject=ids.map(PolicyId), since=moments, status=texts
+)
+pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
+served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=moments, cause=causes)
+waiters = drawn(
+    Waiter,
+    ask=drawn(Ask, group=ids.map(GroupId), claim=claims, agreement_bound=st.booleans()),
+    since=moments,
+    asked_at=moments,
+    reasons=st.lists(reasons, max_size=3).map(tuple),
+)
+records: st.SearchStrategy[Record] = brakes | deferrals | pauses | served_marks | waiters
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+entries = drawn(
+    Entry,
+    at=moments,
+    event=texts,
+    group=st.none() | ids.map(GroupId),
+    node=st.none() | ids.map(NodeId),
+    subject=st.none() | ids.map(PolicyId),
+    token=st.none() | tokens,
+    who=texts,
+    id=st.just(0),
+    facts=st.dictionaries(texts, json_values, max_size=4),
+)
