@@ -1,0 +1,121 @@
+"""What a reply means, by its HTTP status alone: `code` and `msg` of the Exchange are in the language of its host.
+
+A 404 is an answer only when the Exchange itself says so, with the empty collection or its `{"code","msg"}`. One from a proxy, or from an
+Exchange that does not know the route (a wrong base URL), must not look like "nobody there" (P3): it is `Failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TypeVar
+
+import msgspec
+
+from agbot.exchange import wire
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreadable
+from agbot.exchange.transport import Reply
+
+Body = TypeVar("Body", bound=msgspec.Struct)
+Value = TypeVar("Value")
+
+_EXCERPT_CHARACTERS = 200
+_SHORTEST_SECRET = 4
+"""Taking out every `t` would make the excerpt unreadable and hide nothing."""
+_SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED}  # searches and the change feed answer 201
+_UNKNOWN_ROUTE = "unrecognized route"
+_IS_IT_THE_EXCHANGE = "check that [exchange] url is the Exchange's base URL, ending in /v1"
+
+
+class Answered:
+    """One reply with what was asked, ready to be judged."""
+
+    def __init__(self, method: str, path: str, credentials: Credentials | None, reply: Reply) -> None:
+        self._method = method
+        self._path = path
+        self._credentials = credentials
+        self._reply = reply
+
+    def text(self) -> str:
+        """Return a plain text.
+
+        Raises:
+            ExchangeError: any status but success.
+        """
+        if self._reply.status not in _SUCCESS:
+            raise self._refusal()
+        return self._reply.body.decode(errors="replace").strip()
+
+    def read(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
+        """Decode a reply that must be there.
+
+        Raises:
+            ExchangeError: any status but success, or not the JSON expected.
+        """
+        if self._reply.status not in _SUCCESS:
+            raise self._refusal()
+        return self._decoded(shape, meaning)
+
+    def read_or_none(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value | None:
+        """Decode a reply whose 404 means that there is nothing.
+
+        Raises:
+            ExchangeError: any other status, a 404 that is not the Exchange's own, or not the JSON expected.
+        """
+        if self._reply.status == HTTPStatus.NOT_FOUND:
+            if self._says_nothing_there(shape):
+                return None
+            raise self._refusal()
+        return self.read(shape, meaning)
+
+    def _decoded(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
+        try:
+            return meaning(msgspec.json.decode(self._reply.body, type=shape))
+        except (
+            ValueError
+        ) as error:  # msgspec's errors are ValueErrors, as are a wrong text encoding and a wrong meaning
+            came = f"an answer ({self._reply.status}) that is not what it should be: {error}"
+            raise self._error(Unreadable, came, _IS_IT_THE_EXCHANGE) from error
+
+    def _says_nothing_there(self, shape: type[Body]) -> bool:
+        body = self._reply.body
+        try:
+            response = msgspec.json.decode(body, type=wire.ApiResponse)
+        except ValueError:
+            pass
+        else:
+            return response.msg != _UNKNOWN_ROUTE
+        try:
+            collection = msgspec.json.decode(body, type=shape)
+        except ValueError:
+            return False
+        return not any(getattr(collection, name) for name in shape.__struct_fields__)
+
+    def _refusal(self) -> ExchangeError:
+        status = self._reply.status
+        who = self._credentials.identity if self._credentials else "nobody"
+        came = f"the answer is {status} {self._excerpt()}".rstrip()
+        if status == HTTPStatus.UNAUTHORIZED:
+            return self._error(Refused, came, f"check the identity and the secret of {who}")
+        if status == HTTPStatus.FORBIDDEN:
+            return self._error(
+                Forbidden, came, f"{who} may not do this: use an agbot's identity, in org IBM for other organisations"
+            )
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self._error(Failed, came, "look into the Exchange's log; it is tried again")
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            return self._error(Failed, came, "redirects are not followed: name the final address in [exchange] url")
+        return self._error(Failed, came, _IS_IT_THE_EXCHANGE)
+
+    def _error(self, kind: type[ExchangeError], came: str, what_next: str) -> ExchangeError:
+        return kind(self._method, self._path, came, what_next, status=self._reply.status)
+
+    def _excerpt(self) -> str:
+        """Return the beginning of the body in one printable line, without secrets that something on the way may have echoed."""
+        text = self._reply.body[: 4 * _EXCERPT_CHARACTERS].decode(errors="replace")
+        if self._credentials is not None:
+            for secret in (self._credentials.basic().partition(" ")[2], self._credentials.secret):
+                text = text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
+        line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+        return line if len(line) <= _EXCERPT_CHARACTERS else line[:_EXCERPT_CHARACTERS] + "…"

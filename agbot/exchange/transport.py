@@ -1,0 +1,203 @@
+"""One request to the Exchange over HTTP, and nothing of what it means.
+
+A `Transport` answers with whatever status and body came, or raises `Unreachable`. It follows no redirect (credentials must not go to
+another host), keeps no cookies, retries nothing, and bounds time and size. `routes.template` names what is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from agbot.exchange import routes
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import Unreachable, Unreadable
+
+MAX_REPLY_BYTES = 256 * 1024 * 1024
+"""The whole node list of the largest organisation the Exchange allows (45,000 nodes) is a tenth of it."""
+
+Observe = Callable[[str, str, float], None]
+"""Is told of each request: the route's template, the outcome (an HTTP status, `timeout`, `unreachable`, `too-large` or
+`cancelled`), seconds."""
+
+_TRY_LATER = "check that the Exchange runs and that [exchange] url, proxy and certificates are right; it is tried again"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back, whatever it is."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def header(self, name: str) -> str:
+        """Return a header by its name in any case, or an empty string."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers.items() if key.lower() == wanted), "")
+
+
+class Transport(Protocol):
+    """How a request reaches the Exchange."""
+
+    async def request(
+        self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        """Send one request. `path` is below `/v1` and percent-encoded; `timeout_seconds` on the event loop's clock covers all of it.
+
+        Raises:
+            Unreachable: no whole answer within the time.
+            Unreadable: the answer is larger than we read.
+        """
+
+    async def close(self) -> None:
+        """Give connections back. A request after it opens new ones."""
+
+
+class HttpTransport:
+    """The Exchange at a URL, over aiohttp. Connections are opened at the first request."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_file: Path | None = None,
+        connect_seconds: float = 5.0,
+        connections: int = 64,
+        max_reply_bytes: int = MAX_REPLY_BYTES,
+        observe: Observe | None = None,
+    ) -> None:
+        """Take the base URL, ending in `/v1`, and a PEM file whose authorities are trusted besides the system's.
+
+        Raises:
+            ValueError: the URL is not a plain http(s) one.
+        """
+        parts = urlsplit(url)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.username
+            or parts.query
+            or parts.fragment
+        ):
+            message = "the Exchange's URL must look like https://HOST[:PORT]/v1, without credentials, query or fragment"
+            raise ValueError(message)
+        self._url = url.rstrip("/")
+        self._is_tls = parts.scheme == "https"
+        self._ca_file = ca_file
+        self._connect_seconds = connect_seconds
+        self._connections = connections
+        self._max_reply_bytes = max_reply_bytes
+        self._observe = observe or _ignore
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        """Send one request; see `Transport`."""
+        started = time.monotonic()
+        outcome = "cancelled"
+        try:
+            reply = await self._exchange(method, path, credentials, body, timeout_seconds)
+            outcome = str(reply.status)
+        except TimeoutError as error:
+            outcome = "timeout"
+            came = f"no whole answer within {timeout_seconds:g} s"
+            raise Unreachable(method, path, came, _TRY_LATER) from error
+        except aiohttp.ClientError as error:
+            outcome = "unreachable"
+            raise Unreachable(method, path, _what(error), _TRY_LATER) from _without_headers(error)
+        except OSError as error:
+            outcome = "unreachable"
+            raise Unreachable(method, path, _what(error), _TRY_LATER) from error
+        except Unreadable:
+            outcome = "too-large"
+            raise
+        finally:
+            self._observe(routes.template(path), outcome, time.monotonic() - started)
+        return reply
+
+    async def _exchange(
+        self, method: str, path: str, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        headers = {"Accept": "application/json"}
+        if credentials is not None:
+            headers["Authorization"] = credentials.basic()
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        connect = min(self._connect_seconds, timeout_seconds)
+        async with self._open().request(
+            method,
+            URL(self._url + path, encoded=True),
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect),
+        ) as response:
+            return Reply(
+                status=response.status, headers=response.headers, body=await self._read(response, method, path)
+            )
+
+    async def _read(self, response: aiohttp.ClientResponse, method: str, path: str) -> bytes:
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) > self._max_reply_bytes:
+                came = f"more than {self._max_reply_bytes} bytes"
+                raise Unreadable(
+                    method, path, came, "check that [exchange] url names an Exchange", status=response.status
+                )
+        return bytes(body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            trust = self._trust() if self._is_tls else True
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._connections, ssl=trust),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                raise_for_status=False,
+            )
+        return self._session
+
+    def _trust(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if self._ca_file is not None:
+            try:
+                context.load_verify_locations(cafile=self._ca_file)
+            except OSError as error:  # ssl.SSLError is one
+                message = f"the CA file {self._ca_file} cannot be used ({error})"
+                raise OSError(message) from error
+        return context
+
+    async def close(self) -> None:
+        """Close the connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+            await asyncio.sleep(0)  # lets the sockets' own close callbacks run before the loop may end
+
+
+def _what(error: Exception) -> str:
+    return f"no usable answer ({type(error).__name__}: {str(error) or 'the connection was closed'})"
+
+
+def _without_headers(error: aiohttp.ClientError) -> aiohttp.ClientError:
+    """Take the request's headers, and with them the secret, out of an error that would show them in its repr."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
+        error.args = (error.request_info, error.history)
+    return error
+
+
+def _ignore(_route: str, _outcome: str, _seconds: float) -> None:
+    """Count nothing."""

@@ -1,0 +1,244 @@
+"""The Exchange's JSON, as far as we read and write it (`exchange-api.md` 1 to 4, and the recorded replies).
+
+Tolerant where nothing hangs on it: unknown fields are skipped, optional ones may be missing or null. Strict where "missing" could be taken
+for "gone": a reply without its collection, or a node without the keys that every Exchange writes (`ha_group`, `lastHeartbeat`,
+`publicKey`, null when unset), is not decoded at all. Only `mapping` turns these into values of the domain.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Wire(msgspec.Struct, rename="camel"):
+    """What every wire type shares: field names in camel case."""
+
+
+class ApiResponse(Wire):
+    """Success or failure of anything that is not a collection; `code` is localized, so nothing depends on it."""
+
+    code: str
+    msg: str
+
+
+class HeartbeatIntervals(Wire):
+    """Seconds; 0 when the node has none of its own."""
+
+    max_interval: float | None = 0
+
+
+class Node(Wire):
+    """One entry of `nodes`."""
+
+    last_heartbeat: str | None
+    public_key: str | None
+    ha_group: str | None = msgspec.field(name="ha_group")
+    node_type: str | None = ""
+    software_versions: dict[str, str | None] | None = None
+    heartbeat_intervals: HeartbeatIntervals | None = None
+
+
+class Nodes(Wire):
+    """`GET orgs/{org}/nodes` and `…/nodes/{id}`."""
+
+    nodes: dict[str, Node]
+
+
+class NodeGroup(Wire):
+    """One HA group; `members` are names without the organisation."""
+
+    name: str
+    members: list[str]
+
+
+class NodeGroups(Wire):
+    """`GET orgs/{org}/hagroups` and `…/hagroups/{name}`: both a list."""
+
+    node_groups: list[NodeGroup]
+
+
+class UpgradedVersions(Wire):
+    """What the agent read from the policy's manifest."""
+
+    software_version: str | None = ""
+
+
+class AgentUpgradePolicyStatus(Wire):
+    """How far an agent upgrade is."""
+
+    status: str | None = ""
+    last_updated: str | None = ""
+    upgraded_versions: UpgradedVersions | None = None
+
+
+class PolicyStatus(Wire):
+    """One entry of `managementStatus`."""
+
+    agent_upgrade_policy_status: AgentUpgradePolicyStatus | None = None
+
+
+class ManagementStatuses(Wire):
+    """`GET orgs/{org}/nodes/{id}/managementStatus`."""
+
+    management_status: dict[str, PolicyStatus]
+
+
+class ManagementPolicy(Wire):
+    """One entry of `managementPolicy`."""
+
+    enabled: bool
+    last_updated: str | None = ""
+
+
+class ManagementPolicies(Wire):
+    """`GET orgs/{org}/managementpolicies` and `…/managementpolicies/{name}`."""
+
+    management_policy: dict[str, ManagementPolicy]
+
+
+class Priority(msgspec.Struct):
+    """Rollback order; written in snake case on the wire, 1 is the highest."""
+
+    priority_value: int | None = None
+
+
+class ServiceVersion(Wire):
+    """One choice of version."""
+
+    version: str
+    priority: Priority | None = None
+
+
+class ServiceChoice(Wire):
+    """The service of a deployment policy."""
+
+    name: str
+    org: str
+    service_versions: list[ServiceVersion] | None = None
+
+
+class DeploymentPolicy(Wire):
+    """One entry of `businessPolicy`."""
+
+    service: ServiceChoice
+    last_updated: str | None = ""
+
+
+class DeploymentPolicies(Wire):
+    """`GET orgs/{org}/business/policies/{name}`."""
+
+    business_policy: dict[str, DeploymentPolicy]
+
+
+class AgreementService(Wire):
+    """The service an agreement is for; agents write `url` as `org/url`."""
+
+    url: str | None = ""
+    orgid: str | None = ""
+
+
+class Agreement(Wire):
+    """One entry of a node's `agreements`."""
+
+    agr_service: AgreementService | None = None
+    state: str | None = ""
+
+
+class Agreements(Wire):
+    """`GET orgs/{org}/nodes/{id}/agreements`."""
+
+    agreements: dict[str, Agreement]
+
+
+class Container(Wire):
+    """One container."""
+
+    state: str | None = ""
+
+
+class RunningService(Wire):
+    """One service that the node reports; one that belongs to no agreement has an empty `agreementId`."""
+
+    agreement_id: str | None = ""
+    service_url: str | None = ""
+    orgid: str | None = ""
+    version: str | None = ""
+    container_status: list[Container] | None = None
+
+
+class NodeStatus(Wire):
+    """`GET orgs/{org}/nodes/{id}/status`."""
+
+    services: list[RunningService] | None
+
+
+class Agbots(Wire):
+    """`GET orgs/{org}/agbots/{id}`; nothing in an entry is needed."""
+
+    agbots: dict[str, msgspec.Raw]
+
+
+class ServedPolicy(Wire):
+    """One entry of `businessPols`."""
+
+    business_pol_orgid: str | None = ""
+    node_orgid: str | None = ""
+
+
+class ServedPolicies(Wire):
+    """`GET orgs/{org}/agbots/{id}/businesspols`."""
+
+    business_pols: dict[str, ServedPolicy]
+
+
+class ServedPattern(Wire):
+    """One entry of `patterns`."""
+
+    pattern_orgid: str | None = ""
+    node_orgid: str | None = ""
+
+
+class ServedPatterns(Wire):
+    """`GET orgs/{org}/agbots/{id}/patterns`."""
+
+    patterns: dict[str, ServedPattern]
+
+
+class MaxChangeId(Wire):
+    """`GET changes/maxchangeid`."""
+
+    max_change_id: int
+
+
+class ChangeRow(Wire):
+    """One row of the change log."""
+
+    change_id: int
+    last_updated: str
+
+
+class ChangeGroup(Wire):
+    """The rows of one resource, with the operation of the latest; `id` is the name without the organisation."""
+
+    org_id: str
+    resource: str
+    id: str
+    operation: str
+    resource_changes: list[ChangeRow]
+
+
+class ChangesPage(Wire):
+    """The answer of `POST orgs/{org}/changes`."""
+
+    changes: list[ChangeGroup]
+    most_recent_change_id: int
+    hit_max_records: bool
+
+
+class ChangesRequest(Wire, omit_defaults=True):
+    """The question of `POST orgs/{org}/changes`. An unknown field would be a 400; a missing `maxRecords` counts as 0 (no rows)."""
+
+    change_id: int
+    max_records: int
+    org_list: list[str] | None = None
+    last_updated: str | None = None

@@ -1,0 +1,148 @@
+"""Every setting: its name, unit, default and when to change it.
+
+These classes are the truth. The documented sample `config/agbot.toml`, `agbot check-config` and the tests of the documentation are held
+against them. A section of the file is a class, a key is a field, the text under a field is its documentation. Durations carry their unit in
+the name. Secrets are given as files (or systemd credentials), never as values in the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeSettings:
+    """`[exchange]`: the hub whose nodes are coordinated."""
+
+    url: str = ""
+    """Base URL of the Exchange, ending in `/v1`. Environment: HZN_EXCHANGE_URL. Required."""
+    identity: str = ""
+    """The coordinator's own agbot identity, `org/name`; in org `IBM` it sees every organisation. Do not share the real agbot's: reading the
+    change feed counts as a heartbeat. Required."""
+    token_file: Path | None = None
+    """File with the token of that identity. Default: the systemd credential `exchange-token`. Environment: AGBOT_EXCHANGE_TOKEN_FILE."""
+    ca_file: Path | None = None
+    """PEM file that signs the Exchange's certificate, if not a public one. Environment: HZN_MGMT_HUB_CERT_PATH."""
+    organisations: tuple[str, ...] = ("*",)
+    """Organisations to look after. `*`: whatever the change feed shows, the served agbot serves, and nodes ask about."""
+    served_by: str = ""
+    """The real agbot, `org/name`, whose served organisations are looked after too."""
+    poll_seconds: float = 10.0
+    """Time between two reads of the change feed while nothing is held and nobody waits."""
+    busy_poll_seconds: float = 2.0
+    """The same while a lease is held or somebody waits; it bounds the hand-off."""
+    heartbeat_seconds: float = 30.0
+    """How often the heartbeats of groups with a lease or a waiter are read."""
+    resync_seconds: float = 3600.0
+    """How often everything is read anew, against drift; spread by a quarter either way."""
+    view_max_age_seconds: float = 60.0
+    """A picture of the Exchange older than this grants nothing."""
+    request_seconds: float = 10.0
+    """Longest time of one background request."""
+    max_requests_open: int = 8
+    """How many background requests may be under way at once. The Exchange serves about 400 node reads per second to everybody."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """`[gateway]`: the listener that the agents' HZN_AGBOT_URL names."""
+
+    listen: str = "0.0.0.0:8083"
+    """Host and port."""
+    certificate_file: Path | None = None
+    """TLS certificate chain (PEM). With `key_file`; without both, plain HTTP."""
+    key_file: Path | None = None
+    """TLS private key (PEM)."""
+    upstream: str = ""
+    """Base URL of the real agbot's secure API, to which every other route is passed. Empty: those routes answer 502."""
+    upstream_ca_file: Path | None = None
+    """PEM file that signs the real agbot's certificate."""
+    answer_seconds: float = 3.0
+    """A question is answered within this time, whatever the Exchange does. An agent gives up after 20 s and then asks every 10 s."""
+    quiet_refusals: bool = False
+    """Answer "not yet" as HTTP 201 with code "409": the only form that writes no error line on the node. Only for unmodified agents."""
+    remember_seconds: float = 300.0
+    """How long a node's authentication is remembered for refusals. A grant always asks the Exchange."""
+    max_open: int = 2000
+    """How many requests may be open at once. More are told to ask again."""
+    request_seconds: float = 10.0
+    """A request must have arrived completely within this time."""
+    max_body_bytes: int = 10_485_760
+    """Largest body that is passed through. A question has none."""
+    max_header_bytes: int = 16_384
+    """Largest request line or header field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """`[console]`: the operators' listener."""
+
+    listen: str = "127.0.0.1:8084"
+    """Host and port for health, metrics and the API."""
+    token_file: Path | None = None
+    """File with the token that writing needs. Default: the systemd credential `operator-token`. Without one, writing is off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """`[store]`: where leases live."""
+
+    path: Path = Path("/var/lib/agbot/agbot.db")
+    """The SQLite file. A lock beside it refuses a second daemon. Environment: AGBOT_STORE_PATH."""
+    journal_days: float = 30.0
+    """How long decisions are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """`[log]`: what is written to standard error."""
+
+    level: str = "info"
+    """debug, info, warning or error."""
+    format: str = "auto"
+    """`json`, `console`, or `auto`: console on a terminal, JSON lines otherwise (with a priority prefix under journald)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleSettings:
+    """`[rules]`: the limits that hold for every group. Each is explained in `agbot.rules.limits`."""
+
+    lease_seconds: float = 600.0
+    """A lease without fresh evidence expires after this long."""
+    confirm_seconds: float = 180.0
+    """A grant whose node shows no active status within this time is taken back."""
+    failure_grace_seconds: float = 120.0
+    """How long `failed` must stand before it ends a lease."""
+    reset_grace_seconds: float = 600.0
+    """How long a reset after `initiated` must stand before it ends a lease."""
+    max_upgrade_seconds: float = 7200.0
+    """Heartbeats alone keep a lease only until this long after the last change of status."""
+    dead_after_seconds: float = 1800.0
+    """A suspect lease whose holder is silent for longer than this is released as `expired`."""
+    heartbeat_stale_seconds: float = 300.0
+    """A member silent for longer than this (or twice its own interval) does not count as available."""
+    min_available: int = 1
+    """How many other members must be available before one goes down for an agent upgrade."""
+    agent_soak_seconds: float = 0.0
+    """Rest of a group after a successful agent upgrade."""
+    service_soak_seconds: float = 60.0
+    """Rest of a group after a successful service upgrade."""
+    rest_proof_seconds: float = 900.0
+    """How long the next member waits for the upgraded one to be seen healthy."""
+    ask_period_seconds: float = 60.0
+    """How often agents ask. A waiter silent for three periods is gone."""
+    windows: tuple[str, ...] = ()
+    """Maintenance windows such as "sat,sun 22:00-04:00 Europe/Berlin". None: always open."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration."""
+
+    exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    log: LogSettings = field(default_factory=LogSettings)

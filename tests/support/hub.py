@@ -1,0 +1,180 @@
+"""A whole hub on a virtual clock: the simulated Exchange, the real client and the real coordinator, without sockets.
+
+Time is the event loop's; in virtual time a test can let hours pass. Nodes here do nothing by themselves: a test says what each of them
+reports and asks. (Nodes that live on their own are in `agbot.sim`.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from agbot.coordinator.contract import Answer, Granted
+from agbot.coordinator.coordinator import Coordinator, Means
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import Refused as CredentialsRefused
+from agbot.rules.facts import Ask, Node
+from agbot.rules.ids import group_id, node_id, policy_id
+from agbot.rules.lease import Claim, Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.settings.model import ExchangeSettings
+from agbot.sim.exchange import SimExchange, seed
+from agbot.store.contract import Entry, Store
+from agbot.store.memory import MemoryStore
+from tests.support.direct_transport import DirectTransport
+
+EPOCH = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+ORG = "o1"
+AGBOT = "coordinator"
+NMP = "up1"
+OLD, NEW = "2.31.0", "2.32.0"
+
+
+class LoopClock:
+    """The coordinator's clock on the event loop's time, perhaps off by a few seconds against the Exchange's."""
+
+    def __init__(self, ahead_seconds: float = 0.0) -> None:
+        self._epoch = EPOCH + timedelta(seconds=ahead_seconds)
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=asyncio.get_running_loop().time())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def real_seconds(self, seconds: float) -> float:
+        return seconds
+
+
+@dataclass
+class Hub:
+    """The parts, and short ways to play nodes and people."""
+
+    limits: Limits = field(default_factory=Limits)
+    settings: ExchangeSettings = field(
+        default_factory=lambda: ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}")
+    )
+    clock_ahead_seconds: float = 0.0
+    store: Store = field(default_factory=MemoryStore)
+    told: list[Entry] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.exchange = SimExchange(clock=LoopClock(), root_password="rootpw")
+        seed.agbot(self.exchange, "IBM", AGBOT)
+        seed.org(self.exchange, ORG)
+        seed.management_policy(self.exchange, ORG, NMP)
+        self.clock = LoopClock(self.clock_ahead_seconds)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        self.transport = DirectTransport(self.exchange)
+        self.client = ExchangeClient(
+            self.transport, Credentials(identity=f"IBM/{AGBOT}", secret=seed.token_of(AGBOT)), self.clock
+        )
+        means = Means(
+            exchange=self.client, store=self.store, clock=self.clock, tell=self.told.append, chance=random.Random(1)
+        )
+        self.coordinator = Coordinator(means, self.settings, self.limits)
+
+    async def start(self) -> None:
+        await self.store.open()
+        self._tasks = [asyncio.create_task(self._run())]
+        await asyncio.sleep(1)
+
+    async def crash(self) -> None:
+        """Lose everything but the store, as kill -9 does, and start again."""
+        await self._cancel()
+        if isinstance(self.store, MemoryStore):
+            self.store.crash()
+        self._connect()
+        await self.start()
+
+    async def stop(self) -> None:
+        await self._cancel()
+        await self.coordinator.stop()
+        await self.store.close()
+
+    async def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self.coordinator.cycle()
+            await self.coordinator.pause_between_cycles()
+
+    # Nodes and people
+
+    def group(self, name: str, *members: str) -> None:
+        for member in members:
+            seed.node(self.exchange, ORG, member, version=OLD)
+        seed.group(self.exchange, ORG, name, list(members))
+
+    async def live(self, *nodes: str, seconds: float, every: float = 30.0) -> None:
+        """Let time pass while these nodes send heartbeats."""
+        end = asyncio.get_running_loop().time() + seconds
+        while (left := end - asyncio.get_running_loop().time()) > 0:
+            for node in nodes:
+                self.heartbeat(node)
+            await asyncio.sleep(min(every, left))
+
+    def heartbeat(self, node: str) -> None:
+        seed.send(self.exchange, "POST", f"/orgs/{ORG}/nodes/{node}/heartbeat", caller=f"{ORG}/{node}")
+
+    def report(self, node: str, status: str, nmp: str = NMP, *, target: str = NEW) -> None:
+        body = {
+            "agentUpgradePolicyStatus": {
+                "scheduledTime": "2026-11-23T12:00:00Z",
+                "upgradedVersions": {"softwareVersion": target, "certVersion": "", "configVersion": ""},
+                "status": status,
+                "errorMessage": "",
+            }
+        }
+        path = f"/orgs/{ORG}/nodes/{node}/managementStatus/{nmp}"
+        seed.send(self.exchange, "PUT", path, body, caller=f"{ORG}/{node}")
+
+    def admin(self, method: str, path: str, body: dict[str, object] | None = None) -> None:
+        seed.send(self.exchange, method, f"/orgs/{ORG}{path}", body, caller=f"{ORG}/admin")
+
+    def question(self, node: str, group: str, subject: str = NMP, kind: Kind = Kind.AGENT) -> Ask:
+        claim = Claim(holder=node_id(ORG, node), kind=kind, subject=policy_id(ORG, subject))
+        return Ask(group=group_id(ORG, group), claim=claim)
+
+    async def ask(self, node: str, group: str, nmp: str = NMP, *, is_remembered: bool = False) -> Answer:
+        """Ask as the node's agent does, with its own credentials."""
+        name = node_id(ORG, node)
+
+        async def confirm() -> Node:
+            seen = await self.client.node(name, Credentials(identity=name, secret=seed.token_of(node)))
+            if seen is None:
+                raise CredentialsRefused("GET", f"/orgs/{ORG}/nodes/{node}", "404", "register the node")
+            return seen
+
+        return await self.coordinator.ask(self.question(node, group, nmp), confirm, is_remembered=is_remembered)
+
+    async def ask_as_agbot(self, question: Ask) -> Answer:
+        """Ask for a service upgrade, as the agbot does."""
+
+        async def confirm() -> Node:
+            seen = await self.client.node(question.node)
+            if seen is None:
+                raise CredentialsRefused("GET", f"/orgs/{ORG}/nodes", "404", "register the node")
+            return seen
+
+        return await self.coordinator.ask(question, confirm, is_remembered=False)
+
+    def lease(self, group: str) -> Lease:
+        return self.coordinator._situation.ledger.lease(group_id(ORG, group))  # noqa: SLF001 - the truth behind the views
+
+    def events(self, name: str) -> list[Entry]:
+        return [entry for entry in self.told if entry.event == name]
+
+
+def codes(answer: Answer) -> list[str]:
+    """Return the reasons of a refusal; a grant has none."""
+    return [] if isinstance(answer, Granted) else [str(reason.code) for reason in answer.reasons]

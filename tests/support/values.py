@@ -1,0 +1,165 @@
+"""Builders of facts: a group of healthy device nodes at noon, and whatever a test says is different about it.
+
+Everything has a plain default, so that a test names only what it is about. `ago` is in seconds before `NOW` throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agbot.rules import lease as leases
+from agbot.rules.facts import (
+    Agreement,
+    Ask,
+    Brake,
+    Deferral,
+    Group,
+    Member,
+    Node,
+    Policy,
+    Served,
+    Sight,
+    Waiter,
+)
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind, Lease, Progress
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.review import Seen
+from agbot.rules.statuses import Status
+
+NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+LIMITS = Limits()
+TTL = timedelta(seconds=LIMITS.lease_seconds)
+
+GROUP = GroupId("o1/pumps")
+ANNA, BERT, CARL = NodeId("o1/anna"), NodeId("o1/bert"), NodeId("o1/carl")
+NMP, OTHER_NMP = PolicyId("o1/agent-2.32"), PolicyId("o1/agent-2.33")
+DEPLOYMENT = PolicyId("o1/flow")
+SERVICE = "o1/flow-meter"
+OLD, NEW = "2.31.0", "2.32.0"
+
+
+def at(ago: float) -> datetime:
+    """Return the moment that many seconds before now."""
+    return NOW - timedelta(seconds=ago)
+
+
+def claim(holder: NodeId = ANNA, kind: Kind = Kind.AGENT, subject: PolicyId | None = None) -> Claim:
+    return Claim(holder=holder, kind=kind, subject=subject or (NMP if kind is Kind.AGENT else DEPLOYMENT))
+
+
+def node(name: NodeId = ANNA, *, ago: float | None = 10, **fields: Any) -> Node:
+    """Build a registered device node of the group whose last heartbeat was `ago`; None: it never had any."""
+    heartbeat_at = None if ago is None else at(ago)
+    default: dict[str, Any] = {"group": GROUP, "agent_version": OLD, "registered": True}
+    return Node(id=name, heartbeat_at=heartbeat_at, **(default | fields))
+
+
+def status(value: str, *, ago: float = 0, stamp: str | None = None, target_version: str = NEW) -> Status:
+    """Build one `managementStatus` entry, written `ago`; its stamp tells value and time unless a test says otherwise."""
+    moment = at(ago)
+    written = stamp if stamp is not None else f"{value}@{moment:%H:%M:%S}"
+    return Status(value=value, stamp=written, updated_at=moment, target_version=target_version)
+
+
+def member(name: NodeId = ANNA, statuses: Mapping[PolicyId, Status] | None = None, **fields: Any) -> Member:
+    return Member(node=node(name, **fields), statuses=statuses or {})
+
+
+def ask(name: NodeId = BERT, kind: Kind = Kind.AGENT, subject: PolicyId | None = None, *, bound: bool = False) -> Ask:
+    return Ask(group=GROUP, claim=claim(name, kind, subject), agreement_bound=bound)
+
+
+def service_ask(name: NodeId = BERT, *, bound: bool = True) -> Ask:
+    return ask(name, Kind.SERVICE, bound=bound)
+
+
+def policy(name: PolicyId = NMP, **fields: Any) -> Policy:
+    return Policy(id=name, **({"revision": "r1"} | fields))
+
+
+def deployment(top_version: str = "2.0.0") -> Policy:
+    return Policy(id=DEPLOYMENT, revision="r1", service=SERVICE, top_version=top_version)
+
+
+def agreement(name: str, version: str = "1.0.0", *states: str, finalized: bool = True) -> Agreement:
+    return Agreement(id=name, service=SERVICE, finalized=finalized, version=version, containers=states or ("running",))
+
+
+POLICIES: Mapping[tuple[Kind, PolicyId], Policy | Sight] = {
+    (Kind.AGENT, NMP): policy(NMP),
+    (Kind.AGENT, OTHER_NMP): policy(OTHER_NMP),
+    (Kind.SERVICE, DEPLOYMENT): deployment(),
+}
+
+
+def group(*members: Member, **fields: Any) -> Group:
+    """Build a group with a free lease; without members these are Anna, Bert and Carl, all healthy."""
+    present = members or (member(ANNA), member(BERT), member(CARL))
+    default: dict[str, Any] = {"lease": Lease(group=GROUP), "limits": LIMITS, "policies": POLICIES}
+    return Group(id=GROUP, members={each.node.id: each for each in present}, **(default | fields))
+
+
+def held(
+    by: Claim | None = None, *, ago: float = 60, token: int = 7, ttl: timedelta = TTL, progress: Progress | None = None
+) -> Lease:
+    """Build a lease granted `ago`, with nothing seen since unless `progress` says so."""
+    granted_at = at(ago)
+    free = Lease(group=GROUP, token=token - 1)
+    return leases.grant(free, by or claim(), granted_at, ttl, progress or begun(ago))
+
+
+def begun(ago: float = 60, **fields: Any) -> Progress:
+    """Build the progress of a grant made `ago`, of which the fields have been seen since."""
+    default: dict[str, Any] = {"moved_at": at(ago), "version_before": OLD, "revision": "r1"}
+    return Progress(**(default | fields))
+
+
+def under_way(value: str = "downloaded", *, ago: float = 60, stamp: str = "s1", **fields: Any) -> Progress:
+    """Build the progress of a confirmed upgrade that reported this value `ago`."""
+    default: dict[str, Any] = {"status": value, "stamp": stamp, "confirmed": True, "target_version": NEW}
+    return begun(ago, **(default | fields))
+
+
+def suspected(by: Claim | None = None, *, ago: float = 900, progress: Progress | None = None) -> Lease:
+    return leases.suspect(held(by, ago=ago, progress=progress or under_way(ago=ago)))
+
+
+def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None = None) -> Lease:
+    """Build a free lease whose last occupation ended `ago`."""
+    return leases.release(held(by, ago=ago + 60), cause, at(ago))
+
+
+def seen(**fields: Any) -> Seen:
+    """Build the sight of a holder that is a live member with an enabled policy; what it reports is up to the test."""
+    return Seen(**({"node": node(), "policy": policy(), "status": Sight.ABSENT} | fields))
+
+
+def waiter(name: NodeId = BERT, *, since: float = 300, asked: float = 30, question: Ask | None = None) -> Waiter:
+    return Waiter(ask=question or ask(name), since=at(since), asked_at=at(asked))
+
+
+def served(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Served:
+    return Served(group=GROUP, node=name, until=at(ago), cause=cause)
+
+
+def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1") -> Brake:
+    return Brake(
+        group=GROUP, kind=kind, subject=subject, revision=revision, since=at(600), cause=Cause.FAILED, node=ANNA, token=6
+    )
+
+
+def deferral(name: NodeId = ANNA, subject: PolicyId = NMP) -> Deferral:
+    return Deferral(group=GROUP, node=name, subject=subject, since=at(100), status="initiated")
+
+
+def doubt(code: Code = Code.STORE_UNAVAILABLE) -> Reason:
+    return Reason(code=code, text="it cannot be trusted")
+
+
+def limits(**fields: Any) -> Limits:
+    return replace(LIMITS, **fields)

@@ -1,0 +1,263 @@
+"""The change feed against answers written down: pages, duplicates, ids that go backwards, the four hours, a restored Exchange."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import ExchangeError, Unreachable, Unreadable
+from agbot.exchange.feed import ChangeFeed, FeedResult
+from agbot.exchange.transport import Reply
+from tests.support.hand_clock import HandClock
+from tests.support.scripted_transport import ScriptedTransport, reply
+
+DOWN = Unreachable("POST", "/orgs/IBM/changes", "nothing", "it is tried again")
+
+
+def top(change_id: int) -> Reply:
+    return reply(200, {"maxChangeId": change_id})
+
+
+def change(*ids: int, name: str = "", operation: str = "modified") -> dict[str, Any]:
+    rows = [{"changeId": each, "lastUpdated": "2026-11-23T12:00:00Z"} for each in ids]
+    name = name or f"n{ids[0]}"
+    return {"orgId": "o1", "resource": "node", "id": name, "operation": operation, "resourceChanges": rows}
+
+
+def page(most_recent: int, *changes: dict[str, Any], hit_max: bool = False) -> Reply:
+    return reply(201, {"changes": list(changes), "mostRecentChangeId": most_recent, "hitMaxRecords": hit_max})
+
+
+class Follower:
+    """A feed with its transport and clock."""
+
+    def __init__(self, *answers: Reply | ExchangeError, identity: str = "IBM/us", max_records: int = 1000) -> None:
+        self.clock = HandClock()
+        self.transport = ScriptedTransport(*answers)
+        client = ExchangeClient(self.transport, Credentials(identity=identity, secret="x"), self.clock)
+        self.feed = ChangeFeed(client, self.clock, max_records=max_records)
+
+    async def poll(self, *answers: Reply | ExchangeError) -> FeedResult:
+        self.transport.then(*answers)
+        return await self.feed.poll()
+
+    def asked(self) -> list[dict[str, Any]]:
+        return [asked.body for asked in self.transport.asked if asked.method == "POST"]
+
+
+async def started(at: int = 100, **options: Any) -> Follower:
+    """Return a feed that has been polled once and stands at this id."""
+    follower = Follower(**options)
+    await follower.poll(top(at), page(at))
+    return follower
+
+
+def names(result: FeedResult) -> list[tuple[str, tuple[int, ...]]]:
+    return [(each.id, each.change_ids) for each in result.changes]
+
+
+async def test_the_first_poll_begins_at_the_end_and_asks_for_a_resync() -> None:
+    follower = Follower()
+
+    result = await follower.poll(top(100), page(100))
+
+    assert result.resync is not None
+    assert follower.feed.last_id == 100
+    assert (await follower.poll(page(100))).resync is None
+
+
+async def test_an_agbot_of_ibm_asks_for_all_organisations() -> None:
+    follower = await started()
+
+    assert follower.asked()[0] == {"changeId": 100, "maxRecords": 1000, "orgList": ["*"]}
+    assert follower.transport.asked[1].path == "/orgs/IBM/changes"
+
+
+async def test_another_agbot_asks_for_its_own_organisation_without_a_list() -> None:
+    follower = await started(identity="o1/us")
+
+    assert follower.asked()[0] == {"changeId": 100, "maxRecords": 1000}
+    assert follower.transport.asked[1].path == "/orgs/o1/changes"
+
+
+async def test_every_poll_asks_inclusively_from_the_last_id() -> None:
+    follower = await started()
+    await follower.poll(page(107, change(103), change(107)))
+    await follower.poll(page(107))
+
+    assert [body["changeId"] for body in follower.asked()] == [100, 100, 107]
+
+
+async def test_a_quiet_poll_is_one_request() -> None:
+    follower = await started()
+    before = len(follower.transport.asked)
+    await follower.poll(page(100))
+
+    assert len(follower.transport.asked) - before == 1
+
+
+async def test_repeated_rows_are_given_out_once() -> None:
+    follower = await started()
+    first = await follower.poll(page(107, change(103, 107, name="a")))
+    second = await follower.poll(page(108, change(103, 107, 108, name="a")))
+    third = await follower.poll(page(108, change(108, name="a")))
+
+    assert [names(each) for each in (first, second, third)] == [[("a", (103, 107))], [("a", (108,))], []]
+
+
+async def test_a_row_of_a_slow_writer_below_the_last_id_is_given_out() -> None:
+    follower = await started()
+    await follower.poll(page(107, change(107)))
+
+    assert names(await follower.poll(page(107, change(105), change(107)))) == [("n105", (105,))]
+
+
+async def test_changes_come_in_the_order_of_their_ids() -> None:
+    follower = await started()
+    result = await follower.poll(page(107, change(107, name="c"), change(101, 106, name="b"), change(103, name="a")))
+
+    assert [each.id for each in result.changes] == ["a", "b", "c"]
+
+
+async def test_full_pages_are_followed_to_the_end() -> None:
+    follower = await started(max_records=2)
+    result = await follower.poll(
+        page(102, change(101), change(102), hit_max=True),
+        page(103, change(102), change(103), hit_max=True),
+        page(104, change(103), change(104)),
+    )
+
+    assert [each.change_ids for each in result.changes] == [(101,), (102,), (103,), (104,)]
+    assert [body["changeId"] for body in follower.asked()] == [100, 100, 102, 103]
+
+
+async def test_a_full_page_of_older_rows_does_not_move_the_feed_backwards_but_makes_the_page_larger() -> None:
+    follower = await started(max_records=1)
+    result = await follower.poll(page(77, change(77), hit_max=True), page(101, change(77), change(101)))
+
+    assert follower.feed.last_id == 101
+    assert [(body["changeId"], body["maxRecords"]) for body in follower.asked()[1:]] == [(100, 1), (100, 2)]
+    assert [each.change_ids for each in result.changes] == [(77,), (101,)]
+
+
+async def test_a_feed_that_cannot_get_past_full_pages_begins_anew() -> None:
+    follower = await started(max_records=10_000)
+
+    result = await follower.poll(page(99, change(99), hit_max=True), top(200))
+
+    assert result.resync is not None
+    assert follower.feed.last_id == 200
+
+
+async def test_pages_before_one_that_fails_are_not_lost() -> None:
+    follower = await started(max_records=2)
+    with pytest.raises(Unreachable):
+        await follower.poll(page(102, change(101), change(102), hit_max=True), DOWN)
+
+    result = await follower.poll(page(103, change(102), change(103)))
+
+    assert result.resync is None
+    assert [each.change_ids for each in result.changes] == [(101,), (102,), (103,)]
+
+
+async def test_an_exchange_that_counts_from_below_was_set_up_anew() -> None:
+    follower = await started()
+
+    result = await follower.poll(page(7, change(5)), top(9))
+
+    assert result.resync is not None
+    assert "7" in result.resync
+    assert result.changes == ()
+    assert follower.feed.last_id == 9
+    assert names(await follower.poll(page(10, change(10)))) == [("n10", (10,))]
+
+
+async def test_what_was_seen_of_the_old_exchange_hides_nothing_of_the_new() -> None:
+    follower = await started()
+    await follower.poll(page(101, change(101)))
+    await follower.poll(page(9), top(9))
+
+    assert names(await follower.poll(page(101, change(101)))) == [("n101", (101,))]
+
+
+async def test_changes_of_the_old_exchange_are_not_given_out_after_the_new_one_was_seen() -> None:
+    follower = await started(max_records=1)
+    result = await follower.poll(page(101, change(101), hit_max=True), page(9), top(9))
+
+    assert result.changes == ()
+    assert names(await follower.poll(page(10, change(10)))) == [("n10", (10,))]
+
+
+async def test_an_id_that_is_about_something_else_now_shows_a_restored_exchange() -> None:
+    follower = await started()
+    await follower.poll(page(101, change(101, name="a")))
+
+    result = await follower.poll(page(150, change(101, name="b"), change(150)), top(151))
+
+    assert result.resync is not None
+    assert follower.feed.last_id == 151
+
+
+async def test_a_resync_that_is_due_is_told_even_when_finding_the_end_fails_first() -> None:
+    follower = await started()
+    with pytest.raises(Unreachable):
+        await follower.poll(page(7), DOWN)
+
+    result = await follower.poll(top(9), page(9))
+
+    assert result.resync is not None
+    assert follower.feed.last_id == 9
+
+
+@pytest.mark.parametrize(("hours", "missed"), [(3.7, False), (3.9, True), (50, True)])
+async def test_after_the_four_hours_that_rows_live_everything_is_read_anew(hours: float, missed: bool) -> None:
+    follower = await started()
+    follower.clock.advance(hours * 3600)
+
+    result = await (follower.poll(top(500), page(500)) if missed else follower.poll(page(500)))
+
+    assert (result.resync is not None) is missed
+
+
+async def test_the_four_hours_count_from_the_last_good_poll() -> None:
+    follower = await started()
+    for _ in range(2):
+        follower.clock.advance(2 * 3600)
+        with pytest.raises(Unreachable):
+            await follower.poll(DOWN)
+
+    assert (await follower.poll(top(500), page(500))).resync is not None
+
+
+@pytest.mark.parametrize("bad", [reply(201, '{"changes": [{"orgId": '), reply(201, {}), reply(200, "<html>")])
+async def test_an_unreadable_page_is_an_error_and_the_next_good_poll_asks_for_a_resync(bad: Reply) -> None:
+    follower = await started()
+    with pytest.raises(Unreadable):
+        await follower.poll(bad)
+    with pytest.raises(Unreadable):
+        await follower.poll(top(200), bad)
+
+    result = await follower.poll(top(300), page(300))
+
+    assert result.resync is not None
+    assert "unreadable" in result.resync
+    assert (await follower.poll(page(300))).resync is None
+
+
+async def test_an_unreachable_exchange_at_the_start_is_an_error_and_the_first_poll_stays_the_first() -> None:
+    follower = Follower()
+    with pytest.raises(Unreachable):
+        await follower.poll(DOWN)
+
+    assert (await follower.poll(top(1), page(1))).resync is not None
+
+
+async def test_the_memory_of_ids_is_bounded() -> None:
+    follower = await started(at=0)
+    for last in range(1000, 40_000, 1000):
+        await follower.poll(page(last, change(*range(last - 999, last + 1))))
+
+    assert len(follower.feed._seen) == 20_000  # noqa: SLF001 - what is bounded shows nowhere else
