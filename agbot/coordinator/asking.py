@@ -1,0 +1,196 @@
+"""One question from beginning to end: may this node upgrade now?
+
+A refusal comes from memory when the asker is known. A grant never does: the node is read anew with the asker's own credentials, what is
+out of date is read, the rules decide on that, the store commits, and only then is the answer yes. Whatever fails on that way is a refusal
+with its reason, except for the asker's own authentication, whose error goes back to the gateway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agbot.coordinator import entries
+from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
+from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.entries import Ending
+from agbot.coordinator.reading import Failures, Reader
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.waiting import Waiting
+from agbot.fleet.changes import Read, What
+from agbot.fleet.picture import policy_read
+from agbot.rules import lease as leases
+from agbot.rules.decide import Grant, Wait, decide
+from agbot.rules.facts import Agreement, Ask, Group, Node, Policy, Sight
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import Kind, Lease, Progress
+from agbot.rules.reasons import NEVER_REMEMBERED, Code, Reason
+from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
+
+_TRIES = 3
+"""A lost race is decided anew. Losing three times in a row means others are being served; the next question comes in a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freshness:
+    """How old a member's heartbeat may be where it keeps somebody waiting, before it is read anew."""
+
+    peers: timedelta
+    """Where too few members seem available."""
+    rest: timedelta
+    """Where an upgraded member has not been seen healthy: the group waits for one heartbeat, which must not be overlooked."""
+
+
+class Asking:
+    """Answers questions."""
+
+    def __init__(
+        self, situation: Situation, reader: Reader, waiting: Waiting, deferring: Deferring, freshness: Freshness
+    ) -> None:
+        self._situation = situation
+        self._reader = reader
+        self._waiting = waiting
+        self._deferring = deferring
+        self._freshness = freshness
+
+    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+        """Answer a question; see `agbot.coordinator.contract.Permission.ask`."""
+        if is_remembered:
+            refused = self.refuse_from_memory(ask)
+            if refused is not None:
+                return refused
+        begun, now = self._situation.picture.begin(), self._situation.clock.now()
+        node = await confirm()
+        self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
+        if node.group != ask.group:
+            return self._refuse(
+                ask, (Reason(code=Code.NOT_A_MEMBER, text=f"{node.id} is not in HA group {ask.group}"),)
+            )
+        try:
+            return await self._decide(await self._know(ask))
+        except StoreUnavailableError as error:
+            return self._refuse(ask, (Reason(code=Code.STORE_UNAVAILABLE, text=str(error)),))
+
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        """Refuse without any read, when everything is known and says no; None when it may be yes or a look could change it."""
+        situation = self._situation
+        now = situation.clock.now()
+        if situation.unread(ask) and not situation.doubts():
+            return None
+        ask = self._bound_from_memory(ask)
+        group = situation.group(ask.group, ask)
+        decision = decide(ask, group, now)
+        if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
+            return None
+        return self._refuse(ask, decision.reasons)
+
+    async def _know(self, ask: Ask) -> Ask:
+        """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements."""
+        failures: Failures = {}
+        for _round in range(2):  # reading a group shows its members, which are read in the second round
+            unread = self._situation.unread(ask)
+            if not unread or failures or self._situation.doubts():
+                break
+            failures = await self._reader.make_current(unread)
+        if ask.claim.kind is Kind.SERVICE:
+            await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
+            ask = self._bound_from_memory(ask)
+        await self._refresh_heartbeats(ask)
+        await self._deferring.refresh(ask.group)
+        return ask
+
+    async def _refresh_heartbeats(self, ask: Ask) -> None:
+        """Heartbeats make no change records: before one blocks, it is read anew."""
+        now = self._situation.clock.now()
+        group = self._situation.group(ask.group, ask)
+        decision = decide(ask, group, now)
+        if isinstance(decision, Wait):
+            old = self._old_heartbeats(decision, group, now)
+            await self._reader.refresh(Read(what=What.NODE, id=node) for node in old if node != ask.node)
+
+    async def _decide(self, ask: Ask) -> Answer:
+        situation = self._situation
+        for _try in range(_TRIES):
+            now = situation.clock.now()
+            group = situation.group(ask.group, ask)
+            decision = decide(ask, group, now)
+            if isinstance(decision, Wait):
+                return self._refuse(ask, decision.reasons)
+            if decision.exempt is not None:
+                await situation.write(Writes(entries=[entries.exempted(ask, decision.exempt, now)]))
+                return Granted(token=None, exempt=decision.exempt)
+            answer = await self._commit(ask, group, decision, now)
+            if answer is not None:
+                return answer
+        text = f"others were served first {_TRIES} times in a row"
+        return self._refuse(ask, (Reason(code=Code.LEASE_HELD, text=text),))
+
+    async def _commit(self, ask: Ask, group: Group, decision: Grant, now: datetime) -> Granted | None:
+        """Write the grant; None when the race was lost and the question must be decided anew."""
+        limits, before = group.limits, group.lease
+        ttl = timedelta(seconds=limits.lease_seconds)
+        if decision.repeated:
+            after = leases.repeat(before, now, ttl, timedelta(seconds=limits.max_upgrade_seconds))
+            writes = Writes()
+        else:
+            after = leases.grant(before, ask.claim, now, ttl, self._progress(ask, now))
+            writes = self._grant_writes(ask, before, after, now)
+        outcome = after if after == before else await self._situation.swap(before, after, writes)
+        if isinstance(outcome, Lost):
+            return None
+        return Granted(token=outcome.token, repeated=decision.repeated)
+
+    def _grant_writes(self, ask: Ask, before: Lease, after: Lease, now: datetime) -> Writes:
+        waiter = self._waiting.drop_key(ask, now)
+        told: list[Entry] = [entries.granted(after, now)]
+        if before.hold is not None and after.last_end is not None:
+            told.insert(0, entries.released(before, Ending(cause=after.last_end.cause, why=after.last_end.detail), now))
+        return Writes(drop=(waiter,) if waiter else (), entries=told)
+
+    def _progress(self, ask: Ask, now: datetime) -> Progress:
+        """Write down how things stood at the grant: only what changes afterwards proves anything."""
+        picture = self._situation.picture
+        node, policy = picture.node(ask.node), picture.policy(ask.claim.kind, ask.claim.subject)
+        agreements = picture.agreements(ask.node)
+        known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
+        return Progress(
+            moved_at=now,
+            version_before=node.agent_version if isinstance(node, Node) else "",
+            revision=policy.revision if isinstance(policy, Policy) else "",
+            agreements_before=tuple(sorted(agreement.id for agreement in known)),
+        )
+
+    def _bound_from_memory(self, ask: Ask) -> Ask:
+        """Say whether the node has a current agreement for the service, as far as was read."""
+        if ask.claim.kind is not Kind.SERVICE:
+            return ask
+        picture = self._situation.picture
+        agreements, policy = picture.agreements(ask.node), picture.policy(Kind.SERVICE, ask.claim.subject)
+        if isinstance(agreements, Sight) or not isinstance(policy, Policy):
+            return ask
+        bound = any(each.service == policy.service for each in agreements)
+        return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
+
+    def _may_be_outdated(self, decision: Wait, group: Group, now: datetime) -> bool:
+        """Whether a look at the Exchange could turn this refusal: membership is effective at once, and heartbeats age silently."""
+        if any(reason.code in NEVER_REMEMBERED for reason in decision.reasons):
+            return not group.doubts
+        return bool(self._old_heartbeats(decision, group, now)) and not group.doubts
+
+    def _old_heartbeats(self, decision: Wait, group: Group, now: datetime) -> list[NodeId]:
+        """Return the members whose heartbeat keeps the asker waiting and may be newer in the Exchange."""
+        codes = {reason.code for reason in decision.reasons}
+        allowed = {Code.PEERS_UNAVAILABLE: self._freshness.peers, Code.SOAKING: self._freshness.rest}
+        limits = [limit for code, limit in allowed.items() if code in codes]
+        if not limits:
+            return []
+        read_at = {node: self._situation.picture.node_read_at(node) for node in group.members}
+        return [node for node, at in read_at.items() if at is None or now - at > min(limits)]
+
+    def _refuse(self, ask: Ask, reasons: tuple[Reason, ...]) -> Refused:
+        wait = Wait(reasons=reasons)
+        if wait.is_remembered:
+            self._waiting.note(ask, reasons, self._situation.clock.now())
+        else:
+            self._situation.picture.forget_absent(policy_read(ask.claim.kind, ask.claim.subject))
+        return Refused(reasons=reasons, is_final=not wait.is_remembered)

@@ -1,0 +1,248 @@
+"""What the listeners need of the coordinator, and what they get.
+
+The gateway asks, the console shows and acts; neither decides anything. Values here are plain and can be written as JSON as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from agbot.rules.facts import Ask, Node, Pause
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.reasons import Cause, Reason
+from agbot.store.contract import Entry, JournalQuery
+
+Confirm = Callable[[], Awaitable[Node]]
+"""Reads the node anew from the Exchange with the asker's own credentials. Raises an `agbot.exchange.errors.ExchangeError`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """Yes. `token` is None for a node that is exempt and holds no lease."""
+
+    token: int | None
+    exempt: Reason | None = None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not yet, or never; `is_final` when asking again cannot help before something changes (not a member, no such policy)."""
+
+    reasons: tuple[Reason, ...]
+    is_final: bool = False
+
+
+Answer = Granted | Refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The end of a service upgrade was taken down; `released` is False when the node held no such lease (nothing was freed)."""
+
+    released: bool
+    token: int | None = None
+
+
+class Permission(Protocol):
+    """What the gateway needs."""
+
+    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+        """Answer a question. With `is_remembered` a refusal may come from memory; a grant always calls `confirm` first.
+
+        Raises:
+            ExchangeError: `confirm` failed; nothing was granted.
+        """
+
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+        """Take down that a service upgrade has ended. Frees only that node's own lease for that policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseView:
+    """A lease as operators see it."""
+
+    group: GroupId
+    state: str
+    token: int
+    holder: NodeId | None = None
+    kind: str | None = None
+    subject: PolicyId | None = None
+    granted_at: datetime | None = None
+    renewed_at: datetime | None = None
+    expires_at: datetime | None = None
+    status: str = ""
+    """The last status the holder reported since the grant."""
+    note: str = ""
+    """What is odd about it, if anything: why it is suspect, which status is not known."""
+    last_holder: NodeId | None = None
+    last_subject: PolicyId | None = None
+    last_cause: str | None = None
+    last_end_at: datetime | None = None
+    last_detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitView:
+    """One waiter with all its reasons."""
+
+    node: NodeId
+    kind: str
+    subject: PolicyId
+    since: datetime
+    asked_at: datetime
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberView:
+    """One member of a group."""
+
+    node: NodeId
+    node_type: str
+    available: bool
+    why_unavailable: str = ""
+    heartbeat_at: datetime | None = None
+    agent_version: str = ""
+    statuses: Mapping[str, str] = field(default_factory=dict)
+    """Policy -> status, where known."""
+    deferred_for: PolicyId | None = None
+    holds_lease: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeView:
+    """An upgrade that is stopped in a group."""
+
+    subject: PolicyId
+    since: datetime
+    cause: str
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    """A group with everything that bears on it."""
+
+    id: GroupId
+    members: Sequence[MemberView]
+    lease: LeaseView
+    waiting: Sequence[WaitView] = ()
+    brakes: Sequence[BrakeView] = ()
+    pauses: Sequence[Pause] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleView:
+    """One rule's word on a question."""
+
+    rule: str
+    passes: bool
+    code: str = ""
+    text: str = ""
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a node waits, or what it does."""
+
+    node: NodeId
+    group: GroupId | None
+    answer: str
+    """One sentence that answers the question."""
+    subject: PolicyId | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    rules: Sequence[RuleView] = ()
+    """Every rule in order; empty when the node asks for nothing."""
+    lease: LeaseView | None = None
+    unblock: str = ""
+    """What would let it go."""
+    earliest: datetime | None = None
+    """The earliest time that can happen by itself, where one is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrgView:
+    """How well one organisation is seen."""
+
+    org: str
+    groups: int
+    members: int
+    read_at: datetime | None
+    failing: str = ""
+    """What the last read of it said, while it fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """The coordinator at one glance."""
+
+    sentence: str
+    """What the last cycle did."""
+    cycle_at: datetime | None
+    ready: bool
+    not_ready: Sequence[str]
+    """Why it is not ready, each a sentence."""
+    view_age_seconds: float | None
+    """Age of the picture of the Exchange; None before the first."""
+    store_ok: bool
+    orgs: Sequence[OrgView]
+    held: int
+    suspect: int
+    waiting: int
+    deferred: int
+    brakes: int
+    pauses: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """A person's action was carried out."""
+
+    text: str
+    lease: LeaseView | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotDone:
+    """A person's action changed nothing; `text` says why and what to do."""
+
+    text: str
+    not_found: bool = False
+
+
+class Operations(Protocol):
+    """What the console and the CLI need. Everything that shows is answered from memory, without any I/O."""
+
+    def overview(self) -> Overview:
+        """Summarise."""
+
+    def groups(self) -> Sequence[GroupView]:
+        """List every known group, by id."""
+
+    def group(self, group: GroupId) -> GroupView | None:
+        """Show one group."""
+
+    def explain(self, node: NodeId) -> Explanation | None:
+        """Answer "why is this node waiting?"; None for a node nobody knows."""
+
+    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
+        """Free a lease by force, cause `forced`. With a token only that grant is freed."""
+
+    async def hold(self, pause: Pause) -> Done | NotDone:
+        """Stop new grants for a scope."""
+
+    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
+        """End the pause of this scope, or, with a subject, lift the brake on it in this group."""
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Read the journal."""
+
+
+CAUSES_BY_KIND: Mapping[bool, Cause] = {True: Cause.SUCCEEDED, False: Cause.FAILED}
+"""What a reported end means."""

@@ -1,0 +1,227 @@
+"""The coordinator: the one object that the gateway asks, the console shows, and the daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agbot.clock import Clock
+from agbot.coordinator.actions import Actions
+from agbot.coordinator.asking import Asking, Freshness
+from agbot.coordinator.contract import Answer, Confirm, Done, Ended, Explanation, GroupView, NotDone, OrgView, Overview
+from agbot.coordinator.cycle import Cycle, CycleReport
+from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.entries import Ending
+from agbot.coordinator.explaining import explain
+from agbot.coordinator.intake import Intake, Pace
+from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.reading import Reader
+from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.situation import Situation, Tell
+from agbot.coordinator.views import view_group
+from agbot.coordinator.waiting import Waiting
+from agbot.exchange.client import ExchangeClient
+from agbot.fleet.picture import Picture
+from agbot.rules.facts import Ask, Pause
+from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
+from agbot.rules.lease import State
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
+from agbot.settings.model import ExchangeSettings
+from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What a coordinator works with."""
+
+    exchange: ExchangeClient
+    store: Store
+    clock: Clock
+    tell: Tell
+    chance: random.Random | None = None
+
+
+class Coordinator:
+    """Answers questions, runs cycles, shows itself."""
+
+    def __init__(self, means: Means, settings: ExchangeSettings, limits: Limits) -> None:
+        self._clock = means.clock
+        self._store = means.store
+        self._settings = settings
+        self._situation = Situation(
+            picture=Picture(),
+            ledger=Ledger(means.store),
+            clock=means.clock,
+            limits=limits,
+            view_max_age=timedelta(seconds=settings.view_max_age_seconds),
+            tell=means.tell,
+        )
+        reader = Reader(means.exchange, self._situation.picture, means.clock, max_open=settings.max_requests_open)
+        pace = Pace(
+            heartbeat=timedelta(seconds=settings.heartbeat_seconds), resync=timedelta(seconds=settings.resync_seconds)
+        )
+        self._intake = Intake(
+            self._situation,
+            means.exchange,
+            reader,
+            pace=pace,
+            organisations=settings.organisations,
+            served_by=settings.served_by,
+            chance=means.chance,
+        )
+        self._waiting = Waiting(self._situation.ledger)
+        self._deferring = Deferring(self._situation)
+        self._reviewing = Reviewing(self._situation)
+        freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
+        self._asking = Asking(self._situation, reader, self._waiting, self._deferring, freshness)
+        self._actions = Actions(self._situation, self._reviewing)
+        self._cycle = Cycle(self._situation, self._intake, self._reviewing, self._deferring, self._waiting)
+        self._wake = asyncio.Event()
+        self._progress = reader.progress
+        self._is_idle = False
+        self._cycled_at = 0.0
+        self.last_cycle: CycleReport | None = None
+
+    # The gateway's side
+
+    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+        """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        answer = await self._asking.ask(ask, confirm, is_remembered=is_remembered)
+        self._intake.meet(org_of(ask.node))
+        if self._is_idle:
+            self._wake.set()
+        return answer
+
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+        """Take down the end of a service upgrade. Frees only that node's own lease for that policy (P2).
+
+        Raises:
+            StoreUnavailableError: it may or may not have been taken down.
+        """
+        lease = self._situation.ledger.lease(ask.group)
+        if not self._situation.ledger.is_trusted:
+            raise StoreUnavailableError("the lease store has not been read since it failed")
+        if not lease.is_held_for(ask.claim):
+            return Ended(released=False)
+        cause = Cause.SUCCEEDED if succeeded else Cause.FAILED
+        done = await self._reviewing.release(lease, Ending(cause=cause, why=f"reported by {who}", who=who))
+        return Ended(released=bool(done), token=lease.token)
+
+    # The scheduler's side
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a lease is held, somebody waits, or a membership is deferred."""
+        return bool(self._situation.ledger.groups_that_matter())
+
+    async def cycle(self) -> CycleReport:
+        """Run one cycle; not for two at a time."""
+        self.last_cycle = await self._cycle.run()
+        self._cycled_at = asyncio.get_running_loop().time()
+        return self.last_cycle
+
+    async def pause_between_cycles(self) -> None:
+        """Wait until the next cycle is due: soon while something goes on, and at once when it begins."""
+        self._wake.clear()
+        self._is_idle = not self.is_busy
+        seconds = self._settings.poll_seconds if self._is_idle else self._settings.busy_poll_seconds
+        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        waking = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._is_idle = False
+            sleeping.cancel()
+            waking.cancel()
+
+    def stalled_seconds(self) -> float:
+        """Return for how long nothing has moved in the scheduler: no cycle ended, and no read came back or failed."""
+        return asyncio.get_running_loop().time() - max(self._progress.at, self._cycled_at)
+
+    async def stop(self) -> None:
+        """Grant nothing new, and wait for the writes under way. The leases stay: they belong to the nodes."""
+        self._situation.is_stopping = True
+        await self._situation.ledger.settle()
+
+    def set_limits(self, limits: Limits) -> None:
+        """Use these limits from now on."""
+        self._situation.limits = limits
+
+    # The operators' side
+
+    def overview(self) -> Overview:
+        """Summarise; see `agbot.coordinator.contract.Operations`."""
+        situation, ledger = self._situation, self._situation.ledger
+        states = [lease.state for lease in ledger.occupied()]
+        view_at = situation.view_at
+        not_ready = [reason.text for reason in situation.doubts()]
+        if self._intake.failing:
+            not_ready.append(f"the Exchange cannot be read: {self._intake.failing}")
+        return Overview(
+            sentence=self.last_cycle.sentence if self.last_cycle else "no cycle has run yet",
+            cycle_at=self.last_cycle.at if self.last_cycle else None,
+            ready=not situation.doubts(),
+            not_ready=not_ready,
+            view_age_seconds=(self._clock.now() - view_at).total_seconds() if view_at else None,
+            store_ok=ledger.is_trusted,
+            orgs=self._org_views(),
+            held=states.count(State.HELD),
+            suspect=states.count(State.SUSPECT),
+            waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
+            deferred=sum(len(deferrals) for deferrals in ledger.deferrals.values()),
+            brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
+            pauses=len(ledger.pauses),
+        )
+
+    def groups(self) -> Sequence[GroupView]:
+        """List every group that exists or whose lease is occupied."""
+        known = {*self._situation.picture.groups(), *self._situation.ledger.groups_that_matter()}
+        return [self._view(group) for group in sorted(known)]
+
+    def group(self, group: GroupId) -> GroupView | None:
+        """Show one group; None when nobody knows it."""
+        known = group in self._situation.picture.groups() or group in self._situation.ledger.leases
+        return self._view(group) if known else None
+
+    def explain(self, node: NodeId) -> Explanation | None:
+        """Answer "why is this node waiting?"."""
+        known = self._situation.picture.node(node)
+        group = getattr(known, "group", None)
+        return explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")
+
+    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
+        """Free a lease by force."""
+        return await self._actions.release(group, token=token, reason=reason, who=who)
+
+    async def hold(self, pause: Pause) -> Done | NotDone:
+        """Stop new grants for a scope."""
+        return await self._actions.hold(pause)
+
+    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
+        """End a pause or lift a brake."""
+        return await self._actions.resume(scope, subject=subject, reason=reason, who=who)
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Read the journal."""
+        return await self._store.journal(query)
+
+    def _view(self, group: GroupId) -> GroupView:
+        return view_group(group, self._situation, self._reviewing.notes.get(group, ""))
+
+    def _org_views(self) -> list[OrgView]:
+        picture = self._situation.picture
+        groups = picture.groups()
+        views = []
+        for org, state in sorted(self._intake.orgs.items()):
+            mine = [group for group in groups if org_of(group) == org]
+            members = sum(len(picture.members(group)) for group in mine)
+            views.append(
+                OrgView(
+                    org=org, groups=len(mine), members=members, read_at=picture.org_read_at(org), failing=state.failing
+                )
+            )
+        return views

@@ -1,0 +1,147 @@
+"""The scheduler's cycle: take in what has changed, review the leases, write what has come up, and say in one sentence what was done.
+
+The cycle polls fast while a lease is held or somebody waits, and slowly otherwise. Whatever fails in it is told once and tried again in
+the next one; a cycle that fails altogether is a bug, is logged with its traceback, and does not end the daemon.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from agbot.coordinator import entries
+from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.intake import Intake, IntakeReport
+from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.waiting import Waiting
+from agbot.rules import decide
+from agbot.rules.facts import Policy
+from agbot.rules.lease import State
+from agbot.store.contract import BrakeKey, Entry, PauseKey, StoreUnavailableError, Writes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleReport:
+    """What one cycle did."""
+
+    sentence: str
+    at: datetime
+    took_seconds: float
+
+
+class Cycle:
+    """One round after the other; not for two at a time."""
+
+    def __init__(
+        self, situation: Situation, intake: Intake, reviewing: Reviewing, deferring: Deferring, waiting: Waiting
+    ) -> None:
+        self._situation = situation
+        self._intake = intake
+        self._reviewing = reviewing
+        self._deferring = deferring
+        self._waiting = waiting
+        self.store_failing = ""
+        """What the store said, while it fails."""
+
+    async def run(self) -> CycleReport:
+        """Run one cycle."""
+        began = self._situation.clock.now()
+        done: list[str] = []
+        report = IntakeReport()
+        if await self._trust_store():
+            report = await self._intake.take_in()
+            try:
+                done = await self._act(report)
+            except StoreUnavailableError as error:
+                self._store_failed(str(error))
+        now = self._situation.clock.now()
+        return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=(now - began).total_seconds())
+
+    async def _trust_store(self) -> bool:
+        """Read the store anew when a write has failed; without it nothing is decided."""
+        ledger = self._situation.ledger
+        if ledger.is_trusted:
+            return True
+        try:
+            await ledger.load()
+        except StoreUnavailableError as error:
+            self._store_failed(str(error))
+            return False
+        now = self._situation.clock.now()
+        for waiters in ledger.waiters.values():  # they were silent because nobody listened
+            waiters.update({key: replace(waiter, asked_at=now) for key, waiter in waiters.items()})
+        if self.store_failing:
+            self._tell("store.recovered", {})
+        self.store_failing = ""
+        return True
+
+    async def _act(self, report: IntakeReport) -> list[str]:
+        ledger = self._situation.ledger
+        for group in dict.fromkeys((*report.joined, *ledger.groups_that_matter())):
+            await self._deferring.refresh(group)
+        await self._write_waiters()
+        done = await self._reviewing.review_all()
+        await self._expire_pauses()
+        await self._lift_brakes()
+        return done
+
+    async def _write_waiters(self) -> None:
+        situation, waiting = self._situation, self._waiting
+        now = situation.clock.now()
+        gone = [waiting.silent(situation.group(group), now) for group in waiting.groups()]
+        unwritten = waiting.unwritten()
+        writes = Writes(
+            put=unwritten.put,
+            drop=[key for each in gone for key in each.drop],
+            entries=[*unwritten.entries, *(entry for each in gone for entry in each.entries)],
+        )
+        if writes.put or writes.drop:
+            await situation.write(writes)
+            waiting.written(unwritten)
+
+    async def _expire_pauses(self) -> None:
+        now = self._situation.clock.now()
+        over = [each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now]
+        if over:
+            drop = [PauseKey(scope=pause.scope) for pause in over]
+            told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
+            await self._situation.write(Writes(drop=drop, entries=told))
+
+    async def _lift_brakes(self) -> None:
+        """A policy that has changed is a different release."""
+        situation, now = self._situation, self._situation.clock.now()
+        drop: list[BrakeKey] = []
+        told: list[Entry] = []
+        for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
+            policy = situation.picture.policy(brake.kind, brake.subject)
+            if isinstance(policy, Policy) and not decide.still_set(brake, policy.revision):
+                drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
+                told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
+        if drop:
+            await situation.write(Writes(drop=drop, entries=told))
+
+    def _sentence(self, report: IntakeReport, done: list[str]) -> str:
+        ledger = self._situation.ledger
+        states = [lease.state for lease in ledger.occupied()]
+        held, suspect = states.count(State.HELD), states.count(State.SUSPECT)
+        waiting = sum(len(waiters) for waiters in ledger.waiters.values())
+        parts = list(done)
+        if self.store_failing:
+            parts.append(f"grants nothing because the lease store fails: {self.store_failing}")
+        elif report.failing:
+            parts.append(f"cannot read the Exchange: {report.failing}")
+        if report.synced:
+            parts.append(f"read {', '.join(report.synced)} as a whole")
+        if report.changes:
+            parts.append(f"took in {report.changes} {'change' if report.changes == 1 else 'changes'}")
+        state = f"{held} held, {suspect} suspect, {waiting} waiting"
+        return f"{'; '.join(parts)}; {state}" if parts else f"nothing new; {state}"
+
+    def _store_failed(self, error: str) -> None:
+        if not self.store_failing:
+            self._tell("store.failed", {"error": error})
+        self.store_failing = error
+
+    def _tell(self, event: str, facts: dict[str, object]) -> None:
+        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))

@@ -1,0 +1,63 @@
+"""Deferred memberships: found when a group is looked at, written down, ended on evidence (`agbot.rules.deferral`)."""
+
+from __future__ import annotations
+
+from agbot.coordinator import entries
+from agbot.coordinator.situation import Situation
+from agbot.rules import deferral as rule
+from agbot.rules.facts import Deferral, Member, Sight
+from agbot.rules.ids import GroupId, NodeId
+from agbot.store.contract import DeferralKey, Entry, Record, Writes
+
+
+class Deferring:
+    """Keeps the deferrals of groups true to the picture."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+
+    async def refresh(self, group: GroupId) -> None:
+        """Begin and end deferrals of this group as the picture says; a group that cannot be trusted stays as it is.
+
+        Raises:
+            StoreUnavailableError: nothing is known about what was written.
+        """
+        if self._situation.doubts():
+            return
+        writes = self._due(group)
+        if writes.entries:
+            await self._situation.write(writes)
+
+    def _due(self, group: GroupId) -> Writes:
+        situation = self._situation
+        now, limits = situation.clock.now(), situation.limits_of(group)
+        present = situation.ledger.deferrals.get(group, {})
+        put: list[Record] = []
+        drop: list[DeferralKey] = []
+        told: list[Entry] = []
+        for deferral in present.values():
+            why = rule.why_ended(deferral, self._member(deferral), limits, now)
+            if why is not None:
+                drop.append(DeferralKey(group=group, node=deferral.node))
+                told.append(entries.deferral_ended(deferral, why, now))
+        for node in situation.picture.members(group):
+            begun = None if node in present else self._begin(group, node)
+            if begun is not None:
+                put.append(begun)
+                told.append(entries.deferral_begun(begun, now))
+        return Writes(put=put, drop=drop, entries=told)
+
+    def _member(self, deferral: Deferral) -> Member | Sight:
+        """Return the deferred node; without its statuses nothing is known about it."""
+        picture = self._situation.picture
+        if picture.statuses(deferral.node) is Sight.UNREAD and isinstance(picture.node(deferral.node), Sight) is False:
+            return Sight.UNREAD
+        return picture.member(deferral.node)
+
+    def _begin(self, group: GroupId, node: NodeId) -> Deferral | None:
+        situation = self._situation
+        member = situation.picture.member(node)
+        if isinstance(member, Sight):
+            return None
+        limits = situation.limits_of(group)
+        return rule.begin(group, member, situation.ledger.lease(group), limits, situation.clock.now())

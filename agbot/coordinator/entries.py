@@ -1,0 +1,148 @@
+"""The journal entries of the coordinator: one for every change, under the names of `agbot.events.names`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agbot.rules.facts import Ask, Brake, Deferral, Pause, Waiter
+from agbot.rules.lease import Lease
+from agbot.rules.reasons import Cause, Reason
+from agbot.store.contract import Entry
+
+
+def granted(lease: Lease, now: datetime) -> Entry:
+    """A lease was given. Call with the new lease."""
+    hold = lease.hold
+    taken_over = lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now
+    facts = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
+    if taken_over and lease.last_end is not None:
+        facts |= {"taken_from": lease.last_end.claim.holder, "taken_token": str(lease.last_end.token)}
+    return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
+
+
+def exempted(ask: Ask, reason: Reason, now: datetime) -> Entry:
+    """A node may go without a lease."""
+    return _of_ask("lease.exempted", ask, now, {"code": str(reason.code), "reason": reason.text})
+
+
+def renewed(lease: Lease, why: str, now: datetime) -> Entry:
+    """The holder's upgrade has moved."""
+    return _of_lease("lease.renewed", lease, now, {"why": why})
+
+
+def suspected(lease: Lease, why: str, now: datetime) -> Entry:
+    """A lease expired and nobody knows how the upgrade ended."""
+    return _of_lease("lease.suspected", lease, now, {"why": why})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How and why a lease is released, and by whom."""
+
+    cause: Cause
+    why: str
+    who: str = "coordinator"
+    ended_at: datetime | None = None
+    """When the upgrade itself ended, where the evidence says so."""
+
+
+def released(lease: Lease, ending: Ending, now: datetime) -> Entry:
+    """A lease is free again. Call with the lease as it was while held."""
+    held_seconds = (now - lease.hold.granted_at).total_seconds() if lease.hold else 0.0
+    facts: dict[str, object] = {"cause": str(ending.cause), "why": ending.why, "held_seconds": round(held_seconds, 3)}
+    if ending.ended_at is not None:
+        facts["handoff_seconds"] = round(max((now - ending.ended_at).total_seconds(), 0.0), 3)
+    return _of_lease("lease.released", lease, now, facts, ending.who)
+
+
+def wait_changed(waiter: Waiter, now: datetime) -> Entry:
+    """Somebody waits, or waits for other reasons than before."""
+    return _of_ask("wait.changed", waiter.ask, now, {"reasons": _reasons(waiter.reasons), "since": _time(waiter.since)})
+
+
+def wait_ended(waiter: Waiter, why: str, now: datetime) -> Entry:
+    """A waiter no longer asks."""
+    return _of_ask("wait.ended", waiter.ask, now, {"why": why, "since": _time(waiter.since)})
+
+
+def deferral_begun(deferral: Deferral, now: datetime) -> Entry:
+    """A member is past the gate without the lease."""
+    return Entry(
+        at=now,
+        event="deferral.begun",
+        group=deferral.group,
+        node=deferral.node,
+        subject=deferral.subject,
+        facts={"status": deferral.status},
+    )
+
+
+def deferral_ended(deferral: Deferral, why: str, now: datetime) -> Entry:
+    """A member's membership is enforced from now on."""
+    return Entry(
+        at=now,
+        event="deferral.ended",
+        group=deferral.group,
+        node=deferral.node,
+        subject=deferral.subject,
+        facts={"why": why},
+    )
+
+
+def brake_set(brake: Brake, now: datetime) -> Entry:
+    """An upgrade that failed is stopped in its group."""
+    return Entry(
+        at=now,
+        event="brake.set",
+        group=brake.group,
+        node=brake.node,
+        subject=brake.subject,
+        token=brake.token,
+        facts={"cause": str(brake.cause), "revision": brake.revision},
+    )
+
+
+def brake_lifted(brake: Brake, why: str, now: datetime, who: str = "coordinator") -> Entry:
+    """An upgrade may go on in its group."""
+    return Entry(at=now, event="brake.lifted", group=brake.group, subject=brake.subject, who=who, facts={"why": why})
+
+
+def pause_set(pause: Pause, now: datetime) -> Entry:
+    """A person has stopped new grants."""
+    until = _time(pause.until) if pause.until else ""
+    return Entry(
+        at=now, event="pause.set", who=pause.by, facts={"scope": pause.scope, "why": pause.why, "until": until}
+    )
+
+
+def pause_ended(pause: Pause, why: str, now: datetime, who: str = "coordinator") -> Entry:
+    """Grants go on."""
+    return Entry(at=now, event="pause.ended", who=who, facts={"scope": pause.scope, "why": why})
+
+
+def _of_lease(event: str, lease: Lease, now: datetime, facts: Mapping[str, object], who: str = "coordinator") -> Entry:
+    claim = lease.hold.claim if lease.hold else None
+    return Entry(
+        at=now,
+        event=event,
+        group=lease.group,
+        node=claim.holder if claim else None,
+        subject=claim.subject if claim else None,
+        token=lease.token,
+        who=who,
+        facts=facts,
+    )
+
+
+def _of_ask(event: str, ask: Ask, now: datetime, facts: Mapping[str, object]) -> Entry:
+    return Entry(at=now, event=event, group=ask.group, node=ask.node, subject=ask.claim.subject, facts=facts)
+
+
+def _reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:
+    return [{"code": str(reason.code), "text": reason.text} for reason in reasons]
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,172 @@
+"""The answer to "why is this node waiting?": one sentence, every rule's word, and what would let it go."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agbot.coordinator.contract import Explanation, RuleView
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.views import view_lease
+from agbot.rules import decide
+from agbot.rules.decide import RULES, Rule
+from agbot.rules.facts import Member, NodeType, Sight, Waiter
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import State
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.statuses import Phase
+
+UNBLOCKS: dict[Code, str] = {
+    Code.NOT_A_MEMBER: "add the node to the group, or let the agent read its membership anew",
+    Code.CLUSTER_NODE: "nothing: cluster nodes are not gated",
+    Code.DEFERRED: "the end of the upgrade that the node came with",
+    Code.UNKNOWN_POLICY: "publish the policy, or remove it from the node",
+    Code.POLICY_DISABLED: "enable the policy",
+    Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --reason …` if you know that it is over",
+    Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --reason …`",
+    Code.SOAKING: "the end of the rest, with the upgraded member seen healthy",
+    Code.BRAKE: "publish a new revision of the policy, or `agbot resume GROUP --subject POLICY --reason …`",
+    Code.PAUSED: "the end of the pause, or `agbot resume SCOPE --reason …`",
+    Code.OUTSIDE_WINDOW: "the next maintenance window",
+    Code.PEERS_UNAVAILABLE: "other members coming back",
+    Code.TURN: "the other waiters being served",
+    Code.STORE_UNAVAILABLE: "a working lease store; see the daemon's log",
+    Code.EXCHANGE_UNAVAILABLE: "an Exchange that answers; see the daemon's log",
+    Code.VIEW_STALE: "an Exchange that answers; see `agbot status`",
+    Code.STOPPING: "the coordinator's next start",
+    Code.BUSY: "fewer questions at once",
+}
+"""What makes each reason go away."""
+
+
+_ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
+
+
+STATEMENTS: dict[Rule, tuple[str, str]] = {
+    decide.doubt: ("trust", "the store and the view of the Exchange can be trusted"),
+    decide.not_a_member: ("member", "the node is a member of the group"),
+    decide.deferred: ("no-other-upgrade", "no other upgrade of its own is under way"),
+    decide.unknown_policy: ("policy", "the policy exists and is enabled"),
+    decide.lease_held: ("lease-free", "nobody else in the group upgrades"),
+    decide.lease_suspect: ("lease-certain", "it is known how the last upgrade ended"),
+    decide.soaking: ("rested", "the group has rested since the last upgrade"),
+    decide.brake: ("no-brake", "this upgrade has not failed in the group"),
+    decide.paused: ("not-paused", "nobody has paused upgrades here"),
+    decide.outside_window: ("window-open", "upgrades may start at this time"),
+    decide.peers_unavailable: ("peers", "enough other members are available"),
+    decide.turn: ("turn", "nobody else goes first"),
+}
+"""Each rule's name for people, and what is true when it passes."""
+
+
+def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
+    """Explain a node's situation from memory; None when nobody knows it."""
+    member = situation.picture.member(node)
+    waiter = _waiter_of(node, situation)
+    if isinstance(member, Sight):
+        return _explain_waiter(waiter, situation, note) if waiter else None
+    group = member.node.group
+    if group is None:
+        return Explanation(node=node, group=None, answer=f"{node} is in no HA group and may upgrade without asking.")
+    lease = situation.ledger.lease(group)
+    if lease.hold is not None and lease.hold.claim.holder == node:
+        return _explain_holder(node, group, situation, note)
+    if waiter is not None:
+        return _explain_waiter(waiter, situation, note)
+    return _explain_quiet(member, group, situation, note)
+
+
+def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
+    ask, now = waiter.ask, situation.clock.now()
+    group = situation.group(ask.group, ask)
+    spoken = [(rule, rule(ask, group, now)) for rule in RULES]
+    against = [reason for _, reason in spoken if reason is not None]
+    claim = ask.claim
+    if not against:
+        answer = f"Nothing keeps {claim.holder} any more; it is granted {claim.subject} when it asks next."
+    else:
+        more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+        answer = f"{claim.holder} waits to upgrade {claim.subject}: {against[0].text}{more}."
+    return Explanation(
+        node=claim.holder,
+        group=ask.group,
+        answer=answer,
+        subject=claim.subject,
+        kind=str(claim.kind),
+        since=waiter.since,
+        rules=[_view_rule(rule, reason) for rule, reason in spoken],
+        lease=view_lease(group.lease, note),
+        unblock="; then ".join(dict.fromkeys(UNBLOCKS[reason.code] for reason in against)),
+        earliest=_earliest(against),
+    )
+
+
+def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:
+    lease = situation.ledger.lease(group)
+    hold = lease.hold
+    if hold is None:
+        message = f"{node} holds no lease of {group}"
+        raise ValueError(message)
+    status = f"it reports {hold.progress.status!r}" if hold.progress.status else "it has not reported anything yet"
+    answer = (
+        f"{node} may upgrade {hold.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
+    )
+    unblock = ""
+    if lease.state is State.SUSPECT:
+        answer = f"{node} holds the lease of {group} for {hold.claim.subject}, but nobody knows how that upgrade ended: {note}."
+        unblock = UNBLOCKS[Code.LEASE_SUSPECT]
+    return Explanation(
+        node=node,
+        group=group,
+        answer=answer,
+        subject=hold.claim.subject,
+        kind=str(hold.claim.kind),
+        since=hold.granted_at,
+        lease=view_lease(lease, note),
+        unblock=unblock,
+    )
+
+
+def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
+    node = member.node
+    deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
+    if node.node_type is NodeType.CLUSTER:
+        answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
+    elif deferral is not None:
+        answer = (
+            f"{node.id} was in the middle of {deferral.subject} when it came to {group}; its membership is not enforced "
+            f"until that upgrade has ended ({deferral.status} when first seen)."
+        )
+    else:
+        answer = f"{node.id} does not ask to upgrade anything. {_what_it_reports(member)}"
+    return Explanation(node=node.id, group=group, answer=answer, lease=view_lease(situation.ledger.lease(group), note))
+
+
+def _what_it_reports(member: Member) -> str:
+    if not member.statuses:
+        return "No node management policy status of it is known."
+    open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in _ENDED}
+    if not open_ones:
+        return "All its node management policies have ended."
+    listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
+    asks = any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values())
+    return f"It reports {listed}." + (" The agent asks once it has downloaded the packages." if asks else "")
+
+
+def _view_rule(rule: Rule, reason: Reason | None) -> RuleView:
+    name, statement = STATEMENTS[rule]
+    if reason is None:
+        return RuleView(rule=name, passes=True, text=statement)
+    return RuleView(rule=name, passes=False, code=str(reason.code), text=reason.text, until=reason.until)
+
+
+def _earliest(against: list[Reason]) -> datetime | None:
+    """Return when the last reason ends by itself, if every one of them has such a time."""
+    times = [reason.until for reason in against]
+    known = [time for time in times if time is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
+def _waiter_of(node: NodeId, situation: Situation) -> Waiter | None:
+    waiters = (each for waiters in situation.ledger.waiters.values() for each in waiters.values())
+    mine = [waiter for waiter in waiters if waiter.ask.node == node]
+    return max(mine, key=lambda waiter: waiter.asked_at, default=None)

@@ -1,0 +1,76 @@
+"""One group's facts at one moment, put together from the picture and the ledger for the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agbot.coordinator.ledger import Ledger
+from agbot.fleet.picture import Picture
+from agbot.rules import ids
+from agbot.rules.facts import Ask, Group, Member, Pause, Policy, Sight
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Reason
+from agbot.rules.review import Seen
+
+
+def gather(
+    group: GroupId,
+    picture: Picture,
+    ledger: Ledger,
+    limits: Limits,
+    *,
+    doubts: Sequence[Reason] = (),
+    ask: Ask | None = None,
+) -> Group:
+    """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
+    members: dict[NodeId, Member] = {}
+    for node in picture.members(group):
+        member = picture.member(node)
+        if isinstance(member, Member):
+            members[node] = member
+    waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
+    asks = (*(waiter.ask for waiter in waiters), *((ask,) if ask else ()))
+    policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {
+        each.subject: picture.policy(*each.subject) for each in asks
+    }
+    return Group(
+        id=group,
+        members=members,
+        lease=ledger.lease(group),
+        limits=limits,
+        deferrals=ledger.deferrals.get(group, {}),
+        brakes=tuple(ledger.brakes.get(group, {}).values()),
+        pauses=pauses_for(group, ledger),
+        waiters=waiters,
+        served=ledger.served.get(group, {}),
+        policies=policies,
+        doubts=tuple(doubts),
+    )
+
+
+def pauses_for(group: GroupId, ledger: Ledger) -> tuple[Pause, ...]:
+    """Return the pauses of the fleet, the organisation and the group."""
+    scopes = ("*", ids.org_of(group), group)
+    return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
+
+
+def seen_holder(lease: Lease, picture: Picture) -> Seen:
+    """Return what is known of the holder of an occupied lease.
+
+    Raises:
+        ValueError: the lease is free.
+    """
+    if lease.hold is None:
+        message = f"the lease of {lease.group} is free"
+        raise ValueError(message)
+    claim = lease.hold.claim
+    created_at = picture.created_at(claim.holder)
+    return Seen(
+        node=picture.node(claim.holder),
+        policy=picture.policy(claim.kind, claim.subject),
+        status=picture.status(claim.holder, claim.subject),
+        agreements=picture.agreements(claim.holder),
+        recreated=created_at is not None and created_at > lease.hold.granted_at,
+    )

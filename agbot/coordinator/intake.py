@@ -1,0 +1,225 @@
+"""Taking in what the Exchange says: the change feed, the organisations, and the reads that matter now.
+
+The Exchange is the scarce resource, so every read has a reason. While all groups are idle a cycle makes one feed request and nothing else.
+A failure is told once when it begins and once when it is over; one organisation's failure is its own.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from agbot.coordinator.reading import Reader
+from agbot.coordinator.situation import Situation
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.errors import ExchangeError
+from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
+from agbot.fleet.changes import Read, What
+from agbot.fleet.picture import policy_read
+from agbot.rules.ids import GroupId, OrgId, org_of
+from agbot.rules.lease import Kind, Lease
+from agbot.store.contract import Entry
+
+EVERYTHING = "*"
+_DISCOVERY_RECORDS = 10_000
+"""One page of the feed as far back as it goes (the server's cap): it shows which organisations had any change in four hours."""
+_ORG_TRY_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often what is read."""
+
+    heartbeat: timedelta
+    resync: timedelta
+
+
+@dataclass(slots=True)
+class OrgState:
+    """One organisation that is looked after."""
+
+    sync_at: datetime | None = None
+    """When it is read as a whole again; None: now."""
+    failing: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class IntakeReport:
+    """What one intake did."""
+
+    changes: int = 0
+    synced: list[OrgId] = field(default_factory=list)
+    joined: list[GroupId] = field(default_factory=list)
+    """Groups that somebody has joined, perhaps in the middle of an upgrade."""
+    failing: str = ""
+
+
+class Intake:
+    """Keeps the picture current."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        exchange: ExchangeClient,
+        reader: Reader,
+        *,
+        pace: Pace,
+        organisations: tuple[str, ...],
+        served_by: str = "",
+        chance: random.Random | None = None,
+    ) -> None:
+        self._situation = situation
+        self._exchange = exchange
+        self._reader = reader
+        self._pace = pace
+        self._served_by = served_by
+        self._discovers = EVERYTHING in organisations
+        self._has_discovered = False
+        self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
+        self._feed = ChangeFeed(exchange, situation.clock)
+        self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
+        self.failing = ""
+        """What the last read of the feed said, while it fails."""
+
+    async def take_in(self) -> IntakeReport:
+        """Read the feed, organisations that are due, and whatever bears on groups with a lease or a waiter."""
+        report = IntakeReport()
+        try:
+            await self._discover()
+            report.changes = await self._follow_feed()
+            self._recovered()
+        except ExchangeError as error:
+            self._failed(str(error))
+            report.failing = str(error)
+            return report
+        report.synced = await self._sync_orgs()
+        report.joined = await self._read_what_matters()
+        return report
+
+    def meet(self, org: OrgId) -> None:
+        """Look after an organisation from now on: a node of it has asked, or the feed has shown it."""
+        if org not in self.orgs:
+            self.orgs[org] = OrgState()
+            self._tell("org.discovered", {"org": org})
+
+    async def _discover(self) -> None:
+        """Find the organisations: `GET /orgs` does not list them for an agbot (`exchange-api.md`, corrections, 3)."""
+        if self._has_discovered:
+            return
+        own = org_of(self._exchange.identity)
+        if self._served_by:
+            for org in sorted(await self._exchange.served_orgs(self._served_by)):
+                self.meet(org)
+        if self._discovers and own == MULTITENANT_ORG:
+            page = await self._exchange.changes(1, [EVERYTHING], _DISCOVERY_RECORDS)
+            for org in sorted({change.org for change in page.changes}):
+                self.meet(org)
+        elif self._discovers:
+            self.meet(own)
+        self._has_discovered = True
+
+    async def _follow_feed(self) -> int:
+        situation = self._situation
+        asked_at = situation.clock.now()
+        result = await self._feed.poll()
+        for change in result.changes:
+            if self._discovers:
+                self.meet(change.org)
+            situation.picture.apply(change, asked_at)
+        if result.resync is not None:
+            for state in self.orgs.values():
+                state.sync_at = None
+        situation.view_at = asked_at
+        return len(result.changes)
+
+    async def _sync_orgs(self) -> list[OrgId]:
+        """Read the organisations that are due as a whole; one that fails is tried again later and hinders no other."""
+        now = self._situation.clock.now()
+        due = [org for org, state in self.orgs.items() if state.sync_at is None or state.sync_at <= now]
+        for org in due:
+            self._situation.picture.outdate_org(org)
+        failures = await self._reader.refresh(Read(what=What.ORG, id=org) for org in due)
+        for org in due:
+            state, error = self.orgs[org], failures.get(Read(what=What.ORG, id=org))
+            if error is None:
+                state.sync_at = now + self._pace.resync * self._chance.uniform(0.75, 1.25)
+            else:
+                state.sync_at = now + _ORG_TRY_AGAIN
+            self._note_org(org, state, str(error) if error else "")
+        return [org for org in due if not self.orgs[org].failing]
+
+    async def _read_what_matters(self) -> list[GroupId]:
+        """Read what is out of date about groups with a lease, a waiter or a deferral; return groups that somebody has joined."""
+        situation = self._situation
+        wanted: list[Read] = list(situation.picture.eager())
+        now = situation.clock.now()
+        for group in situation.ledger.groups_that_matter():
+            wanted += situation.picture.unread(group)
+            wanted += self._old_heartbeats(group, now)
+            wanted += self._subjects(group)
+        for lease in situation.ledger.occupied():
+            wanted += self._about_holder(lease, now)
+        changed = [GroupId(read.id) for read in dict.fromkeys(wanted) if read.what is What.GROUP]
+        before = {group: set(situation.picture.members(group)) for group in changed}
+        await self._reader.refresh(wanted)
+        joined = {
+            group: [node for node in situation.picture.members(group) if node not in before[group]] for group in changed
+        }
+        about = (What.NODE, What.STATUSES)
+        reads = [Read(what=what, id=node) for nodes in joined.values() for node in nodes for what in about]
+        await self._reader.refresh(read for read in reads if not situation.picture.is_current(read))
+        return [group for group, nodes in joined.items() if nodes]
+
+    def _old_heartbeats(self, group: GroupId, now: datetime) -> list[Read]:
+        picture = self._situation.picture
+        old = now - self._pace.heartbeat
+        read_at = {node: picture.node_read_at(node) for node in picture.members(group)}
+        return [Read(what=What.NODE, id=node) for node, at in read_at.items() if at is None or at <= old]
+
+    def _subjects(self, group: GroupId) -> list[Read]:
+        ledger, picture = self._situation.ledger, self._situation.picture
+        claims = [waiter.ask.claim for waiter in ledger.waiters.get(group, {}).values()]
+        hold = ledger.lease(group).hold
+        reads = [policy_read(claim.kind, claim.subject) for claim in (*claims, *((hold.claim,) if hold else ()))]
+        return [read for read in reads if not picture.is_current(read)]
+
+    def _about_holder(self, lease: Lease, now: datetime) -> list[Read]:
+        """The holder itself, and its report: the feed announces it, but a feed may be frozen, and shows no containers to an agbot."""
+        if lease.hold is None:
+            return []
+        picture, holder = self._situation.picture, lease.hold.claim.holder
+        found: list[Read] = []
+        if lease.hold.claim.kind is Kind.SERVICE:
+            if _older(picture.agreements_read_at(holder), now - self._pace.heartbeat / 3):
+                found.append(Read(what=What.AGREEMENTS, id=holder))
+        elif _older(picture.statuses_read_at(holder), now - 2 * self._pace.heartbeat):
+            found.append(Read(what=What.STATUSES, id=holder))
+        if _older(picture.node_read_at(holder), now - self._pace.heartbeat):
+            found.append(Read(what=What.NODE, id=holder))
+        unread = (Read(what=What.NODE, id=holder), Read(what=What.STATUSES, id=holder))
+        return found + [read for read in unread if not picture.is_current(read)]
+
+    def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
+        if failing and not state.failing:
+            self._tell("org.failed", {"org": org, "error": failing})
+        elif state.failing and not failing:
+            self._tell("org.recovered", {"org": org})
+        state.failing = failing
+
+    def _failed(self, error: str) -> None:
+        if not self.failing:
+            self._tell("exchange.failed", {"error": error})
+        self.failing = error
+
+    def _recovered(self) -> None:
+        if self.failing:
+            self._tell("exchange.recovered", {})
+        self.failing = ""
+
+    def _tell(self, event: str, facts: dict[str, object]) -> None:
+        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))
+
+
+def _older(read_at: datetime | None, limit: datetime) -> bool:
+    return read_at is None or read_at <= limit

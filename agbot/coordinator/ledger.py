@@ -1,0 +1,181 @@
+"""The store's content in memory: what the coordinator decides on without asking the store.
+
+Every write goes to the store first and into memory after it has been committed. When a write may or may not have happened, the ledger
+is no longer trusted and must be loaded anew before anything is decided: a lease is never granted on a guess. Writes of one group happen one
+after the other, and a caller that is cancelled does not stop its write half way: memory follows the store in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeVar
+
+from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind, Lease, State
+from agbot.store.contract import (
+    NOTHING,
+    BrakeKey,
+    DeferralKey,
+    Key,
+    Lost,
+    PauseKey,
+    Record,
+    Store,
+    Stored,
+    StoreUnavailableError,
+    WaiterKey,
+    Writes,
+)
+
+_Result = TypeVar("_Result")
+
+
+def waiter_key(waiter: Waiter) -> WaiterKey:
+    """Return the key under which a waiter is kept."""
+    claim = waiter.ask.claim
+    return WaiterKey(group=waiter.ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
+
+
+class Ledger:
+    """Leases and records by group, as the store has them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self.is_trusted = False
+        self.leases: dict[GroupId, Lease] = {}
+        self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
+        self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
+        self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
+        self.waiters: defaultdict[GroupId, dict[WaiterKey, Waiter]] = defaultdict(dict)
+        self.pauses: dict[str, Pause] = {}
+
+    async def load(self) -> None:
+        """Read everything anew from the store; waiters that were noted since are kept.
+
+        Raises:
+            StoreUnavailableError: the ledger stays untrusted.
+        """
+        self.is_trusted = False
+        self._take(await self._store.load())
+        self.is_trusted = True
+
+    def lease(self, group: GroupId) -> Lease:
+        """Return the group's lease; one that never had any has a free lease with token 0."""
+        return self.leases.get(group) or Lease(group=group)
+
+    def occupied(self) -> Iterator[Lease]:
+        """Yield every lease that is held or suspect, by group."""
+        return (self.leases[group] for group in sorted(self.leases) if self.leases[group].state is not State.FREE)
+
+    def groups_that_matter(self) -> list[GroupId]:
+        """Return the groups with a lease, a waiter or a deferral, sorted."""
+        found = {lease.group for lease in self.occupied()}
+        found.update(group for group, waiters in self.waiters.items() if waiters)
+        found.update(group for group, deferrals in self.deferrals.items() if deferrals)
+        return sorted(found)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Compare and set in the store, then here. See `agbot.store.contract.Store.swap`."""
+        return await self._finish(self._swap(expected, new, writes))
+
+    async def write(self, writes: Writes) -> None:
+        """Write records and entries to the store, then here."""
+        await self._finish(self._write(writes))
+
+    async def settle(self) -> None:
+        """Wait for the writes under way, at the end."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def note(self, waiter: Waiter) -> None:
+        """Keep a waiter in memory; the cycle writes it to the store."""
+        self.waiters[waiter.ask.group][waiter_key(waiter)] = waiter
+
+    async def _finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        task = asyncio.ensure_future(write)
+        self._under_way.add(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # a caller that was cancelled does not look; the ledger is untrusted already
+
+    async def _swap(self, expected: Lease, new: Lease, writes: Writes) -> Lease | Lost:
+        async with self._locks[new.group]:
+            try:
+                outcome = await self._store.swap(expected, new, writes)
+            except StoreUnavailableError:
+                self.is_trusted = False
+                raise
+            if isinstance(outcome, Lost):
+                self.leases[new.group] = outcome.current
+            else:
+                self.leases[new.group] = outcome
+                self._apply(writes)
+            return outcome
+
+    async def _write(self, writes: Writes) -> None:
+        try:
+            await self._store.write(writes)
+        except StoreUnavailableError:
+            self.is_trusted = False
+            raise
+        self._apply(writes)
+
+    def _apply(self, writes: Writes) -> None:
+        for record in writes.put:
+            self._put(record)
+        for key in writes.drop:
+            self._drop(key)
+
+    def _put(self, record: Record) -> None:
+        match record:
+            case Brake():
+                self.brakes[record.group][(record.kind, record.subject)] = record
+            case Deferral():
+                self.deferrals[record.group][record.node] = record
+            case Served():
+                self.served[record.group][record.node] = record
+            case Pause():
+                self.pauses[record.scope] = record
+            case Waiter():
+                self.waiters[record.ask.group].setdefault(waiter_key(record), record)
+
+    def _drop(self, key: Key) -> None:
+        match key:
+            case BrakeKey():
+                self.brakes[key.group].pop((key.kind, key.subject), None)
+            case DeferralKey():
+                self.deferrals[key.group].pop(key.node, None)
+            case PauseKey():
+                self.pauses.pop(key.scope, None)
+            case WaiterKey():
+                self.waiters[key.group].pop(key, None)
+
+    def _take(self, stored: Stored) -> None:
+        self.leases = dict(stored.leases)
+        for mapping in (self.brakes, self.deferrals, self.served, self.pauses):
+            mapping.clear()
+        noted: Mapping[GroupId, Mapping[WaiterKey, Waiter]] = {
+            group: dict(each) for group, each in self.waiters.items()
+        }
+        self.waiters.clear()
+        records: tuple[Sequence[Record], ...] = (
+            stored.brakes,
+            stored.deferrals,
+            stored.served,
+            stored.pauses,
+            stored.waiters,
+        )
+        for record in chain.from_iterable(records):
+            self._put(record)
+        for group, waiters in noted.items():
+            self.waiters[group].update(waiters)

@@ -1,0 +1,108 @@
+"""Every occupied lease is looked at in every cycle, against what the Exchange says of its holder (`agbot.rules.review`)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from agbot.coordinator import entries, group_facts
+from agbot.coordinator.entries import Ending
+from agbot.coordinator.situation import Situation
+from agbot.rules import lease as leases
+from agbot.rules.facts import Brake, Served
+from agbot.rules.lease import Lease, State
+from agbot.rules.reasons import BRAKING
+from agbot.rules.review import review
+from agbot.rules.verdict import Keep, Release, Renew, Suspect
+from agbot.store.contract import Lost, Record, Writes
+
+
+def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
+    """Return what is written together with the release of this lease: who was served, the brake of a failure, the entries."""
+    if lease.hold is None:
+        return Writes()
+    claim = lease.hold.claim
+    put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now, cause=ending.cause)]
+    told = [entries.released(lease, ending, now)]
+    if ending.cause in BRAKING:
+        brake = Brake(
+            group=lease.group,
+            kind=claim.kind,
+            subject=claim.subject,
+            revision=lease.hold.progress.revision,
+            since=now,
+            cause=ending.cause,
+            node=claim.holder,
+            token=lease.token,
+        )
+        put.append(brake)
+        told.append(entries.brake_set(brake, now))
+    return Writes(put=put, entries=told)
+
+
+class Reviewing:
+    """Carries out the verdicts."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self.notes: dict[str, str] = {}
+        """Group -> what is odd about its lease, for people."""
+
+    async def review_all(self) -> list[str]:
+        """Review every occupied lease; return what was done, one phrase each.
+
+        Raises:
+            StoreUnavailableError: the ledger is not trusted any more; the rest is reviewed when it is.
+        """
+        done: list[str] = []
+        occupied = list(self._situation.ledger.occupied())
+        self.notes = {group: note for group, note in self.notes.items() if group in {lease.group for lease in occupied}}
+        for lease in occupied:
+            phrase = await self._review(lease)
+            if phrase:
+                done.append(phrase)
+        return done
+
+    async def _review(self, lease: Lease) -> str:
+        situation = self._situation
+        now, limits = situation.clock.now(), situation.limits_of(lease.group)
+        verdict = review(lease, group_facts.seen_holder(lease, situation.picture), limits, now)
+        ttl = timedelta(seconds=limits.lease_seconds)
+        match verdict:
+            case Release(cause=cause, why=why, ended_at=ended_at):
+                return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at))
+            case Renew(progress=progress, why=why, evidence_at=evidence_at):
+                after = leases.renew(lease, evidence_at or now, ttl, progress)
+                told = () if evidence_at else (entries.renewed(after, why, now),)
+                self.notes.pop(lease.group, None)
+                await situation.swap(lease, after, Writes(entries=told))
+                return ""
+            case Suspect(why=why):
+                return await self._suspect(lease, why, now)
+            case Keep(note=note):
+                self._note(lease, note)
+                return ""
+
+    async def release(self, lease: Lease, ending: Ending) -> str:
+        """Free a lease with everything that belongs to it; an empty phrase when somebody else changed it first.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened.
+        """
+        now = self._situation.clock.now()
+        holder = lease.hold.claim.holder if lease.hold else "nobody"
+        after = leases.release(lease, ending.cause, now, ending.why)
+        outcome = await self._situation.swap(lease, after, release_writes(lease, ending, now))
+        self.notes.pop(lease.group, None)
+        return "" if isinstance(outcome, Lost) else f"released {lease.group} ({ending.cause}: {holder})"
+
+    async def _suspect(self, lease: Lease, why: str, now: datetime) -> str:
+        after = leases.suspect(lease)
+        outcome = await self._situation.swap(lease, after, Writes(entries=(entries.suspected(after, why, now),)))
+        self.notes[lease.group] = why
+        return "" if isinstance(outcome, Lost) else f"suspects {lease.group} ({why})"
+
+    def _note(self, lease: Lease, note: str) -> None:
+        if note:
+            self.notes[lease.group] = note
+        elif lease.state is not State.SUSPECT:
+            self.notes.pop(lease.group, None)

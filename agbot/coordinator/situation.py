@@ -1,0 +1,96 @@
+"""What is known at this moment: picture, ledger, clock and limits, and whether the first two can be trusted (P4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agbot.clock import Clock
+from agbot.coordinator import group_facts
+from agbot.coordinator.ledger import Ledger
+from agbot.fleet.changes import Read
+from agbot.fleet.picture import Picture, policy_read
+from agbot.rules.facts import Ask, Group
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Code, Reason
+from agbot.store.contract import NOTHING, Entry, Lost, Writes
+
+Tell = Callable[[Entry], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Situation:
+    """Shared by everything that decides. `tell` hears every entry after it was committed."""
+
+    picture: Picture
+    ledger: Ledger
+    clock: Clock
+    limits: Limits
+    view_max_age: timedelta
+    tell: Tell
+    view_at: datetime | None = None
+    """When the change feed was last read to its end."""
+    is_stopping: bool = False
+
+    def limits_of(self, _group: GroupId) -> Limits:
+        """Return the limits of a group."""
+        return self.limits
+
+    def doubts(self) -> tuple[Reason, ...]:
+        """Say why nothing may be granted now, whoever asks."""
+        found: list[Reason] = []
+        if self.is_stopping:
+            found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
+        if not self.ledger.is_trusted:
+            found.append(Reason(code=Code.STORE_UNAVAILABLE, text="the lease store has not been read since it failed"))
+        if self.view_at is None:
+            found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
+        else:
+            age = self.clock.now() - self.view_at
+            if age > self.view_max_age:
+                text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
+                found.append(Reason(code=Code.VIEW_STALE, text=text))
+        return tuple(found)
+
+    def unread(self, ask: Ask) -> tuple[Read, ...]:
+        """Return what must be read before this question can be decided."""
+        subject = policy_read(ask.claim.kind, ask.claim.subject)
+        missing = () if self.picture.is_current(subject) else (subject,)
+        return (*self.picture.unread(ask.group), *missing)
+
+    def group(self, group: GroupId, ask: Ask | None = None) -> Group:
+        """Put a group's facts together, with every doubt."""
+        doubts = self.doubts()
+        if ask is not None:
+            unread = self.unread(ask)
+            if unread:
+                what = ", ".join(f"{read.what} {read.id}" for read in unread)
+                doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))
+        return group_facts.gather(group, self.picture, self.ledger, self.limits_of(group), doubts=doubts, ask=ask)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Commit a transition with its records, and tell its entries once it has been committed.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        outcome = await self.ledger.swap(expected, new, writes)
+        if not isinstance(outcome, Lost):
+            self._tell_all(writes)
+        return outcome
+
+    async def write(self, writes: Writes) -> None:
+        """Commit records and entries, and tell the entries once they have been committed.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        await self.ledger.write(writes)
+        self._tell_all(writes)
+
+    def _tell_all(self, writes: Writes) -> None:
+        for entry in writes.entries:
+            self.tell(entry)

@@ -1,0 +1,81 @@
+"""What operators see, put together from memory: groups, leases, waiters, and the coordinator at one glance."""
+
+from __future__ import annotations
+
+from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, WaitView
+from agbot.coordinator.situation import Situation
+from agbot.rules import health
+from agbot.rules.facts import Brake, Group, Member, Waiter
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+
+
+def view_lease(lease: Lease, note: str = "") -> LeaseView:
+    """Show a lease with how the one before it ended."""
+    hold, end = lease.hold, lease.last_end
+    return LeaseView(
+        group=lease.group,
+        state=str(lease.state),
+        token=lease.token,
+        holder=hold.claim.holder if hold else None,
+        kind=str(hold.claim.kind) if hold else None,
+        subject=hold.claim.subject if hold else None,
+        granted_at=hold.granted_at if hold else None,
+        renewed_at=hold.renewed_at if hold else None,
+        expires_at=hold.expires_at if hold else None,
+        status=hold.progress.status if hold else "",
+        note=note,
+        last_holder=end.claim.holder if end else None,
+        last_subject=end.claim.subject if end else None,
+        last_cause=str(end.cause) if end else None,
+        last_end_at=end.at if end else None,
+        last_detail=end.detail if end else "",
+    )
+
+
+def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
+    """Show a group with everything that bears on it."""
+    facts = situation.group(group)
+    return GroupView(
+        id=group,
+        members=[_view_member(member, facts, situation) for member in facts.members.values()],
+        lease=view_lease(facts.lease, note),
+        waiting=[view_waiter(waiter) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
+        brakes=[_view_brake(brake) for brake in facts.brakes],
+        pauses=facts.pauses,
+    )
+
+
+def view_waiter(waiter: Waiter) -> WaitView:
+    """Show who waits for what since when, with all reasons."""
+    claim = waiter.ask.claim
+    return WaitView(
+        node=claim.holder,
+        kind=str(claim.kind),
+        subject=claim.subject,
+        since=waiter.since,
+        asked_at=waiter.asked_at,
+        reasons=waiter.reasons,
+    )
+
+
+def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
+    node = member.node
+    why = health.why_unavailable(member, group.limits, situation.clock.now())
+    deferral = group.deferrals.get(node.id)
+    hold = group.lease.hold
+    return MemberView(
+        node=node.id,
+        node_type=node.node_type.value,
+        available=why is None,
+        why_unavailable=why or "",
+        heartbeat_at=node.heartbeat_at,
+        agent_version=node.agent_version,
+        statuses={policy: status.value for policy, status in sorted(member.statuses.items())},
+        deferred_for=deferral.subject if deferral else None,
+        holds_lease=hold is not None and hold.claim.holder == node.id,
+    )
+
+
+def _view_brake(brake: Brake) -> BrakeView:
+    return BrakeView(subject=brake.subject, since=brake.since, cause=str(brake.cause), node=brake.node)

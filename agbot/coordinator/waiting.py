@@ -1,0 +1,77 @@
+"""Who waits, since when, and why: kept in memory, written by the cycle.
+
+A refusal must cost nothing, so it only touches memory. What it changes is written in the next cycle: a new waiter, other reasons, silence.
+A crash can lose the last second of it; then a waiter's time begins with its next question, which costs it at most its place in the queue.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from agbot.coordinator import entries
+from agbot.coordinator.ledger import Ledger, waiter_key
+from agbot.rules import decide
+from agbot.rules.facts import Ask, Group, Waiter
+from agbot.rules.ids import GroupId
+from agbot.rules.reasons import Reason
+from agbot.store.contract import Entry, WaiterKey, Writes
+
+
+class Waiting:
+    """The waiters' book."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._unwritten: dict[WaiterKey, Entry | None] = {}
+
+    def note(self, ask: Ask, reasons: tuple[Reason, ...], now: datetime) -> bool:
+        """Take down that this question was answered with these reasons; say whether that is news."""
+        waiter = Waiter(ask=ask, since=now, asked_at=now, reasons=reasons)
+        key = waiter_key(waiter)
+        before = self._ledger.waiters[ask.group].get(key)
+        if before is not None:
+            waiter = replace(waiter, since=before.since)
+        self._ledger.note(waiter)
+        is_news = before is None or _codes(before.reasons) != _codes(reasons)
+        if is_news:
+            self._unwritten[key] = entries.wait_changed(waiter, now)
+        return is_news
+
+    def drop_key(self, ask: Ask, now: datetime) -> WaiterKey | None:
+        """Return the key of this question's waiter, to be dropped with a grant; None when it never waited."""
+        key = waiter_key(Waiter(ask=ask, since=now, asked_at=now))
+        self._unwritten.pop(key, None)
+        return key if key in self._ledger.waiters[ask.group] else None
+
+    def unwritten(self) -> Writes:
+        """Return what the store does not know yet; the caller says `written` after the commit."""
+        known = [(key, entry) for key, entry in self._unwritten.items() if key in self._ledger.waiters[key.group]]
+        return Writes(
+            put=tuple(self._ledger.waiters[key.group][key] for key, _ in known),
+            entries=tuple(entry for _, entry in known if entry is not None),
+        )
+
+    def written(self, writes: Writes) -> None:
+        """Forget what has been written, unless it has changed again meanwhile."""
+        for record in writes.put:
+            if isinstance(record, Waiter):
+                key = waiter_key(record)
+                if self._ledger.waiters[key.group].get(key) is record:
+                    self._unwritten.pop(key, None)
+
+    def silent(self, group: Group, now: datetime) -> Writes:
+        """Return the waiters of a group that have stopped asking, to be dropped."""
+        gone = [waiter for waiter in group.waiters if not decide.still_asks(waiter, group, now)]
+        return Writes(
+            drop=tuple(waiter_key(waiter) for waiter in gone),
+            entries=tuple(entries.wait_ended(waiter, "it has stopped asking", now) for waiter in gone),
+        )
+
+    def groups(self) -> list[GroupId]:
+        """Return the groups in which somebody waits."""
+        return sorted(group for group, waiters in self._ledger.waiters.items() if waiters)
+
+
+def _codes(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
+    return tuple(reason.code for reason in reasons)

@@ -1,0 +1,222 @@
+"""The incumbent's defects in service upgrades, by their number, as far as the coordinator is asked (deployment route) and each answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agbot.coordinator.contract import Granted
+from agbot.rules.lease import Kind, State
+from agbot.rules.reasons import Cause
+from agbot.sim.exchange import seed
+from tests.support.hub import AGBOT, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+CYCLE = 3.0
+POLICY = "dp"
+SERVICE = "svc"
+
+
+async def trio() -> Hub:
+    """Start a hub with a group of three whose members run version 1.0.0 of a service; version 1.0.1 is published."""
+    hub = Hub()
+    hub.group("gs", "s1", "s2", "s3")
+    seed.deployment_policy(hub.exchange, ORG, POLICY, service=SERVICE, versions=["1.0.1"])
+    for node in ("s1", "s2", "s3"):
+        agree(hub, node, f"{node}-old", "1.0.0")
+    await hub.start()
+    return hub
+
+
+def agree(hub: Hub, node: str, agreement: str, version: str, *containers: str) -> None:
+    """Let the node have a finalized agreement whose containers are in these states; all running by default."""
+    caller = f"{ORG}/{node}"
+    terms = {
+        "agreementService": {"orgid": ORG, "pattern": "", "url": f"{ORG}/{SERVICE}"},
+        "state": "Finalized Agreement",
+    }
+    seed.send(
+        hub.exchange,
+        "PUT",
+        f"/orgs/{ORG}/nodes/{node}/agreements/{agreement}",
+        {"services": [], **terms},
+        caller=caller,
+    )
+    states = containers or ("running",)
+    service = {
+        "agreementId": agreement,
+        "serviceUrl": SERVICE,
+        "orgid": ORG,
+        "version": version,
+        "arch": "amd64",
+        "containerStatus": [{"name": "c", "image": "i", "created": 1, "state": state} for state in states],
+        "operatorStatus": {},
+        "configState": "active",
+    }
+    status = {"connectivity": {}, "services": [service]}
+    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/nodes/{node}/status", status, caller=caller)
+
+
+def cancel(hub: Hub, node: str, agreement: str) -> None:
+    """Let the agbot cancel an agreement."""
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/{node}/agreements/{agreement}", caller=f"{ORG}/{node}")
+
+
+async def begin(hub: Hub, node: str = "s1", policy: str = POLICY) -> int:
+    """Let the agbot begin a member's upgrade: granted, then the old agreement is cancelled; return the token."""
+    answer = await hub.ask_as_agbot(hub.question(node, "gs", policy, Kind.SERVICE))
+    assert isinstance(answer, Granted)
+    assert answer.token is not None
+    cancel(hub, node, f"{node}-old")
+    await asyncio.sleep(15)
+    return answer.token
+
+
+def end_of(hub: Hub) -> Cause | None:
+    end = hub.lease("gs").last_end
+    return end.cause if end else None
+
+
+@in_virtual_time
+async def test_a_service_upgrade_ends_when_the_new_version_runs_even_if_nobody_reports_it() -> None:
+    hub = await trio()
+    await begin(hub)
+
+    agree(hub, "s1", "s1-new", "1.0.1", "created")
+    await hub.live("s1", "s2", "s3", seconds=60)
+    assert hub.lease("gs").state is State.HELD
+    agree(hub, "s1", "s1-new", "1.0.1")
+    await hub.live("s1", "s2", "s3", seconds=15)
+
+    assert end_of(hub) is Cause.SUCCEEDED
+
+
+@in_virtual_time
+async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_hold_the_group_for_ever() -> None:
+    hub = await trio()
+    token = await begin(hub)
+
+    await hub.live("s2", "s3", seconds=700)
+    answer = await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))
+
+    assert isinstance(answer, Granted)
+    assert answer.token == token + 1
+    assert end_of(hub) is Cause.SUPERSEDED
+    assert [entry.event for entry in hub.told if entry.event == "lease.taken_over"] == ["lease.taken_over"]
+
+
+@in_virtual_time
+async def test_w2_a_policy_published_twice_during_an_upgrade_does_not_deadlock_on_its_own_holder() -> None:
+    hub = await trio()
+    token = await begin(hub)
+    seed.send(
+        hub.exchange,
+        "PUT",
+        f"/orgs/{ORG}/business/policies/{POLICY}",
+        seed.policy_body(ORG, SERVICE, ["1.0.2"]),
+        caller=f"{ORG}/admin",
+    )
+    await asyncio.sleep(CYCLE)
+
+    again = await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))
+    assert isinstance(again, Granted)
+    assert again.repeated
+    assert again.token == token
+
+    agree(hub, "s1", "s1-new", "1.0.2")
+    await hub.live("s1", "s2", "s3", seconds=90)
+    assert end_of(hub) is Cause.SUCCEEDED
+    assert isinstance(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
+async def test_w3_a_rollback_to_a_lower_version_releases_the_lease_and_the_fix_may_go() -> None:
+    hub = await trio()
+    await begin(hub)
+
+    agree(hub, "s1", "s1-new", "1.0.0")
+    await hub.live("s1", "s2", "s3", seconds=15)
+    assert end_of(hub) is Cause.FAILED
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["brake"]
+
+    fixed = seed.policy_body(ORG, SERVICE, ["1.0.2"])
+    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/business/policies/{POLICY}", fixed, caller=f"{ORG}/admin")
+    await asyncio.sleep(12)
+    assert isinstance(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
+async def test_w4_a_crash_between_the_grant_and_the_cancellation_leaves_no_lease_behind() -> None:
+    """The old agreement still runs: nothing has begun, and the asker may ask again or not."""
+    hub = await trio()
+    answer = await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))
+    assert isinstance(answer, Granted)
+
+    await hub.crash()
+    await hub.live("s1", "s2", "s3", seconds=300)
+
+    assert end_of(hub) is Cause.UNCONFIRMED
+    assert isinstance(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
+async def test_w5_two_policies_share_the_groups_one_lease() -> None:
+    hub = await trio()
+    seed.deployment_policy(hub.exchange, ORG, "dp2", service="svc2", versions=["2.0.0"])
+    await begin(hub)
+
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", "dp2", Kind.SERVICE)))[0] == "lease-held"
+
+
+@in_virtual_time
+async def test_an_offline_peer_never_blocks_the_upgrade_of_a_service_that_has_a_current_agreement() -> None:
+    hub = await trio()
+    await hub.live("s1", seconds=400)
+
+    assert isinstance(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
+async def test_a_service_without_a_current_agreement_waits_for_its_peers() -> None:
+    hub = await trio()
+    cancel(hub, "s1", "s1-old")
+    await hub.live("s1", seconds=400)
+
+    assert codes(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))) == ["peers-unavailable"]
+
+
+@in_virtual_time
+async def test_a_service_upgrade_never_jumps_a_lease_that_a_live_member_holds() -> None:
+    hub = await trio()
+    await begin(hub)
+
+    await hub.live("s1", "s2", seconds=5000)
+
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)))[0] == "lease-held"
+
+
+@in_virtual_time
+async def test_the_reported_end_frees_only_that_nodes_own_lease_for_that_policy() -> None:
+    hub = await trio()
+    await begin(hub)
+    wrong_node = hub.question("s2", "gs", POLICY, Kind.SERVICE)
+    right = hub.question("s1", "gs", POLICY, Kind.SERVICE)
+
+    assert not (await hub.coordinator.report_end(wrong_node, succeeded=True, who=AGBOT)).released
+    assert hub.lease("gs").state is State.HELD
+    assert (await hub.coordinator.report_end(right, succeeded=True, who=AGBOT)).released
+    assert not (await hub.coordinator.report_end(right, succeeded=True, who=AGBOT)).released
+    assert end_of(hub) is Cause.SUCCEEDED
+
+
+@in_virtual_time
+async def test_the_group_rests_after_a_successful_service_upgrade() -> None:
+    """A release that crashes 20 s after its first `running` must not reach the next member."""
+    hub = await trio()
+    await begin(hub)
+    await hub.coordinator.report_end(hub.question("s1", "gs", POLICY, Kind.SERVICE), succeeded=True, who=AGBOT)
+    next_one = hub.question("s2", "gs", POLICY, Kind.SERVICE)
+
+    await hub.live("s1", "s2", "s3", seconds=20)
+    assert codes(await hub.ask_as_agbot(next_one)) == ["soaking"]
+    await hub.live("s1", "s2", "s3", seconds=45)
+    assert isinstance(await hub.ask_as_agbot(next_one), Granted)
