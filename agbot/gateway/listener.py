@@ -1,0 +1,214 @@
+"""The agent-facing listener: takes connections, finds out whom a request is for, and writes the answer.
+
+Bounded everywhere: open requests, open connections, the head, the body, the time. When there is no room, questions are told so at once, as
+a 409 that an agent repeats after 60 s; the pass-through may take half of the room and no more, so that a hanging upstream never touches the
+answers to questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from agbot.clock import Clock
+from agbot.coordinator.contract import Permission
+from agbot.gateway import answers
+from agbot.gateway.answers import Outcome, Reply
+from agbot.gateway.authentication import Memory
+from agbot.gateway.connection import Bounds, Connections
+from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
+from agbot.gateway.permission import PermissionRoute
+from agbot.gateway.reads import Exchange, Reads
+from agbot.gateway.service import ServiceRoute
+from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, Target, parse
+from agbot.gateway.writing import Written
+from agbot.settings.model import GatewaySettings
+
+Observe = Callable[[str, float], None]
+"""Is told of every request: its `Outcome`, and the seconds it took."""
+
+BACKLOG = 1024
+"""Agents come with a new connection each; after a restart of the hub, all at once."""
+ANSWER_SHARE = 0.9
+"""Of the time for an answer: the rest is for writing it."""
+_WRITE_SECONDS = 0.5
+
+_log = structlog.get_logger()
+
+
+def _ignore(outcome: str, seconds: float) -> None:
+    """Observe nothing."""
+
+
+class Listener:
+    """The gateway as one thing to start and stop."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        permission: Permission,
+        exchange: Exchange,
+        clock: Clock,
+        *,
+        observe: Observe = _ignore,
+        upstream_seconds: float = UPSTREAM_SECONDS,
+    ) -> None:
+        self._settings = settings
+        self._observe = observe
+        request_seconds = clock.real_seconds(settings.request_seconds)
+        answer_seconds = settings.answer_seconds * ANSWER_SHARE
+        memory = Memory(clock, settings.remember_seconds)
+        self._reads = Reads(exchange, memory, clock, seconds=answer_seconds)
+        self._permission = PermissionRoute(
+            permission,
+            self._reads,
+            memory,
+            clock,
+            answer_seconds=answer_seconds,
+            quiet_refusals=settings.quiet_refusals,
+        )
+        self._service = ServiceRoute(permission, self._reads, memory, clock, answer_seconds=answer_seconds)
+        self._passing = PassThroughRoute(
+            settings,
+            request_seconds=request_seconds,
+            upstream_seconds=clock.real_seconds(upstream_seconds),
+        )
+        self._bounds = Bounds(
+            head_seconds=request_seconds,
+            max_field_bytes=settings.max_header_bytes,
+            max_connections=2 * settings.max_open,
+        )
+        self._max_passing = max(1, settings.max_open // 2)
+        self._open: set[asyncio.Task[object]] = set()
+        self._open_passing = 0
+        self._connections: Connections | None = None
+        self._server: asyncio.Server | None = None
+        self._is_tls = False
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, once started; of use when the settings say port 0."""
+        if self._server is None:
+            raise RuntimeError("the listener is not started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    @property
+    def open_requests(self) -> int:
+        """How many requests are being answered."""
+        return len(self._open)
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address is taken or not ours, or a certificate, key or CA file cannot be read.
+            ssl.SSLError: a certificate, key or CA file is not what it should be.
+            ValueError: `listen` is not host:port.
+        """
+        host, port = _address(self._settings.listen)
+        context = _tls(self._settings)
+        self._is_tls = context is not None
+        await self._passing.start()
+        self._connections = Connections(self._handle, self._bounds)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connections,
+            host,
+            port,
+            ssl=context,
+            ssl_handshake_timeout=self._bounds.head_seconds if context else None,
+            backlog=BACKLOG,
+        )
+        _log.info("gateway.started", listen=self._settings.listen, port=self.port, tls=self._is_tls)
+
+    async def stop(self, grace_seconds: float = 4.0) -> None:
+        """Accept nothing new, finish the answers in flight for at most `grace_seconds` of the event loop, then close."""
+        if self._server is None or self._connections is None:
+            await self._passing.stop()
+            return
+        self._server.close()
+        self._connections.pre_shutdown()
+        if self._open:
+            _, cut = await asyncio.wait(self._open, timeout=grace_seconds)
+            for task in cut:
+                task.cancel()
+            if cut:
+                _log.warning("gateway.cut", open_requests=len(cut))
+                await asyncio.wait(cut, timeout=_WRITE_SECONDS)
+        await self._connections.shutdown(_WRITE_SECONDS)
+        await self._reads.stop()
+        await self._passing.stop()
+        self._server = None
+        _log.info("gateway.stopped")
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        target = parse(request.method, request.raw_path)
+        task = asyncio.current_task()
+        if task is None:  # aiohttp runs every request in a task of its own
+            raise RuntimeError("a request is handled in a task")
+        self._open.add(task)
+        try:
+            answer = await self._answer(request, target)
+        finally:
+            self._open.discard(task)
+        if isinstance(answer, Reply):
+            self._observe(answer.outcome, loop.time() - began_at)
+            return Written(answer, is_tls=self._is_tls)
+        self._observe(Outcome.PASSED, loop.time() - began_at)
+        return answer
+
+    async def _answer(self, request: web.BaseRequest, target: Target) -> web.StreamResponse | Reply:
+        if isinstance(target, PassThrough):
+            return await self._pass(request, target)
+        if isinstance(target, BadTarget):
+            return answers.bad_request(target.message, status=target.status, closes=True)
+        is_full = len(self._open) > self._settings.max_open
+        if isinstance(target, AgentQuestion):
+            if is_full:
+                return self._permission.busy(target)
+            return await self._permission.answer(target, request.headers.get("Authorization"))
+        if is_full:
+            return self._service.busy(target)
+        return await self._service.answer(target, request.headers.get("Authorization"))
+
+    async def _pass(self, request: web.BaseRequest, target: PassThrough) -> web.StreamResponse | Reply:
+        if self._open_passing >= self._max_passing or len(self._open) > self._settings.max_open:
+            return answers.string(503, "Too many requests are open at once.", Outcome.BUSY, closes=True)
+        self._open_passing += 1
+        try:
+            return await self._passing.handle(request, target.target)
+        except ConnectionError:
+            self._observe(Outcome.UPSTREAM_FAILED, 0.0)
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
+            _log.exception("request.failed", method=request.method)
+            return answers.string(502, "The request could not be passed on.", Outcome.ERROR, closes=True)
+        finally:
+            self._open_passing -= 1
+
+
+def _address(listen: str) -> tuple[str, int]:
+    """Split `host:port`; an IPv6 host stands in brackets.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isdecimal():
+        message = f"[gateway] listen must be host:port, not {listen!r}"
+        raise ValueError(message)
+    return host.strip("[]"), int(port)
+
+
+def _tls(settings: GatewaySettings) -> ssl.SSLContext | None:
+    if settings.certificate_file is None or settings.key_file is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(settings.certificate_file, settings.key_file)
+    return context

@@ -1,0 +1,113 @@
+"""The permission route: may this node upgrade its agent now?
+
+In this order: credentials, that they are the asking node's own, then the coordinator. The real agbot asks the Exchange first; comparing
+first costs no read and gives nothing away. A policy that does not exist or is disabled is 409 like every other "not now": agents treat 400
+and 409 alike, and ask again in 60 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from agbot.clock import Clock
+from agbot.coordinator.contract import Permission, Refused
+from agbot.exchange import errors
+from agbot.exchange.credentials import Credentials
+from agbot.gateway import answers, authentication, question
+from agbot.gateway.answers import Reply
+from agbot.gateway.authentication import Memory, Unproven
+from agbot.gateway.reads import Reads
+from agbot.gateway.target import AgentQuestion
+from agbot.rules import ids
+from agbot.rules.reasons import Code
+
+_log = structlog.get_logger()
+
+_KIND = "nodes"
+
+
+class PermissionRoute:
+    """Answers agents."""
+
+    def __init__(
+        self,
+        permission: Permission,
+        reads: Reads,
+        memory: Memory,
+        clock: Clock,
+        *,
+        answer_seconds: float,
+        quiet_refusals: bool,
+    ) -> None:
+        self._permission = permission
+        self._reads = reads
+        self._memory = memory
+        self._seconds = clock.real_seconds(answer_seconds)
+        self._quiet = quiet_refusals
+
+    async def answer(self, asked: AgentQuestion, authorization: str | None) -> Reply:
+        """Answer one question. Never raises, but for cancellation."""
+        caller = authentication.read(authorization, _KIND)
+        if isinstance(caller, Unproven):
+            return answers.unauthenticated(caller.text)
+        if caller.identity != asked.node_id:
+            return answers.MISMATCH
+        key = self._memory.key(caller)
+        if self._memory.is_refused(key):
+            return answers.wrong_credentials(_KIND)
+        deadline = asyncio.get_running_loop().time() + self._seconds
+        try:
+            return await self._ask(asked, caller, key, deadline)
+        except (errors.Refused, errors.Forbidden):
+            return answers.wrong_credentials(_KIND)
+        except Exception:  # noqa: BLE001 - no question goes without an answer; the log has the traceback
+            _log.exception("question.failed", node=asked.node_id)
+            return self._refusal(asked, question.failed())
+
+    def busy(self, asked: AgentQuestion) -> Reply:
+        """Answer a question for which there is no room."""
+        return self._refusal(asked, question.busy())
+
+    async def _ask(self, asked: AgentQuestion, caller: Credentials, key: bytes, deadline: float) -> Reply:
+        heard = await question.put(
+            self._permission,
+            asked.ask(),
+            lambda: self._reads.own_node(key, caller),
+            is_remembered=self._memory.is_accepted(key),
+            deadline=deadline,
+        )
+        if not isinstance(heard.answer, Refused):
+            return answers.agent_granted(asked.node_id, asked.policy)
+        if any(reason.code is Code.NOT_A_MEMBER for reason in heard.reasons):
+            return await self._not_a_member(asked, caller, key, deadline)
+        return self._refusal(asked, heard)
+
+    async def _not_a_member(self, asked: AgentQuestion, caller: Credentials, key: bytes, deadline: float) -> Reply:
+        """Name the group that the node is really in.
+
+        A refusal from memory may be older than the membership (A14), so the node is read unless it was within the last seconds.
+        """
+        node = self._memory.fresh_node(key)
+        if node is None:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    node = await self._reads.own_node(key, caller)
+            except (errors.Refused, errors.Forbidden):
+                raise
+            except (errors.ExchangeError, TimeoutError):
+                return self._refusal(asked, question.exchange_unavailable())
+        if node.group == ids.group_id(asked.org, asked.group):
+            return self._refusal(asked, question.view_stale())
+        return answers.other_group(ids.name_of(node.group) if node.group else "", asked.group)
+
+    def _refusal(self, asked: AgentQuestion, heard: question.Heard) -> Reply:
+        """Say "not yet" in the configured form."""
+        return answers.agent_refused(
+            asked.node_id,
+            asked.policy,
+            heard.reasons,
+            quiet=self._quiet,
+            outcome=heard.outcome,
+        )

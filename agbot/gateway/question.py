@@ -1,0 +1,128 @@
+"""Putting one question to the coordinator, within the time an agent waits, whatever fails underneath.
+
+The rule kept here: a question always has an answer. A store or an Exchange that fails, hangs or answers nonsense is a refusal with its
+reason (P4), a bug is a refusal too, with the traceback in the log alone. Only "the Exchange does not know these credentials" leaves as an
+error, because it is answered in other words. A refusal is told only to somebody whose credentials have been proven.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agbot.coordinator.contract import Answer, Permission, Refused
+from agbot.exchange import errors
+from agbot.gateway.answers import Outcome
+from agbot.rules.facts import Ask, Node
+from agbot.rules.reasons import Code, Reason
+from agbot.store.contract import StoreError
+
+_log = structlog.get_logger()
+
+_BUG_TEXT = "the coordinator could not work out an answer; its log says why"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """The answer, and what it was in the metrics."""
+
+    answer: Answer
+    outcome: Outcome
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why it is a refusal; empty for a grant."""
+        return self.answer.reasons if isinstance(self.answer, Refused) else ()
+
+
+class _Confirming:
+    """Reads the node for one question and knows whether it is reading now, and what it read last.
+
+    It starts the time that the question may take: before the first read nothing waits, and a refusal from memory, which is nearly all
+    that agents hear, would spend a tenth of its cost on a timer.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[Node]], limit: asyncio.Timeout, deadline: float) -> None:
+        self._read = read
+        self._limit = limit
+        self._deadline = deadline
+        self.is_open = False
+        self.node: Node | None = None
+
+    async def __call__(self) -> Node:
+        self._limit.reschedule(self._deadline)
+        self.is_open = True
+        self.node = await self._read()
+        self.is_open = False
+        return self.node
+
+
+async def put(
+    permission: Permission,
+    ask: Ask,
+    read: Callable[[], Awaitable[Node]],
+    *,
+    is_remembered: bool,
+    deadline: float,
+) -> Heard:
+    """Ask the coordinator and wait until `deadline` (on the event loop's clock) at most.
+
+    Raises:
+        errors.Refused: the Exchange does not accept the asker's credentials.
+        errors.Forbidden: nor let them read this node.
+    """
+    limit = asyncio.timeout_at(None if is_remembered else deadline)
+    confirm = _Confirming(read, limit, deadline)
+    try:
+        async with limit:
+            answer = await permission.ask(ask, confirm, is_remembered=is_remembered)
+            if confirm.node is None and not is_remembered:
+                await confirm()  # nothing is told to somebody who may be anybody
+    except (errors.Refused, errors.Forbidden):
+        raise
+    except errors.ExchangeError as error:
+        _log.debug("question.unconfirmed", node=ask.node, error=str(error))
+        return exchange_unavailable()
+    except StoreError:
+        return store_unavailable()
+    except TimeoutError:
+        return exchange_unavailable() if confirm.is_open else store_unavailable()
+    except Exception:  # noqa: BLE001 - no question goes without an answer; the log has the traceback
+        _log.exception("question.failed", node=ask.node, group=ask.group, subject=ask.claim.subject)
+        return failed()
+    outcome = Outcome.REFUSED if isinstance(answer, Refused) else Outcome.GRANTED
+    return Heard(answer=answer, outcome=outcome)
+
+
+def failed() -> Heard:
+    """Return the answer to a question on which the program itself failed: ask again."""
+    reason = Reason(code=Code.INTERNAL_ERROR, text=_BUG_TEXT)
+    return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.ERROR)
+
+
+def exchange_unavailable() -> Heard:
+    """Return the answer while the Exchange does not confirm."""
+    return _unavailable(Code.EXCHANGE_UNAVAILABLE, "the Exchange did not confirm the node in time")
+
+
+def store_unavailable() -> Heard:
+    """Return the answer while the store does not answer."""
+    return _unavailable(Code.STORE_UNAVAILABLE, "the lease store did not answer in time")
+
+
+def view_stale() -> Heard:
+    """Return the answer to a member of whose membership the picture does not know yet."""
+    return _unavailable(Code.VIEW_STALE, "the node's membership has changed just now and is not in the picture yet")
+
+
+def busy() -> Heard:
+    """Return the answer while too many requests are open."""
+    reason = Reason(code=Code.BUSY, text="too many questions are open at once")
+    return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.BUSY)
+
+
+def _unavailable(code: Code, text: str) -> Heard:
+    return Heard(answer=Refused(reasons=(Reason(code=code, text=text),)), outcome=Outcome.UNAVAILABLE)
