@@ -1,0 +1,73 @@
+"""`agbot check-config`: every mistake of a settings file at once, each with its line and the line of the sample that explains the key."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from agbot import _dist
+from agbot.cli import options
+from agbot.cli.failure import Exit
+from agbot.settings import load
+from agbot.settings.load import Reading
+from agbot.settings.problems import Problem
+
+_DEFAULT = Path("/etc/agbot/agbot.toml")
+
+
+@click.command("check-config")
+@click.argument("file", type=click.Path(path_type=Path), default=_DEFAULT)
+@options.as_json
+def check_config(file: Path, as_json: bool) -> None:
+    """Report every mistake in a settings file.
+
+    FILE is /etc/agbot/agbot.toml unless given. The environment is judged together with it, as `agbot run` would. A secret that systemd will
+    hand over, or that you may not read, is a warning. Exits with 0 if the daemon could start with it, with 1 if not.
+    """
+    reading = load.read(file, os.environ, may_lack_secrets=True)
+    if as_json:
+        click.echo(json.dumps(_plain(file, reading), ensure_ascii=False, indent=2))
+    else:
+        _write(file, reading)
+    sys.exit(Exit.OK if reading.loaded else Exit.BAD_INPUT)
+
+
+def _plain(file: Path, reading: Reading) -> dict[str, object]:
+    return {
+        "file": str(file),
+        "ok": reading.loaded is not None,
+        "mistakes": [asdict(each) for each in reading.mistakes],
+        "warnings": [asdict(each) for each in reading.warnings],
+    }
+
+
+def _write(file: Path, reading: Reading) -> None:
+    for problem in reading.mistakes:
+        _write_problem(problem, "mistake", "red")
+    for problem in reading.warnings:
+        _write_problem(problem, "warning", "yellow")
+    if any(each.sample_line for each in (*reading.mistakes, *reading.warnings)):
+        click.echo(f"The documented sample: {_dist.folder('config') / 'agbot.toml'}")
+    counts = [_count(len(reading.mistakes), "mistake"), _count(len(reading.warnings), "warning")]
+    found = " and ".join(each for each in counts if each)
+    verdict = f"{file} is good" if reading.loaded else f"{file} cannot be used"
+    click.secho(f"{verdict}: {found}" if found else verdict, bold=True)
+
+
+def _write_problem(problem: Problem, noun: str, colour: str) -> None:
+    named = f"{problem.key}: " if problem.key else ""
+    click.echo(f"{problem.place}: {click.style(noun, fg=colour)}: {named}{problem.problem}")
+    if problem.expected:
+        click.echo(f"    expected:  {problem.expected}")
+    if problem.sample_line:
+        click.echo(f"    explained: line {problem.sample_line} of the sample")
+    click.echo()
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}" if number else ""

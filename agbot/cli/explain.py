@@ -1,0 +1,83 @@
+"""`agbot explain NODE`: why is this node not upgrading? The first line answers; the rest is what the answer rests on."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from agbot.cli import options, screen
+from agbot.cli.client import Client, decode
+from agbot.clock import SystemClock
+from agbot.coordinator.contract import Explanation, RuleView
+
+
+@click.command("explain")
+@click.argument("node")
+@options.org
+@options.url
+@options.as_json
+def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
+    """Answer why a node is not upgrading, rule by rule.
+
+    NODE is org/name, or a name with -o.
+    """
+    content = Client(url=url).get("v1", "explain", *options.qualified(node, org, "node"))
+    if as_json:
+        screen.print_json(content)
+        return
+    write(screen.console(), decode(content, Explanation, url), SystemClock().now())
+
+
+def write(out: Console, found: Explanation, now: datetime) -> None:
+    """Write an explanation: the answer, each rule, the way out."""
+    out.print(Text(screen.clean(found.answer), style="bold"))
+    if found.rules:
+        out.print()
+        width = max(len(each.rule) for each in found.rules)
+        for rule in found.rules:
+            _write_rule(out, rule, width, now)
+    facts = _facts(found, now)
+    if facts:
+        out.print()
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, text in facts:
+        out.print(Text.assemble((name.ljust(width), "bold"), "  ", screen.clean(text)))
+
+
+def _write_rule(out: Console, rule: RuleView, width: int, now: datetime) -> None:
+    yes, no = screen.marks()
+    mark = (yes, "green") if rule.passes else (no, "bold red")
+    code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
+    left = (rule.until - now).total_seconds() if rule.until and not rule.passes else 0.0
+    until = f" (in {screen.span(left)})" if left > 0 else ""
+    name = (rule.rule.ljust(width), "" if rule.passes else "bold")
+    text = (f"{screen.clean(rule.text)}{until}", "dim" if rule.passes else "")
+    out.print(Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim")))
+
+
+def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
+    facts = []
+    if found.unblock:
+        facts.append(("to go on", found.unblock))
+    if found.earliest:
+        facts.append(("earliest", _coming(found.earliest, now)))
+    if found.subject and found.since:
+        facts.append(
+            (
+                "waiting",
+                f"for {found.kind} upgrade {found.subject}, since {screen.moment(found.since)} ({screen.ago(found.since, now)})",
+            )
+        )
+    if found.group:
+        facts.append(("group", found.group))
+    if found.lease:
+        facts.append(("lease", screen.lease(found.lease, now, with_state=True)))
+    return facts
+
+
+def _coming(at: datetime, now: datetime) -> str:
+    left = (at - now).total_seconds()
+    return f"{screen.moment(at)}, in {screen.span(left)}" if left > 0 else screen.moment(at)

@@ -1,0 +1,59 @@
+"""What a command says when it could not do what was asked, and the exit code that says it to scripts.
+
+Every failure names what was tried, what came back and what to do next; with `--json` the same stands on standard output as an object.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import IntEnum
+from typing import IO, Any
+
+import click
+
+
+class Exit(IntEnum):
+    """The exit codes of every command."""
+
+    OK = 0
+    BAD_INPUT = 1
+    """A file, a value or a request makes no sense."""
+    USAGE = 2
+    """The command line makes no sense."""
+    UNREACHABLE = 5
+    """The coordinator could not be reached, or its answer was an error."""
+    REFUSED = 7
+    """The coordinator said no: no or a wrong token, or things stand differently."""
+    NOT_FOUND = 8
+    """There is no such group, node or lease."""
+
+
+class Failure(click.ClickException):
+    """A command that ends without having done what was asked."""
+
+    def __init__(self, code: Exit, *, tried: str, problem: str, next_step: str) -> None:
+        super().__init__(problem)
+        self.exit_code = int(code)  # type: ignore[misc]  # click declares it for the class and reads it from the instance
+        # When it is shown the command's context is gone.
+        context = click.get_current_context(silent=True)
+        self._as_json = context is not None and bool(context.params.get("as_json"))
+        self.tried = tried
+        self.problem = problem
+        self.next_step = next_step
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write it for people on standard error, and for programs on standard output if they asked for JSON."""
+        if self._as_json:
+            error = {
+                "tried": self.tried,
+                "problem": self.problem,
+                "next": self.next_step,
+                "exit_code": self.exit_code,
+            }
+            click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+            return
+        out = file or sys.stderr
+        click.echo(f"agbot: {self.problem}", file=out)
+        click.echo(f"  tried: {self.tried}", file=out)
+        click.echo(f"  next:  {self.next_step}", file=out)

@@ -1,0 +1,129 @@
+"""`agbot status`: the coordinator at one glance, and every group where something happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from agbot.cli import options, screen
+from agbot.cli.client import Client, decode
+from agbot.clock import SystemClock
+from agbot.coordinator.contract import GroupView, Overview
+
+_LABEL: Final = 10
+
+
+class _Groups(msgspec.Struct):
+    groups: list[GroupView]
+
+
+@click.command("status")
+@click.option("--all", "show_all", is_flag=True, help="Show the groups where nothing happens too.")
+@options.url
+@options.as_json
+def status(show_all: bool, url: str, as_json: bool) -> None:
+    """Show the coordinator and every group where something happens."""
+    client = Client(url=url)
+    health = client.get("healthz")
+    content = client.get("v1", "groups")
+    if as_json:
+        click.echo(json.dumps({**json.loads(health), **json.loads(content)}, ensure_ascii=False, indent=2))
+        return
+    overview = decode(health, Overview, url)
+    groups = decode(content, _Groups, url).groups
+    out = screen.console()
+    now = SystemClock().now()
+    _write_overview(out, overview, now)
+    _write_organisations(out, overview, now)
+    _write_groups(out, [each for each in groups if show_all or _is_busy(each)], len(groups), now)
+
+
+def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
+    if overview.ready:
+        out.print("ready", style="bold green", end="")
+        out.print(f": {screen.clean(overview.sentence)}")
+    for sentence in [] if overview.ready else overview.not_ready or ["no reason given"]:
+        out.print("NOT READY", style="bold red", end="")
+        out.print(f": {screen.clean(sentence)}")
+    age = overview.view_age_seconds
+    view = f"the Exchange was read {screen.span(age)} ago" if age is not None else "the Exchange has not been read yet"
+    store = "the store works" if overview.store_ok else "the store FAILS"
+    cycle = f"last cycle {screen.ago(overview.cycle_at, now)}" if overview.cycle_at else "no cycle yet"
+    out.print(f"{view}; {store}; {cycle}")
+    counts = (
+        ("held", overview.held, ""),
+        ("suspect", overview.suspect, "bold red"),
+        ("waiting", overview.waiting, ""),
+        ("deferred", overview.deferred, ""),
+        ("brakes", overview.brakes, "bold red"),
+        ("holds", overview.pauses, "yellow"),
+    )
+    shown = (Text(f"{name} {number}", style=style if number else "") for name, number, style in counts)
+    out.print(Text(", ").join(shown))
+
+
+def _write_organisations(out: Console, overview: Overview, now: datetime) -> None:
+    rows = [
+        (each.org, str(each.groups), str(each.members), each.failing or f"read {screen.ago(each.read_at, now)}")
+        for each in overview.orgs
+    ]
+    if rows:
+        out.print()
+        screen.table(out, ("ORGANISATION", "GROUPS", "MEMBERS", "STATE"), rows)
+
+
+def _write_groups(out: Console, shown: list[GroupView], known: int, now: datetime) -> None:
+    for group in shown:
+        out.print()
+        _write_group(out, group, now)
+    out.print()
+    if not known:
+        out.print("no HA group is known")
+    elif len(shown) < known:
+        out.print(f"{known - len(shown)} of {known} groups are idle (--all shows them)")
+
+
+def _write_group(out: Console, group: GroupView, now: datetime) -> None:
+    available = sum(each.available for each in group.members)
+    out.print(
+        Text.assemble((screen.clean(group.id), "bold"), f"  {available} of {len(group.members)} members are available")
+    )
+    for label, text, style in _lines(group, now):
+        out.print(Text.assemble("  ", (label.ljust(_LABEL), style), screen.clean(text)))
+
+
+def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
+    """Give what is to be known of a group, as label, text and style."""
+    lease = group.lease
+    yield lease.state, screen.lease(lease, now), {"held": "green", "suspect": "bold red"}.get(lease.state, "")
+    for wait in group.waiting:
+        why = ", ".join(reason.code for reason in wait.reasons)
+        yield (
+            "waiting",
+            f"{wait.node} for {wait.kind} upgrade {wait.subject}, since {screen.span_since(wait.since, now)}: {why}",
+            "",
+        )
+    for brake in group.brakes:
+        yield "brake", f"{brake.subject}: {brake.cause} on {brake.node} {screen.ago(brake.since, now)}", "bold red"
+    for pause in group.pauses:
+        until = f" until {screen.moment(pause.until)}" if pause.until else ""
+        yield "hold", f"of {_scope(pause.scope)}{until} by {pause.by}: {pause.why}", "yellow"
+    for member in group.members:
+        if member.deferred_for:
+            yield "deferred", f"{member.node} until {member.deferred_for} has ended", ""
+
+
+def _scope(scope: str) -> str:
+    return "everything" if scope == "*" else scope
+
+
+def _is_busy(group: GroupView) -> bool:
+    deferred = any(member.deferred_for for member in group.members)
+    return bool(group.lease.state != "free" or group.waiting or group.brakes or group.pauses or deferred)

@@ -1,0 +1,137 @@
+"""The writing half of the API: what a person may do. Each needs the operator token and a reason, and goes into the journal with a name.
+
+The name (`by`) is what the person says it is; only the token is proof, and everybody who writes has the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from agbot.console import access, parts, replies
+from agbot.console.replies import ApiError
+from agbot.console.showing import bad_input, group_of
+from agbot.coordinator.contract import Done, NotDone
+from agbot.rules.facts import Pause
+from agbot.rules.ids import PolicyId
+
+BODY_BYTES: Final = 16_384
+_BODY_SECONDS: Final = 5.0
+_LONGEST_TEXT: Final = 500
+
+
+class Release(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/leases/{org}/{group}/release`."""
+
+    reason: str
+    token: int | None = None
+    by: str = "operator"
+
+
+class Hold(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/holds`."""
+
+    scope: str
+    reason: str
+    until: datetime | None = None
+    by: str = "operator"
+
+
+class Resume(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/resume`."""
+
+    scope: str
+    reason: str
+    subject: str | None = None
+    by: str = "operator"
+
+
+_Body = TypeVar("_Body", Release, Hold, Resume)
+
+
+async def release(request: web.Request) -> web.Response:
+    """Free a group's lease by force."""
+    access.require_operator(request)
+    wanted = await _body(request, Release)
+    done = await parts.of(request).operations.release(
+        group_of(request), token=wanted.token, reason=wanted.reason.strip(), who=wanted.by.strip()
+    )
+    return _reply(request, done)
+
+
+async def hold(request: web.Request) -> web.Response:
+    """Stop new grants for everything, an organisation or a group."""
+    access.require_operator(request)
+    wanted = await _body(request, Hold)
+    now = parts.of(request).clock.now()
+    if wanted.until is not None and (wanted.until.tzinfo is None or wanted.until <= now):
+        fault = "has no time zone" if wanted.until.tzinfo is None else "is in the past"
+        raise bad_input(request, f"until {fault}", "write a coming time as 2026-01-31T18:00:00Z, or leave it out")
+    pause = Pause(scope=wanted.scope, since=now, by=wanted.by.strip(), why=wanted.reason.strip(), until=wanted.until)
+    return _reply(request, await parts.of(request).operations.hold(pause))
+
+
+async def resume(request: web.Request) -> web.Response:
+    """End the pause of a scope, or lift the brake on a subject in a group."""
+    access.require_operator(request)
+    wanted = await _body(request, Resume)
+    if wanted.subject is not None and "/" not in wanted.scope:
+        raise bad_input(request, "a brake is lifted in one group", "give that group as scope, org/group")
+    done = await parts.of(request).operations.resume(
+        wanted.scope,
+        subject=PolicyId(wanted.subject) if wanted.subject is not None else None,
+        reason=wanted.reason.strip(),
+        who=wanted.by.strip(),
+    )
+    return _reply(request, done)
+
+
+async def _body(request: web.Request, kind: type[_Body]) -> _Body:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            content = await request.read()
+    except TimeoutError:
+        raise ApiError(
+            408,
+            tried=f"{request.method} {request.path}",
+            problem="the body did not arrive in time",
+            next_step="send it again",
+        ) from None
+    try:
+        found = msgspec.json.decode(content, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        fields = ", ".join(kind.__struct_fields__)
+        raise bad_input(
+            request, f"the body is not what this takes: {error}", f"send a JSON object with {fields}"
+        ) from error
+    _check_texts(request, found)
+    return found
+
+
+def _check_texts(request: web.Request, body: Release | Hold | Resume) -> None:
+    for name in ("reason", "by", "scope", "subject"):
+        text = getattr(body, name, None)
+        if text is None:
+            continue
+        if not text.strip():
+            raise bad_input(
+                request,
+                f"{name} is empty",
+                "say why, for whoever reads the journal" if name == "reason" else f"give a {name}",
+            )
+        if len(text) > _LONGEST_TEXT or not text.isprintable():
+            raise bad_input(request, f"{name} is not one line of at most {_LONGEST_TEXT} characters", f"shorten {name}")
+    if isinstance(body, Release) and body.token is not None and body.token < 1:
+        raise bad_input(request, "a lease's token is 1 or more", "take it from /v1/leases, or leave it out")
+
+
+def _reply(request: web.Request, done: Done | NotDone) -> web.Response:
+    if isinstance(done, Done):
+        return replies.json(done)
+    status = 404 if done.not_found else 409
+    next_step = "GET /v1/groups, or agbot status --all, shows how things stand"
+    raise ApiError(status, tried=f"{request.method} {request.path}", problem=done.text, next_step=next_step)

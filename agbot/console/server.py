@@ -1,0 +1,90 @@
+"""The operators' listener: puts routes, access and metrics together and owns the socket.
+
+It shows what the coordinator knows and carries a person's action there; it decides nothing. No node's question passes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
+
+from agbot.clock import Clock
+from agbot.console import access
+from agbot.console.acting import BODY_BYTES
+from agbot.console.metrics import Metrics
+from agbot.console.parts import PARTS, Parts
+from agbot.console.routes import ROUTES
+from agbot.coordinator.contract import Operations
+from agbot.settings.secret import Secret
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
+
+_STOP_SECONDS: Final = 1.0
+_HEADER_BYTES: Final = 8192
+_BACKLOG: Final = 64
+
+
+class Console:
+    """The listener from start to stop."""
+
+    def __init__(
+        self,
+        *,
+        listen: str,
+        operations: Operations,
+        metrics: Metrics,
+        clock: Clock,
+        operator_token: Callable[[], Secret | None],
+    ) -> None:
+        """Take what is needed; nothing happens before `start`. `listen` is host:port, port 0 takes any."""
+        self._host, _, port = listen.rpartition(":")
+        self._port = int(port)
+        app = application(
+            Parts(operations=operations, clock=clock, operator_token=operator_token), listen=listen, metrics=metrics
+        )
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=_STOP_SECONDS,
+            max_line_size=_HEADER_BYTES,
+            max_field_size=_HEADER_BYTES,
+        )
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            OSError: the address cannot be listened on.
+        """
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host.strip("[]"), self._port, backlog=_BACKLOG).start()
+        except OSError:
+            await self._runner.cleanup()
+            raise
+        log.info("console.started", url=self.url)
+
+    async def stop(self) -> None:
+        """Finish what is being answered, at most for a second, and close."""
+        await self._runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{self._host}:{self._runner.addresses[0][1]}"
+
+
+def application(parts: Parts, *, listen: str, metrics: Metrics) -> web.Application:
+    """Build the application without a socket."""
+    app = web.Application(middlewares=[access.plain_errors, access.own_names_only(listen)], client_max_size=BODY_BYTES)
+    app[PARTS] = parts
+    for route in ROUTES:
+        handler = route.handler or make_aiohttp_handler(metrics.registry)
+        add = app.router.add_get if route.method == "GET" else app.router.add_post
+        add(route.path, handler)
+    return app

@@ -1,0 +1,246 @@
+"""The daemon: puts the parts together, starts and stops them in order, and listens to systemd and signals.
+
+Order of start: store (its lock is the proof that there is one daemon), listeners, then the scheduler. The Exchange may be down: the
+daemon runs, is not ready, grants nothing and says why. Order of stop: nothing new is granted, answers in flight are finished, the scheduler
+ends, the store closes. The leases stay; they belong to the nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from agbot import __version__
+from agbot.clock import Clock, SystemClock
+from agbot.console.metrics import Metrics
+from agbot.console.server import Console
+from agbot.coordinator.coordinator import Coordinator, Means
+from agbot.daemon import logging as daemon_logging
+from agbot.daemon.measuring import CountedPermission, Teller
+from agbot.daemon.notify import Notifier
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.transport import HttpTransport
+from agbot.gateway.listener import Listener
+from agbot.settings import limits
+from agbot.settings.load import Loaded
+from agbot.settings.problems import SettingsError
+from agbot.store.contract import Store
+from agbot.store.sqlite import SqliteStore
+
+STOP_SECONDS = 4.0
+"""SIGTERM to the end takes at most 5 s; answers in flight may use this much of it."""
+_WATCHDOG_SHARE = 3.0
+_AFTER_A_BUG_SECONDS = 5.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a daemon runs in: given by the command, replaced by tests and the demo."""
+
+    clock: Clock
+    notifier: Notifier
+    reload: Callable[[], Loaded] | None = None
+    """Reads the settings anew; raises `SettingsError`."""
+    handles_signals: bool = True
+
+
+def ordinary(reload: Callable[[], Loaded] | None = None) -> Surroundings:
+    """Return the surroundings of a daemon that runs by itself."""
+    return Surroundings(clock=SystemClock(), notifier=Notifier(), reload=reload)
+
+
+class Daemon:
+    """One coordinator with its listeners, from start to stop."""
+
+    def __init__(self, loaded: Loaded, surroundings: Surroundings, *, store: Store | None = None) -> None:
+        self._loaded = loaded
+        self._surroundings = surroundings
+        settings, clock = loaded.settings, surroundings.clock
+        self.metrics = Metrics()
+        token = loaded.secrets.exchange_token
+        self._exchange = ExchangeClient(
+            HttpTransport(settings.exchange.url, ca_file=settings.exchange.ca_file, observe=self._observe_exchange),
+            Credentials(identity=settings.exchange.identity, secret=token.reveal() if token else ""),
+            clock,
+            request_seconds=settings.exchange.request_seconds,
+            max_requests_open=settings.exchange.max_requests_open,
+        )
+        self._store = store or SqliteStore(settings.store.path)
+        means = Means(exchange=self._exchange, store=self._store, clock=clock, tell=Teller(self.metrics).tell)
+        self.coordinator = Coordinator(means, settings.exchange, limits.limits(settings.rules))
+        self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
+        self.gateway = Listener(
+            settings.gateway,
+            CountedPermission(self.coordinator, self.metrics),
+            self._exchange,
+            clock,
+            observe=self.metrics.answered,
+        )
+        self.console = Console(
+            listen=settings.console.listen,
+            operations=self.coordinator,
+            metrics=self.metrics,
+            clock=clock,
+            operator_token=lambda: self._loaded.secrets.operator_token,
+        )
+        self._stop = asyncio.Event()
+
+    def request_stop(self) -> None:
+        """End as soon as possible; `run` returns."""
+        self._stop.set()
+
+    async def run(self, on_started: Callable[[], None] | None = None) -> None:
+        """Run until somebody asks for the end.
+
+        Raises:
+            StoreLockedError: another daemon uses the store.
+            StoreError: the store cannot be used.
+            OSError: an address cannot be listened on.
+        """
+        await self._store.open()
+        try:
+            await self._start()
+            if on_started is not None:
+                on_started()
+            await self._run_until_stopped()
+        finally:
+            await self._shut_down()
+
+    async def _start(self) -> None:
+        if self._surroundings.handles_signals:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.request_stop)
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self.console.start()
+        await self.gateway.start()
+        settings = self._loaded.settings
+        _log.info(
+            "daemon.started",
+            version=__version__,
+            gateway=settings.gateway.listen,
+            console=self.console.url,
+            exchange=settings.exchange.url,
+            identity=settings.exchange.identity,
+            store=str(settings.store.path),
+        )
+        self._surroundings.notifier.ready("started; has not read the Exchange yet")
+
+    async def _run_until_stopped(self) -> None:
+        eternal = {
+            asyncio.create_task(work, name=name)
+            for name, work in (("scheduler", self._schedule()), ("watchdog", self._feed_watchdog()))
+        }
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            await asyncio.wait({*eternal, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            self._surroundings.notifier.stopping("finishes the answers in flight")
+            _log.info("daemon.stopping", **self._standing())
+            await self.coordinator.stop()
+            await self.gateway.stop(STOP_SECONDS - 1.0)
+        finally:
+            for task in (*eternal, stopping):
+                task.cancel()
+            outcomes = await asyncio.gather(*eternal, stopping, return_exceptions=True)
+        for outcome in outcomes:  # an eternal task that ends by itself is a bug, and is shown as one
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _schedule(self) -> None:
+        """Cycle for ever. A cycle that fails altogether is a bug in us: it is told with its traceback, and the next one is tried."""
+        was_ready = False
+        while True:
+            try:
+                report = await self.coordinator.cycle()
+            except Exception:  # noqa: BLE001 - a bug in one cycle must not end the scheduler; its traceback is logged
+                self.metrics.cycle_failed()
+                _log.exception("cycle.failed")
+                await self._surroundings.clock.sleep(_AFTER_A_BUG_SECONDS)
+                continue
+            self.metrics.cycle_done(report.took_seconds)
+            _log.debug("cycle.done", sentence=report.sentence, seconds=round(report.took_seconds, 3))
+            self._surroundings.notifier.watchdog(report.sentence)
+            was_ready = self._tell_readiness(was_ready=was_ready)
+            await self.coordinator.pause_between_cycles()
+
+    def _tell_readiness(self, *, was_ready: bool) -> bool:
+        overview = self.coordinator.overview()
+        if overview.ready and not was_ready:
+            _log.info("daemon.ready", **self._standing())
+        elif was_ready and not overview.ready and not self._stop.is_set():
+            _log.warning("daemon.unready", why="; ".join(overview.not_ready))
+        return overview.ready
+
+    async def _feed_watchdog(self) -> None:
+        """Tell systemd that we live while the scheduler moves: a hanging Exchange is not a hanging daemon, a stuck loop is."""
+        watched = self._surroundings.notifier.watchdog_seconds
+        if watched is None:
+            await asyncio.Event().wait()
+            return
+        settings = self._loaded.settings.exchange
+        allowed = self._surroundings.clock.real_seconds(settings.poll_seconds + 2 * settings.request_seconds)
+        while True:
+            await asyncio.sleep(watched / _WATCHDOG_SHARE)
+            if self.coordinator.stalled_seconds() < allowed:
+                self._surroundings.notifier.watchdog()
+
+    async def _shut_down(self) -> None:
+        for close in (self.gateway.stop, self.console.stop, self._exchange.close, self._store.close):
+            await _closed(close())
+        _log.info("daemon.stopped")
+
+    def reload(self) -> None:
+        """Read the settings anew; a bad file is refused and the old settings stay."""
+        again = self._surroundings.reload
+        if again is None:
+            return
+        self._surroundings.notifier.reloading()
+        try:
+            loaded = again()
+        except SettingsError as error:
+            _log.error("settings.refused", mistakes=[str(problem) for problem in error.problems])
+        else:
+            self._use(loaded)
+        self._surroundings.notifier.ready()
+
+    def _use(self, loaded: Loaded) -> None:
+        old, new = self._loaded.settings, loaded.settings
+        kept = replace(new, exchange=old.exchange, gateway=old.gateway, console=old.console, store=old.store)
+        needs_restart = [
+            name for name in ("exchange", "gateway", "console", "store") if getattr(old, name) != getattr(new, name)
+        ]
+        if loaded.secrets.exchange_token != self._loaded.secrets.exchange_token:
+            needs_restart.append("exchange token")
+        self._loaded = replace(loaded, settings=kept)
+        self.coordinator.set_limits(limits.limits(new.rules))
+        if new.log != old.log:
+            daemon_logging.set_up(new.log)
+        _log.info("settings.reloaded", needs_restart=needs_restart)
+
+    def _standing(self) -> dict[str, Any]:
+        overview = self.coordinator.overview()
+        return {
+            "held": overview.held,
+            "suspect": overview.suspect,
+            "waiting": overview.waiting,
+            "orgs": len(overview.orgs),
+        }
+
+    def _observe_exchange(self, _template: str, outcome: str, _seconds: float) -> None:
+        self.metrics.exchange_requested(outcome)
+
+
+async def _closed(closing: Coroutine[Any, Any, None]) -> None:
+    """Close one part; what fails there must not keep the others open."""
+    try:
+        await closing
+    except Exception:  # noqa: BLE001 - the other parts are closed all the same; the traceback is logged
+        _log.exception("daemon.failed")

@@ -1,0 +1,64 @@
+"""What happens, told: to the log under the event's own name and level, and to the metrics."""
+
+from __future__ import annotations
+
+import structlog
+
+from agbot.console.metrics import Metrics
+from agbot.coordinator.contract import Answer, Confirm, Ended, Granted, Permission
+from agbot.events.names import EVENTS
+from agbot.rules.facts import Ask
+from agbot.store.contract import Entry
+
+_log = structlog.get_logger()
+
+
+class Teller:
+    """Hears every journal entry after it was committed."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def tell(self, entry: Entry) -> None:
+        """Write the log line of an entry and count it."""
+        named = {
+            "group": entry.group,
+            "node": entry.node,
+            "subject": entry.subject,
+            "token": entry.token,
+            "who": None if entry.who == "coordinator" else entry.who,
+        }
+        facts = {key: value for key, value in named.items() if value is not None} | dict(entry.facts)
+        _log.log(_NUMBERS[EVENTS[entry.event].level], entry.event, **facts)
+        self._count(entry)
+
+    def _count(self, entry: Entry) -> None:
+        if entry.event in {"lease.granted", "lease.taken_over"}:
+            self._metrics.granted(str(entry.facts.get("kind", "")))
+        elif entry.event == "lease.released":
+            self._metrics.released(str(entry.facts.get("cause", "")))
+            handoff = entry.facts.get("handoff_seconds")
+            if isinstance(handoff, float):
+                self._metrics.handed_off(handoff)
+
+
+_NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class CountedPermission:
+    """The coordinator as the gateway sees it, with every refusal counted by its first reason."""
+
+    def __init__(self, permission: Permission, metrics: Metrics) -> None:
+        self._permission = permission
+        self._metrics = metrics
+
+    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+        """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        answer = await self._permission.ask(ask, confirm, is_remembered=is_remembered)
+        if not isinstance(answer, Granted):
+            self._metrics.refused(str(answer.reasons[0].code))
+        return answer
+
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+        """Take down that a service upgrade has ended."""
+        return await self._permission.report_end(ask, succeeded=succeeded, who=who)

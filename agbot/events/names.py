@@ -1,0 +1,127 @@
+"""Every name under which something is told: in the log and in the journal. A name is `noun.verb` and never changes its meaning.
+
+`docs/events.md` explains each one to operators; tests hold that page, this table and every log call of the program against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Level(StrEnum):
+    """How loud an event is told; the words of the log and of `[log] level`."""
+
+    DEBUG = "debug"
+    """Only for whoever looks for a fault."""
+    INFO = "info"
+    """A change that is meant to happen."""
+    WARNING = "warning"
+    """Something fails or is odd, and the coordinator deals with it."""
+    ERROR = "error"
+    """A person has to look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One kind of event."""
+
+    level: Level
+    meaning: str
+
+
+def _debug(meaning: str) -> Event:
+    return Event(level=Level.DEBUG, meaning=meaning)
+
+
+def _info(meaning: str) -> Event:
+    return Event(level=Level.INFO, meaning=meaning)
+
+
+def _warning(meaning: str) -> Event:
+    return Event(level=Level.WARNING, meaning=meaning)
+
+
+def _error(meaning: str) -> Event:
+    return Event(level=Level.ERROR, meaning=meaning)
+
+
+EVENTS: Mapping[str, Event] = MappingProxyType(
+    {
+        "lease.granted": _info("A member got its group's lease and may upgrade."),
+        "lease.exempted": _info("A node was told yes without a lease: a cluster node, or deferred."),
+        "lease.renewed": _debug("Evidence showed that the holder's upgrade goes on."),
+        "lease.released": _info("A lease ended; `cause` says how."),
+        "lease.suspected": _warning(
+            "A lease expired and nobody knows how its upgrade ended. Nobody else may go until that is resolved."
+        ),
+        "lease.taken_over": _warning(
+            "A service upgrade with a current agreement took the suspect lease of an offline holder over."
+        ),
+        "wait.changed": _info("A node waits, or waits for other reasons than before."),
+        "wait.ended": _info("A node waits no longer: it was granted, has stopped asking, or has gone."),
+        "deferral.begun": _info(
+            "A node joined while its own upgrade was under way; its membership is not enforced until that has ended."
+        ),
+        "deferral.ended": _info("A deferred node is a member like any other from now on."),
+        "brake.set": _warning(
+            "An upgrade failed in a group and is stopped there until a person resumes it or the policy changes."
+        ),
+        "brake.lifted": _info("A brake was lifted by a person or by a changed policy."),
+        "pause.set": _info("A person stopped new grants for a group, an organisation or everything."),
+        "pause.ended": _info("A pause was ended by a person or by its own time."),
+        "exchange.failed": _warning("Requests to the Exchange fail. Told once, until `exchange.recovered`."),
+        "exchange.recovered": _info("The Exchange answers again."),
+        "org.discovered": _info("An organisation was found that is looked after from now on."),
+        "org.failed": _warning(
+            "One organisation cannot be read; the others are not touched by it. Told once, until `org.recovered`."
+        ),
+        "org.recovered": _info("The organisation can be read again."),
+        "store.failed": _error(
+            "The lease store cannot be read or written; nothing is granted until `store.recovered`."
+        ),
+        "store.recovered": _info("The lease store works again."),
+        "cycle.done": _debug("One cycle of the scheduler, in a sentence."),
+        "cycle.failed": _error(
+            "A cycle of the scheduler failed in a way that was not foreseen; the next one tries again."
+        ),
+        "gateway.started": _info("The agents' listener accepts questions."),
+        "gateway.stopped": _info("The agents' listener is closed."),
+        "gateway.cut": _warning("Requests were still open when the listener had to close, and were cut."),
+        "question.unconfirmed": _debug("The Exchange did not confirm a node in time; the node was told to ask again."),
+        "question.failed": _error("A question failed in a way that was not foreseen; the node was told to ask again."),
+        "request.failed": _error("A request that was to be passed on failed in a way that was not foreseen."),
+        "upstream.failed": _warning(
+            "The real agbot cannot be reached; passed-on requests get 502. Told once, until `upstream.recovered`."
+        ),
+        "upstream.recovered": _info("The real agbot answers again."),
+        "console.started": _info("The operators' listener accepts requests."),
+        "console.failed": _error("A request of an operator failed in a way that was not foreseen."),
+        "console.denied": _warning("A writing request came without the operator token, or with a wrong one."),
+        "daemon.started": _info("The process runs, with this version and these settings."),
+        "daemon.ready": _info("The daemon may grant: the store is open and the picture of the Exchange is complete."),
+        "daemon.unready": _warning("The daemon may not grant, and why."),
+        "daemon.stopping": _info(
+            "The daemon was told to stop: it finishes the answers in flight and grants nothing new."
+        ),
+        "daemon.stopped": _info("The daemon has stopped; the leases stay with their nodes."),
+        "daemon.failed": _error("The daemon ends because of an error."),
+        "settings.doubtful": _warning("A setting works but is probably not meant."),
+        "settings.reloaded": _info("Changed settings are in force."),
+        "settings.refused": _error("Changed settings hold a mistake; the old ones stay in force."),
+        "library.logged": _info(
+            "A library the program uses logged a line; `logger` says which, and the line has its own level."
+        ),
+    }
+)
+
+
+def level(name: str) -> Level:
+    """Return how loud an event is told.
+
+    Raises:
+        KeyError: there is no such event.
+    """
+    return EVENTS[name].level

@@ -1,0 +1,130 @@
+"""From what TOML or the environment gives to the type that a setting has, or a sentence that says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Final
+
+_BOOLEANS: Final[Mapping[str, bool]] = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_TOML_NAMES: Final[Mapping[type, str]] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+}
+
+
+class WrongTypeError(ValueError):
+    """The value cannot be what the setting is; the message says what it is instead."""
+
+
+def from_toml(value: object, kind: object, folder: Path) -> object:
+    """Convert a value of the file. A relative path starts at `folder`, the file's own.
+
+    Raises:
+        WrongTypeError: it is of another type.
+    """
+    convert = _TOML.get(kind)
+    if convert is None:
+        raise TypeError(f"no conversion to {kind}")
+    converted = convert(value)
+    return folder / converted if isinstance(converted, Path) else converted
+
+
+def from_text(text: str, kind: object, separator: str = ",") -> object:
+    """Convert the value of an environment variable; `separator` stands between the members of a list.
+
+    Raises:
+        WrongTypeError: it does not read as the setting's type.
+    """
+    try:
+        if kind is bool:
+            return _BOOLEANS[text.lower()]
+        if kind is int:
+            return int(text)
+        if kind is float:
+            return _finite(float(text))
+    except (KeyError, ValueError) as error:
+        raise WrongTypeError(f'"{text}" is not {expected(kind)}') from error
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(separator) if part.strip())
+    return Path(text) if kind in (Path, Path | None) else text
+
+
+def expected(kind: object) -> str:
+    """Name what a setting of this type takes."""
+    return _EXPECTED.get(kind, str(kind))
+
+
+def _finite(number: float) -> float:
+    if not isfinite(number):
+        raise WrongTypeError(f"{number} is not a number one can wait for")
+    return number
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, str)
+    return value
+
+
+def _path(value: object) -> Path:
+    if not isinstance(value, str) or not value:
+        raise _wrong(value, Path)
+    return Path(value)
+
+
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(value, bool)
+    return value
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _wrong(value, int)
+    return value
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(value, float)
+    return _finite(float(value))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(value, tuple[str, ...])
+    return tuple(value)
+
+
+def _wrong(value: object, kind: object) -> WrongTypeError:
+    shown = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return WrongTypeError(f"{shown} is {_TOML_NAMES.get(type(value), 'a date or time')}, not {expected(kind)}")
+
+
+_TOML: Final[Mapping[object, Callable[[object], object]]] = {
+    str: _text,
+    bool: _boolean,
+    int: _whole,
+    float: _number,
+    Path: _path,
+    Path | None: _path,
+    tuple[str, ...]: _texts,
+}
+_EXPECTED: Final[Mapping[object, str]] = {
+    str: 'text, such as "…"',
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    Path: 'the path of a file, such as "/…"',
+    Path | None: 'the path of a file, such as "/…"',
+    tuple[str, ...]: 'a list of texts, such as ["…"]',
+}

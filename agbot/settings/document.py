@@ -1,0 +1,120 @@
+"""The documentation of every setting, read from `model.py` itself: a section is a class, a key a field, its text the string under it.
+
+Whoever explains a setting (the sample, `docs/settings.md`, `agbot check-config`) takes the words from here, so that they cannot differ.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+
+from agbot.settings import model
+
+HZN_VARIABLES: Mapping[str, str] = types.MappingProxyType(
+    {
+        "HZN_EXCHANGE_URL": "exchange.url",
+        "HZN_MGMT_HUB_CERT_PATH": "exchange.ca_file",
+    }
+)
+"""The variables that Open Horizon's own tools read, and the key that each one sets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One setting with its documentation."""
+
+    section: str
+    name: str
+    kind: object
+    """The resolved annotation, such as `float` or `Path | None`."""
+    default: object
+    text: str
+
+    @property
+    def path(self) -> str:
+        """`section.key`, as it stands in every message."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def is_required(self) -> bool:
+        """Whether nothing works without it."""
+        return self.text.endswith("Required.")
+
+    @property
+    def separator(self) -> str:
+        """What stands between the members of a list in the environment; a window holds commas of its own."""
+        return ";" if self.path == "rules.windows" else ","
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables that set it, the strongest first."""
+        own = f"AGBOT_{self.section}_{self.name}".upper()
+        return (own, *(variable for variable, path in HZN_VARIABLES.items() if path == self.path))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One table of the file."""
+
+    name: str
+    model: type
+    text: str
+    keys: Mapping[str, Key]
+
+
+@functools.cache
+def sections() -> Mapping[str, Section]:
+    """Return every section by name, in the order of the model."""
+    texts = _texts()
+    found = {}
+    for part in fields(model.Settings):
+        section = typing.get_type_hints(model.Settings)[part.name]
+        kinds = typing.get_type_hints(section)
+        keys = {
+            each.name: Key(
+                section=part.name,
+                name=each.name,
+                kind=kinds[each.name],
+                default=_default(each),
+                text=texts[section.__name__][each.name],
+            )
+            for each in fields(section)
+        }
+        text = re.sub(r"^`\[\w+]`: ", "", _one_line(inspect.getdoc(section) or ""))
+        found[part.name] = Section(name=part.name, model=section, text=text, keys=types.MappingProxyType(keys))
+    return types.MappingProxyType(found)
+
+
+def key(path: str) -> Key | None:
+    """Return the documentation of `section.key`, None when there is no such key."""
+    section, _, name = path.partition(".")
+    return sections()[section].keys.get(name) if section in sections() else None
+
+
+def _default(field: Field[object]) -> object:
+    return field.default if field.default is not MISSING else None
+
+
+def _texts() -> dict[str, dict[str, str]]:
+    """Collect the string that follows each annotated field of each class."""
+    tree = ast.parse(inspect.getsource(model))
+    return {each.name: _field_texts(each) for each in tree.body if isinstance(each, ast.ClassDef)}
+
+
+def _field_texts(owner: ast.ClassDef) -> dict[str, str]:
+    found = {}
+    for field, after in zip(owner.body, owner.body[1:], strict=False):
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = _one_line(text)
+    return found
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,258 @@
+"""The way from a file and the environment to `Settings`, or to every mistake at once.
+
+The environment is stronger than the file: AGBOT_<SECTION>_<KEY> for any key, and the variables that Open Horizon's own tools read.
+Nothing is guessed: an unknown key, a wrong type or a value out of range is a mistake, and with a mistake there are no settings at all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agbot.settings import checks, convert, document, model, places, sample, secret
+from agbot.settings.problems import Problem, SettingsError
+from agbot.settings.secret import Secret
+from agbot.settings.sense import nonsense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """The secrets that belong to the settings; None where there is none."""
+
+    exchange_token: Secret | None = None
+    operator_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Settings that may be used. `warnings` say what works but is probably not meant."""
+
+    settings: model.Settings
+    secrets: Secrets
+    warnings: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What came of reading: with a mistake there are no settings."""
+
+    loaded: Loaded | None
+    mistakes: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Origin:
+    """Where a value was written."""
+
+    file: str = ""
+    line: int | None = None
+    variable: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Draft:
+    """Values and findings while reading. The only thing here that changes."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    origins: dict[str, _Origin] = field(default_factory=dict)
+    mistakes: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def note(self, key: str, problem: str, expected: str = "", *, is_warning: bool = False, meant: str = "") -> None:
+        """Take down a finding at the place where the key's value stands; `meant` is the key that is explained, if it is another one."""
+        origin = self.origins.get(key, _Origin())
+        explained = (meant, key, key.partition(".")[0])
+        found = Problem(
+            key=key,
+            problem=problem,
+            expected=expected,
+            file=origin.file,
+            line=origin.line,
+            variable=origin.variable,
+            sample_line=next((sample.lines()[each] for each in explained if each in sample.lines()), None),
+        )
+        (self.warnings if is_warning else self.mistakes).append(found)
+
+    def is_wrong(self, key: str) -> bool:
+        """Whether a mistake was found in this key already."""
+        return any(each.key == key for each in self.mistakes)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
+    """Read the settings; without a file from defaults and environment.
+
+    Raises:
+        SettingsError: with every mistake there is.
+    """
+    reading = read(path, environ)
+    if reading.loaded is None:
+        raise SettingsError(reading.mistakes)
+    return reading.loaded
+
+
+def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: bool = False) -> Reading:
+    """Read the settings and report everything found.
+
+    With `may_lack_secrets` a secret that systemd will hand over, or that this user may not read, is a warning: an administrator checks a
+    file before the daemon has its credentials.
+    """
+    draft = _Draft()
+    if path is not None:
+        _read_file(path, draft)
+    _read_environment(environ, draft)
+    _check_each(draft)
+    settings = _build(draft)
+    for found in nonsense(settings):
+        if not draft.is_wrong(found.key):
+            draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
+    secrets = _read_secrets(settings, environ, draft, may_lack=may_lack_secrets)
+    mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.file == "", each.line or 0)))
+    warnings = tuple(draft.warnings)
+    loaded = None if mistakes else Loaded(settings=settings, secrets=secrets, warnings=warnings)
+    return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings)
+
+
+def _read_file(path: Path, draft: _Draft) -> None:
+    try:
+        text = path.read_text(encoding="utf-8")
+        parsed = tomllib.loads(text)
+    except OSError as error:
+        draft.mistakes.append(Problem(key="", file=str(path), problem=f"the file cannot be read: {error.strerror}"))
+        return
+    except UnicodeDecodeError:
+        draft.mistakes.append(Problem(key="", file=str(path), problem="the file is not UTF-8 text"))
+        return
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"\(at line (\d+)", str(error))
+        number = int(line[1]) if line else None
+        draft.mistakes.append(Problem(key="", file=str(path), line=number, problem=f"this is not TOML: {error}"))
+        return
+    lines = places.lines(text)
+    for section, content in parsed.items():
+        draft.origins[section] = _Origin(file=str(path), line=lines.get(section))
+        if section not in document.sections():
+            known = tuple(document.sections())
+            draft.note(section, _unknown("section", section, known), meant=_near(section, known))
+        elif not isinstance(content, dict):
+            draft.note(section, "it is a value, not a section", f"[{section}] on a line of its own")
+        else:
+            _read_section(section, content, _Origin(file=str(path)), lines, draft)
+
+
+def _read_section(
+    section: str, content: Mapping[str, object], origin: _Origin, lines: Mapping[str, int], draft: _Draft
+) -> None:
+    keys = document.sections()[section].keys
+    for name, value in content.items():
+        key = f"{section}.{name}"
+        line = lines.get(key, lines.get(section))
+        draft.origins[key] = _Origin(file=origin.file, line=line)
+        if name not in keys:
+            draft.note(key, _unknown("key", name, tuple(keys)), meant=f"{section}.{_near(name, tuple(keys))}")
+            continue
+        try:
+            draft.values[key] = convert.from_toml(value, keys[name].kind, Path(origin.file).parent)
+        except convert.WrongTypeError as error:
+            draft.note(key, str(error), convert.expected(keys[name].kind))
+
+
+def _unknown(noun: str, name: str, known: tuple[str, ...]) -> str:
+    near = _near(name, known)
+    return f'there is no {noun} "{name}"; did you mean "{near}"?' if near else f'there is no {noun} "{name}"'
+
+
+def _near(name: str, known: tuple[str, ...]) -> str:
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), "")
+
+
+def _read_environment(environ: Mapping[str, str], draft: _Draft) -> None:
+    known: set[str] = set()
+    for section in document.sections().values():
+        for key in section.keys.values():
+            known.update(key.variables)
+            variable = next((each for each in key.variables if environ.get(each)), None)
+            if variable is None:
+                continue
+            draft.origins[key.path] = _Origin(variable=variable)
+            draft.mistakes = [each for each in draft.mistakes if each.key != key.path]
+            try:
+                draft.values[key.path] = convert.from_text(environ[variable], key.kind, key.separator)
+            except convert.WrongTypeError as error:
+                draft.note(key.path, str(error), convert.expected(key.kind))
+    for variable, section_name in _of_a_section(environ):
+        if variable not in known:
+            draft.warnings.append(
+                Problem(
+                    key=section_name,
+                    variable=variable,
+                    problem=_unknown("setting", variable, tuple(sorted(known))) + "; ignored",
+                )
+            )
+
+
+def _of_a_section(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Find variables that look like settings. An orchestrator may set such names too, so an unknown one is no mistake."""
+    for variable in sorted(environ):
+        for section in document.sections():
+            if variable.startswith(f"AGBOT_{section.upper()}_"):
+                yield variable, section
+
+
+def _check_each(draft: _Draft) -> None:
+    for key, value in draft.values.items():
+        for check in checks.CHECKS.get(key, ()):
+            wrong = check.wrong(value)
+            if wrong is not None:
+                draft.note(key, wrong, check.expected)
+
+
+def _build(draft: _Draft) -> model.Settings:
+    """Put the good values into the model; a bad one leaves the default, so that the rest can be judged too."""
+    parts: dict[str, object] = {}
+    for section in document.sections().values():
+        good = {
+            key.name: draft.values[key.path]
+            for key in section.keys.values()
+            if key.path in draft.values and not draft.is_wrong(key.path)
+        }
+        parts[section.name] = section.model(**good)
+    return model.Settings(**parts)  # type: ignore[arg-type]  # every part is of its section's class, taken from the same table
+
+
+def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: _Draft, *, may_lack: bool) -> Secrets:
+    exchange = _read_secret(
+        "exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN, environ, draft, may_lack=may_lack
+    )
+    operator = _read_secret(
+        "console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN, environ, draft, may_lack=may_lack
+    )
+    if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
+        problem = "there is no token for the coordinator's identity: the key is not set and systemd has handed over no credential"
+        expected = f"a file, or LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit"
+        draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
+    if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
+        draft.note("exchange.token_file", "the file holds the identity as well", "the token alone, without org/name:")
+    return Secrets(exchange_token=exchange, operator_token=operator)
+
+
+def _read_secret(
+    key: str, file: Path | None, credential: str, environ: Mapping[str, str], draft: _Draft, *, may_lack: bool
+) -> Secret | None:
+    path = secret.where(file, credential, environ)
+    if path is None or draft.is_wrong(key):
+        return None
+    try:
+        found = secret.read(path)
+    except secret.SecretError as error:
+        is_warning = may_lack and isinstance(error.__cause__, PermissionError)
+        draft.note(key, str(error), "a readable file with one token", is_warning=is_warning)
+        return None
+    # systemd's own copies belong to the service alone, whatever their mode says.
+    if found.warning and file is not None:
+        draft.note(key, found.warning, is_warning=True)
+    return found.secret

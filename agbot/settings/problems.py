@@ -1,0 +1,49 @@
+"""A mistake in the settings, said so that it can be mended without reading the code.
+
+Each names the key, where the value came from (the line of the operator's file, or the environment variable), what is wrong, what is
+expected, and the line of the documented sample that explains the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One mistake, or, in a list of warnings, one thing that works but should not stay so."""
+
+    key: str
+    """`section.key`, a bare section, or empty when the file as a whole is at fault."""
+    problem: str
+    expected: str = ""
+    file: str = ""
+    """Where the value stands; empty for a default."""
+    line: int | None = None
+    variable: str = ""
+    """The environment variable it came from, if it did."""
+    sample_line: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where to look, such as `agbot.toml:12` or `$HZN_EXCHANGE_URL`."""
+        if self.variable:
+            return f"${self.variable}"
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file or "not set"
+
+    def __str__(self) -> str:
+        """Return everything in one line, as it stands in the log."""
+        named = f"{self.key}: " if self.key else ""
+        expected = f"; expected: {self.expected}" if self.expected else ""
+        explained = f" (sample, line {self.sample_line})" if self.sample_line else ""
+        return f"{self.place}: {named}{self.problem}{expected}{explained}"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep every problem, so that all of them can be told at once."""
+        super().__init__("\n".join(str(each) for each in problems))
+        self.problems = tuple(problems)

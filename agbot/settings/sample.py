@@ -1,0 +1,151 @@
+"""The documented sample `config/agbot.toml` and the page `docs/settings.md`, written from the model.
+
+`python -m agbot.settings.sample toml` and `... page` print them; a test holds the files in the repository against that.
+A key of the sample stands on a line of its own, commented out with its default unless it has to be set.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from agbot import _dist
+from agbot.settings import document
+
+_FILE = "agbot.toml"
+_EXAMPLES: Mapping[str, object] = {
+    "exchange.url": "https://hub.example.com/edge-exchange/v1",
+    "exchange.identity": "IBM/upgrade-coordinator",
+    "exchange.token_file": "/etc/agbot/exchange-token",
+    "exchange.ca_file": "/etc/agbot/hub.crt",
+    "gateway.certificate_file": "/etc/agbot/tls.crt",
+    "gateway.key_file": "/etc/agbot/tls.key",
+    "gateway.upstream_ca_file": "/etc/agbot/hub.crt",
+    "console.token_file": "/etc/agbot/operator-token",
+}
+"""What stands in the sample where there is no default to show."""
+
+_TOML_HEAD = """\
+Settings of the agbot upgrade coordinator: `agbot run --config FILE`. Check a changed file with `agbot check-config FILE`.
+
+A key behind `#` shows its default (or an example, where it has none); take the `#` away to change it.
+Every key can also come from the environment as AGBOT_<SECTION>_<KEY>, which is stronger than the file; HZN_EXCHANGE_URL and
+HZN_MGMT_HUB_CERT_PATH are read as well. Secrets are files, never values. Relative paths start at the folder of this file.
+The running daemon re-reads the file on SIGHUP (`systemctl reload agbot`); a bad file is refused and the old settings stay."""
+
+_PAGE_HEAD = """\
+# Settings
+
+`agbot run --config FILE` reads a TOML file; `agbot check-config FILE` reports every mistake at once, each with its key and line.
+The documented sample is [`config/agbot.toml`](../config/agbot.toml), copied out by `agbot install-units`. This page is written from
+the same source (`python -m agbot.settings.sample page`).
+
+- Every key can also come from the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`). The environment is stronger than the file.
+  `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools do; the `AGBOT_` form is stronger than these.
+  In the environment, lists are separated by commas, windows by semicolons.
+- Secrets are files: named by a key, or handed over by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`). They are never
+  values in the file, on the command line or in a log.
+- Relative paths in the file start at the folder of the file.
+- `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole and the old settings stay.
+"""
+
+
+def toml() -> str:
+    """Write the sample."""
+    return "\n".join(_toml_lines()) + "\n"
+
+
+def page() -> str:
+    """Write the page of the documentation."""
+    return "\n".join(_page_lines()) + "\n"
+
+
+@functools.cache
+def lines() -> Mapping[str, int]:
+    """Return where the installed sample explains each `section.key` (and each `section`), as line numbers.
+
+    Empty when the program was installed without its sample: a mistake is reported all the same.
+    """
+    try:
+        text = (_dist.folder("config") / _FILE).read_text(encoding="utf-8")
+    except OSError:
+        return {}
+    found: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.fullmatch(r"\[(\w+)]", line):
+            section = header[1]
+            found[section] = number
+        elif assigned := re.match(r"#?(\w+) = ", line):
+            found[f"{section}.{assigned[1]}"] = number
+    return found
+
+
+def _toml_lines() -> Iterator[str]:
+    yield from _comment(_TOML_HEAD)
+    for section in document.sections().values():
+        yield ""
+        yield from _comment(_sentence(section.text))
+        yield f"[{section.name}]"
+        for key in section.keys.values():
+            yield ""
+            yield from _comment(key.text)
+            yield f"{'' if key.is_required else '#'}{key.name} = {_shown(key)}"
+
+
+def _comment(text: str) -> Iterator[str]:
+    for index, paragraph in enumerate(text.split("\n\n")):
+        if index:
+            yield "#"
+        for line in textwrap.wrap(" ".join(paragraph.split()), width=118, break_on_hyphens=False):
+            yield f"# {line}"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _page_lines() -> Iterator[str]:
+    yield _PAGE_HEAD.rstrip()
+    for section in document.sections().values():
+        yield ""
+        yield f"## `[{section.name}]`"
+        yield ""
+        yield _sentence(section.text)
+        yield ""
+        yield "| key | default | meaning |"
+        yield "|---|---|---|"
+        for key in section.keys.values():
+            default = "required" if key.is_required else f"`{_toml_value(key.default)}`" if _has_default(key) else ""
+            yield f"| `{key.name}` | {default} | {key.text.replace('|', chr(92) + '|')} |"
+
+
+def _has_default(key: document.Key) -> bool:
+    return key.default is not None
+
+
+def _shown(key: document.Key) -> str:
+    return _toml_value(_EXAMPLES.get(key.path, key.default))
+
+
+def _toml_value(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+        case tuple():
+            return f"[{', '.join(_toml_value(each) for each in value)}]"
+        case str() | Path():
+            return json.dumps(str(value), ensure_ascii=False)
+        case _:
+            raise TypeError(f"no TOML form for {value!r}")
+
+
+if __name__ == "__main__":
+    sys.stdout.write({"toml": toml, "page": page}[sys.argv[1]]())

@@ -1,0 +1,164 @@
+"""What the settings mean together: each value may be fine alone and the whole still not work.
+
+Mistakes stop the start; warnings are for what works but is probably not meant.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agbot.settings.model import ExchangeSettings, GatewaySettings, RuleSettings, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nonsense:
+    """What does not go together, told at the key that is to be changed."""
+
+    key: str
+    problem: str
+    expected: str = ""
+    is_warning: bool = False
+
+
+def nonsense(settings: Settings) -> Iterator[Nonsense]:
+    """Find everything that does not go together."""
+    yield from _exchange(settings.exchange)
+    yield from _gateway(settings.gateway)
+    yield from _rules(settings.rules, settings.exchange)
+    if _same_socket(settings.gateway.listen, settings.console.listen):
+        problem = f"{settings.console.listen} is the gateway's address as well"
+        yield Nonsense(key="console.listen", problem=problem, expected="a port of its own")
+
+
+def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
+    if not exchange.url:
+        yield Nonsense(
+            key="exchange.url",
+            problem="it is not set",
+            expected="the hub's Exchange, or HZN_EXCHANGE_URL in the environment",
+        )
+    if not exchange.identity:
+        yield Nonsense(
+            key="exchange.identity",
+            problem="it is not set",
+            expected="org/name of an agbot identity of the coordinator's own",
+        )
+    if exchange.identity and exchange.identity == exchange.served_by:
+        yield Nonsense(
+            key="exchange.identity",
+            problem="it is the real agbot's own: reading the change feed would count as that agbot's heartbeat",
+            expected="an agbot identity of the coordinator's own",
+        )
+    if exchange.busy_poll_seconds > exchange.poll_seconds:
+        yield Nonsense(
+            key="exchange.busy_poll_seconds",
+            problem=f"{exchange.busy_poll_seconds:g} is more than poll_seconds ({exchange.poll_seconds:g})",
+            expected="poll_seconds or less",
+        )
+    if exchange.view_max_age_seconds <= exchange.poll_seconds:
+        yield Nonsense(
+            key="exchange.view_max_age_seconds",
+            problem=f"{exchange.view_max_age_seconds:g} is not more than poll_seconds ({exchange.poll_seconds:g}): "
+            "nothing would be granted",
+            expected="several times poll_seconds",
+        )
+    if not exchange.organisations and not exchange.served_by:
+        yield Nonsense(
+            key="exchange.organisations",
+            problem="it is empty and served_by is not set",
+            expected='an organisation, "*", or served_by',
+        )
+    if goes_in_clear(exchange.url):
+        yield Nonsense(
+            key="exchange.url",
+            problem="http:// to another machine: every node's token would cross the network readable",
+            expected="https://",
+            is_warning=True,
+        )
+
+
+def _gateway(gateway: GatewaySettings) -> Iterator[Nonsense]:
+    pair = gateway.certificate_file, gateway.key_file
+    if any(pair) and not all(pair):
+        missing = "gateway.key_file" if gateway.certificate_file else "gateway.certificate_file"
+        yield Nonsense(
+            key=missing,
+            problem="it is not set, but the other half of the pair is",
+            expected="both, or neither for plain HTTP",
+        )
+    if gateway.certificate_file and gateway.key_file:
+        yield from _pair(gateway.certificate_file, gateway.key_file)
+    if goes_in_clear(gateway.upstream):
+        yield Nonsense(
+            key="gateway.upstream",
+            problem="http:// to another machine: credentials that are passed on would cross the network readable",
+            expected="https://",
+            is_warning=True,
+        )
+
+
+def _pair(certificate: Path, key: Path) -> Iterator[Nonsense]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # The empty password keeps OpenSSL from asking for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        yield Nonsense(
+            key="gateway.key_file",
+            problem=f"certificate and key cannot be used together: {error}",
+            expected="the unencrypted key of that certificate",
+        )
+
+
+def _rules(rules: RuleSettings, exchange: ExchangeSettings) -> Iterator[Nonsense]:
+    for key, value, least, other in (
+        ("lease_seconds", rules.lease_seconds, exchange.heartbeat_seconds, "exchange.heartbeat_seconds"),
+        ("confirm_seconds", rules.confirm_seconds, exchange.poll_seconds, "exchange.poll_seconds"),
+        ("dead_after_seconds", rules.dead_after_seconds, rules.heartbeat_stale_seconds, "heartbeat_stale_seconds"),
+        ("max_upgrade_seconds", rules.max_upgrade_seconds, rules.lease_seconds, "lease_seconds"),
+    ):
+        if value < least:
+            problem = f"{value:g} is less than {other} ({least:g})"
+            yield Nonsense(key=f"rules.{key}", problem=problem, expected=f"{other} or more")
+    if rules.confirm_seconds < rules.ask_period_seconds:
+        yield Nonsense(
+            key="rules.confirm_seconds",
+            problem=f"{rules.confirm_seconds:g} is less than ask_period_seconds ({rules.ask_period_seconds:g}): "
+            "a slow agent would lose its turn before it has begun",
+            expected="about three times ask_period_seconds",
+            is_warning=True,
+        )
+    if rules.min_available == 0:
+        yield Nonsense(
+            key="rules.min_available",
+            problem="0: an agent upgrade may take down the last member that is available",
+            expected="1 or more",
+            is_warning=True,
+        )
+
+
+def goes_in_clear(url: str) -> bool:
+    """Tell whether this is plain HTTP to another machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme != "http" or not host or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True
+
+
+def _same_socket(one: str, other: str) -> bool:
+    one_host, _, one_port = one.rpartition(":")
+    other_host, _, other_port = other.rpartition(":")
+    everywhere = {"0.0.0.0", "[::]"}  # noqa: S104 - compared with, not listened on
+    return one_port == other_port != "0" and (one_host == other_host or bool({one_host, other_host} & everywhere))

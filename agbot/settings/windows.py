@@ -1,0 +1,86 @@
+"""How operators write maintenance windows: `sat,sun 22:00-04:00 Europe/Berlin`.
+
+Days (`mon`…`sun`, ranges such as `mon-fri`, or `daily`), the hours, and the time zone whose wall clock they mean (UTC without one).
+A window that closes at or before it opens runs into the next day; `24:00` closes at midnight.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from datetime import UTC, time, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from agbot.rules.window import WEEKDAYS, Window
+
+SHAPE: Final = 'days, hours and a time zone, such as "sat,sun 22:00-04:00 Europe/Berlin" or "mon-fri 01:00-05:00"'
+_FEWEST_PARTS: Final = 2
+_MOST_PARTS: Final = 3
+_DAY: Final = len(WEEKDAYS)
+
+
+class WindowError(ValueError):
+    """The text is not a maintenance window; the message says which part of it."""
+
+
+def parse(text: str) -> Window:
+    """Read one window.
+
+    Raises:
+        WindowError: with the part that is wrong.
+    """
+    parts = text.split()
+    if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS:
+        raise WindowError(f'"{text}" has {len(parts)} parts, not days and hours and perhaps a time zone')
+    opens, closes = _hours(parts[1])
+    zone = _zone(parts[2]) if len(parts) == _MOST_PARTS else UTC
+    return Window(weekdays=_weekdays(parts[0]), opens=opens, closes=closes, zone=zone)
+
+
+def _weekdays(text: str) -> frozenset[int]:
+    if text.lower() == "daily":
+        return frozenset(range(_DAY))
+    found: set[int] = set()
+    for part in text.lower().split(","):
+        first, dash, last = part.partition("-")
+        start = _weekday(first)
+        end = _weekday(last) if dash else start
+        found.update((start + ahead) % _DAY for ahead in range((end - start) % _DAY + 1))
+    return frozenset(found)
+
+
+def _weekday(text: str) -> int:
+    if text not in WEEKDAYS:
+        near = difflib.get_close_matches(text, WEEKDAYS, n=1)
+        hint = f', did you mean "{near[0]}"?' if near else ""
+        raise WindowError(f'"{text}" is not a weekday ({", ".join(WEEKDAYS)}){hint}')
+    return WEEKDAYS.index(text)
+
+
+def _hours(text: str) -> tuple[time, time]:
+    written = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", text)
+    if written is None:
+        raise WindowError(f'"{text}" are not hours such as 22:00-04:00')
+    return _clock(written[1]), time(0) if written[2] == "24:00" else _clock(written[2])
+
+
+def _clock(text: str) -> time:
+    try:
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise WindowError(f'"{text}" is not a time of day') from error
+
+
+def _zone(name: str) -> tzinfo:
+    if name.upper() in {"UTC", "Z"}:
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        known = available_timezones()
+        if not known:
+            raise WindowError(f'time zone "{name}" is not known: this machine has no tzdata') from error
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f', did you mean "{near[0]}"?' if near else ""
+        raise WindowError(f'"{name}" is not a time zone{hint}') from error

@@ -1,0 +1,135 @@
+"""Reasons, causes, events, routes and commands: what the pages say against what the code has."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from agbot.cli.failure import Exit
+from agbot.cli.main import COMMANDS, main
+from agbot.console.routes import ROUTES
+from agbot.events.names import EVENTS, Level
+from agbot.rules.reasons import BRAKING, Cause, Code
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SOURCES = sorted(path for path in (ROOT / "agbot").rglob("*.py") if "sim" not in path.relative_to(ROOT).parts)
+LOGGERS = {"log", "_log", "logger", "_logger"}
+METHODS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
+NAME = re.compile(r"[a-z]+\.[a-z_]+")
+WRITTEN_ELSEWHERE = {"run", "demo", "sim"}  # explained in docs/operations.md and the README
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def rows(name: str, heading: str = "") -> list[list[str]]:
+    """Return the cells of the tables below a heading, first cell in backticks."""
+    text = page(name).partition(heading)[2] if heading else page(name)
+    text = re.split(r"^## ", text, flags=re.MULTILINE)[0] if heading else text
+    lines = re.findall(r"^\| (.*) \|$", text, flags=re.MULTILINE)
+    return [[cell.strip() for cell in line.split(" | ")] for line in lines if line.startswith("`")]
+
+
+def test_every_reason_to_wait_is_explained_in_order() -> None:
+    explained = [row[0].strip("`") for row in rows("reasons.md", "## Why a node waits")]
+
+    assert explained == [code.value for code in Code]
+
+
+def test_every_cause_of_an_end_is_explained_in_order() -> None:
+    explained = rows("reasons.md", "## How a lease ends")
+
+    assert [row[0].strip("`") for row in explained] == [cause.value for cause in Cause]
+    assert {row[0].strip("`") for row in explained if "brake" in row[2]} == {cause.value for cause in BRAKING}
+
+
+def test_the_page_of_events_is_the_table_of_the_code() -> None:
+    explained = [(row[0].strip("`"), row[1], row[2]) for row in rows("events.md")]
+
+    assert explained == [(name, event.level.value, event.meaning) for name, event in EVENTS.items()]
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_is_named_noun_verb_and_explained_in_a_sentence(name: str) -> None:
+    assert NAME.fullmatch(name)
+    assert EVENTS[name].meaning.endswith(".")
+    assert EVENTS[name].level in Level
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_no_event_is_promised_that_nobody_tells(name: str) -> None:
+    table = ROOT / "agbot" / "events" / "names.py"
+
+    assert name == "library.logged" or any(
+        f'"{name}"' in path.read_text(encoding="utf-8") for path in SOURCES if path != table
+    )
+
+
+def log_calls(path: Path) -> Iterator[tuple[int, str, ast.expr | None]]:
+    """Find every call of a logger: line, method, first argument."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if name in LOGGERS:
+                yield node.lineno, method, node.args[0] if node.args else None
+            case ast.Call(func=ast.Attribute(value=ast.Attribute(attr=name), attr=method)) if name in LOGGERS:
+                yield node.lineno, method, node.args[0] if node.args else None
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_log_call_uses_a_name_of_the_table_at_its_level(path: Path) -> None:
+    """A relay of the journal may pass a name on (`log.log(level, name)`); whoever makes one up writes it out."""
+    wrong = []
+    for line, method, first in log_calls(path):
+        if method in {"bind", "unbind", "new", "log"}:
+            continue
+        named = str(first.value) if isinstance(first, ast.Constant) else ""
+        if named not in EVENTS or EVENTS[named].level != METHODS.get(method):
+            wrong.append(f"{path.name}:{line}: {method}({named!r})")
+
+    assert wrong == []
+
+
+def test_every_name_in_the_journal_is_in_the_table() -> None:
+    """The coordinator's entries are written out as literals of the form noun.verb."""
+    entries = ast.parse((ROOT / "agbot" / "coordinator" / "entries.py").read_text(encoding="utf-8"))
+    nouns = {name.partition(".")[0] for name in EVENTS}
+    used = {
+        node.value
+        for node in ast.walk(entries)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and NAME.fullmatch(node.value)
+    }
+
+    assert {name for name in used if name.partition(".")[0] in nouns} - set(EVENTS) == set()
+    assert {"lease.granted", "lease.released"} <= used
+
+
+def test_the_page_of_the_api_lists_every_route_as_it_is() -> None:
+    listed = re.findall(r"^\| (GET|POST) \| `(.*?)` \| (.*?) \| (yes)? ?\|$", page("api.md"), flags=re.MULTILINE)
+
+    assert listed == [(each.method, each.path, each.does, "yes" if each.needs_token else "") for each in ROUTES]
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - WRITTEN_ELSEWHERE))
+def test_a_command_is_documented_with_every_option(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    row = next(cells for cells in rows("cli.md") if cells[0].startswith(f"`agbot {name}"))
+    options = {"/".join(each.opts) for each in command.params if isinstance(each, click.Option)}
+
+    assert set(re.findall(r"`(-.*?)`", row[2])) == options
+    assert command.get_short_help_str(200).rstrip(".") == COMMANDS[name][1].rstrip(".")
+
+
+def test_the_exit_codes_are_documented() -> None:
+    listed = re.findall(r"^\| (\d) \|", page("cli.md"), flags=re.MULTILINE)
+
+    assert [int(each) for each in listed] == [code.value for code in Exit]

@@ -1,0 +1,153 @@
+"""`agbot release`, `hold`, `resume`: what an operator does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agbot.cli import act
+from agbot.coordinator.contract import Done, NotDone
+from agbot.rules.facts import Pause
+from tests.integration.cli.conftest import OPERATOR, Shell
+from tests.integration.console.scripted import MILLS, NMP
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+def test_a_release_carries_reason_token_and_the_person_s_name(shell: Shell) -> None:
+    shell.operations.outcome = Done(text="the lease of acme/mills is free")
+
+    result = shell.act("release", "acme/mills", "--reason", "node is scrap", "--token", "7")
+
+    assert (result.exit_code, result.stdout) == (0, "the lease of acme/mills is free\n")
+    (told,) = shell.operations.told
+    assert isinstance(told, tuple)
+    assert told[:4] == ("release", MILLS, 7, "node is scrap")
+    assert "@" in told[4]
+
+
+def test_a_release_that_came_too_late_is_refused(shell: Shell) -> None:
+    shell.operations.outcome = NotDone(text="the lease was granted anew under token 8")
+
+    result = shell.act("release", "acme/mills", "--reason", "x", "--token", "7")
+
+    assert result.exit_code == 7
+    assert "under token 8" in result.stderr
+
+
+def test_an_unknown_group_is_not_found(shell: Shell) -> None:
+    shell.operations.outcome = NotDone(text="no HA group acme/none is known", not_found=True)
+
+    assert shell.act("release", "none", "-o", "acme", "--reason", "x").exit_code == 8
+
+
+def test_no_action_without_a_reason(shell: Shell) -> None:
+    for words in (("release", "acme/mills"), ("hold", "*"), ("resume", "*")):
+        assert shell.act(*words).exit_code == 2
+    assert shell.act("hold", "*", "--reason", " ").exit_code == 1
+    assert shell.operations.told == []
+
+
+def test_a_hold_may_end_by_itself(shell: Shell) -> None:
+    assert shell.act("hold", "acme", "--reason", "trade fair", "--until", "2099-01-31T18:00Z").exit_code == 0
+    assert shell.act("hold", "*", "--reason", "trade fair").exit_code == 0
+
+    first, second = shell.operations.told
+    assert isinstance(first, Pause)
+    assert (first.scope, first.why, first.until) == ("acme", "trade fair", datetime(2099, 1, 31, 18, tzinfo=UTC))
+    assert isinstance(second, Pause)
+    assert (second.scope, second.until) == ("*", None)
+
+
+def test_a_hold_that_has_ended_already_is_bad_input(shell: Shell) -> None:
+    result = shell.act("hold", "*", "--reason", "x", "--until", "2020-01-01T00:00Z")
+
+    assert result.exit_code == 1
+    assert "past" in result.stderr
+
+
+@pytest.mark.parametrize("text", ["soon", "2x", "-2h", "", "9999999h", "999999w", "2026-13-01"])
+def test_an_end_that_is_no_time_is_wrong_usage(shell: Shell, text: str) -> None:
+    result = shell.act("hold", "*", "--reason", "x", f"--until={text}") if text else shell.act("hold", "*", "--until")
+
+    assert result.exit_code == 2
+    assert shell.operations.told == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("90s", NOW + timedelta(seconds=90)),
+        ("15m", NOW + timedelta(minutes=15)),
+        ("+2h", NOW + timedelta(hours=2)),
+        ("3d", NOW + timedelta(days=3)),
+        ("1w", NOW + timedelta(weeks=1)),
+        ("2026-03-04T08:00+02:00", datetime(2026, 3, 4, 6, tzinfo=UTC)),
+    ],
+)
+def test_an_end_is_a_duration_or_a_time(text: str, expected: datetime) -> None:
+    assert act.end_of_hold(text, NOW) == expected
+
+
+def test_a_time_without_a_zone_is_meant_on_this_machine_s_clock() -> None:
+    local = datetime(2026, 3, 4, 8, 0)  # noqa: DTZ001 - without a zone, as a person types it
+
+    assert act.end_of_hold("2026-03-04T08:00", NOW) == local.astimezone(UTC)
+
+
+def test_a_resume_ends_a_hold_or_lifts_a_brake(shell: Shell) -> None:
+    assert shell.act("resume", "acme", "--reason", "over").exit_code == 0
+    assert shell.act("resume", "acme/pumps", "--subject", NMP, "--reason", "mended").exit_code == 0
+
+    assert [told[:4] for told in shell.operations.told if isinstance(told, tuple)] == [
+        ("resume", "acme", None, "over"),
+        ("resume", "acme/pumps", NMP, "mended"),
+    ]
+
+
+def test_json_holds_what_was_done(shell: Shell) -> None:
+    result = shell.act("resume", "acme", "--reason", "over", "--json")
+
+    assert json.loads(result.stdout) == {"text": "carried out", "lease": None}
+
+
+def test_a_wrong_token_is_refused_and_not_shown(shell: Shell) -> None:
+    shell.token_file.write_text("wrong-token", encoding="utf-8")
+
+    result = shell.act("release", "acme/mills", "--reason", "x")
+
+    assert result.exit_code == 7
+    assert "the operator token is wrong" in result.stderr
+    assert "wrong-token" not in result.output
+    assert shell.operations.told == []
+
+
+def test_the_token_s_file_may_come_from_the_environment(shell: Shell) -> None:
+    result = shell.run("resume", "*", "--reason", "x", AGBOT_OPERATOR_TOKEN_FILE=str(shell.token_file))
+
+    assert result.exit_code == 0
+
+
+def test_without_a_token_file_the_command_says_how_to_name_one(shell: Shell) -> None:
+    shell.token_file.unlink()
+
+    result = shell.act("resume", "*", "--reason", "x")
+
+    assert result.exit_code == 1
+    assert "--token-file or AGBOT_OPERATOR_TOKEN_FILE" in result.stderr
+
+
+def test_a_token_file_open_to_everybody_is_warned_of(shell: Shell) -> None:
+    shell.token_file.chmod(0o644)
+
+    result = shell.act("resume", "*", "--reason", "x")
+
+    assert result.exit_code == 0
+    assert "readable by everybody" in result.stderr
+
+
+def test_a_token_is_never_an_argument(shell: Shell) -> None:
+    """`--token` of release is the lease's number, and takes nothing else."""
+    assert shell.act("release", "acme/mills", "--reason", "x", "--token", OPERATOR).exit_code == 2

@@ -1,0 +1,131 @@
+"""`agbot check-config` and `agbot install-units`: what is done with files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agbot import _dist
+from agbot.cli.main import main
+
+
+def run(*words: str) -> Result:
+    environ: dict[str, str | None] = {name: None for name in os.environ if name.startswith(("AGBOT_", "HZN_"))}
+    return CliRunner().invoke(main, words, env=environ, prog_name="agbot")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    token = tmp_path / "token"
+    token.write_text("s3cret", encoding="utf-8")
+    token.chmod(0o600)
+    path = tmp_path / "agbot.toml"
+    path.write_text(
+        '[exchange]\nurl = "https://hub.example.com/v1"\nidentity = "IBM/c"\ntoken_file = "token"\n', encoding="utf-8"
+    )
+    return path
+
+
+def test_a_good_file_is_called_good(config: Path) -> None:
+    result = run("check-config", str(config))
+
+    assert (result.exit_code, result.stdout) == (0, f"{config} is good\n")
+
+
+def test_every_mistake_is_listed_with_place_expectation_and_explanation(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write("poll_seconds = -1\n[gateway]\nanswer_seconds = 60\nlistn = 3\n")
+
+    result = run("check-config", str(config))
+
+    assert result.exit_code == 1
+    assert f"{config}:5: mistake: exchange.poll_seconds: -1 is not greater than 0" in result.stdout
+    assert f"{config}:7: mistake: gateway.answer_seconds: 60 is not less than 20" in result.stdout
+    assert f'{config}:8: mistake: gateway.listn: there is no key "listn"; did you mean "listen"?' in result.stdout
+    assert "    expected:  a number greater than 0" in result.stdout
+    assert f"The documented sample: {_dist.folder('config') / 'agbot.toml'}" in result.stdout
+    assert result.stdout.endswith(f"{config} cannot be used: 3 mistakes\n")
+
+
+def test_json_lists_the_same(config: Path) -> None:
+    config.write_text(config.read_text(encoding="utf-8") + "poll_seconds = -1\n", encoding="utf-8")
+
+    result = run("check-config", str(config), "--json")
+    shown = json.loads(result.stdout)
+
+    assert result.exit_code == 1
+    assert shown["ok"] is False
+    (mistake,) = shown["mistakes"]
+    assert (mistake["key"], mistake["line"], mistake["file"]) == ("exchange.poll_seconds", 5, str(config))
+    assert mistake["sample_line"] > 0
+
+
+def test_a_missing_file_is_one_of_the_mistakes(tmp_path: Path) -> None:
+    result = run("check-config", str(tmp_path / "none.toml"))
+
+    assert result.exit_code == 1
+    assert "none.toml: mistake: the file cannot be read: No such file or directory" in result.stdout
+
+
+def test_no_secret_is_ever_written(config: Path) -> None:
+    assert "s3cret" not in run("check-config", str(config), "--json").output
+
+
+def test_the_shipped_sample_can_be_checked_as_it_is() -> None:
+    result = run("check-config", str(_dist.folder("config") / "agbot.toml"))
+
+    assert result.exit_code == 0
+    assert "is good: 1 warning" in result.stdout
+
+
+def test_unit_and_sample_are_copied_out(tmp_path: Path) -> None:
+    result = run("install-units", "--prefix", str(tmp_path))
+
+    unit = tmp_path / "etc/systemd/system/agbot.service"
+    sample = tmp_path / "etc/agbot/agbot.toml"
+    assert result.exit_code == 0
+    assert unit.read_bytes() == (_dist.folder("systemd") / "agbot.service").read_bytes()
+    assert sample.read_bytes() == (_dist.folder("config") / "agbot.toml").read_bytes()
+    assert [line.split() for line in result.stdout.splitlines()[:2]] == [
+        ["written", str(unit)],
+        ["written", str(sample)],
+    ]
+    assert {path.stat().st_mode & 0o777 for path in (unit, sample)} == {0o644}
+
+
+def test_copying_twice_changes_nothing(tmp_path: Path) -> None:
+    run("install-units", "--prefix", str(tmp_path))
+
+    result = run("install-units", "--prefix", str(tmp_path), "--json")
+
+    assert set(json.loads(result.stdout)["files"].values()) == {"unchanged"}
+
+
+def test_an_edited_file_is_kept_unless_forced_and_then_kept_beside(tmp_path: Path) -> None:
+    run("install-units", "--prefix", str(tmp_path))
+    sample = tmp_path / "etc/agbot/agbot.toml"
+    sample.write_text("edited", encoding="utf-8")
+
+    kept = run("install-units", "--prefix", str(tmp_path))
+    assert f"kept      {sample}" in kept.stdout
+    assert sample.read_text(encoding="utf-8") == "edited"
+
+    forced = run("install-units", "--prefix", str(tmp_path), "--force")
+    assert f"replaced  {sample}" in forced.stdout
+    assert sample.read_bytes() == (_dist.folder("config") / "agbot.toml").read_bytes()
+    assert sample.with_name("agbot.toml.old").read_text(encoding="utf-8") == "edited"
+    assert sorted(path.name for path in sample.parent.iterdir()) == ["agbot.toml", "agbot.toml.old"]
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("a file, not a folder", encoding="utf-8")
+
+    result = run("install-units", "--prefix", str(tmp_path))
+
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+    assert "--prefix" in result.stderr

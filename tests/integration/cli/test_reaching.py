@@ -1,0 +1,157 @@
+"""What a command says when the coordinator cannot be reached, or something else listens there."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from agbot.cli.main import COMMANDS, main
+from tests.integration.cli.conftest import Shell
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(
+        main, words, env={"AGBOT_URL": None, "HTTP_PROXY": "http://127.0.0.1:9"}, prog_name="agbot"
+    )
+
+
+@pytest.fixture
+def stranger() -> Iterator[tuple[str, list[bytes]]]:
+    """Something that listens and answers with the given bytes."""
+    answers: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                peer.recv(65536)
+                peer.sendall(answers[0])
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}", answers
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(5)
+
+
+def test_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    result = run("status", "--url", f"http://127.0.0.1:{port}")
+
+    assert result.exit_code == 5
+    assert "cannot be reached: Connection refused" in result.stderr
+    assert "systemctl status agbot" in result.stderr
+
+
+def test_the_host_has_no_such_name() -> None:
+    result = run("status", "--url", "http://no-such-host.invalid:8084")
+
+    assert result.exit_code == 5
+    assert "cannot be reached" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8084", "ftp://127.0.0.1", "http://", "http://[::1", "http://h:99999", "http://u:p@h"]
+)
+def test_an_address_that_is_none_is_bad_input(url: str) -> None:
+    assert run("status", "--url", url).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "cannot be reached"),
+        (b"", "cannot be reached"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "cannot be reached"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno", "answered 404"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnull", "answered 404"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://elsewhere/\r\nContent-Length: 0\r\n\r\n", "answered 302"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n<p>hi</p>", "not what this command expects"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "not what this command expects"),
+    ],
+)
+def test_something_else_listens_there(stranger: tuple[str, list[bytes]], answer: bytes, said: str) -> None:
+    url, answers = stranger
+    answers.append(answer)
+
+    result = run("leases", "--url", url)
+
+    assert result.exit_code == 5
+    assert said in result.stderr
+
+
+def test_a_coordinator_in_trouble_is_told_with_its_own_words(shell: Shell) -> None:
+    shell.operations.outcome = RuntimeError("bug")
+
+    result = shell.act("resume", "*", "--reason", "x")
+
+    assert result.exit_code == 5
+    assert "console.failed" in result.stderr
+
+
+def test_the_address_may_end_in_a_path_of_a_reverse_proxy(shell: Shell) -> None:
+    result = shell.run("status", "--url", f"{shell.url}/agbot")
+
+    assert result.exit_code == 8
+    assert "/agbot/healthz" in result.stderr
+
+
+def test_the_help_lists_every_command_without_loading_one() -> None:
+    heavy = ["aiohttp", "rich", "structlog", "msgspec", "sqlite3", "asyncio", "prometheus_client", "agbot.rules"]
+    script = (
+        "import sys; from agbot.cli.main import main\n"
+        "main(['--help'], standalone_mode=False)\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+
+    lines = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+    assert lines[-1] == "[]"
+    listed = {line.split()[0] for line in lines if line.startswith("  ") and line.strip()}
+    assert set(COMMANDS) <= listed
+
+
+def test_asking_for_the_status_does_not_load_a_server() -> None:
+    script = (
+        "import sys; from agbot.cli.main import main\n"
+        "try: main(['status', '--url', 'http://127.0.0.1:1'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('aiohttp', 'structlog', 'sqlite3', 'prometheus_client') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_mistyped_command_gets_a_proposal() -> None:
+    result = run("statsu")
+
+    assert result.exit_code == 2
+    assert "Did you mean 'status'?" in result.stderr
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout.startswith("agbot, version ")
+
+
+def test_an_unreachable_coordinator_is_json_on_demand() -> None:
+    result = run("leases", "--url", "http://127.0.0.1:1", "--json")
+
+    assert json.loads(result.stdout)["error"]["exit_code"] == 5

@@ -1,0 +1,173 @@
+"""`agbot status`, `explain`, `leases`: what an operator reads."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from agbot.coordinator.contract import Explanation
+from agbot.rules.ids import NodeId
+from tests.integration.cli.conftest import Shell
+from tests.integration.console.scripted import BETA, FREE, GROUPS, HELD, IDLE, NOW, WAITING
+
+
+def test_the_first_line_of_an_explanation_answers_the_question(shell: Shell) -> None:
+    result = shell.run("explain", "acme/beta")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0] == WAITING.answer
+
+
+def test_an_explanation_marks_each_rule_and_names_the_way_out(shell: Shell) -> None:
+    lines = shell.run("explain", "acme/beta").stdout.splitlines()
+
+    assert [line.split()[:2] for line in lines[2:7]] == [
+        ["✓", "membership"],
+        ["✓", "policy"],
+        ["✗", "lease"],
+        ["✗", "window"],
+        ["✓", "peers"],
+    ]
+    assert lines[4].endswith("since 2026-03-04 05:04:32Z  [lease-held]")
+    assert "to go on  acme/alpha has to finish, and a maintenance window has to open" in lines
+    assert "earliest  2026-03-04 22:00:00Z" in lines
+    assert any(line.startswith("lease     held by acme/alpha for agent upgrade acme/agent-2.32") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("explain", "acme/beta", "-o", "other"), ("explain", "beta", "-o", "acme"), ("explain", "-o", "acme", "beta")],
+)
+def test_a_node_is_named_with_or_without_its_organisation(shell: Shell, words: tuple[str, ...]) -> None:
+    assert shell.run(*words).stdout.startswith("acme/beta waits")
+
+
+def test_a_name_may_hold_a_slash(shell: Shell) -> None:
+    """An organisation never does, so the first slash separates the two."""
+    shell.operations.explained[NodeId("acme/a/b?c#d%2F")] = IDLE
+
+    assert shell.run("explain", "acme/a/b?c#d%2F").stdout.startswith(IDLE.answer)
+
+
+def test_the_organisation_may_come_from_the_environment(shell: Shell) -> None:
+    assert shell.run("explain", "beta", HZN_ORG_ID="acme").stdout.startswith("acme/beta waits")
+
+
+@pytest.mark.parametrize("name", ["beta", "/beta", "acme/", "", "/"])
+def test_a_name_without_an_organisation_is_wrong_usage(shell: Shell, name: str) -> None:
+    result = shell.run("explain", name)
+
+    assert result.exit_code == 2
+    assert "HZN_ORG_ID" in result.stderr
+
+
+def test_a_node_that_asks_for_nothing_is_answered_too(shell: Shell) -> None:
+    lines = shell.run("explain", "acme/gamma").stdout.splitlines()
+
+    assert lines[0] == "acme/gamma asks for nothing."
+    assert lines[2] == "group  acme/pumps"
+    assert lines[3].startswith("lease  free; acme/gamma ended")
+
+
+def test_an_unknown_node_is_not_found(shell: Shell) -> None:
+    result = shell.run("explain", "acme/größe @1")
+
+    assert result.exit_code == 8
+    assert result.stdout == ""
+    assert "agbot: no node acme/größe @1 is known" in result.stderr
+    assert "tried: GET http://127.0.0.1" in result.stderr
+    assert "next: " in result.stderr
+
+
+def test_json_is_the_coordinator_s_own_answer(shell: Shell) -> None:
+    shown = json.loads(shell.run("explain", "acme/beta", "--json").stdout)
+
+    assert shown["rules"][2]["code"] == "lease-held"
+    assert shown["earliest"] == "2026-03-04T22:00:00Z"
+
+
+def test_an_error_is_json_too_when_json_was_asked_for(shell: Shell) -> None:
+    result = shell.run("explain", "acme/nobody", "--json")
+
+    assert result.exit_code == 8
+    assert json.loads(result.stdout)["error"]["exit_code"] == 8
+    assert result.stderr == ""
+
+
+def test_a_name_from_outside_cannot_command_the_terminal(shell: Shell) -> None:
+    shell.operations.explained[BETA] = Explanation(node=BETA, group=None, answer="\x1b[2Jacme/beta \x07[bold]waits")
+
+    assert shell.run("explain", "acme/beta").stdout.splitlines()[0] == "\ufffd[2Jacme/beta \ufffd[bold]waits"
+
+
+def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
+    text = shell.run("status").stdout
+
+    assert text.startswith("ready: 2 groups; acme/alpha upgrades acme/agent-2.32, 1 waits\n")
+    assert "held 1, suspect 0, waiting 1, deferred 0, brakes 1, holds 1" in text
+    assert "bolt          0       0        403 from the Exchange" in text
+    assert "acme/mills  1 of 2 members are available" in text
+    assert "waiting   acme/beta for agent upgrade acme/agent-2.32" in text
+    assert "lease-held, outside-window" in text
+    assert "hold      of acme until 2026-03-04 08:06:07Z by ada: trade fair" in text
+    assert "brake     acme/agent-2.32: failed on acme/gamma" in text
+
+
+def test_the_status_says_why_nothing_is_granted(shell: Shell) -> None:
+    shell.operations.unready("the Exchange cannot be reached since 05:01:00Z", "the store is locked")
+
+    assert shell.run("status").stdout.splitlines()[:2] == [
+        "NOT READY: the Exchange cannot be reached since 05:01:00Z",
+        "NOT READY: the store is locked",
+    ]
+
+
+def test_idle_groups_are_counted_and_shown_on_demand(shell: Shell) -> None:
+    shell.operations.known = (GROUPS[0], replace(GROUPS[1], brakes=()))
+
+    text = shell.run("status").stdout
+    assert "acme/pumps" not in text
+    assert "1 of 2 groups are idle (--all shows them)" in text
+
+    assert "acme/pumps" in shell.run("status", "--all").stdout
+
+
+def test_an_empty_hub_is_no_error(shell: Shell) -> None:
+    shell.operations.known = ()
+
+    assert shell.run("status").stdout.endswith("no HA group is known\n")
+    assert shell.run("leases").stdout == "no HA group is known\n"
+
+
+def test_the_status_as_json_holds_overview_and_groups(shell: Shell) -> None:
+    shown = json.loads(shell.run("status", "--json").stdout)
+
+    assert shown["ready"] is True
+    assert [each["id"] for each in shown["groups"]] == ["acme/mills", "acme/pumps"]
+
+
+def test_leases_are_aligned_lines_when_piped(shell: Shell) -> None:
+    lines = shell.run("leases", "--all").stdout.splitlines()
+
+    assert lines[0].split() == ["GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "EXPIRES", "STATUS", "NOTE"]
+    assert lines[1].split()[:4] == ["acme/mills", "held", "7", "acme/alpha"]
+    assert len({line.index("acme/") for line in lines[1:]}) == 1
+    assert "\x1b" not in "".join(lines)
+
+
+def test_free_leases_are_left_out_unless_asked_for(shell: Shell) -> None:
+    assert "acme/pumps" not in shell.run("leases").stdout
+
+    shell.operations.known = (replace(GROUPS[0], lease=replace(FREE, group=HELD.group)),)
+    assert shell.run("leases").stdout == "none of 1 leases is held\n"
+
+
+def test_a_suspect_lease_says_why(shell: Shell) -> None:
+    note = "acme/alpha reports initiated since 1200 s; last heartbeat 900 s ago"
+    suspect = replace(HELD, state="suspect", note=note, expires_at=NOW)
+    shell.operations.known = (replace(GROUPS[0], lease=suspect),)
+
+    assert note in shell.run("leases").stdout
+    assert note in shell.run("status").stdout

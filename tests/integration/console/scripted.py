@@ -1,0 +1,222 @@
+"""A coordinator that says what the test has written down, and remembers what it was told to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+
+from agbot.coordinator import contract
+from agbot.coordinator.contract import Done, Explanation, GroupView, LeaseView, MemberView, NotDone, Overview, RuleView
+from agbot.rules.facts import Pause
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code, Reason
+from agbot.store.contract import Entry, JournalQuery
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+MILLS = GroupId("acme/mills")
+PUMPS = GroupId("acme/pumps")
+NMP = PolicyId("acme/agent-2.32")
+ALPHA = NodeId("acme/alpha")
+BETA = NodeId("acme/beta")
+GAMMA = NodeId("acme/gamma")
+
+HELD = LeaseView(
+    group=MILLS,
+    state="held",
+    token=7,
+    holder=ALPHA,
+    kind="agent",
+    subject=NMP,
+    granted_at=NOW - timedelta(seconds=95),
+    renewed_at=NOW - timedelta(seconds=12),
+    expires_at=NOW + timedelta(seconds=588),
+    status="initiated",
+)
+FREE = LeaseView(
+    group=PUMPS,
+    state="free",
+    token=3,
+    last_holder=GAMMA,
+    last_subject=NMP,
+    last_cause="failed",
+    last_end_at=NOW - timedelta(hours=2),
+    last_detail="acme/gamma reports rollback successful",
+)
+HELD_REASON = Reason(
+    code=Code.LEASE_HELD,
+    text="acme/alpha upgrades acme/agent-2.32 since 2026-03-04 05:04:32Z",
+    facts=MappingProxyType({"holder": ALPHA, "kind": Kind.AGENT, "token": 7}),
+)
+WINDOW_REASON = Reason(
+    code=Code.OUTSIDE_WINDOW,
+    text="no maintenance window is open; the next opens at 2026-03-04 22:00:00Z",
+    until=datetime(2026, 3, 4, 22, tzinfo=UTC),
+)
+GROUPS = (
+    GroupView(
+        id=MILLS,
+        members=(
+            MemberView(
+                node=ALPHA,
+                node_type="device",
+                available=False,
+                why_unavailable="its own upgrade acme/agent-2.32 is initiated",
+                heartbeat_at=NOW - timedelta(seconds=20),
+                agent_version="2.31.0",
+                statuses=MappingProxyType({NMP: "initiated"}),
+                holds_lease=True,
+            ),
+            MemberView(
+                node=BETA,
+                node_type="device",
+                available=True,
+                heartbeat_at=NOW - timedelta(seconds=31),
+                agent_version="2.31.0",
+                statuses=MappingProxyType({NMP: "ha node waiting"}),
+            ),
+        ),
+        lease=HELD,
+        waiting=(
+            contract.WaitView(
+                node=BETA,
+                kind="agent",
+                subject=NMP,
+                since=NOW - timedelta(seconds=80),
+                asked_at=NOW - timedelta(seconds=20),
+                reasons=(HELD_REASON, WINDOW_REASON),
+            ),
+        ),
+        pauses=(Pause(scope="acme", since=NOW, by="ada", why="trade fair", until=NOW + timedelta(hours=3)),),
+    ),
+    GroupView(
+        id=PUMPS,
+        members=(
+            MemberView(
+                node=GAMMA,
+                node_type="device",
+                available=False,
+                why_unavailable="last heartbeat 7261 s ago",
+                heartbeat_at=NOW - timedelta(seconds=7261),
+            ),
+        ),
+        lease=FREE,
+        brakes=(contract.BrakeView(subject=NMP, since=NOW - timedelta(hours=2), cause="failed", node=GAMMA),),
+    ),
+)
+OVERVIEW = Overview(
+    sentence="2 groups; acme/alpha upgrades acme/agent-2.32, 1 waits",
+    cycle_at=NOW,
+    ready=True,
+    not_ready=(),
+    view_age_seconds=1.5,
+    store_ok=True,
+    orgs=(
+        contract.OrgView(org="acme", groups=2, members=3, read_at=NOW),
+        contract.OrgView(org="bolt", groups=0, members=0, read_at=None, failing="403 from the Exchange"),
+    ),
+    held=1,
+    suspect=0,
+    waiting=1,
+    deferred=0,
+    brakes=1,
+    pauses=1,
+)
+WAITING = Explanation(
+    node=BETA,
+    group=MILLS,
+    answer="acme/beta waits since 80 s to upgrade to acme/agent-2.32: acme/alpha is upgrading.",
+    subject=NMP,
+    kind="agent",
+    since=NOW - timedelta(seconds=80),
+    rules=(
+        RuleView(rule="membership", passes=True, text="acme/beta is a member of acme/mills"),
+        RuleView(rule="policy", passes=True, text="acme/agent-2.32 exists and is enabled"),
+        RuleView(rule="lease", passes=False, code=HELD_REASON.code, text=HELD_REASON.text),
+        RuleView(
+            rule="window", passes=False, code=WINDOW_REASON.code, text=WINDOW_REASON.text, until=WINDOW_REASON.until
+        ),
+        RuleView(rule="peers", passes=True, text="1 of 1 other members is available, 1 must be"),
+    ),
+    lease=HELD,
+    unblock="acme/alpha has to finish, and a maintenance window has to open",
+    earliest=WINDOW_REASON.until,
+)
+IDLE = Explanation(node=GAMMA, group=PUMPS, answer="acme/gamma asks for nothing.", lease=FREE)
+ENTRY = Entry(
+    at=NOW,
+    event="lease.granted",
+    group=MILLS,
+    node=ALPHA,
+    subject=NMP,
+    token=7,
+    facts=MappingProxyType({"kind": "agent"}),
+    id=41,
+)
+
+
+@dataclass(slots=True)
+class Scripted:
+    """The whole contract, answered from fields that a test may change."""
+
+    seen: Overview = OVERVIEW
+    known: Sequence[GroupView] = GROUPS
+    explained: dict[NodeId, Explanation] = field(default_factory=lambda: {BETA: WAITING, GAMMA: IDLE})
+    entries: Sequence[Entry] = (ENTRY,)
+    outcome: Done | NotDone | Exception = field(default_factory=lambda: Done(text="carried out"))
+    told: list[object] = field(default_factory=list)
+
+    def overview(self) -> Overview:
+        return self.seen
+
+    def groups(self) -> Sequence[GroupView]:
+        return self.known
+
+    def group(self, group: GroupId) -> GroupView | None:
+        return next((each for each in self.known if each.id == group), None)
+
+    def explain(self, node: NodeId) -> Explanation | None:
+        return self.explained.get(node)
+
+    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
+        return self._act(("release", group, token, reason, who))
+
+    async def hold(self, pause: Pause) -> Done | NotDone:
+        return self._act(pause)
+
+    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
+        return self._act(("resume", scope, subject, reason, who))
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        self.told.append(query)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.entries
+
+    def unready(self, *sentences: str) -> None:
+        self.seen = replace(self.seen, ready=False, not_ready=sentences)
+
+    def _act(self, action: object) -> Done | NotDone:
+        self.told.append(action)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+SCRIPTED: type[contract.Operations] = Scripted
+"""Holds, for the type checker, that this is the contract."""
+
+
+class StandingClock:
+    """It is always now."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing here waits")
+
+    def real_seconds(self, seconds: float) -> float:
+        return seconds

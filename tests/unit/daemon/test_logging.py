@@ -1,0 +1,209 @@
+"""The log: one shape for everything, no secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+import structlog
+
+from agbot.daemon import logging as daemon_logging
+from agbot.rules.reasons import Cause
+from agbot.settings.model import LogSettings
+from agbot.settings.secret import Secret
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def put_back() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def logged(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+@pytest.fixture
+def stream() -> io.StringIO:
+    out = io.StringIO()
+    daemon_logging.set_up(LogSettings(), {}, out)
+    return out
+
+
+def test_an_event_is_one_line_of_json_that_begins_with_time_level_and_name(stream: io.StringIO) -> None:
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    structlog.get_logger().info("lease.released", cause=Cause.SUCCEEDED, token=4, at=at, group="org/größe")
+
+    (line,) = logged(stream)
+    assert list(line)[:3] == ["timestamp", "level", "event"]
+    assert line["timestamp"].endswith("Z")
+    assert (line["level"], line["event"]) == ("info", "lease.released")
+    assert (line["cause"], line["token"], line["group"]) == ("succeeded", 4, "org/größe")
+    assert line["at"] == "2026-01-02T03:04:05Z"
+
+
+def test_a_library_s_line_has_the_same_shape(stream: io.StringIO) -> None:
+    logging.getLogger("aiohttp.server").warning("odd request from %s", "10.0.0.1")
+
+    (line,) = logged(stream)
+    assert line["event"] == "library.logged"
+    assert line["level"] == "warning"
+    assert (line["logger"], line["text"]) == ("aiohttp.server", "odd request from 10.0.0.1")
+    assert not [key for key in line if key.startswith("_")]
+
+
+def test_a_warning_of_python_goes_to_the_log(stream: io.StringIO) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        daemon_logging.set_up(LogSettings(), {}, stream)
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+
+    assert "DeprecationWarning: old" in logged(stream)[0]["text"]
+
+
+def test_an_exception_is_data_in_the_same_line(stream: io.StringIO) -> None:
+    try:
+        int("broken")
+    except ValueError:
+        structlog.get_logger().exception("cycle.failed")
+
+    (line,) = logged(stream)
+    assert line["level"] == "error"
+    assert "'broken'" in line["exception"][0]["exc_value"]
+
+
+@pytest.mark.parametrize("header", ["hunter2"])
+@pytest.mark.parametrize("out", [io.StringIO(), Terminal()])
+def test_a_traceback_shows_no_local_variables(out: io.StringIO, header: str) -> None:
+    daemon_logging.set_up(LogSettings(), {}, out)
+    try:
+        int(header[:0])
+    except ValueError:
+        structlog.get_logger().exception("cycle.failed")
+
+    assert "ValueError" in out.getvalue()
+    assert "hunter2" not in out.getvalue()
+
+
+def test_a_quieter_level_hides_what_is_below_it() -> None:
+    out = io.StringIO()
+    daemon_logging.set_up(LogSettings(level="warning"), {}, out)
+    structlog.get_logger().info("lease.granted")
+    logging.getLogger("aiohttp.server").info("hello")
+    structlog.get_logger().warning("view.stale")
+
+    assert [line["event"] for line in logged(out)] == ["view.stale"]
+
+
+def test_requests_are_not_logged_one_by_one(stream: io.StringIO) -> None:
+    logging.getLogger("aiohttp.access").info("GET /livez 200")
+
+    assert stream.getvalue() == ""
+
+
+def test_a_reload_changes_the_level_of_loggers_that_exist(stream: io.StringIO) -> None:
+    log = structlog.get_logger()
+    log.debug("cycle.done")
+    daemon_logging.set_up(LogSettings(level="debug"), {}, stream)
+    log.debug("cycle.done")
+
+    assert [line["level"] for line in logged(stream)] == ["debug"]
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"),
+    [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)],
+)
+def test_under_journald_a_line_begins_with_its_priority(level: str, priority: int) -> None:
+    read_end, write_end = os.pipe()
+    status = os.fstat(write_end)
+    with open(read_end, encoding="utf-8") as journal, open(write_end, "w", encoding="utf-8") as stream:  # noqa: PTH123 - file descriptors
+        environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        daemon_logging.set_up(LogSettings(level="debug"), environ, stream)
+        getattr(structlog.get_logger(), level)("cycle.done")
+        line = journal.readline()
+
+    assert line.startswith(f"<{priority}>{{")
+    assert json.loads(line[3:])["event"] == "cycle.done"
+
+
+def test_a_stream_that_only_inherited_the_journal_s_name_gets_no_priority(tmp_path: Path) -> None:
+    """A shell started from a desktop session has JOURNAL_STREAM set and writes elsewhere."""
+    with (tmp_path / "log").open("w+", encoding="utf-8") as stream:
+        daemon_logging.set_up(LogSettings(), {"JOURNAL_STREAM": "1:2"}, stream)
+        structlog.get_logger().info("cycle.done")
+
+        assert (tmp_path / "log").read_text(encoding="utf-8").startswith("{")
+
+
+@pytest.mark.parametrize(
+    ("written", "stream", "form"),
+    [
+        ("auto", io.StringIO(), "json"),
+        ("auto", Terminal(), "console"),
+        ("json", Terminal(), "json"),
+        ("console", io.StringIO(), "console"),
+    ],
+)
+def test_auto_is_for_people_on_a_terminal_and_json_elsewhere(written: str, stream: TextIO, form: str) -> None:
+    assert daemon_logging.form_of(LogSettings(format=written), stream) == form
+
+
+def test_a_terminal_shows_the_event_for_people() -> None:
+    out = Terminal()
+    daemon_logging.set_up(LogSettings(), {}, out)
+    structlog.get_logger().info("lease.granted", node="org/n1", password="hunter2")
+
+    assert "lease.granted" in out.getvalue()
+    assert "org/n1" in out.getvalue()
+    assert "hunter2" not in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"password": "hunter2"},
+        {"Authorization": "hunter2"},
+        {"exchange_token": "hunter2"},
+        {"token": "hunter2"},
+        {"user_pw": "hunter2"},
+        {"headers": {"authorization": "hunter2"}},
+        {"headers": [{"Authorization": "hunter2"}]},
+        {"url": "https://user:hunter2@hub.example.com/v1"},
+        {"text": "sent Authorization: Basic hunter2="},
+        {"credentials": Secret("hunter2")},
+        {"anything": Secret("hunter2")},
+    ],
+)
+def test_what_looks_like_a_secret_never_reaches_the_log(stream: io.StringIO, data: dict[str, Any]) -> None:
+    structlog.get_logger().info("cycle.done", **data)
+    logging.getLogger("aiohttp.client").warning("%s", "https://org/user:hunter2@hub.example.com", extra=data)
+
+    assert len(logged(stream)) == 2
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_a_lease_s_token_is_a_number_and_shown(stream: io.StringIO) -> None:
+    structlog.get_logger().info("lease.granted", token=7, last_token=None)
+
+    assert (logged(stream)[0]["token"], logged(stream)[0]["last_token"]) == (7, None)

@@ -1,0 +1,341 @@
+"""Settings are read as a whole: every mistake at once, each where it stands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agbot.settings import document, load, sample
+from agbot.settings.problems import Problem, SettingsError
+
+GOOD = """
+[exchange]
+url = "https://hub.example.com/edge-exchange/v1"
+identity = "IBM/coordinator"
+token_file = "token"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    token = tmp_path / "token"
+    token.write_text("s3cret\n", encoding="utf-8")
+    token.chmod(0o600)
+    path = tmp_path / "agbot.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+def mistakes(path: Path, **environ: str) -> dict[str, Problem]:
+    return {each.key: each for each in load.read(path, environ).mistakes}
+
+
+def add(config: Path, text: str) -> None:
+    config.write_text(config.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+
+def test_a_good_file_becomes_settings_and_secrets(config: Path) -> None:
+    loaded = load.load(config, {})
+
+    assert loaded.settings.exchange.identity == "IBM/coordinator"
+    assert loaded.settings.exchange.token_file == config.parent / "token"
+    assert loaded.secrets.exchange_token is not None
+    assert loaded.secrets.exchange_token.reveal() == "s3cret"
+    assert loaded.secrets.operator_token is None
+    assert loaded.warnings == ()
+
+
+def test_every_mistake_is_told_at_once_with_its_line(config: Path) -> None:
+    add(
+        config,
+        """poll_seconds = "often"
+pol_seconds = 3
+[gatway]
+[gateway]
+listen = "8083"
+answer_seconds = 20
+[rules]
+windows = ["sat 22:00-04:00 Europe/Berlni"]
+[log]
+level = "loud"
+""",
+    )
+
+    found = load.read(config, {}).mistakes
+
+    assert [(each.line, each.key) for each in found] == [
+        (6, "exchange.poll_seconds"),
+        (7, "exchange.pol_seconds"),
+        (8, "gatway"),
+        (10, "gateway.listen"),
+        (11, "gateway.answer_seconds"),
+        (13, "rules.windows"),
+        (15, "log.level"),
+    ]
+    assert all(each.file == str(config) for each in found)
+    with pytest.raises(SettingsError, match="Europe/Berlin"):
+        load.load(config, {})
+
+
+def test_a_mistake_names_the_line_of_the_sample_that_explains_the_key(config: Path) -> None:
+    add(config, "[rules]\nmin_available = -1\n")
+    text = sample.toml().splitlines()
+
+    line = mistakes(config)["rules.min_available"].sample_line
+
+    assert line is not None
+    assert text[line - 1] == "#min_available = 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "meant"),
+    [
+        ("[exchnge]\n", "exchnge", "exchange"),
+        ("poll_second = 3\n", "exchange.poll_second", "poll_seconds"),
+        ("[gateway]\nupstreem = ''\n", "gateway.upstreem", "upstream"),
+    ],
+)
+def test_a_key_that_is_not_known_is_a_mistake_with_a_proposal(config: Path, text: str, key: str, meant: str) -> None:
+    add(config, text)
+
+    assert f'did you mean "{meant}"?' in mistakes(config)[key].problem
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ("exchange", "poll_seconds = true"),
+        ("exchange", "poll_seconds = nan"),
+        ("exchange", "poll_seconds = 0"),
+        ("exchange", "max_requests_open = 2.5"),
+        ("exchange", "max_requests_open = 0"),
+        ("exchange", 'organisations = "*"'),
+        ("exchange", "organisations = [3]"),
+        ("exchange", 'organisations = ["a", "a"]'),
+        ("exchange", 'organisations = ["a/b"]'),
+        ("exchange", "organisations = []"),
+        ("exchange", 'served_by = "agbot"'),
+        ("exchange", "busy_poll_seconds = 11"),
+        ("exchange", "view_max_age_seconds = 10"),
+        ("exchange", 'ca_file = "missing.pem"'),
+        ("gateway", 'listen = "host:99999"'),
+        ("gateway", 'listen = "[::1:8083"'),
+        ("gateway", 'quiet_refusals = "no"'),
+        ("gateway", 'upstream = "agbot:8083"'),
+        ("gateway", "max_open = 0"),
+        ("gateway", "max_header_bytes = 10"),
+        ("console", 'listen = "127.0.0.1:8083"'),
+        ("store", "path = 3"),
+        ("store", "journal_days = 0"),
+        ("log", 'format = "xml"'),
+        ("rules", "lease_seconds = 29"),
+        ("rules", "confirm_seconds = 5"),
+        ("rules", "dead_after_seconds = 200"),
+        ("rules", "max_upgrade_seconds = 500"),
+        ("rules", "windows = [2026-01-01]"),
+    ],
+)
+def test_a_value_that_cannot_work_is_a_mistake_at_its_key(config: Path, section: str, text: str) -> None:
+    add(config, f"{'' if section == 'exchange' else f'[{section}]'}\n{text}\n")
+
+    found = mistakes(config)
+
+    assert list(found) == [f"{section}.{text.partition(' ')[0]}"]
+    assert next(iter(found.values())).line == len(config.read_text(encoding="utf-8").splitlines())
+
+
+def test_the_real_agbot_s_identity_is_not_for_us(config: Path) -> None:
+    """Reading the change feed with it would make a dead agbot look alive."""
+    add(config, 'served_by = "IBM/coordinator"\n')
+
+    assert "heartbeat" in mistakes(config)["exchange.identity"].problem
+
+
+@pytest.mark.parametrize(
+    ("gateway", "console", "collide"),
+    [
+        ("0.0.0.0:8083", "127.0.0.1:8083", True),
+        ("[::]:8083", "127.0.0.1:8083", True),
+        ("10.0.0.1:8083", "127.0.0.1:8083", False),
+        ("127.0.0.1:8083", "127.0.0.1:8084", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+    ],
+)
+def test_two_listeners_need_two_sockets(config: Path, gateway: str, console: str, collide: bool) -> None:
+    environ = {"AGBOT_GATEWAY_LISTEN": gateway, "AGBOT_CONSOLE_LISTEN": console}
+
+    assert list(mistakes(config, **environ)) == (["console.listen"] if collide else [])
+
+
+def test_half_a_pair_of_certificate_and_key_is_told_at_the_missing_half(config: Path) -> None:
+    (config.parent / "tls.crt").write_text("-----BEGIN CERTIFICATE-----\n", encoding="utf-8")
+    add(config, '[gateway]\ncertificate_file = "tls.crt"\n')
+
+    assert list(mistakes(config)) == ["gateway.key_file"]
+
+
+def test_a_certificate_that_cannot_be_used_is_told_before_the_listener_fails(config: Path) -> None:
+    for name in ("tls.crt", "tls.key"):
+        (config.parent / name).write_text("-----BEGIN NONSENSE-----\n", encoding="utf-8")
+    add(config, '[gateway]\ncertificate_file = "tls.crt"\nkey_file = "tls.key"\nupstream_ca_file = "tls.crt"\n')
+
+    assert set(mistakes(config)) == {"gateway.key_file", "gateway.upstream_ca_file"}
+
+
+def test_without_a_file_everything_required_is_named() -> None:
+    found = {each.key: each for each in load.read(None, {}).mistakes}
+
+    assert set(found) == {"exchange.url", "exchange.identity", "exchange.token_file"}
+    assert found["exchange.url"].place == "not set"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"[exchange\n", "this is not TOML"), (b"a = 1\na = 2\n", "this is not TOML"), (b"\xff\xfe", "not UTF-8")],
+)
+def test_a_file_that_is_not_toml_is_one_mistake_among_the_others(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "agbot.toml"
+    path.write_bytes(content)
+
+    assert said in mistakes(path)[""].problem
+
+
+def test_a_missing_file_is_told_with_its_path(tmp_path: Path) -> None:
+    found = mistakes(tmp_path / "none.toml")[""]
+
+    assert found.place == str(tmp_path / "none.toml")
+    assert "No such file" in found.problem
+
+
+def test_a_section_that_is_a_value_is_a_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "agbot.toml"
+    path.write_text("rules = 3\n", encoding="utf-8")
+
+    assert mistakes(path)["rules"].line == 1
+
+
+def test_the_environment_is_stronger_than_the_file(config: Path) -> None:
+    environ = {
+        "HZN_EXCHANGE_URL": "https://other.example.com/v1",
+        "AGBOT_STORE_PATH": "/srv/agbot.db",
+        "AGBOT_EXCHANGE_ORGANISATIONS": "a, b",
+        "AGBOT_EXCHANGE_POLL_SECONDS": "4.5",
+        "AGBOT_GATEWAY_QUIET_REFUSALS": "yes",
+        "AGBOT_RULES_WINDOWS": "sat,sun 22:00-04:00; mon 01:00-02:00",
+    }
+
+    settings = load.load(config, environ).settings
+
+    assert settings.exchange.url == "https://other.example.com/v1"
+    assert settings.store.path == Path("/srv/agbot.db")
+    assert settings.exchange.organisations == ("a", "b")
+    assert settings.exchange.poll_seconds == 4.5
+    assert settings.gateway.quiet_refusals
+    assert settings.rules.windows == ("sat,sun 22:00-04:00", "mon 01:00-02:00")
+
+
+def test_our_own_variable_is_stronger_than_that_of_open_horizon(config: Path) -> None:
+    environ = {"HZN_EXCHANGE_URL": "https://hzn.example.com/v1", "AGBOT_EXCHANGE_URL": "https://own.example.com/v1"}
+
+    assert load.load(config, environ).settings.exchange.url == "https://own.example.com/v1"
+
+
+def test_an_empty_variable_is_no_value(config: Path) -> None:
+    assert load.load(config, {"HZN_EXCHANGE_URL": ""}).settings.exchange.url.startswith("https://hub.")
+
+
+def test_a_mistake_in_the_environment_names_the_variable(config: Path) -> None:
+    found = mistakes(config, AGBOT_EXCHANGE_POLL_SECONDS="often", HZN_EXCHANGE_URL="hub")
+
+    assert found["exchange.poll_seconds"].place == "$AGBOT_EXCHANGE_POLL_SECONDS"
+    assert found["exchange.url"].place == "$HZN_EXCHANGE_URL"
+
+
+def test_the_environment_mends_a_mistake_in_the_file(config: Path) -> None:
+    add(config, 'poll_seconds = "often"\n')
+
+    assert load.load(config, {"AGBOT_EXCHANGE_POLL_SECONDS": "7"}).settings.exchange.poll_seconds == 7.0
+
+
+def test_a_variable_that_only_looks_like_a_setting_is_a_warning(config: Path) -> None:
+    """Kubernetes sets AGBOT_GATEWAY_PORT for a service called agbot-gateway."""
+    loaded = load.load(config, {"AGBOT_GATEWAY_PORT": "tcp://10.0.0.1:8083", "AGBOT_URL": "http://127.0.0.1:8084"})
+
+    assert [each.variable for each in loaded.warnings] == ["AGBOT_GATEWAY_PORT"]
+
+
+@pytest.mark.parametrize("key", ["url = 'http://hub.example.com/v1'", "x"])
+def test_tokens_that_would_cross_the_network_readable_are_warned_of(tmp_path: Path, key: str) -> None:
+    (tmp_path / "t").write_text("s3cret", encoding="utf-8")
+    (tmp_path / "t").chmod(0o600)
+    url = "http://hub.example.com/v1" if key != "x" else "http://127.0.0.1:3090/v1"
+    environ = {
+        "HZN_EXCHANGE_URL": url,
+        "AGBOT_EXCHANGE_IDENTITY": "IBM/c",
+        "AGBOT_EXCHANGE_TOKEN_FILE": str(tmp_path / "t"),
+    }
+
+    warned = [each.key for each in load.load(None, environ).warnings]
+
+    assert warned == ([] if key == "x" else ["exchange.url"])
+
+
+def test_an_open_secret_file_is_a_warning_and_an_empty_one_a_mistake(config: Path) -> None:
+    token = config.parent / "token"
+    token.chmod(0o644)
+    assert [each.key for each in load.load(config, {}).warnings] == ["exchange.token_file"]
+
+    token.write_text("\n", encoding="utf-8")
+    assert "is empty" in mistakes(config)["exchange.token_file"].problem
+
+
+def test_a_token_file_in_the_form_of_hzn_is_a_mistake(config: Path) -> None:
+    """HZN_EXCHANGE_USER_AUTH holds org/id:token; here the identity stands in the settings."""
+    (config.parent / "token").write_text("IBM/coordinator:s3cret", encoding="utf-8")
+
+    assert "identity as well" in mistakes(config)["exchange.token_file"].problem
+
+
+def test_systemd_hands_over_the_secrets_that_no_key_names(config: Path, tmp_path: Path) -> None:
+    config.write_text(GOOD.replace('token_file = "token"', ""), encoding="utf-8")
+    handed_over = tmp_path / "credentials"
+    handed_over.mkdir()
+    (handed_over / "exchange-token").write_text("from-systemd", encoding="utf-8")
+    (handed_over / "operator-token").write_text("for-people", encoding="utf-8")
+
+    secrets = load.load(config, {"CREDENTIALS_DIRECTORY": str(handed_over)}).secrets
+
+    assert secrets.exchange_token is not None
+    assert secrets.exchange_token.reveal() == "from-systemd"
+    assert secrets.operator_token is not None
+    assert secrets.operator_token.reveal() == "for-people"
+
+
+def test_a_check_before_the_daemon_has_its_credentials_only_warns(config: Path) -> None:
+    config.write_text(GOOD.replace('token_file = "token"', ""), encoding="utf-8")
+
+    reading = load.read(config, {}, may_lack_secrets=True)
+
+    assert reading.mistakes == ()
+    assert [each.key for each in reading.warnings] == ["exchange.token_file"]
+
+
+def test_a_named_secret_that_is_missing_is_a_mistake_even_in_a_check(config: Path) -> None:
+    (config.parent / "token").unlink()
+
+    assert [each.key for each in load.read(config, {}, may_lack_secrets=True).mistakes] == ["exchange.token_file"]
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated(config: Path) -> None:
+    found = mistakes(config, HZN_EXCHANGE_URL="https://user:hunter2@hub.example.com/v1")["exchange.url"]
+
+    assert "hunter2" not in str(found)
+
+
+def test_every_key_has_a_variable_of_its_own() -> None:
+    variables = [key.variables[0] for section in document.sections().values() for key in section.keys.values()]
+
+    assert len(set(variables)) == len(variables)
+    assert not [each for each in variables if each in os.environ]

@@ -1,0 +1,74 @@
+"""Secrets do not show themselves."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from agbot.settings import secret
+from agbot.settings.secret import Secret, SecretError
+
+
+def test_a_secret_shows_itself_nowhere_but_on_demand() -> None:
+    hidden = Secret("hunter2")
+
+    assert hidden.reveal() == "hunter2"
+    assert "hunter2" not in f"{hidden} {hidden!r} {hidden:>20} {[hidden]} {hidden!s}"
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(hidden)
+
+
+def test_a_changed_secret_is_seen_as_changed() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"two words", "does not hold a token"),
+        (b"two\nlines", "does not hold a token"),
+        (b"\xff\xfe", "is not text"),
+        (b"x" * 5000, "does not hold a token"),
+    ],
+)
+def test_a_file_that_cannot_be_a_token_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(content)
+
+    with pytest.raises(SecretError, match=said) as refused:
+        secret.read(path)
+
+    assert "two" not in str(refused.value)
+
+
+def test_a_missing_file_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(SecretError, match="none cannot be read: No such file"):
+        secret.read(tmp_path / "none")
+
+
+@pytest.mark.parametrize(("mode", "is_open"), [(0o600, False), (0o640, False), (0o604, True), (0o644, True)])
+def test_a_file_that_everybody_may_read_is_warned_of(tmp_path: Path, mode: int, is_open: bool) -> None:
+    path = tmp_path / "token"
+    path.write_text("abc\n", encoding="utf-8")
+    path.chmod(mode)
+
+    found = secret.read(path)
+
+    assert found.secret.reveal() == "abc"
+    assert bool(found.warning) is is_open
+
+
+def test_a_named_file_is_stronger_than_a_credential(tmp_path: Path) -> None:
+    (tmp_path / secret.EXCHANGE_TOKEN).write_text("x", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+    assert secret.where(Path("/named"), secret.EXCHANGE_TOKEN, environ) == Path("/named")
+    assert secret.where(None, secret.EXCHANGE_TOKEN, environ) == tmp_path / "exchange-token"
+    assert secret.where(None, secret.OPERATOR_TOKEN, environ) is None
+    assert secret.where(None, secret.EXCHANGE_TOKEN, {}) is None
