@@ -1,4 +1,7 @@
-"""What a person does: free a lease by force, hold upgrades back, let them go on. Each is journalled with who and why."""
+"""What a person does: free a lease by force, hold upgrades back, let them go on. Each is journalled with who and why.
+
+An unreachable store is an error (`StoreUnavailableError`), as everywhere: nobody knows whether the action happened.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from agbot.coordinator.views import view_lease
 from agbot.rules.facts import Pause
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.reasons import Cause
-from agbot.store.contract import BrakeKey, PauseKey, StoreUnavailableError, Writes
+from agbot.store.contract import BrakeKey, PauseKey, Writes
 
 
 class Actions:
@@ -33,10 +36,7 @@ class Actions:
                 text=f"{group} is held under token {lease.token} now, not {token}: {hold.claim.holder} has it for "
                 f"{hold.claim.subject}; nothing was changed"
             )
-        try:
-            done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
-        except StoreUnavailableError as error:
-            return NotDone(text=f"{error}; look at the lease again before you repeat this")
+        done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
         after = view_lease(self._situation.ledger.lease(group))
         if not done:
             return NotDone(text=f"the lease of {group} has changed meanwhile; look at it again")
@@ -44,21 +44,15 @@ class Actions:
 
     async def hold(self, pause: Pause) -> Done | NotDone:
         """Stop new grants for a scope; running upgrades go on."""
-        try:
-            now = self._situation.clock.now()
-            await self._situation.write(Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
-        except StoreUnavailableError as error:
-            return NotDone(text=str(error))
+        now = self._situation.clock.now()
+        await self._situation.write(Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
         return Done(text=f"no new upgrades in {_scope(pause.scope)}; upgrades that run go on")
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
         """End a pause, or lift the brake on a subject in a group."""
-        try:
-            if subject is None:
-                return await self._end_pause(scope, reason, who)
-            return await self._lift_brake(GroupId(scope), subject, reason, who)
-        except StoreUnavailableError as error:
-            return NotDone(text=str(error))
+        if subject is None:
+            return await self._end_pause(scope, reason, who)
+        return await self._lift_brake(GroupId(scope), subject, reason, who)
 
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
         pause = self._situation.ledger.pauses.get(scope)

@@ -75,10 +75,11 @@ class Asking:
         """Refuse without any read, when everything is known and says no; None when it may be yes or a look could change it."""
         situation = self._situation
         now = situation.clock.now()
-        if situation.unread(ask) and not situation.doubts():
+        unread = situation.unread(ask)
+        if unread and not situation.doubts():
             return None
         ask = self._bound_from_memory(ask)
-        group = situation.group(ask.group, ask)
+        group = situation.group(ask.group, ask, unread=unread)
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
             return None
@@ -106,7 +107,11 @@ class Asking:
         decision = decide(ask, group, now)
         if isinstance(decision, Wait):
             old = self._old_heartbeats(decision, group, now)
-            await self._reader.refresh(Read(what=What.NODE, id=node) for node in old if node != ask.node)
+            reads = [Read(what=What.NODE, id=node) for node in old if node != ask.node]
+            end = group.lease.last_end
+            if any(reason.code is Code.SOAKING for reason in decision.reasons) and end is not None and end.service:
+                reads.append(Read(what=What.AGREEMENTS, id=end.claim.holder))
+            await self._reader.refresh(reads)
 
     async def _decide(self, ask: Ask) -> Answer:
         situation = self._situation
@@ -157,18 +162,18 @@ class Asking:
             moved_at=now,
             version_before=node.agent_version if isinstance(node, Node) else "",
             revision=policy.revision if isinstance(policy, Policy) else "",
+            service=policy.service if isinstance(policy, Policy) else "",
             agreements_before=tuple(sorted(agreement.id for agreement in known)),
         )
 
     def _bound_from_memory(self, ask: Ask) -> Ask:
-        """Say whether the node has a current agreement for the service, as far as was read."""
+        """Say whether the node has a current agreement for the service; what was not read binds nothing."""
         if ask.claim.kind is not Kind.SERVICE:
             return ask
         picture = self._situation.picture
         agreements, policy = picture.agreements(ask.node), picture.policy(Kind.SERVICE, ask.claim.subject)
-        if isinstance(agreements, Sight) or not isinstance(policy, Policy):
-            return ask
-        bound = any(each.service == policy.service for each in agreements)
+        known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
+        bound = isinstance(policy, Policy) and any(each.service == policy.service for each in known)
         return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
 
     def _may_be_outdated(self, decision: Wait, group: Group, now: datetime) -> bool:

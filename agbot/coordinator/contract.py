@@ -51,7 +51,9 @@ class Permission(Protocol):
     """What the gateway needs."""
 
     async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
-        """Answer a question. With `is_remembered` a refusal may come from memory; a grant always calls `confirm` first.
+        """Answer a question. With `is_remembered` a refusal may come from memory, without waiting for anything.
+
+        Whatever else it is, `confirm` is called before the first wait, and always before a grant.
 
         Raises:
             ExchangeError: `confirm` failed; nothing was granted.

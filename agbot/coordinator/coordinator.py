@@ -75,7 +75,7 @@ class Coordinator:
         )
         self._waiting = Waiting(self._situation.ledger)
         self._deferring = Deferring(self._situation)
-        self._reviewing = Reviewing(self._situation)
+        self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
         freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
         self._asking = Asking(self._situation, reader, self._waiting, self._deferring, freshness)
         self._actions = Actions(self._situation, self._reviewing)
@@ -104,7 +104,7 @@ class Coordinator:
         """
         lease = self._situation.ledger.lease(ask.group)
         if not self._situation.ledger.is_trusted:
-            raise StoreUnavailableError("the lease store has not been read since it failed")
+            raise StoreUnavailableError(self._situation.ledger.distrust)
         if not lease.is_held_for(ask.claim):
             return Ended(released=False)
         cause = Cause.SUCCEEDED if succeeded else Cause.FAILED

@@ -63,6 +63,8 @@ class Cycle:
         ledger = self._situation.ledger
         if ledger.is_trusted:
             return True
+        if ledger.failure:  # a question may have met the failure, and the store be well again by now
+            self._store_failed(ledger.failure)
         try:
             await ledger.load()
         except StoreUnavailableError as error:
@@ -71,8 +73,16 @@ class Cycle:
         now = self._situation.clock.now()
         for waiters in ledger.waiters.values():  # they were silent because nobody listened
             waiters.update({key: replace(waiter, asked_at=now) for key, waiter in waiters.items()})
+        return await self._has_recovered(now)
+
+    async def _has_recovered(self, now: datetime) -> bool:
+        """Prove that a store which had failed takes writes again: a full disk reads well all the time."""
         if self.store_failing:
-            self._tell("store.recovered", {})
+            try:
+                await self._situation.write(Writes(entries=[Entry(at=now, event="store.recovered")]))
+            except StoreUnavailableError as error:
+                self._store_failed(str(error))
+                return False
         self.store_failing = ""
         return True
 
@@ -81,7 +91,7 @@ class Cycle:
         for group in dict.fromkeys((*report.joined, *ledger.groups_that_matter())):
             await self._deferring.refresh(group)
         await self._write_waiters()
-        done = await self._reviewing.review_all()
+        done = [*await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
         await self._expire_pauses()
         await self._lift_brakes()
         return done

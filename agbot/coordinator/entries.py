@@ -16,9 +16,9 @@ def granted(lease: Lease, now: datetime) -> Entry:
     """A lease was given. Call with the new lease."""
     hold = lease.hold
     taken_over = lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now
-    facts = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
+    facts: dict[str, object] = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
     if taken_over and lease.last_end is not None:
-        facts |= {"taken_from": lease.last_end.claim.holder, "taken_token": str(lease.last_end.token)}
+        facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
     return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
 
 
@@ -91,7 +91,7 @@ def deferral_ended(deferral: Deferral, why: str, now: datetime) -> Entry:
     )
 
 
-def brake_set(brake: Brake, now: datetime) -> Entry:
+def brake_set(brake: Brake, now: datetime, why: str = "") -> Entry:
     """An upgrade that failed is stopped in its group."""
     return Entry(
         at=now,
@@ -100,7 +100,7 @@ def brake_set(brake: Brake, now: datetime) -> Entry:
         node=brake.node,
         subject=brake.subject,
         token=brake.token,
-        facts={"cause": str(brake.cause), "revision": brake.revision},
+        facts={"cause": str(brake.cause), "revision": brake.revision} | ({"why": why} if why else {}),
     )
 
 

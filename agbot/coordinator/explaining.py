@@ -34,6 +34,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.VIEW_STALE: "an Exchange that answers; see `agbot status`",
     Code.STOPPING: "the coordinator's next start",
     Code.BUSY: "fewer questions at once",
+    Code.INTERNAL_ERROR: "a look at the daemon's log: this is a mistake in the coordinator",
 }
 """What makes each reason go away."""
 

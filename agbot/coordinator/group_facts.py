@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from agbot.coordinator.ledger import Ledger
 from agbot.fleet.picture import Picture
 from agbot.rules import ids
-from agbot.rules.facts import Ask, Group, Member, Pause, Policy, Sight
+from agbot.rules.facts import Ask, Group, Member, Node, Pause, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
@@ -56,8 +57,10 @@ def pauses_for(group: GroupId, ledger: Ledger) -> tuple[Pause, ...]:
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 
-def seen_holder(lease: Lease, picture: Picture) -> Seen:
+def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime) -> Seen:
     """Return what is known of the holder of an occupied lease.
+
+    A heartbeat that was read before `not_before` is as good as unread: while we cannot look, the node does not become silent.
 
     Raises:
         ValueError: the lease is free.
@@ -66,9 +69,12 @@ def seen_holder(lease: Lease, picture: Picture) -> Seen:
         message = f"the lease of {lease.group} is free"
         raise ValueError(message)
     claim = lease.hold.claim
-    created_at = picture.created_at(claim.holder)
+    created_at, read_at = picture.created_at(claim.holder), picture.node_read_at(claim.holder)
+    node = picture.node(claim.holder)
+    if isinstance(node, Node) and (read_at is None or read_at < not_before):
+        node = Sight.UNREAD
     return Seen(
-        node=picture.node(claim.holder),
+        node=node,
         policy=picture.policy(claim.kind, claim.subject),
         status=picture.status(claim.holder, claim.subject),
         agreements=picture.agreements(claim.holder),

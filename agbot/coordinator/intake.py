@@ -160,6 +160,7 @@ class Intake:
             wanted += self._subjects(group)
         for lease in situation.ledger.occupied():
             wanted += self._about_holder(lease, now)
+        wanted += self._unproven(now)
         changed = [GroupId(read.id) for read in dict.fromkeys(wanted) if read.what is What.GROUP]
         before = {group: set(situation.picture.members(group)) for group in changed}
         await self._reader.refresh(wanted)
@@ -199,6 +200,17 @@ class Intake:
             found.append(Read(what=What.NODE, id=holder))
         unread = (Read(what=What.NODE, id=holder), Read(what=What.STATUSES, id=holder))
         return found + [read for read in unread if not picture.is_current(read)]
+
+    def _unproven(self, now: datetime) -> list[Read]:
+        """Members whose upgrade has just succeeded and who were not seen healthy since: the next one waits for that."""
+        picture, old = self._situation.picture, now - self._pace.heartbeat / 3
+        found: list[Read] = []
+        for rest, member in self._situation.unproven_rests():
+            if _older(picture.node_read_at(member.node.id), old):
+                found.append(Read(what=What.NODE, id=member.node.id))
+            if rest.end.service and _older(member.agreements_read_at, old):
+                found.append(Read(what=What.AGREEMENTS, id=member.node.id))
+        return found
 
     def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
         if failing and not state.failing:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -48,6 +49,9 @@ class Ledger:
         self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: set[asyncio.Task[Any]] = set()
         self.is_trusted = False
+        self._was_read = False
+        self.failure = ""
+        """What the store said when a write failed, until it has been read anew."""
         self.leases: dict[GroupId, Lease] = {}
         self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
@@ -63,7 +67,13 @@ class Ledger:
         """
         self.is_trusted = False
         self._take(await self._store.load())
-        self.is_trusted = True
+        self.is_trusted = self._was_read = True
+        self.failure = ""
+
+    @property
+    def distrust(self) -> str:
+        """Why the ledger is not trusted, while it is not."""
+        return f"the lease store has not been read {'since it failed' if self._was_read else 'yet'}"
 
     def lease(self, group: GroupId) -> Lease:
         """Return the group's lease; one that never had any has a free lease with token 0."""
@@ -72,6 +82,10 @@ class Ledger:
     def occupied(self) -> Iterator[Lease]:
         """Yield every lease that is held or suspect, by group."""
         return (self.leases[group] for group in sorted(self.leases) if self.leases[group].state is not State.FREE)
+
+    def freed(self) -> Iterator[Lease]:
+        """Yield every free lease of which the last end is known."""
+        return (lease for lease in self.leases.values() if lease.hold is None and lease.last_end is not None)
 
     def groups_that_matter(self) -> list[GroupId]:
         """Return the groups with a lease, a waiter or a deferral, sorted."""
@@ -112,8 +126,8 @@ class Ledger:
         async with self._locks[new.group]:
             try:
                 outcome = await self._store.swap(expected, new, writes)
-            except StoreUnavailableError:
-                self.is_trusted = False
+            except StoreUnavailableError as error:
+                self._doubt(error)
                 raise
             if isinstance(outcome, Lost):
                 self.leases[new.group] = outcome.current
@@ -125,10 +139,14 @@ class Ledger:
     async def _write(self, writes: Writes) -> None:
         try:
             await self._store.write(writes)
-        except StoreUnavailableError:
-            self.is_trusted = False
+        except StoreUnavailableError as error:
+            self._doubt(error)
             raise
         self._apply(writes)
+
+    def _doubt(self, error: StoreUnavailableError) -> None:
+        self.is_trusted = False
+        self.failure = str(error)
 
     def _apply(self, writes: Writes) -> None:
         for record in writes.put:
@@ -178,4 +196,7 @@ class Ledger:
         for record in chain.from_iterable(records):
             self._put(record)
         for group, waiters in noted.items():
-            self.waiters[group].update(waiters)
+            for key, waiter in waiters.items():
+                before = self.waiters[group].get(key)
+                # who asks a daemon that has just started has perhaps waited long before
+                self.waiters[group][key] = replace(waiter, since=min(waiter.since, before.since)) if before else waiter

@@ -10,7 +10,8 @@ from agbot.coordinator.situation import Situation
 from agbot.rules import lease as leases
 from agbot.rules.facts import Brake, Served
 from agbot.rules.lease import Lease, State
-from agbot.rules.reasons import BRAKING
+from agbot.rules.reasons import BRAKING, Cause
+from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
 from agbot.store.contract import Lost, Record, Writes
@@ -42,8 +43,10 @@ def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
 class Reviewing:
     """Carries out the verdicts."""
 
-    def __init__(self, situation: Situation) -> None:
+    def __init__(self, situation: Situation, blind_after: timedelta) -> None:
+        """A holder that was not read for `blind_after` is not judged by its heartbeat."""
         self._situation = situation
+        self._blind_after = blind_after
         self.notes: dict[str, str] = {}
         """Group -> what is odd about its lease, for people."""
 
@@ -62,10 +65,37 @@ class Reviewing:
                 done.append(phrase)
         return done
 
+    async def watch_rests(self) -> list[str]:
+        """Stop an upgrade whose member was well at first and is not any more; return what was stopped, one phrase each.
+
+        Raises:
+            StoreUnavailableError: the ledger is not trusted any more.
+        """
+        done: list[str] = []
+        for rest, member in self._situation.unproven_rests():
+            why, claim, group = why_crashed(rest, member), rest.end.claim, member.node.group
+            if why is None or group is None or (claim.kind, claim.subject) in self._situation.ledger.brakes[group]:
+                continue
+            now = self._situation.clock.now()
+            brake = Brake(
+                group=group,
+                kind=claim.kind,
+                subject=claim.subject,
+                revision=rest.end.revision,
+                since=now,
+                cause=Cause.FAILED,
+                node=claim.holder,
+                token=rest.end.token,
+            )
+            await self._situation.write(Writes(put=[brake], entries=[entries.brake_set(brake, now, why)]))
+            done.append(f"stopped {claim.subject} in {group} ({why})")
+        return done
+
     async def _review(self, lease: Lease) -> str:
         situation = self._situation
         now, limits = situation.clock.now(), situation.limits_of(lease.group)
-        verdict = review(lease, group_facts.seen_holder(lease, situation.picture), limits, now)
+        seen = group_facts.seen_holder(lease, situation.picture, not_before=now - self._blind_after)
+        verdict = review(lease, seen, limits, now)
         ttl = timedelta(seconds=limits.lease_seconds)
         match verdict:
             case Release(cause=cause, why=why, ended_at=ended_at):

@@ -11,11 +11,12 @@ from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
 from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture, policy_read
-from agbot.rules.facts import Ask, Group
+from agbot.rules.facts import Ask, Group, Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.rest import Rest, is_proven, rest_after
 from agbot.store.contract import NOTHING, Entry, Lost, Writes
 
 Tell = Callable[[Entry], None]
@@ -39,13 +40,27 @@ class Situation:
         """Return the limits of a group."""
         return self.limits
 
+    def unproven_rests(self) -> list[tuple[Rest, Member]]:
+        """Return the rests that still wait for their proof, with the upgraded member as far as it was read."""
+        now = self.clock.now()
+        found: list[tuple[Rest, Member]] = []
+        for lease in self.ledger.freed():
+            limits = self.limits_of(lease.group)
+            rest = rest_after(lease.last_end, limits)
+            if rest is None or now >= rest.proof_until:
+                continue
+            member = self.picture.member(rest.end.claim.holder)
+            if isinstance(member, Member) and not is_proven(rest, member, limits, now):
+                found.append((rest, member))
+        return found
+
     def doubts(self) -> tuple[Reason, ...]:
         """Say why nothing may be granted now, whoever asks."""
         found: list[Reason] = []
         if self.is_stopping:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
         if not self.ledger.is_trusted:
-            found.append(Reason(code=Code.STORE_UNAVAILABLE, text="the lease store has not been read since it failed"))
+            found.append(Reason(code=Code.STORE_UNAVAILABLE, text=self.ledger.distrust))
         if self.view_at is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
         else:
@@ -61,11 +76,11 @@ class Situation:
         missing = () if self.picture.is_current(subject) else (subject,)
         return (*self.picture.unread(ask.group), *missing)
 
-    def group(self, group: GroupId, ask: Ask | None = None) -> Group:
-        """Put a group's facts together, with every doubt."""
+    def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
+        """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
         doubts = self.doubts()
         if ask is not None:
-            unread = self.unread(ask)
+            unread = self.unread(ask) if unread is None else unread
             if unread:
                 what = ", ".join(f"{read.what} {read.id}" for read in unread)
                 doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))

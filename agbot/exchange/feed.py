@@ -21,6 +21,8 @@ MULTITENANT_ORG = "IBM"
 HORIZON = timedelta(hours=4)
 """The Exchange drops change rows after this long and does not say so."""
 _MARGIN = timedelta(minutes=10)
+_SETTLED = timedelta(minutes=1)
+"""So long after the last new row no writer is still about to commit an earlier one; the periodic resync covers what that misses."""
 _LARGEST_PAGE = 10_000
 """The Exchange's own cap on `maxRecords`."""
 _MOST_PAGES = 50
@@ -49,6 +51,7 @@ class ChangeFeed:
         self._orgs = ["*"] if is_multitenant else None
         self._last_id = 0
         self._polled_at: datetime | None = None
+        self._news_at: datetime | None = None
         self._broken: str | None = "the feed is read for the first time"
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
@@ -91,7 +94,7 @@ class ChangeFeed:
         """Read page after page. Pages before one that fails are kept for the next poll."""
         size = self._max_records
         for _ in range(_MOST_PAGES):
-            page = await self._client.changes(self._last_id, self._orgs, size)
+            page = await self._client.changes(self._from_id(), self._orgs, size)
             odd = self._why_odd(page)
             if odd is not None:
                 return await self._start_over(odd)
@@ -106,6 +109,11 @@ class ChangeFeed:
             else:
                 break
         return await self._start_over("more has changed than the feed can tell in reasonable time")
+
+    def _from_id(self) -> int:
+        """Ask inclusively, for the overlap; after a quiet while the overlap has nothing to tell and would only repeat the last burst."""
+        quiet = self._news_at is not None and self._clock.now() - self._news_at > _SETTLED
+        return self._last_id + 1 if quiet else self._last_id
 
     async def _start_over(self, why: str) -> FeedResult:
         self._broken = why  # stands until the end of the feed has been found
@@ -131,6 +139,7 @@ class ChangeFeed:
             if ids:
                 self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))
                 self._pending.append(replace(change, change_ids=ids))
+                self._news_at = self._clock.now()
         while len(self._seen) > _REMEMBERED_IDS:
             del self._seen[next(iter(self._seen))]
 

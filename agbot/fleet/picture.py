@@ -80,7 +80,12 @@ class Picture:
         if isinstance(known, Sight):
             return known
         statuses = self._statuses.get(node)
-        return Member(node=known) if isinstance(statuses, Sight) else Member(node=known, statuses=statuses)
+        return Member(
+            node=known,
+            statuses={} if isinstance(statuses, Sight) else statuses,
+            agreements=self._agreements.get(node),
+            agreements_read_at=self._agreements.read_at(node),
+        )
 
     def node(self, node: NodeId) -> Node | Sight:
         """Return a node as the Exchange last described it, in the group where it was last seen."""
@@ -121,7 +126,8 @@ class Picture:
 
     def policy(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade."""
-        return self._policies(policy_read(kind, subject).what).get(subject)
+        shelf = self._management_policies if kind is Kind.AGENT else self._deployment_policies
+        return shelf.get(subject)
 
     # What is out of date
 
@@ -136,12 +142,15 @@ class Picture:
 
     def unread(self, group: GroupId) -> tuple[Read, ...]:
         """Return what must be read before anything can be decided about this group."""
-        found = [Read(what=What.GROUP, id=group)]
-        for node, known in self.members(group).items():
-            found.append(Read(what=What.NODE, id=node))
-            if not (isinstance(known, Node) and known.node_type is NodeType.CLUSTER):
+        found: list[Read] = []
+        if not self._groups.is_current(group):
+            found.append(Read(what=What.GROUP, id=group))
+        for node in self._membership.members(group):
+            if not self._nodes.is_current(node):
+                found.append(Read(what=What.NODE, id=node))
+            if not self._statuses.is_current(node) and not self._is_cluster(node):
                 found.append(Read(what=What.STATUSES, id=node))
-        return tuple(read for read in found if not self.is_current(read))
+        return tuple(found)
 
     def eager(self) -> tuple[Read, ...]:
         """Return what must be read soon although nobody asks: memberships are effective at once."""
@@ -229,6 +238,10 @@ class Picture:
         """Forget that something does not exist: questions about invented names leave nothing behind."""
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
             self._shelves[read.what].forget(read.id)
+
+    def _is_cluster(self, node: NodeId) -> bool:
+        known = self._nodes.get(node)
+        return isinstance(known, Node) and known.node_type is NodeType.CLUSTER
 
     def _settle(self, read: Read) -> None:
         if self.is_current(read):

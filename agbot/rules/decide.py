@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from agbot.rules import health, ids, window
-from agbot.rules.facts import Ask, Brake, Group, Member, NodeType, Pause, Policy, Sight, Waiter
+from agbot.rules import rest as rests
+from agbot.rules.facts import Ask, Brake, Group, NodeType, Pause, Policy, Sight, Waiter
 from agbot.rules.lease import Kind, State
-from agbot.rules.reasons import NEVER_REMEMBERED, RESTING, Cause, Code, Reason
+from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
 
 _SILENT_PERIODS = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -143,24 +144,22 @@ def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
     )
 
 
-def soaking(_ask: Ask, group: Group, now: datetime) -> Reason | None:
+def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
     """After success the group rests, and the upgraded member must be seen healthy before the next one goes."""
-    end = group.lease.last_end
-    if end is None or end.cause not in RESTING:
+    rest = rests.rest_after(group.lease.last_end, group.limits)
+    if rest is None:
         return None
-    limits = group.limits
-    seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
-    until = end.at + timedelta(seconds=seconds)
-    if now < until:
-        return Reason(
-            code=Code.SOAKING, text=f"the group rests after {end.claim.holder} until {_clock(until)}", until=until
-        )
-    upgraded = group.members.get(end.claim.holder)
-    proof_ends = until + timedelta(seconds=limits.rest_proof_seconds)
-    if upgraded is None or now >= proof_ends or _seen_healthy_since(upgraded, end.at, group, now):
+    holder = rest.end.claim.holder
+    if now < rest.until:
+        text = f"the group rests after {holder} until {_clock(rest.until)}"
+        return Reason(code=Code.SOAKING, text=text, until=rest.until)
+    member = group.members.get(holder)
+    if member is None or ask.node == holder or now >= rest.proof_until:
         return None
-    text = f"{end.claim.holder} has not been seen healthy since its upgrade ended at {_clock(end.at)}"
-    return Reason(code=Code.SOAKING, text=text, until=proof_ends)
+    if rests.is_proven(rest, member, group.limits, now):
+        return None
+    text = f"{holder} has not been seen healthy since its upgrade ended at {_clock(rest.end.at)}"
+    return Reason(code=Code.SOAKING, text=text, until=rest.proof_until)
 
 
 def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
@@ -281,13 +280,6 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
 def _could_go(waiter: Waiter, group: Group, now: datetime) -> bool:
     """Whether nothing but its turn keeps this waiter: nobody yields to one who could not go anyway."""
     return all(rule(waiter.ask, group, now) is None for rule in _BEFORE_TURN)
-
-
-def _seen_healthy_since(member: Member, ended_at: datetime, group: Group, now: datetime) -> bool:
-    heartbeat = member.node.heartbeat_at
-    if heartbeat is None or heartbeat <= ended_at:
-        return False
-    return health.why_unavailable(member, group.limits, now) is None
 
 
 def _policy_noun(ask: Ask) -> str:

@@ -78,6 +78,11 @@ class Agreement:
     containers: tuple[str, ...] = ()
     """The state of each container, from the node's status."""
 
+    @property
+    def runs(self) -> bool:
+        """Whether containers are reported and every one of them runs."""
+        return bool(self.containers) and all(state.lower() == "running" for state in self.containers)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
@@ -85,6 +90,8 @@ class Member:
 
     node: Node
     statuses: Mapping[PolicyId, Status] = field(default_factory=lambda: _NO_STATUSES)
+    agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
+    agreements_read_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

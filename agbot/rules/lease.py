@@ -66,6 +66,8 @@ class Progress:
     """The agent version at the grant: only a change of it proves anything."""
     revision: str = ""
     """The revision of the policy at the grant: a brake stops this one and no later one."""
+    service: str = ""
+    """The service that is upgraded, `org/url`."""
     agreements_before: tuple[str, ...] = ()
     """The agreements at the grant of a service upgrade: its end is an agreement that is not among them."""
 
@@ -90,6 +92,10 @@ class End:
     cause: Cause
     at: datetime
     detail: str = ""
+    revision: str = ""
+    """The revision of the policy that was carried out."""
+    service: str = ""
+    """The service that was upgraded: its containers must still run when the group has rested."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +170,15 @@ def release(lease: Lease, cause: Cause, now: datetime, detail: str = "") -> Leas
         IllegalTransitionError: the lease is free already.
     """
     hold = _occupied(lease)
-    end = End(claim=hold.claim, token=lease.token, cause=cause, at=now, detail=detail)
+    end = End(
+        claim=hold.claim,
+        token=lease.token,
+        cause=cause,
+        at=now,
+        detail=detail,
+        revision=hold.progress.revision,
+        service=hold.progress.service,
+    )
     return replace(lease, state=State.FREE, hold=None, last_end=end)
 
 

@@ -51,6 +51,8 @@ class Code(StrEnum):
     """The coordinator is shutting down and grants nothing new."""
     BUSY = "busy"
     """Too many questions are open at once."""
+    INTERNAL_ERROR = "internal-error"
+    """The coordinator failed on this question; the traceback is in its log."""
 
 
 class Cause(StrEnum):

@@ -19,6 +19,7 @@ from agbot.rules.service_progress import review_service
 from agbot.rules.statuses import GOING_BACK, INSTALLING, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
+_AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The Exchange's `Date` header, from which its clock is known, has a resolution of one second."""
 
@@ -114,7 +115,18 @@ def _review_service(case: _Case) -> Verdict:
     policy, agreements = case.seen.policy, case.seen.agreements
     reported = review_service(case.hold, policy, agreements, case.now)
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
-    return _if_unconfirmed(case) if is_read and isinstance(reported, Keep) else reported
+    goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
+    return _if_unconfirmed(case) if goes_on else reported
+
+
+def _is_alive_after_the_grant(case: _Case) -> bool:
+    """Whether the node has lived long enough after the grant to have ended its old agreement, had the upgrade begun.
+
+    A node that died at once still shows its old agreement while the agbot has cancelled it already (measured: up to 10.5 s later).
+    """
+    node = case.seen.node
+    heartbeat = node.heartbeat_at if isinstance(node, Node) else None
+    return heartbeat is not None and heartbeat - case.hold.granted_at > _AGREEMENT_ENDS_WITHIN
 
 
 def _review_status(case: _Case) -> Verdict:
@@ -207,12 +219,16 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
 
 
 def _heartbeat_renews(case: _Case, node: Node) -> bool:
-    """A fresh heartbeat renews a confirmed lease, for a while after the last change; a small step is not worth a commit."""
+    """A fresh heartbeat renews a confirmed lease, for a while after the last change; a small step is not worth a commit.
+
+    A node that runs the version asked for has lost its final status (A7) if it does not report it soon: its lease may expire.
+    """
     progress, limits = case.hold.progress, case.limits
     still_moving = case.now - progress.moved_at < timedelta(seconds=limits.max_upgrade_seconds)
     worth_writing = case.hold.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
     alive = node.heartbeat_at is not None and worth_writing < node.heartbeat_at <= case.now + _CLOCK_TOLERANCE
-    return progress.confirmed and still_moving and alive
+    reached = bool(_proving_version(case)) and node.agent_version == _proving_version(case)
+    return progress.confirmed and still_moving and alive and not reached
 
 
 def _resolve(case: _Case, node: Node) -> Release | None:

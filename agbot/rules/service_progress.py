@@ -15,8 +15,6 @@ from agbot.rules.lease import Hold, Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
-_RUNNING = "running"
-
 
 def review_service(
     hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, now: datetime
@@ -40,9 +38,7 @@ def review_service(
 
 
 def _runs_anew(agreement: Agreement, progress: Progress) -> bool:
-    new = agreement.id not in progress.agreements_before
-    runs = bool(agreement.containers) and all(state.lower() == _RUNNING for state in agreement.containers)
-    return new and agreement.finalized and runs
+    return agreement.id not in progress.agreements_before and agreement.finalized and agreement.runs
 
 
 def _digest(agreements: tuple[Agreement, ...]) -> str:

@@ -98,10 +98,13 @@ progresses = drawn(
     target_version=texts,
     version_before=texts,
     revision=texts,
+    service=texts,
     agreements_before=st.lists(texts, max_size=3).map(tuple),
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
-ends = st.none() | drawn(End, claim=claims, token=tokens, cause=causes, at=moments, detail=texts)
+ends = st.none() | drawn(
+    End, claim=claims, token=tokens, cause=causes, at=moments, detail=texts, revision=texts, service=texts
+)
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(
     Lease,

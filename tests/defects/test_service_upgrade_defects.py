@@ -210,9 +210,9 @@ async def test_the_reported_end_frees_only_that_nodes_own_lease_for_that_policy(
 
 @in_virtual_time
 async def test_the_group_rests_after_a_successful_service_upgrade() -> None:
-    """A release that crashes 20 s after its first `running` must not reach the next member."""
     hub = await trio()
     await begin(hub)
+    agree(hub, "s1", "s1-new", "1.0.1")
     await hub.coordinator.report_end(hub.question("s1", "gs", POLICY, Kind.SERVICE), succeeded=True, who=AGBOT)
     next_one = hub.question("s2", "gs", POLICY, Kind.SERVICE)
 
@@ -220,3 +220,47 @@ async def test_the_group_rests_after_a_successful_service_upgrade() -> None:
     assert codes(await hub.ask_as_agbot(next_one)) == ["soaking"]
     await hub.live("s1", "s2", "s3", seconds=45)
     assert isinstance(await hub.ask_as_agbot(next_one), Granted)
+
+
+@in_virtual_time
+async def test_a_release_that_crashes_twenty_seconds_after_it_ran_does_not_reach_the_next_member() -> None:
+    hub = await trio()
+    await begin(hub)
+    agree(hub, "s1", "s1-new", "1.0.1")
+    await hub.live("s1", "s2", "s3", seconds=20)
+    assert end_of(hub) is Cause.SUCCEEDED
+
+    agree(hub, "s1", "s1-new", "1.0.1", "exited")
+    await hub.live("s1", "s2", "s3", seconds=1500)
+
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["brake"]
+    assert [entry.node for entry in hub.events("brake.set")] == [f"{ORG}/s1"]
+
+
+@in_virtual_time
+async def test_after_a_crash_the_crashed_member_may_take_the_fixed_release_first() -> None:
+    hub = await trio()
+    await begin(hub)
+    agree(hub, "s1", "s1-new", "1.0.1")
+    await hub.live("s1", "s2", "s3", seconds=20)
+    agree(hub, "s1", "s1-new", "1.0.1", "exited")
+    await hub.live("s1", "s2", "s3", seconds=120)
+
+    fixed = seed.policy_body(ORG, SERVICE, ["1.0.2"])
+    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/business/policies/{POLICY}", fixed, caller=f"{ORG}/admin")
+    await hub.live("s1", "s2", "s3", seconds=15)
+
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["soaking"]
+    assert isinstance(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
+async def test_w1_a_node_that_dies_at_once_is_not_taken_for_one_that_never_began() -> None:
+    """It still shows its old agreement, while the agbot has cancelled it already."""
+    hub = await trio()
+    answer = await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))
+    assert isinstance(answer, Granted)
+
+    await hub.live("s2", "s3", seconds=250)
+
+    assert hub.lease("gs").state is State.HELD

@@ -136,7 +136,8 @@ def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None =
 
 def seen(**fields: Any) -> Seen:
     """Build the sight of a holder that is a live member with an enabled policy; what it reports is up to the test."""
-    return Seen(**({"node": node(), "policy": policy(), "status": Sight.ABSENT} | fields))
+    default: dict[str, Any] = {"node": node(), "policy": policy(), "status": Sight.ABSENT}
+    return Seen(**(default | fields))
 
 
 def waiter(name: NodeId = BERT, *, since: float = 300, asked: float = 30, question: Ask | None = None) -> Waiter:
@@ -149,7 +150,14 @@ def served(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Serve
 
 def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1") -> Brake:
     return Brake(
-        group=GROUP, kind=kind, subject=subject, revision=revision, since=at(600), cause=Cause.FAILED, node=ANNA, token=6
+        group=GROUP,
+        kind=kind,
+        subject=subject,
+        revision=revision,
+        since=at(600),
+        cause=Cause.FAILED,
+        node=ANNA,
+        token=6,
     )
 
 

@@ -1,0 +1,68 @@
+"""The rest of a group after a successful upgrade: before the next member goes, the upgraded one must have been seen healthy.
+
+A release that reports `running` and crashes 20 s later went through all members of a real group, because the agbot went on at the first
+`running` (`reference/agbot-ha.md`, "Service upgrades, live"). So the rest has two parts: a time, and a proof that was read at its end. For
+an agent the proof is a heartbeat after the end of the upgrade, for a service also its containers, still running when the time is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from agbot.rules import health
+from agbot.rules.facts import Agreement, Member, Sight
+from agbot.rules.lease import End, Kind
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import RESTING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """The rest that follows an end."""
+
+    end: End
+    until: datetime
+    """The end of its time."""
+    proof_until: datetime
+    """So long the group waits for the proof; then the other rules alone decide."""
+
+
+def rest_after(end: End | None, limits: Limits) -> Rest | None:
+    """Return the rest that this end began, if it began one."""
+    if end is None or end.cause not in RESTING:
+        return None
+    seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
+    until = end.at + timedelta(seconds=seconds)
+    return Rest(end=end, until=until, proof_until=until + timedelta(seconds=limits.rest_proof_seconds))
+
+
+def is_proven(rest: Rest, member: Member, limits: Limits, now: datetime) -> bool:
+    """Tell whether the upgraded member has been seen healthy."""
+    heartbeat = member.node.heartbeat_at
+    if heartbeat is None or heartbeat <= rest.end.at or health.why_unavailable(member, limits, now) is not None:
+        return False
+    if rest.end.claim.kind is Kind.AGENT or not rest.end.service:
+        return True
+    read_at = member.agreements_read_at
+    if read_at is None or read_at < rest.until:
+        return False
+    mine = upgraded(rest, member)
+    return any(each.finalized and (each.runs or not each.containers) for each in mine)
+
+
+def why_crashed(rest: Rest, member: Member) -> str | None:
+    """Say what has stopped on the upgraded member since its upgrade ended well, or None while nothing has."""
+    read_at = member.agreements_read_at
+    if not rest.end.service or read_at is None or read_at <= rest.end.at:
+        return None
+    stopped = next((each for each in upgraded(rest, member) if each.containers and not each.runs), None)
+    if stopped is None:
+        return None
+    return f"{rest.end.service} {stopped.version} on {member.node.id}: {', '.join(stopped.containers)}"
+
+
+def upgraded(rest: Rest, member: Member) -> tuple[Agreement, ...]:
+    """Return the member's agreements for the service that was upgraded, as far as they were read."""
+    known: tuple[Agreement, ...] = () if isinstance(member.agreements, Sight) else member.agreements
+    return tuple(each for each in known if each.service == rest.end.service)

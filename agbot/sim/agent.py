@@ -1,0 +1,264 @@
+"""The agent process of a simulated node: heartbeat, node management policies, and the question for permission.
+
+One lock guards policies and statuses, as `statusUpdateLock` does in a real agent: an answer that makes the agent repeat its
+question (`agent_reply`) freezes everything else about its policies for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from agbot.sim.agent_reply import Reaction, react
+from agbot.sim.agent_state import PAST_THE_GATE, Entry, Move, Wanted, Word, wanted
+from agbot.sim.deeds import Act
+from agbot.sim.habits import Fate
+from agbot.sim.links import Answered, Doc, Kind, Question, Unanswered, segment
+from agbot.sim.process import Process
+
+if TYPE_CHECKING:
+    from agbot.sim.node import SimNode
+
+_FEED_RECORDS = 1000
+
+
+class Agent:
+    """One node's agent; `run` is its main thread."""
+
+    def __init__(self, node: SimNode) -> None:
+        """Take the node whose agent this is."""
+        self._node = node
+        self._lock = asyncio.Lock()
+        self._group: str | None = None
+        self._next_change = 0
+        self._has_put_off = False
+        """A policy changed while its upgrade was under way; it is read again when that is over."""
+        self._reported_version = node.spec.version
+
+    async def run(self, process: Process) -> None:
+        """Start up, as after a boot or a restart, then start the eternal parts."""
+        node = self._node
+        self._lock = asyncio.Lock()
+        self._group = None
+        await node.clock.sleep(node.pause(node.habits.boot_seconds))
+        self._give_up_interrupted()
+        await self._report_version()
+        for entry in tuple(node.notebook.entries.values()):
+            if entry.restart():
+                await node.report(entry)
+        process.start(self._heartbeats(process))
+        process.start(self.work(process))
+        process.start(node.services.read_mail())
+        await node.services.report()
+
+    def _give_up_interrupted(self) -> None:
+        """Be back from an upgrade whose script was lost with the machine; one that has not begun will still be taken up."""
+        node = self._node
+        if node.down_for is None or node.script.running is not None:
+            return
+        entry = node.notebook.entries.get(node.down_for.partition("/")[2])
+        if entry is None or entry.word is not Word.DOWNLOADED:
+            node.come_up("interrupted")
+
+    async def _report_version(self) -> None:
+        node = self._node
+        if node.version != self._reported_version:
+            answer = await node.insist("PATCH", node.path(), {"softwareVersions": {"horizon": node.version}})
+            self._reported_version = node.version if answer.ok else self._reported_version
+
+    async def _heartbeats(self, process: Process) -> None:
+        node = self._node
+        answer = await node.insist("GET", "/changes/maxchangeid")
+        self._next_change = answer.json()["maxChangeId"] if answer.ok else 0
+        process.start(self._read_policies())
+        while True:
+            await self._heartbeat(process)
+            await node.clock.sleep(node.habits.heartbeat_seconds)
+
+    async def _heartbeat(self, process: Process) -> None:
+        node = self._node
+        body = {"changeId": self._next_change, "maxRecords": _FEED_RECORDS}
+        answer = await node.insist("POST", f"/orgs/{segment(node.spec.org)}/changes", body)
+        news = answer.json()
+        if answer.status != HTTPStatus.CREATED or not isinstance(news, dict):
+            return  # a node that was deleted, or a body that is no JSON: the next heartbeat is as good
+        self._next_change = max(self._next_change, news["mostRecentChangeId"] + 1)
+        resources = {change["resource"] for change in news["changes"]}
+        if "node" in resources:
+            self._group = None
+        if "mgmtpolicy" in resources:
+            process.start(self._read_policies())
+        if "nodemgmtpolstatus" in resources:
+            process.start(self._read_resets())
+
+    async def _read_policies(self) -> None:
+        node = self._node
+        async with self._lock:
+            path = f"/orgs/{segment(node.spec.org)}/managementpolicies"
+            answer = await node.insist("GET", path)
+            body = answer.json()
+            if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND) or not isinstance(body, dict):
+                return
+            policies = wanted(body.get("managementPolicy", {}), dict(node.spec.properties))
+            for entry in tuple(node.notebook.entries.values()):
+                if entry.nmp not in policies:
+                    await self._drop(entry)
+            for policy in policies.values():
+                await self._take_up(policy)
+
+    async def _take_up(self, policy: Wanted) -> None:
+        node = self._node
+        known = node.notebook.entries.get(policy.nmp)
+        if known is not None and known.version == policy.version:
+            return
+        if known is not None and known.word in PAST_THE_GATE:
+            self._has_put_off = True
+            return
+        entry = Entry(
+            nmp=policy.nmp, version=policy.version, manifest=policy.manifest, scheduled_at=self._begin(policy.start)
+        )
+        node.notebook.entries[policy.nmp] = entry
+        await node.report(entry)
+
+    def _begin(self, start: str) -> datetime:
+        now = self._node.clock.now()
+        return now if start in ("", "now") else datetime.fromisoformat(start)
+
+    async def _drop(self, entry: Entry) -> None:
+        """Forget a policy that is gone; a script that already installs for it goes on."""
+        node = self._node
+        del node.notebook.entries[entry.nmp]
+        await node.insist("DELETE", node.path(f"/managementStatus/{segment(entry.nmp)}"))
+        if entry is not node.script.running:
+            self._came_up(entry, "the policy is gone")
+
+    async def _read_resets(self) -> None:
+        """Put back to `waiting` what a person has reset in the Exchange."""
+        node = self._node
+        async with self._lock:
+            answer = await node.insist("GET", node.path("/managementStatus"))
+            if answer.status != HTTPStatus.OK:
+                return
+            for name, doc in answer.json()["managementStatus"].items():
+                entry = node.notebook.entries.get(name.split("/", 1)[1])
+                if entry and doc["agentUpgradePolicyStatus"]["status"] == Word.RESET:
+                    entry.word, entry.attempts = Word.WAITING, 0
+                    await node.report(entry)
+                    if entry is not node.script.running:
+                        self._came_up(entry, "reset")
+
+    def _came_up(self, entry: Entry, how: str) -> None:
+        if self._node.down_for == f"{self._node.spec.org}/{entry.nmp}":
+            self._node.come_up(how)
+
+    async def work(self, process: Process) -> None:
+        """Be the management worker for ever: one run, then 60 s of rest."""
+        node = self._node
+        while True:
+            await node.clock.sleep(node.habits.ask_seconds)
+            if self._has_put_off and node.down_for is None:
+                self._has_put_off = False
+                await self._read_policies()
+            if not node.notebook.is_idle():
+                await self._run_once(process)
+
+    async def _run_once(self, process: Process) -> None:
+        node = self._node
+        async with self._lock:
+            group = await self._own_group()
+            if group is None or not node.registered:
+                return
+            for move, entry in node.notebook.moves(group, node.clock.now()):
+                if move is Move.DOWNLOAD:
+                    process.start(self._download(entry))
+                elif move is Move.PROCEED or await self._ask(entry, group):
+                    await self._act_on_permission(entry)
+
+    async def _own_group(self) -> str | None:
+        """Return the node's group from the cache that a node change empties."""
+        if self._group is None:
+            self._group = await self._node.own_group()
+        return self._group
+
+    async def _download(self, entry: Entry) -> None:
+        node = self._node
+        entry.word = Word.DOWNLOADING
+        await node.report(entry)
+        await node.clock.sleep(node.pause(node.habits.download_seconds))
+        if node.fate_of(entry.nmp) is Fate.DOWNLOAD_FAILS:
+            entry.fail_download()
+            await node.report(entry)
+            return
+        if entry.version == node.version:
+            entry.word = Word.NO_ACTION
+            await node.report(entry)
+            return
+        await self._downloaded(entry)
+
+    async def _downloaded(self, entry: Entry) -> None:
+        node = self._node
+        group = await self._own_group()
+        if group is None:
+            return  # a real agent stays at `download started` until it restarts
+        if group:
+            entry.word = Word.HA_WAITING
+            await node.report(entry)
+        if node.spec.node_type == "cluster":
+            # the cluster worker starts at the end of a download, gate or no gate (`agbot-ha.md` 8)
+            entry.word = Word.DOWNLOADED
+            node.go_down(entry.nmp)
+            node.script.start_now(entry)
+        elif not group:
+            await self._act_on_permission(entry)
+
+    async def _ask(self, entry: Entry, group: str) -> bool:
+        node = self._node
+        question = Question(
+            kind=Kind.AGENT,
+            org=node.spec.org,
+            group=group,
+            node=node.spec.id,
+            policy=entry.nmp,
+            identity=node.name,
+            secret=node.spec.token,
+        )
+        while True:
+            answer = await _answer(node, question)
+            reaction = react(answer)
+            self._tell_answer(entry, answer, granted=reaction is Reaction.GO)
+            if reaction is not Reaction.REPEAT:
+                return reaction is Reaction.GO
+            await node.clock.sleep(node.habits.retry_seconds)
+
+    def _tell_answer(self, entry: Entry, answer: Answered | Unanswered, *, granted: bool) -> None:
+        node = self._node
+        subject = f"{node.spec.org}/{entry.nmp}"
+        if isinstance(answer, Unanswered):
+            node.tell(Act.ASKED, subject=subject, detail=str(answer))
+        else:
+            node.tell(Act.ASKED, subject=subject, detail=_msg(answer.json()), status=answer.status, granted=granted)
+
+    async def _act_on_permission(self, entry: Entry) -> None:
+        node = self._node
+        entry.word = Word.DOWNLOADED
+        node.go_down(entry.nmp)
+        fate = node.fate_of(entry.nmp)
+        if fate is Fate.DIES_ON_GRANT:
+            node.die()
+            await asyncio.sleep(0)  # ends this task before it can report
+        await node.report(entry)
+        if fate is Fate.DIES_DOWNLOADED:
+            node.die()
+
+
+async def _answer(node: SimNode, question: Question) -> Answered | Unanswered:
+    try:
+        return await node.around.gateway.ask(question)
+    except Unanswered as error:
+        return error
+
+
+def _msg(body: Doc | object) -> str:
+    return str(body.get("msg", "")) if isinstance(body, dict) else str(body)

@@ -1,0 +1,125 @@
+"""What an agbot keeps about a deployment policy and about each upgrade that it must bring about. Pure.
+
+Versions are tried in the order of their priority; a version is given up after its retries (`agbot-ha.md` 4.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from agbot.sim.node_services import Service
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """A deployment policy: one service and its versions, the one wanted most first."""
+
+    name: str
+    """`org/policy`."""
+    org: str
+    url: str
+    versions: tuple[str, ...]
+    retries: int = 2
+    """How often a version is tried before the next lower one."""
+
+    @property
+    def top(self) -> str:
+        """Return the version of highest priority."""
+        return self.versions[0]
+
+    def service(self, attempt: int) -> Service:
+        """Return what to propose at the `attempt`-th try, counted from 0."""
+        index = min(attempt // self.retries, len(self.versions) - 1)
+        return Service(org=self.org, url=self.url, version=self.versions[index])
+
+
+def deployment(name: str, doc: Doc) -> Deployment:
+    """Read a deployment policy as the Exchange shows it."""
+    service = doc["service"]
+    ranked = sorted(service["serviceVersions"], key=_priority)
+    return Deployment(
+        name=name, org=service["org"], url=service["name"], versions=tuple(one["version"] for one in ranked)
+    )
+
+
+def policy_body(org: str, url: str, versions: tuple[str, ...]) -> Doc:
+    """Return the body that creates or replaces a policy; the first version has the highest priority."""
+    ranked = [
+        {"version": version, "priority": {"priority_value": rank, "retries": 2, "retry_durations": 3600}}
+        for rank, version in enumerate(versions, start=1)
+    ]
+    return {
+        "label": url,
+        "service": {"name": url, "org": org, "arch": "amd64", "serviceVersions": ranked},
+        "properties": [],
+        "constraints": [],
+    }
+
+
+def _priority(version: Doc) -> int:
+    return int((version.get("priority") or {}).get("priority_value", 1))
+
+
+class Phase(StrEnum):
+    """How far an upgrade of one member is."""
+
+    WAITING = "waiting"
+    """For its turn: the agreement stands."""
+    GOING = "going"
+    """Permission given, the agreement cancelled, a new one being made."""
+    REPORTING = "reporting"
+    """Over; its end has not been taken down yet."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Upgrade:
+    """One member's upgrade, as the agbot's database has it."""
+
+    node: str
+    policy: str
+    phase: Phase = Phase.WAITING
+    attempt: int = 0
+    wanted: str = ""
+    """The policy's first version when the present agreement was proposed."""
+    group: str = ""
+    """The group in whose name the permission was given."""
+    succeeded: bool = False
+    is_down: bool = False
+    """The service is down for it: from the cancellation until containers run again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Agreement:
+    """An agreement of the agbot. `final` once the node has agreed."""
+
+    id: str
+    node: str
+    policy: str
+    service: Service
+    final: bool = False
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The agbot's database: it survives a restart."""
+
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    upgrades: dict[tuple[str, str], Upgrade] = field(default_factory=dict)
+    """By node and policy, in the order in which they became due."""
+
+    def current(self, node: str, policy: str) -> Agreement | None:
+        """Return the agreement of a node under a policy."""
+        return next((one for one in self.agreements.values() if (one.node, one.policy) == (node, policy)), None)
+
+    def plan(self, policy: str) -> None:
+        """Note an upgrade for every member whose final agreement has another version than the policy's first."""
+        top = self.deployments[policy].top
+        for one in self.agreements.values():
+            due = one.policy == policy and one.final and one.service.version != top
+            if due and (one.node, policy) not in self.upgrades:
+                self.upgrades[one.node, policy] = Upgrade(node=one.node, policy=policy)

@@ -1,0 +1,73 @@
+"""How long a simulated node takes for what it does, and how its upgrades end. The defaults are those of real agents.
+
+Times are simulated seconds. A pair is a range that a seeded generator draws from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Range = tuple[float, float]
+
+
+class Fate(StrEnum):
+    """How an agent upgrade goes on one node."""
+
+    SUCCEEDS = "succeeds"
+    ROLLS_BACK = "rolls back"
+    """`failed`, shown for moments, then `rollback started` and `rollback successful`."""
+    ROLLBACK_FAILS = "rollback fails"
+    PRECHECK_FAILS = "precheck fails"
+    DOWNLOAD_FAILS = "download fails"
+    HANGS = "hangs"
+    """The install never ends; the agent stays up and keeps its heartbeat."""
+    LOSES_REPORT = "loses its report"
+    """The install succeeds, but its end is never reported: the Exchange says `initiated` for ever."""
+    DIES_ON_GRANT = "dies on grant"
+    """Lost right after it saved the permission, before it reported it."""
+    DIES_DOWNLOADED = "dies downloaded"
+    """Lost right after it reported `downloaded`."""
+    DIES_INSTALLING = "dies installing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """The times of one node."""
+
+    heartbeat_seconds: float = 60.0
+    """Real agents: 10 to 120."""
+    ask_seconds: float = 60.0
+    """From the end of one run of the management worker to the start of the next (recorded)."""
+    retry_seconds: float = 10.0
+    """Between repetitions after a transport error, without end (recorded)."""
+    cron_seconds: float = 300.0
+    """Period of the upgrade script's cron job; a slow one is longer."""
+    cron_phase: Range = (0.0, 1.0)
+    """Where in its period the first run is, as a share of it."""
+    download_seconds: Range = (0.3, 0.6)
+    precheck_seconds: Range = (1.0, 5.0)
+    install_seconds: Range = (30.0, 120.0)
+    """While it lasts the agent is down and no heartbeat is sent."""
+    boot_seconds: Range = (2.0, 10.0)
+    settle_seconds: Range = (0.5, 2.0)
+    """From the agent's return to the script's report."""
+    failed_shows_seconds: Range = (5.0, 30.0)
+    """How long `failed` stands before `rollback started`."""
+    rollback_seconds: Range = (30.0, 90.0)
+    mail_seconds: Range = (1.5, 10.5)
+    """Until a message of the agbot is read (recorded: 1.5 to 10.5)."""
+    start_seconds: Range = (0.1, 2.0)
+    """Until containers run."""
+
+
+class Outcome(StrEnum):
+    """What a version of a service does on a node."""
+
+    RUNS = "runs"
+    NEVER_STARTS = "never starts"
+    CRASHES = "crashes"
+    """Reports `running` and exits 20 s later."""
+
+
+CRASH_SECONDS = 20.0

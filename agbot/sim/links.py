@@ -1,0 +1,197 @@
+"""How a simulated program reaches the rest of the hub: the Exchange, and whoever gives permission to upgrade.
+
+Two ports, each with an implementation in one process (here) and one over real HTTP (`http_links`). A port only carries:
+what an answer means to an agent is in `agent_reply`.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from agbot.sim.clock import Clock
+from agbot.sim.exchange.message import Reply, Request
+from agbot.sim.faults import Dropped, Hang
+
+HEADER_TIMEOUT_SECONDS = 20.0
+"""An agent gives up when no reply has begun by then (`agbot-ha.md` 1.4)."""
+
+Doc = dict[str, Any]
+
+
+class Unanswered(Exception):
+    """No usable answer came.
+
+    `is_transport` says whether an agent takes it for a transport error, which it repeats every 10 s without end; a name
+    that does not resolve, or a certificate that does not verify, is an ordinary error to it.
+    """
+
+    def __init__(self, reason: str, *, is_transport: bool = True) -> None:
+        """Take what happened, in words."""
+        super().__init__(reason)
+        self.is_transport = is_transport
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer as it arrived."""
+
+    status: int
+    body: bytes = b""
+
+    def json(self) -> Any:
+        """Return the parsed body, or None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+    @property
+    def ok(self) -> bool:
+        """Say whether the status is one of success."""
+        return 200 <= self.status < 300
+
+
+class Kind(StrEnum):
+    """What is to be upgraded."""
+
+    AGENT = "agent"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """May this node upgrade now? `policy` is a bare name for an agent upgrade, `org/name` for a service upgrade."""
+
+    kind: Kind
+    org: str
+    group: str
+    node: str
+    policy: str
+    identity: str
+    secret: str
+
+    @property
+    def path(self) -> str:
+        """Return the path of the permission route, encoded as the asking program encodes it.
+
+        Agents join the parts as they are and encode only what is illegal; the service route takes the policy as `org%2Fname`.
+        """
+        if self.kind is Kind.AGENT:
+            bare = f"/org/{self.org}/hagroup/{self.group}/nodemanagement/{self.node}/{self.policy}"
+            return quote(bare, safe="/:@!$&'()*+,;=~")
+        parts = (quote(part, safe="") for part in (self.org, self.group, self.node, self.policy))
+        return "/org/{}/hagroup/{}/deployment/{}/{}".format(*parts)
+
+
+class ExchangePort(Protocol):
+    """The way to the Exchange."""
+
+    async def request(self, method: str, path: str, identity: str, secret: str, body: Doc | None = None) -> Answered:
+        """Send one request; `path` is below `/v1` and already encoded.
+
+        Raises:
+            Unanswered: no reply, or a broken one.
+        """
+        ...
+
+
+class GatewayPort(Protocol):
+    """The way to whoever gives permission."""
+
+    async def ask(self, question: Question) -> Answered:
+        """Ask for permission.
+
+        Raises:
+            Unanswered: no reply in time, or the connection broke.
+        """
+        ...
+
+    async def report_end(self, question: Question, *, succeeded: bool) -> Answered:
+        """Report the end of a service upgrade.
+
+        Raises:
+            Unanswered: no reply in time, or the connection broke.
+        """
+        ...
+
+
+@lru_cache(maxsize=65536)
+def basic(identity: str, secret: str) -> str:
+    """Return the value of a Basic `Authorization` header."""
+    return "Basic " + b64encode(f"{identity}:{secret}".encode()).decode()
+
+
+def segment(text: str) -> str:
+    """Encode one path segment."""
+    return quote(text, safe="")
+
+
+class DirectExchange:
+    """The Exchange called in this process: no socket, and no wait but for the delay that a fault asks for."""
+
+    def __init__(self, handle: Callable[[Request], Reply], clock: Clock) -> None:
+        """Take the Exchange's entry, `SimExchange.handle`."""
+        self._handle = handle
+        self._clock = clock
+
+    async def request(self, method: str, path: str, identity: str, secret: str, body: Doc | None = None) -> Answered:
+        """Call the Exchange.
+
+        Raises:
+            Unanswered: a fault took the reply away.
+        """
+        headers = {"Authorization": basic(identity, secret), "Content-Type": "application/json"}
+        content = json.dumps(body).encode() if body is not None else b""
+        request = Request(method=method, target=f"/v1{path}", headers=headers, body=content)
+        try:
+            reply = self._handle(request)
+        except Dropped as error:
+            raise Unanswered("the connection was dropped") from error
+        except Hang as error:
+            await self._clock.sleep(HEADER_TIMEOUT_SECONDS)
+            raise Unanswered("no answer in time") from error
+        if reply.delay_seconds:
+            await self._clock.sleep(min(reply.delay_seconds, HEADER_TIMEOUT_SECONDS))
+            if reply.delay_seconds > HEADER_TIMEOUT_SECONDS:
+                raise Unanswered("no answer in time")
+        if reply.truncated:
+            raise Unanswered("the body was cut short")
+        return Answered(reply.status, reply.body)
+
+
+Ask = Callable[[Question], Awaitable[Answered]]
+ReportEnd = Callable[[Question, bool], Awaitable[Answered]]
+
+
+class DirectGateway:
+    """A permission giver in this process: two callables. They may raise `Unanswered` to play a lost answer."""
+
+    def __init__(self, ask: Ask, report_end: ReportEnd) -> None:
+        """Take what answers questions, and what takes down ends (`succeeded` is its second argument)."""
+        self._ask = ask
+        self._report_end = report_end
+
+    async def ask(self, question: Question) -> Answered:
+        """Ask for permission."""
+        return await self._ask(question)
+
+    async def report_end(self, question: Question, *, succeeded: bool) -> Answered:
+        """Report the end of a service upgrade."""
+        return await self._report_end(question, succeeded)
+
+
+def permit(msg: str = "") -> Answered:
+    """Return the agbot's own yes: 201 with `code` a string."""
+    return Answered(201, json.dumps({"code": "201", "msg": msg}).encode())
+
+
+def refuse(msg: str = "") -> Answered:
+    """Return the agbot's own "not yet": 409."""
+    return Answered(409, json.dumps({"code": "409", "msg": msg}).encode())

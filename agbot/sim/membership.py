@@ -1,0 +1,77 @@
+"""Who is in which HA group, of which type, and when it was last heard of: the observer's own copy, made from writes.
+
+Kept by the simulation's clock, not by the Exchange's stamps, so that an Exchange whose clock is off misleads nobody here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class _Known:
+    group: str = ""
+    is_cluster: bool = False
+    heard_at: datetime = _NEVER
+    stamp: str | None = None
+
+
+class Membership:
+    """Nodes are `org/id`, groups `org/name`, no group is the empty string."""
+
+    def __init__(self) -> None:
+        """Start without nodes."""
+        self._nodes: dict[str, _Known] = {}
+        self._groups: dict[str, set[str]] = {}
+
+    def update(self, node: str, doc: Mapping[str, Any], now: datetime) -> None:
+        """Take in a node as the Exchange shows it."""
+        known = self._nodes.setdefault(node, _Known())
+        org = node.partition("/")[0]
+        self._move(node, known, f"{org}/{doc['ha_group']}" if doc["ha_group"] else "")
+        known.is_cluster = doc["nodeType"] == "cluster"
+        if doc["lastHeartbeat"] != known.stamp:
+            known.stamp, known.heard_at = doc["lastHeartbeat"], now
+
+    def delete(self, node: str) -> None:
+        """Forget a node."""
+        known = self._nodes.pop(node, None)
+        if known is not None:
+            self._move(node, known, "")
+
+    def heard_of(self, node: str, now: datetime) -> None:
+        """Take in a heartbeat."""
+        known = self._nodes.get(node)
+        if known is not None:
+            known.heard_at = now
+
+    def group_of(self, node: str) -> str:
+        """Return the group of a node."""
+        known = self._nodes.get(node)
+        return known.group if known else ""
+
+    def is_cluster(self, node: str) -> bool:
+        """Say whether a node is of type cluster."""
+        known = self._nodes.get(node)
+        return known is not None and known.is_cluster
+
+    def peers(self, node: str) -> list[str]:
+        """Return the other members of a node's group."""
+        return sorted(self._groups.get(self.group_of(node), set()) - {node})
+
+    def silent_seconds(self, node: str, now: datetime) -> float:
+        """Return how long nothing was heard of a node; of one that is not there, for ever."""
+        known = self._nodes.get(node)
+        return (now - known.heard_at).total_seconds() if known else float("inf")
+
+    def _move(self, node: str, known: _Known, group: str) -> None:
+        if known.group != group:
+            self._groups.get(known.group, set()).discard(node)
+            known.group = group
+            if group:
+                self._groups.setdefault(group, set()).add(node)

@@ -1,0 +1,186 @@
+"""Agreements and containers of a simulated node: what its agent does with the messages of an agbot.
+
+Messages wait while the agent is down. The order of writes and their delays follow a recorded service upgrade
+(`service-upgrade-sequence.jsonl`): agreement gone, status empty; later agreement back, final, containers running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from agbot.sim.habits import CRASH_SECONDS, Outcome
+from agbot.sim.links import Doc, segment
+
+if TYPE_CHECKING:
+    from agbot.sim.node import SimNode
+
+
+class Talk(StrEnum):
+    """What an agbot tells a node."""
+
+    PROPOSE = "propose"
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What an agreement is about."""
+
+    org: str
+    url: str
+    version: str
+    arch: str = "amd64"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message of an agbot; `reply` is called when the node has agreed, or when the confirmed containers run."""
+
+    talk: Talk
+    agreement: str
+    service: Service | None = None
+    reply: Callable[[], None] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Instance:
+    """A service on a node under one agreement; `state` is its container's, empty before there is one."""
+
+    service: Service
+    state: str = ""
+
+
+class NodeServices:
+    """One node's agreements. `outcomes` says per version what its containers do; the others run."""
+
+    def __init__(self, node: SimNode) -> None:
+        """Take the node that this is a part of."""
+        self._node = node
+        self._mail: list[Message] = []
+        self._arrived = asyncio.Event()
+        self._has_reported = False
+        self.instances: dict[str, Instance] = {}
+        self.outcomes: dict[str, Outcome] = {}
+
+    @property
+    def is_starting(self) -> bool:
+        """Say whether an agreement has no running container yet: the upgrade script waits for it."""
+        return any(not instance.state for instance in self.instances.values())
+
+    def deliver(self, message: Message) -> None:
+        """Put a message where the agent will find it."""
+        self._mail.append(message)
+        self._arrived.set()
+
+    async def read_mail(self) -> None:
+        """Handle messages for ever, some seconds after they arrive."""
+        node = self._node
+        self._arrived = asyncio.Event()
+        if self._mail:
+            self._arrived.set()
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            await node.clock.sleep(node.pause(node.habits.mail_seconds))
+            while self._mail:
+                await self._handle(self._mail[0])
+                self._mail.pop(0)
+
+    async def _handle(self, message: Message) -> None:
+        match message.talk:
+            case Talk.CANCEL:
+                await self._cancel(message.agreement)
+            case Talk.PROPOSE if message.service is not None:
+                await self._agree(message.agreement, message.service)
+            case Talk.CONFIRM:
+                await self._start(message)
+        if message.reply is not None and message.talk is not Talk.CONFIRM:
+            message.reply()
+
+    async def _cancel(self, agreement: str) -> None:
+        if self.instances.pop(agreement, None) is None:
+            return
+        node = self._node
+        await node.insist("DELETE", node.path(f"/agreements/{segment(agreement)}"))
+        await self.report()
+
+    async def _agree(self, agreement: str, service: Service) -> None:
+        self.instances[agreement] = Instance(service=service)
+        await self._put(agreement, service, "Agree to proposal")
+
+    async def _start(self, message: Message) -> None:
+        node, instance = self._node, self.instances.get(message.agreement)
+        if instance is None:
+            return
+        await self._put(message.agreement, instance.service, "Finalized Agreement")
+        outcome = self.outcomes.get(instance.service.version, Outcome.RUNS)
+        await node.clock.sleep(node.pause(node.habits.start_seconds))
+        instance.state = "exited" if outcome is Outcome.NEVER_STARTS else "running"
+        if instance.state == "running" and message.reply is not None:
+            message.reply()
+        await self.report()
+        if outcome is Outcome.CRASHES:
+            node.run_aside(self._crash(message.agreement))
+
+    async def _crash(self, agreement: str) -> None:
+        await self._node.clock.sleep(CRASH_SECONDS)
+        if agreement in self.instances:
+            self.instances[agreement].state = "exited"
+            await self.report()
+
+    async def _put(self, agreement: str, service: Service, state: str) -> None:
+        node = self._node
+        body = {
+            "services": [],
+            "agreementService": {"orgid": service.org, "pattern": "", "url": f"{service.org}/{service.url}"},
+            "state": state,
+        }
+        await node.insist("PUT", node.path(f"/agreements/{segment(agreement)}"), body)
+
+    async def report(self) -> None:
+        """Report which containers run."""
+        node = self._node
+        services = [_shown(agreement, one) for agreement, one in self.instances.items() if one.state]
+        if services or self._has_reported:
+            self._has_reported = True
+            await node.insist("PUT", node.path("/status"), {"connectivity": {}, "services": services})
+
+    async def give_up(self) -> None:
+        """End every agreement, as an agent does that is unregistered."""
+        node = self._node
+        if self.instances:
+            self.instances.clear()
+            await node.insist("DELETE", node.path("/agreements"))
+            await self.report()
+
+    async def settle(self, agreement: str, service: Service) -> None:
+        """Have an agreement with running containers at once: how a scenario begins."""
+        self.instances[agreement] = Instance(service=service, state="running")
+        await self._put(agreement, service, "Finalized Agreement")
+        await self.report()
+
+
+def _shown(agreement: str, one: Instance) -> Doc:
+    service = one.service
+    return {
+        "agreementId": agreement,
+        "serviceUrl": service.url,
+        "orgid": service.org,
+        "version": service.version,
+        "arch": service.arch,
+        "containerStatus": [
+            {
+                "name": f"/{agreement}-{service.url}",
+                "image": f"lab/{service.url}:{service.version}",
+                "created": 0,
+                "state": one.state,
+            }
+        ],
+        "operatorStatus": None,
+        "configState": "active",
+    }

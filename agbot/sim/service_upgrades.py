@@ -1,0 +1,266 @@
+"""The simulated agbot: it brings deployment policies to nodes, and asks before it takes a service down.
+
+When a policy gets another version, each member with a current agreement is put on a list. Every governance interval the agbot
+asks for each of them, with its own identity; on a yes it cancels the agreement in the Exchange and makes a new one. The end is
+reported when the node shows the new containers running. Delays follow a recorded upgrade (`service-upgrade-sequence.jsonl`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from agbot.sim.agent_reply import Reaction, react
+from agbot.sim.deeds import Act, Deed
+from agbot.sim.deployment import Agreement, Deployment, Ledger, Phase, Upgrade, deployment
+from agbot.sim.links import Answered, Doc, Kind, Question, Unanswered, segment
+from agbot.sim.negotiation import Negotiation
+from agbot.sim.node import SimNode, Surroundings
+from agbot.sim.process import Process
+
+GOVERNANCE_SECONDS = 10.0
+CHANGE_POLL_SECONDS = 5.0
+_FEED_RECORDS = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgbotSpec:
+    """Who the agbot is."""
+
+    org: str = "IBM"
+    id: str = "agbot1"
+    token: str = "agbot1-secret"  # noqa: S105 - a made-up secret of the simulator
+
+    @property
+    def name(self) -> str:
+        """Return `org/id`."""
+        return f"{self.org}/{self.id}"
+
+
+class SimAgbot:
+    """An agbot. `nodes` finds a simulated node by `org/id`: messages go straight to it, not through the Exchange."""
+
+    def __init__(
+        self,
+        spec: AgbotSpec,
+        around: Surroundings,
+        *,
+        nodes: Callable[[str], SimNode],
+        chance: random.Random,
+        poll_seconds: float = CHANGE_POLL_SECONDS,
+        governance_seconds: float = GOVERNANCE_SECONDS,
+    ) -> None:
+        """Take who it is and where; it is off until `start`."""
+        self.spec = spec
+        self.around = around
+        self.nodes = nodes
+        self.ledger = Ledger()
+        self.clock = around.clock
+        self._poll_seconds = poll_seconds
+        self._governance_seconds = governance_seconds
+        self._process = Process(around.spawn)
+        self._negotiation = Negotiation(self, self._process, chance)
+        self._next_change = 0
+        self.exchange_requests = 0
+        """How often it has asked the Exchange: the coordinator has the same role there."""
+
+    @property
+    def name(self) -> str:
+        """Return `org/id`."""
+        return self.spec.name
+
+    def start(self) -> None:
+        """Start the process: follow the change feed, govern, and take up what was left half done."""
+        self._process.start(self._follow_changes())
+        self._process.start(self._govern())
+        for upgrade in self.ledger.upgrades.values():
+            if upgrade.phase is Phase.GOING:
+                self._process.start(self._negotiation.recover(upgrade))
+
+    def stop(self) -> None:
+        """Stop the process; its database stays."""
+        self._process.kill()
+
+    async def send(self, method: str, path: str, body: Doc | None = None) -> Answered:
+        """Send a request to the Exchange as the agbot.
+
+        Raises:
+            Unanswered: no reply, or a broken one.
+        """
+        self.exchange_requests += 1
+        return await self.around.exchange.request(method, path, self.name, self.spec.token, body)
+
+    async def adopt(self, node: SimNode, policy: str) -> None:
+        """Let a node have the policy's first version with running containers at once: how a scenario begins."""
+        if policy not in self.ledger.deployments:
+            await self._read_policy(policy)
+        await self._negotiation.settle(node, self.ledger.deployments[policy])
+
+    async def drop_agreements(self, node: str) -> None:
+        """Cancel a node's agreements because it is offline, as node health does; no upgrade of it stays on the list."""
+        for one in [one for one in self.ledger.agreements.values() if one.node == node]:
+            await self._negotiation.cancel(one)
+            self.ledger.upgrades.pop((node, one.policy), None)
+
+    async def _follow_changes(self) -> None:
+        answer = await self._try("GET", "/changes/maxchangeid")
+        self._next_change = max(self._next_change, answer.json()["maxChangeId"] if answer else 0)
+        for policy in tuple(self.ledger.deployments):
+            await self._read_policy(policy)
+        while True:
+            await self.clock.sleep(self._poll_seconds)
+            await self._read_changes()
+
+    async def _read_changes(self) -> None:
+        body = {"changeId": self._next_change, "maxRecords": _FEED_RECORDS, "orgList": ["*"]}
+        answer = await self._try("POST", f"/orgs/{segment(self.spec.org)}/changes", body)
+        news = answer.json() if answer else None
+        if not isinstance(news, dict):
+            return
+        self._next_change = max(self._next_change, news["mostRecentChangeId"] + 1)
+        for change in news["changes"]:
+            name = f"{change['orgId']}/{change['id']}"
+            if change["resource"] == "policy" and name in self.ledger.deployments:
+                await self._read_policy(name)
+
+    async def _read_policy(self, name: str) -> None:
+        org, _, policy = name.partition("/")
+        answer = await self._try("GET", f"/orgs/{segment(org)}/business/policies/{segment(policy)}")
+        body = answer.json() if answer else None
+        if not isinstance(body, dict) or name not in body.get("businessPolicy", {}):
+            return
+        self.ledger.deployments[name] = deployment(name, body["businessPolicy"][name])
+        self.ledger.plan(name)
+
+    async def _try(self, method: str, path: str, body: Doc | None = None) -> Answered | None:
+        try:
+            answer = await self.send(method, path, body)
+        except Unanswered:
+            return None
+        return answer if answer.ok else None
+
+    async def _govern(self) -> None:
+        while True:
+            await self.clock.sleep(self._governance_seconds)
+            for upgrade in tuple(self.ledger.upgrades.values()):
+                await self._advance(upgrade)
+
+    async def _advance(self, upgrade: Upgrade) -> None:
+        match upgrade.phase:
+            case Phase.WAITING:
+                await self._ask(upgrade, self.ledger.deployments[upgrade.policy])
+            case Phase.GOING:
+                await self._look(upgrade)
+            case Phase.REPORTING:
+                await self._report(upgrade)
+
+    async def _ask(self, upgrade: Upgrade, policy: Deployment) -> None:
+        current = self.ledger.current(upgrade.node, upgrade.policy)
+        if current is None or current.service.version == policy.top:
+            del self.ledger.upgrades[upgrade.node, upgrade.policy]
+            return
+        group = await self._group_of(upgrade.node)
+        if group is None:
+            return
+        if group and not await self._may_go(upgrade, group):
+            return
+        upgrade.group, upgrade.phase, upgrade.attempt, upgrade.is_down = group, Phase.GOING, 0, True
+        self.tell(Act.DOWN, upgrade)
+        await self._negotiation.cancel(current)
+        self._negotiation.begin(upgrade)
+
+    async def _group_of(self, node: str) -> str | None:
+        org, _, name = node.partition("/")
+        answer = await self._try("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}")
+        body = answer.json() if answer else None
+        return (body["nodes"][node]["ha_group"] or "") if isinstance(body, dict) else None
+
+    def _question(self, upgrade: Upgrade, group: str) -> Question:
+        org, _, node = upgrade.node.partition("/")
+        return Question(
+            kind=Kind.SERVICE,
+            org=org,
+            group=group,
+            node=node,
+            policy=upgrade.policy,
+            identity=self.name,
+            secret=self.spec.token,
+        )
+
+    async def _may_go(self, upgrade: Upgrade, group: str) -> bool:
+        try:
+            answer = await self.around.gateway.ask(self._question(upgrade, group))
+        except Unanswered as error:
+            self.tell(Act.ASKED, upgrade, detail=str(error))
+            return False
+        granted = react(answer) is Reaction.GO
+        body = answer.json()
+        detail = str(body.get("msg", "")) if isinstance(body, dict) else ""
+        self.tell(Act.ASKED, upgrade, detail=detail, status=answer.status, granted=granted)
+        return granted
+
+    async def _look(self, upgrade: Upgrade) -> None:
+        """See in the node's status whether the new containers run, as an agbot does."""
+        current = self.ledger.current(upgrade.node, upgrade.policy)
+        if current is None or not current.final:
+            return
+        state = await self._state_of(current.node, current.id)
+        if state == "exited":
+            upgrade.attempt += 1
+            await self._negotiation.cancel(current)
+            self._negotiation.begin(upgrade)
+        elif state == "running":
+            upgrade.phase = Phase.REPORTING
+            # a version that was the first when it was proposed is a success, even if another was published since
+            upgrade.succeeded = current.service.version == upgrade.wanted
+            await self._report(upgrade)
+
+    def containers_run(self, agreement: Agreement) -> None:
+        """Hear from a node that the containers of an agreement run: what really ends the time that a service is down."""
+        upgrade = self.ledger.upgrades.get((agreement.node, agreement.policy))
+        if upgrade is not None and upgrade.is_down:
+            upgrade.is_down = False
+            self.tell(Act.UP, upgrade, detail=f"runs {agreement.service.version}")
+
+    async def _state_of(self, node: str, agreement: str) -> str:
+        org, _, name = node.partition("/")
+        answer = await self._try("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}/status")
+        body = answer.json() if answer else None
+        services = body["services"] if isinstance(body, dict) else []
+        states = [
+            container["state"]
+            for service in services
+            if service["agreementId"] == agreement
+            for container in service["containerStatus"]
+        ]
+        return "" if not states else "running" if set(states) == {"running"} else "exited"
+
+    async def _report(self, upgrade: Upgrade) -> None:
+        if upgrade.group:
+            try:
+                question = self._question(upgrade, upgrade.group)
+                answer = await self.around.gateway.report_end(question, succeeded=upgrade.succeeded)
+            except Unanswered:
+                return
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                return
+        del self.ledger.upgrades[upgrade.node, upgrade.policy]
+        if upgrade.succeeded:
+            # published again in the meantime: the same member has to go once more, and asks once more
+            self.ledger.plan(upgrade.policy)
+
+    def tell(self, act: Act, upgrade: Upgrade, *, detail: str = "", status: int = 0, granted: bool = False) -> None:
+        """Tell a deed that concerns one upgrade."""
+        deed = Deed(
+            at=self.clock.now(),
+            act=act,
+            node=upgrade.node,
+            kind=Kind.SERVICE,
+            subject=upgrade.policy,
+            detail=detail,
+            status=status,
+            granted=granted,
+        )
+        self.around.tell(deed)

@@ -1,0 +1,176 @@
+"""What a scenario is, and the stage on which it is played. The scenarios themselves are in `scenarios` and `service_scenarios`.
+
+A scenario is one HA group's story: how it is set up, what happens to it and when, and what must have come of it. Several can
+play at the same time in one fleet, each in its own group.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from agbot.sim.clock import Clock
+from agbot.sim.episodes import Episode
+from agbot.sim.fleet import Fleet
+from agbot.sim.habits import Habits
+from agbot.sim.links import Kind
+from agbot.sim.node import SimNode
+
+OLD = "2.31.0"
+NEW = "2.32.0"
+FIXED = "2.32.1"
+SERVICE_OLD = "1.0.0"
+SERVICE_NEW = "1.1.0"
+
+
+@dataclass(slots=True)
+class Stage:
+    """One scenario's group in a fleet."""
+
+    fleet: Fleet
+    org: str
+    group: str
+    nodes: list[SimNode] = field(default_factory=list)
+    cues: list[str] = field(default_factory=list)
+    """What was done to the group and when, for people."""
+    missed: list[str] = field(default_factory=list)
+    """What was waited for in vain."""
+    holder: SimNode | None = None
+    """Whoever was first to go, where the story is about that node."""
+
+    @property
+    def clock(self) -> Clock:
+        """Return the simulation's clock."""
+        return self.fleet.clock
+
+    @property
+    def name(self) -> str:
+        """Return the group as `org/name`."""
+        return f"{self.org}/{self.group}"
+
+    @property
+    def nmp(self) -> str:
+        """Return the bare name of the group's own node management policy."""
+        return f"agent-{self.group}"
+
+    @property
+    def policy(self) -> str:
+        """Return the group's own deployment policy as `org/name`."""
+        return f"{self.org}/service-{self.group}"
+
+    def cue(self, text: str) -> None:
+        """Note what is being done."""
+        self.cues.append(f"{self.clock.now():%H:%M:%S} {text}")
+
+    def publish(self, version: str = NEW) -> None:
+        """Publish the group's node management policy."""
+        self.cue(f"agent {version} is published")
+        self.fleet.publish(self.org, self.nmp, version, group=self.group)
+
+    async def deploy(self, *versions: str) -> None:
+        """Give every member the group's service, running."""
+        self.fleet.deploy(self.org, self.policy.partition("/")[2], f"svc-{self.group}", *versions)
+        for node in self.nodes:
+            await self.fleet.agbot.adopt(node, self.policy)
+
+    def redeploy(self, *versions: str) -> None:
+        """Change the group's deployment policy."""
+        self.cue(f"service {versions[0]} is published")
+        self.fleet.deploy(self.org, self.policy.partition("/")[2], f"svc-{self.group}", *versions)
+
+    async def wait(self, what: str, holds: Callable[[], bool], within_seconds: float) -> bool:
+        """Wait for something that must come; note it as missed if it does not."""
+        came = await self.fleet.until(holds, within_seconds=within_seconds)
+        if not came:
+            self.missed.append(f"{what} did not come within {within_seconds:.0f} s")
+        return came
+
+    async def wait_for_holder(self, within_seconds: float = 600.0) -> SimNode | None:
+        """Wait until a member is down for an upgrade, and return it."""
+        if await self.wait("the first upgrade", lambda: bool(self.going()), within_seconds):
+            self.holder = self.fleet.nodes[self.going()[0].node]
+        return self.holder
+
+    def going(self) -> list[Episode]:
+        """Return the group's upgrades that are under way and count."""
+        return [one for one in self.fleet.observer.under_way(self.name) if one.counts]
+
+    def begun(self, kind: Kind = Kind.AGENT) -> list[Episode]:
+        """Return every upgrade of the group so far."""
+        return [one for one in self.fleet.observer.episodes if one.group == self.name and one.kind is kind]
+
+    def are_at(self, version: str, nodes: list[SimNode] | None = None) -> bool:
+        """Say whether these nodes, or all, run an agent of that version and are back."""
+        return all(node.version == version and not node.down_for for node in nodes or self.nodes)
+
+    def serve(self, version: str, nodes: list[SimNode] | None = None) -> bool:
+        """Say whether these nodes, or all, run that version of the service."""
+        return all(
+            any(one.service.version == version and one.state == "running" for one in node.services.instances.values())
+            for node in nodes or self.nodes
+        )
+
+    def others(self) -> list[SimNode]:
+        """Return the members that the story is not about."""
+        return [node for node in self.nodes if node is not self.holder]
+
+    def shortcomings(self) -> list[str]:
+        """Return what every scenario must avoid: things waited for in vain, broken promises."""
+        broken = [str(one) for one in self.fleet.observer.violations if one.group == self.name]
+        return [*self.missed, *broken]
+
+
+Play = Callable[[Stage], Awaitable[None]]
+Expect = Callable[[Stage], list[str]]
+
+
+def nothing_more(_: Stage) -> list[str]:
+    """Expect no more than what every scenario must avoid."""
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A story. `name` is also the group's name; `sentence` is for people."""
+
+    name: str
+    sentence: str
+    play: Play
+    expect: Expect = nothing_more
+    members: int = 3
+    cluster_members: int = 0
+    habits: Habits | None = None
+    needs_agbot: bool = False
+    minutes: float = 30.0
+    """About how long it takes, in simulated time."""
+
+    async def set_up(self, fleet: Fleet, org: str) -> Stage:
+        """Create the group in a fleet whose organisation exists."""
+        stage = Stage(fleet, org, self.name)
+        stage.nodes = await fleet.add_group(
+            org, self.name, self.members, cluster_members=self.cluster_members, habits=self.habits
+        )
+        return stage
+
+    def wrong(self, stage: Stage) -> list[str]:
+        """Return, in sentences, what did not come as expected; empty when all did."""
+        return [*stage.shortcomings(), *self.expect(stage)]
+
+
+async def perform(fleet: Fleet, org: str, scenarios: Sequence[Scenario]) -> list[Stage]:
+    """Set up and play several scenarios at the same time in one fleet; the stages come in the scenarios' order.
+
+    The organisation exists; the agbot is added if a scenario needs it and it is not there yet.
+    """
+    if any(one.needs_agbot for one in scenarios) and not fleet.has_agbot:
+        fleet.add_agbot()
+    stages = [await one.set_up(fleet, org) for one in scenarios]
+    async with asyncio.TaskGroup() as group:
+        for one, stage in zip(scenarios, stages, strict=True):
+            group.create_task(_play(one, stage))
+    return stages
+
+
+async def _play(scenario: Scenario, stage: Stage) -> None:
+    await scenario.play(stage)

@@ -1,0 +1,118 @@
+"""How long members waited and how quickly a turn was handed on: figures, no judgement.
+
+A *hand-off* begins when the Exchange holds the status that ends the holder's upgrade (for a service: when its containers run),
+and is measured twice: until the lease is free (`lease_free`, told by whoever reads the coordinator's interface), and
+until another member gets its yes, which is bound by how often agents ask.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from agbot.sim.deeds import Deed
+from agbot.sim.links import Kind
+from agbot.sim.membership import Membership
+
+
+class Turns:
+    """Questions, answers and hand-offs of all groups."""
+
+    def __init__(self, members: Membership, offline_after_seconds: float) -> None:
+        """Take who is where, and from when on a silent node is offline."""
+        self._members = members
+        self._offline_after = offline_after_seconds
+        self.grants: Counter[Kind] = Counter()
+        self.refusals: Counter[Kind] = Counter()
+        self.unanswered = 0
+        self.service_grants_with_peers_offline = 0
+        self.longest_wait_seconds = 0.0
+        self.longest_block_by_offline_peers_seconds = 0.0
+        """P6: how long a service upgrade was refused while every peer was offline and no live member was upgrading."""
+        self.handoff_to_free_seconds: list[float] = []
+        self.handoff_to_grant_seconds: list[float] = []
+        self._waiting: dict[tuple[str, str], datetime] = {}
+        self._blocked: dict[tuple[str, str], datetime] = {}
+        self._ended: dict[str, tuple[str, datetime]] = {}
+        self._not_yet_free: dict[str, datetime] = {}
+        self._granted: dict[str, tuple[str, str]] = {}
+
+    def asked(self, deed: Deed, *, holder_is_live: bool) -> None:
+        """Take in an answer to a question."""
+        if not deed.status:
+            self.unanswered += 1
+            return
+        key = (deed.node, deed.subject)
+        if deed.granted:
+            self._grant(deed, key)
+        else:
+            self.refusals[deed.kind] += 1
+            self._waiting.setdefault(key, deed.at)
+        self._block(deed, key, holder_is_live=holder_is_live)
+
+    def ended(self, group: str, node: str, at: datetime) -> None:
+        """Take in that the upgrade of a group's holder is over, and known to be."""
+        self._ended[group] = (node, at)
+        self._not_yet_free[group] = at
+        self._granted.pop(group, None)
+
+    def lease_free(self, group: str, at: datetime) -> None:
+        """Take in that the lease of a group is free."""
+        ended = self._not_yet_free.pop(group, None)
+        if ended is not None:
+            self.handoff_to_free_seconds.append((at - ended).total_seconds())
+
+    def report(self) -> Mapping[str, Any]:
+        """Return the figures as JSON."""
+        return {
+            "grants": {kind.value: count for kind, count in sorted(self.grants.items())},
+            "refusals": {kind.value: count for kind, count in sorted(self.refusals.items())},
+            "unanswered": self.unanswered,
+            "service_grants_with_peers_offline": self.service_grants_with_peers_offline,
+            "longest_wait_seconds": round(self.longest_wait_seconds, 3),
+            "longest_block_by_offline_peers_seconds": round(self.longest_block_by_offline_peers_seconds, 3),
+            "handoff_to_free_seconds": summary(self.handoff_to_free_seconds),
+            "handoff_to_grant_seconds": summary(self.handoff_to_grant_seconds),
+        }
+
+    def _grant(self, deed: Deed, key: tuple[str, str]) -> None:
+        group = self._members.group_of(deed.node)
+        since = self._waiting.pop(key, deed.at)
+        self.longest_wait_seconds = max(self.longest_wait_seconds, (deed.at - since).total_seconds())
+        if self._granted.get(group) == key:
+            return  # the same yes once more
+        self._granted[group] = key
+        self.grants[deed.kind] += 1
+        if deed.kind is Kind.SERVICE and self._peers_are_offline(deed):
+            self.service_grants_with_peers_offline += 1
+        before = self._ended.pop(group, None)
+        if before is not None and before[0] != deed.node:
+            self.handoff_to_grant_seconds.append((deed.at - before[1]).total_seconds())
+
+    def _block(self, deed: Deed, key: tuple[str, str], *, holder_is_live: bool) -> None:
+        if deed.kind is not Kind.SERVICE:
+            return
+        if deed.granted or holder_is_live or not self._peers_are_offline(deed):
+            self._blocked.pop(key, None)
+            return
+        lasted = (deed.at - self._blocked.setdefault(key, deed.at)).total_seconds()
+        self.longest_block_by_offline_peers_seconds = max(self.longest_block_by_offline_peers_seconds, lasted)
+
+    def _peers_are_offline(self, deed: Deed) -> bool:
+        peers = self._members.peers(deed.node)
+        silent = (self._members.silent_seconds(peer, deed.at) for peer in peers)
+        return bool(peers) and all(seconds >= self._offline_after for seconds in silent)
+
+
+def summary(seconds: Sequence[float]) -> Mapping[str, float | int | None]:
+    """Return count, median and 99th percentile (nearest rank) of some durations."""
+    ranked = sorted(seconds)
+    if not ranked:
+        return {"count": 0, "p50": None, "p99": None}
+    return {
+        "count": len(ranked),
+        "p50": round(ranked[(len(ranked) - 1) // 2], 3),
+        "p99": round(ranked[-(-99 * len(ranked) // 100) - 1], 3),
+    }

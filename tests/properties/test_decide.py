@@ -1,0 +1,225 @@
+"""P1, P4, P6 and P7 as far as one decision can keep them, for arbitrary groups and questions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hypothesis import assume, event, given, settings
+from hypothesis import strategies as st
+
+from agbot.rules import health, ids, window
+from agbot.rules.decide import RULES, Grant, Wait, decide, why_not
+from agbot.rules.facts import Ask, Group, Member, Node, NodeType, Policy, Served, Waiter
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import Claim, Kind, Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
+from agbot.rules.window import Window
+from tests.properties import strategies as facts
+from tests.support.values import GROUP, NOW, SERVICE
+
+MANY = settings(max_examples=100, deadline=None)
+PLAIN = Policy(id=facts.SUBJECTS[0], revision="r1", service=SERVICE)
+ALL_FINE = {(kind, subject): PLAIN for kind in Kind for subject in facts.SUBJECTS}
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[Ask, Group]:
+    """Draw a group and a question of it, such that a yes is not too rare: half of them are quiet groups with all policies read."""
+    group, ask = draw(facts.groups), draw(facts.asks)
+    if draw(st.booleans()):
+        group = replace(
+            group, policies=ALL_FINE, doubts=(), brakes=(), pauses=(), limits=replace(group.limits, windows=())
+        )
+    if draw(st.booleans()):
+        group = replace(group, lease=replace(group.lease, state=State.FREE, hold=None))
+    return ask, group
+
+
+@MANY
+@given(questions())
+def test_every_question_gets_the_same_answer_twice_and_every_wait_its_reasons(question: tuple[Ask, Group]) -> None:
+    answer = decide(*question, NOW)
+
+    assert answer == decide(*question, NOW)
+    if isinstance(answer, Wait):
+        assert answer.reasons
+        assert all(reason.text.strip() for reason in answer.reasons)
+        assert answer.is_remembered is not bool({reason.code for reason in answer.reasons} & NEVER_REMEMBERED)
+
+
+@MANY
+@given(questions())
+def test_all_reasons_are_given_and_each_in_its_place(question: tuple[Ask, Group]) -> None:
+    answer = decide(*question, NOW)
+    spoken = tuple(reason for rule in RULES if (reason := rule(*question, NOW)) is not None)
+
+    assert why_not(*question, NOW) == spoken
+    assert isinstance(answer, Grant) or answer.reasons == spoken
+
+
+def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
+    """Say, promise by promise, whether a new grant would keep it. Written from DESIGN section 5, not from the code."""
+    policy = group.policies.get(ask.subject)
+    hold = group.lease.hold
+    holder = group.members.get(hold.claim.holder) if hold else None
+    others = [member for node, member in group.members.items() if node != ask.node]
+    bound = ask.claim.kind is Kind.SERVICE and ask.agreement_bound
+    taken_over = (
+        group.lease.state is State.SUSPECT
+        and bound
+        and holder is not None
+        and health.why_offline(holder.node, group.limits, NOW) is not None
+    )
+    available = len(others) - len(health.unavailable(others, group.limits, NOW))
+    scopes = {"*", ids.org_of(group.id), group.id}
+    windows = group.limits.windows
+    return {
+        "nothing is granted in doubt": not group.doubts,
+        "only members": ask.node in group.members,
+        "no cluster node takes a lease": ask.node not in group.members
+        or group.members[ask.node].node.node_type is NodeType.DEVICE,
+        "a deferred node finishes first": ask.node not in group.deferrals,
+        "a policy that exists and is enabled": isinstance(policy, Policy) and policy.enabled,
+        "one lease": group.lease.state is State.FREE or taken_over,
+        "no brake of this revision": not any(
+            (each.kind, each.subject) == ask.subject and isinstance(policy, Policy) and each.revision == policy.revision
+            for each in group.brakes
+        ),
+        "no pause": not any(each.scope in scopes and (each.until is None or each.until > NOW) for each in group.pauses),
+        "an open window": not windows or any(window.is_open(each, NOW) for each in windows),
+        "enough peers": bound or not others or available >= min(group.limits.min_available, len(others)),
+    }
+
+
+@settings(MANY, max_examples=250)
+@given(questions())
+def test_a_new_grant_keeps_every_promise(question: tuple[Ask, Group]) -> None:
+    answer = decide(*question, NOW)
+    event(f"{type(answer).__name__}")
+
+    if answer == Grant():
+        assert [promise for promise, kept in may_be_granted(*question).items() if not kept] == []
+
+
+@MANY
+@given(questions())
+def test_a_repeated_yes_is_the_holders_alone(question: tuple[Ask, Group]) -> None:
+    ask, group = question
+    answer = decide(ask, group, NOW)
+
+    if isinstance(answer, Grant) and answer.repeated:
+        assert group.lease.is_held_for(ask.claim)
+    if group.lease.is_held_for(ask.claim):
+        assert isinstance(answer, Wait) or answer.repeated
+
+
+@MANY
+@given(questions())
+def test_nobody_is_exempt_but_cluster_nodes_and_the_deferred(question: tuple[Ask, Group]) -> None:
+    ask, group = question
+    answer = decide(ask, group, NOW)
+
+    if isinstance(answer, Grant) and answer.exempt is not None:
+        deferral = group.deferrals.get(ask.node)
+        is_cluster = group.members[ask.node].node.node_type is NodeType.CLUSTER
+        assert is_cluster or (deferral is not None and (Kind.AGENT, deferral.subject) == ask.subject)
+        assert not group.doubts
+
+
+@MANY
+@given(questions(), facts.reasons)
+def test_doubt_turns_every_new_grant_into_a_wait(question: tuple[Ask, Group], doubt: Reason) -> None:
+    """P4."""
+    ask, group = question
+    answer = decide(ask, replace(group, doubts=(doubt,)), NOW)
+
+    assert isinstance(answer, Wait) or answer.repeated
+
+
+def all_others_offline(ask: Ask, group: Group) -> Group:
+    def off(member: Member) -> Member:
+        return replace(member, node=replace(member.node, heartbeat_at=None))
+
+    return replace(group, members={key: each if key == ask.node else off(each) for key, each in group.members.items()})
+
+
+@MANY
+@given(questions())
+def test_offline_peers_never_block_a_service_under_agreement(question: tuple[Ask, Group]) -> None:
+    """P6. The rest after an upgrade is left out: that one waits for its member, for a bounded time, on purpose."""
+    ask, group = question
+    ask = replace(ask, agreement_bound=True, claim=replace(ask.claim, kind=Kind.SERVICE))
+    group = replace(group, lease=replace(group.lease, last_end=None))
+    assume(isinstance(decide(ask, group, NOW), Grant))
+
+    assert isinstance(decide(ask, all_others_offline(ask, group), NOW), Grant)
+
+
+@MANY
+@given(st.lists(facts.waiters, min_size=1, max_size=5), st.lists(facts.marks, max_size=5), facts.groups)
+def test_of_those_who_wait_and_could_go_at_least_one_is_granted(
+    waiters: list[Waiter], marks: list[Served], group: Group
+) -> None:
+    """Yielding never ends in a circle in which everybody waits for everybody."""
+    healthy = {node: Member(node=Node(id=node, group=group.id, heartbeat_at=NOW)) for node in facts.NODES}
+    group = replace(
+        group,
+        members=healthy,
+        lease=replace(group.lease, state=State.FREE, hold=None, last_end=None),
+        waiters=tuple(replace(waiter, asked_at=max(waiter.asked_at, NOW)) for waiter in waiters),
+        served={each.node: each for each in marks},
+        policies=ALL_FINE,
+        doubts=(),
+    )
+    eligible = [
+        waiter.ask
+        for waiter in group.waiters
+        if {reason.code for reason in why_not(waiter.ask, group, NOW)} <= {Code.TURN}
+    ]
+
+    event(f"{min(len(eligible), 2)} or more eligible")
+    assert not eligible or any(isinstance(decide(ask, group, NOW), Grant) for ask in eligible)
+
+
+@settings(MANY, max_examples=100)
+@given(st.permutations(facts.NODES), st.lists(st.integers(0, 4), min_size=5, max_size=60))
+def test_nobody_is_served_twice_while_another_waits(order: list[NodeId], script: list[int]) -> None:
+    """Nodes ask in any order, every yes is an upgrade that succeeds at once, and whoever was served asks again."""
+    members = {node: Member(node=Node(id=node, group=GROUP, heartbeat_at=NOW)) for node in order}
+    group = Group(id=GROUP, members=members, lease=Lease(group=GROUP), limits=Limits(), policies=ALL_FINE)
+    grants: list[tuple[NodeId, int]] = []
+    for step, choice in enumerate(script):
+        now = NOW + timedelta(seconds=step)
+        ask = Ask(group=group.id, claim=Claim(holder=order[choice], kind=Kind.AGENT, subject=facts.SUBJECTS[0]))
+        waiting = {waiter.ask.node: waiter for waiter in group.waiters}
+        if isinstance(decide(ask, group, now), Grant):
+            owed = [node for node, waiter in waiting.items() if node != ask.node and _owed(ask.node, waiter, grants)]
+            assert owed == []
+            grants.append((ask.node, step))
+            waiting.pop(ask.node, None)
+            mark = Served(group=group.id, node=ask.node, until=now, cause=Cause.SUCCEEDED)
+            group = replace(group, served={**group.served, ask.node: mark})
+        else:
+            since = waiting[ask.node].since if ask.node in waiting else now
+            waiting[ask.node] = Waiter(ask=ask, since=since, asked_at=now)
+        group = replace(group, waiters=tuple(waiting.values()))
+
+
+def _owed(asker: NodeId, waiter: Waiter, grants: list[tuple[NodeId, int]]) -> bool:
+    """Tell whether this waiter began to wait before the asker was last served."""
+    last = max((step for node, step in grants if node == asker), default=None)
+    return last is not None and waiter.since <= NOW + timedelta(seconds=last)
+
+
+@MANY
+@given(st.lists(facts.windows, max_size=3).map(tuple), facts.years)
+def test_the_next_opening_is_open_and_not_past(windows: tuple[Window, ...], now: datetime) -> None:
+    opening = window.next_opening(windows, now)
+
+    if opening is None:
+        assert not any(each.weekdays for each in windows)
+    else:
+        assert opening >= now
+        assert any(window.is_open(each, opening) for each in windows)

@@ -1,0 +1,188 @@
+"""P3 and P5 for arbitrary facts: a lease is released on evidence that is there, and on nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agbot.rules import health
+from agbot.rules import lease as leases
+from agbot.rules.facts import Agreement, Node, Policy, Sight
+from agbot.rules.lease import Hold, Kind, Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
+from agbot.rules.review import Seen, review
+from agbot.rules.statuses import PHASES, Phase, Status
+from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from tests.properties import strategies as facts
+from tests.support.values import GROUP, NOW
+
+BAD_ENDS = {value for value, phase in PHASES.items() if phase is Phase.ENDED_BADLY}
+MANY = settings(max_examples=150, deadline=None)
+
+
+def hold_of(lease: Lease) -> Hold:
+    assert lease.hold is not None
+    return lease.hold
+
+
+def new_agreements(lease: Lease, seen: Seen) -> list[Agreement]:
+    """Find the final agreements of the policy's service, not there at the grant, whose containers all run."""
+    is_agent = hold_of(lease).claim.kind is Kind.AGENT
+    if is_agent or isinstance(seen.agreements, Sight) or not isinstance(seen.policy, Policy):
+        return []
+    before = hold_of(lease).progress.agreements_before
+    mine = [each for each in seen.agreements if each.service == seen.policy.service and each.id not in before]
+    return [each for each in mine if each.finalized and each.containers and set(each.containers) == {"running"}]
+
+
+def is_new(lease: Lease, status: Status) -> bool:
+    """Tell whether a report is about this grant: a stamp was seen before it, or it is not older than the grant."""
+    hold = hold_of(lease)
+    return bool(hold.progress.stamp) or status.updated_at >= hold.granted_at - timedelta(seconds=2)
+
+
+def version_proves(lease: Lease, seen: Seen, limits: Limits) -> bool:
+    progress, node = hold_of(lease).progress, seen.node
+    asked_for = {progress.target_version, seen.status.target_version if isinstance(seen.status, Status) else ""}
+    return (
+        lease.state is State.SUSPECT
+        and hold_of(lease).claim.kind is Kind.AGENT
+        and isinstance(node, Node)
+        and node.agent_version in asked_for - {"", progress.version_before}
+        and health.why_offline(node, limits, NOW) is None
+    )
+
+
+def proved(lease: Lease, seen: Seen, limits: Limits) -> dict[Cause, bool]:
+    """Say for each cause whether the facts hold its evidence. Written from the promises, not from the code."""
+    hold, node, policy, status = hold_of(lease), seen.node, seen.policy, seen.status
+    is_agent, confirmed = hold.claim.kind is Kind.AGENT, hold.progress.confirmed
+    said = status.value if isinstance(status, Status) and is_agent and is_new(lease, status) else None
+    dropped = status is Sight.ABSENT and confirmed
+    disabled = isinstance(policy, Policy) and not policy.enabled
+    top = policy.top_version if isinstance(policy, Policy) else ""
+    versions = {each.version for each in new_agreements(lease, seen)} - {""}
+    unreadable = isinstance(status, Status) and is_agent and status.phase is Phase.UNREADABLE
+    waited = NOW - hold.granted_at >= timedelta(seconds=limits.confirm_seconds)
+    is_read = (seen.status if is_agent else seen.agreements) is not Sight.UNREAD
+    failed = said in BAD_ENDS or (said == "failed" and hold.progress.pending_since is not None)
+    dead = isinstance(node, Node) and health.is_dead(node, limits, NOW)
+    return {
+        Cause.NODE_DELETED: node is Sight.ABSENT or seen.recreated,
+        Cause.LEFT_GROUP: isinstance(node, Node) and node.group != GROUP,
+        Cause.POLICY_DELETED: policy is Sight.ABSENT or (disabled and dropped),
+        Cause.UNREGISTERED: isinstance(node, Node) and not node.registered and dropped,
+        Cause.SUCCEEDED: said == "successful" or version_proves(lease, seen, limits) or bool({top} & versions),
+        Cause.NOTHING_TO_DO: said == "no action required",
+        Cause.FAILED: failed or bool(top and versions - {top}),
+        Cause.RESET: said in {"waiting", "reset"},
+        Cause.UNCONFIRMED: waited and not confirmed and is_read and not unreadable,
+        Cause.EXPIRED: lease.state is State.SUSPECT and dead,
+    }
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_every_release_rests_on_its_evidence(lease: Lease, seen: Seen, limits: Limits) -> None:
+    verdict = review(lease, seen, limits, NOW)
+
+    if isinstance(verdict, Release):
+        assert proved(lease, seen, limits).get(verdict.cause), verdict
+        assert verdict.why
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_evidence_that_something_is_gone_always_releases(lease: Lease, seen: Seen, limits: Limits) -> None:
+    gone = (Cause.NODE_DELETED, Cause.LEFT_GROUP, Cause.POLICY_DELETED, Cause.UNREGISTERED)
+    verdict = review(lease, seen, limits, NOW)
+
+    assert isinstance(verdict, Release) or not any(proved(lease, seen, limits)[cause] for cause in gone)
+
+
+@MANY
+@given(facts.occupied, facts.limits, facts.policies | st.just(Sight.UNREAD), st.integers(0, 10**8))
+def test_nothing_read_about_the_holder_never_ends_or_doubts_a_lease(
+    lease: Lease, limits: Limits, policy: Policy | Sight, later: int
+) -> None:
+    verdict = review(lease, Seen(policy=policy), limits, NOW + timedelta(seconds=later))
+
+    assert isinstance(verdict, Keep)
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_a_review_answers_the_same_to_the_same_facts(lease: Lease, seen: Seen, limits: Limits) -> None:
+    assert review(lease, seen, limits, NOW) == review(lease, seen, limits, NOW)
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_every_verdict_can_be_carried_out_and_keeps_the_token(lease: Lease, seen: Seen, limits: Limits) -> None:
+    ttl, verdict = timedelta(seconds=limits.lease_seconds), review(lease, seen, limits, NOW)
+    after = lease
+    match verdict:
+        case Renew(progress=progress, evidence_at=evidence_at):
+            after = leases.renew(lease, evidence_at or NOW, ttl, progress)
+        case Release(cause=cause, why=why):
+            after = leases.release(lease, cause, NOW, why)
+        case Suspect():
+            after = leases.suspect(lease)
+        case Keep(progress=progress):
+            assert progress == hold_of(lease).progress
+
+    assert isinstance(verdict, Keep) or verdict.why
+    assert after.token == lease.token
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_a_heartbeat_never_shortens_a_lease(lease: Lease, seen: Seen, limits: Limits) -> None:
+    verdict = review(lease, seen, limits, NOW)
+
+    if isinstance(verdict, Renew) and verdict.evidence_at is not None:
+        assert verdict.evidence_at > hold_of(lease).renewed_at
+        assert hold_of(lease).progress.confirmed
+        assert lease.state is State.HELD
+
+
+@MANY
+@given(facts.occupied, facts.seens, facts.limits)
+def test_what_was_seen_once_is_not_forgotten(lease: Lease, seen: Seen, limits: Limits) -> None:
+    before, verdict = hold_of(lease).progress, review(lease, seen, limits, NOW)
+
+    if isinstance(verdict, Renew):
+        after = verdict.progress
+        assert (after.confirmed, after.installing) >= (before.confirmed, before.installing)
+        assert (after.version_before, after.revision) == (before.version_before, before.revision)
+        assert after.agreements_before == before.agreements_before
+
+
+@settings(max_examples=100, deadline=None)
+@given(facts.claims, st.booleans(), st.integers(0, 3600), st.lists(st.integers(1, 3600), max_size=40))
+def test_no_lease_of_a_holder_that_can_be_read_stays_for_ever(
+    claim: leases.Claim, silent: bool, first: int, gaps: list[int]
+) -> None:
+    """P5: whether the holder goes on beating without any news or falls silent, in the end the lease is free or suspect."""
+    limits, now = Limits(), NOW
+    ttl = timedelta(seconds=limits.lease_seconds)
+    progress = leases.Progress(moved_at=now, confirmed=True, status="initiated", stamp="s1", agreements_before=("a1",))
+    lease = leases.grant(Lease(group=GROUP), claim, now, ttl, progress)
+    status = Status(value="initiated", stamp="s1", updated_at=now)
+    longest = limits.max_upgrade_seconds + 2 * limits.lease_seconds
+    verdict: Verdict = Keep(progress=progress)
+
+    for gap in (first, *gaps, longest):
+        now += timedelta(seconds=gap)
+        beat = NOW if silent else now
+        node = Node(id=claim.holder, group=GROUP, heartbeat_at=beat, registered=True)
+        verdict = review(lease, Seen(node=node, status=status, policy=Sight.UNREAD), limits, now)
+        if isinstance(verdict, Renew):
+            lease = leases.renew(lease, verdict.evidence_at or now, ttl, verdict.progress)
+        elif not isinstance(verdict, Keep):
+            break
+
+    assert isinstance(verdict, Suspect | Release)

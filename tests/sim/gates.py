@@ -1,0 +1,114 @@
+"""Permission givers for tests of the fleet. They know the truth from the observer, so that only the fleet is on trial."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from agbot.sim.clock import LoopClock
+from agbot.sim.episodes import Tolerance
+from agbot.sim.exchange import SimExchange
+from agbot.sim.fleet import Fleet, quick
+from agbot.sim.habits import Habits
+from agbot.sim.links import Answered, DirectGateway, Kind, Question, permit, refuse
+
+EPOCH = datetime(2026, 11, 23, 5, 0, 0, tzinfo=UTC)
+ORG = "demo"
+
+_GOOD = ("successful", "its report was lost", "the policy is gone", "unregistered", "reset")
+
+
+async def always_yes(question: Question) -> Answered:
+    """Let everybody go at once."""
+    return permit()
+
+
+async def never(question: Question) -> Answered:
+    """Let nobody go."""
+    return refuse()
+
+
+class OneAtATime:
+    """What a faultless coordinator would answer, worked out from what really happened."""
+
+    def __init__(self) -> None:
+        self.fleet: Fleet | None = None
+        self.ends: list[tuple[str, bool]] = []
+
+    async def ask(self, question: Question) -> Answered:
+        assert self.fleet is not None
+        why = self._why_not(self.fleet, question)
+        return refuse(why) if why else permit()
+
+    async def report_end(self, question: Question, succeeded: bool) -> Answered:
+        self.ends.append((f"{question.org}/{question.node}", succeeded))
+        return permit()
+
+    def _why_not(self, fleet: Fleet, question: Question) -> str:
+        group, node = f"{question.org}/{question.group}", f"{question.org}/{question.node}"
+        members, now = fleet.observer.members, fleet.clock.now()
+        for one in fleet.observer.under_way(group):
+            offline = members.silent_seconds(one.node, now) >= 600 and question.kind is Kind.SERVICE
+            if one.counts and one.node != node and not offline:
+                return f"{one.node} upgrades"
+        peers = members.peers(node)
+        alive = [peer for peer in peers if members.silent_seconds(peer, now) < 300]
+        if question.kind is Kind.AGENT:
+            if (question.org, question.policy) not in fleet.exchange.world.management_policies:
+                return "no such policy"
+            if peers and not alive:
+                return "nobody else is there"
+        return self._brake(fleet, question, group)
+
+    def _brake(self, fleet: Fleet, question: Question, group: str) -> str:
+        changed_at = self._changed_at(fleet, question)
+        for one in fleet.observer.episodes:
+            if one.group != group or one.kind is not question.kind or one.began_at < changed_at or not one.ended_at:
+                continue
+            if question.kind is Kind.AGENT and one.how not in _GOOD:
+                return f"{one.how} on {one.node}"
+            if question.kind is Kind.SERVICE and not self._is_sound(fleet, one.node, one.ended_at, question.policy):
+                return f"{one.node} rests"
+        return ""
+
+    def _is_sound(self, fleet: Fleet, node: str, since: datetime, policy: str) -> bool:
+        rested = (fleet.clock.now() - since).total_seconds() >= 60
+        top = fleet.agbot.ledger.deployments[policy].top
+        instances = fleet.nodes[node].services.instances.values()
+        return rested and any(one.state == "running" and one.service.version == top for one in instances)
+
+    def _changed_at(self, fleet: Fleet, question: Question) -> datetime:
+        world = fleet.exchange.world
+        name = question.policy.rpartition("/")[2]
+        table = world.management_policies if question.kind is Kind.AGENT else world.business_policies
+        return datetime.fromisoformat(table[question.org, name].doc["lastUpdated"])
+
+
+Ask = Callable[[Question], Awaitable[Answered]]
+
+
+@asynccontextmanager
+async def fleet_of(
+    ask: Ask | None = None,
+    *,
+    seed: int = 0,
+    habits: Habits | None = None,
+    tolerance: Tolerance | None = None,
+    ends: list[tuple[str, bool]] | None = None,
+) -> AsyncIterator[Fleet]:
+    """Run a fleet in this process on the loop's time; without `ask` one member goes at a time.
+
+    Reported ends of service upgrades are added to `ends` as node and success.
+    """
+    clock = LoopClock(EPOCH)
+    gate = OneAtATime()
+    gate.ends = gate.ends if ends is None else ends
+    gateway = DirectGateway(ask or gate.ask, gate.report_end)
+    exchange = SimExchange(clock=clock, root_password="pw")
+    async with Fleet(
+        exchange, gateway, clock, chance_seed=seed, habits=habits or quick(), tolerance=tolerance
+    ) as fleet:
+        gate.fleet = fleet
+        fleet.add_org(ORG)
+        yield fleet

@@ -1,0 +1,433 @@
+"""What becomes of an occupied lease: every status string, in every situation, and whatever else bears on it.
+
+The table is whole: each status that real agents report (`statuses.PHASES`), an unknown one, and both ways of seeing none, against what was
+known of the upgrade before. A new status string must be given its row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from agbot.rules import lease as leases
+from agbot.rules.facts import Sight
+from agbot.rules.lease import Lease, Progress
+from agbot.rules.reasons import Cause
+from agbot.rules.review import Seen, review
+from agbot.rules.statuses import PHASES, Status
+from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from tests.support.values import (
+    ANNA,
+    BERT,
+    GROUP,
+    LIMITS,
+    NEW,
+    NMP,
+    NOW,
+    OLD,
+    OTHER_NMP,
+    TTL,
+    at,
+    begun,
+    claim,
+    held,
+    limits,
+    node,
+    policy,
+    seen,
+    status,
+    suspected,
+    under_way,
+)
+
+LONG = 400
+"""Seconds since the grant in the situations where every grace period but that of a reset is over."""
+
+SITUATIONS: dict[str, Progress] = {
+    "nothing seen": begun(LONG),
+    "confirmed": under_way("downloaded", ago=LONG),
+    "installing": under_way("initiated", ago=LONG, installing=True),
+    "failed pending": under_way("failed", ago=LONG, installing=True, pending_since=at(300)),
+    "reset pending": under_way("reset", ago=LONG, installing=True, pending_since=at(300)),
+}
+"""What had been seen of the upgrade before this look. The grant is `LONG` ago in each."""
+
+# A new report, written after the grant: one row per status string, one column per situation, in the order above.
+AFTER_THE_GRANT: dict[str, tuple[str, str, str, str, str]] = {
+    "waiting": ("unconfirmed", "reset", "renew", "renew", "renew"),
+    "reset": ("unconfirmed", "reset", "renew", "renew", "keep"),
+    "download started": ("renew", "renew", "renew", "renew", "renew"),
+    "ha node waiting": ("renew", "renew", "renew", "renew", "renew"),
+    "downloaded": ("renew", "renew", "renew", "renew", "renew"),
+    "initiated": ("renew", "renew", "renew", "renew", "renew"),
+    "rollback started": ("renew", "renew", "renew", "renew", "renew"),
+    "failed": ("renew", "renew", "renew", "failed", "renew"),
+    "successful": ("succeeded",) * 5,
+    "no action required": ("nothing-to-do",) * 5,
+    "download failed": ("failed",) * 5,
+    "precheck failed": ("failed",) * 5,
+    "rollback failed": ("failed",) * 5,
+    "rollback successful": ("failed",) * 5,
+    "unknown": ("keep",) * 5,
+    "": ("keep",) * 5,
+    "Successful": ("keep",) * 5,
+    "a word from 2031": ("keep",) * 5,
+    "(absent)": ("unconfirmed", "keep", "keep", "keep", "keep"),
+    "(unread)": ("keep",) * 5,
+}
+
+# The only report is from before the grant: it is about an earlier upgrade, and ends nothing.
+BEFORE_THE_GRANT = dict.fromkeys(PHASES, "unconfirmed") | {
+    "download started": "renew",
+    "ha node waiting": "renew",
+    "downloaded": "renew",
+    "initiated": "renew",
+    "rollback started": "renew",
+    "unknown": "keep",
+    "a word from 2031": "keep",
+}
+
+
+def word(verdict: Verdict) -> str:
+    """Say a verdict in one word: the cause of a release, or what else it is."""
+    return str(verdict.cause) if isinstance(verdict, Release) else type(verdict).__name__.lower()
+
+
+def sight(value: str, ago: float) -> Status | Sight:
+    if value.startswith("("):
+        return Sight(value.strip("()"))
+    return status(value, ago=ago)
+
+
+def lease_in(situation: str) -> Lease:
+    """Build a lease in that situation which is not about to expire."""
+    return held(ago=LONG, ttl=TTL * 6, progress=SITUATIONS[situation])
+
+
+def fixed(**fields: object) -> Seen:
+    """See a holder whose heartbeat is too old to renew anything and too young to matter."""
+    return seen(node=node(ago=LONG), **fields)
+
+
+def test_every_status_that_agents_report_has_its_row() -> None:
+    assert set(PHASES) <= set(AFTER_THE_GRANT)
+    assert set(PHASES) <= set(BEFORE_THE_GRANT)
+
+
+@pytest.mark.parametrize(
+    ("value", "situation", "expected"),
+    [
+        pytest.param(value, situation, expected, id=f"{value or 'empty'}-{situation}")
+        for value, row in AFTER_THE_GRANT.items()
+        for situation, expected in zip(SITUATIONS, row, strict=True)
+    ],
+)
+def test_a_report_from_after_the_grant_means_what_the_table_says(value: str, situation: str, expected: str) -> None:
+    verdict = review(lease_in(situation), fixed(status=sight(value, ago=5)), LIMITS, NOW)
+
+    assert word(verdict) == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), BEFORE_THE_GRANT.items())
+def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) -> None:
+    verdict = review(lease_in("nothing seen"), fixed(status=status(value, ago=LONG + 60)), LIMITS, NOW)
+
+    assert word(verdict) == expected
+
+
+@pytest.mark.parametrize("value", [*PHASES, "unknown"])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_report_means_the_same_when_nothing_else_has_been_read(value: str, situation: str) -> None:
+    report = status(value, ago=5)
+    known = review(lease_in(situation), fixed(status=report), LIMITS, NOW)
+    blind = review(lease_in(situation), Seen(status=report), LIMITS, NOW)
+
+    assert word(blind) == word(known)
+
+
+NEWS = [Sight.UNREAD, Sight.ABSENT, *(status(value, ago=5) for value in PHASES), status("unknown", ago=5)]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("report", NEWS, ids=lambda each: getattr(each, "value", str(each)))
+@pytest.mark.parametrize(
+    ("gone", "cause"),
+    [
+        ({"node": Sight.ABSENT}, Cause.NODE_DELETED),
+        ({"recreated": True}, Cause.NODE_DELETED),
+        ({"node": node(group=None)}, Cause.LEFT_GROUP),
+        ({"node": node(group="o1/fans")}, Cause.LEFT_GROUP),
+        ({"policy": Sight.ABSENT}, Cause.POLICY_DELETED),
+        ({"node": Sight.UNREAD, "policy": Sight.ABSENT}, Cause.POLICY_DELETED),
+        ({"node": Sight.ABSENT, "policy": Sight.UNREAD}, Cause.NODE_DELETED),
+        ({"node": Sight.ABSENT, "policy": Sight.ABSENT}, Cause.NODE_DELETED),
+    ],
+)
+def test_what_is_gone_releases_whatever_is_reported(
+    situation: str, report: Status | Sight, gone: dict[str, object], cause: Cause
+) -> None:
+    verdict = review(lease_in(situation), seen(**{"status": report, **gone}), LIMITS, NOW)
+
+    assert isinstance(verdict, Release)
+    assert verdict.cause is cause
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("state", ["held", "suspect"])
+def test_a_holder_of_whom_nothing_is_known_keeps_the_lease_for_ever(situation: str, state: str) -> None:
+    lease = lease_in(situation) if state == "held" else leases.suspect(lease_in(situation))
+
+    assert isinstance(review(lease, Seen(), LIMITS, NOW + timedelta(days=400)), Keep)
+
+
+@pytest.mark.parametrize(
+    ("missing", "cause"),
+    [
+        ({"policy": policy(enabled=False)}, Cause.POLICY_DELETED),
+        ({"node": node(registered=False)}, Cause.UNREGISTERED),
+        ({"policy": policy(enabled=False), "node": node(registered=False)}, Cause.POLICY_DELETED),
+    ],
+)
+def test_a_status_that_disappeared_ends_the_lease_together_with_a_second_fact(
+    missing: dict[str, object], cause: Cause
+) -> None:
+    confirmed = lease_in("confirmed")
+
+    verdict = review(confirmed, seen(status=Sight.ABSENT, **missing), LIMITS, NOW)
+    unread = review(confirmed, seen(status=Sight.UNREAD, **missing), LIMITS, NOW)
+    still_there = review(confirmed, seen(status=status("downloaded", stamp="s1"), **missing), LIMITS, NOW)
+
+    assert isinstance(verdict, Release)
+    assert verdict.cause is cause
+    assert not isinstance(unread, Release)
+    assert not isinstance(still_there, Release)
+
+
+def test_a_status_that_disappeared_alone_keeps_the_lease() -> None:
+    assert isinstance(review(lease_in("confirmed"), fixed(status=Sight.ABSENT), LIMITS, NOW), Keep)
+
+
+@pytest.mark.parametrize(
+    ("waited", "expected"), [(0, "keep"), (179, "keep"), (180, "unconfirmed"), (500, "unconfirmed")]
+)
+def test_a_claim_is_taken_back_when_its_time_to_be_confirmed_is_over(waited: float, expected: str) -> None:
+    assert word(review(held(ago=waited), seen(status=Sight.ABSENT), LIMITS, NOW)) == expected
+
+
+def test_a_report_written_within_the_tolerance_of_the_clocks_counts_as_after_the_grant() -> None:
+    lease = held(ago=60)
+
+    just = review(lease, seen(status=status("successful", ago=62)), LIMITS, NOW)
+    too_old = review(lease, seen(status=status("successful", ago=62.1)), LIMITS, NOW)
+
+    assert word(just) == "succeeded"
+    assert word(too_old) == "keep"
+
+
+def test_once_a_report_has_been_seen_any_new_stamp_is_news_whatever_the_clocks_say() -> None:
+    lease = held(ago=60, progress=under_way("ha node waiting", stamp="s1"))
+
+    verdict = review(lease, seen(status=status("successful", ago=3600, stamp="s2")), LIMITS, NOW)
+
+    assert word(verdict) == "succeeded"
+
+
+def test_the_same_report_again_is_no_progress_and_the_same_value_with_a_new_stamp_is() -> None:
+    lease = held(ago=60, progress=under_way("initiated", stamp="s1"))
+
+    again = review(lease, fixed(status=status("initiated", stamp="s1")), LIMITS, NOW)
+    anew = review(lease, fixed(status=status("initiated", stamp="s2")), LIMITS, NOW)
+
+    assert isinstance(again, Keep)
+    assert isinstance(anew, Renew)
+    assert (anew.progress.stamp, anew.progress.moved_at, anew.evidence_at) == ("s2", NOW, None)
+
+
+def test_a_renewal_writes_down_what_it_has_learnt() -> None:
+    verdict = review(held(), seen(status=status("initiated", ago=2, stamp="s9")), LIMITS, NOW)
+
+    assert isinstance(verdict, Renew)
+    assert verdict.progress == begun(
+        0, status="initiated", stamp="s9", confirmed=True, installing=True, target_version=NEW
+    )
+
+
+def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -> None:
+    lease = held(progress=under_way(target_version=NEW))
+
+    verdict = review(lease, seen(status=status("initiated", target_version="")), LIMITS, NOW)
+
+    assert isinstance(verdict, Renew)
+    assert verdict.progress.target_version == NEW
+
+
+@pytest.mark.parametrize(
+    ("value", "grace_seconds", "cause"),
+    [("failed", 120, "failed"), ("reset", 600, "reset"), ("waiting", 600, "reset")],
+)
+def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_seconds: float, cause: str) -> None:
+    lease = held(ago=3000, ttl=TTL * 9, progress=under_way("initiated", ago=2500, installing=True))
+    report = fixed(status=status(value, ago=2000, stamp="s2"))
+    first = review(lease, report, LIMITS, NOW)
+    assert isinstance(first, Renew)
+    assert first.progress.pending_since == NOW
+
+    waiting = leases.renew(lease, NOW, TTL * 9, first.progress)
+    before = review(waiting, report, LIMITS, NOW + timedelta(seconds=grace_seconds - 1))
+    after = review(waiting, report, LIMITS, NOW + timedelta(seconds=grace_seconds))
+
+    assert isinstance(before, Keep)
+    assert value in before.note
+    assert word(after) == cause
+
+
+@pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])
+def test_a_grace_period_starts_anew_when_the_upgrade_has_gone_on_meanwhile(value: str) -> None:
+    pending = held(ago=LONG, progress=SITUATIONS["failed pending"])
+
+    went_on = review(pending, seen(status=status(value)), LIMITS, NOW)
+    assert isinstance(went_on, Renew)
+    assert went_on.progress.pending_since is None
+    failed_again = review(leases.renew(pending, NOW, TTL, went_on.progress), seen(status=status("failed")), LIMITS, NOW)
+
+    assert isinstance(failed_again, Renew)
+    assert failed_again.progress.pending_since == NOW
+
+
+def test_an_unknown_status_is_named_for_people() -> None:
+    verdict = review(lease_in("confirmed"), fixed(status=status("exploded")), LIMITS, NOW)
+
+    assert isinstance(verdict, Keep)
+    assert "'exploded'" in verdict.note
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "heartbeat_ago", "moved_ago", "renews"),
+    [
+        (True, 10, 400, True),
+        (True, 10, 7199, True),
+        (True, 10, 7200, False),
+        (False, 10, 400, False),
+        (True, 400, 400, False),
+        (True, -2, 400, True),
+        (True, -3, 400, False),
+        (True, None, 400, False),
+    ],
+)
+def test_a_heartbeat_renews_a_confirmed_lease_for_a_while_after_the_last_change(
+    *, confirmed: bool, heartbeat_ago: float | None, moved_ago: float, renews: bool
+) -> None:
+    progress = under_way("initiated", ago=moved_ago, confirmed=confirmed)
+    lease = leases.renew(held(ago=moved_ago, progress=progress), at(400), TTL)
+    sighted = seen(node=node(ago=heartbeat_ago), status=status("initiated", ago=moved_ago, stamp="s1"))
+
+    verdict = review(lease, sighted, LIMITS, NOW)
+
+    assert isinstance(verdict, Renew) is renews
+    if isinstance(verdict, Renew):
+        assert verdict.evidence_at == sighted.node.heartbeat_at  # type: ignore[union-attr] # it was built with a node
+        assert verdict.progress == lease.hold.progress  # type: ignore[union-attr] # it is held
+
+
+def test_a_heartbeat_that_would_gain_little_is_not_worth_a_commit() -> None:
+    lease = leases.renew(held(ago=900, progress=under_way()), at(200), TTL)
+    report = status("downloaded", stamp="s1")
+
+    assert isinstance(review(lease, seen(node=node(ago=50), status=report), LIMITS, NOW), Keep)
+    assert isinstance(review(lease, seen(node=node(ago=49), status=report), LIMITS, NOW), Renew)
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(599, "keep"), (600, "suspect"), (9000, "suspect")])
+def test_a_lease_without_evidence_becomes_suspect_when_it_expires(ago: float, expected: str) -> None:
+    lease = held(ago=ago, progress=under_way(ago=ago))
+    silent = seen(node=node(ago=ago + 1), status=status("downloaded", stamp="s1", ago=ago))
+
+    verdict = review(lease, silent, LIMITS, NOW)
+
+    assert word(verdict) == expected
+    if isinstance(verdict, Suspect):
+        assert ANNA in verdict.why
+        assert f"last heartbeat {int(ago + 1)} s ago" in verdict.why
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"node": node(agent_version=NEW)}, "succeeded"),
+        ({"node": node(agent_version=NEW), "status": Sight.UNREAD}, "succeeded"),
+        ({"node": node(agent_version=NEW), "status": Sight.ABSENT}, "succeeded"),
+        ({"node": node(agent_version=NEW, ago=301)}, "keep"),
+        ({"node": node(agent_version=OLD)}, "keep"),
+        ({"node": node(agent_version="2.99.0")}, "keep"),
+        ({"node": node(agent_version="")}, "keep"),
+        ({"node": node(ago=1800)}, "keep"),
+        ({"node": node(ago=1801)}, "expired"),
+        ({"node": node(ago=None)}, "expired"),
+        ({"node": Sight.UNREAD}, "keep"),
+    ],
+)
+def test_a_suspect_lease_ends_by_proof_or_stays(fields: dict[str, object], expected: str) -> None:
+    standing = {"status": status("initiated", stamp="s1"), **fields}
+
+    verdict = review(suspected(progress=under_way("initiated", ago=900)), seen(**standing), LIMITS, NOW)
+
+    assert word(verdict) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "target"),
+    [(NEW, NEW), (OLD, ""), ("", "")],
+    ids=["already there at the grant", "nothing asked for", "nothing known"],
+)
+def test_a_version_proves_nothing_unless_it_was_asked_for_and_is_new(before: str, target: str) -> None:
+    progress = under_way("initiated", ago=900, target_version=target, version_before=before)
+    sighted = seen(node=node(agent_version=NEW), status=status("initiated", stamp="s1", target_version=target))
+
+    assert isinstance(review(suspected(progress=progress), sighted, LIMITS, NOW), Keep)
+
+
+@pytest.mark.parametrize("report", [status("rollback started", stamp="s1"), Sight.UNREAD])
+def test_the_new_version_proves_nothing_while_it_is_being_rolled_back(report: Status | Sight) -> None:
+    lease = suspected(progress=under_way("rollback started", ago=900))
+
+    verdict = review(lease, seen(node=node(agent_version=NEW), status=report), LIMITS, NOW)
+
+    assert isinstance(verdict, Keep)
+
+
+def test_news_from_the_holder_of_a_suspect_lease_renews_it() -> None:
+    lease = suspected(progress=under_way("downloaded", ago=900))
+
+    verdict = review(lease, seen(status=status("initiated", stamp="s2")), LIMITS, NOW)
+
+    assert isinstance(verdict, Renew)
+    assert leases.renew(lease, NOW, TTL, verdict.progress).state is leases.State.HELD
+
+
+def test_a_heartbeat_alone_does_not_lift_a_suspicion() -> None:
+    report = status("downloaded", stamp="s1")
+
+    assert isinstance(review(suspected(), seen(node=node(ago=1), status=report), LIMITS, NOW), Keep)
+
+
+def test_a_free_lease_cannot_be_reviewed() -> None:
+    with pytest.raises(ValueError, match="is free"):
+        review(Lease(group=GROUP), seen(), LIMITS, NOW)
+
+
+def test_the_limits_of_the_operator_are_the_ones_that_count() -> None:
+    impatient = limits(confirm_seconds=5.0)
+
+    assert word(review(held(ago=5), seen(), impatient, NOW)) == "unconfirmed"
+
+
+def test_a_release_says_who_and_why() -> None:
+    verdict = review(held(claim(BERT, subject=OTHER_NMP)), seen(node=Sight.ABSENT), LIMITS, NOW)
+    unconfirmed = review(replace(held(ago=999)), seen(), LIMITS, NOW)
+
+    assert isinstance(verdict, Release)
+    assert BERT in verdict.why
+    assert isinstance(unconfirmed, Release)
+    assert NMP in unconfirmed.why

@@ -1,0 +1,206 @@
+"""How far a service upgrade is, read from agreements and containers as the recorded upgrades show them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from agbot.rules import lease as leases
+from agbot.rules.facts import Agreement, Sight
+from agbot.rules.lease import Kind, Lease, Progress
+from agbot.rules.review import Seen, review
+from agbot.rules.verdict import Keep, Release, Renew, Verdict
+from tests.support.values import (
+    ANNA,
+    LIMITS,
+    NEW,
+    NOW,
+    TTL,
+    agreement,
+    at,
+    begun,
+    claim,
+    deployment,
+    held,
+    limits,
+    node,
+    seen,
+    status,
+)
+
+BEFORE = agreement("old1", "1.0.0")
+OTHER_SERVICE = Agreement(id="other", service="o1/else", finalized=True, version="9", containers=("running",))
+
+
+def lease(*, ago: float = 60, **fields: object) -> Lease:
+    progress = begun(ago, agreements_before=("old1", "other"), **fields)
+    return held(claim(kind=Kind.SERVICE), ago=ago, ttl=TTL * 3, progress=progress)
+
+
+def look(*agreements: Agreement, at_lease: Lease | None = None, **fields: object) -> Verdict:
+    what = {"node": node(ago=500), "policy": deployment(), "agreements": agreements, **fields}
+    return review(at_lease or lease(), seen(**what), LIMITS, NOW)
+
+
+def word(verdict: Verdict) -> str:
+    return str(verdict.cause) if isinstance(verdict, Release) else type(verdict).__name__.lower()
+
+
+TABLE = {
+    "nothing has happened yet": ((BEFORE,), "renew"),
+    "the old agreement is gone": ((), "renew"),
+    "a new one is proposed": ((agreement("new1", "", "", finalized=False),), "renew"),
+    "it is final, and nothing runs": (
+        (Agreement(id="new1", service=BEFORE.service, finalized=True, version="2.0.0"),),
+        "renew",
+    ),
+    "it is final, and one of two containers runs": ((agreement("new1", "2.0.0", "running", "created"),), "renew"),
+    "it runs at the top version, and is not final": ((agreement("new1", "2.0.0", finalized=False),), "renew"),
+    "it is final, and runs the top version": ((agreement("new1", "2.0.0"),), "succeeded"),
+    "all its containers run the top version": ((agreement("new1", "2.0.0", "running", "Running"),), "succeeded"),
+    "it runs while the old one has not gone yet": ((BEFORE, agreement("new1", "2.0.0")), "succeeded"),
+    "it runs beside another service": ((OTHER_SERVICE, agreement("new1", "2.0.0")), "succeeded"),
+    "it was rolled back to another version": ((agreement("new2", "1.0.0"),), "failed"),
+    "it runs, nobody knows which version": ((agreement("new1", ""),), "renew"),
+    "the old one runs the top version": ((agreement("old1", "2.0.0"),), "renew"),
+    "only another service has a new agreement": (
+        (Agreement(id="new1", service="o1/else", finalized=True, version="2.0.0", containers=("running",)),),
+        "renew",
+    ),
+}
+
+
+@pytest.mark.parametrize(("agreements", "expected"), TABLE.values(), ids=TABLE)
+def test_the_end_is_a_new_agreement_that_is_final_and_runs(agreements: tuple[Agreement, ...], expected: str) -> None:
+    assert word(look(*agreements)) == expected
+
+
+def test_nothing_new_keeps_the_lease() -> None:
+    first = look(BEFORE)
+    assert isinstance(first, Renew)
+
+    again = look(BEFORE, at_lease=leases.renew(lease(), NOW, TTL, first.progress))
+
+    assert isinstance(again, Keep)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "confirmed"),
+    [((BEFORE,), False), ((BEFORE, OTHER_SERVICE), False), ((), True), ((OTHER_SERVICE,), True)],
+)
+def test_the_upgrade_has_begun_when_the_old_agreement_is_gone(
+    *, agreements: tuple[Agreement, ...], confirmed: bool
+) -> None:
+    verdict = look(*agreements)
+
+    assert isinstance(verdict, Renew)
+    assert verdict.progress.confirmed is confirmed
+    assert verdict.progress.moved_at == NOW
+
+
+def test_a_container_that_comes_up_is_progress() -> None:
+    first = look(agreement("new1", "2.0.0", "created"))
+    assert isinstance(first, Renew)
+
+    later = look(agreement("new1", "2.0.0", "restarting"), at_lease=leases.renew(lease(), NOW, TTL, first.progress))
+
+    assert isinstance(later, Renew)
+    assert later.progress.confirmed
+
+
+@pytest.mark.parametrize("fields", [{"agreements": Sight.UNREAD}, {"policy": Sight.UNREAD}])
+def test_what_has_not_been_read_keeps_the_lease(fields: dict[str, object]) -> None:
+    old = lease(ago=1000)
+
+    assert isinstance(look(agreement("new1", "2.0.0"), at_lease=old, **fields), Keep)
+
+
+@pytest.mark.parametrize("running", ["", "1.0.0", "2.0.0"])
+def test_without_a_top_version_nothing_tells_how_it_ended(running: str) -> None:
+    verdict = look(agreement("new1", running), policy=deployment(""))
+
+    assert isinstance(verdict, Renew)
+
+
+@pytest.mark.parametrize(
+    ("waited", "progress", "expected"),
+    [
+        (179, {"status": "old1 final 1.0.0 running"}, "keep"),
+        (180, {"status": "old1 final 1.0.0 running"}, "unconfirmed"),
+        (180, {"status": "old1 final 1.0.0 running", "confirmed": True}, "renew"),
+    ],
+)
+def test_a_claim_after_which_the_old_agreement_goes_on_is_taken_back(
+    waited: float, progress: dict[str, object], expected: str
+) -> None:
+    assert word(look(BEFORE, at_lease=lease(ago=waited, **progress), node=node(ago=5))) == expected
+
+
+@pytest.mark.parametrize(("heard_ago", "expected"), [(119, "unconfirmed"), (120, "keep"), (170, "keep")])
+def test_a_claim_is_not_taken_back_from_a_node_that_fell_silent_within_a_minute(
+    heard_ago: float, expected: str
+) -> None:
+    old = lease(ago=180, status="old1 final 1.0.0 running")
+
+    assert word(look(BEFORE, at_lease=old, node=node(ago=heard_ago))) == expected
+
+
+def test_a_service_upgrade_on_a_node_that_dies_becomes_suspect_and_then_expires() -> None:
+    gone = leases.renew(lease(ago=1000, status="no agreement", confirmed=True), at(700), TTL)
+    assert word(look(at_lease=gone, node=node(ago=700))) == "suspect"
+
+    assert word(look(at_lease=leases.suspect(gone), node=node(ago=1801))) == "expired"
+
+
+def test_an_agent_version_proves_nothing_about_a_service() -> None:
+    """The agent may have been upgraded meanwhile, by a management policy of the same name even."""
+    suspect = leases.suspect(lease(ago=1000, status="no agreement", confirmed=True))
+
+    verdict = look(at_lease=suspect, node=node(agent_version=NEW), status=status("initiated"))
+
+    assert isinstance(verdict, Keep)
+
+
+def test_an_unregistered_node_ends_a_service_upgrade_that_had_begun() -> None:
+    old = lease(status="no agreement", confirmed=True)
+
+    assert word(look(at_lease=old, node=node(registered=False))) == "unregistered"
+
+
+def test_the_policys_end_is_the_upgrades_end() -> None:
+    assert word(look(policy=Sight.ABSENT)) == "policy-deleted"
+
+
+def test_the_limits_are_the_operators() -> None:
+    quiet = lease(ago=400, status="old1 final 1.0.0 running")
+    sighted = Seen(node=node(), policy=deployment(), agreements=(BEFORE,))
+
+    assert word(review(quiet, sighted, limits(confirm_seconds=401), NOW)) == "keep"
+
+
+def test_the_verdicts_tell_what_runs() -> None:
+    verdict = look(agreement("new1", "1.0.0"))
+
+    assert isinstance(verdict, Release)
+    assert verdict.why == f"{ANNA} runs o1/flow-meter 1.0.0, not 2.0.0"
+
+
+def test_the_recorded_upgrade_is_read_as_it_went() -> None:
+    """`service-upgrade-sequence.jsonl`: agreement gone, proposed, final without containers, not started, running."""
+    steps = [
+        ((), "renew"),
+        ((agreement("new1", "", "", finalized=False),), "renew"),
+        ((Agreement(id="new1", service=BEFORE.service, finalized=True),), "renew"),
+        ((agreement("new1", "2.0.0", "not started"),), "renew"),
+        ((agreement("new1", "2.0.0", "running"),), "succeeded"),
+    ]
+    current, words = lease(), []
+    for agreements, _ in steps:
+        verdict = look(*agreements, at_lease=current)
+        words.append(word(verdict))
+        if isinstance(verdict, Renew):
+            current = leases.renew(current, NOW + timedelta(seconds=5), TTL, verdict.progress)
+
+    assert words == [expected for _, expected in steps]
+    assert isinstance(current.hold and current.hold.progress, Progress)
