@@ -43,6 +43,7 @@ class Means:
     clock: Clock
     tell: Tell
     chance: random.Random | None = None
+    journal_age: timedelta = timedelta(days=30)
 
 
 class Coordinator:
@@ -79,7 +80,14 @@ class Coordinator:
         freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
         self._asking = Asking(self._situation, reader, self._waiting, self._deferring, freshness)
         self._actions = Actions(self._situation, self._reviewing)
-        self._cycle = Cycle(self._situation, self._intake, self._reviewing, self._deferring, self._waiting)
+        self._cycle = Cycle(
+            self._situation,
+            self._intake,
+            self._reviewing,
+            self._deferring,
+            self._waiting,
+            journal_age=means.journal_age,
+        )
         self._wake = asyncio.Event()
         self._progress = reader.progress
         self._is_idle = False

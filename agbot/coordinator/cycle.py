@@ -7,7 +7,7 @@ the next one; a cycle that fails altogether is a bug, is logged with its traceba
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
@@ -30,12 +30,25 @@ class CycleReport:
     took_seconds: float
 
 
+_PRUNE_EVERY = timedelta(hours=6)
+
+
 class Cycle:
     """One round after the other; not for two at a time."""
 
     def __init__(
-        self, situation: Situation, intake: Intake, reviewing: Reviewing, deferring: Deferring, waiting: Waiting
+        self,
+        situation: Situation,
+        intake: Intake,
+        reviewing: Reviewing,
+        deferring: Deferring,
+        waiting: Waiting,
+        *,
+        journal_age: timedelta,
     ) -> None:
+        """Drop journal entries that are older than `journal_age`."""
+        self._journal_age = journal_age
+        self._prune_at: datetime | None = None
         self._situation = situation
         self._intake = intake
         self._reviewing = reviewing
@@ -94,6 +107,7 @@ class Cycle:
         done = [*await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
         await self._expire_pauses()
         await self._lift_brakes()
+        await self._prune()
         return done
 
     async def _write_waiters(self) -> None:
@@ -130,6 +144,12 @@ class Cycle:
                 told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
         if drop:
             await situation.write(Writes(drop=drop, entries=told))
+
+    async def _prune(self) -> None:
+        now = self._situation.clock.now()
+        if self._prune_at is None or now >= self._prune_at:
+            await self._situation.ledger.prune(now - self._journal_age)
+            self._prune_at = now + _PRUNE_EVERY
 
     def _sentence(self, report: IntakeReport, done: list[str]) -> str:
         ledger = self._situation.ledger

@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -101,6 +102,16 @@ class Ledger:
     async def write(self, writes: Writes) -> None:
         """Write records and entries to the store, then here."""
         await self._finish(self._write(writes))
+
+    async def prune(self, before: datetime) -> None:
+        """Drop what is older than this from the journal, and marks of members that were served before it, as the store does."""
+        try:
+            await self._store.prune(before)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+        for group, served in self.served.items():
+            self.served[group] = {node: mark for node, mark in served.items() if mark.until >= before}
 
     async def settle(self) -> None:
         """Wait for the writes under way, at the end."""

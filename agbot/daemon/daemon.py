@@ -11,6 +11,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -74,7 +75,13 @@ class Daemon:
             max_requests_open=settings.exchange.max_requests_open,
         )
         self._store = store or SqliteStore(settings.store.path)
-        means = Means(exchange=self._exchange, store=self._store, clock=clock, tell=Teller(self.metrics).tell)
+        means = Means(
+            exchange=self._exchange,
+            store=self._store,
+            clock=clock,
+            tell=Teller(self.metrics).tell,
+            journal_age=timedelta(days=settings.store.journal_days),
+        )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits(settings.rules))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         self.gateway = Listener(

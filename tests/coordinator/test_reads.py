@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -14,6 +15,7 @@ from agbot.rules.lease import State
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
+from agbot.store.contract import JournalQuery
 from tests.support.hub import AGBOT, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -262,3 +264,19 @@ async def test_resyncs_bound_what_a_lost_change_can_do() -> None:
     view = hub.coordinator.group(hub.lease("g1").group)
     assert view is not None
     assert [member.node for member in view.members] == [f"{ORG}/n1"]
+
+
+@in_virtual_time
+async def test_journal_entries_older_than_the_retention_are_dropped() -> None:
+    hub = Hub(journal_age=timedelta(hours=10))
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    await hub.ask("n1", "g1")
+    assert await hub.store.journal(JournalQuery())
+
+    await asyncio.sleep(20 * 3600)
+
+    kept = await hub.store.journal(JournalQuery())
+    assert all(hub.clock.now() - entry.at < timedelta(hours=17) for entry in kept)
+    assert "lease.granted" not in {entry.event for entry in kept}

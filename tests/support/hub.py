@@ -60,6 +60,7 @@ class Hub:
     clock_ahead_seconds: float = 0.0
     store: Store = field(default_factory=MemoryStore)
     told: list[Entry] = field(default_factory=list)
+    journal_age: timedelta = timedelta(days=30)
 
     def __post_init__(self) -> None:
         self.exchange = SimExchange(clock=LoopClock(), root_password="rootpw")
@@ -76,7 +77,12 @@ class Hub:
             self.transport, Credentials(identity=f"IBM/{AGBOT}", secret=seed.token_of(AGBOT)), self.clock
         )
         means = Means(
-            exchange=self.client, store=self.store, clock=self.clock, tell=self.told.append, chance=random.Random(1)
+            exchange=self.client,
+            store=self.store,
+            clock=self.clock,
+            tell=self.told.append,
+            chance=random.Random(1),
+            journal_age=self.journal_age,
         )
         self.coordinator = Coordinator(means, self.settings, self.limits)
 

@@ -1,0 +1,39 @@
+"""What the ledger makes of a store that it reads later than the first question came."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.coordinator.ledger import Ledger, waiter_key
+from agbot.rules.facts import Ask, Waiter
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind
+from agbot.store.contract import Writes
+from agbot.store.memory import MemoryStore
+from tests.support.hand_clock import NOON
+
+GROUP = GroupId("o1/g1")
+ASK = Ask(group=GROUP, claim=Claim(holder=NodeId("o1/anna"), kind=Kind.AGENT, subject=PolicyId("o1/up1")))
+LONG_AGO = Waiter(ask=ASK, since=NOON - timedelta(hours=1), asked_at=NOON - timedelta(minutes=1))
+JUST_NOW = Waiter(ask=ASK, since=NOON, asked_at=NOON)
+
+
+async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
+    store = MemoryStore()
+    await store.open()
+    await store.write(Writes(put=[LONG_AGO]))
+    ledger = Ledger(store)
+    ledger.note(JUST_NOW)
+    await ledger.load()
+    kept = ledger.waiters[GROUP][waiter_key(JUST_NOW)]
+    assert (kept.since, kept.asked_at) == (LONG_AGO.since, JUST_NOW.asked_at)
+
+
+async def test_it_says_whether_the_store_has_failed_or_was_not_read_yet() -> None:
+    store = MemoryStore()
+    await store.open()
+    ledger = Ledger(store)
+    assert ledger.distrust == "the lease store has not been read yet"
+    await ledger.load()
+    ledger.is_trusted = False
+    assert ledger.distrust == "the lease store has not been read since it failed"
