@@ -79,7 +79,9 @@ progresses = st.builds(
     agreements_before=st.sets(agreement_ids).map(lambda ids: tuple(sorted(ids))),
 )
 holds = st.builds(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
-ends = st.none() | st.builds(End, claim=claims, token=st.just(6), cause=causes, at=moments)
+ends = st.none() | st.builds(
+    End, claim=claims, token=st.just(6), cause=causes, at=moments, service=st.sampled_from(("", SERVICE))
+)
 occupied = st.builds(
     Lease,
     group=st.just(GROUP),
@@ -161,7 +163,12 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
     drawn: dict[NodeId, Member] = {}
     for node in draw(st.sets(nodes_ids)):
         shown = draw(st.dictionaries(subjects, statuses, max_size=1))
-        drawn[node] = Member(node=replace(draw(nodes), id=node, group=GROUP), statuses=shown)
+        drawn[node] = Member(
+            node=replace(draw(nodes), id=node, group=GROUP),
+            statuses=shown,
+            agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
+            agreements_read_at=draw(st.none() | moments),
+        )
     return drawn
 
 

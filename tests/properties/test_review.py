@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agbot.rules import health
@@ -20,7 +20,7 @@ from tests.properties import strategies as facts
 from tests.support.values import GROUP, NOW
 
 BAD_ENDS = {value for value, phase in PHASES.items() if phase is Phase.ENDED_BADLY}
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def hold_of(lease: Lease) -> Hold:

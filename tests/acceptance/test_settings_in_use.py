@@ -1,0 +1,100 @@
+"""What becomes of settings: a reload uses good ones and refuses bad ones, and a start that cannot succeed says why."""
+
+from __future__ import annotations
+
+import socket
+from datetime import UTC, datetime, timedelta
+
+from tests.acceptance.hub import Hub
+from tests.acceptance.programs import until
+from tests.acceptance.site import Site, ask, group_of_three
+
+
+async def test_a_reload_changes_limits_and_a_bad_file_is_refused(hub: Hub, site: Site) -> None:
+    await group_of_three(hub)
+    other_day = datetime.now(UTC) + timedelta(days=3)
+    site.tables["rules"]["windows"] = [f"{other_day:%a} 10:00-11:00 UTC".lower().replace("utc", "UTC")]
+    site.write()
+    daemon = await site.start_ready()
+    status, message = await ask(site, "anna")
+    assert (status, "outside-window" in message) == (409, True)
+
+    site.tables["rules"]["min_available"] = "none"
+    site.tables["rules"]["lease_secods"] = 1
+    site.write()
+    daemon.reload()
+    [refused] = await until("the refusal of the bad file", lambda: daemon.events("settings.refused"))
+    number, key = line_of(site, "min_available"), line_of(site, "lease_secods")
+    assert any(f":{number}: rules.min_available: " in each for each in refused["mistakes"])
+    assert any(f":{key}: rules.lease_secods: " in each and "lease_seconds" in each for each in refused["mistakes"])
+    assert (await ask(site, "anna"))[0] == 409, "the old limits hold"
+
+    site.tables["rules"] = {}
+    site.tables["gateway"]["max_open"] = 77
+    site.write()
+    daemon.reload()
+    [reloaded] = await until("the good file", lambda: daemon.events("settings.reloaded"))
+    assert reloaded["needs_restart"] == ["gateway"]
+    assert (await ask(site, "anna"))[0] == 201
+
+
+async def test_a_missing_file_at_a_reload_is_refused_too(hub: Hub, site: Site) -> None:
+    daemon = await site.start_ready()
+    site.settings_file.unlink()
+    daemon.reload()
+    [refused] = await until("the refusal", lambda: daemon.events("settings.refused"))
+    assert "cannot be read" in refused["mistakes"][0]
+    assert await site.shows("/readyz", 200)
+
+
+async def test_bad_settings_end_with_1_and_every_mistake_at_its_line(absent_hub: Hub, site: Site) -> None:
+    site.tables["exchange"] |= {"poll_seconds": -1, "url": "ftp://hub/v1", "token_file": "nowhere"}
+    site.tables["gateway"] |= {"listen": "8083"}
+    site.write()
+    said = await site.programs.run("run", "--config", site.settings_file)
+    assert said.code == 1
+    for key in ("poll_seconds", "url", "token_file", "listen"):
+        section = "gateway" if key == "listen" else "exchange"
+        assert f"{site.settings_file}:{line_of(site, key)}: {section}.{key}: " in said.err
+    assert "check-config" in said.err
+    assert "Traceback" not in said.err
+
+
+async def test_a_second_daemon_on_the_same_store_ends_with_4_and_names_the_first(hub: Hub, site: Site) -> None:
+    first = await site.start_ready()
+    other = Site(site.folder, site.programs, site.session, site.exchange_url)
+    second = other.start()
+    assert await second.ended() == 4
+    [failed] = second.events("daemon.failed")
+    assert f"in use by process {first.pid}" in failed["error"]
+    assert str(site.store_file) in failed["error"]
+    assert await site.shows("/readyz", 200), "the first goes on"
+
+
+async def test_a_taken_address_ends_with_7_and_says_which(hub: Hub, site: Site) -> None:
+    for port in (site.gateway_port, site.console_port):
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            daemon = site.start()
+            assert await daemon.ended() == 7
+        [failed] = daemon.events("daemon.failed")
+        assert str(port) in failed["error"]
+        assert "address already in use" in failed["error"].lower()
+    await site.start_ready()
+
+
+async def test_a_missing_directory_of_the_store_ends_with_7_and_says_what_to_do(hub: Hub, site: Site) -> None:
+    site.tables["store"]["path"] = "not-mounted/agbot.db"
+    site.write()
+    daemon = site.start()
+    assert await daemon.ended() == 7
+    [failed] = daemon.events("daemon.failed")
+    assert "the directory must exist" in failed["error"]
+
+
+def line_of(site: Site, key: str) -> int:
+    """Return the line on which the first key of this name stands."""
+    lines = site.settings_file.read_text(encoding="utf-8").splitlines()
+    return next(number for number, line in enumerate(lines, 1) if line.startswith(f"{key} ="))
