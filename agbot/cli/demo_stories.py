@@ -91,9 +91,7 @@ async def set_up(plan: Plan, fleet: Fleet) -> list[Story]:
     known = {one.name: one for one in AGENT_SCENARIOS}
     known["dead-node"] = replace(known["dead-node"], play=_dies_after_its_report)
     told = [(known[name], _BEGIN_SECONDS[name]) for name in plan.stories]
-    stories = [
-        Story(scenario=one, stage=await one.set_up(fleet, ORG), begin_seconds=begin) for one, begin in told
-    ]
+    stories = [Story(scenario=one, stage=await one.set_up(fleet, ORG), begin_seconds=begin) for one, begin in told]
     stories += [await _ordinary(number, plan, fleet) for number in range(1, plan.groups + 1)]
     return stories
 

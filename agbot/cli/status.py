@@ -91,12 +91,19 @@ def _write_groups(out: Console, shown: list[GroupView], known: int, now: datetim
 
 
 def _write_group(out: Console, group: GroupView, now: datetime) -> None:
-    available = sum(each.available for each in group.members)
-    out.print(
-        Text.assemble((screen.clean(group.id), "bold"), f"  {available} of {len(group.members)} members are available")
-    )
+    out.print(Text.assemble((screen.clean(group.id), "bold"), f"  {_members(group)}"))
     for label, text, style in _lines(group, now):
         out.print(Text.assemble("  ", (label.ljust(_LABEL), style), screen.clean(text)))
+
+
+def _members(group: GroupView) -> str:
+    """Count the members; what was not looked at lately is neither available nor not."""
+    available = sum(member.available is True for member in group.members)
+    unknown = sum(member.available is None for member in group.members)
+    if unknown == len(group.members) and unknown:
+        return f"{unknown} members, not looked at lately"
+    more = f", {unknown} not looked at lately" if unknown else ""
+    return f"{available} of {len(group.members)} members are available{more}"
 
 
 def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:

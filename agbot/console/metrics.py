@@ -125,6 +125,14 @@ class Metrics:
         """Measure how long a finished upgrade kept the group waiting."""
         self._handoffs.observe(seconds)
 
+    def refusals(self) -> dict[str, int]:
+        """Return the refusals so far by their first reason, without those there were none of."""
+        return _counted(self._refusals, "reason")
+
+    def exchange_requests(self) -> int:
+        """Return how many requests the Exchange was sent so far."""
+        return sum(_counted(self._exchange, "outcome").values())
+
     def watch(self, overview: Callable[[], Overview], groups: Callable[[], int]) -> None:
         """Read what stands from here at every scrape. Call once."""
         self.registry.register(_Standing(overview, groups))
@@ -179,6 +187,11 @@ class _Standing(Collector):
             yield GaugeMetricFamily(
                 "agbot_view_age_seconds", "Age of the picture of the Exchange.", value=seen.view_age_seconds
             )
+
+
+def _counted(counter: Counter, label: str) -> dict[str, int]:
+    samples = (sample for metric in counter.collect() for sample in metric.samples if sample.name.endswith("_total"))
+    return {sample.labels[label]: int(sample.value) for sample in samples if sample.value}
 
 
 def _known(value: str, words: frozenset[str]) -> str:

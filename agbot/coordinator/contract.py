@@ -105,7 +105,8 @@ class MemberView:
 
     node: NodeId
     node_type: str
-    available: bool
+    available: bool | None
+    """None: its heartbeat was not looked at lately, because nothing goes on in its group."""
     why_unavailable: str = ""
     heartbeat_at: datetime | None = None
     agent_version: str = ""

@@ -61,14 +61,18 @@ def view_waiter(waiter: Waiter) -> WaitView:
 
 def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
     node = member.node
-    why = health.why_unavailable(member, group.limits, situation.clock.now())
+    now = situation.clock.now()
+    why = health.why_unavailable(member, group.limits, now)
+    read_at = situation.picture.node_read_at(node.id)
+    is_looked_at = read_at is not None and now - read_at <= situation.view_max_age
+    unknown = not is_looked_at and health.why_offline(node, group.limits, now) is not None
     deferral = group.deferrals.get(node.id)
     hold = group.lease.hold
     return MemberView(
         node=node.id,
         node_type=node.node_type.value,
-        available=why is None,
-        why_unavailable=why or "",
+        available=None if unknown else why is None,
+        why_unavailable="" if unknown else why or "",
         heartbeat_at=node.heartbeat_at,
         agent_version=node.agent_version,
         statuses={policy: status.value for policy, status in sorted(member.statuses.items())},

@@ -24,6 +24,8 @@ def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: dat
     """Return the deferral of a member whose upgrade is past the gate without the group's lease, or None."""
     if member.node.node_type is NodeType.CLUSTER:
         return None
+    if health.why_offline(member.node, limits, now) is not None:
+        return None  # nobody asks for it and nobody counts on it; it is looked at again when it comes back
     subject = health.upgrading(member, limits, now)
     if subject is None or (lease.hold is not None and lease.hold.claim.holder == member.node.id):
         return None

@@ -22,6 +22,7 @@ from agbot.sim.membership import Membership
 from agbot.sim.turns import Turns
 
 _PAST_THE_GATE = frozenset(word.value for word in PAST_THE_GATE)
+_SUCCESS = "successful"
 _ENDS = frozenset(
     {
         Word.SUCCESSFUL.value,
@@ -166,7 +167,7 @@ class Observer:
         if episode is not None:
             episode.ended_at, episode.how = deed.at, deed.detail
             if episode.kind is Kind.SERVICE and episode.group:
-                self.turns.ended(episode.group, deed.node, deed.at)
+                self.turns.ended(episode.group, deed.node, deed.at, is_in_the_exchange=False)
 
     def _status(self, node: str, status: Mapping[str, Any]) -> None:
         word = status["status"]
@@ -175,7 +176,7 @@ class Observer:
             episode.reported = episode.reported or word in _PAST_THE_GATE
         self._note(node, word)
         if word in _ENDS and (group := self.members.group_of(node)):
-            self.turns.ended(group, node, self._clock.now())
+            self.turns.ended(group, node, self._clock.now(), is_in_the_exchange=word == _SUCCESS)
 
     def _seen_node(self, node: str, doc: Mapping[str, Any]) -> None:
         now = self._clock.now()

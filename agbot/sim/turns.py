@@ -52,10 +52,11 @@ class Turns:
             self._waiting.setdefault(key, deed.at)
         self._block(deed, key, holder_is_live=holder_is_live)
 
-    def ended(self, group: str, node: str, at: datetime) -> None:
-        """Take in that the upgrade of a group's holder is over, and known to be."""
+    def ended(self, group: str, node: str, at: datetime, *, is_in_the_exchange: bool) -> None:
+        """Take in that the upgrade of a group's holder is over, and whether the Exchange holds its success from this moment on."""
         self._ended[group] = (node, at)
-        self._not_yet_free[group] = at
+        if is_in_the_exchange:
+            self._not_yet_free[group] = at
         self._granted.pop(group, None)
 
     def lease_free(self, group: str, at: datetime) -> None:

@@ -1,0 +1,114 @@
+"""The demo's closing figures: what the observer saw, what the daemon did, how each story ended. Pure: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from agbot.cli.demo_stories import Outcome
+
+_MARKS: Final[Mapping[str, tuple[str, str]]] = {
+    Outcome.AS_TOLD: ("+", "green"),
+    Outcome.OTHERWISE: ("!", "red bold"),
+    Outcome.CUT_SHORT: ("-", "yellow"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """How one story ended."""
+
+    name: str
+    sentence: str
+    outcome: str
+    wrong: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What `agbot demo --json` prints. Seconds are simulated ones, but for `real_seconds`."""
+
+    grants: int
+    exempt: int
+    releases: Mapping[str, int]
+    refusals: Mapping[str, int]
+    max_concurrent_in_any_group: int
+    violations: int
+    """Counted by the observer from what the nodes really did."""
+    violation_stories: Sequence[str]
+    handoff_seconds: Mapping[str, float | int | None]
+    """From the Exchange holding `successful` to the lease being free: count, p50, p99."""
+    exchange_requests: int
+    """Of the daemon; nodes and the simulated agbot not counted."""
+    upgrades: Mapping[str, int]
+    simulated_seconds: float
+    real_seconds: float
+    speed: float
+    seed: int
+    stories: Sequence[Told]
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether no promise was broken and no story ended otherwise than told."""
+        return self.violations == 0 and all(story.outcome != Outcome.OTHERWISE for story in self.stories)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+
+def render(summary: Summary) -> RenderableType:
+    """Show it to people."""
+    stories = Table.grid(padding=(0, 2))
+    for story in summary.stories:
+        mark, style = _MARKS[story.outcome]
+        stories.add_row(Text(mark, style=style), Text(story.name, style="bold"), story.sentence)
+        for sentence in story.wrong:
+            stories.add_row("", "", Text(sentence, style="red"))
+    figures = Table.grid(padding=(0, 2))
+    figures.add_column(style="dim")
+    for name, value in _figures(summary):
+        figures.add_row(name, value)
+    return Group(Text("How the stories ended", style="bold underline"), stories, Text(), _verdict(summary), figures)
+
+
+def _verdict(summary: Summary) -> Text:
+    if summary.violations:
+        lines = "\n".join(summary.violation_stories)
+        return Text(
+            f"BROKEN: two members of a group were down at once, {summary.violations} times\n{lines}", style="red bold"
+        )
+    most = summary.max_concurrent_in_any_group
+    return Text(f"At most {most} member of any group was down for an upgrade at a time.", style="green bold")
+
+
+def _figures(summary: Summary) -> list[tuple[str, str]]:
+    handoff = summary.handoff_seconds
+    times = f"p50 {_seconds(handoff['p50'])}, p99 {_seconds(handoff['p99'])} of {handoff['count']} (simulated)"
+    return [
+        ("grants", f"{summary.grants} and {summary.exempt} without a lease"),
+        ("releases", _counted(summary.releases)),
+        ("refusals", _counted(summary.refusals)),
+        ("hand-off", f"from `successful` in the Exchange to the lease being free: {times}"),
+        (
+            "exchange",
+            f"{summary.exchange_requests} requests of the coordinator in {summary.simulated_seconds / 60:.0f} minutes",
+        ),
+        ("run", f"{summary.real_seconds:.0f} s at {summary.speed:g}x, seed {summary.seed}"),
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} s"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    listed = ", ".join(
+        f"{name} {count}" for name, count in sorted(counts.items(), key=lambda each: (-each[1], each[0]))
+    )
+    return listed or "none"

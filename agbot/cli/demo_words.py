@@ -1,0 +1,67 @@
+"""What happens in the demo, in plain words: one line for each journal entry that a person would want to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from agbot.store.contract import Entry
+
+
+def bare(qualified: object) -> str:
+    """Return a name without its organisation."""
+    return str(qualified or "").rpartition("/")[2]
+
+
+def _granted(entry: Entry) -> str:
+    return f"{bare(entry.node)} may upgrade {bare(entry.subject)} ({entry.facts.get('kind')}, token {entry.token})"
+
+
+def _exempted(entry: Entry) -> str:
+    return f"{bare(entry.node)} goes without a lease: {entry.facts.get('code')}"
+
+
+def _released(entry: Entry) -> str:
+    return f"{bare(entry.node)} gives the lease back: {entry.facts.get('cause')} ({entry.facts.get('why')})"
+
+
+def _suspected(entry: Entry) -> str:
+    return f"nobody knows how the upgrade of {bare(entry.node)} ended: {entry.facts.get('why')}"
+
+
+def _deferral_begun(entry: Entry) -> str:
+    return f"{bare(entry.node)} is in the middle of its own upgrade: its membership is deferred until that has ended"
+
+
+def _deferral_ended(entry: Entry) -> str:
+    return f"{bare(entry.node)} counts as a member from now on"
+
+
+def _brake_set(entry: Entry) -> str:
+    return f"{bare(entry.subject)} failed on {bare(entry.node)}: stopped before the next member"
+
+
+def _brake_lifted(entry: Entry) -> str:
+    return f"{bare(entry.subject)} may go on: {entry.facts.get('why')}"
+
+
+_WORDS: Final[Mapping[str, Callable[[Entry], str]]] = MappingProxyType(
+    {
+        "lease.granted": _granted,
+        "lease.taken_over": _granted,
+        "lease.exempted": _exempted,
+        "lease.released": _released,
+        "lease.suspected": _suspected,
+        "deferral.begun": _deferral_begun,
+        "deferral.ended": _deferral_ended,
+        "brake.set": _brake_set,
+        "brake.lifted": _brake_lifted,
+    }
+)
+
+
+def in_words(entry: Entry) -> str | None:
+    """Return a line for people, or None for an entry that only fills the screen."""
+    words = _WORDS.get(entry.event)
+    return f"{bare(entry.group)}: {words(entry)}" if words else None

@@ -1,0 +1,35 @@
+"""What operators are shown: nothing is claimed that nobody has looked at."""
+
+from __future__ import annotations
+
+from agbot.rules.ids import group_id
+from tests.support.hub import ORG, Hub
+from tests.support.virtual_time import in_virtual_time
+
+
+@in_virtual_time
+async def test_a_member_of_an_idle_group_is_not_called_offline_because_nobody_read_its_heartbeat() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=1000)
+
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+
+    assert view is not None
+    assert [member.available for member in view.members] == [None, None]
+
+
+@in_virtual_time
+async def test_a_member_that_is_silent_while_somebody_waits_is_shown_as_offline() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    for _minute in range(10):
+        await hub.live("n1", seconds=60)
+        await hub.ask("n1", "g1")
+
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+
+    assert view is not None
+    assert {member.node: member.available for member in view.members} == {f"{ORG}/n1": True, f"{ORG}/n2": False}
