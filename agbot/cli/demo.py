@@ -19,8 +19,8 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agbot.cli.demo_running import DemoHub
     from agbot.cli.demo_figures import Summary
+    from agbot.cli.demo_running import DemoHub
     from agbot.cli.demo_view import Moment
     from agbot.sim.links import GatewayPort
 

@@ -11,8 +11,8 @@ import pytest
 
 from agbot.cli import demo
 from agbot.cli.demo import Options
-from agbot.cli.demo_stories import Outcome
 from agbot.cli.demo_figures import Summary, Told
+from agbot.cli.demo_stories import Outcome
 from agbot.sim.links import Answered, Question, permit
 
 AGBOT = Path(sys.executable).with_name("agbot")

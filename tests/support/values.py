@@ -66,8 +66,17 @@ def status(value: str, *, ago: float = 0, stamp: str | None = None, target_versi
     return Status(value=value, stamp=written, updated_at=moment, target_version=target_version)
 
 
-def member(name: NodeId = ANNA, statuses: Mapping[PolicyId, Status] | None = None, **fields: Any) -> Member:
-    return Member(node=node(name, **fields), statuses=statuses or {})
+def member(
+    name: NodeId = ANNA,
+    statuses: Mapping[PolicyId, Status] | None = None,
+    *,
+    agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD,
+    agreements_read_at: datetime | None = None,
+    **fields: Any,
+) -> Member:
+    """Build a member; the fields are those of its node."""
+    known = node(name, **fields)
+    return Member(node=known, statuses=statuses or {}, agreements=agreements, agreements_read_at=agreements_read_at)
 
 
 def ask(name: NodeId = BERT, kind: Kind = Kind.AGENT, subject: PolicyId | None = None, *, bound: bool = False) -> Ask:

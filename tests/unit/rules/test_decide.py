@@ -388,3 +388,11 @@ def test_the_soak_of_a_member_in_its_next_upgrade_waits_for_that_too() -> None:
     assert codes(decide(ask(), group(busy_again, member(BERT), member(CARL), lease=ended(ago=30)), NOW)) == [
         Code.SOAKING
     ]
+
+
+def test_the_upgraded_member_itself_waits_for_the_time_and_for_no_proof() -> None:
+    """It is asking: that is proof enough that its agent lives."""
+    unseen = group(member(ANNA, ago=31), member(BERT), member(CARL), lease=ended(ago=30))
+
+    assert decide(ask(ANNA), unseen, NOW) == Grant()
+    assert codes(decide(ask(ANNA), replace(unseen, limits=limits(agent_soak_seconds=60)), NOW)) == [Code.SOAKING]

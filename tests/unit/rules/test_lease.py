@@ -148,3 +148,10 @@ def test_a_grant_may_bring_what_is_known_already() -> None:
 
     assert granted.hold is not None
     assert granted.hold.progress.version_before == "1"
+
+
+def test_an_end_says_which_revision_and_which_service_it_was() -> None:
+    free = leases.release(held(progress=begun(revision="r9", service="o1/flow-meter")), Cause.SUCCEEDED, NOW)
+
+    assert free.last_end is not None
+    assert (free.last_end.revision, free.last_end.service) == ("r9", "o1/flow-meter")
