@@ -11,7 +11,7 @@ PIP_FLAGS ?= --only-binary :all:
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check format bench wheel lock clean
+.PHONY: help venv demo test simulate check format bench wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ demo: $(MADE) ## watch a simulated hub upgrade its groups, one member at a time
 
 test: $(MADE) ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
+
+simulate: $(MADE) ## play 300 seeds of a hub where everything goes wrong (ARGS="--seeds 5000", ARGS="--seed 7 --verbose")
+	@$(BIN)/python -m tests.simulation $(or $(ARGS),--first 60 --seeds 300)
 
 check: $(MADE) ## format, lint, types, layers
 	$(BIN)/ruff format --check --quiet

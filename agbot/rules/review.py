@@ -84,6 +84,8 @@ def _gone(case: _Case) -> Release | None:
 
 def _status_gone(case: _Case) -> Release | None:
     """A status that was there and is gone proves an end only together with a second fact; alone it keeps the lease (P3)."""
+    if case.hold.claim.kind is Kind.SERVICE:
+        return _service_gone(case)
     if case.seen.status is not Sight.ABSENT or not case.hold.progress.confirmed:
         return None
     policy, node, subject = case.seen.policy, case.seen.node, case.hold.claim.subject
@@ -92,6 +94,16 @@ def _status_gone(case: _Case) -> Release | None:
     if isinstance(node, Node) and not node.registered:
         return Release(cause=Cause.UNREGISTERED, why=f"{case.holder} has unregistered: no key, no status")
     return None
+
+
+def _service_gone(case: _Case) -> Release | None:
+    """A node without a key makes no agreements: with none left for the service its upgrade is over."""
+    node, agreements, service = case.seen.node, case.seen.agreements, case.hold.progress.service
+    if not isinstance(node, Node) or node.registered or isinstance(agreements, Sight):
+        return None
+    if any(each.service == service for each in agreements):
+        return None
+    return Release(cause=Cause.UNREGISTERED, why=f"{case.holder} has unregistered: no key, no agreement")
 
 
 def _review_upgrade(case: _Case) -> Verdict:

@@ -264,3 +264,26 @@ async def test_w1_a_node_that_dies_at_once_is_not_taken_for_one_that_never_began
     await hub.live("s2", "s3", seconds=250)
 
     assert hub.lease("gs").state is State.HELD
+
+
+@in_virtual_time
+async def test_a_holder_that_unregisters_in_the_middle_of_a_service_upgrade_releases() -> None:
+    hub = await trio()
+    await begin(hub)
+
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/s1", {"publicKey": ""}, caller=f"{ORG}/s1")
+    await hub.live("s1", "s2", "s3", seconds=15)
+
+    assert end_of(hub) is Cause.UNREGISTERED
+
+
+@in_virtual_time
+async def test_a_node_without_a_key_that_still_has_its_agreement_keeps_the_lease() -> None:
+    hub = await trio()
+    answer = await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE))
+    assert isinstance(answer, Granted)
+
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/s1", {"publicKey": ""}, caller=f"{ORG}/s1")
+    await hub.live("s1", "s2", "s3", seconds=15)
+
+    assert hub.lease("gs").state is State.HELD

@@ -16,7 +16,7 @@ from agbot.sim.links import Kind, Question
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from tests.sim.gates import EPOCH, ORG, OneAtATime
 
-_SPEED = 300.0
+_SPEED = 120.0
 _REAL_SECONDS = 5.0
 
 

@@ -1,0 +1,170 @@
+"""One start of the coordinator's program: the real coordinator behind the real routes of the gateway, without sockets.
+
+Killing it loses everything but the disk. What it knew of the Exchange is written down in `Sightings` by its transport, so that a judge can
+say what a grant rested on without asking the coordinator.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from agbot.coordinator.contract import Answer, Confirm, Ended
+from agbot.coordinator.coordinator import Coordinator, Means
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.transport import Reply
+from agbot.gateway import target
+from agbot.gateway.authentication import Memory
+from agbot.gateway.permission import PermissionRoute
+from agbot.gateway.reads import Reads
+from agbot.gateway.service import ServiceRoute
+from agbot.rules.facts import Ask
+from agbot.sim.exchange import SimExchange, seed
+from agbot.sim.links import Answered, Question, basic
+from agbot.store.contract import Entry
+from tests.simulation.disk import Disk, SimStore
+from tests.simulation.plan import COORDINATOR, Plan
+from tests.simulation.process import Process
+from tests.support.direct_transport import DirectTransport
+from tests.support.hub import LoopClock
+
+_ANSWER_SECONDS = 2.4
+"""The gateway's share of the default `answer_seconds`."""
+_REMEMBER_SECONDS = 300.0
+_AFTER_A_BUG_SECONDS = 5.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Sightings:
+    """When this program last read what, on the loop's clock."""
+
+    feed: float | None = None
+    """When the last request for changes that was answered went out."""
+    nodes: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(who read, path of the node) -> when its answer came."""
+
+
+class WatchedTransport(DirectTransport):
+    """Writes down what was really read."""
+
+    def __init__(self, exchange: SimExchange, way_seconds: Callable[[], float]) -> None:
+        super().__init__(exchange, way_seconds=way_seconds)
+        self.sightings = Sightings()
+
+    async def request(
+        self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        """Send one request."""
+        time = asyncio.get_running_loop().time
+        begun = time()
+        reply = await super().request(method, path, credentials=credentials, body=body, timeout_seconds=timeout_seconds)
+        if reply.status in {200, 201} and credentials is not None:
+            if path.endswith("/changes"):
+                self.sightings.feed = begun
+            self.sightings.nodes[credentials.identity, path] = time()
+        return reply
+
+
+class Listening:
+    """The coordinator as the gateway asks it; every answer is heard by the judge before it goes out."""
+
+    def __init__(self, coordinator: Coordinator, hear: Callable[[Ask, Answer, float], None]) -> None:
+        self._coordinator = coordinator
+        self._hear = hear
+
+    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+        begun = asyncio.get_running_loop().time()
+        answer = await self._coordinator.ask(ask, confirm, is_remembered=is_remembered)
+        self._hear(ask, answer, begun)
+        return answer
+
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+        return await self._coordinator.report_end(ask, succeeded=succeeded, who=who)
+
+
+class Daemon(Process):
+    """One program, from its start to its death."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        exchange: SimExchange,
+        disk: Disk,
+        *,
+        number: int,
+        on_death: Callable[[], None],
+        hear: Callable[[Ask, Answer, float], None],
+        tell: Callable[[Entry], None],
+    ) -> None:
+        super().__init__()
+        chance = plan.chance(f"daemon {number}")
+        self._on_death = on_death
+        self._clock = LoopClock(plan.ahead_seconds)
+        self._store = SimStore(disk, self.kill)
+        self._transport = WatchedTransport(exchange, lambda: _way(chance, plan.way_seconds))
+        client = ExchangeClient(
+            self._transport,
+            Credentials(identity=COORDINATOR, secret=seed.token_of("coordinator")),
+            self._clock,
+            request_seconds=plan.settings.request_seconds,
+            max_requests_open=plan.settings.max_requests_open,
+        )
+        means = Means(exchange=client, store=self._store, clock=self._clock, tell=tell, chance=chance)
+        self.coordinator = Coordinator(means, plan.settings, plan.limits)
+        listening = Listening(self.coordinator, hear)
+        memory = Memory(self._clock, _REMEMBER_SECONDS)
+        reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
+        self._agents = PermissionRoute(
+            listening, reads, memory, self._clock, answer_seconds=_ANSWER_SECONDS, quiet_refusals=False
+        )
+        self._services = ServiceRoute(listening, reads, memory, self._clock, answer_seconds=_ANSWER_SECONDS)
+
+    @property
+    def sightings(self) -> Sightings:
+        """What it has read."""
+        return self._transport.sightings
+
+    def run(self) -> None:
+        """Start cycling."""
+        self.start(self._schedule())
+
+    def kill(self) -> None:
+        """Die, as after `kill -9`."""
+        if not self.is_dead:
+            self._store.crash()
+            super().kill()
+            self._on_death()
+
+    async def answer(self, method: str, path: str, question: Question) -> Answered:
+        """Answer one request."""
+        found = target.parse(method, path)
+        authorization = basic(question.identity, question.secret)
+        if isinstance(found, target.AgentQuestion):
+            reply = await self._agents.answer(found, authorization)
+        elif isinstance(found, target.ServiceQuestion | target.ServiceEnd):
+            reply = await self._services.answer(found, authorization)
+        else:
+            raise TypeError(f"{method} {path} is no question: {found}")
+        return Answered(reply.status, reply.body)
+
+    async def _schedule(self) -> None:
+        await self._store.open()
+        while True:
+            try:
+                await self.coordinator.cycle()
+            except Exception:  # noqa: BLE001 - as the daemon does; the judge reads the log
+                _log.exception("cycle.failed")
+                await self._clock.sleep(_AFTER_A_BUG_SECONDS)
+                continue
+            await self.coordinator.pause_between_cycles()
+
+
+def _way(chance: random.Random, seconds: float) -> float:
+    return chance.uniform(0, seconds)

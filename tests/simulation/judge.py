@@ -1,0 +1,209 @@
+"""Who holds the run to the promises of DESIGN, section 2, after every step: each commit, each answer, each thing a node does.
+
+It believes the simulated Exchange and the simulated nodes, never the coordinator. Where a promise leaves room (a dead node, a release by
+force), the room is named here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from agbot.coordinator.contract import Answer, Granted
+from agbot.rules import statuses
+from agbot.rules.facts import Ask
+from agbot.rules.ids import GroupId, name_of, org_of
+from agbot.rules.lease import End, Kind, Lease, State
+from agbot.rules.reasons import Cause
+from agbot.rules.statuses import Phase
+from agbot.sim.exchange import Write
+from agbot.sim.fleet import Fleet
+from agbot.store.contract import Entry
+from tests.simulation.daemon import Daemon
+from tests.simulation.disk import Disk
+from tests.simulation.plan import Plan
+from tests.simulation.story import HUB, Promise, Story
+from tests.support.hub import EPOCH
+
+_MARGIN_SECONDS = 15.0
+"""A decision may be this much older than its commit: reads and the store take their time."""
+_CLOCK_SECONDS = 60.0
+"""The Exchange's clock may be moved in the middle of a run; what was said just before a grant is then taken for after it."""
+_ENDS = {
+    Cause.SUCCEEDED: {Phase.ENDED_WELL},
+    Cause.NOTHING_TO_DO: {Phase.NOTHING_TO_DO},
+    Cause.FAILED: {Phase.ENDED_BADLY, Phase.FAILING},
+}
+
+
+class Judge:
+    """See `tests.simulation.disk.Watcher`."""
+
+    def __init__(self, plan: Plan, story: Story) -> None:
+        self._plan = plan
+        self._story = story
+        self._seen = 0
+        self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        self.fleet: Fleet | None = None
+        self.disk: Disk | None = None
+        self.daemon: Callable[[], Daemon | None] = lambda: None
+        self.strange: set[str] = set()
+        """Nodes that have said what no agent says; their statuses prove nothing."""
+
+    def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], told: list[Entry]) -> None:
+        """Look at what one transaction changed."""
+        for group, lease in after.items():
+            old = before.get(group, Lease(group=group))
+            if old != lease:
+                self._changed(old, lease)
+        for entry in told:
+            if entry.event not in {"lease.renewed", "wait.changed"}:
+                self._story.tell(
+                    entry.group or HUB, f"{entry.event} {entry.node or ''} {entry.token or ''} {dict(entry.facts)}"
+                )
+        self.look()
+
+    def _changed(self, old: Lease, new: Lease) -> None:
+        group = new.group
+        if new.token < old.token:
+            self._story.broke(Promise.OWN_TOKEN, group, f"the token went back from {old.token} to {new.token}")
+        if old.state is State.HELD and new.state is State.HELD and new.token != old.token:
+            self._story.broke(Promise.ONE_HOLDER, group, f"granted over a held lease: {old.hold} became {new.hold}")
+        if (
+            new.hold is not None
+            and old.hold is not None
+            and new.token == old.token
+            and new.hold.claim != old.hold.claim
+        ):
+            self._story.broke(Promise.OWN_TOKEN, group, f"another holder under the same token {new.token}")
+        if old.hold is not None and new.hold is None and new.last_end is not None:
+            self._released(old, new.last_end)
+
+    def _released(self, old: Lease, end: End) -> None:
+        """An end that rests on the holder's own report must have been in the Exchange."""
+        if end.token != old.token or (old.hold is not None and end.claim != old.hold.claim):
+            self._story.broke(Promise.OWN_TOKEN, old.group, f"the end of {end.token} ended {old.token}")
+        granted_at = _seconds(old.hold.granted_at, self._plan) if old.hold else 0.0
+        if end.claim.kind is Kind.AGENT and end.cause in _ENDS and not self._is_backed(end, granted_at):
+            said = self._said.get((end.claim.holder, end.claim.subject), [])[-5:]
+            text = f"{end.cause} of {end.claim.holder} ({end.detail}), but it has said {said}"
+            self._story.broke(Promise.UNKNOWN_IS_NOT_DONE, old.group, text)
+
+    def _is_backed(self, end: End, granted_at: float) -> bool:
+        """Whether the node has really said so since the grant, or really runs what was asked for."""
+        said = self._said.get((end.claim.holder, end.claim.subject), [])
+        if any(
+            at >= granted_at - _CLOCK_SECONDS and statuses.PHASES.get(word) in _ENDS[end.cause] for at, word in said
+        ):
+            return True
+        node = self._fleet.nodes.get(end.claim.holder)
+        return end.cause is Cause.SUCCEEDED and node is not None and node.version in end.detail
+
+    def wrote(self, write: Write) -> None:
+        """Remember what nodes have said, as the Exchange took it."""
+        if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
+            key = (f"{write.org}/{write.id}", str(write.data["policy"]))
+            self._said.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
+
+    def wants_swap(self, expected: Lease, new: Lease) -> None:
+        """A grant must rest on a store that answers and a view that is young (P4)."""
+        if new.token <= expected.token or new.hold is None:
+            return
+        daemon, now = self.daemon(), asyncio.get_running_loop().time()
+        if daemon is None:
+            return
+        feed = daemon.sightings.feed
+        oldest = self._plan.settings.view_max_age_seconds + _MARGIN_SECONDS
+        if feed is None or now - feed > oldest:
+            self._story.broke(Promise.NO_TRUST_NO_GRANT, new.group, f"the feed was read at {feed}, it is {now}")
+        if self.disk is not None and self.disk.failed_at is not None and now - self.disk.failed_at > _MARGIN_SECONDS:
+            self._story.broke(
+                Promise.NO_TRUST_NO_GRANT,
+                new.group,
+                f"the store failed at {self.disk.failed_at} and was not read since",
+            )
+        holder = new.hold.claim.holder
+        path = f"/orgs/{org_of(holder)}/nodes/{name_of(holder)}"
+        read = [
+            at
+            for (who, what), at in daemon.sightings.nodes.items()
+            if what == path and who != self._plan.settings.identity
+        ]
+        if not read or now - max(read) > _MARGIN_SECONDS:
+            self._story.broke(
+                Promise.NO_TRUST_NO_GRANT, new.group, f"{holder} was not read anew with the asker's own credentials"
+            )
+
+    def hear(self, ask: Ask, answer: Answer, _begun: float) -> None:
+        """Every refusal names its reasons (P7)."""
+        if isinstance(answer, Granted):
+            return
+        if not answer.reasons or not all(reason.text for reason in answer.reasons):
+            self._story.broke(Promise.REASONS, ask.group, f"{ask.node} was refused without a reason")
+
+    def look(self, *_: object) -> None:
+        """Ask the observer what the nodes have really done (P1)."""
+        violations = self._fleet.observer.violations
+        for violation in violations[self._seen :]:
+            if all(self._is_registered(node) for node in violation.nodes):
+                self._story.broke(Promise.ONE_HOLDER, violation.group, str(violation))
+        self._seen = len(violations)
+
+    def _is_registered(self, name: str) -> bool:
+        """A node that has unregistered serves nobody and is given up at once (P5)."""
+        node = self._fleet.nodes.get(name)
+        return node is not None and node.registered
+
+    def explains_all(self) -> None:
+        """Every node and group can be asked about (P7)."""
+        daemon = self.daemon()
+        if daemon is None:
+            return
+        for name in self._fleet.nodes:
+            daemon.coordinator.explain(name)  # type: ignore[arg-type]  # a node's id as the fleet has it
+        for group in daemon.coordinator.groups():
+            for waiter in group.waiting:
+                if not waiter.reasons:
+                    self._story.broke(Promise.REASONS, group.id, f"{waiter.node} waits without a reason")
+
+    def is_idle(self) -> bool:
+        """Whether no lease is occupied and no node is in the middle of anything: there is nothing left to wait for."""
+        busy = any(lease.hold is not None for lease in self._disk.leases().values())
+        return not busy and all(node.down_for is None for node in self._fleet.nodes.values())
+
+    def drained(self) -> None:
+        """After a quiet time no lease is left without somebody alive behind it (P5)."""
+        for group, lease in sorted(self._disk.leases().items()):
+            hold = lease.hold
+            if hold is None:
+                continue
+            node = self._fleet.nodes.get(hold.claim.holder)
+            known = node is not None and (node.down_for is not None or hold.claim.holder in self.strange)
+            if node is not None and lease.state is State.SUSPECT and node.version != hold.progress.target_version:
+                known = True  # alive, never reported an end, and not what was asked for: a person has to look
+            recent = (
+                asyncio.get_running_loop().time() - _seconds(hold.progress.moved_at, self._plan)
+                < self._plan.limits.max_upgrade_seconds
+            )
+            if not known and not recent:
+                self._story.broke(
+                    Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
+                )
+
+    @property
+    def _fleet(self) -> Fleet:
+        if self.fleet is None:
+            raise RuntimeError("the run has no fleet yet")
+        return self.fleet
+
+    @property
+    def _disk(self) -> Disk:
+        if self.disk is None:
+            raise RuntimeError("the run has no disk yet")
+        return self.disk
+
+
+def _seconds(moment: datetime, plan: Plan) -> float:
+    """Return a time of the coordinator's clock as the loop's."""
+    return (moment - EPOCH - timedelta(seconds=plan.ahead_seconds)).total_seconds()

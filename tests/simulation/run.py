@@ -1,0 +1,188 @@
+"""One seed from beginning to end: set up, chaos as planned, then a quiet time in which everything must drain."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from agbot.sim.clock import LoopClock
+from agbot.sim.episodes import Tolerance
+from agbot.sim.exchange import SimExchange, seed
+from agbot.sim.fleet import Fleet
+from agbot.sim.links import DirectExchange
+from tests.simulation.daemon import Daemon
+from tests.simulation.disk import Disk
+from tests.simulation.judge import Judge
+from tests.simulation.people import ORG, People, Stage, group_name
+from tests.simulation.plan import Plan, draw
+from tests.simulation.process import watch_tasks
+from tests.simulation.story import HUB, Broken, Promise, Story
+from tests.simulation.wires import CoordinatorWire, ExchangeWire
+from tests.support import virtual_time
+from tests.support.hub import EPOCH
+
+_LOOK_SECONDS = 60.0
+_AT_LEAST_QUIET_SECONDS = 300.0
+_RESTART_SECONDS = 5.0
+_BUGS = ("cycle.failed", "question.failed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run."""
+
+    seed: int
+    broken: Broken | None
+    digest: str
+    lines: int
+    grants: int
+    upgrades: int
+
+
+def play(number: int, *, is_told_aloud: bool = False) -> Outcome:
+    """Play one seed."""
+    return virtual_time.run(Run(draw(number), is_told_aloud=is_told_aloud).play())
+
+
+class Run:
+    """The parts of one run and how they hang together."""
+
+    def __init__(self, plan: Plan, *, is_told_aloud: bool) -> None:
+        self._plan = plan
+        self._story = Story(is_told_aloud=is_told_aloud)
+        self._judge = Judge(plan, self._story)
+        self._daemon: Daemon | None = None
+        self._starts = 0
+        self._is_over = False
+
+    async def play(self) -> Outcome:
+        """Play it, at most until the first promise is broken."""
+        watch_tasks(asyncio.get_running_loop())
+        structlog.configure(processors=[self._hear_log], cache_logger_on_first_use=False)
+        plan, clock = self._plan, LoopClock(EPOCH)
+        self._exchange = SimExchange(clock=clock, root_password="pw", seed=plan.seed)
+        seed.agbot(self._exchange, "IBM", "coordinator")
+        self._disk = Disk(chance=plan.chance("disk"), seconds=plan.store_seconds, watcher=self._judge)
+        self._judge.disk = self._disk
+        direct = ExchangeWire(DirectExchange(self._exchange.handle, clock))
+        wire = CoordinatorWire(
+            lambda: self._daemon,
+            asyncio.get_running_loop().create_task,
+            chance=plan.chance("wire"),
+            way_seconds=plan.way_seconds,
+            duplicates=plan.duplicates,
+        )
+        tolerance = Tolerance(
+            offline_after_seconds=plan.limits.heartbeat_stale_seconds - 60,
+            dead_after_seconds=plan.limits.dead_after_seconds - 60,
+            unconfirmed_after_seconds=plan.limits.confirm_seconds - 30,
+            peers_margin_seconds=600.0,
+        )
+        async with Fleet(
+            self._exchange, wire, clock, chance_seed=plan.seed, exchange_port=direct, tolerance=tolerance
+        ) as fleet:
+            self._judge.fleet, self._judge.daemon = fleet, lambda: self._daemon
+            fleet.listen(self._judge.look)
+            self._exchange.subscribe(self._judge.wrote)
+            stage = Stage(
+                plan=plan,
+                story=self._story,
+                judge=self._judge,
+                fleet=fleet,
+                disk=self._disk,
+                wire=wire,
+                exchange_wire=direct,
+                daemon=lambda: self._daemon,
+            )
+            await self._live(fleet, People(stage))
+        episodes = fleet.observer.episodes
+        grants = sum(lease.token for lease in self._disk.leases().values())
+        return Outcome(
+            seed=plan.seed,
+            broken=self._story.broken,
+            digest=self._story.digest(),
+            lines=len(self._story),
+            grants=grants,
+            upgrades=len(episodes),
+        )
+
+    async def _live(self, fleet: Fleet, people: People) -> None:
+        await self._set_up(fleet)
+        self._start_daemon()
+        working = asyncio.create_task(self._work(people))
+        ending = asyncio.create_task(self._story.ended.wait())
+        done, _ = await asyncio.wait({working, ending}, return_when=asyncio.FIRST_COMPLETED)
+        self._is_over = True
+        working.cancel()
+        ending.cancel()
+        if self._daemon is not None:
+            self._daemon.kill()
+        if working in done:
+            working.result()
+
+    async def _set_up(self, fleet: Fleet) -> None:
+        fleet.add_org(ORG)
+        fleet.add_agbot()
+        for number, group in enumerate(self._plan.groups):
+            nodes = await fleet.add_group(
+                ORG, group_name(number), group.members, cluster_members=group.clusters, habits=group.habits[0]
+            )
+            for node, habits in zip(nodes, group.habits, strict=True):
+                node.habits = habits
+            if group.has_service:
+                fleet.deploy(ORG, f"svc-g{number}", f"url-g{number}", "3.0.0")
+                for node in nodes:
+                    if node.spec.node_type == "device":
+                        await fleet.agbot.adopt(node, f"{ORG}/svc-g{number}")
+
+    async def _work(self, people: People) -> None:
+        loop = asyncio.get_running_loop()
+        for event in self._plan.events:
+            await asyncio.sleep(max(0.0, event.at - loop.time()))
+            people.do(event)
+            self._judge.look()
+        people.heal()
+        self._story.tell(HUB, "from here on everything is well")
+        limits = self._plan.limits
+        quiet = limits.max_upgrade_seconds + limits.dead_after_seconds + 2 * limits.lease_seconds + 600.0
+        end = loop.time() + quiet
+        while loop.time() < end and not (loop.time() > end - quiet + _AT_LEAST_QUIET_SECONDS and self._judge.is_idle()):
+            await asyncio.sleep(_LOOK_SECONDS)
+            self._judge.look()
+            self._judge.explains_all()
+        self._judge.drained()
+
+    def _start_daemon(self) -> None:
+        self._starts += 1
+        self._story.tell(HUB, f"coordinator starts ({self._starts})")
+        self._daemon = Daemon(
+            self._plan,
+            self._exchange,
+            self._disk,
+            number=self._starts,
+            on_death=self._restart_soon,
+            hear=self._judge.hear,
+            tell=lambda _entry: None,
+        )
+        self._daemon.run()
+
+    def _restart_soon(self) -> None:
+        self._story.tell(HUB, "coordinator dies")
+        self._daemon = None
+        if not self._is_over:
+            asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._start_again)
+
+    def _start_again(self) -> None:
+        if self._daemon is None and not self._is_over:
+            self._start_daemon()
+
+    def _hear_log(self, _logger: object, _method: str, event: MutableMapping[str, Any]) -> str:
+        """A traceback in the coordinator's log is a bug, whatever else happens."""
+        if event.get("event") in _BUGS:
+            self._story.broke(Promise.NO_BUGS, HUB, f"{event.get('event')}: {traceback.format_exc()}")
+        raise structlog.DropEvent

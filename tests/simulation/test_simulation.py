@@ -1,0 +1,133 @@
+"""Hundreds of seeds against the promises; the same run for the same seed; and planted defects, which must be found."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import MappingProxyType
+
+import pytest
+
+from agbot.rules import statuses
+from agbot.rules.lease import Lease, State
+from agbot.rules.statuses import Phase
+from agbot.store import memory
+from agbot.store.contract import NOTHING, Lost, Writes
+from tests.simulation import run
+from tests.simulation.plan import Plan, draw
+from tests.simulation.run import Outcome, play
+from tests.simulation.story import Promise
+
+SEEDS = 60
+"""More are played by `make simulate`, in CI at least 300."""
+CHUNK = 30
+
+
+def told(outcomes: list[Outcome]) -> str:
+    """Say what was broken, and how to see it again."""
+    return "\n".join(
+        f"seed {each.seed}: {each.broken}\nreplay: .venv/bin/python -m tests.simulation --seed {each.seed} --verbose"
+        for each in outcomes
+        if each.broken is not None
+    )
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_every_promise_is_kept_whatever_goes_wrong(first: int) -> None:
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        outcomes = pool.map(play, range(first, first + CHUNK), chunksize=5)
+
+    assert told(outcomes) == ""
+    assert sum(outcome.grants for outcome in outcomes) > CHUNK
+
+
+def test_a_seed_always_tells_the_same_story() -> None:
+    digest = "from tests.simulation.run import play; print(play(3).digest)"
+    told_anew = [
+        subprocess.run(
+            [sys.executable, "-c", digest],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    ]
+
+    assert told_anew[0] == told_anew[1]
+
+
+@contextmanager
+def unknown_statuses_count_as_done() -> Iterator[None]:
+    class Trusting(dict[str, Phase]):
+        def get(self, key: str, default: object = None) -> Phase:
+            return super().get(key, Phase.ENDED_WELL)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(statuses, "PHASES", MappingProxyType(Trusting(statuses.PHASES)))
+        yield
+
+
+@contextmanager
+def releases_free_whoever_is_there() -> Iterator[None]:
+    """Release by group name, as the incumbent does (A4): the decision of one moment is carried out at a later one."""
+    right = memory.MemoryStore.swap
+
+    async def swap(self: memory.MemoryStore, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        outcome = await right(self, expected, new, writes)
+        if new.state is State.FREE:
+            asyncio.get_running_loop().call_later(30.0, free, self, new)
+        return outcome
+
+    def free(store: memory.MemoryStore, new: Lease) -> None:
+        leases = store._content.leases  # noqa: SLF001 - the defect goes round the contract
+        present = leases.get(new.group)
+        if present is not None and present.hold is not None:
+            leases[new.group] = Lease(group=new.group, token=present.token, last_end=new.last_end)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory.MemoryStore, "swap", swap)
+        yield
+
+
+@contextmanager
+def failed_ends_at_once() -> Iterator[None]:
+    """`failed` before `rollback started` ends the lease (A6)."""
+
+    def hasty(seed: int) -> Plan:
+        plan = draw(seed)
+        return replace(plan, limits=replace(plan.limits, failure_grace_seconds=0.0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "draw", hasty)
+        yield
+
+
+def first_broken(seeds: int) -> Promise | None:
+    """Play seeds until one breaks a promise."""
+    for seed in range(seeds):
+        broken = run.play(seed).broken
+        if broken is not None:
+            return broken.promise
+    return None
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("defect", "promises"),
+    [
+        (unknown_statuses_count_as_done, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
+        (releases_free_whoever_is_there, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
+        (failed_ends_at_once, {Promise.ONE_HOLDER}),
+    ],
+)
+def test_a_planted_defect_is_found(defect: object, promises: set[Promise]) -> None:
+    with defect():  # type: ignore[operator]  # one of the context managers above
+        assert first_broken(40) in promises
