@@ -56,8 +56,6 @@ class Progress:
     """The Exchange's own stamp of that status."""
     confirmed: bool = False
     """An active status has been seen: the claim is real."""
-    installing: bool = False
-    """`initiated` has been seen: a script may report by itself."""
     pending_since: datetime | None = None
     """Since when a status stands that ends the lease only after a grace period."""
     target_version: str = ""

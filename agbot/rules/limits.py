@@ -25,7 +25,7 @@ class Limits:
     """`failed` must stand this long before it ends the lease: real agents report it for moments before `rollback started`."""
 
     reset_grace_seconds: float = 600.0
-    """After `initiated`, a status put back to `waiting` or `reset` must stand this long: the install script may still run."""
+    """After a grant, a status put back to `waiting` or `reset` must stand this long: the install script may run all the same."""
 
     max_upgrade_seconds: float = 7200.0
     """Heartbeats alone renew a lease only until this long after the last change of its status."""

@@ -16,7 +16,7 @@ from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.service_progress import review_service
-from agbot.rules.statuses import GOING_BACK, INSTALLING, Phase, Status
+from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
@@ -155,7 +155,7 @@ def _review_status(case: _Case) -> Verdict:
     if status.phase is Phase.FAILING:
         return _pending(case, status, Cause.FAILED, case.limits.failure_grace_seconds)
     if status.phase is Phase.IDLE:
-        return _review_idle(case, status)
+        return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
     return replace(case.keep, note=f"{case.holder} reports {status.value!r}, which is not known")
 
 
@@ -165,17 +165,12 @@ def _is_old(case: _Case, status: Status) -> bool:
     return first_sight and status.updated_at < case.hold.granted_at - _CLOCK_TOLERANCE
 
 
-def _review_idle(case: _Case, status: Status) -> Verdict:
-    """`waiting` or `reset`: harmless before the install, after `initiated` a script may still run (A6)."""
-    if case.hold.progress.installing:
-        return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
-    if case.hold.progress.confirmed:
-        return Release(cause=Cause.RESET, why=f"{case.holder} was put back to {status.value}")
-    return _if_unconfirmed(case)
-
-
 def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
-    """A status that ends the lease only when it still stands after its grace period."""
+    """A status that ends the lease only when it still stands after its grace period.
+
+    `waiting` or `reset` after the grant is one (A6): somebody has put the node back, but its script may run all the same, and that it had
+    begun may have been hidden from us, by a frozen feed for example.
+    """
     progress = case.hold.progress
     since = progress.pending_since if progress.status == status.value else None
     if since is None:
@@ -193,7 +188,6 @@ def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Re
         status=status.value,
         stamp=status.stamp,
         confirmed=before.confirmed or status.phase in _ACTIVE,
-        installing=before.installing or status.value in INSTALLING,
         pending_since=pending_since,
         target_version=status.target_version or before.target_version,
     )

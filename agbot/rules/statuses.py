@@ -49,9 +49,6 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
     }
 )
 
-INSTALLING = frozenset({"initiated", "rollback started"})
-"""Statuses after which the install script runs and may report by itself."""
-
 GOING_BACK = frozenset({"failed", "rollback started"})
 """Statuses under which the new agent version proves nothing: it ran, and is being taken away again."""
 

@@ -115,7 +115,7 @@ class RuleSettings:
     failure_grace_seconds: float = 120.0
     """How long `failed` must stand before it ends a lease."""
     reset_grace_seconds: float = 600.0
-    """How long a reset after `initiated` must stand before it ends a lease."""
+    """How long a reset must stand before it ends a lease: the install script may run all the same."""
     max_upgrade_seconds: float = 7200.0
     """Heartbeats alone keep a lease only until this long after the last change of status."""
     dead_after_seconds: float = 1800.0

@@ -159,7 +159,9 @@ class SimAgbot:
     async def _ask(self, upgrade: Upgrade, policy: Deployment) -> None:
         current = self.ledger.current(upgrade.node, upgrade.policy)
         if current is None or current.service.version == policy.top:
-            del self.ledger.upgrades[upgrade.node, upgrade.policy]
+            self.ledger.upgrades.pop(
+                (upgrade.node, upgrade.policy), None
+            )  # a policy published meanwhile may have taken it away
             return
         group = await self._group_of(upgrade.node)
         if group is None:
@@ -246,7 +248,9 @@ class SimAgbot:
                 return
             if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
                 return
-        del self.ledger.upgrades[upgrade.node, upgrade.policy]
+        self.ledger.upgrades.pop(
+            (upgrade.node, upgrade.policy), None
+        )  # a policy published meanwhile may have taken it away
         if upgrade.succeeded:
             # published again in the meantime: the same member has to go once more, and asks once more
             self.ledger.plan(upgrade.policy)

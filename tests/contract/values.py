@@ -93,7 +93,6 @@ progresses = drawn(
     status=texts,
     stamp=texts,
     confirmed=st.booleans(),
-    installing=st.booleans(),
     pending_since=st.none() | moments,
     target_version=texts,
     version_before=texts,

@@ -15,6 +15,7 @@ from agbot.rules.lease import Kind, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, NEW, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -191,14 +192,30 @@ async def test_a6_a_reset_in_the_middle_of_an_install_keeps_the_lease() -> None:
 
 
 @in_virtual_time
-async def test_a6_a_reset_before_the_install_releases_at_once() -> None:
+async def test_a6_a_reset_that_still_stands_after_its_grace_releases() -> None:
     hub = await pair()
     await upgrading(hub, status="downloaded")
 
     hub.report("n1", "waiting")
-    await asyncio.sleep(CYCLE)
+    await hub.live("n1", "n2", seconds=300)
+    assert hub.lease("g1").state is State.HELD
+    await hub.live("n1", "n2", seconds=310)
 
     assert end_of(hub) is Cause.RESET
+
+
+@in_virtual_time
+async def test_a6_an_install_that_a_frozen_feed_has_hidden_is_not_overlooked_when_the_node_is_put_back() -> None:
+    hub = await pair()
+    await upgrading(hub, status="downloaded")
+    frozen = hub.exchange.faults.add(Fault(kind=FaultKind.FREEZE))
+    hub.report("n1", "initiated")
+    hub.report("n1", "waiting")
+    await hub.live("n1", "n2", seconds=90)
+    hub.exchange.faults.remove(frozen)
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.HELD
 
 
 @in_virtual_time

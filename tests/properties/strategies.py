@@ -71,7 +71,6 @@ progresses = st.builds(
     status=status_values,
     stamp=st.sampled_from(("", "s1")),
     confirmed=st.booleans(),
-    installing=st.booleans(),
     pending_since=st.none() | moments,
     target_version=versions,
     version_before=versions,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from agbot.coordinator.ledger import Ledger, waiter_key
 from agbot.rules.facts import Ask, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
-from agbot.store.contract import Writes
-from agbot.store.memory import MemoryStore
+from agbot.store.contract import StoreUnavailableError, Writes
+from agbot.store.memory import Failure, MemoryStore
 from tests.support.hand_clock import NOON
 
 GROUP = GroupId("o1/g1")
@@ -37,3 +39,14 @@ async def test_it_says_whether_the_store_has_failed_or_was_not_read_yet() -> Non
     await ledger.load()
     ledger.is_trusted = False
     assert ledger.distrust == "the lease store has not been read since it failed"
+
+
+async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() -> None:
+    store = MemoryStore()
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    store.fail_next(Failure.BEFORE_COMMIT)
+    with pytest.raises(StoreUnavailableError):
+        await ledger.prune(NOON)
+    assert (ledger.is_trusted, bool(ledger.failure)) == (False, True), "it is read anew, and that ends the failure"

@@ -56,7 +56,7 @@ from tests.support.values import (
     waiter,
 )
 
-INSTALLING = under_way("initiated", ago=300, installing=True)
+INSTALLING = under_way("initiated", ago=300)
 SERVICE_CLAIM = claim(kind=Kind.SERVICE)
 
 
@@ -223,7 +223,7 @@ def test_a8_an_invented_policy_is_refused_and_leaves_nothing_behind() -> None:
     assert not decision.is_remembered
 
 
-@pytest.mark.parametrize("report", [Sight.ABSENT, status("successful", ago=9000), status("waiting", ago=1)])
+@pytest.mark.parametrize("report", [Sight.ABSENT, status("successful", ago=9000), status("waiting", ago=9000)])
 def test_a8_a_claim_that_the_nodes_own_status_never_confirms_is_taken_back(report: Status | Sight) -> None:
     assert cause_of(review(held(ago=180), seen(status=report), LIMITS, NOW)) is Cause.UNCONFIRMED
 
@@ -292,7 +292,7 @@ def test_a14_a_node_that_has_left_is_refused_whatever_lease_it_once_had() -> Non
 def test_a17_a_lease_that_outlived_a_day_of_downtime_is_judged_by_what_is_true_now(
     fields: dict[str, object], cause: Cause
 ) -> None:
-    lease = held(ago=90_000, progress=under_way("initiated", ago=90_000, installing=True))
+    lease = held(ago=90_000, progress=under_way("initiated", ago=90_000))
 
     assert cause_of(review(lease, seen(**fields), LIMITS, NOW)) is cause
 

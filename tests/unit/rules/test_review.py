@@ -48,16 +48,16 @@ LONG = 400
 SITUATIONS: dict[str, Progress] = {
     "nothing seen": begun(LONG),
     "confirmed": under_way("downloaded", ago=LONG),
-    "installing": under_way("initiated", ago=LONG, installing=True),
-    "failed pending": under_way("failed", ago=LONG, installing=True, pending_since=at(300)),
-    "reset pending": under_way("reset", ago=LONG, installing=True, pending_since=at(300)),
+    "installing": under_way("initiated", ago=LONG),
+    "failed pending": under_way("failed", ago=LONG, pending_since=at(300)),
+    "reset pending": under_way("reset", ago=LONG, pending_since=at(300)),
 }
 """What had been seen of the upgrade before this look. The grant is `LONG` ago in each."""
 
 # A new report, written after the grant: one row per status string, one column per situation, in the order above.
 AFTER_THE_GRANT: dict[str, tuple[str, str, str, str, str]] = {
-    "waiting": ("unconfirmed", "reset", "renew", "renew", "renew"),
-    "reset": ("unconfirmed", "reset", "renew", "renew", "keep"),
+    "waiting": ("renew", "renew", "renew", "renew", "renew"),
+    "reset": ("renew", "renew", "renew", "renew", "keep"),
     "download started": ("renew", "renew", "renew", "renew", "renew"),
     "ha node waiting": ("renew", "renew", "renew", "renew", "renew"),
     "downloaded": ("renew", "renew", "renew", "renew", "renew"),
@@ -249,9 +249,7 @@ def test_a_renewal_writes_down_what_it_has_learnt() -> None:
     verdict = review(held(), seen(status=status("initiated", ago=2, stamp="s9")), LIMITS, NOW)
 
     assert isinstance(verdict, Renew)
-    assert verdict.progress == begun(
-        0, status="initiated", stamp="s9", confirmed=True, installing=True, target_version=NEW
-    )
+    assert verdict.progress == begun(0, status="initiated", stamp="s9", confirmed=True, target_version=NEW)
 
 
 def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -> None:
@@ -268,7 +266,7 @@ def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -
     [("failed", 120, "failed"), ("reset", 600, "reset"), ("waiting", 600, "reset")],
 )
 def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_seconds: float, cause: str) -> None:
-    lease = held(ago=3000, ttl=TTL * 9, progress=under_way("initiated", ago=2500, installing=True))
+    lease = held(ago=3000, ttl=TTL * 9, progress=under_way("initiated", ago=2500))
     report = fixed(status=status(value, ago=2000, stamp="s2"))
     first = review(lease, report, LIMITS, NOW)
     assert isinstance(first, Renew)

@@ -1,0 +1,116 @@
+"""The rest after a success: how long it lasts, what proves that the member is well, and what shows that it crashed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from agbot.rules import rest as rests
+from agbot.rules.facts import Agreement, Sight
+from agbot.rules.lease import End, Kind
+from agbot.rules.reasons import RESTING, Cause
+from tests.support.values import ANNA, LIMITS, NMP, NOW, SERVICE, agreement, at, claim, member, status
+
+ENDED = 100
+"""Seconds since the end of the upgrade: a service has then rested for 40 s more than its minute."""
+
+
+def end(kind: Kind = Kind.SERVICE, cause: Cause = Cause.SUCCEEDED, service: str = SERVICE) -> End:
+    return End(
+        claim=claim(ANNA, kind), token=7, cause=cause, at=at(ENDED), service=service if kind is Kind.SERVICE else ""
+    )
+
+
+def rest(kind: Kind = Kind.SERVICE, service: str = SERVICE) -> rests.Rest:
+    found = rests.rest_after(end(kind, service=service), LIMITS)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_only_success_begins_a_rest(cause: Cause) -> None:
+    assert (rests.rest_after(end(cause=cause), LIMITS) is not None) is (cause in RESTING)
+    assert rests.rest_after(None, LIMITS) is None
+
+
+@pytest.mark.parametrize(("kind", "seconds"), [(Kind.AGENT, 0), (Kind.SERVICE, 60)])
+def test_each_kind_rests_for_its_own_time_and_waits_for_a_proof_after_it(kind: Kind, seconds: float) -> None:
+    assert rest(kind).until == at(ENDED) + timedelta(seconds=seconds)
+    assert rest(kind).proof_until == rest(kind).until + timedelta(seconds=900)
+
+
+@pytest.mark.parametrize(("ago", "proven"), [(ENDED - 1, True), (ENDED, False), (ENDED + 1, False), (None, False)])
+def test_an_agents_proof_is_a_heartbeat_after_the_end(*, ago: float | None, proven: bool) -> None:
+    assert rests.is_proven(rest(Kind.AGENT), member(ANNA, ago=ago), LIMITS, NOW) is proven
+
+
+def test_a_member_in_the_middle_of_another_upgrade_proves_nothing() -> None:
+    busy = member(ANNA, {NMP: status("initiated")}, ago=1)
+
+    assert not rests.is_proven(rest(Kind.AGENT), busy, LIMITS, NOW)
+
+
+RUNNING, FINAL_ONLY = agreement("new1", "2.0.0"), Agreement(id="new1", service=SERVICE, finalized=True)
+CRASHED, PROPOSED = agreement("new1", "2.0.0", "running", "exited"), agreement("new1", "2.0.0", finalized=False)
+ELSEWHERE = Agreement(id="new1", service="o1/else", finalized=True, containers=("running",))
+
+
+@pytest.mark.parametrize(
+    ("agreements", "read_ago", "ago", "proven"),
+    [
+        ((RUNNING,), 40, 1, True),
+        ((RUNNING,), 41, 1, False),
+        ((RUNNING,), None, 1, False),
+        ((RUNNING,), 1, ENDED, False),
+        ((FINAL_ONLY,), 1, 1, True),
+        ((CRASHED,), 1, 1, False),
+        ((PROPOSED,), 1, 1, False),
+        ((ELSEWHERE,), 1, 1, False),
+        ((ELSEWHERE, RUNNING), 1, 1, True),
+        ((), 1, 1, False),
+        (Sight.UNREAD, 1, 1, False),
+    ],
+)
+def test_a_services_proof_is_read_at_the_end_of_its_time(
+    *, agreements: tuple[Agreement, ...] | Sight, read_ago: float | None, ago: float, proven: bool
+) -> None:
+    read_at = None if read_ago is None else at(read_ago)
+    upgraded = member(ANNA, ago=ago, agreements=agreements, agreements_read_at=read_at)
+
+    assert rests.is_proven(rest(), upgraded, LIMITS, NOW) is proven
+
+
+def test_a_service_of_which_nothing_is_known_is_proven_by_the_heartbeat() -> None:
+    assert rests.is_proven(rest(service=""), member(ANNA, ago=1), LIMITS, NOW)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "read_ago", "crashed"),
+    [
+        ((CRASHED,), ENDED - 1, True),
+        ((RUNNING, CRASHED), 1, True),
+        ((CRASHED,), ENDED, False),
+        ((CRASHED,), None, False),
+        ((RUNNING,), 1, False),
+        ((FINAL_ONLY,), 1, False),
+        ((), 1, False),
+        (Sight.UNREAD, 1, False),
+        ((agreement("new1", "2.0.0", "running", "Running"),), 1, False),
+    ],
+)
+def test_a_container_that_was_seen_to_have_stopped_after_the_end_is_a_crash(
+    *, agreements: tuple[Agreement, ...] | Sight, read_ago: float | None, crashed: bool
+) -> None:
+    read_at = None if read_ago is None else at(read_ago)
+    why = rests.why_crashed(rest(), member(ANNA, agreements=agreements, agreements_read_at=read_at))
+
+    assert (why is not None) is crashed
+    if why is not None:
+        assert why == f"{SERVICE} 2.0.0 on {ANNA}: running, exited"
+
+
+def test_an_agent_upgrade_cannot_crash_a_service() -> None:
+    upgraded = member(ANNA, agreements=(CRASHED,), agreements_read_at=NOW)
+
+    assert rests.why_crashed(rest(Kind.AGENT), upgraded) is None
