@@ -17,6 +17,7 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.waiting import Waiting
+from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import policy_read
 from agbot.rules import lease as leases
@@ -70,6 +71,8 @@ class Asking:
             return await self._decide(await self._know(ask))
         except StoreUnavailableError as error:
             return self._refuse(ask, (Reason(code=Code.STORE_UNAVAILABLE, text=str(error)),))
+        except ExchangeError as error:
+            return self._refuse(ask, (Reason(code=Code.EXCHANGE_UNAVAILABLE, text=str(error)),))
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse without any read, when everything is known and says no; None when it may be yes or a look could change it."""
@@ -86,7 +89,11 @@ class Asking:
         return self._refuse(ask, decision.reasons)
 
     async def _know(self, ask: Ask) -> Ask:
-        """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements."""
+        """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements.
+
+        Raises:
+            ExchangeError: the agreements of a service upgrade could not be read.
+        """
         failures: Failures = {}
         for _round in range(2):  # reading a group shows its members, which are read in the second round
             unread = self._situation.unread(ask)
@@ -94,7 +101,9 @@ class Asking:
                 break
             failures = await self._reader.make_current(unread)
         if ask.claim.kind is Kind.SERVICE:
-            await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
+            failures = await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
+            for error in failures.values():  # without what runs now, the old agreement would look like the new one
+                raise error
             ask = self._bound_from_memory(ask)
         await self._refresh_heartbeats(ask)
         await self._deferring.refresh(ask.group)

@@ -150,11 +150,6 @@ def renew(lease: Lease, now: datetime, ttl: timedelta, progress: Progress | None
     return replace(lease, state=State.HELD, hold=renewed)
 
 
-def observe(lease: Lease, progress: Progress) -> Lease:
-    """Write down what was seen without extending the lease."""
-    return replace(lease, hold=replace(_occupied(lease), progress=progress))
-
-
 def suspect(lease: Lease) -> Lease:
     """Mark an expired lease whose end nobody knows."""
     _occupied(lease)

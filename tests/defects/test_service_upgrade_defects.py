@@ -8,6 +8,7 @@ from agbot.coordinator.contract import Granted
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -287,3 +288,15 @@ async def test_a_node_without_a_key_that_still_has_its_agreement_keeps_the_lease
     await hub.live("s1", "s2", "s3", seconds=15)
 
     assert hub.lease("gs").state is State.HELD
+
+
+@in_virtual_time
+async def test_a_service_upgrade_whose_agreements_cannot_be_read_is_not_granted() -> None:
+    """Without what runs now, the old agreement would look like the new one and end the lease at once."""
+    hub = await trio()
+    broken = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=".*/agreements"))
+    question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
+
+    assert codes(await hub.ask_as_agbot(question)) == ["exchange-unavailable"]
+    hub.exchange.faults.remove(broken)
+    assert isinstance(await hub.ask_as_agbot(question), Granted)

@@ -16,7 +16,7 @@ from tests.support.values import GROUP, NOW, TTL
 STEPS = st.one_of(
     st.tuples(st.just("grant"), facts.claims),
     st.tuples(st.just("release"), facts.causes),
-    st.tuples(st.sampled_from(("renew", "repeat", "suspect", "observe")), st.none()),
+    st.tuples(st.sampled_from(("renew", "repeat", "suspect")), st.none()),
 )
 
 
@@ -30,10 +30,8 @@ def step(lease: Lease, what: str, detail: Claim | Cause | None, now: datetime) -
             return leases.renew(lease, now, TTL)
         case "repeat", _:
             return leases.repeat(lease, now, TTL, TTL)
-        case "suspect", _:
-            return leases.suspect(lease)
         case _:
-            return leases.observe(lease, leases.Progress(moved_at=NOW))
+            return leases.suspect(lease)
 
 
 @settings(max_examples=150, deadline=None)

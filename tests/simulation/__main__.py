@@ -1,52 +1,46 @@
-"""Play seeds on the command line: one again, aloud, or many, in all processors."""
+"""Replay seeds: `python -m tests.simulation --seed 1234 --verbose`, or search through many: `--seeds 5000`."""
 
 from __future__ import annotations
 
 import argparse
-import os
+import multiprocessing
 import sys
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+import time
 
-from tests.simulation.simulate import Outcome, simulate
+from tests.simulation.run import Outcome, play
+
+_TOLD_EVERY = 50
 
 
 def main() -> int:
-    """Return 1 when a promise was broken."""
+    """Play what the command line asks for; exit 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, help="play this one seed")
-    parser.add_argument("--verbose", action="store_true", help="tell every event (with --seed)")
-    parser.add_argument("--seeds", type=int, default=300, help="play so many seeds")
-    parser.add_argument("--first", type=int, default=0, help="beginning with this one")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="in so many processes")
-    given = parser.parse_args()
-    if given.seed is not None:
-        outcome = simulate(given.seed, is_told_aloud=given.verbose)
-        print(outcome)
-        return int(outcome.broken is not None)
-    return _play_many(range(given.first, given.first + given.seeds), given.jobs)
+    parser.add_argument("--seed", type=int, help="play this seed only")
+    parser.add_argument("--first", type=int, default=0, help="the first of many seeds")
+    parser.add_argument("--seeds", type=int, default=300, help="how many seeds to play")
+    parser.add_argument("--verbose", action="store_true", help="tell everything that happens")
+    options = parser.parse_args()
+    if options.seed is not None:
+        return _tell([play(options.seed, is_told_aloud=options.verbose)])
+    began = time.monotonic()
+    with multiprocessing.Pool() as pool:
+        outcomes: list[Outcome] = []
+        for outcome in pool.imap_unordered(play, range(options.first, options.first + options.seeds), chunksize=4):
+            outcomes.append(outcome)
+            if len(outcomes) % _TOLD_EVERY == 0:
+                print(f"{len(outcomes)} of {options.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - progress of a long command
+    code = _tell([outcome for outcome in outcomes if outcome.broken is not None])
+    grants = sum(outcome.grants for outcome in outcomes)
+    print(f"{len(outcomes)} seeds, {grants} grants, {time.monotonic() - began:.0f} s")  # noqa: T201 - the command's output
+    return code
 
 
-def _play_many(seeds: range, jobs: int) -> int:
-    broken, grants, hours, starts = 0, 0, 0.0, 0
-    took: list[float] = []
-    releases: Counter[str] = Counter()
-    with ProcessPoolExecutor(jobs) as pool:
-        for outcome in pool.map(simulate, seeds, chunksize=4):
-            _tell(outcome)
-            broken += outcome.broken is not None
-            grants, hours, starts = grants + outcome.grants, hours + outcome.hours, starts + outcome.starts
-            took.append(outcome.took_seconds)
-            releases.update(outcome.releases)
-    causes = ", ".join(f"{cause} {count}" for cause, count in releases.most_common())
-    print(f"{len(seeds)} seeds, {broken} broken; {hours:.0f} h simulated in {sum(took):.0f} s of one processor")
-    print(f"{grants} grants, {starts} starts of the coordinator; released: {causes}")
-    return int(broken > 0)
-
-
-def _tell(outcome: Outcome) -> None:
-    if outcome.broken is not None:
-        print(outcome, flush=True)
+def _tell(outcomes: list[Outcome]) -> int:
+    for outcome in outcomes:
+        verdict = outcome.broken or f"every promise was kept; {outcome.grants} grants, {outcome.upgrades} upgrades"
+        replay = f".venv/bin/python -m tests.simulation --seed {outcome.seed} --verbose"
+        print(f"seed {outcome.seed}: {verdict}\n  replay: {replay}")  # noqa: T201 - the command's output
+    return 1 if any(outcome.broken for outcome in outcomes) else 0
 
 
 if __name__ == "__main__":

@@ -65,10 +65,6 @@ class Disk:
                 return fault
         return None
 
-    def records(self, kind: type[Record]) -> list[Record]:
-        """Return every record of a kind as it is stored."""
-        return list(self.content._content.records[kind].values())  # noqa: SLF001 - the truth, as above
-
     def leases(self) -> dict[GroupId, Lease]:
         """Return every lease as it is stored."""
         return dict(self.content._content.leases)  # noqa: SLF001 - the truth, without a transaction that time passes in

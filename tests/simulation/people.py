@@ -1,298 +1,276 @@
-"""Does the planned deeds, each when its time has come and as far as it is possible then."""
+"""Who carries out what the plan says: administrators, operators, chance. A deed for which the time has passed is not done."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass, field
 
-from agbot.rules.facts import Brake, Pause
-from agbot.rules.ids import group_id
-from agbot.rules.lease import State
-from agbot.sim.exchange import seed
-from agbot.sim.faults import Fault as WireFault
+from agbot.rules.facts import Pause
+from agbot.rules.ids import GroupId
+from agbot.sim.exchange.seed import SeedRefused
+from agbot.sim.faults import Fault as ExchangeFault
 from agbot.sim.faults import FaultKind
+from agbot.sim.fleet import Fleet
 from agbot.sim.node import SimNode
-from tests.simulation import disk
-from tests.simulation.hub import ORG, Hub
-from tests.simulation.plan import Deed, Event
-from tests.simulation.process import Killed
-from tests.simulation.story import HUB
-from tests.support.hub import EPOCH
+from agbot.store.contract import StoreUnavailableError
+from tests.simulation.daemon import Daemon
+from tests.simulation.disk import Disk, Fault
+from tests.simulation.judge import Judge
+from tests.simulation.plan import Deed, Event, Plan
+from tests.simulation.story import HUB, Story
+from tests.simulation.wires import CoordinatorWire, ExchangeWire
 
-_FOR_EVER_SECONDS = 1e6
-_LONGEST_OUTAGE_SECONDS = 120.0
+ORG = "o1"
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """What the deeds work on."""
+
+    plan: Plan
+    story: Story
+    judge: Judge
+    fleet: Fleet
+    disk: Disk
+    wire: CoordinatorWire
+    exchange_wire: ExchangeWire
+    daemon: Callable[[], Daemon | None]
+    versions: dict[int, int] = field(default_factory=dict)
+    faults: list[object] = field(default_factory=list)
+
+
+def group_name(number: int) -> str:
+    """Return the bare name of a group."""
+    return f"g{number}"
+
+
+def nmp_name(number: int) -> str:
+    """Return the bare name of a group's node management policy."""
+    return f"up-g{number}"
 
 
 class People:
-    """Everybody who does something to the hub: operators, administrators, fate."""
+    """Carries out events."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        self._version = 0
-        self._service_version = 1
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._deeds: dict[Deed, Callable[[Event], None]] = {
+            Deed.PUBLISH: self._publish,
+            Deed.CHANGE_NMP: self._publish,
+            Deed.DISABLE_NMP: lambda event: self._publish(event, enabled=False),
+            Deed.DELETE_NMP: lambda event: self._stage.fleet.delete_nmp(ORG, nmp_name(event.group)),
+            Deed.DEPLOY: self._deploy,
+            Deed.DIE: self._die,
+            Deed.RESTART: lambda event: self._with_node(event, SimNode.restart_agent),
+            Deed.UNREGISTER: self._unregister,
+            Deed.DELETE_NODE: lambda event: self._with_node(event, self._stage.fleet.delete_node),
+            Deed.LEAVE: lambda event: self._with_node(event, lambda node: self._leave(node, event)),
+            Deed.JOIN: self._join,
+            Deed.MOVE: self._move,
+            Deed.STRANGE_WORDS: self._speak_strangely,
+            Deed.FAULT: self._fault,
+            Deed.STORE_FAULT: lambda event: self._store_fault(
+                event, Fault.BEFORE if event.pick < 0.5 else Fault.AFTER, 0.5
+            ),
+            Deed.STORE_STALL: lambda event: self._store_fault(event, Fault.STALL, 0.3),
+            Deed.KILL: self._kill,
+            Deed.KILL_AT_WRITE: self._kill_at_write,
+            Deed.LOSE_ANSWERS: self._lose_answers,
+            Deed.AGBOT_RESTART: self._restart_agbot,
+            Deed.CLOCK: self._shift_clock,
+            Deed.PAUSE: self._pause,
+            Deed.RESUME: self._resume,
+            Deed.FORCE: self._force,
+        }
 
     def do(self, event: Event) -> None:
-        """Do one deed."""
-        name = f"g{event.group}"
-        about = HUB if event.deed in _ABOUT_THE_HUB else f"{ORG}/{name}"
-        details = event.fault or (event.word if event.deed is Deed.STRANGE_WORDS else "")
-        self._hub.story.tell(about, f"== {event.deed} {event.pick:.2f} {event.seconds:g} {details}")
-        _DEEDS[event.deed](self, event)
+        """Carry out one event, if it can still be done."""
+        group = f"{ORG}/{group_name(event.group)}"
+        try:
+            self._deeds[event.deed](event)
+        except SeedRefused as error:
+            self._stage.story.tell(group, f"{event.deed}: not possible any more: {error}")
+        else:
+            self._stage.story.tell(group if event.deed in _ABOUT_A_GROUP else HUB, str(event.deed))
 
-    def quiet(self) -> None:
-        """Take back whatever would keep the hub from coming to rest."""
-        hub = self._hub
-        clocks = [fault for fault in hub.exchange.faults.to_json() if fault["kind"] == FaultKind.CLOCK]
-        hub.exchange.faults.clear()
-        for fault in clocks:
-            hub.exchange.faults.add(WireFault(kind=FaultKind.CLOCK, seconds=fault["seconds"]))
-        hub.disk.rates.clear()
-        hub.disk.kill_at_write = None
-        hub.wire.loses = 0.0
-        hub.exchange_wire.words.clear()
-        hub.start_daemon()
-        if not hub.fleet.agbot._process.runs:  # noqa: SLF001 - nobody else needs to know
-            hub.fleet.agbot.start()
-        for number in range(len(hub.plan.groups)):
-            self._end_pause(f"{ORG}/g{number}")
+    def heal(self) -> None:
+        """Let everything be well from now on: no faults, no losses, no pauses, every node back."""
+        stage = self._stage
+        stage.fleet.exchange.faults.clear()
+        stage.disk.rates.clear()
+        stage.disk.kill_at_write = None
+        stage.wire.loses = 0.0
+        for name, node in sorted(stage.fleet.nodes.items()):
+            if not node.alive and name.partition("/")[2] in _existing(stage.fleet):
+                node.come_back()
 
-    # Policies
-
-    def _publish(self, event: Event) -> None:
-        self._version += 1
-        for node, fate in zip(self._hub.members(f"g{event.group}"), event.fates, strict=False):
-            node.fates[f"g{event.group}"] = fate
-        self._hub.fleet.publish(ORG, f"g{event.group}", f"3.{self._version}.0", group=f"g{event.group}")
-
-    def _disable(self, event: Event) -> None:
-        if self._hub.truth.policies.get(f"{ORG}/g{event.group}"):
-            version = f"3.{self._version}.0"
-            self._hub.fleet.publish(ORG, f"g{event.group}", version, group=f"g{event.group}", enabled=False)
-
-    def _delete_nmp(self, event: Event) -> None:
-        if f"{ORG}/g{event.group}" in self._hub.truth.policies and self._exists(event.group):
-            self._hub.fleet.delete_nmp(ORG, f"g{event.group}")
-
-    def _exists(self, group: int) -> bool:
-        return (ORG, f"g{group}") in self._hub.exchange.world.management_policies
+    def _publish(self, event: Event, *, enabled: bool = True) -> None:
+        stage, number = self._stage, event.group
+        stage.versions[number] = stage.versions.get(number, 0) + 1
+        nodes = [node for node in stage.fleet.nodes.values() if node.spec.properties.get("group") == group_name(number)]
+        for node, fate in zip(nodes, event.fates, strict=False):
+            node.fate = fate
+        stage.fleet.publish(
+            ORG, nmp_name(number), f"2.40.{stage.versions[number]}", group=group_name(number), enabled=enabled
+        )
 
     def _deploy(self, event: Event) -> None:
-        before, self._service_version = self._service_version, self._service_version + 1
-        top = f"{self._service_version}.0.0"
-        for node in self._hub.fleet.nodes.values():
-            node.services.outcomes[top] = event.outcome
-        self._hub.fleet.deploy(ORG, f"g{event.group}", f"svc-g{event.group}", top, f"{before}.0.0")
+        stage, number = self._stage, event.group
+        stage.versions[-1 - number] = stage.versions.get(-1 - number, 0) + 1
+        version = f"3.0.{stage.versions[-1 - number]}"
+        for node in stage.fleet.nodes.values():
+            node.services.outcomes[version] = event.outcome
+        stage.fleet.deploy(ORG, f"svc-g{number}", f"url-g{number}", version)
 
-    # Nodes
+    def _nodes(self, event: Event) -> list[SimNode]:
+        group = f"{ORG}/{group_name(event.group)}"
+        return [
+            node
+            for name, node in sorted(self._stage.fleet.nodes.items())
+            if self._stage.fleet.observer.members.group_of(name) == group
+        ]
 
-    def _pick(self, event: Event) -> SimNode | None:
-        members = [node for node in self._hub.members(f"g{event.group}") if node.registered]
-        return members[int(event.pick * len(members))] if members else None
+    def _with_node(self, event: Event, act: Callable[[SimNode], object]) -> None:
+        nodes = self._nodes(event)
+        if nodes:
+            node = nodes[int(event.pick * len(nodes))]
+            self._stage.story.tell(f"{ORG}/{group_name(event.group)}", f"{event.deed}: {node.name}")
+            act(node)
 
     def _die(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is not None and node.alive:
+        def act(node: SimNode) -> None:
             node.die()
-            if event.seconds < _FOR_EVER_SECONDS:
-                self._hub.later(event.seconds, lambda: self._comes_back(node))
+            self._later(event.seconds, lambda: None if node.alive else node.come_back())
 
-    def _comes_back(self, node: SimNode) -> None:
-        if self._is_known(node):
-            node.come_back()
-
-    def _is_known(self, node: SimNode) -> bool:
-        is_there = (ORG, node.spec.id) in self._hub.exchange.world.nodes
-        return is_there and self._hub.fleet.nodes.get(node.name) is node
-
-    def _restart(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is not None and node.alive:
-            node.restart_agent()
+        self._with_node(event, act)
 
     def _unregister(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is None or not node.alive:
-            return
-        self._hub.spawn(node.unregister())
-        if event.seconds < _FOR_EVER_SECONDS:
-            self._hub.later(event.seconds, lambda: self._registers(node))
+        self._with_node(event, lambda node: node.run_aside(node.unregister()))
 
-    def _registers(self, node: SimNode) -> None:
-        if self._is_known(node) and not node.registered:
-            self._hub.spawn(node.register())
-
-    def _delete_node(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is not None and len(self._hub.members(f"g{event.group}")) > 1:
-            self._hub.fleet.delete_node(node)
-
-    def _leave(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is not None:
-            self._hub.fleet.leave(ORG, f"g{event.group}", node.spec.id)
+    def _leave(self, node: SimNode, event: Event) -> None:
+        self._stage.fleet.leave(ORG, group_name(event.group), node.spec.id)
 
     def _join(self, event: Event) -> None:
-        """Take in a node that is in no group, one in the middle of its upgrade if there is any."""
-        free = [
-            node
-            for node in self._hub.fleet.nodes.values()
-            if self._is_known(node) and not self._hub.group_of(node.name)
-        ]
-        free.sort(key=lambda node: (node.down_for is None, node.name))
-        if free and (ORG, f"g{event.group}") in self._hub.exchange.world.groups:
-            self._hub.fleet.join(ORG, f"g{event.group}", free[0].spec.id)
+        members = self._stage.fleet.observer.members
+        homeless = [node for name, node in sorted(self._stage.fleet.nodes.items()) if not members.group_of(name)]
+        if homeless:
+            node = homeless[int(event.pick * len(homeless))]
+            self._stage.fleet.join(ORG, group_name(event.group), node.spec.id)
 
     def _move(self, event: Event) -> None:
-        node, to = self._pick(event), f"g{(event.group + 1) % len(self._hub.plan.groups)}"
-        if node is not None and (ORG, to) in self._hub.exchange.world.groups:
-            self._hub.fleet.leave(ORG, f"g{event.group}", node.spec.id)
-            self._hub.fleet.join(ORG, to, node.spec.id)
+        other = (event.group + 1) % len(self._stage.plan.groups)
 
-    def _strange_words(self, event: Event) -> None:
-        node = self._pick(event)
-        if node is not None:
-            self._hub.exchange_wire.words[node.name] = event.word
+        def act(node: SimNode) -> None:
+            self._leave(node, event)
+            self._stage.fleet.join(ORG, group_name(other), node.spec.id)
 
-    # The hub
+        if other != event.group:
+            self._with_node(event, act)
+
+    def _speak_strangely(self, event: Event) -> None:
+        def act(node: SimNode) -> None:
+            self._stage.judge.strange.add(node.name)
+            self._stage.exchange_wire.words[node.name] = event.word
+
+        self._with_node(event, act)
 
     def _fault(self, event: Event) -> None:
-        hub = self._hub
-        if event.fault is None:
-            return
-        hub.feed_lies = hub.feed_lies or event.fault.kind in {FaultKind.FREEZE, FaultKind.LATE}
-        handle = hub.exchange.faults.add(event.fault)
-        hub.later(event.seconds, lambda: hub.exchange.faults.remove(handle))
+        if event.fault is not None:
+            faults = self._stage.fleet.exchange.faults
+            handle = faults.add(event.fault)
+            self._later(event.seconds, lambda: faults.remove(handle))
 
-    def _clock(self, event: Event) -> None:
-        jump = (-30.0, -3.0, -1.0, 1.0, 3.0, 30.0)[int(event.pick * 6)]
-        self._hub.exchange.faults.add(WireFault(kind=FaultKind.CLOCK, seconds=jump))
+    def _store_fault(self, event: Event, fault: Fault, rate: float) -> None:
+        self._stage.disk.rates[fault] = rate
+        self._later(event.seconds / 4, lambda: self._stage.disk.rates.pop(fault, None))
 
-    def _store_fault(self, event: Event) -> None:
-        fault = disk.Fault.BEFORE if event.pick < 0.5 else disk.Fault.AFTER
-        self._hub.disk.rates[fault] = 1.0 if event.pick * 10 % 1 < 0.3 else 0.3
-        self._hub.later(event.seconds, lambda: self._hub.disk.rates.pop(fault, None))
-
-    def _store_stall(self, event: Event) -> None:
-        self._hub.disk.rates[disk.Fault.STALL] = 0.5
-        self._hub.later(event.seconds, lambda: self._hub.disk.rates.pop(disk.Fault.STALL, None))
-
-    def _kill(self, event: Event) -> None:
-        if self._hub.daemon is not None:
-            self._hub.daemon.kill()
-        self._hub.later(min(event.seconds, _LONGEST_OUTAGE_SECONDS), self._hub.start_daemon)
+    def _kill(self, _event: Event) -> None:
+        daemon = self._stage.daemon()
+        if daemon is not None:
+            daemon.kill()
 
     def _kill_at_write(self, event: Event) -> None:
-        fault = disk.Fault.KILL_BEFORE if event.pick < 0.5 else disk.Fault.KILL_AFTER
-        self._hub.disk.kill_at_write = (int(event.pick * 100) % 4, fault)
-        self._hub.spawn(self._start_again(event.seconds))
-
-    async def _start_again(self, seconds: float) -> None:
-        while self._hub.disk.kill_at_write is not None:
-            await asyncio.sleep(5)
-        await asyncio.sleep(min(seconds, 60))
-        self._hub.start_daemon()
+        self._stage.disk.kill_at_write = (
+            int(event.pick * 6),
+            Fault.KILL_BEFORE if event.pick < 0.5 else Fault.KILL_AFTER,
+        )
 
     def _lose_answers(self, event: Event) -> None:
-        self._hub.wire.loses = 0.4
-        self._hub.later(event.seconds, self._lose_no_more)
+        self._stage.wire.loses = 0.5
+        self._later(event.seconds, lambda: setattr(self._stage.wire, "loses", 0.0))
 
-    def _lose_no_more(self) -> None:
-        self._hub.wire.loses = 0.0
+    def _restart_agbot(self, event: Event) -> None:
+        self._stage.fleet.agbot.stop()
+        self._later(min(event.seconds, 60.0), self._stage.fleet.agbot.start)
 
-    def _agbot_restart(self, event: Event) -> None:
-        self._hub.fleet.agbot.stop()
-        self._hub.later(event.seconds, self._start_agbot)
-
-    def _start_agbot(self) -> None:
-        if not self._hub.fleet.agbot._process.runs:  # noqa: SLF001 - as above
-            self._hub.fleet.agbot.start()
-
-    # Operators
+    def _shift_clock(self, event: Event) -> None:
+        seconds = 100.0 * (event.pick - 0.5)
+        self._stage.fleet.exchange.faults.add(ExchangeFault(kind=FaultKind.CLOCK, seconds=seconds))
 
     def _pause(self, event: Event) -> None:
-        now = EPOCH + timedelta(seconds=asyncio.get_running_loop().time() + self._hub.plan.ahead_seconds)
-        until = now + timedelta(seconds=event.seconds) if event.seconds < _FOR_EVER_SECONDS else None
-        scope = f"{ORG}/g{event.group}"
-        pause = Pause(scope=scope, since=now, by="operator", why="because", until=until)
-        if self._hub.daemon is not None:
-            self._order(self._hub.daemon.coordinator.hold(pause))
+        daemon = self._stage.daemon()
+        if daemon is not None:
+            now = self._stage.fleet.clock.now()
+            scope = ("*", ORG, f"{ORG}/{group_name(event.group)}")[int(event.pick * 3)]
+            daemon.start(
+                _quietly(daemon.coordinator.hold(Pause(scope=scope, since=now, by="operator", why="simulated")))
+            )
+            self._later(120.0, lambda: self._resume_scope(scope))
+
+    def _resume_scope(self, scope: str) -> None:
+        daemon = self._stage.daemon()
+        if daemon is not None:
+            daemon.start(_quietly(daemon.coordinator.resume(scope, subject=None, reason="over", who="operator")))
 
     def _resume(self, event: Event) -> None:
-        group = f"{ORG}/g{event.group}"
-        self._end_pause(group)
-        for brake in self._hub.disk.records(Brake):
-            if isinstance(brake, Brake) and brake.group == group and self._hub.daemon is not None:
-                coordinator = self._hub.daemon.coordinator
-                self._order(coordinator.resume(group, subject=brake.subject, reason="because", who="operator"))
-
-    def _end_pause(self, scope: str) -> None:
-        if self._hub.daemon is not None:
-            self._order(self._hub.daemon.coordinator.resume(scope, subject=None, reason="because", who="operator"))
-
-    def _force_one(self, event: Event) -> None:
-        self.force(f"g{event.group}")
-
-    def force(self, group: str) -> None:
-        """Free a suspect lease by force; what its holder is in the middle of is the operator's business from then on."""
-        lease = self._hub.disk.leases().get(group_id(ORG, group))
-        if lease is None or lease.hold is None or lease.state is not State.SUSPECT or self._hub.daemon is None:
-            return
-        self._hub.judge.forced.add((lease.group, lease.token))
-        self._hub.fleet.observer.excuse(lease.hold.claim.holder)
-        coordinator = self._hub.daemon.coordinator
-        self._order(coordinator.release(lease.group, token=lease.token, reason="looked at it", who="operator"))
-
-    def _order(self, action: object) -> None:
-        daemon = self._hub.daemon
+        daemon = self._stage.daemon()
         if daemon is not None:
-            self._hub.spawn(_carry_out(daemon.call(action)))  # type: ignore[arg-type]  # a coroutine of any result
+            for brake in daemon.coordinator.groups():
+                for each in brake.brakes:
+                    daemon.start(
+                        _quietly(
+                            daemon.coordinator.resume(brake.id, subject=each.subject, reason="seen", who="operator")
+                        )
+                    )
+
+    def _force(self, event: Event) -> None:
+        """A person frees a lease only when the node is known to be up and doing nothing."""
+        daemon = self._stage.daemon()
+        group = GroupId(f"{ORG}/{group_name(event.group)}")
+        lease = self._stage.disk.leases().get(group)
+        if daemon is None or lease is None or lease.hold is None:
+            return
+        node = self._stage.fleet.nodes.get(lease.hold.claim.holder)
+        if (
+            node is not None
+            and node.down_for is None
+            and not self._stage.fleet.observer.under_way(group)
+            and lease.state == "suspect"
+        ):
+            daemon.start(_quietly(daemon.coordinator.release(group, token=lease.token, reason="seen", who="operator")))
+
+    def _later(self, seconds: float, act: Callable[[], object]) -> None:
+        asyncio.get_running_loop().call_later(min(seconds, 1e6), act)
 
 
-async def _carry_out(calling: object) -> None:
-    from agbot.store.contract import StoreUnavailableError
+_ABOUT_A_GROUP = frozenset(Deed) - {
+    Deed.FAULT,
+    Deed.STORE_FAULT,
+    Deed.STORE_STALL,
+    Deed.KILL,
+    Deed.KILL_AT_WRITE,
+    Deed.CLOCK,
+}
 
+
+async def _quietly(action: object) -> None:
+    """An operator's action that meets a broken store is tried again by the operator, not here."""
     try:
-        await calling  # type: ignore[misc]  # see `_order`
-    except (Killed, StoreUnavailableError):
+        await action  # type: ignore[misc]  # a coroutine of the coordinator
+    except StoreUnavailableError:
         return
 
 
-_ABOUT_THE_HUB = frozenset(
-    {
-        Deed.FAULT,
-        Deed.STORE_FAULT,
-        Deed.STORE_STALL,
-        Deed.KILL,
-        Deed.KILL_AT_WRITE,
-        Deed.LOSE_ANSWERS,
-        Deed.AGBOT_RESTART,
-        Deed.CLOCK,
-    }
-)
-_DEEDS: dict[Deed, Callable[[People, Event], None]] = {
-    Deed.PUBLISH: People._publish,
-    Deed.CHANGE_NMP: People._publish,
-    Deed.DISABLE_NMP: People._disable,
-    Deed.DELETE_NMP: People._delete_nmp,
-    Deed.DEPLOY: People._deploy,
-    Deed.DIE: People._die,
-    Deed.RESTART: People._restart,
-    Deed.UNREGISTER: People._unregister,
-    Deed.DELETE_NODE: People._delete_node,
-    Deed.LEAVE: People._leave,
-    Deed.JOIN: People._join,
-    Deed.MOVE: People._move,
-    Deed.STRANGE_WORDS: People._strange_words,
-    Deed.FAULT: People._fault,
-    Deed.STORE_FAULT: People._store_fault,
-    Deed.STORE_STALL: People._store_stall,
-    Deed.KILL: People._kill,
-    Deed.KILL_AT_WRITE: People._kill_at_write,
-    Deed.LOSE_ANSWERS: People._lose_answers,
-    Deed.AGBOT_RESTART: People._agbot_restart,
-    Deed.CLOCK: People._clock,
-    Deed.PAUSE: People._pause,
-    Deed.RESUME: People._resume,
-    Deed.FORCE: People._force_one,
-}
+def _existing(fleet: Fleet) -> set[str]:
+    return {name for _, name in fleet.exchange.world.nodes}

@@ -43,7 +43,8 @@ class Process:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if self._has_died() and task.cancelled():
+            caller = asyncio.current_task()
+            if self._has_died() and task.cancelled() and not (caller and caller.cancelling()):
                 raise Killed from None
             raise
 

@@ -11,7 +11,7 @@ import pytest
 from agbot.rules import lease as leases
 from agbot.rules.lease import End, IllegalTransitionError, Lease, State
 from agbot.rules.reasons import Cause
-from tests.support.values import ANNA, BERT, GROUP, NOW, TTL, at, begun, claim, ended, held, suspected, under_way
+from tests.support.values import ANNA, BERT, GROUP, NOW, TTL, at, begun, claim, ended, held, suspected
 
 HOUR = timedelta(hours=1)
 
@@ -70,16 +70,6 @@ def test_a_suspicion_keeps_holder_and_token() -> None:
     assert leases.suspect(suspected()) == suspected()
 
 
-def test_what_was_seen_can_be_written_down_without_a_renewal() -> None:
-    progress = under_way("initiated")
-
-    observed = leases.observe(suspected(), progress)
-
-    assert observed.hold is not None
-    assert (observed.state, observed.hold.progress) == (State.SUSPECT, progress)
-    assert observed.hold.expires_at == suspected().hold.expires_at  # type: ignore[union-attr] # it is occupied
-
-
 def test_a_repeated_question_renews_under_the_same_token() -> None:
     after = leases.repeat(held(ago=400), NOW, TTL, HOUR)
 
@@ -97,7 +87,6 @@ def test_repeated_questions_keep_nothing_alive_for_ever() -> None:
 TRANSITIONS: dict[str, Callable[[Lease], Lease]] = {
     "grant": lambda lease: leases.grant(lease, claim(BERT), NOW, TTL),
     "renew": lambda lease: leases.renew(lease, NOW, TTL),
-    "observe": lambda lease: leases.observe(lease, begun()),
     "suspect": leases.suspect,
     "release": lambda lease: leases.release(lease, Cause.FORCED, NOW),
     "repeat": lambda lease: leases.repeat(lease, NOW, TTL, HOUR),
