@@ -1,0 +1,34 @@
+"""Ports of the loopback: one that nobody listens on, and waiting until somebody does."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+_START_SECONDS = 20.0
+_PAUSE_SECONDS = 0.02
+
+
+def free_port() -> int:
+    """Return a port that is free now. Somebody else may take it before it is used; then the start fails loudly."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server that has just been started listens.
+
+    Raises:
+        ConnectionRefusedError: it never did.
+    """
+    end = time.perf_counter() + _START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            if time.perf_counter() > end:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
