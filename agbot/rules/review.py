@@ -138,7 +138,7 @@ def _is_alive_after_the_grant(case: _Case) -> bool:
     """
     node = case.seen.node
     heartbeat = node.heartbeat_at if isinstance(node, Node) else None
-    return heartbeat is not None and heartbeat - case.hold.granted_at > _AGREEMENT_ENDS_WITHIN
+    return heartbeat is not None and heartbeat - _claimed_at(case) > _AGREEMENT_ENDS_WITHIN
 
 
 def _review_status(case: _Case) -> Verdict:
@@ -194,10 +194,19 @@ def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Re
     return Renew(progress=progress, why=f"{case.holder} reports {status.value}")
 
 
+def _claimed_at(case: _Case) -> datetime:
+    """Return since when a sign of the upgrade is due.
+
+    An agbot that asks again has not begun, because the first yes was lost, and begins with this one. A node that asks again without
+    ever reporting what it asks for shows nothing by that (A8).
+    """
+    return case.hold.renewed_at if case.hold.claim.kind is Kind.SERVICE else case.hold.granted_at
+
+
 def _if_unconfirmed(case: _Case) -> Verdict:
     """A claim that nothing read from the node confirms is taken back after a while (A8)."""
     progress, limit = case.hold.progress, case.limits.confirm_seconds
-    waited = case.now - case.hold.granted_at
+    waited = case.now - _claimed_at(case)
     if progress.confirmed or waited < timedelta(seconds=limit):
         return case.keep
     why = f"{case.holder} showed no sign of {case.hold.claim.subject} within {limit:g} s"

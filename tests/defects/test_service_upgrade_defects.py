@@ -300,3 +300,20 @@ async def test_a_service_upgrade_whose_agreements_cannot_be_read_is_not_granted(
     assert codes(await hub.ask_as_agbot(question)) == ["exchange-unavailable"]
     hub.exchange.faults.remove(broken)
     assert isinstance(await hub.ask_as_agbot(question), Granted)
+
+
+@in_virtual_time
+async def test_an_agbot_that_was_told_yes_again_has_the_whole_time_to_begin() -> None:
+    """The first yes may have been lost."""
+    hub = await trio()
+    question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
+    await hub.ask_as_agbot(question)
+    await hub.live("s1", "s2", "s3", seconds=150)
+    again = await hub.ask_as_agbot(question)
+    assert isinstance(again, Granted)
+    assert again.repeated
+
+    await hub.live("s1", "s2", "s3", seconds=120)
+    assert hub.lease("gs").state is State.HELD
+    await hub.live("s1", "s2", "s3", seconds=120)
+    assert end_of(hub) is Cause.UNCONFIRMED
