@@ -15,7 +15,7 @@ from agbot import __version__
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same name, with underscores.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "run": ("run", "Run the coordinator."),
+    "run": ("run", "Run the coordinator until SIGTERM or Ctrl-C."),
     "demo": ("demo", "Watch a simulated hub upgrade its groups, one member at a time."),
     "status": ("status", "Show the coordinator and every group where something happens."),
     "explain": ("explain", "Answer why a node is not upgrading, rule by rule."),
