@@ -162,7 +162,7 @@ async def test_an_exempt_node_is_told_yes_in_the_same_words() -> None:
     assert (got.status, got.body) == (201, b'{"code":"201","msg":"Node o1/n1 can start executing nmp p1."}\n')
 
 
-async def test_a_quiet_refusal_is_201_with_409_inside() -> None:
+async def test_a13_a_quiet_refusal_is_201_with_409_inside_and_writes_no_error_on_the_node() -> None:
     async with gateway(GatewaySettings(quiet_refusals=True)) as running:
         await running.ask(N1, "o1/n1:n1tok")
         got = await running.ask(N2, "o1/n2:n2tok")
