@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
     from agbot.sim.links import GatewayPort
 
 BROKEN: Final = 1
+LOG: Final = "daemon.log"
 DEFAULT_SPEED: Final = 60.0
 _FRAMES_PER_SECOND: Final = 4
-_LOOK_SECONDS: Final = 0.25
+_LOOK_SECONDS: Final = 0.05
 _PIPED_WIDTH: Final = 120
 _PICTURE_SECONDS: Final = 300.0
 
@@ -81,16 +84,19 @@ def demo(
     options = Options(
         groups=groups, members=members, seed=seed, speed=speed, duration=duration, as_json=as_json, picture=picture
     )
-    with tempfile.TemporaryDirectory(prefix="agbot-demo-") as folder:
-        try:
-            summary = asyncio.run(play(options, Path(folder)))
-        except Exception as error:  # noqa: BLE001 - whatever ended a part is told in one line; the log has the rest
-            written = Path(folder) / "daemon.log"
-            click.echo(f"agbot demo: {type(error).__name__}: {error}\n{_tail(written)}", err=True)
-            sys.exit(BROKEN)
+    folder = Path(tempfile.mkdtemp(prefix="agbot-demo-"))
+    try:
+        summary = asyncio.run(play(options, folder))
+    except Exception as error:  # noqa: BLE001 - whatever ended a part is told in one line; the log has the rest
+        kept = f"the daemon's log is kept: {folder / LOG}"
+        click.echo("\n".join((f"agbot demo: {_told(error)}", *_tail(folder / LOG), kept)), err=True)
+        sys.exit(BROKEN)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=2))
-    sys.exit(0 if summary.is_as_promised else BROKEN)
+    if not summary.is_as_promised:
+        click.echo(f"agbot demo: not as promised; log and database are kept: {folder}", err=True)
+        sys.exit(BROKEN)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 async def play(options: Options, folder: Path, gateway: GatewayPort | None = None) -> Summary:
@@ -118,11 +124,13 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     plan = Plan(groups=options.groups, members=options.members, is_endless=options.duration is not None)
-    with (folder / "daemon.log").open("w", encoding="utf-8") as log:
+    with (folder / LOG).open("w", encoding="utf-8") as log:
         daemon_logging.set_up(LogSettings(format="json"), {}, log)
         async with running_hub(
             plan, clock=clock, chance_seed=options.seed, folder=folder, heard=heard, gateway=gateway
         ) as hub:
+            if not console.is_terminal:
+                _tell_where(hub, console, folder)
             await _watch(hub, options, console, stop)
             summary = _summary(hub, options, time.monotonic() - began)
     console.print(demo_figures.render(summary))
@@ -132,8 +140,8 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
 async def _watch(hub: DemoHub, options: Options, console: Console, stop: asyncio.Event) -> None:
     """Tell the stories and show what happens, until they are over, the time is up, or somebody ends it."""
     async with AsyncExitStack() as stack:
-        for story in hub.stories:
-            task = asyncio.create_task(story.tell(), name=story.scenario.name)
+        told = [asyncio.create_task(story.tell(), name=story.scenario.name) for story in hub.stories]
+        for task in told:
             stack.callback(task.cancel)
         if options.picture is not None:
             drawing = asyncio.create_task(_draw(hub, options.picture))
@@ -143,10 +151,16 @@ async def _watch(hub: DemoHub, options: Options, console: Console, stop: asyncio
         stack.callback(shown.cancel)
         ends = asyncio.get_running_loop().time() + (options.duration or float("inf"))
         while not (stop.is_set() or hub.running.done() or shown.done()):
+            _raise_failures(told)
             if hub.is_told or asyncio.get_running_loop().time() >= ends:
                 break
-            await asyncio.sleep(_LOOK_SECONDS / 5)
-    for task in (shown, hub.running):
+            await asyncio.sleep(_LOOK_SECONDS)
+    _raise_failures([*told, shown, hub.running])
+
+
+def _raise_failures(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Raise what ended one of them: a story that broke would never be over, and the run with it."""
+    for task in tasks:
         if task.done() and not task.cancelled():
             task.result()
 
@@ -158,7 +172,6 @@ async def _live(hub: DemoHub, console: Console) -> None:
 
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            _take_cues(hub)
             live.update(demo_view.render(_moment(hub), console.height), refresh=True)
             await asyncio.sleep(1 / _FRAMES_PER_SECOND)
 
@@ -177,25 +190,18 @@ async def _draw(hub: DemoHub, picture: Path) -> None:
     picture.write_text(console.export_svg(title="agbot demo"), encoding="utf-8")  # noqa: ASYNC240 - a small file, once, for the README
 
 
-async def _plain(hub: DemoHub, console: Console) -> None:
-    console.print(
-        f"operators' API of the demo: {hub.daemon.console.url} (try: agbot status --url {hub.daemon.console.url})"
-    )
+def _tell_where(hub: DemoHub, console: Console, folder: Path) -> None:
+    url = hub.daemon.console.url
+    console.print(f"operators' API of the demo: {url} (try: agbot status --url {url})", soft_wrap=True)
+    console.print(f"log of the daemon: {folder / LOG}", soft_wrap=True)
 
+
+async def _plain(hub: DemoHub, console: Console) -> None:
     def line(at: datetime, text: str) -> None:
         console.print(f"{at:%H:%M:%S} {text}", soft_wrap=True)
 
     hub.heard.on_line = line
-    while True:
-        _take_cues(hub)
-        await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _take_cues(hub: DemoHub) -> None:
-    """Tell what the stories' people and nodes have done since the last look."""
-    for story in hub.stories:
-        while story.stage.cues:
-            hub.heard.line(hub.clock.now(), f"{story.scenario.name}: * {story.stage.cues.pop(0).partition(' ')[2]}")
+    await asyncio.Event().wait()
 
 
 def _moment(hub: DemoHub) -> Moment:
@@ -242,6 +248,12 @@ def _summary(hub: DemoHub, options: Options, real_seconds: float) -> Summary:
     )
 
 
-def _tail(written: Path, lines: int = 5) -> str:
-    text = written.read_text(encoding="utf-8").splitlines() if written.exists() else []
-    return "\n".join(text[-lines:])
+def _told(error: BaseException) -> str:
+    """Name what went wrong itself, not the group of tasks that it went wrong in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _tail(written: Path, lines: int = 5) -> list[str]:
+    return written.read_text(encoding="utf-8").splitlines()[-lines:] if written.exists() else []

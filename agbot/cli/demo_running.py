@@ -19,15 +19,16 @@ from typing import Any, Final
 from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
 from agbot.cli.demo_store import OverheardStore
 from agbot.cli.demo_stories import ORG, Plan, Story, set_up
-from agbot.cli.demo_words import in_words
+from agbot.cli.demo_words import in_words, short
 from agbot.daemon.daemon import Daemon, Surroundings
 from agbot.daemon.notify import Notifier
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.model import ConsoleSettings, ExchangeSettings, GatewaySettings, Settings, StoreSettings
 from agbot.settings.secret import Secret
 from agbot.sim import secure_api
+from agbot.sim.deeds import Act, Deed
 from agbot.sim.exchange import SimExchange, seed, serving
-from agbot.sim.fleet import Fleet
+from agbot.sim.fleet import GROUP_PROPERTY, Fleet
 from agbot.sim.http_links import HttpExchange, HttpGateway
 from agbot.sim.links import GatewayPort
 from agbot.store.contract import Entry
@@ -117,8 +118,36 @@ async def running_hub(
         await stack.enter_async_context(fleet)
         fleet.add_org(ORG)
         fleet.add_agbot()
+        fleet.listen(lambda deed: _tell_exempt(deed, fleet, heard))
         stories = await set_up(plan, fleet)
+        for story in stories:
+            story.stage.cues = _Cues(story.scenario.name, clock, heard)
         yield DemoHub(clock=clock, fleet=fleet, daemon=daemon, stories=stories, heard=heard, running=running)
+
+
+class _Cues(list[str]):
+    """What is done to a group, told at the moment it is done: a cue that came late would stand after what it has caused."""
+
+    def __init__(self, group: str, clock: DemoClock, heard: Heard) -> None:
+        super().__init__()
+        self._group = group
+        self._clock = clock
+        self._heard = heard
+
+    def append(self, cue: str) -> None:
+        """Take a cue, `HH:MM:SS text`."""
+        super().append(cue)
+        self._heard.line(self._clock.now(), short(f"{self._group}: * {cue.partition(' ')[2]}"))
+
+
+def _tell_exempt(deed: Deed, fleet: Fleet, heard: Heard) -> None:
+    """Tell what no journal has: cluster nodes do not ask."""
+    node = fleet.nodes.get(deed.node)
+    if deed.act is Act.DOWN and node is not None and node.spec.node_type == "cluster":
+        group = node.spec.properties.get(GROUP_PROPERTY, "")
+        heard.line(
+            deed.at, f"{group}: {node.spec.id} is a cluster node and upgrades by itself, beside the group's lease"
+        )
 
 
 def _daemon(exchange_url: str, upstream: str, clock: DemoClock, folder: Path, heard: Heard) -> Daemon:

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agbot.cli.demo_words import bare
+from agbot.cli.demo_words import bare, short
 from agbot.coordinator.contract import GroupView, MemberView
 
 LEGEND: Final = (
@@ -23,6 +23,8 @@ LEGEND: Final = (
     ("✕", "red", "offline"),
     ("·", "dim", "idle"),
 )
+_OTHER_LINES: Final = 8
+"""Head, table's head, foot, three empty lines, and one that the terminal may want for itself."""
 _MARKS: Final = {meaning: (mark, style) for mark, style, meaning in LEGEND}
 
 
@@ -44,13 +46,13 @@ class Moment:
 def render(moment: Moment, height: int) -> RenderableType:
     """Draw the moment for a terminal of so many lines."""
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
-    table.add_column("group", no_wrap=True, ratio=2)
+    table.add_column("group", no_wrap=True)
     table.add_column("members", no_wrap=True, min_width=8)
     table.add_column("lease", no_wrap=True, ratio=4, overflow="ellipsis")
     table.add_column("who waits, and why", no_wrap=True, ratio=5, overflow="ellipsis")
     for group in moment.groups:
         table.add_row(Text(bare(group.id), style="bold"), _members(group), _lease(group), _waiting(group))
-    room = max(3, height - len(moment.groups) - 7)
+    room = max(3, height - len(moment.groups) - _OTHER_LINES)
     told = [Text(f"{at:%H:%M:%S} {text}", no_wrap=True, overflow="ellipsis") for at, text in list(moment.lines)[-room:]]
     return Group(_head(moment), Text(), table, Text(), *told, Text(), _foot(moment))
 
@@ -59,15 +61,18 @@ def _head(moment: Moment) -> Text:
     verdict = f"{moment.violations} violations" if moment.violations else "no violation"
     return Text.assemble(
         ("agbot demo ", "bold"),
-        f" {moment.now:%H:%M:%S} simulated, {moment.speed:g}x   ",
-        f"grants {moment.grants}   refusals {moment.refusals}   at most {moment.most_at_once} down in a group   ",
+        f"{moment.now:%H:%M:%S} {moment.speed:g}x  ",
         (verdict, "red bold" if moment.violations else "green"),
+        f"  at most {moment.most_at_once} down at once  {moment.grants} grants  {moment.refusals} refusals",
+        no_wrap=True,
+        overflow="ellipsis",
     )
 
 
 def _foot(moment: Moment) -> Text:
     marks = Text("  ").join(Text.assemble((mark, style), f" {meaning}") for mark, style, meaning in LEGEND)
-    return Text.assemble(marks, (f"   {moment.console_url}", "dim"), overflow="ellipsis", no_wrap=True)
+    asking = f"agbot status --url {moment.console_url}"
+    return Text.assemble(marks, "\n", (asking, "dim"), overflow="ellipsis", no_wrap=True)
 
 
 def _members(group: GroupView) -> Text:
@@ -110,7 +115,7 @@ def _waiting(group: GroupView) -> Text:
         return Text("-", style="dim")
     who = ", ".join(sorted({_member(waiter.node) for waiter in group.waiting}))
     first = group.waiting[0].reasons[0] if group.waiting[0].reasons else None
-    return Text.assemble((f"{who}: ", "cyan"), f"{first.code}: {first.text}" if first else "asks")
+    return Text.assemble((f"{who}: ", "cyan"), short(f"{first.code}: {first.text}") if first else "asks")
 
 
 def _member(node: object) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
+from agbot.cli.demo_stories import ORG
+from agbot.rules.reasons import Code
 from agbot.store.contract import Entry
+
+_ORDINARY: Final = frozenset({Code.LEASE_HELD, Code.SOAKING, Code.VIEW_STALE})
+"""Why everybody waits now and then: the view shows it, and a line for each would hide the rest."""
 
 
 def bare(qualified: object) -> str:
     """Return a name without its organisation."""
     return str(qualified or "").rpartition("/")[2]
+
+
+def short(text: str) -> str:
+    """Leave the organisation out of names: the demo has only one."""
+    return text.replace(f"{ORG}/", "")
 
 
 def _granted(entry: Entry) -> str:
@@ -30,6 +40,13 @@ def _suspected(entry: Entry) -> str:
     return f"nobody knows how the upgrade of {bare(entry.node)} ended: {entry.facts.get('why')}"
 
 
+def _waits(entry: Entry) -> str | None:
+    reasons = [dict(each) for each in cast("Iterable[Mapping[str, str]]", entry.facts.get("reasons", ()))]
+    if not reasons or reasons[0]["code"] in _ORDINARY:
+        return None
+    return f"{bare(entry.node)} waits with {bare(entry.subject)}: {reasons[0]['code']} ({reasons[0]['text']})"
+
+
 def _deferral_begun(entry: Entry) -> str:
     return f"{bare(entry.node)} is in the middle of its own upgrade: its membership is deferred until that has ended"
 
@@ -46,13 +63,14 @@ def _brake_lifted(entry: Entry) -> str:
     return f"{bare(entry.subject)} may go on: {entry.facts.get('why')}"
 
 
-_WORDS: Final[Mapping[str, Callable[[Entry], str]]] = MappingProxyType(
+_WORDS: Final[Mapping[str, Callable[[Entry], str | None]]] = MappingProxyType(
     {
         "lease.granted": _granted,
         "lease.taken_over": _granted,
         "lease.exempted": _exempted,
         "lease.released": _released,
         "lease.suspected": _suspected,
+        "wait.changed": _waits,
         "deferral.begun": _deferral_begun,
         "deferral.ended": _deferral_ended,
         "brake.set": _brake_set,
@@ -64,4 +82,5 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = MappingProxyType(
 def in_words(entry: Entry) -> str | None:
     """Return a line for people, or None for an entry that only fills the screen."""
     words = _WORDS.get(entry.event)
-    return f"{bare(entry.group)}: {words(entry)}" if words else None
+    said = words(entry) if words else None
+    return short(f"{bare(entry.group)}: {said}") if said else None

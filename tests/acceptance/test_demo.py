@@ -12,7 +12,7 @@ import pytest
 from agbot.cli import demo
 from agbot.cli.demo import Options
 from agbot.cli.demo_figures import Summary, Told
-from agbot.cli.demo_stories import Outcome
+from agbot.cli.demo_stories import Outcome, Story
 from agbot.sim.links import Answered, Question, permit
 
 AGBOT = Path(sys.executable).with_name("agbot")
@@ -44,6 +44,7 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout
     assert "may upgrade" in done.stdout
+    assert "cluster-node-3 is a cluster node and upgrades by itself" in done.stdout
     assert "At most 1 member of any group" in done.stdout
 
 
@@ -74,6 +75,18 @@ async def test_the_observer_sees_two_at_once_when_everybody_is_told_yes_and_the_
     assert summary.violations > 0
     assert summary.max_concurrent_in_any_group > 1
     assert not summary.is_as_promised
+
+
+async def test_a_story_that_breaks_ends_the_run_with_its_error_instead_of_going_on_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(_: Story) -> None:
+        raise LookupError("the stage has gone")
+
+    monkeypatch.setattr(Story, "tell", breaks)
+
+    with pytest.raises(LookupError, match="the stage has gone"):
+        await demo.play(Options(groups=0, as_json=True), tmp_path)
 
 
 @pytest.mark.parametrize(
