@@ -61,7 +61,13 @@ class Coordinator:
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
             tell=means.tell,
         )
-        reader = Reader(means.exchange, self._situation.picture, means.clock, max_open=settings.max_requests_open)
+        reader = Reader(
+            means.exchange,
+            self._situation.picture,
+            means.clock,
+            max_open=settings.max_requests_open,
+            chance=means.chance.random if means.chance else random.random,
+        )
         pace = Pace(
             heartbeat=timedelta(seconds=settings.heartbeat_seconds), resync=timedelta(seconds=settings.resync_seconds)
         )

@@ -7,13 +7,16 @@ the Exchange cannot be reached is left alone for the rest of that round, so that
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Unreachable
+from agbot.exchange.retry import Retry
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Sight
@@ -22,6 +25,9 @@ from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 BULK_FROM = 5
 """From this many nodes of one organisation on, one read of all its nodes is cheaper (18 ms for 999 nodes against 5 to 7 ms for one;
 `reference/exchange-api.md`, corrections, 10)."""
+
+_ORG_TRIES_SECONDS = 2.0
+"""Reading a whole organisation is dear and comes rarely: it is tried again at once for so long, everything else in the next cycle."""
 
 Failures = dict[Read, ExchangeError]
 
@@ -36,7 +42,17 @@ class Progress:
 class Reader:
     """Fetches what the picture lacks."""
 
-    def __init__(self, exchange: ExchangeClient, picture: Picture, clock: Clock, *, max_open: int) -> None:
+    def __init__(
+        self,
+        exchange: ExchangeClient,
+        picture: Picture,
+        clock: Clock,
+        *,
+        max_open: int,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """Read at most `max_open` things at once; `chance` scatters the pauses before a whole organisation is tried again."""
+        self._retry = Retry(clock, deadline_seconds=_ORG_TRIES_SECONDS, chance=chance)
         self._exchange = exchange
         self._picture = picture
         self._clock = clock
@@ -105,8 +121,8 @@ class Reader:
         begun, now = picture.begin(), self._clock.now()
         match read.what:
             case What.ORG:
-                groups = await exchange.groups(read.org)
-                nodes = await exchange.nodes(read.org)
+                groups = await self._retry(partial(exchange.groups, read.org))
+                nodes = await self._retry(partial(exchange.nodes, read.org))
                 picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
             case What.GROUP:
                 members = await exchange.group(GroupId(read.id))

@@ -280,3 +280,16 @@ async def test_journal_entries_older_than_the_retention_are_dropped() -> None:
     kept = await hub.store.journal(JournalQuery())
     assert all(hub.clock.now() - entry.at < timedelta(hours=17) for entry in kept)
     assert "lease.granted" not in {entry.event for entry in kept}
+
+
+@in_virtual_time
+async def test_a_read_of_a_whole_organisation_that_fails_once_is_tried_again_at_once() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=503, path=f".*/orgs/{ORG}/hagroups$", times=1))
+
+    await hub.start()
+    await asyncio.sleep(2)
+
+    assert {each.org: each.groups for each in hub.coordinator.overview().orgs}[ORG] == 1
+    assert hub.events("org.failed") == []
