@@ -35,7 +35,7 @@ test: $(MADE) ## run all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 simulate: $(MADE) ## play 300 seeds of a hub where everything goes wrong (ARGS="--seeds 5000", ARGS="--seed 7 --verbose")
-	@$(BIN)/python -m tests.simulation $(or $(ARGS),--first 60 --seeds 300)
+	@$(BIN)/python -m tests.simulation $(or $(ARGS),--first 30 --seeds 300)
 
 check: $(MADE) ## format, lint, types, layers
 	$(BIN)/ruff format --check --quiet

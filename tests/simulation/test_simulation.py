@@ -24,7 +24,7 @@ from tests.simulation.plan import Plan, draw
 from tests.simulation.run import Outcome, play
 from tests.simulation.story import Promise
 
-SEEDS = 60
+SEEDS = 30
 """More are played by `make simulate`, in CI at least 300."""
 CHUNK = 30
 
