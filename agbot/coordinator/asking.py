@@ -54,12 +54,8 @@ class Asking:
         self._deferring = deferring
         self._freshness = freshness
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission.ask`."""
-        if is_remembered:
-            refused = self.refuse_from_memory(ask)
-            if refused is not None:
-                return refused
         begun, now = self._situation.picture.begin(), self._situation.clock.now()
         node = await confirm()
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
@@ -75,7 +71,7 @@ class Asking:
             return self._refuse(ask, (Reason(code=Code.EXCHANGE_UNAVAILABLE, text=str(error)),))
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
-        """Refuse without any read, when everything is known and says no; None when it may be yes or a look could change it."""
+        """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
         situation = self._situation
         now = situation.clock.now()
         unread = situation.unread(ask)
@@ -193,9 +189,8 @@ class Asking:
 
     def _old_heartbeats(self, decision: Wait, group: Group, now: datetime) -> list[NodeId]:
         """Return the members whose heartbeat keeps the asker waiting and may be newer in the Exchange."""
-        codes = {reason.code for reason in decision.reasons}
         allowed = {Code.PEERS_UNAVAILABLE: self._freshness.peers, Code.SOAKING: self._freshness.rest}
-        limits = [limit for code, limit in allowed.items() if code in codes]
+        limits = [allowed[reason.code] for reason in decision.reasons if reason.code in allowed]
         if not limits:
             return []
         read_at = {node: self._situation.picture.node_read_at(node) for node in group.members}

@@ -50,10 +50,14 @@ class Ended:
 class Permission(Protocol):
     """What the gateway needs."""
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
-        """Answer a question. With `is_remembered` a refusal may come from memory, without waiting for anything.
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        """Refuse without waiting for anything; None when it may be yes, or when a look at the Exchange could change it.
 
-        Whatever else it is, `confirm` is called before the first wait, and always before a grant.
+        Only for somebody whose credentials the Exchange has accepted lately. Nearly all that agents hear is answered here.
+        """
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
+        """Answer a question, after a `confirm`.
 
         Raises:
             ExchangeError: `confirm` failed; nothing was granted.

@@ -11,7 +11,18 @@ from datetime import timedelta
 from agbot.clock import Clock
 from agbot.coordinator.actions import Actions
 from agbot.coordinator.asking import Asking, Freshness
-from agbot.coordinator.contract import Answer, Confirm, Done, Ended, Explanation, GroupView, NotDone, OrgView, Overview
+from agbot.coordinator.contract import (
+    Answer,
+    Confirm,
+    Done,
+    Ended,
+    Explanation,
+    GroupView,
+    NotDone,
+    OrgView,
+    Overview,
+    Refused,
+)
 from agbot.coordinator.cycle import Cycle, CycleReport
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.entries import Ending
@@ -102,13 +113,24 @@ class Coordinator:
 
     # The gateway's side
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        """Refuse without waiting for anything; see `agbot.coordinator.contract.Permission`."""
+        refused = self._asking.refuse_from_memory(ask)
+        if refused is not None:
+            self._answered(ask)
+        return refused
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission`."""
-        answer = await self._asking.ask(ask, confirm, is_remembered=is_remembered)
+        answer = await self._asking.ask(ask, confirm)
+        self._answered(ask)
+        return answer
+
+    def _answered(self, ask: Ask) -> None:
+        """Look after the asker's organisation from now on, and begin the fast cycle."""
         self._intake.meet(org_of(ask.node))
         if self._is_idle:
             self._wake.set()
-        return answer
 
     async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
         """Take down the end of a service upgrade. Frees only that node's own lease for that policy (P2).

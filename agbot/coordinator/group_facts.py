@@ -8,8 +8,8 @@ from datetime import datetime
 from agbot.coordinator.ledger import Ledger
 from agbot.fleet.picture import Picture
 from agbot.rules import ids
-from agbot.rules.facts import Ask, Group, Member, Node, Pause, Policy, Sight
-from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.facts import Ask, Group, Node, Pause, Policy, Sight
+from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Reason
@@ -26,11 +26,6 @@ def gather(
     ask: Ask | None = None,
 ) -> Group:
     """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
-    members: dict[NodeId, Member] = {}
-    for node in picture.members(group):
-        member = picture.member(node)
-        if isinstance(member, Member):
-            members[node] = member
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
     asks = (*(waiter.ask for waiter in waiters), *((ask,) if ask else ()))
     policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {
@@ -38,7 +33,7 @@ def gather(
     }
     return Group(
         id=group,
-        members=members,
+        members=picture.read_members(group),
         lease=ledger.lease(group),
         limits=limits,
         deferrals=ledger.deferrals.get(group, {}),

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
-from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
 from agbot.store.contract import (
@@ -36,10 +36,10 @@ from agbot.store.contract import (
 _Result = TypeVar("_Result")
 
 
-def waiter_key(waiter: Waiter) -> WaiterKey:
-    """Return the key under which a waiter is kept."""
-    claim = waiter.ask.claim
-    return WaiterKey(group=waiter.ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
+def waiter_key(ask: Ask) -> WaiterKey:
+    """Return the key under which the waiter with this question is kept."""
+    claim = ask.claim
+    return WaiterKey(group=ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
 
 
 class Ledger:
@@ -118,9 +118,9 @@ class Ledger:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    def note(self, waiter: Waiter) -> None:
+    def note(self, key: WaiterKey, waiter: Waiter) -> None:
         """Keep a waiter in memory; the cycle writes it to the store."""
-        self.waiters[waiter.ask.group][waiter_key(waiter)] = waiter
+        self.waiters[key.group][key] = waiter
 
     async def _finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
         task = asyncio.ensure_future(write)
@@ -176,7 +176,7 @@ class Ledger:
             case Pause():
                 self.pauses[record.scope] = record
             case Waiter():
-                self.waiters[record.ask.group].setdefault(waiter_key(record), record)
+                self.waiters[record.ask.group].setdefault(waiter_key(record.ask), record)
 
     def _drop(self, key: Key) -> None:
         match key:

@@ -6,7 +6,6 @@ A crash can lose the last second of it; then a waiter's time begins with its nex
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from agbot.coordinator import entries
@@ -27,12 +26,10 @@ class Waiting:
 
     def note(self, ask: Ask, reasons: tuple[Reason, ...], now: datetime) -> bool:
         """Take down that this question was answered with these reasons; say whether that is news."""
-        waiter = Waiter(ask=ask, since=now, asked_at=now, reasons=reasons)
-        key = waiter_key(waiter)
+        key = waiter_key(ask)
         before = self._ledger.waiters[ask.group].get(key)
-        if before is not None:
-            waiter = replace(waiter, since=before.since)
-        self._ledger.note(waiter)
+        waiter = Waiter(ask=ask, since=before.since if before else now, asked_at=now, reasons=reasons)
+        self._ledger.note(key, waiter)
         is_news = before is None or _codes(before.reasons) != _codes(reasons)
         if is_news:
             self._unwritten[key] = entries.wait_changed(waiter, now)
@@ -40,7 +37,7 @@ class Waiting:
 
     def drop_key(self, ask: Ask, now: datetime) -> WaiterKey | None:
         """Return the key of this question's waiter, to be dropped with a grant; None when it never waited."""
-        key = waiter_key(Waiter(ask=ask, since=now, asked_at=now))
+        key = waiter_key(ask)
         self._unwritten.pop(key, None)
         return key if key in self._ledger.waiters[ask.group] else None
 
@@ -56,7 +53,7 @@ class Waiting:
         """Forget what has been written, unless it has changed again meanwhile."""
         for record in writes.put:
             if isinstance(record, Waiter):
-                key = waiter_key(record)
+                key = waiter_key(record.ask)
                 if self._ledger.waiters[key.group].get(key) is record:
                     self._unwritten.pop(key, None)
 
@@ -64,7 +61,7 @@ class Waiting:
         """Return the waiters of a group that have stopped asking, to be dropped."""
         gone = [waiter for waiter in group.waiters if not decide.still_asks(waiter, group, now)]
         return Writes(
-            drop=tuple(waiter_key(waiter) for waiter in gone),
+            drop=tuple(waiter_key(waiter.ask) for waiter in gone),
             entries=tuple(entries.wait_ended(waiter, "it has stopped asking", now) for waiter in gone),
         )
 

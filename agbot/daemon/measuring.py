@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from agbot.console.metrics import Metrics
-from agbot.coordinator.contract import Answer, Confirm, Ended, Granted, Permission
+from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
 from agbot.events.names import EVENTS
 from agbot.rules.facts import Ask
 from agbot.store.contract import Entry
@@ -52,11 +52,18 @@ class CountedPermission:
         self._permission = permission
         self._metrics = metrics
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        """Refuse without waiting for anything; see `agbot.coordinator.contract.Permission`."""
+        refused = self._permission.refuse_from_memory(ask)
+        if refused is not None:
+            self._metrics.refused(refused.reasons[0].code)
+        return refused
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission`."""
-        answer = await self._permission.ask(ask, confirm, is_remembered=is_remembered)
-        if not isinstance(answer, Granted):
-            self._metrics.refused(str(answer.reasons[0].code))
+        answer = await self._permission.ask(ask, confirm)
+        if isinstance(answer, Refused):
+            self._metrics.refused(answer.reasons[0].code)
         return answer
 
     async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:

@@ -87,6 +87,11 @@ class Picture:
             agreements_read_at=self._agreements.read_at(node),
         )
 
+    def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
+        """Return those members of a group that have been read, sorted, with their statuses."""
+        seen = ((node, self.member(node)) for node in self._membership.members(group))
+        return {node: member for node, member in seen if isinstance(member, Member)}
+
     def node(self, node: NodeId) -> Node | Sight:
         """Return a node as the Exchange last described it, in the group where it was last seen."""
         known = self._nodes.get(node)

@@ -39,21 +39,14 @@ class Heard:
 
 
 class _Confirming:
-    """Reads the node for one question and knows whether it is reading now, and what it read last.
+    """Reads the node for one question and knows whether it is reading now, and what it read last."""
 
-    It starts the time that the question may take: before the first read nothing waits, and a refusal from memory, which is nearly all
-    that agents hear, would spend a tenth of its cost on a timer.
-    """
-
-    def __init__(self, read: Callable[[], Awaitable[Node]], limit: asyncio.Timeout, deadline: float) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Node]]) -> None:
         self._read = read
-        self._limit = limit
-        self._deadline = deadline
         self.is_open = False
         self.node: Node | None = None
 
     async def __call__(self) -> Node:
-        self._limit.reschedule(self._deadline)
         self.is_open = True
         self.node = await self._read()
         self.is_open = False
@@ -74,12 +67,14 @@ async def put(
         errors.Refused: the Exchange does not accept the asker's credentials.
         errors.Forbidden: nor let them read this node.
     """
-    limit = asyncio.timeout_at(None if is_remembered else deadline)
-    confirm = _Confirming(read, limit, deadline)
+    confirm = _Confirming(read)
     try:
-        async with limit:
-            answer = await permission.ask(ask, confirm, is_remembered=is_remembered)
-            if confirm.node is None and not is_remembered:
+        refused = permission.refuse_from_memory(ask) if is_remembered else None
+        if refused is not None:
+            return Heard(answer=refused, outcome=Outcome.REFUSED)
+        async with asyncio.timeout_at(deadline):
+            answer = await permission.ask(ask, confirm)
+            if confirm.node is None:
                 await confirm()  # nothing is told to somebody who may be anybody
     except (errors.Refused, errors.Forbidden):
         raise

@@ -59,8 +59,7 @@ def decide(ask: Ask, group: Group, now: datetime) -> Decision:
 
 def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
     """Return all reasons against a new grant, in the order of `RULES`."""
-    spoken = (rule(ask, group, now) for rule in RULES)
-    return tuple(reason for reason in spoken if reason is not None)
+    return tuple([reason for rule in RULES if (reason := rule(ask, group, now)) is not None])
 
 
 def _exemption(ask: Ask, group: Group) -> Reason | None:
@@ -287,4 +286,4 @@ def _policy_noun(ask: Ask) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{moment.astimezone(UTC).isoformat(' ')[:19]}Z"

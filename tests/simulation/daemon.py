@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from agbot.coordinator.contract import Answer, Confirm, Ended
+from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
@@ -79,9 +79,15 @@ class Listening:
         self._coordinator = coordinator
         self._hear = hear
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        refused = self._coordinator.refuse_from_memory(ask)
+        if refused is not None:
+            self._hear(ask, refused, asyncio.get_running_loop().time())
+        return refused
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         begun = asyncio.get_running_loop().time()
-        answer = await self._coordinator.ask(ask, confirm, is_remembered=is_remembered)
+        answer = await self._coordinator.ask(ask, confirm)
         self._hear(ask, answer, begun)
         return answer
 

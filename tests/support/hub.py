@@ -161,7 +161,9 @@ class Hub:
                 raise CredentialsRefused("GET", f"/orgs/{ORG}/nodes/{node}", "404", "register the node")
             return seen
 
-        return await self.coordinator.ask(self.question(node, group, nmp), confirm, is_remembered=is_remembered)
+        question = self.question(node, group, nmp)
+        refused = self.coordinator.refuse_from_memory(question) if is_remembered else None
+        return refused or await self.coordinator.ask(question, confirm)
 
     async def ask_as_agbot(self, question: Ask) -> Answer:
         """Ask for a service upgrade, as the agbot does."""
@@ -172,7 +174,7 @@ class Hub:
                 raise CredentialsRefused("GET", f"/orgs/{ORG}/nodes", "404", "register the node")
             return seen
 
-        return await self.coordinator.ask(question, confirm, is_remembered=False)
+        return await self.coordinator.ask(question, confirm)
 
     def lease(self, group: str) -> Lease:
         return self.coordinator._situation.ledger.lease(group_id(ORG, group))  # noqa: SLF001 - the truth behind the views

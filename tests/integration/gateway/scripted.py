@@ -38,27 +38,36 @@ class ScriptedPermission:
     ends: list[tuple[Ask, bool, str]] = field(default_factory=list)
     fails: BaseException | None = None
 
-    async def ask(self, ask: Ask, confirm: Confirm, *, is_remembered: bool) -> Answer:
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        refused = None if self.fails or self.says else self._refuse(ask)
+        if refused is not None:
+            self.asks.append(ask)
+        return refused
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         self.asks.append(ask)
         if self.fails is not None:
             raise self.fails
         if self.says is not None:
             said = await self.says(ask)
             if said is not None:
-                if isinstance(said, Granted) or not is_remembered:
-                    await confirm()
-                return said
-        holder = self.holders.get(ask.group)
-        is_member = self.picture.get(ask.node) == ids.name_of(ask.group)
-        if not is_member or (holder is not None and holder.claim != ask.claim):
-            if not is_remembered:
                 await confirm()
-            return Refused(reasons=(HELD,)) if is_member else Refused(reasons=(NOT_A_MEMBER,), is_final=True)
+                return said
         node = await confirm()
+        refused = self._refuse(ask)
+        if refused is not None:
+            return refused
         if node.group != ask.group:
             return Refused(reasons=(NOT_A_MEMBER,), is_final=True)
         self.holders[ask.group] = ask
         return Granted(token=1)
+
+    def _refuse(self, ask: Ask) -> Refused | None:
+        """Refuse by what was seen some time ago."""
+        if self.picture.get(ask.node) != ids.name_of(ask.group):
+            return Refused(reasons=(NOT_A_MEMBER,), is_final=True)
+        holder = self.holders.get(ask.group)
+        return Refused(reasons=(HELD,)) if holder is not None and holder.claim != ask.claim else None
 
     async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
         if self.fails is not None:

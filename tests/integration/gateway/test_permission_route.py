@@ -142,7 +142,7 @@ async def test_nothing_is_told_to_somebody_who_is_not_proven_even_if_the_coordin
     async with gateway() as running:
         said: list[Ask] = []
 
-        async def forgetful(ask: Ask, _: object, *, is_remembered: bool) -> Answer:
+        async def forgetful(ask: Ask, _: object) -> Answer:
             said.append(ask)
             return Refused(reasons=(Reason(code=Code.STOPPING, text="it stops"),))
 

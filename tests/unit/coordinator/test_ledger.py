@@ -25,9 +25,9 @@ async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
     await store.open()
     await store.write(Writes(put=[LONG_AGO]))
     ledger = Ledger(store)
-    ledger.note(JUST_NOW)
+    ledger.note(waiter_key(JUST_NOW.ask), JUST_NOW)
     await ledger.load()
-    kept = ledger.waiters[GROUP][waiter_key(JUST_NOW)]
+    kept = ledger.waiters[GROUP][waiter_key(JUST_NOW.ask)]
     assert (kept.since, kept.asked_at) == (LONG_AGO.since, JUST_NOW.asked_at)
 
 
