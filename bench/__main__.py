@@ -13,6 +13,9 @@ from pathlib import Path
 from bench import cycles, handoff, machine, many_groups, refusals
 from bench.figure import Figure
 
+_TURN_SECONDS = 0.5
+"""Of the refusals. Many short turns, one after the other: a machine that others slow down for a while slows both sides."""
+
 
 def main() -> int:
     """Measure what the command line asks for."""
@@ -25,11 +28,11 @@ def main() -> int:
         folder = Path(name)
         shape = machine.shape(folder)
         print("\n".join(f"{key}: {value}" for key, value in shape.items()), flush=True)
-        rounds, seconds = (3, 1.0) if options.quick else (5, 3.0)
+        rounds, turns = (3, 10) if options.quick else (5, 30)
         groups = 200 if options.quick else 1000
         plan: list[tuple[str, Callable[[Path], list[Figure]]]] = [
             ("store cycles", partial(cycles.measure, rounds=rounds)),
-            ("refusals", partial(refusals.measure, rounds=rounds, seconds=seconds)),
+            ("refusals", partial(refusals.measure, rounds=turns, seconds=_TURN_SECONDS)),
             ("hand-off", partial(handoff.measure, upgrades=5 if options.quick else 10)),
             (f"{groups} groups", partial(many_groups.measure, groups=groups, settle=True)),
         ]

@@ -21,7 +21,7 @@ from bench.ports import free_port, wait_for
 
 GROUPS = 100
 IN_FLIGHT = 16
-_WARM_UP_SECONDS = 0.5
+_WARM_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ Labels have few values, all from closed vocabularies: never a node, a group or a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -53,6 +53,9 @@ _CYCLE_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 _HANDOFF_BUCKETS: Final = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
 
+T = TypeVar("T")
+
+
 class Metrics:
     """Everything that is counted, in a registry of its own: two daemons in one process do not share a number."""
 
@@ -89,6 +92,8 @@ class Metrics:
         Info("agbot_build", "The running version.", registry=registry).info({"version": __version__})
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        self._refusals_by = _Series(CODES, self._refusals.labels)
+        self._answers_by = _Series(ANSWER_OUTCOMES, self._answers.labels)
         self._begin_at_zero()
 
     def granted(self, kind: str) -> None:
@@ -101,11 +106,11 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         """Count a refusal by its first reason."""
-        self._refusals.labels(_known(code, CODES)).inc()
+        self._refusals_by[code].inc()
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Measure an answer; `outcome` is one of `ANSWER_OUTCOMES`."""
-        self._answers.labels(_known(outcome, ANSWER_OUTCOMES)).observe(seconds)
+        self._answers_by[outcome].observe(seconds)
 
     def cycle_done(self, seconds: float) -> None:
         """Measure a cycle."""
@@ -147,6 +152,18 @@ class Metrics:
         ):
             for word in sorted(words):
                 counter.labels(word)
+
+
+class _Series(dict[str, T]):
+    """A metric's series by the value of its one label, found without the library's lock: refusals are counted by the thousand."""
+
+    def __init__(self, words: frozenset[str], series: Callable[[str], T]) -> None:
+        super().__init__({word: series(word) for word in words})
+        self._other = series("other")
+
+    def __missing__(self, word: str) -> T:
+        """Keep a label's values to the closed vocabulary."""
+        return self._other
 
 
 class _Standing(Collector):

@@ -25,7 +25,7 @@ from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Ask, Group, Node, Policy, Sight
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind, Lease, Progress
-from agbot.rules.reasons import NEVER_REMEMBERED, Code, Reason
+from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
 
 _TRIES = 3
@@ -60,15 +60,13 @@ class Asking:
         node = await confirm()
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
         if node.group != ask.group:
-            return self._refuse(
-                ask, (Reason(code=Code.NOT_A_MEMBER, text=f"{node.id} is not in HA group {ask.group}"),)
-            )
+            return self._refuse_for(ask, Code.NOT_A_MEMBER, f"{node.id} is not in HA group {ask.group}")
         try:
             return await self._decide(await self._know(ask))
         except StoreUnavailableError as error:
-            return self._refuse(ask, (Reason(code=Code.STORE_UNAVAILABLE, text=str(error)),))
+            return self._refuse_for(ask, Code.STORE_UNAVAILABLE, str(error))
         except ExchangeError as error:
-            return self._refuse(ask, (Reason(code=Code.EXCHANGE_UNAVAILABLE, text=str(error)),))
+            return self._refuse_for(ask, Code.EXCHANGE_UNAVAILABLE, str(error))
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
@@ -82,7 +80,7 @@ class Asking:
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
             return None
-        return self._refuse(ask, decision.reasons)
+        return self._refuse(ask, decision)
 
     async def _know(self, ask: Ask) -> Ask:
         """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements.
@@ -125,15 +123,14 @@ class Asking:
             group = situation.group(ask.group, ask)
             decision = decide(ask, group, now)
             if isinstance(decision, Wait):
-                return self._refuse(ask, decision.reasons)
+                return self._refuse(ask, decision)
             if decision.exempt is not None:
                 await situation.write(Writes(entries=[entries.exempted(ask, decision.exempt, now)]))
                 return Granted(token=None, exempt=decision.exempt)
             answer = await self._commit(ask, group, decision, now)
             if answer is not None:
                 return answer
-        text = f"others were served first {_TRIES} times in a row"
-        return self._refuse(ask, (Reason(code=Code.LEASE_HELD, text=text),))
+        return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
 
     async def _commit(self, ask: Ask, group: Group, decision: Grant, now: datetime) -> Granted | None:
         """Write the grant; None when the race was lost and the question must be decided anew."""
@@ -183,7 +180,7 @@ class Asking:
 
     def _may_be_outdated(self, decision: Wait, group: Group, now: datetime) -> bool:
         """Whether a look at the Exchange could turn this refusal: membership is effective at once, and heartbeats age silently."""
-        if any(reason.code in NEVER_REMEMBERED for reason in decision.reasons):
+        if not decision.is_remembered:
             return not group.doubts
         return bool(self._old_heartbeats(decision, group, now)) and not group.doubts
 
@@ -196,10 +193,13 @@ class Asking:
         read_at = {node: self._situation.picture.node_read_at(node) for node in group.members}
         return [node for node, at in read_at.items() if at is None or now - at > min(limits)]
 
-    def _refuse(self, ask: Ask, reasons: tuple[Reason, ...]) -> Refused:
-        wait = Wait(reasons=reasons)
-        if wait.is_remembered:
-            self._waiting.note(ask, reasons, self._situation.clock.now())
+    def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
+        return self._refuse(ask, Wait(reasons=(Reason(code=code, text=text),)))
+
+    def _refuse(self, ask: Ask, wait: Wait) -> Refused:
+        is_remembered = wait.is_remembered
+        if is_remembered:
+            self._waiting.note(ask, wait.reasons, self._situation.clock.now())
         else:
             self._situation.picture.forget_absent(policy_read(ask.claim.kind, ask.claim.subject))
-        return Refused(reasons=reasons, is_final=not wait.is_remembered)
+        return Refused(reasons=wait.reasons, is_final=not is_remembered)

@@ -13,7 +13,7 @@ from agbot.coordinator.ledger import Ledger, waiter_key
 from agbot.rules import decide
 from agbot.rules.facts import Ask, Group, Waiter
 from agbot.rules.ids import GroupId
-from agbot.rules.reasons import Reason
+from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry, WaiterKey, Writes
 
 
@@ -70,5 +70,5 @@ class Waiting:
         return sorted(group for group, waiters in self._ledger.waiters.items() if waiters)
 
 
-def _codes(reasons: tuple[Reason, ...]) -> tuple[str, ...]:
-    return tuple(reason.code for reason in reasons)
+def _codes(reasons: tuple[Reason, ...]) -> list[Code]:
+    return [reason.code for reason in reasons]

@@ -55,6 +55,8 @@ class Picture:
         self._membership = Membership()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
+        self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
+        """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
 
     # What is there
 
@@ -89,8 +91,12 @@ class Picture:
 
     def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
         """Return those members of a group that have been read, sorted, with their statuses."""
-        seen = ((node, self.member(node)) for node in self._membership.members(group))
-        return {node: member for node, member in seen if isinstance(member, Member)}
+        known = self._put_together.get(group)
+        if known is None:
+            seen = ((node, self.member(node)) for node in self._membership.members(group))
+            known = {node: member for node, member in seen if isinstance(member, Member)}
+            self._put_together[group] = known
+        return known
 
     def node(self, node: NodeId) -> Node | Sight:
         """Return a node as the Exchange last described it, in the group where it was last seen."""
@@ -213,6 +219,7 @@ class Picture:
 
     def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: datetime) -> None:
         """Take in a group's list of members, or that there is no such group."""
+        self._put_together.clear()
         exists = not isinstance(members, Sight)
         if self._groups.put(group, None if exists else Sight.ABSENT, begun=begun, now=now):
             self._membership.set_members(group, () if isinstance(members, Sight) else members, begun=begun)
@@ -220,6 +227,7 @@ class Picture:
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
         """Take in a node with its group, or that there is no such node."""
+        self._put_together.clear()
         if self._nodes.put(node, seen, begun=begun, now=now):
             group = None if isinstance(seen, Sight) else seen.group
             self._membership.set_group(node, group, begun=begun)
@@ -229,10 +237,12 @@ class Picture:
 
     def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: datetime) -> None:
         """Take in all `managementStatus` entries of a node."""
+        self._put_together.clear()
         self._statuses.put(node, dict(statuses), begun=begun, now=now)
 
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: datetime) -> None:
         """Take in the agreements of a node."""
+        self._put_together.clear()
         self._agreements.put(node, agreements, begun=begun, now=now)
 
     def learn_policy(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:

@@ -30,6 +30,7 @@ HEADERS = MappingProxyType(
 STRICT_TRANSPORT_SECURITY = "max-age=63072000; includeSubDomains; preload"
 """What the real agbot adds when it speaks TLS (anax, `agreementbot/secure_api.go`)."""
 
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 _GO_ESCAPES = str.maketrans(
     {
@@ -73,7 +74,7 @@ class Reply:
 
 def quoted(text: str) -> str:
     """Return a JSON string as Go's encoder writes it: UTF-8 as it is, but `<`, `>`, `&` and the two line separators escaped."""
-    written = json.dumps(text, ensure_ascii=False)
+    written = _encoded(text)
     return written.translate(_GO_ESCAPES) if _ESCAPED_BY_GO.search(written) else written
 
 

@@ -88,6 +88,8 @@ class Listener:
         self._connections: Connections | None = None
         self._server: asyncio.Server | None = None
         self._is_tls = False
+        self._loop: asyncio.AbstractEventLoop
+        """The one it was started on: asking for the running loop is a system call, which a refusal would feel."""
 
     @property
     def port(self) -> int:
@@ -113,8 +115,9 @@ class Listener:
         context = _tls(self._settings)
         self._is_tls = context is not None
         await self._passing.start()
+        self._loop = asyncio.get_running_loop()
         self._connections = Connections(self._handle, self._bounds)
-        self._server = await asyncio.get_running_loop().create_server(
+        self._server = await self._loop.create_server(
             self._connections,
             host,
             port,
@@ -145,15 +148,15 @@ class Listener:
         _log.info("gateway.stopped")
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         began_at = loop.time()
         target = parse(request.method, request.raw_path)
-        task = asyncio.current_task()
+        task = asyncio.current_task(loop)
         if task is None:  # aiohttp runs every request in a task of its own
             raise RuntimeError("a request is handled in a task")
         self._open.add(task)
         try:
-            answer = await self._answer(request, target)
+            answer = await self._answer(request, target, began_at)
         finally:
             self._open.discard(task)
         if isinstance(answer, Reply):
@@ -162,7 +165,7 @@ class Listener:
         self._observe(Outcome.PASSED, loop.time() - began_at)
         return answer
 
-    async def _answer(self, request: web.BaseRequest, target: Target) -> web.StreamResponse | Reply:
+    async def _answer(self, request: web.BaseRequest, target: Target, now: float) -> web.StreamResponse | Reply:
         if isinstance(target, PassThrough):
             return await self._pass(request, target)
         if isinstance(target, BadTarget):
@@ -171,10 +174,10 @@ class Listener:
         if isinstance(target, AgentQuestion):
             if is_full:
                 return self._permission.busy(target)
-            return await self._permission.answer(target, request.headers.get("Authorization"))
+            return await self._permission.answer(target, request.headers.get("Authorization"), now)
         if is_full:
             return self._service.busy(target)
-        return await self._service.answer(target, request.headers.get("Authorization"))
+        return await self._service.answer(target, request.headers.get("Authorization"), now)
 
     async def _pass(self, request: web.BaseRequest, target: PassThrough) -> web.StreamResponse | Reply:
         if self._open_passing >= self._max_passing or len(self._open) > self._settings.max_open:

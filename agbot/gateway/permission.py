@@ -8,6 +8,7 @@ and 409 alike, and ask again in 60 s.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -47,19 +48,18 @@ class PermissionRoute:
         self._seconds = clock.real_seconds(answer_seconds)
         self._quiet = quiet_refusals
 
-    async def answer(self, asked: AgentQuestion, authorization: str | None) -> Reply:
-        """Answer one question. Never raises, but for cancellation."""
+    async def answer(self, asked: AgentQuestion, authorization: str | None, now: float) -> Reply:
+        """Answer one question, asked at `now` of the event loop. Never raises, but for cancellation."""
         caller = authentication.read(authorization, _KIND)
         if isinstance(caller, Unproven):
             return answers.unauthenticated(caller.text)
         if caller.identity != asked.node_id:
             return answers.MISMATCH
         key = self._memory.key(caller)
-        if self._memory.is_refused(key):
+        if self._memory.is_refused(key, now):
             return answers.wrong_credentials(_KIND)
-        deadline = asyncio.get_running_loop().time() + self._seconds
         try:
-            return await self._ask(asked, caller, key, deadline)
+            return await self._ask(asked, caller, key, now)
         except (errors.Refused, errors.Forbidden):
             return answers.wrong_credentials(_KIND)
         except Exception:  # noqa: BLE001 - no question goes without an answer; the log has the traceback
@@ -70,14 +70,12 @@ class PermissionRoute:
         """Answer a question for which there is no room."""
         return self._refusal(asked, question.busy())
 
-    async def _ask(self, asked: AgentQuestion, caller: Credentials, key: bytes, deadline: float) -> Reply:
-        heard = await question.put(
-            self._permission,
-            asked.ask(),
-            lambda: self._reads.own_node(key, caller),
-            is_remembered=self._memory.is_accepted(key),
-            deadline=deadline,
-        )
+    async def _ask(self, asked: AgentQuestion, caller: Credentials, key: bytes, now: float) -> Reply:
+        ask, deadline = asked.ask(), now + self._seconds
+        heard = question.from_memory(self._permission, ask) if self._memory.is_accepted(key, now) else None
+        if heard is None:
+            read = partial(self._reads.own_node, key, caller)
+            heard = await question.put(self._permission, ask, read, deadline=deadline)
         if not isinstance(heard.answer, Refused):
             return answers.agent_granted(asked.node_id, asked.policy)
         if any(reason.code is Code.NOT_A_MEMBER for reason in heard.reasons):
@@ -89,7 +87,7 @@ class PermissionRoute:
 
         A refusal from memory may be older than the membership (A14), so the node is read unless it was within the last seconds.
         """
-        node = self._memory.fresh_node(key)
+        node = self._memory.fresh_node(key, asyncio.get_running_loop().time())
         if node is None:
             try:
                 async with asyncio.timeout_at(deadline):

@@ -53,14 +53,13 @@ class _Confirming:
         return self.node
 
 
-async def put(
-    permission: Permission,
-    ask: Ask,
-    read: Callable[[], Awaitable[Node]],
-    *,
-    is_remembered: bool,
-    deadline: float,
-) -> Heard:
+def from_memory(permission: Permission, ask: Ask) -> Heard | None:
+    """Refuse somebody who has been proven lately, at once; None when the question must be put. Nearly all that is ever asked ends here."""
+    refused = permission.refuse_from_memory(ask)
+    return None if refused is None else Heard(answer=refused, outcome=Outcome.REFUSED)
+
+
+async def put(permission: Permission, ask: Ask, read: Callable[[], Awaitable[Node]], *, deadline: float) -> Heard:
     """Ask the coordinator and wait until `deadline` (on the event loop's clock) at most.
 
     Raises:
@@ -69,9 +68,6 @@ async def put(
     """
     confirm = _Confirming(read)
     try:
-        refused = permission.refuse_from_memory(ask) if is_remembered else None
-        if refused is not None:
-            return Heard(answer=refused, outcome=Outcome.REFUSED)
         async with asyncio.timeout_at(deadline):
             answer = await permission.ask(ask, confirm)
             if confirm.node is None:

@@ -93,9 +93,9 @@ class Reads:
                 if node is None:
                     raise _absent(node_id)
             except (Refused, Forbidden):
-                self._memory.refuse(key)
+                self._memory.refuse(key, _now())
                 raise
-            self._memory.accept(key, node)
+            self._memory.accept(key, _now(), node)
             return node
 
         return await self._nodes.run(key, read)
@@ -112,7 +112,7 @@ class Reads:
             try:
                 node = await self._bounded(lambda: self._exchange.node(node_id, credentials))
             except Refused:
-                self._memory.refuse(key)
+                self._memory.refuse(key, _now())
                 raise
             if node is None:
                 raise _absent(node_id)
@@ -133,9 +133,9 @@ class Reads:
             except (Refused, Forbidden):
                 exists = False
             if exists:
-                self._memory.accept(key)
+                self._memory.accept(key, _now())
             else:
-                self._memory.refuse(key)
+                self._memory.refuse(key, _now())
             return exists
 
         return await self._agbots.run(key, read)
@@ -152,6 +152,10 @@ class Reads:
                 return await read()
         except TimeoutError as error:
             raise Unreachable("GET", "/orgs", "no answer in time", "it is read again with the next question") from error
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _absent(node_id: NodeId) -> NodeAbsent:

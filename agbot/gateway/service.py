@@ -8,6 +8,7 @@ reported end, which frees a lease, asks the Exchange anew.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
@@ -40,15 +41,15 @@ class ServiceRoute:
         self._memory = memory
         self._seconds = clock.real_seconds(answer_seconds)
 
-    async def answer(self, asked: ServiceQuestion | ServiceEnd, authorization: str | None) -> Reply:
-        """Answer one question, or take one end down. Never raises, but for cancellation."""
+    async def answer(self, asked: ServiceQuestion | ServiceEnd, authorization: str | None, now: float) -> Reply:
+        """Answer one question, or take one end down, at `now` of the event loop. Never raises, but for cancellation."""
         upgrade = asked.upgrade if isinstance(asked, ServiceEnd) else asked
         caller = authentication.read(authorization, _KIND)
         if isinstance(caller, Unproven):
             return answers.unauthenticated(caller.text)
         try:
             if caller.org in {_EVERY_ORG, upgrade.org}:
-                return await self._proven(asked, upgrade, caller)
+                return await self._proven(asked, upgrade, caller, now)
         except NodeAbsent:
             return answers.service_not_found(upgrade.node_id)
         except errors.Refused:
@@ -61,12 +62,12 @@ class ServiceRoute:
         return answers.service_forbidden(caller.identity, upgrade.org)
 
     async def _proven(
-        self, asked: ServiceQuestion | ServiceEnd, upgrade: ServiceQuestion, caller: Credentials
+        self, asked: ServiceQuestion | ServiceEnd, upgrade: ServiceQuestion, caller: Credentials, now: float
     ) -> Reply:
-        deadline = asyncio.get_running_loop().time() + self._seconds
+        deadline = now + self._seconds
         try:
             async with asyncio.timeout_at(deadline):
-                is_agbot = await self._is_agbot(caller, is_anew=isinstance(asked, ServiceEnd))
+                is_agbot = await self._is_agbot(caller, now, is_anew=isinstance(asked, ServiceEnd))
         except (errors.ExchangeError, TimeoutError):
             return _reply(upgrade, question.exchange_unavailable())
         if not is_agbot:
@@ -79,23 +80,21 @@ class ServiceRoute:
         """Answer a question for which there is no room."""
         return _reply(asked.upgrade if isinstance(asked, ServiceEnd) else asked, question.busy())
 
-    async def _is_agbot(self, caller: Credentials, *, is_anew: bool) -> bool:
+    async def _is_agbot(self, caller: Credentials, now: float, *, is_anew: bool) -> bool:
         key = self._key(caller)
-        if self._memory.is_refused(key):
+        if self._memory.is_refused(key, now):
             return False
-        if not is_anew and self._memory.is_accepted(key):
+        if not is_anew and self._memory.is_accepted(key, now):
             return True
         return await self._reads.is_agbot(key, caller)
 
     async def _ask(self, asked: ServiceQuestion, caller: Credentials, deadline: float) -> Reply:
         key = self._key(caller)
-        heard = await question.put(
-            self._permission,
-            asked.ask(),
-            lambda: self._reads.node_for_agbot(key, asked.node_id, caller),
-            is_remembered=True,  # that it is an agbot was made sure of before
-            deadline=deadline,
-        )
+        ask = asked.ask()
+        heard = question.from_memory(self._permission, ask)  # that it is an agbot was made sure of before
+        if heard is None:
+            read = partial(self._reads.node_for_agbot, key, asked.node_id, caller)
+            heard = await question.put(self._permission, ask, read, deadline=deadline)
         return _reply(asked, heard)
 
     async def _end(self, asked: ServiceEnd, caller: Credentials, deadline: float) -> Reply:

@@ -37,7 +37,7 @@ class Wait:
     @property
     def is_remembered(self) -> bool:
         """Whether the asker becomes a waiter; a question that makes no sense leaves nothing behind."""
-        return all(reason.code not in NEVER_REMEMBERED for reason in self.reasons)
+        return NEVER_REMEMBERED.isdisjoint([reason.code for reason in self.reasons])
 
 
 Decision = Grant | Wait
@@ -47,14 +47,15 @@ Rule = Callable[[Ask, Group, datetime], Reason | None]
 def decide(ask: Ask, group: Group, now: datetime) -> Decision:
     """Answer a question from the group's facts. Pure: the same facts give the same answer."""
     blocking = why_not(ask, group, now)
-    if any(reason.code in NEVER_REMEMBERED for reason in blocking):
-        return Wait(reasons=blocking)
+    wait = Wait(reasons=blocking)
+    if not wait.is_remembered:
+        return wait
     if group.lease.is_held_for(ask.claim):
         return Grant(repeated=True)
     exempt = _exemption(ask, group)
     if exempt is not None and not group.doubts:
         return Grant(exempt=exempt)
-    return Wait(reasons=blocking) if blocking else Grant()
+    return wait if blocking else Grant()
 
 
 def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
@@ -213,7 +214,7 @@ def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
 
 def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
     """With this node down enough other members must be available. Never for a service with a current agreement (P6)."""
-    others = [member for node, member in sorted(group.members.items()) if node != ask.node]
+    others = [member for node, member in group.members.items() if node != ask.node]
     if ask.is_bound_service or not others:
         return None
     missing = health.unavailable(others, group.limits, now)
@@ -221,7 +222,7 @@ def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
     required = min(group.limits.min_available, len(others))
     if available >= required:
         return None
-    why = "; ".join(f"{node} {reason}" for node, reason in missing.items())
+    why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))
     return Reason(
         code=Code.PEERS_UNAVAILABLE,
         text=f"{available} of {len(others)} other members are available, {required} must be: {why}",
@@ -286,4 +287,4 @@ def _policy_noun(ask: Ask) -> str:
 
 
 def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC).isoformat(' ')[:19]}Z"
+    return f"{moment.isoformat(' ')[:19]}Z"  # all times here are UTC

@@ -15,25 +15,25 @@ from agbot.rules.limits import Limits
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 
 
-def heartbeat_limit(node: Node, limits: Limits) -> timedelta:
+def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
-    return timedelta(seconds=max(limits.heartbeat_stale_seconds, 2 * node.heartbeat_interval_seconds))
+    return max(limits.heartbeat_stale_seconds, 2 * node.heartbeat_interval_seconds)
 
 
 def why_offline(node: Node, limits: Limits, now: datetime) -> str | None:
     """Say why the node counts as offline, or None when it is alive."""
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    age = now - node.heartbeat_at
-    if age > heartbeat_limit(node, limits):
-        return f"last heartbeat {_seconds(age)} s ago"
+    age_seconds = (now - node.heartbeat_at).total_seconds()
+    if age_seconds > heartbeat_limit_seconds(node, limits):
+        return f"last heartbeat {int(age_seconds)} s ago"
     return None
 
 
 def is_dead(node: Node, limits: Limits, now: datetime) -> bool:
     """Tell whether the node has been silent for so long that nobody waits for it any more."""
-    limit = timedelta(seconds=limits.dead_after_seconds)
-    return node.heartbeat_at is None or now - node.heartbeat_at > max(limit, heartbeat_limit(node, limits))
+    limit_seconds = max(limits.dead_after_seconds, heartbeat_limit_seconds(node, limits))
+    return node.heartbeat_at is None or (now - node.heartbeat_at).total_seconds() > limit_seconds
 
 
 def why_unavailable(member: Member, limits: Limits, now: datetime) -> str | None:
@@ -49,8 +49,8 @@ def why_unavailable(member: Member, limits: Limits, now: datetime) -> str | None
 
 def upgrading(member: Member, limits: Limits, now: datetime) -> PolicyId | None:
     """Return the policy whose upgrade this member is in the middle of, past the gate."""
-    under_way = (each for each, status in sorted(member.statuses.items()) if is_under_way(status, member, limits, now))
-    return next(under_way, None)
+    under_way = [each for each, status in member.statuses.items() if is_under_way(status, member, limits, now)]
+    return min(under_way, default=None)
 
 
 def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) -> bool:
@@ -59,17 +59,14 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) 
     A final status can be lost, and then `initiated` stands for ever (A7). A member that already runs the version asked for, and is not
     about to lose it again, or whose report is older than the longest upgrade, is not in the middle of it.
     """
+    if status.phase is not Phase.UNDER_WAY:
+        return False
     reached = bool(status.target_version) and member.node.agent_version == status.target_version
     outlived = now - status.updated_at > timedelta(seconds=limits.max_upgrade_seconds)
-    is_over = outlived or (reached and status.value not in GOING_BACK)
-    return status.phase is Phase.UNDER_WAY and not is_over
+    return not outlived and not (reached and status.value not in GOING_BACK)
 
 
 def unavailable(members: Iterable[Member], limits: Limits, now: datetime) -> dict[NodeId, str]:
     """Return every member that does not count, with the reason."""
-    found = {member.node.id: why_unavailable(member, limits, now) for member in members}
-    return {node: why for node, why in found.items() if why is not None}
-
-
-def _seconds(age: timedelta) -> int:
-    return int(age.total_seconds())
+    seen = [(member.node.id, why_unavailable(member, limits, now)) for member in members]
+    return {node: why for node, why in seen if why is not None}

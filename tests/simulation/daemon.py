@@ -150,12 +150,12 @@ class Daemon(Process):
 
     async def answer(self, method: str, path: str, question: Question) -> Answered:
         """Answer one request."""
-        found = target.parse(method, path)
+        found, now = target.parse(method, path), asyncio.get_running_loop().time()
         authorization = basic(question.identity, question.secret)
         if isinstance(found, target.AgentQuestion):
-            reply = await self._agents.answer(found, authorization)
+            reply = await self._agents.answer(found, authorization, now)
         elif isinstance(found, target.ServiceQuestion | target.ServiceEnd):
-            reply = await self._services.answer(found, authorization)
+            reply = await self._services.answer(found, authorization, now)
         else:
             raise TypeError(f"{method} {path} is no question: {found}")
         return Answered(reply.status, reply.body)

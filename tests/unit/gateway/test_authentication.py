@@ -56,54 +56,53 @@ def test_a_header_that_names_nobody_gets_the_recorded_text(value: str | None, te
     assert read(value, "nodes") == Unproven(text)
 
 
-async def test_the_token_is_not_kept_and_the_key_is_of_this_process() -> None:
+def test_the_token_is_not_kept_and_the_key_is_of_this_process() -> None:
     memory, other = Memory(SystemClock(), 300), Memory(SystemClock(), 300)
-    memory.accept(memory.key(NODE))
+    memory.accept(memory.key(NODE), 0.0)
     assert SECRET.encode() not in memory.key(NODE)
     assert memory.key(NODE) != other.key(NODE)
     assert not any(SECRET in repr(value) for value in vars(memory).values())
 
 
-async def test_two_credentials_never_share_a_key_by_moving_the_border() -> None:
+def test_two_credentials_never_share_a_key_by_moving_the_border() -> None:
     memory = Memory(SystemClock(), 300)
     assert memory.key(Credentials(identity="o/ab", secret="c")) != memory.key(Credentials(identity="o/a", secret="bc"))
 
 
-async def test_a_refusal_takes_back_that_credentials_were_accepted() -> None:
+def test_a_refusal_takes_back_that_credentials_were_accepted() -> None:
     memory = Memory(SystemClock(), 300)
     key = memory.key(NODE)
-    memory.accept(key, Node(id=NodeId("o1/n1")))
-    assert memory.is_accepted(key)
-    memory.refuse(key)
-    assert (memory.is_accepted(key), memory.is_refused(key), memory.fresh_node(key)) == (False, True, None)
-    memory.accept(key)
-    assert (memory.is_accepted(key), memory.is_refused(key)) == (True, False)
+    memory.accept(key, 0.0, Node(id=NodeId("o1/n1")))
+    assert memory.is_accepted(key, 1.0)
+    memory.refuse(key, 0.0)
+    assert (memory.is_accepted(key, 1.0), memory.is_refused(key, 1.0), memory.fresh_node(key, 1.0)) == (
+        False,
+        True,
+        None,
+    )
+    memory.accept(key, 0.0)
+    assert (memory.is_accepted(key, 1.0), memory.is_refused(key, 1.0)) == (True, False)
 
 
-async def test_the_tables_are_bounded_and_refusals_push_out_no_acceptance() -> None:
+def test_the_tables_are_bounded_and_refusals_push_out_no_acceptance() -> None:
     memory = Memory(SystemClock(), 300, max_remembered=2)
     for name in (b"a", b"b"):
-        memory.accept(name)
-    assert memory.is_accepted(b"a")  # used last, so b goes first
-    memory.accept(b"c")
+        memory.accept(name, 0.0)
+    assert memory.is_accepted(b"a", 1.0)  # used last, so b goes first
+    memory.accept(b"c", 1.0)
     for number in range(10):
-        memory.refuse(b"bad%d" % number)
-    assert [memory.is_accepted(name) for name in (b"a", b"b", b"c")] == [True, False, True]
-    assert [memory.is_refused(b"bad%d" % number) for number in (7, 8, 9)] == [False, True, True]
+        memory.refuse(b"bad%d" % number, 1.0)
+    assert [memory.is_accepted(name, 2.0) for name in (b"a", b"b", b"c")] == [True, False, True]
+    assert [memory.is_refused(b"bad%d" % number, 2.0) for number in (7, 8, 9)] == [False, True, True]
 
 
-@pytest.mark.looptime
-async def test_what_is_remembered_is_forgotten_in_time() -> None:
-    clock, memory = SystemClock(), Memory(SystemClock(), 300)
-    memory.accept(b"good", Node(id=NodeId("o1/n1")))
-    memory.refuse(b"bad")
-    await clock.sleep(9)
-    assert memory.is_refused(b"bad")
-    assert memory.fresh_node(b"good") is not None
-    await clock.sleep(2)
-    assert not memory.is_refused(b"bad")
-    assert memory.fresh_node(b"good") is None
-    await clock.sleep(288)
-    assert memory.is_accepted(b"good")
-    await clock.sleep(2)
-    assert not memory.is_accepted(b"good")
+def test_what_is_remembered_is_forgotten_in_time() -> None:
+    memory = Memory(SystemClock(), 300)
+    memory.accept(b"good", 0.0, Node(id=NodeId("o1/n1")))
+    memory.refuse(b"bad", 0.0)
+    assert memory.is_refused(b"bad", 9.9)
+    assert memory.fresh_node(b"good", 9.9) is not None
+    assert not memory.is_refused(b"bad", 10.0)
+    assert memory.fresh_node(b"good", 10.0) is None
+    assert memory.is_accepted(b"good", 299.9)
+    assert not memory.is_accepted(b"good", 300.0)
