@@ -24,7 +24,7 @@ from agbot.settings.sense import goes_in_clear
 
 DEFAULT_URL: Final = "http://127.0.0.1:8084"
 DEFAULT_TOKEN_FILE: Final = Path("/etc/agbot/operator-token")
-_SECONDS: Final = 10.0
+SECONDS: Final = 10.0
 _EXITS: Final = {
     400: Exit.BAD_INPUT,
     401: Exit.REFUSED,
@@ -43,6 +43,7 @@ class Client:
     """The coordinator at one address."""
 
     url: str
+    seconds: float = SECONDS
 
     def get(self, *path: str, query: str = "") -> bytes:
         """Read. Each part of the path is one element, escaped here.
@@ -66,7 +67,7 @@ class Client:
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         tried = f"{method} {self.url.rstrip('/')}{path}"
-        connection, prefix = _connection(self.url)
+        connection, prefix = _connection(self.url, self.seconds)
         try:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
             reply = connection.getresponse()
@@ -75,7 +76,7 @@ class Client:
             raise Failure(
                 Exit.UNREACHABLE,
                 tried=tried,
-                problem=f"the coordinator at {self.url} cannot be reached: {_said(error)}",
+                problem=f"the coordinator at {self.url} cannot be reached: {_said(error, self.seconds)}",
                 next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
             ) from error
         finally:
@@ -130,7 +131,7 @@ def _join(path: tuple[str, ...]) -> str:
     return "".join(f"/{quote(part, safe='')}" for part in path)
 
 
-def _connection(url: str) -> tuple[http.client.HTTPConnection, str]:
+def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, str]:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -140,10 +141,10 @@ def _connection(url: str) -> tuple[http.client.HTTPConnection, str]:
         raise _bad_url(url, "it is not http://host:port")
     if parts.scheme == "https":
         context = ssl.create_default_context()
-        return http.client.HTTPSConnection(parts.hostname, port, timeout=_SECONDS, context=context), parts.path.rstrip(
+        return http.client.HTTPSConnection(parts.hostname, port, timeout=seconds, context=context), parts.path.rstrip(
             "/"
         )
-    return http.client.HTTPConnection(parts.hostname, port, timeout=_SECONDS), parts.path.rstrip("/")
+    return http.client.HTTPConnection(parts.hostname, port, timeout=seconds), parts.path.rstrip("/")
 
 
 def _bad_url(url: str, why: str) -> Failure:
@@ -170,9 +171,9 @@ def _refusal(status: int, content: bytes, tried: str) -> Failure:
         )
 
 
-def _said(error: Exception) -> str:
+def _said(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
-        return f"no answer within {_SECONDS:g} s"
+        return f"no answer within {seconds:g} s"
     if isinstance(error, socket.gaierror):
         return "the name is not known"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -20,11 +20,15 @@ class Exit(IntEnum):
     BAD_INPUT = 1
     """A file, a value or a request makes no sense."""
     USAGE = 2
-    """The command line makes no sense."""
+    """The command line makes no sense (`hagroup` says 1, as `hzn` does)."""
+    BAD_JSON = 3
+    """A file is not the JSON that it should be."""
+    BAD_FILE = 4
+    """A file cannot be read."""
     UNREACHABLE = 5
-    """The coordinator could not be reached, or its answer was an error."""
+    """The coordinator or the Exchange could not be reached, or its answer was an error."""
     REFUSED = 7
-    """The coordinator said no: no or a wrong token, or things stand differently."""
+    """The coordinator said no: no or a wrong token, or things stand differently. Or nobody knows where the Exchange is."""
     NOT_FOUND = 8
     """There is no such group, node or lease."""
 

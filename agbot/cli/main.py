@@ -23,13 +23,19 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "release": ("act", "Free a group's lease by force."),
     "hold": ("act", "Stop new grants for everything, an organisation or a group."),
     "resume": ("act", "End a hold, or lift the brake on an upgrade in a group."),
+    "hagroup": ("hzn.hagroup", "List and change HA groups in the Exchange, as `hzn exchange hagroup` does."),
+    "node": ("hzn.looking", "Show nodes as the Exchange has them."),
+    "nmp": ("hzn.looking", "Show node management policies as nodes carry them out."),
+    "version": ("hzn.looking", "Show the versions of this program and of the Exchange."),
     "check-config": ("check_config", "Report every mistake in a settings file."),
     "install-units": ("install_units", "Copy the systemd unit and the sample settings out."),
     "sim": ("sim", "Start simulated parts, for trying things out."),
 }
+ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
+"""What `hzn` users type."""
 EPILOG: Final = (
-    "Exit codes: 0 done; 1 bad input; 2 wrong usage; 5 the coordinator cannot be reached or failed; "
-    "7 it refused; 8 there is no such thing."
+    "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read; "
+    "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 there is no such thing."
 )
 
 
@@ -42,6 +48,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"agbot.cli.{COMMANDS[cmd_name][0]}")
@@ -56,7 +63,7 @@ class LazyGroup(click.Group):
         """Find the command that is meant, with a proposal when there is none."""
         name = args[0] if args else ""
         near = difflib.get_close_matches(name, COMMANDS, n=1)
-        if name and not name.startswith("-") and name not in COMMANDS:
+        if name and not name.startswith("-") and name not in {*COMMANDS, *ALIASES}:
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {name!r}.{hint}")
         return super().resolve_command(ctx, args)

@@ -38,6 +38,10 @@ class Forbidden(ExchangeError):
     """The Exchange knows the caller but does not let it do this (403)."""
 
 
+class Conflicting(ExchangeError):
+    """The Exchange would not write, because something is there already (409)."""
+
+
 class Failed(ExchangeError):
     """The Exchange, or something before it, answered with a status that this question does not expect."""
 

@@ -20,6 +20,7 @@ _TEMPLATES = (
     "/orgs/{org}/changes",
     "/orgs/{org}/hagroups",
     "/orgs/{org}/hagroups/{group}",
+    "/orgs/{org}/hagroups/{group}/nodes/{node}",
     "/orgs/{org}/nodes",
     "/orgs/{org}/nodes/{node}",
     "/orgs/{org}/nodes/{node}/managementStatus",

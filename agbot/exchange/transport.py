@@ -72,12 +72,15 @@ class HttpTransport:
         url: str,
         *,
         ca_file: Path | None = None,
+        is_checked: bool = True,
         connect_seconds: float = 5.0,
         connections: int = 64,
         max_reply_bytes: int = MAX_REPLY_BYTES,
         observe: Observe | None = None,
     ) -> None:
         """Take the base URL, ending in `/v1`, and a PEM file whose authorities are trusted besides the system's.
+
+        `is_checked` False takes any certificate: for a person who says so (HZN_SSL_SKIP_VERIFY), never for the daemon.
 
         Raises:
             ValueError: the URL is not a plain http(s) one.
@@ -95,6 +98,7 @@ class HttpTransport:
         self._url = url.rstrip("/")
         self._is_tls = parts.scheme == "https"
         self._ca_file = ca_file
+        self._is_checked = is_checked
         self._connect_seconds = connect_seconds
         self._connections = connections
         self._max_reply_bytes = max_reply_bytes
@@ -161,7 +165,7 @@ class HttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            trust = self._trust() if self._is_tls else True
+            trust = self._trust() if self._is_tls and self._is_checked else self._is_checked
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._connections, ssl=trust),
                 cookie_jar=aiohttp.DummyCookieJar(),

@@ -7,6 +7,8 @@ for "gone": a reply without its collection, or a node without the keys that ever
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -55,6 +57,34 @@ class NodeGroups(Wire):
     """`GET orgs/{org}/hagroups` and `…/hagroups/{name}`: both a list."""
 
     node_groups: list[NodeGroup]
+
+
+class ShownGroup(Wire):
+    """One HA group as it is shown to a person."""
+
+    name: str
+    members: list[str] | None
+    description: str | None = ""
+    admin: bool = False
+    last_updated: str | None = ""
+
+
+class ShownGroups(Wire):
+    """`GET orgs/{org}/hagroups` and `…/hagroups/{name}`, for a person."""
+
+    node_groups: list[ShownGroup]
+
+
+class RawNodes(Wire):
+    """`GET orgs/{org}/nodes` and `…/nodes/{id}` with everything that the Exchange says of a node."""
+
+    nodes: dict[str, dict[str, Any]]
+
+
+class RawStatuses(Wire):
+    """`GET orgs/{org}/nodes/{id}/managementStatus` with everything that the Exchange says."""
+
+    management_status: dict[str, dict[str, Any]]
 
 
 class UpgradedVersions(Wire):

@@ -22,7 +22,7 @@ SOURCES = sorted(path for path in (ROOT / "agbot").rglob("*.py") if "sim" not in
 LOGGERS = {"log", "_log", "logger", "_logger"}
 METHODS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
-WRITTEN_ELSEWHERE = {"sim"}  # a group of commands; its own row is in docs/cli.md
+WRITTEN_ELSEWHERE = {"sim", "hagroup", "node", "nmp"}  # groups of commands
 
 
 def page(name: str) -> str:
@@ -127,6 +127,31 @@ def test_a_command_is_documented_with_every_option(name: str) -> None:
 
     assert set(re.findall(r"`(-.*?)`", row[2])) == options
     assert command.get_short_help_str(200).rstrip(".") == COMMANDS[name][1].rstrip(".")
+
+
+def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Walk down to the commands that do something."""
+    if isinstance(command, click.Group):
+        for below, each in command.commands.items():
+            yield from leaves(each, f"{name} {below}")
+    else:
+        yield name, command
+
+
+def test_the_commands_of_hzn_are_documented_with_every_option() -> None:
+    context = click.Context(main)
+    groups = {name: main.get_command(context, name) for name in ("hagroup", "node", "nmp", "version")}
+    found = {
+        name: {"/".join(each.opts) for each in command.params if isinstance(each, click.Option)}
+        for top, group in groups.items()
+        if group is not None
+        for name, command in leaves(group, top)
+    }
+    common = set.intersection(*found.values())
+    written = {row[0].strip("`"): set(re.findall(r"`(-.*?)`", row[-1])) for row in rows("hagroup.md", "## Options")}
+
+    assert written == {name: given - common for name, given in found.items()}
+    assert common == set(re.findall(r"`(-.*?)`", page("hagroup.md").partition("## Options")[2].partition("\n|")[0]))
 
 
 def test_the_exit_codes_are_documented() -> None:

@@ -1,0 +1,105 @@
+"""Who asks which Exchange: options first, then the environment, then `/etc/default/horizon`, as in `hzn` (`agbot-ha.md` 6.1).
+
+Pure: the environment comes in as a mapping, and the file's content as text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agbot.cli.failure import Exit, Failure
+from agbot.exchange.administration import REQUEST_SECONDS
+from agbot.exchange.credentials import Credentials
+
+LAST_RESORT = Path("/etc/default/horizon")
+"""What an agent's installation leaves on a machine. Only the three settings below are taken from it, never credentials."""
+_FROM_FILE = ("HZN_EXCHANGE_URL", "HZN_ORG_ID", "HZN_MGMT_HUB_CERT_PATH")
+_ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)=(.*?)\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line said."""
+
+    org: str | None = None
+    user: str | None = None
+    node: str | None = None
+    """A node's credentials; only `list` takes them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """A person with credentials before an Exchange."""
+
+    url: str
+    org: str
+    """Of names that are given without one."""
+    credentials: Credentials
+    ca_file: Path | None
+    is_checked: bool
+    """Whether the Exchange's certificate is checked; HZN_SSL_SKIP_VERIFY says no."""
+    request_seconds: float
+
+
+def complete(environ: Mapping[str, str], file: str) -> dict[str, str]:
+    """Add to the environment what the file says and the environment does not."""
+    said = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(file)}
+    return {name: said[name] for name in _FROM_FILE if said.get(name)} | {
+        name: value for name, value in environ.items() if value
+    }
+
+
+def asker(options: Options, environ: Mapping[str, str]) -> Asker:
+    """Put together who asks.
+
+    Raises:
+        Failure: something is missing, in the order in which `hzn` looks: organisation, credentials, URL.
+    """
+    org = options.org or environ.get("HZN_ORG_ID", "")
+    if not org:
+        raise _missing(Exit.BAD_INPUT, "the organisation is not known", "give -o ORG or set HZN_ORG_ID")
+    credentials = _credentials(options, environ, org)
+    url = environ.get("HZN_EXCHANGE_URL", "").rstrip("/")
+    if not url:
+        next_step = f"set HZN_EXCHANGE_URL, such as https://hub.example.com/edge-exchange/v1; {LAST_RESORT} is read too"
+        raise _missing(Exit.REFUSED, "nobody has said where the Exchange is", next_step)
+    ca_file = environ.get("HZN_MGMT_HUB_CERT_PATH") or environ.get("HZN_ICP_CA_CERT_PATH")
+    return Asker(
+        url=url,
+        org=org,
+        credentials=credentials,
+        ca_file=Path(ca_file) if ca_file else None,
+        is_checked=not environ.get("HZN_SSL_SKIP_VERIFY"),
+        request_seconds=_seconds(environ.get("HZN_HTTP_TIMEOUT", "")),
+    )
+
+
+def _credentials(options: Options, environ: Mapping[str, str], org: str) -> Credentials:
+    given = (
+        options.user or options.node or environ.get("HZN_EXCHANGE_USER_AUTH") or environ.get("HZN_EXCHANGE_NODE_AUTH")
+    )
+    if not given:
+        raise _missing(
+            Exit.BAD_INPUT,
+            "no credentials were given",
+            "give -u USER:PASSWORD (or -n NODE:TOKEN with list), or set HZN_EXCHANGE_USER_AUTH or HZN_EXCHANGE_NODE_AUTH",
+        )
+    identity, colon, secret = given.partition(":")
+    if not colon or not identity or not secret:
+        raise _missing(
+            Exit.BAD_INPUT,
+            "the credentials are not of the form [org/]name:secret",
+            "write them as USER:PASSWORD or ORG/USER:PASSWORD (iamapikey:KEY for an API key)",
+        )
+    return Credentials(identity=identity if "/" in identity else f"{org}/{identity}", secret=secret)
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.isdigit() and int(text) > 0 else REQUEST_SECONDS
+
+
+def _missing(code: Exit, problem: str, next_step: str) -> Failure:
+    return Failure(code, tried="finding out who asks which Exchange", problem=problem, next_step=next_step)

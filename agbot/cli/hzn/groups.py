@@ -1,0 +1,190 @@
+"""Creating, replacing and removing a whole group."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import click
+
+from agbot.cli import screen
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import asking, in_use, plan
+from agbot.cli.hzn.file import GroupFile
+from agbot.cli.hzn.in_use import Leaving
+from agbot.cli.hzn.session import Session
+from agbot.exchange.administration import HaGroup, NodeRecord
+from agbot.exchange.errors import Conflicting
+from agbot.rules import ids
+from agbot.rules.ids import GroupId
+
+_READS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a command did, for people and programs."""
+
+    text: str
+    group: GroupId
+    did: str
+    """`added`, `updated`, `removed`, `moved`, or `nothing`."""
+    nodes_added: tuple[str, ...] = ()
+    nodes_removed: tuple[str, ...] = ()
+    nodes_unchanged: tuple[str, ...] = ()
+
+
+async def add(session: Session, given: str | None, file: GroupFile, *, says_yes: bool, coordinator: str) -> Outcome:
+    """Create a group, or replace the one that exists.
+
+    Raises:
+        Failure: it cannot be, or a person said no.
+        ExchangeError: the Exchange said no.
+    """
+    group = _named(session, given or file.name, file)
+    asking.warn(file.remarks)
+    nodes = await _read_all(session, file.members, group)
+    members = tuple(dict.fromkeys(ids.name_of(node.id) for node in nodes))
+    before = await session.exchange.group(group)
+    elsewhere = plan.elsewhere(nodes, group)
+    if elsewhere:
+        raise _in_another(group, elsewhere, exists=before is not None)
+    if not members:
+        asking.warn([f"{group} has no members: it gates nobody"])
+    if before is not None:
+        return await _replace(session, before, members, file.description, says_yes=says_yes, coordinator=coordinator)
+    if session.is_dry:
+        return Outcome(
+            text=f"dry run: HA group {group} would be created with {_count(members)}", group=group, did="nothing"
+        )
+    try:
+        await session.exchange.create_group(group, file.description, members)
+    except Conflicting as error:
+        raise _overtaken(group, error) from error
+    return Outcome(
+        text=f"HA group {group} added in the Horizon Exchange", group=group, did="added", nodes_added=members
+    )
+
+
+def _named(session: Session, name: str, file: GroupFile) -> GroupId:
+    if not name or not file.description:
+        missing = "the group has no name" if not name else "the group has no description"
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried="reading what the group shall be",
+            problem=missing,
+            next_step="write it into the file" + ("" if name else ", or give the name as argument"),
+        )
+    return session.group_id(name)
+
+
+async def _read_all(session: Session, names: tuple[str, ...], group: GroupId) -> list[NodeRecord]:
+    turns = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def one(name: str) -> NodeRecord:
+        async with turns:
+            return await session.device(name, group)
+
+    tasks = [asyncio.ensure_future(one(name)) for name in names if name]
+    try:
+        return [await task for task in tasks]  # in the order of the file, so that the first mistake in it is told first
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _replace(
+    session: Session, before: HaGroup, members: tuple[str, ...], description: str, *, says_yes: bool, coordinator: str
+) -> Outcome:
+    change = plan.replacement(before, members, description)
+    asks = asking.is_person() and not says_yes and not session.is_dry and not change.changes_nothing
+    if asks or session.is_dry or change.removed:
+        click.echo(f"HA group {screen.clean(before.id)} exists. Replacing it", err=not asks)
+        for line in change.lines():
+            click.echo(f"  {screen.clean(line)}", err=not asks)
+    leaving = frozenset(ids.node_id(ids.org_of(before.id), name) for name in change.removed)
+    if leaving:
+        asking.warn(await in_use.what_follows(session, Leaving(group=before.id, nodes=leaving), coordinator))
+    unchanged = Outcome(text="", group=before.id, did="nothing", nodes_unchanged=before.members)
+    if session.is_dry or (asks and not asking.agrees(f"Replace HA group {before.id}?")):
+        return unchanged
+    await session.exchange.replace_group(before.id, description, members)
+    return Outcome(
+        text=f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}",
+        group=before.id,
+        did="updated",
+        nodes_added=change.added,
+        nodes_removed=change.removed,
+        nodes_unchanged=change.kept,
+    )
+
+
+def _what_changed(change: plan.Replacement) -> str:
+    parts = [f"added {', '.join(change.added)}"] if change.added else []
+    parts += [f"removed {', '.join(change.removed)}"] if change.removed else []
+    return f": {'; '.join(parts)}" if parts else ""
+
+
+async def remove(session: Session, name: str, *, is_forced: bool, coordinator: str) -> Outcome:
+    """Remove a group.
+
+    Raises:
+        Failure: there is none, or nobody answered.
+        ExchangeError: the Exchange said no.
+    """
+    group = session.group_id(name)
+    before = await session.exchange.group(group)
+    if before is not None:
+        members = frozenset(ids.node_id(ids.org_of(group), member) for member in before.members)
+        leaving = Leaving(group=group, nodes=members, group_goes=True)
+        asking.warn(await in_use.what_follows(session, leaving, coordinator))
+    question = f"Are you sure you want to remove HA group {group} from the Horizon Exchange?"
+    nothing = Outcome(text="", group=group, did="nothing", nodes_unchanged=before.members if before else ())
+    if not is_forced and not session.is_dry and not asking.agrees(question):
+        return nothing
+    if before is None or (not session.is_dry and not await session.exchange.delete_group(group)):
+        raise absent(session, group)
+    if session.is_dry:
+        return Outcome(
+            text=f"dry run: HA group {group} with {_count(before.members)} would be removed", group=group, did="nothing"
+        )
+    return Outcome(
+        text=f"HA group {group} removed from the Horizon Exchange.",
+        group=group,
+        did="removed",
+        nodes_removed=before.members,
+    )
+
+
+def absent(session: Session, group: GroupId) -> Failure:
+    """Say that there is no such group."""
+    return Failure(
+        Exit.NOT_FOUND,
+        tried=f"finding HA group {group} at {session.asker.url}",
+        problem=f"there is no HA group {ids.name_of(group)} in {ids.org_of(group)}",
+        next_step="`agbot hagroup list` names those that there are; nothing was changed",
+    )
+
+
+def _in_another(group: GroupId, found: dict[str, str], *, exists: bool) -> Failure:
+    """A new group with such a node is bad input to `hzn`, an existing one an answer of the server: the exit codes are kept."""
+    return Failure(
+        Exit.UNREACHABLE if exists else Exit.BAD_INPUT,
+        tried=f"{'replacing' if exists else 'creating'} HA group {group}",
+        problem=f"a node is in one HA group at most: {plan.said_elsewhere(found)}",
+        next_step=f"`agbot hagroup member move {ids.name_of(group)} --node …` moves nodes; nothing was changed",
+    )
+
+
+def _overtaken(group: GroupId, error: Conflicting) -> Failure:
+    return Failure(
+        Exit.BAD_INPUT,
+        tried=f"creating HA group {group}",
+        problem=f"something has changed meanwhile: {error.what_came_back}",
+        next_step="look at the group and its nodes, and say it again",
+    )
+
+
+def _count(members: tuple[str, ...]) -> str:
+    return f"{len(members)} member{'' if len(members) == 1 else 's'}"

@@ -1,0 +1,235 @@
+"""`agbot hagroup`: what `hzn exchange hagroup` does, and what users of it were bitten by. What the commands do is in the modules beside."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from agbot.cli import options, screen
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import file as files
+from agbot.cli.hzn import groups, listing, members
+from agbot.cli.hzn.given import Given, HznGroup, common
+from agbot.cli.hzn.groups import Outcome
+from agbot.cli.hzn.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def coordinator(command: F) -> F:
+    """Add `--url`, of the coordinator that knows who upgrades."""
+    return options.url(command)
+
+
+def force(command: F) -> F:
+    """Add `--force`."""
+    return click.option("-f", "--force", is_flag=True, help="Do not ask.")(command)
+
+
+def nodes(command: F) -> F:
+    """Add `--node`."""
+    return click.option(
+        "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node; give it for each."
+    )(command)
+
+
+@click.group(
+    "hagroup",
+    cls=HznGroup,
+    epilog="Exit codes: 0 done; 1 input; 3 JSON; 4 file; 5 the Exchange; 7 no Exchange known; 8 not found.",
+)
+def hagroup() -> None:
+    """List and change HA groups in the Exchange, as `hzn exchange hagroup` does.
+
+    Names may be given with or without the organisation. Environment: HZN_EXCHANGE_URL, HZN_ORG_ID, HZN_EXCHANGE_USER_AUTH,
+    HZN_EXCHANGE_NODE_AUTH (list), HZN_MGMT_HUB_CERT_PATH; /etc/default/horizon where they are not set.
+    """
+
+
+@hagroup.command("new")
+@common
+def new(*, given: Given) -> None:
+    """Print a template for `add`."""
+
+    async def nothing(_session: Session) -> None:
+        """As in `hzn`, even this needs an Exchange that is new enough."""
+
+    given.run(nothing)
+    click.echo(files.TEMPLATE, nl=False)
+
+
+@hagroup.command("list")
+@click.argument("group", required=False)
+@click.option("-l", "--long", "is_long", is_flag=True, help="Each group with its description and members.")
+@click.option("-n", "--node-id-tok", metavar="[ORG/]NODE:TOKEN", help="A node's credentials, in place of a user's.")
+@coordinator
+@common
+def list_groups(
+    *,
+    group: str | None,
+    is_long: bool,
+    node_id_tok: str | None,
+    url: str,
+    given: Given,
+) -> None:
+    """List HA groups: a table on a terminal, `hzn`'s JSON when piped or with --json."""
+    out = screen.console()
+    is_table = out.is_terminal and not given.as_json
+
+    async def read(opened: Session) -> listing.Listed | str:
+        found = await listing.read(opened, group)
+        if is_table:
+            return await listing.around(opened, found, url)
+        return listing.as_json(found, names_only=not group and not is_long)
+
+    shown = given.run(read, node=node_id_tok)
+    if isinstance(shown, str):
+        click.echo(shown)
+    else:
+        listing.write(out, shown, is_long=is_long or bool(group))
+
+
+@hagroup.command("add")
+@click.argument("group", required=False)
+@click.option(
+    "-f", "--json-file", required=True, metavar="FILE", help="JSON that describes the group; - is standard input."
+)
+@click.option("-y", "--yes", is_flag=True, help="Replace a group that exists without asking.")
+@coordinator
+@common
+def add(
+    *,
+    group: str | None,
+    json_file: str,
+    yes: bool,
+    url: str,
+    given: Given,
+) -> None:
+    """Create an HA group, or replace the one of that name: all of its members.
+
+    The name comes from GROUP or from the file. A person is told what would change in a group that exists, and asked; scripts go on.
+    """
+
+    async def work(opened: Session) -> Outcome:
+        file = files.read(_content(json_file), os.environ, json_file)
+        return await groups.add(opened, group, file, says_yes=yes, coordinator=url)
+
+    _tell(given.run(work), as_json=given.as_json)
+
+
+@hagroup.command("remove")
+@click.argument("group")
+@force
+@coordinator
+@common
+def remove(
+    *,
+    group: str,
+    force: bool,
+    url: str,
+    given: Given,
+) -> None:
+    """Remove an HA group. Says before what follows for upgrades under way."""
+
+    async def work(opened: Session) -> Outcome:
+        return await groups.remove(opened, group, is_forced=force, coordinator=url)
+
+    _tell(given.run(work), as_json=given.as_json)
+
+
+@hagroup.group("member", cls=HznGroup)
+def member() -> None:
+    """Add, remove and move members of an HA group."""
+
+
+@member.command("add")
+@click.argument("group")
+@nodes
+@common
+def member_add(
+    *,
+    group: str,
+    node_names: tuple[str, ...],
+    given: Given,
+) -> None:
+    """Add nodes to an HA group."""
+
+    async def work(opened: Session) -> Outcome:
+        return await members.add(opened, group, node_names)
+
+    _tell(given.run(work), as_json=given.as_json)
+
+
+@member.command("remove")
+@click.argument("group")
+@nodes
+@force
+@coordinator
+@common
+def member_remove(
+    *,
+    group: str,
+    node_names: tuple[str, ...],
+    force: bool,
+    url: str,
+    given: Given,
+) -> None:
+    """Remove nodes from an HA group. Says before what follows for upgrades under way."""
+
+    async def work(opened: Session) -> Outcome:
+        return await members.remove(opened, group, node_names, is_forced=force, coordinator=url)
+
+    _tell(given.run(work), as_json=given.as_json)
+
+
+@member.command("move")
+@click.argument("group")
+@nodes
+@force
+@coordinator
+@common
+def member_move(
+    *,
+    group: str,
+    node_names: tuple[str, ...],
+    force: bool,
+    url: str,
+    given: Given,
+) -> None:
+    """Move nodes to an HA group, from the one each is in: as one step, undone if its second half fails."""
+
+    async def work(opened: Session) -> Outcome:
+        return await members.move(opened, group, node_names, is_forced=force, coordinator=url)
+
+    _tell(given.run(work), as_json=given.as_json)
+
+
+def _content(source: str) -> str:
+    """Read a file, or standard input for `-`.
+
+    Raises:
+        Failure: it cannot be read.
+    """
+    try:
+        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(
+            Exit.BAD_FILE,
+            tried=f"reading {source}",
+            problem=f"the file cannot be read: {getattr(error, 'strerror', None) or error}",
+            next_step="name a file with the JSON of the group, or - for standard input",
+        ) from error
+
+
+def _tell(outcome: Outcome, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(asdict(outcome), ensure_ascii=False, indent=2))
+    elif outcome.text:
+        click.echo("\n".join(screen.clean(line) for line in outcome.text.split("\n")))

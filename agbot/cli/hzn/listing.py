@@ -1,0 +1,176 @@
+"""`agbot hagroup list`: piped, exactly `hzn`'s JSON; on a terminal, each member with what bears on its upgrades."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from agbot.cli import screen
+from agbot.cli.client import Client, decode
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn.session import Session
+from agbot.clock import SystemClock
+from agbot.coordinator.contract import GroupView
+from agbot.exchange import timestamps
+from agbot.exchange.administration import HaGroup, NodeRecord
+from agbot.exchange.errors import ExchangeError
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId
+
+_COORDINATOR_SECONDS = 2.0
+_HEADINGS = ("NODE", "TYPE", "OWNER", "HEARTBEAT", "AGENT", "LEASE", "WAITS FOR")
+
+
+class _Groups(msgspec.Struct):
+    groups: list[GroupView]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """What a table shows."""
+
+    groups: Sequence[HaGroup]
+    nodes: Mapping[NodeId, NodeRecord]
+    views: Mapping[GroupId, GroupView] | None
+    """None: no coordinator is reachable."""
+
+
+async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
+    """Read one group, or all of the organisation.
+
+    Raises:
+        Failure: there is no such group.
+        ExchangeError: they cannot be read.
+    """
+    wanted = session.group_id(name) if name else None
+    if wanted is None or ids.name_of(wanted) == "*":
+        org = ids.org_of(wanted) if wanted else ids.OrgId(session.asker.org)
+        return await session.exchange.groups(org)
+    found = await session.exchange.group(wanted)
+    if found is None:
+        raise Failure(
+            Exit.NOT_FOUND,
+            tried=f"reading HA group {wanted} from {session.asker.url}",
+            problem=f"there is no HA group {ids.name_of(wanted)} in {ids.org_of(wanted)}",
+            next_step="`agbot hagroup list` names those that there are",
+        )
+    return (found,)
+
+
+def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
+    """Write groups as `hzn` does: names, or each with its description and members."""
+    if names_only or not groups:
+        return json.dumps([group.id for group in groups], ensure_ascii=False, indent=2)
+    shown = {
+        group.id: {
+            "description": group.description,
+            "name": ids.name_of(group.id),
+            "members": list(group.members),
+            "lastUpdated": group.last_updated,
+        }
+        for group in groups
+    }
+    return json.dumps(shown, ensure_ascii=False, indent=2)
+
+
+async def around(session: Session, groups: Sequence[HaGroup], coordinator: str) -> Listed:
+    """Read what else a table shows. Nodes that the caller may not see stay unknown."""
+    views = asyncio.to_thread(_views, coordinator)
+    orgs = sorted({ids.org_of(group.id) for group in groups})
+    nodes: dict[NodeId, NodeRecord] = {}
+    for org in orgs:
+        try:
+            nodes |= await session.exchange.nodes(org)
+        except ExchangeError as error:
+            click.echo(f"agbot: warning: the nodes cannot be read: {error.what_came_back}", err=True)
+    return Listed(groups=groups, nodes=nodes, views=await views)
+
+
+def _views(coordinator: str) -> dict[GroupId, GroupView] | None:
+    try:
+        content = Client(url=coordinator, seconds=_COORDINATOR_SECONDS).get("v1", "groups")
+        return {view.id: view for view in decode(content, _Groups, coordinator).groups}
+    except Failure:
+        return None
+
+
+def write(out: Console, listed: Listed, *, is_long: bool) -> None:
+    """Write a table for each group."""
+    now = SystemClock().now()
+    if not listed.groups:
+        out.print("there is no HA group")
+    for number, group in enumerate(listed.groups):
+        if number:
+            out.print()
+        _write_group(out, group, listed, now, is_long=is_long)
+    if listed.views is None and listed.groups:
+        out.print()
+        out.print("No coordinator is reachable (AGBOT_URL), so leases and waits are not shown.", style="dim")
+
+
+def _write_group(out: Console, group: HaGroup, listed: Listed, now: datetime, *, is_long: bool) -> None:
+    count = f"{len(group.members)} member{'' if len(group.members) == 1 else 's'}"
+    description = f"  {screen.clean(group.description)}" if group.description else ""
+    out.print(Text.assemble((screen.clean(group.id), "bold"), f"{description}  ({count})"))
+    if is_long:
+        by = "; created by an admin, so admins alone change it" if group.is_admins else ""
+        out.print(f"  last changed {screen.clean(group.last_updated)}{by}", style="dim")
+    if not group.members:
+        out.print("  empty, or none of its nodes is yours: nothing is gated", style="dim")
+        return
+    view = (listed.views or {}).get(group.id)
+    rows = [_row(ids.node_id(ids.org_of(group.id), name), listed.nodes, view, now) for name in group.members]
+    shown = len(_HEADINGS) if listed.views is not None else len(_HEADINGS) - 2
+    screen.table(out, _HEADINGS[:shown], [row[:shown] for row in rows])
+
+
+def _row(node: NodeId, nodes: Mapping[NodeId, NodeRecord], view: GroupView | None, now: datetime) -> tuple[str, ...]:
+    record = nodes.get(node)
+    name = ids.name_of(node)
+    if record is None:
+        return (name, "not visible", "", "", "", _lease(node, view), _waits(node, view))
+    return (
+        name,
+        "cluster" if record.is_cluster else "device",
+        record.owner,
+        _heartbeat(record.heartbeat, now),
+        record.agent_version,
+        _lease(node, view),
+        _waits(node, view),
+    )
+
+
+def _heartbeat(text: str, now: datetime) -> str:
+    if not text:
+        return "never"
+    try:
+        return screen.ago(timestamps.parse(text), now)
+    except ValueError:
+        return text
+
+
+def _lease(node: NodeId, view: GroupView | None) -> str:
+    if view is None or view.lease.holder != node:
+        return ""
+    lease = view.lease
+    return f"{lease.state}: {lease.kind} {lease.subject}{f', {lease.status}' if lease.status else ''}"
+
+
+def _waits(node: NodeId, view: GroupView | None) -> str:
+    if view is None:
+        return ""
+    waits = [f"{', '.join(reason.code for reason in wait.reasons)}" for wait in view.waiting if wait.node == node]
+    deferred = [
+        f"deferred until {member.deferred_for}"
+        for member in view.members
+        if member.node == node and member.deferred_for
+    ]
+    return "; ".join((*waits, *deferred))

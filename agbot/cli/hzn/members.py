@@ -1,0 +1,181 @@
+"""Adding, removing and moving single members."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import asking, in_use, plan
+from agbot.cli.hzn.groups import Outcome, absent
+from agbot.cli.hzn.in_use import Leaving
+from agbot.cli.hzn.session import Session, node_in, other_org
+from agbot.exchange.administration import HaGroup, NodeRecord
+from agbot.exchange.errors import ExchangeError
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId
+
+
+async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
+    """Add nodes to a group; those in another group are named and left where they are.
+
+    Raises:
+        Failure: no such group or node, a cluster node, or a node in another group (the others have been added then).
+        ExchangeError: the Exchange said no; nodes before it have been added.
+    """
+    group = session.group_id(name)
+    await _existing(session, group)
+    records = [await session.device(node, group) for node in dict.fromkeys(nodes)]
+    elsewhere = plan.elsewhere(records, group)
+    inside = tuple(ids.name_of(each.id) for each in records if each.group == ids.name_of(group))
+    added: list[str] = []
+    for record in records:
+        if not record.group:
+            if not session.is_dry:
+                await session.exchange.add_member(group, record.id)
+            added.append(ids.name_of(record.id))
+    would_be = "would be" if session.is_dry else "are"
+    lines = [f"Node {node} is already in HA group {group}." for node in inside]
+    lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
+    outcome = Outcome(
+        text="\n".join(lines),
+        group=group,
+        did="updated" if added and not session.is_dry else "nothing",
+        nodes_added=tuple(added),
+        nodes_unchanged=inside,
+    )
+    if elsewhere:
+        raise _in_another(group, elsewhere, outcome)
+    return outcome
+
+
+def _in_another(group: GroupId, found: dict[str, str], outcome: Outcome) -> Failure:
+    done = f"; added all the same: {', '.join(outcome.nodes_added)}" if outcome.nodes_added else "; nothing was changed"
+    return Failure(
+        Exit.BAD_INPUT,
+        tried=f"adding nodes to HA group {group}",
+        problem=f"a node is in one HA group at most: {plan.said_elsewhere(found)}{done}",
+        next_step=f"`agbot hagroup member move {ids.name_of(group)} --node …` moves a node as one step",
+    )
+
+
+async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced: bool, coordinator: str) -> Outcome:
+    """Remove nodes from a group; those that are not in it are named.
+
+    Raises:
+        Failure: there is no such group, or nobody answered.
+        ExchangeError: the Exchange said no; nodes before it have been removed.
+    """
+    group = session.group_id(name)
+    before = await session.exchange.group(group)
+    wanted = [node_in(node, group) for node in dict.fromkeys(nodes)]
+    leaving = [node for node in wanted if before and _is_member(node, before)]
+    if leaving:
+        asking.warn(await in_use.what_follows(session, Leaving(group=group, nodes=frozenset(leaving)), coordinator))
+    question = f"Are you sure you want to remove {', '.join(wanted)} from HA group {group} in the Horizon Exchange?"
+    if not is_forced and not session.is_dry and not asking.agrees(question):
+        return Outcome(text="", group=group, did="nothing")
+    if before is None:
+        raise absent(session, group)
+    foreign = next((node for node in wanted if ids.org_of(node) != ids.org_of(group)), None)
+    if foreign is not None:
+        raise other_org(foreign, group)
+    removed = [
+        ids.name_of(node) for node in leaving if session.is_dry or await session.exchange.remove_member(group, node)
+    ]
+    return _removed(group, wanted, removed, is_dry=session.is_dry)
+
+
+def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry: bool) -> Outcome:
+    absent_nodes = tuple(ids.name_of(node) for node in wanted if ids.name_of(node) not in removed)
+    lines = [f"Node {node} is not in HA group {group}." for node in absent_nodes]
+    if removed:
+        verb = "would be" if is_dry else "is" if len(removed) == 1 else "are"
+        noun = "Node" if len(removed) == 1 else "Nodes"
+        lines.append(f"{noun} {', '.join(removed)} {verb} removed from HA group {group} in the Horizon Exchange")
+    return Outcome(
+        text="\n".join(lines),
+        group=group,
+        did="updated" if removed and not is_dry else "nothing",
+        nodes_removed=tuple(removed),
+        nodes_unchanged=absent_nodes,
+    )
+
+
+async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: bool, coordinator: str) -> Outcome:
+    """Move nodes from the groups they are in to this one, each as one step: out and in, or not at all.
+
+    Raises:
+        Failure: no such group or node, a cluster node, nobody answered, or a half that could not be undone.
+        ExchangeError: the Exchange said no; that node is where it was, those before it have been moved.
+    """
+    group = session.group_id(name)
+    await _existing(session, group)
+    records = [await session.device(node, group) for node in dict.fromkeys(nodes)]
+    moving = [each for each in records if each.group != ids.name_of(group)]
+    for each in moving:
+        if each.group:
+            old = ids.group_id(ids.org_of(each.id), each.group)
+            leaving = Leaving(group=old, nodes=frozenset({each.id}), to=group)
+            asking.warn(await in_use.what_follows(session, leaving, coordinator))
+    way = ", ".join(f"{each.id} from {each.group or 'no group'}" for each in moving)
+    if moving and not is_forced and not session.is_dry and not asking.agrees(f"Move {way} to HA group {group}?"):
+        return Outcome(text="", group=group, did="nothing")
+    if not session.is_dry:
+        for each in moving:
+            await _move_one(session, each, group)
+    inside = tuple(ids.name_of(each.id) for each in records if each not in moving)
+    lines = [f"Node {node} is already in HA group {group}." for node in inside]
+    verb = "Would move" if session.is_dry else "Moved"
+    lines += [f"{verb} {way} to HA group {group}"] if moving else []
+    return Outcome(
+        text="\n".join(lines),
+        group=group,
+        did="moved" if moving and not session.is_dry else "nothing",
+        nodes_added=tuple(ids.name_of(each.id) for each in moving),
+        nodes_unchanged=inside,
+    )
+
+
+async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
+    """Take a node out of its group and put it into this one. Whatever ends this in the middle, Ctrl-C too, puts it back."""
+    old = ids.group_id(ids.org_of(node.id), node.group) if node.group else None
+    if old is not None:
+        await session.exchange.remove_member(old, node.id)
+    try:
+        await session.exchange.add_member(group, node.id)
+    except (ExchangeError, asyncio.CancelledError) as error:
+        if not await asyncio.shield(_arrived_or_put_back(session, node.id, old, group, error)):
+            raise
+
+
+async def _arrived_or_put_back(
+    session: Session, node: NodeId, old: GroupId | None, group: GroupId, cause: BaseException
+) -> bool:
+    """Tell whether the node is in the new group after all, because only the answer was lost; else undo the first half."""
+    try:
+        now = await session.exchange.node(node)
+        if now is not None and now.group == ids.name_of(group):
+            return True
+        if old is not None:
+            await session.exchange.add_member(old, node)
+    except ExchangeError as error:
+        home = f"back into {old}" if old else "where it was"
+        raise Failure(
+            Exit.UNREACHABLE,
+            tried=f"putting {node} {home}, because it could not be moved ({cause})",
+            problem=f"that failed too: {error.what_came_back}; {node} may be in no group now, and upgrades without asking",
+            next_step=f"`agbot node list {ids.name_of(node)}` shows where it is, `agbot hagroup member add` puts it in a group",
+        ) from error
+    return False
+
+
+async def _existing(session: Session, group: GroupId) -> HaGroup:
+    found = await session.exchange.group(group)
+    if found is None:
+        raise absent(session, group)
+    return found
+
+
+def _is_member(node: NodeId, group: HaGroup) -> bool:
+    return ids.org_of(node) == ids.org_of(group.id) and ids.name_of(node) in group.members

@@ -1,0 +1,166 @@
+"""One command before one Exchange: opens it, makes sure that it is new enough, and turns what fails into words and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import click
+
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import environment
+from agbot.cli.hzn.environment import Asker, Options
+from agbot.exchange.administration import Administration, NodeRecord
+from agbot.exchange.errors import ExchangeError, Forbidden, Refused, Unreachable
+from agbot.exchange.transport import HttpTransport
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId
+
+_OLDEST = (2, 124, 0)
+"""The first Exchange with HA groups that `hzn` accepts (`agbot-ha.md`, 9)."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a command works with."""
+
+    asker: Asker
+    exchange: Administration
+    is_dry: bool
+    """Read everything, change nothing."""
+
+    def group_id(self, name: str) -> GroupId:
+        """Qualify a group's name, if it is not."""
+        return GroupId(self.qualified(name))
+
+    async def device(self, name: str, group: GroupId) -> NodeRecord:
+        """Read a node that is to be a member; a bare name is one of the group's organisation.
+
+        Raises:
+            Failure: there is none, it is a cluster node, or of another organisation.
+            ExchangeError: it cannot be read.
+        """
+        node = node_in(name, group)
+        found = await self.exchange.node(node)
+        if found is None:
+            raise Failure(
+                Exit.NOT_FOUND,
+                tried=f"reading {node} from {self.asker.url}",
+                problem=f"there is no node {ids.name_of(node)} in {ids.org_of(node)}",
+                next_step="its agent, or `hzn exchange node create`, makes it; nothing was changed",
+            )
+        if found.is_cluster:
+            raise Failure(
+                Exit.BAD_INPUT,
+                tried=f"putting {node} into {group}",
+                problem=f"{node} is a cluster node: HA groups gate device nodes only, a cluster upgrades by itself",
+                next_step="leave it out; nothing was changed",
+            )
+        if ids.org_of(node) != ids.org_of(group):
+            raise other_org(node, group)
+        return found
+
+    def qualified(self, name: str) -> str:
+        """Complete a bare name with the asker's organisation."""
+        return name if "/" in name else f"{self.asker.org}/{name}"
+
+
+def node_in(name: str, group: GroupId) -> NodeId:
+    """Qualify a node's name with the group's organisation, if it is not."""
+    return NodeId(name if "/" in name else f"{ids.org_of(group)}/{name}")
+
+
+def other_org(node: NodeId, group: GroupId) -> Failure:
+    """Say that a node is of another organisation than the group."""
+    return Failure(
+        Exit.BAD_INPUT,
+        tried=f"using {node} in {group}",
+        problem="the node is of another organisation than the group",
+        next_step="an HA group holds nodes of its own organisation only; nothing was changed",
+    )
+
+
+def run(options: Options, work: Callable[[Session], Awaitable[T]], *, is_verbose: bool, is_dry: bool) -> T:
+    """Do something before the Exchange that the options and the environment name.
+
+    Raises:
+        Failure: it could not be done.
+    """
+    try:
+        file = environment.LAST_RESORT.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        file = ""
+    asker = environment.asker(options, environment.complete(os.environ, file))
+    if not asker.is_checked:
+        click.echo("agbot: warning: HZN_SSL_SKIP_VERIFY is set, the Exchange's certificate is not checked", err=True)
+    return asyncio.run(_run(asker, work, is_verbose=is_verbose, is_dry=is_dry))
+
+
+async def _run(asker: Asker, work: Callable[[Session], Awaitable[T]], *, is_verbose: bool, is_dry: bool) -> T:
+    def trace(line: str) -> None:
+        if is_verbose:
+            click.echo(f"[verbose] {line}", err=True)
+
+    try:
+        transport = HttpTransport(asker.url, ca_file=asker.ca_file, is_checked=asker.is_checked)
+    except ValueError as error:
+        raise Failure(
+            Exit.UNREACHABLE, tried=f"using {asker.url!r}", problem=str(error), next_step="correct HZN_EXCHANGE_URL"
+        ) from error
+    exchange = Administration(transport, asker.credentials, request_seconds=asker.request_seconds, trace=trace)
+    trace(f"the Exchange is {asker.url}, asked as {asker.credentials.identity}")
+    try:
+        await _make_sure_of_version(asker, exchange)
+        return await work(Session(asker=asker, exchange=exchange, is_dry=is_dry))
+    except ExchangeError as error:
+        raise failure(error, asker) from error
+    except ValueError as error:
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"asking {asker.url}",
+            problem=str(error),
+            next_step="look at the names that were given",
+        ) from error
+    finally:
+        await exchange.close()
+
+
+async def _make_sure_of_version(asker: Asker, exchange: Administration) -> None:
+    """`hzn` asks first, so that an Exchange without HA groups does not look like one that has none."""
+    said = await exchange.version()
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", said)
+    if numbers and tuple(map(int, numbers.groups())) < _OLDEST:
+        raise Failure(
+            Exit.REFUSED,
+            tried=f"asking {asker.url} for its version",
+            problem=f"the Exchange is {said}; HA groups need {'.'.join(map(str, _OLDEST))} or newer",
+            next_step="upgrade the hub",
+        )
+
+
+def failure(error: ExchangeError, asker: Asker) -> Failure:
+    """Say what was tried, what came back and what to do, in words for a person."""
+    who = asker.credentials.identity
+    if isinstance(error, Unreachable):
+        next_step = "check HZN_EXCHANGE_URL and the network; for https also HZN_MGMT_HUB_CERT_PATH"
+    elif isinstance(error, Refused):
+        next_step = f"check the name and the secret of {who}: -u, HZN_EXCHANGE_USER_AUTH, -o for its organisation"
+    elif isinstance(error, Forbidden):
+        next_step = (
+            f"{who} may not do this: a node is for its owner or an admin of its organisation, a group that an admin "
+            f"created for admins; ask one of them"
+        )
+    else:
+        next_step = error.what_next
+    return Failure(
+        Exit.UNREACHABLE,
+        tried=f"{error.method} {asker.url}{error.path} as {who}",
+        problem=error.what_came_back,
+        next_step=next_step,
+    )
