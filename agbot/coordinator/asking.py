@@ -75,7 +75,7 @@ class Asking:
         unread = situation.unread(ask)
         if unread and not situation.doubts():
             return None
-        ask = self._bound_from_memory(ask)
+        ask = _as_if_bound(ask)
         group = situation.group(ask.group, ask, unread=unread)
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
@@ -98,7 +98,7 @@ class Asking:
             failures = await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
             for error in failures.values():  # without what runs now, the old agreement would look like the new one
                 raise error
-            ask = self._bound_from_memory(ask)
+            ask = self._bound(ask)
         await self._refresh_heartbeats(ask)
         await self._deferring.refresh(ask.group)
         return ask
@@ -168,14 +168,15 @@ class Asking:
             agreements_before=tuple(sorted(agreement.id for agreement in known)),
         )
 
-    def _bound_from_memory(self, ask: Ask) -> Ask:
-        """Say whether the node has a current agreement for the service; what was not read binds nothing."""
-        if ask.claim.kind is not Kind.SERVICE:
-            return ask
+    def _bound(self, ask: Ask) -> Ask:
+        """Say whether the node has a current agreement for the service; its agreements were read just now.
+
+        A policy that is not known refuses by itself: then nobody can tell, and no peer is held against the asker.
+        """
         picture = self._situation.picture
         agreements, policy = picture.agreements(ask.node), picture.policy(Kind.SERVICE, ask.claim.subject)
         known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
-        bound = isinstance(policy, Policy) and any(each.service == policy.service for each in known)
+        bound = not isinstance(policy, Policy) or any(each.service == policy.service for each in known)
         return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
 
     def _may_be_outdated(self, decision: Wait, group: Group, now: datetime) -> bool:
@@ -203,3 +204,11 @@ class Asking:
         else:
             self._situation.picture.forget_absent(policy_read(ask.claim.kind, ask.claim.subject))
         return Refused(reasons=wait.reasons, is_final=not is_remembered)
+
+
+def _as_if_bound(ask: Ask) -> Ask:
+    """Take a service's question as one under a current agreement: what is refused even so is refused in any case.
+
+    Memory cannot tell that there is none, for the change feed shows an agbot no new agreements. Where that matters they are read (P6).
+    """
+    return ask if ask.is_agent else Ask(group=ask.group, claim=ask.claim, agreement_bound=True)

@@ -186,6 +186,45 @@ async def test_a_service_without_a_current_agreement_waits_for_its_peers() -> No
 
 
 @in_virtual_time
+async def test_a_new_agreement_that_the_feed_does_not_show_keeps_offline_peers_from_blocking_its_service() -> None:
+    """An agbot sees only deletions of agreements in the change feed, so that memory cannot know that there is none."""
+    hub = await trio()
+    cancel(hub, "s1", "s1-old")
+    await hub.live("s1", seconds=400)
+    question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
+    assert codes(await hub.ask_as_agbot(question)) == ["peers-unavailable"]
+
+    agree(hub, "s1", "s1-again", "1.0.0")
+
+    assert hub.coordinator.refuse_from_memory(question) is None
+    assert isinstance(await hub.ask_as_agbot(question), Granted)
+
+
+@in_virtual_time
+async def test_a_service_whose_agreements_nobody_has_read_does_not_hear_of_offline_peers() -> None:
+    hub = await trio()
+    await begin(hub, "s2")
+    await hub.live("s1", seconds=400)
+    await hub.ask(
+        "s1", "gs"
+    )  # somebody waits: heartbeats are read again and again, and the next refusal comes from memory
+
+    refused = hub.coordinator.refuse_from_memory(hub.question("s1", "gs", POLICY, Kind.SERVICE))
+
+    assert refused is not None
+    assert codes(refused) == ["lease-held"]
+
+
+@in_virtual_time
+async def test_a_service_whose_policy_cannot_be_read_does_not_hear_of_offline_peers() -> None:
+    hub = await trio()
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=".*/business/policies"))
+    await hub.live("s1", seconds=400)
+
+    assert set(codes(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE)))) == {"view-stale"}
+
+
+@in_virtual_time
 async def test_a_service_upgrade_never_jumps_a_lease_that_a_live_member_holds() -> None:
     hub = await trio()
     await begin(hub)
