@@ -31,7 +31,9 @@ def main() -> int:
                 print(f"{len(outcomes)} of {options.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - progress of a long command
     code = _tell([outcome for outcome in outcomes if outcome.broken is not None])
     grants = sum(outcome.grants for outcome in outcomes)
-    print(f"{len(outcomes)} seeds, {grants} grants, {time.monotonic() - began:.0f} s")  # noqa: T201 - the command's output
+    alone = sum(outcome.asked_alone > 0 for outcome in outcomes)
+    met = f"{grants} grants, a running service met only offline peers in {alone}"
+    print(f"{len(outcomes)} seeds, {met}, {time.monotonic() - began:.0f} s")  # noqa: T201 - the command's output
     return code
 
 

@@ -22,6 +22,7 @@ from agbot.sim.fleet import Fleet
 from agbot.store.contract import Entry
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
+from tests.simulation.offline_peers import OfflinePeers
 from tests.simulation.plan import Plan
 from tests.simulation.story import HUB, Promise, Story
 from tests.support.hub import EPOCH
@@ -45,6 +46,7 @@ class Judge:
         self._story = story
         self._seen = 0
         self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        self.peers = OfflinePeers(plan, story)
         self.fleet: Fleet | None = None
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
@@ -102,6 +104,7 @@ class Judge:
 
     def wrote(self, write: Write) -> None:
         """Remember what nodes have said, as the Exchange took it."""
+        self.peers.wrote(write)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
             key = (f"{write.org}/{write.id}", str(write.data["policy"]))
             self._said.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
@@ -135,8 +138,9 @@ class Judge:
                 Promise.NO_TRUST_NO_GRANT, new.group, f"{holder} was not read anew with the asker's own credentials"
             )
 
-    def hear(self, ask: Ask, answer: Answer, _begun: float) -> None:
-        """Every refusal names its reasons (P7)."""
+    def hear(self, ask: Ask, answer: Answer, begun: float) -> None:
+        """Every refusal names its reasons (P7), which are never offline peers of a running service (P6)."""
+        self.peers.hear(ask, answer, begun, self._fleet, self._disk.leases().get(ask.group))
         if isinstance(answer, Granted):
             return
         if not answer.reasons or not all(reason.text for reason in answer.reasons):

@@ -61,8 +61,9 @@ class People:
             Deed.DISABLE_NMP: lambda event: self._publish(event, enabled=False),
             Deed.DELETE_NMP: lambda event: self._stage.fleet.delete_nmp(ORG, nmp_name(event.group)),
             Deed.DEPLOY: self._deploy,
-            Deed.DIE: self._die,
-            Deed.RESTART: lambda event: self._with_node(event, SimNode.restart_agent),
+            Deed.DIE: lambda event: self._with_node(event, lambda node: self._die(node, event)),
+            Deed.ALL_BUT_ONE_DIE: self._all_but_one_die,
+            Deed.RESTART: lambda event: self._with_node(event, _restart_agent),
             Deed.UNREGISTER: self._unregister,
             Deed.DELETE_NODE: lambda event: self._with_node(event, self._stage.fleet.delete_node),
             Deed.LEAVE: lambda event: self._with_node(event, lambda node: self._leave(node, event)),
@@ -138,12 +139,15 @@ class People:
             self._stage.story.tell(f"{ORG}/{group_name(event.group)}", f"{event.deed}: {node.name}")
             act(node)
 
-    def _die(self, event: Event) -> None:
-        def act(node: SimNode) -> None:
-            node.die()
-            self._later(event.seconds, lambda: None if node.alive else node.come_back())
+    def _die(self, node: SimNode, event: Event) -> None:
+        node.die()
+        self._later(event.seconds, lambda: None if node.alive else node.come_back())
 
-        self._with_node(event, act)
+    def _all_but_one_die(self, event: Event) -> None:
+        nodes = self._nodes(event)
+        for number, node in enumerate(nodes):
+            if number != int(event.pick * len(nodes)):
+                self._die(node, event)
 
     def _unregister(self, event: Event) -> None:
         self._with_node(event, lambda node: node.run_aside(node.unregister()))
@@ -262,6 +266,12 @@ _ABOUT_A_GROUP = frozenset(Deed) - {
     Deed.KILL_AT_WRITE,
     Deed.CLOCK,
 }
+
+
+def _restart_agent(node: SimNode) -> None:
+    """An agent that does not run is not restarted: its node is down or installs, and starts it by itself."""
+    if node.agent_runs:
+        node.restart_agent()
 
 
 async def _quietly(action: object) -> None:

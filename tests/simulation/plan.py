@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from agbot.rules.limits import Limits
 from agbot.settings.model import ExchangeSettings
-from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.faults import Fault
 from agbot.sim.habits import Fate, Habits, Outcome
+from tests.simulation import hub_faults
 
 COORDINATOR = "IBM/coordinator"
 STRANGE_WORDS = ("installing", "success", "Successful", "completed", "", "upgrade pending", "aborted")
@@ -30,6 +31,7 @@ class Deed(StrEnum):
     DELETE_NMP = "delete nmp"
     DEPLOY = "deploy"
     DIE = "die"
+    ALL_BUT_ONE_DIE = "all but one die"
     RESTART = "restart agent"
     UNREGISTER = "unregister"
     DELETE_NODE = "delete node"
@@ -120,7 +122,8 @@ def draw(seed: int) -> Plan:
         chaos_seconds=chance.choice((900.0, 1200.0, 1200.0, 1800.0)),
         events=(),
     )
-    return replace(plan, events=tuple(sorted(_events(chance, plan), key=lambda event: event.at)))
+    plan = replace(plan, events=tuple(_events(chance, plan)))
+    return replace(plan, events=tuple(sorted((*plan.events, *_dark_hours(plan)), key=lambda event: event.at)))
 
 
 def _limits(chance: random.Random) -> Limits:
@@ -215,6 +218,12 @@ _FATES = (
 )
 
 
+_BEGIN_UPGRADES = (Deed.PUBLISH, Deed.CHANGE_NMP, Deed.DEPLOY)
+_DARK_SHARE = 0.3
+"""Of the groups with a service."""
+_DARK_LATE_SECONDS = 120.0
+
+
 def _events(chance: random.Random, plan: Plan) -> Iterator[Event]:
     end = plan.chaos_seconds
     for number, group in enumerate(plan.groups):
@@ -234,6 +243,27 @@ def _events(chance: random.Random, plan: Plan) -> Iterator[Event]:
     if not plan.is_calm:
         for at in _times(chance, 60, end, chance.choice((120.0, 240.0, 480.0))):
             yield _hub_event(chance, at)
+
+
+def _dark_hours(plan: Plan) -> Iterator[Event]:
+    """All but one member of a group die while somebody upgrades, and the last one's service gets a new version (P6).
+
+    Chance alone brings this about in one seed of eight. Drawn apart from the rest, which stays as it is.
+    """
+    chance, stale = plan.chance("dark hours"), plan.limits.heartbeat_stale_seconds
+    for number, group in enumerate(plan.groups):
+        if not group.has_service or chance.random() > _DARK_SHARE:
+            continue
+        latest = plan.chaos_seconds - stale - _DARK_LATE_SECONDS
+        begun = [
+            each.at
+            for each in plan.events
+            if each.group == number and each.deed in _BEGIN_UPGRADES and each.at < latest
+        ]
+        at = chance.choice(begun) + chance.uniform(20, _DARK_LATE_SECONDS)
+        seconds = stale + chance.uniform(200, 500)
+        yield Event(at=at, deed=Deed.ALL_BUT_ONE_DIE, group=number, pick=chance.random(), seconds=seconds)
+        yield Event(at=at + stale + chance.uniform(-60, 60), deed=Deed.DEPLOY, group=number)
 
 
 def _times(chance: random.Random, begin: float, end: float, mean: float) -> Iterator[float]:
@@ -262,42 +292,6 @@ def _node_event(chance: random.Random, at: float, plan: Plan) -> Event:
 def _hub_event(chance: random.Random, at: float) -> Event:
     deeds, weights = zip(*_HUB_DEEDS, strict=True)
     deed = chance.choices(deeds, weights)[0]
-    fault = _fault(chance) if deed is Deed.FAULT else None
+    fault = hub_faults.draw(chance, COORDINATOR) if deed is Deed.FAULT else None
     seconds = chance.choice((10.0, 40.0, 120.0, 300.0))
     return Event(at=at, deed=deed, pick=chance.random(), seconds=seconds, fault=fault)
-
-
-def _fault(chance: random.Random) -> Fault:
-    everybody, ours, nodes = "^(?!root/)(?!.*/admin$)", f"^{COORDINATOR}$", "^o1/(?!admin$)"
-    path = chance.choice(("", "", "/changes", "/managementStatus", "/nodes", "/hagroups"))
-    rate = chance.choice((0.1, 0.5, 1.0))
-    caller = chance.choice((everybody, ours, ours, nodes))
-    kind = chance.choice(tuple(_KINDS))
-    if kind is FaultKind.LATENCY:
-        return Fault(kind=kind, rate=rate, path=path, caller=caller, seconds=chance.choice((0.5, 2.0, 5.0, 12.0)))
-    if kind is FaultKind.STATUS:
-        return Fault(kind=kind, rate=rate, path=path, caller=caller, status=chance.choice((500, 502, 503, 504, 429)))
-    if kind is FaultKind.GARBAGE:  # for a real agent as for a simulated one garbage is the end
-        return Fault(
-            kind=kind, rate=rate, path=path, caller=ours, text=chance.choice(("{}", "[]", '{"nodes": 3}', "<html>"))
-        )
-    if kind is FaultKind.FREEZE:
-        return Fault(kind=kind, path="/changes", caller=ours)
-    if kind is FaultKind.LATE:
-        return Fault(kind=kind, rate=rate, path="/changes", caller=ours, seconds=chance.choice((1.0, 10.0, 60.0)))
-    return Fault(kind=kind, rate=rate, path=path, caller=caller, applied=chance.random() < 0.5)
-
-
-_KINDS = (
-    FaultKind.LATENCY,
-    FaultKind.STATUS,
-    FaultKind.STATUS,
-    FaultKind.DROP,
-    FaultKind.DROP,
-    FaultKind.TRUNCATE,
-    FaultKind.GARBAGE,
-    FaultKind.FREEZE,
-    FaultKind.FREEZE,
-    FaultKind.LATE,
-    FaultKind.HANG,
-)

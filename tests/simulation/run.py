@@ -42,11 +42,17 @@ class Outcome:
     lines: int
     grants: int
     upgrades: int
+    asked_alone: int
+    """Questions that put P6 to the test: for a running service, while every peer was offline."""
 
 
 def play(number: int, *, is_told_aloud: bool = False) -> Outcome:
     """Play one seed."""
-    return virtual_time.run(Run(draw(number), is_told_aloud=is_told_aloud).play())
+    try:
+        return virtual_time.run(Run(draw(number), is_told_aloud=is_told_aloud).play())
+    except Exception as error:
+        error.add_note(f"in seed {number}")  # one of hundreds, in another process
+        raise
 
 
 class Run:
@@ -88,6 +94,7 @@ class Run:
         ) as fleet:
             self._judge.fleet, self._judge.daemon = fleet, lambda: self._daemon
             fleet.listen(self._judge.look)
+            fleet.listen(self._judge.peers.saw)
             self._exchange.subscribe(self._judge.wrote)
             stage = Stage(
                 plan=plan,
@@ -109,6 +116,7 @@ class Run:
             lines=len(self._story),
             grants=grants,
             upgrades=len(episodes),
+            asked_alone=self._judge.peers.asked_alone,
         )
 
     async def _live(self, fleet: Fleet, people: People) -> None:

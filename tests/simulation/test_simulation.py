@@ -8,14 +8,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from types import MappingProxyType
 
 import pytest
 
-from agbot.rules import statuses
+from agbot.coordinator import asking, explaining
+from agbot.rules import decide, statuses
+from agbot.rules.decide import Rule
+from agbot.rules.facts import Ask, Group
 from agbot.rules.lease import Lease, State
+from agbot.rules.reasons import Reason
 from agbot.rules.statuses import Phase
 from agbot.store import memory
 from agbot.store.contract import NOTHING, Lost, Writes
@@ -46,6 +51,7 @@ def test_every_promise_is_kept_whatever_goes_wrong(first: int) -> None:
 
     assert told(outcomes) == ""
     assert sum(outcome.grants for outcome in outcomes) > CHUNK
+    assert sum(outcome.asked_alone > 0 for outcome in outcomes) > 1
 
 
 def test_a_seed_always_tells_the_same_story() -> None:
@@ -110,6 +116,37 @@ def failed_ends_at_once() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def deaf_to_agreements(right: Rule) -> Iterator[None]:
+    """A rule takes a service under a current agreement for any other upgrade."""
+
+    def deaf(ask: Ask, group: Group, now: datetime) -> Reason | None:
+        return right(replace(ask, agreement_bound=False), group, now)
+
+    rules = tuple(deaf if rule is right else rule for rule in decide.RULES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decide, "RULES", rules)
+        patch.setattr(decide, "_BEFORE_TURN", rules[:-1])
+        patch.setitem(explaining.STATEMENTS, deaf, explaining.STATEMENTS[right])
+        yield
+
+
+def offline_peers_count_for_a_running_service() -> AbstractContextManager[None]:
+    return deaf_to_agreements(decide.peers_unavailable)
+
+
+def a_dead_holder_counts_for_a_running_service() -> AbstractContextManager[None]:
+    return deaf_to_agreements(decide.lease_suspect)
+
+
+@contextmanager
+def what_memory_does_not_know_is_no_agreement() -> Iterator[None]:
+    """Refuse for offline peers before the asker's agreements have been read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking, "_as_if_bound", lambda ask: ask)
+        yield
+
+
 def first_broken(seeds: int) -> Promise | None:
     """Play seeds until one breaks a promise."""
     for seed in range(seeds):
@@ -126,6 +163,9 @@ def first_broken(seeds: int) -> Promise | None:
         (unknown_statuses_count_as_done, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
         (releases_free_whoever_is_there, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
         (failed_ends_at_once, {Promise.ONE_HOLDER}),
+        (offline_peers_count_for_a_running_service, {Promise.OFFLINE_PEERS}),
+        (a_dead_holder_counts_for_a_running_service, {Promise.OFFLINE_PEERS}),
+        (what_memory_does_not_know_is_no_agreement, {Promise.OFFLINE_PEERS}),
     ],
 )
 def test_a_planted_defect_is_found(defect: object, promises: set[Promise]) -> None:
