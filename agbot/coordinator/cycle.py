@@ -113,7 +113,7 @@ class Cycle:
     async def _write_waiters(self) -> None:
         situation, waiting = self._situation, self._waiting
         now = situation.clock.now()
-        gone = [waiting.silent(situation.group(group), now) for group in waiting.groups()]
+        gone = [waiting.gone(situation.group(group), situation.picture.node, now) for group in waiting.groups()]
         unwritten = waiting.unwritten()
         writes = Writes(
             put=unwritten.put,

@@ -6,13 +6,15 @@ A crash can lose the last second of it; then a waiter's time begins with its nex
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from agbot.coordinator import entries
 from agbot.coordinator.ledger import Ledger, waiter_key
 from agbot.rules import decide
-from agbot.rules.facts import Ask, Group, Waiter
-from agbot.rules.ids import GroupId
+from agbot.rules.facts import Ask, Group, Node, Sight, Waiter
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry, WaiterKey, Writes
 
@@ -57,17 +59,23 @@ class Waiting:
                 if self._ledger.waiters[key.group].get(key) is record:
                     self._unwritten.pop(key, None)
 
-    def silent(self, group: Group, now: datetime) -> Writes:
-        """Return the waiters of a group that have stopped asking, to be dropped."""
-        gone = [waiter for waiter in group.waiters if not decide.still_asks(waiter, group, now)]
+    def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: datetime) -> Writes:
+        """Return the waiters of a group that wait no longer, to be dropped; `node` shows each as it was last seen."""
+        over = [(waiter, why) for waiter in group.waiters if (why := _why_gone(waiter, group, node, now))]
         return Writes(
-            drop=tuple(waiter_key(waiter.ask) for waiter in gone),
-            entries=tuple(entries.wait_ended(waiter, "it has stopped asking", now) for waiter in gone),
+            drop=tuple(waiter_key(waiter.ask) for waiter, _ in over),
+            entries=tuple(entries.wait_ended(waiter, why, now) for waiter, why in over),
         )
 
     def groups(self) -> list[GroupId]:
         """Return the groups in which somebody waits."""
         return sorted(group for group, waiters in self._ledger.waiters.items() if waiters)
+
+
+def _why_gone(waiter: Waiter, group: Group, node: Callable[[NodeId], Node | Sight], now: datetime) -> str | None:
+    if not decide.still_asks(waiter, group, now):
+        return "it has stopped asking"
+    return why_absent(node(waiter.ask.node), group.id)
 
 
 def _codes(reasons: tuple[Reason, ...]) -> list[Code]:

@@ -1,0 +1,15 @@
+"""Whether a node is still in a group: what was not read is still there."""
+
+from __future__ import annotations
+
+from agbot.rules.facts import Node, Sight
+from agbot.rules.ids import GroupId
+
+
+def why_absent(node: Node | Sight, group: GroupId) -> str | None:
+    """Say why the node is no member of the group any more, or None while it is one or nothing is known."""
+    if node is Sight.UNREAD:
+        return None
+    if isinstance(node, Sight):
+        return "the node is gone"
+    return None if node.group == group else "the node has left the group"
