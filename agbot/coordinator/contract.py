@@ -116,7 +116,8 @@ class MemberView:
     agent_version: str = ""
     statuses: Mapping[str, str] = field(default_factory=dict)
     """Policy -> status, where known."""
-    deferred_for: PolicyId | None = None
+    deferred_for: str | None = None
+    """The upgrade that it came with: a node management policy, or that of its service in words."""
     holds_lease: bool = False
 
 

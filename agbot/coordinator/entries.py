@@ -74,8 +74,8 @@ def deferral_begun(deferral: Deferral, now: datetime) -> Entry:
         event="deferral.begun",
         group=deferral.group,
         node=deferral.node,
-        subject=deferral.subject,
-        facts={"status": deferral.status},
+        subject=deferral.subject or None,
+        facts={"kind": str(deferral.kind), "status": deferral.status},
     )
 
 
@@ -86,7 +86,7 @@ def deferral_ended(deferral: Deferral, why: str, now: datetime) -> Entry:
         event="deferral.ended",
         group=deferral.group,
         node=deferral.node,
-        subject=deferral.subject,
+        subject=deferral.subject or None,
         facts={"why": why},
     )
 

@@ -134,7 +134,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
         answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
     elif deferral is not None:
         answer = (
-            f"{node.id} was in the middle of {deferral.subject} when it came to {group}; its membership is not enforced "
+            f"{node.id} was in the middle of {deferral.what} when it came to {group}; its membership is not enforced "
             f"until that upgrade has ended ({deferral.status} when first seen)."
         )
     else:

@@ -7,6 +7,7 @@ A failure is told once when it begins and once when it is over; one organisation
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -17,7 +18,8 @@ from agbot.exchange.errors import ExchangeError
 from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import policy_read
-from agbot.rules.ids import GroupId, OrgId, org_of
+from agbot.rules.facts import Node
+from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 from agbot.rules.lease import Kind, Lease
 from agbot.store.contract import Entry
 
@@ -161,16 +163,19 @@ class Intake:
         for lease in situation.ledger.occupied():
             wanted += self._about_holder(lease, now)
         wanted += self._unproven(now)
-        changed = [GroupId(read.id) for read in dict.fromkeys(wanted) if read.what is What.GROUP]
-        before = {group: set(situation.picture.members(group)) for group in changed}
+        wanted += self._deferred_services(now)
         await self._reader.refresh(wanted)
-        joined = {
-            group: [node for node in situation.picture.members(group) if node not in before[group]] for group in changed
-        }
-        about = (What.NODE, What.STATUSES)
-        reads = [Read(what=what, id=node) for nodes in joined.values() for node in nodes for what in about]
-        await self._reader.refresh(read for read in reads if not situation.picture.is_current(read))
-        return [group for group, nodes in joined.items() if nodes]
+        return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what is What.AGREEMENTS])
+
+    async def _look_at_arrivals(self, also: Iterable[NodeId]) -> list[GroupId]:
+        """Read what those who have joined are in the middle of; return their groups, and those of the others."""
+        picture = self._situation.picture
+        arrived = picture.take_arrivals()
+        about = [Read(what=what, id=node) for node in arrived for what in (What.NODE, What.STATUSES)]
+        about += [read for read in picture.eager() if read.what is What.AGREEMENTS and read.id in arrived]
+        await self._reader.refresh(read for read in about if not picture.is_current(read))
+        seen = (picture.node(node) for node in (*arrived, *also))
+        return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
 
     def _old_heartbeats(self, group: GroupId, now: datetime) -> list[Read]:
         picture = self._situation.picture
@@ -211,6 +216,17 @@ class Intake:
             if rest.end.service and _older(member.agreements_read_at, old):
                 found.append(Read(what=What.AGREEMENTS, id=member.node.id))
         return found
+
+    def _deferred_services(self, now: datetime) -> list[Read]:
+        """Members whose service is down since they joined: the feed announces no new agreement, and no container."""
+        picture, old = self._situation.picture, now - self._pace.heartbeat / 3
+        found = (
+            deferral.node
+            for deferrals in self._situation.ledger.deferrals.values()
+            for deferral in deferrals.values()
+            if deferral.kind is Kind.SERVICE
+        )
+        return [Read(what=What.AGREEMENTS, id=node) for node in found if _older(picture.agreements_read_at(node), old)]
 
     def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
         if failing and not state.failing:

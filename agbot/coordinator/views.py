@@ -62,11 +62,12 @@ def view_waiter(waiter: Waiter) -> WaitView:
 def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
     node = member.node
     now = situation.clock.now()
-    why = health.why_unavailable(member, group.limits, now)
+    deferral = group.deferrals.get(node.id)
+    why = health.why_unavailable(member, group.limits, now, deferral)
     read_at = situation.picture.node_read_at(node.id)
     is_looked_at = read_at is not None and now - read_at <= situation.view_max_age
-    unknown = not is_looked_at and health.why_offline(node, group.limits, now) is not None
-    deferral = group.deferrals.get(node.id)
+    is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None
+    unknown = not is_looked_at and is_silent
     hold = group.lease.hold
     return MemberView(
         node=node.id,
@@ -76,7 +77,7 @@ def _view_member(member: Member, group: Group, situation: Situation) -> MemberVi
         heartbeat_at=node.heartbeat_at,
         agent_version=node.agent_version,
         statuses={policy: status.value for policy, status in sorted(member.statuses.items())},
-        deferred_for=deferral.subject if deferral else None,
+        deferred_for=deferral.what if deferral else None,
         holds_lease=hold is not None and hold.claim.holder == node.id,
     )
 

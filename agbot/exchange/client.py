@@ -153,7 +153,8 @@ class ExchangeClient:
         if found is None or not found.agreements:
             return ()
         reported = await self._get(routes.of("nodes", node_id, "status"))
-        return mapping.agreements(found, reported.read_or_none(wire.NodeStatus, lambda reply: reply))
+        status = reported.read_or_none(wire.NodeStatus, lambda reply: reply)
+        return mapping.agreements(found, status, self._exchange_clock)
 
     async def agbot_exists(self, agbot_id: str, credentials: Credentials) -> bool:
         """Tell whether these credentials can read this agbot. Other identities of its organisation can as well: compare the identity first.

@@ -138,15 +138,17 @@ def _rank(choice: wire.ServiceVersion) -> tuple[bool, int]:
     return (value is None, value or 0)
 
 
-def agreements(reply: wire.Agreements, status: wire.NodeStatus | None) -> tuple[Agreement, ...]:
+def agreements(reply: wire.Agreements, status: wire.NodeStatus | None, clock: ExchangeClock) -> tuple[Agreement, ...]:
     """Merge a node's agreements with what its status says of their containers, in order of id."""
     running: dict[str, list[wire.RunningService]] = {}
     for each in (status and status.services) or ():
         running.setdefault(each.agreement_id or "", []).append(each)
-    return tuple(_agreement(key, entry, running.get(key, ())) for key, entry in sorted(reply.agreements.items()))
+    return tuple(_agreement(key, entry, running.get(key, ()), clock) for key, entry in sorted(reply.agreements.items()))
 
 
-def _agreement(key: str, entry: wire.Agreement, running: Iterable[wire.RunningService]) -> Agreement:
+def _agreement(
+    key: str, entry: wire.Agreement, running: Iterable[wire.RunningService], clock: ExchangeClock
+) -> Agreement:
     reported = list(running)
     service = _service(entry.agr_service.orgid, entry.agr_service.url) if entry.agr_service else ""
     if not service and reported:
@@ -159,7 +161,16 @@ def _agreement(key: str, entry: wire.Agreement, running: Iterable[wire.RunningSe
         finalized=(entry.state or "").lower() in _FINAL,
         version=(own and own.version) or "",
         containers=tuple(box.state or "" for each in reported for box in each.container_status or ()),
+        updated_at=_moment(entry.last_updated, clock),
     )
+
+
+def _moment(stamp: str | None, clock: ExchangeClock) -> datetime | None:
+    """Read a time on which little hangs: without one, an agreement is never taken for a new one."""
+    try:
+        return clock.ours(stamp or "")
+    except ValueError:
+        return None
 
 
 def _service(org: str | None, url: str | None) -> str:

@@ -172,6 +172,7 @@ class Agreement(Wire):
 
     agr_service: AgreementService | None = None
     state: str | None = ""
+    last_updated: str | None = ""
 
 
 class Agreements(Wire):

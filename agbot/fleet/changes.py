@@ -82,6 +82,11 @@ def is_new_node(change: Change) -> bool:
     return change.resource == "node" and change.operation == CREATED
 
 
+def is_lost_agreement(change: Change) -> bool:
+    """Tell whether an agreement of a node has ended: an agbot is shown no other change of them."""
+    return change.resource == "nodeagreements" and change.operation == DELETED
+
+
 def _qualified(org: str, name: str) -> str:
     """Qualify an id of the feed; deployment policies may stand there as `org/name` already."""
     return name if name.startswith(f"{org}/") else f"{org}/{name}"

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from agbot.fleet import changes
+from agbot.fleet.arrivals import Arrivals
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.membership import Membership
 from agbot.fleet.shelf import Shelf
@@ -53,6 +54,7 @@ class Picture:
             What.DEPLOYMENT_POLICY: self._deployment_policies,
         }
         self._membership = Membership()
+        self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
@@ -87,6 +89,7 @@ class Picture:
             statuses={} if isinstance(statuses, Sight) else statuses,
             agreements=self._agreements.get(node),
             agreements_read_at=self._agreements.read_at(node),
+            service_lost_at=self._arrivals.lost_at(node) if self._agreements.is_current(node) else None,
         )
 
     def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
@@ -161,11 +164,18 @@ class Picture:
                 found.append(Read(what=What.NODE, id=node))
             if not self._statuses.is_current(node) and not self._is_cluster(node):
                 found.append(Read(what=What.STATUSES, id=node))
+            if self._arrivals.lost_at(node) is not None and not self._agreements.is_current(node):
+                found.append(Read(what=What.AGREEMENTS, id=node))
         return tuple(found)
 
     def eager(self) -> tuple[Read, ...]:
         """Return what must be read soon although nobody asks: memberships are effective at once."""
-        return tuple(self._eager)
+        down = (node for node in self._arrivals.came_down() if not self._agreements.is_current(node))
+        return (*self._eager, *(Read(what=What.AGREEMENTS, id=node) for node in down))
+
+    def take_arrivals(self) -> tuple[NodeId, ...]:
+        """Return the nodes that have joined a group since this was last asked, wherever that was learnt."""
+        return self._arrivals.take_new()
 
     def apply(self, change: Change, now: datetime) -> None:
         """Take one row of the change feed in: mark what it outdates."""
@@ -175,10 +185,12 @@ class Picture:
             deleted_node = read.what is What.NODE and change.operation == changes.DELETED
             if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
                 self._eager[read] = None
+        node, at = ids.node_id(change.org, change.id), change.at or now
+        if changes.is_lost_agreement(change):
+            self._arrivals.lose(node, at)
         if changes.is_new_node(change):
-            node = ids.node_id(change.org, change.id)
+            self._arrivals.forgive(node)
             if self._membership.has_seen(node):
-                at = change.at or now
                 self._created_at[node] = max(at, self._created_at.get(node, at))
 
     def outdate_org(self, org: OrgId) -> None:
@@ -220,9 +232,13 @@ class Picture:
     def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: datetime) -> None:
         """Take in a group's list of members, or that there is no such group."""
         self._put_together.clear()
-        exists = not isinstance(members, Sight)
-        if self._groups.put(group, None if exists else Sight.ABSENT, begun=begun, now=now):
-            self._membership.set_members(group, () if isinstance(members, Sight) else members, begun=begun)
+        listed = () if isinstance(members, Sight) else members
+        absent = Sight.ABSENT if isinstance(members, Sight) else None
+        if self._groups.put(group, absent, begun=begun, now=now):
+            before = [(node, *self._place(node)) for node in dict.fromkeys((*listed, *self._membership.members(group)))]
+            self._membership.set_members(group, listed, begun=begun)
+            for node, place, is_known in before:
+                self._note_move(node, place, is_known=is_known, now=now)
         self._settle(Read(what=What.GROUP, id=group))
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
@@ -230,7 +246,11 @@ class Picture:
         self._put_together.clear()
         if self._nodes.put(node, seen, begun=begun, now=now):
             group = None if isinstance(seen, Sight) else seen.group
+            place, is_known = self._place(node)
             self._membership.set_group(node, group, begun=begun)
+            self._note_move(node, place, is_known=is_known, now=now)
+            if isinstance(seen, Node) and not seen.registered:
+                self._arrivals.forgive(node)
             if group is not None and self._groups.get(group) is Sight.ABSENT:
                 self._groups.outdate(group, sequence=begun)
         self._settle(Read(what=What.NODE, id=node))
@@ -257,6 +277,18 @@ class Picture:
     def _is_cluster(self, node: NodeId) -> bool:
         known = self._nodes.get(node)
         return isinstance(known, Node) and known.node_type is NodeType.CLUSTER
+
+    def _place(self, node: NodeId) -> tuple[GroupId | None, bool]:
+        """Return the node's group, and whether that is known: of a whole organisation only members are kept."""
+        is_known = self._membership.has_seen(node) or self._orgs.read_at(ids.org_of(node)) is not None
+        return self._membership.group_of(node), is_known
+
+    def _note_move(self, node: NodeId, before: GroupId | None, *, is_known: bool, now: datetime) -> None:
+        after = self._membership.group_of(node)
+        if after is None:
+            self._arrivals.leave(node)
+        elif after != before and is_known:
+            self._arrivals.join(node, now)
 
     def _settle(self, read: Read) -> None:
         if self.is_current(read):

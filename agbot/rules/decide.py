@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from agbot.rules import deferral as deferrals
 from agbot.rules import health, ids, window
 from agbot.rules import rest as rests
 from agbot.rules.facts import Ask, Brake, Group, NodeType, Pause, Policy, Sight, Waiter
-from agbot.rules.lease import Kind, State
+from agbot.rules.lease import State
 from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
 
 _SILENT_PERIODS = 3
@@ -69,8 +70,8 @@ def _exemption(ask: Ask, group: Group) -> Reason | None:
     if node.node_type is NodeType.CLUSTER:
         return Reason(code=Code.CLUSTER_NODE, text=f"{ask.node} is a cluster node; HA groups gate device nodes only")
     deferral = group.deferrals.get(ask.node)
-    if deferral is not None and ask.subject == (Kind.AGENT, deferral.subject):
-        text = f"{ask.node} joined {group.id} while {deferral.subject} was under way; enforced after that"
+    if deferral is not None and deferrals.covers(deferral, ask, group):
+        text = f"{ask.node} joined {group.id} while {deferral.what} was under way; enforced after that"
         return Reason(code=Code.DEFERRED, text=text)
     return None
 
@@ -90,11 +91,9 @@ def not_a_member(ask: Ask, group: Group, _now: datetime) -> Reason | None:
 def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """A deferred node finishes the upgrade it came with before it starts another."""
     deferral = group.deferrals.get(ask.node)
-    if deferral is None or ask.subject == (Kind.AGENT, deferral.subject):
+    if deferral is None or deferrals.covers(deferral, ask, group):
         return None
-    return Reason(
-        code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.subject} first, under way when it joined"
-    )
+    return Reason(code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.what} first, under way when it joined")
 
 
 def unknown_policy(ask: Ask, group: Group, _now: datetime) -> Reason | None:
@@ -217,7 +216,7 @@ def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
     others = [member for node, member in group.members.items() if node != ask.node]
     if ask.is_bound_service or not others:
         return None
-    missing = health.unavailable(others, group.limits, now)
+    missing = health.unavailable(others, group.deferrals, group.limits, now)
     available = len(others) - len(missing)
     required = min(group.limits.min_available, len(others))
     if available >= required:

@@ -3,18 +3,20 @@
 The users' documents promise that its membership is not enforced until that upgrade has completed. Under way means past the gate
 (`downloaded`, `initiated`, `rollback started`): a node that still downloads or waits has not stopped anything yet, and a real agent
 asks before it does (`reference/agbot-ha.md` 5.2), so it is a member like any other. The same holds for a member that comes back in the
-middle of an upgrade after its lease was taken away. Deferral ends on evidence only.
+middle of an upgrade after its lease was taken away, and for a node whose service is down for its upgrade (`service_gap`). Deferral ends on
+evidence only.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agbot.rules import health
-from agbot.rules.facts import Deferral, Member, NodeType, Sight
-from agbot.rules.ids import GroupId
-from agbot.rules.lease import Lease
+from agbot.rules import health, service_gap
+from agbot.rules.facts import Ask, Deferral, Group, Member, NodeType, Policy, Sight
+from agbot.rules.ids import GroupId, PolicyId
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.presence import why_absent
 from agbot.rules.statuses import Phase
 
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
@@ -26,21 +28,44 @@ def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: dat
         return None
     if health.why_offline(member.node, limits, now) is not None:
         return None  # nobody asks for it and nobody counts on it; it is looked at again when it comes back
-    subject = health.upgrading(member, limits, now)
-    if subject is None or (lease.hold is not None and lease.hold.claim.holder == member.node.id):
+    if lease.hold is not None and lease.hold.claim.holder == member.node.id:
         return None
+    subject = health.upgrading(member, limits, now)
+    if subject is None:
+        return _begin_service(group, member, limits, now)
     status = member.statuses[subject].value
     return Deferral(group=group, node=member.node.id, subject=subject, since=now, status=status)
 
 
+def _begin_service(group: GroupId, member: Member, limits: Limits, now: datetime) -> Deferral | None:
+    lost_at = member.service_lost_at
+    if lost_at is None or service_gap.why_over(lost_at, member, limits, now) is not None:
+        return None
+    status = "no agreement" if not member.agreements else "not running yet"
+    subject = PolicyId("")
+    return Deferral(group=group, node=member.node.id, subject=subject, since=lost_at, status=status, kind=Kind.SERVICE)
+
+
+def covers(deferral: Deferral, ask: Ask, group: Group) -> bool:
+    """Tell whether this question is about the very upgrade that the node came with.
+
+    Which policy takes a service down cannot be seen; a question about a service that is down takes nothing down that runs.
+    """
+    if deferral.kind is Kind.AGENT:
+        return ask.subject == (Kind.AGENT, deferral.subject)
+    member, policy = group.members.get(ask.node), group.policies.get(ask.subject)
+    if ask.is_agent or member is None or isinstance(member.agreements, Sight) or not isinstance(policy, Policy):
+        return False
+    return not any(each.service == policy.service and service_gap.may_run(each) for each in member.agreements)
+
+
 def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: datetime) -> str | None:
     """Say why the deferral is over, or None while it lasts or nothing is known."""
-    if member is Sight.UNREAD:
-        return None
-    if isinstance(member, Sight):
-        return "the node is gone"
-    if member.node.group != deferral.group:
-        return "the node has left the group"
+    absent = why_absent(member if isinstance(member, Sight) else member.node, deferral.group)
+    if absent is not None or isinstance(member, Sight):
+        return absent
+    if deferral.kind is Kind.SERVICE:
+        return service_gap.why_over(deferral.since, member, limits, now)
     return _why_over(deferral, member, limits, now)
 
 

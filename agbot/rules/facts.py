@@ -77,6 +77,8 @@ class Agreement:
     """The version that runs under it, from the node's status; empty when not reported."""
     containers: tuple[str, ...] = ()
     """The state of each container, from the node's status."""
+    updated_at: datetime | None = None
+    """When the node last wrote it, which it does while it is being made."""
 
     @property
     def runs(self) -> bool:
@@ -92,6 +94,8 @@ class Member:
     statuses: Mapping[PolicyId, Status] = field(default_factory=lambda: _NO_STATUSES)
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
     agreements_read_at: datetime | None = None
+    service_lost_at: datetime | None = None
+    """When an agreement of it ended, if it joined at that time and its agreements have been read since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +135,16 @@ class Deferral:
     group: GroupId
     node: NodeId
     subject: PolicyId
+    """The node management policy; empty for a service, of which nobody tells whose agreement has ended."""
     since: datetime
+    """When it was first seen; of a service, when its agreement ended."""
     status: str = ""
+    kind: Kind = Kind.AGENT
+
+    @property
+    def what(self) -> str:
+        """The upgrade, for people."""
+        return self.subject if self.kind is Kind.AGENT else "the upgrade of its service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,15 +1,17 @@
 """Who counts as available.
 
-A member is available when its heartbeat is fresh against its own interval and no upgrade of its own is past the gate. Statuses of dead
-agents stay `running` for ever (measured, `reference/agbot-ha.md`, "Service upgrades, live"), so only the heartbeat tells who lives.
+A member is available when its agent is registered, its heartbeat is fresh against its own interval, no upgrade of its own is past the gate
+and its membership is not deferred. A node can be a member before its agent is configured (`hzn register --ha-group`), and its heartbeat
+stays fresh for minutes after `hzn unregister`: neither runs anything. Statuses of dead agents stay `running` for ever (measured,
+`reference/agbot-ha.md`, "Service upgrades, live"), so only the heartbeat tells who lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from agbot.rules.facts import Member, Node
+from agbot.rules.facts import Deferral, Member, Node
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.limits import Limits
 from agbot.rules.statuses import GOING_BACK, Phase, Status
@@ -36,15 +38,17 @@ def is_dead(node: Node, limits: Limits, now: datetime) -> bool:
     return node.heartbeat_at is None or (now - node.heartbeat_at).total_seconds() > limit_seconds
 
 
-def why_unavailable(member: Member, limits: Limits, now: datetime) -> str | None:
-    """Say why this member does not count as available, or None when it does."""
+def why_unavailable(member: Member, limits: Limits, now: datetime, deferral: Deferral | None = None) -> str | None:
+    """Say why this member does not count as available, or None when it does; `deferral` is its own, if it has one."""
+    if not member.node.registered:
+        return "its agent is not registered"
     offline = why_offline(member.node, limits, now)
     if offline is not None:
         return offline
     subject = upgrading(member, limits, now)
     if subject is not None:
         return f"its own upgrade {subject} is {member.statuses[subject].value}"
-    return None
+    return None if deferral is None else f"it joined during {deferral.what}, which has not ended"
 
 
 def upgrading(member: Member, limits: Limits, now: datetime) -> PolicyId | None:
@@ -66,7 +70,9 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) 
     return not outlived and not (reached and status.value not in GOING_BACK)
 
 
-def unavailable(members: Iterable[Member], limits: Limits, now: datetime) -> dict[NodeId, str]:
+def unavailable(
+    members: Iterable[Member], deferrals: Mapping[NodeId, Deferral], limits: Limits, now: datetime
+) -> dict[NodeId, str]:
     """Return every member that does not count, with the reason."""
-    seen = [(member.node.id, why_unavailable(member, limits, now)) for member in members]
+    seen = [(member.node.id, why_unavailable(member, limits, now, deferrals.get(member.node.id))) for member in members]
     return {node: why for node, why in seen if why is not None}

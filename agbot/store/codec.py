@@ -151,6 +151,7 @@ def _deferral_row(deferral: Deferral) -> Row:
         "subject": deferral.subject,
         "since": stamp(deferral.since),
         "status": deferral.status,
+        "kind": deferral.kind.value,
     }
 
 
@@ -162,6 +163,7 @@ def deferral_of(row: sqlite3.Row) -> Deferral:
         subject=row["subject"],
         since=moment(row["since"]),
         status=row["status"],
+        kind=Kind(row["kind"]),
     )
 
 

@@ -126,7 +126,13 @@ brakes = drawn(
     token=tokens,
 )
 deferrals = drawn(
-    Deferral, group=ids.map(GroupId), node=ids.map(NodeId), subject=ids.map(PolicyId), since=moments, status=texts
+    Deferral,
+    group=ids.map(GroupId),
+    node=ids.map(NodeId),
+    subject=ids.map(PolicyId),
+    since=moments,
+    status=texts,
+    kind=st.sampled_from(Kind),
 )
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
 served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=moments, cause=causes)

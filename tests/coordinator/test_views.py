@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agbot.rules.ids import group_id
+from agbot.sim.exchange import seed
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -33,3 +34,20 @@ async def test_a_member_that_is_silent_while_somebody_waits_is_shown_as_offline(
 
     assert view is not None
     assert {member.node: member.available for member in view.members} == {f"{ORG}/n1": True, f"{ORG}/n2": False}
+
+
+@in_virtual_time
+async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_called_so_for_ever() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n2", {"publicKey": ""}, caller=f"{ORG}/n2")
+    await hub.start()
+
+    def n2() -> tuple[bool | None, str]:
+        view = hub.coordinator.group(group_id(ORG, "g1"))
+        assert view is not None
+        return view.members[1].available, view.members[1].why_unavailable
+
+    assert n2() == (False, "its agent is not registered")
+    await hub.live("n1", "n2", seconds=120)
+    assert n2() == (None, "")

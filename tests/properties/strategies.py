@@ -64,6 +64,7 @@ agreements = st.builds(
     finalized=st.booleans(),
     version=versions,
     containers=st.lists(st.sampled_from(("running", "exited")), max_size=2).map(tuple),
+    updated_at=st.none() | moments,
 )
 progresses = st.builds(
     Progress,
@@ -134,7 +135,7 @@ reasons = st.builds(Reason, code=st.sampled_from((Code.STORE_UNAVAILABLE, Code.V
 asks = st.builds(Ask, group=st.just(GROUP), claim=claims, agreement_bound=st.booleans())
 waiters = st.builds(Waiter, ask=asks, since=moments, asked_at=moments)
 marks = st.builds(Served, group=st.just(GROUP), node=nodes_ids, until=moments, cause=causes)
-deferrals = st.builds(Deferral, group=st.just(GROUP), node=nodes_ids, subject=subjects, since=moments)
+deferrals = st.builds(Deferral, group=st.just(GROUP), node=nodes_ids, subject=subjects, since=moments, kind=kinds)
 brakes = st.builds(
     Brake,
     group=st.just(GROUP),
@@ -167,6 +168,7 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
             statuses=shown,
             agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
             agreements_read_at=draw(st.none() | moments),
+            service_lost_at=draw(st.none() | moments),
         )
     return drawn
 

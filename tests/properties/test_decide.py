@@ -72,7 +72,7 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
         and holder is not None
         and health.why_offline(holder.node, group.limits, NOW) is not None
     )
-    available = len(others) - len(health.unavailable(others, group.limits, NOW))
+    available = len(others) - len(health.unavailable(others, group.deferrals, group.limits, NOW))
     scopes = {"*", ids.org_of(group.id), group.id}
     windows = group.limits.windows
     return {

@@ -72,11 +72,17 @@ def member(
     *,
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD,
     agreements_read_at: datetime | None = None,
+    service_lost_at: datetime | None = None,
     **fields: Any,
 ) -> Member:
     """Build a member; the fields are those of its node."""
-    known = node(name, **fields)
-    return Member(node=known, statuses=statuses or {}, agreements=agreements, agreements_read_at=agreements_read_at)
+    return Member(
+        node=node(name, **fields),
+        statuses=statuses or {},
+        agreements=agreements,
+        agreements_read_at=agreements_read_at,
+        service_lost_at=service_lost_at,
+    )
 
 
 def ask(name: NodeId = BERT, kind: Kind = Kind.AGENT, subject: PolicyId | None = None, *, bound: bool = False) -> Ask:
@@ -95,8 +101,14 @@ def deployment(top_version: str = "2.0.0") -> Policy:
     return Policy(id=DEPLOYMENT, revision="r1", service=SERVICE, top_version=top_version)
 
 
-def agreement(name: str, version: str = "1.0.0", *states: str, finalized: bool = True) -> Agreement:
-    return Agreement(id=name, service=SERVICE, finalized=finalized, version=version, containers=states or ("running",))
+def agreement(
+    name: str, version: str = "1.0.0", *states: str, finalized: bool = True, ago: float | None = None
+) -> Agreement:
+    """Build an agreement for the service, written `ago`; None: nobody knows when."""
+    containers, updated_at = states or ("running",), None if ago is None else at(ago)
+    return Agreement(
+        id=name, service=SERVICE, finalized=finalized, version=version, containers=containers, updated_at=updated_at
+    )
 
 
 POLICIES: Mapping[tuple[Kind, PolicyId], Policy | Sight] = {
@@ -172,6 +184,13 @@ def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1"
 
 def deferral(name: NodeId = ANNA, subject: PolicyId = NMP) -> Deferral:
     return Deferral(group=GROUP, node=name, subject=subject, since=at(100), status="initiated")
+
+
+def service_deferral(name: NodeId = ANNA, *, ago: float = 100) -> Deferral:
+    """Build the deferral of a node whose agreement ended `ago`."""
+    return Deferral(
+        group=GROUP, node=name, subject=PolicyId(""), since=at(ago), status="no agreement", kind=Kind.SERVICE
+    )
 
 
 def doubt(code: Code = Code.STORE_UNAVAILABLE) -> Reason:

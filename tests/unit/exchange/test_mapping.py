@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -122,10 +123,20 @@ def test_a_status_without_a_known_word_and_a_readable_time_is_unreadable_to_the_
     assert mapping.statuses(reply, CLOCK)[POLICY].phase is Phase.UNREADABLE
 
 
+@pytest.mark.parametrize(
+    ("stamp", "moment"),
+    [("2026-11-23T12:00:00.5Z", datetime(2026, 11, 23, 12, 0, 0, 500_000, tzinfo=UTC)), ("soon", None), (None, None)],
+)
+def test_an_agreement_tells_when_it_was_written_if_that_can_be_read(stamp: str | None, moment: datetime | None) -> None:
+    reply = msgspec.convert({"agreements": {"a1": {"lastUpdated": stamp}}}, wire.Agreements)
+
+    assert mapping.agreements(reply, None, CLOCK)[0].updated_at == moment
+
+
 def agreement(service: Any, state: str | None, *running: dict[str, Any]) -> Any:
     listed = msgspec.convert({"agreements": {"a1": {"agrService": service, "state": state}}}, wire.Agreements)
     status = msgspec.convert({"services": list(running)}, wire.NodeStatus)
-    return mapping.agreements(listed, status)[0]
+    return mapping.agreements(listed, status, CLOCK)[0]
 
 
 def container(*states: str, **fields: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -54,6 +55,9 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+AGREEMENT = Agreement(
+    id="a1b2c3", service="o1/temp-sensor", finalized=True, updated_at=at("2026-11-23T05:17:17.378714Z")
+)
 NODE_IN_GROUP = Node(
     id=NODE,
     group=GroupId("o1/g1"),
@@ -115,12 +119,12 @@ ANSWERS: dict[str, tuple[Question, tuple[str, ...], object]] = {
     "agreements of a node without a status": (
         lambda client: client.agreements(NODE),
         ("node-agreements-list", "nodestatus-get-missing-404"),
-        (Agreement(id="a1b2c3", service="o1/temp-sensor", finalized=True),),
+        (AGREEMENT,),
     ),
     "agreements with containers": (
         lambda client: client.agreements(NODE),
         ("node-agreements-list", "nodestatus-get"),
-        (Agreement(id="a1b2c3", service="o1/temp-sensor", finalized=True, version="1.2.0", containers=("running",)),),
+        (replace(AGREEMENT, version="1.2.0", containers=("running",)),),
     ),
     "a missing agbot": (
         lambda client: client.agbot_exists("IBM/nosuch", Credentials(identity="IBM/nosuch", secret="x")),

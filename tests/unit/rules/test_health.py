@@ -16,6 +16,7 @@ from tests.support.values import (
     NOW,
     OLD,
     OTHER_NMP,
+    deferral,
     limits,
     member,
     node,
@@ -122,5 +123,6 @@ def test_a_dead_node_in_the_middle_of_an_upgrade_is_offline_first() -> None:
 def test_all_that_are_missing_are_told_and_nobody_else() -> None:
     members = [member(ANNA), member(BERT, ago=301), member(CARL, {NMP: status("downloaded")})]
 
-    assert set(health.unavailable(members, LIMITS, NOW)) == {BERT, CARL}
-    assert set(health.unavailable(members, limits(heartbeat_stale_seconds=301), NOW)) == {CARL}
+    assert set(health.unavailable(members, {}, LIMITS, NOW)) == {BERT, CARL}
+    assert set(health.unavailable(members, {}, limits(heartbeat_stale_seconds=301), NOW)) == {CARL}
+    assert set(health.unavailable(members, {ANNA: deferral()}, LIMITS, NOW)) == {ANNA, BERT, CARL}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agbot.rules.lease import Lease
+from agbot.rules.lease import Kind, Lease
 from agbot.store import migrations, queries
 from agbot.store.contract import JournalQuery, StoreSchemaError, StoreUnavailableError, Writes
 from agbot.store.migrations import Step
@@ -87,6 +87,17 @@ async def test_a_file_brought_up_step_by_step_equals_one_made_at_once(tmp_path: 
     connection.close()
 
 
+async def test_a_deferral_from_before_services_were_deferred_is_one_of_an_agent(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    await (await opened(path, SHIPPED[:1])).close()
+    alter(path, "INSERT INTO deferral VALUES ('o1/g1', 'o1/n1', 'o1/up1', '2026-03-01T12:00:00.000000Z', 'initiated')")
+
+    store = await opened(path)
+
+    assert [(each.kind, each.subject) for each in (await store.load()).deferrals] == [(Kind.AGENT, "o1/up1")]
+    await store.close()
+
+
 async def test_a_step_that_fails_leaves_the_version_before_and_its_content(tmp_path: Path) -> None:
     path = tmp_path / "agbot.db"
     content = await fill(path)
@@ -107,7 +118,10 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None
     await newer.close()
     before = path.read_bytes()
 
-    with pytest.raises(StoreSchemaError, match=r"agbot\.db.*version 2 and this program knows 1.*newer program"):
+    with pytest.raises(
+        StoreSchemaError,
+        match=rf"agbot\.db.*version {NEXT.version} and this program knows {len(SHIPPED)}.*newer program",
+    ):
         await opened(path)
 
     assert path.read_bytes() == before

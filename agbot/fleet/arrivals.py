@@ -1,0 +1,67 @@
+"""Who has joined a group lately, and whether its service went down about then.
+
+The feed shows an agbot the end of a node's agreement, and nothing of the new one. So the ends are kept for a while, of every node there
+is: one may join in the middle. What is kept here is what has happened in ten minutes, and nothing older.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from agbot.rules.ids import NodeId
+
+_KEPT = timedelta(minutes=10)
+_ENDS_WITHIN = timedelta(seconds=15)
+"""An agbot cancels an agreement in its own list first, and the node follows (measured: up to 10.5 s later)."""
+
+
+class Arrivals:
+    """Joins and ended agreements by node, the oldest first."""
+
+    def __init__(self) -> None:
+        self._joined_at: dict[NodeId, datetime] = {}
+        self._lost_at: dict[NodeId, datetime] = {}
+        self._new: dict[NodeId, None] = {}
+
+    def join(self, node: NodeId, at: datetime) -> None:
+        """Take in that a node was seen in a group where it was not before."""
+        _renew(self._joined_at, node, at)
+        self._new[node] = None
+
+    def leave(self, node: NodeId) -> None:
+        """Take in that a node is in no group."""
+        self._joined_at.pop(node, None)
+        self._new.pop(node, None)
+
+    def lose(self, node: NodeId, at: datetime) -> None:
+        """Take in that an agreement of a node has ended."""
+        _renew(self._lost_at, node, at)
+
+    def forgive(self, node: NodeId) -> None:
+        """Forget an end that was no upgrade: the node was unregistered, or this is a new one of its name."""
+        self._lost_at.pop(node, None)
+
+    def lost_at(self, node: NodeId) -> datetime | None:
+        """Return when an agreement of a node ended that joined at that time; None otherwise."""
+        joined, lost = self._joined_at.get(node), self._lost_at.get(node)
+        if joined is None or lost is None:
+            return None
+        return lost if -_ENDS_WITHIN <= joined - lost <= _KEPT else None
+
+    def came_down(self) -> tuple[NodeId, ...]:
+        """Return the nodes whose service went down when they joined."""
+        return tuple(node for node in self._joined_at if self.lost_at(node) is not None)
+
+    def take_new(self) -> tuple[NodeId, ...]:
+        """Return who has joined since this was last asked."""
+        found = tuple(self._new)
+        self._new.clear()
+        return found
+
+
+def _renew(moments: dict[NodeId, datetime], node: NodeId, at: datetime) -> None:
+    """Put it behind the others, and drop those that have become too old."""
+    moments.pop(node, None)
+    moments[node] = at
+    while at - moments[oldest := next(iter(moments))] > _KEPT:
+        del moments[oldest]

@@ -1,0 +1,38 @@
+"""A node whose service is down in the middle of an upgrade that nobody asked for here, as far as the Exchange shows it.
+
+Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the node's agreement goes, 5 to 35 s later there is a new one,
+and seconds after that is final its containers run. Any other cancellation looks the same at first, so the wait is bounded. An agreement
+tells when it was written, but not whose place it takes: on a node with several services the first new one that runs ends it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from agbot.rules.facts import Agreement, Member, Sight
+from agbot.rules.limits import Limits
+
+
+def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime) -> str | None:
+    """Say why a service that was lost then is no longer being upgraded, or None while it is or nothing is known.
+
+    Containers that are reported may take as long to run as an upgrade may take. Without any, the service was taken away for good, or is one
+    of those that never report (W10).
+    """
+    if not member.node.registered:
+        return "the node has unregistered"
+    if isinstance(member.agreements, Sight):
+        return None
+    new = [each for each in member.agreements if each.updated_at is not None and each.updated_at >= lost_at]
+    if new and all(each.finalized and each.runs for each in new):
+        return f"it runs {new[0].service} {new[0].version}".rstrip()
+    is_reported = any(each.containers for each in new)
+    limit = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
+    if now - lost_at <= timedelta(seconds=limit):
+        return None
+    return f"no new agreement of it was seen to run within {limit:g} s"
+
+
+def may_run(agreement: Agreement) -> bool:
+    """Tell whether the service of this agreement runs, for all that is known."""
+    return agreement.finalized and (agreement.runs or not agreement.containers)

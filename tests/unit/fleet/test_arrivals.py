@@ -1,0 +1,95 @@
+"""Joins and ended agreements: which of them belong together, and that nothing is kept for long."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from agbot.fleet.arrivals import Arrivals
+from agbot.rules.ids import NodeId
+from tests.support.values import ANNA, BERT, NOW
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("joined", "belongs"), [(0, True), (600, True), (601, False), (-15, True), (-15.1, False)], ids=str
+)
+def test_a_loss_belongs_to_a_join_within_ten_minutes_or_to_one_moments_before(joined: float, *, belongs: bool) -> None:
+    arrivals = Arrivals()
+    arrivals.lose(ANNA, NOW)
+    arrivals.join(ANNA, after(joined))
+
+    assert arrivals.lost_at(ANNA) == (NOW if belongs else None)
+    assert arrivals.came_down() == ((ANNA,) if belongs else ())
+
+
+def test_a_loss_alone_and_a_join_alone_mean_nothing() -> None:
+    arrivals = Arrivals()
+    arrivals.lose(ANNA, NOW)
+    arrivals.join(BERT, NOW)
+
+    assert arrivals.lost_at(ANNA) is None
+    assert arrivals.lost_at(BERT) is None
+
+
+def test_who_leaves_has_not_joined() -> None:
+    arrivals = Arrivals()
+    arrivals.lose(ANNA, NOW)
+    arrivals.join(ANNA, NOW)
+    arrivals.leave(ANNA)
+    arrivals.leave(BERT)
+
+    assert arrivals.lost_at(ANNA) is None
+    assert arrivals.take_new() == ()
+
+
+def test_a_loss_that_is_forgiven_is_forgotten() -> None:
+    arrivals = Arrivals()
+    arrivals.join(ANNA, NOW)
+    arrivals.lose(ANNA, NOW)
+    arrivals.forgive(ANNA)
+    arrivals.forgive(BERT)
+
+    assert arrivals.lost_at(ANNA) is None
+
+
+def test_the_last_loss_counts() -> None:
+    arrivals = Arrivals()
+    arrivals.join(ANNA, NOW)
+    arrivals.lose(ANNA, NOW)
+    arrivals.lose(ANNA, after(10))
+    assert arrivals.lost_at(ANNA) == after(10)
+
+    arrivals.lose(ANNA, after(20))
+    assert arrivals.lost_at(ANNA) is None
+
+
+def test_each_arrival_is_told_once() -> None:
+    arrivals = Arrivals()
+    arrivals.join(ANNA, NOW)
+    arrivals.join(BERT, NOW)
+
+    assert arrivals.take_new() == (ANNA, BERT)
+    assert arrivals.take_new() == ()
+
+
+def test_what_is_older_than_ten_minutes_is_not_kept() -> None:
+    arrivals = Arrivals()
+    for second in range(2000):
+        arrivals.lose(NodeId(f"o1/n{second}"), after(second))
+        arrivals.join(NodeId(f"o1/n{second}"), after(second))
+
+    assert len(arrivals.came_down()) == 601
+
+
+def test_a_time_that_goes_back_drops_nothing() -> None:
+    arrivals = Arrivals()
+    arrivals.lose(ANNA, after(1000))
+    arrivals.lose(BERT, NOW)
+    arrivals.join(ANNA, after(1000))
+
+    assert arrivals.lost_at(ANNA) == after(1000)

@@ -1,0 +1,116 @@
+"""What a deferral means for the node's own questions and for those of its peers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from agbot.rules.decide import Decision, Grant, Wait, decide
+from agbot.rules.facts import Agreement, Deferral, Group, Member, Sight
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code
+from tests.support.values import (
+    ANNA,
+    BERT,
+    CARL,
+    DEPLOYMENT,
+    NMP,
+    NOW,
+    POLICIES,
+    agreement,
+    ask,
+    claim,
+    deferral,
+    group,
+    held,
+    member,
+    service_ask,
+    service_deferral,
+    status,
+)
+
+OTHER_SERVICE = replace(agreement("a2"), service="o1/else")
+
+
+def codes(decision: Decision) -> list[Code]:
+    return [reason.code for reason in decision.reasons] if isinstance(decision, Wait) else []
+
+
+def with_service_down(agreements: tuple[Agreement, ...] | Sight) -> Group:
+    """Anna has joined with her service down, while Carl upgrades."""
+    return group(
+        member(ANNA, agreements=agreements),
+        member(BERT),
+        member(CARL),
+        deferrals={ANNA: service_deferral()},
+        lease=held(claim(CARL)),
+    )
+
+
+@pytest.mark.parametrize(
+    "agreements",
+    [(), (OTHER_SERVICE,), (agreement("a1", "2.0.0", "created"),), (agreement("a1", finalized=False),)],
+    ids=["no agreement", "another service's", "starting", "proposed"],
+)
+@pytest.mark.parametrize("bound", [True, False])
+def test_a_service_that_is_down_may_be_upgraded_without_the_lease(
+    agreements: tuple[Agreement, ...],
+    bound: bool,
+) -> None:
+    decision = decide(service_ask(ANNA, bound=bound), with_service_down(agreements), NOW)
+
+    assert isinstance(decision, Grant)
+    assert decision.exempt is not None
+    assert decision.exempt.code is Code.DEFERRED
+
+
+@pytest.mark.parametrize(
+    "agreements",
+    [(agreement("a1"),), (replace(agreement("a1"), containers=()),), Sight.UNREAD],
+    ids=["running", "one that reports nothing", "unread"],
+)
+def test_a_service_that_may_run_is_not_taken_down_without_the_lease(
+    agreements: tuple[Agreement, ...] | Sight,
+) -> None:
+    assert codes(decide(service_ask(ANNA), with_service_down(agreements), NOW)) == [Code.DEFERRED, Code.LEASE_HELD]
+
+
+def test_of_a_policy_that_is_not_known_nobody_knows_what_it_takes_down() -> None:
+    facts = replace(with_service_down(()), policies={(Kind.SERVICE, DEPLOYMENT): Sight.UNREAD})
+
+    assert Code.DEFERRED in codes(decide(service_ask(ANNA), facts, NOW))
+
+
+def test_its_agent_is_not_upgraded_before_its_service_runs() -> None:
+    facts = group(member(ANNA, agreements=()), member(BERT), deferrals={ANNA: service_deferral()})
+
+    decision = decide(ask(ANNA), facts, NOW)
+
+    assert isinstance(decision, Wait)
+    assert [reason.text for reason in decision.reasons] == [
+        "o1/anna has to finish the upgrade of its service first, under way when it joined"
+    ]
+
+
+@pytest.mark.parametrize("other", [deferral(BERT), service_deferral(BERT)], ids=["agent", "service"])
+def test_a_deferred_member_is_no_available_peer(other: Deferral) -> None:
+    facts = group(member(ANNA), member(BERT, {NMP: status("failed")}), deferrals={BERT: other})
+
+    assert codes(decide(ask(ANNA), facts, NOW)) == [Code.PEERS_UNAVAILABLE]
+    assert codes(decide(ask(ANNA), replace(facts, deferrals={}), NOW)) == []
+
+
+def test_nor_is_one_whose_agent_is_not_registered() -> None:
+    facts = group(member(ANNA), member(BERT, registered=False))
+
+    assert codes(decide(ask(ANNA), facts, NOW)) == [Code.PEERS_UNAVAILABLE]
+
+
+@pytest.mark.parametrize(
+    "peer", [member(BERT, registered=False), member(BERT, agreements=())], ids=["unregistered", "deferred"]
+)
+def test_neither_blocks_a_service_with_a_current_agreement(peer: Member) -> None:
+    facts = group(member(ANNA), peer, deferrals={BERT: service_deferral(BERT)}, policies=POLICIES)
+
+    assert isinstance(decide(service_ask(ANNA), facts, NOW), Grant)
