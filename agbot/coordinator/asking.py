@@ -104,11 +104,20 @@ class Asking:
         return ask
 
     async def _refresh_heartbeats(self, ask: Ask) -> None:
-        """Heartbeats make no change records: before one blocks, it is read anew."""
+        """Heartbeats make no change records: before one blocks, or lets a suspect lease be taken over, it is read anew.
+
+        Raises:
+            ExchangeError: the holder of the suspect lease could not be read.
+        """
         now = self._situation.clock.now()
         group = self._situation.group(ask.group, ask)
         decision = decide(ask, group, now)
-        if isinstance(decision, Wait):
+        hold = group.lease.hold
+        if isinstance(decision, Grant) and hold is not None and not decision.repeated and decision.exempt is None:
+            failures = await self._reader.refresh([Read(what=What.NODE, id=hold.claim.holder)])
+            for error in failures.values():
+                raise error
+        elif isinstance(decision, Wait):
             old = self._old_heartbeats(decision, group, now)
             reads = [Read(what=What.NODE, id=node) for node in old if node != ask.node]
             end = group.lease.last_end

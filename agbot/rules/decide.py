@@ -128,13 +128,16 @@ def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
 
 
 def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder is seen offline."""
+    """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder, a peer, is seen offline.
+
+    Not its own: a node that has died in the middle of its agent's upgrade may go on with it when it returns.
+    """
     hold = group.lease.hold
     if hold is None or group.lease.state is not State.SUSPECT or group.lease.is_held_for(ask.claim):
         return None
     holder = group.members.get(hold.claim.holder)
     offline = holder is not None and health.why_offline(holder.node, group.limits, now) is not None
-    if ask.is_bound_service and offline:
+    if ask.is_bound_service and offline and hold.claim.holder != ask.node:
         return None
     return Reason(
         code=Code.LEASE_SUSPECT,

@@ -106,6 +106,32 @@ async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_ho
 
 
 @in_virtual_time
+async def test_a_holder_that_is_back_keeps_its_suspect_lease_although_its_last_heartbeat_read_is_old() -> None:
+    """Heartbeats make no change records; a seed of the simulation took the lease from a node that had been back for nine seconds."""
+    hub = await trio()
+    await begin(hub)
+    await hub.live("s2", "s3", seconds=700)
+    assert hub.lease("gs").state is State.SUSPECT
+
+    hub.heartbeat("s1")
+
+    assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE))) == ["lease-suspect"]
+
+
+@in_virtual_time
+async def test_no_suspect_lease_is_taken_over_while_its_holder_cannot_be_read() -> None:
+    hub = await trio()
+    await begin(hub)
+    await hub.live("s2", "s3", seconds=700)
+    question = hub.question("s2", "gs", POLICY, Kind.SERVICE)
+    broken = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=".*/nodes/s1$"))
+
+    assert codes(await hub.ask_as_agbot(question)) == ["exchange-unavailable"]
+    hub.exchange.faults.remove(broken)
+    assert isinstance(await hub.ask_as_agbot(question), Granted)
+
+
+@in_virtual_time
 async def test_w2_a_policy_published_twice_during_an_upgrade_does_not_deadlock_on_its_own_holder() -> None:
     hub = await trio()
     token = await begin(hub)

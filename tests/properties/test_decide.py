@@ -70,6 +70,7 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
         group.lease.state is State.SUSPECT
         and bound
         and holder is not None
+        and holder.node.id != ask.node
         and health.why_offline(holder.node, group.limits, NOW) is not None
     )
     available = len(others) - len(health.unavailable(others, group.deferrals, group.limits, NOW))

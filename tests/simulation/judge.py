@@ -17,6 +17,7 @@ from agbot.rules.ids import GroupId, name_of, org_of
 from agbot.rules.lease import End, Kind, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.statuses import Phase
+from agbot.sim.episodes import Excuse
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
 from agbot.store.contract import Entry
@@ -81,6 +82,15 @@ class Judge:
             self._story.broke(Promise.OWN_TOKEN, group, f"another holder under the same token {new.token}")
         if old.hold is not None and new.hold is None and new.last_end is not None:
             self._released(old, new.last_end)
+        if old.state is State.SUSPECT and old.hold is not None and new.hold is not None and new.token != old.token:
+            self._taken_over(old.hold.claim.holder, new.hold.claim.holder)
+
+    def _taken_over(self, before: str, after: str) -> None:
+        """A holder that was offline when a running service took its lease over (P6) may be back before that service goes down."""
+        observer = self._fleet.observer
+        silent_seconds = observer.members.silent_seconds(before, self._fleet.clock.now())
+        if before != after and silent_seconds >= observer.tolerance.offline_after_seconds:
+            observer.excuse(before, Excuse.OFFLINE_HOLDER)
 
     def _released(self, old: Lease, end: End) -> None:
         """An end that rests on the holder's own report must have been in the Exchange."""

@@ -93,6 +93,11 @@ ONE_REASON = {
         group(member(BERT), member(CARL), lease=suspected()),
         Code.LEASE_SUSPECT,
     ),
+    "a service asks, the suspect lease is its own node's, which is offline": (
+        service_ask(ANNA),
+        group(member(ANNA, ago=900), member(BERT), member(CARL), lease=suspected()),
+        Code.LEASE_SUSPECT,
+    ),
     "a service without agreement asks, lease suspect": (
         service_ask(bound=False),
         group(member(ANNA, ago=900), member(BERT), member(CARL), lease=suspected()),
