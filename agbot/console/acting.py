@@ -16,8 +16,9 @@ from agbot.console import access, parts, replies
 from agbot.console.replies import ApiError
 from agbot.console.showing import bad_input, group_of
 from agbot.coordinator.contract import Done, NotDone
-from agbot.rules.facts import Pause
-from agbot.rules.ids import PolicyId
+from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
 
 BODY_BYTES: Final = 16_384
 _BODY_SECONDS: Final = 5.0
@@ -50,7 +51,27 @@ class Resume(msgspec.Struct, forbid_unknown_fields=True):
     by: str = "operator"
 
 
-_Body = TypeVar("_Body", Release, Hold, Resume)
+class Allow(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/allowances`."""
+
+    node: str
+    reason: str
+    until: datetime
+    subject: str | None = None
+    by: str = "operator"
+
+
+class Approve(msgspec.Struct, forbid_unknown_fields=True):
+    """Body of `POST /v1/approvals`."""
+
+    scope: str
+    subject: str
+    reason: str
+    kind: Kind = Kind.AGENT
+    by: str = "operator"
+
+
+_Body = TypeVar("_Body", Release, Hold, Resume, Allow, Approve)
 
 
 async def release(request: web.Request) -> web.Response:
@@ -68,19 +89,16 @@ async def hold(request: web.Request) -> web.Response:
     access.require_operator(request)
     wanted = await _body(request, Hold)
     now = parts.of(request).clock.now()
-    if wanted.until is not None and (wanted.until.tzinfo is None or wanted.until <= now):
-        fault = "has no time zone" if wanted.until.tzinfo is None else "is in the past"
-        raise bad_input(request, f"until {fault}", "write a coming time as 2026-01-31T18:00:00Z, or leave it out")
+    if wanted.until is not None:
+        _require_coming(request, wanted.until, now)
     pause = Pause(scope=wanted.scope, since=now, by=wanted.by.strip(), why=wanted.reason.strip(), until=wanted.until)
     return _reply(request, await parts.of(request).operations.hold(pause))
 
 
 async def resume(request: web.Request) -> web.Response:
-    """End the pause of a scope, or lift the brake on a subject in a group."""
+    """End the pause of a scope, or lift the brakes on a subject in a group, an organisation or everywhere."""
     access.require_operator(request)
     wanted = await _body(request, Resume)
-    if wanted.subject is not None and "/" not in wanted.scope:
-        raise bad_input(request, "a brake is lifted in one group", "give that group as scope, org/group")
     done = await parts.of(request).operations.resume(
         wanted.scope,
         subject=PolicyId(wanted.subject) if wanted.subject is not None else None,
@@ -88,6 +106,51 @@ async def resume(request: web.Request) -> web.Response:
         who=wanted.by.strip(),
     )
     return _reply(request, done)
+
+
+async def allow(request: web.Request) -> web.Response:
+    """Let one upgrade of a node past what would keep it, once."""
+    access.require_operator(request)
+    wanted = await _body(request, Allow)
+    now = parts.of(request).clock.now()
+    _require_coming(request, wanted.until, now)
+    allowance = Allowance(
+        node=NodeId(_qualified(request, "node", wanted.node)),
+        subject=PolicyId(_qualified(request, "subject", wanted.subject) if wanted.subject else ""),
+        since=now,
+        until=wanted.until,
+        by=wanted.by.strip(),
+        why=wanted.reason.strip(),
+    )
+    return _reply(request, await parts.of(request).operations.allow(allowance))
+
+
+async def approve(request: web.Request) -> web.Response:
+    """Let a release begin where a person's word is asked for."""
+    access.require_operator(request)
+    wanted = await _body(request, Approve)
+    approval = Approval(
+        scope=wanted.scope,
+        kind=wanted.kind,
+        subject=PolicyId(_qualified(request, "subject", wanted.subject)),
+        since=parts.of(request).clock.now(),
+        by=wanted.by.strip(),
+        why=wanted.reason.strip(),
+    )
+    return _reply(request, await parts.of(request).operations.approve(approval))
+
+
+def _require_coming(request: web.Request, until: datetime, now: datetime) -> None:
+    if until.tzinfo is None or until <= now:
+        fault = "has no time zone" if until.tzinfo is None else "is in the past"
+        raise bad_input(request, f"until {fault}", "write a coming time as 2026-01-31T18:00:00Z")
+
+
+def _qualified(request: web.Request, name: str, text: str) -> str:
+    org, _, bare = text.partition("/")
+    if not org or not bare:
+        raise bad_input(request, f"{name} {text!r} is not org/name", f"give {name} with its organisation")
+    return text
 
 
 async def _body(request: web.Request, kind: type[_Body]) -> _Body:
@@ -112,8 +175,8 @@ async def _body(request: web.Request, kind: type[_Body]) -> _Body:
     return found
 
 
-def _check_texts(request: web.Request, body: Release | Hold | Resume) -> None:
-    for name in ("reason", "by", "scope", "subject"):
+def _check_texts(request: web.Request, body: Release | Hold | Resume | Allow | Approve) -> None:
+    for name in ("reason", "by", "scope", "subject", "node"):
         text = getattr(body, name, None)
         if text is None:
             continue

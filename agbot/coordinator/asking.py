@@ -22,11 +22,11 @@ from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import policy_read
 from agbot.rules import lease as leases
 from agbot.rules.decide import Grant, Wait, decide
-from agbot.rules.facts import Agreement, Ask, Group, Node, Policy, Sight
+from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
-from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
+from agbot.store.contract import AllowanceKey, Entry, Key, Lost, StoreUnavailableError, Writes
 
 _TRIES = 3
 """A lost race is decided anew. Losing three times in a row means others are being served; the next question comes in a minute."""
@@ -150,18 +150,21 @@ class Asking:
             writes = Writes()
         else:
             after = leases.grant(before, ask.claim, now, ttl, self._progress(ask, now))
-            writes = self._grant_writes(ask, before, after, now)
+            writes = self._grant_writes(ask, before, after, now, decision.allowed)
         outcome = after if after == before else await self._situation.swap(before, after, writes)
         if isinstance(outcome, Lost):
             return None
         return Granted(token=outcome.token, repeated=decision.repeated)
 
-    def _grant_writes(self, ask: Ask, before: Lease, after: Lease, now: datetime) -> Writes:
+    def _grant_writes(self, ask: Ask, before: Lease, after: Lease, now: datetime, allowed: Allowance | None) -> Writes:
         waiter = self._waiting.drop_key(ask, now)
-        told: list[Entry] = [entries.granted(after, now)]
+        drop: list[Key] = [waiter] if waiter else []
+        if allowed is not None:
+            drop.append(AllowanceKey(node=allowed.node))
+        told: list[Entry] = [entries.granted(after, now, allowed)]
         if before.hold is not None and after.last_end is not None:
             told.insert(0, entries.released(before, Ending(cause=after.last_end.cause, why=after.last_end.detail), now))
-        return Writes(drop=(waiter,) if waiter else (), entries=told)
+        return Writes(drop=drop, entries=told)
 
     def _progress(self, ask: Ask, now: datetime) -> Progress:
         """Write down how things stood at the grant: only what changes afterwards proves anything."""

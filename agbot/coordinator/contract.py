@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from agbot.rules.facts import Ask, Node, Pause
+from agbot.rules.facts import Allowance, Approval, Ask, Node, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.reasons import Cause, Reason
 from agbot.store.contract import Entry, JournalQuery
@@ -246,7 +246,13 @@ class Operations(Protocol):
         """Stop new grants for a scope."""
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
-        """End the pause of this scope, or, with a subject, lift the brake on it in this group."""
+        """End the pause of this scope, or, with a subject, lift the brakes on it in this group, organisation or everywhere."""
+
+    async def allow(self, allowance: Allowance) -> Done | NotDone:
+        """Let one upgrade of a node past health, window, brakes, pace and turn, once; never past a lease."""
+
+    async def approve(self, approval: Approval) -> Done | NotDone:
+        """Let a release begin where a person's word is asked for."""
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read the journal."""

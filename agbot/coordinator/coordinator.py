@@ -36,7 +36,7 @@ from agbot.coordinator.views import view_group
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
-from agbot.rules.facts import Ask, Pause
+from agbot.rules.facts import Allowance, Approval, Ask, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
@@ -240,6 +240,14 @@ class Coordinator:
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
         """End a pause or lift a brake."""
         return await self._actions.resume(scope, subject=subject, reason=reason, who=who)
+
+    async def allow(self, allowance: Allowance) -> Done | NotDone:
+        """Let one upgrade of a node past what would keep it, once."""
+        return await self._actions.allow(allowance)
+
+    async def approve(self, approval: Approval) -> Done | NotDone:
+        """Let a release begin."""
+        return await self._actions.approve(approval)
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read the journal."""

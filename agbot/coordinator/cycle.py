@@ -15,10 +15,10 @@ from agbot.coordinator.intake import Intake, IntakeReport
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.waiting import Waiting
-from agbot.rules import decide
+from agbot.rules.brakes import still_set
 from agbot.rules.facts import Policy
 from agbot.rules.lease import State
-from agbot.store.contract import BrakeKey, Entry, PauseKey, StoreUnavailableError, Writes
+from agbot.store.contract import AllowanceKey, BrakeKey, Entry, PauseKey, StoreUnavailableError, Writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,7 @@ class Cycle:
         await self._write_waiters()
         done = [*await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
         await self._expire_pauses()
+        await self._expire_allowances()
         await self._lift_brakes()
         await self._prune()
         return done
@@ -132,6 +133,14 @@ class Cycle:
             told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
             await self._situation.write(Writes(drop=drop, entries=told))
 
+    async def _expire_allowances(self) -> None:
+        now = self._situation.clock.now()
+        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now]
+        if over:
+            drop = [AllowanceKey(node=allowance.node) for allowance in over]
+            told = [entries.allowance_ended(allowance, now) for allowance in over]
+            await self._situation.write(Writes(drop=drop, entries=told))
+
     async def _lift_brakes(self) -> None:
         """A policy that has changed is a different release."""
         situation, now = self._situation, self._situation.clock.now()
@@ -139,7 +148,7 @@ class Cycle:
         told: list[Entry] = []
         for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
             policy = situation.picture.policy(brake.kind, brake.subject)
-            if isinstance(policy, Policy) and not decide.still_set(brake, policy.revision):
+            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
                 drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
                 told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
         if drop:

@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from agbot.rules.facts import Ask, Brake, Deferral, Pause, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Waiter
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.store.contract import Entry
 
 
-def granted(lease: Lease, now: datetime) -> Entry:
-    """A lease was given. Call with the new lease."""
+def granted(lease: Lease, now: datetime, allowed: Allowance | None = None) -> Entry:
+    """A lease was given, perhaps only because a person allowed it. Call with the new lease."""
     hold = lease.hold
     taken_over = lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now
     facts: dict[str, object] = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
+    if allowed is not None:
+        facts |= {"allowed_by": allowed.by, "allowed_why": allowed.why}
     if taken_over and lease.last_end is not None:
         facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
     return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
@@ -120,6 +122,35 @@ def pause_set(pause: Pause, now: datetime) -> Entry:
 def pause_ended(pause: Pause, why: str, now: datetime, who: str = "coordinator") -> Entry:
     """Grants go on."""
     return Entry(at=now, event="pause.ended", who=who, facts={"scope": pause.scope, "why": why})
+
+
+def allowance_given(allowance: Allowance, now: datetime) -> Entry:
+    """A person lets one upgrade of a node past what would keep it."""
+    return Entry(
+        at=now,
+        event="allowance.given",
+        node=allowance.node,
+        subject=allowance.subject or None,
+        who=allowance.by,
+        facts={"why": allowance.why, "until": _time(allowance.until)},
+    )
+
+
+def allowance_ended(allowance: Allowance, now: datetime) -> Entry:
+    """An allowance was not used in its time."""
+    facts = {"why": "its time is over and it was not used"}
+    return Entry(at=now, event="allowance.ended", node=allowance.node, subject=allowance.subject or None, facts=facts)
+
+
+def approval_given(approval: Approval, now: datetime) -> Entry:
+    """A person lets a release begin."""
+    return Entry(
+        at=now,
+        event="approval.given",
+        subject=approval.subject,
+        who=approval.by,
+        facts={"scope": approval.scope, "kind": str(approval.kind), "why": approval.why},
+    )
 
 
 def _of_lease(event: str, lease: Lease, now: datetime, facts: Mapping[str, object], who: str = "coordinator") -> Entry:

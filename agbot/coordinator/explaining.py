@@ -7,7 +7,7 @@ from datetime import datetime
 from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
-from agbot.rules import decide
+from agbot.rules import brakes, consent, decide, pace
 from agbot.rules.decide import RULES, Rule
 from agbot.rules.facts import Member, NodeType, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId
@@ -24,6 +24,10 @@ UNBLOCKS: dict[Code, str] = {
     Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --reason …` if you know that it is over",
     Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --reason …`",
     Code.SOAKING: "the end of the rest, with the upgraded member seen healthy",
+    Code.ORG_BRAKE: "publish a new revision of the policy, or `agbot resume ORG --subject POLICY --reason …`",
+    Code.NOT_APPROVED: "`agbot approve GROUP --subject POLICY --reason …`",
+    Code.CANARY: "the end of the upgrade in the groups that go first",
+    Code.PACED: "the end of an upgrade in another group",
     Code.BRAKE: "publish a new revision of the policy, or `agbot resume GROUP --subject POLICY --reason …`",
     Code.PAUSED: "the end of the pause, or `agbot resume SCOPE --reason …`",
     Code.OUTSIDE_WINDOW: "the next maintenance window",
@@ -50,9 +54,13 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
     decide.lease_held: ("lease-free", "nobody else in the group upgrades"),
     decide.lease_suspect: ("lease-certain", "it is known how the last upgrade ended"),
     decide.soaking: ("rested", "the group has rested since the last upgrade"),
-    decide.brake: ("no-brake", "this upgrade has not failed in the group"),
+    brakes.brake: ("no-brake", "this upgrade has not failed in the group"),
+    brakes.org_brake: ("no-org-brake", "this upgrade has not failed in too many groups of the organisation"),
     decide.paused: ("not-paused", "nobody has paused upgrades here"),
     decide.outside_window: ("window-open", "upgrades may start at this time"),
+    consent.not_approved: ("approved", "a person has approved it, or nobody has to"),
+    pace.canary: ("canary", "the groups that go first have finished, or this is one of them"),
+    pace.paced: ("pace", "fewer groups upgrade than may at once"),
     decide.peers_unavailable: ("peers", "enough other members are available"),
     decide.turn: ("turn", "nobody else goes first"),
 }

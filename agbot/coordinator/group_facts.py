@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.traffic import TrafficReport
 from agbot.fleet.picture import Picture
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Group, Node, Pause, Policy, Sight
@@ -24,6 +25,8 @@ def gather(
     *,
     doubts: Sequence[Reason] = (),
     ask: Ask | None = None,
+    report: TrafficReport,
+    now: datetime,
 ) -> Group:
     """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
@@ -38,17 +41,25 @@ def gather(
         limits=limits,
         deferrals=ledger.deferrals.get(group, {}),
         brakes=tuple(ledger.brakes.get(group, {}).values()),
-        pauses=pauses_for(group, ledger),
+        pauses=pauses_for(group, ledger, asks),
         waiters=waiters,
         served=ledger.served.get(group, {}),
         policies=policies,
+        org_brakes=report.org_brakes(group),
+        org_groups=picture.count_groups(ids.org_of(group)),
+        traffic=report.traffic(group, limits),
+        rollouts=report.rollouts(group, limits, policies, now),
+        allowances=ledger.allowances,
+        approvals=tuple(ledger.approvals.values()),
         doubts=tuple(doubts),
     )
 
 
-def pauses_for(group: GroupId, ledger: Ledger) -> tuple[Pause, ...]:
-    """Return the pauses of the fleet, the organisation and the group."""
-    scopes = ("*", ids.org_of(group), group)
+def pauses_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tuple[Pause, ...]:
+    """Return the pauses of the fleet, the organisation and the group, and of those who ask."""
+    if not ledger.pauses:
+        return ()
+    scopes = ("*", ids.org_of(group), group, *dict.fromkeys(ids.node_scope(ask.node) for ask in asks))
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 

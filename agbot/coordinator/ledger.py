@@ -15,11 +15,13 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
-from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
 from agbot.store.contract import (
     NOTHING,
+    AllowanceKey,
+    ApprovalKey,
     BrakeKey,
     DeferralKey,
     Key,
@@ -59,6 +61,10 @@ class Ledger:
         self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
         self.waiters: defaultdict[GroupId, dict[WaiterKey, Waiter]] = defaultdict(dict)
         self.pauses: dict[str, Pause] = {}
+        self.allowances: dict[NodeId, Allowance] = {}
+        self.approvals: dict[ApprovalKey, Approval] = {}
+        self.version = 0
+        """Rises with every change of a lease, a brake or a waiter: what is derived from all of them is derived anew then."""
 
     async def load(self) -> None:
         """Read everything anew from the store; waiters that were noted since are kept.
@@ -120,6 +126,8 @@ class Ledger:
 
     def note(self, key: WaiterKey, waiter: Waiter) -> None:
         """Keep a waiter in memory; the cycle writes it to the store."""
+        if key not in self.waiters[key.group]:
+            self.version += 1
         self.waiters[key.group][key] = waiter
 
     async def _finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
@@ -140,6 +148,7 @@ class Ledger:
             except StoreUnavailableError as error:
                 self._doubt(error)
                 raise
+            self.version += 1
             if isinstance(outcome, Lost):
                 self.leases[new.group] = outcome.current
             else:
@@ -160,6 +169,7 @@ class Ledger:
         self.failure = str(error)
 
     def _apply(self, writes: Writes) -> None:
+        self.version += 1
         for record in writes.put:
             self._put(record)
         for key in writes.drop:
@@ -167,6 +177,11 @@ class Ledger:
 
     def _put(self, record: Record) -> None:
         match record:
+            case Allowance():
+                self.allowances[record.node] = record
+            case Approval():
+                key = ApprovalKey(scope=record.scope, kind=record.kind, subject=record.subject)
+                self.approvals[key] = record
             case Brake():
                 self.brakes[record.group][(record.kind, record.subject)] = record
             case Deferral():
@@ -180,6 +195,10 @@ class Ledger:
 
     def _drop(self, key: Key) -> None:
         match key:
+            case AllowanceKey():
+                self.allowances.pop(key.node, None)
+            case ApprovalKey():
+                self.approvals.pop(key, None)
             case BrakeKey():
                 self.brakes[key.group].pop((key.kind, key.subject), None)
             case DeferralKey():
@@ -191,13 +210,16 @@ class Ledger:
 
     def _take(self, stored: Stored) -> None:
         self.leases = dict(stored.leases)
-        for mapping in (self.brakes, self.deferrals, self.served, self.pauses):
+        self.version += 1
+        for mapping in (self.allowances, self.approvals, self.brakes, self.deferrals, self.served, self.pauses):
             mapping.clear()
         noted: Mapping[GroupId, Mapping[WaiterKey, Waiter]] = {
             group: dict(each) for group, each in self.waiters.items()
         }
         self.waiters.clear()
         records: tuple[Sequence[Record], ...] = (
+            stored.allowances,
+            stored.approvals,
             stored.brakes,
             stored.deferrals,
             stored.served,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.traffic import TrafficReport
 from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture, policy_read
 from agbot.rules.facts import Ask, Group, Member
@@ -35,6 +36,11 @@ class Situation:
     view_at: datetime | None = None
     """When the change feed was last read to its end."""
     is_stopping: bool = False
+    report: TrafficReport = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive what goes on elsewhere from the same parts."""
+        self.report = TrafficReport(self.picture, self.ledger, self.limits_of)
 
     def limits_of(self, _group: GroupId) -> Limits:
         """Return the limits of a group."""
@@ -84,7 +90,16 @@ class Situation:
             if unread:
                 what = ", ".join(f"{read.what} {read.id}" for read in unread)
                 doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))
-        return group_facts.gather(group, self.picture, self.ledger, self.limits_of(group), doubts=doubts, ask=ask)
+        return group_facts.gather(
+            group,
+            self.picture,
+            self.ledger,
+            self.limits_of(group),
+            doubts=doubts,
+            ask=ask,
+            report=self.report,
+            now=self.clock.now(),
+        )
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Commit a transition with its records, and tell its entries once it has been committed.

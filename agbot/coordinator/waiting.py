@@ -11,9 +11,9 @@ from datetime import datetime
 
 from agbot.coordinator import entries
 from agbot.coordinator.ledger import Ledger, waiter_key
-from agbot.rules import decide
 from agbot.rules.facts import Ask, Group, Node, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.order import still_asks
 from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry, WaiterKey, Writes
@@ -73,7 +73,7 @@ class Waiting:
 
 
 def _why_gone(waiter: Waiter, group: Group, node: Callable[[NodeId], Node | Sight], now: datetime) -> str | None:
-    if not decide.still_asks(waiter, group, now):
+    if not still_asks(waiter, group, now):
         return "it has stopped asking"
     return why_absent(node(waiter.ask.node), group.id)
 

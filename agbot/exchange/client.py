@@ -129,21 +129,24 @@ class ExchangeClient:
         """Return all management policies of an organisation."""
         answered = await self._get(routes.in_org(org, "managementpolicies"))
         return (
-            answered.read_or_none(wire.ManagementPolicies, lambda reply: mapping.management_policies(org, reply)) or {}
+            answered.read_or_none(
+                wire.ManagementPolicies, lambda reply: mapping.management_policies(org, reply, self._exchange_clock)
+            )
+            or {}
         )
 
     async def management_policy(self, policy_id: PolicyId) -> Policy | None:
         """Return one management policy, None if it does not exist."""
         answered = await self._get(routes.of("managementpolicies", policy_id))
         return answered.read_or_none(
-            wire.ManagementPolicies, lambda reply: mapping.one_management_policy(policy_id, reply)
+            wire.ManagementPolicies, lambda reply: mapping.one_management_policy(policy_id, reply, self._exchange_clock)
         )
 
     async def deployment_policy(self, policy_id: PolicyId) -> Policy | None:
         """Return one deployment policy with its service and the version of highest priority, None if it does not exist."""
         answered = await self._get(routes.of("business/policies", policy_id))
         return answered.read_or_none(
-            wire.DeploymentPolicies, lambda reply: mapping.one_deployment_policy(policy_id, reply)
+            wire.DeploymentPolicies, lambda reply: mapping.one_deployment_policy(policy_id, reply, self._exchange_clock)
         )
 
     async def agreements(self, node_id: NodeId) -> tuple[Agreement, ...]:

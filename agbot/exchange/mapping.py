@@ -98,23 +98,30 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     return Status(value=entry.status or "", stamp=stamp, updated_at=moment, target_version=target)
 
 
-def management_policies(org: OrgId, reply: wire.ManagementPolicies) -> dict[PolicyId, Policy]:
+def management_policies(org: OrgId, reply: wire.ManagementPolicies, clock: ExchangeClock) -> dict[PolicyId, Policy]:
     """Map the management policies of an organisation."""
     _only_of(org, reply.management_policy)
-    return {PolicyId(key): _management_policy(PolicyId(key), each) for key, each in reply.management_policy.items()}
+    return {
+        PolicyId(key): _management_policy(PolicyId(key), each, clock) for key, each in reply.management_policy.items()
+    }
 
 
-def one_management_policy(policy: PolicyId, reply: wire.ManagementPolicies) -> Policy | None:
+def one_management_policy(policy: PolicyId, reply: wire.ManagementPolicies, clock: ExchangeClock) -> Policy | None:
     """Map a single management policy; an empty reply means that it is not there."""
     entry = _only(policy, reply.management_policy)
-    return None if entry is None else _management_policy(policy, entry)
+    return None if entry is None else _management_policy(policy, entry, clock)
 
 
-def _management_policy(policy: PolicyId, entry: wire.ManagementPolicy) -> Policy:
-    return Policy(id=policy, enabled=entry.enabled, revision=entry.last_updated or "")
+def _management_policy(policy: PolicyId, entry: wire.ManagementPolicy, clock: ExchangeClock) -> Policy:
+    return Policy(
+        id=policy,
+        enabled=entry.enabled,
+        revision=entry.last_updated or "",
+        revised_at=_moment(entry.last_updated, clock),
+    )
 
 
-def one_deployment_policy(policy: PolicyId, reply: wire.DeploymentPolicies) -> Policy | None:
+def one_deployment_policy(policy: PolicyId, reply: wire.DeploymentPolicies, clock: ExchangeClock) -> Policy | None:
     """Map a single deployment policy; an empty reply means that it is not there."""
     entry = _only(policy, reply.business_policy)
     if entry is None:
@@ -122,6 +129,7 @@ def one_deployment_policy(policy: PolicyId, reply: wire.DeploymentPolicies) -> P
     return Policy(
         id=policy,
         revision=entry.last_updated or "",
+        revised_at=_moment(entry.last_updated, clock),
         service=f"{entry.service.org}/{entry.service.name}",
         top_version=_top_version(entry.service.service_versions or ()),
     )
@@ -166,7 +174,7 @@ def _agreement(
 
 
 def _moment(stamp: str | None, clock: ExchangeClock) -> datetime | None:
-    """Read a time on which little hangs: without one, an agreement is never taken for a new one."""
+    """Read a time on which little hangs: without one, an agreement is never taken for a new one, nor a policy for a changed one."""
     try:
         return clock.ours(stamp or "")
     except ValueError:

@@ -7,6 +7,7 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -57,6 +58,8 @@ class Picture:
         self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
+        self._existing: set[GroupId] = set()
+        self._group_counts: Counter[OrgId] = Counter()
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
 
@@ -73,6 +76,10 @@ class Picture:
     def groups(self) -> tuple[GroupId, ...]:
         """Return the groups that exist, sorted."""
         return tuple(GroupId(key) for key in sorted(self._groups) if self._groups.get(key) is None)
+
+    def count_groups(self, org: OrgId) -> int:
+        """Return how many groups an organisation has."""
+        return self._group_counts[org]
 
     def members(self, group: GroupId) -> Mapping[NodeId, Node | Sight]:
         """Return the members of a group, sorted, each as far as it was read."""
@@ -239,6 +246,7 @@ class Picture:
             self._membership.set_members(group, listed, begun=begun)
             for node, place, is_known in before:
                 self._note_move(node, place, is_known=is_known, now=now)
+            self._count(group, exists=absent is None)
         self._settle(Read(what=What.GROUP, id=group))
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
@@ -273,6 +281,10 @@ class Picture:
         """Forget that something does not exist: questions about invented names leave nothing behind."""
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
             self._shelves[read.what].forget(read.id)
+
+    def _count(self, group: GroupId, *, exists: bool) -> None:
+        self._group_counts[ids.org_of(group)] += exists - (group in self._existing)
+        (self._existing.add if exists else self._existing.discard)(group)
 
     def _is_cluster(self, node: NodeId) -> bool:
         known = self._nodes.get(node)

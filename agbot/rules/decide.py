@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from agbot.rules import brakes, consent, health, ids, order, pace, window
 from agbot.rules import deferral as deferrals
-from agbot.rules import health, ids, window
 from agbot.rules import rest as rests
-from agbot.rules.facts import Ask, Brake, Group, NodeType, Pause, Policy, Sight, Waiter
+from agbot.rules.facts import Allowance, Ask, Group, NodeType, Pause, Sight
+from agbot.rules.ids import NodeId
 from agbot.rules.lease import State
-from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
-
-_SILENT_PERIODS = 3
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+from agbot.rules.reasons import NEVER_REMEMBERED, Code, Reason
+from agbot.rules.words import clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +26,8 @@ class Grant:
 
     exempt: Reason | None = None
     repeated: bool = False
+    allowed: Allowance | None = None
+    """A person's word without which it would be no; it is used up by this grant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,10 @@ def decide(ask: Ask, group: Group, now: datetime) -> Decision:
     exempt = _exemption(ask, group)
     if exempt is not None and not group.doubts:
         return Grant(exempt=exempt)
-    return wait if blocking else Grant()
+    left = consent.without_allowed(blocking, ask, group, now)
+    if left:
+        return Wait(reasons=left)
+    return Grant(allowed=consent.allowance(ask, group, now) if blocking else None)
 
 
 def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
@@ -116,7 +120,7 @@ def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     claim = hold.claim
     return Reason(
         code=Code.LEASE_HELD,
-        text=f"{claim.holder} upgrades {claim.subject} since {_clock(hold.granted_at)}",
+        text=f"{claim.holder} upgrades {claim.subject} since {clock(hold.granted_at)}",
         facts={
             "holder": claim.holder,
             "kind": claim.kind,
@@ -153,50 +157,39 @@ def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
         return None
     holder = rest.end.claim.holder
     if now < rest.until:
-        text = f"the group rests after {holder} until {_clock(rest.until)}"
+        text = f"the group rests after {holder} until {clock(rest.until)}"
         return Reason(code=Code.SOAKING, text=text, until=rest.until)
     member = group.members.get(holder)
     if member is None or ask.node == holder or now >= rest.proof_until:
         return None
     if rests.is_proven(rest, member, group.limits, now):
         return None
-    text = f"{holder} has not been seen healthy since its upgrade ended at {_clock(rest.end.at)}"
+    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}"
     return Reason(code=Code.SOAKING, text=text, until=rest.proof_until)
 
 
-def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
-    """A release that failed here does not reach the next member until a person, or a new revision, lifts the brake."""
-    policy = group.policies.get(ask.subject)
-    revision = policy.revision if isinstance(policy, Policy) else None
-    for set_brake in group.brakes:
-        if (set_brake.kind, set_brake.subject) == ask.subject and still_set(set_brake, revision):
-            return Reason(
-                code=Code.BRAKE,
-                text=f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {_clock(set_brake.since)}",
-                facts={"node": set_brake.node, "cause": set_brake.cause, "token": set_brake.token},
-            )
-    return None
-
-
-def still_set(set_brake: Brake, revision: str | None) -> bool:
-    """Tell whether a brake still holds: a changed policy is a different release. An unread one changes nothing."""
-    return revision is None or revision == set_brake.revision
-
-
-def paused(_ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """A person's pause of the fleet, the organisation or the group."""
+def paused(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """A person's pause of the fleet, the organisation, the group or the node."""
     for pause in group.pauses:
-        if applies(pause, group, now):
-            until = f" until {_clock(pause.until)}" if pause.until else ""
+        if applies(pause, group, now) or pauses_node(pause, ask.node, now):
+            until = f" until {clock(pause.until)}" if pause.until else ""
             return Reason(code=Code.PAUSED, text=f"paused{until} by {pause.by}: {pause.why}", until=pause.until)
     return None
 
 
 def applies(pause: Pause, group: Group, now: datetime) -> bool:
     """Tell whether a pause covers this group at this time."""
-    if pause.until is not None and now >= pause.until:
-        return False
-    return pause.scope in {"*", ids.org_of(group.id), group.id}
+    return not is_over(pause, now) and pause.scope in {"*", ids.org_of(group.id), group.id}
+
+
+def pauses_node(pause: Pause, node: NodeId, now: datetime) -> bool:
+    """Tell whether a pause covers this single node at this time."""
+    return not is_over(pause, now) and pause.scope == ids.node_scope(node)
+
+
+def is_over(pause: Pause, now: datetime) -> bool:
+    """Tell whether a pause has ended by its own time."""
+    return pause.until is not None and now >= pause.until
 
 
 def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
@@ -207,7 +200,7 @@ def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
     opening = window.next_opening(windows, now)
     return Reason(
         code=Code.OUTSIDE_WINDOW,
-        text=f"no maintenance window is open; the next opens at {_clock(opening)}"
+        text=f"no maintenance window is open; the next opens at {clock(opening)}"
         if opening
         else "no window ever opens",
         until=opening,
@@ -221,29 +214,16 @@ def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
         return None
     missing = health.unavailable(others, group.deferrals, group.limits, now)
     available = len(others) - len(missing)
-    required = min(group.limits.min_available, len(others))
+    required = min(health.required(group.limits, len(group.members)), len(others))
     if available >= required:
         return None
     why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))
+    must_be = f"{required} must be ({health.said_required(group.limits, len(group.members))})"
     return Reason(
         code=Code.PEERS_UNAVAILABLE,
-        text=f"{available} of {len(others)} other members are available, {required} must be: {why}",
+        text=f"{available} of {len(others)} other members are available, {must_be}: {why}",
         facts={"available": available, "required": required, "others": len(others)},
     )
-
-
-def turn(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """Nobody is served twice while another waits who could be served now."""
-    for waiter in sorted(group.waiters, key=lambda each: each.since):
-        if _yields(ask, waiter, group, now) and _could_go(waiter, group, now):
-            text = f"{waiter.ask.node} waits since {_clock(waiter.since)} and has not had its turn"
-            return Reason(code=Code.TURN, text=text, facts={"waiter": waiter.ask.node})
-    return None
-
-
-def still_asks(waiter: Waiter, group: Group, now: datetime) -> bool:
-    """Tell whether a waiter still asks: silent for three of its periods means gone."""
-    return now - waiter.asked_at <= timedelta(seconds=_SILENT_PERIODS * group.limits.ask_period_seconds)
 
 
 _BEFORE_TURN: tuple[Rule, ...] = (
@@ -254,39 +234,31 @@ _BEFORE_TURN: tuple[Rule, ...] = (
     lease_held,
     lease_suspect,
     soaking,
-    brake,
+    brakes.brake,
+    brakes.org_brake,
     paused,
     outside_window,
+    consent.not_approved,
+    pace.canary,
+    pace.paced,
     peers_unavailable,
 )
+
+
+def turn(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """The asker yields to those who come before it and could go now."""
+    return order.turn(ask, group, now, _could_go)
+
+
 RULES: tuple[Rule, ...] = (*_BEFORE_TURN, turn)
 """The order in which reasons are given (DESIGN, section 5)."""
 
 
-def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
-    """Whether the asker has been served since this waiter began to wait.
-
-    Served members yield along a strict order (unconfirmed ones last, then by the time they were last served), so that two can never wait
-    for each other.
-    """
-    mine = group.served.get(ask.node)
-    if mine is None or waiter.ask.node == ask.node or not still_asks(waiter, group, now):
-        return False
-    theirs = group.served.get(waiter.ask.node)
-    my_rank = (mine.cause is Cause.UNCONFIRMED, mine.until)
-    their_rank = (theirs.cause is Cause.UNCONFIRMED, theirs.until) if theirs else (False, _LONG_AGO)
-    served_meanwhile = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
-    return served_meanwhile and their_rank < my_rank
-
-
-def _could_go(waiter: Waiter, group: Group, now: datetime) -> bool:
-    """Whether nothing but its turn keeps this waiter: nobody yields to one who could not go anyway."""
-    return all(rule(waiter.ask, group, now) is None for rule in _BEFORE_TURN)
+def _could_go(ask: Ask, group: Group, now: datetime) -> bool:
+    """Whether nothing but its turn keeps this asker."""
+    spoken = tuple(reason for rule in _BEFORE_TURN if (reason := rule(ask, group, now)) is not None)
+    return not consent.without_allowed(spoken, ask, group, now)
 
 
 def _policy_noun(ask: Ask) -> str:
     return "node management policy" if ask.is_agent else "deployment policy"
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.isoformat(' ')[:19]}Z"  # all times here are UTC

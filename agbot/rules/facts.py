@@ -59,6 +59,8 @@ class Policy:
     enabled: bool = True
     revision: str = ""
     """`lastUpdated` as the Exchange wrote it: a new revision lifts a brake."""
+    revised_at: datetime | None = None
+    """The same moment on the coordinator's clock, where it can be read."""
     service: str = ""
     """Deployment policies: `org/url` of the service."""
     top_version: str = ""
@@ -162,8 +164,51 @@ class Brake:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """A person's word that one upgrade of one node may go past health, window, brake, pace and turn, once."""
+
+    node: NodeId
+    subject: PolicyId
+    """The policy that is meant; empty for whichever comes next."""
+    since: datetime
+    until: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person's word that a release may begin. `scope` is `*`, an organisation or an `org/group`."""
+
+    scope: str
+    kind: Kind
+    subject: PolicyId
+    since: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """How many other groups have a lease at this moment."""
+
+    busy_in_org: int = 0
+    busy_in_fleet: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """How far a release is in an organisation."""
+
+    started: frozenset[GroupId] = frozenset()
+    """Groups of which a member has held the lease for it."""
+    unfinished: Mapping[GroupId, str] = field(default_factory=dict)
+    """Those of them that have not finished, each with the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
-    """A person's stop. `scope` is `*` (everything), an organisation or an `org/group`."""
+    """A person's stop. `scope` is `*` (everything), an organisation, an `org/group`, or `node:org/name` for a single node."""
 
     scope: str
     since: datetime
@@ -207,5 +252,14 @@ class Group:
     served: Mapping[NodeId, Served] = field(default_factory=dict)
     policies: Mapping[tuple[Kind, PolicyId], Policy | Sight] = field(default_factory=dict)
     """The policies that somebody asks for or holds the lease for."""
+    org_brakes: tuple[Brake, ...] = ()
+    """The brakes of the whole organisation, this group's included."""
+    org_groups: int = 0
+    """How many groups the organisation has."""
+    traffic: Traffic = Traffic()
+    rollouts: Mapping[tuple[Kind, PolicyId], Rollout] = field(default_factory=dict)
+    """How far the releases are that somebody here asks for; only where a limit looks at it."""
+    allowances: Mapping[NodeId, Allowance] = field(default_factory=dict)
+    approvals: tuple[Approval, ...] = ()
     doubts: tuple[reasons.Reason, ...] = ()
     """Why the store or the view of the Exchange cannot be trusted at this moment."""

@@ -8,6 +8,7 @@ stays fresh for minutes after `hzn unregister`: neither runs anything. Statuses 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -68,6 +69,18 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) 
     reached = bool(status.target_version) and member.node.agent_version == status.target_version
     outlived = now - status.updated_at > timedelta(seconds=limits.max_upgrade_seconds)
     return not outlived and not (reached and status.value not in GOING_BACK)
+
+
+def required(limits: Limits, members: int) -> int:
+    """Return how many members of a group of this size must stay available."""
+    return max(limits.min_available, math.ceil(limits.min_available_percent / 100 * members))
+
+
+def said_required(limits: Limits, members: int) -> str:
+    """Say where that number comes from."""
+    if required(limits, members) == limits.min_available:
+        return f"min_available {limits.min_available}"
+    return f"{limits.min_available_percent:g} % of {members}"
 
 
 def unavailable(

@@ -14,6 +14,9 @@ GroupId = NewType("GroupId", str)
 PolicyId = NewType("PolicyId", str)
 """A node management policy or a deployment policy, `org/name`."""
 
+NODE_SCOPE = "node:"
+"""Begins the scope of a pause of a single node; a bare `org/name` is a group's."""
+
 
 def node_id(org: str, name: str) -> NodeId:
     """Qualify a node's name with its organisation."""
@@ -28,6 +31,11 @@ def group_id(org: str, name: str) -> GroupId:
 def policy_id(org: str, name: str) -> PolicyId:
     """Qualify a policy's name with its organisation; a name that is qualified already stays as it is."""
     return PolicyId(name if name.startswith(f"{org}/") else f"{org}/{name}")
+
+
+def node_scope(node: NodeId) -> str:
+    """Return the scope of a pause of a single node."""
+    return f"{NODE_SCOPE}{node}"
 
 
 def org_of(qualified: str) -> OrgId:

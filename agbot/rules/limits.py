@@ -7,8 +7,19 @@ Durations are seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from agbot.rules import window
+
+
+class Order(StrEnum):
+    """In which order the members of a group go."""
+
+    ASKED = "asked"
+    """Whoever asks first; nobody twice while another waits."""
+    NAME = "name"
+    OLDEST_VERSION = "oldest-version"
+    """The member whose agent has the oldest version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +49,30 @@ class Limits:
 
     min_available: int = 1
     """How many other members must be available before a member goes down for an agent upgrade."""
+
+    min_available_percent: float = 0.0
+    """The same as a share of the whole group, rounded up; the larger of the two counts."""
+
+    order: Order = Order.ASKED
+    """Who goes first among those who ask."""
+
+    org_brake_groups: int = 3
+    """A release that failed in this many groups of an organisation begins in none of the others. 0: only a share stops it."""
+
+    org_brake_percent: float = 0.0
+    """The same as a share of the organisation's groups. 0: only the number stops it."""
+
+    max_groups_in_org: int = 0
+    """How many groups of the organisation may upgrade at once. 0: any number."""
+
+    max_groups_in_fleet: int = 0
+    """How many groups of all organisations may upgrade at once. 0: any number."""
+
+    canary_percent: float = 0.0
+    """The share of the organisation's groups that goes first with a release; the others wait until those have finished. 0: no canary."""
+
+    approval: bool = False
+    """Whether a person has to approve a release before the first member of a group begins it."""
 
     agent_soak_seconds: float = 0.0
     """How long a group rests after a successful agent upgrade."""

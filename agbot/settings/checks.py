@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from agbot.rules.limits import Order
 from agbot.settings import windows
 
 
@@ -43,6 +44,10 @@ def _more_than(least: float) -> Check:
 
 def _at_least(least: float) -> Check:
     return Check(f"{least:g} or more", lambda value: None if value >= least else f"{value:g} is less than {least:g}")
+
+
+def _at_most(most: float) -> Check:
+    return Check(f"{most:g} or less", lambda value: None if value <= most else f"{value:g} is more than {most:g}")
 
 
 def _less_than(limit: float) -> Check:
@@ -148,6 +153,7 @@ def _wrong_certificates(value: Path | None) -> str | None:
 
 
 _POSITIVE: Final = (_more_than(0),)
+_PERCENT: Final = (_at_least(0), _at_most(100))
 _ZERO_OR_MORE: Final = (_at_least(0),)
 _URL: Final = Check("an address such as https://agbot.example.com:8083", _wrong_url)
 _EXCHANGE_URL: Final = Check("an address such as https://hub.example.com/edge-exchange/v1", _wrong_exchange_url)
@@ -194,6 +200,13 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "rules.dead_after_seconds": _POSITIVE,
     "rules.heartbeat_stale_seconds": _POSITIVE,
     "rules.min_available": _ZERO_OR_MORE,
+    "rules.min_available_percent": _PERCENT,
+    "rules.order": (_one_of(*(order.value for order in Order)),),
+    "rules.org_brake_groups": _ZERO_OR_MORE,
+    "rules.org_brake_percent": _PERCENT,
+    "rules.max_groups_in_org": _ZERO_OR_MORE,
+    "rules.max_groups_in_fleet": _ZERO_OR_MORE,
+    "rules.canary_percent": _PERCENT,
     "rules.agent_soak_seconds": _ZERO_OR_MORE,
     "rules.service_soak_seconds": _ZERO_OR_MORE,
     "rules.rest_proof_seconds": _ZERO_OR_MORE,

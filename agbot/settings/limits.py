@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, Order
 from agbot.settings import windows
 from agbot.settings.model import RuleSettings
 
@@ -15,5 +15,6 @@ def limits(rules: RuleSettings) -> Limits:
     Raises:
         WindowError: a window is not one (checked settings never raise it).
     """
-    numbers = {each.name: getattr(rules, each.name) for each in fields(Limits) if each.name != "windows"}
-    return Limits(**numbers, windows=tuple(windows.parse(each) for each in rules.windows))
+    read = {"windows", "order"}
+    numbers = {each.name: getattr(rules, each.name) for each in fields(Limits) if each.name not in read}
+    return Limits(**numbers, order=Order(rules.order), windows=tuple(windows.parse(each) for each in rules.windows))

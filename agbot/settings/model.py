@@ -124,6 +124,22 @@ class RuleSettings:
     """A member silent for longer than this (or twice its own interval) does not count as available."""
     min_available: int = 1
     """How many other members must be available before one goes down for an agent upgrade."""
+    min_available_percent: float = 0.0
+    """The same as a share of the whole group, rounded up; the larger of the two counts."""
+    order: str = "asked"
+    """Who goes first among those who ask: `asked` (whoever asks first, nobody twice while another waits), `name`, or `oldest-version`."""
+    org_brake_groups: int = 3
+    """A release that failed in this many groups of an organisation begins in none of the others. 0: only a share stops it."""
+    org_brake_percent: float = 0.0
+    """The same as a share of the organisation's groups. 0: only the number stops it."""
+    max_groups_in_org: int = 0
+    """How many groups of the organisation may upgrade at once. 0: any number."""
+    max_groups_in_fleet: int = 0
+    """How many groups of all organisations may upgrade at once. 0: any number."""
+    canary_percent: float = 0.0
+    """The share of the organisation's groups that goes first with a release; the others wait until those have finished. 0: no canary."""
+    approval: bool = False
+    """Whether a person has to approve a release before the first member of a group begins it."""
     agent_soak_seconds: float = 0.0
     """Rest of a group after a successful agent upgrade."""
     service_soak_seconds: float = 60.0

@@ -7,15 +7,26 @@ A row that cannot be read means a damaged store.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from typing import TypeVar, assert_never
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 
-from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Reason
-from agbot.store.contract import BrakeKey, DeferralKey, Entry, Key, PauseKey, Record, StoreUnavailableError, WaiterKey
+from agbot.store.contract import (
+    AllowanceKey,
+    ApprovalKey,
+    BrakeKey,
+    DeferralKey,
+    Entry,
+    Key,
+    PauseKey,
+    Record,
+    StoreUnavailableError,
+    WaiterKey,
+)
 from agbot.store.texts import Row, json_text, moment, stamp
 
 T = TypeVar("T")
@@ -86,24 +97,17 @@ def _hold_of(row: sqlite3.Row) -> Hold:
 
 def record_row(record: Record) -> tuple[str, Row]:
     """Return the query that puts a record, and its row."""
-    match record:
-        case Brake():
-            return "brake.put", _brake_row(record)
-        case Deferral():
-            return "deferral.put", _deferral_row(record)
-        case Pause():
-            return "pause.put", _pause_row(record)
-        case Served():
-            return "served.put", _served_row(record)
-        case Waiter():
-            return "waiter.put", _waiter_row(record)
-        case _:
-            assert_never(record)
+    query, build = _ROWS[type(record)]
+    return query, build(record)
 
 
 def key_row(key: Key) -> tuple[str, Row]:
     """Return the query that drops a record, and its key's columns."""
     match key:
+        case AllowanceKey():
+            return "allowance.drop", {"node_id": key.node}
+        case ApprovalKey():
+            return "approval.drop", {"scope": key.scope, "kind": key.kind.value, "subject": key.subject}
         case BrakeKey():
             return "brake.drop", {"group_id": key.group, "kind": key.kind.value, "subject": key.subject}
         case DeferralKey():
@@ -115,6 +119,52 @@ def key_row(key: Key) -> tuple[str, Row]:
             return "waiter.drop", {"group_id": key.group, **claim}
         case _:
             assert_never(key)
+
+
+def _allowance_row(allowance: Allowance) -> Row:
+    return {
+        "node_id": allowance.node,
+        "subject": allowance.subject,
+        "since": stamp(allowance.since),
+        "until": stamp(allowance.until),
+        "made_by": allowance.by,
+        "why": allowance.why,
+    }
+
+
+def allowance_of(row: sqlite3.Row) -> Allowance:
+    """Read an allowance."""
+    return Allowance(
+        node=row["node_id"],
+        subject=row["subject"],
+        since=moment(row["since"]),
+        until=moment(row["until"]),
+        by=row["made_by"],
+        why=row["why"],
+    )
+
+
+def _approval_row(approval: Approval) -> Row:
+    return {
+        "scope": approval.scope,
+        "kind": approval.kind.value,
+        "subject": approval.subject,
+        "since": stamp(approval.since),
+        "made_by": approval.by,
+        "why": approval.why,
+    }
+
+
+def approval_of(row: sqlite3.Row) -> Approval:
+    """Read an approval."""
+    return Approval(
+        scope=row["scope"],
+        kind=Kind(row["kind"]),
+        subject=row["subject"],
+        since=moment(row["since"]),
+        by=row["made_by"],
+        why=row["why"],
+    )
 
 
 def _brake_row(brake: Brake) -> Row:
@@ -256,3 +306,14 @@ def entry_of(row: sqlite3.Row) -> Entry:
 def facts_of(row: Row) -> dict[str, object]:
     """Read the facts of an entry's row as they will come back: a tuple as a list, a time as text."""
     return _FACTS.decode(str(row["facts"]))
+
+
+_ROWS: Mapping[type, tuple[str, Callable[[Any], Row]]] = {
+    Allowance: ("allowance.put", _allowance_row),
+    Approval: ("approval.put", _approval_row),
+    Brake: ("brake.put", _brake_row),
+    Deferral: ("deferral.put", _deferral_row),
+    Pause: ("pause.put", _pause_row),
+    Served: ("served.put", _served_row),
+    Waiter: ("waiter.put", _waiter_row),
+}

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 
@@ -90,8 +90,24 @@ class PauseKey:
     scope: str
 
 
-Record = Brake | Deferral | Pause | Served | Waiter
-Key = BrakeKey | DeferralKey | PauseKey | WaiterKey
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowanceKey:
+    """One allowance per node."""
+
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalKey:
+    """One approval per scope, kind and subject."""
+
+    scope: str
+    kind: Kind
+    subject: PolicyId
+
+
+Record = Allowance | Approval | Brake | Deferral | Pause | Served | Waiter
+Key = AllowanceKey | ApprovalKey | BrakeKey | DeferralKey | PauseKey | WaiterKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +134,8 @@ class Stored:
     """Everything a coordinator needs at its start."""
 
     leases: Mapping[GroupId, Lease]
+    allowances: Sequence[Allowance] = ()
+    approvals: Sequence[Approval] = ()
     brakes: Sequence[Brake] = ()
     deferrals: Sequence[Deferral] = ()
     pauses: Sequence[Pause] = ()

@@ -14,12 +14,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.store import codec
 from agbot.store.contract import (
     NOTHING,
+    AllowanceKey,
+    ApprovalKey,
     BrakeKey,
     DeferralKey,
     Entry,
@@ -55,7 +57,7 @@ class _Content:
 
     leases: dict[GroupId, Lease] = field(default_factory=dict)
     records: dict[type, dict[Place, Record]] = field(
-        default_factory=lambda: {kind: {} for kind in (Brake, Deferral, Pause, Served, Waiter)}
+        default_factory=lambda: {kind: {} for kind in (Allowance, Approval, Brake, Deferral, Pause, Served, Waiter)}
     )
     entries: list[Entry] = field(default_factory=list)
     last_id: int = 0
@@ -163,6 +165,8 @@ class MemoryStore:
     def _load(self) -> Stored:
         return Stored(
             leases=dict(sorted(self._content.leases.items())),
+            allowances=self._all(Allowance),
+            approvals=self._all(Approval),
             brakes=self._all(Brake),
             deferrals=self._all(Deferral),
             pauses=self._all(Pause),
@@ -209,6 +213,10 @@ def _matches(entry: Entry, query: JournalQuery) -> bool:
 
 def _place(record: Record) -> Place:
     match record:
+        case Allowance():
+            return (record.node,)
+        case Approval():
+            return record.scope, record.kind.value, record.subject
         case Brake():
             return record.group, record.kind.value, record.subject
         case Deferral() | Served():
@@ -222,6 +230,10 @@ def _place(record: Record) -> Place:
 
 def _place_of(key: Key) -> tuple[type, Place]:
     match key:
+        case AllowanceKey():
+            return Allowance, (key.node,)
+        case ApprovalKey():
+            return Approval, (key.scope, key.kind.value, key.subject)
         case BrakeKey():
             return Brake, (key.group, key.kind.value, key.subject)
         case DeferralKey():

@@ -127,6 +127,8 @@ def _load(connection: sqlite3.Connection) -> Stored:
     leases = _all(connection, "lease.all", codec.lease_of)
     return Stored(
         leases={lease.group: lease for lease in leases},
+        allowances=_all(connection, "allowance.all", codec.allowance_of),
+        approvals=_all(connection, "approval.all", codec.approval_of),
         brakes=_all(connection, "brake.all", codec.brake_of),
         deferrals=_all(connection, "deferral.all", codec.deferral_of),
         pauses=_all(connection, "pause.all", codec.pause_of),

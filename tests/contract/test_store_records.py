@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 
-from agbot.rules.facts import Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.store.contract import (
+    AllowanceKey,
+    ApprovalKey,
     BrakeKey,
     DeferralKey,
     JournalQuery,
@@ -27,6 +29,8 @@ from tests.contract.values import ANNA, BERT, GROUP, NOW, TTL, UPGRADE
 
 BRAKE = values.brake()
 DEFERRAL = Deferral(group=GROUP, node=ANNA, subject=UPGRADE, since=NOW, status="initiated")
+ALLOWANCE = Allowance(node=NodeId("acme/n1"), subject=PolicyId(""), since=NOW, until=NOW + TTL, by="ola", why="urgent")
+APPROVAL = Approval(scope="acme", kind=Kind.AGENT, subject=PolicyId("acme/p1"), since=NOW, by="ola", why="tested")
 PAUSE = Pause(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
 
 same_store = settings(
@@ -38,12 +42,24 @@ same_store = settings(
 
 
 def all_of(stored: Stored) -> Sequence[Record]:
-    return [*stored.brakes, *stored.deferrals, *stored.pauses, *stored.served, *stored.waiters]
+    return [
+        *stored.allowances,
+        *stored.approvals,
+        *stored.brakes,
+        *stored.deferrals,
+        *stored.pauses,
+        *stored.served,
+        *stored.waiters,
+    ]
 
 
-def key_of(record: Record) -> Key | None:
+def key_of(record: Record) -> Key | None:  # noqa: PLR0911 - one for each kind of record
     """Return what drops a record; a served mark is only pruned."""
     match record:
+        case Allowance():
+            return AllowanceKey(node=record.node)
+        case Approval():
+            return ApprovalKey(scope=record.scope, kind=record.kind, subject=record.subject)
         case Brake():
             return BrakeKey(group=record.group, kind=record.kind, subject=record.subject)
         case Deferral():
@@ -63,7 +79,7 @@ async def test_a_new_store_is_empty(store: Store) -> None:
 
 
 async def test_what_is_put_is_loaded(store: Store) -> None:
-    records: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
+    records: list[Record] = [ALLOWANCE, APPROVAL, BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
 
     await store.write(Writes(put=records))
 

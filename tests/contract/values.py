@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
@@ -143,7 +143,19 @@ waiters = drawn(
     asked_at=moments,
     reasons=st.lists(reasons, max_size=3).map(tuple),
 )
-records: st.SearchStrategy[Record] = brakes | deferrals | pauses | served_marks | waiters
+allowances = drawn(
+    Allowance, node=ids.map(NodeId), subject=texts.map(PolicyId), since=moments, until=moments, by=texts, why=texts
+)
+approvals = drawn(
+    Approval,
+    scope=texts,
+    kind=st.sampled_from(Kind),
+    subject=ids.map(PolicyId),
+    since=moments,
+    by=texts,
+    why=texts,
+)
+records: st.SearchStrategy[Record] = allowances | approvals | brakes | deferrals | pauses | served_marks | waiters
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

@@ -19,6 +19,7 @@ FREE = {
     "exchange.token_file",  # judged when it is read
     "console.token_file",  # judged when it is read
     "gateway.quiet_refusals",  # yes or no
+    "rules.approval",  # yes or no
     "store.path",  # judged when it is opened
 }
 

@@ -77,3 +77,23 @@ SELECT * FROM journal;
 
 -- journal.prune --
 DELETE FROM journal WHERE at < :before;
+
+-- allowance.all --
+SELECT * FROM allowance ORDER BY node_id;
+
+-- allowance.put --
+INSERT OR REPLACE INTO allowance (node_id, subject, since, until, made_by, why)
+VALUES (:node_id, :subject, :since, :until, :made_by, :why);
+
+-- allowance.drop --
+DELETE FROM allowance WHERE node_id = :node_id;
+
+-- approval.all --
+SELECT * FROM approval ORDER BY scope, kind, subject;
+
+-- approval.put --
+INSERT OR REPLACE INTO approval (scope, kind, subject, since, made_by, why)
+VALUES (:scope, :kind, :subject, :since, :made_by, :why);
+
+-- approval.drop --
+DELETE FROM approval WHERE scope = :scope AND kind = :kind AND subject = :subject;

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from agbot.coordinator import contract
 from agbot.coordinator.contract import Done, Explanation, GroupView, LeaseView, MemberView, NotDone, Overview, RuleView
-from agbot.rules.facts import Pause
+from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
@@ -182,6 +182,12 @@ class Scripted:
 
     async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
         return self._act(("release", group, token, reason, who))
+
+    async def allow(self, allowance: Allowance) -> Done | NotDone:
+        return self._act(allowance)
+
+    async def approve(self, approval: Approval) -> Done | NotDone:
+        return self._act(approval)
 
     async def hold(self, pause: Pause) -> Done | NotDone:
         return self._act(pause)

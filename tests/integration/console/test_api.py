@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from agbot.coordinator.contract import Done, NotDone
-from agbot.rules.facts import Pause
+from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Kind
 from agbot.store.contract import JournalQuery, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
-from tests.integration.console.scripted import ALPHA, GROUPS, HELD, MILLS, NMP, NOW, PUMPS
+from tests.integration.console.scripted import ALPHA, BETA, GROUPS, HELD, MILLS, NMP, NOW, PUMPS
 
 RELEASE = "/v1/leases/acme/mills/release"
 
@@ -131,7 +133,22 @@ async def test_a_resume_is_carried_out_for_a_scope_or_a_subject(desk: Desk) -> N
         ("resume", "acme", None, "over", "operator"),
         ("resume", "acme/pumps", NMP, "mended", "ada"),
     ]
-    refused(await desk.post("/v1/resume", {"scope": "acme", "subject": NMP, "reason": "x"}), 400, "org/group")
+
+
+async def test_an_allowance_and_an_approval_are_carried_out_with_who_and_why(desk: Desk) -> None:
+    until = "2026-03-05T00:00:00Z"
+    await desk.post("/v1/allowances", {"node": BETA, "reason": "urgent", "until": until, "by": "ada"})
+    await desk.post("/v1/approvals", {"scope": "acme", "subject": NMP, "reason": "tested", "by": "ada"})
+
+    allowance, approval = desk.operations.told
+    assert allowance == Allowance(
+        node=BETA, subject=PolicyId(""), since=NOW, until=datetime(2026, 3, 5, tzinfo=UTC), by="ada", why="urgent"
+    )
+    assert approval == Approval(scope="acme", kind=Kind.AGENT, subject=NMP, since=NOW, by="ada", why="tested")
+    refused(await desk.post("/v1/allowances", {"node": "beta", "reason": "x", "until": until}), 400, "not org/name")
+    past = {"node": BETA, "reason": "x", "until": "2020-01-01T00:00:00Z"}
+    refused(await desk.post("/v1/allowances", past), 400, "in the past")
+    refused(await desk.post("/v1/approvals", {"scope": "acme", "subject": "up1", "reason": "x"}), 400, "not org/name")
 
 
 async def test_an_action_that_changed_nothing_is_refused_with_its_own_words(desk: Desk) -> None:
@@ -221,6 +238,8 @@ async def test_the_root_lists_every_path(desk: Desk) -> None:
         "/v1/leases/{org}/{group}/release",
         "/v1/holds",
         "/v1/resume",
+        "/v1/allowances",
+        "/v1/approvals",
     }
 
 

@@ -46,7 +46,7 @@ def deployment(*choices: tuple[str, int | None]) -> wire.DeploymentPolicies:
     ],
 )
 def test_the_top_version_is_that_of_the_lowest_priority_value(choices: list[tuple[str, int | None]], top: str) -> None:
-    policy = mapping.one_deployment_policy(POLICY, deployment(*choices))
+    policy = mapping.one_deployment_policy(POLICY, deployment(*choices), ExchangeClock())
 
     assert policy is not None
     assert (policy.service, policy.top_version, policy.revision) == ("o1/svc", top, "t")

@@ -8,8 +8,8 @@ from datetime import time, timedelta
 import pytest
 
 from agbot.rules.decide import RULES, Decision, Grant, Wait, decide, why_not
-from agbot.rules.facts import Ask, Group, NodeType, Pause, Sight
-from agbot.rules.ids import NodeId
+from agbot.rules.facts import Approval, Ask, Brake, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code
 from agbot.rules.window import Window
@@ -53,6 +53,26 @@ UPGRADING = member(ANNA, {NMP: status("initiated")})
 
 def paused(scope: str = "*", until: float | None = None) -> Pause:
     return Pause(scope=scope, since=at(900), by="eva", why="fair", until=None if until is None else at(-until))
+
+
+APPROVAL_WANTED = limits(approval=True)
+
+
+def elsewhere(where: str, revision: str = "r1") -> Brake:
+    return replace(brake(revision=revision), group=GroupId(where))
+
+
+def approval(scope: str, ago: float = 10) -> Approval:
+    return Approval(scope=scope, kind=Kind.AGENT, subject=NMP, since=at(ago), by="ada", why="tested")
+
+
+def revised(ago: float) -> dict[tuple[Kind, PolicyId], Policy | Sight]:
+    return {(Kind.AGENT, NMP): policy(NMP, revised_at=at(ago))}
+
+
+def rolled(*, unfinished: bool) -> dict[tuple[Kind, PolicyId], Rollout]:
+    canary = GroupId("o1/canary")
+    return {(Kind.AGENT, NMP): Rollout(started=frozenset({canary}), unfinished={canary: "rests"} if unfinished else {})}
 
 
 def with_policy(question: Ask, found: object) -> Group:
@@ -120,6 +140,52 @@ ONE_REASON = {
     ),
     "brake": (ask(), group(brakes=(brake(),)), Code.BRAKE),
     "brake on a service": (service_ask(), group(brakes=(brake(DEPLOYMENT, Kind.SERVICE),)), Code.BRAKE),
+    "three groups of the organisation failed": (
+        ask(),
+        group(org_brakes=(elsewhere("o1/a"), elsewhere("o1/b"), elsewhere("o1/c")), org_groups=40),
+        Code.ORG_BRAKE,
+    ),
+    "a tenth of the organisation's groups failed": (
+        ask(),
+        group(
+            org_brakes=(elsewhere("o1/a"), elsewhere("o1/b")),
+            org_groups=20,
+            limits=limits(org_brake_groups=0, org_brake_percent=10.0),
+        ),
+        Code.ORG_BRAKE,
+    ),
+    "nobody has approved it": (ask(), group(limits=APPROVAL_WANTED), Code.NOT_APPROVED),
+    "another group is approved": (
+        ask(),
+        group(limits=APPROVAL_WANTED, approvals=(approval("o1/fans"),)),
+        Code.NOT_APPROVED,
+    ),
+    "an earlier revision is approved": (
+        ask(),
+        group(limits=APPROVAL_WANTED, approvals=(approval("*", ago=61),), policies=revised(ago=60)),
+        Code.NOT_APPROVED,
+    ),
+    "the canary has not finished": (
+        ask(),
+        group(limits=limits(canary_percent=5.0), org_groups=20, rollouts=rolled(unfinished=True)),
+        Code.CANARY,
+    ),
+    "the organisation is busy": (
+        ask(),
+        group(limits=limits(max_groups_in_org=2), traffic=Traffic(busy_in_org=2, busy_in_fleet=2)),
+        Code.PACED,
+    ),
+    "the fleet is busy": (
+        ask(),
+        group(limits=limits(max_groups_in_fleet=3), traffic=Traffic(busy_in_org=0, busy_in_fleet=3)),
+        Code.PACED,
+    ),
+    "the node is paused": (ask(), group(pauses=(paused(f"node:{BERT}"),)), Code.PAUSED),
+    "half of the group must stay": (
+        ask(ANNA),
+        group(member(ANNA), member(BERT), member(CARL, ago=301), limits=limits(min_available_percent=50.0)),
+        Code.PEERS_UNAVAILABLE,
+    ),
     "the fleet is paused": (ask(), group(pauses=(paused(),)), Code.PAUSED),
     "the organisation is paused": (ask(), group(pauses=(paused("o1"),)), Code.PAUSED),
     "the group is paused": (ask(), group(pauses=(paused(GROUP, until=1),)), Code.PAUSED),
@@ -152,6 +218,46 @@ NO_REASON = {
     "another subject is braked": (ask(), group(brakes=(brake(OTHER_NMP),))),
     "a deployment policy of the same name is braked": (ask(), group(brakes=(brake(NMP, Kind.SERVICE),))),
     "an earlier revision is braked": (ask(), group(brakes=(brake(revision="r0"),))),
+    "two groups of the organisation failed": (
+        ask(),
+        group(org_brakes=(elsewhere("o1/a"), elsewhere("o1/b")), org_groups=40),
+    ),
+    "three groups failed with an earlier revision": (
+        ask(),
+        group(org_brakes=tuple(elsewhere(f"o1/{each}", revision="r0") for each in "abc"), org_groups=40),
+    ),
+    "no number of failed groups stops it": (
+        ask(),
+        group(
+            org_brakes=tuple(elsewhere(f"o1/{each}") for each in "abcd"),
+            org_groups=4,
+            limits=limits(org_brake_groups=0),
+        ),
+    ),
+    "the organisation is approved": (ask(), group(limits=APPROVAL_WANTED, approvals=(approval("o1"),))),
+    "approved after it was published": (
+        ask(),
+        group(limits=APPROVAL_WANTED, approvals=(approval(GROUP, ago=59),), policies=revised(ago=60)),
+    ),
+    "the first member has begun it": (
+        ask(),
+        group(limits=APPROVAL_WANTED, rollouts={(Kind.AGENT, NMP): Rollout(started=frozenset({GROUP}))}),
+    ),
+    "the canary has finished": (
+        ask(),
+        group(limits=limits(canary_percent=5.0), org_groups=20, rollouts=rolled(unfinished=False)),
+    ),
+    "this group is a canary": (
+        ask(),
+        group(limits=limits(canary_percent=10.0), org_groups=20, rollouts=rolled(unfinished=True)),
+    ),
+    "one group less than may be busy": (
+        ask(),
+        group(
+            limits=limits(max_groups_in_org=3, max_groups_in_fleet=3), traffic=Traffic(busy_in_org=2, busy_in_fleet=2)
+        ),
+    ),
+    "another node is paused": (ask(), group(pauses=(paused(f"node:{ANNA}"),))),
     "another group is paused": (ask(), group(pauses=(paused("o1/fans"),))),
     "another organisation is paused": (ask(), group(pauses=(paused("o2"),))),
     "the pause is over": (ask(), group(pauses=(paused(until=0),))),
@@ -254,8 +360,12 @@ def test_the_order_of_the_rules_is_the_documented_one() -> None:
         "lease_suspect",
         "soaking",
         "brake",
+        "org_brake",
         "paused",
         "outside_window",
+        "not_approved",
+        "canary",
+        "paced",
         "peers_unavailable",
         "turn",
     ]

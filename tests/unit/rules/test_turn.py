@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from agbot.rules.decide import Grant, Wait, decide, still_asks
+from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Served, Sight, Waiter
 from agbot.rules.lease import Kind
+from agbot.rules.order import still_asks
 from agbot.rules.reasons import Cause, Code
 from tests.support.values import (
     ANNA,
@@ -59,7 +60,7 @@ def test_the_reason_names_who_goes_first() -> None:
     decision = decide(ask(ANNA), facts, NOW)
 
     assert isinstance(decision, Wait)
-    assert decision.reasons[0].facts == {"waiter": BERT}
+    assert decision.reasons[0].facts == {"waiter": BERT, "order": "asked"}
     assert BERT in decision.reasons[0].text
 
 

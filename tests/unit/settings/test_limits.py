@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, Order
 from agbot.settings import windows
 from agbot.settings.limits import limits
 from agbot.settings.model import RuleSettings
@@ -18,11 +18,15 @@ def test_the_defaults_are_the_same_on_both_sides() -> None:
     assert [each.name for each in fields(RuleSettings)] == [each.name for each in fields(Limits)]
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Limits) if each.name != "windows"])
+@pytest.mark.parametrize("name", [each.name for each in fields(Limits) if each.name not in {"windows", "order"}])
 def test_every_number_arrives(name: str) -> None:
     number: Any = {name: 77}
 
     assert getattr(limits(replace(RuleSettings(), **number)), name) == 77
+
+
+def test_the_order_arrives_as_its_word() -> None:
+    assert limits(RuleSettings(order="oldest-version")).order is Order.OLDEST_VERSION
 
 
 def test_windows_arrive_parsed() -> None:

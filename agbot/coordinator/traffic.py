@@ -1,0 +1,111 @@
+"""What goes on in other groups, as far as a limit looks at it: how many upgrade now, which releases failed where, how far a release is.
+
+Everything here is derived from the ledger; nothing is remembered but the last derivation, until the ledger changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+from agbot.coordinator.ledger import Ledger
+from agbot.fleet.picture import Picture
+from agbot.rules import ids
+from agbot.rules.facts import Brake, Member, Rollout, Traffic
+from agbot.rules.ids import GroupId, OrgId, PolicyId
+from agbot.rules.lease import Kind, Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.rest import is_proven, rest_after
+
+Subject = tuple[Kind, PolicyId]
+
+_RESTS_CHANGE = timedelta(seconds=1)
+"""A rest ends by the time alone, without a change of the ledger."""
+
+
+class TrafficReport:
+    """Answers from the ledger, derived once for each of its states."""
+
+    def __init__(self, picture: Picture, ledger: Ledger, limits_of: Callable[[GroupId], Limits]) -> None:
+        self._picture = picture
+        self._ledger = ledger
+        self._limits_of = limits_of
+        self._version = -1
+        self._busy: dict[GroupId, OrgId] = {}
+        self._rollouts: dict[tuple[OrgId, Subject], tuple[datetime, Rollout]] = {}
+
+    def traffic(self, group: GroupId, limits: Limits) -> Traffic:
+        """Count the other groups that have a lease, where a limit asks for it."""
+        if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
+            return Traffic()
+        self._refresh()
+        others = [org for each, org in self._busy.items() if each != group]
+        return Traffic(busy_in_org=others.count(ids.org_of(group)), busy_in_fleet=len(others))
+
+    def org_brakes(self, group: GroupId) -> tuple[Brake, ...]:
+        """Return the brakes of a group's organisation."""
+        org = ids.org_of(group)
+        of_org = (brakes for each, brakes in self._ledger.brakes.items() if brakes and ids.org_of(each) == org)
+        return tuple(brake for brakes in of_org for brake in brakes.values())
+
+    def rollouts(
+        self, group: GroupId, limits: Limits, subjects: Iterable[Subject], now: datetime
+    ) -> Mapping[Subject, Rollout]:
+        """Tell how far releases are in a group's organisation, where a limit asks for it."""
+        if not limits.canary_percent and not limits.approval:
+            return {}
+        self._refresh()
+        return {subject: self._rollout(ids.org_of(group), subject, now) for subject in subjects}
+
+    def _refresh(self) -> None:
+        if self._version != self._ledger.version:
+            self._version = self._ledger.version
+            self._rollouts.clear()
+            self._busy = {lease.group: ids.org_of(lease.group) for lease in self._ledger.occupied()}
+
+    def _rollout(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
+        at, known = self._rollouts.get((org, subject), (now, None))
+        if known is None or now - at > _RESTS_CHANGE:
+            known = self._derived(org, subject, now)
+            self._rollouts[org, subject] = (now, known)
+        return known
+
+    def _derived(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
+        revision = self._revision(subject)
+        started = [
+            lease
+            for lease in self._ledger.leases.values()
+            if ids.org_of(lease.group) == org and has_started(lease, subject, revision)
+        ]
+        why = {lease.group: self._why_unfinished(lease, subject, now) for lease in started}
+        return Rollout(
+            started=frozenset(why), unfinished={group: text for group, text in why.items() if text is not None}
+        )
+
+    def _revision(self, subject: Subject) -> str | None:
+        policy = self._picture.policy(*subject)
+        return getattr(policy, "revision", None)
+
+    def _why_unfinished(self, lease: Lease, subject: Subject, now: datetime) -> str | None:
+        group, ledger, limits = lease.group, self._ledger, self._limits_of(lease.group)
+        if subject in ledger.brakes.get(group, {}):
+            return "has stopped it"
+        hold = lease.hold
+        if hold is not None and (hold.claim.kind, hold.claim.subject) == subject:
+            return f"upgrades {hold.claim.holder}" if lease.state is State.HELD else "does not know how it ended"
+        if any(waiter.ask.subject == subject for waiter in ledger.waiters.get(group, {}).values()):
+            return "has members that wait for it"
+        rest = rest_after(lease.last_end, limits)
+        if rest is None or now >= rest.proof_until:
+            return None
+        member = self._picture.member(rest.end.claim.holder)
+        is_well = now >= rest.until and isinstance(member, Member) and is_proven(rest, member, limits, now)
+        return None if is_well else "rests"
+
+
+def has_started(lease: Lease, subject: Subject, revision: str | None) -> bool:
+    """Tell whether a member of the group has held its lease for this release; the last two upgrades of a group are known."""
+    hold, end = lease.hold, lease.last_end
+    holds = hold is not None and (hold.claim.kind, hold.claim.subject) == subject
+    ended = end is not None and (end.claim.kind, end.claim.subject) == subject and revision in {None, end.revision}
+    return holds or ended

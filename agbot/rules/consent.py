@@ -1,0 +1,66 @@
+"""What needs a person's word, and what a person's word lets past.
+
+An approval is asked for before the first member of a group may begin a release. An allowance lets one upgrade of one node past health,
+window, brakes, pace and turn, once; never past the lease of another, nor past anything that says the picture cannot be trusted.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agbot.rules import ids
+from agbot.rules.facts import Allowance, Approval, Ask, Group, Policy
+from agbot.rules.reasons import Code, Reason
+
+ALLOWABLE = frozenset(
+    {
+        Code.PEERS_UNAVAILABLE,
+        Code.OUTSIDE_WINDOW,
+        Code.BRAKE,
+        Code.ORG_BRAKE,
+        Code.NOT_APPROVED,
+        Code.CANARY,
+        Code.PACED,
+        Code.TURN,
+    }
+)
+"""Reasons that an allowance lets an upgrade past."""
+
+
+def not_approved(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """Where it is asked for, the first member of a group begins a release only after a person has approved it."""
+    if not group.limits.approval or _has_begun(ask, group):
+        return None
+    policy = group.policies.get(ask.subject)
+    if any(_covers(each, ask, group, policy if isinstance(policy, Policy) else None) for each in group.approvals):
+        return None
+    text = f"nobody has approved {ask.claim.subject} in {group.id} yet"
+    return Reason(code=Code.NOT_APPROVED, text=text)
+
+
+def _has_begun(ask: Ask, group: Group) -> bool:
+    rollout = group.rollouts.get(ask.subject)
+    return rollout is not None and group.id in rollout.started
+
+
+def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None) -> bool:
+    """Whether this was said of this release here: of a revision that was published before it was said."""
+    if (approval.kind, approval.subject) != ask.subject or approval.scope not in {"*", ids.org_of(group.id), group.id}:
+        return False
+    revised_at = policy.revised_at if policy else None
+    return revised_at is None or revised_at <= approval.since
+
+
+def allowance(ask: Ask, group: Group, now: datetime) -> Allowance | None:
+    """Return the allowance that this question may use, if there is one."""
+    found = group.allowances.get(ask.node)
+    if found is None or now >= found.until or found.subject not in {"", ask.claim.subject}:
+        return None
+    return found
+
+
+def without_allowed(reasons: tuple[Reason, ...], ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
+    """Return the reasons that still hold when an allowance is there."""
+    if allowance(ask, group, now) is None:
+        return reasons
+    return tuple(reason for reason in reasons if reason.code not in ALLOWABLE)

@@ -1,0 +1,53 @@
+"""How many groups upgrade at once, and who goes first: a canary share of the groups, the rest when those have finished and rested.
+
+A group takes part in the rollout of a release once one of its members has held the lease for it. The first so many groups that ask are the
+canaries; nobody names them, so none can hold the others up by not asking. They have finished when none of their members holds the lease for
+the release, waits for it, or is being watched in its rest, and no brake stands.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from agbot.rules import ids
+from agbot.rules.facts import Ask, Group
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Code, Reason
+
+_NAMED_GROUPS = 5
+
+
+def paced(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """At most so many groups of an organisation, and of the fleet, upgrade at once."""
+    limits, traffic = group.limits, group.traffic
+    for limit, busy, where in (
+        (limits.max_groups_in_org, traffic.busy_in_org, ids.org_of(group.id)),
+        (limits.max_groups_in_fleet, traffic.busy_in_fleet, "the fleet"),
+    ):
+        if limit and busy >= limit:
+            text = f"{busy} other groups of {where} upgrade now, {limit} may at once"
+            return Reason(code=Code.PACED, text=text, facts={"busy": busy, "limit": limit})
+    return None
+
+
+def canary(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+    """All but the first groups wait until those have finished this release and rested."""
+    wanted = canaries(group.limits, group.org_groups)
+    rollout = group.rollouts.get(ask.subject)
+    if not wanted or rollout is None or group.id in rollout.started or len(rollout.started) < wanted:
+        return None
+    if not rollout.unfinished:
+        return None
+    named = sorted(rollout.unfinished)[:_NAMED_GROUPS]
+    said = "; ".join(f"{each} {rollout.unfinished[each]}" for each in named)
+    return Reason(
+        code=Code.CANARY,
+        text=f"{len(rollout.started)} groups go first with {ask.claim.subject} and have not finished: {said}",
+        facts={"canaries": wanted, "started": len(rollout.started), "unfinished": len(rollout.unfinished)},
+    )
+
+
+def canaries(limits: Limits, groups: int) -> int:
+    """Return how many groups of an organisation go first; 0: there is no canary."""
+    return math.ceil(limits.canary_percent / 100 * groups) if limits.canary_percent else 0

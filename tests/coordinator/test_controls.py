@@ -1,0 +1,223 @@
+"""The controls of a rollout, over the whole hub on a virtual clock: allowances, approvals, holds, brakes, canary, pace, order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.coordinator.contract import Done, Granted, NotDone
+from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.rules.ids import group_id, node_id, policy_id
+from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits, Order
+from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+UP1 = policy_id(ORG, NMP)
+
+
+def allowance(hub: Hub, node: str, hours: float = 1) -> Allowance:
+    now = hub.clock.now()
+    until = now + timedelta(hours=hours)
+    return Allowance(
+        node=node_id(ORG, node), subject=policy_id(ORG, NMP), since=now, until=until, by="ada", why="urgent"
+    )
+
+
+def approval(hub: Hub, scope: str) -> Approval:
+    return Approval(scope=scope, kind=Kind.AGENT, subject=UP1, since=hub.clock.now(), by="ada", why="tested")
+
+
+async def upgrade(hub: Hub, node: str, group: str, end: str = "successful") -> None:
+    """Let a node upgrade from its question to its end."""
+    hub.heartbeat(node)
+    hub.report(node, "ha node waiting")
+    answer = await hub.ask(node, group)
+    assert isinstance(answer, Granted), codes(answer)
+    hub.report(node, "initiated")
+    await hub.live(node, seconds=20)
+    hub.report(node, end)
+    await hub.live(node, seconds=70)
+
+
+@in_virtual_time
+async def test_an_allowance_lets_one_upgrade_past_offline_peers_once_and_survives_a_restart() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", seconds=400)
+    hub.report("n1", "ha node waiting")
+    assert codes(await hub.ask("n1", "g1")) == ["peers-unavailable"]
+
+    assert isinstance(await hub.coordinator.allow(allowance(hub, "n1")), Done)
+    await hub.crash()
+    hub.heartbeat("n1")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    assert hub.events("lease.granted")[-1].facts["allowed_by"] == "ada"
+
+    hub.report("n1", "successful")
+    await hub.live("n1", seconds=30)
+    assert codes(await hub.ask("n1", "g1")) == ["peers-unavailable"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_allowance_that_is_not_used_lapses_and_one_for_nobody_is_refused() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.coordinator.allow(allowance(hub, "n1", hours=0.1))
+    await hub.live("n1", "n2", seconds=400)
+
+    assert [each.node for each in hub.events("allowance.ended")] == [node_id(ORG, "n1")]
+    assert isinstance(await hub.coordinator.allow(allowance(hub, "nobody")), NotDone)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_first_member_waits_for_an_approval_and_the_others_need_none() -> None:
+    hub = Hub(limits=Limits(approval=True))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.heartbeat("n2")
+    hub.report("n1", "ha node waiting")
+    assert codes(await hub.ask("n1", "g1")) == ["not-approved"]
+
+    await hub.coordinator.approve(approval(hub, "o1/g1"))
+    await upgrade(hub, "n1", "g1")
+    await upgrade(hub, "n2", "g1")
+    assert hub.lease("g1").token == 2
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_release_that_is_bad_everywhere_stops_after_the_first_few_groups_and_one_word_resumes_it() -> None:
+    hub = Hub()
+    for number in range(5):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for number in range(3):
+        hub.heartbeat(f"b{number}")
+        await upgrade(hub, f"a{number}", f"g{number}", "rollback successful")
+    hub.heartbeat("b4")
+    hub.report("a4", "ha node waiting")
+    answer = await hub.ask("a4", "g4")
+    assert codes(answer) == ["org-brake"]
+    explained = hub.coordinator.explain(node_id(ORG, "a4"))
+    assert explained is not None
+    assert "failed in 3 groups of o1 (o1/g0, o1/g1, o1/g2)" in explained.answer
+
+    done = await hub.coordinator.resume(ORG, subject=UP1, reason="repaired", who="ada")
+    assert isinstance(done, Done)
+    assert "o1/g0, where it failed on o1/a0" in done.text
+    hub.heartbeat("b4")
+    assert isinstance(await hub.ask("a4", "g4"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_canary_goes_first_and_the_rest_when_it_has_finished_and_rested() -> None:
+    hub = Hub(limits=Limits(canary_percent=20, agent_soak_seconds=300))
+    for number in range(5):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for node in ("b0", "b1"):
+        hub.heartbeat(node)
+    for node in ("a0", "b0", "a1"):
+        hub.report(node, "ha node waiting")
+    assert isinstance(await hub.ask("a0", "g0"), Granted)
+    assert codes(await hub.ask("a1", "g1")) == ["canary"]
+
+    hub.report("a0", "successful")
+    await hub.live("a0", "b0", "b1", seconds=60)
+    assert codes(await hub.ask("b0", "g0")) == ["soaking"]
+    assert codes(await hub.ask("a1", "g1")) == ["canary"]
+    await hub.live("a0", "b0", "b1", seconds=300)
+    hub.heartbeat("a0")
+    assert isinstance(await hub.ask("b0", "g0"), Granted)
+    hub.report("b0", "successful")
+    await hub.live("a0", "b0", "b1", seconds=400)
+    assert isinstance(await hub.ask("a1", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_no_more_groups_upgrade_at_once_than_may() -> None:
+    hub = Hub(limits=Limits(max_groups_in_org=1))
+    for number in range(2):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for node in ("a0", "b0", "a1", "b1"):
+        hub.heartbeat(node)
+        hub.report(node, "ha node waiting")
+    assert isinstance(await hub.ask("a0", "g0"), Granted)
+    assert codes(await hub.ask("a1", "g1")) == ["paced"]
+    hub.report("a0", "successful")
+    await hub.live("a0", "b0", "a1", "b1", seconds=20)
+    assert isinstance(await hub.ask("a1", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_members_go_in_the_order_of_their_names_where_that_is_set() -> None:
+    hub = Hub(limits=Limits(order=Order.NAME))
+    hub.group("g1", "n1", "n2", "n3")
+    await hub.start()
+    for node in ("n1", "n2", "n3"):
+        hub.heartbeat(node)
+        hub.report(node, "ha node waiting")
+    hub.admin("POST", "/hagroups/g2", {"description": "", "members": []})
+    await hub.coordinator.hold(Pause(scope="o1/g1", since=hub.clock.now(), by="ada", why="to gather them"))
+    for node in ("n3", "n2", "n1"):
+        await hub.ask(node, "g1")
+    await hub.coordinator.resume("o1/g1", subject=None, reason="go", who="ada")
+
+    assert codes(await hub.ask("n3", "g1")) == ["turn"]
+    assert codes(await hub.ask("n2", "g1")) == ["turn"]
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_hold_of_one_node_keeps_that_node_and_survives_a_restart() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    for node in ("n1", "n2"):
+        hub.heartbeat(node)
+        hub.report(node, "ha node waiting")
+    pause = Pause(scope="node:o1/n1", since=hub.clock.now(), by="ada", why="being moved")
+    assert isinstance(await hub.coordinator.hold(pause), Done)
+    await hub.crash()
+    for node in ("n1", "n2"):
+        hub.heartbeat(node)
+
+    answer = await hub.ask("n1", "g1")
+    assert codes(answer) == ["paused"]
+    assert "by ada: being moved" in str(answer)
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    now = hub.clock.now()
+    await hub.coordinator.hold(Pause(scope="*", since=now, by="eva", why="fair"))
+    first = await hub.coordinator.hold(
+        Pause(scope=ORG, since=now, by="ada", why="audit", until=now + timedelta(hours=2))
+    )
+    again = await hub.coordinator.hold(Pause(scope=ORG, since=now, by="bob", why="longer"))
+    resumed = await hub.coordinator.resume(ORG, subject=None, reason="over", who="bob")
+    unknown = await hub.coordinator.hold(Pause(scope="o1/nosuch", since=now, by="ada", why="typo"))
+
+    assert isinstance(first, Done)
+    assert isinstance(again, Done)
+    assert "instead of the hold: audit, by ada" in again.text
+    assert isinstance(resumed, Done)
+    assert "the hold was: longer, by bob" in resumed.text
+    assert "Still held: the whole fleet (fair, by eva" in resumed.text
+    assert isinstance(unknown, NotDone)
+    assert group_id(ORG, "nosuch") in unknown.text
+    await hub.stop()

@@ -1,0 +1,66 @@
+"""What a person's word lets past, and what it never does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from agbot.rules.consent import ALLOWABLE
+from agbot.rules.decide import Grant, Wait, decide
+from agbot.rules.facts import Allowance, Ask, Group
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.reasons import Code
+from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, member
+from tests.unit.rules.test_decide import ONE_REASON
+
+
+def allowance(node: NodeId = BERT, subject: str = "", hours: float = 1) -> Allowance:
+    until = NOW + timedelta(hours=hours)
+    return Allowance(node=node, subject=PolicyId(subject), since=at(60), until=until, by="ada", why="urgent")
+
+
+def with_allowance(facts: Group, given: Allowance) -> Group:
+    return replace(facts, allowances={given.node: given})
+
+
+@pytest.mark.parametrize(("question", "facts", "code"), ONE_REASON.values(), ids=ONE_REASON)
+def test_an_allowance_lets_an_upgrade_past_these_reasons_and_no_other(question: Ask, facts: Group, code: Code) -> None:
+    given = allowance(question.node)
+    decision = decide(question, with_allowance(facts, given), NOW)
+
+    if code in ALLOWABLE:
+        assert decision == Grant(allowed=given)
+    else:
+        assert isinstance(decision, Wait)
+        assert [reason.code for reason in decision.reasons] == [code]
+
+
+def test_what_it_lets_past_is_stated() -> None:
+    assert {
+        Code.PEERS_UNAVAILABLE,
+        Code.OUTSIDE_WINDOW,
+        Code.BRAKE,
+        Code.ORG_BRAKE,
+        Code.NOT_APPROVED,
+        Code.CANARY,
+        Code.PACED,
+        Code.TURN,
+    } == ALLOWABLE
+
+
+def test_a_grant_that_needs_no_allowance_uses_none_up() -> None:
+    assert decide(ask(), with_allowance(group(), allowance()), NOW) == Grant()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [allowance(CARL), allowance(subject=DEPLOYMENT), allowance(hours=0)],
+    ids=["another node's", "another policy's", "lapsed"],
+)
+def test_an_allowance_is_for_one_node_one_policy_and_a_time(given: Allowance) -> None:
+    lonely = group(member(ANNA, ago=900), member(BERT), member(CARL, ago=900))
+
+    assert isinstance(decide(ask(), with_allowance(lonely, given), NOW), Wait)
+    assert isinstance(decide(ask(), with_allowance(lonely, allowance(subject=NMP)), NOW), Grant)

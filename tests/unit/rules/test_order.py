@@ -1,0 +1,77 @@
+"""The order of members, where an operator has set one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agbot.rules.decide import Grant, decide
+from agbot.rules.facts import Group
+from agbot.rules.ids import NodeId
+from agbot.rules.limits import Order
+from agbot.rules.order import numbered
+from agbot.rules.reasons import Cause
+from tests.support.values import ANNA, BERT, CARL, NOW, ask, group, limits, member, served, waiter
+
+EVERYBODY_WAITS = (waiter(ANNA), waiter(BERT), waiter(CARL))
+
+
+def goes_first(facts: Group) -> list[NodeId]:
+    return [node for node in facts.members if isinstance(decide(ask(node), facts, NOW), Grant)]
+
+
+def test_by_name_exactly_the_first_name_goes() -> None:
+    facts = group(waiters=EVERYBODY_WAITS, limits=limits(order=Order.NAME))
+
+    assert goes_first(facts) == [ANNA]
+
+
+def test_by_version_the_oldest_agent_goes_and_2_9_is_older_than_2_31() -> None:
+    members = (
+        member(ANNA, agent_version="2.31.0"),
+        member(BERT, agent_version="2.9.0"),
+        member(CARL, agent_version="2.31.0-1"),
+    )
+    facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=Order.OLDEST_VERSION))
+
+    assert goes_first(facts) == [BERT]
+
+
+def test_one_whose_heartbeat_is_old_comes_after_those_that_are_alive() -> None:
+    members = (member(ANNA, ago=301), member(BERT), member(CARL))
+    facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=Order.NAME))
+
+    assert goes_first(facts) == [BERT]
+
+
+def test_one_whose_last_claim_meant_nothing_comes_last() -> None:
+    marks = {ANNA: served(ANNA, ago=200, cause=Cause.UNCONFIRMED)}
+    facts = group(waiters=EVERYBODY_WAITS, served=marks, limits=limits(order=Order.NAME))
+
+    assert goes_first(facts) == [BERT]
+
+
+def test_nobody_yields_to_one_that_does_not_ask_or_cannot_go() -> None:
+    silent = group(waiters=(waiter(ANNA, asked=200),), limits=limits(order=Order.NAME))
+    alone = group(
+        member(ANNA), member(BERT), member(CARL, ago=900), waiters=(waiter(ANNA),), limits=limits(order=Order.NAME)
+    )
+
+    assert isinstance(decide(ask(CARL), silent, NOW), Grant)
+    assert goes_first(alone) == [ANNA]
+
+
+@pytest.mark.parametrize(
+    ("older", "newer"), [("2.9", "2.31"), ("2.31.0", "2.31.1"), ("", "1"), ("2.31.0", "2.31.0-2"), ("1.10", "2.0")]
+)
+def test_versions_are_compared_by_their_numbers(older: str, newer: str) -> None:
+    assert numbered(older) < numbered(newer)
+
+
+@given(st.permutations([ANNA, BERT, CARL]), st.sampled_from([Order.NAME, Order.OLDEST_VERSION]))
+def test_in_every_order_exactly_one_of_those_who_wait_may_go(names: list[NodeId], order: Order) -> None:
+    members = [member(name, agent_version=f"2.{place}") for place, name in enumerate(names)]
+    facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=order))
+
+    assert len(goes_first(facts)) == 1
