@@ -6,9 +6,11 @@ Durations are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from agbot.rules import window
+from agbot.rules.ids import GroupId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +55,7 @@ class Limits:
 
     windows: tuple[window.Window, ...] = ()
     """When upgrades may start. None given: always."""
+
+
+LimitsOf = Callable[[GroupId], Limits]
+"""The way to the limits of a group. Asked for with every question, so it must answer from memory."""
