@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from agbot import _dist
-from agbot.cli import options
+from agbot.cli import effective, options, screen
 from agbot.cli.failure import Exit
+from agbot.clock import SystemClock
+from agbot.rules.ids import GroupId, group_id
 from agbot.settings import load
 from agbot.settings.load import Reading
 from agbot.settings.problems import Problem
@@ -22,37 +24,50 @@ _DEFAULT = Path("/etc/agbot/agbot.toml")
 
 @click.command("check-config")
 @click.argument("file", type=click.Path(path_type=Path), default=_DEFAULT)
+@click.option("--effective", "group_name", metavar="ORG/GROUP", help="Show what holds for this group, and why.")
+@options.org
 @options.as_json
-def check_config(file: Path, as_json: bool) -> None:
+def check_config(file: Path, group_name: str | None, org: str | None, as_json: bool) -> None:
     """Report every mistake in a settings file.
 
     FILE is /etc/agbot/agbot.toml unless given. The environment is judged together with it, as `agbot run` would. A secret that systemd will
-    hand over, or that you may not read, is a warning. Exits with 0 if the daemon could start with it, with 1 if not.
+    hand over, or that you may not read, is a warning. With --effective every rule is shown as it holds for one group, with the place it was
+    written at and the next opening of each maintenance window; the group need not exist. Exits with 0 if the daemon could start with the
+    file, with 1 if not.
     """
+    group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
     reading = load.read(file, os.environ, may_lack_secrets=True)
     if as_json:
-        click.echo(json.dumps(_plain(file, reading), ensure_ascii=False, indent=2))
+        click.echo(json.dumps(_plain(file, reading, group), ensure_ascii=False, indent=2))
     else:
-        _write(file, reading)
+        _write(file, reading, group)
     sys.exit(Exit.OK if reading.loaded else Exit.BAD_INPUT)
 
 
-def _plain(file: Path, reading: Reading) -> dict[str, object]:
-    return {
+def _plain(file: Path, reading: Reading, group: GroupId | None) -> dict[str, object]:
+    shown: dict[str, object] = {
         "file": str(file),
         "ok": reading.loaded is not None,
         "mistakes": [asdict(each) for each in reading.mistakes],
         "warnings": [asdict(each) for each in reading.warnings],
     }
+    if group is not None:  # with a mistake nothing holds for any group
+        settings = reading.loaded.settings if reading.loaded else None
+        shown["effective"] = effective.plain(settings, group, SystemClock().now()) if settings else None
+    return shown
 
 
-def _write(file: Path, reading: Reading) -> None:
+def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
     for problem in reading.mistakes:
         _write_problem(problem, "mistake", "red")
     for problem in reading.warnings:
         _write_problem(problem, "warning", "yellow")
     if any(each.sample_line for each in (*reading.mistakes, *reading.warnings)):
         click.echo(f"The documented sample: {_dist.folder('config') / 'agbot.toml'}")
+    if group is not None and reading.loaded:
+        rows = effective.rows(reading.loaded.settings, group, SystemClock().now())
+        screen.table(screen.console(), ("key", "value", "origin"), rows)
+        click.echo()
     counts = [_count(len(reading.mistakes), "mistake"), _count(len(reading.warnings), "warning")]
     found = " and ".join(each for each in counts if each)
     verdict = f"{file} is good" if reading.loaded else f"{file} cannot be used"

@@ -39,7 +39,7 @@ from agbot.fleet.picture import Picture
 from agbot.rules.facts import Allowance, Approval, Ask, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import State
-from agbot.rules.limits import Limits
+from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Cause
 from agbot.settings.model import ExchangeSettings
 from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
@@ -60,7 +60,7 @@ class Means:
 class Coordinator:
     """Answers questions, runs cycles, shows itself."""
 
-    def __init__(self, means: Means, settings: ExchangeSettings, limits: Limits) -> None:
+    def __init__(self, means: Means, settings: ExchangeSettings, limits_of: LimitsOf) -> None:
         self._clock = means.clock
         self._store = means.store
         self._settings = settings
@@ -68,7 +68,7 @@ class Coordinator:
             picture=Picture(),
             ledger=Ledger(means.store),
             clock=means.clock,
-            limits=limits,
+            limits_of=limits_of,
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
             tell=means.tell,
         )
@@ -183,9 +183,9 @@ class Coordinator:
         self._situation.is_stopping = True
         await self._situation.ledger.settle()
 
-    def set_limits(self, limits: Limits) -> None:
+    def set_limits(self, limits_of: LimitsOf) -> None:
         """Use these limits from now on."""
-        self._situation.limits = limits
+        self._situation.limits_of = limits_of
 
     # The operators' side
 

@@ -15,7 +15,7 @@ from agbot.fleet.picture import Picture, policy_read
 from agbot.rules.facts import Ask, Group, Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.rules.limits import Limits
+from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest, is_proven, rest_after
 from agbot.store.contract import NOTHING, Entry, Lost, Writes
@@ -30,7 +30,8 @@ class Situation:
     picture: Picture
     ledger: Ledger
     clock: Clock
-    limits: Limits
+    limits_of: LimitsOf
+    """The limits of each group; replaced as a whole when the settings are read anew."""
     view_max_age: timedelta
     tell: Tell
     view_at: datetime | None = None
@@ -40,11 +41,7 @@ class Situation:
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
-        self.report = TrafficReport(self.picture, self.ledger, self.limits_of)
-
-    def limits_of(self, _group: GroupId) -> Limits:
-        """Return the limits of a group."""
-        return self.limits
+        self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
 
     def unproven_rests(self) -> list[tuple[Rest, Member]]:
         """Return the rests that still wait for their proof, with the upgraded member as far as it was read."""

@@ -82,7 +82,7 @@ class Daemon:
             tell=Teller(self.metrics).tell,
             journal_age=timedelta(days=settings.store.journal_days),
         )
-        self.coordinator = Coordinator(means, settings.exchange, limits.limits(settings.rules))
+        self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         self.gateway = Listener(
             settings.gateway,
@@ -227,7 +227,7 @@ class Daemon:
         if loaded.secrets.exchange_token != self._loaded.secrets.exchange_token:
             needs_restart.append("exchange token")
         self._loaded = replace(loaded, settings=kept)
-        self.coordinator.set_limits(limits.limits(new.rules))
+        self.coordinator.set_limits(limits.limits_of(new))
         if new.log != old.log:
             daemon_logging.set_up(new.log)
         _log.info("settings.reloaded", needs_restart=needs_restart)

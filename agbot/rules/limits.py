@@ -6,10 +6,12 @@ Durations are seconds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from agbot.rules import window
+from agbot.rules.ids import GroupId
 
 
 class Order(StrEnum):
@@ -88,3 +90,7 @@ class Limits:
 
     windows: tuple[window.Window, ...] = ()
     """When upgrades may start. None given: always."""
+
+
+LimitsOf = Callable[[GroupId], Limits]
+"""The way to the limits of a group. Asked for with every question, so it must answer from memory."""

@@ -7,6 +7,7 @@ grants and revokes nothing.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -48,12 +49,12 @@ def next_opening(windows: tuple[Window, ...], now: datetime) -> datetime | None:
     """Return the earliest time at or after `now` when one of the windows is open, to the minute; None when none ever opens."""
     if any(is_open(window, now) for window in windows):
         return now
-    openings = (opening for window in windows for opening in _openings(window, now))
-    return min(openings, default=None)
+    found = [opening for window in windows for opening in (next(_openings(window, now), None), _reopening(window, now))]
+    return min((opening for opening in found if opening is not None), default=None)
 
 
 def _openings(window: Window, now: datetime) -> Iterator[datetime]:
-    """Yield when the window opens on each of the coming days; a change of the clocks may skip one, so a week ahead is too short."""
+    """Yield when the window opens on each of the coming days, in turn. A change of the clocks may skip one: a week is too short."""
     today = now.astimezone(window.zone).date()
     for day in (today + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS)):
         opening = _opening(window, day, now) if day.weekday() in window.weekdays else None
@@ -68,3 +69,16 @@ def _opening(window: Window, day: date, now: datetime) -> datetime | None:
     minutes = int((max(either) - min(either)) / _MINUTE)
     moments = (min(either) + minute * _MINUTE for minute in range(minutes + 1))
     return next((moment for moment in moments if moment >= now and is_open(window, moment)), None)
+
+
+def _reopening(window: Window, now: datetime) -> datetime | None:
+    """Return when the clocks are put back into the window. It opens again then, if it closed in the hour that comes twice."""
+    start, zone = now.replace(second=0, microsecond=0), window.zone
+    offset, minutes = start.astimezone(zone).utcoffset(), range(_LOOK_AHEAD_DAYS * 24 * 60)
+    if offset == (start + len(minutes) * _MINUTE).astimezone(zone).utcoffset():
+        return None
+    changed = bisect_left(
+        minutes, x=True, key=lambda minute: (start + minute * _MINUTE).astimezone(zone).utcoffset() != offset
+    )
+    moment = start + changed * _MINUTE
+    return moment if is_open(window, moment) else None

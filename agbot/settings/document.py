@@ -12,7 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 
 from agbot.settings import model
 
@@ -75,6 +75,8 @@ def sections() -> Mapping[str, Section]:
     found = {}
     for part in fields(model.Settings):
         section = typing.get_type_hints(model.Settings)[part.name]
+        if not (isinstance(section, type) and is_dataclass(section)):
+            continue
         kinds = typing.get_type_hints(section)
         keys = {
             each.name: Key(
@@ -86,8 +88,9 @@ def sections() -> Mapping[str, Section]:
             )
             for each in fields(section)
         }
-        text = re.sub(r"^`\[\w+]`: ", "", _one_line(inspect.getdoc(section) or ""))
-        found[part.name] = Section(name=part.name, model=section, text=text, keys=types.MappingProxyType(keys))
+        found[part.name] = Section(
+            name=part.name, model=section, text=_class_text(section), keys=types.MappingProxyType(keys)
+        )
     return types.MappingProxyType(found)
 
 
@@ -95,6 +98,15 @@ def key(path: str) -> Key | None:
     """Return the documentation of `section.key`, None when there is no such key."""
     section, _, name = path.partition(".")
     return sections()[section].keys.get(name) if section in sections() else None
+
+
+def scope_text() -> str:
+    """Return the documentation of scopes, which have the keys of `[rules]`."""
+    return _class_text(model.Scope)
+
+
+def _class_text(owner: type) -> str:
+    return re.sub(r"^`\[.*?]`: ", "", _one_line(inspect.getdoc(owner) or ""))
 
 
 def _default(field: Field[object]) -> object:

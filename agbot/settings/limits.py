@@ -1,12 +1,33 @@
-"""From what the operator wrote under `[rules]` to what the rules measure against."""
+"""From what the operator wrote under `[rules]` and in scopes to what the rules measure against."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import fields
+from typing import Final
 
-from agbot.rules.limits import Limits, Order
+from agbot.rules.ids import GroupId
+from agbot.rules.limits import Limits, LimitsOf, Order
 from agbot.settings import windows
-from agbot.settings.model import RuleSettings
+from agbot.settings.model import RuleSettings, Settings
+from agbot.settings.scopes import effective
+
+_GROUPS_REMEMBERED: Final = 65_536
+"""More than a hub has. A bound all the same: a question may name a group that does not exist."""
+
+
+def limits_of(settings: Settings) -> LimitsOf:
+    """Give the way to each group's limits. Each is worked out once, as every question needs them; other settings are another way.
+
+    Raises:
+        WindowError: (on the way) a window is not one; checked settings never raise it.
+    """
+
+    @functools.lru_cache(maxsize=_GROUPS_REMEMBERED)
+    def of(group: GroupId) -> Limits:
+        return limits(effective(settings, group).rules)
+
+    return of
 
 
 def limits(rules: RuleSettings) -> Limits:

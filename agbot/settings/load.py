@@ -10,10 +10,12 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agbot.settings import checks, convert, document, model, places, sample, secret
+from agbot.settings import convert, document, globs, model, places, secret
+from agbot.settings.draft import Draft
+from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem, SettingsError
 from agbot.settings.secret import Secret
 from agbot.settings.sense import nonsense
@@ -45,44 +47,6 @@ class Reading:
     warnings: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Origin:
-    """Where a value was written."""
-
-    file: str = ""
-    line: int | None = None
-    variable: str = ""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Draft:
-    """Values and findings while reading. The only thing here that changes."""
-
-    values: dict[str, object] = field(default_factory=dict)
-    origins: dict[str, _Origin] = field(default_factory=dict)
-    mistakes: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)
-
-    def note(self, key: str, problem: str, expected: str = "", *, is_warning: bool = False, meant: str = "") -> None:
-        """Take down a finding at the place where the key's value stands; `meant` is the key that is explained, if it is another one."""
-        origin = self.origins.get(key, _Origin())
-        explained = (meant, key, key.partition(".")[0])
-        found = Problem(
-            key=key,
-            problem=problem,
-            expected=expected,
-            file=origin.file,
-            line=origin.line,
-            variable=origin.variable,
-            sample_line=next((sample.lines()[each] for each in explained if each in sample.lines()), None),
-        )
-        (self.warnings if is_warning else self.mistakes).append(found)
-
-    def is_wrong(self, key: str) -> bool:
-        """Whether a mistake was found in this key already."""
-        return any(each.key == key for each in self.mistakes)
-
-
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     """Read the settings; without a file from defaults and environment.
 
@@ -101,11 +65,11 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
     With `may_lack_secrets` a secret that systemd will hand over, or that this user may not read, is a warning: an administrator checks a
     file before the daemon has its credentials.
     """
-    draft = _Draft()
+    draft = Draft()
     if path is not None:
         _read_file(path, draft)
     _read_environment(environ, draft)
-    _check_each(draft)
+    draft.check_each()
     settings = _build(draft)
     for found in nonsense(settings):
         if not draft.is_wrong(found.key):
@@ -117,46 +81,86 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
     return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings)
 
 
-def _read_file(path: Path, draft: _Draft) -> None:
+def _read_file(path: Path, draft: Draft) -> None:
     try:
         text = path.read_text(encoding="utf-8")
-        parsed = tomllib.loads(text)
     except OSError as error:
         draft.mistakes.append(Problem(key="", file=str(path), problem=f"the file cannot be read: {error.strerror}"))
         return
     except UnicodeDecodeError:
         draft.mistakes.append(Problem(key="", file=str(path), problem="the file is not UTF-8 text"))
         return
+    try:
+        parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line = re.search(r"\(at line (\d+)", str(error))
-        number = int(line[1]) if line else None
-        draft.mistakes.append(Problem(key="", file=str(path), line=number, problem=f"this is not TOML: {error}"))
+        draft.mistakes.append(_not_toml(path, text, error))
         return
     lines = places.lines(text)
     for section, content in parsed.items():
-        draft.origins[section] = _Origin(file=str(path), line=lines.get(section))
-        if section not in document.sections():
-            known = tuple(document.sections())
+        origin = Origin(file=str(path), table=section, line=lines.get(section))
+        draft.origins[section] = origin
+        if section == model.SCOPE:
+            _read_scopes(content, origin, lines, draft)
+        elif section not in document.sections():
+            known = (*document.sections(), model.SCOPE)
             draft.note(section, _unknown("section", section, known), meant=_near(section, known))
         elif not isinstance(content, dict):
             draft.note(section, "it is a value, not a section", f"[{section}] on a line of its own")
         else:
-            _read_section(section, content, _Origin(file=str(path)), lines, draft)
+            _read_table(section, content, origin, lines, draft)
 
 
-def _read_section(
-    section: str, content: Mapping[str, object], origin: _Origin, lines: Mapping[str, int], draft: _Draft
+def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
+    at = re.search(r"\(at line (\d+)", str(error))
+    number = int(at[1]) if at else None
+    is_scope = number is not None and text.split("\n")[number - 1].lstrip().startswith(f"[{model.SCOPE}.")
+    return Problem(
+        key="",
+        file=str(path),
+        line=number,
+        problem=f"this is not TOML: {error}",
+        expected=f"a name in quotes: {globs.SHAPE}" if is_scope else "",
+    )
+
+
+def _read_scopes(content: object, origin: Origin, lines: Mapping[str, int], draft: Draft) -> None:
+    if not isinstance(content, dict):
+        draft.note(model.SCOPE, "it does not say whose rules it holds", globs.SHAPE)
+        return
+    for pattern, keys in content.items():
+        table = places.dotted(model.SCOPE, pattern)
+        header = Origin(file=origin.file, table=table, line=lines.get(table, origin.line))
+        draft.origins[table], draft.documented[table] = header, model.SCOPE
+        if not isinstance(keys, dict):
+            draft.note(table, "it is a value, not a section", globs.SHAPE)
+            continue
+        _read_table("rules", keys, header, lines, draft)
+        wrong = globs.wrong(pattern)
+        if wrong:
+            draft.note(table, wrong, globs.SHAPE)
+            continue
+        draft.scopes[pattern] = table
+        if not keys:
+            draft.note(table, "it changes nothing", "keys of [rules]", is_warning=True)
+
+
+def _read_table(
+    section: str, content: Mapping[str, object], header: Origin, lines: Mapping[str, int], draft: Draft
 ) -> None:
+    """Read one table of the file, which may have the keys of `section`."""
     keys = document.sections()[section].keys
     for name, value in content.items():
-        key = f"{section}.{name}"
-        line = lines.get(key, lines.get(section))
-        draft.origins[key] = _Origin(file=origin.file, line=line)
+        key = f"{header.table}.{places.dotted(name)}"
+        draft.origins[key] = replace(header, line=lines.get(key, header.line))
+        draft.documented[key] = f"{section}.{name}"
         if name not in keys:
-            draft.note(key, _unknown("key", name, tuple(keys)), meant=f"{section}.{_near(name, tuple(keys))}")
+            is_split = header.table != section and isinstance(value, dict)
+            expected = 'the whole name in quotes when it holds a dot, such as [scope."my.org"]' if is_split else ""
+            meant = f"{section}.{_near(name, tuple(keys))}"
+            draft.note(key, _unknown("key", name, tuple(keys)), expected, meant=meant)
             continue
         try:
-            draft.values[key] = convert.from_toml(value, keys[name].kind, Path(origin.file).parent)
+            draft.values[key] = convert.from_toml(value, keys[name].kind, Path(header.file).parent)
         except convert.WrongTypeError as error:
             draft.note(key, str(error), convert.expected(keys[name].kind))
 
@@ -170,7 +174,7 @@ def _near(name: str, known: tuple[str, ...]) -> str:
     return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), "")
 
 
-def _read_environment(environ: Mapping[str, str], draft: _Draft) -> None:
+def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:
     known: set[str] = set()
     for section in document.sections().values():
         for key in section.keys.values():
@@ -178,7 +182,7 @@ def _read_environment(environ: Mapping[str, str], draft: _Draft) -> None:
             variable = next((each for each in key.variables if environ.get(each)), None)
             if variable is None:
                 continue
-            draft.origins[key.path] = _Origin(variable=variable)
+            draft.origins[key.path] = Origin(variable=variable)
             draft.mistakes = [each for each in draft.mistakes if each.key != key.path]
             try:
                 draft.values[key.path] = convert.from_text(environ[variable], key.kind, key.separator)
@@ -203,28 +207,18 @@ def _of_a_section(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
                 yield variable, section
 
 
-def _check_each(draft: _Draft) -> None:
-    for key, value in draft.values.items():
-        for check in checks.CHECKS.get(key, ()):
-            wrong = check.wrong(value)
-            if wrong is not None:
-                draft.note(key, wrong, check.expected)
-
-
-def _build(draft: _Draft) -> model.Settings:
+def _build(draft: Draft) -> model.Settings:
     """Put the good values into the model; a bad one leaves the default, so that the rest can be judged too."""
-    parts: dict[str, object] = {}
-    for section in document.sections().values():
-        good = {
-            key.name: draft.values[key.path]
-            for key in section.keys.values()
-            if key.path in draft.values and not draft.is_wrong(key.path)
-        }
-        parts[section.name] = section.model(**good)
-    return model.Settings(**parts)  # type: ignore[arg-type]  # every part is of its section's class, taken from the same table
+    parts: dict[str, object] = {
+        name: section.model(**draft.good(name, name)) for name, section in document.sections().items()
+    }
+    scopes = tuple(
+        model.Scope(pattern=pattern, values=draft.good(table, "rules")) for pattern, table in draft.scopes.items()
+    )
+    return model.Settings(**parts, scopes=scopes, origins=draft.origins)  # type: ignore[arg-type]  # every part is of its section's class
 
 
-def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: _Draft, *, may_lack: bool) -> Secrets:
+def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: Draft, *, may_lack: bool) -> Secrets:
     exchange = _read_secret(
         "exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN, environ, draft, may_lack=may_lack
     )
@@ -241,7 +235,7 @@ def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: _
 
 
 def _read_secret(
-    key: str, file: Path | None, credential: str, environ: Mapping[str, str], draft: _Draft, *, may_lack: bool
+    key: str, file: Path | None, credential: str, environ: Mapping[str, str], draft: Draft, *, may_lack: bool
 ) -> Secret | None:
     path = secret.where(file, credential, environ)
     if path is None or draft.is_wrong(key):

@@ -7,8 +7,15 @@ the name. Secrets are given as files (or systemd credentials), never as values i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
+
+from agbot.settings.origin import Origin
+
+SCOPE: Final = "scope"
+"""The table of the file whose sub-tables are scopes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +113,7 @@ class LogSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSettings:
-    """`[rules]`: the limits that hold for every group. Each is explained in `agbot.rules.limits`."""
+    """`[rules]`: the limits that hold for every group, unless a scope says otherwise. Each is explained in `agbot.rules.limits`."""
 
     lease_seconds: float = 600.0
     """A lease without fresh evidence expires after this long."""
@@ -153,12 +160,30 @@ class RuleSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """`[scope."…"]`: keys of `[rules]`, each optional, for the organisations or groups that the name matches.
+
+    An organisation is named by itself (`o1`, `east-*`), a group with its organisation (`o1/edge-*`, `*/canary-*`); `*` stands for any
+    characters, `?` for one. Organisations are stronger than `[rules]` and its environment, groups stronger than organisations, and of
+    two of the same kind the later in the file, key by key. `agbot check-config FILE --effective ORG/GROUP` shows what comes of it.
+    """
+
+    pattern: str
+    values: Mapping[str, Any]
+    """What is written there, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The whole configuration."""
+    """The whole configuration. A field whose type is a class above is a section."""
 
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
+    scopes: tuple[Scope, ...] = ()
+    """In the order of the file."""
     log: LogSettings = field(default_factory=LogSettings)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False)
+    """Where each value was written, by `section.key`; a default is not among them."""

@@ -6,12 +6,16 @@ it could know to be wrong.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
-_HEADER = re.compile(r"\s*\[\s*([^\[\]]+?)\s*]\s*(?:#.*)?$")
-_ASSIGNMENT = re.compile(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[\w-]+|\"[^\"]*\"|'[^']*'))*)\s*=")
+_PART = r"(?:[\w-]+|\"[^\"]*\"|'[^']*')"
+_NAME = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER = re.compile(rf"\s*\[{{1,2}}\s*({_NAME})\s*]{{1,2}}\s*(?:#.*)?$")
+_ASSIGNMENT = re.compile(rf"\s*({_NAME})\s*=")
 _MULTILINE = re.compile("\"\"\"|'''")
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def lines(text: str) -> Mapping[str, int]:
@@ -25,6 +29,8 @@ def lines(text: str) -> Mapping[str, int]:
             continue
         if header := _HEADER.match(line):
             section = _plain(header[1])
+            # `[a.b]` is where `a` begins, when nothing of it stood before.
+            found.setdefault(section.partition(".")[0], number)
             found.setdefault(section, number)
             continue
         if assigned := _ASSIGNMENT.match(line):
@@ -34,8 +40,13 @@ def lines(text: str) -> Mapping[str, int]:
     return found
 
 
+def dotted(*parts: str) -> str:
+    """Write a name as TOML does: what is not a bare word stands in quotes, so that a dot inside a part separates nothing."""
+    return ".".join(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)
+
+
 def _plain(name: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in name.split("."))
+    return dotted(*(part.strip("\"'") for part in re.findall(_PART, name)))
 
 
 def _left_open(line: str) -> str:

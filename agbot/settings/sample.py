@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agbot import _dist
-from agbot.settings import document
+from agbot.settings import document, model
 
 _FILE = "agbot.toml"
 _EXAMPLES: Mapping[str, object] = {
@@ -29,6 +29,14 @@ _EXAMPLES: Mapping[str, object] = {
     "console.token_file": "/etc/agbot/operator-token",
 }
 """What stands in the sample where there is no default to show."""
+
+_EXAMPLE_SCOPES = """\
+#[scope."east-*"]
+#windows = ["sat,sun 22:00-04:00 Europe/Berlin"]
+
+#[scope."east-1/edge-*"]
+#min_available = 2"""
+"""A group of `east-1` takes its windows from the first and `min_available` from the second."""
 
 _TOML_HEAD = """\
 Settings of the agbot upgrade coordinator: `agbot run --config FILE`. Check a changed file with `agbot check-config FILE`.
@@ -53,6 +61,38 @@ the same source (`python -m agbot.settings.sample page`).
 - Relative paths in the file start at the folder of the file.
 - `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole and the old settings stay.
 """
+
+_PAGE_WINDOWS = """\
+### Maintenance windows
+
+A window names the weekdays on which it opens (`mon-fri`, `sat,sun`, `daily`), its hours, and the IANA time zone whose wall clock they mean
+(UTC without one). One that closes at or before it opens runs into the next day. A grant needs an open window; the end of a window stops
+grants and revokes nothing: the upgrade that runs goes on, and its lease stays.
+
+The hours are those of the wall clock on every day. When the clocks are put forward, a window that would open in the hour that is skipped
+opens when the clocks have changed, and one that lies within it does not open that day. When they are put back, the hour comes twice and is
+in the window both times: one that closed in it opens again.
+
+`windows = []` in a scope means always open, whatever stands in a weaker place."""
+
+_PAGE_SCOPES = """\
+What holds for one group is put together key by key, from the weakest to the strongest: the default; `[rules]`, or its environment variable;
+the scopes of organisations that match, in the order of the file; the scopes of groups that match, in the order of the file. So a group may
+take its windows from its organisation and `min_available` from a scope of its own. Scopes stand in the file only: the environment overrides
+`[rules]`, and a scope is stronger than both.
+
+The name is one part of the header, so it stands in quotes as soon as it holds more than letters, digits, `-` and `_`. Upper and lower case
+differ. What cannot match anything (an empty part, two slashes, white space) is a mistake, and so are values that do not go together in a
+group which two scopes share."""
+
+_SHOWN_EFFECTIVE = """\
+    $ agbot check-config /etc/agbot/agbot.toml --effective east-1/edge-7
+    key                      value                                                           origin
+    lease_seconds            600                                                             default
+    …
+    min_available            2                                                               [scope."east-1/edge-*"] line 14
+    …
+    windows                  sat,sun 22:00-04:00 Europe/Berlin (opens 2026-11-28 21:00:00Z)  [scope."east-*"] line 11"""
 
 
 def toml() -> str:
@@ -81,6 +121,9 @@ def lines() -> Mapping[str, int]:
         if header := re.fullmatch(r"\[(\w+)]", line):
             section = header[1]
             found[section] = number
+        elif line.startswith(f"#[{model.SCOPE}."):
+            section = model.SCOPE
+            found.setdefault(section, number)
         elif assigned := re.match(r"#?(\w+) = ", line):
             found[f"{section}.{assigned[1]}"] = number
     return found
@@ -96,6 +139,10 @@ def _toml_lines() -> Iterator[str]:
             yield ""
             yield from _comment(key.text)
             yield f"{'' if key.is_required else '#'}{key.name} = {_shown(key)}"
+        if section.model is model.RuleSettings:
+            yield ""
+            yield from _comment(_sentence(document.scope_text()))
+            yield _EXAMPLE_SCOPES
 
 
 def _comment(text: str) -> Iterator[str]:
@@ -123,6 +170,9 @@ def _page_lines() -> Iterator[str]:
         for key in section.keys.values():
             default = "required" if key.is_required else f"`{_toml_value(key.default)}`" if _has_default(key) else ""
             yield f"| `{key.name}` | {default} | {key.text.replace('|', chr(92) + '|')} |"
+        if section.model is model.RuleSettings:
+            yield from ("", _PAGE_WINDOWS, "", f'## `[{model.SCOPE}."…"]`', "", _sentence(document.scope_text()), "")
+            yield from ("```toml", _EXAMPLE_SCOPES.replace("#", ""), "```", "", _PAGE_SCOPES, "", _SHOWN_EFFECTIVE)
 
 
 def _has_default(key: document.Key) -> bool:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agbot.settings.model import ExchangeSettings, GatewaySettings, RuleSettings, Settings
+from agbot.settings.globs import can_meet
+from agbot.settings.model import ExchangeSettings, GatewaySettings, RuleSettings, Scope, Settings
+from agbot.settings.scopes import layered, table_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,8 @@ class Nonsense:
     problem: str
     expected: str = ""
     is_warning: bool = False
+    other: str = ""
+    """The key of `[rules]` that it was measured against, when there is one."""
 
 
 def nonsense(settings: Settings) -> Iterator[Nonsense]:
@@ -30,6 +35,7 @@ def nonsense(settings: Settings) -> Iterator[Nonsense]:
     yield from _exchange(settings.exchange)
     yield from _gateway(settings.gateway)
     yield from _rules(settings.rules, settings.exchange)
+    yield from _scopes(settings)
     if _same_socket(settings.gateway.listen, settings.console.listen):
         problem = f"{settings.console.listen} is the gateway's address as well"
         yield Nonsense(key="console.listen", problem=problem, expected="a port of its own")
@@ -124,7 +130,7 @@ def _rules(rules: RuleSettings, exchange: ExchangeSettings) -> Iterator[Nonsense
     ):
         if value < least:
             problem = f"{value:g} is less than {other} ({least:g})"
-            yield Nonsense(key=f"rules.{key}", problem=problem, expected=f"{other} or more")
+            yield Nonsense(key=f"rules.{key}", problem=problem, expected=f"{other} or more", other=other)
     if rules.confirm_seconds < rules.ask_period_seconds:
         yield Nonsense(
             key="rules.confirm_seconds",
@@ -132,6 +138,7 @@ def _rules(rules: RuleSettings, exchange: ExchangeSettings) -> Iterator[Nonsense
             "a slow agent would lose its turn before it has begun",
             expected="about three times ask_period_seconds",
             is_warning=True,
+            other="ask_period_seconds",
         )
     if rules.min_available == 0:
         yield Nonsense(
@@ -139,6 +146,34 @@ def _rules(rules: RuleSettings, exchange: ExchangeSettings) -> Iterator[Nonsense
             problem="0: an agent upgrade may take down the last member that is available",
             expected="1 or more",
             is_warning=True,
+        )
+
+
+def _scopes(settings: Settings) -> Iterator[Nonsense]:
+    """Judge each scope over `[rules]`, and any two that can hold for the same group: a rule compares no more than two values."""
+    alone = ((scope,) for scope in settings.scopes)
+    for scopes in chain(alone, combinations(settings.scopes, 2)):
+        yield from _together(settings, scopes)
+
+
+def _together(settings: Settings, scopes: tuple[Scope, ...]) -> Iterator[Nonsense]:
+    """Find what goes wrong only where all of these scopes hold, and tell it at a key that stands in one of them."""
+    rules, winners = layered(settings.rules, scopes)
+    for found in _rules(rules, settings.exchange):
+        name = found.key.removeprefix("rules.")
+        setters = {each: winners[each] for each in (name, found.other) if each in winners}
+        if {id(scope) for scope in setters.values()} != {id(scope) for scope in scopes}:
+            continue
+        if not all(can_meet(*(scope.pattern for scope in pair)) for pair in combinations(scopes, 2)):
+            continue
+        told_at = next(iter(setters))
+        tables = [f"[{table_of(scope)}]" for scope in scopes]
+        where = f" where {' and '.join(tables)} meet" if len(tables) > 1 else ""
+        yield replace(
+            found,
+            key=f"{table_of(setters[told_at])}.{told_at}",
+            problem=f"{'' if told_at == name else f'{name}: '}{found.problem}{where}",
+            expected=f"{'' if told_at == name else f'{name}: '}{found.expected}",
         )
 
 

@@ -38,6 +38,36 @@ async def test_a_reload_changes_limits_and_a_bad_file_is_refused(hub: Hub, site:
     assert (await ask(site, "anna"))[0] == 201
 
 
+async def test_a_reload_takes_the_scopes_over_at_once(hub: Hub, site: Site) -> None:
+    await group_of_three(hub)
+    await hub.group("g2", "dora", "emil")
+    other_day = f"{datetime.now(UTC) + timedelta(days=3):%a}".lower()
+    daemon = await site.start_ready()
+    site.tables["rules"]["windows"] = [f"{other_day} 10:00-11:00"]
+    site.tables['scope."o1/g2"'] = {"windows": []}
+    site.write()
+    daemon.reload()
+    await until("the reload", lambda: daemon.events("settings.reloaded"))
+
+    status, message = await ask(site, "anna")
+    assert (status, "outside-window" in message) == (409, True)
+    assert (await ask(site, "dora", group="g2"))[0] == 201
+
+    site.tables['scope."o1/g*"'] = {"windows": []}
+    site.tables['scope."o1//g2"'] = site.tables.pop('scope."o1/g2"')
+    site.write()
+    daemon.reload()
+    [refused] = await until("the refusal of the bad scope", lambda: daemon.events("settings.refused"))
+    assert 'scope."o1//g2": it has two slashes' in refused["mistakes"][0]
+    assert (await ask(site, "anna"))[0] == 409, "the old scopes hold"
+
+    del site.tables['scope."o1//g2"']
+    site.write()
+    daemon.reload()
+    await until("the good file", lambda: daemon.events("settings.reloaded")[1:])
+    assert (await ask(site, "anna"))[0] == 201
+
+
 async def test_a_missing_file_at_a_reload_is_refused_too(hub: Hub, site: Site) -> None:
     daemon = await site.start_ready()
     site.settings_file.unlink()

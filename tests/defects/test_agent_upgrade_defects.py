@@ -222,7 +222,6 @@ async def test_a6_an_install_that_a_frozen_feed_has_hidden_is_not_overlooked_whe
 async def test_a7_a_lost_final_status_ends_by_the_version_that_the_node_runs() -> None:
     hub = await pair()
     hub.limits = Limits(max_upgrade_seconds=1200)
-    hub.coordinator.set_limits(hub.limits)
     await upgrading(hub)
 
     versions = {"softwareVersions": {"horizon": NEW}}
@@ -281,7 +280,7 @@ async def test_a9_a_node_that_joins_in_the_middle_of_its_upgrade_is_seen_and_def
     seed.node(hub.exchange, ORG, "n3")
     hub.report("n3", "initiated")
     hub.admin("POST", "/hagroups/g1/nodes/n3")
-    hub.coordinator.set_limits(Limits(min_available=2))
+    hub.limits = Limits(min_available=2)
     await asyncio.sleep(12)
 
     explanation = hub.coordinator.explain(hub.question("n3", "g1").node)

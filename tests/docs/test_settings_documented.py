@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from agbot.rules.ids import group_id
 from agbot.settings import checks, document, load, model, sample
+from agbot.settings.scopes import effective
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "config" / "agbot.toml"
@@ -43,7 +45,9 @@ def test_every_field_is_documented(key: document.Key) -> None:
 
 
 def test_every_class_of_the_model_is_a_section() -> None:
-    assert [each.name for each in fields(model.Settings)] == list(document.sections())
+    assert [each.name for each in fields(model.Settings) if each.name not in {"scopes", "origins"}] == list(
+        document.sections()
+    )
     assert all(section.text for section in document.sections().values())
 
 
@@ -56,8 +60,9 @@ def test_the_sample_as_shipped_has_no_mistake() -> None:
 
 def test_every_default_that_the_sample_shows_is_the_model_s() -> None:
     """With every `#` taken away, each shown value is read; those that are defaults equal them."""
-    text = re.sub(r"^#(\w+ = )", r"\1", SAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^#(\w+ = |\[)", r"\1", SAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     shown = tomllib.loads(text)
+    shown.pop(model.SCOPE)
 
     assert {section: set(values) for section, values in shown.items()} == {
         name: set(section.keys) for name, section in document.sections().items()
@@ -66,6 +71,24 @@ def test_every_default_that_the_sample_shows_is_the_model_s() -> None:
         if key.default not in (None, ""):
             value = shown[key.section][key.name]
             assert type(key.default)(value) == key.default  # type: ignore[call-arg]  # str, Path, number and tuple take it
+
+
+def test_the_example_scopes_of_the_sample_work_when_they_are_taken_in(tmp_path: Path) -> None:
+    """With the `#` of the scopes taken away the file is good, and a group gets one value from each."""
+    before, scopes, after = re.split(r"(?ms)^(#\[scope.*?)(?=^# )", SAMPLE.read_text(encoding="utf-8"))
+    path = tmp_path / "agbot.toml"
+    path.write_text(before + re.sub(r"^#", "", scopes, flags=re.MULTILINE) + after, encoding="utf-8")
+
+    reading = load.read(path, {}, may_lack_secrets=True)
+
+    assert reading.mistakes == ()
+    assert reading.loaded is not None
+    shown = effective(reading.loaded.settings, group_id("east-1", "edge-7"))
+    from_scopes = {name: shown.origins[name].table for name in shown.origins if shown.origins[name].table != "rules"}
+    assert {name: table for name, table in from_scopes.items() if table} == {
+        "windows": 'scope."east-*"',
+        "min_available": 'scope."east-1/edge-*"',
+    }
 
 
 def test_the_variables_that_a_field_names_are_the_ones_that_are_read() -> None:

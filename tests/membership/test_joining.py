@@ -107,7 +107,10 @@ async def test_a_node_that_joins_past_the_gate_is_deferred_until_its_upgrade_has
             f"upgrade has ended ({word} when first seen)."
         )
         assert hub.seen(late).deferred_for == "o1/agent"
-        await hub.until(lambda: "0 of 1 other members are available, 1 must be (min_available 1): o1/late" in hub.explains(peer), 201)
+        await hub.until(
+            lambda: "0 of 1 other members are available, 1 must be (min_available 1): o1/late" in hub.explains(peer),
+            201,
+        )
 
         await hub.until(lambda: late.version == NEW and late.down_for is None)
         await asyncio.sleep(CYCLE)

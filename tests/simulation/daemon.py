@@ -123,7 +123,7 @@ class Daemon(Process):
             max_requests_open=plan.settings.max_requests_open,
         )
         means = Means(exchange=client, store=self._store, clock=self._clock, tell=tell, chance=chance)
-        self.coordinator = Coordinator(means, plan.settings, plan.limits)
+        self.coordinator = Coordinator(means, plan.settings, lambda _group: plan.limits)
         listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)
         reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)

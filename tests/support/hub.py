@@ -19,7 +19,7 @@ from agbot.exchange.errors import Refused as CredentialsRefused
 from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind, Lease
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, LimitsOf
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import SimExchange, seed
 from agbot.store.contract import Entry, Store
@@ -54,6 +54,8 @@ class Hub:
     """The parts, and short ways to play nodes and people."""
 
     limits: Limits = field(default_factory=Limits)
+    limits_of: LimitsOf | None = None
+    """For tests in which groups differ; else `limits` holds for all of them, and may be changed."""
     settings: ExchangeSettings = field(
         default_factory=lambda: ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}")
     )
@@ -84,7 +86,7 @@ class Hub:
             chance=random.Random(1),
             journal_age=self.journal_age,
         )
-        self.coordinator = Coordinator(means, self.settings, self.limits)
+        self.coordinator = Coordinator(means, self.settings, self.limits_of or (lambda _group: self.limits))
 
     async def start(self) -> None:
         await self.store.open()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,56 @@ def test_json_lists_the_same(config: Path) -> None:
     (mistake,) = shown["mistakes"]
     assert (mistake["key"], mistake["line"], mistake["file"]) == ("exchange.poll_seconds", 5, str(config))
     assert mistake["sample_line"] > 0
+
+
+def test_what_holds_for_a_group_is_shown_with_where_each_value_comes_from(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write('[scope.o1]\nmin_available = 2\n[scope."o1/edge-*"]\nwindows = ["sat 22:00-04:00 Europe/Berlin"]\n')
+
+    result = run("check-config", str(config), "--effective", "o1/edge-1")
+    rows = [re.split(r" {2,}", line) for line in result.stdout.splitlines()]
+
+    assert result.exit_code == 0
+    assert rows[0] == ["key", "value", "origin"]
+    assert ["lease_seconds", "600", "default"] in rows
+    assert ["min_available", "2", "[scope.o1] line 6"] in rows
+    (windows,) = [row for row in rows if row[0] == "windows"]
+    assert re.fullmatch(r"sat 22:00-04:00 Europe/Berlin \((open now|opens \d{4}-\d\d-\d\d 2[01]:00:00Z)\)", windows[1])
+    assert windows[2] == '[scope."o1/edge-*"] line 8'
+    assert run("check-config", str(config), "--effective", "edge-1", "-o", "o1").stdout == result.stdout
+
+
+def test_what_holds_for_a_group_is_given_as_json_too(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write("[scope.o1]\nmin_available = 2\n")
+
+    shown = json.loads(run("check-config", str(config), "--effective", "o1/g", "--json").stdout)
+
+    assert shown["ok"]
+    assert shown["effective"]["group"] == "o1/g"
+    assert shown["effective"]["rules"]["min_available"]["value"] == 2
+    assert shown["effective"]["rules"]["min_available"]["origin"] == "[scope.o1] line 6"
+    assert "effective" not in json.loads(run("check-config", str(config), "--json").stdout)
+
+
+def test_with_a_mistake_nothing_holds_for_any_group(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write('[scope."o1//"]\nmin_available = 2\n')
+
+    result = run("check-config", str(config), "--effective", "o1/g")
+    shown = json.loads(run("check-config", str(config), "--effective", "o1/g", "--json").stdout)
+
+    assert result.exit_code == 1
+    assert f'{config}:5: mistake: scope."o1//": it has two slashes, and no group has' in result.stdout
+    assert "lease_seconds" not in result.stdout
+    assert shown["effective"] is None
+
+
+def test_a_group_without_its_organisation_is_wrong_usage(config: Path) -> None:
+    result = run("check-config", str(config), "--effective", "edge-1")
+
+    assert result.exit_code == 2
+    assert "does not name a group" in result.stderr
 
 
 def test_a_missing_file_is_one_of_the_mistakes(tmp_path: Path) -> None:

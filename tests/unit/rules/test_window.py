@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,20 @@ from agbot.rules.window import Window, is_open, next_opening
 
 BERLIN = ZoneInfo("Europe/Berlin")
 EVERY_DAY = frozenset(range(7))
-SUNDAY, MONDAY = frozenset({6}), frozenset({0})
+SATURDAY, SUNDAY, MONDAY = frozenset({5}), frozenset({6}), frozenset({0})
+# The clocks are put back in Berlin from 03:00 to 02:00, in New York from 02:00 to 01:00, in Beirut at midnight into the day before, in
+# Havana from 01:00 to midnight, on Lord Howe by half an hour. In Santiago and Beirut they are put forward at midnight.
+CHANGES = [
+    ("Europe/Berlin", "2026-03-29"),
+    ("Europe/Berlin", "2026-10-25"),
+    ("America/New_York", "2026-03-08"),
+    ("America/New_York", "2026-11-01"),
+    ("Asia/Beirut", "2026-03-29"),
+    ("Asia/Beirut", "2026-10-25"),
+    ("America/Havana", "2026-11-01"),
+    ("America/Santiago", "2026-09-06"),
+    ("Australia/Lord_Howe", "2026-04-05"),
+]
 
 
 def window(opens: str, closes: str, days: frozenset[int] = EVERY_DAY, zone: ZoneInfo = BERLIN) -> Window:
@@ -62,6 +76,22 @@ def utc(text: str) -> datetime:
         ("02:30", "04:00", EVERY_DAY, "2026-10-25T01:10:00", False),
         ("02:30", "04:00", EVERY_DAY, "2026-10-25T01:30:00", True),
         ("22:00", "02:30", EVERY_DAY, "2026-10-25T00:45:00", False),
+        ("22:00", "02:30", EVERY_DAY, "2026-10-25T01:29:59", True),
+        ("22:00", "02:30", EVERY_DAY, "2026-10-25T01:30:00", False),
+        ("02:10", "02:50", EVERY_DAY, "2026-10-25T00:20:00", True),
+        ("02:10", "02:50", EVERY_DAY, "2026-10-25T00:55:00", False),
+        ("02:10", "02:50", EVERY_DAY, "2026-10-25T01:20:00", True),
+        # through the night of a change, the window is that of the day on which it opened: an hour shorter, an hour longer
+        ("22:00", "04:00", SATURDAY, "2026-03-28T21:00:00", True),
+        ("22:00", "04:00", SATURDAY, "2026-03-29T01:59:59", True),
+        ("22:00", "04:00", SATURDAY, "2026-03-29T02:00:00", False),
+        ("22:00", "04:00", SUNDAY, "2026-03-29T01:00:00", False),
+        ("22:00", "02:30", SATURDAY, "2026-03-29T00:59:59", True),
+        ("22:00", "02:30", SATURDAY, "2026-03-29T01:00:00", False),
+        ("22:00", "04:00", SATURDAY, "2026-10-24T20:00:00", True),
+        ("22:00", "04:00", SATURDAY, "2026-10-25T02:59:59", True),
+        ("22:00", "04:00", SATURDAY, "2026-10-25T03:00:00", False),
+        ("22:00", "04:00", SUNDAY, "2026-10-25T01:30:00", False),
     ],
 )
 def test_a_window_is_open_by_the_wall_clock_of_its_place(
@@ -84,6 +114,11 @@ def test_a_window_is_open_by_the_wall_clock_of_its_place(
         ("02:30", "04:00", EVERY_DAY, "2026-10-24T12:00:00", "2026-10-25T00:30:00"),
         ("02:30", "04:00", EVERY_DAY, "2026-10-25T01:10:00", "2026-10-25T01:30:00"),
         ("02:30", "02:40", EVERY_DAY, "2026-10-25T01:45:00", "2026-10-26T01:30:00"),
+        # it closed in the hour that comes twice, and opens again when the clocks are put back
+        ("22:00", "02:30", EVERY_DAY, "2026-10-25T00:45:10", "2026-10-25T01:00:00"),
+        ("22:00", "02:30", SATURDAY, "2026-10-25T00:30:00", "2026-10-25T01:00:00"),
+        ("22:00", "02:30", SUNDAY, "2026-10-25T00:30:00", "2026-10-25T21:00:00"),
+        ("22:00", "02:30", EVERY_DAY, "2026-10-25T01:30:00", "2026-10-25T21:00:00"),
     ],
     ids=str,
 )
@@ -116,6 +151,25 @@ def test_no_minute_before_the_next_opening_is_open(opens: str, closes: str, day:
     moments = [start + timedelta(minutes=minute) for minute in range(3 * 24 * 60)]
 
     assert next_opening((each,), start) == next(moment for moment in moments if is_open(each, moment))
+
+
+@pytest.mark.parametrize(("place", "day"), CHANGES)
+@pytest.mark.parametrize(
+    ("opens", "closes"),
+    [("22:00", "02:30"), ("23:15", "00:30"), ("00:15", "00:45"), ("01:40", "01:20"), ("02:00", "04:00")],
+)
+def test_around_a_change_of_the_clocks_no_minute_before_the_next_opening_is_open(
+    place: str, day: str, opens: str, closes: str
+) -> None:
+    """Asked in every quarter of an hour of the day of the change, at night and in the middle of it."""
+    each, noon = window(opens, closes, zone=ZoneInfo(place)), utc(f"{day}T12:00:00")
+    minutes = [noon + timedelta(minutes=minute) for minute in range(-36 * 60, 60 * 60)]
+    open_at = [moment for moment in minutes if is_open(each, moment)]
+    asked = minutes[: 60 * 60 : 15]
+
+    answers = [next_opening((each,), moment) for moment in asked]
+
+    assert answers == [open_at[bisect_left(open_at, moment)] for moment in asked]
 
 
 def test_a_window_reads_as_an_operator_writes_it() -> None:

@@ -21,3 +21,27 @@ def test_text_inside_a_multiline_string_is_no_key() -> None:
 
 def test_the_first_place_counts() -> None:
     assert places.lines("[one]\na = 1\na = 2\n")["one.a"] == 2
+
+
+def test_a_part_in_quotes_may_hold_dots_slashes_and_brackets() -> None:
+    text = '[scope."o1/edge-1.2"]\na = 1\n[scope."o[1]"]\na = 1\n[ scope . \'o2\' ] # c\na = 1\n'
+
+    assert places.lines(text) == {
+        "scope": 1,
+        'scope."o1/edge-1.2"': 1,
+        'scope."o1/edge-1.2".a': 2,
+        'scope."o[1]"': 3,
+        'scope."o[1]".a': 4,
+        "scope.o2": 5,
+        "scope.o2.a": 6,
+    }
+
+
+def test_an_array_of_tables_is_found_at_its_first_header() -> None:
+    assert places.lines("[[scope]]\na = 1\n[[scope]]\na = 2\n") == {"scope": 1, "scope.a": 2}
+
+
+def test_a_name_is_quoted_where_toml_wants_it() -> None:
+    assert places.dotted("scope", "o1") == "scope.o1"
+    assert places.dotted("scope", "o.1/a-*") == 'scope."o.1/a-*"'
+    assert places.dotted("scope", "") == 'scope.""'

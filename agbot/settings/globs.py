@@ -1,0 +1,60 @@
+"""The patterns that name organisations and groups: `*` stands for any characters, `?` for one, everything else for itself.
+
+`east-*` is a pattern of organisations and holds for every group in them; `o1/edge-*` and `*/canary-*` are patterns of groups. Letters
+are compared as they are written: the Exchange tells names apart by case.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Final
+
+from agbot.rules.ids import GroupId, name_of, org_of
+
+SHAPE: Final = 'an organisation such as [scope."east-*"], or a group such as [scope."o1/edge-*"]'
+
+
+def wrong(pattern: str) -> str | None:
+    """Say why this pattern cannot match anything, or None."""
+    org, slash, name = pattern.partition("/")
+    faults = {
+        "it is empty": not pattern,
+        "it names no organisation before the slash": bool(slash) and not org,
+        "it names no group after the slash": bool(slash) and not name,
+        "it has two slashes, and no group has": "/" in name,
+        "it holds white space, and no name does": not pattern.isprintable() or " " in pattern,
+        "it holds brackets; only * and ? stand for other characters": not {"[", "]"}.isdisjoint(pattern),
+    }
+    return next((fault for fault, is_so in faults.items() if is_so), None)
+
+
+def is_of_groups(pattern: str) -> bool:
+    """Tell a pattern of groups from one of organisations."""
+    return "/" in pattern
+
+
+def matches(pattern: str, group: GroupId) -> bool:
+    """Tell whether the pattern names this group, or its organisation."""
+    org, slash, name = pattern.partition("/")
+    return fnmatchcase(org_of(group), org) and (not slash or fnmatchcase(name_of(group), name))
+
+
+def can_meet(one: str, other: str) -> bool:
+    """Tell whether some group could match both patterns."""
+    one_org, one_slash, one_name = one.partition("/")
+    other_org, other_slash, other_name = other.partition("/")
+    in_one_group = not (one_slash and other_slash) or _share_a_name(one_name, other_name)
+    return in_one_group and _share_a_name(one_org, other_org)
+
+
+def _share_a_name(one: str, other: str) -> bool:
+    """Tell whether one text can match both; row by row over the beginnings of `one`, each against every beginning of `other`."""
+    row = [all(char == "*" for char in other[:end]) for end in range(len(other) + 1)]
+    for mine in one:
+        above, row = row, [row[0] and mine == "*"]
+        for end, theirs in enumerate(other, start=1):
+            if mine == "*" or theirs == "*":
+                row.append(above[end] or row[end - 1])
+            else:
+                row.append(above[end - 1] and (mine == theirs or "?" in (mine, theirs)))
+    return row[-1]

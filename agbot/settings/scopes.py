@@ -1,0 +1,47 @@
+"""What holds for one group: `[rules]`, over it the scopes of its organisation, over them those of the group itself.
+
+Key by key: a group may take its windows from its organisation and `min_available` from a scope of its own. Within one kind the scope
+that stands later in the file wins, so that a file reads from the general to the particular.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from agbot.rules.ids import GroupId
+from agbot.settings import globs, places
+from agbot.settings.model import SCOPE, RuleSettings, Scope, Settings
+from agbot.settings.origin import DEFAULT, Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effective:
+    """The rules of one group, and where each value was written, by key."""
+
+    rules: RuleSettings
+    origins: Mapping[str, Origin]
+
+
+def effective(settings: Settings, group: GroupId) -> Effective:
+    """Work out what holds for a group."""
+    rules, winners = layered(settings.rules, (each for each in settings.scopes if globs.matches(each.pattern, group)))
+    tables = {each.name: table_of(winners[each.name]) if each.name in winners else "rules" for each in fields(rules)}
+    origins = {name: settings.origins.get(f"{table}.{name}", DEFAULT) for name, table in tables.items()}
+    return Effective(rules=rules, origins=origins)
+
+
+def layered(rules: RuleSettings, scopes: Iterable[Scope]) -> tuple[RuleSettings, Mapping[str, Scope]]:
+    """Lay scopes over the rules; return what comes of it, and by key the scope that has the last word."""
+    winners: dict[str, Scope] = {}
+    # A stable sort keeps the order of the file within each kind.
+    for scope in sorted(scopes, key=lambda each: globs.is_of_groups(each.pattern)):
+        winners.update(dict.fromkeys(scope.values, scope))
+    values: dict[str, Any] = {name: scope.values[name] for name, scope in winners.items()}
+    return replace(rules, **values), winners
+
+
+def table_of(scope: Scope) -> str:
+    """Return the header of a scope, without its brackets."""
+    return places.dotted(SCOPE, scope.pattern)
