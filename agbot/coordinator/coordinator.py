@@ -57,6 +57,10 @@ class Means:
     journal_age: timedelta = timedelta(days=30)
 
 
+_LONGEST_GAP = timedelta(seconds=20)
+"""Agents send a report that was not taken again every 10 s, so a shorter gap hides none."""
+
+
 class Coordinator:
     """Answers questions, runs cycles, shows itself."""
 
@@ -71,6 +75,7 @@ class Coordinator:
             limits_of=limits_of,
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
             tell=means.tell,
+            longest_gap=max(_LONGEST_GAP, 3 * timedelta(seconds=settings.busy_poll_seconds)),
         )
         reader = Reader(
             means.exchange,

@@ -63,7 +63,7 @@ def pauses_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tupl
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 
-def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime) -> Seen:
+def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime, seen_since: datetime | None) -> Seen:
     """Return what is known of the holder of an occupied lease.
 
     A heartbeat that was read before `not_before` is as good as unread: while we cannot look, the node does not become silent.
@@ -84,5 +84,8 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime) -> Seen
         policy=picture.policy(claim.kind, claim.subject),
         status=picture.status(claim.holder, claim.subject),
         agreements=picture.agreements(claim.holder),
+        status_read_at=picture.statuses_read_at(claim.holder),
+        agreements_read_at=picture.agreements_read_at(claim.holder),
+        seen_since=seen_since,
         recreated=created_at is not None and created_at > lease.hold.granted_at,
     )

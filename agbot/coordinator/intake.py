@@ -132,7 +132,7 @@ class Intake:
         if result.resync is not None:
             for state in self.orgs.values():
                 state.sync_at = None
-        situation.view_at = asked_at
+        situation.saw(asked_at)
         return len(result.changes)
 
     async def _sync_orgs(self) -> list[OrgId]:

@@ -94,7 +94,9 @@ class Reviewing:
     async def _review(self, lease: Lease) -> str:
         situation = self._situation
         now, limits = situation.clock.now(), situation.limits_of(lease.group)
-        seen = group_facts.seen_holder(lease, situation.picture, not_before=now - self._blind_after)
+        seen = group_facts.seen_holder(
+            lease, situation.picture, not_before=now - self._blind_after, seen_since=situation.seen_since
+        )
         verdict = review(lease, seen, limits, now)
         ttl = timedelta(seconds=limits.lease_seconds)
         match verdict:

@@ -36,12 +36,22 @@ class Situation:
     tell: Tell
     view_at: datetime | None = None
     """When the change feed was last read to its end."""
+    seen_since: datetime | None = None
+    """Since when it is read without a gap that a report of a node could be lost in."""
+    longest_gap: timedelta = timedelta(seconds=20)
+    """Between two readings of the feed; a longer one is blindness."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
         self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
+
+    def saw(self, at: datetime) -> None:
+        """Take down that the change feed was read to its end."""
+        if self.view_at is None or at - self.view_at > self.longest_gap:
+            self.seen_since = at
+        self.view_at = at
 
     def unproven_rests(self) -> list[tuple[Rest, Member]]:
         """Return the rests that still wait for their proof, with the upgraded member as far as it was read."""

@@ -74,7 +74,7 @@ def _exemption(ask: Ask, group: Group) -> Reason | None:
     if node.node_type is NodeType.CLUSTER:
         return Reason(code=Code.CLUSTER_NODE, text=f"{ask.node} is a cluster node; HA groups gate device nodes only")
     deferral = group.deferrals.get(ask.node)
-    if deferral is not None and deferrals.covers(deferral, ask, group):
+    if deferral is not None and deferrals.covers(deferral, ask):
         text = f"{ask.node} joined {group.id} while {deferral.what} was under way; enforced after that"
         return Reason(code=Code.DEFERRED, text=text)
     return None
@@ -95,7 +95,7 @@ def not_a_member(ask: Ask, group: Group, _now: datetime) -> Reason | None:
 def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """A deferred node finishes the upgrade it came with before it starts another."""
     deferral = group.deferrals.get(ask.node)
-    if deferral is None or deferrals.covers(deferral, ask, group):
+    if deferral is None or deferrals.covers(deferral, ask):
         return None
     return Reason(code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.what} first, under way when it joined")
 

@@ -20,6 +20,8 @@ from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
+_REPORTED_WITHIN = timedelta(seconds=60)
+"""A report that the Exchange did not take is sent again every 10 s; once it can be read again, this long is allowed for it."""
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The Exchange's `Date` header, from which its clock is known, has a resolution of one second."""
 
@@ -34,6 +36,10 @@ class Seen:
     """The holder's status for the lease's policy (agent upgrades)."""
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
     """The holder's agreements (service upgrades)."""
+    status_read_at: datetime | None = None
+    agreements_read_at: datetime | None = None
+    seen_since: datetime | None = None
+    """Since when the Exchange can be read without a gap."""
     recreated: bool = False
     """The Exchange has announced a new node under the holder's name since the grant."""
 
@@ -128,7 +134,7 @@ def _review_service(case: _Case) -> Verdict:
     reported = review_service(case.hold, policy, agreements, case.now)
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
-    return _if_unconfirmed(case) if goes_on else reported
+    return _if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
 
 
 def _is_alive_after_the_grant(case: _Case) -> bool:
@@ -145,7 +151,7 @@ def _review_status(case: _Case) -> Verdict:
     """Read the holder's own report. One from before the grant is about an earlier upgrade and proves no end."""
     status = case.seen.status
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in _CONFIRMING):
-        return case.keep if status is Sight.UNREAD else _if_unconfirmed(case)
+        return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
     if status.phase in _ENDINGS:
         why = f"{case.holder} reports {status.value}"
         return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
@@ -166,8 +172,9 @@ def _is_old(case: _Case, status: Status) -> bool:
 
 
 def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
-    """A status that ends the lease only when it still stands after its grace period.
+    """A status that ends the lease only when it still stands after its grace period, by a look at it that was made after that.
 
+    A node that has failed and fallen silent may come back and roll back: only one that was alive after the grace has failed for good.
     `waiting` or `reset` after the grant is one (A6): somebody has put the node back, but its script may run all the same, and that it had
     begun may have been hidden from us, by a frozen feed for example.
     """
@@ -175,9 +182,15 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
     since = progress.pending_since if progress.status == status.value else None
     if since is None:
         return _renew(case, status, pending_since=case.now)
-    if case.now - since < timedelta(seconds=grace_seconds):
+    over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
+    if read_at is None or read_at < over_at or (cause is Cause.FAILED and not _was_alive_after(case, over_at)):
         return replace(case.keep, note=f"{status.value}, may still change")
     return Release(cause=cause, why=f"{case.holder} reports {status.value} for {grace_seconds:g} s")
+
+
+def _was_alive_after(case: _Case, moment: datetime) -> bool:
+    node = case.seen.node
+    return isinstance(node, Node) and node.heartbeat_at is not None and node.heartbeat_at >= moment
 
 
 def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Renew:
@@ -203,11 +216,16 @@ def _claimed_at(case: _Case) -> datetime:
     return case.hold.renewed_at if case.hold.claim.kind is Kind.SERVICE else case.hold.granted_at
 
 
-def _if_unconfirmed(case: _Case) -> Verdict:
-    """A claim that nothing read from the node confirms is taken back after a while (A8)."""
+def _if_unconfirmed(case: _Case, read_at: datetime | None) -> Verdict:
+    """A claim that nothing read from the node confirms is taken back after a while (A8).
+
+    Our blindness is no evidence: what counts is a look after that time, and the node must have been able to report before it.
+    """
     progress, limit = case.hold.progress, case.limits.confirm_seconds
-    waited = case.now - _claimed_at(case)
-    if progress.confirmed or waited < timedelta(seconds=limit):
+    due_at = _claimed_at(case) + timedelta(seconds=limit)
+    if case.seen.seen_since is not None:
+        due_at = max(due_at, case.seen.seen_since + _REPORTED_WITHIN)
+    if progress.confirmed or read_at is None or read_at < due_at:
         return case.keep
     why = f"{case.holder} showed no sign of {case.hold.claim.subject} within {limit:g} s"
     return Release(cause=Cause.UNCONFIRMED, why=why)

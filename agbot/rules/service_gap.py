@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agbot.rules.facts import Agreement, Member, Sight
+from agbot.rules.facts import Member, Sight
 from agbot.rules.limits import Limits
 
 
@@ -31,8 +31,3 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime) -
     if now - lost_at <= timedelta(seconds=limit):
         return None
     return f"no new agreement of it was seen to run within {limit:g} s"
-
-
-def may_run(agreement: Agreement) -> bool:
-    """Tell whether the service of this agreement runs, for all that is known."""
-    return agreement.finalized and (agreement.runs or not agreement.containers)

@@ -259,6 +259,27 @@ async def test_a8_a_claim_that_the_nodes_own_status_never_confirms_is_taken_back
 
 
 @in_virtual_time
+async def test_a8_a_claim_is_not_taken_back_while_the_exchange_cannot_be_read_nor_at_once_when_it_can() -> None:
+    """The node could not report either: its install may run."""
+    hub = await pair()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    outage = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=503))
+    await asyncio.sleep(400)
+    assert hub.lease("g1").state is State.HELD
+
+    hub.exchange.faults.remove(outage)
+    await hub.live("n1", "n2", seconds=30)
+    assert hub.lease("g1").state is State.HELD
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", seconds=200)
+    assert hub.lease("g1").state is State.HELD
+
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", seconds=30)
+    assert end_of(hub) is Cause.SUCCEEDED
+
+
+@in_virtual_time
 async def test_a8_after_an_unconfirmed_claim_the_others_go_first() -> None:
     hub = await pair()
     seed.management_policy(hub.exchange, ORG, "bogus")

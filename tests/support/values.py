@@ -157,7 +157,13 @@ def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None =
 
 def seen(**fields: Any) -> Seen:
     """Build the sight of a holder that is a live member with an enabled policy; what it reports is up to the test."""
-    default: dict[str, Any] = {"node": node(), "policy": policy(), "status": Sight.ABSENT}
+    default: dict[str, Any] = {
+        "node": node(ago=0),
+        "policy": policy(),
+        "status": Sight.ABSENT,
+        "status_read_at": NOW,
+        "agreements_read_at": NOW,
+    }
     return Seen(**(default | fields))
 
 

@@ -182,9 +182,21 @@ def test_a6_failed_for_good_frees_the_group_after_a_while() -> None:
     lease = held(progress=INSTALLING)
     lease = carried_out(lease, review(lease, seen(status=status("failed")), LIMITS, NOW))
 
-    later = review(lease, seen(status=status("failed", ago=5)), LIMITS, NOW + timedelta(seconds=120))
+    two_minutes_on = NOW + timedelta(seconds=120)
+    alive = seen(node=node(ago=-120), status=status("failed", ago=5), status_read_at=two_minutes_on)
+    later = review(lease, alive, LIMITS, two_minutes_on)
 
     assert cause_of(later) is Cause.FAILED
+
+
+def test_a6_a_node_that_failed_and_fell_silent_may_still_come_back_and_roll_back() -> None:
+    lease = held(progress=INSTALLING)
+    lease = carried_out(lease, review(lease, seen(status=status("failed")), LIMITS, NOW))
+
+    two_minutes_on = NOW + timedelta(seconds=120)
+    silent = seen(node=node(ago=1), status=status("failed", ago=5), status_read_at=two_minutes_on)
+
+    assert isinstance(review(lease, silent, LIMITS, two_minutes_on), Keep)
 
 
 def test_a6_failed_on_the_backup_before_initiated_keeps_the_lease() -> None:

@@ -50,30 +50,18 @@ def with_service_down(agreements: tuple[Agreement, ...] | Sight) -> Group:
 
 @pytest.mark.parametrize(
     "agreements",
-    [(), (OTHER_SERVICE,), (agreement("a1", "2.0.0", "created"),), (agreement("a1", finalized=False),)],
-    ids=["no agreement", "another service's", "starting", "proposed"],
+    [(), (OTHER_SERVICE,), (agreement("a1", "2.0.0", "created"),), (agreement("a1"),), Sight.UNREAD],
+    ids=["no agreement", "another service's", "starting", "running", "unread"],
 )
 @pytest.mark.parametrize("bound", [True, False])
-def test_a_service_that_is_down_may_be_upgraded_without_the_lease(
-    agreements: tuple[Agreement, ...],
+def test_no_service_upgrade_begins_before_the_one_with_which_the_node_came_has_ended(
+    agreements: tuple[Agreement, ...] | Sight,
     bound: bool,
 ) -> None:
-    decision = decide(service_ask(ANNA, bound=bound), with_service_down(agreements), NOW)
+    """Which policy takes the service down cannot be seen: the next release would slip through without the lease."""
+    found = codes(decide(service_ask(ANNA, bound=bound), with_service_down(agreements), NOW))
 
-    assert isinstance(decision, Grant)
-    assert decision.exempt is not None
-    assert decision.exempt.code is Code.DEFERRED
-
-
-@pytest.mark.parametrize(
-    "agreements",
-    [(agreement("a1"),), (replace(agreement("a1"), containers=()),), Sight.UNREAD],
-    ids=["running", "one that reports nothing", "unread"],
-)
-def test_a_service_that_may_run_is_not_taken_down_without_the_lease(
-    agreements: tuple[Agreement, ...] | Sight,
-) -> None:
-    assert codes(decide(service_ask(ANNA), with_service_down(agreements), NOW)) == [Code.DEFERRED, Code.LEASE_HELD]
+    assert found == [Code.DEFERRED, Code.LEASE_HELD]
 
 
 def test_of_a_policy_that_is_not_known_nobody_knows_what_it_takes_down() -> None:

@@ -49,7 +49,7 @@ SITUATIONS: dict[str, Progress] = {
     "nothing seen": begun(LONG),
     "confirmed": under_way("downloaded", ago=LONG),
     "installing": under_way("initiated", ago=LONG),
-    "failed pending": under_way("failed", ago=LONG, pending_since=at(300)),
+    "failed pending": under_way("failed", ago=LONG, pending_since=at(LONG + 120)),
     "reset pending": under_way("reset", ago=LONG, pending_since=at(300)),
 }
 """What had been seen of the upgrade before this look. The grant is `LONG` ago in each."""
@@ -139,10 +139,11 @@ def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) 
 
 @pytest.mark.parametrize("value", [*PHASES, "unknown"])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_report_means_the_same_when_nothing_else_has_been_read(value: str, situation: str) -> None:
+def test_a_report_means_the_same_when_nothing_but_the_node_itself_has_been_read(value: str, situation: str) -> None:
     report = status(value, ago=5)
     known = review(lease_in(situation), fixed(status=report), LIMITS, NOW)
-    blind = review(lease_in(situation), Seen(status=report), LIMITS, NOW)
+    alone = Seen(node=node(ago=LONG), status=report, status_read_at=NOW)
+    blind = review(lease_in(situation), alone, LIMITS, NOW)
 
     assert word(blind) == word(known)
 
@@ -273,12 +274,37 @@ def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_se
     assert first.progress.pending_since == NOW
 
     waiting = leases.renew(lease, NOW, TTL * 9, first.progress)
-    before = review(waiting, report, LIMITS, NOW + timedelta(seconds=grace_seconds - 1))
-    after = review(waiting, report, LIMITS, NOW + timedelta(seconds=grace_seconds))
+    over = NOW + timedelta(seconds=grace_seconds)
+    seen_then = replace(report, node=node(ago=-grace_seconds), status_read_at=over)
+    read_before = replace(seen_then, status_read_at=over - timedelta(seconds=1))
+    before = review(waiting, read_before, LIMITS, over)
+    after = review(waiting, seen_then, LIMITS, over)
 
-    assert isinstance(before, Keep)
-    assert value in before.note
+    assert word(before) in {"keep", "renew"}
     assert word(after) == cause
+
+
+@pytest.mark.parametrize("value", ["failed", "waiting", "reset"])
+def test_a_status_that_was_last_read_before_its_grace_was_over_ends_nothing(value: str) -> None:
+    """While the Exchange cannot be read the time goes on, and the node as well."""
+    waiting = held(ago=3000, ttl=TTL * 9, progress=under_way(value, ago=LONG, stamp="s2", pending_since=at(2000)))
+    blind = seen(status=status(value, ago=2000, stamp="s2"), status_read_at=at(1990))
+
+    assert word(review(waiting, blind, LIMITS, NOW)) in {"keep", "renew"}
+
+
+@pytest.mark.parametrize(("read_ago", "expected"), [(0, "unconfirmed"), (120, "unconfirmed"), (121, "keep")])
+def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, expected: str) -> None:
+    sighted = fixed(status_read_at=at(read_ago))
+
+    assert word(review(held(ago=300), sighted, LIMITS, NOW)) == expected
+
+
+@pytest.mark.parametrize(("ago", "expected"), [(59, "keep"), (60, "unconfirmed")])
+def test_after_blindness_a_node_is_given_the_time_to_report_before_its_claim_is_taken_back(
+    ago: float, expected: str
+) -> None:
+    assert word(review(held(ago=300), fixed(seen_since=at(ago)), LIMITS, NOW)) == expected
 
 
 @pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])
