@@ -151,6 +151,10 @@ class RuleView:
     code: str = ""
     text: str = ""
     until: datetime | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What it looked at: JSON values and times."""
+    age_seconds: float | None = None
+    """Age of the oldest read from the Exchange that it rests on; None where it rests on no read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
