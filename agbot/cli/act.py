@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
 
-from agbot.cli import options, screen
+from agbot.cli import options, screen, times
 from agbot.cli.client import Client, decode, operator_token
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import Done
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command("release")
@@ -50,7 +46,7 @@ def hold(*, scope: str, until: str | None, reason: str, token_file: Path | None,
 
     SCOPE is '*', an organisation, or org/group. Running upgrades go on.
     """
-    ends = end_of_hold(until, SystemClock().now()) if until else None
+    ends = times.coming(until, SystemClock().now(), "--until") if until else None
     body = {"scope": scope, "reason": reason, "until": ends.isoformat() if ends else None, "by": options.person()}
     _carry_out(url, ("v1", "holds"), body, token_file, as_json=as_json)
 
@@ -81,15 +77,3 @@ def _carry_out(
         screen.print_json(content)
     else:
         click.echo(screen.clean(decode(content, Done, url).text))
-
-
-def end_of_hold(text: str, now: datetime) -> datetime:
-    """Read a duration from now or a time; one without a zone is meant on this machine's clock."""
-    duration = re.fullmatch(r"\+?(\d{1,6})([smhdw])", text)
-    try:
-        if duration:
-            return now + timedelta(**{_UNITS[duration[2]]: int(duration[1])})
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        problem = f"{text!r} is neither a duration such as 2h nor a time such as 2026-01-31T18:00Z."
-        raise click.BadParameter(problem, param_hint="--until") from error

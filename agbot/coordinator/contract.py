@@ -154,7 +154,8 @@ class RuleView:
     facts: Mapping[str, object] = field(default_factory=dict)
     """What it looked at: JSON values and times."""
     age_seconds: float | None = None
-    """Age of the oldest read from the Exchange that it rests on; None where it rests on no read."""
+    """How long ago the oldest of that was read from the Exchange; None where nothing was read. What the change feed announces (policies,
+    members, statuses) has not changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

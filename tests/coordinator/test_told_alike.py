@@ -65,7 +65,7 @@ async def two_of_three_wait() -> Hub:
 
 def explained(hub: Hub, node: str) -> Any:
     """Return what `/v1/explain` answers."""
-    return json.loads(replies.json(hub.coordinator.explain(hub.question(node, "g1").node)).body)  # type: ignore[arg-type]  # bytes
+    return json.loads(replies.json(hub.coordinator.explain(hub.question(node, "g1").node)).body)  # type: ignore[arg-type]  # a reply made at once has bytes
 
 
 async def journalled(hub: Hub, event: str = "wait.changed") -> Entry:

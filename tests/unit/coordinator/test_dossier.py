@@ -11,8 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agbot.coordinator import dossier
+from agbot.rules.decide import Grant, decide
 from agbot.rules.facts import Brake, Group, Sight
 from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.rules.window import Window
 from tests.support import values
@@ -71,6 +73,21 @@ def test_agreements_are_kept_of_the_member_for_which_the_group_rests_and_of_nobo
     assert kept[ANNA].agreements == (agreements[0],)
     assert kept[ANNA].agreements_read_at == NOW
     assert kept[BERT].agreements is Sight.UNREAD
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_the_proof_of_a_rest_is_kept(state: str) -> None:
+    """A random group hardly ever rests for a service whose member was seen well."""
+    seen = values.member(ANNA, agreements=(values.agreement("a1", "2.0.0", state),), agreements_read_at=NOW)
+    ended = values.ended(by=values.claim(ANNA, Kind.SERVICE), ago=200)
+    assert ended.last_end is not None
+    lease = replace(ended, last_end=replace(ended.last_end, service=SERVICE))
+    ask, group = values.service_ask(BERT), values.group(seen, values.member(BERT), lease=lease)
+
+    read = dossier.read(dossier.write(ask, group, NOW))
+
+    assert decide(read.ask, read.group, read.at) == decide(ask, group, NOW)
+    assert isinstance(decide(ask, group, NOW), Grant) is (state == "running")
 
 
 def test_every_limit_is_kept_because_a_default_may_change() -> None:
