@@ -5,22 +5,18 @@ Each needs the operator token and a reason, and is written down with a name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from agbot.cli import options, screen
+from agbot.cli import options, screen, times
 from agbot.cli.client import Client, decode, operator_token
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import Done
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @click.command("release")
@@ -94,7 +90,7 @@ def hold(
 
     SCOPE is '*', an organisation, or org/group. Running upgrades go on.
     """
-    ends = end_of_hold(until, SystemClock().now()) if until else None
+    ends = times.coming(until, SystemClock().now(), "--until") if until else None
     where = scope_of(scope, organisation, group, node)
     body = {"scope": where, "reason": reason, "until": ends.isoformat() if ends else None, "by": options.person()}
     _carry_out(url, ("v1", "holds"), body, token_file, as_json=as_json)
@@ -153,7 +149,7 @@ def allow(
     NODE is org/name, or a name with -o. Never past the lease of another member, and used up by the next grant.
     """
     name = "/".join(options.qualified(node, org, "node"))
-    ends = end_of_hold(until, SystemClock().now())
+    ends = times.coming(until, SystemClock().now(), "--until")
     body = {"node": name, "subject": subject, "reason": reason, "until": ends.isoformat(), "by": options.person()}
     _carry_out(url, ("v1", "allowances"), body, token_file, as_json=as_json)
 
@@ -201,15 +197,3 @@ def _carry_out(
         screen.print_json(content)
     else:
         click.echo(screen.clean(decode(content, Done, url).text))
-
-
-def end_of_hold(text: str, now: datetime) -> datetime:
-    """Read a duration from now or a time; one without a zone is meant on this machine's clock."""
-    duration = re.fullmatch(r"\+?(\d{1,6})([smhdw])", text)
-    try:
-        if duration:
-            return now + timedelta(**{_UNITS[duration[2]]: int(duration[1])})
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        problem = f"{text!r} is neither a duration such as 2h nor a time such as 2026-01-31T18:00Z."
-        raise click.BadParameter(problem, param_hint="--until") from error

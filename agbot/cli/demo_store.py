@@ -53,6 +53,10 @@ class OverheardStore:
         """Delete what is older."""
         return await self._inner.prune(before)
 
+    async def trim(self, most_bytes: int) -> int:
+        """Delete what is too much."""
+        return await self._inner.trim(most_bytes)
+
     def _tell(self, writes: Writes) -> None:
         for entry in writes.entries:
             self._hear(entry)

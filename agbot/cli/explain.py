@@ -13,6 +13,9 @@ from agbot.cli.client import Client, decode
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import Explanation, RuleView
 
+_COLUMN = 90
+"""A longer line does not push the column of facts to the right."""
+
 
 @click.command("explain")
 @click.argument("node")
@@ -37,8 +40,10 @@ def write(out: Console, found: Explanation, now: datetime) -> None:
     if found.rules:
         out.print()
         width = max(len(each.rule) for each in found.rules)
-        for rule in found.rules:
-            _write_rule(out, rule, width, now)
+        said = [_say(rule, width, now) for rule in found.rules]
+        column = max((line.cell_len for line in said if line.cell_len <= _COLUMN), default=0)
+        for rule, line in zip(found.rules, said, strict=True):
+            out.print(Text.assemble(line, _looked_at(rule, column - line.cell_len)))
     facts = _facts(found, now)
     if facts:
         out.print()
@@ -47,7 +52,7 @@ def write(out: Console, found: Explanation, now: datetime) -> None:
         out.print(Text.assemble((name.ljust(width), "bold"), "  ", screen.clean(text)))
 
 
-def _write_rule(out: Console, rule: RuleView, width: int, now: datetime) -> None:
+def _say(rule: RuleView, width: int, now: datetime) -> Text:
     yes, no = screen.marks()
     mark = (yes, "green") if rule.passes else (no, "bold red")
     code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
@@ -55,7 +60,21 @@ def _write_rule(out: Console, rule: RuleView, width: int, now: datetime) -> None
     until = f" (in {screen.span(left)})" if left > 0 else ""
     name = (rule.rule.ljust(width), "" if rule.passes else "bold")
     text = (f"{screen.clean(rule.text)}{until}", "dim" if rule.passes else "")
-    out.print(Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim")))
+    return Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim"))
+
+
+def _looked_at(rule: RuleView, gap: int) -> Text:
+    """Write what the rule looked at, and how long ago the oldest of it was read."""
+    facts = [
+        f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None)
+    ]
+    age = [f"read {screen.span(rule.age_seconds)} ago"] if rule.age_seconds is not None else []
+    shown = screen.clean(", ".join([*facts, *age]))
+    return Text(f"{' ' * max(gap, 0)}  {shown}" if shown else "", style="dim")
+
+
+def _fact(value: object) -> str:
+    return "; ".join(str(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:

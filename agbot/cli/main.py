@@ -19,6 +19,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Watch a simulated hub upgrade its groups, one member at a time."),
     "status": ("status", "Show the coordinator and every group where something happens."),
     "explain": ("explain", "Answer why a node is not upgrading, rule by rule."),
+    "history": (
+        "history",
+        "Tell what happened, the newest first: grants, changed reasons, releases, holds, forced actions.",
+    ),
     "leases": ("leases", "List the leases."),
     "release": ("act", "Free a group's lease by force."),
     "hold": ("act", "Stop new grants for everything, an organisation, a group or a node."),

@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from agbot.console import acting, health, replies, showing
+from agbot.console import acting, health, replies, showing, telling
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         method="GET", path="/v1/explain/{org}/{node}", handler=showing.explain, does="Why a node waits, rule by rule."
     ),
     Route(method="GET", path="/v1/leases", handler=showing.leases, does="Every lease."),
-    Route(method="GET", path="/v1/journal", handler=showing.journal, does="The decisions, from the store."),
+    Route(
+        method="GET",
+        path="/v1/history",
+        handler=telling.history,
+        does="What happened, in words: who, why, and on which facts; the newest first.",
+    ),
+    Route(
+        method="GET", path="/v1/journal", handler=showing.journal, does="Every entry as it was written, from the store."
+    ),
     Route(
         method="POST",
         path="/v1/leases/{org}/{group}/release",

@@ -61,9 +61,9 @@ async def journal(request: web.Request) -> web.Response:
     wanted = JournalQuery(
         group=GroupId(query["group"]) if "group" in query else None,
         node=NodeId(query["node"]) if "node" in query else None,
-        since=_time(request, "since"),
-        after=_number(request, "after", least=0),
-        limit=min(_number(request, "limit", least=1) or JournalQuery().limit, MOST_ENTRIES),
+        since=moment(request, "since"),
+        after=number(request, "after", least=0),
+        limit=min(number(request, "limit", least=1) or JournalQuery().limit, MOST_ENTRIES),
     )
     return replies.json({"entries": await parts.of(request).operations.journal(wanted)})
 
@@ -86,7 +86,8 @@ def not_found(request: web.Request, problem: str) -> ApiError:
     return ApiError(404, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
 
 
-def _number(request: web.Request, name: str, *, least: int) -> int | None:
+def number(request: web.Request, name: str, *, least: int) -> int | None:
+    """Read a whole number of the query; None where it is not given."""
     text = request.query.get(name)
     if text is None:
         return None
@@ -96,7 +97,8 @@ def _number(request: web.Request, name: str, *, least: int) -> int | None:
     return int(text)
 
 
-def _time(request: web.Request, name: str) -> datetime | None:
+def moment(request: web.Request, name: str) -> datetime | None:
+    """Read a time of the query; None where it is not given."""
     text = request.query.get(name)
     if text is None:
         return None

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agbot.coordinator import entries
+from agbot.coordinator import dossier, entries
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.dossier import Case
 from agbot.coordinator.entries import Ending
+from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.waiting import Waiting
@@ -80,7 +82,7 @@ class Asking:
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
             return None
-        return self._refuse(ask, decision)
+        return self._refuse(ask, decision, group, now)
 
     async def _know(self, ask: Ask) -> Ask:
         """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements.
@@ -132,36 +134,39 @@ class Asking:
             group = situation.group(ask.group, ask)
             decision = decide(ask, group, now)
             if isinstance(decision, Wait):
-                return self._refuse(ask, decision)
+                return self._refuse(ask, decision, group, now)
+            case = Case(at=now, ask=ask, group=group)
             if decision.exempt is not None:
-                await situation.write(Writes(entries=[entries.exempted(ask, decision.exempt, now)]))
+                await situation.write(Writes(entries=[entries.exempted(ask, decision.exempt, now, dossier.kept(case))]))
                 return Granted(token=None, exempt=decision.exempt)
-            answer = await self._commit(ask, group, decision, now)
+            answer = await self._commit(case, decision)
             if answer is not None:
                 return answer
         return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
 
-    async def _commit(self, ask: Ask, group: Group, decision: Grant, now: datetime) -> Granted | None:
+    async def _commit(self, case: Case, decision: Grant) -> Granted | None:
         """Write the grant; None when the race was lost and the question must be decided anew."""
-        limits, before = group.limits, group.lease
+        ask, now = case.ask, case.at
+        limits, before = case.group.limits, case.group.lease
         ttl = timedelta(seconds=limits.lease_seconds)
         if decision.repeated:
             after = leases.repeat(before, now, ttl, timedelta(seconds=limits.max_upgrade_seconds))
             writes = Writes()
         else:
             after = leases.grant(before, ask.claim, now, ttl, self._progress(ask, now))
-            writes = self._grant_writes(ask, before, after, now, decision.allowed)
+            writes = self._grant_writes(case, after, decision.allowed)
         outcome = after if after == before else await self._situation.swap(before, after, writes)
         if isinstance(outcome, Lost):
             return None
         return Granted(token=outcome.token, repeated=decision.repeated)
 
-    def _grant_writes(self, ask: Ask, before: Lease, after: Lease, now: datetime, allowed: Allowance | None) -> Writes:
-        waiter = self._waiting.drop_key(ask, now)
+    def _grant_writes(self, case: Case, after: Lease, allowed: Allowance | None) -> Writes:
+        before, now = case.group.lease, case.at
+        waiter = self._waiting.drop_key(case.ask, now)
         drop: list[Key] = [waiter] if waiter else []
         if allowed is not None:
             drop.append(AllowanceKey(node=allowed.node))
-        told: list[Entry] = [entries.granted(after, now, allowed)]
+        told: list[Entry] = [entries.granted(after, now, dossier.kept(case), allowed)]
         if before.hold is not None and after.last_end is not None:
             told.insert(0, entries.released(before, Ending(cause=after.last_end.cause, why=after.last_end.detail), now))
         return Writes(drop=drop, entries=told)
@@ -207,13 +212,17 @@ class Asking:
         return [node for node, at in read_at.items() if at is None or now - at > min(limits)]
 
     def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
-        return self._refuse(ask, Wait(reasons=(Reason(code=code, text=text),)))
+        """Refuse for something that no rule knows."""
+        group, now = self._situation.group(ask.group, ask), self._situation.clock.now()
+        return self._refuse(ask, Wait(reasons=(Reason(code=code, text=text),)), group, now, is_derived=False)
 
-    def _refuse(self, ask: Ask, wait: Wait) -> Refused:
+    def _refuse(self, ask: Ask, wait: Wait, group: Group, now: datetime, *, is_derived: bool = True) -> Refused:
         is_remembered = wait.is_remembered
-        if is_remembered:
-            self._waiting.note(ask, wait.reasons, self._situation.clock.now())
-        else:
+        # Most refusals are no news, and nothing is put together for them.
+        if is_remembered and self._waiting.note(ask, wait.reasons, now):
+            case = Case(at=now, ask=ask, group=group)
+            self._waiting.keep(ask, kept_of_refusal(case, self._situation, is_derived=is_derived))
+        if not is_remembered:
             self._situation.picture.forget_absent(policy_read(ask.claim.kind, ask.claim.subject))
         return Refused(reasons=wait.reasons, is_final=not is_remembered)
 

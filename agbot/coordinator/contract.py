@@ -152,6 +152,11 @@ class RuleView:
     code: str = ""
     text: str = ""
     until: datetime | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+    """What it looked at: JSON values and times."""
+    age_seconds: float | None = None
+    """How long ago the oldest of that was read from the Exchange; None where nothing was read. What the change feed announces (policies,
+    members, statuses) has not changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,8 @@ class Means:
     tell: Tell
     chance: random.Random | None = None
     journal_age: timedelta = timedelta(days=30)
+    journal_bytes: int = 0
+    """0: no limit."""
 
 
 _LONGEST_GAP = timedelta(seconds=20)
@@ -109,6 +111,7 @@ class Coordinator:
             self._deferring,
             self._waiting,
             journal_age=means.journal_age,
+            journal_bytes=means.journal_bytes,
         )
         self._wake = asyncio.Event()
         self._progress = reader.progress

@@ -30,7 +30,7 @@ class CycleReport:
     took_seconds: float
 
 
-_PRUNE_EVERY = timedelta(hours=6)
+_PRUNE_EVERY = timedelta(hours=1)
 
 
 class Cycle:
@@ -45,9 +45,11 @@ class Cycle:
         waiting: Waiting,
         *,
         journal_age: timedelta,
+        journal_bytes: int = 0,
     ) -> None:
-        """Drop journal entries that are older than `journal_age`."""
+        """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
         self._journal_age = journal_age
+        self._journal_bytes = journal_bytes
         self._prune_at: datetime | None = None
         self._situation = situation
         self._intake = intake
@@ -158,6 +160,8 @@ class Cycle:
         now = self._situation.clock.now()
         if self._prune_at is None or now >= self._prune_at:
             await self._situation.ledger.prune(now - self._journal_age)
+            if self._journal_bytes:
+                await self._situation.ledger.trim(self._journal_bytes)
             self._prune_at = now + _PRUNE_EVERY
 
     def _sentence(self, report: IntakeReport, done: list[str]) -> str:

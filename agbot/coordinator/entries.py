@@ -6,14 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Waiter
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.store.contract import Entry
 
 
-def granted(lease: Lease, now: datetime, allowed: Allowance | None = None) -> Entry:
-    """A lease was given, perhaps only because a person allowed it. Call with the new lease."""
+def granted(
+    lease: Lease, now: datetime, kept: Mapping[str, object] | None = None, allowed: Allowance | None = None
+) -> Entry:
+    """A lease was given, perhaps only because a person allowed it. Call with the new lease, and with what is kept of the decision."""
     hold = lease.hold
     taken_over = lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now
     facts: dict[str, object] = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
@@ -21,12 +25,13 @@ def granted(lease: Lease, now: datetime, allowed: Allowance | None = None) -> En
         facts |= {"allowed_by": allowed.by, "allowed_why": allowed.why}
     if taken_over and lease.last_end is not None:
         facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
+    facts |= kept or {}
     return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
 
 
-def exempted(ask: Ask, reason: Reason, now: datetime) -> Entry:
+def exempted(ask: Ask, reason: Reason, now: datetime, kept: Mapping[str, object] | None = None) -> Entry:
     """A node may go without a lease."""
-    return _of_ask("lease.exempted", ask, now, {"code": str(reason.code), "reason": reason.text})
+    return _of_ask("lease.exempted", ask, now, {"code": str(reason.code), "reason": reason.text, **(kept or {})})
 
 
 def renewed(lease: Lease, why: str, now: datetime) -> Entry:
@@ -114,14 +119,24 @@ def brake_lifted(brake: Brake, why: str, now: datetime, who: str = "coordinator"
 def pause_set(pause: Pause, now: datetime) -> Entry:
     """A person has stopped new grants."""
     until = _time(pause.until) if pause.until else ""
-    return Entry(
-        at=now, event="pause.set", who=pause.by, facts={"scope": pause.scope, "why": pause.why, "until": until}
-    )
+    facts = {"scope": pause.scope, "why": pause.why, "until": until}
+    return Entry(at=now, event="pause.set", group=_group_of(pause), node=_node_of(pause), who=pause.by, facts=facts)
 
 
 def pause_ended(pause: Pause, why: str, now: datetime, who: str = "coordinator") -> Entry:
     """Grants go on."""
-    return Entry(at=now, event="pause.ended", who=who, facts={"scope": pause.scope, "why": why})
+    facts = {"scope": pause.scope, "why": why}
+    return Entry(at=now, event="pause.ended", group=_group_of(pause), node=_node_of(pause), who=who, facts=facts)
+
+
+def _group_of(pause: Pause) -> GroupId | None:
+    is_group = "/" in pause.scope and not pause.scope.startswith(ids.NODE_SCOPE)
+    return GroupId(pause.scope) if is_group else None
+
+
+def _node_of(pause: Pause) -> NodeId | None:
+    is_node = pause.scope.startswith(ids.NODE_SCOPE)
+    return NodeId(pause.scope.removeprefix(ids.NODE_SCOPE)) if is_node else None
 
 
 def allowance_given(allowance: Allowance, now: datetime) -> Entry:

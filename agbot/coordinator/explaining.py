@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+import msgspec
+
+from agbot.coordinator import dossier, evidence
 from agbot.coordinator.contract import Explanation, RuleView
+from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
 from agbot.rules import brakes, consent, decide, pace
@@ -86,9 +91,8 @@ def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation |
 
 def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
     ask, now = waiter.ask, situation.clock.now()
-    group = situation.group(ask.group, ask)
-    spoken = [(rule, rule(ask, group, now)) for rule in RULES]
-    against = [reason for _, reason in spoken if reason is not None]
+    case = Case(at=now, ask=ask, group=situation.group(ask.group, ask))
+    against = decide.why_not(ask, case.group, now)
     claim = ask.claim
     if not against:
         answer = f"Nothing keeps {claim.holder} any more; it is granted {claim.subject} when it asks next."
@@ -102,8 +106,8 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         subject=claim.subject,
         kind=str(claim.kind),
         since=waiter.since,
-        rules=[_view_rule(rule, reason) for rule, reason in spoken],
-        lease=view_lease(group.lease, note),
+        rules=view_rules(case, situation),
+        lease=view_lease(case.group.lease, note),
         unblock="; then ".join(dict.fromkeys(UNBLOCKS[reason.code] for reason in against)),
         earliest=_earliest(against),
     )
@@ -161,14 +165,37 @@ def _what_it_reports(member: Member) -> str:
     return f"It reports {listed}." + (" The agent asks once it has downloaded the packages." if asks else "")
 
 
-def _view_rule(rule: Rule, reason: Reason | None) -> RuleView:
+def view_rules(case: Case, situation: Situation) -> list[RuleView]:
+    """Return every rule's word on a question, in order, with the facts it used and their age."""
+    return [_view_rule(rule, rule(case.ask, case.group, case.at), case, situation) for rule in RULES]
+
+
+def kept_of_refusal(case: Case, situation: Situation, *, is_derived: bool) -> dict[str, object]:
+    """Return what the journal keeps of a refusal: the rules' words as `explain` shows them, and the dossier where the rules decided."""
+    kept: dict[str, object] = {"rules": msgspec.to_builtins(view_rules(case, situation))}
+    if is_derived:
+        kept[dossier.KEY] = dossier.write(case.ask, case.group, case.at)
+    return kept
+
+
+def _view_rule(rule: Rule, reason: Reason | None, case: Case, situation: Situation) -> RuleView:
     name, statement = STATEMENTS[rule]
+    seen = evidence.of(rule, case, situation)
+    age_seconds = round((case.at - seen.read_at).total_seconds(), 3) if seen.read_at is not None else None
     if reason is None:
-        return RuleView(rule=name, passes=True, text=statement)
-    return RuleView(rule=name, passes=False, code=str(reason.code), text=reason.text, until=reason.until)
+        return RuleView(rule=name, passes=True, text=statement, facts=seen.facts, age_seconds=age_seconds)
+    return RuleView(
+        rule=name,
+        passes=False,
+        code=str(reason.code),
+        text=reason.text,
+        until=reason.until,
+        facts={**seen.facts, **reason.facts},
+        age_seconds=age_seconds,
+    )
 
 
-def _earliest(against: list[Reason]) -> datetime | None:
+def _earliest(against: Sequence[Reason]) -> datetime | None:
     """Return when the last reason ends by itself, if every one of them has such a time."""
     times = [reason.until for reason in against]
     known = [time for time in times if time is not None]

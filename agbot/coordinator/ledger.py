@@ -119,6 +119,14 @@ class Ledger:
         for group, served in self.served.items():
             self.served[group] = {node: mark for node, mark in served.items() if mark.until >= before}
 
+    async def trim(self, most_bytes: int) -> None:
+        """Drop the oldest of the journal until it takes at most this much."""
+        try:
+            await self._store.trim(most_bytes)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+
     async def settle(self) -> None:
         """Wait for the writes under way, at the end."""
         while self._under_way:

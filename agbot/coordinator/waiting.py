@@ -6,7 +6,8 @@ A crash can lose the last second of it; then a waiter's time begins with its nex
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from agbot.coordinator import entries
@@ -36,6 +37,13 @@ class Waiting:
         if is_news:
             self._unwritten[key] = entries.wait_changed(waiter, now)
         return is_news
+
+    def keep(self, ask: Ask, facts: Mapping[str, object]) -> None:
+        """Add what the refusal rested on to the entry that `note` has just made of it."""
+        key = waiter_key(ask)
+        entry = self._unwritten.get(key)
+        if entry is not None:
+            self._unwritten[key] = replace(entry, facts={**entry.facts, **facts})
 
     def drop_key(self, ask: Ask, now: datetime) -> WaiterKey | None:
         """Return the key of this question's waiter, to be dropped with a grant; None when it never waited."""

@@ -81,6 +81,7 @@ class Daemon:
             clock=clock,
             tell=Teller(self.metrics).tell,
             journal_age=timedelta(days=settings.store.journal_days),
+            journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))

@@ -148,6 +148,7 @@ def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[P
         plain = structlog.dev.plain_traceback
         return [
             hide_secrets,
+            _for_people,
             structlog.dev.ConsoleRenderer(colors=with_colours, pad_event_to=20, exception_formatter=plain),
         ]
     # Local variables stay out of tracebacks, here and above: they hold the nodes' tokens.
@@ -155,6 +156,15 @@ def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[P
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
     return [tracebacks, hide_secrets, _prioritized_json if with_priority else _json]
+
+
+def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write the reasons of a wait as `code: text`, without the rules' words: those are for programs, and for `agbot explain`."""
+    reasons = event.get("reasons")
+    if not isinstance(reasons, list) or not all(isinstance(each, Mapping) for each in reasons):
+        return event
+    shown = "; ".join(f"{each.get('code', '')}: {each.get('text', '')}" for each in reasons)
+    return {**{key: value for key, value in event.items() if key != "rules"}, "reasons": shown}
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from agbot.console.metrics import Metrics
+from agbot.coordinator import dossier
 from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
 from agbot.events.names import EVENTS
 from agbot.rules.facts import Ask
@@ -28,7 +29,10 @@ class Teller:
             "token": entry.token,
             "who": None if entry.who == "coordinator" else entry.who,
         }
-        facts = {key: value for key, value in named.items() if value is not None} | dict(entry.facts)
+        told = {
+            key: value for key, value in entry.facts.items() if key != dossier.KEY
+        }  # kilobytes, and for the journal
+        facts = {key: value for key, value in named.items() if value is not None} | told
         _log.log(_NUMBERS[EVENTS[entry.event].level], entry.event, **facts)
         self._count(entry)
 

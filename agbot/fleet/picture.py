@@ -150,6 +150,10 @@ class Picture:
         shelf = self._management_policies if kind is Kind.AGENT else self._deployment_policies
         return shelf.get(subject)
 
+    def policy_read_at(self, kind: Kind, subject: PolicyId) -> datetime | None:
+        """Return when the subject of an upgrade was last read."""
+        return self._policies(policy_read(kind, subject).what).read_at(subject)
+
     # What is out of date
 
     def begin(self) -> int:

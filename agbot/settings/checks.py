@@ -190,6 +190,7 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "gateway.max_header_bytes": (_at_least(1024),),
     "console.listen": (_LISTEN,),
     "store.journal_days": _POSITIVE,
+    "store.journal_megabytes": _ZERO_OR_MORE,
     "log.level": (_one_of("debug", "info", "warning", "error"),),
     "log.format": (_one_of("auto", "json", "console"),),
     "rules.lease_seconds": _POSITIVE,

@@ -99,6 +99,8 @@ class StoreSettings:
     """The SQLite file. A lock beside it refuses a second daemon. Environment: AGBOT_STORE_PATH."""
     journal_days: float = 30.0
     """How long decisions are kept."""
+    journal_megabytes: float = 256.0
+    """How much room they may take: the oldest go first. 0: no limit. The file does not shrink, what is freed is used again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,14 +143,24 @@ class Stored:
     waiters: Sequence[Waiter] = ()
 
 
+ENTRY_BYTES = 256
+"""What an entry takes beside its facts: columns and indexes, about."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalQuery:
     """Which entries to read: the newest first, or from `after` on in order."""
 
+    org: str | None = None
+    """What concerns this organisation: its groups, its nodes, and the holds that cover it."""
     group: GroupId | None = None
     node: NodeId | None = None
+    events: tuple[str, ...] = ()
+    """Only these; none given: all."""
     since: datetime | None = None
     after: int | None = None
+    before: int | None = None
+    """Only entries with a lower id: reads on where the newest came first."""
     limit: int = 100
 
 
@@ -190,3 +200,10 @@ class Store(Protocol):
 
     async def prune(self, before: datetime) -> int:
         """Delete journal entries older than this and served marks older than this; return how many entries went."""
+
+    async def trim(self, most_bytes: int) -> int:
+        """Delete the oldest journal entries until what is left takes at most this much; return how many went.
+
+        An entry takes the UTF-8 bytes of its facts and `ENTRY_BYTES` for the rest. Short transactions, so that nobody waits for it: a
+        crash in the middle leaves a journal that is too long and whole, and the next call goes on from there.
+        """

@@ -19,6 +19,7 @@ from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.store import codec
 from agbot.store.contract import (
+    ENTRY_BYTES,
     NOTHING,
     AllowanceKey,
     ApprovalKey,
@@ -131,6 +132,10 @@ class MemoryStore:
         """Delete what is older."""
         return await self._call(lambda: self._prune(before))
 
+    async def trim(self, most_bytes: int) -> int:
+        """Delete what is too much."""
+        return await self._call(lambda: self._trim(most_bytes))
+
     async def _call(self, work: Callable[[], T]) -> T:
         """Do the work as one step between two turns of the loop, and fail where that was asked for."""
         await asyncio.sleep(0)
@@ -194,6 +199,17 @@ class MemoryStore:
         content.entries = kept
         return pruned
 
+    def _trim(self, most_bytes: int) -> int:
+        entries = self._content.entries
+        left, kept = most_bytes, 0
+        for entry in reversed(entries):
+            left -= ENTRY_BYTES + len(str(codec.entry_row(entry)["facts"]).encode())
+            if left < 0:
+                break
+            kept += 1
+        self._content.entries = entries[len(entries) - kept :]
+        return len(entries) - kept
+
 
 def _checked(writes: Writes) -> Sequence[Entry]:
     """Refuse what a file could not hold, and return the entries as a file would give them back."""
@@ -204,11 +220,20 @@ def _checked(writes: Writes) -> Sequence[Entry]:
 
 def _matches(entry: Entry, query: JournalQuery) -> bool:
     return (
-        query.group in {None, entry.group}
+        (query.org is None or _concerns(entry, query.org))
+        and query.group in {None, entry.group}
         and query.node in {None, entry.node}
         and (query.since is None or entry.at >= query.since)
         and (query.after is None or entry.id > query.after)
+        and (query.before is None or entry.id < query.before)
+        and (not query.events or entry.event in query.events)
     )
+
+
+def _concerns(entry: Entry, org: str) -> bool:
+    named = (entry.group, entry.node, entry.facts.get("scope"))
+    about = str(next((each for each in named if each is not None), ""))
+    return about in {org, "*"} or about.startswith(f"{org}/")
 
 
 def _place(record: Record) -> Place:

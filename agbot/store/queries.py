@@ -38,10 +38,20 @@ def _statement(body: str) -> str:
 QUERIES = parse(resources.files("agbot.store").joinpath("sql", "queries.sql").read_text(encoding="utf-8"))
 
 
+_ABOUT = "COALESCE(group_id, node_id, json_extract(facts, '$.scope'))"
+"""What an entry is about: a hold of an organisation or of everything names neither group nor node."""
+
+
 def journal_read(query: JournalQuery) -> tuple[str, Row]:
     """Return the statement that answers a journal query: only the filters that are asked for, so that an index can serve it."""
     filters: list[str] = []
     row: Row = {"limit": max(query.limit, 0)}
+    if query.org is not None:
+        filters.append(f"({_ABOUT} IN (:org, '*') OR substr({_ABOUT}, 1, length(:within)) = :within)")
+        row |= {"org": query.org, "within": f"{query.org}/"}
+    if query.events:
+        row |= {f"event_{number}": event for number, event in enumerate(query.events)}
+        filters.append(f"event IN ({', '.join(f':event_{number}' for number in range(len(query.events)))})")
     if query.group is not None:
         filters.append("group_id = :group_id")
         row["group_id"] = query.group
@@ -54,6 +64,9 @@ def journal_read(query: JournalQuery) -> tuple[str, Row]:
     if query.after is not None:
         filters.append("id > :after")
         row["after"] = query.after
+    if query.before is not None:
+        filters.append("id < :before")
+        row["before"] = query.before
     where = f" WHERE {' AND '.join(filters)}" if filters else ""
     order = "DESC" if query.after is None else "ASC"
     return f"{QUERIES['journal.read']}{where} ORDER BY id {order} LIMIT :limit", row

@@ -16,7 +16,7 @@ from typing import TypeVar
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.store import codec, connection, migrations
-from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Stored, Writes
+from agbot.store.contract import ENTRY_BYTES, NOTHING, Entry, JournalQuery, Lost, Stored, Writes
 from agbot.store.filelock import FileLock
 from agbot.store.queries import QUERIES, journal_read
 from agbot.store.sqlite_thread import SqliteThread
@@ -28,6 +28,9 @@ Statements = Sequence[tuple[str, Row]]
 
 BUSY_SECONDS = 1.0
 """How long a statement waits for another program's lock: shorter than the gateway's patience with a question (3 s)."""
+
+STRETCH = 500
+"""So many entries of the journal are measured or deleted at once: some milliseconds, then the next in the queue has its turn."""
 
 
 class SqliteStore:
@@ -93,6 +96,27 @@ class SqliteStore:
         """Delete what is older."""
         return await self._thread.run(partial(_prune, row={"before": stamp(before)}), writes=True)
 
+    async def trim(self, most_bytes: int) -> int:
+        """Measure from the newest entry back, a stretch at a time, then delete what is too much, a stretch in each transaction."""
+        last = await self._last_too_much(most_bytes)
+        gone = 0
+        while last is not None:
+            cut = await self._thread.run(partial(_cut, row={"upto": last, "stretch": STRETCH}), writes=True)
+            gone += cut
+            last = last if cut == STRETCH else None
+        return gone
+
+    async def _last_too_much(self, most_bytes: int) -> int | None:
+        """Return the newest entry that has no room any more; None when all have."""
+        left, below = most_bytes, 2**63 - 1
+        while sizes := await self._thread.run(partial(_sizes, row={"below": below, "stretch": STRETCH}), writes=False):
+            for entry, size in sizes:
+                left -= size
+                if left < 0:
+                    return entry
+            below = sizes[-1][0]
+        return None
+
 
 def _statements(writes: Writes) -> Statements:
     return (
@@ -144,6 +168,15 @@ def _all(connection: sqlite3.Connection, name: str, build: Callable[[sqlite3.Row
 def _journal(connection: sqlite3.Connection, query: JournalQuery) -> Sequence[Entry]:
     statement, row = journal_read(query)
     return [codec.readable(codec.entry_of, found) for found in connection.execute(statement, row).fetchall()]
+
+
+def _sizes(connection: sqlite3.Connection, row: Row) -> list[tuple[int, int]]:
+    rows = connection.execute(QUERIES["journal.sizes"], row).fetchall()
+    return [(found["id"], found["bytes"] + ENTRY_BYTES) for found in rows]
+
+
+def _cut(connection: sqlite3.Connection, row: Row) -> int:
+    return connection.execute(QUERIES["journal.cut"], row).rowcount
 
 
 def _prune(connection: sqlite3.Connection, row: Row) -> int:

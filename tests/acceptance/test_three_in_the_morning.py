@@ -6,6 +6,7 @@ import pytest
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
+from tests.acceptance.programs import until
 from tests.acceptance.site import Site, ask, group_of_three
 
 
@@ -36,6 +37,33 @@ async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(
     [entry] = [each for each in await site.journal() if each["event"] == "lease.released"]
     assert (entry["facts"]["cause"], entry["facts"]["why"]) == ("forced", "it burns")
     assert entry["who"] != "coordinator"
+
+
+async def test_in_the_morning_the_night_can_be_told_and_its_decisions_derived_again(hub: Hub, site: Site) -> None:
+    await group_of_three(hub)
+    await site.start_ready()
+    assert (await ask(site, "anna"))[0] == 201
+    await hub.report("anna", Word.INITIATED)
+    assert (await ask(site, "ben"))[0] == 409
+    assert (await site.operate("hold", "o1", "--reason", "enough for tonight")).code == 0
+    assert (await site.operate("release", "o1/g1", "--token", "1", "--reason", "it burns")).code == 0
+
+    async def told() -> bool:  # a refusal is written in the next cycle
+        return "wait.changed" in {each["event"] for each in await site.journal()}
+
+    await until("the refusal is in the journal", told)
+    night = await site.operate("history", "--org", "o1", "--since", "1h")
+    assert night.code == 0
+    for words in ("may upgrade o1/up1", "waits to upgrade o1/up1: lease-held", "enough for tonight", "it burns"):
+        assert words in night.out
+    told_in_json = await site.operate("history", "--event", "lease.granted", "--json")
+    [grant] = told_in_json.json["entries"]
+    assert (grant["node"], grant["token"]) == ("o1/anna", 1)
+    assert set(grant["facts"]["dossier"]["group"]["members"]) == {"o1/anna", "o1/ben", "o1/carl"}
+
+    replayed = await site.operate("history", "replay")
+    assert replayed.code == 0, replayed.out
+    assert "0 different" in replayed.out
 
 
 async def test_a_command_says_by_its_exit_code_what_it_could_not_do(hub: Hub, site: Site) -> None:

@@ -1,4 +1,4 @@
-"""The journal: appended in order, read by filters, pruned by age."""
+"""The journal: appended in order, read by filters, pruned by age and by size."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
-from agbot.store.contract import Entry, JournalQuery, Store, Writes
+from agbot.store import texts
+from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Store, Writes
 from tests.contract import values
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, entry
 
@@ -70,6 +72,11 @@ async def test_an_id_that_the_caller_gives_is_ignored(store: Store) -> None:
         (JournalQuery(after=0, limit=2), ["a.a", "b.b"]),
         (JournalQuery(after=0, group=GROUP, limit=2), ["a.a", "b.b"]),
         (JournalQuery(node=BERT, group=OTHER_GROUP), []),
+        (JournalQuery(events=("b.b", "e.e", "x.x")), ["e.e", "b.b"]),
+        (JournalQuery(events=("a.a", "b.b"), node=ANNA), ["a.a"]),
+        (JournalQuery(before=4), ["c.c", "b.b", "a.a"]),
+        (JournalQuery(before=4, limit=2), ["c.c", "b.b"]),
+        (JournalQuery(before=4, after=1), ["b.b", "c.c"]),
     ],
 )
 async def test_a_query_narrows_the_journal(store: Store, query: JournalQuery, expected: list[str]) -> None:
@@ -83,6 +90,30 @@ async def test_a_query_narrows_the_journal(store: Store, query: JournalQuery, ex
     await store.write(Writes(entries=entries))
 
     assert await events(store, query) == expected
+
+
+async def test_an_organisation_s_entries_are_those_of_its_groups_and_nodes_and_the_holds_that_cover_it(
+    store: Store,
+) -> None:
+    held = [replace(entry(f"hold.{scope}", 0, None, None), facts={"scope": scope}) for scope in ("*", "acme", "acm")]
+    elsewhere = [entry("a.a", 0, GroupId("acm/e"), ANNA), entry("b.b", 0, None, NodeId("acme2/n"))]
+    mine = [entry("c.c", 0, GROUP, None), entry("d.d", 0, None, ANNA)]
+    nobodys = entry("e.e", 0, None, None)
+    await store.write(Writes(entries=[*held, *elsewhere, *mine, nobodys]))
+
+    assert await events(store, JournalQuery(org="acme", after=0)) == ["hold.*", "hold.acme", "c.c", "d.d"]
+    assert await events(store, JournalQuery(org="acm", after=0)) == ["hold.*", "hold.acm", "a.a"]
+    assert await events(store, JournalQuery(org="acme", node=ANNA)) == ["d.d"]
+
+
+async def test_reading_back_from_the_oldest_id_neither_skips_nor_repeats(store: Store) -> None:
+    await store.write(Writes(entries=[entry(f"e.{number}") for number in range(7)]))
+
+    seen: list[Entry] = []
+    while page := await store.journal(JournalQuery(before=seen[-1].id if seen else None, limit=3)):
+        seen.extend(page)
+
+    assert [each.event for each in seen] == [f"e.{number}" for number in reversed(range(7))]
 
 
 async def test_reading_on_from_the_last_id_neither_skips_nor_repeats(store: Store) -> None:
@@ -117,6 +148,51 @@ async def test_a_prune_removes_what_is_older_and_tells_how_many_entries_went(sto
     assert stored.served == [values.served(BERT, 1)]
     assert stored.waiters == [values.waiter()]
     assert list(stored.leases) == [GROUP]
+
+
+def bulky(event: str, text: str) -> Entry:
+    return replace(entry(event), facts={"text": text} if text else {})
+
+
+@pytest.mark.parametrize(("spare", "kept"), [(0, 3), (-1, 2), (100, 3), (255, 3), (256 + 2, 4)])
+async def test_a_trim_keeps_the_newest_entries_that_fit_and_tells_how_many_went(
+    store: Store, spare: int, kept: int
+) -> None:
+    written = [bulky("a.a", ""), bulky("b.b", "größe"), bulky("c.c", "x" * 500), bulky("d.d", "")]
+    await store.write(Writes(entries=written, put=[values.served(ANNA, 0)]))
+    fits = sum(ENTRY_BYTES + len(texts.json_text(each.facts).encode()) for each in written[1:])
+
+    assert await store.trim(fits + spare) == 4 - kept
+
+    assert await events(store, ALL) == ["a.a", "b.b", "c.c", "d.d"][4 - kept :]
+    assert (await store.load()).served == [values.served(ANNA, 0)]
+    assert await store.trim(fits + spare) == 0
+
+
+@pytest.mark.parametrize("kept", [0, 1, 499, 500, 501, 1000, 1233])
+async def test_a_long_journal_is_trimmed_to_the_entry(store: Store, kept: int) -> None:
+    """Longer than what a store measures or deletes at once."""
+    await store.write(Writes(entries=[bulky(f"e.{number}", "") for number in range(1234)]))
+
+    assert await store.trim(kept * (ENTRY_BYTES + len("{}"))) == 1234 - kept
+
+    assert await events(store, ALL) == [f"e.{number}" for number in range(1234 - kept, 1234)]
+
+
+async def test_what_is_written_while_a_journal_is_trimmed_stays(store: Store) -> None:
+    await store.write(Writes(entries=[bulky(f"e.{number}", "") for number in range(1600)]))
+
+    await asyncio.gather(
+        store.trim(0), *(store.write(Writes(entries=[entry(f"new.{number}")])) for number in range(20))
+    )
+
+    left = await events(store, ALL)
+    assert set(left) <= {f"new.{number}" for number in range(20)}
+    assert left == [f"new.{number}" for number in range(20 - len(left), 20)]
+
+
+async def test_an_empty_journal_is_trimmed_to_nothing(store: Store) -> None:
+    assert await store.trim(0) == 0
 
 
 async def test_an_id_is_never_used_again_not_even_after_everything_was_pruned(store: Store) -> None:

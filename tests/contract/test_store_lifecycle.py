@@ -77,6 +77,8 @@ async def test_a_store_that_is_not_open_answers_with_an_error_and_not_with_a_fre
         await store.journal(JournalQuery())
     with pytest.raises(StoreUnavailableError, match="not open"):
         await store.prune(NOW)
+    with pytest.raises(StoreUnavailableError, match="not open"):
+        await store.trim(0)
 
 
 async def test_a_cancelled_caller_leaves_all_or_nothing_and_no_open_transaction(store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.exchange.errors import Unreachable
+from agbot.rules.facts import Pause
 from agbot.rules.lease import State
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import seed
@@ -278,8 +279,24 @@ async def test_journal_entries_older_than_the_retention_are_dropped() -> None:
     await asyncio.sleep(20 * 3600)
 
     kept = await hub.store.journal(JournalQuery())
-    assert all(hub.clock.now() - entry.at < timedelta(hours=17) for entry in kept)
+    assert all(hub.clock.now() - entry.at < timedelta(hours=12) for entry in kept)
     assert "lease.granted" not in {entry.event for entry in kept}
+
+
+@in_virtual_time
+async def test_the_oldest_journal_entries_are_dropped_while_all_take_more_room_than_is_given() -> None:
+    hub = Hub(journal_bytes=4_000)
+    await hub.start()
+    for _ in range(20):
+        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+    before = await hub.store.journal(JournalQuery())
+    assert len(before) == 20
+
+    await asyncio.sleep(3700)
+
+    kept = await hub.store.journal(JournalQuery())
+    assert 8 < len(kept) < 14
+    assert kept == before[: len(kept)]
 
 
 @in_virtual_time

@@ -13,7 +13,9 @@ import pytest
 from agbot.cli.failure import Exit
 from agbot.cli.main import COMMANDS, main
 from agbot.console.routes import ROUTES
+from agbot.coordinator.explaining import STATEMENTS
 from agbot.events.names import EVENTS, Level
+from agbot.rules.decide import RULES
 from agbot.rules.reasons import BRAKING, Cause, Code
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,12 @@ def test_every_reason_to_wait_is_explained_in_order() -> None:
     explained = [row[0].strip("`") for row in rows("reasons.md", "## Why a node waits")]
 
     assert explained == [code.value for code in Code]
+
+
+def test_every_rule_is_explained_in_the_order_in_which_they_speak() -> None:
+    explained = [(row[0].strip("`"), row[1]) for row in rows("reasons.md", "## The rules, in order")]
+
+    assert explained == [STATEMENTS[rule] for rule in RULES]
 
 
 def test_every_cause_of_an_end_is_explained_in_order() -> None:

@@ -69,6 +69,10 @@ class Disk:
         """Return every lease as it is stored."""
         return dict(self.content._content.leases)  # noqa: SLF001 - the truth, without a transaction that time passes in
 
+    def entries(self) -> list[Entry]:
+        """Return the whole journal."""
+        return list(self.content._content.entries)  # noqa: SLF001 - see leases
+
 
 class SimStore(MemoryStore):
     """One program's way to the disk. It dies with the program."""

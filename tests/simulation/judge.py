@@ -10,7 +10,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
+from agbot.coordinator import dossier, history
 from agbot.coordinator.contract import Answer, Granted
+from agbot.coordinator.replaying import replay
 from agbot.rules import statuses
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, name_of, org_of
@@ -62,9 +64,8 @@ class Judge:
                 self._changed(old, lease)
         for entry in told:
             if entry.event not in {"lease.renewed", "wait.changed"}:
-                self._story.tell(
-                    entry.group or HUB, f"{entry.event} {entry.node or ''} {entry.token or ''} {dict(entry.facts)}"
-                )
+                facts = {key: value for key, value in entry.facts.items() if key != dossier.KEY}
+                self._story.tell(entry.group or HUB, f"{entry.event} {entry.node or ''} {entry.token or ''} {facts}")
         self.look()
 
     def _changed(self, old: Lease, new: Lease) -> None:
@@ -204,6 +205,15 @@ class Judge:
                 self._story.broke(
                     Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
                 )
+
+    def derives_all(self) -> None:
+        """What was decided, all through the run, is what the rules say of the facts that were written down (P7)."""
+        found = replay(history.view(entry) for entry in self._disk.entries())
+        for each in found.different:
+            text = f"entry {each.id} of {each.node} said {each.then}, and its facts say {each.now}"
+            self._story.broke(Promise.REASONS, each.group or HUB, text)
+        for unread in found.unreadable:
+            self._story.broke(Promise.REASONS, HUB, f"entry {unread.id}: {unread.problem}")
 
     @property
     def _fleet(self) -> Fleet:

@@ -164,6 +164,7 @@ class Run:
             self._judge.look()
             self._judge.explains_all()
         self._judge.drained()
+        self._judge.derives_all()
 
     def _start_daemon(self) -> None:
         self._starts += 1

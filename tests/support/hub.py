@@ -63,6 +63,7 @@ class Hub:
     store: Store = field(default_factory=MemoryStore)
     told: list[Entry] = field(default_factory=list)
     journal_age: timedelta = timedelta(days=30)
+    journal_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.exchange = SimExchange(clock=LoopClock(), root_password="rootpw")
@@ -85,6 +86,7 @@ class Hub:
             tell=self.told.append,
             chance=random.Random(1),
             journal_age=self.journal_age,
+            journal_bytes=self.journal_bytes,
         )
         self.coordinator = Coordinator(means, self.settings, self.limits_of or (lambda _group: self.limits))
 

@@ -78,6 +78,13 @@ SELECT * FROM journal;
 -- journal.prune --
 DELETE FROM journal WHERE at < :before;
 
+-- journal.sizes --
+-- A stretch of the journal, the newest first.
+SELECT id, length(CAST(facts AS BLOB)) AS bytes FROM journal WHERE id < :below ORDER BY id DESC LIMIT :stretch;
+
+-- journal.cut --
+DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <= :upto ORDER BY id LIMIT :stretch);
+
 -- allowance.all --
 SELECT * FROM allowance ORDER BY node_id;
 

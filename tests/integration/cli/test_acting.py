@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agbot.cli import act
+from agbot.cli import times
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.facts import Pause
 from tests.integration.cli.conftest import OPERATOR, Shell
@@ -88,13 +88,13 @@ def test_an_end_that_is_no_time_is_wrong_usage(shell: Shell, text: str) -> None:
     ],
 )
 def test_an_end_is_a_duration_or_a_time(text: str, expected: datetime) -> None:
-    assert act.end_of_hold(text, NOW) == expected
+    assert times.coming(text, NOW, "--until") == expected
 
 
 def test_a_time_without_a_zone_is_meant_on_this_machine_s_clock() -> None:
     local = datetime(2026, 3, 4, 8, 0)  # noqa: DTZ001 - without a zone, as a person types it
 
-    assert act.end_of_hold("2026-03-04T08:00", NOW) == local.astimezone(UTC)
+    assert times.coming("2026-03-04T08:00", NOW, "--until") == local.astimezone(UTC)
 
 
 def test_a_resume_ends_a_hold_or_lifts_a_brake(shell: Shell) -> None:

@@ -36,6 +36,22 @@ def test_an_explanation_marks_each_rule_and_names_the_way_out(shell: Shell) -> N
     assert any(line.startswith("lease     held by acme/alpha for agent upgrade acme/agent-2.32") for line in lines)
 
 
+def test_a_rule_shows_what_it_looked_at_and_how_old_that_is(shell: Shell) -> None:
+    rules = list(WAITING.rules)
+    rules[1] = replace(rules[1], facts={"revision": "r7"}, age_seconds=72.4)
+    rules[3] = replace(rules[3], facts={"windows": ["sat 01:00-02:00 UTC", "sun 01:00-02:00 UTC"], "none": None})
+    rules[4] = replace(rules[4], age_seconds=0.2)
+    shell.operations.explained[BETA] = replace(WAITING, rules=rules)
+
+    lines = shell.run("explain", "acme/beta").stdout.splitlines()
+
+    assert lines[3].endswith("  revision r7, read 1 min 12 s ago")
+    assert lines[5].endswith("  [outside-window]  windows sat 01:00-02:00 UTC; sun 01:00-02:00 UTC")
+    assert lines[6].endswith("  read 0 s ago")
+    assert lines[3].index("revision r7") == lines[6].index("read 0 s ago"), "one column"
+    assert lines[4].endswith("[lease-held]")
+
+
 @pytest.mark.parametrize(
     "words",
     [("explain", "acme/beta", "-o", "other"), ("explain", "beta", "-o", "acme"), ("explain", "-o", "acme", "beta")],

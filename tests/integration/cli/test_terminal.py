@@ -47,6 +47,13 @@ def test_rules_that_hold_a_node_back_stand_out(shell: Shell) -> None:
     assert "\x1b[32m✓\x1b[0m" in seen
 
 
+def test_what_a_rule_looked_at_is_dim(shell: Shell) -> None:
+    rules = [replace(WAITING.rules[0], facts={"members": 3}, age_seconds=12.0)]
+    shell.operations.explained[BETA] = replace(WAITING, rules=rules)
+
+    assert "\x1b[2m  members 3, read 12 s ago\x1b[0m" in on_a_terminal(shell, "explain", "acme/beta", columns=120)
+
+
 def test_a_terminal_without_colours_gets_none(shell: Shell) -> None:
     seen = on_a_terminal(shell, "explain", "acme/beta", columns=120, NO_COLOR="1")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -165,6 +165,8 @@ class Scripted:
     known: Sequence[GroupView] = GROUPS
     explained: dict[NodeId, Explanation] = field(default_factory=lambda: {BETA: WAITING, GAMMA: IDLE})
     entries: Sequence[Entry] = (ENTRY,)
+    book: Callable[[JournalQuery], Awaitable[Sequence[Entry]]] | None = None
+    """What answers queries of the journal, in place of `entries`."""
     outcome: Done | NotDone | Exception = field(default_factory=lambda: Done(text="carried out"))
     told: list[object] = field(default_factory=list)
 
@@ -199,7 +201,7 @@ class Scripted:
         self.told.append(query)
         if isinstance(self.outcome, Exception):
             raise self.outcome
-        return self.entries
+        return self.entries if self.book is None else await self.book(query)
 
     def unready(self, *sentences: str) -> None:
         self.seen = replace(self.seen, ready=False, not_ready=sentences)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agbot.coordinator import history
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import PolicyId
@@ -89,10 +90,58 @@ async def test_a_journal_cannot_be_asked_nonsense(desk: Desk, query: str) -> Non
     refused(await desk.get(f"/v1/journal?{query}"), 400, query.partition("=")[0])
 
 
+async def test_the_history_says_what_happened_who_did_it_why_and_on_which_facts(desk: Desk) -> None:
+    (shown,) = (await desk.get("/v1/history")).json["entries"]
+
+    assert shown == {
+        "id": 41,
+        "at": "2026-03-04T05:06:07Z",
+        "event": "lease.granted",
+        "what": "may upgrade acme/agent-2.32",
+        "why": "no rule speaks against it",
+        "who": "coordinator",
+        "group": "acme/mills",
+        "node": "acme/alpha",
+        "subject": "acme/agent-2.32",
+        "token": 7,
+        "facts": {"kind": "agent"},
+    }
+    assert desk.operations.told == [JournalQuery(events=history.ORDINARY)]
+
+
+async def test_the_history_is_narrowed_as_asked(desk: Desk) -> None:
+    await desk.get(
+        "/v1/history?org=acme&group=acme/mills&node=acme/alpha&since=2026-03-04T05:06:07Z"
+        "&event=pause,lease.granted&event=brake.set&before=99&after=40&limit=5000"
+    )
+
+    assert desk.operations.told == [
+        JournalQuery(
+            org="acme",
+            group=MILLS,
+            node=ALPHA,
+            events=("pause.set", "pause.ended", "lease.granted", "brake.set"),
+            since=NOW,
+            after=40,
+            before=99,
+            limit=1000,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "query", ["event=leese", "event=", "limit=0", "before=0", "before=x", "after=-1", "since=yesterday"]
+)
+async def test_a_history_cannot_be_asked_nonsense(desk: Desk, query: str) -> None:
+    refused(await desk.get(f"/v1/history?{query}"), 400, query.partition("=")[0])
+    assert desk.operations.told == []
+
+
 async def test_a_store_that_fails_is_an_honest_503(desk: Desk) -> None:
     desk.operations.outcome = StoreUnavailableError("disk full")
 
     refused(await desk.get("/v1/journal"), 503, "disk full")
+    refused(await desk.get("/v1/history"), 503, "disk full")
 
 
 async def test_what_was_not_foreseen_shows_no_traceback(desk: Desk) -> None:

@@ -27,7 +27,7 @@ from agbot.store.contract import (
     Writes,
 )
 from agbot.store.filelock import FileLock
-from agbot.store.sqlite import SqliteStore
+from agbot.store.sqlite import STRETCH, SqliteStore
 from tests.contract import values
 from tests.contract.values import GROUP
 
@@ -72,6 +72,25 @@ def put_back(path: Path, content: bytes) -> None:
 
 def rename(before: Path, after: Path) -> None:
     before.rename(after)
+
+
+async def test_a_trim_is_many_short_transactions_and_one_that_is_cut_off_leaves_the_newest_entries_whole(
+    store: SqliteStore,
+) -> None:
+    await store.write(Writes(entries=[replace(values.entry(), event=f"e.{number}") for number in range(5_000)]))
+    trim = asyncio.create_task(store.trim(0))
+    for _ in range(4):
+        await store.write(Writes(entries=[values.entry("in.between")]))
+    assert not trim.done(), "others have their turn before its end"
+    trim.cancel()
+    await asyncio.gather(trim, return_exceptions=True)
+
+    left = [entry.event for entry in await store.journal(JournalQuery(after=0, limit=6_000))]
+
+    assert 4 < len(left) < 5_004
+    assert left == [*(f"e.{number}" for number in range(5_004 - len(left), 5_000)), *["in.between"] * 4]
+    assert len(left) % STRETCH == 4
+    assert await store.trim(0) == len(left)
 
 
 async def assert_it_works(store: Store) -> None:

@@ -216,6 +216,7 @@ def test_every_statement_fits_the_schema(name: str) -> None:
         (JournalQuery(group=values.GROUP), "journal_by_group"),
         (JournalQuery(node=values.ANNA, after=3), "journal_by_node"),
         (JournalQuery(after=3), "INTEGER PRIMARY KEY"),
+        (JournalQuery(before=300), "INTEGER PRIMARY KEY"),
     ],
 )
 def test_a_journal_query_does_not_read_the_whole_journal(query: JournalQuery, index: str) -> None:

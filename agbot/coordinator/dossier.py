@@ -1,0 +1,121 @@
+"""The dossier of a decision: the question and the facts it was decided on, as a JSON value, and back again.
+
+Exact: the rules say of what `read` returns what they said of what was given to `write`, at the same time. Short: only what bears on the
+question is written (`agbot.rules.bearing`), and of that no empty field; but every limit, because a default may change and what was measured
+against must not. A dossier of a program that wrote it otherwise is read as far as it makes sense, or is an error; never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agbot.rules.bearing import bearing_on
+from agbot.rules.facts import Ask, Group, Policy, Rollout, Sight
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
+
+KEY = "dossier"
+"""Under this name it stands among the facts of a journal entry."""
+
+_WRITTEN_WHOLE = (Limits,)
+
+
+class DossierError(ValueError):
+    """The facts of a decision cannot be read; the message says what is wrong with them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One question with what was known when it was decided."""
+
+    at: datetime
+    ask: Ask
+    group: Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """The form in JSON. Policies and rollouts stand beside the group, because a pair is no key there."""
+
+    at: datetime
+    ask: Ask
+    group: Group
+    policies: tuple[tuple[Kind, PolicyId, Policy | Sight], ...] = ()
+    rollouts: tuple[tuple[Kind, PolicyId, Rollout], ...] = ()
+
+
+def write(ask: Ask, group: Group, at: datetime) -> dict[str, Any]:
+    """Write what bears on a question."""
+    reduced = bearing_on(ask, group)
+    policies = tuple((*subject, policy) for subject, policy in reduced.policies.items())
+    rollouts = tuple((*subject, rollout) for subject, rollout in reduced.rollouts.items())
+    rest = replace(reduced, policies={}, rollouts={})
+    plain = _plain(_Written(at=at, ask=ask, group=rest, policies=policies, rollouts=rollouts))
+    return dict(plain)
+
+
+def kept(case: Case) -> dict[str, object]:
+    """Return what the journal keeps of a yes."""
+    return {KEY: write(case.ask, case.group, case.at)}
+
+
+def read(dossier: object) -> Case:
+    """Read what `write` wrote.
+
+    Raises:
+        DossierError: it makes no sense to this program.
+    """
+    try:
+        written = msgspec.convert(dossier, _Written, dec_hook=_zone)
+    except (ValueError, TypeError, KeyError, OSError) as error:  # a time zone may be unknown on this machine
+        message = f"the facts of this decision cannot be read: {error}"
+        raise DossierError(message) from error
+    policies = {(kind, subject): policy for kind, subject, policy in written.policies}
+    rollouts = {(kind, subject): rollout for kind, subject, rollout in written.rollouts}
+    return Case(at=written.at, ask=written.ask, group=replace(written.group, policies=policies, rollouts=rollouts))
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
+    if is_dataclass(value):
+        shown = ((name, getattr(value, name), empty) for name, empty in _fields(value.__class__))
+        return {name: _plain(each) for name, each, empty in shown if empty is MISSING or each != empty}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(_plain(each) for each in value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value, enc_hook=_zone_name)
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Return the names of a dataclass's fields, each with the value that is not written."""
+    whole = kind in _WRITTEN_WHOLE
+    return tuple((each.name, MISSING if whole else _default(each)) for each in fields(kind))
+
+
+def _default(field: Any) -> Any:  # noqa: ANN401 - Field[Any] and the default of any field
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _zone_name(value: object) -> str:
+    if not isinstance(value, tzinfo):
+        message = f"{type(value).__name__} has no form in a dossier: {value!r}"
+        raise NotImplementedError(message)
+    return str(value)
+
+
+def _zone(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec hands over what it has no form for
+    if kind is not tzinfo:
+        message = f"no form for {kind.__name__}"
+        raise NotImplementedError(message)
+    return UTC if value == "UTC" else ZoneInfo(value)

@@ -1,0 +1,163 @@
+"""What each rule looks at when it speaks: its facts in short, and when the oldest of them was read from the Exchange.
+
+A rule that rests on the ledger, on settings or on a person's word rests on no read and has no age. Facts are bounded: a rule about many
+members names one of them, the reason names the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agbot.coordinator.dossier import Case
+from agbot.coordinator.situation import Situation
+from agbot.rules import brakes, consent, decide, health, order, pace
+from agbot.rules import rest as rests
+from agbot.rules.decide import Rule
+from agbot.rules.facts import Policy
+from agbot.rules.lease import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a rule has looked at."""
+
+    facts: Mapping[str, object] = field(default_factory=dict)
+    read_at: datetime | None = None
+    """When the oldest of it was read; None where nothing was."""
+
+
+def of(rule: Rule, case: Case, situation: Situation) -> Evidence:
+    """Return what this rule looked at."""
+    return EVIDENCE[rule](case, situation)
+
+
+def _trust(case: Case, situation: Situation) -> Evidence:
+    doubts = {"doubts": [str(reason.code) for reason in case.group.doubts]} if case.group.doubts else {}
+    return Evidence(facts=doubts, read_at=situation.view_at)
+
+
+def _membership(case: Case, situation: Situation) -> Evidence:
+    return Evidence(facts={"members": len(case.group.members)}, read_at=situation.picture.node_read_at(case.ask.node))
+
+
+def _deferral(case: Case, situation: Situation) -> Evidence:
+    deferral = case.group.deferrals.get(case.ask.node)
+    facts = {"deferred_for": deferral.what, "since": deferral.since} if deferral else {}
+    return Evidence(facts=facts, read_at=situation.picture.statuses_read_at(case.ask.node))
+
+
+def _policy(case: Case, situation: Situation) -> Evidence:
+    policy = case.group.policies.get(case.ask.subject)
+    facts = {"revision": policy.revision} if isinstance(policy, Policy) else {}
+    return Evidence(facts=facts, read_at=situation.picture.policy_read_at(*case.ask.subject))
+
+
+def _lease(case: Case, _situation: Situation) -> Evidence:
+    return Evidence(facts={"token": case.group.lease.token, "state": str(case.group.lease.state)})
+
+
+def _suspect(case: Case, situation: Situation) -> Evidence:
+    """A suspect lease can be taken over from a holder that is offline, so that one's heartbeat counts."""
+    lease = case.group.lease
+    if lease.hold is None or lease.state is not State.SUSPECT:
+        return _lease(case, situation)
+    holder = lease.hold.claim.holder
+    member = case.group.members.get(holder)
+    heartbeat = {"heartbeat_at": member.node.heartbeat_at} if member is not None else {}
+    facts = {"token": lease.token, "state": str(lease.state), "holder": holder, **heartbeat}
+    return Evidence(facts=facts, read_at=situation.picture.node_read_at(holder))
+
+
+def _rest(case: Case, situation: Situation) -> Evidence:
+    end = case.group.lease.last_end
+    rest = rests.rest_after(end, case.group.limits)
+    if end is None or rest is None:
+        return Evidence(facts={"last_end": str(end.cause)} if end is not None else {})
+    facts = {"last_end": str(end.cause), "holder": end.claim.holder, "ended_at": end.at}
+    member = case.group.members.get(end.claim.holder)
+    if member is None or case.at >= rest.proof_until:
+        return Evidence(facts=facts)
+    read_at = situation.picture.node_read_at(end.claim.holder)
+    reads = [read_at, member.agreements_read_at if end.service else None]
+    facts["heartbeat_at"] = member.node.heartbeat_at
+    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+
+
+def _brake(case: Case, situation: Situation) -> Evidence:
+    """A brake holds for one revision of the policy."""
+    return _policy(case, situation)
+
+
+def _org_brake(case: Case, _situation: Situation) -> Evidence:
+    failed = brakes.failed_groups(case.ask, case.group.org_brakes, brakes.revision_of(case.ask, case.group))
+    return Evidence(facts={"failed_groups": len(failed), "groups": case.group.org_groups})
+
+
+def _approvals(case: Case, _situation: Situation) -> Evidence:
+    scopes = [each.scope for each in case.group.approvals if (each.kind, each.subject) == case.ask.subject]
+    return Evidence(facts={"approved_in": scopes} if scopes else {})
+
+
+def _canary(case: Case, _situation: Situation) -> Evidence:
+    rollout = case.group.rollouts.get(case.ask.subject)
+    if rollout is None:
+        return Evidence()
+    return Evidence(facts={"started": len(rollout.started), "unfinished": len(rollout.unfinished)})
+
+
+def _traffic(case: Case, _situation: Situation) -> Evidence:
+    traffic, limits = case.group.traffic, case.group.limits
+    if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
+        return Evidence()
+    return Evidence(facts={"busy_in_org": traffic.busy_in_org, "busy_in_fleet": traffic.busy_in_fleet})
+
+
+def _pauses(case: Case, _situation: Situation) -> Evidence:
+    return Evidence(facts={"scopes": [pause.scope for pause in case.group.pauses]} if case.group.pauses else {})
+
+
+def _windows(case: Case, _situation: Situation) -> Evidence:
+    windows = case.group.limits.windows
+    return Evidence(facts={"windows": [str(window) for window in windows]} if windows else {})
+
+
+def _peers(case: Case, situation: Situation) -> Evidence:
+    others = [member.node for node, member in case.group.members.items() if node != case.ask.node]
+    if case.ask.is_bound_service or not others:
+        return Evidence(facts={"others": len(others), "required": 0})
+    required = min(health.required(case.group.limits, len(case.group.members)), len(others))
+    facts: dict[str, object] = {"others": len(others), "required": required}
+    silent = min(others, key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
+    facts |= {"oldest_heartbeat_of": silent.id, "heartbeat_at": silent.heartbeat_at}
+    reads = [situation.picture.node_read_at(node.id) for node in others]
+    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+
+
+def _turn(case: Case, _situation: Situation) -> Evidence:
+    group, asker = case.group, case.ask.node
+    waiting = {each.ask.node for each in group.waiters if order.still_asks(each, group, case.at)} - {asker}
+    mine = group.served.get(asker)
+    return Evidence(facts={"waiting": len(waiting), **({"served_until": mine.until} if mine else {})})
+
+
+EVIDENCE: Mapping[Rule, Callable[[Case, Situation], Evidence]] = {
+    decide.doubt: _trust,
+    decide.not_a_member: _membership,
+    decide.deferred: _deferral,
+    decide.unknown_policy: _policy,
+    decide.lease_held: _lease,
+    decide.lease_suspect: _suspect,
+    decide.soaking: _rest,
+    brakes.brake: _brake,
+    brakes.org_brake: _org_brake,
+    decide.paused: _pauses,
+    decide.outside_window: _windows,
+    consent.not_approved: _approvals,
+    pace.canary: _canary,
+    pace.paced: _traffic,
+    decide.peers_unavailable: _peers,
+    decide.turn: _turn,
+}
+"""A test holds it against `RULES`."""

@@ -1,0 +1,129 @@
+"""The journal told to people: what happened in words, who did it, and why.
+
+The journal holds everything under the names of events; the history leaves out what only says that something went on (level debug), and says
+the rest in a sentence. An event that has no words here is told by its name, so that nothing is hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from agbot.events.names import EVENTS, Level
+from agbot.rules.ids import NODE_SCOPE, GroupId, NodeId, PolicyId
+from agbot.store.contract import Entry
+
+ORDINARY: Final = tuple(name for name, event in EVENTS.items() if event.level is not Level.DEBUG)
+"""What is told when nobody asks for a kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryView:
+    """One entry of the journal with the words for it."""
+
+    id: int
+    at: datetime
+    event: str
+    what: str
+    why: str = ""
+    who: str = ""
+    group: GroupId | None = None
+    node: NodeId | None = None
+    subject: PolicyId | None = None
+    token: int | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
+
+
+def view(entry: Entry) -> HistoryView:
+    """Tell an entry."""
+    tell = _WORDS.get(entry.event)
+    return HistoryView(
+        id=entry.id,
+        at=entry.at,
+        event=entry.event,
+        what=tell(entry) if tell is not None else entry.event.replace(".", " ").replace("_", " "),
+        why=_why(entry),
+        who=entry.who,
+        group=entry.group,
+        node=entry.node,
+        subject=entry.subject,
+        token=entry.token,
+        facts=entry.facts,
+    )
+
+
+def events_of(kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of events of these kinds: a name, or a noun (`lease`) for all of its own.
+
+    Raises:
+        LookupError: with the kind that is none.
+    """
+    found: dict[str, None] = {}
+    for kind in kinds:
+        names = [name for name in EVENTS if kind in {name, name.partition(".")[0]}]
+        if not names:
+            raise LookupError(kind)
+        found |= dict.fromkeys(names)
+    return tuple(found)
+
+
+def reasons_of(entry: Entry | HistoryView) -> list[Mapping[str, str]]:
+    """Return the reasons of a refusal, each with `code` and `text`."""
+    reasons = entry.facts.get("reasons")
+    return [each for each in reasons if isinstance(each, Mapping)] if isinstance(reasons, list) else []
+
+
+def _why(entry: Entry) -> str:
+    if entry.event in {"lease.granted", "lease.taken_over"}:
+        return "no rule speaks against it"
+    if reasons := reasons_of(entry):
+        return "; ".join(str(each.get("text", "")) for each in reasons)
+    return _fact(entry, "why") or _fact(entry, "reason") or _fact(entry, "error")
+
+
+def _fact(entry: Entry, name: str) -> str:
+    value = entry.facts.get(name)
+    return "" if value is None else str(value)
+
+
+def _waits(entry: Entry) -> str:
+    codes = ", ".join(str(each.get("code", "")) for each in reasons_of(entry))
+    return f"waits to upgrade {entry.subject}: {codes}"
+
+
+def _held_back(entry: Entry) -> str:
+    until = f" until {_fact(entry, 'until')}" if _fact(entry, "until") else ""
+    return f"upgrades in {_scope(entry)} are held back{until}"
+
+
+def _scope(entry: Entry) -> str:
+    scope = _fact(entry, "scope")
+    return "the whole fleet" if scope == "*" else scope.replace(NODE_SCOPE, "node ", 1)
+
+
+_WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
+    "lease.granted": lambda entry: f"may upgrade {entry.subject}",
+    "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
+    "lease.renewed": lambda entry: f"goes on with {entry.subject}",
+    "lease.released": lambda entry: f"no longer holds the lease for {entry.subject}: {_fact(entry, 'cause')}",
+    "lease.suspected": lambda entry: f"holds the lease for {entry.subject}, and nobody knows how that ended",
+    "lease.taken_over": lambda entry: f"may upgrade {entry.subject}, with the lease of {_fact(entry, 'taken_from')}",
+    "wait.changed": _waits,
+    "wait.ended": lambda entry: f"waits no longer to upgrade {entry.subject}",
+    "deferral.begun": lambda entry: (
+        f"is in the middle of {entry.subject} ({_fact(entry, 'status')}): not gated until it ends"
+    ),
+    "deferral.ended": lambda entry: f"is gated like any other, after {entry.subject}",
+    "brake.set": lambda entry: f"{entry.subject} is stopped in the group: {_fact(entry, 'cause')}",
+    "brake.lifted": lambda entry: f"{entry.subject} may go on in the group",
+    "pause.set": _held_back,
+    "pause.ended": lambda entry: f"upgrades in {_scope(entry)} go on",
+    "allowance.given": lambda entry: (
+        f"may begin {entry.subject or 'its next upgrade'} once, whatever else speaks against it"
+    ),
+    "allowance.ended": lambda _entry: "its allowance has lapsed",
+    "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
+    "store.recovered": lambda _entry: "the lease store works again",
+}

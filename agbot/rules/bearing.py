@@ -1,0 +1,65 @@
+"""What of a group bears on one question: everything that the rules read of it, and no more.
+
+A decision is kept with its facts, so that it can be shown and derived again. The rule kept here: from the reduced group every rule says
+what it says from the whole one, at any time. It is bounded by the group, never by its past: one short row for each member; waiters only for
+a node that may have to yield; brakes and policies only of what is asked for. A rule that reads more must be
+given more here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agbot.rules.facts import Agreement, Ask, Group, Member, Sight, Waiter
+from agbot.rules.ids import NodeId
+from agbot.rules.limits import Order
+from agbot.rules.statuses import Phase
+
+_MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
+"""Statuses of an upgrade that may be going on; the others say that a member is doing nothing."""
+
+
+def bearing_on(ask: Ask, group: Group) -> Group:
+    """Return the group without what no rule reads for this question."""
+    waiters = _rivals(ask, group)
+    asked = {ask.subject, *(waiter.ask.subject for waiter in waiters)}
+    nodes = {ask.node, *(waiter.ask.node for waiter in waiters)}
+    return replace(
+        group,
+        members={node: _reduced(node, member, group) for node, member in group.members.items()},
+        brakes=tuple(brake for brake in group.brakes if (brake.kind, brake.subject) in asked),
+        waiters=waiters,
+        served={node: mark for node, mark in group.served.items() if node in nodes},
+        policies={subject: policy for subject, policy in group.policies.items() if subject in asked},
+        org_brakes=tuple(brake for brake in group.org_brakes if (brake.kind, brake.subject) in asked),
+        rollouts={subject: rollout for subject, rollout in group.rollouts.items() if subject in asked},
+        allowances={node: allowance for node, allowance in group.allowances.items() if node in nodes},
+        approvals=tuple(each for each in group.approvals if (each.kind, each.subject) in asked),
+    )
+
+
+def _rivals(ask: Ask, group: Group) -> tuple[Waiter, ...]:
+    """Return those to whom the asker may have to yield."""
+    if ask.node not in group.served and group.limits.order is Order.ASKED:
+        return ()
+    return tuple(replace(waiter, reasons=()) for waiter in group.waiters if waiter.ask.node != ask.node)
+
+
+def _reduced(node: NodeId, member: Member, group: Group) -> Member:
+    end = group.lease.last_end
+    rests = end is not None and end.claim.holder == node
+    service = end.service if end is not None and rests else ""
+    statuses = {policy: status for policy, status in member.statuses.items() if status.phase in _MAY_GO_ON}
+    return replace(
+        member,
+        node=replace(member.node, group=None),
+        statuses={policy: replace(status, stamp="") for policy, status in statuses.items()},
+        agreements=_upgraded(member, service) if service else Sight.UNREAD,
+        agreements_read_at=member.agreements_read_at if service else None,
+    )
+
+
+def _upgraded(member: Member, service: str) -> tuple[Agreement, ...] | Sight:
+    if isinstance(member.agreements, Sight):
+        return member.agreements
+    return tuple(each for each in member.agreements if each.service == service)

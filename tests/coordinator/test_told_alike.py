@@ -1,0 +1,219 @@
+"""One refusal is told alike everywhere: in `explain`, in the journal, in the log; and its facts are put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from agbot.console import replies
+from agbot.console.metrics import Metrics
+from agbot.coordinator import dossier
+from agbot.coordinator.contract import Granted
+from agbot.daemon import logging as daemon_logging
+from agbot.daemon.measuring import Teller
+from agbot.rules.decide import RULES, Grant, Wait, decide
+from agbot.rules.facts import Ask, Group, Pause
+from agbot.settings.model import LogSettings
+from agbot.store import memory
+from agbot.store.contract import Entry, JournalQuery
+from tests.support.hub import EPOCH, NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def put_back() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+def logged(entry: Entry, out: io.StringIO) -> str:
+    """Tell an entry as the daemon does, and return the line."""
+    daemon_logging.set_up(LogSettings(), {}, out)
+    Teller(Metrics()).tell(entry)
+    return out.getvalue()
+
+
+async def two_of_three_wait() -> Hub:
+    """Let n1 hold the lease of three, for an upgrade that is under way; n3 is silent for ten minutes."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2", "n3")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=600)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "downloaded")
+    await asyncio.sleep(5)
+    return hub
+
+
+def explained(hub: Hub, node: str) -> Any:
+    """Return what `/v1/explain` answers."""
+    return json.loads(replies.json(hub.coordinator.explain(hub.question(node, "g1").node)).body)  # type: ignore[arg-type]  # a reply made at once has bytes
+
+
+async def journalled(hub: Hub, event: str = "wait.changed") -> Entry:
+    (entry,) = await hub.store.journal(JournalQuery(events=(event,), limit=1))
+    return entry
+
+
+@in_virtual_time
+async def test_the_rules_words_on_a_refusal_are_one_object_in_explain_journal_and_log() -> None:
+    hub = await two_of_three_wait()
+    assert codes(await hub.ask("n2", "g1")) == ["lease-held", "peers-unavailable"]
+    shown = explained(hub, "n2")
+
+    await asyncio.sleep(3)
+
+    entry = await journalled(hub)
+    line = json.loads(logged(entry, io.StringIO()))
+    assert len(shown["rules"]) == len(RULES)
+    assert entry.facts["rules"] == shown["rules"]
+    assert line["rules"] == shown["rules"]
+    failed = [each for each in line["rules"] if not each["passes"]]
+    assert line["reasons"] == [{"code": each["code"], "text": each["text"]} for each in failed]
+    assert [each["code"] for each in failed] == ["lease-held", "peers-unavailable"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_every_rule_that_rests_on_a_read_says_how_old_it_is() -> None:
+    hub = await two_of_three_wait()
+    await hub.ask("n2", "g1")
+    await asyncio.sleep(4)
+
+    found = hub.coordinator.explain(hub.question("n2", "g1").node)
+    assert found is not None
+    rules = {each.rule: each for each in found.rules}
+
+    assert rules["lease-free"].facts["token"] == 1
+    assert rules["lease-free"].facts["holder"] == f"{ORG}/n1"
+    assert rules["lease-free"].age_seconds is None, "the lease is our own"
+    assert rules["policy"].facts["revision"]
+    assert rules["peers"].facts["oldest_heartbeat_of"] == f"{ORG}/n3"
+    read_at = hub.coordinator._situation.picture.node_read_at  # noqa: SLF001 - the truth behind the views
+    oldest = min(read_at(hub.question(node, "g1").node) or EPOCH for node in ("n1", "n3"))
+    assert rules["peers"].age_seconds == (hub.clock.now() - oldest).total_seconds() > 0
+    assert {name for name, each in rules.items() if each.age_seconds is not None} == {
+        "trust",
+        "member",
+        "no-other-upgrade",
+        "policy",
+        "no-brake",
+        "peers",
+    }
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_terminal_gets_codes_and_texts_and_no_line_of_the_log_gets_the_dossier() -> None:
+    hub = await two_of_three_wait()
+    await hub.ask("n2", "g1")
+    await asyncio.sleep(3)
+
+    for event in ("wait.changed", "lease.granted"):
+        entry = await journalled(hub, event)
+        assert dossier.KEY in entry.facts
+        for out in (io.StringIO(), Terminal()):
+            assert "heartbeat_stale_seconds" not in logged(entry, out)
+    shown = logged(await journalled(hub), Terminal())
+
+    assert f"lease-held: {ORG}/n1 upgrades {ORG}/{NMP} since" in shown
+    assert "oldest_heartbeat_of" not in shown
+    assert shown.count("\n") == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_each_decision_in_the_journal_can_be_derived_again() -> None:
+    hub = await two_of_three_wait()
+    await hub.ask("n2", "g1")
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+    await hub.ask("n2", "g1")
+    await asyncio.sleep(3)
+
+    derived: dict[str, tuple[Entry, Grant | Wait]] = {}
+    for entry in await hub.store.journal(JournalQuery(events=("lease.granted", "wait.changed"))):
+        case = dossier.read(entry.facts[dossier.KEY])
+        assert case.at == entry.at
+        derived[entry.event] = entry, decide(case.ask, case.group, case.at)
+
+    assert derived["lease.granted"][1] == Grant()
+    entry, wait = derived["wait.changed"]
+    assert isinstance(wait, Wait)
+    assert [{"code": str(each.code), "text": each.text} for each in wait.reasons] == entry.facts["reasons"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_exempted_node_s_yes_keeps_its_facts_too() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "initiated")
+    await hub.start()
+
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
+    case = dossier.read((await journalled(hub, "lease.exempted")).facts[dossier.KEY])
+    decision = decide(case.ask, case.group, case.at)
+    assert isinstance(decision, Grant)
+    assert decision.exempt is not None
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_refusal_that_no_rule_gave_shows_the_rules_and_keeps_no_dossier() -> None:
+    """The store failed under the grant: the same facts would have given yes."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=60)
+    hub.store.fail_next(memory.Failure.BEFORE_COMMIT)  # type: ignore[attr-defined]  # a memory store
+
+    assert codes(await hub.ask("n1", "g1")) == ["store-unavailable"]
+    shown = explained(hub, "n1")
+    await asyncio.sleep(5)
+
+    entry = await journalled(hub)
+    assert dossier.KEY not in entry.facts
+    assert entry.facts["rules"] == shown["rules"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_facts_are_put_together_for_news_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = await two_of_three_wait()
+    written: list[Ask] = []
+    write = dossier.write
+
+    def counted(ask: Ask, group: Group, at: Any) -> dict[str, Any]:
+        written.append(ask)
+        return write(ask, group, at)
+
+    monkeypatch.setattr(dossier, "write", counted)
+    for _ in range(50):
+        await hub.ask("n2", "g1", is_remembered=True)
+    assert len(written) == 1
+
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+    for _ in range(50):
+        assert codes(await hub.ask("n2", "g1", is_remembered=True)) == ["lease-held", "paused", "peers-unavailable"]
+    assert len(written) == 2
+    await hub.stop()

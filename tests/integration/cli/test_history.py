@@ -1,0 +1,223 @@
+"""`agbot history` and `agbot history replay`: what an operator reads of last night."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agbot.cli import times
+from agbot.coordinator import dossier
+from agbot.coordinator.history import ORDINARY
+from agbot.coordinator.replaying import DECISIONS
+from agbot.rules.ids import GroupId, NodeId
+from agbot.store.contract import Entry, JournalQuery
+from tests.integration.cli.conftest import Shell
+from tests.integration.cli.test_terminal import on_a_terminal
+from tests.integration.console.scripted import ENTRY
+from tests.support import values
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+FORCED = replace(
+    ENTRY,
+    id=42,
+    at=ENTRY.at + timedelta(minutes=5),
+    event="lease.released",
+    who="ada@hub",
+    facts={"cause": "forced", "why": "it burns"},
+)
+HOLD = Entry(at=NOW, event="pause.set", who="eva", facts={"scope": "acme", "why": "trade fair", "until": ""}, id=43)
+DERIVED = replace(ENTRY, id=44, facts={dossier.KEY: dossier.write(values.ask(), values.group(), values.NOW)})
+OTHERWISE = replace(
+    ENTRY, id=45, facts={dossier.KEY: dossier.write(values.ask(), values.group(lease=values.held()), values.NOW)}
+)
+
+
+@dataclass
+class Book:
+    """A journal that answers queries by id and limit, as a store does."""
+
+    entries: Sequence[Entry]
+    asked: list[JournalQuery]
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        self.asked.append(query)
+        found = [each for each in self.entries if query.before is None or each.id < query.before]
+        return sorted(found, key=lambda each: -each.id)[: query.limit]
+
+
+def write_down(shell: Shell, *entries: Entry) -> list[JournalQuery]:
+    """Give the coordinator behind the shell this journal; return the list of what it is asked."""
+    book = Book(entries, [])
+    shell.operations.book = book.journal
+    return book.asked
+
+
+def test_each_line_says_when_where_who_what_and_why(shell: Shell) -> None:
+    write_down(shell, ENTRY, FORCED, HOLD)
+
+    lines = shell.run("history").stdout.splitlines()
+
+    assert lines[0].split() == ["TIME", "GROUP", "NODE", "WHAT", "TOKEN", "WHO", "WHY"]
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "2026-03-04 05:06:07Z",
+        "2026-03-04 05:11:07Z",
+        "2026-03-04 05:06:07Z",
+    ]
+    assert "upgrades in acme are held back" in lines[1]
+    assert lines[1].endswith("eva          trade fair")
+    assert "acme/mills  acme/alpha  no longer holds the lease for acme/agent-2.32: forced  7      ada@hub" in lines[2]
+    assert lines[3].endswith(
+        "may upgrade acme/agent-2.32                            7      coordinator  no rule speaks against it"
+    )
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_wide_terminal_gets_a_table(shell: Shell) -> None:
+    write_down(shell, ENTRY)
+
+    assert "────" in on_a_terminal(shell, "history", columns=200)
+    assert "────" not in on_a_terminal(shell, "history", columns=80)
+
+
+def test_the_filters_are_the_coordinator_s(shell: Shell) -> None:
+    asked = write_down(shell)
+
+    result = shell.run(
+        "history", "--org", "acme", "--group", "mills", "--node", "acme/alpha", "--since", "2026-03-04T05:06:07Z",
+        "--event", "pause", "--event", "lease.granted", "--limit", "7",
+    )  # fmt: skip
+
+    assert result.stdout == "the journal has nothing like that\n"
+    assert asked == [
+        JournalQuery(
+            org="acme",
+            group=GroupId("acme/mills"),
+            node=NodeId("acme/alpha"),
+            events=("pause.set", "pause.ended", "lease.granted"),
+            since=NOW,
+            limit=7,
+        )
+    ]
+
+
+def test_without_filters_the_newest_hundred_ordinary_entries_are_told(shell: Shell) -> None:
+    asked = write_down(shell)
+    shell.run("history", HZN_ORG_ID="acme")
+
+    assert asked == [JournalQuery(events=ORDINARY, limit=100)], "an organisation from the environment is no filter"
+
+
+def test_a_bare_name_takes_its_organisation_from_the_environment(shell: Shell) -> None:
+    asked = write_down(shell)
+    shell.run("history", "--node", "alpha", HZN_ORG_ID="acme")
+
+    assert asked[0].node == "acme/alpha"
+    assert shell.run("history", "--node", "alpha").exit_code == 2
+
+
+def test_a_span_is_meant_back_from_now(shell: Shell) -> None:
+    asked = write_down(shell)
+    before = datetime.now(UTC)
+    shell.run("history", "--since", "2h")
+
+    assert asked[0].since is not None
+    assert timedelta(0) <= asked[0].since - (before - timedelta(hours=2)) < timedelta(seconds=30)
+    assert times.past("3d", NOW, "--since") == NOW - timedelta(days=3)
+    assert shell.run("history", "--since", "recently").exit_code == 2
+
+
+def test_a_long_history_is_read_a_page_at_a_time(shell: Shell) -> None:
+    asked = write_down(shell, *(replace(ENTRY, id=number) for number in range(1, 601)))
+
+    result = shell.run("history", "--limit", "555", "--json")
+
+    ids = [each["id"] for each in json.loads(result.stdout)["entries"]]
+    assert ids == list(range(600, 45, -1))
+    assert [(query.limit, query.before) for query in asked] == [(250, None), (250, 351), (55, 101)]
+
+
+def test_json_is_the_coordinator_s_own_answer(shell: Shell) -> None:
+    write_down(shell, FORCED)
+
+    (shown,) = json.loads(shell.run("history", "--json").stdout)["entries"]
+
+    assert (shown["event"], shown["why"], shown["who"]) == ("lease.released", "it burns", "ada@hub")
+    assert shown["facts"] == {"cause": "forced", "why": "it burns"}
+
+
+def test_an_unknown_kind_is_refused_with_what_there_is(shell: Shell) -> None:
+    result = shell.run("history", "--event", "leese")
+
+    assert result.exit_code == 1
+    assert "lease" in result.stderr
+
+
+def test_a_replay_without_differences_ends_with_0_and_counts(shell: Shell) -> None:
+    asked = write_down(shell, DERIVED, ENTRY, FORCED)
+
+    result = shell.run("history", "replay", "--org", "acme")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "1 decisions derived again: 1 the same, 0 different",
+        "1 have no facts: an earlier version wrote them, or no rule made them",
+    ]
+    assert asked == [JournalQuery(org="acme", events=DECISIONS, limit=250)]
+
+
+def test_a_replay_shows_what_differs_and_ends_with_1(shell: Shell) -> None:
+    write_down(shell, DERIVED, OTHERWISE)
+
+    result = shell.run("history", "replay")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "entry 45  2026-03-04 05:06:07Z  acme/mills  acme/alpha  lease.granted",
+        "  then  granted",
+        "  now   waits: lease-held: o1/anna upgrades o1/agent-2.32 since 2026-03-04 11:59:00Z",
+        "2 decisions derived again: 1 the same, 1 different",
+    ]
+
+
+def test_a_replay_as_json_holds_the_same(shell: Shell) -> None:
+    broken = replace(ENTRY, id=46, facts={dossier.KEY: {}})
+    write_down(shell, DERIVED, OTHERWISE, broken, ENTRY)
+
+    result = shell.run("history", "replay", "--json")
+
+    assert result.exit_code == 1
+    shown = json.loads(result.stdout)
+    assert (shown["derived"], shown["without_facts"], [each["id"] for each in shown["unreadable"]]) == (2, [41], [46])
+    assert shown["different"][0]["id"] == 45
+    assert shown["different"][0]["now"]["reasons"][0]["code"] == "lease-held"
+
+
+def test_a_replay_reads_everything_unless_a_limit_is_given(shell: Shell) -> None:
+    asked = write_down(shell, *(replace(DERIVED, id=number) for number in range(1, 301)))
+
+    assert shell.run("history", "replay").stdout.startswith("300 decisions")
+    assert len(asked) == 2
+    assert shell.run("history", "replay", "--limit", "10").stdout.startswith("10 decisions")
+
+
+def test_what_comes_from_outside_cannot_command_the_terminal(shell: Shell) -> None:
+    write_down(shell, replace(FORCED, facts={"cause": "forced", "why": "\x1b[2Jgone"}))
+
+    assert "\x1b" not in shell.run("history").stdout
+
+
+def test_the_hold_of_an_operator_can_be_replayed_as_nothing(shell: Shell) -> None:
+    write_down(shell, HOLD)
+
+    result = shell.run("history", "replay", "--event", "pause")
+
+    assert (result.exit_code, result.stdout) == (0, "0 decisions derived again: 0 the same, 0 different\n")
+
+
+@pytest.mark.parametrize("words", [("history",), ("history", "replay", "--json")])
+def test_a_coordinator_that_is_not_there_is_exit_code_5(shell: Shell, words: tuple[str, ...]) -> None:
+    assert shell.run(*words, AGBOT_URL="http://127.0.0.1:9").exit_code == 5

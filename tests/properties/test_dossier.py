@@ -1,0 +1,57 @@
+"""A decision can be derived again from what is kept of it, for arbitrary groups and questions."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from agbot.coordinator import dossier
+from agbot.rules.bearing import bearing_on
+from agbot.rules.decide import RULES, decide, why_not
+from agbot.rules.facts import Ask, Group
+from tests.properties import strategies as facts
+from tests.properties.test_decide import questions
+from tests.support.values import NOW
+
+MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@MANY
+@given(questions())
+def test_a_dossier_that_went_through_json_gives_the_same_decision(question: tuple[Ask, Group]) -> None:
+    ask, group = question
+    read = dossier.read(json.loads(json.dumps(dossier.write(ask, group, NOW))))
+
+    before, after = decide(ask, group, NOW), decide(read.ask, read.group, read.at)
+    event(type(before).__name__)
+    assert after == before
+    assert why_not(read.ask, read.group, read.at) == why_not(ask, group, NOW)
+
+
+@MANY
+@given(questions(), st.integers(-90_000, 90_000))
+def test_from_what_bears_on_a_question_every_rule_says_at_any_time_what_it_says_from_everything(
+    question: tuple[Ask, Group], seconds: int
+) -> None:
+    ask, group = question
+    reduced, now = bearing_on(ask, group), NOW + timedelta(seconds=seconds)
+
+    for rule in RULES:
+        assert rule(ask, reduced, now) == rule(ask, group, now), rule.__name__
+
+
+@MANY
+@given(facts.asks, facts.groups)
+def test_what_is_left_out_is_left_out_of_what_is_written(ask: Ask, group: Group) -> None:
+    """Nothing that nobody reads costs room: no reasons of waiters, no past brakes, no policies that nobody asks for."""
+    reduced = bearing_on(ask, group)
+    asked = {ask.subject, *(waiter.ask.subject for waiter in reduced.waiters)}
+
+    assert not any(waiter.reasons for waiter in reduced.waiters)
+    assert ask.node in group.served or not reduced.waiters
+    assert {(brake.kind, brake.subject) for brake in reduced.brakes} <= asked
+    assert set(reduced.policies) <= asked
+    assert list(reduced.members) == list(group.members)

@@ -1,0 +1,143 @@
+"""What is kept of a decision: how much room it takes, and what is done with one that makes no sense."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from agbot.coordinator import dossier
+from agbot.rules.decide import Grant, decide
+from agbot.rules.facts import Brake, Group, Sight
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
+from agbot.rules.window import Window
+from tests.support import values
+from tests.support.values import ANNA, BERT, NMP, NOW, SERVICE
+
+HUNDRED = [NodeId(f"o1/gateway-{number:02}") for number in range(100)]
+
+
+def size(group: Group, asker: NodeId = BERT) -> int:
+    return len(json.dumps(dossier.write(values.ask(asker), group, NOW), separators=(",", ":")))
+
+
+def test_three_healthy_members_take_little_more_than_a_kilobyte() -> None:
+    assert size(values.group(lease=values.held())) < 1_450
+
+
+def test_a_hundred_members_take_one_short_row_each() -> None:
+    idle = [values.member(name, {NMP: values.status("ha node waiting")}) for name in HUNDRED]
+    waiters = tuple(values.waiter(name) for name in HUNDRED)
+    group = values.group(*idle, lease=values.held(), waiters=waiters)
+
+    assert size(group, HUNDRED[7]) < 14_000
+
+
+def test_the_worst_of_a_hundred_members_is_bounded_too() -> None:
+    """All are in the middle of something, all wait and all have been served."""
+    busy = [values.member(name, {NMP: values.status("initiated")}) for name in HUNDRED]
+    group = values.group(
+        *busy,
+        lease=values.held(),
+        waiters=tuple(values.waiter(name) for name in HUNDRED),
+        served={name: values.served(name, ago=60) for name in HUNDRED},
+        deferrals={name: values.deferral(name) for name in HUNDRED},
+    )
+
+    assert size(group, HUNDRED[7]) < 80_000
+
+
+def test_the_past_of_a_group_takes_no_room() -> None:
+    group = values.group(lease=values.held())
+    brakes = tuple(replace(values.brake(), subject=PolicyId(f"o1/old-{number}")) for number in range(50))
+    policies = {(brake.kind, brake.subject): values.policy(brake.subject) for brake in brakes}
+
+    assert size(replace(group, brakes=brakes, policies={**group.policies, **policies})) == size(group)
+
+
+def test_agreements_are_kept_of_the_member_for_which_the_group_rests_and_of_nobody_else() -> None:
+    agreements = (values.agreement("a1"), replace(values.agreement("a2"), service="o1/other"))
+    members = [values.member(name, agreements=agreements, agreements_read_at=NOW) for name in (ANNA, BERT)]
+    lease = values.ended()
+    assert lease.last_end is not None
+    group = values.group(*members, lease=replace(lease, last_end=replace(lease.last_end, service=SERVICE)))
+
+    kept = dossier.read(dossier.write(values.ask(), group, NOW)).group.members
+
+    assert kept[ANNA].agreements == (agreements[0],)
+    assert kept[ANNA].agreements_read_at == NOW
+    assert kept[BERT].agreements is Sight.UNREAD
+
+
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_the_proof_of_a_rest_is_kept(state: str) -> None:
+    """A random group hardly ever rests for a service whose member was seen well."""
+    seen = values.member(ANNA, agreements=(values.agreement("a1", "2.0.0", state),), agreements_read_at=NOW)
+    ended = values.ended(by=values.claim(ANNA, Kind.SERVICE), ago=200)
+    assert ended.last_end is not None
+    lease = replace(ended, last_end=replace(ended.last_end, service=SERVICE))
+    ask, group = values.service_ask(BERT), values.group(seen, values.member(BERT), lease=lease)
+
+    read = dossier.read(dossier.write(ask, group, NOW))
+
+    assert decide(read.ask, read.group, read.at) == decide(ask, group, NOW)
+    assert isinstance(decide(ask, group, NOW), Grant) is (state == "running")
+
+
+def test_every_limit_is_kept_because_a_default_may_change() -> None:
+    kept = dossier.write(values.ask(), values.group(), NOW)["group"]["limits"]
+
+    assert set(kept) == set(Limits.__slots__)
+
+
+def test_a_window_keeps_its_zone() -> None:
+    berlin = Window(weekdays=frozenset({5, 6}), opens=time(22), closes=time(4), zone=ZoneInfo("Europe/Berlin"))
+    utc = Window(weekdays=frozenset({0}), opens=time(1), closes=time(0))
+    group = values.group(limits=values.limits(windows=(berlin, utc)))
+
+    assert dossier.read(dossier.write(values.ask(), group, NOW)).group.limits.windows == (berlin, utc)
+
+
+def test_what_a_later_program_adds_is_passed_over_and_what_this_one_has_added_gets_its_default() -> None:
+    written = dossier.write(values.ask(), values.group(brakes=(values.brake(),)), NOW)
+    written["group"]["mood"] = "fair"
+    del written["group"]["limits"]["rest_proof_seconds"]
+
+    assert dossier.read(written).group.limits == Limits()
+    assert isinstance(dossier.read(written).group.brakes[0], Brake)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("at",), "yesterday"),
+        (("group", "id"), 3),
+        (("group", "members", "o1/anna", "node", "node_type"), "toaster"),
+        (("group", "lease", "state"), "held"),
+        (
+            ("group", "limits", "windows"),
+            [{"weekdays": [1], "opens": "01:00:00", "closes": "02:00:00", "zone": "Mars/Utopia"}],
+        ),
+    ],
+)
+def test_facts_that_make_no_sense_are_an_error_and_never_a_guess(path: tuple[str, ...], value: object) -> None:
+    written: Any = dossier.write(values.ask(), values.group(), NOW)
+    place = written
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+
+    with pytest.raises(dossier.DossierError, match="cannot be read"):
+        dossier.read(written)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}])
+def test_something_else_is_no_dossier(value: object) -> None:
+    with pytest.raises(dossier.DossierError):
+        dossier.read(value)
