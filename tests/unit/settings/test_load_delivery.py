@@ -59,7 +59,7 @@ def test_systemd_hands_over_password_and_signing_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        (f'certificate_file = "{TLS / "certificate.pem"}"', "mqtt.key_file"),
+        (f'tls = true\ncertificate_file = "{TLS / "certificate.pem"}"', "mqtt.key_file"),
         (f'key_file = "{TLS / "key.pem"}"', "mqtt.certificate_file"),
         (f'ca_file = "{TLS / "certificate.pem"}"', "mqtt.ca_file"),
         ('password_file = "password"', "mqtt.username"),
