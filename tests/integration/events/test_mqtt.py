@@ -157,7 +157,7 @@ async def test_a_broker_is_told_events_state_and_that_we_are_there(
     ids=["a wrong password", "an unknown authority", "another host's certificate", "no client certificate"],
 )
 async def test_a_broker_that_does_not_match_the_settings_is_told_once_and_gets_everything_when_they_do(
-    telling: Telling, way: dict[str, Any], lines: tuple[str, ...], said: str
+    telling: Telling, way: dict[str, Any], lines: tuple[str, ...], said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = replace(telling.way, tls=shown() if lines else None, username=USER, password=Secret(PASSWORD))
     telling.broker.lines, telling.broker.passwords = lines, {USER: PASSWORD}
@@ -168,6 +168,7 @@ async def test_a_broker_that_does_not_match_the_settings_is_told_once_and_gets_e
             await telling.journal.upgrade(GROUP, ANNA)
             await until("several attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 3)
     (line,) = log
+    assert [record.getMessage() for record in caplog.records if "mqtt" in record.name] == []
     assert line["event"] == "mqtt.failed"
     assert said == "" or any(word in line["error"] for word in said.split("|")), line
 
@@ -234,6 +235,7 @@ async def test_a_broker_that_hangs_is_told_once_and_gets_everything_afterwards(t
             telling.broker.freeze()
             await telling.journal.upgrade(GROUP, BERT)
             await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 2)
+            assert await telling.journal.store.cursor("mqtt") == 2, "what is not acknowledged must be told again"
             telling.broker.thaw()
             await until("it is over", lambda: len(log) == 2)
             await heard_all(listener, 4)
@@ -255,6 +257,22 @@ async def test_a_broker_that_is_gone_ends_the_wait_for_its_answer_at_once(tellin
         await until("it is on the way", lambda: telling.counted[Kind.MQTT, Outcome.DELIVERED] == 2)
         telling.broker.kill()
         await until("the failure", lambda: telling.counted[Kind.MQTT, Outcome.FAILED])
+
+
+async def test_a_broker_that_does_not_answer_is_left_with_no_open_connection(telling: Telling) -> None:
+    """Alone, aiomqtt would leave one behind at each attempt."""
+    loop = asyncio.get_running_loop()
+    deaf = socket.create_server(("127.0.0.1", 0))
+    telling.way = replace(telling.way, port=deaf.getsockname()[1], answer_seconds=0.05)
+    async with telling.running():
+        await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 2)
+        connection, _ = deaf.accept()
+        connection.setblocking(False)  # noqa: FBT003 - the signature is socket's
+        async with asyncio.timeout(5):
+            while await loop.sock_recv(connection, 1024):
+                pass
+    connection.close()
+    deaf.close()
 
 
 async def test_a_broker_that_refuses_what_is_published_has_not_taken_it(telling: Telling) -> None:
