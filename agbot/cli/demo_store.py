@@ -49,6 +49,14 @@ class OverheardStore:
         """Read journal entries."""
         return await self._inner.journal(query)
 
+    async def cursor(self, sink: str) -> int | None:
+        """Return how far a sink has confirmed the journal."""
+        return await self._inner.cursor(sink)
+
+    async def save_cursor(self, sink: str, entry_id: int) -> None:
+        """Move a sink's cursor on."""
+        await self._inner.save_cursor(sink, entry_id)
+
     async def prune(self, before: datetime) -> int:
         """Delete what is older."""
         return await self._inner.prune(before)

@@ -7,7 +7,7 @@ Labels have few values, all from closed vocabularies: never a node, a group or a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
 from prometheus_client import (
@@ -24,6 +24,8 @@ from prometheus_client.registry import Collector
 
 from agbot import __version__
 from agbot.coordinator.contract import Overview
+from agbot.events.delivery import Kind as SinkKind
+from agbot.events.delivery import Outcome
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause, Code
 
@@ -89,6 +91,12 @@ class Metrics:
             buckets=_HANDOFF_BUCKETS,
             registry=registry,
         )
+        self._deliveries = Counter(
+            "agbot_deliveries",
+            "Events delivered to other systems, and attempts that failed.",
+            ["sink", "outcome"],
+            registry=registry,
+        )
         Info("agbot_build", "The running version.", registry=registry).info({"version": __version__})
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
@@ -130,6 +138,10 @@ class Metrics:
         """Measure how long a finished upgrade kept the group waiting."""
         self._handoffs.observe(seconds)
 
+    def delivered(self, sink: SinkKind, outcome: Outcome, entries: int) -> None:
+        """Count events that a sink has taken, or an attempt that failed."""
+        self._deliveries.labels(sink.value, outcome.value).inc(entries)
+
     def refusals(self) -> dict[str, int]:
         """Return the refusals so far by their first reason, without those there were none of."""
         return _counted(self._refusals, "reason")
@@ -142,6 +154,10 @@ class Metrics:
         """Read what stands from here at every scrape. Call once."""
         self.registry.register(_Standing(overview, groups))
 
+    def watch_deliveries(self, lags: Callable[[], Mapping[SinkKind, int]]) -> None:
+        """Read how far the sinks are behind at every scrape. Call once."""
+        self.registry.register(_Lags(lags))
+
     def _begin_at_zero(self) -> None:
         """Show every value of every label from the start: a rate over a counter that appears with its first event misses that event."""
         for counter, words in (
@@ -152,6 +168,9 @@ class Metrics:
         ):
             for word in sorted(words):
                 counter.labels(word)
+        for sink in SinkKind:
+            for outcome in Outcome:
+                self._deliveries.labels(sink.value, outcome.value)
 
 
 class _Series(dict[str, T]):
@@ -204,6 +223,25 @@ class _Standing(Collector):
             yield GaugeMetricFamily(
                 "agbot_view_age_seconds", "Age of the picture of the Exchange.", value=seen.view_age_seconds
             )
+
+
+class _Lags(Collector):
+    """How far the sinks are behind at the moment of the scrape."""
+
+    def __init__(self, lags: Callable[[], Mapping[SinkKind, int]]) -> None:
+        self._lags = lags
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name nothing beforehand, as above."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Show the kinds of sinks that the settings name."""
+        text = "Events that the last sink of a kind has not taken yet."
+        family = GaugeMetricFamily("agbot_delivery_lag_entries", text, labels=["sink"])
+        for sink, entries in self._lags().items():
+            family.add_metric([sink.value], entries)
+        yield family
 
 
 def _counted(counter: Counter, label: str) -> dict[str, int]:

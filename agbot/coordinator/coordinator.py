@@ -36,7 +36,7 @@ from agbot.coordinator.views import view_group
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
-from agbot.rules.facts import Allowance, Approval, Ask, Pause
+from agbot.rules.facts import Allowance, Approval, Ask, Pause, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import State
 from agbot.rules.limits import LimitsOf
@@ -230,6 +230,21 @@ class Coordinator:
         """Show one group; None when nobody knows it."""
         known = group in self._situation.picture.groups() or group in self._situation.ledger.leases
         return self._view(group) if known else None
+
+    def busy_groups(self) -> Sequence[GroupId] | None:
+        """List the groups where something goes on: a lease, a waiter, a deferral or a brake. None before everything was read once."""
+        ledger = self._situation.ledger
+        if self._situation.view_at is None or not ledger.was_read:
+            return None
+        return sorted({*ledger.groups_that_matter(), *(group for group, brakes in ledger.brakes.items() if brakes)})
+
+    def lacks(self, group: GroupId) -> Sight | None:
+        """Say why there is nothing to show of a group: it is not there (and nobody holds its lease), or was not read yet."""
+        if not self._situation.ledger.was_read:
+            return Sight.UNREAD
+        is_held = self._situation.ledger.lease(group).hold is not None
+        lacks = self._situation.picture.lacks(group)
+        return None if lacks is Sight.ABSENT and is_held else lacks
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"."""

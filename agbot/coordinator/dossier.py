@@ -21,9 +21,9 @@ from agbot.rules.facts import Ask, Group, Policy, Rollout, Sight
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
+from agbot.store.contract import DOSSIER
 
-KEY = "dossier"
-"""Under this name it stands among the facts of a journal entry."""
+KEY = DOSSIER
 
 _WRITTEN_WHOLE = (Limits,)
 

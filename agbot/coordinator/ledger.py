@@ -52,7 +52,8 @@ class Ledger:
         self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: set[asyncio.Task[Any]] = set()
         self.is_trusted = False
-        self._was_read = False
+        self.was_read = False
+        """Whether the store was ever read."""
         self.failure = ""
         """What the store said when a write failed, until it has been read anew."""
         self.leases: dict[GroupId, Lease] = {}
@@ -74,13 +75,13 @@ class Ledger:
         """
         self.is_trusted = False
         self._take(await self._store.load())
-        self.is_trusted = self._was_read = True
+        self.is_trusted = self.was_read = True
         self.failure = ""
 
     @property
     def distrust(self) -> str:
         """Why the ledger is not trusted, while it is not."""
-        return f"the lease store has not been read {'since it failed' if self._was_read else 'yet'}"
+        return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}"
 
     def lease(self, group: GroupId) -> Lease:
         """Return the group's lease; one that never had any has a free lease with token 0."""

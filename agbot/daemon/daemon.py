@@ -1,8 +1,8 @@
 """The daemon: puts the parts together, starts and stops them in order, and listens to systemd and signals.
 
-Order of start: store (its lock is the proof that there is one daemon), listeners, then the scheduler. The Exchange may be down: the
-daemon runs, is not ready, grants nothing and says why. Order of stop: nothing new is granted, answers in flight are finished, the scheduler
-ends, the store closes. The leases stay; they belong to the nodes.
+Order of start: store (its lock is the proof that there is one daemon), listeners, then the scheduler and what tells other systems. The
+Exchange may be down: the daemon runs, is not ready, grants nothing and says why. Order of stop: nothing new is granted, answers in flight
+are finished, scheduler and telling end, the store closes. The leases stay; they belong to the nodes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from agbot.console.metrics import Metrics
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.daemon import logging as daemon_logging
+from agbot.daemon.delivering import deliveries
 from agbot.daemon.measuring import CountedPermission, Teller
 from agbot.daemon.notify import Notifier
 from agbot.exchange.client import ExchangeClient
@@ -37,6 +38,9 @@ from agbot.store.sqlite import SqliteStore
 STOP_SECONDS = 4.0
 """SIGTERM to the end takes at most 5 s; answers in flight may use this much of it."""
 _WATCHDOG_SHARE = 3.0
+_FIXED_SECTIONS = ("exchange", "gateway", "console", "store", "mqtt", "webhook")
+"""What a reload does not change."""
+_FIXED_SECRETS = ("exchange_token", "mqtt_password", "webhook_secret")
 _AFTER_A_BUG_SECONDS = 5.0
 
 _log = structlog.get_logger()
@@ -79,12 +83,14 @@ class Daemon:
             exchange=self._exchange,
             store=self._store,
             clock=clock,
-            tell=Teller(self.metrics).tell,
+            tell=Teller(self.metrics, self._wake_deliveries).tell,
             journal_age=timedelta(days=settings.store.journal_days),
             journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
+        self._deliveries = deliveries(loaded, self._store, clock, self.coordinator, self.metrics.delivered)
+        self.metrics.watch_deliveries(self._deliveries.lags)
         self.gateway = Listener(
             settings.gateway,
             CountedPermission(self.coordinator, self.metrics),
@@ -128,6 +134,7 @@ class Daemon:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.request_stop)
             loop.add_signal_handler(signal.SIGHUP, self.reload)
+        await self._deliveries.begin()
         await self.console.start()
         await self.gateway.start()
         settings = self._loaded.settings
@@ -145,7 +152,11 @@ class Daemon:
     async def _run_until_stopped(self) -> None:
         eternal = {
             asyncio.create_task(work, name=name)
-            for name, work in (("scheduler", self._schedule()), ("watchdog", self._feed_watchdog()))
+            for name, work in (
+                ("scheduler", self._schedule()),
+                ("watchdog", self._feed_watchdog()),
+                ("deliveries", self._deliveries.run()),
+            )
         }
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -179,10 +190,14 @@ class Daemon:
             was_ready = self._tell_readiness(was_ready=was_ready)
             await self.coordinator.pause_between_cycles()
 
+    def _wake_deliveries(self) -> None:
+        self._deliveries.wake()
+
     def _tell_readiness(self, *, was_ready: bool) -> bool:
         overview = self.coordinator.overview()
         if overview.ready and not was_ready:
             _log.info("daemon.ready", **self._standing())
+            self._wake_deliveries()  # how groups stand can be told only from now on
         elif was_ready and not overview.ready and not self._stop.is_set():
             _log.warning("daemon.unready", why="; ".join(overview.not_ready))
         return overview.ready
@@ -221,12 +236,13 @@ class Daemon:
 
     def _use(self, loaded: Loaded) -> None:
         old, new = self._loaded.settings, loaded.settings
-        kept = replace(new, exchange=old.exchange, gateway=old.gateway, console=old.console, store=old.store)
-        needs_restart = [
-            name for name in ("exchange", "gateway", "console", "store") if getattr(old, name) != getattr(new, name)
+        kept = replace(new, **{name: getattr(old, name) for name in _FIXED_SECTIONS})
+        needs_restart = [name for name in _FIXED_SECTIONS if getattr(old, name) != getattr(new, name)]
+        needs_restart += [
+            name.replace("_", " ")
+            for name in _FIXED_SECRETS
+            if getattr(self._loaded.secrets, name) != getattr(loaded.secrets, name)
         ]
-        if loaded.secrets.exchange_token != self._loaded.secrets.exchange_token:
-            needs_restart.append("exchange token")
         self._loaded = replace(loaded, settings=kept)
         self.coordinator.set_limits(limits.limits_of(new))
         if new.log != old.log:

@@ -1,6 +1,8 @@
-"""What happens, told: to the log under the event's own name and level, and to the metrics."""
+"""What happens, told: to the log under the event's own name and level, to the metrics, and to whoever delivers it further."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import structlog
 
@@ -17,11 +19,14 @@ _log = structlog.get_logger()
 class Teller:
     """Hears every journal entry after it was committed."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, wake: Callable[[], None]) -> None:
+        """Take what measures, and a plain call that wakes the deliveries and waits for nothing."""
         self._metrics = metrics
+        self._wake = wake
 
     def tell(self, entry: Entry) -> None:
-        """Write the log line of an entry and count it."""
+        """Write the log line of an entry, count it, and let it be delivered."""
+        self._wake()
         named = {
             "group": entry.group,
             "node": entry.node,

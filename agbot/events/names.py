@@ -86,6 +86,20 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "The lease store cannot be read or written; nothing is granted until `store.recovered`."
         ),
         "store.recovered": _info("The lease store works again."),
+        "mqtt.failed": _warning(
+            "The MQTT broker cannot be told. Told once, until `mqtt.recovered`; nothing is lost meanwhile."
+        ),
+        "mqtt.recovered": _info("The MQTT broker takes events again, from where it had come."),
+        "webhook.failed": _warning("A webhook does not take events. Told once, until `webhook.recovered`."),
+        "webhook.refused": _error(
+            "A webhook says no, which does not pass by itself; the same event is tried again every few minutes."
+        ),
+        "webhook.recovered": _info("The webhook takes events again, from where it had come."),
+        "outbox.failed": _warning(
+            "The journal cannot be read for those who are told. Told once, until `outbox.recovered`."
+        ),
+        "outbox.recovered": _info("The journal can be read again."),
+        "delivery.failed": _error("Delivering failed in a way that was not foreseen; it begins anew."),
         "cycle.done": _debug("One cycle of the scheduler, in a sentence."),
         "cycle.failed": _error(
             "A cycle of the scheduler failed in a way that was not foreseen; the next one tries again."

@@ -81,6 +81,12 @@ class Picture:
         """Return how many groups an organisation has."""
         return self._group_counts[org]
 
+    def lacks(self, group: GroupId) -> Sight | None:
+        """Say why there is no such group: it is not there, or its organisation has not been read yet; None when it exists."""
+        if self._groups.get(group) is None:
+            return None
+        return Sight.UNREAD if self._orgs.read_at(ids.org_of(group)) is None else Sight.ABSENT
+
     def members(self, group: GroupId) -> Mapping[NodeId, Node | Sight]:
         """Return the members of a group, sorted, each as far as it was read."""
         return {node: self.node(node) for node in self._membership.members(group)}

@@ -35,6 +35,8 @@ AGENT_PATIENCE_SECONDS: Final = 20
 """Agents give up a question after this long (`HTTPRequestTimeoutS`, cut to 20 s) and then ask in a loop."""
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
 _PORTS: Final = 65535
+_LONGEST_KEEPALIVE_SECONDS: Final = 65535
+"""MQTT sends it in two bytes."""
 
 
 def _more_than(least: float) -> Check:
@@ -78,6 +80,11 @@ def _wrong_url(value: str) -> str | None:
     return next((fault for fault, is_so in faults.items() if is_so), None)
 
 
+def _wrong_urls(value: tuple[str, ...]) -> str | None:
+    wrong = (_wrong_url(each) if each else "an empty text is no address" for each in value)
+    return next((each for each in wrong if each), None) or _twice(value)
+
+
 def _wrong_exchange_url(value: str) -> str | None:
     wrong = _wrong_url(value)
     if wrong or not value or value.rstrip("/").endswith("/v1"):
@@ -116,8 +123,29 @@ def _wrong_organisations(value: tuple[str, ...]) -> str | None:
     bad = [each for each in value if not each or "/" in each or not each.isprintable()]
     if bad:
         return f'"{bad[0]}" is not an organisation'
+    return _twice(value)
+
+
+def _twice(value: tuple[str, ...]) -> str | None:
     twice = [each for each in value if value.count(each) > 1]
     return f'"{twice[0]}" stands there twice' if twice else None
+
+
+def _wrong_host(value: str) -> str | None:
+    if not value or _HOST.fullmatch(value) or _is_ipv6(value):
+        return None
+    return f'"{value}" is not the name or address of a host'
+
+
+def _wrong_prefix(value: str) -> str | None:
+    faults = {
+        "it is empty": not value,
+        f'"{value}" holds + or #, which stand for other topics': bool({"+", "#"} & set(value)),
+        f'"{value}" begins with $, which belongs to the broker': value.startswith("$"),
+        f'"{value}" begins or ends with /': value.startswith("/") or value.endswith("/"),
+        "it holds a character that cannot be seen": not value.isprintable(),
+    }
+    return next((fault for fault, is_so in faults.items() if is_so), None)
 
 
 def _wrong_windows(value: tuple[str, ...]) -> str | None:
@@ -152,6 +180,9 @@ def _wrong_certificates(value: Path | None) -> str | None:
     return None
 
 
+_BROKER: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
+_PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
+_URLS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
 _POSITIVE: Final = (_more_than(0),)
 _PERCENT: Final = (_at_least(0), _at_most(100))
 _ZERO_OR_MORE: Final = (_at_least(0),)
@@ -191,6 +222,17 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "console.listen": (_LISTEN,),
     "store.journal_days": _POSITIVE,
     "store.journal_megabytes": _ZERO_OR_MORE,
+    "mqtt.host": (_BROKER,),
+    "mqtt.port": (_at_least(1), _less_than(_PORTS + 1)),
+    "mqtt.ca_file": (_CERTIFICATES,),
+    "mqtt.certificate_file": (_PEM,),
+    "mqtt.key_file": (_PEM,),
+    "mqtt.protocol": (_one_of("5", "3.1.1"),),
+    "mqtt.prefix": (_PREFIX,),
+    "mqtt.keepalive_seconds": (_at_least(1), _less_than(_LONGEST_KEEPALIVE_SECONDS + 1)),
+    "webhook.urls": (_URLS,),
+    "webhook.ca_file": (_CERTIFICATES,),
+    "webhook.timeout_seconds": _POSITIVE,
     "log.level": (_one_of("debug", "info", "warning", "error"),),
     "log.format": (_one_of("auto", "json", "console"),),
     "rules.lease_seconds": _POSITIVE,

@@ -27,6 +27,8 @@ class Secrets:
 
     exchange_token: Secret | None = None
     operator_token: Secret | None = None
+    mqtt_password: Secret | None = None
+    webhook_secret: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,19 +221,24 @@ def _build(draft: Draft) -> model.Settings:
 
 
 def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: Draft, *, may_lack: bool) -> Secrets:
-    exchange = _read_secret(
-        "exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN, environ, draft, may_lack=may_lack
-    )
-    operator = _read_secret(
-        "console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN, environ, draft, may_lack=may_lack
-    )
+    def find(key: str, file: Path | None, credential: str) -> Secret | None:
+        return _read_secret(key, file, credential, environ, draft, may_lack=may_lack)
+
+    exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
+    operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
+    password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
+    signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
     if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
         problem = "there is no token for the coordinator's identity: the key is not set and systemd has handed over no credential"
         expected = f"a file, or LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit"
         draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
     if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
         draft.note("exchange.token_file", "the file holds the identity as well", "the token alone, without org/name:")
-    return Secrets(exchange_token=exchange, operator_token=operator)
+    if settings.webhook.urls and signer is None and not settings.webhook.secret_file:
+        problem = "there is no secret to sign with: the key is not set and systemd has handed over no credential"
+        expected = f"a file, or LoadCredential={secret.WEBHOOK_SECRET}:… in the unit"
+        draft.note("webhook.secret_file", problem, expected, is_warning=may_lack)
+    return Secrets(exchange_token=exchange, operator_token=operator, mqtt_password=password, webhook_secret=signer)
 
 
 def _read_secret(

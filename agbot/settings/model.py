@@ -98,9 +98,53 @@ class StoreSettings:
     path: Path = Path("/var/lib/agbot/agbot.db")
     """The SQLite file. A lock beside it refuses a second daemon. Environment: AGBOT_STORE_PATH."""
     journal_days: float = 30.0
-    """How long decisions are kept."""
+    """How long decisions are kept, and with them what an absent broker or webhook has not been told yet."""
     journal_megabytes: float = 256.0
     """How much room they may take: the oldest go first. 0: no limit. The file does not shrink, what is freed is used again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MqttSettings:
+    """`[mqtt]`: the broker that is told every event and the state of every group. Off while `host` is empty."""
+
+    host: str = ""
+    """Name or address of the broker. Empty: nothing is told over MQTT."""
+    port: int = 1883
+    """Port of the broker; with TLS usually 8883."""
+    tls: bool = False
+    """Speak TLS and check the broker's certificate."""
+    ca_file: Path | None = None
+    """PEM file that signs the broker's certificate, if not a public one."""
+    certificate_file: Path | None = None
+    """Client certificate chain (PEM), where the broker asks for one. With `key_file`."""
+    key_file: Path | None = None
+    """Private key (PEM) of the client certificate."""
+    username: str = ""
+    """User name at the broker. Empty: none is sent."""
+    password_file: Path | None = None
+    """File with the password of that user. Default: the systemd credential `mqtt-password`."""
+    protocol: str = "5"
+    """Version of MQTT: `5` or `3.1.1`."""
+    prefix: str = "agbot"
+    """What every topic begins with. Two coordinators on one broker need different ones."""
+    client_id: str = ""
+    """Client id at the broker, which must be the coordinator's alone. Empty: the prefix and the host's name."""
+    keepalive_seconds: int = 30
+    """A broker that is silent for longer than this is taken for gone, and takes us for gone after half as long again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    """`[webhook]`: addresses to which every event is posted, signed. Off while `urls` is empty."""
+
+    urls: tuple[str, ...] = ()
+    """Addresses without user, password or query. Each gets every event in order, however the others do."""
+    secret_file: Path | None = None
+    """File with the secret that signs. Default: the systemd credential `webhook-secret`. Required with `urls`."""
+    ca_file: Path | None = None
+    """PEM file that signs the receivers' certificates, if not public ones."""
+    timeout_seconds: float = 10.0
+    """An attempt that has not been answered within this time has failed and is repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +228,8 @@ class Settings:
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     rules: RuleSettings = field(default_factory=RuleSettings)
+    mqtt: MqttSettings = field(default_factory=MqttSettings)
+    webhook: WebhookSettings = field(default_factory=WebhookSettings)
     scopes: tuple[Scope, ...] = ()
     """In the order of the file."""
     log: LogSettings = field(default_factory=LogSettings)

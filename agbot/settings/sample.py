@@ -27,6 +27,12 @@ _EXAMPLES: Mapping[str, object] = {
     "gateway.key_file": "/etc/agbot/tls.key",
     "gateway.upstream_ca_file": "/etc/agbot/hub.crt",
     "console.token_file": "/etc/agbot/operator-token",
+    "mqtt.ca_file": "/etc/agbot/hub.crt",
+    "mqtt.certificate_file": "/etc/agbot/mqtt.crt",
+    "mqtt.key_file": "/etc/agbot/mqtt.key",
+    "mqtt.password_file": "/etc/agbot/mqtt-password",
+    "webhook.secret_file": "/etc/agbot/webhook-secret",
+    "webhook.ca_file": "/etc/agbot/hub.crt",
 }
 """What stands in the sample where there is no default to show."""
 
@@ -56,8 +62,8 @@ the same source (`python -m agbot.settings.sample page`).
 - Every key can also come from the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`). The environment is stronger than the file.
   `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools do; the `AGBOT_` form is stronger than these.
   In the environment, lists are separated by commas, windows by semicolons.
-- Secrets are files: named by a key, or handed over by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`). They are never
-  values in the file, on the command line or in a log.
+- Secrets are files: named by a key, or handed over by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`, `mqtt-password:…`,
+  `webhook-secret:…`). They are never values in the file, on the command line or in a log.
 - Relative paths in the file start at the folder of the file.
 - `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole and the old settings stay.
 """

@@ -14,6 +14,8 @@ from typing import Final
 
 EXCHANGE_TOKEN: Final = "exchange-token"  # noqa: S105 - the name of a systemd credential, not a secret
 OPERATOR_TOKEN: Final = "operator-token"  # noqa: S105 - the name of a systemd credential, not a secret
+MQTT_PASSWORD: Final = "mqtt-password"  # noqa: S105 - the name of a systemd credential, not a secret
+WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - the name of a systemd credential, not a secret
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 _LARGEST_BYTES: Final = 4096
 

@@ -14,7 +14,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from agbot.settings.globs import can_meet
-from agbot.settings.model import ExchangeSettings, GatewaySettings, RuleSettings, Scope, Settings
+from agbot.settings.model import (
+    ExchangeSettings,
+    GatewaySettings,
+    MqttSettings,
+    RuleSettings,
+    Scope,
+    Settings,
+    WebhookSettings,
+)
 from agbot.settings.scopes import layered, table_of
 
 
@@ -36,6 +44,8 @@ def nonsense(settings: Settings) -> Iterator[Nonsense]:
     yield from _gateway(settings.gateway)
     yield from _rules(settings.rules, settings.exchange)
     yield from _scopes(settings)
+    yield from _mqtt(settings.mqtt)
+    yield from _webhook(settings.webhook)
     if _same_socket(settings.gateway.listen, settings.console.listen):
         problem = f"{settings.console.listen} is the gateway's address as well"
         yield Nonsense(key="console.listen", problem=problem, expected="a port of its own")
@@ -89,16 +99,7 @@ def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
 
 
 def _gateway(gateway: GatewaySettings) -> Iterator[Nonsense]:
-    pair = gateway.certificate_file, gateway.key_file
-    if any(pair) and not all(pair):
-        missing = "gateway.key_file" if gateway.certificate_file else "gateway.certificate_file"
-        yield Nonsense(
-            key=missing,
-            problem="it is not set, but the other half of the pair is",
-            expected="both, or neither for plain HTTP",
-        )
-    if gateway.certificate_file and gateway.key_file:
-        yield from _pair(gateway.certificate_file, gateway.key_file)
+    yield from _pair("gateway", gateway.certificate_file, gateway.key_file, "both, or neither for plain HTTP")
     if goes_in_clear(gateway.upstream):
         yield Nonsense(
             key="gateway.upstream",
@@ -108,14 +109,20 @@ def _gateway(gateway: GatewaySettings) -> Iterator[Nonsense]:
         )
 
 
-def _pair(certificate: Path, key: Path) -> Iterator[Nonsense]:
+def _pair(section: str, certificate: Path | None, key: Path | None, expected: str) -> Iterator[Nonsense]:
+    if certificate is None or key is None:
+        if certificate or key:
+            missing = "key_file" if certificate else "certificate_file"
+            problem = "it is not set, but the other half of the pair is"
+            yield Nonsense(key=f"{section}.{missing}", problem=problem, expected=expected)
+        return
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # The empty password keeps OpenSSL from asking for one on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         yield Nonsense(
-            key="gateway.key_file",
+            key=f"{section}.key_file",
             problem=f"certificate and key cannot be used together: {error}",
             expected="the unencrypted key of that certificate",
         )
@@ -175,6 +182,31 @@ def _together(settings: Settings, scopes: tuple[Scope, ...]) -> Iterator[Nonsens
             problem=f"{'' if told_at == name else f'{name}: '}{found.problem}{where}",
             expected=f"{'' if told_at == name else f'{name}: '}{found.expected}",
         )
+
+
+def _mqtt(mqtt: MqttSettings) -> Iterator[Nonsense]:
+    yield from _pair("mqtt", mqtt.certificate_file, mqtt.key_file, "both, or neither")
+    if not mqtt.host:
+        return
+    for key, value in (("ca_file", mqtt.ca_file), ("certificate_file", mqtt.certificate_file)):
+        if value and not mqtt.tls:
+            yield Nonsense(key=f"mqtt.{key}", problem="it is set, but tls is off", expected="tls = true")
+    if mqtt.password_file and not mqtt.username:
+        yield Nonsense(key="mqtt.username", problem="it is not set, but a password is", expected="the password's user")
+    if mqtt.username and not mqtt.tls and goes_in_clear(f"http://{_bracketed(mqtt.host)}"):
+        problem = "off: the password would cross the network readable"
+        yield Nonsense(key="mqtt.tls", problem=problem, expected="true", is_warning=True)
+
+
+def _webhook(webhook: WebhookSettings) -> Iterator[Nonsense]:
+    in_clear = [url for url in webhook.urls if goes_in_clear(url)]
+    if in_clear:
+        problem = f"{in_clear[0]} goes to another machine: everybody on the way could read what happens"
+        yield Nonsense(key="webhook.urls", problem=problem, expected="https://", is_warning=True)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def goes_in_clear(url: str) -> bool:

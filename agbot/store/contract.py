@@ -7,6 +7,8 @@
 - An unreachable, full, locked or broken store raises `StoreUnavailableError`. After that error the write may or may not have happened;
   the caller reads the lease again before it decides anything. Every write here may be repeated without harm.
 - A cancelled caller leaves no open transaction behind.
+- The journal is the outbox of what other systems are told. Ids rise in the order of commits: once an entry can be read, no entry with a
+  lower id appears any more. Whoever reads `after` the last id that it has seen therefore misses nothing.
 - Times are given by the caller; a store never asks the clock of its host.
 """
 
@@ -15,11 +17,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
+
+DOSSIER: Final = "dossier"
+"""Under this name the facts of an entry hold what a decision was made on: for the history, and left out wherever an entry is told on."""
 
 
 class StoreError(Exception):
@@ -198,8 +203,17 @@ class Store(Protocol):
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read journal entries."""
 
+    async def cursor(self, sink: str) -> int | None:
+        """Return the id of the last journal entry that this sink has confirmed; None for a sink that has never confirmed any."""
+
+    async def save_cursor(self, sink: str, entry_id: int) -> None:
+        """Take down how far a sink has confirmed the journal. A cursor never goes back: a lower id changes nothing."""
+
     async def prune(self, before: datetime) -> int:
-        """Delete journal entries older than this and served marks older than this; return how many entries went."""
+        """Delete journal entries older than this and served marks older than this; return how many entries went.
+
+        Entries go whether every sink has confirmed them or not: their age is what is promised to the sinks. Cursors stay.
+        """
 
     async def trim(self, most_bytes: int) -> int:
         """Delete the oldest journal entries until what is left takes at most this much; return how many went.

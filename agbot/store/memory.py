@@ -62,6 +62,7 @@ class _Content:
     )
     entries: list[Entry] = field(default_factory=list)
     last_id: int = 0
+    cursors: dict[str, int] = field(default_factory=dict)
 
 
 class MemoryStore:
@@ -128,6 +129,14 @@ class MemoryStore:
         """Return journal entries."""
         return await self._call(lambda: self._journal(query))
 
+    async def cursor(self, sink: str) -> int | None:
+        """Return how far a sink has confirmed the journal."""
+        return await self._call(lambda: self._content.cursors.get(sink))
+
+    async def save_cursor(self, sink: str, entry_id: int) -> None:
+        """Move a sink's cursor on."""
+        await self._call(lambda: self._save_cursor(sink, entry_id))
+
     async def prune(self, before: datetime) -> int:
         """Delete what is older."""
         return await self._call(lambda: self._prune(before))
@@ -187,6 +196,10 @@ class MemoryStore:
         found = [entry for entry in self._content.entries if _matches(entry, query)]
         in_order = found if query.after is not None else found[::-1]
         return in_order[: max(query.limit, 0)]
+
+    def _save_cursor(self, sink: str, entry_id: int) -> None:
+        cursors = self._content.cursors
+        cursors[sink] = max(cursors.get(sink, entry_id), entry_id)
 
     def _prune(self, before: datetime) -> int:
         content = self._content

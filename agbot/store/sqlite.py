@@ -92,6 +92,15 @@ class SqliteStore:
         """Read journal entries."""
         return await self._thread.run(partial(_journal, query=query), writes=False)
 
+    async def cursor(self, sink: str) -> int | None:
+        """Read how far a sink has confirmed the journal."""
+        return await self._thread.run(partial(_cursor, row={"sink": sink}), writes=False)
+
+    async def save_cursor(self, sink: str, entry_id: int) -> None:
+        """Move a sink's cursor on."""
+        row: Row = {"sink": sink, "confirmed_id": entry_id}
+        await self._thread.run(partial(_write, statements=[("cursor.save", row)]), writes=True)
+
     async def prune(self, before: datetime) -> int:
         """Delete what is older."""
         return await self._thread.run(partial(_prune, row={"before": stamp(before)}), writes=True)
@@ -177,6 +186,11 @@ def _sizes(connection: sqlite3.Connection, row: Row) -> list[tuple[int, int]]:
 
 def _cut(connection: sqlite3.Connection, row: Row) -> int:
     return connection.execute(QUERIES["journal.cut"], row).rowcount
+
+
+def _cursor(connection: sqlite3.Connection, row: Row) -> int | None:
+    found = connection.execute(QUERIES["cursor.one"], row).fetchone()
+    return None if found is None else int(found["confirmed_id"])
 
 
 def _prune(connection: sqlite3.Connection, row: Row) -> int:

@@ -46,7 +46,7 @@ def put_back() -> Iterator[None]:
 def logged(entry: Entry, out: io.StringIO) -> str:
     """Tell an entry as the daemon does, and return the line."""
     daemon_logging.set_up(LogSettings(), {}, out)
-    Teller(Metrics()).tell(entry)
+    Teller(Metrics(), lambda: None).tell(entry)
     return out.getvalue()
 
 

@@ -23,6 +23,11 @@ FREE = {
     "gateway.quiet_refusals",  # yes or no
     "rules.approval",  # yes or no
     "store.path",  # judged when it is opened
+    "mqtt.tls",  # yes or no
+    "mqtt.username",  # the broker's to judge
+    "mqtt.password_file",  # judged when it is read
+    "mqtt.client_id",  # the broker's to judge
+    "webhook.secret_file",  # judged when it is read
 }
 
 

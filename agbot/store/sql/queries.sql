@@ -75,6 +75,14 @@ VALUES (:at, :event, :group_id, :node_id, :subject, :token, :who, :facts);
 -- journal.read --
 SELECT * FROM journal;
 
+-- cursor.one --
+SELECT confirmed_id FROM delivery_cursor WHERE sink = :sink;
+
+-- cursor.save --
+-- A late or repeated write never takes a sink back.
+INSERT INTO delivery_cursor (sink, confirmed_id) VALUES (:sink, :confirmed_id)
+ON CONFLICT (sink) DO UPDATE SET confirmed_id = max(confirmed_id, excluded.confirmed_id);
+
 -- journal.prune --
 DELETE FROM journal WHERE at < :before;
 

@@ -11,6 +11,7 @@ import pytest
 
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
+from agbot.events.delivery import Kind
 from agbot.settings.secret import Secret
 from tests.integration.console.scripted import Scripted, StandingClock
 
@@ -53,6 +54,7 @@ async def desk() -> AsyncIterator[Desk]:
     operations = Scripted()
     metrics = Metrics()
     metrics.watch(operations.overview, lambda: len(operations.groups()))
+    metrics.watch_deliveries(lambda: {Kind.MQTT: 3})
     async with aiohttp.ClientSession() as http:
         desk = Desk("", operations, metrics, http, Secret(OPERATOR))
         console = Console(

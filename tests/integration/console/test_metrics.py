@@ -9,7 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from agbot.console.metrics import ANSWER_OUTCOMES, Metrics
-from agbot.gateway.answers import Outcome
+from agbot.events.delivery import Kind, Outcome
+from agbot.gateway.answers import Outcome as AnswerOutcome
 from tests.integration.console.conftest import Desk
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
@@ -36,6 +37,8 @@ async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     for outcome in ("200", "201", "404", "403", "503", "timeout", "too-large"):
         metrics.exchange_requested(outcome)
     metrics.handed_off(2.5)
+    metrics.delivered(Kind.MQTT, Outcome.DELIVERED, 20)
+    metrics.delivered(Kind.MQTT, Outcome.FAILED, 1)
 
     reply = await desk.get("/metrics")
     seen = samples(reply.text)
@@ -53,6 +56,9 @@ async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     assert asked == [2, 1, 1, 2, 1]
     assert seen["agbot_handoff_seconds_bucket", "3.0"] == 1
     assert seen["agbot_handoff_seconds_bucket", "2.0"] == 0
+    told = [seen["agbot_deliveries_total", word, "mqtt"] for word in ("delivered", "failed", "refused")]
+    assert told == [20, 1, 0]
+    assert seen["agbot_deliveries_total", "delivered", "webhook"] == 0
 
 
 async def test_what_stands_is_read_at_the_scrape(desk: Desk) -> None:
@@ -64,6 +70,8 @@ async def test_what_stands_is_read_at_the_scrape(desk: Desk) -> None:
     assert seen[("agbot_view_age_seconds",)] == 1.5
     assert seen[("agbot_organisations_failing",)] == 1
     assert seen[("agbot_ready",)] == 1
+    assert seen["agbot_delivery_lag_entries", "mqtt"] == 3
+    assert ("agbot_delivery_lag_entries", "webhook") not in seen
 
     desk.operations.seen = replace(desk.operations.seen, suspect=1, held=0, view_age_seconds=None)
     seen = samples((await desk.get("/metrics")).text)
@@ -73,7 +81,7 @@ async def test_what_stands_is_read_at_the_scrape(desk: Desk) -> None:
 
 
 def test_the_outcomes_of_answers_are_those_of_the_gateway() -> None:
-    assert {outcome.value for outcome in Outcome} == ANSWER_OUTCOMES
+    assert {outcome.value for outcome in AnswerOutcome} == ANSWER_OUTCOMES
 
 
 async def test_a_label_outside_its_vocabulary_opens_no_series(desk: Desk) -> None:

@@ -89,6 +89,15 @@ def test_a_group_without_members_exists() -> None:
     assert dict(picture.members(GROUP)) == {}
 
 
+def test_a_group_is_missed_only_where_its_organisation_was_read() -> None:
+    picture = learnt(node(ANNA))
+    learn(picture, node(ANNA, group=FANS), groups={FANS: [ANNA]})
+    never_seen, elsewhere = GroupId("o1/never"), GroupId("o2/pumps")
+
+    assert [picture.lacks(group) for group in (FANS, GROUP, never_seen)] == [None, Sight.ABSENT, Sight.ABSENT]
+    assert picture.lacks(elsewhere) is Sight.UNREAD
+
+
 def test_nodes_outside_groups_are_not_kept() -> None:
     assert learnt(node(STRANGER, group=None)).node(STRANGER) is Sight.UNREAD
 

@@ -118,10 +118,8 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None
     await newer.close()
     before = path.read_bytes()
 
-    with pytest.raises(
-        StoreSchemaError,
-        match=rf"agbot\.db.*version {NEXT.version} and this program knows {len(SHIPPED)}.*newer program",
-    ):
+    said = rf"agbot\.db.*version {NEXT.version} and this program knows {len(SHIPPED)}.*newer program"
+    with pytest.raises(StoreSchemaError, match=said):
         await opened(path)
 
     assert path.read_bytes() == before

@@ -1,0 +1,128 @@
+"""Delivering: one task per sink, and one that looks for news. Whatever happens to one sink is nobody else's business.
+
+A sink that fails keeps its place and tries again for ever; what it cannot take in the meantime stays in the journal for as long as the
+journal keeps anything. Nothing here is waited for by a grant or a cycle: they only wake the outbox, which is a plain call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import structlog
+
+from agbot.events.outbox import Outbox, Outlet
+from agbot.store.contract import Store
+
+_AFTER_A_BUG_SECONDS = 5.0
+_MOST_DOUBLINGS = 30
+
+_log = structlog.get_logger()
+
+
+class Kind(StrEnum):
+    """Kinds of sinks, as the metrics know them."""
+
+    MQTT = "mqtt"
+    WEBHOOK = "webhook"
+
+
+class Outcome(StrEnum):
+    """What became of a delivery, as the metrics know it."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """It may pass by itself and is tried again soon."""
+    REFUSED = "refused"
+    """Somebody has to change something; it is tried again all the same, slowly."""
+
+
+Count = Callable[[Kind, Outcome, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pauses:
+    """How long a sink waits before it tries again: twice as long each time up to a bound, scattered so that nothing returns in step."""
+
+    first_seconds: float = 1.0
+    longest_seconds: float = 60.0
+    refused_seconds: float = 300.0
+
+    def after(self, failures: int) -> float:
+        """Return the pause after so many failures in a row."""
+        doubled = self.first_seconds * 2.0 ** min(max(failures - 1, 0), _MOST_DOUBLINGS)
+        return _scattered(min(doubled, self.longest_seconds))
+
+    def after_refusal(self) -> float:
+        """Return the pause after a refusal, which does not pass by itself."""
+        return _scattered(self.refused_seconds)
+
+
+class Sink(Protocol):
+    """Somebody who is told every event."""
+
+    @property
+    def name(self) -> str:
+        """Under which its cursor is kept: the same after a restart, and no other sink's."""
+
+    @property
+    def kind(self) -> Kind:
+        """Which kind it is."""
+
+    async def run(self, outlet: Outlet) -> None:
+        """Deliver for ever. A cancellation is the end of the daemon: say goodbye within a second."""
+
+
+class Deliveries:
+    """All sinks of a daemon."""
+
+    def __init__(self, store: Store, sinks: Sequence[Sink], outbox: Outbox | None = None) -> None:
+        self._outbox = outbox or Outbox(store)
+        self._sinks = [(sink, self._outbox.outlet(sink.name)) for sink in sinks]
+
+    async def begin(self) -> None:
+        """Find where every sink stands, before anything is committed.
+
+        Raises:
+            StoreUnavailableError: the store cannot be read or written.
+        """
+        if self._sinks:
+            await self._outbox.begin()
+
+    def wake(self) -> None:
+        """Deliver soon what was committed; see `Outbox.wake`."""
+        self._outbox.wake()
+
+    def lags(self) -> Mapping[Kind, int]:
+        """Return how many entries the last sink of each kind is behind."""
+        return {kind: max(lags) for kind in Kind if (lags := list(self._lags(kind)))}
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        if not self._sinks:
+            await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._outbox.run(), name="outbox")
+            for sink, outlet in self._sinks:
+                tasks.create_task(_keep_running(sink, outlet), name=sink.name)
+
+    def _lags(self, kind: Kind) -> Iterator[int]:
+        return (outlet.lag for sink, outlet in self._sinks if sink.kind is kind)
+
+
+async def _keep_running(sink: Sink, outlet: Outlet) -> None:
+    """Run a sink; a bug in it is told with its traceback, and the sink begins anew."""
+    while True:
+        try:
+            await sink.run(outlet)
+        except Exception:  # noqa: BLE001 - a bug in one sink must not end the daemon; its traceback is logged
+            _log.exception("delivery.failed", sink=sink.kind)
+        await asyncio.sleep(_AFTER_A_BUG_SECONDS)
+
+
+def _scattered(seconds: float) -> float:
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret

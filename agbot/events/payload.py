@@ -1,0 +1,145 @@
+"""What other systems are told, as types. Pure. `docs/events.schema.json` is made from them (`agbot.events.schema`), a test holds it.
+
+Receivers must take fields that they do not know: some may be added, none is taken away or changes its meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from agbot.store.contract import DOSSIER, Entry
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Name = Annotated[str, Meta(description="Qualified: `org/name`.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMessage:
+    """One event: a decision or a change that has been committed. Told at least once; `id` tells a repetition from news."""
+
+    id: Annotated[str, Meta(description="The same each time this event is told, and no other event's.")]
+    number: Annotated[
+        int, Meta(ge=1, description="Rises with every event, with gaps; within a group in the order of its tokens.")
+    ]
+    at: Annotated[datetime, Meta(tz=True, description="When it was decided, UTC.")]
+    event: Annotated[str, Meta(pattern=r"^[a-z]+\.[a-z_]+$", description="`noun.verb`, as in docs/events.md.")]
+    group: Name | None
+    node: Name | None
+    subject: Annotated[str | None, Meta(description="The policy that the upgrade is for, qualified.")]
+    token: Annotated[int | None, Meta(description="The number of the grant, rising per group.")]
+    who: Annotated[str, Meta(description="`coordinator`, or the person who did it.")]
+    facts: Annotated[Mapping[str, Any], Meta(description="What it rested on; the keys depend on the event.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberState:
+    """One member of a group."""
+
+    node: Name
+    deferred_for: Annotated[
+        str | None, Meta(description="The upgrade it was in when it joined; not enforced until that ends.")
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasonState:
+    """One reason why a node waits."""
+
+    code: Annotated[str, Meta(description="A code of docs/reasons.md.")]
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaiterState:
+    """One node that waits."""
+
+    node: Name
+    kind: str
+    subject: Name
+    since: Moment
+    reasons: Annotated[Sequence[ReasonState], Meta(description="All that hold, the one to name first.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeState:
+    """An upgrade that is stopped in this group."""
+
+    subject: Name
+    since: Moment
+    cause: str
+    node: Annotated[str, Meta(description="On which it failed.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldState:
+    """A person's stop of new grants that covers this group."""
+
+    scope: Annotated[str, Meta(description="`*`, an organisation, or a group.")]
+    since: Moment
+    by: str
+    why: str
+    until: Moment | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupState:
+    """How a group stands: who has its lease, who waits and why, what stops it."""
+
+    group: Name
+    state: Annotated[str, Meta(pattern="^(free|held|suspect)$", description="Of the lease.")]
+    token: Annotated[int, Meta(ge=0, description="Of the latest grant; 0 before the first.")]
+    holder: Name | None
+    kind: Annotated[str | None, Meta(description="`agent` or `service`, while held.")]
+    subject: Annotated[str | None, Meta(description="The policy that the holder's upgrade is for.")]
+    granted_at: Moment | None
+    expires_at: Moment | None
+    members: Sequence[MemberState]
+    waiting: Sequence[WaiterState]
+    brakes: Sequence[BrakeState]
+    holds: Sequence[HoldState]
+
+
+class Presence(StrEnum):
+    """Whether a coordinator is connected to the broker."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusMessage:
+    """Whether the coordinator is there; the broker itself tells `offline` when it vanishes."""
+
+    status: Presence
+    version: Annotated[str, Meta(description="Of the program.")]
+
+
+def event_message(entry: Entry) -> EventMessage:
+    """Tell a stored entry. Its number alone is no id: a store that was lost or restored counts again from an earlier one."""
+    return EventMessage(
+        id=f"{entry.id}-{(entry.at - _EPOCH) // _MILLISECOND}",
+        number=entry.id,
+        at=entry.at.astimezone(UTC),
+        event=entry.event,
+        group=entry.group,
+        node=entry.node,
+        subject=entry.subject,
+        token=entry.token,
+        who=entry.who,
+        facts={key: value for key, value in entry.facts.items() if key != DOSSIER},
+    )
+
+
+def encoded(message: EventMessage | GroupState | StatusMessage) -> bytes:
+    """Write a message as JSON."""
+    return msgspec.json.encode(message)

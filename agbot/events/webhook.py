@@ -1,0 +1,149 @@
+"""The webhook sink: each event as one signed POST, in order. One address is one sink.
+
+Only a 2xx confirms. No answer, 408, 425, 429 and 5xx may pass by themselves: the event is sent again after growing pauses. Every other
+answer (a redirect, 401, 404, 422, ...) says that something has to be changed, at the receiver or in our settings: that is told once, as an
+error, and the same event is tried again every few minutes, never skipped: a receiver that is mended gets everything in order, and what it
+had not taken when the journal's time was over is gone for it.
+
+The signature is over the time of sending and the body, so that an old message cannot be played again later; the id tells repetitions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import structlog
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+
+from agbot import __version__
+from agbot.clock import Clock
+from agbot.events.delivery import Count, Kind, Outcome, Pauses
+from agbot.events.outbox import Outlet
+from agbot.events.payload import encoded, event_message
+from agbot.settings.secret import Secret
+from agbot.store.contract import Entry
+
+ID: Final = "X-Agbot-Event-Id"
+TIMESTAMP: Final = "X-Agbot-Timestamp"
+SIGNATURE: Final = "X-Agbot-Signature"
+_BATCH: Final = 20
+"""At most so many are told again after a kill; the cursor is written once for all of them."""
+_MAY_PASS: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
+_log = structlog.get_logger()
+
+
+class NotTaken(Exception):
+    """The receiver did not confirm; it may do so a moment later."""
+
+
+class Refused(NotTaken):
+    """The receiver said no; somebody has to change something."""
+
+
+class Webhook:
+    """Tells one address. See `agbot.events.delivery.Sink`."""
+
+    kind: Final = Kind.WEBHOOK
+
+    def __init__(
+        self,
+        url: str,
+        secret: Secret,
+        clock: Clock,
+        count: Count,
+        *,
+        timeout_seconds: float = 10.0,
+        tls: ssl.SSLContext | None = None,
+        pauses: Pauses | None = None,
+    ) -> None:
+        # a hash, because the path of an address may be as good as a password
+        self.name = f"webhook:{hashlib.sha256(url.encode()).hexdigest()[:16]}"
+        self._url = url
+        self._secret = secret
+        self._clock = clock
+        self._count = count
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._tls: ssl.SSLContext | bool = True if tls is None else tls
+        self._pauses = pauses or Pauses()
+        self._receiver = urlsplit(url).netloc
+        self._told = ""
+        """What was last told of it, while it does not take events."""
+
+    async def run(self, outlet: Outlet) -> None:
+        """Deliver for ever."""
+        headers = {"Content-Type": "application/json", "User-Agent": f"agbot/{__version__}"}
+        async with aiohttp.ClientSession(timeout=self._timeout, headers=headers) as session:
+            while True:
+                for entry in await outlet.next(_BATCH):
+                    await self._deliver(session, entry)
+                    outlet.confirm(entry)
+
+    async def _deliver(self, session: aiohttp.ClientSession, entry: Entry) -> None:
+        """Send an event until it has been taken."""
+
+        async def attempt() -> None:
+            await self._send(session, entry)
+
+        attempts = AsyncRetrying(
+            sleep=asyncio.sleep, wait=self._pause_seconds, retry=retry_if_exception_type(NotTaken), after=self._failed
+        )
+        await attempts(attempt)
+        self._count(self.kind, Outcome.DELIVERED, 1)
+        if self._told:
+            _log.info("webhook.recovered", receiver=self._receiver)
+        self._told = ""
+
+    async def _send(self, session: aiohttp.ClientSession, entry: Entry) -> None:
+        message = event_message(entry)
+        body = encoded(message)
+        headers = {ID: message.id, **signed(body, self._secret, int(self._clock.now().timestamp()))}
+        try:
+            async with session.post(
+                self._url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
+            ) as reply:
+                status = reply.status
+        except TimeoutError as error:
+            raise NotTaken(f"no answer within {self._timeout.total:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise NotTaken(str(error) or type(error).__name__) from error
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            return
+        said = f"it answered {status}"
+        may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _MAY_PASS
+        raise NotTaken(said) if may_pass else Refused(f"{said} to event {message.id}")
+
+    def _pause_seconds(self, state: RetryCallState) -> float:
+        is_refused = isinstance(_error(state), Refused)
+        return self._pauses.after_refusal() if is_refused else self._pauses.after(state.attempt_number)
+
+    def _failed(self, state: RetryCallState) -> None:
+        error = _error(state)
+        told = {"receiver": self._receiver, "error": str(error)}
+        if isinstance(error, Refused):
+            self._count(self.kind, Outcome.REFUSED, 1)
+            if self._told != "webhook.refused":
+                _log.error("webhook.refused", **told)
+            self._told = "webhook.refused"
+        else:
+            self._count(self.kind, Outcome.FAILED, 1)
+            if not self._told:
+                _log.warning("webhook.failed", **told)
+            self._told = self._told or "webhook.failed"
+
+
+def signed(body: bytes, secret: Secret, timestamp: int) -> Mapping[str, str]:
+    """Return the headers that prove who sent this body, and when."""
+    seal = hmac.new(secret.reveal().encode(), f"{timestamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return {TIMESTAMP: str(timestamp), SIGNATURE: f"sha256={seal}"}
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

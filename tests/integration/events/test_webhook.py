@@ -1,0 +1,213 @@
+"""Webhooks: a real receiver gets every event, signed, in order and until it has taken it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from agbot.clock import SystemClock
+from agbot.events.delivery import Kind, Outcome
+from agbot.events.webhook import Webhook
+from agbot.settings.secret import Secret
+from tests.acceptance.programs import until
+from tests.contract.values import ANNA, BERT, GROUP, entry
+from tests.integration.events.conftest import HASTY, Counted, Journal, delivering
+from tests.support.listening import validated
+from tests.support.mosquitto import CERTIFICATE, KEY
+
+SECRET = Secret("hush7webhook7hush")
+ATTEMPT_SECONDS = 0.3
+HANGS = 0
+Answer = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Post:
+    """What arrived."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        return validated(self.body, "event")
+
+
+@dataclass
+class Receiver:
+    """An address that takes events, or answers the next ones as a test says."""
+
+    url: str = ""
+    posts: list[Post] = field(default_factory=list)
+    taken: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    """Statuses of the next answers, `HANGS` for none at all; 204 after them."""
+
+    async def receive(self, request: web.Request) -> web.Response:
+        post = Post(dict(request.headers), await request.read())
+        self.posts.append(post)
+        status = self.answers.pop(0) if self.answers else 204
+        if status == HANGS:
+            await asyncio.sleep(60)
+        if status < 300:
+            self.taken.append(post.event)
+        return web.Response(status=status, headers={"Location": "/elsewhere"} if 300 <= status < 400 else {})
+
+    async def elsewhere(self, request: web.Request) -> web.Response:
+        raise AssertionError("a redirect was followed")
+
+
+@asynccontextmanager
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/hooks/agbot", receiver.receive)
+    app.router.add_route("*", "/elsewhere", receiver.elsewhere)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+    await site.start()
+    port = runner.addresses[0][1]
+    receiver.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/hooks/agbot"
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as found:
+        yield found
+
+
+def webhook(url: str, counted: Counted, **more: Any) -> Webhook:
+    clock = SystemClock()
+    return Webhook(url, SECRET, clock, counted.count, timeout_seconds=ATTEMPT_SECONDS, pauses=HASTY, **more)
+
+
+def tokens(receiver: Receiver) -> list[tuple[str, int]]:
+    return [(event["event"], event["token"]) for event in receiver.taken]
+
+
+async def test_every_event_is_posted_in_order_with_its_id_and_a_signature_over_time_and_body(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    before = int(datetime.now(UTC).timestamp())
+    async with delivering(journal, webhook(receiver.url, counted)):
+        for node in (ANNA, BERT):
+            await journal.upgrade(GROUP, node)
+        await until("all told", lambda: len(receiver.taken) == 4)
+        await until("it is counted", lambda: counted == {(Kind.WEBHOOK, Outcome.DELIVERED): 4})
+
+    assert tokens(receiver) == [(event, token) for token in (1, 2) for event in ("lease.granted", "lease.released")]
+    for post in receiver.posts:
+        stamp, signature = post.headers["X-Agbot-Timestamp"], post.headers["X-Agbot-Signature"]
+        expected = hmac.new(SECRET.reveal().encode(), stamp.encode() + b"." + post.body, hashlib.sha256).hexdigest()
+        assert signature == f"sha256={expected}"
+        assert before <= int(stamp) <= before + 30
+        assert post.headers["X-Agbot-Event-Id"] == post.event["id"]
+        assert post.headers["Content-Type"] == "application/json"
+
+
+async def test_what_may_pass_is_tried_again_with_the_same_id_and_told_once(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [500, 502, 503, 408, 425, 429, HANGS]
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted)):
+            await journal.upgrade(GROUP, ANNA)
+            await until("both told", lambda: len(receiver.taken) == 2)
+            await until("it is over", lambda: len(log) == 2)
+
+    *tries, last = receiver.posts
+    assert len(tries) == 8
+    assert len({(post.body, post.headers["X-Agbot-Event-Id"]) for post in tries}) == 1
+    assert last.headers["X-Agbot-Event-Id"] != tries[0].headers["X-Agbot-Event-Id"]
+    assert tokens(receiver) == [("lease.granted", 1), ("lease.released", 1)]
+    assert counted == {(Kind.WEBHOOK, Outcome.DELIVERED): 2, (Kind.WEBHOOK, Outcome.FAILED): 7}
+    assert [(line["event"], line["log_level"]) for line in log] == [
+        ("webhook.failed", "warning"),
+        ("webhook.recovered", "info"),
+    ]
+
+
+async def test_a_no_is_told_once_as_an_error_and_the_event_is_not_skipped(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [503, 301, 400, 401, 503, 404, 410, 422]
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted)):
+            await journal.upgrade(GROUP, ANNA)
+            await until("both told", lambda: len(receiver.taken) == 2)
+            await until("it is over", lambda: len(log) == 3)
+
+    assert tokens(receiver) == [("lease.granted", 1), ("lease.released", 1)]
+    assert counted[Kind.WEBHOOK, Outcome.REFUSED] == 6
+    assert counted[Kind.WEBHOOK, Outcome.FAILED] == 2
+    assert [line["event"] for line in log] == ["webhook.failed", "webhook.refused", "webhook.recovered"]
+    assert log[1]["log_level"] == "error"
+    assert "it answered 301 to event 1-" in log[1]["error"]
+    assert "hooks" not in str(log), "the path of an address may be as good as a password"
+
+
+async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(journal: Journal, counted: Counted) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # not listening: connections are refused
+        sink = webhook(f"http://127.0.0.1:{nobody.getsockname()[1]}/hooks/agbot", counted)
+        async with delivering(journal, sink):
+            await journal.upgrade(GROUP, ANNA)
+            await until("attempts", lambda: counted[Kind.WEBHOOK, Outcome.FAILED] >= 3)
+    await journal.upgrade(GROUP, BERT)
+    async with receiving() as receiver:
+        back = webhook(receiver.url, counted)
+        back.name = sink.name
+        async with delivering(journal, back):
+            await until("all told", lambda: len(receiver.taken) == 4)
+
+    assert [token for _, token in tokens(receiver)] == [1, 1, 2, 2]
+
+
+async def test_a_receiver_that_hangs_holds_up_no_other(journal: Journal, receiver: Receiver, counted: Counted) -> None:
+    async with receiving() as hanging:
+        hanging.answers = [HANGS] * 100
+        async with delivering(journal, webhook(hanging.url, counted), webhook(receiver.url, counted)):
+            await journal.tell(*(entry(f"a.{letter}") for letter in "abcdef"))
+            await until("the other told", lambda: len(receiver.taken) == 6)
+            assert hanging.taken == []
+
+
+async def test_a_receiver_is_checked_against_the_given_authority(
+    journal: Journal, counted: Counted, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(CERTIFICATE, KEY)
+    async with receiving(server) as receiver:
+        with capture_logs() as log:
+            async with delivering(journal, webhook(receiver.url, counted)):
+                await journal.tell(entry("a.a"))
+                await until("an attempt", lambda: counted[Kind.WEBHOOK, Outcome.FAILED])
+        assert "certificate" in log[0]["error"]
+        assert receiver.posts == []
+        trusting = webhook(receiver.url, counted, tls=ssl.create_default_context(cafile=CERTIFICATE))
+        async with delivering(journal, trusting):
+            await until("told", lambda: receiver.taken)
+
+
+def test_two_addresses_are_two_sinks_and_neither_shows_in_the_name() -> None:
+    one, other = (webhook(f"https://example.com/hooks/{name}", Counted()) for name in "ab")
+
+    assert one.name != other.name
+    assert "example" not in one.name
