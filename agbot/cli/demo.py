@@ -48,7 +48,10 @@ class Options:
     picture: Path | None = None
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    epilog="Exit codes: 0 as promised, 1 a promise was broken, a story ended otherwise, or a part failed.",
+)
 @click.option(
     "--groups", default=3, show_default=True, type=click.IntRange(0, 200), help="Ordinary groups beside the stories."
 )
@@ -73,13 +76,10 @@ class Options:
 def demo(
     groups: int, members: int, seed: int, speed: float, duration: float | None, *, picture: Path | None, as_json: bool
 ) -> None:
-    r"""Watch a simulated hub upgrade its groups, one member at a time.
+    """Watch a simulated hub upgrade its groups, one member at a time.
 
     The daemon is the one of production, over real HTTP on loopback. Nodes die, a release goes bad, a node joins in the middle of
     its upgrade. An observer inside the simulated hub counts what the nodes really did. Ctrl-C ends it with the summary.
-
-    \b
-    Exit codes: 0 as promised, 1 a promise was broken, a story ended otherwise, or a part failed.
     """
     options = Options(
         groups=groups, members=members, seed=seed, speed=speed, duration=duration, as_json=as_json, picture=picture

@@ -86,7 +86,7 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
     if found.subject and found.since:
         facts.append(
             (
-                "waiting",
+                "upgrading" if found.lease and found.lease.holder == found.node else "waiting",
                 f"for {found.kind} upgrade {found.subject}, since {screen.moment(found.since)} ({screen.ago(found.since, now)})",
             )
         )

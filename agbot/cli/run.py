@@ -18,7 +18,10 @@ STORE_IN_USE = 4
 CANNOT_START = 7
 
 
-@click.command("run")
+@click.command(
+    "run",
+    epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store, 7 cannot start (address or store).",
+)
 @click.option(
     "--config",
     "config",
@@ -26,12 +29,9 @@ CANNOT_START = 7
     help="Settings file (TOML). Without one: defaults and environment.",
 )
 def run(config: Path | None) -> None:
-    r"""Run the coordinator until SIGTERM or Ctrl-C.
+    """Run the coordinator until SIGTERM or Ctrl-C.
 
     SIGHUP reads the settings anew; a bad file is refused and the old settings stay. Logs go to standard error.
-
-    \b
-    Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store, 7 cannot start (address or store).
     """
     from agbot.daemon import logging as daemon_logging
     from agbot.settings import load

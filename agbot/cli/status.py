@@ -16,6 +16,8 @@ from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView, Overview
+from agbot.rules.facts import Pause
+from agbot.rules.ids import NODE_SCOPE
 
 _LABEL: Final = 10
 
@@ -41,6 +43,7 @@ def status(show_all: bool, url: str, as_json: bool) -> None:
     out = screen.console()
     now = SystemClock().now()
     _write_overview(out, overview, now)
+    _write_holds(out, groups)
     _write_organisations(out, overview, now)
     _write_groups(out, [each for each in groups if show_all or _is_busy(each)], len(groups), now)
 
@@ -69,9 +72,26 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
     out.print(Text(", ").join(shown))
 
 
+def _write_holds(out: Console, groups: list[GroupView]) -> None:
+    """Tell the holds of everything and of organisations once, not at each of their groups."""
+    wide = {pause.scope: pause for group in groups for pause in group.pauses if "/" not in pause.scope}
+    for _scope_name, pause in sorted(wide.items()):
+        out.print(Text.assemble(("HOLD", "bold yellow"), f" {screen.clean(_hold(pause))}"))
+
+
+def _hold(pause: Pause) -> str:
+    until = f" until {screen.moment(pause.until)}" if pause.until else ""
+    return f"of {_scope(pause.scope)}{until} by {pause.by}: {pause.why}"
+
+
 def _write_organisations(out: Console, overview: Overview, now: datetime) -> None:
     rows = [
-        (each.org, str(each.groups), str(each.members), each.failing or f"read {screen.ago(each.read_at, now)}")
+        (
+            each.org,
+            str(each.groups),
+            str(each.members),
+            each.failing or f"last full read {screen.ago(each.read_at, now)}",
+        )
         for each in overview.orgs
     ]
     if rows:
@@ -120,17 +140,18 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
     for brake in group.brakes:
         yield "brake", f"{brake.subject}: {brake.cause} on {brake.node} {screen.ago(brake.since, now)}", "bold red"
     for pause in group.pauses:
-        until = f" until {screen.moment(pause.until)}" if pause.until else ""
-        yield "hold", f"of {_scope(pause.scope)}{until} by {pause.by}: {pause.why}", "yellow"
+        if "/" in pause.scope:
+            yield "hold", _hold(pause), "yellow"
     for member in group.members:
         if member.deferred_for:
             yield "deferred", f"{member.node} until {member.deferred_for} has ended", ""
 
 
 def _scope(scope: str) -> str:
-    return "everything" if scope == "*" else scope
+    return "everything" if scope == "*" else scope.replace(NODE_SCOPE, "node ", 1)
 
 
 def _is_busy(group: GroupView) -> bool:
     deferred = any(member.deferred_for for member in group.members)
-    return bool(group.lease.state != "free" or group.waiting or group.brakes or group.pauses or deferred)
+    held_back = any("/" in pause.scope for pause in group.pauses)
+    return bool(group.lease.state != "free" or group.waiting or group.brakes or held_back or deferred)

@@ -45,7 +45,7 @@ def _checks(overview: Overview) -> Iterator[str]:
     yield _check("store", "works" if overview.store_ok else "cannot be read or written", passes=overview.store_ok)
     age = overview.view_age_seconds
     view = "the Exchange has not been read yet" if age is None else f"the picture of the Exchange is {age:.0f} s old"
-    yield _check("view", view, passes=age is not None)
+    yield _check("view", view, passes=overview.view_ok)
     cycle = overview.cycle_at
     yield _check(
         "cycle", f"{cycle:%Y-%m-%dT%H:%M:%SZ}: {overview.sentence}" if cycle else "none yet", passes=cycle is not None

@@ -203,6 +203,8 @@ class Overview:
     """Why it is not ready, each a sentence."""
     view_age_seconds: float | None
     """Age of the picture of the Exchange; None before the first."""
+    view_ok: bool
+    """Whether the picture of the Exchange is young enough to be trusted."""
     store_ok: bool
     orgs: Sequence[OrgView]
     held: int

@@ -40,7 +40,7 @@ from agbot.rules.facts import Allowance, Approval, Ask, Pause, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import State
 from agbot.rules.limits import LimitsOf
-from agbot.rules.reasons import Cause
+from agbot.rules.reasons import Cause, Code
 from agbot.settings.model import ExchangeSettings
 from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
 
@@ -211,6 +211,7 @@ class Coordinator:
             ready=not situation.doubts(),
             not_ready=not_ready,
             view_age_seconds=(self._clock.now() - view_at).total_seconds() if view_at else None,
+            view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),
             store_ok=ledger.is_trusted,
             orgs=self._org_views(),
             held=states.count(State.HELD),

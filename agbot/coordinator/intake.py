@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.situation import Situation
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import ExchangeError
+from agbot.exchange.errors import ExchangeError, Forbidden, Refused
 from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import policy_read
@@ -81,6 +81,7 @@ class Intake:
         self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
         self._feed = ChangeFeed(exchange, situation.clock)
         self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
+        self._is_a_no = False
         self.failing = ""
         """What the last read of the feed said, while it fails."""
 
@@ -92,7 +93,7 @@ class Intake:
             report.changes = await self._follow_feed()
             self._recovered()
         except ExchangeError as error:
-            self._failed(str(error))
+            self._failed(error)
             report.failing = str(error)
             return report
         report.synced = await self._sync_orgs()
@@ -235,10 +236,12 @@ class Intake:
             self._tell("org.recovered", {"org": org})
         state.failing = failing
 
-    def _failed(self, error: str) -> None:
-        if not self.failing:
-            self._tell("exchange.failed", {"error": error})
-        self.failing = error
+    def _failed(self, error: ExchangeError) -> None:
+        """Tell a failure once, and again when an outage becomes a no, or the other way round: what a person has to do is another thing."""
+        is_a_no = isinstance(error, Refused | Forbidden)
+        if not self.failing or is_a_no is not self._is_a_no:
+            self._tell("exchange.failed", {"error": str(error)})
+        self.failing, self._is_a_no = str(error), is_a_no
 
     def _recovered(self) -> None:
         if self.failing:

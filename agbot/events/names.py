@@ -75,7 +75,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "allowance.given": _info("A person lets one upgrade of a node past what would keep it, once."),
         "allowance.ended": _info("An allowance was not used in its time."),
         "approval.given": _info("A person lets a release begin where a person's word is asked for."),
-        "exchange.failed": _warning("Requests to the Exchange fail. Told once, until `exchange.recovered`."),
+        "exchange.failed": _warning(
+            "Requests to the Exchange fail. Told once until `exchange.recovered`, and again when it says no."
+        ),
         "exchange.recovered": _info("The Exchange answers again."),
         "org.discovered": _info("An organisation was found that is looked after from now on."),
         "org.failed": _warning(

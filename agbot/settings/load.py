@@ -70,6 +70,8 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
     draft = Draft()
     if path is not None:
         _read_file(path, draft)
+        if draft.mistakes and not draft.origins:  # nothing of it could be read: what it lacks is no mistake of its own
+            return Reading(loaded=None, mistakes=tuple(draft.mistakes), warnings=())
     _read_environment(environ, draft)
     draft.check_each()
     settings = _build(draft)

@@ -127,7 +127,7 @@ def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
     assert "acme/mills  1 of 2 members are available" in text
     assert "waiting   acme/beta for agent upgrade acme/agent-2.32" in text
     assert "lease-held, outside-window" in text
-    assert "hold      of acme until 2026-03-04 08:06:07Z by ada: trade fair" in text
+    assert text.count("HOLD of acme until 2026-03-04 08:06:07Z by ada: trade fair\n") == 1
     assert "brake     acme/agent-2.32: failed on acme/gamma" in text
 
 

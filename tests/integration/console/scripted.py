@@ -112,6 +112,7 @@ OVERVIEW = Overview(
     ready=True,
     not_ready=(),
     view_age_seconds=1.5,
+    view_ok=True,
     store_ok=True,
     orgs=(
         contract.OrgView(org="acme", groups=2, members=3, read_at=NOW),

@@ -41,7 +41,8 @@ async def test_verbose_lists_each_check(desk: Desk) -> None:
 
 async def test_verbose_before_the_first_cycle_shows_what_is_missing(desk: Desk) -> None:
     desk.operations.unready("starting")
-    desk.operations.seen = replace(desk.operations.seen, store_ok=False, view_age_seconds=None, cycle_at=None, orgs=())
+    dark = replace(desk.operations.seen, store_ok=False, view_ok=False, view_age_seconds=None, cycle_at=None, orgs=())
+    desk.operations.seen = dark
 
     assert (await desk.get("/readyz?verbose")).text.splitlines() == [
         "[-] store: cannot be read or written",
