@@ -33,6 +33,7 @@ async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site
 
     away.rename(site.store_file)
     await site.until_ready()
+    await until("the recovery in the log", lambda: daemon.events("store.recovered"))
     assert len(daemon.events("store.failed")) == len(daemon.events("store.recovered")) == 1
     lease = (await site.leases())["g1"]
     assert (lease["state"], lease["holder"], lease["token"]) == ("held", "o1/anna", token)
