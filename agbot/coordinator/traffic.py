@@ -32,6 +32,7 @@ class TrafficReport:
         self._limits_of = limits_of
         self._version = -1
         self._busy: dict[GroupId, OrgId] = {}
+        self._brakes: dict[OrgId, tuple[Brake, ...]] = {}
         self._rollouts: dict[tuple[OrgId, Subject], tuple[datetime, Rollout]] = {}
 
     def traffic(self, group: GroupId, limits: Limits) -> Traffic:
@@ -44,9 +45,8 @@ class TrafficReport:
 
     def org_brakes(self, group: GroupId) -> tuple[Brake, ...]:
         """Return the brakes of a group's organisation."""
-        org = ids.org_of(group)
-        of_org = (brakes for each, brakes in self._ledger.brakes.items() if brakes and ids.org_of(each) == org)
-        return tuple(brake for brakes in of_org for brake in brakes.values())
+        self._refresh()
+        return self._brakes.get(ids.org_of(group), ())
 
     def rollouts(
         self, group: GroupId, limits: Limits, subjects: Iterable[Subject], now: datetime
@@ -61,6 +61,9 @@ class TrafficReport:
         if self._version != self._ledger.version:
             self._version = self._ledger.version
             self._rollouts.clear()
+            found = [brake for brakes in self._ledger.brakes.values() for brake in brakes.values()]
+            orgs = {ids.org_of(brake.group) for brake in found}
+            self._brakes = {org: tuple(each for each in found if ids.org_of(each.group) == org) for org in orgs}
             self._busy = {lease.group: ids.org_of(lease.group) for lease in self._ledger.occupied()}
 
     def _rollout(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
