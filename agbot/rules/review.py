@@ -125,7 +125,7 @@ _CONFIRMING = _ACTIVE | {Phase.UNREADABLE}
 def _review_service(case: _Case) -> Verdict:
     """Read the holder's agreements. A claim after which it goes on under its old agreement is taken back (W4)."""
     policy, agreements = case.seen.policy, case.seen.agreements
-    reported = review_service(case.hold, policy, agreements, case.now)
+    reported = review_service(case.hold, policy, agreements, case.limits, case.now)
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
     return _if_unconfirmed(case) if goes_on else reported
@@ -205,7 +205,8 @@ def _claimed_at(case: _Case) -> datetime:
 
 def _if_unconfirmed(case: _Case) -> Verdict:
     """A claim that nothing read from the node confirms is taken back after a while (A8)."""
-    progress, limit = case.hold.progress, case.limits.confirm_seconds
+    progress = case.hold.progress
+    limit = case.limits.lease_seconds if progress.observed else case.limits.confirm_seconds
     waited = case.now - _claimed_at(case)
     if progress.confirmed or waited < timedelta(seconds=limit):
         return case.keep
