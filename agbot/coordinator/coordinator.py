@@ -212,6 +212,7 @@ class Coordinator:
             suspect=states.count(State.SUSPECT),
             waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
             deferred=sum(len(deferrals) for deferrals in ledger.deferrals.values()),
+            overlaps=sum(each.is_overlap for deferrals in ledger.deferrals.values() for each in deferrals.values()),
             brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
             pauses=len(ledger.pauses),
         )

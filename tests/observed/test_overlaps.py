@@ -66,6 +66,7 @@ async def test_two_policies_at_once_are_told_as_an_overlap() -> None:
             (second.name, "o1/dp2", {first.name: "o1/dp"})
         ]
         assert hub.holder() is first
+        assert hub.coordinator.overview().overlaps == 1
         assert hub.seen(second).deferred_for == "the service upgrade o1/dp2"
         assert hub.seen(second).why_unavailable == "the service upgrade o1/dp2 has not ended"
         assert hub.explains(second) == (

@@ -141,12 +141,12 @@ class Judge:
         read = [
             at
             for (who, what), at in daemon.sightings.nodes.items()
-            if what == path and who != self._plan.settings.identity
+            if what == path and (who != self._plan.settings.identity or new.hold.progress.observed)
         ]
         if not read or now - max(read) > _MARGIN_SECONDS:
             self._story.broke(
                 Promise.NO_TRUST_NO_GRANT, new.group, f"{holder} was not read anew with the asker's own credentials"
-            )
+            )  # nobody asks for an upgrade that was only seen: there the coordinator's own reading counts
 
     def hear(self, ask: Ask, answer: Answer, begun: float) -> None:
         """Every refusal names its reasons (P7), which are never offline peers of a running service (P6)."""
