@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from agbot.rules.lease import Kind
-from tests.membership.living import AGENT, GROUP, lease_of
+from tests.membership.living import AGENT, GROUP, lease_of, living
+from tests.membership.serving import joined_in_the_middle
 from tests.observed.upgrading import AFTER, BEFORE, SLOW_START, deploy, members, others, serves, unasked, until_observed
 from tests.support.hub import NEW, codes
 from tests.support.virtual_time import in_virtual_time
@@ -90,3 +91,14 @@ async def test_a_cancellation_while_no_policy_changes_takes_no_lease() -> None:
         assert hub.lease("g1").token == 0
         assert not serves(BEFORE, node)
         assert not any("agreements" in path for _, path in hub.transport.requests - before)
+
+
+@in_virtual_time
+async def test_a_node_that_joins_with_its_service_down_is_deferred_and_takes_no_lease() -> None:
+    async with living(1, has_agbot=True, agbot_asks=False) as hub:
+        late = await joined_in_the_middle(hub)
+
+        assert list(hub.deferrals()) == [late.spec.id]
+        assert hub.seen(late).deferred_for == "the upgrade of its service"
+        assert hub.lease(GROUP).token == 0
+        assert await hub.journal("lease.observed", "lease.overlapped") == []

@@ -327,6 +327,14 @@ def test_every_rule_has_a_situation_of_its_own() -> None:
     assert spoken == {rule.__name__ for rule in RULES}
 
 
+def test_an_overlap_on_an_offline_member_keeps_no_running_service_waiting() -> None:
+    """P6; its agent may still be in the middle of it, so another agent's upgrade waits."""
+    offline = overlapping(CARL, ago=900)
+
+    assert decide(service_ask(), offline, NOW) == Grant()
+    assert isinstance(decide(ask(), offline, NOW), Wait)
+
+
 def everything() -> tuple[Ask, Group]:
     """Put a question against which every rule speaks that can speak at the same time."""
     facts = group(
