@@ -65,6 +65,7 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
         ("suspect", overview.suspect, "bold red"),
         ("waiting", overview.waiting, ""),
         ("deferred", overview.deferred, ""),
+        ("overlaps", overview.overlaps, "bold red"),
         ("brakes", overview.brakes, "bold red"),
         ("holds", overview.pauses, "yellow"),
     )

@@ -68,6 +68,9 @@ class Metrics:
         registry = self.registry
         self._grants = Counter("agbot_grants", "Leases granted.", ["kind"], registry=registry)
         self._releases = Counter("agbot_releases", "Leases ended, by cause.", ["cause"], registry=registry)
+        self._overlaps = Counter(
+            "agbot_overlaps", "Service upgrades begun unasked while another member upgraded.", registry=registry
+        )
         self._refusals = Counter(
             "agbot_refusals", "Questions answered with not yet, by their first reason.", ["reason"], registry=registry
         )
@@ -111,6 +114,10 @@ class Metrics:
     def released(self, cause: str) -> None:
         """Count an ended lease."""
         self._releases.labels(_known(cause, CAUSES)).inc()
+
+    def overlapped(self) -> None:
+        """Count a service upgrade that nobody could stop while another one was under way."""
+        self._overlaps.inc()
 
     def refused(self, code: str) -> None:
         """Count a refusal by its first reason."""

@@ -211,6 +211,8 @@ class Overview:
     suspect: int
     waiting: int
     deferred: int
+    overlaps: int
+    """How many of those are service upgrades that nobody could stop while another one was under way."""
     brakes: int
     pauses: int
 

@@ -29,6 +29,7 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.explaining import explain
 from agbot.coordinator.intake import Intake, Pace
 from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.observing import Observing
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation, Tell
@@ -101,6 +102,7 @@ class Coordinator:
         self._waiting = Waiting(self._situation.ledger)
         self._deferring = Deferring(self._situation)
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
+        self._observing = Observing(self._situation, reader, self._reviewing, self._deferring)
         freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
         self._asking = Asking(self._situation, reader, self._waiting, self._deferring, freshness)
         self._actions = Actions(self._situation, self._reviewing)
@@ -110,6 +112,7 @@ class Coordinator:
             self._reviewing,
             self._deferring,
             self._waiting,
+            observing=self._observing,
             journal_age=means.journal_age,
             journal_bytes=means.journal_bytes,
         )
@@ -159,8 +162,8 @@ class Coordinator:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a lease is held, somebody waits, or a membership is deferred."""
-        return bool(self._situation.ledger.groups_that_matter())
+        """Whether a lease is held, somebody waits, a membership is deferred, or an agbot may be about to begin service upgrades."""
+        return bool(self._situation.ledger.groups_that_matter()) or self._observing.expects()
 
     async def cycle(self) -> CycleReport:
         """Run one cycle; not for two at a time."""
@@ -218,6 +221,7 @@ class Coordinator:
             suspect=states.count(State.SUSPECT),
             waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
             deferred=sum(len(deferrals) for deferrals in ledger.deferrals.values()),
+            overlaps=sum(each.is_overlap for deferrals in ledger.deferrals.values() for each in deferrals.values()),
             brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
             pauses=len(ledger.pauses),
         )

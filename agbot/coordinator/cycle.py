@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.intake import Intake, IntakeReport
+from agbot.coordinator.observing import Observing
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.waiting import Waiting
@@ -44,6 +45,7 @@ class Cycle:
         deferring: Deferring,
         waiting: Waiting,
         *,
+        observing: Observing,
         journal_age: timedelta,
         journal_bytes: int = 0,
     ) -> None:
@@ -55,6 +57,7 @@ class Cycle:
         self._intake = intake
         self._reviewing = reviewing
         self._deferring = deferring
+        self._observing = observing
         self._waiting = waiting
         self.store_failing = ""
         """What the store said, while it fails."""
@@ -106,7 +109,8 @@ class Cycle:
         for group in dict.fromkeys((*report.joined, *ledger.groups_that_matter())):
             await self._deferring.refresh(group)
         await self._write_waiters()
-        done = [*await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
+        seen = [] if report.failing else await self._observing.look()
+        done = [*seen, *await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
         await self._expire_pauses()
         await self._expire_allowances()
         await self._lift_brakes()

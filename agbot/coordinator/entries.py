@@ -8,8 +8,8 @@ from datetime import datetime
 
 from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Waiter
-from agbot.rules.ids import GroupId, NodeId
-from agbot.rules.lease import Lease
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.store.contract import Entry
 
@@ -27,6 +27,27 @@ def granted(
         facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
     facts |= kept or {}
     return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
+
+
+def observed(lease: Lease, lost_at: datetime, now: datetime) -> Entry:
+    """The lease was taken for a service upgrade that nobody asked for. Call with the new lease."""
+    facts: dict[str, object] = {"kind": str(Kind.SERVICE), "lost_at": _time(lost_at)}
+    if lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now:
+        facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
+    return _of_lease("lease.observed", lease, now, facts)
+
+
+def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: datetime) -> Entry:
+    """A service upgrade was begun unasked while others upgrade: node -> what."""
+    facts = {"others": {str(node): str(subject) for node, subject in others.items()}, "lost_at": _time(deferral.since)}
+    return Entry(
+        at=now,
+        event="lease.overlapped",
+        group=deferral.group,
+        node=deferral.node,
+        subject=deferral.subject,
+        facts=facts,
+    )
 
 
 def exempted(ask: Ask, reason: Reason, now: datetime, kept: Mapping[str, object] | None = None) -> Entry:

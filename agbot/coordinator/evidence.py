@@ -58,6 +58,14 @@ def _lease(case: Case, _situation: Situation) -> Evidence:
     return Evidence(facts={"token": case.group.lease.token, "state": str(case.group.lease.state)})
 
 
+def _overlap(case: Case, situation: Situation) -> Evidence:
+    """An overlap is a deferral that carries its policy, and rests on the agreements of its node."""
+    found = [each for each in case.group.deferrals.values() if each.is_overlap]
+    reads = [situation.picture.agreements_read_at(each.node) for each in found]
+    facts = {"overlapping": sorted(each.node for each in found)} if found else {}
+    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+
+
 def _suspect(case: Case, situation: Situation) -> Evidence:
     """A suspect lease can be taken over from a holder that is offline, so that one's heartbeat counts."""
     lease = case.group.lease
@@ -148,6 +156,7 @@ EVIDENCE: Mapping[Rule, Callable[[Case, Situation], Evidence]] = {
     decide.deferred: _deferral,
     decide.unknown_policy: _policy,
     decide.lease_held: _lease,
+    decide.overlap: _overlap,
     decide.lease_suspect: _suspect,
     decide.soaking: _rest,
     brakes.brake: _brake,

@@ -27,6 +27,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.UNKNOWN_POLICY: "publish the policy, or remove it from the node",
     Code.POLICY_DISABLED: "enable the policy",
     Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --reason …` if you know that it is over",
+    Code.OVERLAP: "the end of that service upgrade, which the agbot began without asking",
     Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --reason …`",
     Code.SOAKING: "the end of the rest, with the upgraded member seen healthy",
     Code.ORG_BRAKE: "publish a new revision of the policy, or `agbot resume ORG --subject POLICY --reason …`",
@@ -57,6 +58,7 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
     decide.deferred: ("no-other-upgrade", "no other upgrade of its own is under way"),
     decide.unknown_policy: ("policy", "the policy exists and is enabled"),
     decide.lease_held: ("lease-free", "nobody else in the group upgrades"),
+    decide.overlap: ("no-overlap", "no other service upgrade, begun unasked, is under way"),
     decide.lease_suspect: ("lease-certain", "it is known how the last upgrade ended"),
     decide.soaking: ("rested", "the group has rested since the last upgrade"),
     brakes.brake: ("no-brake", "this upgrade has not failed in the group"),
@@ -120,9 +122,14 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
         message = f"{node} holds no lease of {group}"
         raise ValueError(message)
     status = f"it reports {hold.progress.status!r}" if hold.progress.status else "it has not reported anything yet"
-    answer = (
-        f"{node} may upgrade {hold.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
-    )
+    if hold.progress.observed:
+        status = f"it shows {hold.progress.status!r}" if hold.progress.status else "nothing new was seen yet"
+        answer = (
+            f"{node} is in the service upgrade {hold.claim.subject}, which was seen in the Exchange and not asked for: "
+            f"it holds the lease of {group} (token {lease.token}); {status}."
+        )
+    else:
+        answer = f"{node} may upgrade {hold.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
     unblock = ""
     if lease.state is State.SUSPECT:
         answer = f"{node} holds the lease of {group} for {hold.claim.subject}, but nobody knows how that upgrade ended: {note}."
@@ -144,6 +151,11 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
     if node.node_type is NodeType.CLUSTER:
         answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
+    elif deferral is not None and deferral.is_overlap:
+        answer = (
+            f"{node.id} is in {deferral.what}, which the agbot began while another member of {group} upgraded; "
+            "the next grant waits until both have ended."
+        )
     elif deferral is not None:
         answer = (
             f"{node.id} was in the middle of {deferral.what} when it came to {group}; its membership is not enforced "

@@ -106,6 +106,10 @@ def _scope(entry: Entry) -> str:
 _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
+    "lease.observed": lambda entry: f"upgrades {entry.subject}, which its agbot began without asking",
+    "lease.overlapped": lambda entry: (
+        f"upgrades {entry.subject} while others of its group upgrade; nobody could stop it"
+    ),
     "lease.renewed": lambda entry: f"goes on with {entry.subject}",
     "lease.released": lambda entry: f"no longer holds the lease for {entry.subject}: {_fact(entry, 'cause')}",
     "lease.suspected": lambda entry: f"holds the lease for {entry.subject}, and nobody knows how that ended",

@@ -91,9 +91,10 @@ class Ledger:
         """Yield every lease that is held or suspect, by group."""
         return (self.leases[group] for group in sorted(self.leases) if self.leases[group].state is not State.FREE)
 
-    def freed(self) -> Iterator[Lease]:
-        """Yield every free lease of which the last end is known."""
-        return (lease for lease in self.leases.values() if lease.hold is None and lease.last_end is not None)
+    def ended(self) -> Iterator[Lease]:
+        """Yield every lease of which the last end is known and nothing was granted since: an agbot that does not ask does not rest."""
+        known = (lease for lease in self.leases.values() if lease.last_end is not None)
+        return (lease for lease in known if lease.hold is None or lease.hold.progress.observed)
 
     def groups_that_matter(self) -> list[GroupId]:
         """Return the groups with a lease, a waiter or a deferral, sorted."""

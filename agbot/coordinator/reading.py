@@ -138,6 +138,9 @@ class Reader:
             case What.AGREEMENTS:
                 agreements = await exchange.agreements(NodeId(read.id))
                 picture.learn_agreements(NodeId(read.id), agreements, begun=begun, now=now)
+            case What.DEPLOYMENT_POLICIES:
+                policies = await exchange.deployment_policies(read.org)
+                picture.learn_deployment_policies(read.org, policies, begun=begun, now=now)
             case What.MANAGEMENT_POLICY:
                 policy = await exchange.management_policy(PolicyId(read.id))
                 picture.learn_policy(read, policy or Sight.ABSENT, begun=begun, now=now)

@@ -60,7 +60,7 @@ class Reviewing:
         occupied = list(self._situation.ledger.occupied())
         self.notes = {group: note for group, note in self.notes.items() if group in {lease.group for lease in occupied}}
         for lease in occupied:
-            phrase = await self._review(lease)
+            phrase = await self.review(lease)
             if phrase:
                 done.append(phrase)
         return done
@@ -91,7 +91,12 @@ class Reviewing:
             done.append(f"stopped {claim.subject} in {group} ({why})")
         return done
 
-    async def _review(self, lease: Lease) -> str:
+    async def review(self, lease: Lease) -> str:
+        """Review one occupied lease; return what was done, empty when nothing was.
+
+        Raises:
+            StoreUnavailableError: the ledger is not trusted any more.
+        """
         situation = self._situation
         now, limits = situation.clock.now(), situation.limits_of(lease.group)
         seen = group_facts.seen_holder(

@@ -57,7 +57,7 @@ class Situation:
         """Return the rests that still wait for their proof, with the upgraded member as far as it was read."""
         now = self.clock.now()
         found: list[tuple[Rest, Member]] = []
-        for lease in self.ledger.freed():
+        for lease in self.ledger.ended():
             limits = self.limits_of(lease.group)
             rest = rest_after(lease.last_end, limits)
             if rest is None or now >= rest.proof_until:

@@ -42,8 +42,10 @@ class Teller:
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
-        if entry.event in {"lease.granted", "lease.taken_over"}:
+        if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"}:
             self._metrics.granted(str(entry.facts.get("kind", "")))
+        elif entry.event == "lease.overlapped":
+            self._metrics.overlapped()
         elif entry.event == "lease.released":
             self._metrics.released(str(entry.facts.get("cause", "")))
             handoff = entry.facts.get("handoff_seconds")

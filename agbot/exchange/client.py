@@ -149,6 +149,16 @@ class ExchangeClient:
             wire.DeploymentPolicies, lambda reply: mapping.one_deployment_policy(policy_id, reply, self._exchange_clock)
         )
 
+    async def deployment_policies(self, org: OrgId) -> Mapping[PolicyId, Policy]:
+        """Return all deployment policies of an organisation."""
+        answered = await self._get(routes.in_org(org, "business", "policies"))
+        return (
+            answered.read_or_none(
+                wire.DeploymentPolicies, lambda reply: mapping.deployment_policies(org, reply, self._exchange_clock)
+            )
+            or {}
+        )
+
     async def agreements(self, node_id: NodeId) -> tuple[Agreement, ...]:
         """Return a node's agreements with the state of their containers; the second request is left out when there are none."""
         answered = await self._get(routes.of("nodes", node_id, "agreements"))

@@ -124,24 +124,33 @@ def _management_policy(policy: PolicyId, entry: wire.ManagementPolicy, clock: Ex
 def one_deployment_policy(policy: PolicyId, reply: wire.DeploymentPolicies, clock: ExchangeClock) -> Policy | None:
     """Map a single deployment policy; an empty reply means that it is not there."""
     entry = _only(policy, reply.business_policy)
-    if entry is None:
-        return None
+    return None if entry is None else _deployment_policy(policy, entry, clock)
+
+
+def deployment_policies(org: OrgId, reply: wire.DeploymentPolicies, clock: ExchangeClock) -> dict[PolicyId, Policy]:
+    """Map the deployment policies of an organisation."""
+    _only_of(org, reply.business_policy)
+    return {
+        PolicyId(key): _deployment_policy(PolicyId(key), each, clock) for key, each in reply.business_policy.items()
+    }
+
+
+def _deployment_policy(policy: PolicyId, entry: wire.DeploymentPolicy, clock: ExchangeClock) -> Policy:
+    versions = tuple(choice.version for choice in sorted(entry.service.service_versions or (), key=_rank))
+    revised_at = _moment(entry.last_updated, clock)
     return Policy(
         id=policy,
         revision=entry.last_updated or "",
-        revised_at=_moment(entry.last_updated, clock),
+        revised_at=revised_at,
         service=f"{entry.service.org}/{entry.service.name}",
-        top_version=_top_version(entry.service.service_versions or ()),
+        top_version=versions[0] if versions else "",
+        versions=versions,
+        versions_at=revised_at,
     )
 
 
-def _top_version(choices: Iterable[wire.ServiceVersion]) -> str:
-    """Return the version tried first: the lowest priority value; a choice without one comes after those that have it."""
-    ranked = min(choices, key=_rank, default=None)
-    return "" if ranked is None else ranked.version
-
-
 def _rank(choice: wire.ServiceVersion) -> tuple[bool, int]:
+    """Give the order in which versions are tried: the lowest priority value first; one without any comes after those that have it."""
     value = choice.priority.priority_value if choice.priority else None
     return (value is None, value or 0)
 

@@ -28,6 +28,7 @@ _TEMPLATES = (
     "/orgs/{org}/nodes/{node}/status",
     "/orgs/{org}/managementpolicies",
     "/orgs/{org}/managementpolicies/{policy}",
+    "/orgs/{org}/business/policies",
     "/orgs/{org}/business/policies/{policy}",
     "/orgs/{org}/agbots/{agbot}",
     "/orgs/{org}/agbots/{agbot}/businesspols",

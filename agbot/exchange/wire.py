@@ -155,7 +155,7 @@ class DeploymentPolicy(Wire):
 
 
 class DeploymentPolicies(Wire):
-    """`GET orgs/{org}/business/policies/{name}`."""
+    """`GET orgs/{org}/business/policies` and `…/business/policies/{name}`."""
 
     business_policy: dict[str, DeploymentPolicy]
 

@@ -22,6 +22,7 @@ class Arrivals:
         self._joined_at: dict[NodeId, datetime] = {}
         self._lost_at: dict[NodeId, datetime] = {}
         self._new: dict[NodeId, None] = {}
+        self._new_losses: dict[NodeId, datetime] = {}
 
     def join(self, node: NodeId, at: datetime) -> None:
         """Take in that a node was seen in a group where it was not before."""
@@ -34,12 +35,15 @@ class Arrivals:
         self._new.pop(node, None)
 
     def lose(self, node: NodeId, at: datetime) -> None:
-        """Take in that an agreement of a node has ended."""
+        """Take in that an agreement of a node has ended; the feed repeats its last rows."""
+        if node not in self._lost_at or self._lost_at[node] < at:
+            self._new_losses[node] = at
         _renew(self._lost_at, node, at)
 
     def forgive(self, node: NodeId) -> None:
         """Forget an end that was no upgrade: the node was unregistered, or this is a new one of its name."""
         self._lost_at.pop(node, None)
+        self._new_losses.pop(node, None)
 
     def lost_at(self, node: NodeId) -> datetime | None:
         """Return when an agreement of a node ended that joined at that time; None otherwise."""
@@ -56,6 +60,11 @@ class Arrivals:
         """Return who has joined since this was last asked."""
         found = tuple(self._new)
         self._new.clear()
+        return found
+
+    def take_losses(self) -> dict[NodeId, datetime]:
+        """Return whose agreement has ended since this was last asked, and when."""
+        found, self._new_losses = self._new_losses, {}
         return found
 
 

@@ -26,6 +26,8 @@ class What(StrEnum):
     AGREEMENTS = "agreements"
     MANAGEMENT_POLICY = "management-policy"
     DEPLOYMENT_POLICY = "deployment-policy"
+    DEPLOYMENT_POLICIES = "deployment-policies"
+    """All of one organisation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +76,18 @@ def outdates(change: Change) -> tuple[Read, ...]:
     whats = _OUTDATES.get(change.resource, ())
     if change.resource == "node" and change.operation in {CREATED, DELETED}:
         whats = (What.NODE, What.STATUSES, What.AGREEMENTS)  # they go with a node, and leave no rows of their own
-    return tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
+    found = tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
+    return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if is_deployment_policy(change) else found
 
 
 def is_new_node(change: Change) -> bool:
     """Tell whether a node was made, perhaps under the name of one that was there before: the feed shows delete and create as create."""
     return change.resource == "node" and change.operation == CREATED
+
+
+def is_deployment_policy(change: Change) -> bool:
+    """Tell whether a deployment policy was made, changed or deleted."""
+    return change.resource == "policy"
 
 
 def is_lost_agreement(change: Change) -> bool:

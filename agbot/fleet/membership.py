@@ -6,9 +6,10 @@ later is right. A node is in one group at most (`reference/exchange-api.md` 1).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 
 
 class Membership:
@@ -17,6 +18,8 @@ class Membership:
     def __init__(self) -> None:
         self._group_of: dict[NodeId, tuple[GroupId | None, int]] = {}
         self._members: dict[GroupId, set[NodeId]] = {}
+        self._existing: set[GroupId] = set()
+        self._group_counts: Counter[OrgId] = Counter()
 
     def __iter__(self) -> Iterator[NodeId]:
         return iter(self._group_of)
@@ -32,6 +35,15 @@ class Membership:
     def members(self, group: GroupId) -> tuple[NodeId, ...]:
         """Return the members of a group, sorted."""
         return tuple(sorted(self._members.get(group, ())))
+
+    def count_groups(self, org: OrgId) -> int:
+        """Return how many groups an organisation has, empty ones too."""
+        return self._group_counts[org]
+
+    def set_existing(self, group: GroupId, *, exists: bool) -> None:
+        """Take in that there is such a group, or that there is none."""
+        self._group_counts[org_of(group)] += exists - (group in self._existing)
+        (self._existing.add if exists else self._existing.discard)(group)
 
     def set_group(self, node: NodeId, group: GroupId | None, *, begun: int) -> None:
         """Take in what a node says of itself, unless something newer is known."""

@@ -7,7 +7,6 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -45,6 +44,7 @@ class Picture:
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
         self._management_policies: Shelf[Policy] = Shelf()
         self._deployment_policies: Shelf[Policy] = Shelf()
+        self._policy_lists: Shelf[None] = Shelf()
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
             What.GROUP: self._groups,
@@ -53,13 +53,14 @@ class Picture:
             What.AGREEMENTS: self._agreements,
             What.MANAGEMENT_POLICY: self._management_policies,
             What.DEPLOYMENT_POLICY: self._deployment_policies,
+            What.DEPLOYMENT_POLICIES: self._policy_lists,
         }
         self._membership = Membership()
         self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
-        self._existing: set[GroupId] = set()
-        self._group_counts: Counter[OrgId] = Counter()
+        self.policies_changed_at: datetime | None = None
+        """When the feed last told of a deployment policy."""
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
 
@@ -79,7 +80,7 @@ class Picture:
 
     def count_groups(self, org: OrgId) -> int:
         """Return how many groups an organisation has."""
-        return self._group_counts[org]
+        return self._membership.count_groups(org)
 
     def lacks(self, group: GroupId) -> Sight | None:
         """Say why there is no such group: it is not there, or its organisation has not been read yet; None when it exists."""
@@ -160,6 +161,15 @@ class Picture:
         """Return when the subject of an upgrade was last read."""
         return self._policies(policy_read(kind, subject).what).read_at(subject)
 
+    def deployment_policies(self, org: OrgId) -> tuple[Policy, ...]:
+        """Return the deployment policies of an organisation that are known."""
+        mine = (self._deployment_policies.get(key) for key in self._deployment_policies if ids.org_of(key) == org)
+        return tuple(policy for policy in mine if isinstance(policy, Policy))
+
+    def came_down(self, node: NodeId) -> bool:
+        """Tell whether the node's service went down when it joined its group."""
+        return self._arrivals.lost_at(node) is not None
+
     # What is out of date
 
     def begin(self) -> int:
@@ -194,6 +204,10 @@ class Picture:
         """Return the nodes that have joined a group since this was last asked, wherever that was learnt."""
         return self._arrivals.take_new()
 
+    def take_losses(self) -> Mapping[NodeId, datetime]:
+        """Return the nodes of which an agreement has ended since this was last asked, and when."""
+        return self._arrivals.take_losses()
+
     def apply(self, change: Change, now: datetime) -> None:
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
@@ -203,6 +217,8 @@ class Picture:
             if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now
+        if changes.is_deployment_policy(change):
+            self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
             self._arrivals.lose(node, at)
         if changes.is_new_node(change):
@@ -214,6 +230,7 @@ class Picture:
         """Mark everything of an organisation as out of date: a resync begins."""
         self._sequence += 1
         self._orgs.outdate(org, sequence=self._sequence)
+        self._policy_lists.outdate(org, sequence=self._sequence)
         for what in What:
             if what is not What.ORG:
                 self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)
@@ -256,7 +273,7 @@ class Picture:
             self._membership.set_members(group, listed, begun=begun)
             for node, place, is_known in before:
                 self._note_move(node, place, is_known=is_known, now=now)
-            self._count(group, exists=absent is None)
+            self._membership.set_existing(group, exists=absent is None)
         self._settle(Read(what=What.GROUP, id=group))
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
@@ -285,16 +302,26 @@ class Picture:
 
     def learn_policy(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
         """Take in a policy, or that there is no such policy."""
-        self._policies(read.what).put(read.id, policy, begun=begun, now=now)
+        shelf = self._policies(read.what)
+        before = shelf.get(read.id)
+        if isinstance(policy, Policy) and isinstance(before, Policy) and before.versions == policy.versions:
+            policy = replace(policy, versions_at=before.versions_at)
+        shelf.put(read.id, policy, begun=begun, now=now)
+
+    def learn_deployment_policies(
+        self, org: OrgId, policies: Mapping[PolicyId, Policy], *, begun: int, now: datetime
+    ) -> None:
+        """Take in all deployment policies of an organisation; known ones that are not among them are gone."""
+        gone = [key for key in self._deployment_policies if ids.org_of(key) == org and PolicyId(key) not in policies]
+        for key in (*policies, *gone):
+            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
+            self.learn_policy(read, policies.get(PolicyId(key), Sight.ABSENT), begun=begun, now=now)
+        self._policy_lists.put(org, None, begun=begun, now=now)
 
     def forget_absent(self, read: Read) -> None:
         """Forget that something does not exist: questions about invented names leave nothing behind."""
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
             self._shelves[read.what].forget(read.id)
-
-    def _count(self, group: GroupId, *, exists: bool) -> None:
-        self._group_counts[ids.org_of(group)] += exists - (group in self._existing)
-        (self._existing.add if exists else self._existing.discard)(group)
 
     def _is_cluster(self, node: NodeId) -> bool:
         known = self._nodes.get(node)

@@ -76,6 +76,8 @@ def _exemption(ask: Ask, group: Group) -> Reason | None:
     deferral = group.deferrals.get(ask.node)
     if deferral is not None and deferrals.covers(deferral, ask):
         text = f"{ask.node} joined {group.id} while {deferral.what} was under way; enforced after that"
+        if deferral.is_overlap:
+            text = f"{deferral.what} of {ask.node} is under way already; enforced after that"
         return Reason(code=Code.DEFERRED, text=text)
     return None
 
@@ -97,7 +99,8 @@ def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     deferral = group.deferrals.get(ask.node)
     if deferral is None or deferrals.covers(deferral, ask):
         return None
-    return Reason(code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.what} first, under way when it joined")
+    when = "" if deferral.is_overlap else ", under way when it joined"
+    return Reason(code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.what} first{when}")
 
 
 def unknown_policy(ask: Ask, group: Group, _now: datetime) -> Reason | None:
@@ -129,6 +132,19 @@ def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
             "status": hold.progress.status,
         },
     )
+
+
+def overlap(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    """A service upgrade that nobody could stop is waited for as if it held the lease; an offline peer never blocks a service (P6)."""
+    for node, deferral in sorted(group.deferrals.items()):
+        member = group.members.get(node)
+        if not deferral.is_overlap or node == ask.node or member is None:
+            continue
+        if ask.is_bound_service and health.why_offline(member.node, group.limits, now) is not None:
+            continue
+        text = f"{node} is in {deferral.what} since {clock(deferral.since)}, which nobody asked for"
+        return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
+    return None
 
 
 def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
@@ -232,6 +248,7 @@ _BEFORE_TURN: tuple[Rule, ...] = (
     deferred,
     unknown_policy,
     lease_held,
+    overlap,
     lease_suspect,
     soaking,
     brakes.brake,

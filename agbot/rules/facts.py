@@ -65,6 +65,10 @@ class Policy:
     """Deployment policies: `org/url` of the service."""
     top_version: str = ""
     """Deployment policies: the version of highest priority."""
+    versions: tuple[str, ...] = ()
+    """Deployment policies: all versions, the one of highest priority first."""
+    versions_at: datetime | None = None
+    """When the versions were last changed, as far as is known: another revision with the same versions upgrades nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,20 +136,27 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deferral:
-    """A member whose membership is not enforced until the upgrade it came with has ended."""
+    """A member whose membership is not enforced until the upgrade it came with, or that nobody could stop, has ended."""
 
     group: GroupId
     node: NodeId
     subject: PolicyId
-    """The node management policy; empty for a service, of which nobody tells whose agreement has ended."""
+    """The node management policy; for a service empty, as nobody tells whose agreement has ended, but for an overlap."""
     since: datetime
     """When it was first seen; of a service, when its agreement ended."""
     status: str = ""
     kind: Kind = Kind.AGENT
 
     @property
+    def is_overlap(self) -> bool:
+        """Whether it is a service upgrade that was begun unasked while another member upgraded."""
+        return self.kind is Kind.SERVICE and bool(self.subject)
+
+    @property
     def what(self) -> str:
         """The upgrade, for people."""
+        if self.is_overlap:
+            return f"the service upgrade {self.subject}"
         return self.subject if self.kind is Kind.AGENT else "the upgrade of its service"
 
 

@@ -49,7 +49,13 @@ def why_unavailable(member: Member, limits: Limits, now: datetime, deferral: Def
     subject = upgrading(member, limits, now)
     if subject is not None:
         return f"its own upgrade {subject} is {member.statuses[subject].value}"
-    return None if deferral is None else f"it joined during {deferral.what}, which has not ended"
+    if deferral is None:
+        return None
+    return (
+        f"{deferral.what} has not ended"
+        if deferral.is_overlap
+        else f"it joined during {deferral.what}, which has not ended"
+    )
 
 
 def upgrading(member: Member, limits: Limits, now: datetime) -> PolicyId | None:

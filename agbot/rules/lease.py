@@ -68,6 +68,8 @@ class Progress:
     """The service that is upgraded, `org/url`."""
     agreements_before: tuple[str, ...] = ()
     """The agreements at the grant of a service upgrade: its end is an agreement that is not among them."""
+    observed: bool = False
+    """Nobody asked: the upgrade was seen in the Exchange when it had begun."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ class Code(StrEnum):
     """The node management policy exists but is disabled."""
     LEASE_HELD = "lease-held"
     """Another upgrade holds the group's lease."""
+    OVERLAP = "overlap"
+    """A service upgrade that the agbot began unasked, while another member upgraded, has not ended."""
     LEASE_SUSPECT = "lease-suspect"
     """The lease expired without evidence how the upgrade ended."""
     SOAKING = "soaking"

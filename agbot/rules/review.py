@@ -131,7 +131,7 @@ _CONFIRMING = _ACTIVE | {Phase.UNREADABLE}
 def _review_service(case: _Case) -> Verdict:
     """Read the holder's agreements. A claim after which it goes on under its old agreement is taken back (W4)."""
     policy, agreements = case.seen.policy, case.seen.agreements
-    reported = review_service(case.hold, policy, agreements, case.now)
+    reported = review_service(case.hold, policy, agreements, case.limits, case.now)
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
     return _if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
@@ -221,7 +221,8 @@ def _if_unconfirmed(case: _Case, read_at: datetime | None) -> Verdict:
 
     Our blindness is no evidence: what counts is a look after that time, and the node must have been able to report before it.
     """
-    progress, limit = case.hold.progress, case.limits.confirm_seconds
+    progress = case.hold.progress
+    limit = case.limits.lease_seconds if progress.observed else case.limits.confirm_seconds
     due_at = _claimed_at(case) + timedelta(seconds=limit)
     if case.seen.seen_since is not None:
         due_at = max(due_at, case.seen.seen_since + _REPORTED_WITHIN)

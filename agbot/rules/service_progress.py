@@ -2,22 +2,24 @@
 
 Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the old agreement goes, a new one appears, becomes final, and
 its containers run. Finalized alone is too early. The end is a new agreement, final, with every container `running`: at the policy's top
-version the upgrade has succeeded, at another one the agbot has rolled it back (W3).
+version the upgrade has succeeded, at another one the agbot has rolled it back (W3). A node that reports no
+containers at all proves less: its new agreement has to be final for as long as a lease lasts, and the release says so.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
 from agbot.rules.lease import Hold, Progress
+from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
 
 def review_service(
-    hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, now: datetime
+    hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, limits: Limits, now: datetime
 ) -> Verdict:
     """Compare what the node runs now with what it ran at the grant."""
     progress = hold.progress
@@ -26,19 +28,31 @@ def review_service(
     mine = tuple(each for each in agreements if each.service == policy.service)
     done = next((each for each in mine if _runs_anew(each, progress)), None)
     can_tell = done is not None and done.version and policy.top_version
-    if done is not None and can_tell and done.version == policy.top_version:
+    wanted = {policy.top_version, progress.target_version}
+    if done is not None and can_tell and done.version in wanted:
         return Release(cause=Cause.SUCCEEDED, why=f"{hold.claim.holder} runs {policy.service} {done.version}")
     if done is not None and can_tell:
         why = f"{hold.claim.holder} runs {policy.service} {done.version}, not {policy.top_version}"
         return Release(cause=Cause.FAILED, why=why)
     seen = _digest(mine)
     if seen == progress.status:
-        return Keep(progress=progress)
+        return _unreported(mine, progress, limits, now) or Keep(progress=progress)
     return Renew(progress=_moved(progress, seen, mine, now), why=seen or "the agreement is gone")
 
 
 def _runs_anew(agreement: Agreement, progress: Progress) -> bool:
     return agreement.id not in progress.agreements_before and agreement.finalized and agreement.runs
+
+
+def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: datetime) -> Release | None:
+    """Take a final agreement for the end where the node reports no container of it: weaker, so only after it has stood for a while."""
+    is_silent = all(each.finalized and not each.containers for each in mine)
+    is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
+    if not (is_silent and is_new) or now - progress.moved_at < timedelta(seconds=limits.lease_seconds):
+        return None
+    names = ", ".join(each.id[:8] for each in mine)
+    why = f"its new agreement {names} is final for {limits.lease_seconds:g} s and no container is reported: a weaker proof"
+    return Release(cause=Cause.SUCCEEDED, why=why)
 
 
 def _digest(agreements: tuple[Agreement, ...]) -> str:
@@ -51,6 +65,7 @@ def _digest(agreements: tuple[Agreement, ...]) -> str:
 
 
 def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: datetime) -> Progress:
-    still_old = {each.id for each in mine} & set(progress.agreements_before)
-    begun = progress.confirmed or not still_old
+    ids = {each.id for each in mine}
+    # of an upgrade that was only seen, a cancellation is no sign: that may have been for good
+    begun = progress.confirmed or ((bool(ids) or not progress.observed) and not ids & set(progress.agreements_before))
     return replace(progress, moved_at=now, status=seen, confirmed=begun)

@@ -32,6 +32,8 @@ class AgbotSpec:
     org: str = "IBM"
     id: str = "agbot1"
     token: str = "agbot1-secret"  # noqa: S105 - a made-up secret of the simulator
+    asks: bool = True
+    """Whether it asks before it takes a service down. Today's agbot does not: it has a table of its own, one row per group and policy."""
 
     @property
     def name(self) -> str:
@@ -166,12 +168,17 @@ class SimAgbot:
         group = await self._group_of(upgrade.node)
         if group is None:
             return
-        if group and not await self._may_go(upgrade, group):
+        if group and not (await self._may_go(upgrade, group) if self.spec.asks else self._has_row(upgrade, group)):
             return
         upgrade.group, upgrade.phase, upgrade.attempt, upgrade.is_down = group, Phase.GOING, 0, True
         self.tell(Act.DOWN, upgrade)
         await self._negotiation.cancel(current)
         self._negotiation.begin(upgrade)
+
+    def _has_row(self, upgrade: Upgrade, group: str) -> bool:
+        """Say whether the row of this group and policy is free, as in the real agbot's table: it knows no other policy and no clock."""
+        others = (one for one in self.ledger.upgrades.values() if one.phase is not Phase.WAITING)
+        return not any((one.group, one.policy) == (group, upgrade.policy) for one in others)
 
     async def _group_of(self, node: str) -> str | None:
         org, _, name = node.partition("/")
@@ -240,7 +247,7 @@ class SimAgbot:
         return "" if not states else "running" if set(states) == {"running"} else "exited"
 
     async def _report(self, upgrade: Upgrade) -> None:
-        if upgrade.group:
+        if upgrade.group and self.spec.asks:
             try:
                 question = self._question(upgrade, upgrade.group)
                 answer = await self.around.gateway.report_end(question, succeeded=upgrade.succeeded)

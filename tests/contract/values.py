@@ -99,6 +99,7 @@ progresses = drawn(
     revision=texts,
     service=texts,
     agreements_before=st.lists(texts, max_size=3).map(tuple),
+    observed=st.booleans(),
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
 ends = st.none() | drawn(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from agbot.coordinator.contract import MemberView
 from agbot.coordinator.coordinator import Coordinator
@@ -27,6 +27,7 @@ from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
 from agbot.sim.links import Answered, DirectGateway, Question, basic
 from agbot.sim.node import SimNode
+from agbot.sim.service_upgrades import AgbotSpec
 from agbot.store.contract import Entry, JournalQuery
 from tests.support.hub import AGBOT, NEW, OLD, ORG, Hub, LoopClock
 
@@ -47,13 +48,22 @@ _REMEMBER_SECONDS = 300.0
 _ANSWER_SECONDS = 2.4
 
 
+@dataclass
 class Living(Hub):
     """A hub with a fleet. Its own node management policy is taken away: it is for every node there is."""
+
+    agbot_asks: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.admin("DELETE", "/managementpolicies/up1")
-        self.fleet = Fleet(self.exchange, DirectGateway(self._answer, self._end), LoopClock(), habits=STEADY)
+        self.fleet = Fleet(
+            self.exchange,
+            DirectGateway(self._answer, self._end),
+            LoopClock(),
+            habits=STEADY,
+            agbot=AgbotSpec(asks=self.agbot_asks),
+        )
         self._routes: tuple[Coordinator, PermissionRoute, ServiceRoute] | None = None
 
     def _gateway(self) -> tuple[PermissionRoute, ServiceRoute]:
@@ -167,7 +177,7 @@ class Living(Hub):
         assert [str(each) for each in self.fleet.observer.violations] == []
         tokens: dict[str, list[int]] = {}
         for entry in self.told:
-            if entry.event in {"lease.granted", "lease.taken_over"} and entry.token is not None:
+            if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"} and entry.token is not None:
                 tokens.setdefault(str(entry.group), []).append(entry.token)
         assert all(each == list(range(1, len(each) + 1)) for each in tokens.values()), tokens
 
@@ -182,9 +192,10 @@ async def living(
     *,
     habits: Habits | None = None,
     has_agbot: bool = False,
+    agbot_asks: bool = True,
 ) -> AsyncIterator[Living]:
     """Run a hub with one HA group `g1` of living nodes `g1-1`, `g1-2` ..., and judge it at the end."""
-    hub = Living()
+    hub = Living(agbot_asks=agbot_asks)
     async with hub.fleet as fleet:
         if has_agbot:
             fleet.add_agbot()

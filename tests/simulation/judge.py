@@ -19,9 +19,10 @@ from agbot.rules.ids import GroupId, name_of, org_of
 from agbot.rules.lease import End, Kind, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.statuses import Phase
-from agbot.sim.episodes import Excuse
+from agbot.sim.episodes import Excuse, Violation
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
+from agbot.sim.links import Kind as SubjectKind
 from agbot.store.contract import Entry
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
@@ -142,12 +143,12 @@ class Judge:
         read = [
             at
             for (who, what), at in daemon.sightings.nodes.items()
-            if what == path and who != self._plan.settings.identity
+            if what == path and (who != self._plan.settings.identity or new.hold.progress.observed)
         ]
         if not read or now - max(read) > _MARGIN_SECONDS:
             self._story.broke(
                 Promise.NO_TRUST_NO_GRANT, new.group, f"{holder} was not read anew with the asker's own credentials"
-            )
+            )  # nobody asks for an upgrade that was only seen: there the coordinator's own reading counts
 
     def hear(self, ask: Ask, answer: Answer, begun: float) -> None:
         """Every refusal names its reasons (P7), which are never offline peers of a running service (P6)."""
@@ -161,9 +162,15 @@ class Judge:
         """Ask the observer what the nodes have really done (P1)."""
         violations = self._fleet.observer.violations
         for violation in violations[self._seen :]:
-            if all(self._is_registered(node) for node in violation.nodes):
+            if all(self._is_registered(node) for node in violation.nodes) and not self._is_unasked(violation):
                 self._story.broke(Promise.ONE_HOLDER, violation.group, str(violation))
         self._seen = len(violations)
+
+    def _is_unasked(self, violation: Violation) -> bool:
+        """A service upgrade of an agbot that does not ask can only be watched: the overlap of another one with it is not prevented."""
+        services = (one for one in self._fleet.observer.episodes if one.kind is SubjectKind.SERVICE)
+        mine = (one for one in services if one.node in violation.nodes)
+        return not self._plan.agbot_asks and any(one.ended_at is None or one.ended_at >= violation.at for one in mine)
 
     def _is_registered(self, name: str) -> bool:
         """A node that has unregistered serves nobody and is given up at once (P5)."""

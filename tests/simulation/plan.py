@@ -93,6 +93,8 @@ class Plan:
     """Share of questions and ends that arrive twice."""
     is_calm: bool
     """Nothing goes wrong but with nodes: here the bounds on waiting hold."""
+    agbot_asks: bool
+    """Whether the agbot asks before it takes a service down. Where it does not, nobody can keep it from overlapping with others."""
     cleans_up: bool
     """In the end a person frees what is suspect."""
     chaos_seconds: float
@@ -101,6 +103,10 @@ class Plan:
     def chance(self, name: str) -> random.Random:
         """Return a generator of its own for one part of the run."""
         return random.Random(f"{self.seed}/{name}")
+
+
+_ASKING = 0.85
+"""The share of runs in which the agbot asks."""
 
 
 def draw(seed: int) -> Plan:
@@ -118,6 +124,7 @@ def draw(seed: int) -> Plan:
         ahead_seconds=0.0 if is_calm else chance.choice((0.0, 0.0, 1.5, -1.5, 40.0, -40.0, 900.0, -900.0)),
         duplicates=0.0 if is_calm else chance.choice((0.0, 0.0, 0.05, 0.3)),
         is_calm=is_calm,
+        agbot_asks=random.Random(f"{seed}/asks").random() < _ASKING,
         cleans_up=chance.random() < 0.5,
         chaos_seconds=chance.choice((900.0, 1200.0, 1200.0, 1800.0)),
         events=(),

@@ -15,6 +15,7 @@ from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import DirectExchange
+from agbot.sim.service_upgrades import AgbotSpec
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
@@ -90,7 +91,13 @@ class Run:
             peers_margin_seconds=600.0,
         )
         async with Fleet(
-            self._exchange, wire, clock, chance_seed=plan.seed, exchange_port=direct, tolerance=tolerance
+            self._exchange,
+            wire,
+            clock,
+            chance_seed=plan.seed,
+            exchange_port=direct,
+            tolerance=tolerance,
+            agbot=AgbotSpec(asks=plan.agbot_asks),
         ) as fleet:
             self._judge.fleet, self._judge.daemon = fleet, lambda: self._daemon
             fleet.listen(self._judge.look)

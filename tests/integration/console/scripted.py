@@ -122,6 +122,7 @@ OVERVIEW = Overview(
     suspect=0,
     waiting=1,
     deferred=0,
+    overlaps=0,
     brakes=1,
     pauses=1,
 )

@@ -206,7 +206,19 @@ async def test_a_recorded_deployment_policy_has_its_service_and_the_only_version
         revised_at=found.revised_at if found else None,  # on a clock that the hand clock has moved
         service="o1/temp-sensor",
         top_version="1.2.0",
+        versions=("1.2.0",),
+        versions_at=found.revised_at if found else None,
     )
+
+
+async def test_the_recorded_list_of_deployment_policies_is_read_as_a_whole() -> None:
+    transport = ScriptedTransport(recorded("bp-list"))
+    client = ExchangeClient(transport, Credentials(identity="IBM/a", secret="x"), HandClock())
+
+    found = await client.deployment_policies(OrgId("o1"))
+
+    assert {name: policy.versions for name, policy in found.items()} == {"o1/bp-temp": ("1.2.0",)}
+    assert transport.asked[0].path.endswith("/orgs/o1/business/policies")
 
 
 async def test_the_recorded_served_policies_name_the_organisation() -> None:

@@ -93,3 +93,16 @@ def test_a_time_that_goes_back_drops_nothing() -> None:
     arrivals.join(ANNA, after(1000))
 
     assert arrivals.lost_at(ANNA) == after(1000)
+
+
+def test_a_loss_is_told_once_although_the_feed_repeats_its_last_rows() -> None:
+    arrivals = Arrivals()
+    arrivals.lose(ANNA, NOW)
+
+    assert arrivals.take_losses() == {ANNA: NOW}
+    arrivals.lose(ANNA, NOW)
+    assert arrivals.take_losses() == {}
+    arrivals.lose(ANNA, after(1))
+    arrivals.lose(BERT, after(1))
+    arrivals.forgive(BERT)
+    assert arrivals.take_losses() == {ANNA: after(1)}

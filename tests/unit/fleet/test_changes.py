@@ -24,8 +24,8 @@ TABLE: dict[tuple[str, str], tuple[What, ...]] = {
     ("mgmtpolicy", "created"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "modified"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "deleted"): (What.MANAGEMENT_POLICY,),
-    ("policy", "modified"): (What.DEPLOYMENT_POLICY,),
-    ("policy", "deleted"): (What.DEPLOYMENT_POLICY,),
+    ("policy", "modified"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
+    ("policy", "deleted"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
     ("org", "modified"): (),
     ("agbotagreements", "deleted"): (),
     ("nodeerrors", "created/modified"): (),
@@ -41,7 +41,9 @@ def change(resource: str, operation: str, name: str = "x") -> Change:
 
 @pytest.mark.parametrize(("row", "whats"), TABLE.items(), ids=str)
 def test_each_row_outdates_what_it_is_about(row: tuple[str, str], whats: tuple[What, ...]) -> None:
-    assert changes.outdates(change(*row)) == tuple(Read(what=what, id="o1/x") for what in whats)
+    assert changes.outdates(change(*row)) == tuple(
+        Read(what=what, id="o1" if what is What.DEPLOYMENT_POLICIES else "o1/x") for what in whats
+    )
 
 
 def test_a_policy_that_is_named_with_its_organisation_is_the_same_one() -> None:

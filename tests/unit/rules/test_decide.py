@@ -8,7 +8,7 @@ from datetime import time, timedelta
 import pytest
 
 from agbot.rules.decide import RULES, Decision, Grant, Wait, decide, why_not
-from agbot.rules.facts import Approval, Ask, Brake, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
+from agbot.rules.facts import Approval, Ask, Brake, Deferral, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code
@@ -62,6 +62,12 @@ def elsewhere(where: str, revision: str = "r1") -> Brake:
     return replace(brake(revision=revision), group=GroupId(where))
 
 
+def overlapping(name: NodeId, ago: float = 10) -> Group:
+    """Put a group of which one member is in a service upgrade that nobody could stop."""
+    one = Deferral(group=GROUP, node=name, subject=DEPLOYMENT, since=NOW, status="no agreement", kind=Kind.SERVICE)
+    return group(member(ANNA), member(BERT), member(name, ago=ago), deferrals={name: one})
+
+
 def approval(scope: str, ago: float = 10) -> Approval:
     return Approval(scope=scope, kind=Kind.AGENT, subject=NMP, since=at(ago), by="ada", why="tested")
 
@@ -101,6 +107,8 @@ ONE_REASON = {
         Code.LEASE_HELD,
     ),
     "a service asks while a member upgrades its agent": (service_ask(), group(lease=held()), Code.LEASE_HELD),
+    "a service upgrade that nobody asked for is under way": (ask(), overlapping(CARL), Code.OVERLAP),
+    "the same for a service": (service_ask(), overlapping(CARL), Code.OVERLAP),
     "lease suspect": (ask(), group(lease=suspected()), Code.LEASE_SUSPECT),
     "lease suspect and its holder offline": (
         ask(),
@@ -319,6 +327,14 @@ def test_every_rule_has_a_situation_of_its_own() -> None:
     assert spoken == {rule.__name__ for rule in RULES}
 
 
+def test_an_overlap_on_an_offline_member_keeps_no_running_service_waiting() -> None:
+    """P6; its agent may still be in the middle of it, so another agent's upgrade waits."""
+    offline = overlapping(CARL, ago=900)
+
+    assert decide(service_ask(), offline, NOW) == Grant()
+    assert isinstance(decide(ask(), offline, NOW), Wait)
+
+
 def everything() -> tuple[Ask, Group]:
     """Put a question against which every rule speaks that can speak at the same time."""
     facts = group(
@@ -357,6 +373,7 @@ def test_the_order_of_the_rules_is_the_documented_one() -> None:
         "deferred",
         "unknown_policy",
         "lease_held",
+        "overlap",
         "lease_suspect",
         "soaking",
         "brake",

@@ -376,8 +376,8 @@ def test_w9_an_upgrade_is_judged_by_the_policy_of_now_and_by_a_final_agreement()
     assert hold is not None
     proposed, final = agreement("new1", "2.0.0", finalized=False), agreement("new1", "2.0.0")
 
-    assert isinstance(service_progress.review_service(hold, deployment(), (proposed,), NOW), Renew)
-    assert isinstance(service_progress.review_service(hold, deployment(), (final,), NOW), Release)
+    assert isinstance(service_progress.review_service(hold, deployment(), (proposed,), LIMITS, NOW), Renew)
+    assert isinstance(service_progress.review_service(hold, deployment(), (final,), LIMITS, NOW), Release)
 
 
 def test_w11_the_old_agreement_still_final_and_running_is_not_the_end() -> None:

@@ -204,3 +204,42 @@ def test_the_recorded_upgrade_is_read_as_it_went() -> None:
 
     assert words == [expected for _, expected in steps]
     assert isinstance(current.hold and current.hold.progress, Progress)
+
+
+SILENT = Agreement(id="new1", service=BEFORE.service, finalized=True)
+
+
+def silent(ago: float, *, observed: bool = False) -> Lease:
+    return lease(ago=ago, status="new1 final", observed=observed, confirmed=True)
+
+
+@pytest.mark.parametrize(("ago", "said"), [(599, "keep"), (600, "succeeded")])
+def test_a_final_agreement_without_any_container_is_the_end_when_it_has_stood_for_a_while(
+    ago: float, said: str
+) -> None:
+    verdict = look(SILENT, at_lease=silent(ago))
+
+    assert word(verdict) == said
+    if isinstance(verdict, Release):
+        assert verdict.why == "its new agreement new1 is final for 600 s and no container is reported: a weaker proof"
+
+
+def test_a_proposed_or_an_old_agreement_without_containers_is_no_end_at_all() -> None:
+    old = Agreement(id="old1", service=BEFORE.service, finalized=True)
+
+    assert word(look(old, at_lease=lease(ago=900, status="old1 final", confirmed=True))) != "succeeded"
+
+
+def test_a_cancellation_alone_confirms_an_upgrade_that_was_asked_for_and_none_that_was_only_seen() -> None:
+    asked, only_seen = look(at_lease=lease()), look(at_lease=lease(observed=True))
+
+    assert isinstance(asked, Renew)
+    assert isinstance(only_seen, Renew)
+    assert (asked.progress.confirmed, only_seen.progress.confirmed) == (True, False)
+
+
+def test_an_observed_upgrade_to_the_version_wanted_at_its_begin_has_succeeded() -> None:
+    """W2: published again meanwhile."""
+    verdict = look(agreement("new1", "1.5.0"), at_lease=lease(observed=True, target_version="1.5.0"))
+
+    assert word(verdict) == "succeeded"

@@ -1,0 +1,59 @@
+"""The deployment policies of an organisation, and when their versions were changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.picture import Picture
+from agbot.rules.facts import Policy, Sight
+from agbot.rules.ids import OrgId, PolicyId
+from agbot.rules.lease import Kind
+from tests.support.values import DEPLOYMENT, NOW, at, deployment
+
+ORG = OrgId("o1")
+ALL = Read(what=What.DEPLOYMENT_POLICIES, id=ORG)
+FIRST = replace(deployment(), versions=("2.0.0",), versions_at=at(500))
+
+
+def learn(picture: Picture, *policies: Policy) -> None:
+    found = {policy.id: policy for policy in policies}
+    picture.learn_deployment_policies(ORG, found, begun=picture.begin(), now=NOW)
+
+
+def test_another_revision_with_the_same_versions_changes_no_version() -> None:
+    picture = Picture()
+    learn(picture, FIRST)
+
+    learn(picture, replace(FIRST, revision="r2", versions_at=at(5)))
+    assert picture.deployment_policies(ORG) == (replace(FIRST, revision="r2"),)
+    changed = replace(FIRST, revision="r3", versions=("2.1.0", "2.0.0"), versions_at=at(1))
+    learn(picture, changed)
+    assert picture.deployment_policies(ORG) == (changed,)
+
+
+def test_the_list_is_out_of_date_once_the_feed_tells_of_a_policy_or_all_is_read_anew() -> None:
+    picture = Picture()
+    learn(picture, FIRST)
+    assert picture.is_current(ALL)
+
+    picture.apply(Change(org=ORG, resource="policy", id="x", operation="modified", at=at(3)), NOW)
+    assert not picture.is_current(ALL)
+    assert picture.policies_changed_at == at(3)
+    learn(picture, FIRST)
+    assert picture.is_current(ALL)
+    picture.outdate_org(ORG)
+    assert not picture.is_current(ALL)
+
+
+def test_a_policy_that_is_not_in_the_list_any_more_is_gone_and_those_of_others_stay() -> None:
+    picture = Picture()
+    learn(picture, FIRST)
+    foreign = PolicyId("o2/flow")
+    read = Read(what=What.DEPLOYMENT_POLICY, id=foreign)
+    picture.learn_policy(read, replace(FIRST, id=foreign), begun=picture.begin(), now=NOW)
+
+    learn(picture)
+
+    assert picture.policy(Kind.SERVICE, DEPLOYMENT) is Sight.ABSENT
+    assert isinstance(picture.policy(Kind.SERVICE, foreign), Policy)
