@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.acceptance.programs import PATIENCE_SECONDS, free_port, until
 
 TLS = Path(__file__).parent / "tls"
@@ -22,9 +24,14 @@ CLIENT_CERTIFICATE = (*OVER_TLS, "require_certificate true")
 
 
 def program(name: str) -> str:
-    """Find one of mosquitto's programs; Debian keeps the broker where only root looks."""
+    """Find one of mosquitto's programs; Debian keeps the broker where only root looks.
+
+    Without it a test says so and is left out on a machine that has Python and make alone, and fails where CI should have installed it.
+    """
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
-    assert found, f"{name} is missing: install the Debian package mosquitto"
+    if found is None and not os.environ.get("CI"):
+        pytest.skip(f"{name} is missing: install the Debian package mosquitto")
+    assert found, f"{name} is missing: .ci/run installs the Debian package mosquitto"
     return found
 
 
