@@ -53,7 +53,7 @@ class Heard:
 
     def entry(self, entry: Entry) -> None:
         """Count an entry of the journal and tell it."""
-        if entry.event in {"lease.granted", "lease.taken_over"}:
+        if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"}:
             self.grants += 1
         elif entry.event == "lease.exempted":
             self.exempt += 1

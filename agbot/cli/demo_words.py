@@ -28,6 +28,10 @@ def _granted(entry: Entry) -> str:
     return f"{bare(entry.node)} may upgrade {bare(entry.subject)} ({entry.facts.get('kind')}, token {entry.token})"
 
 
+def _observed(entry: Entry) -> str:
+    return f"{bare(entry.node)} lost an agreement while {bare(entry.subject)} changes: the lease is its (token {entry.token})"
+
+
 def _exempted(entry: Entry) -> str:
     return f"{bare(entry.node)} goes without a lease: {entry.facts.get('code')}"
 
@@ -67,6 +71,7 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str | None]]] = MappingProxyType(
     {
         "lease.granted": _granted,
         "lease.taken_over": _granted,
+        "lease.observed": _observed,
         "lease.exempted": _exempted,
         "lease.released": _released,
         "lease.suspected": _suspected,
