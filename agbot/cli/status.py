@@ -16,8 +16,8 @@ from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView, Overview
+from agbot.rules import words
 from agbot.rules.facts import Pause
-from agbot.rules.ids import NODE_SCOPE
 
 _LABEL: Final = 10
 
@@ -76,7 +76,7 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
 def _write_holds(out: Console, groups: list[GroupView]) -> None:
     """Tell the holds of everything and of organisations once, not at each of their groups."""
     wide = {pause.scope: pause for group in groups for pause in group.pauses if "/" not in pause.scope}
-    for _scope_name, pause in sorted(wide.items()):
+    for _, pause in sorted(wide.items()):
         out.print(Text.assemble(("HOLD", "bold yellow"), f" {screen.clean(_hold(pause))}"))
 
 
@@ -149,7 +149,7 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
 
 
 def _scope(scope: str) -> str:
-    return "everything" if scope == "*" else scope.replace(NODE_SCOPE, "node ", 1)
+    return "everything" if scope == "*" else words.scope(scope)
 
 
 def _is_busy(group: GroupView) -> bool:

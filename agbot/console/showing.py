@@ -57,15 +57,8 @@ async def explain(request: web.Request) -> web.Response:
 
 async def journal(request: web.Request) -> web.Response:
     """Read decisions, the newest first; with `?after=ID` in order from there."""
-    query = request.query
-    wanted = JournalQuery(
-        group=GroupId(query["group"]) if "group" in query else None,
-        node=NodeId(query["node"]) if "node" in query else None,
-        since=moment(request, "since"),
-        after=number(request, "after", least=0),
-        limit=min(number(request, "limit", least=1) or JournalQuery().limit, MOST_ENTRIES),
-    )
-    return replies.json({"entries": await parts.of(request).operations.journal(wanted)})
+    found = await parts.of(request).operations.journal(journal_query(request))
+    return replies.json({"entries": found})
 
 
 def group_of(request: web.Request) -> GroupId:
@@ -86,6 +79,22 @@ def not_found(request: web.Request, problem: str) -> ApiError:
     return ApiError(404, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
 
 
+def journal_query(request: web.Request) -> JournalQuery:
+    """Read which entries are asked for.
+
+    Raises:
+        ApiError: a filter makes no sense.
+    """
+    query = request.query
+    return JournalQuery(
+        group=GroupId(query["group"]) if "group" in query else None,
+        node=NodeId(query["node"]) if "node" in query else None,
+        since=_time(request, "since"),
+        after=number(request, "after", least=0),
+        limit=min(number(request, "limit", least=1) or JournalQuery().limit, MOST_ENTRIES),
+    )
+
+
 def number(request: web.Request, name: str, *, least: int) -> int | None:
     """Read a whole number of the query; None where it is not given."""
     text = request.query.get(name)
@@ -97,8 +106,7 @@ def number(request: web.Request, name: str, *, least: int) -> int | None:
     return int(text)
 
 
-def moment(request: web.Request, name: str) -> datetime | None:
-    """Read a time of the query; None where it is not given."""
+def _time(request: web.Request, name: str) -> datetime | None:
     text = request.query.get(name)
     if text is None:
         return None

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from agbot.console import parts, replies
-from agbot.console.showing import MOST_ENTRIES, bad_input, moment, number
+from agbot.console.showing import bad_input, journal_query, number
 from agbot.coordinator import history as words
 from agbot.events.names import EVENTS
-from agbot.rules.ids import GroupId, NodeId
-from agbot.store.contract import JournalQuery
 
 
 async def history(request: web.Request) -> web.Response:
     """Tell what happened, the newest first; `?before=ID` reads on, `?after=ID` tells in order what came after an entry."""
-    query = request.query
-    wanted = JournalQuery(
-        org=query.get("org"),
-        group=GroupId(query["group"]) if "group" in query else None,
-        node=NodeId(query["node"]) if "node" in query else None,
+    wanted = replace(
+        journal_query(request),
+        org=request.query.get("org"),
         events=_events(request),
-        since=moment(request, "since"),
-        after=number(request, "after", least=0),
         before=number(request, "before", least=1),
-        limit=min(number(request, "limit", least=1) or JournalQuery().limit, MOST_ENTRIES),
     )
     found = await parts.of(request).operations.journal(wanted)
     return replies.json({"entries": [words.view(entry) for entry in found]})

@@ -11,9 +11,9 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
-from agbot.rules import ids
+from agbot.rules import ids, words
 from agbot.rules.facts import Allowance, Approval, Pause, Sight
-from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
+from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.reasons import Cause
 from agbot.rules.words import clock
 from agbot.store.contract import BrakeKey, PauseKey, Writes
@@ -48,19 +48,20 @@ class Actions:
         """Stop new grants for a scope; running upgrades go on. A scope that nobody knows is a mistake in it."""
         if not self._is_known(pause.scope):
             known = ", ".join(self._situation.picture.orgs()) or "none yet"
-            text = f"{_scope(pause.scope)} is not known (organisations: {known}); nothing was changed"
+            text = f"{words.scope(pause.scope)} is not known (organisations: {known}); nothing was changed"
             return NotDone(text=text, not_found=True)
         before = self._situation.ledger.pauses.get(pause.scope)
         now = self._situation.clock.now()
         await self._situation.write(Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
         until = f" until {clock(pause.until)}" if pause.until else ""
-        text = f"no new upgrades in {_scope(pause.scope)}{until}; upgrades that run go on"
+        text = f"no new upgrades in {words.scope(pause.scope)}{until}; upgrades that run go on"
         return Done(text=f"{text}{f'; instead of the hold: {_said(before)}' if before else ''}")
 
     def _is_known(self, scope: str) -> bool:
         picture = self._situation.picture
-        if scope.startswith(ids.NODE_SCOPE):
-            return not isinstance(picture.node(NodeId(scope.removeprefix(ids.NODE_SCOPE))), Sight)
+        node = ids.node_of_scope(scope)
+        if node is not None:
+            return not isinstance(picture.node(node), Sight)
         return scope == "*" or scope in (*picture.orgs(), *picture.groups())
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
@@ -82,22 +83,24 @@ class Actions:
         """Let a release begin where it needs a person's word."""
         now = self._situation.clock.now()
         await self._situation.write(Writes(put=[approval], entries=[entries.approval_given(approval, now)]))
-        return Done(text=f"{approval.subject}, as it is published now, may begin in {_scope(approval.scope)}")
+        return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
 
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
         pause = self._situation.ledger.pauses.get(scope)
         if pause is None:
-            return NotDone(text=f"{_scope(scope)} is not paused; nothing was changed", not_found=True)
+            return NotDone(text=f"{words.scope(scope)} is not paused; nothing was changed", not_found=True)
         told = entries.pause_ended(pause, reason, self._situation.clock.now(), who)
         await self._situation.write(Writes(drop=[PauseKey(scope=scope)], entries=[told]))
-        return Done(text=f"upgrades in {_scope(scope)} go on; the hold was: {_said(pause)}{self._still_held(scope)}")
+        return Done(
+            text=f"upgrades in {words.scope(scope)} go on; the hold was: {_said(pause)}{self._still_held(scope)}"
+        )
 
     def _still_held(self, scope: str) -> str:
         """Name the holds that cover the same nodes and stay."""
         wider = {"*", org_of(scope), scope}
         pauses = self._situation.ledger.pauses.values()
         staying = [each for each in pauses if each.scope in wider or org_of(each.scope) == scope or scope == "*"]
-        named = "; ".join(f"{_scope(each.scope)} ({_said(each)})" for each in staying)
+        named = "; ".join(f"{words.scope(each.scope)} ({_said(each)})" for each in staying)
         return f". Still held: {named}" if named else ""
 
     async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
@@ -108,7 +111,9 @@ class Actions:
             if brake.subject == subject and scope in {"*", org_of(group), group}
         ]
         if not brakes:
-            return NotDone(text=f"{subject} is not stopped in {_scope(scope)}; nothing was changed", not_found=True)
+            return NotDone(
+                text=f"{subject} is not stopped in {words.scope(scope)}; nothing was changed", not_found=True
+            )
         now = self._situation.clock.now()
         drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
         told = [entries.brake_lifted(brake, reason, now, who) for brake in brakes]
@@ -122,9 +127,3 @@ class Actions:
 def _said(pause: Pause) -> str:
     until = f", until {clock(pause.until)}" if pause.until else ""
     return f"{pause.why}, by {pause.by} at {clock(pause.since)}{until}"
-
-
-def _scope(scope: str) -> str:
-    if scope.startswith(ids.NODE_SCOPE):
-        return f"node {scope.removeprefix(ids.NODE_SCOPE)}"
-    return "the whole fleet" if scope == "*" else scope

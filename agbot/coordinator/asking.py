@@ -14,7 +14,6 @@ from agbot.coordinator import dossier, entries
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
-from agbot.coordinator.entries import Ending
 from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.situation import Situation
@@ -166,9 +165,8 @@ class Asking:
         drop: list[Key] = [waiter] if waiter else []
         if allowed is not None:
             drop.append(AllowanceKey(node=allowed.node))
-        told: list[Entry] = [entries.granted(after, now, dossier.kept(case), allowed)]
-        if before.hold is not None and after.last_end is not None:
-            told.insert(0, entries.released(before, Ending(cause=after.last_end.cause, why=after.last_end.detail), now))
+        granted = entries.granted(after, now, dossier.kept(case), allowed)
+        told: list[Entry] = [*entries.superseded(before, after, now), granted]
         return Writes(drop=drop, entries=told)
 
     def _progress(self, ask: Ask, now: datetime) -> Progress:

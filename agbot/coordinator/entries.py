@@ -19,22 +19,34 @@ def granted(
 ) -> Entry:
     """A lease was given, perhaps only because a person allowed it. Call with the new lease, and with what is kept of the decision."""
     hold = lease.hold
-    taken_over = lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now
+    taken_from = _taken_from(lease, now)
     facts: dict[str, object] = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
     if allowed is not None:
         facts |= {"allowed_by": allowed.by, "allowed_why": allowed.why}
-    if taken_over and lease.last_end is not None:
-        facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
-    facts |= kept or {}
-    return _of_lease("lease.taken_over" if taken_over else "lease.granted", lease, now, facts)
+    facts |= {**taken_from, **(kept or {})}
+    return _of_lease("lease.taken_over" if taken_from else "lease.granted", lease, now, facts)
 
 
 def observed(lease: Lease, lost_at: datetime, now: datetime) -> Entry:
     """The lease was taken for a service upgrade that nobody asked for. Call with the new lease."""
-    facts: dict[str, object] = {"kind": str(Kind.SERVICE), "lost_at": _time(lost_at)}
-    if lease.last_end is not None and lease.last_end.cause is Cause.SUPERSEDED and lease.last_end.at == now:
-        facts |= {"taken_from": lease.last_end.claim.holder, "taken_under": lease.last_end.token}
+    facts = {"kind": str(Kind.SERVICE), "lost_at": _time(lost_at), **_taken_from(lease, now)}
     return _of_lease("lease.observed", lease, now, facts)
+
+
+def superseded(before: Lease, after: Lease, now: datetime) -> list[Entry]:
+    """The hold that a grant has taken over, if it did, has ended. Call with the lease before and after that grant."""
+    end = after.last_end
+    if before.hold is None or end is None:
+        return []
+    return [released(before, Ending(cause=end.cause, why=end.detail), now)]
+
+
+def _taken_from(lease: Lease, now: datetime) -> dict[str, object]:
+    """Say whose hold the grant of this moment has taken over; nothing when it was free."""
+    end = lease.last_end
+    if end is None or end.cause is not Cause.SUPERSEDED or end.at != now:
+        return {}
+    return {"taken_from": end.claim.holder, "taken_under": end.token}
 
 
 def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: datetime) -> Entry:
@@ -141,23 +153,27 @@ def pause_set(pause: Pause, now: datetime) -> Entry:
     """A person has stopped new grants."""
     until = _time(pause.until) if pause.until else ""
     facts = {"scope": pause.scope, "why": pause.why, "until": until}
-    return Entry(at=now, event="pause.set", group=_group_of(pause), node=_node_of(pause), who=pause.by, facts=facts)
+    return Entry(
+        at=now,
+        event="pause.set",
+        group=_group_of(pause),
+        node=ids.node_of_scope(pause.scope),
+        who=pause.by,
+        facts=facts,
+    )
 
 
 def pause_ended(pause: Pause, why: str, now: datetime, who: str = "coordinator") -> Entry:
     """Grants go on."""
     facts = {"scope": pause.scope, "why": why}
-    return Entry(at=now, event="pause.ended", group=_group_of(pause), node=_node_of(pause), who=who, facts=facts)
+    return Entry(
+        at=now, event="pause.ended", group=_group_of(pause), node=ids.node_of_scope(pause.scope), who=who, facts=facts
+    )
 
 
 def _group_of(pause: Pause) -> GroupId | None:
-    is_group = "/" in pause.scope and not pause.scope.startswith(ids.NODE_SCOPE)
+    is_group = "/" in pause.scope and ids.node_of_scope(pause.scope) is None
     return GroupId(pause.scope) if is_group else None
-
-
-def _node_of(pause: Pause) -> NodeId | None:
-    is_node = pause.scope.startswith(ids.NODE_SCOPE)
-    return NodeId(pause.scope.removeprefix(ids.NODE_SCOPE)) if is_node else None
 
 
 def allowance_given(allowance: Allowance, now: datetime) -> Entry:

@@ -6,7 +6,7 @@ members names one of them, the reason names the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -31,6 +31,11 @@ class Evidence:
 def of(rule: Rule, case: Case, situation: Situation) -> Evidence:
     """Return what this rule looked at."""
     return EVIDENCE[rule](case, situation)
+
+
+def _oldest(reads: Iterable[datetime | None]) -> datetime | None:
+    """Return the earliest of these reads; what was never read has no age."""
+    return min((each for each in reads if each is not None), default=None)
 
 
 def _trust(case: Case, situation: Situation) -> Evidence:
@@ -63,7 +68,7 @@ def _overlap(case: Case, situation: Situation) -> Evidence:
     found = [each for each in case.group.deferrals.values() if each.is_overlap]
     reads = [situation.picture.agreements_read_at(each.node) for each in found]
     facts = {"overlapping": sorted(each.node for each in found)} if found else {}
-    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+    return Evidence(facts=facts, read_at=_oldest(reads))
 
 
 def _suspect(case: Case, situation: Situation) -> Evidence:
@@ -90,7 +95,7 @@ def _rest(case: Case, situation: Situation) -> Evidence:
     read_at = situation.picture.node_read_at(end.claim.holder)
     reads = [read_at, member.agreements_read_at if end.service else None]
     facts["heartbeat_at"] = member.node.heartbeat_at
-    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+    return Evidence(facts=facts, read_at=_oldest(reads))
 
 
 def _brake(case: Case, situation: Situation) -> Evidence:
@@ -140,7 +145,7 @@ def _peers(case: Case, situation: Situation) -> Evidence:
     silent = min(others, key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
     facts |= {"oldest_heartbeat_of": silent.id, "heartbeat_at": silent.heartbeat_at}
     reads = [situation.picture.node_read_at(node.id) for node in others]
-    return Evidence(facts=facts, read_at=min((each for each in reads if each is not None), default=None))
+    return Evidence(facts=facts, read_at=_oldest(reads))
 
 
 def _turn(case: Case, _situation: Situation) -> Evidence:

@@ -186,7 +186,7 @@ def kept_of_refusal(case: Case, situation: Situation, *, is_derived: bool) -> di
     """Return what the journal keeps of a refusal: the rules' words as `explain` shows them, and the dossier where the rules decided."""
     kept: dict[str, object] = {"rules": msgspec.to_builtins(view_rules(case, situation))}
     if is_derived:
-        kept[dossier.KEY] = dossier.write(case.ask, case.group, case.at)
+        kept |= dossier.kept(case)
     return kept
 
 

@@ -30,7 +30,7 @@ def gather(
 ) -> Group:
     """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
-    asks = (*(waiter.ask for waiter in waiters), *((ask,) if ask else ()))
+    asks = [waiter.ask for waiter in waiters] + ([ask] if ask else [])
     policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {
         each.subject: picture.policy(*each.subject) for each in asks
     }

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Final
 
 from agbot.events.names import EVENTS, Level
-from agbot.rules.ids import NODE_SCOPE, GroupId, NodeId, PolicyId
+from agbot.rules import words
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.store.contract import Entry
 
 ORDINARY: Final = tuple(name for name, event in EVENTS.items() if event.level is not Level.DEBUG)
@@ -99,8 +100,7 @@ def _held_back(entry: Entry) -> str:
 
 
 def _scope(entry: Entry) -> str:
-    scope = _fact(entry, "scope")
-    return "the whole fleet" if scope == "*" else scope.replace(NODE_SCOPE, "node ", 1)
+    return words.scope(_fact(entry, "scope"))
 
 
 _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {

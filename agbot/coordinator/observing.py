@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
-from agbot.coordinator.entries import Ending
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
@@ -146,9 +145,7 @@ class Observing:
         before, ttl = group.lease, timedelta(seconds=group.limits.lease_seconds)
         progress = observed.progress_of(loss, policy, member, now)
         after = leases.grant(before, _claim(node, policy), now, ttl, progress)
-        told = [entries.observed(after, loss.at, now)]
-        if before.hold is not None and after.last_end is not None:
-            told.insert(0, entries.released(before, Ending(cause=after.last_end.cause, why=after.last_end.detail), now))
+        told = [*entries.superseded(before, after, now), entries.observed(after, loss.at, now)]
         others = _others(node, group)
         if others:
             told.append(entries.overlapped(_deferral(node, loss, policy, group.id), others, now))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import structlog
 
 from agbot.console.metrics import Metrics
-from agbot.coordinator import dossier
 from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
 from agbot.events.names import EVENTS
 from agbot.rules.facts import Ask
@@ -34,10 +33,7 @@ class Teller:
             "token": entry.token,
             "who": None if entry.who == "coordinator" else entry.who,
         }
-        told = {
-            key: value for key, value in entry.facts.items() if key != dossier.KEY
-        }  # kilobytes, and for the journal
-        facts = {key: value for key, value in named.items() if value is not None} | told
+        facts = {key: value for key, value in named.items() if value is not None} | entry.told
         _log.log(_NUMBERS[EVENTS[entry.event].level], entry.event, **facts)
         self._count(entry)
 

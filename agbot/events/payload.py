@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from agbot.store.contract import DOSSIER, Entry
+from agbot.store.contract import Entry
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -136,7 +136,7 @@ def event_message(entry: Entry) -> EventMessage:
         subject=entry.subject,
         token=entry.token,
         who=entry.who,
-        facts={key: value for key, value in entry.facts.items() if key != DOSSIER},
+        facts=entry.told,
     )
 
 

@@ -22,6 +22,8 @@ _NAMED_GROUPS = 5
 
 def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """A release that failed here does not reach the next member until a person, or a new revision, lifts the brake."""
+    if not group.brakes:
+        return None
     revision = revision_of(ask, group)
     for set_brake in group.brakes:
         if (set_brake.kind, set_brake.subject) == ask.subject and still_set(set_brake, revision):
@@ -35,8 +37,9 @@ def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
 
 def org_brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """A release that failed in too many groups of the organisation begins in none of the others."""
-    revision = revision_of(ask, group)
-    failed = failed_groups(ask, group.org_brakes, revision)
+    if not group.org_brakes:
+        return None
+    failed = failed_groups(ask, group.org_brakes, revision_of(ask, group))
     limit = org_limit(group.limits, group.org_groups)
     if limit is None or len(failed) < limit:
         return None

@@ -59,8 +59,8 @@ def allowance(ask: Ask, group: Group, now: datetime) -> Allowance | None:
     return found
 
 
-def without_allowed(reasons: tuple[Reason, ...], ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
-    """Return the reasons that still hold when an allowance is there."""
-    if allowance(ask, group, now) is None:
+def without_allowed(reasons: tuple[Reason, ...], allowed: Allowance | None) -> tuple[Reason, ...]:
+    """Return the reasons that still hold with this allowance, if there is one."""
+    if allowed is None:
         return reasons
     return tuple(reason for reason in reasons if reason.code not in ALLOWABLE)

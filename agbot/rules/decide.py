@@ -6,7 +6,7 @@ always asked, so that a waiter knows everything it waits for. Whatever is not pl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,15 +57,20 @@ def decide(ask: Ask, group: Group, now: datetime) -> Decision:
     exempt = _exemption(ask, group)
     if exempt is not None and not group.doubts:
         return Grant(exempt=exempt)
-    left = consent.without_allowed(blocking, ask, group, now)
-    if left:
-        return Wait(reasons=left)
-    return Grant(allowed=consent.allowance(ask, group, now) if blocking else None)
+    if not blocking:
+        return Grant()
+    allowed = consent.allowance(ask, group, now)
+    left = consent.without_allowed(blocking, allowed)
+    return Wait(reasons=left) if left else Grant(allowed=allowed)
 
 
 def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
     """Return all reasons against a new grant, in the order of `RULES`."""
-    return tuple([reason for rule in RULES if (reason := rule(ask, group, now)) is not None])
+    return _spoken(RULES, ask, group, now)
+
+
+def _spoken(rules: Iterable[Rule], ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
+    return tuple([reason for rule in rules if (reason := rule(ask, group, now)) is not None])
 
 
 def _exemption(ask: Ask, group: Group) -> Reason | None:
@@ -273,8 +278,7 @@ RULES: tuple[Rule, ...] = (*_BEFORE_TURN, turn)
 
 def _could_go(ask: Ask, group: Group, now: datetime) -> bool:
     """Whether nothing but its turn keeps this asker."""
-    spoken = tuple(reason for rule in _BEFORE_TURN if (reason := rule(ask, group, now)) is not None)
-    return not consent.without_allowed(spoken, ask, group, now)
+    return not consent.without_allowed(_spoken(_BEFORE_TURN, ask, group, now), consent.allowance(ask, group, now))
 
 
 def _policy_noun(ask: Ask) -> str:

@@ -38,6 +38,11 @@ def node_scope(node: NodeId) -> str:
     return f"{NODE_SCOPE}{node}"
 
 
+def node_of_scope(scope: str) -> NodeId | None:
+    """Return the node that the scope of a pause is about, if it is a single one."""
+    return NodeId(scope.removeprefix(NODE_SCOPE)) if scope.startswith(NODE_SCOPE) else None
+
+
 def org_of(qualified: str) -> OrgId:
     """Return the organisation of a qualified id."""
     return OrgId(qualified.partition("/")[0])

@@ -1,8 +1,8 @@
 """Whose turn it is, among those who ask and could go now.
 
 Without a set order a free lease goes to whoever asks first, but nobody is served twice while another waits. With one, the asker yields to a
-waiter who comes before it: by name, by the agent's version, by a property of the node. A member whose last claim meant nothing comes after
-all others, one whose heartbeat is old after those that are alive. Nobody yields to one who could not go anyway.
+waiter who comes before it: by name, or by the agent's version. A member whose last claim meant nothing comes after all others, one whose
+heartbeat is old after those that are alive. Nobody yields to one who could not go anyway.
 """
 
 from __future__ import annotations
@@ -75,12 +75,8 @@ def rank(ask: Ask, group: Group, now: datetime) -> Rank:
     member, mark = group.members[ask.node], group.served.get(ask.node)
     is_offline = health.why_offline(member.node, group.limits, now) is not None
     means_nothing = mark is not None and mark.cause is Cause.UNCONFIRMED
-    key = {
-        Order.ASKED: "",
-        Order.NAME: "",
-        Order.OLDEST_VERSION: member.node.agent_version,
-    }[group.limits.order]
-    return means_nothing, is_offline, numbered(key), ask.node
+    version = member.node.agent_version if group.limits.order is Order.OLDEST_VERSION else ""
+    return means_nothing, is_offline, numbered(version), ask.node
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:

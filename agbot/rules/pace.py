@@ -21,6 +21,8 @@ _NAMED_GROUPS = 5
 def paced(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """At most so many groups of an organisation, and of the fleet, upgrade at once."""
     limits, traffic = group.limits, group.traffic
+    if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
+        return None
     for limit, busy, where in (
         (limits.max_groups_in_org, traffic.busy_in_org, ids.org_of(group.id)),
         (limits.max_groups_in_fleet, traffic.busy_in_fleet, "the fleet"),
@@ -34,8 +36,8 @@ def paced(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
 def canary(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     """All but the first groups wait until those have finished this release and rested."""
     wanted = canaries(group.limits, group.org_groups)
-    rollout = group.rollouts.get(ask.subject)
-    if not wanted or rollout is None or group.id in rollout.started or len(rollout.started) < wanted:
+    rollout = group.rollouts.get(ask.subject) if wanted else None
+    if rollout is None or group.id in rollout.started or len(rollout.started) < wanted:
         return None
     if not rollout.unfinished:
         return None

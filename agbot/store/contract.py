@@ -60,6 +60,11 @@ class Entry:
     id: int = 0
     """Given by the store: rises with every entry. 0 before it is stored."""
 
+    @property
+    def told(self) -> dict[str, object]:
+        """The facts for whoever is told of it: without the dossier, which is kilobytes, and for the history."""
+        return {name: fact for name, fact in self.facts.items() if name != DOSSIER}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaiterKey:

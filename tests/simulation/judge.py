@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
-from agbot.coordinator import dossier, history
+from agbot.coordinator import history
 from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.replaying import replay
 from agbot.rules import statuses
@@ -65,8 +65,8 @@ class Judge:
                 self._changed(old, lease)
         for entry in told:
             if entry.event not in {"lease.renewed", "wait.changed"}:
-                facts = {key: value for key, value in entry.facts.items() if key != dossier.KEY}
-                self._story.tell(entry.group or HUB, f"{entry.event} {entry.node or ''} {entry.token or ''} {facts}")
+                said = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.told}"
+                self._story.tell(entry.group or HUB, said)
         self.look()
 
     def _changed(self, old: Lease, new: Lease) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import click
 
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
-from agbot.cli.hzn import asking, in_use, plan
+from agbot.cli.hzn import asking, at_once, in_use, plan
 from agbot.cli.hzn.file import GroupFile
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session
-from agbot.exchange.administration import HaGroup, NodeRecord
+from agbot.exchange.administration import HaGroup
 from agbot.exchange.errors import Conflicting
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
-
-_READS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +40,8 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
     """
     group = _named(session, given or file.name, file)
     asking.warn(file.remarks)
-    nodes = await _read_all(session, file.members, group)
+    named = [name for name in file.members if name]
+    nodes = await at_once.each(named, lambda name: session.device(name, group))
     members = tuple(dict.fromkeys(ids.name_of(node.id) for node in nodes))
     before = await session.exchange.group(group)
     elsewhere = plan.elsewhere(nodes, group)
@@ -76,22 +74,6 @@ def _named(session: Session, name: str, file: GroupFile) -> GroupId:
             next_step="write it into the file" + ("" if name else ", or give the name as argument"),
         )
     return session.group_id(name)
-
-
-async def _read_all(session: Session, names: tuple[str, ...], group: GroupId) -> list[NodeRecord]:
-    turns = asyncio.Semaphore(_READS_AT_ONCE)
-
-    async def one(name: str) -> NodeRecord:
-        async with turns:
-            return await session.device(name, group)
-
-    tasks = [asyncio.ensure_future(one(name)) for name in names if name]
-    try:
-        return [await task for task in tasks]  # in the order of the file, so that the first mistake in it is told first
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _replace(

@@ -10,18 +10,13 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agbot.cli.client import Client, decode
-from agbot.cli.failure import Failure
+from agbot.cli.hzn import at_once, coordinator
 from agbot.cli.hzn.session import Session
 from agbot.coordinator.contract import GroupView
 from agbot.exchange.errors import ExchangeError
-from agbot.rules import ids, statuses
+from agbot.rules import statuses
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.statuses import Phase
-
-_COORDINATOR_SECONDS = 2.0
-"""A hub without a coordinator answers at once; one that hangs must not keep a person waiting."""
-_READS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,31 +71,20 @@ def mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving
     ]
 
 
-def view_of(group: GroupId, coordinator: str) -> GroupView | None:
-    """Ask the coordinator about a group; None when none is reachable, or it does not know the group."""
-    client = Client(url=coordinator, seconds=_COORDINATOR_SECONDS)
-    try:
-        return decode(client.get("v1", "groups", ids.org_of(group), ids.name_of(group)), GroupView, coordinator)
-    except Failure:
-        return None
-
-
-async def what_follows(session: Session, leaving: Leaving, coordinator: str) -> list[str]:
-    """Say what follows. What cannot be read is not made up: the Exchange itself will answer for it."""
-    view = await asyncio.to_thread(view_of, leaving.group, coordinator)
+async def what_follows(session: Session, leaving: Leaving, url: str) -> list[str]:
+    """Say what follows, by the coordinator at `url`. What cannot be read is not made up: the Exchange itself will answer for it."""
+    view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
     if view is not None:
         return consequences(view, leaving)
-    turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def of(node: NodeId) -> list[str]:
         try:
-            async with turns:
-                found = await session.exchange.statuses(node)
+            found = await session.exchange.statuses(node)
         except ExchangeError:
             return []
         return mid_upgrade(node, {policy: _value(entry) for policy, entry in found.items()}, leaving)
 
-    return [line for lines in await asyncio.gather(*map(of, sorted(leaving.nodes))) for line in lines]
+    return [line for lines in await at_once.each(sorted(leaving.nodes), of) for line in lines]
 
 
 def _value(entry: Mapping[str, object]) -> str:

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import click
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from agbot.cli import screen
-from agbot.cli.client import Client, decode
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import coordinator
 from agbot.cli.hzn.session import Session
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView
@@ -25,12 +24,7 @@ from agbot.exchange.errors import ExchangeError
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
 
-_COORDINATOR_SECONDS = 2.0
 _HEADINGS = ("NODE", "TYPE", "OWNER", "HEARTBEAT", "AGENT", "LEASE", "WAITS FOR")
-
-
-class _Groups(msgspec.Struct):
-    groups: list[GroupView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +75,9 @@ def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
     return json.dumps(shown, ensure_ascii=False, indent=2)
 
 
-async def around(session: Session, groups: Sequence[HaGroup], coordinator: str) -> Listed:
-    """Read what else a table shows. Nodes that the caller may not see stay unknown."""
-    views = asyncio.to_thread(_views, coordinator)
+async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Listed:
+    """Read what else a table shows, also from the coordinator at `url`. Nodes that the caller may not see stay unknown."""
+    views = asyncio.to_thread(coordinator.views, url)
     orgs = sorted({ids.org_of(group.id) for group in groups})
     nodes: dict[NodeId, NodeRecord] = {}
     for org in orgs:
@@ -92,14 +86,6 @@ async def around(session: Session, groups: Sequence[HaGroup], coordinator: str) 
         except ExchangeError as error:
             click.echo(f"agbot: warning: the nodes cannot be read: {error.what_came_back}", err=True)
     return Listed(groups=groups, nodes=nodes, views=await views)
-
-
-def _views(coordinator: str) -> dict[GroupId, GroupView] | None:
-    try:
-        content = Client(url=coordinator, seconds=_COORDINATOR_SECONDS).get("v1", "groups")
-        return {view.id: view for view in decode(content, _Groups, coordinator).groups}
-    except Failure:
-        return None
 
 
 def write(out: Console, listed: Listed, *, is_long: bool) -> None:

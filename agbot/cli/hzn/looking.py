@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +10,13 @@ import click
 
 from agbot import __version__
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.hzn import at_once
 from agbot.cli.hzn.given import Given, HznGroup, common
 from agbot.cli.hzn.session import Session
 from agbot.exchange.administration import NodeRecord
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
 
-_READS_AT_ONCE = 8
 _NODE_KEYS = (
     "token",
     "name",
@@ -95,14 +94,8 @@ def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
 
 
 async def _reported(session: Session, nodes: list[NodeId], policy: PolicyId) -> dict[NodeId, Mapping[str, Any]]:
-    turns = asyncio.Semaphore(_READS_AT_ONCE)
-
-    async def of(node: NodeId) -> Mapping[str, Any] | None:
-        async with turns:
-            return (await session.exchange.statuses(node)).get(policy)
-
-    found = await asyncio.gather(*map(of, nodes))
-    return {node: entry for node, entry in zip(nodes, found, strict=True) if entry is not None}
+    found = await at_once.each(nodes, session.exchange.statuses)
+    return {node: statuses[policy] for node, statuses in zip(nodes, found, strict=True) if policy in statuses}
 
 
 def _status(entry: Mapping[str, Any]) -> object:
