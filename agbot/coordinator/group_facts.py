@@ -31,9 +31,8 @@ def gather(
     """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
     asks = [waiter.ask for waiter in waiters] + ([ask] if ask else [])
-    policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {
-        each.subject: picture.policy(*each.subject) for each in asks
-    }
+    subjects = dict.fromkeys([each.subject for each in asks])
+    policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {each: picture.policy(*each) for each in subjects}
     return Group(
         id=group,
         members=picture.read_members(group),

@@ -69,6 +69,9 @@ class Situation:
 
     def doubts(self) -> tuple[Reason, ...]:
         """Say why nothing may be granted now, whoever asks."""
+        return self._doubts(self.clock.now())
+
+    def _doubts(self, now: datetime) -> tuple[Reason, ...]:
         found: list[Reason] = []
         if self.is_stopping:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
@@ -77,7 +80,7 @@ class Situation:
         if self.view_at is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
         else:
-            age = self.clock.now() - self.view_at
+            age = now - self.view_at
             if age > self.view_max_age:
                 text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
                 found.append(Reason(code=Code.VIEW_STALE, text=text))
@@ -91,7 +94,8 @@ class Situation:
 
     def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
         """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
-        doubts = self.doubts()
+        now = self.clock.now()
+        doubts = self._doubts(now)
         if ask is not None:
             unread = self.unread(ask) if unread is None else unread
             if unread:
@@ -105,7 +109,7 @@ class Situation:
             doubts=doubts,
             ask=ask,
             report=self.report,
-            now=self.clock.now(),
+            now=now,
         )
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:

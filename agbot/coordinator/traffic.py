@@ -21,6 +21,7 @@ Subject = tuple[Kind, PolicyId]
 
 _RESTS_CHANGE = timedelta(seconds=1)
 """A rest ends by the time alone, without a change of the ledger."""
+_NOT_COUNTED = Traffic()
 
 
 class TrafficReport:
@@ -38,7 +39,7 @@ class TrafficReport:
     def traffic(self, group: GroupId, limits: Limits) -> Traffic:
         """Count the other groups that have a lease, where a limit asks for it."""
         if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
-            return Traffic()
+            return _NOT_COUNTED
         self._refresh()
         others = [org for each, org in self._busy.items() if each != group]
         return Traffic(busy_in_org=others.count(ids.org_of(group)), busy_in_fleet=len(others))

@@ -135,7 +135,7 @@ def _question(method: str, elements: list[str], query: str) -> Target | None:
     if not is_agent and not (word == _SERVICE_WORD and method in {"POST", "DELETE"}):
         return None
     try:
-        org, group, node = (_name(elements[place]) for place in (2, 4, 6))
+        org, group, node = _name(elements[2]), _name(elements[4]), _name(elements[6])
         if is_agent:
             return AgentQuestion(org=org, group=group, node=node, policy=_name(elements[7]))
         policy = _policy(elements[7])

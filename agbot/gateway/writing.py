@@ -19,6 +19,8 @@ from agbot.gateway.answers import Reply
 _FIXED = "".join(f"{name}: {value}\r\n" for name, value in answers.HEADERS.items())
 _FIXED_TLS = f"{_FIXED}Strict-Transport-Security: {answers.STRICT_TRANSPORT_SECURITY}\r\n"
 _HTTP_1_0 = (1, 0)
+_STATUS = {each.value: f"{each.value} {each.phrase}" for each in HTTPStatus}
+"""The status line's end by status: the lookup of an enumeration's member is a call of its own."""
 
 
 class _Date:
@@ -81,7 +83,7 @@ class Written(web.StreamResponse):
         if self.keep_alive == is_old:  # say only what is not the version's default
             connection = "Connection: keep-alive\r\n" if is_old else "Connection: close\r\n"
         return (
-            f"HTTP/{major}.{minor} {self._reply.status} {HTTPStatus(self._reply.status).phrase}\r\n"
+            f"HTTP/{major}.{minor} {_STATUS[self._reply.status]}\r\n"
             f"{_FIXED_TLS if self._is_tls else _FIXED}"
             f"Date: {_date}\r\nContent-Length: {len(self._reply.body)}\r\n{connection}\r\n"
         ).encode("ascii")
