@@ -71,6 +71,7 @@ class Fleet:
     around: Surroundings
     witness: Witness
     seed: int
+    habits: Habits
     nodes: dict[str, SimNode] = field(default_factory=dict)
 
     async def add_group(self, group: str, members: int) -> None:
@@ -82,7 +83,7 @@ class Fleet:
                 NodeSpec(org=ORG, id=name, token=secret_of(name), version=OLD),
                 self.around,
                 chance=random.Random(f"{self.seed}/{name}"),
-                habits=HASTY,
+                habits=self.habits,
             )
             self.nodes[node.name] = node
             self.witness.group_of[node.name] = group
@@ -99,7 +100,7 @@ class Fleet:
 
 
 @asynccontextmanager
-async def living(hub: Hub, gateway_url: str, *, seed: int) -> AsyncIterator[Fleet]:
+async def living(hub: Hub, gateway_url: str, *, seed: int, habits: Habits = HASTY) -> AsyncIterator[Fleet]:
     """Give a fleet without nodes; at the end every node halts, and one that failed is told."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -113,7 +114,7 @@ async def living(hub: Hub, gateway_url: str, *, seed: int) -> AsyncIterator[Flee
         around = Surroundings(
             exchange=exchange, gateway=HttpGateway(gateway_url), clock=ScaledClock(), tell=witness.hear, spawn=spawn
         )
-        fleet = Fleet(hub, around, witness, seed)
+        fleet = Fleet(hub, around, witness, seed, habits)
         try:
             yield fleet
         finally:

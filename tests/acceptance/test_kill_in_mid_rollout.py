@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,11 +74,15 @@ class Story:
 async def test_killed_in_mid_rollout_it_grants_nobody_twice_and_loses_no_lease(hub: Hub, site: Site) -> None:
     seed = 20261123
     await hub.publish()
-    async with fleets.living(hub, site.gateway, seed=seed) as fleet:
+    began_at = asyncio.get_running_loop().time()
+    daemon = await site.start_ready()
+    start_seconds = asyncio.get_running_loop().time() - began_at
+    # an upgrade has to outlast the daemon's way back, however slow this machine is just now
+    habits = replace(fleets.HASTY, install_seconds=(start_seconds, 2 * start_seconds))
+    async with fleets.living(hub, site.gateway, seed=seed, habits=habits) as fleet:
         for number in range(GROUPS):
             await fleet.add_group(f"g{number}", MEMBERS)
         story = Story(site, fleet, random.Random(seed))
-        daemon = await site.start_ready()
         for _ in range(KILLS):
             daemon = await story.kill(daemon)
         await until("the whole rollout", fleet.are_upgraded, within_seconds=40)

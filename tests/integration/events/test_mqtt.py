@@ -96,6 +96,10 @@ async def heard_all(listener: Listener, count: int) -> None:
     await until(f"{count} events", lambda: len(listener.numbers()) >= count)
 
 
+async def confirmed(telling: Telling, number: int) -> bool:
+    return await telling.journal.store.cursor("mqtt") == number
+
+
 def trusted() -> ssl.SSLContext:
     return tls_context(CERTIFICATE, None, None)
 
@@ -232,6 +236,7 @@ async def test_a_broker_that_hangs_is_told_once_and_gets_everything_afterwards(t
             await until("it listens", lambda: listener.is_connected)
             await telling.journal.upgrade(GROUP, ANNA)
             await heard_all(listener, 2)
+            await until("both are confirmed", lambda: confirmed(telling, 2))
             telling.broker.freeze()
             await telling.journal.upgrade(GROUP, BERT)
             await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 2)
