@@ -22,6 +22,7 @@ from agbot.cli.demo_stories import ORG, Plan, Story, set_up
 from agbot.cli.demo_words import in_words, short
 from agbot.daemon.daemon import Daemon, Surroundings
 from agbot.daemon.notify import Notifier
+from agbot.events.names import GRANTS
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.model import ConsoleSettings, ExchangeSettings, GatewaySettings, Settings, StoreSettings
 from agbot.settings.secret import Secret
@@ -53,7 +54,7 @@ class Heard:
 
     def entry(self, entry: Entry) -> None:
         """Count an entry of the journal and tell it."""
-        if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"}:
+        if entry.event in GRANTS:
             self.grants += 1
         elif entry.event == "lease.exempted":
             self.exempt += 1

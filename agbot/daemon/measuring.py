@@ -8,7 +8,7 @@ import structlog
 
 from agbot.console.metrics import Metrics
 from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
-from agbot.events.names import EVENTS
+from agbot.events.names import EVENTS, GRANTS
 from agbot.rules.facts import Ask
 from agbot.store.contract import Entry
 
@@ -38,7 +38,7 @@ class Teller:
         self._count(entry)
 
     def _count(self, entry: Entry) -> None:
-        if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"}:
+        if entry.event in GRANTS:
             self._metrics.granted(str(entry.facts.get("kind", "")))
         elif entry.event == "lease.overlapped":
             self._metrics.overlapped()

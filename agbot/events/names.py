@@ -48,6 +48,9 @@ def _error(meaning: str) -> Event:
     return Event(level=Level.ERROR, meaning=meaning)
 
 
+GRANTS = frozenset({"lease.granted", "lease.taken_over", "lease.observed"})
+"""The events of a new token: somebody holds the lease from then on."""
+
 EVENTS: Mapping[str, Event] = MappingProxyType(
     {
         "lease.granted": _info("A member got its group's lease and may upgrade."),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import aiohttp
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agbot.sim.agent_state import Word
@@ -23,15 +21,6 @@ from tests.support.mosquitto import PASSWORD, USER, Mosquitto
 
 EVENTS, STATE, STATUS = "agbot/o1/g1/event", "agbot/o1/g1/state", "agbot/status"
 GROUPS = 12
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    found = Mosquitto(folder)
-    yield found
-    found.kill()
 
 
 def tell(site: Site, broker: Mosquitto, **more: Any) -> None:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from agbot.console import replies
 from agbot.console.metrics import Metrics
@@ -24,23 +21,10 @@ from agbot.settings.model import LogSettings
 from agbot.store import memory
 from agbot.store.contract import Entry, JournalQuery
 from tests.support.hub import EPOCH, NMP, ORG, Hub, codes
+from tests.support.terminal import Terminal
 from tests.support.virtual_time import in_virtual_time
 
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(autouse=True)
-def put_back() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_put_back")
 
 
 def logged(entry: Entry, out: io.StringIO) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from agbot.coordinator.contract import MemberView
 from agbot.coordinator.coordinator import Coordinator
+from agbot.events.names import GRANTS
 from agbot.gateway import target
 from agbot.gateway.authentication import Memory
 from agbot.gateway.permission import PermissionRoute
@@ -165,6 +166,11 @@ class Living(Hub):
         found = await self.store.journal(JournalQuery(group=group_id(ORG, group), after=0, limit=1000))
         return [entry for entry in found if not events or entry.event in events]
 
+    async def grants(self, group: str = GROUP) -> list[tuple[str, int | None]]:
+        """Return who was granted the lease when it asked, and under which token."""
+        found = await self.journal("lease.granted", group=group)
+        return [(str(entry.node).partition("/")[2], entry.token) for entry in found]
+
     async def causes(self, group: str = GROUP) -> list[tuple[str, str]]:
         """Return who was released and why, as the journal has it."""
         return [
@@ -177,13 +183,9 @@ class Living(Hub):
         assert [str(each) for each in self.fleet.observer.violations] == []
         tokens: dict[str, list[int]] = {}
         for entry in self.told:
-            if entry.event in {"lease.granted", "lease.taken_over", "lease.observed"} and entry.token is not None:
+            if entry.event in GRANTS and entry.token is not None:
                 tokens.setdefault(str(entry.group), []).append(entry.token)
         assert all(each == list(range(1, len(each) + 1)) for each in tokens.values()), tokens
-
-
-def lease_of(entry: Entry) -> tuple[str, int | None]:
-    return str(entry.node).partition("/")[2], entry.token
 
 
 @asynccontextmanager

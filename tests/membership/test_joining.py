@@ -20,7 +20,6 @@ from tests.membership.living import (
     STEADY,
     TURN,
     Living,
-    lease_of,
     living,
 )
 from tests.support.hub import NEW, OLD, ORG
@@ -46,7 +45,7 @@ async def test_a_node_that_joins_while_it_downloads_is_gated_and_goes_in_its_tur
 
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
         await asyncio.sleep(CYCLE)
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [
+        assert await hub.grants() == [
             ("g1-1", 1),
             ("g1-2", 2),
             ("late", 3),
@@ -75,8 +74,8 @@ async def test_a_node_that_joins_while_it_waits_for_permission_is_gated_by_its_n
         await hub.until(lambda: "o1/g1-1 upgrades o1/agent" in hub.explains(late), 61)
 
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [("g1-1", 1), ("late", 2)]
-        assert [lease_of(each) for each in await hub.journal("lease.granted", group=OTHER)] == [("g2-1", 1)]
+        assert await hub.grants() == [("g1-1", 1), ("late", 2)]
+        assert await hub.grants(OTHER) == [("g2-1", 1)]
         assert await hub.journal("deferral.begun") == []
 
 
@@ -118,7 +117,7 @@ async def test_a_node_that_joins_past_the_gate_is_deferred_until_its_upgrade_has
         assert hub.deferrals() == {}
         assert peer.version == OLD
         await hub.until(lambda: hub.runs(NEW, peer))
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [("g1-1", 1)]
+        assert await hub.grants() == [("g1-1", 1)]
 
 
 @in_virtual_time
@@ -166,7 +165,7 @@ async def test_a_node_that_joins_past_the_gate_takes_nothing_from_the_member_tha
         assert (hub.lease(GROUP).state, hub.lease(GROUP).token) == (State.HELD, 1)
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
         await asyncio.sleep(CYCLE)
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [("g1-1", 1), ("g1-2", 2)]
+        assert await hub.grants() == [("g1-1", 1), ("g1-2", 2)]
         assert late.version == NEW
         assert await hub.causes() == [("g1-1", "succeeded"), ("g1-2", "succeeded")]
 
@@ -180,7 +179,7 @@ async def test_a_deferred_node_is_gated_for_its_next_upgrade() -> None:
         hub.publish("2.33.0")
         await hub.until(lambda: hub.runs("2.33.0", *hub.fleet.nodes.values()), 3 * TURN)
 
-        granted = [lease_of(each)[0] for each in await hub.journal("lease.granted")]
+        granted = [node for node, _ in await hub.grants()]
         assert granted.count("late") == 1
         assert granted.count("g1-1") == 2
 

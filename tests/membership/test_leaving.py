@@ -7,7 +7,7 @@ import asyncio
 from agbot.rules.reasons import Cause
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.episodes import Excuse
-from tests.membership.living import CYCLE, GROUP, SLOW_INSTALL, TURN, installing, lease_of, living
+from tests.membership.living import CYCLE, GROUP, SLOW_INSTALL, TURN, installing, living
 from tests.support.hub import NEW, OLD, ORG
 from tests.support.virtual_time import in_virtual_time
 
@@ -28,7 +28,7 @@ async def test_a_holder_that_leaves_gives_its_lease_back_within_a_cycle_and_the_
         assert leaver.down_for is not None
 
         await hub.until(lambda: hub.runs(NEW, leaver, *others), 3 * TURN)
-        assert [lease_of(each)[1] for each in await hub.journal("lease.granted")] == [1, 2, 3]
+        assert [token for _, token in await hub.grants()] == [1, 2, 3]
         assert [each.excuse for each in hub.fleet.observer.episodes if each.node == leaver.name] == [Excuse.LEFT]
 
 
@@ -66,7 +66,7 @@ async def test_a_waiter_that_leaves_goes_ahead_without_asking_and_waits_no_more(
         await hub.until(lambda: hub.runs(NEW, waiter))
         assert [each.act for each in deeds[began:] if each.node == waiter.name] == [Act.DOWN, Act.UP]
         await hub.until(lambda: hub.runs(NEW, holder, other), 2 * TURN)
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [
+        assert await hub.grants() == [
             (holder.spec.id, 1),
             (other.spec.id, 2),
         ]
@@ -88,7 +88,7 @@ async def test_a_holder_that_leaves_and_comes_back_in_the_middle_is_deferred_and
         assert other.version == OLD
         await hub.until(lambda: hub.runs(NEW, holder, other), 3 * TURN)
         await asyncio.sleep(CYCLE)
-        assert [lease_of(each)[1] for each in await hub.journal("lease.granted")] == [1, 2]
+        assert [token for _, token in await hub.grants()] == [1, 2]
         assert await hub.causes() == [(holder.spec.id, "left-group"), (other.spec.id, "succeeded")]
         assert hub.fleet.observer.max_concurrent_by_group[f"{ORG}/{GROUP}"] == 1
 

@@ -16,7 +16,6 @@ from tests.membership.living import (
     TURN,
     Living,
     installing,
-    lease_of,
     living,
 )
 from tests.support.hub import NEW, OLD, ORG
@@ -59,7 +58,7 @@ async def test_a_holder_deleted_and_registered_again_frees_the_lease_and_starts_
 
         await hub.until(lambda: hub.runs(NEW, again, other), 4 * TURN)
         await asyncio.sleep(CYCLE)
-        assert [lease_of(each)[1] for each in await hub.journal("lease.granted")] == [1, 2, 3]
+        assert [token for _, token in await hub.grants()] == [1, 2, 3]
         assert [cause for _, cause in await hub.causes()] == ["node-deleted", "succeeded", "succeeded"]
         assert await hub.journal("deferral.begun") == []
 
@@ -76,7 +75,7 @@ async def test_a_holder_replaced_within_one_poll_of_the_feed_uses_its_lease_for_
 
         await hub.until(lambda: hub.runs(NEW, again, other), 4 * TURN)
         await asyncio.sleep(CYCLE)
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [
+        assert await hub.grants() == [
             (holder.spec.id, 1),
             (other.spec.id, 2),
         ]
@@ -125,7 +124,7 @@ async def test_a_holder_moved_to_another_group_frees_the_one_and_is_deferred_in_
         await hub.until(lambda: hub.runs(NEW, holder, other, peer), 3 * TURN)
         await asyncio.sleep(CYCLE)
         assert await hub.causes() == [(holder.spec.id, "left-group"), (other.spec.id, "succeeded")]
-        assert [lease_of(each) for each in await hub.journal("lease.granted", group=OTHER)] == [("g2-1", 1)]
+        assert await hub.grants(OTHER) == [("g2-1", 1)]
         assert len(await hub.journal("deferral.ended", group=OTHER)) == 1
 
 
@@ -140,7 +139,7 @@ async def test_a_node_registered_with_a_new_group_is_gated_by_it_from_its_first_
         await node.register()
         await hub.until(lambda: hub.runs(NEW, node))
 
-        assert [lease_of(each) for each in await hub.journal("lease.granted")] == [("n1", 1)]
+        assert await hub.grants() == [("n1", 1)]
 
 
 @in_virtual_time
@@ -154,7 +153,7 @@ async def test_a_node_registered_with_an_existing_group_waits_for_the_member_tha
 
         assert hub.lease(GROUP).token == 1
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 4 * TURN)
-        assert [lease_of(each)[1] for each in await hub.journal("lease.granted")] == [1, 2, 3]
+        assert [token for _, token in await hub.grants()] == [1, 2, 3]
         assert await hub.journal("deferral.begun") == []
 
 
@@ -171,7 +170,7 @@ async def test_a_member_whose_agent_is_not_configured_yet_is_nobody_to_rely_on()
 
         await late.register()
         await hub.until(lambda: hub.runs(NEW, member, late), 2 * TURN)
-        assert [lease_of(each)[1] for each in await hub.journal("lease.granted")] == [1, 2]
+        assert [token for _, token in await hub.grants()] == [1, 2]
 
 
 @in_virtual_time

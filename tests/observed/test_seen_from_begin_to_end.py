@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agbot.rules.lease import Kind
-from tests.membership.living import AGENT, GROUP, lease_of, living
+from tests.membership.living import AGENT, GROUP, living
 from tests.membership.serving import joined_in_the_middle
 from tests.observed.upgrading import AFTER, BEFORE, SLOW_START, deploy, members, others, serves, unasked, until_observed
 from tests.support.hub import NEW, codes
@@ -20,7 +20,7 @@ async def test_each_of_three_members_holds_the_lease_while_its_service_is_down()
         await hub.until(hub.is_free, 60)
 
         observed = await hub.journal("lease.observed")
-        assert [lease_of(entry)[1] for entry in observed] == [1, 2, 3]
+        assert [entry.token for entry in observed] == [1, 2, 3]
         assert {str(entry.node) for entry in observed} == {node.name for node in members(hub)}
         assert {(str(entry.subject), entry.facts["kind"]) for entry in observed} == {("o1/dp", "service")}
         assert [cause for _, cause in await hub.causes()] == ["succeeded"] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ from agbot.store.contract import Entry, Lost, Store, Writes
 from agbot.store.sqlite import SqliteStore
 from tests.contract import values
 from tests.contract.values import NOW, UPGRADE
-from tests.support.mosquitto import Mosquitto
 
 HASTY = Pauses(first_seconds=0.02, longest_seconds=0.1, refused_seconds=0.1)
 POLL_SECONDS = 5.0
@@ -75,16 +74,6 @@ async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
 @pytest.fixture
 def counted() -> Counted:
     return Counted()
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Mosquitto]:
-    """A broker that is not started yet."""
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    found = Mosquitto(folder)
-    yield found
-    found.kill()
 
 
 @asynccontextmanager

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,24 +18,9 @@ from agbot.daemon import logging as daemon_logging
 from agbot.rules.reasons import Cause
 from agbot.settings.model import LogSettings
 from agbot.settings.secret import Secret
+from tests.support.terminal import Terminal
 
-
-class Terminal(io.StringIO):
-    """A stream that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@pytest.fixture(autouse=True)
-def put_back() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_put_back")
 
 
 def logged(stream: io.StringIO) -> list[dict[str, Any]]:
