@@ -90,7 +90,7 @@ class Observing:
         if not isinstance(known, Node) or known.group is None:
             return []
         lease, limits = situation.ledger.lease(known.group), situation.limits_of(known.group)
-        policies = situation.picture.deployment_policies(ids.org_of(node))
+        policies = situation.picture.policies.for_deployment(ids.org_of(node))
         return [policy for policy in policies if observed.is_changing(policy, lease, limits, now)]
 
     def _peers(self, node: NodeId) -> list[Read]:

@@ -182,6 +182,20 @@ def _agreement(
     )
 
 
+def properties(reply: wire.NodePolicy) -> dict[str, str]:
+    """Map the properties of a node policy to texts. Those for everything win over those for management or deployment alone."""
+    sections = (each.properties for each in (reply.deployment, reply.management) if each is not None)
+    found = [each for listed in (*sections, reply.properties) for each in listed or ()]
+    return {each.name: _text(each.value) for each in found if each.name and each.value is not None}
+
+
+def _text(value: object) -> str:
+    """Write a property's value as `hzn` takes it: truths as true and false, lists with commas."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(_text(each) for each in value) if isinstance(value, list) else str(value)
+
+
 def _moment(stamp: str | None, clock: ExchangeClock) -> datetime | None:
     """Read a time on which little hangs: without one, an agreement is never taken for a new one, nor a policy for a changed one."""
     try:

@@ -26,6 +26,7 @@ _TEMPLATES = (
     "/orgs/{org}/nodes/{node}/managementStatus",
     "/orgs/{org}/nodes/{node}/agreements",
     "/orgs/{org}/nodes/{node}/status",
+    "/orgs/{org}/nodes/{node}/policy",
     "/orgs/{org}/managementpolicies",
     "/orgs/{org}/managementpolicies/{policy}",
     "/orgs/{org}/business/policies",

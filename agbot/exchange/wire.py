@@ -203,6 +203,27 @@ class NodeStatus(Wire):
     services: list[RunningService] | None
 
 
+class Property(Wire):
+    """One property; `value` is a text, a number, a truth or a list of texts."""
+
+    name: str | None = ""
+    value: Any = None
+
+
+class Properties(Wire):
+    """The part of a node policy that is for deployment, or for management, alone."""
+
+    properties: list[Property] | None = None
+
+
+class NodePolicy(Wire):
+    """`GET orgs/{org}/nodes/{id}/policy`; `properties` are for both."""
+
+    properties: list[Property] | None
+    deployment: Properties | None = None
+    management: Properties | None = None
+
+
 class Agbots(Wire):
     """`GET orgs/{org}/agbots/{id}`; nothing in an entry is needed."""
 

@@ -24,6 +24,8 @@ class What(StrEnum):
     NODE = "node"
     STATUSES = "statuses"
     AGREEMENTS = "agreements"
+    PROPERTIES = "properties"
+    """Those of the node policy."""
     MANAGEMENT_POLICY = "management-policy"
     DEPLOYMENT_POLICY = "deployment-policy"
     DEPLOYMENT_POLICIES = "deployment-policies"
@@ -62,6 +64,7 @@ _OUTDATES: Mapping[str, tuple[What, ...]] = MappingProxyType(
         "nodemgmtpolstatus": (What.STATUSES,),
         "nodeagreements": (What.AGREEMENTS,),
         "nodestatus": (What.AGREEMENTS,),
+        "nodepolicies": (What.PROPERTIES,),
         "mgmtpolicy": (What.MANAGEMENT_POLICY,),
         "policy": (What.DEPLOYMENT_POLICY,),
     }
@@ -75,7 +78,12 @@ def outdates(change: Change) -> tuple[Read, ...]:
     """Return what this change makes out of date."""
     whats = _OUTDATES.get(change.resource, ())
     if change.resource == "node" and change.operation in {CREATED, DELETED}:
-        whats = (What.NODE, What.STATUSES, What.AGREEMENTS)  # they go with a node, and leave no rows of their own
+        whats = (
+            What.NODE,
+            What.STATUSES,
+            What.AGREEMENTS,
+            What.PROPERTIES,
+        )  # they go with a node, and leave no rows of their own
     found = tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
     return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if is_deployment_policy(change) else found
 

@@ -183,9 +183,10 @@ def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
     member = group.members.get(holder)
     if member is None or ask.node == holder or now >= rest.proof_until:
         return None
-    if rests.is_proven(rest, member, group.limits, now):
+    why = rests.why_unproven(rest, member, group.limits, now)
+    if why is None:
         return None
-    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}"
+    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
     return Reason(code=Code.SOAKING, text=text, until=rest.proof_until)
 
 
@@ -229,13 +230,19 @@ def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
 
 
 def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """With this node down enough other members must be available. Never for a service with a current agreement (P6)."""
+    """With this node down enough other members must be available. Never for a service with a current agreement (P6).
+
+    A peer whose service is down is missed only where the asker runs that service: going down takes nothing else away.
+    """
     others = [member for node, member in group.members.items() if node != ask.node]
     if ask.is_bound_service or not others:
         return None
-    missing = health.unavailable(others, group.deferrals, group.limits, now)
-    available = len(others) - len(missing)
     required = min(health.required(group.limits, len(group.members)), len(others))
+    missing = health.unavailable(others, group.deferrals, group.limits, now)
+    if len(others) - len(missing) < required:  # else it does not matter which services are at stake
+        at_stake = health.served_by(group.members.get(ask.node))
+        missing = health.unavailable(others, group.deferrals, group.limits, now, at_stake)
+    available = len(others) - len(missing)
     if available >= required:
         return None
     why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))

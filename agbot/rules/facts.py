@@ -19,6 +19,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.statuses import Status
 
 _NO_STATUSES: Mapping[PolicyId, Status] = MappingProxyType({})
+_NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 
 
 class Sight(Enum):
@@ -102,6 +103,10 @@ class Member:
     agreements_read_at: datetime | None = None
     service_lost_at: datetime | None = None
     """When an agreement of it ended, if it joined at that time and its agreements have been read since."""
+    agreement_ended_at: datetime | None = None
+    """When an agreement of it last ended, as far as the feed has shown it lately."""
+    properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES)
+    """The properties of its node policy, where somebody goes by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

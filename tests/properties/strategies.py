@@ -25,7 +25,7 @@ from agbot.rules.facts import (
 )
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
 from agbot.rules.statuses import PHASES, Status
@@ -128,6 +128,9 @@ windows = st.builds(
 limits = st.builds(
     Limits,
     min_available=st.integers(0, 3),
+    services_must_run=st.booleans(),
+    order=st.sampled_from(Order),
+    order_property=st.just("zone"),
     agent_soak_seconds=st.sampled_from((0.0, 60.0)),
     windows=st.just(()) | st.lists(windows, max_size=2).map(tuple),
 )
@@ -169,6 +172,8 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
             agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
             agreements_read_at=draw(st.none() | moments),
             service_lost_at=draw(st.none() | moments),
+            agreement_ended_at=draw(st.none() | moments),
+            properties=draw(st.dictionaries(st.sampled_from(("zone", "rack")), versions, max_size=2)),
         )
     return drawn
 

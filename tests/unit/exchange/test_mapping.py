@@ -133,6 +133,23 @@ def test_an_agreement_tells_when_it_was_written_if_that_can_be_read(stamp: str |
     assert mapping.agreements(reply, None, CLOCK)[0].updated_at == moment
 
 
+def test_properties_are_texts_and_those_for_everything_win() -> None:
+    def listed(**values: object) -> list[dict[str, object]]:
+        return [{"name": name, "value": value} for name, value in values.items()]
+
+    whole = listed(zone="east", rack=7, spare=True, tags=["a", "b"], nothing=None)
+    reply = msgspec.convert(
+        {
+            "properties": whole,
+            "deployment": {"properties": listed(zone="west", floor=2.5), "constraints": []},
+            "management": {"properties": None},
+        },
+        wire.NodePolicy,
+    )
+
+    assert mapping.properties(reply) == {"zone": "east", "rack": "7", "spare": "true", "tags": "a,b", "floor": "2.5"}
+
+
 def agreement(service: Any, state: str | None, *running: dict[str, Any]) -> Any:
     listed = msgspec.convert({"agreements": {"a1": {"agrService": service, "state": state}}}, wire.Agreements)
     status = msgspec.convert({"services": list(running)}, wire.NodeStatus)
