@@ -191,12 +191,21 @@ def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
 
 
 def paused(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """A person's pause of the fleet, the organisation, the group or the node."""
-    for pause in group.pauses:
-        if applies(pause, group, now) or pauses_node(pause, ask.node, now):
-            until = f" until {clock(pause.until)}" if pause.until else ""
-            return Reason(code=Code.PAUSED, text=f"paused{until} by {pause.by}: {pause.why}", until=pause.until)
-    return None
+    """A person's pause of the fleet, the organisation, the group or the node; of several, all have to end."""
+    if not group.pauses:
+        return None
+    found = [each for each in group.pauses if applies(each, group, now) or pauses_node(each, ask.node, now)]
+    if not found:
+        return None
+    ends = [each.until for each in found if each.until is not None]
+    until = max(ends) if len(ends) == len(found) else None
+    return Reason(code=Code.PAUSED, text="; ".join(said_pause(each) for each in found), until=until)
+
+
+def said_pause(pause: Pause) -> str:
+    """Tell a pause."""
+    until = f" until {clock(pause.until)}" if pause.until else ""
+    return f"paused{until} by {pause.by}: {pause.why}"
 
 
 def applies(pause: Pause, group: Group, now: datetime) -> bool:
