@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from agbot.coordinator import entries, group_facts
 from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
+from agbot.rules import brakes
 from agbot.rules import lease as leases
 from agbot.rules.facts import Brake, Served
 from agbot.rules.lease import Lease, State
-from agbot.rules.reasons import BRAKING, Cause
+from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
@@ -24,7 +25,7 @@ def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
     claim = lease.hold.claim
     put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now, cause=ending.cause)]
     told = [entries.released(lease, ending, now)]
-    if ending.cause in BRAKING:
+    if brakes.stops(claim.kind, ending.cause):
         brake = Brake(
             group=lease.group,
             kind=claim.kind,
