@@ -51,11 +51,13 @@ class Pauses:
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
     refused_seconds: float = 300.0
+    longest_asked_seconds: float = 3600.0
+    """No receiver can ask for more: a mistake of its clock or of its settings must not silence it for days."""
 
-    def after(self, failures: int) -> float:
-        """Return the pause after so many failures in a row."""
+    def after(self, failures: int, asked_seconds: float = 0.0) -> float:
+        """Return the pause after so many failures in a row: at least as long as the receiver asks for, within the bound."""
         doubled = self.first_seconds * 2.0 ** min(max(failures - 1, 0), _MOST_DOUBLINGS)
-        return _scattered(min(doubled, self.longest_seconds))
+        return max(_scattered(min(doubled, self.longest_seconds)), min(asked_seconds, self.longest_asked_seconds))
 
     def after_refusal(self) -> float:
         """Return the pause after a refusal, which does not pass by itself."""
