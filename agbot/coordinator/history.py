@@ -130,4 +130,8 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "allowance.ended": lambda _entry: "its allowance has lapsed",
     "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
     "store.recovered": lambda _entry: "the lease store works again",
+    "delivery.lost": lambda entry: (
+        f"{_fact(entry, 'sink')} {_fact(entry, 'receiver')} was away too long and is not told of events "
+        f"{_fact(entry, 'first')} to {_fact(entry, 'last')}"
+    ),
 }

@@ -11,6 +11,7 @@ The signature is over the time of sending and the body, so that an old message c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ssl
@@ -53,6 +54,10 @@ class Refused(NotTaken):
     """The receiver said no; somebody has to change something."""
 
 
+class Outgrown(Exception):
+    """The event has grown older than the journal while the receiver said no."""
+
+
 class Webhook:
     """Tells one address. See `agbot.events.delivery.Sink`."""
 
@@ -78,7 +83,7 @@ class Webhook:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
         self._pauses = pauses or Pauses()
-        self._receiver = urlsplit(url).netloc
+        self.receiver = urlsplit(url).netloc
         self._told = ""
         """What was last told of it, while it does not take events."""
 
@@ -87,14 +92,21 @@ class Webhook:
         headers = {"Content-Type": "application/json", "User-Agent": f"agbot/{__version__}"}
         async with aiohttp.ClientSession(timeout=self._timeout, headers=headers) as session:
             while True:
-                for entry in await outlet.next(_BATCH):
-                    await self._deliver(session, entry)
-                    outlet.confirm(entry)
+                with contextlib.suppress(Outgrown):  # the outlet tells of it and goes on behind it
+                    for entry in await outlet.next(_BATCH):
+                        await self._deliver(session, outlet, entry)
+                        outlet.confirm(entry)
 
-    async def _deliver(self, session: aiohttp.ClientSession, entry: Entry) -> None:
-        """Send an event until it has been taken."""
+    async def _deliver(self, session: aiohttp.ClientSession, outlet: Outlet, entry: Entry) -> None:
+        """Send an event until it has been taken.
+
+        Raises:
+            Outgrown: it was met with a no for as long as the journal keeps it.
+        """
 
         async def attempt() -> None:
+            if self._told == "webhook.refused" and not await outlet.keeps(entry):
+                raise Outgrown
             await self._send(session, entry)
 
         attempts = AsyncRetrying(
@@ -103,7 +115,7 @@ class Webhook:
         await attempts(attempt)
         self._count(self.kind, Outcome.DELIVERED, 1)
         if self._told:
-            _log.info("webhook.recovered", receiver=self._receiver)
+            _log.info("webhook.recovered", receiver=self.receiver)
         self._told = ""
 
     async def _send(self, session: aiohttp.ClientSession, entry: Entry) -> None:
@@ -135,7 +147,7 @@ class Webhook:
 
     def _failed(self, state: RetryCallState) -> None:
         error = _error(state)
-        told = {"receiver": self._receiver, "error": str(error)}
+        told = {"receiver": self.receiver, "error": str(error)}
         if isinstance(error, Refused):
             self._count(self.kind, Outcome.REFUSED, 1)
             if self._told != "webhook.refused":

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -248,6 +249,26 @@ async def test_a_broker_that_hangs_is_told_once_and_gets_everything_afterwards(t
     assert [line["event"] for line in log] == ["mqtt.failed", "mqtt.recovered"]
     assert "timed out" in log[0]["error"]
     assert [event["token"] for event in firsts(listener.events())] == [1, 1, 2, 2]
+
+
+async def test_a_broker_away_for_longer_than_the_journal_is_told_the_later_events_and_what_it_has_lost(
+    telling: Telling,
+) -> None:
+    async with telling.running():
+        await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 2)
+    await telling.journal.tell(entry("old.old"), entry("old.old"), entry("new.new", minutes=9))
+    await telling.journal.store.prune(NOW + timedelta(minutes=5))
+    await telling.broker.start()
+    async with listening(telling.broker.port) as listener:
+        await until("it listens", lambda: listener.is_connected)
+        async with telling.running():
+            await until("told", lambda: len(listener.events()) == 2)
+
+    later, lost = listener.events()
+    assert (later["event"], later["number"]) == ("new.new", 3)
+    assert (lost["event"], lost["number"]) == ("delivery.lost", 4)
+    assert lost["facts"] == {"sink": "mqtt", "receiver": telling.way.address, "first": 1, "last": 2}
+    assert listener.on("agbot/event") == [lost]
 
 
 async def test_a_broker_that_is_gone_ends_the_wait_for_its_answer_at_once(telling: Telling) -> None:

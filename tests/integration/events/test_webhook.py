@@ -24,7 +24,7 @@ from agbot.events.delivery import Kind, Outcome
 from agbot.events.webhook import Webhook
 from agbot.settings.secret import Secret
 from tests.acceptance.programs import until
-from tests.contract.values import ANNA, BERT, GROUP, entry
+from tests.contract.values import ANNA, BERT, GROUP, NOW, entry
 from tests.integration.events.conftest import HASTY, Counted, Journal, delivering
 from tests.support.hand_clock import NOON, HandClock
 from tests.support.listening import validated
@@ -59,6 +59,8 @@ class Receiver:
     """Statuses of the next answers, `HANGS` for none at all; 204 after them."""
     says: Mapping[str, str] = field(default_factory=dict)
     """Headers of every answer that is no 2xx; an empty one is left out."""
+    refuses: str = ""
+    """The event that it will never take."""
     came_at: list[float] = field(default_factory=list)
     """When each post arrived, by the loop's clock."""
 
@@ -67,6 +69,8 @@ class Receiver:
         self.posts.append(post)
         self.came_at.append(asyncio.get_running_loop().time())
         status = self.answers.pop(0) if self.answers else 204
+        if post.event["event"] == self.refuses:
+            status = 422
         if status == HANGS:
             await asyncio.sleep(60)
         if status < 300:
@@ -250,6 +254,58 @@ async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(journal: 
             await until("all told", lambda: len(receiver.taken) == 4)
 
     assert [token for _, token in tokens(receiver)] == [1, 1, 2, 2]
+
+
+async def test_a_receiver_away_for_longer_than_the_journal_gets_the_later_events_and_one_that_names_the_gap(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    sink = webhook(receiver.url, counted)
+    async with delivering(journal, sink):
+        await journal.tell(entry("a.a"))
+        await until("told", lambda: len(receiver.taken) == 1)
+    await journal.tell(entry("old.old"), entry("old.old"), entry("new.new", minutes=9))
+    await journal.store.prune(NOW + timedelta(minutes=5))
+
+    async with delivering(journal, sink):
+        await until("all told", lambda: len(receiver.taken) == 3)
+        await journal.tell(entry("b.b", minutes=9))
+        await until("the news", lambda: len(receiver.taken) == 4)
+
+    assert [event["event"] for event in receiver.taken] == ["a.a", "new.new", "delivery.lost", "b.b"]
+    assert receiver.taken[2]["facts"] == {"sink": "webhook", "receiver": sink.receiver, "first": 2, "last": 3}
+    assert [event["number"] for event in receiver.taken] == [1, 4, 5, 6]
+    assert sink.receiver in receiver.url
+    assert "hooks" not in sink.receiver, "the path of an address may be as good as a password"
+
+
+async def test_a_receiver_that_is_away_keeps_its_turn_for_the_events_on_their_way_to_it(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [503] * 5
+    async with delivering(journal, webhook(receiver.url, counted)):
+        await journal.tell(entry("a.a"))
+        await until("an attempt", lambda: receiver.posts)
+        await journal.store.prune(NOW + timedelta(days=1))
+        await until("told all the same", lambda: receiver.taken)
+
+    assert journal.lost == []
+
+
+async def test_an_event_that_is_met_with_a_no_for_longer_than_the_journal_keeps_it_is_lost_and_the_next_is_told(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.refuses = "poison.poison"
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted)):
+            await journal.tell(entry("poison.poison"), entry("new.new", minutes=9))
+            await until("attempts", lambda: len(receiver.posts) >= 3)
+            assert receiver.taken == []
+            await journal.store.prune(NOW + timedelta(minutes=5))
+            await until("the rest told", lambda: len(receiver.taken) == 2)
+
+    assert [event["event"] for event in receiver.taken] == ["new.new", "delivery.lost"]
+    assert [(each.facts["first"], each.facts["last"]) for each in journal.lost] == [(1, 1)]
+    assert [line["event"] for line in log] == ["webhook.refused", "webhook.recovered"]
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(journal: Journal, receiver: Receiver, counted: Counted) -> None:
