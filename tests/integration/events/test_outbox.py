@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from agbot.events.delivery import Deliveries, Kind
 from agbot.events.outbox import Outbox, Outlet
+from agbot.events.payload import event_message
 from agbot.rules.lease import Lease
 from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
@@ -84,6 +85,24 @@ async def test_what_a_sink_has_confirmed_is_not_told_again_after_a_restart(journ
         await until("told", lambda: second.told)
 
     assert (first.told, second.told) == (["a.a"], ["b.b"])
+
+
+async def test_what_a_sink_had_taken_when_the_daemon_was_killed_is_told_again_under_the_same_id(
+    either: Journal,
+) -> None:
+    await away(either, Notebook())
+    await either.tell(entry("a.a"), entry("b.b"))
+    killed, restarted = Notebook(), Notebook()
+    for notebook in (killed, restarted):
+        outbox = Outbox(either.store, HandClock(), either.hear)
+        outlet = outbox.outlet(notebook.name, {})
+        await outbox.begin()
+        for each in await outlet.next(3):  # and dies before the next call, in which the cursor is written
+            notebook.told.append(event_message(each).id)
+            outlet.confirm(each)
+
+    assert len(killed.told) == 2
+    assert restarted.told == killed.told
 
 
 async def has_cursor(journal: Journal, number: int) -> bool:
@@ -257,7 +276,7 @@ async def test_nothing_is_lost_that_a_sink_had_taken_before_it_left_the_journal(
     assert await losses(either) == []
 
 
-async def test_writes_that_fail_or_lose_their_race_lose_no_sink_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_not_committed_is_told_to_nobody_and_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agbot.events.outbox._AFTER_A_FAILURE_SECONDS", 0.01)
     store, notebook = MemoryStore(), Notebook()
     async with on_memory(store, notebook) as journal:

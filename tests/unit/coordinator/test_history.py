@@ -69,7 +69,7 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
         (entries.brake_set(values.brake(), NOW, "crashed"), f"{NMP} is stopped in the group: failed", "crashed", "coordinator"),
         (
             Entry(at=NOW, event="delivery.lost", facts={"sink": "mqtt", "receiver": "hall:1883", "first": 5, "last": 7}),
-            "mqtt hall:1883 was away too long and is not told of events 5 to 7",
+            "mqtt hall:1883 had not taken events 5 to 7 when the journal's time was over",
             "",
             "coordinator",
         ),
