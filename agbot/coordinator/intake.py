@@ -197,8 +197,10 @@ class Intake:
     def _subjects(self, group: GroupId) -> list[Read]:
         ledger, picture = self._situation.ledger, self._situation.picture
         claims = [waiter.ask.claim for waiter in ledger.waiters.get(group, {}).values()]
+        reads = [policy_read(claim.kind, claim.subject) for claim in claims]
         hold = ledger.lease(group).hold
-        reads = [policy_read(claim.kind, claim.subject) for claim in (*claims, *((hold.claim,) if hold else ()))]
+        if hold is not None:
+            reads.append(policy_read(hold.claim.kind, hold.claim.subject, hold.progress.pattern))
         return [read for read in reads if not picture.is_current(read)]
 
     def _about_holder(self, lease: Lease, now: datetime) -> list[Read]:

@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from agbot.clock import Clock
@@ -141,15 +142,24 @@ class Reader:
             case What.PROPERTIES:
                 properties = await exchange.properties(NodeId(read.id))
                 picture.learn_properties(NodeId(read.id), properties, begun=begun, now=now)
+            case _:
+                await self._fetch_policies(read, begun, now)
+
+    async def _fetch_policies(self, read: Read, begun: int, now: datetime) -> None:
+        policies, exchange = self._picture.policies, self._exchange
+        match read.what:
             case What.DEPLOYMENT_POLICIES:
-                policies = await exchange.deployment_policies(read.org)
-                picture.policies.learn_deployment(read.org, policies, begun=begun, now=now)
+                found = await exchange.deployment_policies(read.org)
+                policies.learn_deployment(read.org, found, begun=begun, now=now)
+            case What.PATTERN:
+                services = await exchange.pattern(read.id)
+                policies.learn_pattern(read.id, Sight.ABSENT if services is None else services, begun=begun, now=now)
             case What.MANAGEMENT_POLICY:
                 policy = await exchange.management_policy(PolicyId(read.id))
-                picture.policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
+                policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
             case What.DEPLOYMENT_POLICY:
                 policy = await exchange.deployment_policy(PolicyId(read.id))
-                picture.policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
+                policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
 
 
 def _in_bulk(org: OrgId, reads: Sequence[Read]) -> list[Read]:

@@ -159,6 +159,13 @@ class ExchangeClient:
             or {}
         )
 
+    async def pattern(self, pattern_id: str) -> tuple[Policy, ...] | None:
+        """Return a pattern as one policy for each of its services, None if it does not exist."""
+        answered = await self._get(routes.of("patterns", pattern_id))
+        return answered.read_or_none(
+            wire.Patterns, lambda reply: mapping.one_pattern(pattern_id, reply, self._exchange_clock)
+        )
+
     async def agreements(self, node_id: NodeId) -> tuple[Agreement, ...]:
         """Return a node's agreements with the state of their containers; the second request is left out when there are none."""
         answered = await self._get(routes.of("nodes", node_id, "agreements"))

@@ -31,6 +31,7 @@ _TEMPLATES = (
     "/orgs/{org}/managementpolicies/{policy}",
     "/orgs/{org}/business/policies",
     "/orgs/{org}/business/policies/{policy}",
+    "/orgs/{org}/patterns/{pattern}",
     "/orgs/{org}/agbots/{agbot}",
     "/orgs/{org}/agbots/{agbot}/businesspols",
     "/orgs/{org}/agbots/{agbot}/patterns",

@@ -54,7 +54,7 @@ class Picture:
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
         self.policies_changed_at: datetime | None = None
-        """When the feed last told of a deployment policy."""
+        """When the feed last told of a deployment policy or a pattern."""
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
         self._complete: dict[tuple[GroupId, bool], datetime] = {}
@@ -229,7 +229,7 @@ class Picture:
             if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now
-        if changes.is_deployment_policy(change):
+        if changes.is_deployment(change):
             self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
             self._arrivals.lose(node, at)

@@ -15,8 +15,10 @@ from agbot.rules.ids import OrgId, PolicyId
 from agbot.rules.lease import Kind
 
 
-def policy_read(kind: Kind, subject: PolicyId) -> Read:
-    """Return how the subject of an upgrade is read."""
+def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
+    """Return how the subject of an upgrade is read: with its pattern, if it comes from one."""
+    if pattern:
+        return Read(what=What.PATTERN, id=pattern)
     what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
     return Read(what=what, id=subject)
 
@@ -28,10 +30,12 @@ class Policies:
         self._management: Shelf[Policy] = Shelf()
         self._deployment: Shelf[Policy] = Shelf()
         self._lists: Shelf[None] = Shelf()
+        self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
         self.shelves: Mapping[What, Shelf[Any]] = {
             What.MANAGEMENT_POLICY: self._management,
             What.DEPLOYMENT_POLICY: self._deployment,
             What.DEPLOYMENT_POLICIES: self._lists,
+            What.PATTERN: self._patterns,
         }
 
     def get(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
@@ -43,8 +47,14 @@ class Policies:
         return self._of(kind).read_at(subject)
 
     def for_deployment(self, org: OrgId) -> tuple[Policy, ...]:
-        """Return the deployment policies of an organisation that are known."""
+        """Return the deployment policies of an organisation that are known, without those that stand for services of patterns."""
         mine = (self._deployment.get(key) for key in self._deployment if ids.org_of(key) == org)
+        return tuple(policy for policy in mine if isinstance(policy, Policy) and not policy.pattern)
+
+    def for_pattern(self, pattern: str) -> tuple[Policy, ...]:
+        """Return the policies that stand for the services of a pattern, as far as it was read."""
+        known = self._patterns.get(pattern)
+        mine = () if isinstance(known, Sight) else [self._deployment.get(key) for key in known]
         return tuple(policy for policy in mine if isinstance(policy, Policy))
 
     def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
@@ -57,11 +67,20 @@ class Policies:
 
     def learn_deployment(self, org: OrgId, policies: Mapping[PolicyId, Policy], *, begun: int, now: datetime) -> None:
         """Take in all deployment policies of an organisation; known ones that are not among them are gone."""
-        gone = [key for key in self._deployment if ids.org_of(key) == org and PolicyId(key) not in policies]
+        gone = [policy.id for policy in self.for_deployment(org) if policy.id not in policies]
         for key in (*policies, *gone):
             read = Read(what=What.DEPLOYMENT_POLICY, id=key)
-            self.learn(read, policies.get(PolicyId(key), Sight.ABSENT), begun=begun, now=now)
+            self.learn(read, policies.get(key, Sight.ABSENT), begun=begun, now=now)
         self._lists.put(org, None, begun=begun, now=now)
+
+    def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a pattern's services, or that there is no such pattern; a service that is not in it any more is gone."""
+        found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
+        gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]
+        for key in (*found, *gone):
+            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
+            self.learn(read, found.get(key, Sight.ABSENT), begun=begun, now=now)
+        self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
 
     def _of(self, kind: Kind) -> Shelf[Policy]:
         return self._management if kind is Kind.AGENT else self._deployment

@@ -52,7 +52,7 @@ def _reduced(member: Member, group: Group, *, is_asking: bool) -> Member:
     statuses = {policy: status for policy, status in member.statuses.items() if status.phase in _MAY_GO_ON}
     return replace(
         member,
-        node=replace(member.node, group=None),
+        node=replace(member.node, group=None, arch="", pattern=""),
         statuses={policy: replace(status, stamp="") for policy, status in statuses.items()},
         agreements=_telling(member, service, group.limits, is_asking=is_asking),
         agreements_read_at=member.agreements_read_at if rests else None,

@@ -48,6 +48,9 @@ class Node:
     """The node's own longest interval between heartbeats (`heartbeatIntervals.maxInterval`); 0 when it has none."""
     agent_version: str = ""
     """`softwareVersions.horizon`."""
+    arch: str = ""
+    pattern: str = ""
+    """The pattern, `org/name`, that its services come from; empty where deployment policies bring them."""
     registered: bool = False
     """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
 
@@ -64,6 +67,10 @@ class Policy:
     """The same moment on the coordinator's clock, where it can be read."""
     service: str = ""
     """Deployment policies: `org/url` of the service."""
+    arch: str = ""
+    """Deployment policies: the architecture of the nodes they are for; empty or `*`: any."""
+    pattern: str = ""
+    """The pattern, `org/name`, of which this is one service; empty for a policy that stands for itself."""
     top_version: str = ""
     """Deployment policies: the version of highest priority."""
     versions: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ TABLE: dict[tuple[str, str], tuple[What, ...]] = {
     ("mgmtpolicy", "created"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "modified"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "deleted"): (What.MANAGEMENT_POLICY,),
+    ("pattern", "created/modified"): (What.PATTERN,),
+    ("pattern", "deleted"): (What.PATTERN,),
     ("policy", "modified"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
     ("policy", "deleted"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
     ("org", "modified"): (),
