@@ -89,7 +89,9 @@ class Observing:
     async def _know_policies(self) -> set[Read]:
         """Read the policies and patterns in question, where they have changed since; return those that could not be read."""
         picture = self._situation.picture
-        nodes = [Read(what=What.NODE, id=node) for node in self._losses]  # a node tells its pattern once it is registered
+        nodes = [
+            Read(what=What.NODE, id=node) for node in self._losses
+        ]  # a node tells its pattern once it is registered
         await self._reader.refresh(read for read in nodes if not picture.is_current(read))
         sources = dict.fromkeys(self._source(node) for node in self._losses)
         return set(await self._reader.refresh(read for read in sources if not picture.is_current(read)))

@@ -1,10 +1,14 @@
-"""Every occupied lease is looked at in every cycle, against what the Exchange says of its holder (`agbot.rules.review`)."""
+"""Every occupied lease is looked at in every cycle, against what the Exchange says of its holder (`agbot.rules.review`).
+
+The facts of a review are written down where it ends a lease or makes it suspect, and put together for nothing else.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agbot.coordinator import entries, group_facts
+from agbot.coordinator import dossier, entries, group_facts
+from agbot.coordinator.dossier import Review
 from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
 from agbot.rules import brakes
@@ -107,7 +111,8 @@ class Reviewing:
         ttl = timedelta(seconds=limits.lease_seconds)
         match verdict:
             case Release(cause=cause, why=why, ended_at=ended_at):
-                return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at))
+                kept = dossier.kept(Review(at=now, lease=lease, seen=seen, limits=limits))
+                return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at, kept=kept))
             case Renew(progress=progress, why=why, evidence_at=evidence_at):
                 after = leases.renew(lease, evidence_at or now, ttl, progress)
                 told = () if evidence_at else (entries.renewed(after, why, now),)
@@ -115,7 +120,7 @@ class Reviewing:
                 await situation.swap(lease, after, Writes(entries=told))
                 return ""
             case Suspect(why=why):
-                return await self._suspect(lease, why, now)
+                return await self._suspect(Review(at=now, lease=lease, seen=seen, limits=limits), why)
             case Keep(note=note):
                 self._note(lease, note)
                 return ""
@@ -133,9 +138,10 @@ class Reviewing:
         self.notes.pop(lease.group, None)
         return "" if isinstance(outcome, Lost) else f"released {lease.group} ({ending.cause}: {holder})"
 
-    async def _suspect(self, lease: Lease, why: str, now: datetime) -> str:
-        after = leases.suspect(lease)
-        outcome = await self._situation.swap(lease, after, Writes(entries=(entries.suspected(after, why, now),)))
+    async def _suspect(self, made: Review, why: str) -> str:
+        lease, after = made.lease, leases.suspect(made.lease)
+        told = entries.suspected(after, why, made.at, dossier.kept(made))
+        outcome = await self._situation.swap(lease, after, Writes(entries=(told,)))
         self.notes[lease.group] = why
         return "" if isinstance(outcome, Lost) else f"suspects {lease.group} ({why})"
 

@@ -1,9 +1,9 @@
-"""What of a group bears on one question: everything that the rules read of it, and no more.
+"""What of a group bears on one question, and of a holder on the review of its lease: everything that the rules read of it, and no more.
 
-A decision is kept with its facts, so that it can be shown and derived again. The rule kept here: from the reduced group every rule says
-what it says from the whole one, at any time. It is bounded by the group, never by its past: one short row for each member; waiters only for
-a node that may have to yield; brakes and policies only of what is asked for. A rule that reads more must be
-given more here.
+A decision is kept with its facts, so that it can be shown and derived again. The rule kept here: from the reduced facts every rule says
+what it says from the whole ones, at any time. They are bounded by the group, never by its past: one short row for each member; waiters only
+for a node that may have to yield; brakes and policies only of what is asked for; agreements only of the service that is upgraded.
+A rule that reads more must be given more here.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agbot.rules import health
-from agbot.rules.facts import Agreement, Ask, Group, Member, Sight, Waiter
+from agbot.rules.facts import Agreement, Ask, Group, Member, Policy, Sight, Waiter
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits, Order
+from agbot.rules.review import Seen
 from agbot.rules.statuses import Phase
 
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
@@ -76,3 +78,20 @@ def _telling(member: Member, service: str, limits: Limits, *, is_asking: bool) -
     kept = [each for each in member.agreements if each.service == service or (limits.services_must_run and tells(each))]
     says_nothing = not (kept or service or is_asking or ended_at)
     return Sight.UNREAD if says_nothing else tuple(kept)
+
+
+def bearing_on_review(lease: Lease, seen: Seen) -> tuple[Lease, Seen]:
+    """Return an occupied lease and the sight of its holder without what no review of it reads.
+
+    That is how an earlier hold ended, the statuses of an agent where a service is upgraded, and agreements for other services.
+    """
+    hold = lease.hold
+    if hold is None or hold.claim.kind is Kind.AGENT:
+        reduced = replace(seen, agreements=Sight.UNREAD, agreements_read_at=None)
+    else:
+        services = {hold.progress.service, seen.policy.service if isinstance(seen.policy, Policy) else ""}
+        agreements = seen.agreements
+        if not isinstance(agreements, Sight):
+            agreements = tuple(each for each in agreements if each.service in services)
+        reduced = replace(seen, agreements=agreements, status=Sight.UNREAD, status_read_at=None)
+    return replace(lease, last_end=None), reduced

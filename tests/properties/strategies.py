@@ -43,6 +43,8 @@ moments = st.builds(
     st.sampled_from(EDGES) | st.integers(-10, 90_000),
     st.sampled_from((-2, -1, 0, 1, 2)),
 )
+reads = moments.map(lambda at: min(at, NOW))
+"""What was read was read before now; stamps of other clocks may be ahead of it."""
 nodes_ids, subjects = st.sampled_from(NODES), st.sampled_from(SUBJECTS)
 kinds, causes = st.sampled_from(Kind), st.sampled_from(Cause)
 versions, revisions = st.sampled_from(VERSIONS), st.sampled_from(("", "r1", "r2"))
@@ -76,7 +78,9 @@ progresses = st.builds(
     target_version=versions,
     version_before=versions,
     revision=revisions,
+    service=st.sampled_from(("", SERVICE)),
     agreements_before=st.sets(agreement_ids).map(lambda ids: tuple(sorted(ids))),
+    observed=st.booleans(),
 )
 holds = st.builds(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
 ends = st.none() | st.builds(
@@ -116,8 +120,19 @@ seens = st.builds(
     policy=sights | policies,
     status=sights | statuses,
     agreements=sights | st.lists(agreements, max_size=3).map(tuple),
+    status_read_at=st.none() | reads,
+    agreements_read_at=st.none() | reads,
+    seen_since=st.none() | reads,
     recreated=st.booleans(),
 )
+present_seens = st.builds(
+    replace,
+    seens,
+    node=st.builds(replace, nodes, group=st.just(GROUP)),
+    policy=policies,
+    recreated=st.just(value=False),
+)
+"""A holder that is there and in its group, with its policy: what it reports and the time decide."""
 windows = st.builds(
     Window,
     weekdays=st.frozensets(st.integers(0, 6)),
