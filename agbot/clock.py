@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
+
+NOW_HEADER: Final = "X-Agbot-Now"
+"""In which the operators' listener says its time: with the demo's clock, and beside a laptop that is wrong, ages are to be right."""
 
 
 class Clock(Protocol):

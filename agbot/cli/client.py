@@ -11,6 +11,7 @@ import socket
 import ssl
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from agbot.cli.failure import Exit, Failure
+from agbot.clock import NOW_HEADER, SystemClock
 from agbot.settings import secret
 from agbot.settings.secret import Secret
 from agbot.settings.sense import goes_in_clear
@@ -38,12 +40,21 @@ _GOOD: Final = 200
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Client:
     """The coordinator at one address."""
 
     url: str
     seconds: float = SECONDS
+    _told: str = ""
+    """The coordinator's time at its last answer, as it told it."""
+
+    def now(self) -> datetime:
+        """Return the coordinator's time at its last answer, for ages; this machine's where it told none."""
+        try:
+            return datetime.fromisoformat(self._told).astimezone(UTC)
+        except ValueError:
+            return SystemClock().now()
 
     def get(self, *path: str, query: str = "") -> bytes:
         """Read. Each part of the path is one element, escaped here.
@@ -72,6 +83,7 @@ class Client:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
             reply = connection.getresponse()
             content = reply.read()
+            self._told = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
                 Exit.UNREACHABLE,

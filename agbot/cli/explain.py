@@ -10,7 +10,6 @@ from rich.text import Text
 
 from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
-from agbot.clock import SystemClock
 from agbot.coordinator.contract import Explanation, RuleView
 
 _COLUMN = 90
@@ -27,11 +26,12 @@ def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
 
     NODE is org/name, or a name with -o.
     """
-    content = Client(url=url).get("v1", "explain", *options.qualified(node, org, "node"))
+    client = Client(url=url)
+    content = client.get("v1", "explain", *options.qualified(node, org, "node"))
     if as_json:
         screen.print_json(content)
         return
-    write(screen.console(), decode(content, Explanation, url), SystemClock().now())
+    write(screen.console(), decode(content, Explanation, url), client.now())
 
 
 def write(out: Console, found: Explanation, now: datetime) -> None:

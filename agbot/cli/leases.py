@@ -9,7 +9,6 @@ import msgspec
 
 from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
-from agbot.clock import SystemClock
 from agbot.coordinator.contract import LeaseView
 
 
@@ -23,14 +22,15 @@ class _Leases(msgspec.Struct):
 @options.as_json
 def leases(show_all: bool, url: str, as_json: bool) -> None:
     """List the leases."""
-    content = Client(url=url).get("v1", "leases")
+    client = Client(url=url)
+    content = client.get("v1", "leases")
     if as_json:
         screen.print_json(content)
         return
     known = decode(content, _Leases, url).leases
     shown = [each for each in known if show_all or each.state != "free"]
     out = screen.console()
-    now = SystemClock().now()
+    now = client.now()
     if shown:
         headings = ("GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "EXPIRES", "STATUS", "NOTE")
         screen.table(out, headings, [_row(each, now) for each in shown])

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
-from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
 from agbot.rules.facts import Pause
@@ -41,7 +40,7 @@ def status(show_all: bool, url: str, as_json: bool) -> None:
     overview = decode(health, Overview, url)
     groups = decode(content, _Groups, url).groups
     out = screen.console()
-    now = SystemClock().now()
+    now = client.now()
     _write_overview(out, overview, now)
     _write_holds(out, groups)
     _write_organisations(out, overview, now)
@@ -124,7 +123,7 @@ def _members(group: GroupView) -> str:
     if unknown == len(group.members) and unknown:
         return f"{unknown} members, not looked at lately"
     more = f", {unknown} not looked at lately" if unknown else ""
-    needed = f"; {group.required} must be beside the one that upgrades ({group.required_by})" if group.required else ""
+    needed = f", {group.required} must stay so ({group.required_by})" if group.required else ""
     return f"{available} of {len(group.members)} members are available{more}{needed}"
 
 

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from agbot.clock import Clock
+from agbot.clock import NOW_HEADER, Clock
 from agbot.console import access
 from agbot.console.acting import BODY_BYTES
 from agbot.console.metrics import Metrics
@@ -83,8 +83,14 @@ def application(parts: Parts, *, listen: str, metrics: Metrics) -> web.Applicati
     """Build the application without a socket."""
     app = web.Application(middlewares=[access.plain_errors, access.own_names_only(listen)], client_max_size=BODY_BYTES)
     app[PARTS] = parts
+    app.on_response_prepare.append(_stamp)
     for route in ROUTES:
         handler = route.handler or make_aiohttp_handler(metrics.registry)
         add = app.router.add_get if route.method == "GET" else app.router.add_post
         add(route.path, handler)
     return app
+
+
+async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
+    """Say what time it is here, so that a command tells ages as they are, whatever the clock of its machine says."""
+    response.headers[NOW_HEADER] = request.app[PARTS].clock.now().isoformat()
