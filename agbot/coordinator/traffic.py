@@ -65,7 +65,8 @@ class TrafficReport:
             found = [brake for brakes in self._ledger.brakes.values() for brake in brakes.values()]
             orgs = {ids.org_of(brake.group) for brake in found}
             self._brakes = {org: tuple(each for each in found if ids.org_of(each.group) == org) for org in orgs}
-            self._busy = {lease.group: ids.org_of(lease.group) for lease in self._ledger.occupied()}
+            busy = [*(lease.group for lease in self._ledger.occupied()), *self._ledger.granting]
+            self._busy = {group: ids.org_of(group) for group in busy}
 
     def _rollout(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
         at, known = self._rollouts.get((org, subject), (now, None))
@@ -78,7 +79,7 @@ class TrafficReport:
         revision = self._revision(subject)
         started = [
             lease
-            for lease in self._ledger.leases.values()
+            for lease in {**self._ledger.leases, **self._ledger.granting}.values()
             if ids.org_of(lease.group) == org and has_started(lease, subject, revision)
         ]
         why = {lease.group: self._why_unfinished(lease, subject, now) for lease in started}
