@@ -13,7 +13,7 @@ from agbot.fleet.picture import Picture
 from agbot.rules import ids
 from agbot.rules.facts import Brake, Member, Rollout, Traffic
 from agbot.rules.ids import GroupId, OrgId, PolicyId
-from agbot.rules.lease import Kind, Lease, State
+from agbot.rules.lease import Claim, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.rest import is_proven, rest_after
 
@@ -109,8 +109,14 @@ class TrafficReport:
 
 
 def has_started(lease: Lease, subject: Subject, revision: str | None) -> bool:
-    """Tell whether a member of the group has held its lease for this release; the last two upgrades of a group are known."""
+    """Tell whether a member of the group has held its lease for this release; the last two upgrades of a group are known.
+
+    A former revision is another release: one that hangs, or whose end nobody knows, neither stands for the repaired one nor keeps it back.
+    """
     hold, end = lease.hold, lease.last_end
-    holds = hold is not None and (hold.claim.kind, hold.claim.subject) == subject
-    ended = end is not None and (end.claim.kind, end.claim.subject) == subject and revision in {None, end.revision}
-    return holds or ended
+    holds = hold is not None and _is_of(hold.claim, hold.progress.revision, subject, revision)
+    return holds or (end is not None and _is_of(end.claim, end.revision, subject, revision))
+
+
+def _is_of(claim: Claim, carried_out: str, subject: Subject, revision: str | None) -> bool:
+    return (claim.kind, claim.subject) == subject and revision in {None, carried_out}

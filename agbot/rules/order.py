@@ -50,7 +50,8 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
     if waiter.ask.node == ask.node or not still_asks(waiter, group, now):
         return False
     if group.limits.order is not Order.ASKED:
-        return rank(waiter.ask, group, now) < rank(ask, group, now)
+        are_members = {waiter.ask.node, ask.node} <= group.members.keys()  # one may have left, or not be read yet
+        return are_members and rank(waiter.ask, group, now) < rank(ask, group, now)
     return _was_served_meanwhile(ask, waiter, group)
 
 

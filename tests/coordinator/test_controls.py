@@ -12,6 +12,7 @@ from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order
+from agbot.sim.exchange import seed
 from agbot.store.memory import Failure, MemoryStore
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -267,4 +268,29 @@ async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> N
     assert "Still held: the whole fleet (fair, by eva" in resumed.text
     assert isinstance(unknown, NotDone)
     assert group_id(ORG, "nosuch") in unknown.text
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_former_release_that_hangs_neither_stands_for_the_repaired_one_nor_keeps_it_back() -> None:
+    hub = Hub(limits=Limits(canary_percent=20, approval=True))
+    for number in range(5):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    nodes = [f"{side}{number}" for side in "ab" for number in range(5)]
+    await hub.live(*nodes, seconds=12)
+    for node in nodes:
+        hub.report(node, "ha node waiting")
+    await hub.coordinator.approve(approval(hub, ORG))
+    assert isinstance(await hub.ask("a0", "g0"), Granted)
+    hub.report("a0", "initiated")
+    await hub.live(*nodes, seconds=30)
+
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    seed.management_policy(hub.exchange, ORG, NMP, manifest="IBM/repaired")
+    await hub.live(*nodes, seconds=12)
+    assert codes(await hub.ask("a1", "g1")) == ["not-approved"]
+    await hub.coordinator.approve(approval(hub, ORG))
+    assert isinstance(await hub.ask("a1", "g1"), Granted)
+    assert codes(await hub.ask("a2", "g2")) == ["canary"]
     await hub.stop()
