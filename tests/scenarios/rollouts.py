@@ -156,12 +156,14 @@ class Rollout(Living):
     async def nobody_is_stuck(self) -> None:
         """Let people put everything right; then a last release must reach every member, and nobody holds or waits after it."""
         await self._put_right()
+        seconds = _BACK_SECONDS + 2 * TURN * len(self._there())
         services = list(self.fleet.agbot.ledger.deployments.values())
         served = {each.url: self._served_by(each.url) for each in services}
         self._publish_last()
+        if not self.agbot_asks:  # nobody could keep its service upgrades from those of agents
+            await self.until(lambda: self.runs(LAST, *self._there()) and self._is_at_rest(), seconds)
         for each in services:
             self.fleet.deploy(each.org, each.name.partition("/")[2], each.url, LAST)
-        seconds = _BACK_SECONDS + 2 * TURN * len(self._there())
         await self.until(lambda: self.runs(LAST, *self._there()), seconds)
         for url, nodes in served.items():
             await self.until(partial(self.serve, LAST, *nodes, url=url), seconds)
