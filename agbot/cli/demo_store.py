@@ -49,6 +49,10 @@ class OverheardStore:
         """Read journal entries."""
         return await self._inner.journal(query)
 
+    async def last_entry_id(self) -> int:
+        """Return the newest id."""
+        return await self._inner.last_entry_id()
+
     async def cursor(self, sink: str) -> int | None:
         """Return how far a sink has confirmed the journal."""
         return await self._inner.cursor(sink)

@@ -138,6 +138,8 @@ def _write_replay(found: Replay, *, as_json: bool) -> None:
         out.print(f"{len(found.unreadable)} hold facts that this program cannot read")
     if found.without_facts:
         out.print(f"{len(found.without_facts)} have no facts: an earlier version wrote them, or no rule made them")
+    if found.unreviewed:
+        out.print(f"{len(found.unreviewed)} releases came of no review: forced, reported, or taken over")
 
 
 def _write_difference(out: Console, found: Difference) -> None:

@@ -124,7 +124,8 @@ def _members(group: GroupView) -> str:
     if unknown == len(group.members) and unknown:
         return f"{unknown} members, not looked at lately"
     more = f", {unknown} not looked at lately" if unknown else ""
-    return f"{available} of {len(group.members)} members are available{more}"
+    needed = f"; {group.required} must be beside the one that upgrades ({group.required_by})" if group.required else ""
+    return f"{available} of {len(group.members)} members are available{more}{needed}"
 
 
 def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
@@ -146,6 +147,8 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
     for member in group.members:
         if member.deferred_for:
             yield "deferred", f"{member.node} until {member.deferred_for} has ended", ""
+        elif member.available is False and not member.holds_lease:
+            yield "missing", f"{member.node}: {member.why_unavailable}", "yellow"
 
 
 def _scope(scope: str) -> str:

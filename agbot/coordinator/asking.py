@@ -16,17 +16,17 @@ from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
-from agbot.coordinator.situation import Situation
+from agbot.coordinator.situation import Situation, is_older
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
-from agbot.fleet.picture import policy_read
+from agbot.fleet.policies import policy_read
 from agbot.rules import lease as leases
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
-from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.rest import needs_services, rest_after
 from agbot.store.contract import AllowanceKey, Entry, Key, Lost, StoreUnavailableError, Writes
 
 _TRIES = 3
@@ -35,7 +35,7 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """How old a member's heartbeat may be where it keeps somebody waiting, before it is read anew."""
+    """How old what keeps somebody waiting may be, before it is read anew."""
 
     peers: timedelta
     """Where too few members seem available."""
@@ -73,7 +73,7 @@ class Asking:
         """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
         situation = self._situation
         now = situation.clock.now()
-        unread = situation.unread(ask)
+        unread = situation.unread(ask, now)
         if unread and not situation.doubts():
             return None
         ask = _as_if_bound(ask)
@@ -91,7 +91,7 @@ class Asking:
         """
         failures: Failures = {}
         for _round in range(2):  # reading a group shows its members, which are read in the second round
-            unread = self._situation.unread(ask)
+            unread = self._situation.unread(ask, self._situation.clock.now())
             if not unread or failures or self._situation.doubts():
                 break
             failures = await self._reader.make_current(unread)
@@ -100,12 +100,12 @@ class Asking:
             for error in failures.values():  # without what runs now, the old agreement would look like the new one
                 raise error
             ask = self._bound(ask)
-        await self._refresh_heartbeats(ask)
+        await self._refresh_what_blocks(ask)
         await self._deferring.refresh(ask.group)
         return ask
 
-    async def _refresh_heartbeats(self, ask: Ask) -> None:
-        """Heartbeats make no change records: before one blocks, or lets a suspect lease be taken over, it is read anew.
+    async def _refresh_what_blocks(self, ask: Ask) -> None:
+        """Heartbeats and containers make no change records: before one blocks, or lets a suspect lease be taken over, it is read anew.
 
         Raises:
             ExchangeError: the holder of the suspect lease could not be read.
@@ -119,11 +119,13 @@ class Asking:
             for error in failures.values():
                 raise error
         elif isinstance(decision, Wait):
-            old = self._old_heartbeats(decision, group, now)
-            reads = [Read(what=What.NODE, id=node) for node in old if node != ask.node]
-            end = group.lease.last_end
-            if any(reason.code is Code.SOAKING for reason in decision.reasons) and end is not None and end.service:
-                reads.append(Read(what=What.AGREEMENTS, id=end.claim.holder))
+            reads = [
+                read for read in self._old_reads(decision, group, now) if read != Read(what=What.NODE, id=ask.node)
+            ]
+            rest = rest_after(group.lease.last_end, group.limits)
+            is_soaking = any(reason.code is Code.SOAKING for reason in decision.reasons)
+            if is_soaking and rest is not None and needs_services(rest, group.limits):
+                reads.append(Read(what=What.AGREEMENTS, id=rest.end.claim.holder))
             await self._reader.refresh(reads)
 
     async def _decide(self, ask: Ask) -> Answer:
@@ -172,7 +174,7 @@ class Asking:
     def _progress(self, ask: Ask, now: datetime) -> Progress:
         """Write down how things stood at the grant: only what changes afterwards proves anything."""
         picture = self._situation.picture
-        node, policy = picture.node(ask.node), picture.policy(ask.claim.kind, ask.claim.subject)
+        node, policy = picture.node(ask.node), picture.policies.get(ask.claim.kind, ask.claim.subject)
         agreements = picture.agreements(ask.node)
         known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
         return Progress(
@@ -189,7 +191,7 @@ class Asking:
         A policy that is not known refuses by itself: then nobody can tell, and no peer is held against the asker.
         """
         picture = self._situation.picture
-        agreements, policy = picture.agreements(ask.node), picture.policy(Kind.SERVICE, ask.claim.subject)
+        agreements, policy = picture.agreements(ask.node), picture.policies.get(Kind.SERVICE, ask.claim.subject)
         known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
         bound = not isinstance(policy, Policy) or any(each.service == policy.service for each in known)
         return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
@@ -198,16 +200,19 @@ class Asking:
         """Whether a look at the Exchange could turn this refusal: membership is effective at once, and heartbeats age silently."""
         if not decision.is_remembered:
             return not group.doubts
-        return bool(self._old_heartbeats(decision, group, now)) and not group.doubts
+        return bool(self._old_reads(decision, group, now)) and not group.doubts
 
-    def _old_heartbeats(self, decision: Wait, group: Group, now: datetime) -> list[NodeId]:
-        """Return the members whose heartbeat keeps the asker waiting and may be newer in the Exchange."""
+    def _old_reads(self, decision: Wait, group: Group, now: datetime) -> list[Read]:
+        """Return what keeps the asker waiting and may have changed in the Exchange: heartbeats, and services that were down."""
         allowed = {Code.PEERS_UNAVAILABLE: self._freshness.peers, Code.SOAKING: self._freshness.rest}
         limits = [allowed[reason.code] for reason in decision.reasons if reason.code in allowed]
         if not limits:
             return []
-        read_at = {node: self._situation.picture.node_read_at(node) for node in group.members}
-        return [node for node, at in read_at.items() if at is None or now - at > min(limits)]
+        oldest, picture = now - min(limits), self._situation.picture
+        nodes = [
+            Read(what=What.NODE, id=node) for node in group.members if is_older(picture.node_read_at(node), oldest)
+        ]
+        return [*nodes, *self._situation.services_down(group.id, read_before=oldest)]
 
     def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
         """Refuse for something that no rule knows."""

@@ -141,6 +141,11 @@ class GroupView:
     waiting: Sequence[WaitView] = ()
     brakes: Sequence[BrakeView] = ()
     pauses: Sequence[Pause] = ()
+    """Those of everything, of its organisation, of itself and of its members."""
+    required: int = 0
+    """How many of the others must be available while one of them upgrades its agent."""
+    required_by: str = ""
+    """The setting that this number comes from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,8 @@ class Means:
     """0: no limit."""
 
 
+_SERVICES_PACE = 10
+"""What a member runs takes two requests, a heartbeat a share of one, and mostly the feed tells when to look: an agreement ends."""
 _LONGEST_GAP = timedelta(seconds=20)
 """Agents send a report that was not taken again every 10 s, so a shorter gap hides none."""
 
@@ -77,6 +79,7 @@ class Coordinator:
             clock=means.clock,
             limits_of=limits_of,
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
+            services_max_age=_SERVICES_PACE * timedelta(seconds=settings.heartbeat_seconds),
             tell=means.tell,
             longest_gap=max(_LONGEST_GAP, 3 * timedelta(seconds=settings.busy_poll_seconds)),
         )

@@ -153,7 +153,7 @@ class Cycle:
         drop: list[BrakeKey] = []
         told: list[Entry] = []
         for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
-            policy = situation.picture.policy(brake.kind, brake.subject)
+            policy = situation.picture.policies.get(brake.kind, brake.subject)
             if isinstance(policy, Policy) and not still_set(brake, policy.revision):
                 drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
                 told.append(entries.brake_lifted(brake, "the policy has a new revision", now))

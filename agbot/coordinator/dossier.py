@@ -1,7 +1,7 @@
-"""The dossier of a decision: the question and the facts it was decided on, as a JSON value, and back again.
+"""The dossier of a decision: the question, or the lease under review, and the facts it was decided on, as a JSON value, and back again.
 
 Exact: the rules say of what `read` returns what they said of what was given to `write`, at the same time. Short: only what bears on the
-question is written (`agbot.rules.bearing`), and of that no empty field; but every limit, because a default may change and what was measured
+decision is written (`agbot.rules.bearing`), and of that no empty field; but every limit, because a default may change and what was measured
 against must not. A dossier of a program that wrote it otherwise is read as far as it makes sense, or is an error; never a guess.
 """
 
@@ -11,21 +11,24 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
 
-from agbot.rules.bearing import bearing_on
+from agbot.rules.bearing import bearing_on, bearing_on_review
 from agbot.rules.facts import Ask, Group, Policy, Rollout, Sight
 from agbot.rules.ids import PolicyId
-from agbot.rules.lease import Kind
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.review import Seen
 from agbot.store.contract import DOSSIER
 
 KEY = DOSSIER
 
 _WRITTEN_WHOLE = (Limits,)
+
+_Form = TypeVar("_Form")
 
 
 class DossierError(ValueError):
@@ -39,6 +42,22 @@ class Case:
     at: datetime
     ask: Ask
     group: Group
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One review of an occupied lease with what was known of its holder. It is written in this very form."""
+
+    at: datetime
+    lease: Lease
+    seen: Seen
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        """Refuse a free lease: there is nothing to review."""
+        if self.lease.hold is None:
+            message = f"the lease of {self.lease.group} is free"
+            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +81,15 @@ def write(ask: Ask, group: Group, at: datetime) -> dict[str, Any]:
     return dict(plain)
 
 
-def kept(case: Case) -> dict[str, object]:
-    """Return what the journal keeps of a yes."""
-    return {KEY: write(case.ask, case.group, case.at)}
+def write_review(review: Review) -> dict[str, Any]:
+    """Write what bears on a review."""
+    lease, seen = bearing_on_review(review.lease, review.seen)
+    return dict(_plain(replace(review, lease=lease, seen=seen)))
+
+
+def kept(case: Case | Review) -> dict[str, object]:
+    """Return what the journal keeps of a yes, or of a review that changed a lease."""
+    return {KEY: write_review(case) if isinstance(case, Review) else write(case.ask, case.group, case.at)}
 
 
 def read(dossier: object) -> Case:
@@ -73,14 +98,27 @@ def read(dossier: object) -> Case:
     Raises:
         DossierError: it makes no sense to this program.
     """
-    try:
-        written = msgspec.convert(dossier, _Written, dec_hook=_zone)
-    except (ValueError, TypeError, KeyError, OSError) as error:  # a time zone may be unknown on this machine
-        message = f"the facts of this decision cannot be read: {error}"
-        raise DossierError(message) from error
+    written = _converted(dossier, _Written)
     policies = {(kind, subject): policy for kind, subject, policy in written.policies}
     rollouts = {(kind, subject): rollout for kind, subject, rollout in written.rollouts}
     return Case(at=written.at, ask=written.ask, group=replace(written.group, policies=policies, rollouts=rollouts))
+
+
+def read_review(dossier: object) -> Review:
+    """Read what `write_review` wrote.
+
+    Raises:
+        DossierError: it makes no sense to this program.
+    """
+    return _converted(dossier, Review)
+
+
+def _converted(dossier: object, form: type[_Form]) -> _Form:
+    try:
+        return msgspec.convert(dossier, form, dec_hook=_zone)
+    except (ValueError, TypeError, KeyError, OSError) as error:  # a time zone may be unknown on this machine
+        message = f"the facts of this decision cannot be read: {error}"
+        raise DossierError(message) from error
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from agbot.rules import ids
@@ -72,9 +72,9 @@ def renewed(lease: Lease, why: str, now: datetime) -> Entry:
     return _of_lease("lease.renewed", lease, now, {"why": why})
 
 
-def suspected(lease: Lease, why: str, now: datetime) -> Entry:
+def suspected(lease: Lease, why: str, now: datetime, kept: Mapping[str, object] | None = None) -> Entry:
     """A lease expired and nobody knows how the upgrade ended."""
-    return _of_lease("lease.suspected", lease, now, {"why": why})
+    return _of_lease("lease.suspected", lease, now, {"why": why, **(kept or {})})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,8 @@ class Ending:
     who: str = "coordinator"
     ended_at: datetime | None = None
     """When the upgrade itself ended, where the evidence says so."""
+    kept: Mapping[str, object] = field(default_factory=dict)
+    """What is kept of the review that found this end; empty where somebody told it."""
 
 
 def released(lease: Lease, ending: Ending, now: datetime) -> Entry:
@@ -94,7 +96,7 @@ def released(lease: Lease, ending: Ending, now: datetime) -> Entry:
     facts: dict[str, object] = {"cause": str(ending.cause), "why": ending.why, "held_seconds": round(held_seconds, 3)}
     if ending.ended_at is not None:
         facts["handoff_seconds"] = round(max((now - ending.ended_at).total_seconds(), 0.0), 3)
-    return _of_lease("lease.released", lease, now, facts, ending.who)
+    return _of_lease("lease.released", lease, now, {**facts, **ending.kept}, ending.who)
 
 
 def wait_changed(waiter: Waiter, now: datetime) -> Entry:

@@ -17,6 +17,7 @@ from agbot.rules import rest as rests
 from agbot.rules.decide import Rule
 from agbot.rules.facts import Policy
 from agbot.rules.lease import State
+from agbot.rules.limits import Order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def _deferral(case: Case, situation: Situation) -> Evidence:
 def _policy(case: Case, situation: Situation) -> Evidence:
     policy = case.group.policies.get(case.ask.subject)
     facts = {"revision": policy.revision} if isinstance(policy, Policy) else {}
-    return Evidence(facts=facts, read_at=situation.picture.policy_read_at(*case.ask.subject))
+    return Evidence(facts=facts, read_at=situation.picture.policies.read_at(*case.ask.subject))
 
 
 def _lease(case: Case, _situation: Situation) -> Evidence:
@@ -93,7 +94,7 @@ def _rest(case: Case, situation: Situation) -> Evidence:
     if member is None or case.at >= rest.proof_until:
         return Evidence(facts=facts)
     read_at = situation.picture.node_read_at(end.claim.holder)
-    reads = [read_at, member.agreements_read_at if end.service else None]
+    reads = [read_at, member.agreements_read_at if rests.needs_services(rest, case.group.limits) else None]
     facts["heartbeat_at"] = member.node.heartbeat_at
     return Evidence(facts=facts, read_at=_oldest(reads))
 
@@ -145,14 +146,21 @@ def _peers(case: Case, situation: Situation) -> Evidence:
     silent = min(others, key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
     facts |= {"oldest_heartbeat_of": silent.id, "heartbeat_at": silent.heartbeat_at}
     reads = [situation.picture.node_read_at(node.id) for node in others]
+    if case.group.limits.services_must_run:
+        facts["services"] = sorted(health.served_by(case.group.members.get(case.ask.node)) or ())
+        reads += [case.group.members[node.id].agreements_read_at for node in others]
     return Evidence(facts=facts, read_at=_oldest(reads))
 
 
-def _turn(case: Case, _situation: Situation) -> Evidence:
+def _turn(case: Case, situation: Situation) -> Evidence:
     group, asker = case.group, case.ask.node
     waiting = {each.ask.node for each in group.waiters if order.still_asks(each, group, case.at)} - {asker}
-    mine = group.served.get(asker)
-    return Evidence(facts={"waiting": len(waiting), **({"served_until": mine.until} if mine else {})})
+    mine, member = group.served.get(asker), group.members.get(asker)
+    facts: dict[str, object] = {"waiting": len(waiting), **({"served_until": mine.until} if mine else {})}
+    if group.limits.order is not Order.PROPERTY or member is None:
+        return Evidence(facts=facts)
+    facts[group.limits.order_property] = member.properties.get(group.limits.order_property)
+    return Evidence(facts=facts, read_at=situation.picture.properties_read_at(asker))
 
 
 EVIDENCE: Mapping[Rule, Callable[[Case, Situation], Evidence]] = {

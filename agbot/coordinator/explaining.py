@@ -12,7 +12,7 @@ from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
-from agbot.rules import brakes, consent, decide, pace
+from agbot.rules import brakes, consent, decide, ids, pace
 from agbot.rules.decide import RULES, Rule
 from agbot.rules.facts import Member, NodeType, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId
@@ -162,8 +162,17 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
             f"until that upgrade has ended ({deferral.status} when first seen)."
         )
     else:
-        answer = f"{node.id} does not ask to upgrade anything. {_what_it_reports(member)}"
+        held = _what_holds_it(node.id, group, situation)
+        answer = f"{node.id} does not ask to upgrade anything. {_what_it_reports(member)}{held}"
     return Explanation(node=node.id, group=group, answer=answer, lease=view_lease(situation.ledger.lease(group), note))
+
+
+def _what_holds_it(node: NodeId, group: GroupId, situation: Situation) -> str:
+    """Tell the holds that it would meet, so that nobody is surprised when it asks."""
+    now, pauses = situation.clock.now(), situation.ledger.pauses
+    scopes = ("*", ids.org_of(group), group, ids.node_scope(node))
+    found = [pauses[scope] for scope in scopes if scope in pauses and not decide.is_over(pauses[scope], now)]
+    return f" It would have to wait: {'; '.join(decide.said_pause(each) for each in found)}." if found else ""
 
 
 def _what_it_reports(member: Member) -> str:

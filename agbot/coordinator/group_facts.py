@@ -32,7 +32,7 @@ def gather(
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
     asks = [waiter.ask for waiter in waiters] + ([ask] if ask else [])
     subjects = dict.fromkeys([each.subject for each in asks])
-    policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {each: picture.policy(*each) for each in subjects}
+    policies: dict[tuple[Kind, PolicyId], Policy | Sight] = {each: picture.policies.get(*each) for each in subjects}
     return Group(
         id=group,
         members=picture.read_members(group),
@@ -80,7 +80,7 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime, seen_si
         node = Sight.UNREAD
     return Seen(
         node=node,
-        policy=picture.policy(claim.kind, claim.subject),
+        policy=picture.policies.get(claim.kind, claim.subject),
         status=picture.status(claim.holder, claim.subject),
         agreements=picture.agreements(claim.holder),
         status_read_at=picture.statuses_read_at(claim.holder),

@@ -103,6 +103,11 @@ def _scope(entry: Entry) -> str:
     return words.scope(_fact(entry, "scope"))
 
 
+def _numbers(entry: Entry) -> str:
+    first, last = _fact(entry, "first"), _fact(entry, "last")
+    return f"event {first}" if first == last else f"events {first} to {last}"
+
+
 _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
@@ -130,4 +135,7 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "allowance.ended": lambda _entry: "its allowance has lapsed",
     "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
     "store.recovered": lambda _entry: "the lease store works again",
+    "delivery.lost": lambda entry: (
+        f"{_fact(entry, 'sink')} {_fact(entry, 'receiver')} had not taken {_numbers(entry)} when the journal's time was over"
+    ),
 }

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agbot.coordinator.reading import Reader
-from agbot.coordinator.situation import Situation
+from agbot.coordinator.situation import Situation, is_older
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
 from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
 from agbot.fleet.changes import Read, What
-from agbot.fleet.picture import policy_read
+from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.rest import needs_services
 from agbot.store.contract import Entry
 
 EVERYTHING = "*"
@@ -158,7 +159,7 @@ class Intake:
         wanted: list[Read] = list(situation.picture.eager())
         now = situation.clock.now()
         for group in situation.ledger.groups_that_matter():
-            wanted += situation.picture.unread(group)
+            wanted += self._about_members(group, now)
             wanted += self._old_heartbeats(group, now)
             wanted += self._subjects(group)
         for lease in situation.ledger.occupied():
@@ -178,6 +179,15 @@ class Intake:
         seen = (picture.node(node) for node in (*arrived, *also))
         return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
 
+    def _about_members(self, group: GroupId, now: datetime) -> list[Read]:
+        """What is out of date about a group; where a member waits for an agent upgrade, also what the members run."""
+        situation = self._situation
+        asks = any(waiter.ask.is_agent for waiter in situation.ledger.waiters.get(group, {}).values())
+        found = list(situation.unread_of(group, now + 2 * self._pace.heartbeat, asks=asks))
+        if asks:
+            found += situation.services_down(group, read_before=now - self._pace.heartbeat / 3)
+        return found
+
     def _old_heartbeats(self, group: GroupId, now: datetime) -> list[Read]:
         picture = self._situation.picture
         old = now - self._pace.heartbeat
@@ -187,8 +197,10 @@ class Intake:
     def _subjects(self, group: GroupId) -> list[Read]:
         ledger, picture = self._situation.ledger, self._situation.picture
         claims = [waiter.ask.claim for waiter in ledger.waiters.get(group, {}).values()]
+        reads = [policy_read(claim.kind, claim.subject) for claim in claims]
         hold = ledger.lease(group).hold
-        reads = [policy_read(claim.kind, claim.subject) for claim in (*claims, *((hold.claim,) if hold else ()))]
+        if hold is not None:
+            reads.append(policy_read(hold.claim.kind, hold.claim.subject, hold.progress.pattern))
         return [read for read in reads if not picture.is_current(read)]
 
     def _about_holder(self, lease: Lease, now: datetime) -> list[Read]:
@@ -198,11 +210,11 @@ class Intake:
         picture, holder = self._situation.picture, lease.hold.claim.holder
         found: list[Read] = []
         if lease.hold.claim.kind is Kind.SERVICE:
-            if _older(picture.agreements_read_at(holder), now - self._pace.heartbeat / 3):
+            if is_older(picture.agreements_read_at(holder), now - self._pace.heartbeat / 3):
                 found.append(Read(what=What.AGREEMENTS, id=holder))
-        elif _older(picture.statuses_read_at(holder), now - 2 * self._pace.heartbeat):
+        elif is_older(picture.statuses_read_at(holder), now - 2 * self._pace.heartbeat):
             found.append(Read(what=What.STATUSES, id=holder))
-        if _older(picture.node_read_at(holder), now - self._pace.heartbeat):
+        if is_older(picture.node_read_at(holder), now - self._pace.heartbeat):
             found.append(Read(what=What.NODE, id=holder))
         unread = (Read(what=What.NODE, id=holder), Read(what=What.STATUSES, id=holder))
         return found + [read for read in unread if not picture.is_current(read)]
@@ -212,9 +224,10 @@ class Intake:
         picture, old = self._situation.picture, now - self._pace.heartbeat / 3
         found: list[Read] = []
         for rest, member in self._situation.unproven_rests():
-            if _older(picture.node_read_at(member.node.id), old):
+            if is_older(picture.node_read_at(member.node.id), old):
                 found.append(Read(what=What.NODE, id=member.node.id))
-            if rest.end.service and _older(member.agreements_read_at, old):
+            limits = self._situation.limits_of(member.node.group) if member.node.group else None
+            if limits and needs_services(rest, limits) and is_older(member.agreements_read_at, max(old, rest.until)):
                 found.append(Read(what=What.AGREEMENTS, id=member.node.id))
         return found
 
@@ -227,7 +240,9 @@ class Intake:
             for deferral in deferrals.values()
             if deferral.kind is Kind.SERVICE
         )
-        return [Read(what=What.AGREEMENTS, id=node) for node in found if _older(picture.agreements_read_at(node), old)]
+        return [
+            Read(what=What.AGREEMENTS, id=node) for node in found if is_older(picture.agreements_read_at(node), old)
+        ]
 
     def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
         if failing and not state.failing:
@@ -250,7 +265,3 @@ class Intake:
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
         self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))
-
-
-def _older(read_at: datetime | None, limit: datetime) -> bool:
-    return read_at is None or read_at <= limit

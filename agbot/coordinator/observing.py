@@ -1,7 +1,8 @@
 """Service upgrades that nobody asked for: seen through the Exchange, and given the group's lease (`agbot.rules.observed`).
 
-What is read stays bounded: of an organisation all its deployment policies, once after they have changed; of a member its agreements, when
-one of them has ended while a policy of its organisation changes. Members that go on under their agreements cost nothing.
+What is read stays bounded: of an organisation all its deployment policies, or of a member's pattern its services, once after they have
+changed; of a member its agreements, when one of them has ended while a policy that is for it changes. Members that go on under their
+agreements cost nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from agbot.fleet.changes import Read, What
 from agbot.rules import decide, ids, observed
 from agbot.rules import lease as leases
 from agbot.rules.facts import Ask, Deferral, Group, Member, Node, NodeType, Policy, Sight
-from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, State
 from agbot.rules.observed import Loss
 from agbot.store.contract import Lost, Writes
@@ -54,7 +55,7 @@ class Observing:
         if not self._losses or self._situation.doubts():
             return []
         unknown = await self._know_policies()
-        known = [node for node in self._losses if ids.org_of(node) not in unknown]
+        known = [node for node in self._losses if self._source(node) not in unknown]
         changing = {node: self._changing(node) for node in known}
         about = [Read(what=what, id=node) for node in known if changing[node] for what in (What.NODE, What.AGREEMENTS)]
         about += [read for node in known if changing[node] for read in self._peers(node)]
@@ -78,11 +79,22 @@ class Observing:
             is_from_before = read_at is not None and read_at < at
             self._losses[node] = Loss(at=at, before=picture.agreements(node) if is_from_before else Sight.UNREAD)
 
-    async def _know_policies(self) -> set[OrgId]:
-        """Read the policies of the organisations in question, where they have changed since; return those that could not be read."""
+    def _source(self, node: NodeId) -> Read:
+        """Return the read that brings what deploys to this node: its pattern, or the policies of its organisation."""
+        known = self._situation.picture.node(node)
+        if isinstance(known, Node) and known.pattern:
+            return Read(what=What.PATTERN, id=known.pattern)
+        return Read(what=What.DEPLOYMENT_POLICIES, id=ids.org_of(node))
+
+    async def _know_policies(self) -> set[Read]:
+        """Read the policies and patterns in question, where they have changed since; return those that could not be read."""
         picture = self._situation.picture
-        reads = [Read(what=What.DEPLOYMENT_POLICIES, id=org) for org in {ids.org_of(node) for node in self._losses}]
-        return {read.org for read in await self._reader.refresh(read for read in reads if not picture.is_current(read))}
+        nodes = [
+            Read(what=What.NODE, id=node) for node in self._losses
+        ]  # a node tells its pattern once it is registered
+        await self._reader.refresh(read for read in nodes if not picture.is_current(read))
+        sources = dict.fromkeys(self._source(node) for node in self._losses)
+        return set(await self._reader.refresh(read for read in sources if not picture.is_current(read)))
 
     def _changing(self, node: NodeId) -> list[Policy]:
         situation, now = self._situation, self._situation.clock.now()
@@ -90,8 +102,13 @@ class Observing:
         if not isinstance(known, Node) or known.group is None:
             return []
         lease, limits = situation.ledger.lease(known.group), situation.limits_of(known.group)
-        policies = situation.picture.deployment_policies(ids.org_of(node))
-        return [policy for policy in policies if observed.is_changing(policy, lease, limits, now)]
+        policies = situation.picture.policies
+        mine = policies.for_pattern(known.pattern) if known.pattern else policies.for_deployment(ids.org_of(node))
+        return [
+            policy
+            for policy in mine
+            if observed.is_for(policy, known) and observed.is_changing(policy, lease, limits, now)
+        ]
 
     def _peers(self, node: NodeId) -> list[Read]:
         """Return the reads of peers that were never read: what they serve tells what this one served, and they may be next."""

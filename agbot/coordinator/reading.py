@@ -11,6 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from agbot.clock import Clock
@@ -61,15 +62,15 @@ class Reader:
         self.progress = Progress()
 
     async def make_current(self, reads: Iterable[Read]) -> Failures:
-        """Read what is out of date among these; a read that is under way is shared, and repeated when it was overtaken by a change."""
+        """Read these; a read that is under way is shared, and repeated when it was overtaken by a change."""
         failures: Failures = {}
-        wanted = list(dict.fromkeys(reads))
+        missing = list(dict.fromkeys(reads))
         for _round in range(2):
-            missing = [read for read in wanted if not self._picture.is_current(read) and read not in failures]
             if not missing:
                 break
             outcomes = await asyncio.gather(*(self._shared(read) for read in missing), return_exceptions=True)
             failures.update(_failures(missing, outcomes))
+            missing = [read for read in missing if not self._picture.is_current(read) and read not in failures]
         return failures
 
     async def refresh(self, reads: Iterable[Read]) -> Failures:
@@ -138,15 +139,27 @@ class Reader:
             case What.AGREEMENTS:
                 agreements = await exchange.agreements(NodeId(read.id))
                 picture.learn_agreements(NodeId(read.id), agreements, begun=begun, now=now)
+            case What.PROPERTIES:
+                properties = await exchange.properties(NodeId(read.id))
+                picture.learn_properties(NodeId(read.id), properties, begun=begun, now=now)
+            case _:
+                await self._fetch_policies(read, begun, now)
+
+    async def _fetch_policies(self, read: Read, begun: int, now: datetime) -> None:
+        policies, exchange = self._picture.policies, self._exchange
+        match read.what:
             case What.DEPLOYMENT_POLICIES:
-                policies = await exchange.deployment_policies(read.org)
-                picture.learn_deployment_policies(read.org, policies, begun=begun, now=now)
+                found = await exchange.deployment_policies(read.org)
+                policies.learn_deployment(read.org, found, begun=begun, now=now)
+            case What.PATTERN:
+                services = await exchange.pattern(read.id)
+                policies.learn_pattern(read.id, Sight.ABSENT if services is None else services, begun=begun, now=now)
             case What.MANAGEMENT_POLICY:
                 policy = await exchange.management_policy(PolicyId(read.id))
-                picture.learn_policy(read, policy or Sight.ABSENT, begun=begun, now=now)
+                policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
             case What.DEPLOYMENT_POLICY:
                 policy = await exchange.deployment_policy(PolicyId(read.id))
-                picture.learn_policy(read, policy or Sight.ABSENT, begun=begun, now=now)
+                policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
 
 
 def _in_bulk(org: OrgId, reads: Sequence[Read]) -> list[Read]:

@@ -1,18 +1,23 @@
-"""Every occupied lease is looked at in every cycle, against what the Exchange says of its holder (`agbot.rules.review`)."""
+"""Every occupied lease is looked at in every cycle, against what the Exchange says of its holder (`agbot.rules.review`).
+
+The facts of a review are written down where it ends a lease or makes it suspect, and put together for nothing else.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from agbot.coordinator import entries, group_facts
+from agbot.coordinator import dossier, entries, group_facts
+from agbot.coordinator.dossier import Review
 from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
+from agbot.rules import brakes
 from agbot.rules import lease as leases
 from agbot.rules.brakes import still_set
 from agbot.rules.facts import Brake, Policy, Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
-from agbot.rules.reasons import BRAKING, Cause
+from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
@@ -26,7 +31,7 @@ def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
     claim = lease.hold.claim
     put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now, cause=ending.cause)]
     told = [entries.released(lease, ending, now)]
-    if ending.cause in BRAKING:
+    if brakes.stops(claim.kind, ending.cause):
         brake = Brake(
             group=lease.group,
             kind=claim.kind,
@@ -116,7 +121,8 @@ class Reviewing:
         ttl = timedelta(seconds=limits.lease_seconds)
         match verdict:
             case Release(cause=cause, why=why, ended_at=ended_at):
-                return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at))
+                kept = dossier.kept(Review(at=now, lease=lease, seen=seen, limits=limits))
+                return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at, kept=kept))
             case Renew(progress=progress, why=why, evidence_at=evidence_at):
                 after = leases.renew(lease, evidence_at or now, ttl, progress)
                 told = () if evidence_at else (entries.renewed(after, why, now),)
@@ -124,7 +130,7 @@ class Reviewing:
                 await situation.swap(lease, after, Writes(entries=told))
                 return ""
             case Suspect(why=why):
-                return await self._suspect(lease, why, now)
+                return await self._suspect(Review(at=now, lease=lease, seen=seen, limits=limits), why)
             case Keep(note=note):
                 self._note(lease, note)
                 return ""
@@ -142,9 +148,10 @@ class Reviewing:
         self.notes.pop(lease.group, None)
         return "" if isinstance(outcome, Lost) else f"released {lease.group} ({ending.cause}: {holder})"
 
-    async def _suspect(self, lease: Lease, why: str, now: datetime) -> str:
-        after = leases.suspect(lease)
-        outcome = await self._situation.swap(lease, after, Writes(entries=(entries.suspected(after, why, now),)))
+    async def _suspect(self, made: Review, why: str) -> str:
+        lease, after = made.lease, leases.suspect(made.lease)
+        told = entries.suspected(after, why, made.at, dossier.kept(made))
+        outcome = await self._situation.swap(lease, after, Writes(entries=(told,)))
         self.notes[lease.group] = why
         return "" if isinstance(outcome, Lost) else f"suspects {lease.group} ({why})"
 

@@ -10,14 +10,16 @@ from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.traffic import TrafficReport
-from agbot.fleet.changes import Read
-from agbot.fleet.picture import Picture, policy_read
+from agbot.fleet.changes import Read, What
+from agbot.fleet.picture import Picture
+from agbot.fleet.policies import policy_read
+from agbot.rules import health
 from agbot.rules.facts import Ask, Group, Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.rules.limits import LimitsOf
+from agbot.rules.limits import LimitsOf, Order
 from agbot.rules.reasons import Code, Reason
-from agbot.rules.rest import Rest, is_proven, rest_after
+from agbot.rules.rest import Rest, rest_after, why_unproven
 from agbot.store.contract import NOTHING, Entry, Lost, Writes
 
 Tell = Callable[[Entry], None]
@@ -33,6 +35,8 @@ class Situation:
     limits_of: LimitsOf
     """The limits of each group; replaced as a whole when the settings are read anew."""
     view_max_age: timedelta
+    services_max_age: timedelta
+    """Older reports of what members run are read anew where somebody asks: no change record tells of a container."""
     tell: Tell
     view_at: datetime | None = None
     """When the change feed was last read to its end."""
@@ -63,7 +67,7 @@ class Situation:
             if rest is None or now >= rest.proof_until:
                 continue
             member = self.picture.member(rest.end.claim.holder)
-            if isinstance(member, Member) and not is_proven(rest, member, limits, now):
+            if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
                 found.append((rest, member))
         return found
 
@@ -86,18 +90,27 @@ class Situation:
                 found.append(Reason(code=Code.VIEW_STALE, text=text))
         return tuple(found)
 
-    def unread(self, ask: Ask) -> tuple[Read, ...]:
+    def unread(self, ask: Ask, now: datetime) -> tuple[Read, ...]:
         """Return what must be read before this question can be decided."""
         subject = policy_read(ask.claim.kind, ask.claim.subject)
         missing = () if self.picture.is_current(subject) else (subject,)
-        return (*self.picture.unread(ask.group), *missing)
+        return (*self.unread_of(ask.group, now, asks=ask.is_agent), *missing)
+
+    def unread_of(self, group: GroupId, at: datetime, *, asks: bool) -> tuple[Read, ...]:
+        """Return what must be read about a group to decide at this time.
+
+        Where somebody `asks` for an agent upgrade that is also what its members run.
+        """
+        limits = self.limits_of(group)
+        since = at - self.services_max_age if asks and limits.services_must_run else None
+        return self.picture.unread(group, services_since=since, by_property=limits.order is Order.PROPERTY)
 
     def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
         """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
         now = self.clock.now()
         doubts = self._doubts(now)
         if ask is not None:
-            unread = self.unread(ask) if unread is None else unread
+            unread = self.unread(ask, now) if unread is None else unread
             if unread:
                 what = ", ".join(f"{read.what} {read.id}" for read in unread)
                 doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))
@@ -111,6 +124,16 @@ class Situation:
             report=self.report,
             now=now,
         )
+
+    def services_down(self, group: GroupId, *, read_before: datetime) -> list[Read]:
+        """Return how to look again at members whose services were seen down, unless that was read later."""
+        limits, now = self.limits_of(group), self.clock.now()
+        return [
+            Read(what=What.AGREEMENTS, id=node)
+            for node, member in self.picture.read_members(group).items()
+            if is_older(member.agreements_read_at, read_before)
+            and health.why_not_serving(member, limits, now) is not None
+        ]
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Commit a transition with its records, and tell its entries once it has been committed.
@@ -135,3 +158,8 @@ class Situation:
     def _tell_all(self, writes: Writes) -> None:
         for entry in writes.entries:
             self.tell(entry)
+
+
+def is_older(read_at: datetime | None, limit: datetime) -> bool:
+    """Tell whether something was last read at this time or earlier, or never."""
+    return read_at is None or read_at <= limit

@@ -15,7 +15,7 @@ from agbot.rules.facts import Brake, Member, Rollout, Traffic
 from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, State
 from agbot.rules.limits import Limits
-from agbot.rules.rest import is_proven, rest_after
+from agbot.rules.rest import rest_after, why_unproven
 
 Subject = tuple[Kind, PolicyId]
 
@@ -88,7 +88,7 @@ class TrafficReport:
         )
 
     def _revision(self, subject: Subject) -> str | None:
-        policy = self._picture.policy(*subject)
+        policy = self._picture.policies.get(*subject)
         return getattr(policy, "revision", None)
 
     def _why_unfinished(self, lease: Lease, subject: Subject, now: datetime) -> str | None:
@@ -104,7 +104,7 @@ class TrafficReport:
         if rest is None or now >= rest.proof_until:
             return None
         member = self._picture.member(rest.end.claim.holder)
-        is_well = now >= rest.until and isinstance(member, Member) and is_proven(rest, member, limits, now)
+        is_well = now >= rest.until and isinstance(member, Member) and why_unproven(rest, member, limits, now) is None
         return None if is_well else "rests"
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, WaitView
 from agbot.coordinator.situation import Situation
-from agbot.rules import health
-from agbot.rules.facts import Brake, Group, Member, Waiter
+from agbot.rules import health, ids
+from agbot.rules.facts import Brake, Group, Member, Pause, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 
@@ -36,14 +36,24 @@ def view_lease(lease: Lease, note: str = "") -> LeaseView:
 def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
     """Show a group with everything that bears on it."""
     facts = situation.group(group)
+    size = len(facts.members)
     return GroupView(
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
         lease=view_lease(facts.lease, note),
         waiting=[view_waiter(waiter) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
-        pauses=facts.pauses,
+        pauses=(*facts.pauses, *_pauses_of(facts, situation)),
+        required=min(health.required(facts.limits, size), max(size - 1, 0)),
+        required_by=health.said_required(facts.limits, size),
     )
+
+
+def _pauses_of(group: Group, situation: Situation) -> list[Pause]:
+    """Return the pauses of single members; those of members who wait are among the group's facts already."""
+    pauses = situation.ledger.pauses
+    mine = [pauses[scope] for node in group.members if (scope := ids.node_scope(node)) in pauses] if pauses else []
+    return [pause for pause in mine if pause not in group.pauses]
 
 
 def view_waiter(waiter: Waiter) -> WaitView:

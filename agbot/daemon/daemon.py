@@ -25,6 +25,7 @@ from agbot.daemon import logging as daemon_logging
 from agbot.daemon.delivering import deliveries
 from agbot.daemon.measuring import CountedPermission, Teller
 from agbot.daemon.notify import Notifier
+from agbot.events.outbox import Outbox
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import HttpTransport
@@ -79,17 +80,19 @@ class Daemon:
             max_requests_open=settings.exchange.max_requests_open,
         )
         self._store = store or SqliteStore(settings.store.path)
+        tell = Teller(self.metrics, self._wake_deliveries).tell
         means = Means(
             exchange=self._exchange,
             store=self._store,
             clock=clock,
-            tell=Teller(self.metrics, self._wake_deliveries).tell,
+            tell=tell,
             journal_age=timedelta(days=settings.store.journal_days),
             journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
-        self._deliveries = deliveries(loaded, self._store, clock, self.coordinator, self.metrics.delivered)
+        outbox = Outbox(self._store, clock, tell)
+        self._deliveries = deliveries(loaded, outbox, clock, self.coordinator, self.metrics.delivered)
         self.metrics.watch_deliveries(self._deliveries.lags)
         self.gateway = Listener(
             settings.gateway,

@@ -12,6 +12,7 @@ from agbot.coordinator.coordinator import Coordinator
 from agbot.events.delivery import Count, Deliveries, Sink
 from agbot.events.mqtt import Mqtt
 from agbot.events.mqtt_connection import Broker, tls_context
+from agbot.events.outbox import Outbox
 from agbot.events.payload import BrakeState, GroupState, HoldState, MemberState, ReasonState, WaiterState
 from agbot.events.topics import Topics
 from agbot.events.webhook import Webhook
@@ -20,10 +21,9 @@ from agbot.rules.ids import GroupId
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.model import MqttSettings, WebhookSettings
 from agbot.settings.secret import Secret
-from agbot.store.contract import Store
 
 
-def deliveries(loaded: Loaded, store: Store, clock: Clock, coordinator: Coordinator, count: Count) -> Deliveries:
+def deliveries(loaded: Loaded, outbox: Outbox, clock: Clock, coordinator: Coordinator, count: Count) -> Deliveries:
     """Make a sink for the broker and for each webhook, where the settings name any.
 
     Raises:
@@ -37,7 +37,7 @@ def deliveries(loaded: Loaded, store: Store, clock: Clock, coordinator: Coordina
     secret = loaded.secrets.webhook_secret
     if settings.webhook.urls and secret is not None:  # checked settings have one
         sinks.extend(_webhooks(settings.webhook, secret, clock, count))
-    return Deliveries(store, sinks)
+    return Deliveries(outbox, sinks)
 
 
 def _broker(mqtt: MqttSettings, secrets: Secrets) -> Broker:

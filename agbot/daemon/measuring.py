@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
 from agbot.console.metrics import Metrics
 from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
+from agbot.events.delivery import Kind, Outcome
 from agbot.events.names import EVENTS, GRANTS
 from agbot.rules.facts import Ask
 from agbot.store.contract import Entry
@@ -42,11 +43,18 @@ class Teller:
             self._metrics.granted(str(entry.facts.get("kind", "")))
         elif entry.event == "lease.overlapped":
             self._metrics.overlapped()
+        elif entry.event == "delivery.lost":
+            self._count_lost(entry.facts)
         elif entry.event == "lease.released":
             self._metrics.released(str(entry.facts.get("cause", "")))
             handoff = entry.facts.get("handoff_seconds")
             if isinstance(handoff, float):
                 self._metrics.handed_off(handoff)
+
+    def _count_lost(self, facts: Mapping[str, object]) -> None:
+        match facts:
+            case {"sink": str(sink), "first": int(first), "last": int(last)}:
+                self._metrics.delivered(Kind(sink), Outcome.LOST, last - first + 1)
 
 
 _NUMBERS = {"debug": 10, "info": 20, "warning": 30, "error": 40}

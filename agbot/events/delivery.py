@@ -1,7 +1,8 @@
 """Delivering: one task per sink, and one that looks for news. Whatever happens to one sink is nobody else's business.
 
 A sink that fails keeps its place and tries again for ever; what it cannot take in the meantime stays in the journal for as long as the
-journal keeps anything. Nothing here is waited for by a grant or a cycle: they only wake the outbox, which is a plain call.
+journal keeps anything, and is told as lost when that is over. Nothing here is waited for by a grant or a cycle: they only wake the
+outbox, which is a plain call.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Protocol
 import structlog
 
 from agbot.events.outbox import Outbox, Outlet
-from agbot.store.contract import Store
 
 _AFTER_A_BUG_SECONDS = 5.0
 _MOST_DOUBLINGS = 30
@@ -39,6 +39,8 @@ class Outcome(StrEnum):
     """It may pass by itself and is tried again soon."""
     REFUSED = "refused"
     """Somebody has to change something; it is tried again all the same, slowly."""
+    LOST = "lost"
+    """The journal's time for it was over before it was taken."""
 
 
 Count = Callable[[Kind, Outcome, int], None]
@@ -51,11 +53,13 @@ class Pauses:
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
     refused_seconds: float = 300.0
+    longest_asked_seconds: float = 3600.0
+    """No receiver can ask for more: a mistake of its clock or of its settings must not silence it for days."""
 
-    def after(self, failures: int) -> float:
-        """Return the pause after so many failures in a row."""
+    def after(self, failures: int, asked_seconds: float = 0.0) -> float:
+        """Return the pause after so many failures in a row: at least as long as the receiver asks for, within the bound."""
         doubled = self.first_seconds * 2.0 ** min(max(failures - 1, 0), _MOST_DOUBLINGS)
-        return _scattered(min(doubled, self.longest_seconds))
+        return max(_scattered(min(doubled, self.longest_seconds)), min(asked_seconds, self.longest_asked_seconds))
 
     def after_refusal(self) -> float:
         """Return the pause after a refusal, which does not pass by itself."""
@@ -73,6 +77,10 @@ class Sink(Protocol):
     def kind(self) -> Kind:
         """Which kind it is."""
 
+    @property
+    def receiver(self) -> str:
+        """Where it delivers to, for people: host and port, nothing secret."""
+
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever. A cancellation is the end of the daemon: say goodbye within a second."""
 
@@ -80,9 +88,9 @@ class Sink(Protocol):
 class Deliveries:
     """All sinks of a daemon."""
 
-    def __init__(self, store: Store, sinks: Sequence[Sink], outbox: Outbox | None = None) -> None:
-        self._outbox = outbox or Outbox(store)
-        self._sinks = [(sink, self._outbox.outlet(sink.name)) for sink in sinks]
+    def __init__(self, outbox: Outbox, sinks: Sequence[Sink]) -> None:
+        self._outbox = outbox
+        self._sinks = [(sink, outbox.outlet(sink.name, _about(sink))) for sink in sinks]
 
     async def begin(self) -> None:
         """Find where every sink stands, before anything is committed.
@@ -112,6 +120,10 @@ class Deliveries:
 
     def _lags(self, kind: Kind) -> Iterator[int]:
         return (outlet.lag for sink, outlet in self._sinks if sink.kind is kind)
+
+
+def _about(sink: Sink) -> Mapping[str, object]:
+    return {"sink": sink.kind.value, "receiver": sink.receiver}
 
 
 async def _keep_running(sink: Sink, outlet: Outlet) -> None:

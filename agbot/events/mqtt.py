@@ -39,6 +39,7 @@ class Mqtt:
     def __init__(
         self, broker: Broker, topics: Topics, groups: Groups, count: Count, *, pauses: Pauses | None = None
     ) -> None:
+        self.receiver = broker.address
         self._broker = broker
         self._topics = topics
         self._groups = groups
@@ -121,13 +122,13 @@ class Mqtt:
         self._failures += 1
         self._count(self.kind, Outcome.FAILED, 1)
         if not self._is_told:
-            _log.warning("mqtt.failed", broker=self._broker.address, error=str(error))
+            _log.warning("mqtt.failed", broker=self.receiver, error=str(error))
         self._is_told = True
 
     def _recovered(self) -> None:
         self._failures = 0
         if self._is_told:
-            _log.info("mqtt.recovered", broker=self._broker.address)
+            _log.info("mqtt.recovered", broker=self.receiver)
         self._is_told = False
 
 

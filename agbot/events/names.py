@@ -110,6 +110,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "The journal cannot be read for those who are told. Told once, until `outbox.recovered`."
         ),
         "outbox.recovered": _info("The journal can be read again."),
+        "delivery.lost": _warning(
+            "Events (`first` to `last`) left the journal before `receiver` had taken them, which is not told of them any more."
+        ),
         "delivery.failed": _error("Delivering failed in a way that was not foreseen; it begins anew."),
         "cycle.done": _debug("One cycle of the scheduler, in a sentence."),
         "cycle.failed": _error(

@@ -2,41 +2,51 @@
 
 An entry is confirmed only after the sink has taken it, and the cursor is written after that: whatever happens in between, the entry is
 told again, never not at all. Entries are read in the order of their ids, which is the order of commits, and so per group of tokens.
+
+The journal keeps nothing for ever. An id that is missing was committed and is gone (`agbot.store.contract`): a sink that had not taken it
+never will, and that is an event of its own, which is written to the journal before the sink goes on behind the gap.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import structlog
 
-from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
+from agbot.clock import Clock
+from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError, Writes
 
 _POLL_SECONDS = 30.0
 """Nobody waits for this: it is for what no wake-up announces, such as a store that works again."""
 _AFTER_A_FAILURE_SECONDS = 1.0
-_NEWEST = JournalQuery(limit=1)
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class Outbox:
     """The one reader of the journal's end, and the places of all sinks. A wake-up is a plain call that waits for nothing."""
 
-    def __init__(self, store: Store, *, poll_seconds: float = _POLL_SECONDS) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, tell: Callable[[Entry], None], *, poll_seconds: float = _POLL_SECONDS
+    ) -> None:
+        """Take who hears of what is lost, after it was committed: as of any other entry."""
         self._store = store
+        self._clock = clock
+        self._tell = tell
         self.poll_seconds = poll_seconds
         self.end = 0
-        """The id of the newest entry that was seen."""
+        """The id of the newest entry that is known of; it may be gone."""
         self._outlets: list[Outlet] = []
         self._woken = asyncio.Event()
         self._is_failing = False
 
-    def outlet(self, sink: str) -> Outlet:
-        """Make a place for a sink, before `begin`."""
-        self._outlets.append(Outlet(self, self._store, sink))
+    def outlet(self, sink: str, about: Mapping[str, object]) -> Outlet:
+        """Make a place for a sink, before `begin`. `about` says in an event whose place it is."""
+        self._outlets.append(Outlet(self, self._store, sink, about))
         return self._outlets[-1]
 
     async def begin(self) -> None:
@@ -45,7 +55,7 @@ class Outbox:
         Raises:
             StoreUnavailableError: the store cannot be read or written.
         """
-        self.end = max((entry.id for entry in await self._store.journal(_NEWEST)), default=0)
+        self.end = await self._store.last_entry_id()
         for outlet in self._outlets:
             await outlet.begin()
 
@@ -57,10 +67,10 @@ class Outbox:
         """Look for news for ever."""
         while True:
             self._woken.clear()
-            newest = await self.read(_NEWEST)
+            newest = await self._answer(self._store.last_entry_id())
             if newest is None:
                 continue
-            self.end = max((entry.id for entry in newest), default=self.end)
+            self.end = newest
             for outlet in self._outlets:
                 outlet.wake()
             with contextlib.suppress(TimeoutError):
@@ -69,8 +79,22 @@ class Outbox:
 
     async def read(self, query: JournalQuery) -> Sequence[Entry] | None:
         """Read the journal; None after a moment when that failed, which is told once."""
+        return await self._answer(self._store.journal(query))
+
+    async def lose(self, facts: Mapping[str, object]) -> bool:
+        """Take down that a sink will never be told of something; False after a moment when that failed."""
+        entry = Entry(at=self._clock.now(), event="delivery.lost", facts=facts)
         try:
-            found = await self._store.journal(query)
+            await self._store.write(Writes(entries=[entry]))
+        except StoreUnavailableError:
+            await asyncio.sleep(_AFTER_A_FAILURE_SECONDS)
+            return False
+        self._tell(entry)
+        return True
+
+    async def _answer(self, question: Awaitable[T]) -> T | None:
+        try:
+            found = await question
         except StoreUnavailableError as error:
             if not self._is_failing:
                 _log.warning("outbox.failed", error=str(error))
@@ -86,17 +110,18 @@ class Outbox:
 class Outlet:
     """How far one sink has come. For one task."""
 
-    def __init__(self, outbox: Outbox, store: Store, sink: str) -> None:
+    def __init__(self, outbox: Outbox, store: Store, sink: str, about: Mapping[str, object]) -> None:
         self._outbox = outbox
         self._store = store
         self._sink = sink
+        self._about = about
         self._news = asyncio.Event()
         self._confirmed = 0
         self._saved = 0
 
     @property
     def lag(self) -> int:
-        """How many entries the sink is behind, as far as ids tell."""
+        """How many entries the sink is behind, those included that are gone."""
         return max(self._outbox.end - self._confirmed, 0)
 
     async def begin(self) -> None:
@@ -116,7 +141,10 @@ class Outlet:
         self._news.set()
 
     async def next(self, limit: int) -> Sequence[Entry]:
-        """Wait for entries after the last confirmed one. None come when it was woken for another reason, or after a while."""
+        """Wait for entries after the last confirmed one. None come when it was woken for another reason, or after a while.
+
+        Those that are gone from the journal are told as lost first, and passed over.
+        """
         await self._save()
         if not self.lag:
             with contextlib.suppress(TimeoutError):
@@ -127,13 +155,28 @@ class Outlet:
         if end <= self._confirmed:
             return ()
         found = await self._outbox.read(JournalQuery(after=self._confirmed, limit=limit))
-        if found is not None and not found:
-            self._confirmed = end  # they grew older than the journal keeps anything while the sink was away
-        return found or ()
+        if found is None:
+            return ()
+        first = found[0].id if found else end + 1
+        if first > self._confirmed + 1 and not await self._lose_up_to(first - 1):
+            return ()
+        return [entry for number, entry in enumerate(found, first) if entry.id == number]  # as far as the next gap
+
+    async def keeps(self, entry: Entry) -> bool:
+        """Whether the journal still has this entry, as far as is known."""
+        found = await self._outbox.read(JournalQuery(after=entry.id - 1, limit=1))
+        return found is None or [each.id for each in found] == [entry.id]
 
     def confirm(self, entry: Entry) -> None:
         """Take down that the sink has taken this entry and all before it; the cursor is written before the next ones are read."""
         self._confirmed = entry.id
+
+    async def _lose_up_to(self, last: int) -> bool:
+        if not await self._outbox.lose({**self._about, "first": self._confirmed + 1, "last": last}):
+            return False
+        self._confirmed = last
+        await self._save()  # or it would be told again after a restart
+        return True
 
     async def _save(self) -> None:
         if self._confirmed == self._saved:

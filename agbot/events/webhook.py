@@ -1,9 +1,9 @@
 """The webhook sink: each event as one signed POST, in order. One address is one sink.
 
-Only a 2xx confirms. No answer, 408, 425, 429 and 5xx may pass by themselves: the event is sent again after growing pauses. Every other
-answer (a redirect, 401, 404, 422, ...) says that something has to be changed, at the receiver or in our settings: that is told once, as an
-error, and the same event is tried again every few minutes, never skipped: a receiver that is mended gets everything in order, and what it
-had not taken when the journal's time was over is gone for it.
+Only a 2xx confirms. No answer, 408, 425, 429 and 5xx may pass by themselves: the event is sent again after growing pauses, and not before
+the receiver wants it (`Retry-After`), within an hour. Every other answer (a redirect, 401, 404, 422, ...) says that something has to be
+changed, at the receiver or in our settings: that is told once, as an error, and the same event is tried again every few minutes, never
+skipped: a receiver that is mended gets everything in order, and what it had not taken when the journal's time was over is gone for it.
 
 The signature is over the time of sending and the body, so that an old message cannot be played again later; the id tells repetitions.
 """
@@ -11,6 +11,7 @@ The signature is over the time of sending and the body, so that an old message c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import ssl
@@ -28,6 +29,7 @@ from agbot.clock import Clock
 from agbot.events.delivery import Count, Kind, Outcome, Pauses
 from agbot.events.outbox import Outlet
 from agbot.events.payload import encoded, event_message
+from agbot.events.retry_after import asked_seconds
 from agbot.settings.secret import Secret
 from agbot.store.contract import Entry
 
@@ -41,11 +43,19 @@ _log = structlog.get_logger()
 
 
 class NotTaken(Exception):
-    """The receiver did not confirm; it may do so a moment later."""
+    """The receiver did not confirm; it may do so a moment later, or after so many seconds for which it asks."""
+
+    def __init__(self, said: str, asked_seconds: float = 0.0) -> None:
+        super().__init__(said)
+        self.asked_seconds = asked_seconds
 
 
 class Refused(NotTaken):
     """The receiver said no; somebody has to change something."""
+
+
+class Outgrown(Exception):
+    """The event has grown older than the journal while the receiver said no."""
 
 
 class Webhook:
@@ -73,7 +83,7 @@ class Webhook:
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._tls: ssl.SSLContext | bool = True if tls is None else tls
         self._pauses = pauses or Pauses()
-        self._receiver = urlsplit(url).netloc
+        self.receiver = urlsplit(url).netloc
         self._told = ""
         """What was last told of it, while it does not take events."""
 
@@ -82,14 +92,21 @@ class Webhook:
         headers = {"Content-Type": "application/json", "User-Agent": f"agbot/{__version__}"}
         async with aiohttp.ClientSession(timeout=self._timeout, headers=headers) as session:
             while True:
-                for entry in await outlet.next(_BATCH):
-                    await self._deliver(session, entry)
-                    outlet.confirm(entry)
+                with contextlib.suppress(Outgrown):  # the outlet tells of it and goes on behind it
+                    for entry in await outlet.next(_BATCH):
+                        await self._deliver(session, outlet, entry)
+                        outlet.confirm(entry)
 
-    async def _deliver(self, session: aiohttp.ClientSession, entry: Entry) -> None:
-        """Send an event until it has been taken."""
+    async def _deliver(self, session: aiohttp.ClientSession, outlet: Outlet, entry: Entry) -> None:
+        """Send an event until it has been taken.
+
+        Raises:
+            Outgrown: it was met with a no for as long as the journal keeps it.
+        """
 
         async def attempt() -> None:
+            if self._told == "webhook.refused" and not await outlet.keeps(entry):
+                raise Outgrown
             await self._send(session, entry)
 
         attempts = AsyncRetrying(
@@ -98,7 +115,7 @@ class Webhook:
         await attempts(attempt)
         self._count(self.kind, Outcome.DELIVERED, 1)
         if self._told:
-            _log.info("webhook.recovered", receiver=self._receiver)
+            _log.info("webhook.recovered", receiver=self.receiver)
         self._told = ""
 
     async def _send(self, session: aiohttp.ClientSession, entry: Entry) -> None:
@@ -109,24 +126,28 @@ class Webhook:
             async with session.post(
                 self._url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
             ) as reply:
-                status = reply.status
+                status, said = reply.status, reply.headers
         except TimeoutError as error:
             raise NotTaken(f"no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise NotTaken(str(error) or type(error).__name__) from error
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
-        said = f"it answered {status}"
-        may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _MAY_PASS
-        raise NotTaken(said) if may_pass else Refused(f"{said} to event {message.id}")
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
+            raise Refused(f"it answered {status} to event {message.id}")
+        asked = asked_seconds(said.get("Retry-After"), said.get("Date"), self._clock.now())
+        raise NotTaken(f"it answered {status}" + (f" and asks for {asked:g} s" if asked else ""), asked)
 
     def _pause_seconds(self, state: RetryCallState) -> float:
-        is_refused = isinstance(_error(state), Refused)
-        return self._pauses.after_refusal() if is_refused else self._pauses.after(state.attempt_number)
+        error = _error(state)
+        if isinstance(error, Refused):
+            return self._pauses.after_refusal()
+        asked = error.asked_seconds if isinstance(error, NotTaken) else 0.0
+        return self._pauses.after(state.attempt_number, asked)
 
     def _failed(self, state: RetryCallState) -> None:
         error = _error(state)
-        told = {"receiver": self._receiver, "error": str(error)}
+        told = {"receiver": self.receiver, "error": str(error)}
         if isinstance(error, Refused):
             self._count(self.kind, Outcome.REFUSED, 1)
             if self._told != "webhook.refused":

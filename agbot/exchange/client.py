@@ -159,6 +159,13 @@ class ExchangeClient:
             or {}
         )
 
+    async def pattern(self, pattern_id: str) -> tuple[Policy, ...] | None:
+        """Return a pattern as one policy for each of its services, None if it does not exist."""
+        answered = await self._get(routes.of("patterns", pattern_id))
+        return answered.read_or_none(
+            wire.Patterns, lambda reply: mapping.one_pattern(pattern_id, reply, self._exchange_clock)
+        )
+
     async def agreements(self, node_id: NodeId) -> tuple[Agreement, ...]:
         """Return a node's agreements with the state of their containers; the second request is left out when there are none."""
         answered = await self._get(routes.of("nodes", node_id, "agreements"))
@@ -168,6 +175,14 @@ class ExchangeClient:
         reported = await self._get(routes.of("nodes", node_id, "status"))
         status = reported.read_or_none(wire.NodeStatus, lambda reply: reply)
         return mapping.agreements(found, status, self._exchange_clock)
+
+    async def properties(self, node_id: NodeId) -> Mapping[str, str]:
+        """Return the properties of a node's policy; none when it has no policy.
+
+        The route is `route/node/Policy.scala` of the Exchange: whoever may read the node may read it, and a node without one is a 404.
+        """
+        answered = await self._get(routes.of("nodes", node_id, "policy"))
+        return answered.read_or_none(wire.NodePolicy, mapping.properties) or {}
 
     async def agbot_exists(self, agbot_id: str, credentials: Credentials) -> bool:
         """Tell whether these credentials can read this agbot. Other identities of its organisation can as well: compare the identity first.

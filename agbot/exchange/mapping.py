@@ -7,7 +7,7 @@ one. A heartbeat that cannot be read must not become "has never sent one", nor a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -57,6 +57,8 @@ def _node(node: NodeId, entry: wire.Node, clock: ExchangeClock) -> Node:
         heartbeat_interval_seconds=float((intervals and intervals.max_interval) or 0),
         agent_version=versions.get("horizon") or "",
         registered=bool(entry.public_key),
+        arch=entry.arch or "",
+        pattern=entry.pattern or "",
     )
 
 
@@ -136,13 +138,53 @@ def deployment_policies(org: OrgId, reply: wire.DeploymentPolicies, clock: Excha
 
 
 def _deployment_policy(policy: PolicyId, entry: wire.DeploymentPolicy, clock: ExchangeClock) -> Policy:
-    versions = tuple(choice.version for choice in sorted(entry.service.service_versions or (), key=_rank))
-    revised_at = _moment(entry.last_updated, clock)
+    service = f"{entry.service.org}/{entry.service.name}"
+    arch, revision = entry.service.arch or "", entry.last_updated or ""
+    return _deployment(policy, service, entry.service.service_versions, arch=arch, revision=revision, clock=clock)
+
+
+def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tuple[Policy, ...] | None:
+    """Map a pattern to one policy for each of its services, named as the agbot names those that it makes of it (`agbot-ha.md` 4.1).
+
+    With the pattern's organisation before it, which the agbot leaves out (W18). An empty reply means that there is no such pattern.
+    """
+    entry = _only(pattern, reply.patterns)
+    if entry is None:
+        return None
+    return tuple(
+        replace(
+            _deployment(
+                PolicyId(f"{pattern}_{each.service_url}_{each.service_orgid}_{each.service_arch or ''}"),
+                f"{each.service_orgid}/{each.service_url}",
+                each.service_versions,
+                arch=each.service_arch or "",
+                revision=entry.last_updated or "",
+                clock=clock,
+            ),
+            pattern=pattern,
+        )
+        for each in entry.services
+        if not each.agreement_less
+    )
+
+
+def _deployment(
+    policy: PolicyId,
+    service: str,
+    choices: Iterable[wire.ServiceVersion] | None,
+    *,
+    arch: str,
+    revision: str,
+    clock: ExchangeClock,
+) -> Policy:
+    versions = tuple(choice.version for choice in sorted(choices or (), key=_rank))
+    revised_at = _moment(revision, clock)
     return Policy(
         id=policy,
-        revision=entry.last_updated or "",
+        revision=revision,
         revised_at=revised_at,
-        service=f"{entry.service.org}/{entry.service.name}",
+        service=service,
+        arch=arch,
         top_version=versions[0] if versions else "",
         versions=versions,
         versions_at=revised_at,
@@ -180,6 +222,20 @@ def _agreement(
         containers=tuple(box.state or "" for each in reported for box in each.container_status or ()),
         updated_at=_moment(entry.last_updated, clock),
     )
+
+
+def properties(reply: wire.NodePolicy) -> dict[str, str]:
+    """Map the properties of a node policy to texts. Those for everything win over those for management or deployment alone."""
+    sections = (each.properties for each in (reply.deployment, reply.management) if each is not None)
+    found = [each for listed in (*sections, reply.properties) for each in listed or ()]
+    return {each.name: _text(each.value) for each in found if each.name and each.value is not None}
+
+
+def _text(value: object) -> str:
+    """Write a property's value as `hzn` takes it: truths as true and false, lists with commas."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(_text(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _moment(stamp: str | None, clock: ExchangeClock) -> datetime | None:

@@ -36,6 +36,8 @@ class Node(Wire):
     public_key: str | None
     ha_group: str | None = msgspec.field(name="ha_group")
     node_type: str | None = ""
+    arch: str | None = ""
+    pattern: str | None = ""
     software_versions: dict[str, str | None] | None = None
     heartbeat_intervals: HeartbeatIntervals | None = None
 
@@ -144,6 +146,7 @@ class ServiceChoice(Wire):
 
     name: str
     org: str
+    arch: str | None = ""
     service_versions: list[ServiceVersion] | None = None
 
 
@@ -158,6 +161,29 @@ class DeploymentPolicies(Wire):
     """`GET orgs/{org}/business/policies` and `…/business/policies/{name}`."""
 
     business_policy: dict[str, DeploymentPolicy]
+
+
+class PatternService(Wire):
+    """One service of a pattern; one without agreements runs beside the others and is no subject of an upgrade."""
+
+    service_url: str
+    service_orgid: str
+    service_arch: str | None = ""
+    agreement_less: bool | None = False
+    service_versions: list[ServiceVersion] | None = None
+
+
+class Pattern(Wire):
+    """One entry of `patterns`."""
+
+    services: list[PatternService]
+    last_updated: str | None = ""
+
+
+class Patterns(Wire):
+    """`GET orgs/{org}/patterns/{name}` (`table/deploymentpattern/` of the Exchange; the recording shows the same services as written)."""
+
+    patterns: dict[str, Pattern]
 
 
 class AgreementService(Wire):
@@ -201,6 +227,27 @@ class NodeStatus(Wire):
     """`GET orgs/{org}/nodes/{id}/status`."""
 
     services: list[RunningService] | None
+
+
+class Property(Wire):
+    """One property; `value` is a text, a number, a truth or a list of texts."""
+
+    name: str | None = ""
+    value: Any = None
+
+
+class Properties(Wire):
+    """The part of a node policy that is for deployment, or for management, alone."""
+
+    properties: list[Property] | None = None
+
+
+class NodePolicy(Wire):
+    """`GET orgs/{org}/nodes/{id}/policy`; `properties` are for both."""
+
+    properties: list[Property] | None
+    deployment: Properties | None = None
+    management: Properties | None = None
 
 
 class Agbots(Wire):

@@ -52,6 +52,10 @@ class Arrivals:
             return None
         return lost if -_ENDS_WITHIN <= joined - lost <= _KEPT else None
 
+    def ended_at(self, node: NodeId) -> datetime | None:
+        """Return when an agreement of a node last ended, if that was lately."""
+        return self._lost_at.get(node)
+
     def came_down(self) -> tuple[NodeId, ...]:
         """Return the nodes whose service went down when they joined."""
         return tuple(node for node in self._joined_at if self.lost_at(node) is not None)

@@ -24,10 +24,13 @@ class What(StrEnum):
     NODE = "node"
     STATUSES = "statuses"
     AGREEMENTS = "agreements"
+    PROPERTIES = "properties"
+    """Those of the node policy."""
     MANAGEMENT_POLICY = "management-policy"
     DEPLOYMENT_POLICY = "deployment-policy"
     DEPLOYMENT_POLICIES = "deployment-policies"
     """All of one organisation."""
+    PATTERN = "pattern"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +65,10 @@ _OUTDATES: Mapping[str, tuple[What, ...]] = MappingProxyType(
         "nodemgmtpolstatus": (What.STATUSES,),
         "nodeagreements": (What.AGREEMENTS,),
         "nodestatus": (What.AGREEMENTS,),
+        "nodepolicies": (What.PROPERTIES,),
         "mgmtpolicy": (What.MANAGEMENT_POLICY,),
         "policy": (What.DEPLOYMENT_POLICY,),
+        "pattern": (What.PATTERN,),
     }
 )
 
@@ -75,9 +80,14 @@ def outdates(change: Change) -> tuple[Read, ...]:
     """Return what this change makes out of date."""
     whats = _OUTDATES.get(change.resource, ())
     if change.resource == "node" and change.operation in {CREATED, DELETED}:
-        whats = (What.NODE, What.STATUSES, What.AGREEMENTS)  # they go with a node, and leave no rows of their own
+        whats = (
+            What.NODE,
+            What.STATUSES,
+            What.AGREEMENTS,
+            What.PROPERTIES,
+        )  # they go with a node, and leave no rows of their own
     found = tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
-    return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if is_deployment_policy(change) else found
+    return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if change.resource == "policy" else found
 
 
 def is_new_node(change: Change) -> bool:
@@ -85,9 +95,9 @@ def is_new_node(change: Change) -> bool:
     return change.resource == "node" and change.operation == CREATED
 
 
-def is_deployment_policy(change: Change) -> bool:
-    """Tell whether a deployment policy was made, changed or deleted."""
-    return change.resource == "policy"
+def is_deployment(change: Change) -> bool:
+    """Tell whether a deployment policy or a pattern was made, changed or deleted."""
+    return change.resource in {"policy", "pattern"}
 
 
 def is_lost_agreement(change: Change) -> bool:

@@ -9,27 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from agbot.fleet import changes
 from agbot.fleet.arrivals import Arrivals
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.membership import Membership
+from agbot.fleet.policies import Policies
 from agbot.fleet.shelf import Shelf
 from agbot.rules import ids
-from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Sight
+from agbot.rules.facts import Agreement, Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
-from agbot.rules.lease import Kind
 from agbot.rules.statuses import Status
 
 Statuses = Mapping[PolicyId, Status]
 
-
-def policy_read(kind: Kind, subject: PolicyId) -> Read:
-    """Return how the subject of an upgrade is read."""
-    what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
-    return Read(what=what, id=subject)
+_NEVER, _LATER_THAN_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 class Picture:
@@ -42,27 +38,27 @@ class Picture:
         self._orgs: Shelf[None] = Shelf()
         self._statuses: Shelf[Statuses] = Shelf()
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
-        self._management_policies: Shelf[Policy] = Shelf()
-        self._deployment_policies: Shelf[Policy] = Shelf()
-        self._policy_lists: Shelf[None] = Shelf()
+        self._properties: Shelf[Mapping[str, str]] = Shelf()
+        self.policies = Policies()
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
             What.GROUP: self._groups,
             What.NODE: self._nodes,
             What.STATUSES: self._statuses,
             What.AGREEMENTS: self._agreements,
-            What.MANAGEMENT_POLICY: self._management_policies,
-            What.DEPLOYMENT_POLICY: self._deployment_policies,
-            What.DEPLOYMENT_POLICIES: self._policy_lists,
+            What.PROPERTIES: self._properties,
+            **self.policies.shelves,
         }
         self._membership = Membership()
         self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
         self.policies_changed_at: datetime | None = None
-        """When the feed last told of a deployment policy."""
+        """When the feed last told of a deployment policy or a pattern."""
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
+        self._complete: dict[tuple[GroupId, bool], datetime] = {}
+        """The groups of which nothing was unread then, each with the time of its oldest report of services."""
 
     # What is there
 
@@ -97,13 +93,15 @@ class Picture:
         known = self.node(node)
         if isinstance(known, Sight):
             return known
-        statuses = self._statuses.get(node)
+        statuses, properties = self._statuses.get(node), self._properties.get(node)
         return Member(
             node=known,
             statuses={} if isinstance(statuses, Sight) else statuses,
+            properties={} if isinstance(properties, Sight) else properties,
             agreements=self._agreements.get(node),
             agreements_read_at=self._agreements.read_at(node),
             service_lost_at=self._arrivals.lost_at(node) if self._agreements.is_current(node) else None,
+            agreement_ended_at=self._arrivals.ended_at(node),
         )
 
     def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
@@ -135,6 +133,10 @@ class Picture:
         """Return when the node's agreements were last read."""
         return self._agreements.read_at(node)
 
+    def properties_read_at(self, node: NodeId) -> datetime | None:
+        """Return when the properties of the node's policy were last read."""
+        return self._properties.read_at(node)
+
     def created_at(self, node: NodeId) -> datetime | None:
         """Return when the feed last announced a new node of this name."""
         return self._created_at.get(node)
@@ -152,20 +154,6 @@ class Picture:
         """Return the node's agreements with what runs under them."""
         return self._agreements.get(node)
 
-    def policy(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
-        """Return the subject of an upgrade."""
-        shelf = self._management_policies if kind is Kind.AGENT else self._deployment_policies
-        return shelf.get(subject)
-
-    def policy_read_at(self, kind: Kind, subject: PolicyId) -> datetime | None:
-        """Return when the subject of an upgrade was last read."""
-        return self._policies(policy_read(kind, subject).what).read_at(subject)
-
-    def deployment_policies(self, org: OrgId) -> tuple[Policy, ...]:
-        """Return the deployment policies of an organisation that are known."""
-        mine = (self._deployment_policies.get(key) for key in self._deployment_policies if ids.org_of(key) == org)
-        return tuple(policy for policy in mine if isinstance(policy, Policy))
-
     def came_down(self, node: NodeId) -> bool:
         """Tell whether the node's service went down when it joined its group."""
         return self._arrivals.lost_at(node) is not None
@@ -181,19 +169,42 @@ class Picture:
         """Tell whether this was read and nothing has outdated it since."""
         return self._shelves[read.what].is_current(read.id)
 
-    def unread(self, group: GroupId) -> tuple[Read, ...]:
-        """Return what must be read before anything can be decided about this group."""
+    def unread(
+        self, group: GroupId, *, services_since: datetime | None = None, by_property: bool = False
+    ) -> tuple[Read, ...]:
+        """Return what must be read before anything can be decided about this group.
+
+        With `services_since` also what its members report of their services, unless that was read since then; with `by_property` also
+        the properties of its members.
+        """
+        oldest = self._complete.get((group, by_property))
+        if oldest is not None and (services_since is None or oldest > services_since):
+            return ()
+        found = self._missing(group, services_since, by_property=by_property)
+        if not found:
+            reports = [
+                self._agreements.read_at(node) for node in self._membership.members(group) if not self._is_cluster(node)
+            ]
+            self._complete[group, by_property] = min((each or _NEVER for each in reports), default=_LATER_THAN_ALL)
+        return tuple(found)
+
+    def _missing(self, group: GroupId, services_since: datetime | None, *, by_property: bool) -> list[Read]:
         found: list[Read] = []
         if not self._groups.is_current(group):
             found.append(Read(what=What.GROUP, id=group))
         for node in self._membership.members(group):
             if not self._nodes.is_current(node):
                 found.append(Read(what=What.NODE, id=node))
-            if not self._statuses.is_current(node) and not self._is_cluster(node):
+            if by_property and not self._properties.is_current(node):
+                found.append(Read(what=What.PROPERTIES, id=node))
+            if self._is_cluster(node):
+                continue
+            if not self._statuses.is_current(node):
                 found.append(Read(what=What.STATUSES, id=node))
-            if self._arrivals.lost_at(node) is not None and not self._agreements.is_current(node):
+            is_due = services_since is not None and not self._agreements.is_current_since(node, services_since)
+            if is_due or (self._arrivals.lost_at(node) is not None and not self._agreements.is_current(node)):
                 found.append(Read(what=What.AGREEMENTS, id=node))
-        return tuple(found)
+        return found
 
     def eager(self) -> tuple[Read, ...]:
         """Return what must be read soon although nobody asks: memberships are effective at once."""
@@ -211,13 +222,14 @@ class Picture:
     def apply(self, change: Change, now: datetime) -> None:
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
+        self._changed()
         for read in changes.outdates(change):
             self._shelves[read.what].outdate(read.id, sequence=self._sequence)
             deleted_node = read.what is What.NODE and change.operation == changes.DELETED
             if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now
-        if changes.is_deployment_policy(change):
+        if changes.is_deployment(change):
             self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
             self._arrivals.lose(node, at)
@@ -229,8 +241,9 @@ class Picture:
     def outdate_org(self, org: OrgId) -> None:
         """Mark everything of an organisation as out of date: a resync begins."""
         self._sequence += 1
+        self._changed()
         self._orgs.outdate(org, sequence=self._sequence)
-        self._policy_lists.outdate(org, sequence=self._sequence)
+        self._shelves[What.DEPLOYMENT_POLICIES].outdate(org, sequence=self._sequence)
         for what in What:
             if what is not What.ORG:
                 self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)
@@ -265,7 +278,7 @@ class Picture:
 
     def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: datetime) -> None:
         """Take in a group's list of members, or that there is no such group."""
-        self._put_together.clear()
+        self._changed()
         listed = () if isinstance(members, Sight) else members
         absent = Sight.ABSENT if isinstance(members, Sight) else None
         if self._groups.put(group, absent, begun=begun, now=now):
@@ -278,7 +291,7 @@ class Picture:
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
         """Take in a node with its group, or that there is no such node."""
-        self._put_together.clear()
+        self._changed()
         if self._nodes.put(node, seen, begun=begun, now=now):
             group = None if isinstance(seen, Sight) else seen.group
             place, is_known = self._place(node)
@@ -292,36 +305,29 @@ class Picture:
 
     def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: datetime) -> None:
         """Take in all `managementStatus` entries of a node."""
-        self._put_together.clear()
+        self._changed()
         self._statuses.put(node, dict(statuses), begun=begun, now=now)
 
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: datetime) -> None:
         """Take in the agreements of a node."""
-        self._put_together.clear()
+        self._changed()
         self._agreements.put(node, agreements, begun=begun, now=now)
 
-    def learn_policy(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
-        """Take in a policy, or that there is no such policy."""
-        shelf = self._policies(read.what)
-        before = shelf.get(read.id)
-        if isinstance(policy, Policy) and isinstance(before, Policy) and before.versions == policy.versions:
-            policy = replace(policy, versions_at=before.versions_at)
-        shelf.put(read.id, policy, begun=begun, now=now)
-
-    def learn_deployment_policies(
-        self, org: OrgId, policies: Mapping[PolicyId, Policy], *, begun: int, now: datetime
-    ) -> None:
-        """Take in all deployment policies of an organisation; known ones that are not among them are gone."""
-        gone = [key for key in self._deployment_policies if ids.org_of(key) == org and PolicyId(key) not in policies]
-        for key in (*policies, *gone):
-            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
-            self.learn_policy(read, policies.get(PolicyId(key), Sight.ABSENT), begun=begun, now=now)
-        self._policy_lists.put(org, None, begun=begun, now=now)
+    def learn_properties(self, node: NodeId, properties: Mapping[str, str], *, begun: int, now: datetime) -> None:
+        """Take in the properties of a node's policy."""
+        self._changed()
+        self._properties.put(node, properties, begun=begun, now=now)
 
     def forget_absent(self, read: Read) -> None:
         """Forget that something does not exist: questions about invented names leave nothing behind."""
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
+            self._changed()
             self._shelves[read.what].forget(read.id)
+
+    def _changed(self) -> None:
+        """Forget what was derived."""
+        self._put_together.clear()
+        self._complete.clear()
 
     def _is_cluster(self, node: NodeId) -> bool:
         known = self._nodes.get(node)
@@ -342,6 +348,3 @@ class Picture:
     def _settle(self, read: Read) -> None:
         if self.is_current(read):
             self._eager.pop(read, None)
-
-    def _policies(self, what: What) -> Shelf[Policy]:
-        return self._management_policies if what is What.MANAGEMENT_POLICY else self._deployment_policies

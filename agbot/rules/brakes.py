@@ -13,8 +13,9 @@ from datetime import datetime
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Brake, Group, Policy
 from agbot.rules.ids import GroupId
+from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
-from agbot.rules.reasons import Code, Reason
+from agbot.rules.reasons import BRAKING, Cause, Code, Reason
 from agbot.rules.words import clock
 
 _NAMED_GROUPS = 5
@@ -50,6 +51,14 @@ def org_brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
         f"{limit} stop it in all of them",
         facts={"failed": len(failed), "limit": limit, "groups": group.org_groups},
     )
+
+
+def stops(kind: Kind, cause: Cause) -> bool:
+    """Tell whether an upgrade that ended like this is stopped in its group.
+
+    Not a service whose node has died: that says nothing about the release, and an offline peer never blocks a service (P6).
+    """
+    return cause in BRAKING and not (kind is Kind.SERVICE and cause is Cause.EXPIRED)
 
 
 def failed_groups(ask: Ask, org_brakes: Iterable[Brake], revision: str | None) -> list[GroupId]:

@@ -183,19 +183,29 @@ def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
     member = group.members.get(holder)
     if member is None or ask.node == holder or now >= rest.proof_until:
         return None
-    if rests.is_proven(rest, member, group.limits, now):
+    why = rests.why_unproven(rest, member, group.limits, now)
+    if why is None:
         return None
-    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}"
+    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
     return Reason(code=Code.SOAKING, text=text, until=rest.proof_until)
 
 
 def paused(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """A person's pause of the fleet, the organisation, the group or the node."""
-    for pause in group.pauses:
-        if applies(pause, group, now) or pauses_node(pause, ask.node, now):
-            until = f" until {clock(pause.until)}" if pause.until else ""
-            return Reason(code=Code.PAUSED, text=f"paused{until} by {pause.by}: {pause.why}", until=pause.until)
-    return None
+    """A person's pause of the fleet, the organisation, the group or the node; of several, all have to end."""
+    if not group.pauses:
+        return None
+    found = [each for each in group.pauses if applies(each, group, now) or pauses_node(each, ask.node, now)]
+    if not found:
+        return None
+    ends = [each.until for each in found if each.until is not None]
+    until = max(ends) if len(ends) == len(found) else None
+    return Reason(code=Code.PAUSED, text="; ".join(said_pause(each) for each in found), until=until)
+
+
+def said_pause(pause: Pause) -> str:
+    """Tell a pause."""
+    until = f" until {clock(pause.until)}" if pause.until else ""
+    return f"paused{until} by {pause.by}: {pause.why}"
 
 
 def applies(pause: Pause, group: Group, now: datetime) -> bool:
@@ -229,13 +239,19 @@ def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
 
 
 def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
-    """With this node down enough other members must be available. Never for a service with a current agreement (P6)."""
+    """With this node down enough other members must be available. Never for a service with a current agreement (P6).
+
+    A peer whose service is down is missed only where the asker runs that service: going down takes nothing else away.
+    """
     others = [member for node, member in group.members.items() if node != ask.node]
     if ask.is_bound_service or not others:
         return None
-    missing = health.unavailable(others, group.deferrals, group.limits, now)
-    available = len(others) - len(missing)
     required = min(health.required(group.limits, len(group.members)), len(others))
+    missing = health.unavailable(others, group.deferrals, group.limits, now)
+    if len(others) - len(missing) < required:  # else it does not matter which services are at stake
+        at_stake = health.served_by(group.members.get(ask.node))
+        missing = health.unavailable(others, group.deferrals, group.limits, now, at_stake)
+    available = len(others) - len(missing)
     if available >= required:
         return None
     why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))

@@ -19,6 +19,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.statuses import Status
 
 _NO_STATUSES: Mapping[PolicyId, Status] = MappingProxyType({})
+_NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
 
 
 class Sight(Enum):
@@ -47,6 +48,9 @@ class Node:
     """The node's own longest interval between heartbeats (`heartbeatIntervals.maxInterval`); 0 when it has none."""
     agent_version: str = ""
     """`softwareVersions.horizon`."""
+    arch: str = ""
+    pattern: str = ""
+    """The pattern, `org/name`, that its services come from; empty where deployment policies bring them."""
     registered: bool = False
     """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
 
@@ -63,6 +67,10 @@ class Policy:
     """The same moment on the coordinator's clock, where it can be read."""
     service: str = ""
     """Deployment policies: `org/url` of the service."""
+    arch: str = ""
+    """Deployment policies: the architecture of the nodes they are for; empty or `*`: any."""
+    pattern: str = ""
+    """The pattern, `org/name`, of which this is one service; empty for a policy that stands for itself."""
     top_version: str = ""
     """Deployment policies: the version of highest priority."""
     versions: tuple[str, ...] = ()
@@ -102,6 +110,10 @@ class Member:
     agreements_read_at: datetime | None = None
     service_lost_at: datetime | None = None
     """When an agreement of it ended, if it joined at that time and its agreements have been read since."""
+    agreement_ended_at: datetime | None = None
+    """When an agreement of it last ended, as far as the feed has shown it lately."""
+    properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES)
+    """The properties of its node policy, where somebody goes by one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

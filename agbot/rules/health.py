@@ -1,18 +1,19 @@
 """Who counts as available.
 
-A member is available when its agent is registered, its heartbeat is fresh against its own interval, no upgrade of its own is past the gate
-and its membership is not deferred. A node can be a member before its agent is configured (`hzn register --ha-group`), and its heartbeat
-stays fresh for minutes after `hzn unregister`: neither runs anything. Statuses of dead agents stay `running` for ever (measured,
-`reference/agbot-ha.md`, "Service upgrades, live"), so only the heartbeat tells who lives.
+A member is available when its agent is registered, its heartbeat is fresh against its own interval, no upgrade of its own is past the gate,
+its membership is not deferred, and its services run as far as it reports them. A node can be a member before its agent is configured
+(`hzn register --ha-group`), and its heartbeat stays fresh for minutes after `hzn unregister`: neither runs anything. Statuses of dead
+agents stay `running` for ever (measured, `reference/agbot-ha.md`, "Service upgrades, live"), so only the heartbeat tells who lives; what a
+living one says of its containers is believed.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
-from agbot.rules.facts import Deferral, Member, Node
+from agbot.rules.facts import Agreement, Deferral, Member, Node, Sight
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.limits import Limits
 from agbot.rules.statuses import GOING_BACK, Phase, Status
@@ -39,8 +40,17 @@ def is_dead(node: Node, limits: Limits, now: datetime) -> bool:
     return node.heartbeat_at is None or (now - node.heartbeat_at).total_seconds() > limit_seconds
 
 
-def why_unavailable(member: Member, limits: Limits, now: datetime, deferral: Deferral | None = None) -> str | None:
-    """Say why this member does not count as available, or None when it does; `deferral` is its own, if it has one."""
+def why_unavailable(
+    member: Member,
+    limits: Limits,
+    now: datetime,
+    deferral: Deferral | None = None,
+    at_stake: Collection[str] | None = None,
+) -> str | None:
+    """Say why this member does not count as available, or None when it does.
+
+    `deferral` is its own, if it has one; `at_stake` are the services (`org/url`) for which it is counted on, None all of them.
+    """
     if not member.node.registered:
         return "its agent is not registered"
     offline = why_offline(member.node, limits, now)
@@ -50,12 +60,52 @@ def why_unavailable(member: Member, limits: Limits, now: datetime, deferral: Def
     if subject is not None:
         return f"its own upgrade {subject} is {member.statuses[subject].value}"
     if deferral is None:
-        return None
+        return why_not_serving(member, limits, now, at_stake)
     return (
         f"{deferral.what} has not ended"
         if deferral.is_overlap
         else f"it joined during {deferral.what}, which has not ended"
     )
+
+
+def why_not_serving(
+    member: Member, limits: Limits, now: datetime, at_stake: Collection[str] | None = None
+) -> str | None:
+    """Say which of the member's services does not run, or None when all do, or nothing is known of them.
+
+    An agreement that has ended leaves a gap in which nothing is reported (5 to 35 s on real agents, `reference/agbot-ha.md`, "Service
+    upgrades, live"). It is waited for as long as a lease lasts, for it may have ended for good.
+    """
+    agreements, ended_at = member.agreements, member.agreement_ended_at
+    if not limits.services_must_run or isinstance(agreements, Sight) or (at_stake is not None and not at_stake):
+        return None
+    stopped = next(
+        (each for each in agreements if is_stopped(each) and (at_stake is None or each.service in at_stake)), None
+    )
+    if stopped is not None:
+        return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
+    if ended_at is None or now - ended_at > timedelta(seconds=limits.lease_seconds):
+        return None
+    if any(each.finalized and not is_stopped(each) and is_since(each, ended_at) for each in agreements):
+        return None
+    return f"an agreement of it ended {int((now - ended_at).total_seconds())} s ago and no new one runs"
+
+
+def is_stopped(agreement: Agreement) -> bool:
+    """Tell whether containers are reported and one of them does not run."""
+    return bool(agreement.containers) and not agreement.runs
+
+
+def is_since(agreement: Agreement, at: datetime) -> bool:
+    """Tell whether an agreement was written at this time or later."""
+    return agreement.updated_at is not None and agreement.updated_at >= at
+
+
+def served_by(member: Member | None) -> frozenset[str] | None:
+    """Return the services that stop when this member goes down: those that run, or are not reported. None when that is unknown."""
+    if member is None or isinstance(member.agreements, Sight):
+        return None
+    return frozenset([each.service for each in member.agreements if not is_stopped(each)])
 
 
 def upgrading(member: Member, limits: Limits, now: datetime) -> PolicyId | None:
@@ -90,8 +140,16 @@ def said_required(limits: Limits, members: int) -> str:
 
 
 def unavailable(
-    members: Iterable[Member], deferrals: Mapping[NodeId, Deferral], limits: Limits, now: datetime
+    members: Iterable[Member],
+    deferrals: Mapping[NodeId, Deferral],
+    limits: Limits,
+    now: datetime,
+    at_stake: Collection[str] | None = None,
 ) -> dict[NodeId, str]:
-    """Return every member that does not count, with the reason."""
-    seen = [(member.node.id, why_unavailable(member, limits, now, deferrals.get(member.node.id))) for member in members]
-    return {node: why for node, why in seen if why is not None}
+    """Return every member that does not count, with the reason; `at_stake` as in `why_unavailable`."""
+    found: dict[NodeId, str] = {}
+    for member in members:
+        why = why_unavailable(member, limits, now, deferrals.get(member.node.id), at_stake)
+        if why is not None:
+            found[member.node.id] = why
+    return found

@@ -70,6 +70,8 @@ class Progress:
     """The agreements at the grant of a service upgrade: its end is an agreement that is not among them."""
     observed: bool = False
     """Nobody asked: the upgrade was seen in the Exchange when it had begun."""
+    pattern: str = ""
+    """The pattern that the upgraded service comes from, `org/name`; empty where it is a deployment policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

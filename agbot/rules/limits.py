@@ -22,6 +22,8 @@ class Order(StrEnum):
     NAME = "name"
     OLDEST_VERSION = "oldest-version"
     """The member whose agent has the oldest version."""
+    PROPERTY = "property"
+    """By the value of a property of the node, such as its zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,9 @@ class Limits:
 
     min_available_percent: float = 0.0
     """The same as a share of the whole group, rounded up; the larger of the two counts."""
+
+    services_must_run: bool = True
+    """Whether a member that reports containers which do not run counts as unavailable to those who run the same service."""
 
     order: Order = Order.ASKED
     """Who goes first among those who ask."""
@@ -90,6 +95,9 @@ class Limits:
 
     windows: tuple[window.Window, ...] = ()
     """When upgrades may start. None given: always."""
+
+    order_property: str = ""
+    """The property of the node policy that `Order.PROPERTY` goes by."""
 
 
 LimitsOf = Callable[[GroupId], Limits]

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agbot.rules.facts import Agreement, Member, NodeType, Policy, Sight
+from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Sight
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.limits import Limits
 
@@ -38,6 +38,11 @@ def is_changing(policy: Policy, lease: Lease, limits: Limits, now: datetime) -> 
     if end is not None and (end.claim.kind, end.claim.subject) == (Kind.SERVICE, policy.id):
         since.append(end.at)
     return any(now - each <= timedelta(seconds=limits.max_upgrade_seconds) for each in since)
+
+
+def is_for(policy: Policy, node: Node) -> bool:
+    """Tell whether a policy may deploy to a node: one comes from the node's pattern, or both from none, and the architecture fits."""
+    return policy.pattern == node.pattern and (policy.arch in {"", "*"} or not node.arch or policy.arch == node.arch)
 
 
 def upgrade_of(loss: Loss, member: Member, changing: Iterable[Policy], common: Container[str] = ()) -> Policy | None:
@@ -71,6 +76,7 @@ def progress_of(loss: Loss, policy: Policy, member: Member, now: datetime) -> Pr
         target_version=policy.top_version,
         agreements_before=tuple(sorted({each.id for each in before})),
         observed=True,
+        pattern=policy.pattern,
     )
 
 

@@ -1,8 +1,9 @@
 """Whose turn it is, among those who ask and could go now.
 
 Without a set order a free lease goes to whoever asks first, but nobody is served twice while another waits. With one, the asker yields to a
-waiter who comes before it: by name, or by the agent's version. A member whose last claim meant nothing comes after all others, one whose
-heartbeat is old after those that are alive. Nobody yields to one who could not go anyway.
+waiter who comes before it: by name, by the agent's version, or by a property of its node policy, such as a zone. A member whose last claim
+meant nothing comes after all others, one whose heartbeat is old after those that are alive, one without the property after those that have
+it. Nobody yields to one who could not go anyway.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from agbot.rules import health
-from agbot.rules.facts import Ask, Group, Waiter
-from agbot.rules.limits import Order
+from agbot.rules.facts import Ask, Group, Member, Waiter
+from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.words import clock
 
 CouldGo = Callable[[Ask, Group, datetime], bool]
-Rank = tuple[bool, bool, tuple[tuple[int, str], ...], str]
+Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _SILENT_PERIODS = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -30,15 +31,21 @@ def turn(ask: Ask, group: Group, now: datetime, could_go: CouldGo) -> Reason | N
     for waiter in sorted(group.waiters, key=lambda each: each.since):
         if _yields(ask, waiter, group, now) and could_go(waiter.ask, group, now):
             text = f"{waiter.ask.node} waits since {clock(waiter.since)} and {_why(group)}"
-            return Reason(
-                code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": str(group.limits.order)}
-            )
+            return Reason(code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": said(group.limits)})
     return None
 
 
+def said(limits: Limits) -> str:
+    """Name the order as an operator writes it."""
+    return f"{limits.order}:{limits.order_property}" if limits.order is Order.PROPERTY else str(limits.order)
+
+
 def _why(group: Group) -> str:
-    order = group.limits.order
-    return "has not had its turn" if order is Order.ASKED else f"comes first in the order {order}"
+    return (
+        "has not had its turn"
+        if group.limits.order is Order.ASKED
+        else f"comes first in the order {said(group.limits)}"
+    )
 
 
 def still_asks(waiter: Waiter, group: Group, now: datetime) -> bool:
@@ -49,6 +56,8 @@ def still_asks(waiter: Waiter, group: Group, now: datetime) -> bool:
 def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
     if waiter.ask.node == ask.node or not still_asks(waiter, group, now):
         return False
+    if not {ask.node, waiter.ask.node} <= group.members.keys():
+        return False  # who is no member has no place in the order, and no turn
     if group.limits.order is not Order.ASKED:
         are_members = {waiter.ask.node, ask.node} <= group.members.keys()  # one may have left, or not be read yet
         return are_members and rank(waiter.ask, group, now) < rank(ask, group, now)
@@ -76,8 +85,19 @@ def rank(ask: Ask, group: Group, now: datetime) -> Rank:
     member, mark = group.members[ask.node], group.served.get(ask.node)
     is_offline = health.why_offline(member.node, group.limits, now) is not None
     means_nothing = mark is not None and mark.cause is Cause.UNCONFIRMED
-    version = member.node.agent_version if group.limits.order is Order.OLDEST_VERSION else ""
-    return means_nothing, is_offline, numbered(version), ask.node
+    value = _value(member, group.limits)
+    return means_nothing, is_offline, value is None, numbered(value or ""), ask.node
+
+
+def _value(member: Member, limits: Limits) -> str | None:
+    """Return what the members are put in order by, beside their names; None where this one has no such thing."""
+    match limits.order:
+        case Order.OLDEST_VERSION:
+            return member.node.agent_version
+        case Order.PROPERTY:
+            return member.properties.get(limits.order_property)
+        case _:
+            return ""
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:

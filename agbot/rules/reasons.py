@@ -84,7 +84,7 @@ class Cause(StrEnum):
 
 
 BRAKING = frozenset({Cause.FAILED, Cause.EXPIRED})
-"""Causes that stop their subject in the group."""
+"""Causes that stop their subject in the group; `brakes.stops` knows the exception."""
 
 RESTING = frozenset({Cause.SUCCEEDED})
 """Causes after which the group rests."""

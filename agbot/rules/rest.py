@@ -1,8 +1,9 @@
 """The rest of a group after a successful upgrade: before the next member goes, the upgraded one must have been seen healthy.
 
 A release that reports `running` and crashes 20 s later went through all members of a real group, because the agbot went on at the first
-`running` (`reference/agbot-ha.md`, "Service upgrades, live"). So the rest has two parts: a time, and a proof that was read at its end. For
-an agent the proof is a heartbeat after the end of the upgrade, for a service also its containers, still running when the time is over.
+`running` (`reference/agbot-ha.md`, "Service upgrades, live"). So the rest has two parts: a time, and a proof that was read at its end. The
+proof is a heartbeat after the end of the upgrade, and containers that run when the time is over: for a service its own, for an agent all
+that the node reports.
 """
 
 from __future__ import annotations
@@ -37,18 +38,26 @@ def rest_after(end: End | None, limits: Limits) -> Rest | None:
     return Rest(end=end, until=until, proof_until=until + timedelta(seconds=limits.rest_proof_seconds))
 
 
-def is_proven(rest: Rest, member: Member, limits: Limits, now: datetime) -> bool:
-    """Tell whether the upgraded member has been seen healthy."""
+def needs_services(rest: Rest, limits: Limits) -> bool:
+    """Tell whether the proof is also in what the member reports of its services, read after the time of the rest."""
+    return bool(rest.end.service) or (rest.end.claim.kind is Kind.AGENT and limits.services_must_run)
+
+
+def why_unproven(rest: Rest, member: Member, limits: Limits, now: datetime) -> str | None:
+    """Say why the upgraded member does not count as seen healthy, or None when it does."""
     heartbeat = member.node.heartbeat_at
-    if heartbeat is None or heartbeat <= rest.end.at or health.why_unavailable(member, limits, now) is not None:
-        return False
-    if rest.end.claim.kind is Kind.AGENT or not rest.end.service:
-        return True
+    if heartbeat is None or heartbeat <= rest.end.at:
+        return "no heartbeat of it is newer"
+    at_stake = {rest.end.service} if rest.end.service else None
+    unavailable = health.why_unavailable(member, limits, now, at_stake=at_stake)
+    if unavailable is not None:
+        return unavailable
     read_at = member.agreements_read_at
-    if read_at is None or read_at < rest.until:
-        return False
-    mine = upgraded(rest, member)
-    return any(each.finalized and (each.runs or not each.containers) for each in mine)
+    if needs_services(rest, limits) and (read_at is None or read_at < rest.until):
+        return "its services have not been read since"
+    if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in upgraded(rest, member)):
+        return f"no agreement of it for {rest.end.service} is final"
+    return None
 
 
 def why_crashed(rest: Rest, member: Member) -> str | None:
@@ -56,7 +65,7 @@ def why_crashed(rest: Rest, member: Member) -> str | None:
     read_at = member.agreements_read_at
     if not rest.end.service or read_at is None or read_at <= rest.end.at:
         return None
-    stopped = next((each for each in upgraded(rest, member) if each.containers and not each.runs), None)
+    stopped = next((each for each in upgraded(rest, member) if health.is_stopped(each)), None)
     if stopped is None:
         return None
     return f"{rest.end.service} {stopped.version} on {member.node.id}: {', '.join(stopped.containers)}"

@@ -157,6 +157,13 @@ def _wrong_windows(value: tuple[str, ...]) -> str | None:
     return None
 
 
+def _wrong_order(value: str) -> str | None:
+    order, colon, named = value.partition(":")
+    if order == Order.PROPERTY.value:
+        return None if named and named.isprintable() and named == named.strip() else f'"{value}" names no property'
+    return None if not colon and order in _ORDERS else f'"{value}" is none of them'
+
+
 def _wrong_pem(value: Path | None) -> str | None:
     if value is None:
         return None
@@ -180,6 +187,8 @@ def _wrong_certificates(value: Path | None) -> str | None:
     return None
 
 
+_ORDERS: Final = tuple(each.value for each in Order if each is not Order.PROPERTY)
+_ORDER: Final = Check(f"one of {', '.join(_ORDERS)}, or property:NAME, such as property:zone", _wrong_order)
 _BROKER: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
 _PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
 _URLS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
@@ -244,7 +253,7 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "rules.heartbeat_stale_seconds": _POSITIVE,
     "rules.min_available": _ZERO_OR_MORE,
     "rules.min_available_percent": _PERCENT,
-    "rules.order": (_one_of(*(order.value for order in Order)),),
+    "rules.order": (_ORDER,),
     "rules.org_brake_groups": _ZERO_OR_MORE,
     "rules.org_brake_percent": _PERCENT,
     "rules.max_groups_in_org": _ZERO_OR_MORE,

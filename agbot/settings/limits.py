@@ -36,6 +36,8 @@ def limits(rules: RuleSettings) -> Limits:
     Raises:
         WindowError: a window is not one (checked settings never raise it).
     """
-    read = {"windows", "order"}
+    read = {"windows", "order", "order_property"}
     numbers = {each.name: getattr(rules, each.name) for each in fields(Limits) if each.name not in read}
-    return Limits(**numbers, order=Order(rules.order), windows=tuple(windows.parse(each) for each in rules.windows))
+    order, _, named = rules.order.partition(":")
+    parsed = tuple(windows.parse(each) for each in rules.windows)
+    return Limits(**numbers, order=Order(order), order_property=named, windows=parsed)

@@ -179,8 +179,12 @@ class RuleSettings:
     """How many other members must be available before one goes down for an agent upgrade."""
     min_available_percent: float = 0.0
     """The same as a share of the whole group, rounded up; the larger of the two counts."""
+    services_must_run: bool = True
+    """Whether a member with a container that it reports and that does not run is unavailable to those who run the same service. Turn
+    it off for services whose containers end by design."""
     order: str = "asked"
-    """Who goes first among those who ask: `asked` (whoever asks first, nobody twice while another waits), `name`, or `oldest-version`."""
+    """Who goes first among those who ask: `asked` (whoever asks first, nobody twice while another waits), `name`, `oldest-version`, or
+    `property:NAME` (the value of that property in the node policy, such as a zone; nodes without it last)."""
     org_brake_groups: int = 3
     """A release that failed in this many groups of an organisation begins in none of the others. 0: only a share stops it."""
     org_brake_percent: float = 0.0

@@ -9,6 +9,8 @@
 - A cancelled caller leaves no open transaction behind.
 - The journal is the outbox of what other systems are told. Ids rise in the order of commits: once an entry can be read, no entry with a
   lower id appears any more. Whoever reads `after` the last id that it has seen therefore misses nothing.
+- Ids are counted without a gap: a write that was lost, refused or rolled back uses none up. Whoever finds one missing therefore knows that
+  this entry was committed and has been pruned or trimmed since.
 - Times are given by the caller; a store never asks the clock of its host.
 """
 
@@ -207,6 +209,9 @@ class Store(Protocol):
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read journal entries."""
+
+    async def last_entry_id(self) -> int:
+        """Return the id of the newest journal entry that was ever committed, also if it is gone by now; 0 before the first."""
 
     async def cursor(self, sink: str) -> int | None:
         """Return the id of the last journal entry that this sink has confirmed; None for a sink that has never confirmed any."""

@@ -129,6 +129,10 @@ class MemoryStore:
         """Return journal entries."""
         return await self._call(lambda: self._journal(query))
 
+    async def last_entry_id(self) -> int:
+        """Return the newest id."""
+        return await self._call(lambda: self._content.last_id)
+
     async def cursor(self, sink: str) -> int | None:
         """Return how far a sink has confirmed the journal."""
         return await self._call(lambda: self._content.cursors.get(sink))

@@ -92,6 +92,10 @@ class SqliteStore:
         """Read journal entries."""
         return await self._thread.run(partial(_journal, query=query), writes=False)
 
+    async def last_entry_id(self) -> int:
+        """Read the newest id."""
+        return await self._thread.run(_last_entry_id, writes=False)
+
     async def cursor(self, sink: str) -> int | None:
         """Read how far a sink has confirmed the journal."""
         return await self._thread.run(partial(_cursor, row={"sink": sink}), writes=False)
@@ -177,6 +181,11 @@ def _all(connection: sqlite3.Connection, name: str, build: Callable[[sqlite3.Row
 def _journal(connection: sqlite3.Connection, query: JournalQuery) -> Sequence[Entry]:
     statement, row = journal_read(query)
     return [codec.readable(codec.entry_of, found) for found in connection.execute(statement, row).fetchall()]
+
+
+def _last_entry_id(connection: sqlite3.Connection) -> int:
+    found = connection.execute(QUERIES["journal.last"]).fetchone()
+    return 0 if found is None else int(found["seq"])
 
 
 def _sizes(connection: sqlite3.Connection, row: Row) -> list[tuple[int, int]]:

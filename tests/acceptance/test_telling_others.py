@@ -80,6 +80,37 @@ async def test_killed_between_commit_and_delivery_it_tells_after_its_start_and_i
     assert PASSWORD.encode() not in site.store_file.read_bytes()
 
 
+async def test_what_left_the_journal_while_the_broker_was_away_is_told_to_operators_and_to_the_broker(
+    hub: Hub, site: Site, broker: Mosquitto
+) -> None:
+    await group_of_three(hub)
+    tell(site, broker)
+    daemon = await site.start_ready()
+    assert (await ask(site, "anna"))[0] == 201
+    daemon.kill()
+    site.tables["store"]["journal_days"] = 1e-9
+    site.write()
+
+    daemon = await site.start_ready()
+    await until("the prune of its first cycle; the next is an hour away", lambda: has_empty_journal(site))
+    await broker.start()
+    async with listening(broker.port) as listener:
+        await until("the loss", lambda: daemon.events("delivery.lost"))
+        await until("that it is there", lambda: listener.on(STATUS))
+        history = await site.operate("history", "--event", "delivery.lost")
+        found = await figures(site)
+
+    (line,) = daemon.events("delivery.lost")
+    assert (line["level"], line["sink"], line["receiver"]) == ("warning", "mqtt", f"127.0.0.1:{broker.port}")
+    assert line["first"] == 1
+    assert found["agbot_deliveries_total", "lost", "mqtt"] == line["last"]
+    assert "when the journal's time was over" in " ".join(history.out.split())
+
+
+async def has_empty_journal(site: Site) -> bool:
+    return await site.journal() == []
+
+
 async def test_grants_and_cycles_take_no_longer_with_a_broker_and_a_webhook_that_hang(
     hub: Hub, site: Site, broker: Mosquitto, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:

@@ -64,3 +64,5 @@ async def test_a_store_that_is_not_open_answers_with_an_error_and_not_with_no_cu
         await store.cursor("mqtt")
     with pytest.raises(StoreUnavailableError, match="not open"):
         await store.save_cursor("mqtt", 1)
+    with pytest.raises(StoreUnavailableError, match="not open"):
+        await store.last_entry_id()

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
 from agbot.store import texts
-from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Store, Writes
+from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, Writes
 from tests.contract import values
+from tests.contract.conftest import Place
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, entry
 
 ALL = JournalQuery(after=0, limit=10_000)
@@ -204,6 +205,44 @@ async def test_an_id_is_never_used_again_not_even_after_everything_was_pruned(st
 
     (found,) = await store.journal(ALL)
     assert found.id > last
+
+
+async def test_the_last_id_is_that_of_the_newest_entry_also_when_it_is_gone(store: Store, place: Place) -> None:
+    assert await store.last_entry_id() == 0
+    await store.write(Writes(entries=[entry("a.a"), entry("b.b")]))
+    await store.swap(Lease(group=GROUP), values.granted(Lease(group=GROUP)), Writes(entries=[entry("c.c")]))
+    assert await store.last_entry_id() == max(found.id for found in await store.journal(ALL)) == 3
+
+    await store.prune(NOW + timedelta(days=1))
+    assert await store.last_entry_id() == 3
+    await store.close()
+    again = place.store()
+    await again.open()
+    try:
+        assert await again.last_entry_id() == 3
+    finally:
+        await again.close()
+
+
+async def test_ids_have_no_gap_whatever_was_lost_or_refused_in_between(store: Store) -> None:
+    """Or a missing one would not say that its entry has been pruned."""
+    free = Lease(group=GROUP)
+    held = values.granted(free)
+    await store.swap(free, held, Writes(entries=[entry("a.a"), entry("b.b")]))
+    assert isinstance(await store.swap(free, held, Writes(entries=[entry("of.a_loser")])), Lost)
+    with pytest.raises(ValueError, match="zone"):
+        await store.write(Writes(entries=[entry("c.c"), replace(entry("no.zone"), at=NOW.replace(tzinfo=None))]))
+    writes = [
+        store.write(Writes(entries=[entry(f"d.{number}")]))
+        if number % 2
+        else store.swap(free, held, Writes(entries=[entry("of.a_loser")]))
+        for number in range(20)
+    ]
+    await asyncio.gather(*writes)
+    await store.prune(NOW - timedelta(days=1))
+    await store.write(Writes(entries=[entry("e.e")]))
+
+    assert [found.id for found in await store.journal(ALL)] == list(range(1, 14))
 
 
 @settings(

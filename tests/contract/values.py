@@ -100,6 +100,7 @@ progresses = drawn(
     service=texts,
     agreements_before=st.lists(texts, max_size=3).map(tuple),
     observed=st.booleans(),
+    pattern=texts,
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
 ends = st.none() | drawn(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agbot.rules.ids import group_id
+from agbot.rules.facts import Pause
+from agbot.rules.ids import group_id, node_id
+from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
@@ -51,3 +53,22 @@ async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_call
     assert n2() == (False, "its agent is not registered")
     await hub.live("n1", "n2", seconds=120)
     assert n2() == (None, "")
+
+
+@in_virtual_time
+async def test_a_group_is_shown_with_what_is_required_and_with_the_holds_of_its_members() -> None:
+    hub = Hub(limits=Limits(min_available_percent=60))
+    hub.group("g1", "n1", "n2", "n3")
+    await hub.start()
+    held = Pause(scope=f"node:{ORG}/n2", since=hub.clock.now(), by="eva", why="broken disk")
+    await hub.coordinator.hold(held)
+
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    explained = hub.coordinator.explain(node_id(ORG, "n2"))
+
+    assert view is not None
+    assert (view.required, view.required_by) == (2, "60 % of 3")
+    assert view.pauses == (held,)
+    assert explained is not None
+    assert explained.answer.endswith("It would have to wait: paused by eva: broken disk.")
+    assert hub.coordinator.explain(node_id(ORG, "n1")) != explained

@@ -61,6 +61,7 @@ async def test_a1_a_dead_holder_does_not_hold_the_group_for_ever() -> None:
 
     await hub.live("n2", seconds=1300)
     assert end_of(hub) is Cause.EXPIRED
+    assert "brake" in codes(await hub.ask("n2", "g1"))
 
 
 @in_virtual_time

@@ -106,6 +106,17 @@ async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_ho
 
 
 @in_virtual_time
+async def test_w1_the_dead_holder_of_a_service_blocks_no_peer_when_nobody_took_over_in_time() -> None:
+    hub = await trio()
+    await begin(hub)
+
+    await hub.live("s2", "s3", seconds=2500)
+    assert end_of(hub) is Cause.EXPIRED
+
+    assert isinstance(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)), Granted)
+
+
+@in_virtual_time
 async def test_a_holder_that_is_back_keeps_its_suspect_lease_although_its_last_heartbeat_read_is_old() -> None:
     """Heartbeats make no change records; a seed of the simulation took the lease from a node that had been back for nine seconds."""
     hub = await trio()

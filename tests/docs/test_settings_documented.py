@@ -22,6 +22,7 @@ FREE = {
     "console.token_file",  # judged when it is read
     "gateway.quiet_refusals",  # yes or no
     "rules.approval",  # yes or no
+    "rules.services_must_run",  # yes or no
     "store.path",  # judged when it is opened
     "mqtt.tls",  # yes or no
     "mqtt.username",  # the broker's to judge

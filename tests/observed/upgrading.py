@@ -34,10 +34,10 @@ def members(hub: Living) -> list[SimNode]:
     return [node for name, node in sorted(hub.fleet.nodes.items()) if node.spec.id.startswith(f"{GROUP}-")]
 
 
-def serves(version: str, *nodes: SimNode, policy: str = POLICY) -> bool:
+def serves(version: str, *nodes: SimNode, policy: str = POLICY, state: str = "running") -> bool:
     def runs(node: SimNode) -> bool:
         found = [one for one in node.services.instances.values() if one.service.url == f"svc-{policy}"]
-        return any(one.service.version == version and one.state == "running" for one in found)
+        return any(one.service.version == version and one.state == state for one in found)
 
     return all(runs(node) for node in nodes)
 

@@ -131,7 +131,7 @@ class Reading:
             case What.STATUSES, dict() as statuses:
                 picture.learn_statuses(NodeId(read.id), statuses, begun=begun, now=NOW)
             case What.MANAGEMENT_POLICY, Policy() | Sight() as policy:
-                picture.learn_policy(read, policy, begun=begun, now=NOW)
+                picture.policies.learn(read, policy, begun=begun, now=NOW)
 
 
 def _look(truth: Truth, read: Read) -> object:

@@ -25,7 +25,7 @@ from agbot.rules.facts import (
 )
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
 from agbot.rules.statuses import PHASES, Status
@@ -43,6 +43,8 @@ moments = st.builds(
     st.sampled_from(EDGES) | st.integers(-10, 90_000),
     st.sampled_from((-2, -1, 0, 1, 2)),
 )
+reads = moments.map(lambda at: min(at, NOW))
+"""What was read was read before now; stamps of other clocks may be ahead of it."""
 nodes_ids, subjects = st.sampled_from(NODES), st.sampled_from(SUBJECTS)
 kinds, causes = st.sampled_from(Kind), st.sampled_from(Cause)
 versions, revisions = st.sampled_from(VERSIONS), st.sampled_from(("", "r1", "r2"))
@@ -76,7 +78,9 @@ progresses = st.builds(
     target_version=versions,
     version_before=versions,
     revision=revisions,
+    service=st.sampled_from(("", SERVICE)),
     agreements_before=st.sets(agreement_ids).map(lambda ids: tuple(sorted(ids))),
+    observed=st.booleans(),
 )
 holds = st.builds(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
 ends = st.none() | st.builds(
@@ -116,8 +120,19 @@ seens = st.builds(
     policy=sights | policies,
     status=sights | statuses,
     agreements=sights | st.lists(agreements, max_size=3).map(tuple),
+    status_read_at=st.none() | reads,
+    agreements_read_at=st.none() | reads,
+    seen_since=st.none() | reads,
     recreated=st.booleans(),
 )
+present_seens = st.builds(
+    replace,
+    seens,
+    node=st.builds(replace, nodes, group=st.just(GROUP)),
+    policy=policies,
+    recreated=st.just(value=False),
+)
+"""A holder that is there and in its group, with its policy: what it reports and the time decide."""
 windows = st.builds(
     Window,
     weekdays=st.frozensets(st.integers(0, 6)),
@@ -128,6 +143,9 @@ windows = st.builds(
 limits = st.builds(
     Limits,
     min_available=st.integers(0, 3),
+    services_must_run=st.booleans(),
+    order=st.sampled_from(Order),
+    order_property=st.just("zone"),
     agent_soak_seconds=st.sampled_from((0.0, 60.0)),
     windows=st.just(()) | st.lists(windows, max_size=2).map(tuple),
 )
@@ -169,6 +187,8 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
             agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
             agreements_read_at=draw(st.none() | moments),
             service_lost_at=draw(st.none() | moments),
+            agreement_ended_at=draw(st.none() | moments),
+            properties=draw(st.dictionaries(st.sampled_from(("zone", "rack")), versions, max_size=2)),
         )
     return drawn
 

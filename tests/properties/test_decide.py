@@ -73,7 +73,8 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
         and holder.node.id != ask.node
         and health.why_offline(holder.node, group.limits, NOW) is not None
     )
-    available = len(others) - len(health.unavailable(others, group.deferrals, group.limits, NOW))
+    at_stake = health.served_by(group.members.get(ask.node))
+    available = len(others) - len(health.unavailable(others, group.deferrals, group.limits, NOW, at_stake))
     scopes = {"*", ids.org_of(group.id), group.id}
     windows = group.limits.windows
     return {

@@ -9,9 +9,13 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from agbot.coordinator import dossier
-from agbot.rules.bearing import bearing_on
+from agbot.coordinator.dossier import Review
+from agbot.rules.bearing import bearing_on, bearing_on_review
 from agbot.rules.decide import RULES, decide, why_not
 from agbot.rules.facts import Ask, Group
+from agbot.rules.lease import Lease
+from agbot.rules.limits import Limits, Order
+from agbot.rules.review import Seen, review
 from tests.properties import strategies as facts
 from tests.properties.test_decide import questions
 from tests.support.values import NOW
@@ -44,6 +48,27 @@ def test_from_what_bears_on_a_question_every_rule_says_at_any_time_what_it_says_
 
 
 @MANY
+@given(facts.occupied, facts.seens | facts.present_seens, facts.limits)
+def test_a_review_that_went_through_json_says_the_same(lease: Lease, seen: Seen, limits: Limits) -> None:
+    made = Review(at=NOW, lease=lease, seen=seen, limits=limits)
+    read = dossier.read_review(json.loads(json.dumps(dossier.write_review(made))))
+
+    before, after = review(lease, seen, limits, NOW), review(read.lease, read.seen, read.limits, read.at)
+    event(str(getattr(before, "cause", type(before).__name__)))
+    assert after == before
+
+
+@MANY
+@given(facts.occupied, facts.seens | facts.present_seens, facts.limits, st.integers(-90_000, 90_000))
+def test_from_what_bears_on_a_review_it_says_at_any_time_what_it_says_from_everything(
+    lease: Lease, seen: Seen, limits: Limits, seconds: int
+) -> None:
+    reduced, now = bearing_on_review(lease, seen), NOW + timedelta(seconds=seconds)
+
+    assert review(*reduced, limits, now) == review(lease, seen, limits, now)
+
+
+@MANY
 @given(facts.asks, facts.groups)
 def test_what_is_left_out_is_left_out_of_what_is_written(ask: Ask, group: Group) -> None:
     """Nothing that nobody reads costs room: no reasons of waiters, no past brakes, no policies that nobody asks for."""
@@ -51,7 +76,7 @@ def test_what_is_left_out_is_left_out_of_what_is_written(ask: Ask, group: Group)
     asked = {ask.subject, *(waiter.ask.subject for waiter in reduced.waiters)}
 
     assert not any(waiter.reasons for waiter in reduced.waiters)
-    assert ask.node in group.served or not reduced.waiters
+    assert ask.node in group.served or group.limits.order is not Order.ASKED or not reduced.waiters
     assert {(brake.kind, brake.subject) for brake in reduced.brakes} <= asked
     assert set(reduced.policies) <= asked
     assert list(reduced.members) == list(group.members)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agbot.fleet.changes import Read, What
-from agbot.fleet.picture import Picture, policy_read
+from agbot.fleet.picture import Picture
+from agbot.fleet.policies import policy_read
 from agbot.rules.facts import NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
@@ -144,7 +145,7 @@ class Interleavings(RuleBasedStateMachine):
                 seen, true = self.picture.node(node), self.truth.nodes.get(node, Sight.ABSENT)
                 assert getattr(seen, "agent_version", seen) == getattr(true, "agent_version", true)
         if self.picture.is_current(policy_read(Kind.AGENT, POLICY)):
-            assert self.picture.policy(Kind.AGENT, POLICY) == self.truth.policies.get(POLICY, Sight.ABSENT)
+            assert self.picture.policies.get(Kind.AGENT, POLICY) == self.truth.policies.get(POLICY, Sight.ABSENT)
 
     def teardown(self) -> None:
         """Let the feed and the reads run dry, and the late answers come; twice the picture must equal the truth."""

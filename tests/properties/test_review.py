@@ -67,9 +67,11 @@ def proved(lease: Lease, seen: Seen, limits: Limits) -> dict[Cause, bool]:
     no_longer_there = dropped if is_agent else ended
     disabled = isinstance(policy, Policy) and not policy.enabled
     top = policy.top_version if isinstance(policy, Policy) else ""
+    wanted = {top, hold.progress.target_version} if top else set()
     versions = {each.version for each in new_agreements(lease, seen)} - {""}
     unreadable = isinstance(status, Status) and is_agent and status.phase is Phase.UNREADABLE
-    waited = NOW - hold.granted_at >= timedelta(seconds=limits.confirm_seconds)
+    claimed_at = hold.granted_at if is_agent else hold.renewed_at
+    waited = NOW - claimed_at >= timedelta(seconds=limits.confirm_seconds)
     is_read = (seen.status if is_agent else seen.agreements) is not Sight.UNREAD
     failed = said in BAD_ENDS or (said == "failed" and hold.progress.pending_since is not None)
     dead = isinstance(node, Node) and health.is_dead(node, limits, NOW)
@@ -78,9 +80,9 @@ def proved(lease: Lease, seen: Seen, limits: Limits) -> dict[Cause, bool]:
         Cause.LEFT_GROUP: isinstance(node, Node) and node.group != GROUP,
         Cause.POLICY_DELETED: policy is Sight.ABSENT or (disabled and dropped),
         Cause.UNREGISTERED: isinstance(node, Node) and not node.registered and no_longer_there,
-        Cause.SUCCEEDED: said == "successful" or version_proves(lease, seen, limits) or bool({top} & versions),
+        Cause.SUCCEEDED: said == "successful" or version_proves(lease, seen, limits) or bool(wanted & versions),
         Cause.NOTHING_TO_DO: said == "no action required",
-        Cause.FAILED: failed or bool(top and versions - {top}),
+        Cause.FAILED: failed or bool(top and versions - wanted),
         Cause.RESET: said in {"waiting", "reset"} and hold.progress.pending_since is not None,
         Cause.UNCONFIRMED: waited and not confirmed and is_read and not unreadable,
         Cause.EXPIRED: lease.state is State.SUSPECT and dead,

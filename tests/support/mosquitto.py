@@ -69,8 +69,15 @@ class Mosquitto:
 
     def kill(self) -> None:
         """End it as `kill -9` does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as its service does: it says goodbye to whoever is connected."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
         if self.process is not None:
-            self.process.kill()
+            self.process.send_signal(number)
             self.process.wait(PATIENCE_SECONDS)
             self.process = None
 

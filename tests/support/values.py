@@ -73,6 +73,8 @@ def member(
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD,
     agreements_read_at: datetime | None = None,
     service_lost_at: datetime | None = None,
+    agreement_ended_at: datetime | None = None,
+    properties: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Member:
     """Build a member; the fields are those of its node."""
@@ -82,6 +84,8 @@ def member(
         agreements=agreements,
         agreements_read_at=agreements_read_at,
         service_lost_at=service_lost_at,
+        agreement_ended_at=agreement_ended_at,
+        properties=properties or {},
     )
 
 

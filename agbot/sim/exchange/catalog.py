@@ -129,13 +129,10 @@ def _pattern_get(call: Call) -> Answer:
     return filled({"patterns": shown, "lastIndex": 0}, when=shown)
 
 
-def _pattern_post(call: Call) -> Answer:
-    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.CREATE)
+def _pattern_given(call: Call, owner: str) -> Doc:
     given = body.read(call.request, _PATTERN)
     if "label" not in given or not given.get("services"):
         raise bad_input("bad input")
-    if (call.org, call.id) in call.world.patterns:
-        raise taken(f"pattern '{call.org}/{call.id}' already exists")
     defaults: Doc = {
         "description": given["label"],
         "public": False,
@@ -144,10 +141,35 @@ def _pattern_post(call: Call) -> Answer:
         "agreementProtocols": [],
         "clusterNamespace": "",
     }
-    doc = {**defaults, **given, "owner": call.identity.name, "lastUpdated": call.stamp}
+    return {**defaults, **given, "owner": owner, "lastUpdated": call.stamp}
+
+
+def _pattern_post(call: Call) -> Answer:
+    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.CREATE)
+    doc = _pattern_given(call, call.identity.name)
+    if (call.org, call.id) in call.world.patterns:
+        raise taken(f"pattern '{call.org}/{call.id}' already exists")
     call.world.patterns[call.org, call.id] = Owned(owner=call.identity.name, doc=doc)
     call.note("pattern", "created", call.id, doc)
     return ok(f"pattern '{call.org}/{call.id}' created")
+
+
+def _pattern_put(call: Call) -> Answer:
+    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.WRITE)
+    pattern = call.world.patterns.get((call.org, call.id))
+    if pattern is None:
+        raise not_found(f"pattern '{call.org}/{call.id}' not found")
+    pattern.doc = _pattern_given(call, pattern.owner)
+    call.note("pattern", "created/modified", call.id, pattern.doc)
+    return ok("pattern updated")
+
+
+def _pattern_delete(call: Call) -> Answer:
+    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.WRITE)
+    if call.world.patterns.pop((call.org, call.id), None) is None:
+        raise not_found(f"pattern '{call.org}/{call.id}' not found")
+    call.note("pattern", "deleted", call.id)
+    return gone()
 
 
 ROUTES = (
@@ -162,6 +184,8 @@ ROUTES = (
             Route("GET", f"/orgs/{{org}}{alias}/patterns", _pattern_list),
             Route("GET", f"/orgs/{{org}}{alias}/patterns/{{id}}", _pattern_get),
             Route("POST", f"/orgs/{{org}}{alias}/patterns/{{id}}", _pattern_post),
+            Route("PUT", f"/orgs/{{org}}{alias}/patterns/{{id}}", _pattern_put),
+            Route("DELETE", f"/orgs/{{org}}{alias}/patterns/{{id}}", _pattern_delete),
         )
     ),
 )

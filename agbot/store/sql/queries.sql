@@ -75,6 +75,10 @@ VALUES (:at, :event, :group_id, :node_id, :subject, :token, :who, :facts);
 -- journal.read --
 SELECT * FROM journal;
 
+-- journal.last --
+-- The newest id that was ever committed; SQLite keeps it for AUTOINCREMENT, in the same transaction as the entry.
+SELECT seq FROM sqlite_sequence WHERE name = 'journal';
+
 -- cursor.one --
 SELECT confirmed_id FROM delivery_cursor WHERE sink = :sink;
 

@@ -11,8 +11,10 @@ import pytest
 
 from agbot.cli import times
 from agbot.coordinator import dossier
+from agbot.coordinator.dossier import Review
 from agbot.coordinator.history import ORDINARY
 from agbot.coordinator.replaying import DECISIONS
+from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.store.contract import Entry, JournalQuery
 from tests.integration.cli.conftest import Shell
@@ -31,6 +33,7 @@ FORCED = replace(
 )
 HOLD = Entry(at=NOW, event="pause.set", who="eva", facts={"scope": "acme", "why": "trade fair", "until": ""}, id=43)
 DERIVED = replace(ENTRY, id=44, facts={dossier.KEY: dossier.write(values.ask(), values.group(), values.NOW)})
+EXPIRED = {"cause": "expired", "why": "it is dead"}
 OTHERWISE = replace(
     ENTRY, id=45, facts={dossier.KEY: dossier.write(values.ask(), values.group(lease=values.held()), values.NOW)}
 )
@@ -165,6 +168,7 @@ def test_a_replay_without_differences_ends_with_0_and_counts(shell: Shell) -> No
     assert result.stdout.splitlines() == [
         "1 decisions derived again: 1 the same, 0 different",
         "1 have no facts: an earlier version wrote them, or no rule made them",
+        "1 releases came of no review: forced, reported, or taken over",
     ]
     assert asked == [JournalQuery(org="acme", events=DECISIONS, limit=250)]
 
@@ -183,15 +187,31 @@ def test_a_replay_shows_what_differs_and_ends_with_1(shell: Shell) -> None:
     ]
 
 
+def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
+    silent = Review(at=values.NOW, lease=values.held(), seen=values.seen(status=Sight.UNREAD), limits=values.LIMITS)
+    write_down(shell, replace(FORCED, who="coordinator", facts=EXPIRED | dossier.kept(silent)))
+
+    result = shell.run("history", "replay")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "entry 42  2026-03-04 05:11:07Z  acme/mills  acme/alpha  lease.released",
+        "  then  released: expired: it is dead",
+        "  now   kept",
+        "1 decisions derived again: 0 the same, 1 different",
+    ]
+
+
 def test_a_replay_as_json_holds_the_same(shell: Shell) -> None:
     broken = replace(ENTRY, id=46, facts={dossier.KEY: {}})
-    write_down(shell, DERIVED, OTHERWISE, broken, ENTRY)
+    write_down(shell, DERIVED, OTHERWISE, broken, ENTRY, FORCED)
 
     result = shell.run("history", "replay", "--json")
 
     assert result.exit_code == 1
     shown = json.loads(result.stdout)
     assert (shown["derived"], shown["without_facts"], [each["id"] for each in shown["unreadable"]]) == (2, [41], [46])
+    assert shown["unreviewed"] == [42]
     assert shown["different"][0]["id"] == 45
     assert shown["different"][0]["now"]["reasons"][0]["code"] == "lease-held"
 

@@ -89,7 +89,12 @@ GROUPS = (
                 reasons=(HELD_REASON, WINDOW_REASON),
             ),
         ),
-        pauses=(Pause(scope="acme", since=NOW, by="ada", why="trade fair", until=NOW + timedelta(hours=3)),),
+        pauses=(
+            Pause(scope="acme", since=NOW, by="ada", why="trade fair", until=NOW + timedelta(hours=3)),
+            Pause(scope="node:acme/beta", since=NOW, by="ada", why="broken disk"),
+        ),
+        required=1,
+        required_by="min_available 1",
     ),
     GroupView(
         id=PUMPS,

@@ -56,8 +56,8 @@ async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     assert asked == [2, 1, 1, 2, 1]
     assert seen["agbot_handoff_seconds_bucket", "3.0"] == 1
     assert seen["agbot_handoff_seconds_bucket", "2.0"] == 0
-    told = [seen["agbot_deliveries_total", word, "mqtt"] for word in ("delivered", "failed", "refused")]
-    assert told == [20, 1, 0]
+    told = [seen["agbot_deliveries_total", word, "mqtt"] for word in ("delivered", "failed", "refused", "lost")]
+    assert told == [20, 1, 0, 0]
     assert seen["agbot_deliveries_total", "delivered", "webhook"] == 0
 
 

@@ -19,6 +19,7 @@ from agbot.store.contract import Entry, Lost, Store, Writes
 from agbot.store.sqlite import SqliteStore
 from tests.contract import values
 from tests.contract.values import NOW, UPGRADE
+from tests.support.hand_clock import HandClock
 
 HASTY = Pauses(first_seconds=0.02, longest_seconds=0.1, refused_seconds=0.1)
 POLL_SECONDS = 5.0
@@ -32,6 +33,8 @@ class Journal:
     store: Store
     deliveries: Deliveries | None = None
     leases: dict[GroupId, Lease] = field(default_factory=dict)
+    lost: list[Entry] = field(default_factory=list)
+    """What the outbox has written itself, as the daemon hears of it."""
 
     async def upgrade(self, group: GroupId, node: NodeId) -> None:
         """Grant a lease and release it, each with its entry in the same transaction."""
@@ -49,6 +52,10 @@ class Journal:
     async def tell(self, *entries: Entry) -> None:
         """Write entries alone."""
         await self.store.write(Writes(entries=entries))
+        self.wake()
+
+    def hear(self, entry: Entry) -> None:
+        self.lost.append(entry)
         self.wake()
 
     def wake(self) -> None:
@@ -79,7 +86,8 @@ def counted() -> Counted:
 @asynccontextmanager
 async def delivering(journal: Journal, *sinks: Sink) -> AsyncIterator[Deliveries]:
     """Deliver from the journal until the block ends, as a daemon does from its start to its stop."""
-    deliveries = Deliveries(journal.store, sinks, Outbox(journal.store, poll_seconds=POLL_SECONDS))
+    outbox = Outbox(journal.store, HandClock(), journal.hear, poll_seconds=POLL_SECONDS)
+    deliveries = Deliveries(outbox, sinks)
     await deliveries.begin()
     journal.deliveries = deliveries
     task = asyncio.create_task(deliveries.run())

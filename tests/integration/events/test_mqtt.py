@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, Self
 
 import pytest
 from structlog.testing import capture_logs
@@ -186,7 +188,7 @@ async def test_a_broker_that_does_not_match_the_settings_is_told_once_and_gets_e
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
-async def test_killed_in_the_middle_of_a_rollout_the_broker_gets_everything_in_token_order(
+async def test_killed_or_stopped_in_the_middle_of_a_rollout_the_broker_gets_everything_in_token_order(
     telling: Telling, protocol: str
 ) -> None:
     broker, journal = telling.broker, telling.journal
@@ -204,11 +206,11 @@ async def test_killed_in_the_middle_of_a_rollout_the_broker_gets_everything_in_t
     with capture_logs() as log:
         async with listening(broker.port) as listener, telling.running():
             await until("it listens", lambda: listener.is_connected)
-            for _ in range(2):
+            for end in (broker.kill, broker.stop):
                 going_on = asyncio.create_task(rollout(24))
                 seen = len(listener.numbers())
                 await until("some more events", lambda seen=seen: len(listener.numbers()) > seen + 10)  # type: ignore[misc]  # a default pins it
-                broker.kill()
+                end()
                 await going_on
                 await rollout(4)
                 await until("it is missed", lambda: not listener.is_connected)
@@ -248,6 +250,26 @@ async def test_a_broker_that_hangs_is_told_once_and_gets_everything_afterwards(t
     assert [line["event"] for line in log] == ["mqtt.failed", "mqtt.recovered"]
     assert "timed out" in log[0]["error"]
     assert [event["token"] for event in firsts(listener.events())] == [1, 1, 2, 2]
+
+
+async def test_a_broker_away_for_longer_than_the_journal_is_told_the_later_events_and_what_it_has_lost(
+    telling: Telling,
+) -> None:
+    async with telling.running():
+        await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 2)
+    await telling.journal.tell(entry("old.old"), entry("old.old"), entry("new.new", minutes=9))
+    await telling.journal.store.prune(NOW + timedelta(minutes=5))
+    await telling.broker.start()
+    async with listening(telling.broker.port) as listener:
+        await until("it listens", lambda: listener.is_connected)
+        async with telling.running():
+            await until("told", lambda: len(listener.events()) == 2)
+
+    later, lost = listener.events()
+    assert (later["event"], later["number"]) == ("new.new", 3)
+    assert (lost["event"], lost["number"]) == ("delivery.lost", 4)
+    assert lost["facts"] == {"sink": "mqtt", "receiver": telling.way.address, "first": 1, "last": 2}
+    assert listener.on("agbot/event") == [lost]
 
 
 async def test_a_broker_that_is_gone_ends_the_wait_for_its_answer_at_once(telling: Telling) -> None:
@@ -358,6 +380,93 @@ async def test_an_event_about_no_group_has_a_topic_of_its_own_and_renews_every_s
 
     (event,) = listener.on("agbot/event")
     assert (event["event"], event["group"]) == ("pause.set", None)
+
+
+@pytest.mark.parametrize(("protocol", "number"), [("5", "p5"), ("3.1.1", "p2")])
+async def test_the_broker_sees_one_protocol_qos_1_throughout_and_a_retained_last_will(
+    telling: Telling, protocol: str, number: str
+) -> None:
+    """In its own words: an absent acknowledgement or will shows nowhere else as long as nothing fails."""
+    telling.way = replace(telling.way, protocol=protocol)
+    await telling.broker.start()
+    async with telling.running():
+        await telling.journal.upgrade(GROUP, ANNA)
+        await until("told", lambda: telling.counted[Kind.MQTT, Outcome.DELIVERED] == 2)
+
+    assert re.findall(r"as agbot-test \((\w+), ", telling.broker.log) == [number]
+    assert re.findall(r"Will message specified \(.*?\) \((.*)\)\.\n.*?\t(.*)", telling.broker.log) == [
+        ("r1, q1", "agbot/status")
+    ]
+    published = re.findall(r"Received PUBLISH from agbot-test \(d., (q.), (r.), m\d+, '(.*?)'", telling.broker.log)
+    assert set(published) == {
+        ("q1", "r0", "agbot/acme/pumps/event"),
+        ("q1", "r1", STATE),
+        ("q1", "r1", "agbot/status"),
+    }
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_a_daemon_that_vanishes_is_offline_by_its_last_will_and_online_when_it_is_back(
+    telling: Telling, protocol: str
+) -> None:
+    await telling.broker.start()
+    async with listening(telling.broker.port) as listener, Cable(telling.broker.port) as cable:
+        await until("it listens", lambda: listener.is_connected)
+        telling.way = replace(telling.way, protocol=protocol, port=cable.port)
+        async with telling.running():
+            await until("that we are there", lambda: statuses(listener) == ["online"])
+            cable.pull()
+            await until("the last will", lambda: statuses(listener) == ["online", "offline"])
+            async with listening(telling.broker.port) as later:
+                await until("what is retained", lambda: statuses(later) == ["offline"])
+            cable.plug_in()
+            await until("that we are back", lambda: statuses(listener) == ["online", "offline", "online"])
+
+
+def statuses(listener: Listener) -> list[str]:
+    return [each["status"] for each in listener.on("agbot/status")]
+
+
+class Cable:
+    """A way to a port that can be pulled: connections break without a goodbye, and none is made."""
+
+    def __init__(self, port: int) -> None:
+        self._to = port
+        self._is_in = True
+        self._ends: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.pull()
+
+    def pull(self) -> None:
+        self._is_in = False
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    def plug_in(self) -> None:
+        self._is_in = True
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._ends.append(writer)
+        if not self._is_in:
+            writer.transport.abort()
+            return
+        behind, before = await asyncio.open_connection("127.0.0.1", self._to)
+        self._ends.append(before)
+        await asyncio.gather(_pass(reader, before), _pass(behind, writer), return_exceptions=True)
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while found := await reader.read(65536):
+        writer.write(found)
+    writer.transport.abort()
 
 
 async def test_a_daemon_that_stops_says_so(telling: Telling) -> None:

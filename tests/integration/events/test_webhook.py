@@ -7,10 +7,12 @@ import hashlib
 import hmac
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -22,15 +24,17 @@ from agbot.events.delivery import Kind, Outcome
 from agbot.events.webhook import Webhook
 from agbot.settings.secret import Secret
 from tests.acceptance.programs import until
-from tests.contract.values import ANNA, BERT, GROUP, entry
+from tests.contract.values import ANNA, BERT, GROUP, NOW, entry
 from tests.integration.events.conftest import HASTY, Counted, Journal, delivering
+from tests.support.hand_clock import NOON, HandClock
 from tests.support.listening import validated
 from tests.support.mosquitto import CERTIFICATE, KEY
 
 SECRET = Secret("hush7webhook7hush")
-ATTEMPT_SECONDS = 0.3
+ATTEMPT_SECONDS = 5.0
+"""So long that a busy machine makes no attempt more than a test counts."""
 HANGS = 0
-Answer = Callable[[], Any]
+WITHOUT_DATE: dict[str, str] = {"Date": ""}
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,31 @@ class Receiver:
     taken: list[dict[str, Any]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     """Statuses of the next answers, `HANGS` for none at all; 204 after them."""
+    says: Mapping[str, str] = field(default_factory=dict)
+    """Headers of every answer that is no 2xx; an empty one is left out."""
+    refuses: str = ""
+    """The event that it will never take."""
+    came_at: list[float] = field(default_factory=list)
+    """When each post arrived, by the loop's clock."""
 
     async def receive(self, request: web.Request) -> web.Response:
         post = Post(dict(request.headers), await request.read())
         self.posts.append(post)
+        self.came_at.append(asyncio.get_running_loop().time())
         status = self.answers.pop(0) if self.answers else 204
+        if post.event["event"] == self.refuses:
+            status = 422
         if status == HANGS:
             await asyncio.sleep(60)
         if status < 300:
             self.taken.append(post.event)
-        return web.Response(status=status, headers={"Location": "/elsewhere"} if 300 <= status < 400 else {})
+            return web.Response(status=status)
+        return web.Response(status=status, headers={"Location": "/elsewhere", **self.says})
+
+    async def leave_out(self, _request: web.Request, reply: web.StreamResponse) -> None:
+        """Take the headers away that aiohttp adds by itself and this receiver does not send."""
+        for name in [name for name, value in reply.headers.items() if not value]:
+            del reply.headers[name]
 
     async def elsewhere(self, request: web.Request) -> web.Response:
         raise AssertionError("a redirect was followed")
@@ -73,6 +92,7 @@ class Receiver:
 async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
+    app.on_response_prepare.append(receiver.leave_out)
     app.router.add_post("/hooks/agbot", receiver.receive)
     app.router.add_route("*", "/elsewhere", receiver.elsewhere)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -94,8 +114,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 def webhook(url: str, counted: Counted, **more: Any) -> Webhook:
-    clock = SystemClock()
-    return Webhook(url, SECRET, clock, counted.count, timeout_seconds=ATTEMPT_SECONDS, pauses=HASTY, **more)
+    given: dict[str, Any] = {"clock": SystemClock(), "timeout_seconds": ATTEMPT_SECONDS, "pauses": HASTY} | more
+    return Webhook(url, SECRET, count=counted.count, **given)
 
 
 def tokens(receiver: Receiver) -> list[tuple[str, int]]:
@@ -127,7 +147,7 @@ async def test_what_may_pass_is_tried_again_with_the_same_id_and_told_once(
 ) -> None:
     receiver.answers = [500, 502, 503, 408, 425, 429, HANGS]
     with capture_logs() as log:
-        async with delivering(journal, webhook(receiver.url, counted)):
+        async with delivering(journal, webhook(receiver.url, counted, timeout_seconds=1.0)):
             await journal.upgrade(GROUP, ANNA)
             await until("both told", lambda: len(receiver.taken) == 2)
             await until("it is over", lambda: len(log) == 2)
@@ -142,6 +162,64 @@ async def test_what_may_pass_is_tried_again_with_the_same_id_and_told_once(
         ("webhook.failed", "warning"),
         ("webhook.recovered", "info"),
     ]
+
+
+def http_date(moment: datetime) -> str:
+    return format_datetime(moment, usegmt=True)
+
+
+LONG_AGO = datetime(1999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+SECONDS = {"Retry-After": "1"}
+BY_ITS_CLOCK = {"Retry-After": http_date(LONG_AGO + timedelta(seconds=1)), "Date": http_date(LONG_AGO)}
+BY_OUR_CLOCK = {"Retry-After": http_date(NOON + timedelta(seconds=1)), **WITHOUT_DATE}
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [(429, SECONDS), (503, SECONDS), (408, SECONDS), (500, SECONDS), (503, BY_ITS_CLOCK), (429, BY_OUR_CLOCK)],
+    ids=["429", "503", "408", "500", "a date by the receiver's clock", "a date by our clock"],
+)
+async def test_a_receiver_is_left_alone_for_as_long_as_it_asks(
+    journal: Journal, receiver: Receiver, counted: Counted, status: int, says: dict[str, str]
+) -> None:
+    receiver.answers, receiver.says = [status], says
+    sink = webhook(receiver.url, counted, clock=HandClock(NOON))
+    with capture_logs() as log:
+        async with delivering(journal, sink):
+            await journal.tell(entry("a.a"), entry("b.b"))
+            await until("all told", lambda: len(receiver.taken) == 2)
+
+    first, again, following = receiver.came_at
+    assert 1.0 <= again - first < 5.0
+    assert following - again < 1.0, "it asked for one pause, not for one before each event"
+    assert log[0]["error"] == f"it answered {status} and asks for 1 s"
+
+
+@pytest.mark.parametrize("asked", ["86400", "9" * 500, http_date(datetime(2999, 1, 1, tzinfo=UTC))])
+async def test_nobody_is_left_alone_for_longer_than_the_bound(
+    journal: Journal, receiver: Receiver, counted: Counted, asked: str
+) -> None:
+    receiver.answers, receiver.says = [503, 503], {"Retry-After": asked}
+    bounded = replace(HASTY, longest_asked_seconds=0.4)
+    async with delivering(journal, webhook(receiver.url, counted, pauses=bounded)):
+        await journal.tell(entry("a.a"))
+        await until("told", lambda: receiver.taken)
+
+    assert all(0.4 <= after - before < 5.0 for before, after in pairwise(receiver.came_at))
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"), [(503, "soon"), (503, "-60"), (503, "60.5"), (429, http_date(LONG_AGO)), (404, "60")]
+)
+async def test_what_cannot_be_understood_or_is_said_with_a_no_leaves_the_usual_pause(
+    journal: Journal, receiver: Receiver, counted: Counted, status: int, asked: str
+) -> None:
+    receiver.answers, receiver.says = [status] * 3, {"Retry-After": asked}
+    async with delivering(journal, webhook(receiver.url, counted)):
+        await journal.tell(entry("a.a"))
+        await until("told", lambda: receiver.taken)
 
 
 async def test_a_no_is_told_once_as_an_error_and_the_event_is_not_skipped(
@@ -178,6 +256,58 @@ async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(journal: 
             await until("all told", lambda: len(receiver.taken) == 4)
 
     assert [token for _, token in tokens(receiver)] == [1, 1, 2, 2]
+
+
+async def test_a_receiver_away_for_longer_than_the_journal_gets_the_later_events_and_one_that_names_the_gap(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    sink = webhook(receiver.url, counted)
+    async with delivering(journal, sink):
+        await journal.tell(entry("a.a"))
+        await until("told", lambda: len(receiver.taken) == 1)
+    await journal.tell(entry("old.old"), entry("old.old"), entry("new.new", minutes=9))
+    await journal.store.prune(NOW + timedelta(minutes=5))
+
+    async with delivering(journal, sink):
+        await until("all told", lambda: len(receiver.taken) == 3)
+        await journal.tell(entry("b.b", minutes=9))
+        await until("the news", lambda: len(receiver.taken) == 4)
+
+    assert [event["event"] for event in receiver.taken] == ["a.a", "new.new", "delivery.lost", "b.b"]
+    assert receiver.taken[2]["facts"] == {"sink": "webhook", "receiver": sink.receiver, "first": 2, "last": 3}
+    assert [event["number"] for event in receiver.taken] == [1, 4, 5, 6]
+    assert sink.receiver in receiver.url
+    assert "hooks" not in sink.receiver, "the path of an address may be as good as a password"
+
+
+async def test_a_receiver_that_is_away_keeps_its_turn_for_the_events_on_their_way_to_it(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [503] * 5
+    async with delivering(journal, webhook(receiver.url, counted)):
+        await journal.tell(entry("a.a"))
+        await until("an attempt", lambda: receiver.posts)
+        await journal.store.prune(NOW + timedelta(days=1))
+        await until("told all the same", lambda: receiver.taken)
+
+    assert journal.lost == []
+
+
+async def test_an_event_that_is_met_with_a_no_for_longer_than_the_journal_keeps_it_is_lost_and_the_next_is_told(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.refuses = "poison.poison"
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted)):
+            await journal.tell(entry("poison.poison"), entry("new.new", minutes=9))
+            await until("attempts", lambda: len(receiver.posts) >= 3)
+            assert receiver.taken == []
+            await journal.store.prune(NOW + timedelta(minutes=5))
+            await until("the rest told", lambda: len(receiver.taken) == 2)
+
+    assert [event["event"] for event in receiver.taken] == ["new.new", "delivery.lost"]
+    assert [(each.facts["first"], each.facts["last"]) for each in journal.lost] == [(1, 1)]
+    assert [line["event"] for line in log] == ["webhook.refused", "webhook.recovered"]
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(journal: Journal, receiver: Receiver, counted: Counted) -> None:

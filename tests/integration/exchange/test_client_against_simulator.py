@@ -215,6 +215,16 @@ async def test_agreements_are_read_with_what_runs_under_them(hub: Hub) -> None:
     assert (second.version, second.containers) == ("", ())
 
 
+async def test_the_properties_of_a_node_are_read_and_a_node_without_a_policy_has_none(hub: Hub) -> None:
+    seed.node(hub.exchange, "o1", "n1")
+    without = await hub.client.properties(N1)
+    body = {"properties": [{"name": "zone", "value": "east", "type": "string"}], "constraints": []}
+    hub.write("PUT", "/orgs/o1/nodes/n1/policy", body, caller="o1/n1")
+
+    assert without == {}
+    assert await hub.client.properties(N1) == {"zone": "east"}
+
+
 async def test_credentials_are_proved_by_the_exchange(hub: Hub) -> None:
     seed.node(hub.exchange, "o1", "n1")
     seed.node(hub.exchange, "o1", "n2")

@@ -11,15 +11,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from agbot.coordinator import dossier
+from agbot.coordinator.dossier import Review
 from agbot.rules.decide import Grant, decide
-from agbot.rules.facts import Brake, Group, Sight
+from agbot.rules.facts import Agreement, Brake, Group, Sight
 from agbot.rules.ids import NodeId, PolicyId
-from agbot.rules.lease import Kind
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.review import Seen, review
+from agbot.rules.verdict import Keep, Release
 from agbot.rules.window import Window
 from tests.support import values
-from tests.support.values import ANNA, BERT, NMP, NOW, SERVICE
+from tests.support.values import ANNA, BERT, CARL, NMP, NOW, SERVICE
 
+DORA = NodeId("o1/dora")
 HUNDRED = [NodeId(f"o1/gateway-{number:02}") for number in range(100)]
 
 
@@ -28,7 +32,7 @@ def size(group: Group, asker: NodeId = BERT) -> int:
 
 
 def test_three_healthy_members_take_little_more_than_a_kilobyte() -> None:
-    assert size(values.group(lease=values.held())) < 1_450
+    assert size(values.group(lease=values.held())) < 1_500
 
 
 def test_a_hundred_members_take_one_short_row_each() -> None:
@@ -36,7 +40,7 @@ def test_a_hundred_members_take_one_short_row_each() -> None:
     waiters = tuple(values.waiter(name) for name in HUNDRED)
     group = values.group(*idle, lease=values.held(), waiters=waiters)
 
-    assert size(group, HUNDRED[7]) < 14_000
+    assert size(group, HUNDRED[7]) < 14_100
 
 
 def test_the_worst_of_a_hundred_members_is_bounded_too() -> None:
@@ -61,9 +65,74 @@ def test_the_past_of_a_group_takes_no_room() -> None:
     assert size(replace(group, brakes=brakes, policies={**group.policies, **policies})) == size(group)
 
 
-def test_agreements_are_kept_of_the_member_for_which_the_group_rests_and_of_nobody_else() -> None:
+def review_of(lease: Lease, seen: Seen) -> Review:
+    return Review(at=NOW, lease=lease, seen=seen, limits=values.LIMITS)
+
+
+def size_of_review(lease: Lease, seen: Seen) -> int:
+    return len(json.dumps(dossier.write_review(review_of(lease, seen)), separators=(",", ":")))
+
+
+LONG_NAMES = [f"{number:064x}" for number in range(20)]
+"""As agreements are named."""
+
+
+def service_review(*agreements: Agreement, before: int = 1) -> tuple[Lease, Seen]:
+    """Build the lease of a service's upgrade, and its holder with a new agreement and these others."""
+    progress = values.under_way(service=SERVICE, agreements_before=tuple(LONG_NAMES[:before]))
+    new = values.agreement("f" * 64, "2.0.0", "running", ago=5)
+    seen = values.seen(policy=values.deployment(), agreements=(*agreements, new), seen_since=values.at(5000))
+    return values.held(values.claim(ANNA, Kind.SERVICE), progress=progress), seen
+
+
+def test_a_review_takes_little_more_than_a_kilobyte() -> None:
+    report = values.status("successful", stamp="2026-03-04T12:00:00.123456789Z[UTC]")
+    seen = values.seen(status=report, seen_since=values.at(5000))
+
+    assert size_of_review(values.held(progress=values.under_way()), seen) < 1_400
+    assert size_of_review(*service_review()) < 1_650
+    assert size_of_review(*service_review(before=20)) < 1_650 + 19 * 67
+
+
+def test_of_a_review_agreements_for_other_services_and_earlier_ends_take_no_room() -> None:
+    others = [replace(values.agreement(name), service=f"o1/other-{name}") for name in LONG_NAMES]
+    lease, seen = service_review(*others)
+    before = replace(lease, last_end=values.ended().last_end)
+
+    assert size_of_review(before, seen) == size_of_review(*service_review())
+
+
+def test_of_an_agent_s_review_agreements_take_no_room_and_of_a_service_s_statuses_take_none() -> None:
+    lease, seen = values.held(), values.seen(status=values.status("initiated"))
+    loaded = replace(seen, agreements=tuple(values.agreement(name) for name in LONG_NAMES))
+    assert size_of_review(lease, loaded) == size_of_review(lease, replace(seen, agreements_read_at=None))
+
+    lease, seen = service_review()
+    loaded = replace(seen, status=values.status("initiated"))
+    assert size_of_review(lease, loaded) == size_of_review(lease, seen)
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize(("blind", "verdict"), [(30, Keep), (300, Release)], ids=["blind", "seeing"])
+def test_since_when_the_exchange_can_be_read_is_kept_of_a_claim_without_a_sign(
+    kind: Kind, blind: float, verdict: type
+) -> None:
+    """A random review hardly ever hangs on it."""
+    progress = values.begun(200, status="old final 1.0.0 running", agreements_before=("old",))
+    lease = values.held(values.claim(ANNA, kind), ago=200, progress=progress)
+    policy = values.policy() if kind is Kind.AGENT else values.deployment()
+    seen = values.seen(policy=policy, agreements=(values.agreement("old"),), seen_since=values.at(blind))
+
+    read = dossier.read_review(dossier.write_review(review_of(lease, seen)))
+
+    assert isinstance(review(read.lease, read.seen, read.limits, read.at), verdict)
+
+
+def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where_one_has_stopped() -> None:
     agreements = (values.agreement("a1"), replace(values.agreement("a2"), service="o1/other"))
-    members = [values.member(name, agreements=agreements, agreements_read_at=NOW) for name in (ANNA, BERT)]
+    stopped = values.agreement("a3", "1.0.0", "exited")
+    runs = {name: (*agreements, stopped) if name == CARL else agreements for name in (ANNA, BERT, CARL, DORA)}
+    members = [values.member(name, agreements=each, agreements_read_at=NOW) for name, each in runs.items()]
     lease = values.ended()
     assert lease.last_end is not None
     group = values.group(*members, lease=replace(lease, last_end=replace(lease.last_end, service=SERVICE)))
@@ -72,7 +141,9 @@ def test_agreements_are_kept_of_the_member_for_which_the_group_rests_and_of_nobo
 
     assert kept[ANNA].agreements == (agreements[0],)
     assert kept[ANNA].agreements_read_at == NOW
-    assert kept[BERT].agreements is Sight.UNREAD
+    assert kept[BERT].agreements == agreements
+    assert kept[CARL].agreements == (stopped,)
+    assert kept[DORA].agreements is Sight.UNREAD
 
 
 @pytest.mark.parametrize("state", ["running", "exited"])
@@ -92,8 +163,9 @@ def test_the_proof_of_a_rest_is_kept(state: str) -> None:
 
 def test_every_limit_is_kept_because_a_default_may_change() -> None:
     kept = dossier.write(values.ask(), values.group(), NOW)["group"]["limits"]
+    of_review = dossier.write_review(review_of(values.held(), values.seen()))["limits"]
 
-    assert set(kept) == set(Limits.__slots__)
+    assert set(kept) == set(of_review) == set(Limits.__slots__)
 
 
 def test_a_window_keeps_its_zone() -> None:
@@ -137,7 +209,20 @@ def test_facts_that_make_no_sense_are_an_error_and_never_a_guess(path: tuple[str
         dossier.read(written)
 
 
-@pytest.mark.parametrize("value", [None, 7, "text", [], {}])
+@pytest.mark.parametrize(
+    "value", [None, 7, "text", [], {}, dossier.write_review(review_of(values.held(), values.seen()))]
+)
 def test_something_else_is_no_dossier(value: object) -> None:
     with pytest.raises(dossier.DossierError):
         dossier.read(value)
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}, dossier.write(values.ask(), values.group(), NOW)])
+def test_something_else_is_no_dossier_of_a_review(value: object) -> None:
+    with pytest.raises(dossier.DossierError):
+        dossier.read_review(value)
+
+
+def test_a_free_lease_is_not_reviewed() -> None:
+    with pytest.raises(ValueError, match="is free"):
+        review_of(values.ended(), values.seen())

@@ -67,6 +67,12 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
         ),
         (entries.pause_ended(PAUSE, "over", NOW, "ada"), "upgrades in o1 go on", "over", "ada"),
         (entries.brake_set(values.brake(), NOW, "crashed"), f"{NMP} is stopped in the group: failed", "crashed", "coordinator"),
+        (
+            Entry(at=NOW, event="delivery.lost", facts={"sink": "mqtt", "receiver": "hall:1883", "first": 5, "last": 7}),
+            "mqtt hall:1883 had not taken events 5 to 7 when the journal's time was over",
+            "",
+            "coordinator",
+        ),
         (Entry(at=NOW, event="moon.has_risen"), "moon has risen", "", "coordinator"),
     ],
 )  # fmt: skip

@@ -10,13 +10,19 @@ from typing import Any
 import pytest
 
 from agbot.coordinator import dossier, entries, history
-from agbot.coordinator.dossier import Case
+from agbot.coordinator.dossier import Case, Review
+from agbot.coordinator.entries import Ending
 from agbot.coordinator.history import HistoryView
 from agbot.coordinator.replaying import replay
 from agbot.rules import decide as rules
 from agbot.rules import lease as leases
-from agbot.rules.facts import Ask, Group, NodeType
-from agbot.rules.reasons import Code, Reason
+from agbot.rules import review as reviews
+from agbot.rules.facts import Ask, Group, NodeType, Sight
+from agbot.rules.lease import Lease
+from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.review import Seen
+from agbot.rules.statuses import Phase
+from agbot.rules.verdict import Release, Suspect
 from agbot.store.contract import Entry
 from tests.support import values
 from tests.support.values import ANNA, BERT, NOW
@@ -51,10 +57,113 @@ def exemption(number: int = 3) -> HistoryView:
     return stored(entries.exempted(ask, decision.exempt, NOW, dossier.kept(Case(at=NOW, ask=ask, group=group))), number)
 
 
-def test_the_same_rules_say_the_same() -> None:
-    found = replay([grant(), wait(), exemption()])
+UNDER_WAY = values.held(progress=values.under_way())
+FAILED = values.seen(status=values.status("rollback successful"))
+DEAD = (
+    values.suspected(ago=5000),
+    values.seen(node=values.node(ago=4000), status=values.status("downloaded", ago=4000, stamp="s1")),
+)
 
-    assert (found.derived, found.different, found.without_facts, found.unreadable) == (3, [], [], [])
+
+def release(
+    number: int = 10, lease: Lease = UNDER_WAY, seen: Seen = FAILED, cause: Cause = Cause.FAILED
+) -> HistoryView:
+    """Return the entry of a release for this cause, with these facts, whether they prove it or not."""
+    ending = Ending(cause=cause, why="it says so", kept=dossier.kept(review_of(lease, seen)))
+    return stored(entries.released(lease, ending, NOW), number)
+
+
+def suspicion(number: int = 11, lease: Lease | None = None, seen: Seen | None = None) -> HistoryView:
+    """Return the entry of a suspicion with these facts, by themselves of a holder that has reported nothing for too long."""
+    expired = values.held(ago=900, progress=values.under_way(ago=900))
+    silent = values.seen(node=values.node(ago=900), status=values.status("downloaded", ago=900, stamp="s1"))
+    made = review_of(lease or expired, seen or silent)
+    return stored(entries.suspected(leases.suspect(made.lease), "it is silent", NOW, dossier.kept(made)), number)
+
+
+def review_of(lease: Lease, seen: Seen) -> Review:
+    return Review(at=NOW, lease=lease, seen=seen, limits=values.LIMITS)
+
+
+def test_the_same_rules_say_the_same() -> None:
+    found = replay([grant(), wait(), exemption(), release(), suspicion()])
+
+    assert (found.derived, found.different, found.without_facts, found.unreadable) == (5, [], [], [])
+
+
+def test_a_release_for_another_cause_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    then = [release(12), suspicion(13)]
+    monkeypatch.setitem(reviews._ENDINGS, Phase.ENDED_BADLY, Cause.RESET)  # noqa: SLF001 - a rule of tomorrow
+
+    (found,) = replay(then).different
+
+    assert (found.id, found.event, found.group, found.node) == (12, "lease.released", values.GROUP, ANNA)
+    assert (found.then.answer, [(why.code, why.text) for why in found.then.reasons]) == (
+        "released",
+        [("failed", "it says so")],
+    )
+    assert (found.now.answer, [why.code for why in found.now.reasons]) == ("released", ["reset"])
+    assert found.now.reasons[0].text == "o1/anna reports rollback successful"
+
+
+def test_a_suspicion_that_would_be_a_release_is_found() -> None:
+    (found,) = replay([suspicion(14, *DEAD)]).different
+
+    assert (found.then.answer, found.now.answer) == ("suspected", "released")
+    assert [why.code for why in found.now.reasons] == ["expired"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "now"),
+    [
+        (values.seen(status=Sight.UNREAD), "kept"),
+        (values.seen(status=values.status("initiated")), "renewed"),
+    ],
+    ids=["kept", "renewed"],
+)
+def test_a_lease_that_would_go_on_is_found_whether_it_was_released_or_suspected(seen: Seen, now: str) -> None:
+    found = replay([release(15, seen=seen), suspicion(16, UNDER_WAY, seen)]).different
+
+    assert [(each.then.answer, each.now.answer) for each in found] == [("released", now), ("suspected", now)]
+
+
+def test_the_entries_of_these_tests_are_what_the_rules_say_of_their_facts() -> None:
+    verdicts = []
+    for entry in (release(), suspicion()):
+        known = dossier.read_review(entry.facts[dossier.KEY])
+        verdicts.append(reviews.review(known.lease, known.seen, known.limits, known.at))
+
+    assert [type(verdict) for verdict in verdicts] == [Release, Suspect]
+
+
+def test_releases_that_no_review_made_are_counted_apart_from_those_without_facts() -> None:
+    """A person may call himself as the coordinator does; what he did is `forced` all the same."""
+    told = [
+        Ending(cause=Cause.FORCED, why="it burns", who="eva"),
+        Ending(cause=Cause.FORCED, why="it burns"),
+        Ending(cause=Cause.SUCCEEDED, why="reported by IBM/agbot", who="IBM/agbot"),
+        Ending(cause=Cause.SUPERSEDED, why="taken over by o1/bert"),
+    ]
+    unreviewed = [stored(entries.released(UNDER_WAY, each, NOW), number) for number, each in enumerate(told, 20)]
+    old = [
+        stored(entries.released(UNDER_WAY, Ending(cause=Cause.SUCCEEDED, why="it reports it"), NOW), 30),
+        stored(entries.suspected(values.suspected(), "it is silent", NOW), 31),
+    ]
+
+    found = replay([*unreviewed, *old])
+
+    assert (found.derived, found.unreviewed, found.without_facts) == (0, [20, 21, 22, 23], [30, 31])
+
+
+def test_the_facts_of_a_review_of_nothing_are_named_and_stop_nothing() -> None:
+    entry = release(17)
+    kept: Any = entry.facts[dossier.KEY]
+    free = {**kept, "lease": {"group": values.GROUP, "token": 7}}
+
+    found = replay([replace(entry, facts={**entry.facts, dossier.KEY: free}), release()])
+
+    assert (found.derived, [each.id for each in found.unreadable]) == (1, [17])
+    assert "is free" in found.unreadable[0].problem
 
 
 def test_a_rule_that_speaks_anew_is_found_with_what_was_said_then_and_what_is_said_now(

@@ -133,6 +133,44 @@ def test_an_agreement_tells_when_it_was_written_if_that_can_be_read(stamp: str |
     assert mapping.agreements(reply, None, CLOCK)[0].updated_at == moment
 
 
+def test_a_pattern_is_one_policy_for_each_service_with_agreements() -> None:
+    def listed(url: str, *versions: tuple[str, int | None], less: bool = False) -> dict[str, object]:
+        choices = [
+            {"version": version, "priority": None if value is None else {"priority_value": value}}
+            for version, value in versions
+        ]
+        entry = {"serviceUrl": url, "serviceOrgid": "IBM", "serviceArch": "arm64", "serviceVersions": choices}
+        return {**entry, "agreementLess": less}
+
+    services = [listed("meter", ("1.0.0", 2), ("1.1.0", 1)), listed("log", ("3.0.0", None)), listed("gps", less=True)]
+    stamp = "2026-11-23T12:00:00Z"
+    reply = msgspec.convert({"patterns": {"o1/line": {"services": services, "lastUpdated": stamp}}}, wire.Patterns)
+
+    meter, log = mapping.one_pattern("o1/line", reply, CLOCK) or ()
+
+    assert (meter.id, meter.service, meter.versions) == ("o1/line_meter_IBM_arm64", "IBM/meter", ("1.1.0", "1.0.0"))
+    assert (meter.pattern, meter.arch, meter.revision) == ("o1/line", "arm64", stamp)
+    assert (log.id, log.top_version) == ("o1/line_log_IBM_arm64", "3.0.0")
+    assert mapping.one_pattern("o1/line", wire.Patterns(patterns={}), CLOCK) is None
+
+
+def test_properties_are_texts_and_those_for_everything_win() -> None:
+    def listed(**values: object) -> list[dict[str, object]]:
+        return [{"name": name, "value": value} for name, value in values.items()]
+
+    whole = listed(zone="east", rack=7, spare=True, tags=["a", "b"], nothing=None)
+    reply = msgspec.convert(
+        {
+            "properties": whole,
+            "deployment": {"properties": listed(zone="west", floor=2.5), "constraints": []},
+            "management": {"properties": None},
+        },
+        wire.NodePolicy,
+    )
+
+    assert mapping.properties(reply) == {"zone": "east", "rack": "7", "spare": "true", "tags": "a,b", "floor": "2.5"}
+
+
 def agreement(service: Any, state: str | None, *running: dict[str, Any]) -> Any:
     listed = msgspec.convert({"agreements": {"a1": {"agrService": service, "state": state}}}, wire.Agreements)
     status = msgspec.convert({"services": list(running)}, wire.NodeStatus)

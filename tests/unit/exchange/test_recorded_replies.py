@@ -65,6 +65,7 @@ NODE_IN_GROUP = Node(
     group=GroupId("o1/g1"),
     heartbeat_at=at("2026-11-23T05:17:10.091942Z"),
     agent_version="2.32.0-1601",
+    arch="amd64",
 )
 
 ANSWERS: dict[str, tuple[Question, tuple[str, ...], object]] = {
@@ -202,6 +203,7 @@ async def test_a_recorded_deployment_policy_has_its_service_and_the_only_version
 
     assert found == Policy(
         id=policy,
+        arch="amd64",
         revision="2026-11-23T05:17:14.460382650Z",
         revised_at=found.revised_at if found else None,  # on a clock that the hand clock has moved
         service="o1/temp-sensor",

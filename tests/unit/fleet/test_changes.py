@@ -8,7 +8,7 @@ from agbot.fleet import changes
 from agbot.fleet.changes import Change, Read, What
 from agbot.rules.ids import OrgId
 
-GONE_WITH_A_NODE = (What.NODE, What.STATUSES, What.AGREEMENTS)
+GONE_WITH_A_NODE = (What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES)
 TABLE: dict[tuple[str, str], tuple[What, ...]] = {
     ("ha_group", "created"): (What.GROUP,),
     ("ha_group", "modified"): (What.GROUP,),
@@ -21,9 +21,13 @@ TABLE: dict[tuple[str, str], tuple[What, ...]] = {
     ("nodeagreements", "created/modified"): (What.AGREEMENTS,),
     ("nodeagreements", "deleted"): (What.AGREEMENTS,),
     ("nodestatus", "created/modified"): (What.AGREEMENTS,),
+    ("nodepolicies", "created/modified"): (What.PROPERTIES,),
+    ("nodepolicies", "deleted"): (What.PROPERTIES,),
     ("mgmtpolicy", "created"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "modified"): (What.MANAGEMENT_POLICY,),
     ("mgmtpolicy", "deleted"): (What.MANAGEMENT_POLICY,),
+    ("pattern", "created/modified"): (What.PATTERN,),
+    ("pattern", "deleted"): (What.PATTERN,),
     ("policy", "modified"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
     ("policy", "deleted"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
     ("org", "modified"): (),

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from agbot.fleet.changes import Change, Read, What
-from agbot.fleet.picture import Picture, policy_read
+from agbot.fleet.picture import Picture
+from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, name_of
 from agbot.rules.lease import Kind
@@ -67,7 +68,7 @@ def test_before_anything_was_read_everything_is_unread() -> None:
     assert picture.statuses(ANNA) is Sight.UNREAD
     assert picture.status(ANNA, NMP) is Sight.UNREAD
     assert picture.agreements(ANNA) is Sight.UNREAD
-    assert picture.policy(Kind.AGENT, NMP) is Sight.UNREAD
+    assert picture.policies.get(Kind.AGENT, NMP) is Sight.UNREAD
     assert picture.org_read_at(ORG) is None
     assert picture.node_read_at(ANNA) is None
 
@@ -202,21 +203,21 @@ def test_a_member_has_its_statuses_as_far_as_they_were_read() -> None:
 def test_agreements_and_policies_are_kept_by_kind() -> None:
     picture = Picture()
     picture.learn_agreements(ANNA, (agreement("a1"),), begun=picture.begin(), now=NOW)
-    picture.learn_policy(policy_read(Kind.AGENT, NMP), policy(), begun=picture.begin(), now=NOW)
-    picture.learn_policy(policy_read(Kind.SERVICE, DEPLOYMENT), deployment(), begun=picture.begin(), now=NOW)
+    picture.policies.learn(policy_read(Kind.AGENT, NMP), policy(), begun=picture.begin(), now=NOW)
+    picture.policies.learn(policy_read(Kind.SERVICE, DEPLOYMENT), deployment(), begun=picture.begin(), now=NOW)
 
     assert picture.agreements(ANNA) == (agreement("a1"),)
     assert picture.agreements_read_at(ANNA) == NOW
-    assert picture.policy(Kind.AGENT, NMP) == policy()
-    assert picture.policy(Kind.SERVICE, NMP) is Sight.UNREAD
-    assert picture.policy(Kind.SERVICE, DEPLOYMENT) == deployment()
+    assert picture.policies.get(Kind.AGENT, NMP) == policy()
+    assert picture.policies.get(Kind.SERVICE, NMP) is Sight.UNREAD
+    assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) == deployment()
 
 
 def whole() -> Picture:
     """Make a picture in which everything about one group is current."""
     picture = learnt(node(ANNA), node(BERT, node_type=NodeType.CLUSTER))
     picture.learn_statuses(ANNA, {}, begun=picture.begin(), now=NOW)
-    picture.learn_policy(policy_read(Kind.AGENT, NMP), policy(), begun=picture.begin(), now=NOW)
+    picture.policies.learn(policy_read(Kind.AGENT, NMP), policy(), begun=picture.begin(), now=NOW)
     return picture
 
 
@@ -365,7 +366,7 @@ def test_invented_policies_leave_nothing_behind() -> None:
     before = {what: len(list(shelf)) for what, shelf in picture._shelves.items()}  # noqa: SLF001 - memory is the point here
     for number in range(100):
         read = policy_read(Kind.AGENT, replace(policy(), id=f"o1/invented-{number}").id)  # type: ignore[arg-type] # a policy id
-        picture.learn_policy(read, Sight.ABSENT, begun=picture.begin(), now=NOW)
+        picture.policies.learn(read, Sight.ABSENT, begun=picture.begin(), now=NOW)
         picture.forget_absent(read)
 
     assert {what: len(list(shelf)) for what, shelf in picture._shelves.items()} == before  # noqa: SLF001 - see above
@@ -376,7 +377,7 @@ def test_only_what_is_absent_is_forgotten() -> None:
     picture.forget_absent(policy_read(Kind.AGENT, NMP))
     picture.forget_absent(Read(what=What.NODE, id=CARL))
 
-    assert picture.policy(Kind.AGENT, NMP) == policy()
+    assert picture.policies.get(Kind.AGENT, NMP) == policy()
 
 
 def test_changes_of_things_nobody_reads_leave_nothing_behind() -> None:

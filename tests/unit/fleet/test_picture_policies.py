@@ -18,7 +18,7 @@ FIRST = replace(deployment(), versions=("2.0.0",), versions_at=at(500))
 
 def learn(picture: Picture, *policies: Policy) -> None:
     found = {policy.id: policy for policy in policies}
-    picture.learn_deployment_policies(ORG, found, begun=picture.begin(), now=NOW)
+    picture.policies.learn_deployment(ORG, found, begun=picture.begin(), now=NOW)
 
 
 def test_another_revision_with_the_same_versions_changes_no_version() -> None:
@@ -26,10 +26,10 @@ def test_another_revision_with_the_same_versions_changes_no_version() -> None:
     learn(picture, FIRST)
 
     learn(picture, replace(FIRST, revision="r2", versions_at=at(5)))
-    assert picture.deployment_policies(ORG) == (replace(FIRST, revision="r2"),)
+    assert picture.policies.for_deployment(ORG) == (replace(FIRST, revision="r2"),)
     changed = replace(FIRST, revision="r3", versions=("2.1.0", "2.0.0"), versions_at=at(1))
     learn(picture, changed)
-    assert picture.deployment_policies(ORG) == (changed,)
+    assert picture.policies.for_deployment(ORG) == (changed,)
 
 
 def test_the_list_is_out_of_date_once_the_feed_tells_of_a_policy_or_all_is_read_anew() -> None:
@@ -51,9 +51,9 @@ def test_a_policy_that_is_not_in_the_list_any_more_is_gone_and_those_of_others_s
     learn(picture, FIRST)
     foreign = PolicyId("o2/flow")
     read = Read(what=What.DEPLOYMENT_POLICY, id=foreign)
-    picture.learn_policy(read, replace(FIRST, id=foreign), begun=picture.begin(), now=NOW)
+    picture.policies.learn(read, replace(FIRST, id=foreign), begun=picture.begin(), now=NOW)
 
     learn(picture)
 
-    assert picture.policy(Kind.SERVICE, DEPLOYMENT) is Sight.ABSENT
-    assert isinstance(picture.policy(Kind.SERVICE, foreign), Policy)
+    assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) is Sight.ABSENT
+    assert isinstance(picture.policies.get(Kind.SERVICE, foreign), Policy)

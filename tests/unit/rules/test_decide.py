@@ -7,11 +7,12 @@ from datetime import time, timedelta
 
 import pytest
 
+from agbot.rules import decide as rules
 from agbot.rules.decide import RULES, Decision, Grant, Wait, decide, why_not
 from agbot.rules.facts import Approval, Ask, Brake, Deferral, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code
+from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
 from agbot.rules.window import Window
 from tests.support.values import (
     ANNA,
@@ -528,3 +529,16 @@ def test_the_upgraded_member_itself_waits_for_the_time_and_for_no_proof() -> Non
 
     assert decide(ask(ANNA), unseen, NOW) == Grant()
     assert codes(decide(ask(ANNA), replace(unseen, limits=limits(agent_soak_seconds=60)), NOW)) == [Code.SOAKING]
+
+
+def test_of_several_pauses_all_have_to_end() -> None:
+    fleet, own, bert = paused(until=1), paused(GROUP, until=60), paused(f"node:{BERT}")
+
+    def wait(*pauses: Pause) -> Reason:
+        reason = rules.paused(ask(), group(pauses=pauses), NOW)
+        assert reason is not None
+        return reason
+
+    assert wait(fleet, own).until == own.until
+    assert wait(own, fleet).text.count("paused until") == 2
+    assert wait(fleet, bert).until is None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -272,8 +273,9 @@ def test_a11_no_agent_upgrade_while_nobody_else_is_there() -> None:
 
 
 def test_a11_after_success_the_member_must_be_seen_healthy_before_the_next_goes() -> None:
-    unseen = group(member(ANNA, ago=40), member(BERT), member(CARL), lease=ended(ago=30))
-    back = group(member(ANNA, ago=20), member(BERT), member(CARL), lease=ended(ago=30))
+    read: dict[str, Any] = {"agreements": (), "agreements_read_at": at(10)}
+    unseen = group(member(ANNA, ago=40, **read), member(BERT), member(CARL), lease=ended(ago=30))
+    back = group(member(ANNA, ago=20, **read), member(BERT), member(CARL), lease=ended(ago=30))
 
     assert codes(decide(ask(), unseen, NOW)) == [Code.SOAKING]
     assert decide(ask(), back, NOW) == Grant()

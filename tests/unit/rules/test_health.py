@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from agbot.rules import health
+from agbot.rules import decide, health
+from agbot.rules.facts import Agreement, Member, Sight
+from agbot.rules.ids import NodeId
 from agbot.rules.statuses import PHASES, Phase, Status
 from tests.support.values import (
     ANNA,
@@ -16,7 +20,12 @@ from tests.support.values import (
     NOW,
     OLD,
     OTHER_NMP,
+    SERVICE,
+    agreement,
+    ask,
+    at,
     deferral,
+    group,
     limits,
     member,
     node,
@@ -126,3 +135,76 @@ def test_all_that_are_missing_are_told_and_nobody_else() -> None:
     assert set(health.unavailable(members, {}, LIMITS, NOW)) == {BERT, CARL}
     assert set(health.unavailable(members, {}, limits(heartbeat_stale_seconds=301), NOW)) == {CARL}
     assert set(health.unavailable(members, {ANNA: deferral()}, LIMITS, NOW)) == {ANNA, BERT, CARL}
+
+
+STOPPED = agreement("a1", "2.0.0", "running", "exited")
+RUNNING = agreement("a1", "2.0.0")
+UNREPORTED = Agreement(id="a1", service=SERVICE, finalized=True)
+ELSEWHERE = Agreement(id="a2", service="o1/else", finalized=True, containers=("exited",))
+
+
+@pytest.mark.parametrize(
+    ("agreements", "why"),
+    [
+        ((RUNNING,), None),
+        ((UNREPORTED,), None),
+        ((), None),
+        (Sight.UNREAD, None),
+        ((STOPPED,), f"its service {SERVICE} 2.0.0 is running, exited"),
+        ((RUNNING, ELSEWHERE), "its service o1/else  is exited"),
+    ],
+)
+def test_a_member_that_reports_containers_which_do_not_run_is_unavailable(
+    *, agreements: tuple[Agreement, ...] | Sight, why: str | None
+) -> None:
+    reporting = member(ANNA, agreements=agreements)
+
+    assert health.why_unavailable(reporting, LIMITS, NOW) == why
+    assert health.why_unavailable(reporting, limits(services_must_run=False), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "agreements", "is_down"),
+    [
+        (30, (), True),
+        (600, (), True),
+        (601, (), False),
+        (30, (agreement("old", ago=31),), True),
+        (30, (agreement("new", ago=30),), False),
+        (30, (agreement("new", "2.0.0", "not started", ago=10),), True),
+        (30, (agreement("new", finalized=False, ago=10),), True),
+        (30, (replace(UNREPORTED, updated_at=at(10)),), False),
+        (30, Sight.UNREAD, False),
+    ],
+)
+def test_a_member_whose_agreement_has_ended_is_unavailable_until_a_new_one_runs_or_a_lease_has_passed(
+    *, ended: float, agreements: tuple[Agreement, ...] | Sight, is_down: bool
+) -> None:
+    lost = member(ANNA, agreements=agreements, agreement_ended_at=at(ended))
+
+    assert (health.why_unavailable(lost, LIMITS, NOW) is not None) is is_down
+
+
+def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
+    """Where the release is bad on every member, nobody takes anything away by going down."""
+    down = member(BERT, agreements=(STOPPED,))
+    serving, without, bad = (member(ANNA, agreements=each) for each in ((RUNNING,), (), (STOPPED,)))
+    unknown = member(ANNA)
+
+    assert [peers(ANNA, each, down) for each in (serving, unknown)] == [
+        f"0 of 1 other members are available, 1 must be (min_available 1): {BERT} its service {SERVICE} 2.0.0 is running, exited"
+    ] * 2
+    assert [peers(ANNA, each, down) for each in (without, bad)] == [None, None]
+
+
+def test_an_agreement_that_ended_counts_only_for_those_who_run_anything() -> None:
+    lost = member(BERT, agreements=(), agreement_ended_at=at(30))
+    serving, idle = (member(ANNA, agreements=each) for each in ((RUNNING,), ()))
+
+    assert peers(ANNA, serving, lost) is not None
+    assert peers(ANNA, idle, lost) is None
+
+
+def peers(asker: NodeId, *members: Member) -> str | None:
+    found = decide.peers_unavailable(ask(asker), group(*members), NOW)
+    return found.text if found else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,38 @@ def test_by_version_the_oldest_agent_goes_and_2_9_is_older_than_2_31() -> None:
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=Order.OLDEST_VERSION))
 
     assert goes_first(facts) == [BERT]
+
+
+def test_by_a_property_the_lowest_zone_goes_first_and_nodes_without_one_go_last() -> None:
+    by_zone = limits(order=Order.PROPERTY, order_property="zone")
+    zones = {ANNA: {"rack": "1"}, BERT: {"zone": "10"}, CARL: {"zone": "9"}}
+    members = tuple(member(name, properties=zones[name]) for name in (ANNA, BERT, CARL))
+    facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
+
+    assert goes_first(facts) == [CARL]
+    assert goes_first(replace(facts, waiters=(waiter(ANNA), waiter(BERT)))) == [BERT, CARL]
+    assert goes_first(replace(facts, waiters=(waiter(ANNA),))) == [ANNA, BERT, CARL]
+
+
+def test_within_a_zone_the_name_decides_and_the_reason_names_the_property() -> None:
+    by_zone = limits(order=Order.PROPERTY, order_property="zone")
+    members = tuple(member(name, properties={"zone": "east"}) for name in (ANNA, BERT, CARL))
+    facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
+
+    decision = decide(ask(BERT), facts, NOW)
+
+    assert goes_first(facts) == [ANNA]
+    assert isinstance(decision, Wait)
+    assert decision.reasons[0].text.endswith("and comes first in the order property:zone")
+    assert decision.reasons[0].facts == {"waiter": ANNA, "order": "property:zone"}
+
+
+@pytest.mark.parametrize("order", Order)
+def test_a_waiter_that_has_left_the_group_has_no_place_in_the_order(order: Order) -> None:
+    facts = group(member(BERT), member(CARL), waiters=(waiter(ANNA),), limits=limits(order=order))
+
+    assert goes_first(facts) == [BERT, CARL]
+    assert isinstance(decide(ask(ANNA), replace(facts, waiters=(waiter(BERT),)), NOW), Wait)
 
 
 def test_one_whose_heartbeat_is_old_comes_after_those_that_are_alive() -> None:

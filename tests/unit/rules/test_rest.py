@@ -7,10 +7,12 @@ from datetime import timedelta
 import pytest
 
 from agbot.rules import rest as rests
-from agbot.rules.facts import Agreement, Sight
+from agbot.rules.facts import Agreement, Member, Sight
 from agbot.rules.lease import End, Kind
+from agbot.rules.limits import Limits
 from agbot.rules.reasons import RESTING, Cause
-from tests.support.values import ANNA, LIMITS, NMP, NOW, SERVICE, agreement, at, claim, member, status
+from agbot.rules.rest import Rest
+from tests.support.values import ANNA, LIMITS, NMP, NOW, SERVICE, agreement, at, claim, limits, member, status
 
 ENDED = 100
 """Seconds since the end of the upgrade: a service has then rested for 40 s more than its minute."""
@@ -40,15 +42,22 @@ def test_each_kind_rests_for_its_own_time_and_waits_for_a_proof_after_it(kind: K
     assert rest(kind).proof_until == rest(kind).until + timedelta(seconds=900)
 
 
+def is_proven(facts: Rest, upgraded: Member, measures: Limits = LIMITS) -> bool:
+    return rests.why_unproven(facts, upgraded, measures, NOW) is None
+
+
 @pytest.mark.parametrize(("ago", "proven"), [(ENDED - 1, True), (ENDED, False), (ENDED + 1, False), (None, False)])
 def test_an_agents_proof_is_a_heartbeat_after_the_end(*, ago: float | None, proven: bool) -> None:
-    assert rests.is_proven(rest(Kind.AGENT), member(ANNA, ago=ago), LIMITS, NOW) is proven
+    read_since = member(ANNA, ago=ago, agreements=(), agreements_read_at=at(1))
+
+    assert is_proven(rest(Kind.AGENT), read_since) is proven
+    assert is_proven(rest(Kind.AGENT), member(ANNA, ago=ago), limits(services_must_run=False)) is proven
 
 
 def test_a_member_in_the_middle_of_another_upgrade_proves_nothing() -> None:
-    busy = member(ANNA, {NMP: status("initiated")}, ago=1)
+    busy = member(ANNA, {NMP: status("initiated")}, ago=1, agreements=(), agreements_read_at=at(1))
 
-    assert not rests.is_proven(rest(Kind.AGENT), busy, LIMITS, NOW)
+    assert not is_proven(rest(Kind.AGENT), busy)
 
 
 RUNNING, FINAL_ONLY = agreement("new1", "2.0.0"), Agreement(id="new1", service=SERVICE, finalized=True)
@@ -78,11 +87,36 @@ def test_a_services_proof_is_read_at_the_end_of_its_time(
     read_at = None if read_ago is None else at(read_ago)
     upgraded = member(ANNA, ago=ago, agreements=agreements, agreements_read_at=read_at)
 
-    assert rests.is_proven(rest(), upgraded, LIMITS, NOW) is proven
+    assert is_proven(rest(), upgraded) is proven
 
 
 def test_a_service_of_which_nothing_is_known_is_proven_by_the_heartbeat() -> None:
-    assert rests.is_proven(rest(service=""), member(ANNA, ago=1), LIMITS, NOW)
+    assert is_proven(rest(service=""), member(ANNA, ago=1))
+
+
+@pytest.mark.parametrize(
+    ("agreements", "read_ago", "why"),
+    [
+        ((RUNNING,), ENDED, None),
+        ((RUNNING,), ENDED + 1, "its services have not been read since"),
+        ((RUNNING, CRASHED), 1, f"its service {SERVICE} 2.0.0 is running, exited"),
+        ((FINAL_ONLY,), 1, None),
+        ((), 1, None),
+    ],
+)
+def test_an_agents_proof_is_also_in_the_services_it_reports(
+    *, agreements: tuple[Agreement, ...], read_ago: float, why: str | None
+) -> None:
+    upgraded = member(ANNA, ago=1, agreements=agreements, agreements_read_at=at(read_ago))
+
+    assert rests.why_unproven(rest(Kind.AGENT), upgraded, LIMITS, NOW) == why
+
+
+def test_another_service_of_the_member_does_not_disprove_a_services_upgrade() -> None:
+    other = Agreement(id="other", service="o1/else", finalized=True, containers=("exited",))
+    upgraded = member(ANNA, ago=1, agreements=(RUNNING, other), agreements_read_at=at(1))
+
+    assert is_proven(rest(), upgraded)
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,12 @@ from agbot.settings.model import RuleSettings, Scope, Settings
 
 def test_the_defaults_are_the_same_on_both_sides() -> None:
     assert limits(RuleSettings()) == Limits()
-    assert [each.name for each in fields(RuleSettings)] == [each.name for each in fields(Limits)]
+    assert [*(each.name for each in fields(RuleSettings)), "order_property"] == [each.name for each in fields(Limits)]
 
 
-@pytest.mark.parametrize("name", [each.name for each in fields(Limits) if each.name not in {"windows", "order"}])
+@pytest.mark.parametrize(
+    "name", [each.name for each in fields(Limits) if each.name not in {"windows", "order", "order_property"}]
+)
 def test_every_number_arrives(name: str) -> None:
     number: Any = {name: 77}
 
@@ -28,6 +30,12 @@ def test_every_number_arrives(name: str) -> None:
 
 def test_the_order_arrives_as_its_word() -> None:
     assert limits(RuleSettings(order="oldest-version")).order is Order.OLDEST_VERSION
+
+
+def test_an_order_by_property_arrives_with_the_name_of_the_property() -> None:
+    by_zone = limits(RuleSettings(order="property:site:zone"))
+
+    assert (by_zone.order, by_zone.order_property) == (Order.PROPERTY, "site:zone")
 
 
 def test_windows_arrive_parsed() -> None:

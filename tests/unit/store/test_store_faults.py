@@ -118,6 +118,8 @@ async def test_a_disk_that_takes_no_more_fails_the_write_and_works_again_afterwa
     assert (await store.load()).served == []
     assert len(await store.journal(ENTRIES)) == 1
     await assert_it_works(store)
+    await store.write(Writes(entries=[values.entry()]))
+    assert [entry.id for entry in await store.journal(ENTRIES)] == [2, 1], "what was rolled back uses up no id"
 
 
 async def test_a_file_at_its_largest_size_says_that_the_disk_is_full(

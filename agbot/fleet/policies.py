@@ -1,0 +1,86 @@
+"""The policies of the picture: node management policies and deployment policies, as far as they were read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from agbot.fleet.changes import Read, What
+from agbot.fleet.shelf import Shelf
+from agbot.rules import ids
+from agbot.rules.facts import Policy, Sight
+from agbot.rules.ids import OrgId, PolicyId
+from agbot.rules.lease import Kind
+
+
+def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
+    """Return how the subject of an upgrade is read: with its pattern, if it comes from one."""
+    if pattern:
+        return Read(what=What.PATTERN, id=pattern)
+    what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
+    return Read(what=what, id=subject)
+
+
+class Policies:
+    """What the Exchange said of policies. `begun` is the picture's mark, as for everything that is learnt."""
+
+    def __init__(self) -> None:
+        self._management: Shelf[Policy] = Shelf()
+        self._deployment: Shelf[Policy] = Shelf()
+        self._lists: Shelf[None] = Shelf()
+        self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
+        self.shelves: Mapping[What, Shelf[Any]] = {
+            What.MANAGEMENT_POLICY: self._management,
+            What.DEPLOYMENT_POLICY: self._deployment,
+            What.DEPLOYMENT_POLICIES: self._lists,
+            What.PATTERN: self._patterns,
+        }
+
+    def get(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
+        """Return the subject of an upgrade."""
+        return self._of(kind).get(subject)
+
+    def read_at(self, kind: Kind, subject: PolicyId) -> datetime | None:
+        """Return when the subject of an upgrade was last read."""
+        return self._of(kind).read_at(subject)
+
+    def for_deployment(self, org: OrgId) -> tuple[Policy, ...]:
+        """Return the deployment policies of an organisation that are known, without those that stand for services of patterns."""
+        mine = (self._deployment.get(key) for key in self._deployment if ids.org_of(key) == org)
+        return tuple(policy for policy in mine if isinstance(policy, Policy) and not policy.pattern)
+
+    def for_pattern(self, pattern: str) -> tuple[Policy, ...]:
+        """Return the policies that stand for the services of a pattern, as far as it was read."""
+        known = self._patterns.get(pattern)
+        mine = () if isinstance(known, Sight) else [self._deployment.get(key) for key in known]
+        return tuple(policy for policy in mine if isinstance(policy, Policy))
+
+    def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a policy, or that there is no such policy."""
+        shelf = self._management if read.what is What.MANAGEMENT_POLICY else self._deployment
+        before = shelf.get(read.id)
+        if isinstance(policy, Policy) and isinstance(before, Policy) and before.versions == policy.versions:
+            policy = replace(policy, versions_at=before.versions_at)
+        shelf.put(read.id, policy, begun=begun, now=now)
+
+    def learn_deployment(self, org: OrgId, policies: Mapping[PolicyId, Policy], *, begun: int, now: datetime) -> None:
+        """Take in all deployment policies of an organisation; known ones that are not among them are gone."""
+        gone = [policy.id for policy in self.for_deployment(org) if policy.id not in policies]
+        for key in (*policies, *gone):
+            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
+            self.learn(read, policies.get(key, Sight.ABSENT), begun=begun, now=now)
+        self._lists.put(org, None, begun=begun, now=now)
+
+    def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: datetime) -> None:
+        """Take in a pattern's services, or that there is no such pattern; a service that is not in it any more is gone."""
+        found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
+        gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]
+        for key in (*found, *gone):
+            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
+            self.learn(read, found.get(key, Sight.ABSENT), begun=begun, now=now)
+        self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
+
+    def _of(self, kind: Kind) -> Shelf[Policy]:
+        return self._management if kind is Kind.AGENT else self._deployment

@@ -1,0 +1,105 @@
+"""What a running coordinator wrote down with the end of a lease, derived again: from the journal, as `agbot history replay` does."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections import Counter
+
+import pytest
+
+from agbot.console.metrics import Metrics
+from agbot.coordinator import dossier, history
+from agbot.coordinator.contract import Granted
+from agbot.coordinator.replaying import REVIEWS, replay
+from agbot.daemon import logging as daemon_logging
+from agbot.daemon.measuring import Teller
+from agbot.events.payload import encoded, event_message
+from agbot.rules.ids import group_id
+from agbot.rules.lease import State
+from agbot.rules.limits import Limits
+from agbot.settings.model import LogSettings
+from agbot.store.contract import Entry, JournalQuery
+from tests.support.hub import NMP, Hub
+from tests.support.virtual_time import in_virtual_time
+
+pytestmark = pytest.mark.usefixtures("logging_put_back")
+
+ALL = ("n1", "n2", "n3", "n4", "n5")
+
+
+async def a_day() -> list[Entry]:
+    """Let n1 succeed, n2 fall silent for good, and a person free the lease of n4; return the journal, the oldest first."""
+    hub = Hub(limits=Limits(max_upgrade_seconds=900))
+    hub.group("g1", "n1", "n2", "n3")
+    hub.group("g2", "n4", "n5")
+    await hub.start()
+    await hub.live(*ALL, seconds=60)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    assert isinstance(await hub.ask("n4", "g2"), Granted)
+    await hub.coordinator.release(group_id("o1", "g2"), token=None, reason="it burns", who="eva")
+    for status in ("downloaded", "initiated", "successful"):
+        hub.report("n1", status)
+        await hub.live(*ALL, seconds=10)
+    await hub.live(*ALL, seconds=90)
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    hub.report("n2", "downloaded")
+    await hub.live("n1", "n3", seconds=3 * 3600)
+    await asyncio.sleep(5)
+    entries = await hub.store.journal(JournalQuery(limit=1000))
+    await hub.stop()
+    return sorted(entries, key=lambda entry: entry.id)
+
+
+@in_virtual_time
+async def test_every_review_that_ended_a_lease_or_made_it_suspect_is_derived_and_nothing_differs() -> None:
+    entries = await a_day()
+    reviewed = [entry for entry in entries if entry.event in REVIEWS]
+    ends = [(entry.event, entry.facts.get("cause")) for entry in reviewed]
+
+    found = replay(history.view(entry) for entry in reviewed)
+
+    assert ends == [
+        ("lease.released", "forced"),
+        ("lease.released", "succeeded"),
+        ("lease.suspected", None),
+        ("lease.released", "expired"),
+    ]
+    assert (found.derived, found.different, found.without_facts, found.unreadable) == (3, [], [], [])
+    assert found.unreviewed == [reviewed[0].id]
+    assert replay(history.view(entry) for entry in entries).different == []
+
+
+@in_virtual_time
+async def test_a_lease_that_goes_on_and_what_follows_from_its_end_keep_no_dossier() -> None:
+    entries = await a_day()
+    kept = Counter(entry.event for entry in entries if dossier.KEY in entry.facts)
+
+    assert {"lease.renewed", "brake.set"} <= {entry.event for entry in entries}
+    assert kept == {"lease.granted": 3, "lease.released": 2, "lease.suspected": 1}
+
+
+@in_virtual_time
+async def test_the_facts_are_those_of_the_review_s_moment() -> None:
+    reviewed = [entry for entry in await a_day() if entry.event in REVIEWS and entry.who == "coordinator"]
+    known = [dossier.read_review(entry.facts[dossier.KEY]) for entry in reviewed]
+
+    assert [each.at for each in known] == [entry.at for entry in reviewed]
+    assert [each.lease.token for each in known] == [entry.token for entry in reviewed] == [1, 2, 2]
+    assert [each.lease.state for each in known] == [State.HELD, State.HELD, State.SUSPECT]
+    assert {each.limits.max_upgrade_seconds for each in known} == {900}
+
+
+@in_virtual_time
+async def test_neither_the_log_nor_an_event_told_on_carries_them() -> None:
+    out = io.StringIO()
+    daemon_logging.set_up(LogSettings(), {}, out)
+    teller = Teller(Metrics(), lambda: None)
+    for entry in await a_day():
+        teller.tell(entry)
+        told = json.loads(encoded(event_message(entry)))
+        assert dossier.KEY not in told["facts"]
+
+    assert f"o1/{NMP}" in out.getvalue()
+    assert "heartbeat_stale_seconds" not in out.getvalue()

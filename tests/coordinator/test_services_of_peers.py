@@ -1,0 +1,195 @@
+"""A peer that lives but whose service is down is no peer to rely on: what is read for that, and what it decides."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from agbot.coordinator.contract import Answer, Granted
+from agbot.rules.facts import Pause
+from agbot.rules.ids import node_id
+from agbot.sim.habits import Outcome
+from agbot.sim.node import SimNode
+from tests.membership.living import GROUP, IDLE_CYCLE, Living, living
+from tests.observed.upgrading import AFTER, BEFORE, BRISK, deploy, members, serve, serves
+from tests.support.hub import NEW, ORG, codes
+from tests.support.virtual_time import in_virtual_time
+
+AGREEMENTS = ("GET", "/orgs/{org}/nodes/{node}/agreements")
+STATUS = ("GET", "/orgs/{org}/nodes/{node}/status")
+NMP = "up2"
+"""A policy for no node: the agents leave the asking to the test."""
+
+
+@asynccontextmanager
+async def serving(members_of_group: int = 2) -> AsyncIterator[Living]:
+    """Run a hub with a group whose members serve, and an agbot that repairs nothing."""
+    async with living(members_of_group, habits=BRISK, has_agbot=True) as hub:
+        hub.fleet.publish(ORG, NMP, NEW, group="nobody")
+        await serve(hub, *members(hub))
+        hub.fleet.agbot.stop()
+        await asyncio.sleep(IDLE_CYCLE)
+        yield hub
+
+
+async def ask(hub: Living, node: SimNode, *, is_remembered: bool = False) -> Answer:
+    return await hub.ask(node.spec.id, GROUP, NMP, is_remembered=is_remembered)
+
+
+async def turns(node: SimNode, state: str) -> None:
+    """Let the node's containers be in a state, and the node say so; the feed shows an agbot nothing of it."""
+    for one in node.services.instances.values():
+        one.state = state
+    await node.services.report()
+
+
+async def long_after_the_last_release(hub: Living) -> list[SimNode]:
+    """Let the end of an agreement be no sign of a service upgrade any more; return the members."""
+    await asyncio.sleep(hub.limits.max_upgrade_seconds)
+    return members(hub)
+
+
+@in_virtual_time
+async def test_a_member_does_not_go_down_while_the_service_of_its_only_peer_is_down() -> None:
+    async with serving() as hub:
+        asker, peer = members(hub)
+        await turns(peer, "exited")
+
+        answer = await ask(hub, asker)
+
+        assert codes(answer) == ["peers-unavailable"]
+        assert hub.seen(peer).why_unavailable == "its service o1/svc-dp 1.0.0 is exited"
+        explained = hub.coordinator.explain(node_id(ORG, asker.spec.id))
+        assert explained is not None
+        rule = next(each for each in explained.rules if each.rule == "peers")
+        assert rule.facts["services"] == ["o1/svc-dp"]
+        assert "0 of 1 other members are available, 1 must be (min_available 1)" in rule.text
+
+
+@in_virtual_time
+async def test_it_goes_as_soon_as_the_service_runs_again() -> None:
+    async with serving() as hub:
+        asker, peer = members(hub)
+        await turns(peer, "exited")
+        assert codes(await ask(hub, asker)) == ["peers-unavailable"]
+
+        await turns(peer, "running")
+        await asyncio.sleep(60)
+
+        assert isinstance(await ask(hub, asker, is_remembered=True), Granted)
+
+
+@in_virtual_time
+async def test_a_service_that_is_down_everywhere_keeps_nobody_from_upgrading() -> None:
+    """Nothing is taken away by going down, and the repair may be in the new agent."""
+    async with serving() as hub:
+        asker, peer = members(hub)
+        for node in (asker, peer):
+            await turns(node, "exited")
+
+        assert isinstance(await ask(hub, asker), Granted)
+
+
+@in_virtual_time
+async def test_whoever_says_that_containers_may_end_is_not_kept_by_one_that_has() -> None:
+    async with serving() as hub:
+        hub.limits = replace(hub.limits, services_must_run=False)
+        asker, peer = members(hub)
+        await turns(peer, "exited")
+        before = hub.transport.requests.copy()
+
+        assert isinstance(await ask(hub, asker), Granted)
+        assert AGREEMENTS not in hub.transport.requests - before
+
+
+@in_virtual_time
+async def test_between_the_end_of_an_agreement_and_the_next_one_the_peer_does_not_count() -> None:
+    async with serving() as hub:
+        asker, peer = await long_after_the_last_release(hub)
+        await peer.services.give_up()
+        await asyncio.sleep(IDLE_CYCLE)
+
+        assert codes(await ask(hub, asker)) == ["peers-unavailable"]
+        assert "an agreement of it ended" in hub.seen(peer).why_unavailable
+
+        await hub.fleet.agbot.adopt(peer, f"{ORG}/dp")
+        await asyncio.sleep(60)
+        assert isinstance(await ask(hub, asker, is_remembered=True), Granted)
+
+
+@in_virtual_time
+async def test_an_agreement_that_ended_for_good_keeps_the_peers_only_for_a_while() -> None:
+    async with serving() as hub:
+        asker, peer = await long_after_the_last_release(hub)
+        await peer.services.give_up()
+        await asyncio.sleep(IDLE_CYCLE)
+        assert codes(await ask(hub, asker)) == ["peers-unavailable"]
+
+        await asyncio.sleep(hub.limits.lease_seconds)
+
+        assert isinstance(await ask(hub, asker, is_remembered=True), Granted)
+
+
+@in_virtual_time
+async def test_a_bad_release_that_one_member_has_keeps_the_others_up() -> None:
+    """The brake stops the release after the first member; an agent upgrade of the others would leave the group without the service."""
+    async with living(2, habits=BRISK, has_agbot=True) as hub:
+        hub.fleet.publish(ORG, NMP, NEW, group="nobody")
+        await serve(hub, *members(hub))
+        for node in members(hub):
+            node.services.outcomes[AFTER] = Outcome.CRASHES
+        deploy(hub, AFTER)
+        await hub.until(lambda: bool(hub.events("brake.set")), 200)
+        broken = next(node for node in members(hub) if serves(AFTER, node, state="exited"))
+        sound = next(node for node in members(hub) if node is not broken)
+        await asyncio.sleep(120)
+        assert serves(BEFORE, sound)
+
+        answer = await ask(hub, sound)
+
+        assert "peers-unavailable" in codes(answer)
+        assert hub.seen(broken).why_unavailable == f"its service o1/svc-dp {AFTER} is exited"
+
+
+@in_virtual_time
+async def test_the_first_question_reads_what_each_member_runs_and_the_next_ones_nothing_of_it() -> None:
+    async with serving(3) as hub:
+        first, second, _third = members(hub)
+        before = hub.transport.requests.copy()
+        await ask(hub, first)
+        cold = hub.transport.requests - before
+        assert (cold[AGREEMENTS], cold[STATUS]) == (3, 3)
+
+        before = hub.transport.requests.copy()
+        assert codes(await ask(hub, second))[0] == "lease-held"
+        assert codes(await ask(hub, second, is_remembered=True))[0] == "lease-held"
+        assert AGREEMENTS not in hub.transport.requests - before
+
+
+@in_virtual_time
+async def test_while_somebody_waits_what_members_run_is_read_every_few_minutes() -> None:
+    async with serving(3) as hub:
+        waiter = members(hub)[0]
+        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        spent: Counter[tuple[str, str]] = Counter()
+        for _minute in range(20):
+            assert codes(await ask(hub, waiter, is_remembered=True)) == ["paused"]
+            before = hub.transport.requests.copy()
+            await asyncio.sleep(60)
+            spent += hub.transport.requests - before
+
+        assert 3 * 4 <= spent[AGREEMENTS] <= 3 * 6
+
+
+@in_virtual_time
+async def test_a_group_in_which_nobody_waits_costs_no_such_read() -> None:
+    async with serving(3) as hub:
+        await ask(hub, members(hub)[0])
+        before = hub.transport.requests.copy()
+
+        await asyncio.sleep(170)
+
+        assert AGREEMENTS not in hub.transport.requests - before
