@@ -98,7 +98,7 @@ class Reviewing:
                 node=claim.holder,
                 token=rest.end.token,
             )
-            policy = self._situation.picture.policy(claim.kind, claim.subject)
+            policy = self._situation.picture.policies.get(claim.kind, claim.subject)
             if isinstance(policy, Policy) and not still_set(brake, policy.revision):
                 continue  # another release has been published since
             await self._situation.write(Writes(put=[brake], entries=[entries.brake_set(brake, now, why)]))

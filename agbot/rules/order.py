@@ -59,8 +59,7 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
     if not {ask.node, waiter.ask.node} <= group.members.keys():
         return False  # who is no member has no place in the order, and no turn
     if group.limits.order is not Order.ASKED:
-        are_members = {waiter.ask.node, ask.node} <= group.members.keys()  # one may have left, or not be read yet
-        return are_members and rank(waiter.ask, group, now) < rank(ask, group, now)
+        return rank(waiter.ask, group, now) < rank(ask, group, now)
     return _was_served_meanwhile(ask, waiter, group)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agbot.coordinator import history
 from agbot.events.delivery import Deliveries, Kind
-from agbot.events.outbox import Outlet
+from agbot.events.outbox import Outbox, Outlet
 from agbot.store.contract import Entry, JournalQuery
 from tests.scenarios.rollouts import rollout
 from tests.support.virtual_time import in_virtual_time
@@ -18,6 +18,7 @@ class Receiver:
     """Another system, which may hang."""
 
     name: str = "receiver"
+    receiver: str = "receiver.example"
     kind: Kind = Kind.WEBHOOK
     told: list[Entry] = field(default_factory=list)
     answers: asyncio.Event = field(default_factory=asyncio.Event)
@@ -34,7 +35,7 @@ class Receiver:
 async def test_a_rollout_does_not_wait_for_a_receiver_that_hangs_and_which_then_hears_everything_in_order() -> None:
     async with rollout({"g1": 2, "g2": 2}) as hub:
         receiver = Receiver()
-        deliveries = Deliveries(hub.store, [receiver])
+        deliveries = Deliveries(Outbox(hub.store, hub.clock, hub.told.append), [receiver])
         await deliveries.begin()
         delivering = asyncio.create_task(deliveries.run())
         hub.publish()

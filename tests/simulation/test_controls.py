@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from operator import attrgetter
 
 import pytest
 
-from agbot.coordinator import asking, explaining, traffic
+from agbot.coordinator import asking, explaining
 from agbot.coordinator.actions import Actions
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules import consent, decide, health, order
 from agbot.rules.decide import Rule
 from agbot.rules.facts import Ask, Group, Waiter
-from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits, Order
 from agbot.rules.pace import canary, paced
 from agbot.rules.reasons import Code, Reason
@@ -24,8 +24,8 @@ from tests.simulation.plan import draw
 from tests.simulation.story import Promise
 
 Defect = Callable[[], AbstractContextManager[None]]
+Needs = Callable[[Limits], object]
 
-_AT_MOST = 20
 CONTROLLED = [seed for seed in range(330) if controls.added(draw(seed)).is_controlled]
 
 
@@ -121,47 +121,39 @@ def a_hold_stays_for_ever() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def a_former_release_counts_as_begun() -> Iterator[None]:
-    right = traffic.has_started
-
-    def has_started(lease: Lease, subject: tuple[Kind, str], revision: str | None) -> bool:
-        hold = lease.hold
-        holds = hold is not None and (hold.claim.kind, hold.claim.subject) == subject
-        return holds or right(lease, subject, revision)  # type: ignore[arg-type]  # a policy's id
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(traffic, "has_started", has_started)
-        yield
-
-
-def first_broken(first: int) -> Promise | None:
-    """Play seeds with controls, this one first, until one breaks a promise."""
-    for seed in [seed for seed in CONTROLLED if seed >= first][:_AT_MOST]:
+def first_broken(first: int, needs: Needs) -> Promise | None:
+    """Play the seeds whose limits have what is needed, beginning with this one and round, until one breaks a promise."""
+    wanted = [seed for seed in CONTROLLED if needs(controls.added(draw(seed)).limits)]
+    for seed in sorted(wanted, key=lambda seed: (seed < first, seed)):
         broken = run.play(seed).broken
         if broken is not None:
             return broken.promise
     return None
 
 
+def anything(_limits: Limits) -> bool:
+    return True
+
+
 @pytest.mark.timeout(100)
 @pytest.mark.parametrize(
-    ("defect", "first", "promise"),
+    ("defect", "first", "needs", "promises"),
     [
-        (windows_do_not_matter, 27, Promise.CONTROLS),
-        (holds_do_not_matter, 2, Promise.CONTROLS),
-        (nobody_has_to_approve, 2, Promise.CONTROLS),
-        (nobody_goes_first, 81, Promise.CONTROLS),
-        (groups_are_not_counted, 2, Promise.CONTROLS),
-        (a_share_of_the_group_does_not_matter, 152, Promise.CONTROLS),
-        (an_allowance_lets_past_a_hold, 7, Promise.CONTROLS),
-        (an_allowance_is_never_used_up, 2, Promise.CONTROLS),
-        (a_former_release_counts_as_begun, 5, Promise.CONTROLS),
-        (who_has_left_still_comes_first, 26, Promise.NO_BUGS),
-        (a_hold_stays_for_ever, 7, Promise.SERVED),
+        (windows_do_not_matter, 27, attrgetter("windows"), {Promise.CONTROLS}),
+        (holds_do_not_matter, 2, anything, {Promise.CONTROLS}),
+        (nobody_has_to_approve, 2, attrgetter("approval"), {Promise.CONTROLS}),
+        (nobody_goes_first, 5, attrgetter("canary_percent"), {Promise.CONTROLS}),
+        (groups_are_not_counted, 2, anything, {Promise.CONTROLS}),
+        (a_share_of_the_group_does_not_matter, 152, attrgetter("min_available_percent"), {Promise.CONTROLS}),
+        (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
+        (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
+        (who_has_left_still_comes_first, 26, anything, {Promise.NO_BUGS, Promise.REASONS}),
+        (a_hold_stays_for_ever, 7, anything, {Promise.SERVED}),
     ],
 )
-def test_a_control_that_does_not_hold_is_found(defect: Defect, first: int, promise: Promise) -> None:
-    """Some are found in one seed of forty only, so each begins with one in which it shows."""
+def test_a_control_that_does_not_hold_is_found(
+    defect: Defect, first: int, needs: Needs, promises: set[Promise]
+) -> None:
+    """Some show in one seed of forty only, so each begins where it is known to show; if that changes, it only takes longer."""
     with defect():
-        assert first_broken(first) is promise
+        assert first_broken(first, needs) in promises

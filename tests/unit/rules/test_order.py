@@ -109,12 +109,3 @@ def test_in_every_order_exactly_one_of_those_who_wait_may_go(names: list[NodeId]
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=order))
 
     assert len(goes_first(facts)) == 1
-
-
-@pytest.mark.parametrize("order", [Order.NAME, Order.OLDEST_VERSION])
-def test_one_that_is_no_member_has_no_place_in_the_order(order: Order) -> None:
-    """It has left and still waits, or the coordinator has just started and has not read its members yet."""
-    facts = group(member(BERT), member(CARL), waiters=EVERYBODY_WAITS, limits=limits(order=order))
-
-    assert goes_first(facts) == [BERT]
-    assert isinstance(decide(ask(ANNA), facts, NOW), Wait)
