@@ -57,6 +57,8 @@ class Ledger:
         self.failure = ""
         """What the store said when a write failed, until it has been read anew."""
         self.leases: dict[GroupId, Lease] = {}
+        self.granting: dict[GroupId, Lease] = {}
+        """Grants on their way to the store. What counts groups, counts them: many agents ask in the same moment."""
         self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
         self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
@@ -105,6 +107,9 @@ class Ledger:
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set in the store, then here. See `agbot.store.contract.Store.swap`."""
+        if new.token > expected.token:
+            self.granting[new.group] = new
+            self.version += 1
         return await self._finish(self._swap(expected, new, writes))
 
     async def write(self, writes: Writes) -> None:
@@ -158,7 +163,9 @@ class Ledger:
             except StoreUnavailableError as error:
                 self._doubt(error)
                 raise
-            self.version += 1
+            finally:
+                self.version += 1
+                self.granting.pop(new.group, None)
             if isinstance(outcome, Lost):
                 self.leases[new.group] = outcome.current
             else:

@@ -13,7 +13,9 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
 from agbot.rules import brakes
 from agbot.rules import lease as leases
-from agbot.rules.facts import Brake, Served
+from agbot.rules.brakes import still_set
+from agbot.rules.facts import Brake, Policy, Served
+from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
@@ -54,6 +56,8 @@ class Reviewing:
         self._blind_after = blind_after
         self.notes: dict[str, str] = {}
         """Group -> what is odd about its lease, for people."""
+        self._stopped: dict[GroupId, int] = {}
+        """Group -> the token of the last end that was stopped afterwards: whoever lifts that brake has seen the crash."""
 
     async def review_all(self) -> list[str]:
         """Review every occupied lease; return what was done, one phrase each.
@@ -81,6 +85,8 @@ class Reviewing:
             why, claim, group = why_crashed(rest, member), rest.end.claim, member.node.group
             if why is None or group is None or (claim.kind, claim.subject) in self._situation.ledger.brakes[group]:
                 continue
+            if self._stopped.get(group) == rest.end.token:
+                continue
             now = self._situation.clock.now()
             brake = Brake(
                 group=group,
@@ -92,7 +98,11 @@ class Reviewing:
                 node=claim.holder,
                 token=rest.end.token,
             )
+            policy = self._situation.picture.policies.get(claim.kind, claim.subject)
+            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
+                continue  # another release has been published since
             await self._situation.write(Writes(put=[brake], entries=[entries.brake_set(brake, now, why)]))
+            self._stopped[group] = rest.end.token
             done.append(f"stopped {claim.subject} in {group} ({why})")
         return done
 

@@ -13,7 +13,7 @@ from agbot.fleet.picture import Picture
 from agbot.rules import ids
 from agbot.rules.facts import Brake, Member, Rollout, Traffic
 from agbot.rules.ids import GroupId, OrgId, PolicyId
-from agbot.rules.lease import Kind, Lease, State
+from agbot.rules.lease import Claim, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.rest import rest_after, why_unproven
 
@@ -65,7 +65,8 @@ class TrafficReport:
             found = [brake for brakes in self._ledger.brakes.values() for brake in brakes.values()]
             orgs = {ids.org_of(brake.group) for brake in found}
             self._brakes = {org: tuple(each for each in found if ids.org_of(each.group) == org) for org in orgs}
-            self._busy = {lease.group: ids.org_of(lease.group) for lease in self._ledger.occupied()}
+            busy = [*(lease.group for lease in self._ledger.occupied()), *self._ledger.granting]
+            self._busy = {group: ids.org_of(group) for group in busy}
 
     def _rollout(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
         at, known = self._rollouts.get((org, subject), (now, None))
@@ -78,7 +79,7 @@ class TrafficReport:
         revision = self._revision(subject)
         started = [
             lease
-            for lease in self._ledger.leases.values()
+            for lease in {**self._ledger.leases, **self._ledger.granting}.values()
             if ids.org_of(lease.group) == org and has_started(lease, subject, revision)
         ]
         why = {lease.group: self._why_unfinished(lease, subject, now) for lease in started}
@@ -108,8 +109,14 @@ class TrafficReport:
 
 
 def has_started(lease: Lease, subject: Subject, revision: str | None) -> bool:
-    """Tell whether a member of the group has held its lease for this release; the last two upgrades of a group are known."""
+    """Tell whether a member of the group has held its lease for this release; the last two upgrades of a group are known.
+
+    A former revision is another release: one that hangs, or whose end nobody knows, neither stands for the repaired one nor keeps it back.
+    """
     hold, end = lease.hold, lease.last_end
-    holds = hold is not None and (hold.claim.kind, hold.claim.subject) == subject
-    ended = end is not None and (end.claim.kind, end.claim.subject) == subject and revision in {None, end.revision}
-    return holds or ended
+    holds = hold is not None and _is_of(hold.claim, hold.progress.revision, subject, revision)
+    return holds or (end is not None and _is_of(end.claim, end.revision, subject, revision))
+
+
+def _is_of(claim: Claim, carried_out: str, subject: Subject, revision: str | None) -> bool:
+    return (claim.kind, claim.subject) == subject and revision in {None, carried_out}

@@ -32,9 +32,17 @@ def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: dat
         return None
     subject = health.upgrading(member, limits, now)
     if subject is None:
-        return _begin_service(group, member, limits, now)
+        return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
     status = member.statuses[subject].value
     return Deferral(group=group, node=member.node.id, subject=subject, since=now, status=status)
+
+
+def _was_under_lease(member: Member, lease: Lease) -> bool:
+    """Whether the service went down before the end of an upgrade for which this member held the lease: it came with none."""
+    end, lost_at = lease.last_end, member.service_lost_at
+    if end is None or lost_at is None:
+        return False
+    return end.claim.holder == member.node.id and end.claim.kind is Kind.SERVICE and lost_at <= end.at
 
 
 def _begin_service(group: GroupId, member: Member, limits: Limits, now: datetime) -> Deferral | None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+
+import pytest
 
 from agbot.coordinator.contract import Done, Granted, NotDone
 from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order
+from agbot.sim.exchange import seed
+from agbot.store.memory import Failure, MemoryStore
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -157,6 +162,49 @@ async def test_no_more_groups_upgrade_at_once_than_may() -> None:
     await hub.stop()
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(max_groups_in_org=1), Limits(max_groups_in_fleet=1), Limits(canary_percent=20)],
+    ids=["organisation", "fleet", "canary"],
+)
+def test_of_many_that_ask_in_the_same_moment_no_more_go_than_may(limits: Limits) -> None:
+    """Each of them sees the others' grants although no store has committed them yet."""
+
+    @in_virtual_time
+    async def story() -> None:
+        hub = Hub(limits=limits)
+        for number in range(5):
+            hub.group(f"g{number}", f"a{number}", f"b{number}")
+        await hub.start()
+        for number in range(5):
+            hub.heartbeat(f"b{number}")
+            hub.report(f"a{number}", "ha node waiting")
+
+        answers = await asyncio.gather(*(hub.ask(f"a{number}", f"g{number}") for number in range(5)))
+
+        assert [isinstance(answer, Granted) for answer in answers].count(True) == 1
+        await hub.stop()
+
+    story()
+
+
+@in_virtual_time
+async def test_a_grant_that_the_store_refuses_keeps_no_other_group_waiting() -> None:
+    hub = Hub(limits=Limits(max_groups_in_org=1), store=(store := MemoryStore()))
+    for number in range(2):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for number in range(2):
+        hub.heartbeat(f"b{number}")
+        hub.report(f"a{number}", "ha node waiting")
+    store.fail_next(Failure.BEFORE_COMMIT)
+    assert codes(await hub.ask("a0", "g0")) == ["store-unavailable"]
+    await hub.live("a0", "b0", "a1", "b1", seconds=30)
+
+    assert isinstance(await hub.ask("a1", "g1"), Granted)
+    await hub.stop()
+
+
 @in_virtual_time
 async def test_members_go_in_the_order_of_their_names_where_that_is_set() -> None:
     hub = Hub(limits=Limits(order=Order.NAME))
@@ -220,4 +268,29 @@ async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> N
     assert "Still held: the whole fleet (fair, by eva" in resumed.text
     assert isinstance(unknown, NotDone)
     assert group_id(ORG, "nosuch") in unknown.text
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_former_release_that_hangs_neither_stands_for_the_repaired_one_nor_keeps_it_back() -> None:
+    hub = Hub(limits=Limits(canary_percent=20, approval=True))
+    for number in range(5):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    nodes = [f"{side}{number}" for side in "ab" for number in range(5)]
+    await hub.live(*nodes, seconds=12)
+    for node in nodes:
+        hub.report(node, "ha node waiting")
+    await hub.coordinator.approve(approval(hub, ORG))
+    assert isinstance(await hub.ask("a0", "g0"), Granted)
+    hub.report("a0", "initiated")
+    await hub.live(*nodes, seconds=30)
+
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    seed.management_policy(hub.exchange, ORG, NMP, manifest="IBM/repaired")
+    await hub.live(*nodes, seconds=12)
+    assert codes(await hub.ask("a1", "g1")) == ["not-approved"]
+    await hub.coordinator.approve(approval(hub, ORG))
+    assert isinstance(await hub.ask("a1", "g1"), Granted)
+    assert codes(await hub.ask("a2", "g2")) == ["canary"]
     await hub.stop()

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import structlog
 
@@ -24,6 +25,7 @@ from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Reads
 from agbot.gateway.service import ServiceRoute
 from agbot.rules.facts import Ask
+from agbot.rules.limits import LimitsOf
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.links import Answered, Question, basic
 from agbot.store.contract import Entry
@@ -106,6 +108,7 @@ class Daemon(Process):
         *,
         number: int,
         on_death: Callable[[], None],
+        limits_of: LimitsOf,
         hear: Callable[[Ask, Answer, float], None],
         tell: Callable[[Entry], None],
     ) -> None:
@@ -123,7 +126,7 @@ class Daemon(Process):
             max_requests_open=plan.settings.max_requests_open,
         )
         means = Means(exchange=client, store=self._store, clock=self._clock, tell=tell, chance=chance)
-        self.coordinator = Coordinator(means, plan.settings, lambda _group: plan.limits)
+        self.coordinator = Coordinator(means, plan.settings, limits_of)
         listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)
         reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
@@ -136,6 +139,10 @@ class Daemon(Process):
     def sightings(self) -> Sightings:
         """What it has read."""
         return self._transport.sightings
+
+    def now(self) -> datetime:
+        """Return what its clock shows."""
+        return self._clock.now()
 
     def run(self) -> None:
         """Start cycling."""

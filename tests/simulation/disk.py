@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol, TypeVar
 
+from agbot.rules.facts import Pause
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.store.contract import NOTHING, Entry, Lost, Stored, StoreUnavailableError, Writes
@@ -68,6 +69,10 @@ class Disk:
     def leases(self) -> dict[GroupId, Lease]:
         """Return every lease as it is stored."""
         return dict(self.content._content.leases)  # noqa: SLF001 - the truth, without a transaction that time passes in
+
+    def pauses(self) -> list[Pause]:
+        """Return every hold that a person has not ended, as it is stored."""
+        return list(self.content._content.records[Pause].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
 
     def entries(self) -> list[Entry]:
         """Return the whole journal."""

@@ -19,11 +19,15 @@ from agbot.rules.ids import GroupId, name_of, org_of
 from agbot.rules.lease import End, Kind, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.statuses import Phase
+from agbot.sim.agent_state import Word
+from agbot.sim.deployment import Phase as AgbotPhase
 from agbot.sim.episodes import Excuse, Violation
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import Kind as SubjectKind
+from agbot.sim.node import SimNode
 from agbot.store.contract import Entry
+from tests.simulation.control_judge import ControlJudge
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.offline_peers import OfflinePeers
@@ -51,6 +55,7 @@ class Judge:
         self._seen = 0
         self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self.peers = OfflinePeers(plan, story)
+        self.controls = ControlJudge(plan, story)
         self.fleet: Fleet | None = None
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
@@ -63,6 +68,9 @@ class Judge:
             old = before.get(group, Lease(group=group))
             if old != lease:
                 self._changed(old, lease)
+            if lease.token > old.token and self._plan.is_controlled:
+                self.controls.granted(old, lease, after, told, self._fleet)
+        self.controls.holds(self._disk.pauses())
         for entry in told:
             if entry.event not in {"lease.renewed", "wait.changed"}:
                 said = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.told}"
@@ -117,6 +125,8 @@ class Judge:
     def wrote(self, write: Write) -> None:
         """Remember what nodes have said, as the Exchange took it."""
         self.peers.wrote(write)
+        if self._plan.is_controlled:
+            self.controls.wrote(write, self._fleet)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
             key = (f"{write.org}/{write.id}", str(write.data["policy"]))
             self._said.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
@@ -162,7 +172,8 @@ class Judge:
         """Ask the observer what the nodes have really done (P1)."""
         violations = self._fleet.observer.violations
         for violation in violations[self._seen :]:
-            if all(self._is_registered(node) for node in violation.nodes) and not self._is_unasked(violation):
+            is_excused = self._is_unasked(violation) or self.controls.allowed_alone(violation)
+            if all(self._is_registered(node) for node in violation.nodes) and not is_excused:
                 self._story.broke(Promise.ONE_HOLDER, violation.group, str(violation))
         self._seen = len(violations)
 
@@ -211,6 +222,34 @@ class Judge:
             if not known and not recent:
                 self._story.broke(
                     Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
+                )
+
+    def waiting(self) -> list[str]:
+        """Name whoever really waits: agents for their permission, and services that the agbot would upgrade."""
+        fleet = self._fleet
+        agents = [
+            f"{name} for {entry.nmp}"
+            for name, node in sorted(fleet.nodes.items())
+            for entry in node.notebook.entries.values()
+            if entry.word is Word.HA_WAITING and self._can_go(node)
+        ]
+        upgrades = fleet.agbot.ledger.upgrades.values() if self._plan.agbot_asks else ()
+        waits = (each for each in upgrades if each.phase is AgbotPhase.WAITING and self._can_go(fleet.nodes[each.node]))
+        return [*agents, *(f"{each.node} for {each.policy}" for each in waits)]
+
+    def _can_go(self, node: SimNode) -> bool:
+        exists = (node.spec.org, node.spec.id) in self._fleet.exchange.world.nodes
+        return exists and node.alive and node.registered
+
+    def served_all(self) -> None:
+        """Nobody is left waiting, and no group is stuck, once everything was put right."""
+        for text in self.waiting():
+            group = self._fleet.observer.members.group_of(text.partition(" ")[0])
+            self._story.broke(Promise.SERVED, group, f"{text} waits for ever")
+        for group, lease in sorted(self._disk.leases().items()):
+            if lease.hold is not None:
+                self._story.broke(
+                    Promise.SERVED, group, f"{lease.state} by {lease.hold.claim.holder}: {lease.hold.progress}"
                 )
 
     def derives_all(self) -> None:

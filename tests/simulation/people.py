@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from agbot.rules.facts import Pause
 from agbot.rules.ids import GroupId
@@ -14,40 +13,11 @@ from agbot.sim.faults import FaultKind
 from agbot.sim.fleet import Fleet
 from agbot.sim.node import SimNode
 from agbot.store.contract import StoreUnavailableError
-from tests.simulation.daemon import Daemon
-from tests.simulation.disk import Disk, Fault
-from tests.simulation.judge import Judge
-from tests.simulation.plan import Deed, Event, Plan
-from tests.simulation.story import HUB, Story
-from tests.simulation.wires import CoordinatorWire, ExchangeWire
-
-ORG = "o1"
-
-
-@dataclass(slots=True, kw_only=True)
-class Stage:
-    """What the deeds work on."""
-
-    plan: Plan
-    story: Story
-    judge: Judge
-    fleet: Fleet
-    disk: Disk
-    wire: CoordinatorWire
-    exchange_wire: ExchangeWire
-    daemon: Callable[[], Daemon | None]
-    versions: dict[int, int] = field(default_factory=dict)
-    faults: list[object] = field(default_factory=list)
-
-
-def group_name(number: int) -> str:
-    """Return the bare name of a group."""
-    return f"g{number}"
-
-
-def nmp_name(number: int) -> str:
-    """Return the bare name of a group's node management policy."""
-    return f"up-g{number}"
+from tests.simulation.disk import Fault
+from tests.simulation.operators import Operator
+from tests.simulation.plan import Deed, Event
+from tests.simulation.stage import ORG, Stage, group_name, members, nmp_name
+from tests.simulation.story import HUB
 
 
 class People:
@@ -55,7 +25,9 @@ class People:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.operator = Operator(stage)
         self._deeds: dict[Deed, Callable[[Event], None]] = {
+            **self.operator.deeds,
             Deed.PUBLISH: self._publish,
             Deed.CHANGE_NMP: self._publish,
             Deed.DISABLE_NMP: lambda event: self._publish(event, enabled=False),
@@ -125,12 +97,7 @@ class People:
         stage.fleet.deploy(ORG, f"svc-g{number}", f"url-g{number}", version)
 
     def _nodes(self, event: Event) -> list[SimNode]:
-        group = f"{ORG}/{group_name(event.group)}"
-        return [
-            node
-            for name, node in sorted(self._stage.fleet.nodes.items())
-            if self._stage.fleet.observer.members.group_of(name) == group
-        ]
+        return members(self._stage, event.group)
 
     def _with_node(self, event: Event, act: Callable[[SimNode], object]) -> None:
         nodes = self._nodes(event)
@@ -265,6 +232,9 @@ _ABOUT_A_GROUP = frozenset(Deed) - {
     Deed.KILL,
     Deed.KILL_AT_WRITE,
     Deed.CLOCK,
+    Deed.PUBLISH_TO_ALL,
+    Deed.END_HOLDS,
+    Deed.APPROVE,
 }
 
 

@@ -50,6 +50,11 @@ class Deed(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     FORCE = "force"
+    PUBLISH_TO_ALL = "publish to all"
+    HOLD = "hold"
+    END_HOLDS = "end holds"
+    ALLOW = "allow"
+    APPROVE = "approve"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +104,8 @@ class Plan:
     """In the end a person frees what is suspect."""
     chaos_seconds: float
     events: tuple[Event, ...]
+    is_controlled: bool = False
+    """Limits and a person control the rollouts (`controls`); in the end that person puts everything right."""
 
     def chance(self, name: str) -> random.Random:
         """Return a generator of its own for one part of the run."""
@@ -209,7 +216,7 @@ _HUB_DEEDS = (
     (Deed.AGBOT_RESTART, 1),
     (Deed.CLOCK, 1),
 )
-_FATES = (
+FATES = (
     *((Fate.SUCCEEDS,) * 14),
     Fate.ROLLS_BACK,
     Fate.ROLLS_BACK,
@@ -237,18 +244,18 @@ def _events(chance: random.Random, plan: Plan) -> Iterator[Event]:
         nodes = group.members + group.clusters
         first = chance.uniform(20, 200)
         yield _publication(chance, first, number, nodes, Deed.PUBLISH)
-        for at in _times(chance, first, end, chance.choice((300.0, 500.0, 900.0))):
+        for at in times(chance, first, end, chance.choice((300.0, 500.0, 900.0))):
             yield _publication(chance, at, number, nodes, Deed.CHANGE_NMP)
         if group.has_service:
-            for at in _times(chance, 0, end, 700.0):
+            for at in times(chance, 0, end, 700.0):
                 outcome = chance.choice(
                     (Outcome.RUNS, Outcome.RUNS, Outcome.RUNS, Outcome.NEVER_STARTS, Outcome.CRASHES)
                 )
                 yield Event(at=at, deed=Deed.DEPLOY, group=number, outcome=outcome)
-    for at in _times(chance, 60, end, chance.choice((150.0, 300.0, 600.0))):
+    for at in times(chance, 60, end, chance.choice((150.0, 300.0, 600.0))):
         yield _node_event(chance, at, plan)
     if not plan.is_calm:
-        for at in _times(chance, 60, end, chance.choice((120.0, 240.0, 480.0))):
+        for at in times(chance, 60, end, chance.choice((120.0, 240.0, 480.0))):
             yield _hub_event(chance, at)
 
 
@@ -273,7 +280,8 @@ def _dark_hours(plan: Plan) -> Iterator[Event]:
         yield Event(at=at + stale + chance.uniform(-60, 60), deed=Deed.DEPLOY, group=number)
 
 
-def _times(chance: random.Random, begin: float, end: float, mean: float) -> Iterator[float]:
+def times(chance: random.Random, begin: float, end: float, mean: float) -> Iterator[float]:
+    """Draw moments that come independently of each other, so many seconds apart on average."""
     at = begin + chance.expovariate(1 / mean)
     while at < end:
         yield at
@@ -281,7 +289,7 @@ def _times(chance: random.Random, begin: float, end: float, mean: float) -> Iter
 
 
 def _publication(chance: random.Random, at: float, group: int, nodes: int, deed: Deed) -> Event:
-    return Event(at=at, deed=deed, group=group, pick=chance.random(), fates=tuple(chance.choices(_FATES, k=nodes)))
+    return Event(at=at, deed=deed, group=group, pick=chance.random(), fates=tuple(chance.choices(FATES, k=nodes)))
 
 
 def _node_event(chance: random.Random, at: float, plan: Plan) -> Event:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from agbot.rules.limits import Limits
 from agbot.sim.clock import LoopClock
 from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import DirectExchange
 from agbot.sim.service_upgrades import AgbotSpec
+from tests.simulation import controls
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
-from tests.simulation.people import ORG, People, Stage, group_name
+from tests.simulation.people import People
 from tests.simulation.plan import Plan, draw
 from tests.simulation.process import watch_tasks
+from tests.simulation.stage import ORG, Stage, group_name
 from tests.simulation.story import HUB, Broken, Promise, Story
 from tests.simulation.wires import CoordinatorWire, ExchangeWire
 from tests.support import virtual_time
@@ -29,6 +32,8 @@ from tests.support.hub import EPOCH
 
 _LOOK_SECONDS = 60.0
 _AT_LEAST_QUIET_SECONDS = 300.0
+_LAST_RELEASE_SECONDS = 8000.0
+"""Long enough for every node there is, one after the other, and for what was lost on the way to be given up."""
 _RESTART_SECONDS = 5.0
 _BUGS = ("cycle.failed", "question.failed")
 
@@ -50,7 +55,7 @@ class Outcome:
 def play(number: int, *, is_told_aloud: bool = False) -> Outcome:
     """Play one seed."""
     try:
-        return virtual_time.run(Run(draw(number), is_told_aloud=is_told_aloud).play())
+        return virtual_time.run(Run(controls.added(draw(number)), is_told_aloud=is_told_aloud).play())
     except Exception as error:
         error.add_note(f"in seed {number}")  # one of hundreds, in another process
         raise
@@ -65,6 +70,7 @@ class Run:
         self._judge = Judge(plan, self._story)
         self._daemon: Daemon | None = None
         self._starts = 0
+        self._limits: Callable[[], Limits] = lambda: plan.limits
         self._is_over = False
 
     async def play(self) -> Outcome:
@@ -112,7 +118,9 @@ class Run:
                 wire=wire,
                 exchange_wire=direct,
                 daemon=lambda: self._daemon,
+                limits=plan.limits,
             )
+            self._limits = self._judge.controls.limits = lambda: stage.limits
             await self._live(fleet, People(stage))
         episodes = fleet.observer.episodes
         grants = sum(lease.token for lease in self._disk.leases().values())
@@ -163,7 +171,12 @@ class Run:
             self._judge.look()
         people.heal()
         self._story.tell(HUB, "from here on everything is well")
-        limits = self._plan.limits
+        if self._plan.is_controlled:
+            await self._put_right(people)
+        await self._drain()
+
+    async def _drain(self) -> None:
+        loop, limits = asyncio.get_running_loop(), self._plan.limits
         quiet = limits.max_upgrade_seconds + limits.dead_after_seconds + 2 * limits.lease_seconds + 600.0
         end = loop.time() + quiet
         while loop.time() < end and not (loop.time() > end - quiet + _AT_LEAST_QUIET_SECONDS and self._judge.is_idle()):
@@ -172,6 +185,20 @@ class Run:
             self._judge.explains_all()
         self._judge.drained()
         self._judge.derives_all()
+
+    async def _put_right(self, people: People) -> None:
+        """Let a person who puts everything right bring a last release to everybody; then nobody waits and no group is stuck."""
+        loop = asyncio.get_running_loop()
+        people.operator.begin_last_release()
+        begin = loop.time()
+        while loop.time() < begin + _LAST_RELEASE_SECONDS:
+            await asyncio.sleep(_LOOK_SECONDS)
+            people.operator.put_right()
+            self._judge.look()
+            is_over = self._judge.is_idle() and not self._judge.waiting()
+            if is_over and loop.time() > begin + _AT_LEAST_QUIET_SECONDS:
+                return
+        self._judge.served_all()
 
     def _start_daemon(self) -> None:
         self._starts += 1
@@ -182,6 +209,7 @@ class Run:
             self._disk,
             number=self._starts,
             on_death=self._restart_soon,
+            limits_of=lambda _group: self._limits(),
             hear=self._judge.hear,
             tell=lambda _entry: None,
         )

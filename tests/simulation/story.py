@@ -27,6 +27,7 @@ class Promise(StrEnum):
     NOTHING_FOR_EVER = "P5 no lease stays for ever"
     OFFLINE_PEERS = "P6 an offline peer never blocks the upgrade of a service"
     REASONS = "P7 every waiter knows why it waits"
+    CONTROLS = "controls: nothing begins that a window, a hold, the pace, a canary or a missing approval speaks against"
     SERVED = "liveness: who wants an upgrade gets it"
     NO_BUGS = "no question and no cycle ends in a traceback"
 

@@ -20,6 +20,7 @@ from tests.support.values import (
     agreement,
     at,
     claim,
+    ended,
     held,
     limits,
     member,
@@ -133,6 +134,21 @@ def test_no_deferral_begins_here(who: Member) -> None:
 def test_the_holder_of_the_lease_is_not_deferred_for_its_service() -> None:
     assert begin(lost(), held(claim(ANNA, Kind.SERVICE))) is None
     assert begin(lost(), held(claim(BERT, Kind.SERVICE))) is not None
+
+
+@pytest.mark.parametrize(
+    ("end", "begins"),
+    [
+        (ended(by=claim(ANNA, Kind.SERVICE), ago=LOST - 1), False),
+        (ended(by=claim(ANNA, Kind.SERVICE), ago=LOST + 1), True),
+        (ended(by=claim(ANNA), ago=LOST - 1), True),
+        (ended(by=claim(BERT, Kind.SERVICE), ago=LOST - 1), True),
+    ],
+    ids=["its own", "its own, before", "of its agent", "another's"],
+)
+def test_a_service_that_went_down_under_the_members_own_lease_defers_nobody(end: Lease, begins: bool) -> None:
+    """It crashed after its upgrade had ended well: no upgrade is under way, and the next release must reach it."""
+    assert (begin(lost((STARTS,)), end) is not None) is begins
 
 
 def test_an_agent_upgrade_under_way_comes_first() -> None:

@@ -1,0 +1,52 @@
+"""What people and chance work on in one run, and its names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from agbot.rules.limits import Limits
+from agbot.sim.fleet import Fleet
+from agbot.sim.node import SimNode
+from tests.simulation.daemon import Daemon
+from tests.simulation.disk import Disk
+from tests.simulation.judge import Judge
+from tests.simulation.plan import Plan
+from tests.simulation.story import Story
+from tests.simulation.wires import CoordinatorWire, ExchangeWire
+
+ORG = "o1"
+
+
+@dataclass(slots=True, kw_only=True)
+class Stage:
+    """What the deeds work on."""
+
+    plan: Plan
+    story: Story
+    judge: Judge
+    fleet: Fleet
+    disk: Disk
+    wire: CoordinatorWire
+    exchange_wire: ExchangeWire
+    daemon: Callable[[], Daemon | None]
+    limits: Limits
+    """What holds for every group at present."""
+    versions: dict[int, int] = field(default_factory=dict)
+
+
+def group_name(number: int) -> str:
+    """Return the bare name of a group."""
+    return f"g{number}"
+
+
+def nmp_name(number: int) -> str:
+    """Return the bare name of a group's node management policy."""
+    return f"up-g{number}"
+
+
+def members(stage: Stage, number: int) -> list[SimNode]:
+    """Return the present members of a group, by name."""
+    group = f"{ORG}/{group_name(number)}"
+    nodes = sorted(stage.fleet.nodes.items())
+    return [node for name, node in nodes if stage.fleet.observer.members.group_of(name) == group]
