@@ -124,13 +124,13 @@ def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
     assert text.startswith("ready: 2 groups; acme/alpha upgrades acme/agent-2.32, 1 waits\n")
     assert "held 1, suspect 0, waiting 1, deferred 0, overlaps 0, brakes 1, holds 1" in text
     assert "bolt          0       0        403 from the Exchange" in text
-    assert (
-        "acme/mills  1 of 2 members are available, 1 must stay so (min_available 1)\n" in text
-    )
+    assert "acme/mills  1 of 2 members are available, 1 must stay so (min_available 1)\n" in text
     assert "missing   acme/gamma: last heartbeat 7261 s ago\n" in text
     assert "missing   acme/alpha" not in text, "the holder is shown as such"
     assert "hold      of node acme/beta by ada: broken disk\n" in text
-    assert "waiting   acme/beta for agent upgrade acme/agent-2.32, since 1 min 20 s: lease-held" in text, "by the coordinator's clock"
+    assert "waiting   acme/beta for agent upgrade acme/agent-2.32, since 1 min 20 s: lease-held" in text, (
+        "by the coordinator's clock"
+    )
     assert "lease-held, outside-window" in text
     assert text.count("HOLD of acme until 2026-03-04 08:06:07Z by ada: trade fair\n") == 1
     assert "brake     acme/agent-2.32: failed on acme/gamma" in text
