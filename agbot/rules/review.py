@@ -266,9 +266,14 @@ def _heartbeat_renews(case: _Case, node: Node) -> bool:
 
 
 def _resolve(case: _Case, node: Node) -> Release | None:
-    """End a suspect lease by proof: the version asked for has been reached, or the node is dead."""
+    """End a suspect lease by proof: the version asked for has been reached, or the node is dead.
+
+    Alive is who has sent a heartbeat since the lease expired. A new agent tells its version before it has settled, and may die right then:
+    its last heartbeat is fresh for minutes (a seed of the simulation did that).
+    """
     offline, target = health.why_offline(node, case.limits, case.now), _proving_version(case)
-    if target and node.agent_version == target and offline is None:
+    is_back = node.heartbeat_at is not None and node.heartbeat_at > case.hold.expires_at
+    if target and node.agent_version == target and is_back and offline is None:
         return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the agent version asked for, {target}")
     if health.is_dead(node, case.limits, case.now):
         return Release(cause=Cause.EXPIRED, why=f"{node.id} {offline}")

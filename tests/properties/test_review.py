@@ -53,6 +53,8 @@ def version_proves(lease: Lease, seen: Seen, limits: Limits) -> bool:
         and isinstance(node, Node)
         and node.agent_version in asked_for - {"", progress.version_before}
         and health.why_offline(node, limits, NOW) is None
+        and node.heartbeat_at is not None
+        and node.heartbeat_at > hold_of(lease).expires_at
     )
 
 

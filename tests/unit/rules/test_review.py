@@ -400,6 +400,15 @@ def test_a_suspect_lease_ends_by_proof_or_stays(fields: dict[str, object], expec
     assert word(verdict) == expected
 
 
+@pytest.mark.parametrize(("ago", "expected"), [(99, "succeeded"), (100, "keep"), (200, "keep")])
+def test_the_version_proves_only_of_a_node_that_was_heard_of_since_the_lease_expired(ago: float, expected: str) -> None:
+    """A new agent tells its version before it has settled, and may die right then, with a heartbeat that stays fresh for minutes."""
+    lease = suspected(ago=700, progress=under_way("initiated", ago=700))
+    sighted = seen(node=node(agent_version=NEW, ago=ago), status=status("initiated", stamp="s1"))
+
+    assert word(review(lease, sighted, LIMITS, NOW)) == expected
+
+
 @pytest.mark.parametrize(
     ("before", "target"),
     [(NEW, NEW), (OLD, ""), ("", "")],
