@@ -111,6 +111,8 @@ class Ledger:
     agreements: dict[str, Agreement] = field(default_factory=dict)
     upgrades: dict[tuple[str, str], Upgrade] = field(default_factory=dict)
     """By node and policy, in the order in which they became due."""
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+    """Node -> the policies of which its agreements were cancelled while it was offline."""
 
     def current(self, node: str, policy: str) -> Agreement | None:
         """Return the agreement of a node under a policy."""

@@ -105,6 +105,8 @@ async def _offline_peer(stage: Stage) -> None:
         stage.missed.append("the agent upgrade did not wait for the offline peer")
     stage.cue(f"{peer.name} is back")
     peer.come_back()
+    stage.fleet.agbot.take_up(peer.name)
+    await stage.wait("the new service on both", lambda: stage.serve(SERVICE_NEW, [here, peer]), 300.0)
     await stage.wait("the new agent on both", lambda: stage.are_at(NEW), 4 * _TURN_SECONDS)
 
 

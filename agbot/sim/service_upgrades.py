@@ -105,6 +105,17 @@ class SimAgbot:
         for one in [one for one in self.ledger.agreements.values() if one.node == node]:
             await self._negotiation.cancel(one)
             self.ledger.upgrades.pop((node, one.policy), None)
+            self.ledger.dropped.setdefault(node, []).append(one.policy)
+
+    def take_up(self, node: str) -> None:
+        """Make new agreements with a node that is back, for the policies under which it had those that were dropped.
+
+        Nobody is asked: an agbot gates the end of an agreement, and this node has none.
+        """
+        for policy in self.ledger.dropped.pop(node, []):
+            upgrade = Upgrade(node=node, policy=policy, phase=Phase.GOING)
+            self.ledger.upgrades[node, policy] = upgrade
+            self._negotiation.begin(upgrade)
 
     async def _follow_changes(self) -> None:
         answer = await self._try("GET", "/changes/maxchangeid")

@@ -231,6 +231,20 @@ async def test_node_health_takes_an_offline_member_off_the_list() -> None:
     assert all(upgrade.phase is Phase.WAITING for upgrade in fleet.agbot.ledger.upgrades.values())
 
 
+async def test_a_node_that_is_back_after_node_health_gets_the_present_version_without_a_question() -> None:
+    async with fleet_of(never) as fleet:
+        node = (await _deployed(fleet, members=2))[1]
+        node.die()
+        fleet.deploy(ORG, "dp", "svc1", "1.0.1")
+        await fleet.clock.sleep(30.0)
+        await fleet.agbot.drop_agreements(node.name)
+        node.come_back()
+        fleet.agbot.take_up(node.name)
+
+        assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
+        assert await fleet.until(lambda: (node.name, _POLICY) not in fleet.agbot.ledger.upgrades, within_seconds=30)
+
+
 def test_the_version_with_the_lowest_priority_value_is_wanted_most() -> None:
     doc = policy_body(ORG, "svc1", ("2.0.0", "1.0.0"))
     doc["service"]["serviceVersions"].reverse()
