@@ -32,6 +32,7 @@ class Excuse(StrEnum):
     POLICY_GONE = "its policy was deleted or disabled"
     DEAD = "the node had been silent for longer than a dead one may be"
     OFFLINE_HOLDER = "an offline node does not hold up a service upgrade"
+    UNAWARE = "the node had asked the Exchange for its group moments before it joined one"
     UNCONFIRMED = "no status past the gate had reached the Exchange in time"
     FORGIVEN = "excused by the test"
 
@@ -99,6 +100,8 @@ class Tolerance:
     """The upgrade of a node silent for longer is given up."""
     unconfirmed_after_seconds: float | None = None
     """A permission that left no trace in the Exchange for longer may be taken back; None: it may not."""
+    unaware_seconds: float = 5.0
+    """So soon after it has joined a node may begin without a question: it was told that it was in no group."""
     peers_margin_seconds: float = 180.0
     """How much longer than offline the last other member must have been silent before an agent upgrade that begins is wrong."""
 

@@ -45,6 +45,8 @@ class Observer:
         self.turns = Turns(self.members, self.tolerance.offline_after_seconds)
         self.episodes: list[Episode] = []
         self._open: dict[tuple[str, Kind], Episode] = {}
+        self._joined_at: dict[str, datetime] = {}
+        """Of nodes that have not been told yes since."""
         self.violations: list[Violation] = []
         self.forgiven: list[Forgiven] = []
         self.max_concurrent = 0
@@ -58,6 +60,8 @@ class Observer:
             case Act.UP:
                 self._end(deed)
             case Act.ASKED:
+                if deed.granted:
+                    self._joined_at.pop(deed.node, None)
                 self.turns.asked(deed, holder_is_live=self._holder_is_live(deed))
             case Act.DIED | Act.RETURNED:
                 self._note(deed.node, deed.act.value)
@@ -119,11 +123,17 @@ class Observer:
             episode.excuse = Excuse.CLUSTER
         elif not group:
             episode.excuse = Excuse.NO_GROUP
+        elif self._is_unaware(deed):
+            episode.excuse = Excuse.UNAWARE
         self._open[deed.node, deed.kind] = episode
         self.episodes.append(episode)
         if episode.counts:
             self._judge(episode)
             self._judge_peers(episode)
+
+    def _is_unaware(self, deed: Deed) -> bool:
+        joined_at = self._joined_at.get(deed.node)
+        return joined_at is not None and (deed.at - joined_at).total_seconds() <= self.tolerance.unaware_seconds
 
     def _judge(self, newer: Episode) -> None:
         now = self._clock.now()
@@ -188,6 +198,7 @@ class Observer:
 
     def _moved(self, node: str, group: str) -> None:
         """A node has left its group, or joined one: what it is in the middle of is judged as deferred from then on."""
+        self._joined_at[node] = self._clock.now()
         for episode in self._of(node):
             if group:
                 episode.group, episode.excuse = group, Excuse.DEFERRED

@@ -37,6 +37,8 @@ class Scene:
             seed.node(self.exchange, ORG, name)
         seed.group(self.exchange, ORG, "g", ["n1", "n2", "n3"])
         seed.management_policy(self.exchange, ORG, _NMP)
+        self.clock.advance(60)
+        self.beats("n1", "n2", "n3", "n4")
 
     def does(self, node: str, act: Act, *, kind: Kind = Kind.AGENT, detail: str = "", granted: bool = False) -> None:
         self.observer.hear(
@@ -122,9 +124,26 @@ def test_a_node_that_joins_while_it_upgrades_is_deferred_until_that_upgrade_ends
         assert scene.observer.violations == []
         assert [one.excuse for one in scene.observer.forgiven] == [Excuse.DEFERRED]
         scene.does("n4", Act.UP)
+        scene.clock.advance(60)
         scene.does("n4", Act.DOWN)
 
     assert [violation.nodes for violation in scene.observer.violations] == [(f"{ORG}/n1", f"{ORG}/n4")]
+
+
+@pytest.mark.parametrize(("seconds", "granted", "is_wrong"), [(4, False, False), (6, False, True), (4, True, True)])
+def test_who_begins_moments_after_it_has_joined_was_told_that_it_is_in_no_group(
+    seconds: float, *, granted: bool, is_wrong: bool
+) -> None:
+    """A seed of the simulation: between the agent's look at its group and its begin, somebody added it to one."""
+    with _scene() as scene:
+        scene.admin("POST", "/hagroups/g/nodes/n4")
+        if granted:
+            scene.does("n4", Act.ASKED, granted=True)
+        scene.clock.advance(seconds)
+        scene.does("n4", Act.DOWN)
+        scene.does("n1", Act.DOWN)
+
+        assert bool(scene.observer.violations) is is_wrong
 
 
 @pytest.mark.parametrize(
