@@ -16,11 +16,11 @@ from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
+from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, is_older
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
-from agbot.fleet.policies import policy_read
 from agbot.rules import lease as leases
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
@@ -47,12 +47,20 @@ class Asking:
     """Answers questions."""
 
     def __init__(
-        self, situation: Situation, reader: Reader, waiting: Waiting, deferring: Deferring, freshness: Freshness
+        self,
+        situation: Situation,
+        reader: Reader,
+        waiting: Waiting,
+        deferring: Deferring,
+        *,
+        serving: Serving,
+        freshness: Freshness,
     ) -> None:
         self._situation = situation
         self._reader = reader
         self._waiting = waiting
         self._deferring = deferring
+        self._serving = serving
         self._freshness = freshness
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
@@ -73,8 +81,8 @@ class Asking:
         """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
         situation = self._situation
         now = situation.clock.now()
-        unread = situation.unread(ask, now)
-        if unread and not situation.doubts():
+        unread = situation.unread(ask)
+        if (unread or self._serving.for_question(ask, now)) and not situation.doubts():
             return None
         ask = _as_if_bound(ask)
         group = situation.group(ask.group, ask, unread=unread)
@@ -90,11 +98,13 @@ class Asking:
             ExchangeError: the agreements of a service upgrade could not be read.
         """
         failures: Failures = {}
-        for _round in range(2):  # reading a group shows its members, which are read in the second round
-            unread = self._situation.unread(ask, self._situation.clock.now())
-            if not unread or failures or self._situation.doubts():
+        for _round in range(3):  # reading a group shows its members, and reading those what they are
+            unread, services = self._situation.unread(ask), self._serving.for_question(ask, self._situation.clock.now())
+            if not (unread or services) or failures or self._situation.doubts():
                 break
-            failures = await self._reader.make_current(unread)
+            failed = await self._reader.make_current([*unread, *services])
+            self._serving.note(services, failed)
+            failures = {read: error for read, error in failed.items() if read in unread}
         if ask.claim.kind is Kind.SERVICE:
             failures = await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
             for error in failures.values():  # without what runs now, the old agreement would look like the new one
@@ -212,7 +222,7 @@ class Asking:
         nodes = [
             Read(what=What.NODE, id=node) for node in group.members if is_older(picture.node_read_at(node), oldest)
         ]
-        return [*nodes, *self._situation.services_down(group.id, read_before=oldest)]
+        return [*nodes, *self._serving.down(group.id, oldest)]
 
     def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
         """Refuse for something that no rule knows."""
@@ -226,7 +236,8 @@ class Asking:
             case = Case(at=now, ask=ask, group=group)
             self._waiting.keep(ask, kept_of_refusal(case, self._situation, is_derived=is_derived))
         if not is_remembered:
-            self._situation.picture.forget_absent(policy_read(ask.claim.kind, ask.claim.subject))
+            picture = self._situation.picture
+            picture.forget_absent(picture.policies.read_of(ask.claim.kind, ask.claim.subject))
         return Refused(reasons=wait.reasons, is_final=not is_remembered)
 
 

@@ -32,6 +32,7 @@ from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.observing import Observing
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
 from agbot.coordinator.views import view_group
 from agbot.coordinator.waiting import Waiting
@@ -93,10 +94,12 @@ class Coordinator:
         pace = Pace(
             heartbeat=timedelta(seconds=settings.heartbeat_seconds), resync=timedelta(seconds=settings.resync_seconds)
         )
+        serving = Serving(self._situation, pace.heartbeat / 3)
         self._intake = Intake(
             self._situation,
             means.exchange,
             reader,
+            serving,
             pace=pace,
             organisations=settings.organisations,
             served_by=settings.served_by,
@@ -107,7 +110,9 @@ class Coordinator:
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
         self._observing = Observing(self._situation, reader, self._reviewing, self._deferring)
         freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
-        self._asking = Asking(self._situation, reader, self._waiting, self._deferring, freshness)
+        self._asking = Asking(
+            self._situation, reader, self._waiting, self._deferring, serving=serving, freshness=freshness
+        )
         self._actions = Actions(self._situation, self._reviewing)
         self._cycle = Cycle(
             self._situation,

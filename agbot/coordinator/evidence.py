@@ -12,6 +12,7 @@ from datetime import datetime
 
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
+from agbot.fleet.changes import Read, What
 from agbot.rules import brakes, consent, decide, health, order, pace
 from agbot.rules import rest as rests
 from agbot.rules.decide import Rule
@@ -141,7 +142,7 @@ def _peers(case: Case, situation: Situation) -> Evidence:
     others = [member.node for node, member in case.group.members.items() if node != case.ask.node]
     if case.ask.is_bound_service or not others:
         return Evidence(facts={"others": len(others), "required": 0})
-    required = min(health.required(case.group.limits, len(case.group.members)), len(others))
+    required = health.required_of_others(case.group.limits, len(case.group.members))
     facts: dict[str, object] = {"others": len(others), "required": required}
     silent = min(others, key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
     facts |= {"oldest_heartbeat_of": silent.id, "heartbeat_at": silent.heartbeat_at}
@@ -160,7 +161,7 @@ def _turn(case: Case, situation: Situation) -> Evidence:
     if group.limits.order is not Order.PROPERTY or member is None:
         return Evidence(facts=facts)
     facts[group.limits.order_property] = member.properties.get(group.limits.order_property)
-    return Evidence(facts=facts, read_at=situation.picture.properties_read_at(asker))
+    return Evidence(facts=facts, read_at=situation.picture.read_at(Read(what=What.PROPERTIES, id=asker)))
 
 
 EVIDENCE: Mapping[Rule, Callable[[Case, Situation], Evidence]] = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agbot.coordinator.reading import Reader
+from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, is_older
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
@@ -66,6 +67,7 @@ class Intake:
         situation: Situation,
         exchange: ExchangeClient,
         reader: Reader,
+        serving: Serving,
         *,
         pace: Pace,
         organisations: tuple[str, ...],
@@ -75,6 +77,7 @@ class Intake:
         self._situation = situation
         self._exchange = exchange
         self._reader = reader
+        self._serving = serving
         self._pace = pace
         self._served_by = served_by
         self._discovers = EVERYTHING in organisations
@@ -159,14 +162,15 @@ class Intake:
         wanted: list[Read] = list(situation.picture.eager())
         now = situation.clock.now()
         for group in situation.ledger.groups_that_matter():
-            wanted += self._about_members(group, now)
+            wanted += situation.unread_of(group)
+            wanted += self._serving.for_waiters(group, now)
             wanted += self._old_heartbeats(group, now)
             wanted += self._subjects(group)
         for lease in situation.ledger.occupied():
             wanted += self._about_holder(lease, now)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
-        await self._reader.refresh(wanted)
+        self._serving.note(wanted, await self._reader.refresh(wanted))
         return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what is What.AGREEMENTS])
 
     async def _look_at_arrivals(self, also: Iterable[NodeId]) -> list[GroupId]:
@@ -178,15 +182,6 @@ class Intake:
         await self._reader.refresh(read for read in about if not picture.is_current(read))
         seen = (picture.node(node) for node in (*arrived, *also))
         return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
-
-    def _about_members(self, group: GroupId, now: datetime) -> list[Read]:
-        """What is out of date about a group; where a member waits for an agent upgrade, also what the members run."""
-        situation = self._situation
-        asks = any(waiter.ask.is_agent for waiter in situation.ledger.waiters.get(group, {}).values())
-        found = list(situation.unread_of(group, now + 2 * self._pace.heartbeat, asks=asks))
-        if asks:
-            found += situation.services_down(group, read_before=now - self._pace.heartbeat / 3)
-        return found
 
     def _old_heartbeats(self, group: GroupId, now: datetime) -> list[Read]:
         picture = self._situation.picture
@@ -223,12 +218,12 @@ class Intake:
         """Members whose upgrade has just succeeded and who were not seen healthy since: the next one waits for that."""
         picture, old = self._situation.picture, now - self._pace.heartbeat / 3
         found: list[Read] = []
-        for rest, member in self._situation.unproven_rests():
+        for group, rest, member in self._situation.unproven_rests():
             if is_older(picture.node_read_at(member.node.id), old):
                 found.append(Read(what=What.NODE, id=member.node.id))
-            limits = self._situation.limits_of(member.node.group) if member.node.group else None
-            if limits and needs_services(rest, limits) and is_older(member.agreements_read_at, max(old, rest.until)):
-                found.append(Read(what=What.AGREEMENTS, id=member.node.id))
+            is_wanted = needs_services(rest, self._situation.limits_of(group))
+            if is_wanted and is_older(member.agreements_read_at, max(old, rest.until)):
+                found += self._serving.but_failed([Read(what=What.AGREEMENTS, id=member.node.id)], now)
         return found
 
     def _deferred_services(self, now: datetime) -> list[Read]:

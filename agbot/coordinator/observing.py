@@ -55,7 +55,7 @@ class Observing:
         if not self._losses or self._situation.doubts():
             return []
         unknown = await self._know_policies()
-        known = [node for node in self._losses if self._source(node) not in unknown]
+        known = [node for node in self._losses if not {Read(what=What.NODE, id=node), self._source(node)} & unknown]
         changing = {node: self._changing(node) for node in known}
         about = [Read(what=what, id=node) for node in known if changing[node] for what in (What.NODE, What.AGREEMENTS)]
         about += [read for node in known if changing[node] for read in self._peers(node)]
@@ -89,12 +89,11 @@ class Observing:
     async def _know_policies(self) -> set[Read]:
         """Read the policies and patterns in question, where they have changed since; return those that could not be read."""
         picture = self._situation.picture
-        nodes = [
-            Read(what=What.NODE, id=node) for node in self._losses
-        ]  # a node tells its pattern once it is registered
-        await self._reader.refresh(read for read in nodes if not picture.is_current(read))
+        # a node tells its pattern once it is registered
+        nodes = [Read(what=What.NODE, id=node) for node in self._losses]
+        unread = await self._reader.refresh(read for read in nodes if not picture.is_current(read))
         sources = dict.fromkeys(self._source(node) for node in self._losses)
-        return set(await self._reader.refresh(read for read in sources if not picture.is_current(read)))
+        return {*unread, *await self._reader.refresh(read for read in sources if not picture.is_current(read))}
 
     def _changing(self, node: NodeId) -> list[Policy]:
         situation, now = self._situation, self._situation.clock.now()
@@ -189,7 +188,15 @@ def _claim(node: NodeId, policy: Policy) -> Claim:
 
 
 def _deferral(node: NodeId, loss: Loss, policy: Policy, group: GroupId) -> Deferral:
-    return Deferral(group=group, node=node, subject=policy.id, since=loss.at, status="no agreement", kind=Kind.SERVICE)
+    return Deferral(
+        group=group,
+        node=node,
+        subject=policy.id,
+        since=loss.at,
+        status="no agreement",
+        kind=Kind.SERVICE,
+        service=policy.service,
+    )
 
 
 def _others(node: NodeId, group: Group) -> Mapping[NodeId, PolicyId]:

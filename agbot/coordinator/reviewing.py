@@ -31,7 +31,7 @@ def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
     claim = lease.hold.claim
     put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now, cause=ending.cause)]
     told = [entries.released(lease, ending, now)]
-    if brakes.stops(claim.kind, ending.cause):
+    if brakes.stops(lease, ending.cause):
         brake = Brake(
             group=lease.group,
             kind=claim.kind,
@@ -81,9 +81,9 @@ class Reviewing:
             StoreUnavailableError: the ledger is not trusted any more.
         """
         done: list[str] = []
-        for rest, member in self._situation.unproven_rests():
-            why, claim, group = why_crashed(rest, member), rest.end.claim, member.node.group
-            if why is None or group is None or (claim.kind, claim.subject) in self._situation.ledger.brakes[group]:
+        for group, rest, member in self._situation.unproven_rests():
+            why, claim = why_crashed(rest, member), rest.end.claim
+            if why is None or (claim.kind, claim.subject) in self._situation.ledger.brakes[group]:
                 continue
             if self._stopped.get(group) == rest.end.token:
                 continue

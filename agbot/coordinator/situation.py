@@ -10,10 +10,8 @@ from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.traffic import TrafficReport
-from agbot.fleet.changes import Read, What
+from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture
-from agbot.fleet.policies import policy_read
-from agbot.rules import health
 from agbot.rules.facts import Ask, Group, Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
@@ -36,7 +34,7 @@ class Situation:
     """The limits of each group; replaced as a whole when the settings are read anew."""
     view_max_age: timedelta
     services_max_age: timedelta
-    """Older reports of what members run are read anew where somebody asks: no change record tells of a container."""
+    """Older reports of what members run decide no grant, and are not shown: no change record tells of a container."""
     tell: Tell
     view_at: datetime | None = None
     """When the change feed was last read to its end."""
@@ -57,10 +55,10 @@ class Situation:
             self.seen_since = at
         self.view_at = at
 
-    def unproven_rests(self) -> list[tuple[Rest, Member]]:
-        """Return the rests that still wait for their proof, with the upgraded member as far as it was read."""
+    def unproven_rests(self) -> list[tuple[GroupId, Rest, Member]]:
+        """Return the groups that rest and still wait for the proof, with the upgraded member as far as it was read."""
         now = self.clock.now()
-        found: list[tuple[Rest, Member]] = []
+        found: list[tuple[GroupId, Rest, Member]] = []
         for lease in self.ledger.ended():
             limits = self.limits_of(lease.group)
             rest = rest_after(lease.last_end, limits)
@@ -68,7 +66,7 @@ class Situation:
                 continue
             member = self.picture.member(rest.end.claim.holder)
             if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
-                found.append((rest, member))
+                found.append((lease.group, rest, member))
         return found
 
     def doubts(self) -> tuple[Reason, ...]:
@@ -90,27 +88,22 @@ class Situation:
                 found.append(Reason(code=Code.VIEW_STALE, text=text))
         return tuple(found)
 
-    def unread(self, ask: Ask, now: datetime) -> tuple[Read, ...]:
+    def unread(self, ask: Ask) -> tuple[Read, ...]:
         """Return what must be read before this question can be decided."""
-        subject = policy_read(ask.claim.kind, ask.claim.subject)
+        subject = self.picture.policies.read_of(ask.claim.kind, ask.claim.subject)
         missing = () if self.picture.is_current(subject) else (subject,)
-        return (*self.unread_of(ask.group, now, asks=ask.is_agent), *missing)
+        return (*self.unread_of(ask.group), *missing)
 
-    def unread_of(self, group: GroupId, at: datetime, *, asks: bool) -> tuple[Read, ...]:
-        """Return what must be read about a group to decide at this time.
-
-        Where somebody `asks` for an agent upgrade that is also what its members run.
-        """
-        limits = self.limits_of(group)
-        since = at - self.services_max_age if asks and limits.services_must_run else None
-        return self.picture.unread(group, services_since=since, by_property=limits.order is Order.PROPERTY)
+    def unread_of(self, group: GroupId) -> tuple[Read, ...]:
+        """Return what must be read before anything can be decided about a group."""
+        return self.picture.unread(group, by_property=self.limits_of(group).order is Order.PROPERTY)
 
     def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
         """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
         now = self.clock.now()
         doubts = self._doubts(now)
         if ask is not None:
-            unread = self.unread(ask, now) if unread is None else unread
+            unread = self.unread(ask) if unread is None else unread
             if unread:
                 what = ", ".join(f"{read.what} {read.id}" for read in unread)
                 doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))
@@ -124,16 +117,6 @@ class Situation:
             report=self.report,
             now=now,
         )
-
-    def services_down(self, group: GroupId, *, read_before: datetime) -> list[Read]:
-        """Return how to look again at members whose services were seen down, unless that was read later."""
-        limits, now = self.limits_of(group), self.clock.now()
-        return [
-            Read(what=What.AGREEMENTS, id=node)
-            for node, member in self.picture.read_members(group).items()
-            if is_older(member.agreements_read_at, read_before)
-            and health.why_not_serving(member, limits, now) is not None
-        ]
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Commit a transition with its records, and tell its entries once it has been committed.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, WaitView
 from agbot.coordinator.situation import Situation
 from agbot.rules import health, ids
-from agbot.rules.facts import Brake, Group, Member, Pause, Waiter
+from agbot.rules.facts import Brake, Group, Member, Pause, Sight, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 
@@ -44,7 +46,7 @@ def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupVie
         waiting=[view_waiter(waiter) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         pauses=(*facts.pauses, *_pauses_of(facts, situation)),
-        required=min(health.required(facts.limits, size), max(size - 1, 0)),
+        required=health.required_of_others(facts.limits, size),
         required_by=health.said_required(facts.limits, size),
     )
 
@@ -73,7 +75,10 @@ def _view_member(member: Member, group: Group, situation: Situation) -> MemberVi
     node = member.node
     now = situation.clock.now()
     deferral = group.deferrals.get(node.id)
-    why = health.why_unavailable(member, group.limits, now, deferral)
+    services_at = member.agreements_read_at
+    is_fresh = services_at is not None and now - services_at <= situation.services_max_age
+    of_now = member if is_fresh else replace(member, agreements=Sight.UNREAD)
+    why = health.why_unavailable(of_now, group.limits, now, deferral)
     read_at = situation.picture.node_read_at(node.id)
     is_looked_at = read_at is not None and now - read_at <= situation.view_max_age
     is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None

@@ -25,7 +25,7 @@ from agbot.rules.statuses import Status
 
 Statuses = Mapping[PolicyId, Status]
 
-_NEVER, _LATER_THAN_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Picture:
@@ -57,8 +57,9 @@ class Picture:
         """When the feed last told of a deployment policy or a pattern."""
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
-        self._complete: dict[tuple[GroupId, bool], datetime] = {}
-        """The groups of which nothing was unread then, each with the time of its oldest report of services."""
+        self._complete: set[tuple[GroupId, bool]] = set()
+        """The groups of which nothing was unread then."""
+        self._serving_at: dict[GroupId, datetime] = {}
 
     # What is there
 
@@ -125,6 +126,10 @@ class Picture:
         """Return when the node, and with it its heartbeat, was last read."""
         return self._nodes.read_at(node)
 
+    def read_at(self, read: Read) -> datetime | None:
+        """Return when this was last read."""
+        return self._shelves[read.what].read_at(read.id)
+
     def statuses_read_at(self, node: NodeId) -> datetime | None:
         """Return when the node's `managementStatus` was last read."""
         return self._statuses.read_at(node)
@@ -132,10 +137,6 @@ class Picture:
     def agreements_read_at(self, node: NodeId) -> datetime | None:
         """Return when the node's agreements were last read."""
         return self._agreements.read_at(node)
-
-    def properties_read_at(self, node: NodeId) -> datetime | None:
-        """Return when the properties of the node's policy were last read."""
-        return self._properties.read_at(node)
 
     def created_at(self, node: NodeId) -> datetime | None:
         """Return when the feed last announced a new node of this name."""
@@ -169,26 +170,16 @@ class Picture:
         """Tell whether this was read and nothing has outdated it since."""
         return self._shelves[read.what].is_current(read.id)
 
-    def unread(
-        self, group: GroupId, *, services_since: datetime | None = None, by_property: bool = False
-    ) -> tuple[Read, ...]:
-        """Return what must be read before anything can be decided about this group.
-
-        With `services_since` also what its members report of their services, unless that was read since then; with `by_property` also
-        the properties of its members.
-        """
-        oldest = self._complete.get((group, by_property))
-        if oldest is not None and (services_since is None or oldest > services_since):
+    def unread(self, group: GroupId, *, by_property: bool = False) -> tuple[Read, ...]:
+        """Return what must be read before anything can be decided about this group: with `by_property` also the members' properties."""
+        if (group, by_property) in self._complete:
             return ()
-        found = self._missing(group, services_since, by_property=by_property)
+        found = self._missing(group, by_property=by_property)
         if not found:
-            reports = [
-                self._agreements.read_at(node) for node in self._membership.members(group) if not self._is_cluster(node)
-            ]
-            self._complete[group, by_property] = min((each or _NEVER for each in reports), default=_LATER_THAN_ALL)
+            self._complete.add((group, by_property))
         return tuple(found)
 
-    def _missing(self, group: GroupId, services_since: datetime | None, *, by_property: bool) -> list[Read]:
+    def _missing(self, group: GroupId, *, by_property: bool) -> list[Read]:
         found: list[Read] = []
         if not self._groups.is_current(group):
             found.append(Read(what=What.GROUP, id=group))
@@ -197,14 +188,21 @@ class Picture:
                 found.append(Read(what=What.NODE, id=node))
             if by_property and not self._properties.is_current(node):
                 found.append(Read(what=What.PROPERTIES, id=node))
-            if self._is_cluster(node):
-                continue
-            if not self._statuses.is_current(node):
+            if not self._statuses.is_current(node) and not self._is_cluster(node):
                 found.append(Read(what=What.STATUSES, id=node))
-            is_due = services_since is not None and not self._agreements.is_current_since(node, services_since)
-            if is_due or (self._arrivals.lost_at(node) is not None and not self._agreements.is_current(node)):
+            if self._arrivals.lost_at(node) is not None and not self._agreements.is_current(node):
                 found.append(Read(what=What.AGREEMENTS, id=node))
         return found
+
+    def services_read_at(self, group: GroupId) -> datetime:
+        """Return since when it is known what all devices of a group run: the earliest time while a change has outdated one of them."""
+        known = self._serving_at.get(group)
+        if known is None:
+            devices = [node for node in self._membership.members(group) if not self._is_cluster(node)]
+            reads = [self._agreements.read_at(node) if self._agreements.is_current(node) else None for node in devices]
+            known = min((each or _NEVER for each in reads), default=_NEVER)
+            self._serving_at[group] = known
+        return known
 
     def eager(self) -> tuple[Read, ...]:
         """Return what must be read soon although nobody asks: memberships are effective at once."""
@@ -328,6 +326,7 @@ class Picture:
         """Forget what was derived."""
         self._put_together.clear()
         self._complete.clear()
+        self._serving_at.clear()
 
     def _is_cluster(self, node: NodeId) -> bool:
         known = self._nodes.get(node)

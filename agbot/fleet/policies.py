@@ -42,6 +42,11 @@ class Policies:
         """Return the subject of an upgrade."""
         return self._of(kind).get(subject)
 
+    def read_of(self, kind: Kind, subject: PolicyId) -> Read:
+        """Return how the subject of an upgrade is read, as far as it is known what it is."""
+        known = self.get(kind, subject)
+        return policy_read(kind, subject, known.pattern if isinstance(known, Policy) else "")
+
     def read_at(self, kind: Kind, subject: PolicyId) -> datetime | None:
         """Return when the subject of an upgrade was last read."""
         return self._of(kind).read_at(subject)

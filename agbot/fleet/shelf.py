@@ -49,11 +49,6 @@ class Shelf(Generic[Value]):
         """Tell whether there is an answer that no later change has outdated."""
         return key in self._slots and key not in self._outdated
 
-    def is_current_since(self, key: str, since: datetime) -> bool:
-        """Tell whether there is an answer that was asked for after this time and that no later change has outdated."""
-        slot = self._slots.get(key)
-        return slot is not None and slot.read_at > since and key not in self._outdated
-
     def put(self, key: str, value: Value | Sight, *, begun: int, now: datetime) -> bool:
         """Take an answer in, unless one whose reading began later is there; say whether it was taken."""
         slot = self._slots.get(key)

@@ -66,17 +66,19 @@ def _reduced(member: Member, group: Group, *, is_asking: bool) -> Member:
 def _telling(member: Member, service: str, limits: Limits, *, is_asking: bool) -> tuple[Agreement, ...] | Sight:
     """Keep the agreements of the upgraded service, and those that tell whether the member serves.
 
-    Of one who asks every one tells: what runs there stops with it. Of others those that have stopped, or may stand for one that has ended.
+    Of one who asks every one tells: what runs there stops with it. Of others those that have stopped; all, where one
+    has ended.
     """
     if isinstance(member.agreements, Sight) or not (service or limits.services_must_run):
         return Sight.UNREAD
     ended_at = member.agreement_ended_at
-
-    def tells(each: Agreement) -> bool:
-        return is_asking or health.is_stopped(each) or (ended_at is not None and health.is_since(each, ended_at))
-
-    kept = [each for each in member.agreements if each.service == service or (limits.services_must_run and tells(each))]
-    says_nothing = not (kept or service or is_asking or ended_at)
+    all_tell = limits.services_must_run and (is_asking or ended_at is not None)
+    kept = [
+        each
+        for each in member.agreements
+        if all_tell or each.service == service or (limits.services_must_run and health.is_stopped(each))
+    ]
+    says_nothing = not (kept or service or all_tell)
     return Sight.UNREAD if says_nothing else tuple(kept)
 
 

@@ -13,12 +13,14 @@ from datetime import datetime
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Brake, Group, Policy
 from agbot.rules.ids import GroupId
-from agbot.rules.lease import Kind
+from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import BRAKING, Cause, Code, Reason
 from agbot.rules.words import clock
 
 _NAMED_GROUPS = 5
+_FELL_SILENT = frozenset({Cause.SUPERSEDED, Cause.EXPIRED})
+"""How the hold of a node that has died ends: a peer has taken the lease over, or nobody has in time."""
 
 
 def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
@@ -53,12 +55,24 @@ def org_brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     )
 
 
-def stops(kind: Kind, cause: Cause) -> bool:
-    """Tell whether an upgrade that ended like this is stopped in its group.
+def stops(lease: Lease, cause: Cause) -> bool:
+    """Tell whether the upgrade that holds this lease, and ends like this, is stopped in its group.
 
-    Not a service whose node has died: that says nothing about the release, and an offline peer never blocks a service (P6).
+    Not a service whose node has died: that says nothing about the release, and an offline peer never blocks a service (P6). Unless it is
+    the second in a row: then it is the release.
     """
-    return cause in BRAKING and not (kind is Kind.SERVICE and cause is Cause.EXPIRED)
+    if lease.hold is None or cause not in BRAKING:
+        return False
+    return lease.hold.claim.kind is Kind.AGENT or cause is not Cause.EXPIRED or is_second_to_fall(lease)
+
+
+def is_second_to_fall(lease: Lease) -> bool:
+    """Tell whether another member fell silent in the middle of the same release just before the present holder began it."""
+    hold, end = lease.hold, lease.last_end
+    if hold is None or end is None or end.cause not in _FELL_SILENT or end.claim.holder == hold.claim.holder:
+        return False
+    now, then = hold.claim, end.claim
+    return (then.kind, then.subject, end.revision) == (now.kind, now.subject, hold.progress.revision)
 
 
 def failed_groups(ask: Ask, org_brakes: Iterable[Brake], revision: str | None) -> list[GroupId]:

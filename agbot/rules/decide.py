@@ -155,18 +155,21 @@ def overlap(ask: Ask, group: Group, now: datetime) -> Reason | None:
 def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
     """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder, a peer, is seen offline.
 
-    Not its own: a node that has died in the middle of its agent's upgrade may go on with it when it returns.
+    Not its own: a node that has died in the middle of its agent's upgrade may go on with it when it returns. Nor does a third member begin
+    a release in the middle of which two have fallen silent, one after the other.
     """
     hold = group.lease.hold
     if hold is None or group.lease.state is not State.SUSPECT or group.lease.is_held_for(ask.claim):
         return None
     holder = group.members.get(hold.claim.holder)
     offline = holder is not None and health.why_offline(holder.node, group.limits, now) is not None
-    if ask.is_bound_service and offline and hold.claim.holder != ask.node:
+    is_deadly = brakes.is_second_to_fall(group.lease) and ask.subject == (hold.claim.kind, hold.claim.subject)
+    if ask.is_bound_service and offline and hold.claim.holder != ask.node and not is_deadly:
         return None
+    more = f", as with {group.lease.last_end.claim.holder} before it" if is_deadly and group.lease.last_end else ""
     return Reason(
         code=Code.LEASE_SUSPECT,
-        text=f"{hold.claim.holder} took the lease for {hold.claim.subject} and nobody knows how it ended",
+        text=f"{hold.claim.holder} took the lease for {hold.claim.subject} and nobody knows how it ended{more}",
         facts={"holder": hold.claim.holder, "subject": hold.claim.subject, "token": group.lease.token},
     )
 
@@ -246,12 +249,9 @@ def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
     others = [member for node, member in group.members.items() if node != ask.node]
     if ask.is_bound_service or not others:
         return None
-    required = min(health.required(group.limits, len(group.members)), len(others))
-    missing = health.unavailable(others, group.deferrals, group.limits, now)
-    if len(others) - len(missing) < required:  # else it does not matter which services are at stake
-        at_stake = health.served_by(group.members.get(ask.node))
-        missing = health.unavailable(others, group.deferrals, group.limits, now, at_stake)
-    available = len(others) - len(missing)
+    at_stake = health.served_by(group.members.get(ask.node))
+    missing = health.unavailable(others, group.deferrals, group.limits, now, at_stake)
+    available, required = len(others) - len(missing), health.required_of_others(group.limits, len(group.members))
     if available >= required:
         return None
     why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))

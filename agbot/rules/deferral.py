@@ -68,7 +68,7 @@ def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: d
     if absent is not None or isinstance(member, Sight):
         return absent
     if deferral.kind is Kind.SERVICE:
-        return service_gap.why_over(deferral.since, member, limits, now)
+        return service_gap.why_over(deferral.since, member, limits, now, deferral.service)
     return _why_over(deferral, member, limits, now)
 
 

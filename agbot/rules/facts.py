@@ -158,6 +158,8 @@ class Deferral:
     """When it was first seen; of a service, when its agreement ended."""
     status: str = ""
     kind: Kind = Kind.AGENT
+    service: str = ""
+    """The service of an overlap, `org/url`; otherwise empty."""
 
     @property
     def is_overlap(self) -> bool:

@@ -74,7 +74,8 @@ def why_not_serving(
     """Say which of the member's services does not run, or None when all do, or nothing is known of them.
 
     An agreement that has ended leaves a gap in which nothing is reported (5 to 35 s on real agents, `reference/agbot-ha.md`, "Service
-    upgrades, live"). It is waited for as long as a lease lasts, for it may have ended for good.
+    upgrades, live"). What is at stake is waited for until it runs, as long as a lease lasts, for it may have ended for good. Several
+    agreements may end at once: that one of them is back tells nothing of the others.
     """
     agreements, ended_at = member.agreements, member.agreement_ended_at
     if not limits.services_must_run or isinstance(agreements, Sight) or (at_stake is not None and not at_stake):
@@ -86,9 +87,12 @@ def why_not_serving(
         return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
     if ended_at is None or now - ended_at > timedelta(seconds=limits.lease_seconds):
         return None
-    if any(each.finalized and not is_stopped(each) and is_since(each, ended_at) for each in agreements):
-        return None
-    return f"an agreement of it ended {int((now - ended_at).total_seconds())} s ago and no new one runs"
+    ended = f"an agreement of it ended {int((now - ended_at).total_seconds())} s ago"
+    serving = [each for each in agreements if each.finalized and not is_stopped(each)]
+    if at_stake is None:
+        return None if any(is_since(each, ended_at) for each in serving) else f"{ended} and no new one runs"
+    lacking = sorted(set(at_stake).difference(each.service for each in serving))
+    return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
 
 
 def is_stopped(agreement: Agreement) -> bool:
@@ -130,6 +134,11 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) 
 def required(limits: Limits, members: int) -> int:
     """Return how many members of a group of this size must stay available."""
     return max(limits.min_available, math.ceil(limits.min_available_percent / 100 * members))
+
+
+def required_of_others(limits: Limits, members: int) -> int:
+    """Return how many of the others must be available while one member of a group of this size is down."""
+    return max(min(required(limits, members), members - 1), 0)
 
 
 def said_required(limits: Limits, members: int) -> str:

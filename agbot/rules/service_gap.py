@@ -13,8 +13,10 @@ from agbot.rules.facts import Member, Sight
 from agbot.rules.limits import Limits
 
 
-def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime) -> str | None:
+def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime, service: str = "") -> str | None:
     """Say why a service that was lost then is no longer being upgraded, or None while it is or nothing is known.
+
+    Where it is known which `service` (`org/url`) that is, agreements for others tell nothing.
 
     Containers that are reported may take as long to run as an upgrade may take. Without any, the service was taken away for good, or is one
     of those that never report (W10).
@@ -23,7 +25,8 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime) -
         return "the node has unregistered"
     if isinstance(member.agreements, Sight):
         return None
-    new = [each for each in member.agreements if each.updated_at is not None and each.updated_at >= lost_at]
+    mine = [each for each in member.agreements if service in {"", each.service}]
+    new = [each for each in mine if each.updated_at is not None and each.updated_at >= lost_at]
     if new and all(each.finalized and each.runs for each in new):
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)

@@ -202,6 +202,7 @@ def _deferral_row(deferral: Deferral) -> Row:
         "since": stamp(deferral.since),
         "status": deferral.status,
         "kind": deferral.kind.value,
+        "service": deferral.service,
     }
 
 
@@ -214,6 +215,7 @@ def deferral_of(row: sqlite3.Row) -> Deferral:
         since=moment(row["since"]),
         status=row["status"],
         kind=Kind(row["kind"]),
+        service=row["service"],
     )
 
 

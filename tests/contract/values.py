@@ -135,6 +135,7 @@ deferrals = drawn(
     since=moments,
     status=texts,
     kind=st.sampled_from(Kind),
+    service=texts,
 )
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
 served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=moments, cause=causes)

@@ -10,9 +10,11 @@ from dataclasses import replace
 
 from agbot.coordinator.contract import Answer, Granted
 from agbot.rules.facts import Pause
-from agbot.rules.ids import node_id
+from agbot.rules.ids import group_id, node_id
+from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Outcome
 from agbot.sim.node import SimNode
+from agbot.sim.node_services import Message, Service, Talk
 from tests.membership.living import GROUP, IDLE_CYCLE, Living, living
 from tests.observed.upgrading import AFTER, BEFORE, BRISK, deploy, members, serve, serves
 from tests.support.hub import NEW, ORG, codes
@@ -48,7 +50,7 @@ async def turns(node: SimNode, state: str) -> None:
 
 async def long_after_the_last_release(hub: Living) -> list[SimNode]:
     """Let the end of an agreement be no sign of a service upgrade any more; return the members."""
-    await asyncio.sleep(hub.limits.max_upgrade_seconds)
+    await asyncio.sleep(hub.limits.max_upgrade_seconds + 60)
     return members(hub)
 
 
@@ -193,3 +195,94 @@ async def test_a_group_in_which_nobody_waits_costs_no_such_read() -> None:
         await asyncio.sleep(170)
 
         assert AGREEMENTS not in hub.transport.requests - before
+
+
+@in_virtual_time
+async def test_what_cannot_be_read_stops_nobody_and_is_not_read_in_every_cycle() -> None:
+    """What members run is advice: not knowing it is no reason to stop a fleet."""
+    async with serving(3) as hub:
+        waiter, broken = members(hub)[0], members(hub)[1]
+        path = f"/nodes/{broken.spec.id}/status$"
+        hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=path))
+        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        assert codes(await ask(hub, waiter)) == ["paused"]
+        before = hub.transport.requests.copy()
+        for _minute in range(10):
+            await asyncio.sleep(60)
+            assert codes(await ask(hub, waiter, is_remembered=True)) == ["paused"]
+
+        assert (hub.transport.requests - before)[AGREEMENTS] <= 10 * 6 + 6 + 10
+        await hub.coordinator.resume(ORG, subject=None, reason="over", who="eva")
+        assert isinstance(await ask(hub, waiter), Granted)
+
+
+@in_virtual_time
+async def test_a_member_that_is_down_is_looked_at_soon_only_where_that_keeps_somebody_waiting() -> None:
+    async with serving(3) as hub:
+        waiter, down = members(hub)[0], members(hub)[1]
+        await turns(down, "exited")
+
+        async def spent(minutes: int) -> int:
+            before = hub.transport.requests.copy()
+            for _minute in range(minutes):
+                await ask(hub, waiter, is_remembered=True)
+                await asyncio.sleep(60)
+            return (hub.transport.requests - before)[AGREEMENTS]
+
+        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        assert await spent(20) <= 3 * 6
+        hub.limits = replace(hub.limits, min_available=2)
+        assert codes(await ask(hub, waiter)) == ["paused", "peers-unavailable"]
+        assert await spent(10) >= 10 * 4
+
+
+@in_virtual_time
+async def test_an_agreement_that_flaps_for_another_service_keeps_nobody_waiting() -> None:
+    async with serving() as hub:
+        asker, peer = await long_after_the_last_release(hub)
+        for minute in range(5):
+            await peer.services.settle(f"flap-{minute}", Service(org=ORG, url="svc-other", version="1.0.0"))
+            peer.services.deliver(Message(talk=Talk.CANCEL, agreement=f"flap-{minute}"))
+            await asyncio.sleep(30)
+
+            assert isinstance(await ask(hub, asker), Granted)
+
+
+@in_virtual_time
+async def test_of_several_services_that_went_down_together_the_first_that_is_back_is_not_all() -> None:
+    async with serving() as hub:
+        await serve(hub, *members(hub), policy="dp2")
+        asker, peer = await long_after_the_last_release(hub)
+        await peer.services.give_up()
+        await asyncio.sleep(IDLE_CYCLE)
+        await hub.fleet.agbot.adopt(peer, f"{ORG}/dp")
+        await asyncio.sleep(20)
+
+        answer = await ask(hub, asker)
+
+        assert codes(answer) == ["peers-unavailable"]
+        assert not isinstance(answer, Granted)
+        assert answer.reasons[0].text.endswith("and o1/svc-dp2 does not run")
+        await hub.fleet.agbot.adopt(peer, f"{ORG}/dp2")
+        await asyncio.sleep(60)
+        assert isinstance(await ask(hub, asker, is_remembered=True), Granted)
+
+
+@in_virtual_time
+async def test_an_old_report_of_services_is_not_shown_as_the_present() -> None:
+    async with serving() as hub:
+        asker, peer = members(hub)
+        await turns(peer, "exited")
+        await ask(hub, asker)
+        assert hub.seen(peer).available is False
+        hub.limits = replace(hub.limits, services_must_run=False)
+        assert isinstance(await ask(hub, asker), Granted)
+        hub.limits = replace(hub.limits, services_must_run=True)
+        await turns(peer, "running")
+
+        await asyncio.sleep(170)
+        assert not hub.is_free()
+        await hub.coordinator.release(group_id(ORG, GROUP), token=None, reason="test", who="eva")
+        await asyncio.sleep(200)
+
+        assert hub.seen(peer).why_unavailable == ""

@@ -8,6 +8,7 @@ from agbot.rules.reasons import Cause
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate, Outcome
 from agbot.sim.links import Kind
+from agbot.sim.node import SimNode
 from tests.membership.living import SLOW_INSTALL
 from tests.observed.upgrading import SLOW_START
 from tests.scenarios.rollouts import rollout
@@ -135,3 +136,30 @@ async def test_where_no_node_reports_its_containers_the_release_still_reaches_ev
         await hub.until(lambda: hub.serve(NEW_SERVICE), 3600)
         assert len(hub.went(Kind.SERVICE)) == 3
         hub.exchange.faults.clear()
+
+
+@in_virtual_time
+async def test_a_release_that_kills_each_node_as_it_starts_takes_two_and_stops_for_a_person() -> None:
+    """One that falls silent blocks nobody (P6); two in a row in the middle of one release are its doing."""
+    async with rollout({"g1": 4}, serves=True) as hub:
+        dead: list[SimNode] = []
+        hub.deploy(NEW_SERVICE)
+
+        def has_started(node: SimNode) -> bool:
+            return any(one.service.version == NEW_SERVICE for one in node.services.instances.values())
+
+        def next_falls() -> bool:
+            holder = hub.holder()
+            if holder is not None and holder not in dead and has_started(holder):
+                holder.die()
+                dead.append(holder)
+            return bool(hub.events("brake.set"))
+
+        await hub.until(next_falls, 4000)
+        assert len(dead) == 2
+        assert [cause for _, cause in await hub.causes()] == ["superseded", "expired"]
+        await asyncio.sleep(1200)
+        assert len(hub.went(Kind.SERVICE)) == 2
+
+        for node in dead:
+            node.come_back()

@@ -13,7 +13,7 @@ from agbot.coordinator.contract import Answer, Granted, Refused
 from agbot.rules.facts import Ask
 from agbot.rules.ids import name_of, org_of
 from agbot.rules.lease import Kind, Lease, State
-from agbot.rules.reasons import Code
+from agbot.rules.reasons import Cause, Code
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.exchange import Write
 from agbot.sim.exchange.stamp import parse
@@ -72,6 +72,8 @@ class OfflinePeers:
         if Code.LEASE_SUSPECT not in codes or Code.VIEW_STALE in codes:
             return
         hold = lease.hold if lease is not None and lease.state is State.SUSPECT else None
+        if lease is not None and hold is not None and _fell_before(lease) and ask.claim.subject == hold.claim.subject:
+            return  # two in a row: it is the release that waits for a person
         if hold is not None and self._is_offline_peer(hold.claim.holder, ask, fleet):
             down = int(_now() - self._down_since[hold.claim.holder])
             text = f"{ask.node} has an agreement, {hold.claim.holder} is down for {down} s, and the answer was: {said}"
@@ -101,6 +103,14 @@ class OfflinePeers:
             return False
         silent_seconds = (fleet.exchange.now() - parse(node.doc["lastHeartbeat"])).total_seconds()
         return min(silent_seconds, _now() - since) > self._limit_seconds
+
+
+def _fell_before(lease: Lease) -> bool:
+    """Whether the holder before the present one fell silent in the middle of the same release."""
+    hold, end = lease.hold, lease.last_end
+    if hold is None or end is None or end.cause not in {Cause.SUPERSEDED, Cause.EXPIRED}:
+        return False
+    return (end.claim.subject, end.revision) == (hold.claim.subject, hold.progress.revision)
 
 
 def _now() -> float:

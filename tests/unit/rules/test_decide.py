@@ -11,7 +11,7 @@ from agbot.rules import decide as rules
 from agbot.rules.decide import RULES, Decision, Grant, Wait, decide, why_not
 from agbot.rules.facts import Approval, Ask, Brake, Deferral, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Kind
+from agbot.rules.lease import End, Kind
 from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
 from agbot.rules.window import Window
 from tests.support.values import (
@@ -57,6 +57,11 @@ def paused(scope: str = "*", until: float | None = None) -> Pause:
 
 
 APPROVAL_WANTED = limits(approval=True)
+
+
+def fallen(name: NodeId, cause: Cause = Cause.SUPERSEDED, revision: str = "r1") -> End:
+    """Build the end of a service upgrade of this release, before the present hold."""
+    return End(claim=claim(name, Kind.SERVICE), token=6, cause=cause, at=at(1000), revision=revision)
 
 
 def elsewhere(where: str, revision: str = "r1") -> Brake:
@@ -542,3 +547,34 @@ def test_of_several_pauses_all_have_to_end() -> None:
     assert wait(fleet, own).until == own.until
     assert wait(own, fleet).text.count("paused until") == 2
     assert wait(fleet, bert).until is None
+
+
+@pytest.mark.parametrize(
+    ("before", "taken_over"),
+    [
+        (None, True),
+        (fallen(CARL), False),
+        (fallen(ANNA), True),
+        (fallen(CARL, cause=Cause.SUCCEEDED), True),
+        (fallen(CARL, revision="r0"), True),
+    ],
+    ids=[
+        "nobody",
+        "another in the same release",
+        "the same node",
+        "another that was done",
+        "another in the release before",
+    ],
+)
+def test_a_third_member_does_not_begin_a_release_in_which_two_fell_silent_in_a_row(
+    before: End | None, *, taken_over: bool
+) -> None:
+    service = claim(ANNA, Kind.SERVICE)
+    lease = replace(suspected(service, progress=under_way(ago=900, revision="r1")), last_end=before)
+    facts = group(member(ANNA, ago=9000), member(BERT), member(CARL), lease=lease)
+
+    answer = decide(service_ask(BERT), facts, NOW)
+
+    assert isinstance(answer, Grant) is taken_over
+    other = replace(facts, policies={**facts.policies, (Kind.SERVICE, OTHER_NMP): policy(OTHER_NMP)})
+    assert isinstance(decide(ask(BERT, Kind.SERVICE, OTHER_NMP, bound=True), other, NOW), Grant), "another release may"

@@ -197,6 +197,22 @@ def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
     assert [peers(ANNA, each, down) for each in (without, bad)] == [None, None]
 
 
+def test_after_an_end_each_service_at_stake_has_to_run_and_no_other() -> None:
+    """Several agreements may end at once, and one that flaps may be nobody's business."""
+    meter, camera = (replace(RUNNING, id=name, service=f"o1/{name}", updated_at=at(10)) for name in ("meter", "camera"))
+    asker = member(ANNA, agreements=(meter, camera))
+
+    def peer(*back: Agreement) -> str | None:
+        return peers(ANNA, asker, member(BERT, agreements=back, agreement_ended_at=at(30)))
+
+    assert (peer(meter) or "").endswith("an agreement of it ended 30 s ago and o1/camera does not run")
+    assert peer(meter, camera) is None
+    assert (
+        peers(ANNA, member(ANNA, agreements=(meter,)), member(BERT, agreements=(meter,), agreement_ended_at=at(1)))
+        is None
+    )
+
+
 def test_an_agreement_that_ended_counts_only_for_those_who_run_anything() -> None:
     lost = member(BERT, agreements=(), agreement_ended_at=at(30))
     serving, idle = (member(ANNA, agreements=each) for each in ((RUNNING,), ()))

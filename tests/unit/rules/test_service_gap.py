@@ -9,6 +9,7 @@ import pytest
 from agbot.rules import deferral as rule
 from agbot.rules import service_gap
 from agbot.rules.facts import Agreement, Deferral, Member, NodeType, Sight
+from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from tests.support.values import (
     ANNA,
@@ -175,3 +176,11 @@ def test_an_agent_upgrade_under_way_comes_first() -> None:
 )
 def test_the_deferral_of_a_service_ends_on_evidence_about_it(who: Member | Sight, why: str | None) -> None:
     assert rule.why_ended(service_deferral(), who, LIMITS, NOW) == why
+
+
+def test_an_overlap_ends_on_an_agreement_for_its_own_service_alone() -> None:
+    overlap = replace(service_deferral(), subject=PolicyId("o1/dp"), service="o1/camera")
+    camera = replace(RUNS, service="o1/camera")
+
+    assert rule.why_ended(overlap, member(ANNA, agreements=(RUNS,)), LIMITS, NOW) is None
+    assert rule.why_ended(overlap, member(ANNA, agreements=(RUNS, camera)), LIMITS, NOW) == "it runs o1/camera 2.0.0"
