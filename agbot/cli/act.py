@@ -144,9 +144,10 @@ def allow(
     url: str,
     as_json: bool,
 ) -> None:
-    """Let one upgrade of a node past health, window, brakes, pace and turn, once.
+    """Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once.
 
-    NODE is org/name, or a name with -o. Never past the lease of another member, and used up by the next grant.
+    NODE is org/name, or a name with -o. Never past the lease or the rest of another member, nor past a hold. Used up by the node's next
+    grant, whether that needed it or not.
     """
     name = "/".join(options.qualified(node, org, "node"))
     ends = times.coming(until, SystemClock().now(), "--until")

@@ -27,7 +27,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "release": ("act", "Free a group's lease by force."),
     "hold": ("act", "Stop new grants for everything, an organisation, a group or a node."),
     "resume": ("act", "End a hold, or lift the brakes on an upgrade."),
-    "allow": ("act", "Let one upgrade of a node past health, window, brakes, pace and turn, once."),
+    "allow": ("act", "Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once."),
     "approve": ("act", "Let a release begin where the settings ask for a person's word."),
     "hagroup": ("hzn.hagroup", "List and change HA groups in the Exchange, as `hzn exchange hagroup` does."),
     "node": ("hzn.looking", "Show nodes as the Exchange has them."),

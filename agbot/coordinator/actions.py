@@ -71,16 +71,24 @@ class Actions:
         return await self._lift_brakes(scope, subject, reason, who)
 
     async def allow(self, allowance: Allowance) -> Done | NotDone:
-        """Let one upgrade of a node past health, window, brakes, pace and turn, once."""
+        """Let one upgrade of a node past what `consent.ALLOWABLE` names, once."""
         if isinstance(self._situation.picture.node(allowance.node), Sight):
             return NotDone(text=f"{allowance.node} is not known; nothing was changed", not_found=True)
-        now = self._situation.clock.now()
+        now, before = self._situation.clock.now(), self._situation.ledger.allowances.get(allowance.node)
         await self._situation.write(Writes(put=[allowance], entries=[entries.allowance_given(allowance, now)]))
         what = allowance.subject or "its next upgrade"
-        return Done(text=f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; never past a lease")
+        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; never past a lease or a hold"
+        instead = (
+            f"; instead of the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
+        )
+        return Done(text=f"{text}{instead}")
 
     async def approve(self, approval: Approval) -> Done | NotDone:
-        """Let a release begin where it needs a person's word."""
+        """Let a release begin where it needs a person's word. A scope that nobody knows is a mistake in it."""
+        if not self._is_known(approval.scope):
+            return NotDone(text=f"{words.scope(approval.scope)} is not known; nothing was changed", not_found=True)
+        if self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT:
+            return NotDone(text=f"{approval.subject} does not exist; nothing was changed", not_found=True)
         now = self._situation.clock.now()
         await self._situation.write(Writes(put=[approval], entries=[entries.approval_given(approval, now)]))
         return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
@@ -88,7 +96,8 @@ class Actions:
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
         pause = self._situation.ledger.pauses.get(scope)
         if pause is None:
-            return NotDone(text=f"{words.scope(scope)} is not paused; nothing was changed", not_found=True)
+            text = f"{words.scope(scope)} is not paused; nothing was changed{self._stopped_in(scope)}"
+            return NotDone(text=text, not_found=True)
         told = entries.pause_ended(pause, reason, self._situation.clock.now(), who)
         await self._situation.write(Writes(drop=[PauseKey(scope=scope)], entries=[told]))
         return Done(
@@ -103,6 +112,12 @@ class Actions:
         named = "; ".join(f"{words.scope(each.scope)} ({_said(each)})" for each in staying)
         return f". Still held: {named}" if named else ""
 
+    def _stopped_in(self, scope: str) -> str:
+        """Name the upgrades that are stopped there: perhaps one of them was meant."""
+        brakes = self._situation.ledger.brakes.items()
+        found = {subject for group, of in brakes if scope in {"*", org_of(group), group} for _, subject in of}
+        return f". Stopped there: {', '.join(f'--subject {each}' for each in sorted(found))}" if found else ""
+
     async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
         brakes = [
             brake
@@ -111,9 +126,8 @@ class Actions:
             if brake.subject == subject and scope in {"*", org_of(group), group}
         ]
         if not brakes:
-            return NotDone(
-                text=f"{subject} is not stopped in {words.scope(scope)}; nothing was changed", not_found=True
-            )
+            text = f"{subject} is not stopped in {words.scope(scope)}; nothing was changed{self._stopped_in(scope)}"
+            return NotDone(text=text, not_found=True)
         now = self._situation.clock.now()
         drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
         told = [entries.brake_lifted(brake, reason, now, who) for brake in brakes]

@@ -21,6 +21,7 @@ from agbot.coordinator.situation import Situation, is_older
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
+from agbot.rules import consent
 from agbot.rules import lease as leases
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
@@ -175,10 +176,13 @@ class Asking:
         before, now = case.group.lease, case.at
         waiter = self._waiting.drop_key(case.ask, now)
         drop: list[Key] = [waiter] if waiter else []
-        if allowed is not None:
-            drop.append(AllowanceKey(node=allowed.node))
         granted = entries.granted(after, now, dossier.kept(case), allowed)
         told: list[Entry] = [*entries.superseded(before, after, now), granted]
+        spent = consent.allowance(case.ask, case.group, now)
+        if spent is not None:  # needed or not: it was for this upgrade, and must not open a window to the next one
+            drop.append(AllowanceKey(node=spent.node))
+        if spent is not None and allowed is None:
+            told.append(entries.allowance_ended(spent, "its upgrade began without needing it", now))
         return Writes(drop=drop, entries=told)
 
     def _progress(self, ask: Ask, now: datetime) -> Progress:

@@ -263,7 +263,7 @@ class Operations(Protocol):
         """End the pause of this scope, or, with a subject, lift the brakes on it in this group, organisation or everywhere."""
 
     async def allow(self, allowance: Allowance) -> Done | NotDone:
-        """Let one upgrade of a node past health, window, brakes, pace and turn, once; never past a lease."""
+        """Let one upgrade of a node past what `agbot.rules.consent.ALLOWABLE` names, once; never past a lease."""
 
     async def approve(self, approval: Approval) -> Done | NotDone:
         """Let a release begin where a person's word is asked for."""

@@ -144,7 +144,9 @@ class Cycle:
         over = [each for each in self._situation.ledger.allowances.values() if each.until <= now]
         if over:
             drop = [AllowanceKey(node=allowance.node) for allowance in over]
-            told = [entries.allowance_ended(allowance, now) for allowance in over]
+            told = [
+                entries.allowance_ended(allowance, "its time is over and it was not used", now) for allowance in over
+            ]
             await self._situation.write(Writes(drop=drop, entries=told))
 
     async def _lift_brakes(self) -> None:

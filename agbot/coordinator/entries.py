@@ -190,9 +190,9 @@ def allowance_given(allowance: Allowance, now: datetime) -> Entry:
     )
 
 
-def allowance_ended(allowance: Allowance, now: datetime) -> Entry:
-    """An allowance was not used in its time."""
-    facts = {"why": "its time is over and it was not used"}
+def allowance_ended(allowance: Allowance, why: str, now: datetime) -> Entry:
+    """An allowance ended without having let anything past."""
+    facts = {"why": why}
     return Entry(at=now, event="allowance.ended", node=allowance.node, subject=allowance.subject or None, facts=facts)
 
 

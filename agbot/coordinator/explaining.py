@@ -15,8 +15,8 @@ from agbot.coordinator.views import view_lease
 from agbot.rules import brakes, consent, decide, ids, pace
 from agbot.rules.decide import RULES, Rule
 from agbot.rules.facts import Member, NodeType, Sight, Waiter
-from agbot.rules.ids import GroupId, NodeId
-from agbot.rules.lease import State
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.statuses import Phase
 
@@ -26,9 +26,9 @@ UNBLOCKS: dict[Code, str] = {
     Code.DEFERRED: "the end of the upgrade that the node came with",
     Code.UNKNOWN_POLICY: "publish the policy, or remove it from the node",
     Code.POLICY_DISABLED: "enable the policy",
-    Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --reason …` if you know that it is over",
+    Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --token TOKEN --reason …` if you know that it is over",
     Code.OVERLAP: "the end of that service upgrade, which the agbot began without asking",
-    Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --reason …`",
+    Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --token TOKEN --reason …`",
     Code.SOAKING: "the end of the rest, with the upgraded member seen healthy",
     Code.ORG_BRAKE: "publish a new revision of the policy, or `agbot resume ORG --subject POLICY --reason …`",
     Code.NOT_APPROVED: "`agbot approve GROUP --subject POLICY --reason …`",
@@ -46,7 +46,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.BUSY: "fewer questions at once",
     Code.INTERNAL_ERROR: "a look at the daemon's log: this is a mistake in the coordinator",
 }
-"""What makes each reason go away."""
+"""What makes each reason go away; `_unblock` puts the names in."""
 
 
 _ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
@@ -110,9 +110,20 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         since=waiter.since,
         rules=view_rules(case, situation),
         lease=view_lease(case.group.lease, note),
-        unblock="; then ".join(dict.fromkeys(UNBLOCKS[reason.code] for reason in against)),
+        unblock="; then ".join(
+            dict.fromkeys(_unblock(reason.code, claim.subject, case.group.lease) for reason in against)
+        ),
         earliest=_earliest(against),
     )
+
+
+def _unblock(code: Code, subject: PolicyId, lease: Lease) -> str:
+    """Say what makes a reason go away, with the names in it: the command is to be copied."""
+    names = {"GROUP": lease.group, "TOKEN": str(lease.token), "POLICY": subject, "ORG ": f"{ids.org_of(lease.group)} "}
+    text = UNBLOCKS[code]
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name)
+    return text
 
 
 def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:
@@ -133,7 +144,7 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
     unblock = ""
     if lease.state is State.SUSPECT:
         answer = f"{node} holds the lease of {group} for {hold.claim.subject}, but nobody knows how that upgrade ended: {note}."
-        unblock = UNBLOCKS[Code.LEASE_SUSPECT]
+        unblock = _unblock(Code.LEASE_SUSPECT, hold.claim.subject, lease)
     return Explanation(
         node=node,
         group=group,

@@ -78,7 +78,8 @@ def reasons_of(entry: Entry | HistoryView) -> list[Mapping[str, str]]:
 
 def _why(entry: Entry) -> str:
     if entry.event in {"lease.granted", "lease.taken_over"}:
-        return "no rule speaks against it"
+        allowed_by = _fact(entry, "allowed_by")
+        return f"allowed by {allowed_by}: {_fact(entry, 'allowed_why')}" if allowed_by else "no rule speaks against it"
     if reasons := reasons_of(entry):
         return "; ".join(str(each.get("text", "")) for each in reasons)
     return _fact(entry, "why") or _fact(entry, "reason") or _fact(entry, "error")
@@ -130,9 +131,9 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "pause.set": _held_back,
     "pause.ended": lambda entry: f"upgrades in {_scope(entry)} go on",
     "allowance.given": lambda entry: (
-        f"may begin {entry.subject or 'its next upgrade'} once, whatever else speaks against it"
+        f"may begin {entry.subject or 'its next upgrade'} once, past what an allowance lets past"
     ),
-    "allowance.ended": lambda _entry: "its allowance has lapsed",
+    "allowance.ended": lambda _entry: "its allowance has ended unused",
     "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
     "store.recovered": lambda _entry: "the lease store works again",
     "delivery.lost": lambda entry: (

@@ -1,7 +1,8 @@
 """What needs a person's word, and what a person's word lets past.
 
 An approval is asked for before the first member of a group may begin a release. An allowance lets one upgrade of one node past health,
-window, brakes, pace and turn, once; never past the lease of another, nor past anything that says the picture cannot be trusted.
+window, brakes, approval, canary, pace and turn, once; never past the lease or the rest of another, nor past a hold, nor past anything that
+says the picture cannot be trusted. The node's next grant uses it up, whether that needed it or not.
 """
 
 from __future__ import annotations

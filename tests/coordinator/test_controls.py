@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from agbot.coordinator.contract import Done, Granted, NotDone
 from agbot.rules.facts import Allowance, Approval, Pause
-from agbot.rules.ids import group_id, node_id, policy_id
+from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order
 from agbot.sim.exchange import seed
@@ -111,6 +112,10 @@ async def test_a_release_that_is_bad_everywhere_stops_after_the_first_few_groups
     assert explained is not None
     assert "failed in 3 groups of o1 (o1/g0, o1/g1, o1/g2)" in explained.answer
 
+    mistaken = [
+        await hub.coordinator.resume(ORG, subject=each, reason="?", who="ada") for each in (None, PolicyId("up1"))
+    ]
+    assert all(isinstance(each, NotDone) and each.text.endswith("Stopped there: --subject o1/up1") for each in mistaken)
     done = await hub.coordinator.resume(ORG, subject=UP1, reason="repaired", who="ada")
     assert isinstance(done, Done)
     assert "o1/g0, where it failed on o1/a0" in done.text
@@ -293,4 +298,44 @@ async def test_a_former_release_that_hangs_neither_stands_for_the_repaired_one_n
     await hub.coordinator.approve(approval(hub, ORG))
     assert isinstance(await hub.ask("a1", "g1"), Granted)
     assert codes(await hub.ask("a2", "g2")) == ["canary"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_allowance_is_used_up_by_the_next_grant_although_that_did_not_need_it() -> None:
+    """Otherwise it would open the next closed window, long after the upgrade that it was given for."""
+    hub = Hub()
+    hub.group("g", "a", "b")
+    hub.report("a", "ha node waiting")
+    await hub.start()
+    now = hub.clock.now()
+    allowance = Allowance(
+        node=node_id(ORG, "a"), subject=PolicyId(""), since=now, until=now + timedelta(hours=24), by="eva", why="urgent"
+    )
+    again = replace(allowance, why="more urgent")
+    assert isinstance(await hub.coordinator.allow(allowance), Done)
+    done = await hub.coordinator.allow(again)
+    assert isinstance(done, Done)
+    assert "instead of the allowance by eva" in done.text
+
+    assert isinstance(await hub.ask("a", "g"), Granted)
+
+    assert hub.coordinator._situation.ledger.allowances == {}  # noqa: SLF001 - no view shows them
+    assert [entry.facts["why"] for entry in hub.events("allowance.ended")] == ["its upgrade began without needing it"]
+    assert "allowed_by" not in hub.events("lease.granted")[0].facts
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_approval_for_what_nobody_knows_is_refused() -> None:
+    hub = Hub()
+    hub.group("g", "a", "b")
+    await hub.start()
+    approval = Approval(scope="o1/nosuch", kind=Kind.AGENT, subject=UP1, since=hub.clock.now(), by="eva", why="fine")
+
+    refused = await hub.coordinator.approve(approval)
+
+    assert isinstance(refused, NotDone)
+    assert refused.text == "o1/nosuch is not known; nothing was changed"
+    assert isinstance(await hub.coordinator.approve(replace(approval, scope="o1/g")), Done)
     await hub.stop()
