@@ -66,7 +66,7 @@ def _say(rule: RuleView, width: int, now: datetime) -> Text:
 def _looked_at(rule: RuleView, gap: int) -> Text:
     """Write what the rule looked at, and how long ago the oldest of it was read."""
     facts = [
-        f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None)
+        f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None, [])
     ]
     age = [f"read {screen.span(rule.age_seconds)} ago"] if rule.age_seconds is not None else []
     shown = screen.clean(", ".join([*facts, *age]))

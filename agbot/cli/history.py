@@ -79,7 +79,7 @@ def history(
         entries = [entry for content, _ in pages for entry in json.loads(content)["entries"]]
         click.echo(json.dumps({"entries": entries}, ensure_ascii=False, indent=2))
     else:
-        _write(screen.console(), list(_entries(url, query, limit or SHOWN)))
+        _write(screen.console(), list(_entries(url, query, limit or SHOWN)), limit or SHOWN)
 
 
 def _qualified(name: str | None, org: str | None, noun: str) -> str | None:
@@ -104,7 +104,7 @@ def _pages(url: str, query: dict[str, Any], limit: int | None) -> Iterator[tuple
         wanted["before"] = entries[-1].id
 
 
-def _write(out: Console, entries: list[HistoryView]) -> None:
+def _write(out: Console, entries: list[HistoryView], limit: int) -> None:
     if not entries:
         out.print("the journal has nothing like that")
         return
@@ -121,6 +121,8 @@ def _write(out: Console, entries: list[HistoryView]) -> None:
         for entry in entries
     ]
     screen.table(out, ("TIME", "GROUP", "NODE", "WHAT", "TOKEN", "WHO", "WHY"), rows)
+    if len(entries) == limit:
+        out.print(f"the newest {limit} are shown; there may be older ones: --limit {10 * limit}")
 
 
 def _write_replay(found: Replay, *, as_json: bool) -> None:

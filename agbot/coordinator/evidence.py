@@ -139,17 +139,23 @@ def _windows(case: Case, _situation: Situation) -> Evidence:
 
 
 def _peers(case: Case, situation: Situation) -> Evidence:
-    others = [member.node for node, member in case.group.members.items() if node != case.ask.node]
+    members, limits, asker = case.group.members, case.group.limits, case.ask.node
+    others = [member for node, member in members.items() if node != asker]
     if case.ask.is_bound_service or not others:
         return Evidence(facts={"others": len(others), "required": 0})
-    required = health.required_of_others(case.group.limits, len(case.group.members))
-    facts: dict[str, object] = {"others": len(others), "required": required}
-    silent = min(others, key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
+    at_stake = health.served_by(members.get(asker))
+    missing = health.unavailable(others, case.group.deferrals, limits, case.at, at_stake)
+    facts: dict[str, object] = {
+        "available": len(others) - len(missing),
+        "others": len(others),
+        "required": health.required_of_others(limits, len(members)),
+    }
+    silent = min((each.node for each in others), key=lambda node: (node.heartbeat_at is not None, node.heartbeat_at))
     facts |= {"oldest_heartbeat_of": silent.id, "heartbeat_at": silent.heartbeat_at}
-    reads = [situation.picture.node_read_at(node.id) for node in others]
-    if case.group.limits.services_must_run:
-        facts["services"] = sorted(health.served_by(case.group.members.get(case.ask.node)) or ())
-        reads += [case.group.members[node.id].agreements_read_at for node in others]
+    reads = [situation.picture.node_read_at(each.node.id) for each in others]
+    if limits.services_must_run:
+        facts["services"] = sorted(at_stake or ())
+        reads += [each.agreements_read_at for each in others]
     return Evidence(facts=facts, read_at=_oldest(reads))
 
 

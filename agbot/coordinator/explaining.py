@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import msgspec
@@ -19,6 +20,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.statuses import Phase
+from agbot.rules.words import clock
 
 UNBLOCKS: dict[Code, str] = {
     Code.NOT_A_MEMBER: "add the node to the group, or let the agent read its membership anew",
@@ -76,6 +78,15 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
 
 def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
     """Explain a node's situation from memory; None when nobody knows it."""
+    found, allowed = _explain(node, situation, note), situation.ledger.allowances.get(node)
+    if found is None or allowed is None:
+        return found
+    what = allowed.subject or "its next upgrade"
+    said = f"{allowed.by} has allowed {what} once, until {clock(allowed.until)}: {allowed.why}."
+    return replace(found, answer=f"{found.answer} {said}")
+
+
+def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | None:
     member = situation.picture.member(node)
     waiter = _waiter_of(node, situation)
     if isinstance(member, Sight):

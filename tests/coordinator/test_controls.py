@@ -317,6 +317,9 @@ async def test_an_allowance_is_used_up_by_the_next_grant_although_that_did_not_n
     done = await hub.coordinator.allow(again)
     assert isinstance(done, Done)
     assert "instead of the allowance by eva" in done.text
+    explained = hub.coordinator.explain(node_id(ORG, "a"))
+    assert explained is not None
+    assert explained.answer.endswith("eva has allowed its next upgrade once, until 2026-11-24 12:00:01Z: more urgent.")
 
     assert isinstance(await hub.ask("a", "g"), Granted)
 

@@ -241,3 +241,12 @@ def test_the_hold_of_an_operator_can_be_replayed_as_nothing(shell: Shell) -> Non
 @pytest.mark.parametrize("words", [("history",), ("history", "replay", "--json")])
 def test_a_coordinator_that_is_not_there_is_exit_code_5(shell: Shell, words: tuple[str, ...]) -> None:
     assert shell.run(*words, AGBOT_URL="http://127.0.0.1:9").exit_code == 5
+
+
+def test_a_history_that_ends_at_its_limit_says_so(shell: Shell) -> None:
+    write_down(shell, *(replace(ENTRY, id=number) for number in range(1, 4)))
+
+    assert shell.run("history", "--limit", "3").stdout.splitlines()[-1] == (
+        "the newest 3 are shown; there may be older ones: --limit 30"
+    )
+    assert "are shown" not in shell.run("history", "--limit", "4").stdout
