@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -49,6 +50,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.INTERNAL_ERROR: "a look at the daemon's log: this is a mistake in the coordinator",
 }
 """What makes each reason go away; `_unblock` puts the names in."""
+_PLACEHOLDER = re.compile(r"\b(GROUP|TOKEN|POLICY|ORG)\b")
 
 
 _ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
@@ -130,11 +132,9 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
 
 def _unblock(code: Code, subject: PolicyId, lease: Lease) -> str:
     """Say what makes a reason go away, with the names in it: the command is to be copied."""
-    names = {"GROUP": lease.group, "TOKEN": str(lease.token), "POLICY": subject, "ORG ": f"{ids.org_of(lease.group)} "}
-    text = UNBLOCKS[code]
-    for placeholder, name in names.items():
-        text = text.replace(placeholder, name)
-    return text
+    names = {"GROUP": lease.group, "TOKEN": str(lease.token), "POLICY": subject, "ORG": ids.org_of(lease.group)}
+    # in one pass: a name may hold one of these words itself
+    return _PLACEHOLDER.sub(lambda found: names[found[0]], UNBLOCKS[code])
 
 
 def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:

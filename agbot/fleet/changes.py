@@ -80,12 +80,8 @@ def outdates(change: Change) -> tuple[Read, ...]:
     """Return what this change makes out of date."""
     whats = _OUTDATES.get(change.resource, ())
     if change.resource == "node" and change.operation in {CREATED, DELETED}:
-        whats = (
-            What.NODE,
-            What.STATUSES,
-            What.AGREEMENTS,
-            What.PROPERTIES,
-        )  # they go with a node, and leave no rows of their own
+        # they go with a node, and leave no rows of their own
+        whats = (What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES)
     found = tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
     return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if change.resource == "policy" else found
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Sight
+from agbot.rules.health import is_since
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.limits import Limits
 
@@ -67,7 +68,7 @@ def progress_of(loss: Loss, policy: Policy, member: Member, now: datetime) -> Pr
     """Write down how things stood before: the end is an agreement that is not among those."""
     known: tuple[Agreement, ...] = () if isinstance(loss.before, Sight) else loss.before
     present: tuple[Agreement, ...] = () if isinstance(member.agreements, Sight) else member.agreements
-    before = (*known, *(each for each in present if not _is_new(each, loss)))
+    before = (*known, *(each for each in present if not is_since(each, loss.at)))
     return Progress(
         moved_at=now,
         version_before=member.node.agent_version,
@@ -83,7 +84,7 @@ def progress_of(loss: Loss, policy: Policy, member: Member, now: datetime) -> Pr
 def _fits(policy: Policy, loss: Loss, agreements: tuple[Agreement, ...]) -> bool:
     mine = [each for each in agreements if each.service == policy.service]
     came_later = policy.versions_at is not None and policy.versions_at > loss.at
-    stands = any(not _is_new(each, loss) for each in mine)
+    stands = any(not is_since(each, loss.at) for each in mine)
     is_over = any(each.finalized and each.runs for each in mine)
     return not came_later and not stands and not is_over and _may_have_had(policy, loss, agreements)
 
@@ -96,7 +97,3 @@ def _may_have_had(policy: Policy, loss: Loss, agreements: tuple[Agreement, ...])
     present = {each.id for each in agreements}
     gone = [] if isinstance(loss.before, Sight) else [each for each in loss.before if each.id not in present]
     return not gone or any(each.service == policy.service and each.version != policy.top_version for each in gone)
-
-
-def _is_new(agreement: Agreement, loss: Loss) -> bool:
-    return agreement.updated_at is not None and agreement.updated_at >= loss.at

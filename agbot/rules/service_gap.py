@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agbot.rules.facts import Member, Sight
+from agbot.rules.health import is_since
 from agbot.rules.limits import Limits
 
 
@@ -26,7 +27,7 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime, s
     if isinstance(member.agreements, Sight):
         return None
     mine = [each for each in member.agreements if service in {"", each.service}]
-    new = [each for each in mine if each.updated_at is not None and each.updated_at >= lost_at]
+    new = [each for each in mine if is_since(each, lost_at)]
     if new and all(each.finalized and each.runs for each in new):
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)
