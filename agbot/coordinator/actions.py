@@ -12,7 +12,7 @@ from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
 from agbot.rules import ids, words
-from agbot.rules.facts import Allowance, Approval, Pause, Sight
+from agbot.rules.facts import Allowance, Approval, Brake, Pause, Sight
 from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.reasons import Cause
 from agbot.rules.words import clock
@@ -114,17 +114,19 @@ class Actions:
 
     def _stopped_in(self, scope: str) -> str:
         """Name the upgrades that are stopped there: perhaps one of them was meant."""
-        brakes = self._situation.ledger.brakes.items()
-        found = {subject for group, of in brakes if scope in {"*", org_of(group), group} for _, subject in of}
-        return f". Stopped there: {', '.join(f'--subject {each}' for each in sorted(found))}" if found else ""
+        found = sorted({brake.subject for brake in self._brakes_in(scope)})
+        return f". Stopped there: {', '.join(f'--subject {each}' for each in found)}" if found else ""
 
-    async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
-        brakes = [
+    def _brakes_in(self, scope: str) -> list[Brake]:
+        return [
             brake
             for group, of_group in sorted(self._situation.ledger.brakes.items())
             for brake in of_group.values()
-            if brake.subject == subject and scope in {"*", org_of(group), group}
+            if scope in {"*", org_of(group), group}
         ]
+
+    async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
+        brakes = [brake for brake in self._brakes_in(scope) if brake.subject == subject]
         if not brakes:
             text = f"{subject} is not stopped in {words.scope(scope)}; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
