@@ -6,6 +6,7 @@ The demo runs faster than the wall clock, the simulation on a virtual one; both 
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -18,6 +19,9 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Return the present time, aware, UTC."""
+
+    def monotonic_seconds(self) -> float:
+        """Return seconds that only ever go forward: for durations. Their zero means nothing."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for this many seconds of this clock."""
@@ -32,6 +36,10 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the host's time."""
         return datetime.now(UTC)
+
+    def monotonic_seconds(self) -> float:
+        """Return the host's monotonic time, which no step of its date moves."""
+        return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""

@@ -56,6 +56,10 @@ class DemoClock:
         """Return the simulated time, aware and in UTC."""
         return self.epoch + timedelta(seconds=self.elapsed_seconds)
 
+    def monotonic_seconds(self) -> float:
+        """Return the simulated seconds since the epoch."""
+        return self.elapsed_seconds
+
     async def sleep(self, seconds: float) -> None:
         """Wait for so many simulated seconds."""
         if seconds <= 0:

@@ -13,13 +13,18 @@ class HandClock:
 
     def __init__(self, moment: datetime = NOON) -> None:
         self._moment = moment
+        self._elapsed_seconds = 0.0
         self.slept: list[float] = []
 
     def now(self) -> datetime:
         return self._moment
 
+    def monotonic_seconds(self) -> float:
+        return self._elapsed_seconds
+
     def advance(self, seconds: float) -> None:
         self._moment += timedelta(seconds=seconds)
+        self._elapsed_seconds += seconds
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -42,6 +42,9 @@ class LoopClock:
     def now(self) -> datetime:
         return self._epoch + timedelta(seconds=asyncio.get_running_loop().time())
 
+    def monotonic_seconds(self) -> float:
+        return asyncio.get_running_loop().time()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 

@@ -230,6 +230,9 @@ class StandingClock:
     def now(self) -> datetime:
         return NOW
 
+    def monotonic_seconds(self) -> float:
+        return 0.0
+
     async def sleep(self, seconds: float) -> None:
         raise AssertionError("nothing here waits")
 

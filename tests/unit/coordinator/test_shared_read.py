@@ -1,0 +1,98 @@
+"""One look is shared by all who ask in the same moment (`agbot.coordinator.shared_read`)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agbot.coordinator.shared_read import SharedRead
+from tests.support.hub import LoopClock
+from tests.support.virtual_time import in_virtual_time
+
+
+class Looks:
+    """Counts the looks; each takes half a second and says its number, or fails."""
+
+    def __init__(self, *, failing: frozenset[int] = frozenset()) -> None:
+        self.count = 0
+        self._failing = failing
+
+    async def __call__(self) -> int:
+        self.count += 1
+        mine = self.count
+        await asyncio.sleep(0.5)
+        if mine in self._failing:
+            raise ConnectionError(f"look {mine}")
+        return mine
+
+
+@in_virtual_time
+async def test_all_who_ask_in_the_same_moment_share_one_look() -> None:
+    looks = Looks()
+    shared = SharedRead(looks, LoopClock())
+
+    found = await asyncio.gather(*(shared.fresh() for _ in range(20)))
+
+    assert found == [1] * 20
+    assert looks.count == 1
+
+
+@in_virtual_time
+async def test_a_look_serves_for_a_second_from_its_beginning_and_no_longer() -> None:
+    looks = Looks()
+    shared = SharedRead(looks, LoopClock())
+    await shared.fresh()
+
+    await asyncio.sleep(0.5)
+    within = await shared.fresh()
+    await asyncio.sleep(0.1)
+    after = await shared.fresh()
+
+    assert (within, after) == (1, 2)
+
+
+@in_virtual_time
+async def test_a_look_under_way_that_began_too_long_ago_is_not_shared() -> None:
+    looks = Looks()
+    shared = SharedRead(looks, LoopClock(), max_age_seconds=0.2)
+    first = asyncio.ensure_future(shared.fresh())
+    await asyncio.sleep(0.3)
+
+    assert await shared.fresh() == 2
+    assert await first == 1
+
+
+@in_virtual_time
+async def test_a_failure_is_told_to_everybody_who_waited_and_the_next_one_looks_again() -> None:
+    looks = Looks(failing=frozenset({1}))
+    shared = SharedRead(looks, LoopClock())
+
+    outcomes = await asyncio.gather(shared.fresh(), shared.fresh(), return_exceptions=True)
+
+    assert [str(each) for each in outcomes] == ["look 1", "look 1"]
+    assert await shared.fresh() == 2
+
+
+@in_virtual_time
+async def test_who_is_cancelled_takes_the_look_from_nobody_else() -> None:
+    looks = Looks()
+    shared = SharedRead(looks, LoopClock())
+    impatient = asyncio.ensure_future(shared.fresh())
+    patient = asyncio.ensure_future(shared.fresh())
+    await asyncio.sleep(0.1)
+    impatient.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await impatient
+    assert await patient == 1
+
+
+@in_virtual_time
+async def test_who_looks_at_his_own_pace_looks_in_any_case_and_shares_what_he_finds() -> None:
+    looks = Looks()
+    shared = SharedRead(looks, LoopClock())
+    await shared.fresh()
+
+    assert await shared.again() == 2
+    assert await shared.fresh() == 2
