@@ -24,7 +24,14 @@ from agbot.daemon.daemon import Daemon, Surroundings
 from agbot.daemon.notify import Notifier
 from agbot.events.names import GRANTS
 from agbot.settings.load import Loaded, Secrets
-from agbot.settings.model import ConsoleSettings, ExchangeSettings, GatewaySettings, Settings, StoreSettings
+from agbot.settings.model import (
+    AgbotSettings,
+    ConsoleSettings,
+    ExchangeSettings,
+    GatewaySettings,
+    Settings,
+    StoreSettings,
+)
 from agbot.settings.secret import Secret
 from agbot.sim import secure_api
 from agbot.sim.deeds import Act, Deed
@@ -154,7 +161,8 @@ def _tell_exempt(deed: Deed, fleet: Fleet, heard: Heard) -> None:
 def _daemon(exchange_url: str, upstream: str, clock: DemoClock, folder: Path, heard: Heard) -> Daemon:
     settings = Settings(
         exchange=ExchangeSettings(url=exchange_url, identity=f"IBM/{COORDINATOR}"),
-        gateway=GatewaySettings(listen="127.0.0.1:0", upstream=upstream),
+        gateway=GatewaySettings(listen="127.0.0.1:0"),
+        agbot=AgbotSettings(secure_api=upstream),
         console=ConsoleSettings(listen="127.0.0.1:0"),
         store=StoreSettings(path=folder / "agbot.db"),
     )

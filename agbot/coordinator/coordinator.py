@@ -55,6 +55,8 @@ class Means:
     store: Store
     clock: Clock
     tell: Tell
+    agbot_identity: str = ""
+    """The real agbot, `org/name`, whose organisations are looked after; empty where it is not known."""
     chance: random.Random | None = None
     journal_age: timedelta = timedelta(days=30)
     journal_bytes: int = 0
@@ -102,7 +104,7 @@ class Coordinator:
             serving,
             pace=pace,
             organisations=settings.organisations,
-            served_by=settings.served_by,
+            served_by=means.agbot_identity,
             chance=means.chance,
         )
         self._waiting = Waiting(self._situation.ledger)

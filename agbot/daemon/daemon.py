@@ -39,7 +39,7 @@ from agbot.store.sqlite import SqliteStore
 STOP_SECONDS = 4.0
 """SIGTERM to the end takes at most 5 s; answers in flight may use this much of it."""
 _WATCHDOG_SHARE = 3.0
-_FIXED_SECTIONS = ("exchange", "gateway", "console", "store", "mqtt", "webhook")
+_FIXED_SECTIONS = ("exchange", "agbot", "gateway", "console", "store", "mqtt", "webhook")
 """What a reload does not change."""
 _FIXED_SECRETS = ("exchange_token", "mqtt_password", "webhook_secret")
 _AFTER_A_BUG_SECONDS = 5.0
@@ -86,6 +86,7 @@ class Daemon:
             store=self._store,
             clock=clock,
             tell=tell,
+            agbot_identity=settings.agbot.identity,
             journal_age=timedelta(days=settings.store.journal_days),
             journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
@@ -96,6 +97,7 @@ class Daemon:
         self.metrics.watch_deliveries(self._deliveries.lags)
         self.gateway = Listener(
             settings.gateway,
+            settings.agbot,
             CountedPermission(self.coordinator, self.metrics),
             self._exchange,
             clock,

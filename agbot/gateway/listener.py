@@ -26,7 +26,7 @@ from agbot.gateway.reads import Exchange, Reads
 from agbot.gateway.service import ServiceRoute
 from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, Target, parse
 from agbot.gateway.writing import Written
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 
 Observe = Callable[[str, float], None]
 """Is told of every request: its `Outcome`, and the seconds it took."""
@@ -50,6 +50,7 @@ class Listener:
     def __init__(
         self,
         settings: GatewaySettings,
+        agbot: AgbotSettings,
         permission: Permission,
         exchange: Exchange,
         clock: Clock,
@@ -74,6 +75,7 @@ class Listener:
         self._service = ServiceRoute(permission, self._reads, memory, clock, answer_seconds=answer_seconds)
         self._passing = PassThroughRoute(
             settings,
+            agbot,
             request_seconds=request_seconds,
             upstream_seconds=clock.real_seconds(upstream_seconds),
         )

@@ -20,7 +20,7 @@ from yarl import URL
 
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 
 CONNECT_SECONDS = 5.0
 UPSTREAM_SECONDS = 60.0
@@ -121,17 +121,18 @@ def too_large(max_bytes: int) -> Reply:
 
 
 class PassThroughRoute:
-    """Passes requests to `[gateway] upstream`. `start` before use, `stop` after."""
+    """Passes requests to `[agbot] secure_api`. `start` before use, `stop` after."""
 
     def __init__(
         self,
         settings: GatewaySettings,
+        agbot: AgbotSettings,
         *,
         request_seconds: float,
         upstream_seconds: float = UPSTREAM_SECONDS,
     ) -> None:
-        self._upstream = settings.upstream.rstrip("/")
-        self._ca_file = settings.upstream_ca_file
+        self._upstream = agbot.secure_api.rstrip("/")
+        self._ca_file = agbot.secure_api_ca_file
         self._max_body_bytes = settings.max_body_bytes
         self._max_header_bytes = settings.max_header_bytes
         self._request_seconds = request_seconds
@@ -176,7 +177,7 @@ class PassThroughRoute:
         """
         if not self._upstream or self._session is None:
             return answers.string(
-                502, "No agbot is configured for this route ([gateway] upstream).", Outcome.UPSTREAM_FAILED
+                502, "No agbot is configured for this route ([agbot] secure_api).", Outcome.UPSTREAM_FAILED
             )
         headers = _passed_on(request.raw_headers)
         if headers is None:

@@ -192,6 +192,7 @@ _ORDER: Final = Check(f"one of {', '.join(_ORDERS)}, or property:NAME, such as p
 _BROKER: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
 _PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
 _URLS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
+_LOCAL_APIS: Final = Check('addresses such as ["http://127.0.0.1:8080"]', _wrong_urls)
 _POSITIVE: Final = (_more_than(0),)
 _PERCENT: Final = (_at_least(0), _at_most(100))
 _ZERO_OR_MORE: Final = (_at_least(0),)
@@ -209,7 +210,6 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "exchange.identity": (_IDENTITY,),
     "exchange.ca_file": (_CERTIFICATES,),
     "exchange.organisations": (_ORGANISATIONS,),
-    "exchange.served_by": (_IDENTITY,),
     "exchange.poll_seconds": _POSITIVE,
     "exchange.busy_poll_seconds": _POSITIVE,
     "exchange.heartbeat_seconds": _POSITIVE,
@@ -217,11 +217,14 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "exchange.view_max_age_seconds": _POSITIVE,
     "exchange.request_seconds": _POSITIVE,
     "exchange.max_requests_open": (_at_least(1),),
+    "agbot.secure_api": (_URL,),
+    "agbot.secure_api_ca_file": (_CERTIFICATES,),
+    "agbot.api": (_LOCAL_APIS,),
+    "agbot.identity": (_IDENTITY,),
+    "agbot.request_seconds": _POSITIVE,
     "gateway.listen": (_LISTEN,),
     "gateway.certificate_file": (_PEM,),
     "gateway.key_file": (_PEM,),
-    "gateway.upstream": (_URL,),
-    "gateway.upstream_ca_file": (_CERTIFICATES,),
     "gateway.answer_seconds": (_more_than(0), _less_than(AGENT_PATIENCE_SECONDS)),
     "gateway.remember_seconds": _ZERO_OR_MORE,
     "gateway.max_open": (_at_least(1),),

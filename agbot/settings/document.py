@@ -24,6 +24,20 @@ HZN_VARIABLES: Mapping[str, str] = types.MappingProxyType(
 )
 """The variables that Open Horizon's own tools read, and the key that each one sets."""
 
+MOVED: Mapping[str, str] = types.MappingProxyType(
+    {
+        "gateway.upstream": "agbot.secure_api",
+        "gateway.upstream_ca_file": "agbot.secure_api_ca_file",
+        "exchange.served_by": "agbot.identity",
+    }
+)
+"""Keys of earlier versions, and what they are called now. To ignore one would turn off what it said, so it is a mistake."""
+
+
+def variable_of(path: str) -> str:
+    """Return the environment variable of a key."""
+    return "AGBOT_" + path.replace(".", "_").upper()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
@@ -54,8 +68,7 @@ class Key:
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables that set it, the strongest first."""
-        own = f"AGBOT_{self.section}_{self.name}".upper()
-        return (own, *(variable for variable, path in HZN_VARIABLES.items() if path == self.path))
+        return (variable_of(self.path), *(variable for variable, path in HZN_VARIABLES.items() if path == self.path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,6 +157,10 @@ def _read_table(
         key = f"{header.table}.{places.dotted(name)}"
         draft.origins[key] = replace(header, line=lines.get(key, header.line))
         draft.documented[key] = f"{section}.{name}"
+        moved_to = document.MOVED.get(f"{section}.{name}")
+        if moved_to is not None:
+            draft.note(key, *_moved(moved_to), meant=moved_to)
+            continue
         if name not in keys:
             is_split = header.table != section and isinstance(value, dict)
             expected = 'the whole name in quotes when it holds a dot, such as [scope."my.org"]' if is_split else ""
@@ -167,6 +171,11 @@ def _read_table(
             draft.values[key] = convert.from_toml(value, keys[name].kind, Path(header.file).parent)
         except convert.WrongTypeError as error:
             draft.note(key, str(error), convert.expected(keys[name].kind))
+
+
+def _moved(to: str) -> tuple[str, str]:
+    section, _, name = to.partition(".")
+    return f"the key has moved to [{section}] {name}", f"{name} in a section [{section}]"
 
 
 def _unknown(noun: str, name: str, known: tuple[str, ...]) -> str:
@@ -192,6 +201,12 @@ def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:
                 draft.values[key.path] = convert.from_text(environ[variable], key.kind, key.separator)
             except convert.WrongTypeError as error:
                 draft.note(key.path, str(error), convert.expected(key.kind))
+    for old, new in document.MOVED.items():
+        variable = document.variable_of(old)
+        if environ.get(variable):
+            known.add(variable)
+            draft.origins[old] = Origin(variable=variable)
+            draft.note(old, f"the variable is called {document.variable_of(new)} now", "the new name", meant=new)
     for variable, section_name in _of_a_section(environ):
         if variable not in known:
             draft.warnings.append(

@@ -32,9 +32,7 @@ class ExchangeSettings:
     ca_file: Path | None = None
     """PEM file that signs the Exchange's certificate, if not a public one. Environment: HZN_MGMT_HUB_CERT_PATH."""
     organisations: tuple[str, ...] = ("*",)
-    """Organisations to look after. `*`: whatever the change feed shows, the served agbot serves, and nodes ask about."""
-    served_by: str = ""
-    """The real agbot, `org/name`, whose served organisations are looked after too."""
+    """Organisations to look after. `*`: whatever the change feed shows, the real agbot serves (`[agbot] identity`), and nodes ask about."""
     poll_seconds: float = 10.0
     """Time between two reads of the change feed while nothing is held and nobody waits."""
     busy_poll_seconds: float = 2.0
@@ -52,6 +50,24 @@ class ExchangeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgbotSettings:
+    """`[agbot]`: the real agbot beside which this one works."""
+
+    secure_api: str = ""
+    """Base URL of its secure API, to which every route but the two of ours is passed. Empty: those routes answer 502."""
+    secure_api_ca_file: Path | None = None
+    """PEM file that signs the certificate of its secure API."""
+    api: tuple[str, ...] = ()
+    """Base URLs of its local API (`APIListen`; 127.0.0.1:8080 in the packaged agbot), tried in order: one for each agbot that shares the
+    database. The upgrades that it has begun by itself are known from there, and looked at again before every grant. Empty: of a
+    member whose agreement ends it is only known that its service is down. Recommended."""
+    identity: str = ""
+    """Its identity in the Exchange, `org/name`: the organisations that it serves are looked after too."""
+    request_seconds: float = 1.0
+    """Longest time of one request to its local API; a question waits for it, so it is less than `[gateway] answer_seconds`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySettings:
     """`[gateway]`: the listener that the agents' HZN_AGBOT_URL names."""
 
@@ -61,10 +77,6 @@ class GatewaySettings:
     """TLS certificate chain (PEM). With `key_file`; without both, plain HTTP."""
     key_file: Path | None = None
     """TLS private key (PEM)."""
-    upstream: str = ""
-    """Base URL of the real agbot's secure API, to which every other route is passed. Empty: those routes answer 502."""
-    upstream_ca_file: Path | None = None
-    """PEM file that signs the real agbot's certificate."""
     answer_seconds: float = 3.0
     """A question is answered within this time, whatever the Exchange does. An agent gives up after 20 s and then asks every 10 s."""
     quiet_refusals: bool = False
@@ -228,6 +240,7 @@ class Settings:
     """The whole configuration. A field whose type is a class above is a section."""
 
     exchange: ExchangeSettings = field(default_factory=ExchangeSettings)
+    agbot: AgbotSettings = field(default_factory=AgbotSettings)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     store: StoreSettings = field(default_factory=StoreSettings)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from pathlib import Path
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from agbot.settings.globs import can_meet
 from agbot.settings.model import (
+    AgbotSettings,
     ExchangeSettings,
     GatewaySettings,
     MqttSettings,
@@ -40,7 +41,8 @@ class Nonsense:
 
 def nonsense(settings: Settings) -> Iterator[Nonsense]:
     """Find everything that does not go together."""
-    yield from _exchange(settings.exchange)
+    yield from _exchange(settings.exchange, settings.agbot)
+    yield from _agbot(settings)
     yield from _gateway(settings.gateway)
     yield from _rules(settings.rules, settings.exchange)
     yield from _scopes(settings)
@@ -51,7 +53,7 @@ def nonsense(settings: Settings) -> Iterator[Nonsense]:
         yield Nonsense(key="console.listen", problem=problem, expected="a port of its own")
 
 
-def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
+def _exchange(exchange: ExchangeSettings, agbot: AgbotSettings) -> Iterator[Nonsense]:
     if not exchange.url:
         yield Nonsense(
             key="exchange.url",
@@ -64,7 +66,7 @@ def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
             problem="it is not set",
             expected="org/name of an agbot identity of the coordinator's own",
         )
-    if exchange.identity and exchange.identity == exchange.served_by:
+    if exchange.identity and exchange.identity == agbot.identity:
         yield Nonsense(
             key="exchange.identity",
             problem="it is the real agbot's own: reading the change feed would count as that agbot's heartbeat",
@@ -83,11 +85,11 @@ def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
             "nothing would be granted",
             expected="several times poll_seconds",
         )
-    if not exchange.organisations and not exchange.served_by:
+    if not exchange.organisations and not agbot.identity:
         yield Nonsense(
             key="exchange.organisations",
-            problem="it is empty and served_by is not set",
-            expected='an organisation, "*", or served_by',
+            problem="it is empty and [agbot] identity is not set",
+            expected='an organisation, "*", or [agbot] identity',
         )
     if goes_in_clear(exchange.url):
         yield Nonsense(
@@ -98,15 +100,66 @@ def _exchange(exchange: ExchangeSettings) -> Iterator[Nonsense]:
         )
 
 
-def _gateway(gateway: GatewaySettings) -> Iterator[Nonsense]:
-    yield from _pair("gateway", gateway.certificate_file, gateway.key_file, "both, or neither for plain HTTP")
-    if goes_in_clear(gateway.upstream):
+def _agbot(settings: Settings) -> Iterator[Nonsense]:
+    agbot, gateway = settings.agbot, settings.gateway
+    if goes_in_clear(agbot.secure_api):
         yield Nonsense(
-            key="gateway.upstream",
+            key="agbot.secure_api",
             problem="http:// to another machine: credentials that are passed on would cross the network readable",
             expected="https://",
             is_warning=True,
         )
+    yield from _ours("agbot.secure_api", [agbot.secure_api], settings)
+    yield from _ours("agbot.api", agbot.api, settings)
+    if agbot.secure_api and not agbot.api:
+        yield Nonsense(
+            key="agbot.api",
+            problem="it is not set: what the agbot begins by itself is not known before it shows, and no policy of it at all",
+            expected='its local API, such as ["http://127.0.0.1:8080"]; for each agbot that shares the database one',
+            is_warning=True,
+        )
+    if agbot.secure_api and agbot.secure_api.rstrip("/") in {each.rstrip("/") for each in agbot.api}:
+        problem = f"{agbot.secure_api} is its secure API, which knows nothing of upgrades under way"
+        yield Nonsense(key="agbot.api", problem=problem, expected="its local API (APIListen)")
+    in_clear = next((each for each in agbot.api if goes_in_clear(each)), None)
+    if in_clear:
+        yield Nonsense(
+            key="agbot.api",
+            problem=f"{in_clear} is on another machine: that API asks for no credentials, so whoever reaches it can "
+            "empty the agbot's lists",
+            expected="a network of their own, or a tunnel",
+            is_warning=True,
+        )
+    if agbot.api and agbot.request_seconds >= gateway.answer_seconds:
+        yield Nonsense(
+            key="agbot.request_seconds",
+            problem=f"{agbot.request_seconds:g} is not less than gateway.answer_seconds ({gateway.answer_seconds:g}): "
+            "a hanging agbot would be told as a slow Exchange",
+            expected="less than gateway.answer_seconds",
+        )
+
+
+def _ours(key: str, urls: Iterable[str], settings: Settings) -> Iterator[Nonsense]:
+    """Find addresses that lead back to our own listeners."""
+    for url in urls:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            continue
+        named = f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        for listener, listen in (("gateway", settings.gateway.listen), ("console", settings.console.listen)):
+            if _leads_to(named, listen):
+                problem = f"{url} is our own {listener}.listen ({listen}): we would ask ourselves"
+                yield Nonsense(key=key, problem=problem, expected="an address of the real agbot")
+
+
+def _leads_to(named: str, listen: str) -> bool:
+    """Tell whether this address reaches a listener of ours; a name other than localhost may be any machine."""
+    host, _, _ = named.rpartition(":")
+    return _same_socket(named.replace("localhost:", "127.0.0.1:") if host == "localhost" else named, listen)
+
+
+def _gateway(gateway: GatewaySettings) -> Iterator[Nonsense]:
+    yield from _pair("gateway", gateway.certificate_file, gateway.key_file, "both, or neither for plain HTTP")
 
 
 def _pair(section: str, certificate: Path | None, key: Path | None, expected: str) -> Iterator[Nonsense]:

@@ -16,7 +16,7 @@ SECRETS_ROUTE = "/org/o1/secrets/user/admin"
 
 async def test_without_it_its_routes_say_so_and_questions_are_answered(hub: Hub, site: Site) -> None:
     port = free_port()
-    site.tables["gateway"]["upstream"] = f"http://127.0.0.1:{port}"
+    site.tables["agbot"] = {"secure_api": f"http://127.0.0.1:{port}"}
     site.write()
     await group_of_three(hub)
     daemon = await site.start_ready()
@@ -41,7 +41,7 @@ async def test_without_it_its_routes_say_so_and_questions_are_answered(hub: Hub,
 
 async def test_while_it_hangs_questions_are_answered(hub: Hub, site: Site) -> None:
     port = free_port()
-    site.tables["gateway"]["upstream"] = f"http://127.0.0.1:{port}"
+    site.tables["agbot"] = {"secure_api": f"http://127.0.0.1:{port}"}
     site.write()
     await group_of_three(hub)
     await site.start_ready()

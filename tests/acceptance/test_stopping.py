@@ -74,7 +74,7 @@ async def test_it_stops_in_time_while_the_exchange_hangs_and_a_passed_on_request
     over = asyncio.Event()
     upstream = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = upstream.sockets[0].getsockname()[1]
-    site.tables["gateway"]["upstream"] = f"http://127.0.0.1:{port}"
+    site.tables["agbot"] = {"secure_api": f"http://127.0.0.1:{port}"}
     site.tables["exchange"]["request_seconds"] = 30.0
     site.write()
     daemon = await site.start_ready()

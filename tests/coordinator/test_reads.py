@@ -13,7 +13,7 @@ from agbot.coordinator.contract import Granted
 from agbot.exchange.errors import Unreachable
 from agbot.rules.facts import Pause
 from agbot.rules.lease import State
-from agbot.settings.model import ExchangeSettings
+from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import JournalQuery
@@ -216,10 +216,8 @@ async def test_an_asker_whose_exchange_read_fails_is_refused_and_nothing_is_gran
 
 @in_virtual_time
 async def test_organisations_come_from_settings_from_the_served_agbot_and_from_questions() -> None:
-    settings = ExchangeSettings(
-        url="http://exchange/v1", identity=f"IBM/{AGBOT}", organisations=("o2",), served_by="IBM/real"
-    )
-    hub = Hub(settings=settings)
+    settings = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", organisations=("o2",))
+    hub = Hub(settings=settings, agbot=AgbotSettings(identity="IBM/real"))
     for org in ("o2", "o3"):
         seed.org(hub.exchange, org)
     seed.agbot(hub.exchange, "IBM", "real")

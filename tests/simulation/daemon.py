@@ -125,7 +125,14 @@ class Daemon(Process):
             request_seconds=plan.settings.request_seconds,
             max_requests_open=plan.settings.max_requests_open,
         )
-        means = Means(exchange=client, store=self._store, clock=self._clock, tell=tell, chance=chance)
+        means = Means(
+            exchange=client,
+            store=self._store,
+            clock=self._clock,
+            tell=tell,
+            agbot_identity=plan.agbot.identity,
+            chance=chance,
+        )
         self.coordinator = Coordinator(means, plan.settings, limits_of)
         listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agbot.rules.limits import Limits
-from agbot.settings.model import ExchangeSettings
+from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.faults import Fault
 from agbot.sim.habits import Fate, Habits, Outcome
 from tests.simulation import hub_faults
@@ -89,6 +89,7 @@ class Plan:
     seed: int
     groups: tuple[GroupPlan, ...]
     limits: Limits
+    agbot: AgbotSettings
     settings: ExchangeSettings
     way_seconds: float
     store_seconds: float
@@ -125,6 +126,7 @@ def draw(seed: int) -> Plan:
         seed=seed,
         groups=tuple(_group(chance, size) for size in sizes),
         limits=_limits(chance),
+        agbot=AgbotSettings(identity=chance.choice(("", "IBM/agbot1"))),
         settings=_settings(chance),
         way_seconds=0.02 if is_calm else chance.choice((0.0, 0.02, 0.2, 0.6)),
         store_seconds=0.005 if is_calm else chance.choice((0.0, 0.01, 0.1, 0.5)),
@@ -161,7 +163,6 @@ def _settings(chance: random.Random) -> ExchangeSettings:
     return ExchangeSettings(
         url="http://exchange/v1",
         identity=COORDINATOR,
-        served_by=chance.choice(("", "IBM/agbot1")),
         poll_seconds=10.0,
         busy_poll_seconds=chance.choice((2.0, 5.0, 5.0)),
         heartbeat_seconds=30.0,

@@ -20,7 +20,7 @@ from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits, LimitsOf
-from agbot.settings.model import ExchangeSettings
+from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.exchange import SimExchange, seed
 from agbot.store.contract import Entry, Store
 from agbot.store.memory import MemoryStore
@@ -62,6 +62,7 @@ class Hub:
     settings: ExchangeSettings = field(
         default_factory=lambda: ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}")
     )
+    agbot: AgbotSettings = field(default_factory=AgbotSettings)
     clock_ahead_seconds: float = 0.0
     store: Store = field(default_factory=MemoryStore)
     told: list[Entry] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Hub:
             store=self.store,
             clock=self.clock,
             tell=self.told.append,
+            agbot_identity=self.agbot.identity,
             chance=random.Random(1),
             journal_age=self.journal_age,
             journal_bytes=self.journal_bytes,

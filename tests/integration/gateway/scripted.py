@@ -19,7 +19,7 @@ from agbot.rules import ids
 from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import NodeId
 from agbot.rules.reasons import Code, Reason
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 
 RECORDED = Path(__file__).parents[2] / "recorded"
 HELD = Reason(code=Code.LEASE_HELD, text="o1/n1 upgrades o1/p1")
@@ -268,6 +268,7 @@ class Gateway:
 async def gateway(
     settings: GatewaySettings | None = None,
     *,
+    agbot: AgbotSettings | None = None,
     upstream_seconds: float = 60.0,
     exchange: ScriptedExchange | None = None,
     client: Exchange | None = None,
@@ -278,6 +279,7 @@ async def gateway(
     permission = ScriptedPermission(picture=dict(exchange.groups))
     listener = Listener(
         replace(settings or GatewaySettings(), listen="127.0.0.1:0"),
+        agbot or AgbotSettings(),
         permission,
         client or exchange,
         SystemClock(),

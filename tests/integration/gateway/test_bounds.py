@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from agbot.coordinator.contract import Answer
 from agbot.rules.facts import Ask
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import StandIn, dialled, gateway, read_reply, request, send
 
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
@@ -223,7 +223,10 @@ async def test_answers_in_flight_are_finished_and_nothing_new_is_taken() -> None
 async def test_what_does_not_end_in_the_grace_time_is_cut() -> None:
     silent = StandIn(lambda _head, _body: None)
     await silent.start()
-    async with gateway(GatewaySettings(upstream=silent.url)) as running, dialled(running.port) as (reader, writer):
+    async with (
+        gateway(agbot=AgbotSettings(secure_api=silent.url)) as running,
+        dialled(running.port) as (reader, writer),
+    ):
         writer.write(request("GET", "/x", None))
         await running.answering(1)
         began_at = time.monotonic()

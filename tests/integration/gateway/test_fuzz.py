@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import StandIn, basic, dialled, gateway
 
 PIECES = st.sampled_from(
@@ -80,10 +80,10 @@ async def answered(examples: list[bytes]) -> list[bytes]:
     """The replies to each of these, from one gateway with a lively upstream; nothing but its start and end may be logged."""
     upstream = StandIn(lambda _head, _body: b"HTTP/1.1 204 No Content\r\n\r\n")
     await upstream.start()
-    short = GatewaySettings(upstream=upstream.url, request_seconds=0.05)
+    short = GatewaySettings(request_seconds=0.05)
     try:
         with capture_logs() as logged:
-            async with gateway(short) as running:
+            async with gateway(short, agbot=AgbotSettings(secure_api=upstream.url)) as running:
                 replies = await asyncio.gather(*(sent(running.port, raw) for raw in examples))
     finally:
         await upstream.stop()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import Got, StandIn, dialled, gateway, read_reply, request, send
 
 LOOPBACK = Path(__file__).with_name("loopback.pem")
@@ -27,7 +27,7 @@ async def started(reply: bytes | None = OK) -> StandIn:
 async def passed(reply: bytes, raw: bytes | None = None, method: str = "GET") -> tuple[StandIn, Got]:
     stand_in = await started(reply)
     try:
-        async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+        async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
             return stand_in, await send(running.port, raw or request(method, "/x", None), method=method)
     finally:
         await stand_in.stop()
@@ -61,7 +61,7 @@ async def test_the_absolute_form_arrives_in_origin_form() -> None:
 
 async def test_a_base_path_of_the_upstream_stands_before_the_target() -> None:
     stand_in = await started()
-    async with gateway(GatewaySettings(upstream=f"{stand_in.url}/agbot/")) as running:
+    async with gateway(agbot=AgbotSettings(secure_api=f"{stand_in.url}/agbot/")) as running:
         await running.ask("/x", None, "GET")
     await stand_in.stop()
     assert stand_in.heads[0].startswith(b"GET /agbot/x HTTP/1.1\r\n")
@@ -95,7 +95,7 @@ async def test_headers_come_back_in_order_spelling_and_number_and_none_is_added(
         b"Content-Length: 2\r\n\r\nok"
     )
     stand_in = await started(reply)
-    async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         got = await running.ask("/x", None, "GET")
     await stand_in.stop()
     assert got.status_line == "HTTP/1.1 299 Very Well"
@@ -156,7 +156,7 @@ async def test_an_answer_is_handed_on_while_it_is_still_coming() -> None:
 
     server = await asyncio.start_server(slow, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with gateway(GatewaySettings(upstream=url)) as running, dialled(running.port) as (reader, writer):
+    async with gateway(agbot=AgbotSettings(secure_api=url)) as running, dialled(running.port) as (reader, writer):
         writer.write(request("GET", "/x", None))
         await reader.readuntil(b"\r\n\r\nab")
         written.set()
@@ -174,7 +174,10 @@ async def test_ten_megabytes_pass_both_ways() -> None:
 
 async def test_expect_100_continue_is_answered_before_the_body_is_sent() -> None:
     stand_in = await started()
-    async with gateway(GatewaySettings(upstream=stand_in.url)) as running, dialled(running.port) as (reader, writer):
+    async with (
+        gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running,
+        dialled(running.port) as (reader, writer),
+    ):
         writer.write(b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"hi")
@@ -196,7 +199,7 @@ async def test_expect_100_continue_is_answered_before_the_body_is_sent() -> None
 )
 async def test_a_body_over_the_limit_is_413(raw: bytes, is_seen: bool) -> None:
     stand_in = await started()
-    async with gateway(GatewaySettings(upstream=stand_in.url, max_body_bytes=100)) as running:
+    async with gateway(GatewaySettings(max_body_bytes=100), agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         got = await send(running.port, raw)
     await stand_in.stop()
     assert (got.status, json.loads(got.body)["code"]) == (413, "413")
@@ -205,7 +208,7 @@ async def test_a_body_over_the_limit_is_413(raw: bytes, is_seen: bool) -> None:
 
 async def test_a_broken_chunk_is_400() -> None:
     stand_in = await started()
-    async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         got = await send(running.port, b"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")
     await stand_in.stop()
     assert got.status == 400
@@ -213,7 +216,7 @@ async def test_a_broken_chunk_is_400() -> None:
 
 async def test_a_body_that_stops_coming_is_400_in_time() -> None:
     stand_in = await started()
-    async with gateway(GatewaySettings(upstream=stand_in.url, request_seconds=0.3)) as running:
+    async with gateway(GatewaySettings(request_seconds=0.3), agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         got = await send(running.port, b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab")
     await stand_in.stop()
     assert (got.status, b"in time" in got.body) == (400, True)
@@ -222,14 +225,14 @@ async def test_a_body_that_stops_coming_is_400_in_time() -> None:
 async def test_no_upstream_is_502_that_says_so() -> None:
     async with gateway() as running:
         got = await running.ask("/x", None, "GET")
-    assert (got.status, json.loads(got.body)) == (502, "No agbot is configured for this route ([gateway] upstream).")
+    assert (got.status, json.loads(got.body)) == (502, "No agbot is configured for this route ([agbot] secure_api).")
 
 
 async def test_an_upstream_that_is_down_is_502_and_said_once_until_it_is_back() -> None:
     stand_in = await started()
     await stand_in.stop()
     with capture_logs() as logged:
-        async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+        async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
             down = [await running.ask("/x", None, "GET") for _ in range(3)]
             server = await asyncio.start_server(stand_in._serve, "127.0.0.1", stand_in.port)  # noqa: SLF001 - at the same port again
             up = await running.ask("/x", None, "GET")
@@ -246,7 +249,7 @@ async def test_an_upstream_that_is_down_is_502_and_said_once_until_it_is_back() 
 
 async def test_an_upstream_that_says_nothing_is_504() -> None:
     stand_in = await started(None)
-    async with gateway(GatewaySettings(upstream=stand_in.url), upstream_seconds=0.2) as running:
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url), upstream_seconds=0.2) as running:
         got = await running.ask("/x", None, "GET")
     await stand_in.stop()
     assert (got.status, json.loads(got.body)) == (504, "The agbot did not answer in time.")
@@ -276,7 +279,7 @@ async def test_an_answer_that_breaks_off_is_broken_off_and_not_ended(reply: byte
 async def test_a_client_that_goes_away_leaves_nothing_behind() -> None:
     stand_in = await started(b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 20_000_000)
     with capture_logs() as logged:
-        async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+        async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
             async with dialled(running.port) as (reader, writer):
                 writer.write(request("GET", "/x", None))
                 await reader.readexactly(100)
@@ -290,10 +293,8 @@ async def test_tls_is_spoken_on_both_sides() -> None:
     inner = GatewaySettings(certificate_file=LOOPBACK, key_file=LOOPBACK)
     async with gateway(inner) as agbot:
         upstream = f"https://127.0.0.1:{agbot.port}"
-        outer = GatewaySettings(
-            upstream=upstream, upstream_ca_file=LOOPBACK, certificate_file=LOOPBACK, key_file=LOOPBACK
-        )
-        async with gateway(outer) as running:
+        beside = AgbotSettings(secure_api=upstream, secure_api_ca_file=LOOPBACK)
+        async with gateway(inner, agbot=beside) as running:
             context = ssl.create_default_context(cafile=str(LOOPBACK))
             reader, writer = await asyncio.open_connection("127.0.0.1", running.port, ssl=context)
             writer.write(request("GET", "/x", None))
@@ -307,6 +308,6 @@ async def test_tls_is_spoken_on_both_sides() -> None:
 async def test_an_upstream_whose_certificate_nobody_signed_is_502() -> None:
     async with gateway(GatewaySettings(certificate_file=LOOPBACK, key_file=LOOPBACK)) as agbot:
         upstream = f"https://127.0.0.1:{agbot.port}"
-        async with gateway(GatewaySettings(upstream=upstream)) as running:
+        async with gateway(agbot=AgbotSettings(secure_api=upstream)) as running:
             got = await running.ask("/x", None, "GET")
     assert (got.status, b"cannot be reached" in got.body) == (502, True)

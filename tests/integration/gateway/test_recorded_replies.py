@@ -9,7 +9,7 @@ import pytest
 
 from agbot.coordinator.contract import Refused
 from agbot.gateway.target import PassThrough, parse
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings
 from tests.integration.gateway.scripted import RECORDED, Got, StandIn, gateway, send
 
 PAIRS: list[dict[str, Any]] = [
@@ -82,7 +82,7 @@ async def test_what_we_answer_otherwise_is_a_400_in_the_agbots_format(name: str)
 async def test_every_other_recorded_pair_passes_through_unchanged(pair: dict[str, Any]) -> None:
     stand_in = StandIn(lambda _head, _body: raw_reply(pair))
     await stand_in.start()
-    async with gateway(GatewaySettings(upstream=stand_in.url)) as running:
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         reply = await send(running.port, raw_request(pair), method=pair["method"])
     await stand_in.stop()
     assert reply.status_line == pair["status_line"]

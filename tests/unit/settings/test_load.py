@@ -94,7 +94,7 @@ def test_a_mistake_names_the_line_of_the_sample_that_explains_the_key(config: Pa
     [
         ("[exchnge]\n", "exchnge", "exchange"),
         ("poll_second = 3\n", "exchange.poll_second", "poll_seconds"),
-        ("[gateway]\nupstreem = ''\n", "gateway.upstreem", "upstream"),
+        ("[agbot]\nsecure_ap = ''\n", "agbot.secure_ap", "secure_api"),
     ],
 )
 def test_a_key_that_is_not_known_is_a_mistake_with_a_proposal(config: Path, text: str, key: str, meant: str) -> None:
@@ -116,14 +116,21 @@ def test_a_key_that_is_not_known_is_a_mistake_with_a_proposal(config: Path, text
         ("exchange", 'organisations = ["a", "a"]'),
         ("exchange", 'organisations = ["a/b"]'),
         ("exchange", "organisations = []"),
-        ("exchange", 'served_by = "agbot"'),
         ("exchange", "busy_poll_seconds = 11"),
         ("exchange", "view_max_age_seconds = 10"),
         ("exchange", 'ca_file = "missing.pem"'),
+        ("agbot", 'secure_api = "agbot:8083"'),
+        ("agbot", 'secure_api = "http://127.0.0.1:8083"'),
+        ("agbot", 'secure_api_ca_file = "missing.pem"'),
+        ("agbot", 'api = ["127.0.0.1:8080"]'),
+        ("agbot", 'api = ["http://localhost:8084"]'),
+        ("agbot", 'api = ["http://127.0.0.1:8080", "http://127.0.0.1:8083"]'),
+        ("agbot", 'api = ["http://127.0.0.1:8080", "http://127.0.0.1:8080"]'),
+        ("agbot", 'identity = "agbot"'),
+        ("agbot", "request_seconds = 0"),
         ("gateway", 'listen = "host:99999"'),
         ("gateway", 'listen = "[::1:8083"'),
         ("gateway", 'quiet_refusals = "no"'),
-        ("gateway", 'upstream = "agbot:8083"'),
         ("gateway", "max_open = 0"),
         ("gateway", "max_header_bytes = 10"),
         ("console", 'listen = "127.0.0.1:8083"'),
@@ -172,9 +179,61 @@ def test_a_value_that_cannot_work_is_a_mistake_at_its_key(config: Path, section:
 
 def test_the_real_agbot_s_identity_is_not_for_us(config: Path) -> None:
     """Reading the change feed with it would make a dead agbot look alive."""
-    add(config, 'served_by = "IBM/coordinator"\n')
+    add(config, '[agbot]\nidentity = "IBM/coordinator"\n')
 
     assert "heartbeat" in mistakes(config)["exchange.identity"].problem
+
+
+@pytest.mark.parametrize(
+    ("old", "value", "new"),
+    [
+        ("gateway.upstream", '"http://127.0.0.1:3111"', "[agbot] secure_api"),
+        ("gateway.upstream_ca_file", '"hub.crt"', "[agbot] secure_api_ca_file"),
+        ("exchange.served_by", '"IBM/real"', "[agbot] identity"),
+    ],
+)
+def test_a_key_that_has_moved_is_a_mistake_that_names_its_new_place(
+    config: Path, old: str, value: str, new: str
+) -> None:
+    section, _, name = old.partition(".")
+    add(config, f"{'' if section == 'exchange' else f'[{section}]'}\n{name} = {value}\n")
+
+    assert new in mistakes(config)[old].problem
+
+
+def test_an_environment_variable_that_was_renamed_is_a_mistake_and_not_ignored(config: Path) -> None:
+    found = mistakes(config, AGBOT_GATEWAY_UPSTREAM="http://127.0.0.1:3111")
+
+    assert "AGBOT_AGBOT_SECURE_API" in found["gateway.upstream"].problem
+
+
+def test_the_local_api_is_recommended_where_only_the_secure_one_is_given(config: Path) -> None:
+    add(config, '[agbot]\nsecure_api = "https://agbot.example.com:3111"\n')
+
+    assert [each.key for each in load.read(config, {}).warnings] == ["agbot.api"]
+
+    add(config, 'api = ["http://127.0.0.1:3110"]\n')
+    assert load.read(config, {}).warnings == ()
+
+
+def test_a_local_api_on_another_machine_is_a_warning_because_it_asks_for_no_credentials(config: Path) -> None:
+    add(config, '[agbot]\napi = ["http://127.0.0.1:3110", "http://agbot.example.com:3110"]\n')
+
+    assert [(each.key, "credentials" in each.problem) for each in load.read(config, {}).warnings] == [
+        ("agbot.api", True)
+    ]
+
+
+def test_the_secure_api_is_not_the_local_one(config: Path) -> None:
+    add(config, '[agbot]\nsecure_api = "http://127.0.0.1:3111/"\napi = ["http://127.0.0.1:3111"]\n')
+
+    assert "secure API" in mistakes(config)["agbot.api"].problem
+
+
+def test_a_hanging_agbot_may_not_take_the_whole_time_of_an_answer(config: Path) -> None:
+    add(config, '[agbot]\napi = ["http://127.0.0.1:3110"]\nrequest_seconds = 3\n')
+
+    assert list(mistakes(config)) == ["agbot.request_seconds"]
 
 
 @pytest.mark.parametrize(
@@ -203,9 +262,10 @@ def test_half_a_pair_of_certificate_and_key_is_told_at_the_missing_half(config: 
 def test_a_certificate_that_cannot_be_used_is_told_before_the_listener_fails(config: Path) -> None:
     for name in ("tls.crt", "tls.key"):
         (config.parent / name).write_text("-----BEGIN NONSENSE-----\n", encoding="utf-8")
-    add(config, '[gateway]\ncertificate_file = "tls.crt"\nkey_file = "tls.key"\nupstream_ca_file = "tls.crt"\n')
+    add(config, '[gateway]\ncertificate_file = "tls.crt"\nkey_file = "tls.key"\n')
+    add(config, '[agbot]\nsecure_api_ca_file = "tls.crt"\n')
 
-    assert set(mistakes(config)) == {"gateway.key_file", "gateway.upstream_ca_file"}
+    assert set(mistakes(config)) == {"gateway.key_file", "agbot.secure_api_ca_file"}
 
 
 def test_without_a_file_everything_required_is_named() -> None:
