@@ -154,7 +154,7 @@ def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tup
     return tuple(
         replace(
             _deployment(
-                PolicyId(f"{pattern}_{each.service_url}_{each.service_orgid}_{each.service_arch or ''}"),
+                PolicyId(f"{pattern}_{_as_in_names(each.service_url)}_{each.service_orgid}_{each.service_arch or ''}"),
                 f"{each.service_orgid}/{each.service_url}",
                 each.service_versions,
                 arch=each.service_arch or "",
@@ -166,6 +166,13 @@ def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tup
         for each in entry.services
         if not each.agreement_less
     )
+
+
+def _as_in_names(url: str) -> str:
+    """Write a service's URL as the agbot does in the names of policies: what comes after `scheme://`, with `-` for each slash."""
+    pieces = url.split("/", 2)
+    whole = pieces[2].removesuffix("/") if len(pieces) > 2 else url  # noqa: PLR2004 - scheme, nothing, the rest
+    return whole.replace("/", "-")
 
 
 def _deployment(

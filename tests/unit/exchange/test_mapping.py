@@ -154,6 +154,23 @@ def test_a_pattern_is_one_policy_for_each_service_with_agreements() -> None:
     assert mapping.one_pattern("o1/line", wire.Patterns(patterns={}), CLOCK) is None
 
 
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("my.meter", "my.meter"),
+        ("https://example.com/services/meter/", "example.com-services-meter"),
+        ("meters/electric", "meters-electric"),
+    ],
+)
+def test_the_policies_of_a_pattern_are_named_as_the_agbot_names_them(url: str, named: str) -> None:
+    service = {"serviceUrl": url, "serviceOrgid": "IBM", "serviceArch": "arm64", "serviceVersions": []}
+    reply = msgspec.convert({"patterns": {"o1/line": {"services": [service], "lastUpdated": ""}}}, wire.Patterns)
+
+    (policy,) = mapping.one_pattern("o1/line", reply, CLOCK) or ()
+
+    assert policy.id == f"o1/line_{named}_IBM_arm64"
+
+
 def test_properties_are_texts_and_those_for_everything_win() -> None:
     def listed(**values: object) -> list[dict[str, object]]:
         return [{"name": name, "value": value} for name, value in values.items()]
