@@ -88,6 +88,8 @@ class Upgrade:
     group: str = ""
     """The group in whose name the permission was given."""
     succeeded: bool = False
+    is_overtaken: bool = False
+    """The policy was published again after the node had agreed: what a real agbot's row then waits for never comes (W2)."""
     is_down: bool = False
     """The service is down for it: from the cancellation until containers run again."""
 
@@ -118,10 +120,20 @@ class Ledger:
         """Return the agreement of a node under a policy."""
         return next((one for one in self.agreements.values() if (one.node, one.policy) == (node, policy)), None)
 
+    def by_org(self) -> dict[str, list[str]]:
+        """Return the bare names of the policies that are known, by organisation."""
+        found: dict[str, list[str]] = {}
+        for name in self.deployments:
+            org, _, policy = name.partition("/")
+            found.setdefault(org, []).append(policy)
+        return found
+
     def plan(self, policy: str) -> None:
         """Note an upgrade for every member whose final agreement has another version than the policy's first."""
         top = self.deployments[policy].top
         for one in self.agreements.values():
             due = one.policy == policy and one.final and one.service.version != top
-            if due and (one.node, policy) not in self.upgrades:
-                self.upgrades[one.node, policy] = Upgrade(node=one.node, policy=policy)
+            if not due:
+                continue
+            upgrade = self.upgrades.setdefault((one.node, policy), Upgrade(node=one.node, policy=policy))
+            upgrade.is_overtaken = upgrade.phase is Phase.GOING

@@ -34,6 +34,8 @@ class FaultKind(StrEnum):
     """A share (`rate`) of the rows of the change feed appears only `seconds` after their time, with their old ids."""
     RACE = "race"
     """A member is added to a group on the strength of what was read before another request put it into one: 500."""
+    REFUSE = "refuse"
+    """Nobody listens: the connection is refused. In one process; a listener on a real socket is closed instead."""
     HANG = "hang"
     """No answer ever, and nothing was done unless `applied`."""
     CLOCK = "clock"
@@ -99,6 +101,10 @@ class Dropped(Exception):
 
 class Hang(Exception):
     """No reply ever comes."""
+
+
+class NotListening(Exception):
+    """The connection is refused."""
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import Clock
 from agbot.sim.deeds import Deed, Tell
 from agbot.sim.deployment import policy_body
@@ -21,7 +22,8 @@ from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.habits import Habits
 from agbot.sim.links import DirectExchange, ExchangePort, GatewayPort, segment
-from agbot.sim.node import NodeSpec, SimNode, Surroundings
+from agbot.sim.local_api import LocalApi, Shown
+from agbot.sim.node import Asks, NodeSpec, SimNode, Surroundings
 from agbot.sim.observer import Observer
 from agbot.sim.service_upgrades import AgbotSpec, SimAgbot
 
@@ -45,8 +47,9 @@ class Fleet:
         habits: Habits | None = None,
         tolerance: Tolerance | None = None,
         agbot: AgbotSpec | None = None,
+        rows: AgbotRows | None = None,
     ) -> None:
-        """Take the hub. Without `exchange_port` nodes call the Exchange in this process."""
+        """Take the hub, and the agbots' database if somebody else shows it. Without `exchange_port` nodes call the Exchange directly."""
         self.exchange = exchange
         self.clock = clock
         self.habits = habits or Habits()
@@ -63,9 +66,11 @@ class Fleet:
             spawn=self._group.create_task,
         )
         self._agbot_spec = agbot or AgbotSpec()
-        self.agbot = SimAgbot(
-            self._agbot_spec, self._around, nodes=self.nodes.__getitem__, chance=self._chance(self._agbot_spec.name)
-        )
+        self.rows = AgbotRows() if rows is None else rows
+        self.agbot = self._new_agbot(self._agbot_spec.name)
+        self._more_agbots: list[SimAgbot] = []
+        self.bypass: GatewayPort = self.agbot.agent_lock
+        """What agents ask that do not ask the coordinator."""
         exchange.subscribe(self.observer.see)
 
     async def __aenter__(self) -> Fleet:  # noqa: PYI034 - a fleet is not subclassed
@@ -83,7 +88,8 @@ class Fleet:
 
     def stop(self) -> None:
         """End every loop, telling nobody."""
-        self.agbot.stop()
+        for agbot in (self.agbot, *self._more_agbots):
+            agbot.stop()
         for node in self.nodes.values():
             node.halt()
 
@@ -116,6 +122,23 @@ class Fleet:
         self.agbot.start()
         return self.agbot
 
+    def second_agbot(self) -> SimAgbot:
+        """Start one more agbot of the same identity on the same database; it has its own agreements (`agbot-ha.md` 3.4)."""
+        agbot = self._new_agbot(f"{self._agbot_spec.name} {len(self._more_agbots) + 2}")
+        self._more_agbots.append(agbot)
+        agbot.start()
+        return agbot
+
+    def _new_agbot(self, name: str) -> SimAgbot:
+        return SimAgbot(
+            self._agbot_spec, self._around, nodes=self.nodes.__getitem__, chance=self._chance(name), rows=self.rows
+        )
+
+    def local_api(self, agbot: SimAgbot | None = None) -> LocalApi:
+        """Return the local API of an agbot, of the first one if none is given: something to listen with, or to call."""
+        of = agbot or self.agbot
+        return LocalApi(self.rows, self.clock, Shown(org=of.spec.org, id=of.spec.id, policies=of.ledger.by_org))
+
     async def add_node(
         self,
         org: str,
@@ -125,6 +148,7 @@ class Fleet:
         node_type: str = "device",
         properties: Mapping[str, str] | None = None,
         habits: Habits | None = None,
+        asks: Asks = Asks.COORDINATOR,
     ) -> SimNode:
         """Create a node, switch it on and register its agent."""
         seed.node(self.exchange, org, name, version=version, node_type=node_type, public_key="")
@@ -135,8 +159,10 @@ class Fleet:
             node_type=node_type,
             version=version,
             properties=dict(properties or {}),
+            asks=asks,
         )
-        node = SimNode(spec, self._around, chance=self._chance(spec.name), habits=habits or self.habits)
+        around = replace(self._around, gateway=self.bypass) if asks is Asks.AGBOT else self._around
+        node = SimNode(spec, around, chance=self._chance(spec.name), habits=habits or self.habits)
         self.nodes[spec.name] = node
         node.power_on()
         await node.register()

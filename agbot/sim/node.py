@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
@@ -26,6 +27,16 @@ TRANSPORT_STATUSES = frozenset({408, 429, 502, 503, 504})
 """Answers of the Exchange that an agent repeats for ever, like a broken connection (`agbot-ha.md` 1.5)."""
 
 
+class Asks(StrEnum):
+    """Whom a node's agent asks for permission to upgrade."""
+
+    COORDINATOR = "coordinator"
+    AGBOT = "agbot"
+    """Its `HZN_AGBOT_URL` names the agbot itself."""
+    NOBODY = "nobody"
+    """It does not know that it is in a group, as in the middle of a migration: it goes on without a question."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
     """What a node is."""
@@ -37,6 +48,7 @@ class NodeSpec:
     version: str = "2.31.0"
     """The agent version it starts with."""
     properties: Mapping[str, str] = field(default_factory=dict)
+    asks: Asks = Asks.COORDINATOR
 
     @property
     def name(self) -> str:
@@ -189,7 +201,9 @@ class SimNode:
             await self.clock.sleep(self.habits.retry_seconds)
 
     async def own_group(self) -> str | None:
-        """Read the node's HA group: empty when it is in none, None when the node cannot be read."""
+        """Read the node's HA group: empty when it is in none or does not look, None when the node cannot be read."""
+        if self.spec.asks is Asks.NOBODY:
+            return ""
         answer = await self.insist("GET", self.path())
         if answer.status != HTTPStatus.OK:
             return None

@@ -1,12 +1,11 @@
-"""A stand-in for the real agbot's secure API: a few of its routes, with the replies that were recorded of it.
+"""A stand-in for the real agbot's secure API: some of its routes, with the replies that were recorded of it.
 
-It is what the gateway passes other routes through to in the demo. It is a server of its own on bare streams, because the
-secret routes use the method `LIST`, and because nothing the gateway is built with should be on both sides of a test.
+It is what the gateway passes other routes through to in the demo, and what agents ask whose `HZN_AGBOT_URL` does not point at the
+coordinator: the permission route then grants from the agbot's own table, with all its defects (`agent_lock`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from base64 import b64decode
@@ -14,10 +13,10 @@ from binascii import Error as NotBase64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.utils import format_datetime
-from http import HTTPStatus
 
+from agbot.sim.agent_lock import AgentLock, Claim
 from agbot.sim.clock import Clock
+from agbot.sim.plain_http import NOT_FOUND, Received, Reply, listening
 
 _HEADERS = (
     ("Access-Control-Allow-Headers", "X-Requested-With, content-type, Authorization"),
@@ -26,10 +25,10 @@ _HEADERS = (
     ("Pragma", "no-cache, no-store"),
 )
 _NO_SECRETS = "There is no secrets provider configured, secrets are unavailable."
-_NO_USER = "Unauthorized. No exchange users id is supplied."
-_BAD_USER = "Failed to authenticate the users with the Exchange. Wrong organization id, users id or password."
-_REQUEST_SECONDS = 30.0
-_BODY_LIMIT = 1 << 20
+_NO_USER = "Unauthorized. No exchange {kind} id is supplied."
+_NO_ORG = "Failed to authenticate the {kind} with the Exchange. No exchange user organization id is supplied."
+_BAD_USER = "Failed to authenticate the {kind} with the Exchange. Wrong organization id, {kind} id or password."
+_PERMISSION = re.compile(r"/org/(?P<org>[^/]+)/hagroup/(?P<group>[^/]+)/nodemanagement/(?P<node>[^/]+)/(?P<nmp>[^/]+)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,110 +65,87 @@ _ROUTES = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Received:
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Reply:
-    status: int
-    body: str = ""
-    content_type: str = "application/json"
-    more: tuple[tuple[str, str], ...] = ()
-
-
 class SecureApi:
-    """The stand-in; `knows` says which `org/user` and password are good. Get a listening one from `serving`."""
+    """The stand-in; `knows` says which `org/user` and password are good. Get a listening one from `serving`.
 
-    def __init__(self, clock: Clock, knows: Callable[[str, str], bool] = lambda _user, _password: True) -> None:
-        """Take the clock of the `Date` header, and whom it lets in."""
-        self._clock = clock
+    Without `lock` it has no permission route, as a proxy that only passes the others on.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        knows: Callable[[str, str], bool] = lambda _user, _password: True,
+        *,
+        lock: AgentLock | None = None,
+    ) -> None:
+        """Take the clock of the `Date` header, whom it lets in, and what grants."""
+        self.clock = clock
+        self.lock = lock
         self._knows = knows
         self.requests: list[str] = []
         """What was asked, as `METHOD path`."""
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection until it is closed."""
-        try:
-            while (received := await _receive(reader)) is not None:
-                self.requests.append(f"{received.method} {received.path}")
-                writer.write(self._encode(self._answer(received)))
-                await writer.drain()
-        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a client that breaks off, or does not speak HTTP, gets nothing
-        finally:
-            writer.close()
+    def headers(self, received: Received) -> tuple[tuple[str, str], ...]:
+        """Return the headers of every reply."""
+        return _HEADERS
 
-    def _answer(self, received: _Received) -> _Reply:
+    async def answer(self, received: Received) -> Reply:
+        """Answer one request."""
+        self.requests.append(f"{received.method} {received.path}")
+        asked = _PERMISSION.fullmatch(received.decoded)
+        if asked is not None and self.lock is not None:
+            return await self._permission(received, self.lock, Claim(**asked.groupdict()))
+        return self._other(received)
+
+    def _other(self, received: Received) -> Reply:
         found = [route for route in _ROUTES if route.pattern.fullmatch(received.path)]
         if not found:
-            more = (("X-Content-Type-Options", "nosniff"),)
-            return _Reply(status=404, body="404 page not found\n", content_type="text/plain; charset=utf-8", more=more)
+            return NOT_FOUND
         if received.method == "OPTIONS":
-            return _Reply(status=200, more=(("Allow", ", ".join((*found[0].methods, "OPTIONS"))),))
+            return Reply(status=200, more=(("Allow", ", ".join((*found[0].methods, "OPTIONS"))),))
         route = next((one for one in found if received.method in one.methods), None)
         if route is None:
-            return _Reply(status=405)
+            return Reply(status=405)
         refusal = self._refusal(received)
         if refusal:
-            return _Reply(status=401, body=json.dumps(refusal) + "\n")
+            return _unauthorized(refusal)
         if route.needs_input and not received.body:
-            return _Reply(status=400, body='"No input found."\n')
-        return _Reply(status=route.status, body=route.body)
+            return Reply(status=400, body='"No input found."\n')
+        return Reply(status=route.status, body=route.body)
 
-    def _refusal(self, received: _Received) -> str:
-        scheme, _, coded = received.headers.get("authorization", "").partition(" ")
-        try:
-            user, colon, password = b64decode(coded, validate=True).decode().partition(":")
-        except (NotBase64, UnicodeDecodeError):
-            return _NO_USER
-        if scheme.lower() != "basic" or not colon:
-            return _NO_USER
-        return "" if self._knows(user, password) else _BAD_USER
+    async def _permission(self, received: Received, lock: AgentLock, claim: Claim) -> Reply:
+        if received.method == "OPTIONS":
+            return Reply(status=200, more=(("Allow", "POST, OPTIONS"),))
+        if received.method != "POST":
+            return Reply(status=405)
+        given = _given(received)
+        if given is None:
+            return _unauthorized(_NO_USER.format(kind="nodes"))
+        identity, secret = given
+        if "/" not in identity:
+            return _unauthorized(_NO_ORG.format(kind="nodes"))
+        status, body = await lock.decide(claim, identity, secret)
+        return Reply(status=status, body=json.dumps(body, separators=(",", ":")) + "\n")
 
-    def _encode(self, reply: _Reply) -> bytes:
-        date = format_datetime(self._clock.now().replace(microsecond=0), usegmt=True)
-        typed = (("Content-Type", reply.content_type),) if reply.body else ()
-        content = reply.body.encode()
-        headers = (*_HEADERS, *typed, *reply.more, ("Date", date), ("Content-Length", str(len(content))))
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        return f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n{head}\r\n".encode() + content
+    def _refusal(self, received: Received) -> str:
+        given = _given(received)
+        if given is None:
+            return _NO_USER.format(kind="users")
+        return "" if self._knows(*given) else _BAD_USER.format(kind="users")
 
 
-async def _receive(reader: asyncio.StreamReader) -> _Received | None:
-    """Read one request, or None at the end of the connection.
+def _unauthorized(text: str) -> Reply:
+    return Reply(status=401, body=json.dumps(text) + "\n")
 
-    Raises:
-        ValueError: that was no HTTP.
-    """
+
+def _given(received: Received) -> tuple[str, str] | None:
+    """Return who asks, and the secret; None when the header is none that the agbot understands."""
+    scheme, _, coded = received.headers.get("authorization", "").partition(" ")
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
+        user, colon, password = b64decode(coded, validate=True).decode().partition(":")
+    except (NotBase64, UnicodeDecodeError):
         return None
-    async with asyncio.timeout(_REQUEST_SECONDS):
-        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-        method, target, _ = first.split(" ")
-        pairs = (line.partition(":") for line in lines)
-        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-        chunked = headers.get("transfer-encoding", "").lower() == "chunked"
-        length = int(headers.get("content-length", "0"))
-        body = await _chunks(reader) if chunked else await reader.readexactly(min(length, _BODY_LIMIT))
-    return _Received(method=method, path=target.partition("?")[0], headers=headers, body=body)
-
-
-async def _chunks(reader: asyncio.StreamReader) -> bytes:
-    body = b""
-    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-        body += await reader.readexactly(size)
-        await reader.readexactly(2)
-        if len(body) > _BODY_LIMIT:
-            raise ValueError("the body is too large")
-    await reader.readuntil(b"\r\n")
-    return body
+    return (user, password) if scheme.lower() == "basic" and colon else None
 
 
 @asynccontextmanager
@@ -179,20 +155,5 @@ async def serving(api: SecureApi, host: str = "127.0.0.1", port: int = 0) -> Asy
     Raises:
         OSError: the address cannot be had.
     """
-    connections: set[asyncio.Task[None]] = set()
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(api.serve(reader, writer))
-        connections.add(task)
-        task.add_done_callback(connections.discard)
-
-    server = await asyncio.start_server(accept, host, port)
-    try:
-        name, number = server.sockets[0].getsockname()[:2]
-        yield f"http://{name}:{number}"
-    finally:
-        server.close()
-        for task in tuple(connections):
-            task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-        await server.wait_closed()
+    async with listening(api, host, port) as listener:
+        yield listener.url

@@ -12,17 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from agbot.sim.agbot_changes import CHANGE_POLL_SECONDS, AgbotChanges
+from agbot.sim.agbot_rows import AgbotRows, ServiceRow
+from agbot.sim.agent_lock import AgentLock
 from agbot.sim.agent_reply import Reaction, react
 from agbot.sim.deeds import Act, Deed
-from agbot.sim.deployment import Agreement, Deployment, Ledger, Phase, Upgrade, deployment
+from agbot.sim.deployment import Agreement, Deployment, Ledger, Phase, Upgrade
 from agbot.sim.links import Answered, Doc, Kind, Question, Unanswered, segment
 from agbot.sim.negotiation import Negotiation
 from agbot.sim.node import SimNode, Surroundings
 from agbot.sim.process import Process
 
 GOVERNANCE_SECONDS = 10.0
-CHANGE_POLL_SECONDS = 5.0
-_FEED_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,10 @@ class AgbotSpec:
     id: str = "agbot1"
     token: str = "agbot1-secret"  # noqa: S105 - a made-up secret of the simulator
     asks: bool = True
-    """Whether it asks before it takes a service down. Today's agbot does not: it has a table of its own, one row per group and policy."""
+    """Whether it asks before it takes a service down. Today's agbot does not: it goes by its table, one row per group and policy.
+
+    One that asks writes its rows as well, but does not wait for those of others.
+    """
 
     @property
     def name(self) -> str:
@@ -51,20 +55,22 @@ class SimAgbot:
         *,
         nodes: Callable[[str], SimNode],
         chance: random.Random,
+        rows: AgbotRows | None = None,
         poll_seconds: float = CHANGE_POLL_SECONDS,
         governance_seconds: float = GOVERNANCE_SECONDS,
     ) -> None:
-        """Take who it is and where; it is off until `start`."""
+        """Take who it is and where, and the database it shares with others; it is off until `start`."""
         self.spec = spec
+        self.rows = AgbotRows() if rows is None else rows
+        self.agent_lock = AgentLock(self.rows, around.exchange, around.clock, identity=spec.name, secret=spec.token)
         self.around = around
         self.nodes = nodes
         self.ledger = Ledger()
         self.clock = around.clock
-        self._poll_seconds = poll_seconds
         self._governance_seconds = governance_seconds
         self._process = Process(around.spawn)
         self._negotiation = Negotiation(self, self._process, chance)
-        self._next_change = 0
+        self._changes = AgbotChanges(self, poll_seconds)
         self.exchange_requests = 0
         """How often it has asked the Exchange: the coordinator has the same role there."""
 
@@ -75,8 +81,9 @@ class SimAgbot:
 
     def start(self) -> None:
         """Start the process: follow the change feed, govern, and take up what was left half done."""
-        self._process.start(self._follow_changes())
+        self._process.start(self._changes.follow())
         self._process.start(self._govern())
+        self._process.start(self.agent_lock.monitor())
         for upgrade in self.ledger.upgrades.values():
             if upgrade.phase is Phase.GOING:
                 self._process.start(self._negotiation.recover(upgrade))
@@ -97,7 +104,7 @@ class SimAgbot:
     async def adopt(self, node: SimNode, policy: str) -> None:
         """Let a node have the policy's first version with running containers at once: how a scenario begins."""
         if policy not in self.ledger.deployments:
-            await self._read_policy(policy)
+            await self._changes.read_policy(policy)
         await self._negotiation.settle(node, self.ledger.deployments[policy])
 
     async def drop_agreements(self, node: str) -> None:
@@ -117,42 +124,15 @@ class SimAgbot:
             self.ledger.upgrades[node, policy] = upgrade
             self._negotiation.begin(upgrade)
 
-    async def _follow_changes(self) -> None:
-        answer = await self._try("GET", "/changes/maxchangeid")
-        self._next_change = max(self._next_change, answer.json()["maxChangeId"] if answer else 0)
-        for policy in tuple(self.ledger.deployments):
-            await self._read_policy(policy)
-        while True:
-            await self.clock.sleep(self._poll_seconds)
-            await self._read_changes()
-
-    async def _read_changes(self) -> None:
-        body = {"changeId": self._next_change, "maxRecords": _FEED_RECORDS, "orgList": ["*"]}
-        answer = await self._try("POST", f"/orgs/{segment(self.spec.org)}/changes", body)
-        news = answer.json() if answer else None
-        if not isinstance(news, dict):
-            return
-        self._next_change = max(self._next_change, news["mostRecentChangeId"] + 1)
-        for change in news["changes"]:
-            name = f"{change['orgId']}/{change['id']}"
-            if change["resource"] == "policy" and name in self.ledger.deployments:
-                await self._read_policy(name)
-
-    async def _read_policy(self, name: str) -> None:
-        org, _, policy = name.partition("/")
-        answer = await self._try("GET", f"/orgs/{segment(org)}/business/policies/{segment(policy)}")
-        body = answer.json() if answer else None
-        if not isinstance(body, dict) or name not in body.get("businessPolicy", {}):
-            return
-        self.ledger.deployments[name] = deployment(name, body["businessPolicy"][name])
-        self.ledger.plan(name)
-
-    async def _try(self, method: str, path: str, body: Doc | None = None) -> Answered | None:
+    async def attempt(
+        self, method: str, path: str, body: Doc | None = None, *, good: tuple[int, ...] = (200, 201)
+    ) -> Answered | None:
+        """Send a request, and return its answer if it is a good one."""
         try:
             answer = await self.send(method, path, body)
         except Unanswered:
             return None
-        return answer if answer.ok else None
+        return answer if answer.status in good else None
 
     async def _govern(self) -> None:
         while True:
@@ -179,21 +159,46 @@ class SimAgbot:
         group = await self._group_of(upgrade.node)
         if group is None:
             return
-        if group and not (await self._may_go(upgrade, group) if self.spec.asks else self._has_row(upgrade, group)):
+        if group and not await self._has_turn(upgrade, group):
             return
         upgrade.group, upgrade.phase, upgrade.attempt, upgrade.is_down = group, Phase.GOING, 0, True
+        upgrade.is_overtaken = False
         self.tell(Act.DOWN, upgrade)
         await self._negotiation.cancel(current)
         self._negotiation.begin(upgrade)
 
-    def _has_row(self, upgrade: Upgrade, group: str) -> bool:
-        """Say whether the row of this group and policy is free, as in the real agbot's table: it knows no other policy and no clock."""
-        others = (one for one in self.ledger.upgrades.values() if one.phase is not Phase.WAITING)
-        return not any((one.group, one.policy) == (group, upgrade.policy) for one in others)
+    async def _has_turn(self, upgrade: Upgrade, group: str) -> bool:
+        """Have a row before the agreement is cancelled: by winning it, or on somebody's word."""
+        row = ServiceRow(org=upgrade.node.partition("/")[0], group=group, policy=upgrade.policy, node=upgrade.node)
+        if not self.spec.asks:
+            return self.rows.claim_service(row)
+        granted = await self._may_go(upgrade, group)
+        if granted and row not in self.rows.services:
+            self.rows.services.append(row)
+        return granted
+
+    def _is_stuck(self, upgrade: Upgrade) -> bool:
+        """Say whether the row of an upgrade is never deleted by itself.
+
+        The policy was published again meanwhile (W2), or the node has fallen back to a lower version (W3). Once somebody has deleted
+        the row, the member goes once more, or is left as it is.
+        """
+        if self.spec.asks or not upgrade.group:
+            return False
+        current = self.ledger.current(upgrade.node, upgrade.policy)
+        has_fallen_back = current is not None and current.service.version != upgrade.wanted
+        if not (upgrade.is_overtaken or has_fallen_back):
+            return False
+        if not self.rows.has_service(upgrade.node.partition("/")[0], upgrade.group, upgrade.policy):
+            if upgrade.is_overtaken:
+                upgrade.phase = Phase.WAITING
+            else:
+                self.ledger.upgrades.pop((upgrade.node, upgrade.policy), None)
+        return True
 
     async def _group_of(self, node: str) -> str | None:
         org, _, name = node.partition("/")
-        answer = await self._try("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}")
+        answer = await self.attempt("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}")
         body = answer.json() if answer else None
         return (body["nodes"][node]["ha_group"] or "") if isinstance(body, dict) else None
 
@@ -229,9 +234,11 @@ class SimAgbot:
         state = await self._state_of(current.node, current.id)
         if state == "exited":
             upgrade.attempt += 1
+            if len(self.ledger.deployments[upgrade.policy].versions) == 1:
+                upgrade.is_overtaken = False  # a record without a lower version to remember goes with its agreement
             await self._negotiation.cancel(current)
             self._negotiation.begin(upgrade)
-        elif state == "running":
+        elif state == "running" and not self._is_stuck(upgrade):
             upgrade.phase = Phase.REPORTING
             # a version that was the first when it was proposed is a success, even if another was published since
             upgrade.succeeded = current.service.version == upgrade.wanted
@@ -246,7 +253,7 @@ class SimAgbot:
 
     async def _state_of(self, node: str, agreement: str) -> str:
         org, _, name = node.partition("/")
-        answer = await self._try("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}/status")
+        answer = await self.attempt("GET", f"/orgs/{segment(org)}/nodes/{segment(name)}/status")
         body = answer.json() if answer else None
         services = body["services"] if isinstance(body, dict) else []
         states = [
@@ -269,6 +276,7 @@ class SimAgbot:
         self.ledger.upgrades.pop(
             (upgrade.node, upgrade.policy), None
         )  # a policy published meanwhile may have taken it away
+        self.rows.end_service(upgrade.node, upgrade.policy)
         if upgrade.succeeded:
             # published again in the meantime: the same member has to go once more, and asks once more
             self.ledger.plan(upgrade.policy)

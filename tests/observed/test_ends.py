@@ -49,7 +49,7 @@ async def test_a_bound_service_of_a_peer_takes_the_suspect_lease_of_the_dead_ove
         peer = others(hub, holder)[0]
         await hub.until(lambda: hub.lease(GROUP).state is State.SUSPECT, 700)
 
-        hub.fleet.agbot.ledger.upgrades.pop((holder.name, f"{ORG}/dp"))  # a person deletes the agbot's row (W1)
+        hub.fleet.rows.delete_services(ORG, GROUP)  # a person deletes the agbot's row (W1)
         await hub.until(lambda: hub.holder() is peer, 60)
         await hub.until(lambda: serves(AFTER, peer) and hub.is_free(), 120)
 
@@ -66,6 +66,9 @@ async def test_a_policy_published_twice_ends_each_upgrade_as_what_it_was() -> No
         holder = await until_observed(hub)
         await hub.until(lambda: bool(holder.services.instances), 60)
         deploy(hub, LATEST)
+        await hub.until(lambda: serves(AFTER, holder), 300)
+        await asyncio.sleep(60)
+        hub.fleet.rows.delete_services(ORG, GROUP)
 
         await hub.until(lambda: serves(LATEST, *members(hub)), 1500)
         await hub.until(hub.is_free, 60)

@@ -12,6 +12,7 @@ from agbot.sim.exchange import SimExchange
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
 from agbot.sim.links import Answered, DirectGateway, Kind, Question, permit, refuse
+from agbot.sim.service_upgrades import AgbotSpec
 
 EPOCH = datetime(2026, 11, 23, 5, 0, 0, tzinfo=UTC)
 ORG = "demo"
@@ -96,6 +97,7 @@ async def fleet_of(
     habits: Habits | None = None,
     tolerance: Tolerance | None = None,
     ends: list[tuple[str, bool]] | None = None,
+    agbot: AgbotSpec | None = None,
 ) -> AsyncIterator[Fleet]:
     """Run a fleet in this process on the loop's time; without `ask` one member goes at a time.
 
@@ -107,7 +109,7 @@ async def fleet_of(
     gateway = DirectGateway(ask or gate.ask, gate.report_end)
     exchange = SimExchange(clock=clock, root_password="pw")
     async with Fleet(
-        exchange, gateway, clock, chance_seed=seed, habits=habits or quick(), tolerance=tolerance
+        exchange, gateway, clock, chance_seed=seed, habits=habits or quick(), tolerance=tolerance, agbot=agbot
     ) as fleet:
         gate.fleet = fleet
         fleet.add_org(ORG)

@@ -6,13 +6,16 @@ import asyncio
 import json
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from agbot.sim.agbot_rows import AgbotRows
+from agbot.sim.agent_lock import AgentLock
 from agbot.sim.clock import ManualClock
-from agbot.sim.links import basic
+from agbot.sim.exchange import SimExchange, seed
+from agbot.sim.links import DirectExchange, basic
 from agbot.sim.secure_api import SecureApi, serving
+from tests.sim import raw_http
 from tests.sim.gates import EPOCH
 
 _RECORDED = Path(__file__).parent.parent / "recorded" / "agbot-secure-api.jsonl"
@@ -45,28 +48,12 @@ _PAIRS = {
 }
 
 
-async def _exchange(url: str, request: bytes) -> tuple[int, dict[str, str], str]:
-    parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
-    writer.write(request)
-    try:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        first, *lines = head.strip().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        body = await reader.readexactly(int(headers["Content-Length"]))
-        return int(first.split(" ")[1]), headers, body.decode()
-    finally:
-        writer.close()
-        await writer.wait_closed()
-
-
 def _request(record: dict[str, Any]) -> bytes:
-    body: bytes = record["request_body"].encode()
-    lines = [f"{record['method']} {record['path']} HTTP/1.1", "Host: agbot", f"Content-Length: {len(body)}"]
+    headers = {}
     if record["identity"]:
         identity, _, secret = record["identity"].partition(":")
-        lines.append(f"Authorization: {basic(identity, secret)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+        headers["Authorization"] = basic(identity, secret)
+    return raw_http.request(record["method"], record["path"], record["request_body"], **headers)
 
 
 def _knows(_user: str, password: str) -> bool:
@@ -77,7 +64,7 @@ def _knows(_user: str, password: str) -> bool:
 async def test_a_route_answers_as_recorded(name: str) -> None:
     recorded = _PAIRS[name]
     async with serving(SecureApi(ManualClock(EPOCH), _knows)) as url:
-        status, headers, body = await _exchange(url, _request(recorded))
+        status, headers, body = await raw_http.send(url, _request(recorded))
 
     expected = {name: value for name, value in recorded["headers"] if name != "Date"}
     assert (status, body) == (recorded["status"], recorded["response_body"])
@@ -89,7 +76,7 @@ async def test_a_body_in_chunks_is_a_body() -> None:
     request = f"{head}Authorization: {basic('o1/admin', 'pw')}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n".encode()
     api = SecureApi(ManualClock(EPOCH))
     async with serving(api) as url:
-        status, _, _ = await _exchange(url, request)
+        status, _, _ = await raw_http.send(url, request)
 
     assert status == 200
     assert api.requests == ["GET /deploycheck/userinputcompatible"]
@@ -98,4 +85,56 @@ async def test_a_body_in_chunks_is_a_body() -> None:
 async def test_what_is_no_http_is_hung_up_on() -> None:
     async with serving(SecureApi(ManualClock(EPOCH))) as url:
         with pytest.raises(asyncio.IncompleteReadError):
-            await _exchange(url, b"hello\r\n\r\n")
+            await raw_http.send(url, b"hello\r\n\r\n")
+
+
+_PERMISSION_NAMES = (
+    "ha-granted",
+    "ha-regrant-idempotent",
+    "ha-peer-refused",
+    "ha-same-node-second-nmp",
+    "ha-granted-other-group",
+    "ha-wrong-group",
+    "ha-unknown-group",
+    "ha-node-without-group",
+    "ha-user-path-mismatch",
+    "ha-org-path-mismatch",
+    "ha-bad-token",
+    "ha-unknown-org",
+    "ha-no-credentials",
+    "ha-empty-token",
+    "ha-id-without-org",
+    "ha-regrant-invalid-json-body",
+    "ha-method-put",
+    "ha-method-delete",
+    "ha-options-no-cred",
+    "ha-query-string",
+    "ha-escaped-nmp",
+    "ha-slash-in-nmp-escaped",
+)
+
+
+async def test_the_permission_route_answers_a_series_of_questions_as_recorded() -> None:
+    clock = ManualClock(EPOCH)
+    exchange = SimExchange(clock=clock, root_password="pw")
+    for org in ("o1", "o2"):
+        seed.org(exchange, org)
+    for node in ("n1", "n2", "n4", "n5"):
+        seed.node(exchange, "o1", node)
+        exchange.world.nodes["o1", node].token = f"{node}tok"
+    seed.group(exchange, "o1", "g1", ["n1", "n2"])
+    seed.group(exchange, "o1", "g2", ["n5"])
+    port = DirectExchange(exchange.handle, clock)
+    lock = AgentLock(AgbotRows(), port, clock, identity="root/root", secret="pw")
+    records = {record["name"]: record for record in map(json.loads, _RECORDED.read_text().splitlines())}
+    differences = {}
+    async with serving(SecureApi(clock, lock=lock)) as url:
+        for name in _PERMISSION_NAMES:
+            recorded = records[name]
+            status, headers, body = await raw_http.send(url, _request(recorded))
+            expected = {key: value for key, value in recorded["headers"] if key != "Date"}
+            headers.pop("Date")
+            if (status, body, headers) != (recorded["status"], recorded["response_body"], expected):
+                differences[name] = (status, body, headers, recorded)
+
+    assert differences == {}
