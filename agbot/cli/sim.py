@@ -7,6 +7,8 @@ import signal
 
 import click
 
+_PORT_DIGITS = 5
+
 
 @click.group("sim")
 def sim() -> None:
@@ -29,7 +31,7 @@ def exchange(listen: str, root_password: str, seed: int) -> None:
     Set HZN_EXCHANGE_URL to the URL it prints. Faults are set with PUT /sim/faults, what was asked is in GET /sim/report (both as root).
     """
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > _PORT_DIGITS:
         raise click.BadParameter(f"{listen!r} is not HOST:PORT, such as 127.0.0.1:3090", param_hint="--listen")
     try:
         asyncio.run(_serve(host.strip("[]"), int(port), root_password, seed))

@@ -65,6 +65,7 @@ class Means:
 
 _SERVICES_PACE = 10
 """What a member runs takes two requests, a heartbeat a share of one, and mostly the feed tells when to look: an agreement ends."""
+_FAILURES_SHOWN = 5
 _LONGEST_GAP = timedelta(seconds=20)
 """Agents send a report that was not taken again every 10 s, so a shorter gap hides none."""
 
@@ -130,6 +131,7 @@ class Coordinator:
         self._progress = reader.progress
         self._is_idle = False
         self._cycled_at = 0.0
+        self._cycle_failing = ""
         self.last_cycle: CycleReport | None = None
 
     # The gateway's side
@@ -177,7 +179,12 @@ class Coordinator:
 
     async def cycle(self) -> CycleReport:
         """Run one cycle; not for two at a time."""
-        self.last_cycle = await self._cycle.run()
+        try:
+            self.last_cycle = await self._cycle.run()
+        except Exception as error:
+            self._cycle_failing = f"the last cycle failed: {type(error).__name__}: {error}"[:300]
+            raise
+        self._cycle_failing = ""
         self._cycled_at = asyncio.get_running_loop().time()
         return self.last_cycle
 
@@ -215,13 +222,14 @@ class Coordinator:
         situation, ledger = self._situation, self._situation.ledger
         states = [lease.state for lease in ledger.occupied()]
         view_at = situation.view_at
-        not_ready = [reason.text for reason in situation.doubts()]
+        failing = [*situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
+        not_ready = [*(reason.text for reason in situation.doubts()), *failing[:_FAILURES_SHOWN]]
         if self._intake.failing:
             not_ready.append(f"the Exchange cannot be read: {self._intake.failing}")
         return Overview(
             sentence=self.last_cycle.sentence if self.last_cycle else "no cycle has run yet",
             cycle_at=self.last_cycle.at if self.last_cycle else None,
-            ready=not situation.doubts(),
+            ready=not situation.doubts() and not failing,
             not_ready=not_ready,
             view_age_seconds=(self._clock.now() - view_at).total_seconds() if view_at else None,
             view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),

@@ -1,7 +1,8 @@
 """The scheduler's cycle: take in what has changed, review the leases, write what has come up, and say in one sentence what was done.
 
 The cycle polls fast while a lease is held or somebody waits, and slowly otherwise. Whatever fails in it is told once and tried again in
-the next one; a cycle that fails altogether is a bug, is logged with its traceback, and does not end the daemon.
+the next one. What one group contains keeps nobody else from being looked at (`troubles`); a cycle that fails altogether is a bug, is
+logged with its traceback, and does not end the daemon.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ class Cycle:
         done: list[str] = []
         report = IntakeReport()
         if await self._trust_store():
-            report = await self._intake.take_in()
+            with self._situation.troubles.guard("intake"):
+                report = await self._intake.take_in()
             try:
                 done = await self._act(report)
             except StoreUnavailableError as error:
@@ -105,22 +107,36 @@ class Cycle:
         return True
 
     async def _act(self, report: IntakeReport) -> list[str]:
-        ledger = self._situation.ledger
-        for group in dict.fromkeys((*report.joined, *ledger.groups_that_matter())):
-            await self._deferring.refresh(group)
-        await self._write_waiters()
-        seen = [] if report.failing else await self._observing.look()
-        done = [*seen, *await self._reviewing.review_all(), *await self._reviewing.watch_rests()]
-        await self._expire_pauses()
-        await self._expire_allowances()
-        await self._lift_brakes()
-        await self._prune()
+        ledger, guard = self._situation.ledger, self._situation.troubles.guard
+        groups = dict.fromkeys((*report.joined, *ledger.groups_that_matter()))
+        for group in groups:
+            with guard("deferrals", group):
+                await self._deferring.refresh(group)
+        self._situation.troubles.keep("deferrals", groups)
+        with guard("waiters"):
+            await self._write_waiters()
+        done: list[str] = []
+        with guard("service upgrades"):
+            done += [] if report.failing else await self._observing.look()
+        done += await self._reviewing.review_all()
+        with guard("rests"):
+            done += await self._reviewing.watch_rests()
+        with guard("housekeeping"):
+            await self._expire_pauses()
+            await self._expire_allowances()
+            await self._lift_brakes()
+            await self._prune()
         return done
 
     async def _write_waiters(self) -> None:
         situation, waiting = self._situation, self._waiting
         now = situation.clock.now()
-        gone = [waiting.gone(situation.group(group), situation.picture.node, now) for group in waiting.groups()]
+        gone: list[Writes] = []
+        groups = waiting.groups()
+        for group in groups:
+            with situation.troubles.guard("waiters", group):
+                gone.append(waiting.gone(situation.group(group), situation.picture.node, now))
+        situation.troubles.keep("waiters", ("", *groups))
         unwritten = waiting.unwritten()
         writes = Writes(
             put=unwritten.put,

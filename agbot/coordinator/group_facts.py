@@ -86,5 +86,6 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime, seen_si
         status_read_at=picture.statuses_read_at(claim.holder),
         agreements_read_at=picture.agreements_read_at(claim.holder),
         seen_since=seen_since,
+        unreadable=picture.why_unreadable(claim.holder),
         recreated=created_at is not None and created_at > lease.hold.granted_at,
     )

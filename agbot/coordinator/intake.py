@@ -86,6 +86,8 @@ class Intake:
         self._feed = ChangeFeed(exchange, situation.clock)
         self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
         self._is_a_no = False
+        self._unreadable: set[Read] = set()
+        """What was told to be unreadable."""
         self.failing = ""
         """What the last read of the feed said, while it fails."""
 
@@ -102,6 +104,7 @@ class Intake:
             return report
         report.synced = await self._sync_orgs()
         report.joined = await self._read_what_matters()
+        self._tell_unreadables()
         return report
 
     def meet(self, org: OrgId) -> None:
@@ -161,15 +164,19 @@ class Intake:
         situation = self._situation
         wanted: list[Read] = list(situation.picture.eager())
         now = situation.clock.now()
-        for group in situation.ledger.groups_that_matter():
-            wanted += situation.unread_of(group)
-            wanted += self._serving.for_waiters(group, now)
-            wanted += self._old_heartbeats(group, now)
-            wanted += self._subjects(group)
-        for lease in situation.ledger.occupied():
-            wanted += self._about_holder(lease, now)
+        groups = situation.ledger.groups_that_matter()
+        for group in groups:
+            with situation.troubles.guard("reads", group):
+                wanted += situation.unread_of(group)
+                wanted += self._serving.for_waiters(group, now)
+                wanted += self._old_heartbeats(group, now)
+                wanted += self._subjects(group)
+                wanted += self._about_holder(situation.ledger.lease(group), now)
+        situation.troubles.keep("reads", groups)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
+        unreadables, lately = situation.picture.unreadables, now - self._pace.heartbeat
+        wanted = [read for read in wanted if not unreadables.was_tried_since(read, lately)]
         self._serving.note(wanted, await self._reader.refresh(wanted))
         return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what is What.AGREEMENTS])
 
@@ -238,6 +245,29 @@ class Intake:
         return [
             Read(what=What.AGREEMENTS, id=node) for node in found if is_older(picture.agreements_read_at(node), old)
         ]
+
+    def _tell_unreadables(self) -> None:
+        """Tell each record that cannot be read once, by its name, and once that it can be read again."""
+        found = self._situation.picture.unreadables.all()
+        for read in [read for read in self._unreadable if read not in found]:
+            self._unreadable.discard(read)
+            self._tell_record("record.readable", read, {})
+        for read, why in found.items():
+            if read not in self._unreadable:
+                self._unreadable.add(read)
+                self._tell_record("record.unreadable", read, {"error": why})
+
+    def _tell_record(self, event: str, read: Read, facts: dict[str, object]) -> None:
+        is_node = read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}
+        self._situation.tell(
+            Entry(
+                at=self._situation.clock.now(),
+                event=event,
+                group=GroupId(read.id) if read.what is What.GROUP else None,
+                node=NodeId(read.id) if is_node else None,
+                facts={"what": str(read.what), "record": read.id, **facts},
+            )
+        )
 
     def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
         if failing and not state.failing:

@@ -16,9 +16,10 @@ from functools import partial
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import ExchangeError, Unreachable
+from agbot.exchange.errors import ExchangeError, Unreachable, Unreadable
 from agbot.exchange.retry import Retry
 from agbot.fleet.changes import Read, What
+from agbot.fleet.garbled import Garbled
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
@@ -29,6 +30,9 @@ BULK_FROM = 5
 
 _ORG_TRIES_SECONDS = 2.0
 """Reading a whole organisation is dear and comes rarely: it is tried again at once for so long, everything else in the next cycle."""
+
+_WHOLE = frozenset({What.ORG, What.DEPLOYMENT_POLICIES})
+"""Lists: when one cannot be read at all, that is told of the organisation."""
 
 Failures = dict[Read, ExchangeError]
 
@@ -114,6 +118,12 @@ class Reader:
     async def _fetch(self, read: Read) -> None:
         try:
             await self._fetch_now(read)
+        except Unreadable as error:
+            if read.what not in _WHOLE:
+                self._picture.learn_unreadable(read, Garbled.by(error), now=self._clock.now())
+            raise
+        else:
+            self._picture.learnt(read)
         finally:
             self.progress.at = asyncio.get_running_loop().time()
 
@@ -151,6 +161,12 @@ class Reader:
             case What.DEPLOYMENT_POLICIES:
                 found = await exchange.deployment_policies(read.org)
                 policies.learn_deployment(read.org, found, begun=begun, now=now)
+                for key, each in found.items():
+                    of_one = Read(what=What.DEPLOYMENT_POLICY, id=key)
+                    if isinstance(each, Garbled):
+                        self._picture.learn_unreadable(of_one, each, now=now)
+                    else:
+                        self._picture.learnt(of_one)
             case What.PATTERN:
                 services = await exchange.pattern(read.id)
                 policies.learn_pattern(read.id, Sight.ABSENT if services is None else services, begun=begun, now=now)

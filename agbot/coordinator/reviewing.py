@@ -69,9 +69,11 @@ class Reviewing:
         occupied = list(self._situation.ledger.occupied())
         self.notes = {group: note for group, note in self.notes.items() if group in {lease.group for lease in occupied}}
         for lease in occupied:
-            phrase = await self.review(lease)
-            if phrase:
-                done.append(phrase)
+            with self._situation.troubles.guard("review", lease.group):
+                phrase = await self.review(lease)
+                if phrase:
+                    done.append(phrase)
+        self._situation.troubles.keep("review", {lease.group for lease in occupied})
         return done
 
     async def watch_rests(self) -> list[str]:

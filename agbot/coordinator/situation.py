@@ -10,6 +10,7 @@ from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.traffic import TrafficReport
+from agbot.coordinator.troubles import Troubles
 from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Ask, Group, Member
@@ -44,9 +45,11 @@ class Situation:
     """Between two readings of the feed; a longer one is blindness."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
+    troubles: Troubles = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
+        self.troubles = Troubles(self.tell, self.clock)
         self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
 
     def saw(self, at: datetime) -> None:
@@ -60,13 +63,14 @@ class Situation:
         now = self.clock.now()
         found: list[tuple[GroupId, Rest, Member]] = []
         for lease in self.ledger.ended():
-            limits = self.limits_of(lease.group)
-            rest = rest_after(lease.last_end, limits)
-            if rest is None or now >= rest.proof_until:
-                continue
-            member = self.picture.member(rest.end.claim.holder)
-            if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
-                found.append((lease.group, rest, member))
+            with self.troubles.guard("rest", lease.group):
+                limits = self.limits_of(lease.group)
+                rest = rest_after(lease.last_end, limits)
+                if rest is None or now >= rest.proof_until:
+                    continue
+                member = self.picture.member(rest.end.claim.holder)
+                if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
+                    found.append((lease.group, rest, member))
         return found
 
     def doubts(self) -> tuple[Reason, ...]:
@@ -105,8 +109,7 @@ class Situation:
         if ask is not None:
             unread = self.unread(ask) if unread is None else unread
             if unread:
-                what = ", ".join(f"{read.what} {read.id}" for read in unread)
-                doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=f"not read from the Exchange yet: {what}"))
+                doubts = (*doubts, Reason(code=Code.VIEW_STALE, text=self._said(unread)))
         return group_facts.gather(
             group,
             self.picture,
@@ -117,6 +120,18 @@ class Situation:
             report=self.report,
             now=now,
         )
+
+    def _said(self, unread: tuple[Read, ...]) -> str:
+        """Say what is missing; what is there and cannot be read is another person's work than what was not read yet."""
+        why = next(
+            (
+                f"{read.what} {read.id} cannot be read: {why}"
+                for read in unread
+                if (why := self.picture.unreadables.why(read))
+            ),
+            "",
+        )
+        return why or f"not read from the Exchange yet: {', '.join(f'{read.what} {read.id}' for read in unread)}"
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Commit a transition with its records, and tell its entries once it has been committed.

@@ -187,6 +187,7 @@ class Daemon:
             except Exception:  # noqa: BLE001 - a bug in one cycle must not end the scheduler; its traceback is logged
                 self.metrics.cycle_failed()
                 _log.exception("cycle.failed")
+                was_ready = self._tell_readiness(was_ready=was_ready)
                 await self._surroundings.clock.sleep(_AFTER_A_BUG_SECONDS)
                 continue
             self.metrics.cycle_done(report.took_seconds)

@@ -74,6 +74,6 @@ def _address(named: str) -> str | None:
 def _watchdog_seconds(environ: Mapping[str, str]) -> float | None:
     wanted = environ.get("WATCHDOG_USEC", "")
     meant_for = environ.get("WATCHDOG_PID", "")
-    if not wanted.isdigit() or int(wanted) == 0 or (meant_for and meant_for != str(os.getpid())):
+    if not (wanted.isascii() and wanted.isdigit()) or int(wanted) == 0 or (meant_for and meant_for != str(os.getpid())):
         return None
     return int(wanted) / _MICROSECONDS

@@ -93,6 +93,10 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "One organisation cannot be read; the others are not touched by it. Told once, until `org.recovered`."
         ),
         "org.recovered": _info("The organisation can be read again."),
+        "record.unreadable": _warning(
+            "What the Exchange holds of one node, group or policy cannot be read; it harms nobody else. Told once, until `record.readable`."
+        ),
+        "record.readable": _info("The record can be read again, or is gone."),
         "store.failed": _error(
             "The lease store cannot be read or written; nothing is granted until `store.recovered`."
         ),
@@ -118,6 +122,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "cycle.failed": _error(
             "A cycle of the scheduler failed in a way that was not foreseen; the next one tries again."
         ),
+        "part.failed": _error(
+            "A part of the cycle failed for one group in a way that was not foreseen; the other groups go on. "
+            "Told once, until `part.recovered`."
+        ),
+        "part.recovered": _info("That part of the cycle works again for the group."),
         "gateway.started": _info("The agents' listener accepts questions."),
         "gateway.stopped": _info("The agents' listener is closed."),
         "gateway.cut": _warning("Requests were still open when the listener had to close, and were cut."),

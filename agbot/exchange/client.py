@@ -16,12 +16,13 @@ from datetime import timedelta
 import msgspec
 
 from agbot.clock import Clock
-from agbot.exchange import mapping, routes, wire
+from agbot.exchange import mapping, policy_mapping, routes, wire
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.mapping import FeedPage
 from agbot.exchange.replies import Answered
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.exchange.transport import Transport
+from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Agreement, Node, Policy
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.statuses import Status
@@ -88,7 +89,7 @@ class ExchangeClient:
         answered = await self._ask("POST", path, credentials=self._credentials, body=msgspec.json.encode(question))
         return answered.read(wire.ChangesPage, lambda reply: mapping.page(reply, self._exchange_clock))
 
-    async def groups(self, org: OrgId) -> Mapping[GroupId, tuple[NodeId, ...]]:
+    async def groups(self, org: OrgId) -> Mapping[GroupId, tuple[NodeId, ...] | Garbled]:
         """Return all HA groups of an organisation with their members."""
         answered = await self._get(routes.in_org(org, "hagroups"))
         return answered.read_or_none(wire.NodeGroups, lambda reply: mapping.groups(org, reply)) or {}
@@ -98,7 +99,7 @@ class ExchangeClient:
         answered = await self._get(routes.of("hagroups", group_id))
         return answered.read_or_none(wire.NodeGroups, lambda reply: mapping.one_group(group_id, reply))
 
-    async def nodes(self, org: OrgId) -> Mapping[NodeId, Node]:
+    async def nodes(self, org: OrgId) -> Mapping[NodeId, Node | Garbled]:
         """Return all nodes of an organisation; one request brings every heartbeat."""
         answered = await self._get(routes.in_org(org, "nodes"))
         return answered.read_or_none(wire.Nodes, lambda reply: mapping.nodes(org, reply, self._exchange_clock)) or {}
@@ -125,12 +126,13 @@ class ExchangeClient:
             or {}
         )
 
-    async def management_policies(self, org: OrgId) -> Mapping[PolicyId, Policy]:
+    async def management_policies(self, org: OrgId) -> Mapping[PolicyId, Policy | Garbled]:
         """Return all management policies of an organisation."""
         answered = await self._get(routes.in_org(org, "managementpolicies"))
         return (
             answered.read_or_none(
-                wire.ManagementPolicies, lambda reply: mapping.management_policies(org, reply, self._exchange_clock)
+                wire.ManagementPolicies,
+                lambda reply: policy_mapping.management_policies(org, reply, self._exchange_clock),
             )
             or {}
         )
@@ -139,22 +141,25 @@ class ExchangeClient:
         """Return one management policy, None if it does not exist."""
         answered = await self._get(routes.of("managementpolicies", policy_id))
         return answered.read_or_none(
-            wire.ManagementPolicies, lambda reply: mapping.one_management_policy(policy_id, reply, self._exchange_clock)
+            wire.ManagementPolicies,
+            lambda reply: policy_mapping.one_management_policy(policy_id, reply, self._exchange_clock),
         )
 
     async def deployment_policy(self, policy_id: PolicyId) -> Policy | None:
         """Return one deployment policy with its service and the version of highest priority, None if it does not exist."""
         answered = await self._get(routes.of("business/policies", policy_id))
         return answered.read_or_none(
-            wire.DeploymentPolicies, lambda reply: mapping.one_deployment_policy(policy_id, reply, self._exchange_clock)
+            wire.DeploymentPolicies,
+            lambda reply: policy_mapping.one_deployment_policy(policy_id, reply, self._exchange_clock),
         )
 
-    async def deployment_policies(self, org: OrgId) -> Mapping[PolicyId, Policy]:
+    async def deployment_policies(self, org: OrgId) -> Mapping[PolicyId, Policy | Garbled]:
         """Return all deployment policies of an organisation."""
         answered = await self._get(routes.in_org(org, "business", "policies"))
         return (
             answered.read_or_none(
-                wire.DeploymentPolicies, lambda reply: mapping.deployment_policies(org, reply, self._exchange_clock)
+                wire.DeploymentPolicies,
+                lambda reply: policy_mapping.deployment_policies(org, reply, self._exchange_clock),
             )
             or {}
         )
@@ -163,7 +168,7 @@ class ExchangeClient:
         """Return a pattern as one policy for each of its services, None if it does not exist."""
         answered = await self._get(routes.of("patterns", pattern_id))
         return answered.read_or_none(
-            wire.Patterns, lambda reply: mapping.one_pattern(pattern_id, reply, self._exchange_clock)
+            wire.Patterns, lambda reply: policy_mapping.one_pattern(pattern_id, reply, self._exchange_clock)
         )
 
     async def agreements(self, node_id: NodeId) -> tuple[Agreement, ...]:

@@ -27,6 +27,7 @@ _LARGEST_PAGE = 10_000
 """The Exchange's own cap on `maxRecords`."""
 _MOST_PAGES = 50
 _REMEMBERED_IDS = 2 * _LARGEST_PAGE
+_REMEMBERED_UNREADABLE = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,9 @@ class ChangeFeed:
         self._broken: str | None = "the feed is read for the first time"
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
+        self._unreadable: dict[str, None] = {}
+        """Rows that could not be read; the feed repeats its last rows, and each is told once."""
+        self._lost_row = False
 
     @property
     def last_id(self) -> int:
@@ -140,10 +144,17 @@ class ChangeFeed:
                 self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))
                 self._pending.append(replace(change, change_ids=ids))
                 self._news_at = self._clock.now()
+        for row in page.garbled:
+            self._lost_row = self._lost_row or row not in self._unreadable
+            self._unreadable[row] = None
+        while len(self._unreadable) > _REMEMBERED_UNREADABLE:
+            del self._unreadable[next(iter(self._unreadable))]
         while len(self._seen) > _REMEMBERED_IDS:
             del self._seen[next(iter(self._seen))]
 
     def _all_pending(self) -> FeedResult:
         changes = tuple(sorted(self._pending, key=lambda change: change.change_ids[-1]))
         self._pending.clear()
-        return FeedResult(changes=changes)
+        resync = "a row of the feed could not be read, and nobody knows what has changed" if self._lost_row else None
+        self._lost_row = False
+        return FeedResult(changes=changes, resync=resync)

@@ -12,10 +12,11 @@ from typing import TypeVar
 
 import msgspec
 
-from agbot.exchange import wire
+from agbot.exchange import entries, wire
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreadable
 from agbot.exchange.transport import Reply
+from agbot.fleet.garbled import Garbled
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Value = TypeVar("Value")
@@ -71,24 +72,31 @@ class Answered:
 
     def _decoded(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
         try:
-            return meaning(msgspec.json.decode(self._reply.body, type=shape))
-        except (
-            ValueError
-        ) as error:  # msgspec's errors are ValueErrors, as are a wrong text encoding and a wrong meaning
-            came = f"an answer ({self._reply.status}) that is not what it should be: {error}"
+            return meaning(self._parsed(shape))
+        except entries.NOT_JSON as error:
+            came = f"an answer ({self._reply.status}) that is not what it should be: {Garbled.by(error).why}"
             raise self._error(Unreadable, came, _IS_IT_THE_EXCHANGE) from error
+
+    def _parsed(self, shape: type[Body]) -> Body:
+        try:
+            return msgspec.json.decode(self._reply.body, type=shape)
+        except entries.NOT_JSON:
+            mended = entries.mended(self._reply.body)
+            if mended == self._reply.body:
+                raise
+            return msgspec.json.decode(mended, type=shape)
 
     def _says_nothing_there(self, shape: type[Body]) -> bool:
         body = self._reply.body
         try:
             response = msgspec.json.decode(body, type=wire.ApiResponse)
-        except ValueError:
+        except entries.NOT_JSON:
             pass
         else:
             return response.msg != _UNKNOWN_ROUTE
         try:
             collection = msgspec.json.decode(body, type=shape)
-        except ValueError:
+        except entries.NOT_JSON:
             return False
         return not any(getattr(collection, name) for name in shape.__struct_fields__)
 

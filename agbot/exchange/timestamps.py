@@ -15,6 +15,9 @@ _ONE_SECOND = timedelta(seconds=1)
 _TOLERANCE = timedelta(seconds=2)
 _ABSURD = timedelta(days=1)
 _REMEMBERED = 9
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+"""Nothing of Open Horizon is older or that far ahead. Within these years no rule's arithmetic can leave the range of datetimes."""
 
 
 def parse(text: str) -> datetime:
@@ -26,6 +29,9 @@ def parse(text: str) -> datetime:
     moment = datetime.fromisoformat(text.removesuffix("[UTC]"))
     if moment.tzinfo is None:
         message = f"{text!r} names no time zone"
+        raise ValueError(message)
+    if not _EARLIEST <= moment < _LATEST:  # compared before it is converted, which can overflow
+        message = f"{text!r} is out of all range"
         raise ValueError(message)
     return moment.astimezone(UTC)
 
@@ -73,8 +79,11 @@ class ExchangeClock:
         Raises:
             ValueError: it is not a timestamp.
         """
+        return parse(text) - self._offset
+
+    def ours_or_none(self, text: str | None) -> datetime | None:
+        """Read a time on which little hangs: without one, an agreement is never taken for a new one, nor a policy for a changed one."""
         try:
-            return parse(text) - self._offset
-        except OverflowError as error:
-            message = f"{text!r} is out of all range"
-            raise ValueError(message) from error
+            return self.ours(text or "")
+        except ValueError:
+            return None

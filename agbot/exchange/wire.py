@@ -2,7 +2,8 @@
 
 Tolerant where nothing hangs on it: unknown fields are skipped, optional ones may be missing or null. Strict where "missing" could be taken
 for "gone": a reply without its collection, or a node without the keys that every Exchange writes (`ha_group`, `lastHeartbeat`,
-`publicKey`, null when unset), is not decoded at all. Only `mapping` turns these into values of the domain.
+`publicKey`, null when unset), is not decoded at all. Collections hold their entries undecoded: one that
+cannot be read must not hide the others (`entries`). Only `mapping` and `policy_mapping` turn these into values of the domain.
 """
 
 from __future__ import annotations
@@ -45,7 +46,13 @@ class Node(Wire):
 class Nodes(Wire):
     """`GET orgs/{org}/nodes` and `…/nodes/{id}`."""
 
-    nodes: dict[str, Node]
+    nodes: dict[str, msgspec.Raw]
+
+
+class GroupName(Wire):
+    """What tells which HA group an entry is about."""
+
+    name: str
 
 
 class NodeGroup(Wire):
@@ -58,7 +65,7 @@ class NodeGroup(Wire):
 class NodeGroups(Wire):
     """`GET orgs/{org}/hagroups` and `…/hagroups/{name}`: both a list."""
 
-    node_groups: list[NodeGroup]
+    node_groups: list[msgspec.Raw]
 
 
 class ShownGroup(Wire):
@@ -112,7 +119,7 @@ class PolicyStatus(Wire):
 class ManagementStatuses(Wire):
     """`GET orgs/{org}/nodes/{id}/managementStatus`."""
 
-    management_status: dict[str, PolicyStatus]
+    management_status: dict[str, msgspec.Raw]
 
 
 class ManagementPolicy(Wire):
@@ -125,7 +132,7 @@ class ManagementPolicy(Wire):
 class ManagementPolicies(Wire):
     """`GET orgs/{org}/managementpolicies` and `…/managementpolicies/{name}`."""
 
-    management_policy: dict[str, ManagementPolicy]
+    management_policy: dict[str, msgspec.Raw]
 
 
 class Priority(msgspec.Struct):
@@ -160,7 +167,7 @@ class DeploymentPolicy(Wire):
 class DeploymentPolicies(Wire):
     """`GET orgs/{org}/business/policies` and `…/business/policies/{name}`."""
 
-    business_policy: dict[str, DeploymentPolicy]
+    business_policy: dict[str, msgspec.Raw]
 
 
 class PatternService(Wire):
@@ -266,7 +273,7 @@ class ServedPolicy(Wire):
 class ServedPolicies(Wire):
     """`GET orgs/{org}/agbots/{id}/businesspols`."""
 
-    business_pols: dict[str, ServedPolicy]
+    business_pols: dict[str, msgspec.Raw]
 
 
 class ServedPattern(Wire):
@@ -279,7 +286,7 @@ class ServedPattern(Wire):
 class ServedPatterns(Wire):
     """`GET orgs/{org}/agbots/{id}/patterns`."""
 
-    patterns: dict[str, ServedPattern]
+    patterns: dict[str, msgspec.Raw]
 
 
 class MaxChangeId(Wire):
@@ -308,7 +315,7 @@ class ChangeGroup(Wire):
 class ChangesPage(Wire):
     """The answer of `POST orgs/{org}/changes`."""
 
-    changes: list[ChangeGroup]
+    changes: list[msgspec.Raw]
     most_recent_change_id: int
     hit_max_records: bool
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from agbot.fleet.changes import Read, What
+from agbot.fleet.garbled import Garbled
 from agbot.fleet.shelf import Shelf
 from agbot.rules import ids
 from agbot.rules.facts import Policy, Sight
@@ -70,12 +71,15 @@ class Policies:
             policy = replace(policy, versions_at=before.versions_at)
         shelf.put(read.id, policy, begun=begun, now=now)
 
-    def learn_deployment(self, org: OrgId, policies: Mapping[PolicyId, Policy], *, begun: int, now: datetime) -> None:
-        """Take in all deployment policies of an organisation; known ones that are not among them are gone."""
+    def learn_deployment(
+        self, org: OrgId, policies: Mapping[PolicyId, Policy | Garbled], *, begun: int, now: datetime
+    ) -> None:
+        """Take in all deployment policies of an organisation; known ones that are not among them are gone, unreadable ones are not."""
         gone = [policy.id for policy in self.for_deployment(org) if policy.id not in policies]
         for key in (*policies, *gone):
-            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
-            self.learn(read, policies.get(key, Sight.ABSENT), begun=begun, now=now)
+            policy = policies.get(key, Sight.ABSENT)
+            if not isinstance(policy, Garbled):
+                self.learn(Read(what=What.DEPLOYMENT_POLICY, id=key), policy, begun=begun, now=now)
         self._lists.put(org, None, begun=begun, now=now)
 
     def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: datetime) -> None:

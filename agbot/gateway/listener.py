@@ -36,6 +36,7 @@ BACKLOG = 1024
 ANSWER_SHARE = 0.9
 """Of the time for an answer: the rest is for writing it."""
 _WRITE_SECONDS = 0.5
+_PORT_DIGITS = 5
 
 _log = structlog.get_logger()
 
@@ -204,7 +205,7 @@ def _address(listen: str) -> tuple[str, int]:
         ValueError: it is not of that form.
     """
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal():
+    if not colon or not (port.isascii() and port.isdecimal()) or len(port) > _PORT_DIGITS:
         message = f"[gateway] listen must be host:port, not {listen!r}"
         raise ValueError(message)
     return host.strip("[]"), int(port)

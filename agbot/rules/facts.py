@@ -114,6 +114,8 @@ class Member:
     """When an agreement of it last ended, as far as the feed has shown it lately."""
     properties: Mapping[str, str] = field(default_factory=lambda: _NO_PROPERTIES)
     """The properties of its node policy, where somebody goes by one."""
+    unreadable: str = ""
+    """What of it is there in the Exchange and cannot be read: it is a member, and nobody knows how it is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,6 +51,8 @@ def why_unavailable(
 
     `deferral` is its own, if it has one; `at_stake` are the services (`org/url`) for which it is counted on, None all of them.
     """
+    if member.unreadable:
+        return member.unreadable
     if not member.node.registered:
         return "its agent is not registered"
     offline = why_offline(member.node, limits, now)

@@ -23,7 +23,7 @@ Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _SILENT_PERIODS = 3
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
-_NUMBER_OR_TEXT = re.compile(r"\d+|\D+")
+_NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
 
 
 def turn(ask: Ask, group: Group, now: datetime, could_go: CouldGo) -> Reason | None:
@@ -100,6 +100,16 @@ def _value(member: Member, limits: Limits) -> str | None:
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:
-    """Return a key by which 2.9 comes before 2.31: numbers by their value, all else as it is written."""
-    parts = _NUMBER_OR_TEXT.findall(text)
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)
+    """Return a key by which 2.9 comes before 2.31: numbers by their value, all else as it is written. Any text has one.
+
+    Only ASCII digits make numbers: `²` is a digit to Python and no number. Nor is any number converted, which thousands of digits would
+    refuse: of two without leading zeros the longer one is larger.
+    """
+    return tuple(_part(part) for part in _NUMBER_OR_TEXT.findall(text))
+
+
+def _part(part: str) -> tuple[int, str]:
+    if not "0" <= part[0] <= "9":
+        return (-1, part)
+    digits = part.lstrip("0")
+    return (len(digits), digits)

@@ -40,6 +40,8 @@ class Seen:
     agreements_read_at: datetime | None = None
     seen_since: datetime | None = None
     """Since when the Exchange can be read without a gap."""
+    unreadable: str = ""
+    """What of the holder is there in the Exchange and cannot be read: that is no blindness of ours, and does not pass by itself."""
     recreated: bool = False
     """The Exchange has announced a new node under the holder's name since the grant."""
 
@@ -239,7 +241,12 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     """
     node, hold = case.seen.node, case.hold
     if not isinstance(node, Node):
-        return kept
+        is_over = case.lease.state is State.HELD and case.now >= hold.expires_at
+        return (
+            Suspect(why=f"{case.holder}: {case.seen.unreadable}", progress=kept.progress)
+            if case.seen.unreadable and is_over
+            else kept
+        )
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):

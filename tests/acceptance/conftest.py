@@ -51,5 +51,7 @@ def site(tmp_path: Path, programs: Programs, request: pytest.FixtureRequest) -> 
     yield found
     for daemon in found.daemons:
         assert not revealed({*hub.auths, ("operator", OPERATOR)}, daemon.log), "a secret stands in the log"
-        failed = [line for line in daemon.lines() if "exception" in line or line["event"] == "cycle.failed"]
+        failed = [
+            line for line in daemon.lines() if "exception" in line or line["event"] in {"cycle.failed", "part.failed"}
+        ]
         assert not failed, "something failed that nobody foresaw"

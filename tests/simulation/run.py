@@ -35,7 +35,7 @@ _AT_LEAST_QUIET_SECONDS = 300.0
 _LAST_RELEASE_SECONDS = 8000.0
 """Long enough for every node there is, one after the other, and for what was lost on the way to be given up."""
 _RESTART_SECONDS = 5.0
-_BUGS = ("cycle.failed", "question.failed")
+_BUGS = ("cycle.failed", "part.failed", "question.failed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

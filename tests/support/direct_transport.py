@@ -24,6 +24,14 @@ def _at_once() -> float:
     return 0.0
 
 
+Spoil = Callable[[str, str, Reply], Reply]
+"""What a fault makes of a reply, by method and path."""
+
+
+def _unspoilt(_method: str, _path: str, reply: Reply) -> Reply:
+    return reply
+
+
 class DirectTransport:
     """Asks a `SimExchange`. `way_seconds` is drawn twice per request: for the way there and for the way back."""
 
@@ -32,6 +40,7 @@ class DirectTransport:
         self._way_seconds = way_seconds
         self.requests: Counter[tuple[str, str]] = Counter()
         """Requests sent so far, by method and route template."""
+        self.spoil: Spoil = _unspoilt
 
     async def request(
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
@@ -63,7 +72,7 @@ class DirectTransport:
         await asyncio.sleep(reply.delay_seconds + self._way_seconds())
         if reply.truncated:
             raise Unreachable(method, path, "the body ended early", _WHAT_NEXT)
-        return Reply(status=reply.status, headers=reply.headers, body=reply.body)
+        return self.spoil(method, path, Reply(status=reply.status, headers=reply.headers, body=reply.body))
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -98,7 +98,8 @@ def _credentials(options: Options, environ: Mapping[str, str], org: str) -> Cred
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.isdigit() and int(text) > 0 else REQUEST_SECONDS
+    is_number = text.isascii() and text.isdigit()
+    return float(text) if is_number and float(text) > 0 else REQUEST_SECONDS
 
 
 def _missing(code: Exit, problem: str, next_step: str) -> Failure:

@@ -134,7 +134,7 @@ async def _run(asker: Asker, work: Callable[[Session], Awaitable[T]], *, is_verb
 async def _make_sure_of_version(asker: Asker, exchange: Administration) -> None:
     """`hzn` asks first, so that an Exchange without HA groups does not look like one that has none."""
     said = await exchange.version()
-    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", said)
+    numbers = re.match(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", said)
     if numbers and tuple(map(int, numbers.groups())) < _OLDEST:
         raise Failure(
             Exit.REFUSED,

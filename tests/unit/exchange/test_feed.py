@@ -55,6 +55,18 @@ async def started(at: int = 100, **options: Any) -> Follower:
     return follower
 
 
+async def test_a_row_that_cannot_be_read_is_a_reason_to_read_everything_anew_once_and_hides_no_other() -> None:
+    follower = await started(100)
+    bad = {"orgId": "o1", "resource": "node", "id": 17, "operation": "modified", "resourceChanges": []}
+
+    first = await follower.poll(page(102, bad, change(102)))
+    again = await follower.poll(page(102, bad, change(102)))
+
+    assert names(first) == [("n102", (102,))]
+    assert first.resync is not None
+    assert again == FeedResult()
+
+
 def names(result: FeedResult) -> list[tuple[str, tuple[int, ...]]]:
     return [(each.id, each.change_ids) for each in result.changes]
 

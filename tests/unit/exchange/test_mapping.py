@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from agbot.exchange import mapping, wire
+from agbot.exchange import mapping, policy_mapping, wire
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.statuses import Phase
@@ -17,13 +17,20 @@ CLOCK = ExchangeClock()
 NODE = NodeId("o1/n1")
 POLICY = PolicyId("o1/p1")
 
+Shape = TypeVar("Shape", bound=msgspec.Struct)
+
+
+def wired(said: object, shape: type[Shape]) -> Shape:
+    """Decode what an Exchange would have written."""
+    return msgspec.json.decode(msgspec.json.encode(said), type=shape)
+
 
 def node(**fields: Any) -> dict[str, Any]:
     return {"lastHeartbeat": None, "publicKey": None, "ha_group": None, **fields}
 
 
 def nodes(*names: str, **fields: Any) -> wire.Nodes:
-    return msgspec.convert({"nodes": {name: node(**fields) for name in names}}, wire.Nodes)
+    return wired({"nodes": {name: node(**fields) for name in names}}, wire.Nodes)
 
 
 def deployment(*choices: tuple[str, int | None]) -> wire.DeploymentPolicies:
@@ -32,7 +39,7 @@ def deployment(*choices: tuple[str, int | None]) -> wire.DeploymentPolicies:
         for version, value in choices
     ]
     entry = {"service": {"name": "svc", "org": "o1", "serviceVersions": versions}, "lastUpdated": "t"}
-    return msgspec.convert({"businessPolicy": {POLICY: entry}}, wire.DeploymentPolicies)
+    return wired({"businessPolicy": {POLICY: entry}}, wire.DeploymentPolicies)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +53,7 @@ def deployment(*choices: tuple[str, int | None]) -> wire.DeploymentPolicies:
     ],
 )
 def test_the_top_version_is_that_of_the_lowest_priority_value(choices: list[tuple[str, int | None]], top: str) -> None:
-    policy = mapping.one_deployment_policy(POLICY, deployment(*choices), ExchangeClock())
+    policy = policy_mapping.one_deployment_policy(POLICY, deployment(*choices), ExchangeClock())
 
     assert policy is not None
     assert (policy.service, policy.top_version, policy.revision) == ("o1/svc", top, "t")
@@ -84,8 +91,8 @@ def test_a_node_without_a_key_that_every_exchange_writes_is_not_believed(missing
     entry = node()
     del entry[missing]
 
-    with pytest.raises(msgspec.ValidationError, match=missing):
-        msgspec.convert({"nodes": {NODE: entry}}, wire.Nodes)
+    with pytest.raises(ValueError, match=missing):
+        mapping.one_node(NODE, wired({"nodes": {NODE: entry}}, wire.Nodes), CLOCK)
 
 
 def test_a_heartbeat_that_cannot_be_read_does_not_become_none() -> None:
@@ -116,9 +123,7 @@ def test_a_node_list_with_strangers_is_not_believed() -> None:
     ],
 )
 def test_a_status_without_a_known_word_and_a_readable_time_is_unreadable_to_the_rules(entry: Any) -> None:
-    reply = msgspec.convert(
-        {"managementStatus": {POLICY: {"agentUpgradePolicyStatus": entry}}}, wire.ManagementStatuses
-    )
+    reply = wired({"managementStatus": {POLICY: {"agentUpgradePolicyStatus": entry}}}, wire.ManagementStatuses)
 
     assert mapping.statuses(reply, CLOCK)[POLICY].phase is Phase.UNREADABLE
 
@@ -128,7 +133,7 @@ def test_a_status_without_a_known_word_and_a_readable_time_is_unreadable_to_the_
     [("2026-11-23T12:00:00.5Z", datetime(2026, 11, 23, 12, 0, 0, 500_000, tzinfo=UTC)), ("soon", None), (None, None)],
 )
 def test_an_agreement_tells_when_it_was_written_if_that_can_be_read(stamp: str | None, moment: datetime | None) -> None:
-    reply = msgspec.convert({"agreements": {"a1": {"lastUpdated": stamp}}}, wire.Agreements)
+    reply = wired({"agreements": {"a1": {"lastUpdated": stamp}}}, wire.Agreements)
 
     assert mapping.agreements(reply, None, CLOCK)[0].updated_at == moment
 
@@ -144,14 +149,14 @@ def test_a_pattern_is_one_policy_for_each_service_with_agreements() -> None:
 
     services = [listed("meter", ("1.0.0", 2), ("1.1.0", 1)), listed("log", ("3.0.0", None)), listed("gps", less=True)]
     stamp = "2026-11-23T12:00:00Z"
-    reply = msgspec.convert({"patterns": {"o1/line": {"services": services, "lastUpdated": stamp}}}, wire.Patterns)
+    reply = wired({"patterns": {"o1/line": {"services": services, "lastUpdated": stamp}}}, wire.Patterns)
 
-    meter, log = mapping.one_pattern("o1/line", reply, CLOCK) or ()
+    meter, log = policy_mapping.one_pattern("o1/line", reply, CLOCK) or ()
 
     assert (meter.id, meter.service, meter.versions) == ("o1/line_meter_IBM_arm64", "IBM/meter", ("1.1.0", "1.0.0"))
     assert (meter.pattern, meter.arch, meter.revision) == ("o1/line", "arm64", stamp)
     assert (log.id, log.top_version) == ("o1/line_log_IBM_arm64", "3.0.0")
-    assert mapping.one_pattern("o1/line", wire.Patterns(patterns={}), CLOCK) is None
+    assert policy_mapping.one_pattern("o1/line", wire.Patterns(patterns={}), CLOCK) is None
 
 
 @pytest.mark.parametrize(
@@ -164,9 +169,9 @@ def test_a_pattern_is_one_policy_for_each_service_with_agreements() -> None:
 )
 def test_the_policies_of_a_pattern_are_named_as_the_agbot_names_them(url: str, named: str) -> None:
     service = {"serviceUrl": url, "serviceOrgid": "IBM", "serviceArch": "arm64", "serviceVersions": []}
-    reply = msgspec.convert({"patterns": {"o1/line": {"services": [service], "lastUpdated": ""}}}, wire.Patterns)
+    reply = wired({"patterns": {"o1/line": {"services": [service], "lastUpdated": ""}}}, wire.Patterns)
 
-    (policy,) = mapping.one_pattern("o1/line", reply, CLOCK) or ()
+    (policy,) = policy_mapping.one_pattern("o1/line", reply, CLOCK) or ()
 
     assert policy.id == f"o1/line_{named}_IBM_arm64"
 
@@ -176,7 +181,7 @@ def test_properties_are_texts_and_those_for_everything_win() -> None:
         return [{"name": name, "value": value} for name, value in values.items()]
 
     whole = listed(zone="east", rack=7, spare=True, tags=["a", "b"], nothing=None)
-    reply = msgspec.convert(
+    reply = wired(
         {
             "properties": whole,
             "deployment": {"properties": listed(zone="west", floor=2.5), "constraints": []},
@@ -189,8 +194,8 @@ def test_properties_are_texts_and_those_for_everything_win() -> None:
 
 
 def agreement(service: Any, state: str | None, *running: dict[str, Any]) -> Any:
-    listed = msgspec.convert({"agreements": {"a1": {"agrService": service, "state": state}}}, wire.Agreements)
-    status = msgspec.convert({"services": list(running)}, wire.NodeStatus)
+    listed = wired({"agreements": {"a1": {"agrService": service, "state": state}}}, wire.Agreements)
+    status = wired({"services": list(running)}, wire.NodeStatus)
     return mapping.agreements(listed, status, CLOCK)[0]
 
 
@@ -262,8 +267,8 @@ def test_an_agbot_serves_the_organisations_of_policies_patterns_and_nodes() -> N
     patterns = {"o5_*_o6": {"patternOrgid": "o5", "pattern": "*", "nodeOrgid": "o6"}, "IBM_p_": {"nodeOrgid": None}}
 
     found = mapping.served_orgs(
-        msgspec.convert({"businessPols": policies}, wire.ServedPolicies),
-        msgspec.convert({"patterns": patterns}, wire.ServedPatterns),
+        wired({"businessPols": policies}, wire.ServedPolicies),
+        wired({"patterns": patterns}, wire.ServedPatterns),
     )
 
     assert found == {"o1", "o2", "o3", "o4", "o5", "o6"}
@@ -271,7 +276,18 @@ def test_an_agbot_serves_the_organisations_of_policies_patterns_and_nodes() -> N
 
 def test_a_change_without_rows_is_not_believed() -> None:
     group = {"orgId": "o1", "resource": "node", "id": "n1", "operation": "modified", "resourceChanges": []}
-    reply = msgspec.convert({"changes": [group], "mostRecentChangeId": 1, "hitMaxRecords": False}, wire.ChangesPage)
+    reply = wired({"changes": [group], "mostRecentChangeId": 1, "hitMaxRecords": False}, wire.ChangesPage)
 
-    with pytest.raises(ValueError, match="no rows"):
-        mapping.page(reply, CLOCK)
+    page = mapping.page(reply, CLOCK)
+
+    assert (page.changes, len(page.garbled)) == ((), 1)
+
+
+def test_a_change_without_a_readable_time_is_a_change_all_the_same() -> None:
+    rows = [{"changeId": 7, "lastUpdated": "9999-12-31T23:59:59Z"}]
+    group = {"orgId": "o1", "resource": "node", "id": "n1", "operation": "modified", "resourceChanges": rows}
+    reply = wired({"changes": [group], "mostRecentChangeId": 7, "hitMaxRecords": False}, wire.ChangesPage)
+
+    (change,) = mapping.page(reply, CLOCK).changes
+
+    assert (change.id, change.change_ids, change.at) == ("n1", (7,), None)

@@ -219,7 +219,8 @@ async def test_the_recorded_list_of_deployment_policies_is_read_as_a_whole() -> 
 
     found = await client.deployment_policies(OrgId("o1"))
 
-    assert {name: policy.versions for name, policy in found.items()} == {"o1/bp-temp": ("1.2.0",)}
+    versions = {name: policy.versions for name, policy in found.items() if isinstance(policy, Policy)}
+    assert versions == {"o1/bp-temp": ("1.2.0",)}
     assert transport.asked[0].path.endswith("/orgs/o1/business/policies")
 
 

@@ -112,3 +112,25 @@ def test_an_exchange_whose_clock_is_set_right_is_believed_after_some_replies() -
         note(clock, 0)
 
     assert clock.offset == timedelta()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9999-12-31T23:59:59.999999999Z",
+        "9999-12-31T23:59:59-14:00",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "1999-12-31T23:59:59Z",
+        "2200-01-01T00:00:00Z",
+        "\u0662\u0660\u0662\u0666-11-23",
+        "\ud800",
+        "20261123" * 1000,
+    ],
+)
+def test_a_time_with_which_no_rule_could_reckon_is_none(text: str) -> None:
+    clock = ExchangeClock()
+
+    assert clock.ours_or_none(text) is None
+    with pytest.raises(ValueError):  # noqa: PT011 - each says something else
+        clock.ours(text)

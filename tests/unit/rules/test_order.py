@@ -97,7 +97,15 @@ def test_nobody_yields_to_one_that_does_not_ask_or_cannot_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("older", "newer"), [("2.9", "2.31"), ("2.31.0", "2.31.1"), ("", "1"), ("2.31.0", "2.31.0-2"), ("1.10", "2.0")]
+    ("older", "newer"),
+    [
+        ("2.9", "2.31"),
+        ("2.31.0", "2.31.1"),
+        ("", "1"),
+        ("2.31.0", "2.31.0-2"),
+        ("1.10", "2.0"),
+        ("1." + "9" * 5000, "2.0"),
+    ],
 )
 def test_versions_are_compared_by_their_numbers(older: str, newer: str) -> None:
     assert numbered(older) < numbered(newer)
@@ -109,3 +117,13 @@ def test_in_every_order_exactly_one_of_those_who_wait_may_go(names: list[NodeId]
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=limits(order=order))
 
     assert len(goes_first(facts)) == 1
+
+
+@pytest.mark.parametrize("text", ["\u00b2", "2.\u00b2", "\u0663", "\u2460", "9" * 5000, "\ud800", "\u09f4", ""])
+def test_any_text_has_a_place_in_the_order(text: str) -> None:
+    assert sorted([numbered(text), numbered("2.31.0"), numbered("zone a")])
+    assert numbered(text) == numbered(text)
+
+
+def test_leading_zeros_make_no_difference() -> None:
+    assert numbered("2.007") == numbered("2.7") < numbered("2.10")

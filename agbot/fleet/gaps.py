@@ -1,0 +1,95 @@
+"""What must be read before anything can be decided about a group, and since when it is known what its members run.
+
+Both are asked for with every question and change only when something is learnt, so they are kept until then. A member that cannot be read
+is no gap: it does not count as available (`Member.unreadable`), and reading it again would bring the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from agbot.fleet.arrivals import Arrivals
+from agbot.fleet.changes import Read, What
+from agbot.fleet.garbled import Unreadables
+from agbot.fleet.membership import Membership
+from agbot.fleet.shelf import Shelf
+from agbot.rules.facts import Node, NodeType
+from agbot.rules.ids import GroupId, NodeId
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class Gaps:
+    """What is missing, derived from the picture's parts."""
+
+    def __init__(
+        self,
+        shelves: Mapping[What, Shelf[Any]],
+        membership: Membership,
+        arrivals: Arrivals,
+        unreadables: Unreadables,
+    ) -> None:
+        self._shelves = shelves
+        self._membership = membership
+        self._arrivals = arrivals
+        self._unreadables = unreadables
+        self._complete: set[tuple[GroupId, bool]] = set()
+        """The groups of which nothing was missing when they were last looked at."""
+        self._serving_at: dict[GroupId, datetime] = {}
+
+    def forget(self) -> None:
+        """Forget what was derived: something has been learnt."""
+        self._complete.clear()
+        self._serving_at.clear()
+
+    def of(self, group: GroupId, *, by_property: bool) -> tuple[Read, ...]:
+        """Return what must be read about this group, with `by_property` also the members' properties."""
+        if (group, by_property) in self._complete:
+            return ()
+        found = self._missing(group, by_property=by_property)
+        if not found:
+            self._complete.add((group, by_property))
+        return tuple(found)
+
+    def services_read_at(self, group: GroupId) -> datetime:
+        """Return since when it is known what all devices of a group run: the earliest time while a change has outdated one of them."""
+        known = self._serving_at.get(group)
+        if known is None:
+            agreements = self._shelves[What.AGREEMENTS]
+            devices = [node for node in self._membership.members(group) if not self._is_cluster(node)]
+            reads = [agreements.read_at(node) if agreements.is_current(node) else None for node in devices]
+            known = min((each or _NEVER for each in reads), default=_NEVER)
+            self._serving_at[group] = known
+        return known
+
+    def why_unreadable(self, node: NodeId) -> str:
+        """Say what of a member cannot be read, empty when everything can."""
+        reads = (Read(what=what, id=node) for what in (What.NODE, What.STATUSES, What.PROPERTIES, What.AGREEMENTS))
+        return next(
+            (
+                f"its {read.what} cannot be read: {self._unreadables.why(read)}"
+                for read in reads
+                if read in self._unreadables
+            ),
+            "",
+        )
+
+    def _missing(self, group: GroupId, *, by_property: bool) -> list[Read]:
+        found: list[Read] = []
+        if not self._shelves[What.GROUP].is_current(group):
+            found.append(Read(what=What.GROUP, id=group))
+        for node in self._membership.members(group):
+            wanted = [What.NODE, *([What.PROPERTIES] if by_property else [])]
+            if not self._is_cluster(node):
+                wanted.append(What.STATUSES)
+            if self._arrivals.lost_at(node) is not None:
+                wanted.append(What.AGREEMENTS)
+            reads = (Read(what=what, id=node) for what in wanted if not self._shelves[what].is_current(node))
+            found += [read for read in reads if read not in self._unreadables]
+        return found
+
+    def _is_cluster(self, node: NodeId) -> bool:
+        known = self._shelves[What.NODE].get(node)
+        return isinstance(known, Node) and known.node_type is NodeType.CLUSTER
