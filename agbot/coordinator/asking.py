@@ -1,16 +1,18 @@
 """One question from beginning to end: may this node upgrade now?
 
-A refusal comes from memory when the asker is known. A grant never does: the node is read anew with the asker's own credentials, what is
-out of date is read, the rules decide on that, the store commits, and only then is the answer yes. Whatever fails on that way is a refusal
-with its reason, except for the asker's own authentication, whose error goes back to the gateway.
+A refusal comes from memory when the asker is known. A grant never does, whichever yes it is: the node is read anew with the asker's own
+credentials, the looks that a grant rests on are at most a second old, what they have outdated is read, the rules decide on that, the store
+commits, and only then is the answer yes (`docs/decisions/0006`). Whatever fails on that way is a refusal with its reason, except for the
+asker's own authentication, whose error goes back to the gateway.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agbot.coordinator import dossier, entries
+from agbot.coordinator import dossier, entries, stages
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
@@ -18,12 +20,13 @@ from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, is_older
+from agbot.coordinator.stages import Stage
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
 from agbot.rules import consent
 from agbot.rules import lease as leases
-from agbot.rules.decide import Grant, Wait, decide
+from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
@@ -44,6 +47,15 @@ class Freshness:
     """Where an upgraded member has not been seen healthy: the group waits for one heartbeat, which must not be overlooked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Something outside that every yes rests on as it is now: read at most a second ago, one read for all who ask in that second."""
+
+    stage: Stage
+    fresh: Callable[[], Awaitable[object]]
+    """Waits until it has been read, and what it told has been taken in. Raises an `ExchangeError` when it cannot be."""
+
+
 class Asking:
     """Answers questions."""
 
@@ -56,6 +68,7 @@ class Asking:
         *,
         serving: Serving,
         freshness: Freshness,
+        looks: Sequence[Look],
     ) -> None:
         self._situation = situation
         self._reader = reader
@@ -63,16 +76,18 @@ class Asking:
         self._deferring = deferring
         self._serving = serving
         self._freshness = freshness
+        self._looks = looks
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission.ask`."""
+        stages.reach(Stage.CONFIRM)
         begun, now = self._situation.picture.begin(), self._situation.clock.now()
         node = await confirm()
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
         if node.group != ask.group:
             return self._refuse_for(ask, Code.NOT_A_MEMBER, f"{node.id} is not in HA group {ask.group}")
         try:
-            return await self._decide(await self._know(ask))
+            return await self._answer(ask)
         except StoreUnavailableError as error:
             return self._refuse_for(ask, Code.STORE_UNAVAILABLE, str(error))
         except ExchangeError as error:
@@ -92,73 +107,118 @@ class Asking:
             return None
         return self._refuse(ask, decision, group, now)
 
+    async def _answer(self, ask: Ask) -> Answer:
+        """Decide on what is true now, and commit a yes.
+
+        Raises:
+            ExchangeError: something that a yes rests on could not be read.
+            StoreUnavailableError: the store failed; nobody knows whether the yes was committed.
+        """
+        may_be_yes = self._situation.unread(ask) or isinstance(self._decision(ask).decision, Grant)
+        if may_be_yes and not self._situation.doubts():
+            await self._look()  # before the rest is read: what it outdates would be read twice
+        ask = await self._know(ask)
+        await self._refresh_what_blocks(ask)
+        for _try in range(_TRIES):
+            made = self._decision(ask)
+            if isinstance(made.decision, Grant):
+                await self._make_sure(ask, made)
+                made = self._decision(ask)
+            if isinstance(made.decision, Wait):
+                return self._refuse(ask, made.decision, made.case.group, made.case.at)
+            stages.reach(Stage.STORE)
+            answer = await self._commit(made.case, made.decision)
+            if answer is not None:
+                return answer
+        return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
+
+    def _decision(self, ask: Ask) -> _Made:
+        now = self._situation.clock.now()
+        group = self._situation.group(ask.group, ask)
+        return _Made(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
+
+    async def _look(self) -> None:
+        """See to it that everything outside that a yes rests on was looked at within the last second.
+
+        Raises:
+            ExchangeError: it could not be.
+        """
+        for look in self._looks:
+            stages.reach(look.stage)
+            await look.fresh()
+
+    async def _make_sure(self, ask: Ask, made: _Made) -> None:
+        """Read what this yes rests on, if it is not known to be so now.
+
+        Raises:
+            ExchangeError: it could not be read.
+            StoreUnavailableError: a deferral has begun or ended, and nobody knows whether that was committed.
+        """
+        await self._look()
+        has_read = await self._read_missing(ask)
+        stages.reach(Stage.GROUP)
+        rests_on = _rests_on(made)
+        for error in (await self._reader.refresh(rests_on)).values():
+            raise error
+        if has_read or rests_on:
+            await self._look()  # costs nothing, unless those reads took long
+        await self._refresh_deferrals(ask)
+
     async def _know(self, ask: Ask) -> Ask:
         """Read what the decision needs and the picture lacks; return the question with what was learnt about its agreements.
 
         Raises:
             ExchangeError: the agreements of a service upgrade could not be read.
         """
-        failures: Failures = {}
-        for _round in range(3):  # reading a group shows its members, and reading those what they are
-            unread, services = self._situation.unread(ask), self._serving.for_question(ask, self._situation.clock.now())
-            if not (unread or services) or failures or self._situation.doubts():
-                break
-            failed = await self._reader.make_current([*unread, *services])
-            self._serving.note(services, failed)
-            failures = {read: error for read, error in failed.items() if read in unread}
+        await self._read_missing(ask)
         if ask.claim.kind is Kind.SERVICE:
             failures = await self._reader.refresh([Read(what=What.AGREEMENTS, id=ask.node)])
             for error in failures.values():  # without what runs now, the old agreement would look like the new one
                 raise error
             ask = self._bound(ask)
-        await self._refresh_what_blocks(ask)
-        await self._deferring.refresh(ask.group)
         return ask
 
-    async def _refresh_what_blocks(self, ask: Ask) -> None:
-        """Heartbeats and containers make no change records: before one blocks, or lets a suspect lease be taken over, it is read anew.
+    async def _read_missing(self, ask: Ask) -> bool:
+        """Read what the picture lacks for this question; say whether there was anything. What cannot be read stays a doubt."""
+        stages.reach(Stage.GROUP)
+        failures: Failures = {}
+        for number in range(3):  # reading a group shows its members, and reading those what they are
+            unread, services = self._situation.unread(ask), self._serving.for_question(ask, self._situation.clock.now())
+            if not (unread or services) or failures or self._situation.doubts():
+                return number > 0
+            failed = await self._reader.make_current([*unread, *services])
+            self._serving.note(services, failed)
+            failures = {read: error for read, error in failed.items() if read in unread}
+        return True
 
-        Raises:
-            ExchangeError: the holder of the suspect lease could not be read.
-        """
-        now = self._situation.clock.now()
-        group = self._situation.group(ask.group, ask)
-        decision = decide(ask, group, now)
-        hold = group.lease.hold
-        if isinstance(decision, Grant) and hold is not None and not decision.repeated and decision.exempt is None:
-            failures = await self._reader.refresh([Read(what=What.NODE, id=hold.claim.holder)])
-            for error in failures.values():
-                raise error
-        elif isinstance(decision, Wait):
-            reads = [
-                read for read in self._old_reads(decision, group, now) if read != Read(what=What.NODE, id=ask.node)
-            ]
+    async def _refresh_deferrals(self, ask: Ask) -> None:
+        stages.reach(Stage.STORE)  # it reads nothing, and writes what has begun or ended
+        await self._deferring.refresh(ask.group)
+
+    async def _refresh_what_blocks(self, ask: Ask) -> None:
+        """Heartbeats and containers make no change records: before one keeps the asker waiting, it is read anew."""
+        made = self._decision(ask)
+        if isinstance(made.decision, Wait):
+            group, now = made.case.group, made.case.at
+            own = Read(what=What.NODE, id=ask.node)
+            reads = [read for read in self._old_reads(made.decision, group, now) if read != own]
             rest = rest_after(group.lease.last_end, group.limits)
-            is_soaking = any(reason.code is Code.SOAKING for reason in decision.reasons)
+            is_soaking = any(reason.code is Code.SOAKING for reason in made.decision.reasons)
             if is_soaking and rest is not None and needs_services(rest, group.limits):
                 reads.append(Read(what=What.AGREEMENTS, id=rest.end.claim.holder))
             await self._reader.refresh(reads)
-
-    async def _decide(self, ask: Ask) -> Answer:
-        situation = self._situation
-        for _try in range(_TRIES):
-            now = situation.clock.now()
-            group = situation.group(ask.group, ask)
-            decision = decide(ask, group, now)
-            if isinstance(decision, Wait):
-                return self._refuse(ask, decision, group, now)
-            case = Case(at=now, ask=ask, group=group)
-            if decision.exempt is not None:
-                await situation.write(Writes(entries=[entries.exempted(ask, decision.exempt, now, dossier.kept(case))]))
-                return Granted(token=None, exempt=decision.exempt)
-            answer = await self._commit(case, decision)
-            if answer is not None:
-                return answer
-        return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
+        await self._refresh_deferrals(ask)
 
     async def _commit(self, case: Case, decision: Grant) -> Granted | None:
-        """Write the grant; None when the race was lost and the question must be decided anew."""
+        """Write the yes; None when the race was lost and the question must be decided anew.
+
+        A repeated yes is compared and set like any other, also where it changes nothing: it rests on the lease being the asker's still.
+        """
         ask, now = case.ask, case.at
+        if decision.exempt is not None:
+            entry = entries.exempted(ask, decision.exempt, now, dossier.kept(case))
+            await self._situation.write(Writes(entries=[entry]))
+            return Granted(token=None, exempt=decision.exempt)
         limits, before = case.group.limits, case.group.lease
         ttl = timedelta(seconds=limits.lease_seconds)
         if decision.repeated:
@@ -167,7 +227,7 @@ class Asking:
         else:
             after = leases.grant(before, ask.claim, now, ttl, self._progress(ask, now))
             writes = self._grant_writes(case, after, decision.allowed)
-        outcome = after if after == before else await self._situation.swap(before, after, writes)
+        outcome = await self._situation.swap(before, after, writes)
         if isinstance(outcome, Lost):
             return None
         return Granted(token=outcome.token, repeated=decision.repeated)
@@ -243,6 +303,29 @@ class Asking:
             picture = self._situation.picture
             picture.forget_absent(picture.policies.read_of(ask.claim.kind, ask.claim.subject))
         return Refused(reasons=wait.reasons, is_final=not is_remembered)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """A decision with what it was made on."""
+
+    case: Case
+    decision: Decision
+
+
+def _rests_on(made: _Made) -> list[Read]:
+    """Return what a yes rests on beside what every yes does: no change record announces a heartbeat, and a feed may be frozen.
+
+    That a lease may be taken over rests on its holder's silence, or a node that has just returned would lose it; that a
+    member is exempt, on its own report. Who is exempt as a cluster node was read with its own credentials a moment ago.
+    """
+    decision, hold = made.decision, made.case.group.lease.hold
+    if isinstance(decision, Wait) or decision.repeated:
+        return []
+    if decision.exempt is not None:
+        is_deferred = decision.exempt.code is Code.DEFERRED
+        return [Read(what=What.STATUSES, id=made.case.ask.node)] if is_deferred else []
+    return [Read(what=What.NODE, id=hold.claim.holder)] if hold is not None else []
 
 
 def _as_if_bound(ask: Ask) -> Ask:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from agbot.clock import Clock
 from agbot.coordinator.actions import Actions
-from agbot.coordinator.asking import Asking, Freshness
+from agbot.coordinator.asking import Asking, Freshness, Look
 from agbot.coordinator.contract import (
     Answer,
     Confirm,
@@ -34,6 +34,7 @@ from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
+from agbot.coordinator.stages import Stage
 from agbot.coordinator.views import view_group
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
@@ -112,10 +113,7 @@ class Coordinator:
         self._deferring = Deferring(self._situation)
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
         self._observing = Observing(self._situation, reader, self._reviewing, self._deferring)
-        freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=settings.busy_poll_seconds))
-        self._asking = Asking(
-            self._situation, reader, self._waiting, self._deferring, serving=serving, freshness=freshness
-        )
+        self._asking = self._new_asking(reader, serving, pace)
         self._actions = Actions(self._situation, self._reviewing)
         self._cycle = Cycle(
             self._situation,
@@ -133,6 +131,19 @@ class Coordinator:
         self._cycled_at = 0.0
         self._cycle_failing = ""
         self.last_cycle: CycleReport | None = None
+
+    def _new_asking(self, reader: Reader, serving: Serving, pace: Pace) -> Asking:
+        freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=self._settings.busy_poll_seconds))
+        looks = (Look(stage=Stage.FEED, fresh=self._intake.feed.fresh),)
+        return Asking(
+            self._situation,
+            reader,
+            self._waiting,
+            self._deferring,
+            serving=serving,
+            freshness=freshness,
+            looks=looks,
+        )
 
     # The gateway's side
 

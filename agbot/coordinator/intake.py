@@ -7,12 +7,14 @@ A failure is told once when it begins and once when it is over; one organisation
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agbot.coordinator.ahead import Ahead
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.serving import Serving
+from agbot.coordinator.shared_read import SharedRead
 from agbot.coordinator.situation import Situation, is_older
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
@@ -78,12 +80,16 @@ class Intake:
         self._exchange = exchange
         self._reader = reader
         self._serving = serving
+        self._ahead = Ahead(situation, serving)
         self._pace = pace
         self._served_by = served_by
         self._discovers = EVERYTHING in organisations
         self._has_discovered = False
         self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
         self._feed = ChangeFeed(exchange, situation.clock)
+        self._taken_in = 0
+        self.feed = SharedRead(self._follow_feed, situation.clock)
+        """Reads the change feed to its end and takes it in: the cycle at its own pace, a question before a yes."""
         self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
         self._is_a_no = False
         self._unreadable: set[Read] = set()
@@ -96,12 +102,13 @@ class Intake:
         report = IntakeReport()
         try:
             await self._discover()
-            report.changes = await self._follow_feed()
+            await self.feed.again()
             self._recovered()
         except ExchangeError as error:
             self._failed(error)
             report.failing = str(error)
             return report
+        report.changes, self._taken_in = self._taken_in, 0
         report.synced = await self._sync_orgs()
         report.joined = await self._read_what_matters()
         self._tell_unreadables()
@@ -129,7 +136,7 @@ class Intake:
             self.meet(own)
         self._has_discovered = True
 
-    async def _follow_feed(self) -> int:
+    async def _follow_feed(self) -> None:
         situation = self._situation
         asked_at = situation.clock.now()
         result = await self._feed.poll()
@@ -138,10 +145,11 @@ class Intake:
                 self.meet(change.org)
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
-            for state in self.orgs.values():
+            for org, state in self.orgs.items():
                 state.sync_at = None
+                situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
         situation.saw(asked_at)
-        return len(result.changes)
+        self._taken_in += len(result.changes)
 
     async def _sync_orgs(self) -> list[OrgId]:
         """Read the organisations that are due as a whole; one that fails is tried again later and hinders no other."""
@@ -160,25 +168,42 @@ class Intake:
         return [org for org in due if not self.orgs[org].failing]
 
     async def _read_what_matters(self) -> list[GroupId]:
-        """Read what is out of date about groups with a lease, a waiter or a deferral; return groups that somebody has joined."""
+        """Read what is out of date about groups with a lease, a waiter, a deferral or somebody who is about to ask.
+
+        Return groups that somebody has joined.
+        """
         situation = self._situation
         wanted: list[Read] = list(situation.picture.eager())
         now = situation.clock.now()
-        groups = situation.ledger.groups_that_matter()
-        for group in groups:
-            with situation.troubles.guard("reads", group):
-                wanted += situation.unread_of(group)
-                wanted += self._serving.for_waiters(group, now)
-                wanted += self._old_heartbeats(group, now)
-                wanted += self._subjects(group)
-                wanted += self._about_holder(situation.ledger.lease(group), now)
-        situation.troubles.keep("reads", groups)
+        groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
+        wanted += self._about_groups(groups)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
-        unreadables, lately = situation.picture.unreadables, now - self._pace.heartbeat
-        wanted = [read for read in wanted if not unreadables.was_tried_since(read, lately)]
-        self._serving.note(wanted, await self._reader.refresh(wanted))
+        wanted = await self._refresh(wanted)
+        ahead = self._ahead.note(NodeId(read.id) for read in wanted if read.what is What.STATUSES)
+        await self._refresh(self._about_groups(ahead))
+        situation.troubles.keep("reads", [*groups, *ahead])
         return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what is What.AGREEMENTS])
+
+    async def _refresh(self, wanted: Iterable[Read]) -> list[Read]:
+        """Read these, without what was unreadable a moment ago; return what was tried."""
+        unreadables, lately = self._situation.picture.unreadables, self._situation.clock.now() - self._pace.heartbeat
+        tried = [read for read in wanted if not unreadables.was_tried_since(read, lately)]
+        self._serving.note(tried, await self._reader.refresh(tried))
+        return tried
+
+    def _about_groups(self, groups: Sequence[GroupId]) -> list[Read]:
+        """Return what is out of date about groups in which somebody upgrades, waits, or is about to ask."""
+        situation, now, found = self._situation, self._situation.clock.now(), list[Read]()
+        for group in groups:
+            with situation.troubles.guard("reads", group):
+                found += situation.unread_of(group)
+                found += self._serving.for_waiters(group, now)
+                found += self._old_heartbeats(group, now)
+                found += self._subjects(group)
+                found += self._about_holder(situation.ledger.lease(group), now)
+                found += self._ahead.reads(group)
+        return found
 
     async def _look_at_arrivals(self, also: Iterable[NodeId]) -> list[GroupId]:
         """Read what those who have joined are in the middle of; return their groups, and those of the others."""

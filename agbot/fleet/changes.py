@@ -91,6 +91,12 @@ def is_new_node(change: Change) -> bool:
     return change.resource == "node" and change.operation == CREATED
 
 
+def tells_of_member(change: Change, read: Read) -> bool:
+    """Tell whether this is to be read soon if it is about a member of a group: that it was deleted, or how far its agent's upgrade is."""
+    is_report = change.resource == "nodemgmtpolstatus"
+    return is_report or (read.what is What.NODE and change.operation == DELETED)
+
+
 def is_deployment(change: Change) -> bool:
     """Tell whether a deployment policy or a pattern was made, changed or deleted."""
     return change.resource in {"policy", "pattern"}

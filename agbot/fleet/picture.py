@@ -29,8 +29,8 @@ class Picture(View):
         for read in changes.outdates(change):
             self.unreadables.retry(read)
             self._shelves[read.what].outdate(read.id, sequence=self._sequence)
-            deleted_node = read.what is What.NODE and change.operation == changes.DELETED
-            if read.what is What.GROUP or (deleted_node and self._membership.group_of(NodeId(read.id)) is not None):
+            tells = changes.tells_of_member(change, read) and self._membership.group_of(NodeId(read.id)) is not None
+            if read.what is What.GROUP or tells:
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now
         if changes.is_deployment(change):
@@ -133,6 +133,7 @@ class Picture(View):
         """Take in all `managementStatus` entries of a node."""
         self._changed()
         self._statuses.put(node, dict(statuses), begun=begun, now=now)
+        self._settle(Read(what=What.STATUSES, id=node))
 
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: datetime) -> None:
         """Take in the agreements of a node."""

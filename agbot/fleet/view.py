@@ -194,7 +194,7 @@ class View:
         return self._gaps.services_read_at(group)
 
     def eager(self) -> tuple[Read, ...]:
-        """Return what must be read soon although nobody asks: memberships are effective at once."""
+        """Return what must be read soon although nobody asks: memberships are effective at once, and who reports will ask."""
         down = (node for node in self._arrivals.came_down() if not self._agreements.is_current(node))
         return (*self._eager, *(Read(what=What.AGREEMENTS, id=node) for node in down))
 

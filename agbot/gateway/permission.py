@@ -14,6 +14,7 @@ import structlog
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import Permission, Refused
+from agbot.coordinator.stages import Stage
 from agbot.exchange import errors
 from agbot.exchange.credentials import Credentials
 from agbot.gateway import answers, authentication, question
@@ -94,8 +95,10 @@ class PermissionRoute:
                     node = await self._reads.own_node(key, caller)
             except (errors.Refused, errors.Forbidden):
                 raise
-            except (errors.ExchangeError, TimeoutError):
-                return self._refusal(asked, question.exchange_unavailable())
+            except errors.ExchangeError as error:
+                return self._refusal(asked, question.failed_at(Stage.CONFIRM, error))
+            except TimeoutError:
+                return self._refusal(asked, question.too_late(Stage.CONFIRM))
         if node.group == ids.group_id(asked.org, asked.group):
             return self._refusal(asked, question.view_stale())
         return answers.other_group(ids.name_of(node.group) if node.group else "", asked.group)

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 import structlog
 
+from agbot.coordinator import stages
 from agbot.coordinator.contract import Answer, Permission, Refused
+from agbot.coordinator.stages import Stage
 from agbot.exchange import errors
 from agbot.gateway.answers import Outcome
 from agbot.rules.facts import Ask, Node
@@ -66,7 +68,7 @@ async def put(permission: Permission, ask: Ask, read: Callable[[], Awaitable[Nod
         errors.Refused: the Exchange does not accept the asker's credentials.
         errors.Forbidden: nor let them read this node.
     """
-    confirm = _Confirming(read)
+    confirm, waits = _Confirming(read), stages.follow()
     try:
         async with asyncio.timeout_at(deadline):
             answer = await permission.ask(ask, confirm)
@@ -76,11 +78,11 @@ async def put(permission: Permission, ask: Ask, read: Callable[[], Awaitable[Nod
         raise
     except errors.ExchangeError as error:
         _log.debug("question.unconfirmed", node=ask.node, error=str(error))
-        return exchange_unavailable()
-    except StoreError:
-        return store_unavailable()
+        return failed_at(Stage.CONFIRM, error)
+    except StoreError as error:
+        return failed_at(Stage.STORE, error)
     except TimeoutError:
-        return exchange_unavailable() if confirm.is_open else store_unavailable()
+        return too_late(Stage.CONFIRM if confirm.is_open else waits.stage)
     except Exception:  # noqa: BLE001 - no question goes without an answer; the log has the traceback
         _log.exception("question.failed", node=ask.node, group=ask.group, subject=ask.claim.subject)
         return failed()
@@ -94,19 +96,20 @@ def failed() -> Heard:
     return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.ERROR)
 
 
-def exchange_unavailable() -> Heard:
-    """Return the answer while the Exchange does not confirm."""
-    return _unavailable(Code.EXCHANGE_UNAVAILABLE, "the Exchange did not confirm the node in time")
+def too_late(stage: Stage) -> Heard:
+    """Return the answer when the time was over while this was waited for."""
+    return _unavailable(stage.too_late())
 
 
-def store_unavailable() -> Heard:
-    """Return the answer while the store does not answer."""
-    return _unavailable(Code.STORE_UNAVAILABLE, "the lease store did not answer in time")
+def failed_at(stage: Stage, error: Exception) -> Heard:
+    """Return the answer when this failed."""
+    return _unavailable(stage.failed(error))
 
 
 def view_stale() -> Heard:
     """Return the answer to a member of whose membership the picture does not know yet."""
-    return _unavailable(Code.VIEW_STALE, "the node's membership has changed just now and is not in the picture yet")
+    text = "the node's membership has changed just now and is not in the picture yet"
+    return _unavailable(Reason(code=Code.VIEW_STALE, text=text))
 
 
 def busy() -> Heard:
@@ -115,5 +118,5 @@ def busy() -> Heard:
     return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.BUSY)
 
 
-def _unavailable(code: Code, text: str) -> Heard:
-    return Heard(answer=Refused(reasons=(Reason(code=code, text=text),)), outcome=Outcome.UNAVAILABLE)
+def _unavailable(reason: Reason) -> Heard:
+    return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.UNAVAILABLE)

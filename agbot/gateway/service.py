@@ -14,6 +14,7 @@ import structlog
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import Permission, Refused
+from agbot.coordinator.stages import Stage
 from agbot.exchange import errors
 from agbot.exchange.credentials import Credentials
 from agbot.gateway import answers, authentication, question
@@ -68,8 +69,10 @@ class ServiceRoute:
         try:
             async with asyncio.timeout_at(deadline):
                 is_agbot = await self._is_agbot(caller, now, is_anew=isinstance(asked, ServiceEnd))
-        except (errors.ExchangeError, TimeoutError):
-            return _reply(upgrade, question.exchange_unavailable())
+        except errors.ExchangeError as error:
+            return _reply(upgrade, question.failed_at(Stage.AGBOT_IDENTITY, error))
+        except TimeoutError:
+            return _reply(upgrade, question.too_late(Stage.AGBOT_IDENTITY))
         if not is_agbot:
             return answers.wrong_credentials(_KIND)
         if isinstance(asked, ServiceEnd):
@@ -106,8 +109,10 @@ class ServiceRoute:
                     succeeded=asked.succeeded,
                     who=caller.identity,
                 )
-        except (StoreError, TimeoutError):
-            return _reply(upgrade, question.store_unavailable())
+        except StoreError as error:
+            return _reply(upgrade, question.failed_at(Stage.STORE, error))
+        except TimeoutError:
+            return _reply(upgrade, question.too_late(Stage.STORE))
         return answers.service_ended(
             upgrade.node_id,
             upgrade.policy,

@@ -54,7 +54,7 @@ class Code(StrEnum):
     STORE_UNAVAILABLE = "store-unavailable"
     """The lease store cannot be reached or did not commit in time."""
     EXCHANGE_UNAVAILABLE = "exchange-unavailable"
-    """The Exchange did not confirm the node in time."""
+    """The Exchange did not answer what the decision rests on in time: the node itself, the latest changes, or the group."""
     VIEW_STALE = "view-stale"
     """The picture of the Exchange is too old or not complete yet; nothing is granted on it."""
     STOPPING = "stopping"

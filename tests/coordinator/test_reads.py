@@ -61,14 +61,81 @@ async def test_a_thousand_idle_groups_cost_one_feed_request_per_poll_and_no_othe
 
 
 @in_virtual_time
-async def test_a_grant_costs_one_read_when_the_group_is_known() -> None:
+async def test_a_grant_costs_the_feed_and_one_read_when_the_group_is_known() -> None:
     hub = await warm_pair()
     before = hub.transport.requests.copy()
 
     answer = await hub.ask("n2", "g1", is_remembered=True)
 
     assert isinstance(answer, Granted)
-    assert spent(hub, before) == {NODE: 1}
+    assert spent(hub, before) == {FEED: 1, NODE: 1}
+
+
+async def about_to_ask(*names: str) -> Hub:
+    """Start a hub with a group that nobody has asked in, of which the first member has downloaded in the order of an agent's life."""
+    hub = Hub()
+    hub.group("g1", *names)
+    await hub.start()
+    await asyncio.sleep(3600)  # idle: the heartbeats that were read at the start prove nothing any more
+    for name in names:
+        hub.heartbeat(name)
+    hub.report(names[0], "download started")
+    await hub.live(*names, seconds=600)
+    hub.report(names[0], "ha node waiting")
+    await hub.live(*names, seconds=63)  # between two polls of the feed
+    return hub
+
+
+@in_virtual_time
+async def test_the_first_question_of_a_cold_group_finds_everything_else_read_ahead() -> None:
+    for names in (("n1", "n2"), ("n1", "n2", "n3", "n4"), tuple(f"n{number}" for number in range(1, 13))):
+        hub = await about_to_ask(*names)
+        before = hub.transport.requests.copy()
+
+        answer = await hub.ask("n1", "g1", is_remembered=True)
+
+        assert isinstance(answer, Granted)
+        assert spent(hub, before) == {FEED: 1, NODE: 1}
+        await hub.stop()
+
+
+@in_virtual_time
+async def test_a_report_in_the_moment_before_the_question_costs_that_one_read_more() -> None:
+    hub = await about_to_ask("n1", "n2")
+    hub.report("n1", "ha node waiting")
+    before = hub.transport.requests.copy()
+
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
+    assert spent(hub, before) == {FEED: 1, NODE: 1, STATUSES: 1}
+
+
+@in_virtual_time
+async def test_what_is_read_ahead_of_a_question_ends_when_the_question_does_not_come() -> None:
+    hub = await about_to_ask("n1", "n2")
+    await asyncio.sleep(300)
+    before = hub.transport.requests.copy()
+
+    await asyncio.sleep(100)
+
+    assert spent(hub, before) == {FEED: 10}
+
+
+@in_virtual_time
+async def test_the_grants_of_one_second_share_one_look_at_the_feed() -> None:
+    hub = Hub()
+    for number in range(20):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for number in range(20):
+        hub.report(f"a{number}", "ha node waiting")
+    await asyncio.sleep(15)
+    before = hub.transport.requests.copy()
+
+    answers = await asyncio.gather(*(hub.ask(f"a{number}", f"g{number}") for number in range(20)))
+
+    assert all(isinstance(answer, Granted) for answer in answers)
+    assert spent(hub, before) == {FEED: 1, NODE: 20}
 
 
 @in_virtual_time

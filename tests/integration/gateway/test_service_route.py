@@ -110,7 +110,10 @@ async def test_a_hanging_exchange_is_409_in_time() -> None:
     exchange.seconds = 3600
     async with gateway(GatewaySettings(answer_seconds=0.2), exchange=exchange) as running:
         got = await running.ask(PATH, AGBOT)
-    assert (got.status, b"exchange-unavailable" in got.body) == (409, True)
+    assert (got.status, b"exchange-unavailable: the Exchange did not confirm the agbot that asks" in got.body) == (
+        409,
+        True,
+    )
 
 
 async def test_a_missing_policy_organisation_is_told_how_to_write_it() -> None:
