@@ -40,6 +40,20 @@ class FaultKind(StrEnum):
     """No answer ever, and nothing was done unless `applied`."""
     CLOCK = "clock"
     """The server's clock is off by `seconds`; selection does not matter."""
+    DATE = "date"
+    """The `Date` header is a proxy's in front of the server, whose clock is off by `seconds`."""
+    ABSENT = "absent"
+    """What was read is answered as if it did not exist: 404."""
+    EMPTY = "empty"
+    """A list of nodes is empty."""
+    SHORT = "short"
+    """A list of nodes leaves some out: those of `node`."""
+    NO_GROUP = "no group"
+    """Nodes show no `ha_group`."""
+    FUTURE = "future"
+    """In a node's own data `lastUpdated` is in the year 9999."""
+    NESTED = "nested"
+    """In a node's own data is JSON nested deeper than a parser likes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +74,8 @@ class Fault:
     """Organisation in the path (`/orgs/{org}`)."""
     caller: str = ""
     """Searched for in the caller's `org/id`."""
+    node: str = ""
+    """Searched for in the `org/id` of the nodes in a reply, by kinds that change what is said of nodes."""
     times: int | None = None
     """At most so many requests are hit; None is without end."""
 
@@ -84,7 +100,7 @@ class Fault:
             raise ValueError(message)
         try:
             fault = cls(**{**given, "kind": FaultKind(given.get("kind", ""))})
-            re.compile(fault.path), re.compile(fault.caller)
+            re.compile(fault.path), re.compile(fault.caller), re.compile(fault.node)
             valid = 0 <= fault.rate <= 1 and float(fault.seconds) == fault.seconds and int(fault.status) > 0
         except (TypeError, re.error) as error:
             message = f"not a fault: {error}"

@@ -102,10 +102,7 @@ def _patch(call: Call) -> Answer:
 
 def _delete(call: Call) -> Answer:
     _existing(call)
-    key = (call.org, call.id)
-    del call.world.agbots[key]
-    for table in (call.world.agbot_agreements, call.world.served_patterns, call.world.served_policies):
-        table.pop(key, None)
+    call.world.drop_agbot((call.org, call.id))
     call.note("agbot", "deleted", call.id)
     return gone()
 

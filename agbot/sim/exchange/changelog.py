@@ -6,7 +6,7 @@ The log only grows at the end and is cut at the front. Who may see which row is 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -66,14 +66,17 @@ class ChangeLog:
         self._purged_at = now
         self._rows = [row for row in self._rows if row.at >= now - KEPT]
 
-    def from_id(self, change_id: int, overlap: timedelta, *, last_id: int) -> Iterator[ChangeRow]:
+    def from_id(
+        self, change_id: int, overlap: timedelta, *, last_id: int, is_there: Callable[[ChangeRow], bool]
+    ) -> Iterator[ChangeRow]:
         """Yield the rows from an id on, that id included, in order of ids, up to `last_id`.
 
-        If the row with that very id is still there, rows that are younger than its time less `overlap` come along although
-        their ids are lower: clients see rows twice by design.
+        If the row with that very id is there (and its transaction has ended), rows that are younger than its time less `overlap`
+        come along although their ids are lower: clients see rows twice by design.
         """
         start = bisect_left(self._rows, change_id, key=lambda row: row.change_id)
-        if start < len(self._rows) and self._rows[start].change_id == change_id <= last_id:
+        row = self._rows[start] if start < len(self._rows) else None
+        if row is not None and row.change_id == change_id <= last_id and is_there(row):
             oldest = self._rows[start].at - overlap
             while start > 0 and self._rows[start - 1].at >= oldest:
                 start -= 1

@@ -86,10 +86,10 @@ def _visible(identity: Identity, path_org: str, org_list: list[str]) -> Seen:
 def _candidates(call: Call, given: Doc) -> Iterator[ChangeRow]:
     log = call.world.log
     if (change_id := given.get("changeId", 0)) > 0:
-        return log.from_id(change_id, OVERLAP, last_id=call.feed_end)
+        return log.from_id(change_id, OVERLAP, last_id=call.feed_end, is_there=lambda row: not _is_late(call, row))
     if "lastUpdated" in given:
         return log.since(stamp.parse(given["lastUpdated"]) - ROLLBACK, last_id=call.feed_end)
-    return log.from_id(0, OVERLAP, last_id=call.feed_end)
+    return log.from_id(0, OVERLAP, last_id=call.feed_end, is_there=lambda _row: True)
 
 
 def _shown(call: Call, given: Doc) -> Iterator[ChangeRow]:

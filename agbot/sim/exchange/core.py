@@ -29,6 +29,7 @@ from agbot.sim.exchange import (
     orgs,
     policies,
     search,
+    spoiling,
     statuses,
     users,
 )
@@ -105,6 +106,17 @@ class SimExchange:
         now = self.clock.now()
         return now + timedelta(seconds=self.faults.clock_offset_seconds) if self.faults else now
 
+    def backup(self) -> bytes:
+        """Return a copy of everything stored, as a dump of the database is."""
+        return self.world.dump()
+
+    def restore(self, copy: bytes) -> None:
+        """Go back to a copy: rows written since are gone, and change ids begin again where they were then.
+
+        Observers are not told; what the world really did has not changed.
+        """
+        self.world.restore(copy)
+
     def subscribe(self, watcher: Callable[[Write], None]) -> None:
         """Call `watcher` with every write, heartbeats included, after it took effect."""
         self.world.subscribe(watcher)
@@ -168,6 +180,9 @@ class SimExchange:
         )
 
     def _spoilt(self, good: Reply, at: tuple[str, str, str]) -> Reply:
+        for kind in spoiling.KINDS:
+            if (at[0] == "GET" or kind is FaultKind.DATE) and (fault := self.faults.hit(kind, *at)) is not None:
+                good = spoiling.spoil(fault, good, at[1], self.now())
         if (fault := self.faults.hit(FaultKind.GARBAGE, *at)) is not None:
             text = fault.text.encode()
             return replace(good, body=text, headers={**good.headers, "Content-Length": str(len(text))})

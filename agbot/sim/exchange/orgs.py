@@ -112,7 +112,7 @@ def _delete(call: Call) -> Answer:
         raise bad_input("the root org can not be deleted")
     if call.org not in call.world.orgs:
         raise not_found(f"org '{call.org}' not found")
-    call.world.drop_org(call.org)
+    call.world.drop_org(call.org, call.at)
     call.note("org", "deleted", call.org)
     return gone()
 

@@ -112,10 +112,7 @@ def _put(call: Call) -> Answer:
 def _delete(call: Call) -> Answer:
     if _allow(call, Verb.WRITE) is None:
         raise not_found(f"management policy '{call.org}/{call.id}' not found")
-    del call.world.management_policies[call.org, call.id]
-    for (org, _), statuses in call.world.management_status.items():
-        if org == call.org:
-            statuses.pop(f"{call.org}/{call.id}", None)
+    call.world.drop_management_policy((call.org, call.id))
     call.note("mgmtpolicy", "deleted", call.id)
     return gone()
 

@@ -98,11 +98,9 @@ def _put(call: Call) -> Answer:
 
 def _delete(call: Call) -> Answer:
     _allow(call, Verb.WRITE)
-    if call.world.users.pop((call.org, call.id), None) is None:
+    if (call.org, call.id) not in call.world.users:
         raise not_found(f"user '{call.org}/{call.id}' not found")
-    owner = f"{call.org}/{call.id}"
-    for key in [key for key, node in call.world.nodes.items() if node.owner == owner]:
-        call.world.drop_node(key)
+    call.world.drop_user((call.org, call.id), call.at)
     return gone()
 
 

@@ -6,6 +6,7 @@ Exchange logs goes through `World.note`, so that the change feed and the observe
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -135,8 +136,38 @@ class World:
         for table in (self.node_status, self.node_policy, self.management_status, self.node_agreements):
             table.pop(key, None)
 
-    def drop_org(self, org: str) -> None:
+    def drop_management_policy(self, key: Key) -> None:
+        """Remove a management policy and every node's status for it, of which no change is logged."""
+        del self.management_policies[key]
+        name = "/".join(key)
+        for statuses in self.management_status.values():
+            statuses.pop(name, None)
+
+    def drop_user(self, key: Key, at: datetime) -> None:
+        """Remove a user and everything that the user owns, what hangs on it included, of which no change at all is logged."""
+        del self.users[key]
+        owner = "/".join(key)
+        for node in [name for name, node in self.nodes.items() if node.owner == owner]:
+            self.drop_node(node)
+            self.tell(at, "node", "deleted", node)
+        for policy in [name for name, policy in self.management_policies.items() if policy.owner == owner]:
+            self.drop_management_policy(policy)
+            self.tell(at, "mgmtpolicy", "deleted", policy)
+        for table in (self.business_policies, self.patterns, self.services):
+            for name in [name for name, owned in table.items() if owned.owner == owner]:
+                del table[name]
+
+    def drop_agbot(self, key: Key) -> None:
+        """Remove an agbot, its agreements and what it serves, of which no change is logged."""
+        del self.agbots[key]
+        for table in (self.agbot_agreements, self.served_patterns, self.served_policies):
+            table.pop(key, None)
+
+    def drop_org(self, org: str, at: datetime) -> None:
         """Remove an organisation and everything in it."""
+        for node in [key for key in self.nodes if key[0] == org]:
+            self.drop_node(node)
+            self.tell(at, "node", "deleted", node)
         tables: tuple[MutableMapping[Key, Any], ...] = (
             self.users,
             self.nodes,
@@ -158,3 +189,11 @@ class World:
             for key in [key for key in table if key[0] == org]:
                 del table[key]
         del self.orgs[org]
+
+    def dump(self) -> bytes:
+        """Return a copy of the state, without those who watch it."""
+        return pickle.dumps({name: value for name, value in vars(self).items() if name != "_watchers"})
+
+    def restore(self, copy: bytes) -> None:
+        """Go back to the state of a copy; who watches stays."""
+        vars(self).update(pickle.loads(copy))  # noqa: S301 - a copy of our own making
