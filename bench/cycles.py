@@ -19,6 +19,7 @@ from agbot.rules import lease as leases
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry, Writes
 from agbot.store.sqlite import SqliteStore
 from bench.figure import Figure, Unit
@@ -89,10 +90,12 @@ async def _cycle(store: SqliteStore, group: GroupId, cycles: int) -> None:
     claim = Claim(holder=NodeId("o1/n1"), kind=Kind.AGENT, subject=PolicyId("o1/up1"))
     lease = await store.lease(group)
     for _ in range(cycles):
-        granted = await store.swap(lease, leases.grant(lease, claim, _NOW, _TTL), _told("lease.granted", group))
+        granted = await store.swap(
+            lease, leases.grant(lease, claim, Now.unblinded(_NOW), _TTL), _told("lease.granted", group)
+        )
         assert isinstance(granted, Lease)
         freed = await store.swap(
-            granted, leases.release(granted, Cause.SUCCEEDED, _NOW), _told("lease.released", group)
+            granted, leases.release(granted, Cause.SUCCEEDED, Now.unblinded(_NOW)), _told("lease.released", group)
         )
         assert isinstance(freed, Lease)
         lease = freed

@@ -39,7 +39,7 @@ class Actions:
                 f"{hold.claim.subject}; nothing was changed"
             )
         done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
-        after = view_lease(self._situation.ledger.lease(group))
+        after = view_lease(self._situation.ledger.lease(group), self._situation.now())
         if not done:
             return NotDone(text=f"the lease of {group} has changed meanwhile; look at it again")
         return Done(text=f"released {group}, token {lease.token}, from {hold.claim.holder}", lease=after)
@@ -51,7 +51,7 @@ class Actions:
             text = f"{words.scope(pause.scope)} is not known (organisations: {known}); nothing was changed"
             return NotDone(text=text, not_found=True)
         before = self._situation.ledger.pauses.get(pause.scope)
-        now = self._situation.clock.now()
+        now = self._situation.now()
         await self._situation.write(Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
         until = f" until {clock(pause.until)}" if pause.until else ""
         text = f"no new upgrades in {words.scope(pause.scope)}{until}; upgrades that run go on"
@@ -74,7 +74,7 @@ class Actions:
         """Let one upgrade of a node past what `consent.ALLOWABLE` names, once."""
         if isinstance(self._situation.picture.node(allowance.node), Sight):
             return NotDone(text=f"{allowance.node} is not known; nothing was changed", not_found=True)
-        now, before = self._situation.clock.now(), self._situation.ledger.allowances.get(allowance.node)
+        now, before = self._situation.now(), self._situation.ledger.allowances.get(allowance.node)
         await self._situation.write(Writes(put=[allowance], entries=[entries.allowance_given(allowance, now)]))
         what = allowance.subject or "its next upgrade"
         text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; never past a lease or a hold"
@@ -89,7 +89,7 @@ class Actions:
             return NotDone(text=f"{words.scope(approval.scope)} is not known; nothing was changed", not_found=True)
         if self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT:
             return NotDone(text=f"{approval.subject} does not exist; nothing was changed", not_found=True)
-        now = self._situation.clock.now()
+        now = self._situation.now()
         await self._situation.write(Writes(put=[approval], entries=[entries.approval_given(approval, now)]))
         return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
 
@@ -98,7 +98,7 @@ class Actions:
         if pause is None:
             text = f"{words.scope(scope)} is not paused; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
-        told = entries.pause_ended(pause, reason, self._situation.clock.now(), who)
+        told = entries.pause_ended(pause, reason, self._situation.now(), who)
         await self._situation.write(Writes(drop=[PauseKey(scope=scope)], entries=[told]))
         return Done(
             text=f"upgrades in {words.scope(scope)} go on; the hold was: {_said(pause)}{self._still_held(scope)}"
@@ -130,7 +130,7 @@ class Actions:
         if not brakes:
             text = f"{subject} is not stopped in {words.scope(scope)}; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
-        now = self._situation.clock.now()
+        now = self._situation.now()
         drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
         told = [entries.brake_lifted(brake, reason, now, who) for brake in brakes]
         await self._situation.write(Writes(drop=drop, entries=told))

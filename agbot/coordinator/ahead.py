@@ -8,7 +8,7 @@ ahead in time is read with the question.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation
@@ -17,6 +17,7 @@ from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Ask, Member, NodeType
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Claim, Kind
+from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Phase
 
 _EXPECTED = timedelta(minutes=3)
@@ -29,11 +30,11 @@ class Ahead:
     def __init__(self, situation: Situation, serving: Serving) -> None:
         self._situation = situation
         self._serving = serving
-        self._until: dict[NodeId, datetime] = {}
+        self._until: dict[NodeId, SeenTime] = {}
 
     def note(self, nodes: Iterable[NodeId]) -> list[GroupId]:
         """Look at the reports of these nodes, which were read just now; return the groups in which somebody is expected newly."""
-        now, found = self._situation.clock.now(), list[GroupId]()
+        now, found = self._situation.now().seen, list[GroupId]()
         for node in nodes:
             asks = list(self._asks(node))
             if not asks:
@@ -46,13 +47,13 @@ class Ahead:
 
     def groups(self) -> list[GroupId]:
         """Return the groups in which somebody is expected to ask."""
-        now = self._situation.clock.now()
+        now = self._situation.now().seen
         self._until = {node: until for node, until in self._until.items() if until > now}
         return list(dict.fromkeys(ask.group for node in self._until for ask in self._asks(node)))
 
     def reads(self, group: GroupId) -> list[Read]:
         """Return what the questions of this group will need beside what is out of date in it: policies, and what members run."""
-        now, found = self._situation.clock.now(), list[Read]()
+        now, found = self._situation.now(), list[Read]()
         for ask in (ask for node in self._until for ask in self._asks(node) if ask.group == group):
             policy = policy_read(ask.claim.kind, ask.claim.subject)
             if not self._situation.picture.is_current(policy):

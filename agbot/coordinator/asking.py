@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator import dossier, entries, stages
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
@@ -31,6 +31,7 @@ from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Si
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import needs_services, rest_after
+from agbot.rules.seen_time import Now
 from agbot.store.contract import AllowanceKey, Entry, Key, Lost, StoreUnavailableError, Writes
 
 _TRIES = 3
@@ -81,7 +82,7 @@ class Asking:
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission.ask`."""
         stages.reach(Stage.CONFIRM)
-        begun, now = self._situation.picture.begin(), self._situation.clock.now()
+        begun, now = self._situation.picture.begin(), self._situation.now()
         node = await confirm()
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
         if node.group != ask.group:
@@ -96,7 +97,7 @@ class Asking:
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
         situation = self._situation
-        now = situation.clock.now()
+        now = situation.now()
         unread = situation.unread(ask)
         if (unread or self._serving.for_question(ask, now)) and not situation.doubts():
             return None
@@ -133,7 +134,7 @@ class Asking:
         return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
 
     def _decision(self, ask: Ask) -> _Made:
-        now = self._situation.clock.now()
+        now = self._situation.now()
         group = self._situation.group(ask.group, ask)
         return _Made(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
 
@@ -183,7 +184,7 @@ class Asking:
         stages.reach(Stage.GROUP)
         failures: Failures = {}
         for number in range(3):  # reading a group shows its members, and reading those what they are
-            unread, services = self._situation.unread(ask), self._serving.for_question(ask, self._situation.clock.now())
+            unread, services = self._situation.unread(ask), self._serving.for_question(ask, self._situation.now())
             if not (unread or services) or failures or self._situation.doubts():
                 return number > 0
             failed = await self._reader.make_current([*unread, *services])
@@ -245,14 +246,14 @@ class Asking:
             told.append(entries.allowance_ended(spent, "its upgrade began without needing it", now))
         return Writes(drop=drop, entries=told)
 
-    def _progress(self, ask: Ask, now: datetime) -> Progress:
+    def _progress(self, ask: Ask, now: Now) -> Progress:
         """Write down how things stood at the grant: only what changes afterwards proves anything."""
         picture = self._situation.picture
         node, policy = picture.node(ask.node), picture.policies.get(ask.claim.kind, ask.claim.subject)
         agreements = picture.agreements(ask.node)
         known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
         return Progress(
-            moved_at=now,
+            moved_at=now.seen,
             version_before=node.agent_version if isinstance(node, Node) else "",
             revision=policy.revision if isinstance(policy, Policy) else "",
             service=policy.service if isinstance(policy, Policy) else "",
@@ -270,19 +271,19 @@ class Asking:
         bound = not isinstance(policy, Policy) or any(each.service == policy.service for each in known)
         return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
 
-    def _may_be_outdated(self, decision: Wait, group: Group, now: datetime) -> bool:
+    def _may_be_outdated(self, decision: Wait, group: Group, now: Now) -> bool:
         """Whether a look at the Exchange could turn this refusal: membership is effective at once, and heartbeats age silently."""
         if not decision.is_remembered:
             return not group.doubts
         return bool(self._old_reads(decision, group, now)) and not group.doubts
 
-    def _old_reads(self, decision: Wait, group: Group, now: datetime) -> list[Read]:
+    def _old_reads(self, decision: Wait, group: Group, now: Now) -> list[Read]:
         """Return what keeps the asker waiting and may have changed in the Exchange: heartbeats, and services that were down."""
         allowed = {Code.PEERS_UNAVAILABLE: self._freshness.peers, Code.SOAKING: self._freshness.rest}
         limits = [allowed[reason.code] for reason in decision.reasons if reason.code in allowed]
         if not limits:
             return []
-        oldest, picture = now - min(limits), self._situation.picture
+        oldest, picture = now.seen - min(limits), self._situation.picture
         nodes = [
             Read(what=What.NODE, id=node) for node in group.members if is_older(picture.node_read_at(node), oldest)
         ]
@@ -290,10 +291,10 @@ class Asking:
 
     def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
         """Refuse for something that no rule knows."""
-        group, now = self._situation.group(ask.group, ask), self._situation.clock.now()
+        group, now = self._situation.group(ask.group, ask), self._situation.now()
         return self._refuse(ask, Wait(reasons=(Reason(code=code, text=text),)), group, now, is_derived=False)
 
-    def _refuse(self, ask: Ask, wait: Wait, group: Group, now: datetime, *, is_derived: bool = True) -> Refused:
+    def _refuse(self, ask: Ask, wait: Wait, group: Group, now: Now, *, is_derived: bool = True) -> Refused:
         is_remembered = wait.is_remembered
         # Most refusals are no news, and nothing is put together for them.
         if is_remembered and self._waiting.note(ask, wait.reasons, now):

@@ -92,6 +92,7 @@ class Coordinator:
             means.exchange,
             self._situation.picture,
             means.clock,
+            now=self._situation.now,
             max_open=settings.max_requests_open,
             chance=means.chance.random if means.chance else random.random,
         )
@@ -242,7 +243,7 @@ class Coordinator:
             cycle_at=self.last_cycle.at if self.last_cycle else None,
             ready=not situation.doubts() and not failing,
             not_ready=not_ready,
-            view_age_seconds=(self._clock.now() - view_at).total_seconds() if view_at else None,
+            view_age_seconds=(situation.now().seen - view_at).total_seconds() if view_at else None,
             view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),
             store_ok=ledger.is_trusted,
             orgs=self._org_views(),
@@ -320,9 +321,7 @@ class Coordinator:
         for org, state in sorted(self._intake.orgs.items()):
             mine = [group for group in groups if org_of(group) == org]
             members = sum(len(picture.members(group)) for group in mine)
-            views.append(
-                OrgView(
-                    org=org, groups=len(mine), members=members, read_at=picture.org_read_at(org), failing=state.failing
-                )
-            )
+            seen_at = picture.org_read_at(org)
+            read_at = None if seen_at is None else self._situation.now().shown(seen_at)
+            views.append(OrgView(org=org, groups=len(mine), members=members, read_at=read_at, failing=state.failing))
         return views

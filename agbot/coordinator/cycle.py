@@ -20,6 +20,7 @@ from agbot.coordinator.waiting import Waiting
 from agbot.rules.brakes import still_set
 from agbot.rules.facts import Policy
 from agbot.rules.lease import State
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import AllowanceKey, BrakeKey, Entry, PauseKey, StoreUnavailableError, Writes
 
 
@@ -53,7 +54,7 @@ class Cycle:
         """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
         self._journal_age = journal_age
         self._journal_bytes = journal_bytes
-        self._prune_at: datetime | None = None
+        self._prune_at: SeenTime | None = None
         self._situation = situation
         self._intake = intake
         self._reviewing = reviewing
@@ -65,7 +66,7 @@ class Cycle:
 
     async def run(self) -> CycleReport:
         """Run one cycle."""
-        began = self._situation.clock.now()
+        began = self._situation.clock.monotonic_seconds()
         done: list[str] = []
         report = IntakeReport()
         if await self._trust_store():
@@ -75,8 +76,9 @@ class Cycle:
                 done = await self._act(report)
             except StoreUnavailableError as error:
                 self._store_failed(str(error))
-        now = self._situation.clock.now()
-        return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=(now - began).total_seconds())
+        took_seconds = self._situation.clock.monotonic_seconds() - began
+        now = self._situation.now().wall
+        return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
 
     async def _trust_store(self) -> bool:
         """Read the store anew when a write has failed; without it nothing is decided."""
@@ -90,16 +92,16 @@ class Cycle:
         except StoreUnavailableError as error:
             self._store_failed(str(error))
             return False
-        now = self._situation.clock.now()
+        now = self._situation.now()
         for waiters in ledger.waiters.values():  # they were silent because nobody listened
-            waiters.update({key: replace(waiter, asked_at=now) for key, waiter in waiters.items()})
+            waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
         return await self._has_recovered(now)
 
-    async def _has_recovered(self, now: datetime) -> bool:
+    async def _has_recovered(self, now: Now) -> bool:
         """Prove that a store which had failed takes writes again: a full disk reads well all the time."""
         if self.store_failing:
             try:
-                await self._situation.write(Writes(entries=[Entry(at=now, event="store.recovered")]))
+                await self._situation.write(Writes(entries=[Entry(at=now.wall, event="store.recovered")]))
             except StoreUnavailableError as error:
                 self._store_failed(str(error))
                 return False
@@ -130,7 +132,7 @@ class Cycle:
 
     async def _write_waiters(self) -> None:
         situation, waiting = self._situation, self._waiting
-        now = situation.clock.now()
+        now = situation.now()
         gone: list[Writes] = []
         groups = waiting.groups()
         for group in groups:
@@ -148,16 +150,18 @@ class Cycle:
             waiting.written(unwritten)
 
     async def _expire_pauses(self) -> None:
-        now = self._situation.clock.now()
-        over = [each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now]
+        now = self._situation.now()
+        over = [
+            each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now.wall
+        ]
         if over:
             drop = [PauseKey(scope=pause.scope) for pause in over]
             told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
             await self._situation.write(Writes(drop=drop, entries=told))
 
     async def _expire_allowances(self) -> None:
-        now = self._situation.clock.now()
-        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now]
+        now = self._situation.now()
+        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now.wall]
         if over:
             drop = [AllowanceKey(node=allowance.node) for allowance in over]
             told = [
@@ -167,7 +171,7 @@ class Cycle:
 
     async def _lift_brakes(self) -> None:
         """A policy that has changed is a different release."""
-        situation, now = self._situation, self._situation.clock.now()
+        situation, now = self._situation, self._situation.now()
         drop: list[BrakeKey] = []
         told: list[Entry] = []
         for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
@@ -179,12 +183,12 @@ class Cycle:
             await situation.write(Writes(drop=drop, entries=told))
 
     async def _prune(self) -> None:
-        now = self._situation.clock.now()
-        if self._prune_at is None or now >= self._prune_at:
-            await self._situation.ledger.prune(now - self._journal_age)
+        now = self._situation.now()
+        if self._prune_at is None or now.seen >= self._prune_at:
+            await self._situation.ledger.prune(now.wall - self._journal_age)
             if self._journal_bytes:
                 await self._situation.ledger.trim(self._journal_bytes)
-            self._prune_at = now + _PRUNE_EVERY
+            self._prune_at = now.seen + _PRUNE_EVERY
 
     def _sentence(self, report: IntakeReport, done: list[str]) -> str:
         ledger = self._situation.ledger
@@ -209,4 +213,4 @@ class Cycle:
         self.store_failing = error
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
-        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))
+        self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))

@@ -30,7 +30,7 @@ class Deferring:
 
     def _due(self, group: GroupId) -> Writes:
         situation = self._situation
-        now, limits = situation.clock.now(), situation.limits_of(group)
+        now, limits = situation.now(), situation.limits_of(group)
         present = situation.ledger.deferrals.get(group, {})
         put: list[Record] = []
         drop: list[DeferralKey] = []
@@ -60,4 +60,4 @@ class Deferring:
         if isinstance(member, Sight):
             return None
         limits = situation.limits_of(group)
-        return rule.begin(group, member, situation.ledger.lease(group), limits, situation.clock.now())
+        return rule.begin(group, member, situation.ledger.lease(group), limits, situation.now())

@@ -22,7 +22,9 @@ from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.review import Seen
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import DOSSIER
+from agbot.store.texts import seen_in_json
 
 KEY = DOSSIER
 
@@ -39,16 +41,16 @@ class DossierError(ValueError):
 class Case:
     """One question with what was known when it was decided."""
 
-    at: datetime
+    at: Now
     ask: Ask
     group: Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One review of an occupied lease with what was known of its holder. It is written in this very form."""
+    """One review of an occupied lease with what was known of its holder."""
 
-    at: datetime
+    at: Now
     lease: Lease
     seen: Seen
     limits: Limits
@@ -67,24 +69,36 @@ class _Written:
     at: datetime
     ask: Ask
     group: Group
+    at_seen: SeenTime | None = None
+    """The same moment in seen time; None where we had never been blind."""
     policies: tuple[tuple[Kind, PolicyId, Policy | Sight], ...] = ()
     rollouts: tuple[tuple[Kind, PolicyId, Rollout], ...] = ()
 
 
-def write(ask: Ask, group: Group, at: datetime) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WrittenReview:
+    at: datetime
+    lease: Lease
+    seen: Seen
+    limits: Limits
+    at_seen: SeenTime | None = None
+
+
+def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
     """Write what bears on a question."""
     reduced = bearing_on(ask, group)
     policies = tuple((*subject, policy) for subject, policy in reduced.policies.items())
     rollouts = tuple((*subject, rollout) for subject, rollout in reduced.rollouts.items())
     rest = replace(reduced, policies={}, rollouts={})
-    plain = _plain(_Written(at=at, ask=ask, group=rest, policies=policies, rollouts=rollouts))
-    return dict(plain)
+    written = _Written(at=at.wall, at_seen=_seen(at), ask=ask, group=rest, policies=policies, rollouts=rollouts)
+    return dict(_plain(written))
 
 
 def write_review(review: Review) -> dict[str, Any]:
     """Write what bears on a review."""
     lease, seen = bearing_on_review(review.lease, review.seen)
-    return dict(_plain(replace(review, lease=lease, seen=seen)))
+    at = review.at
+    return dict(_plain(_WrittenReview(at=at.wall, at_seen=_seen(at), lease=lease, seen=seen, limits=review.limits)))
 
 
 def kept(case: Case | Review) -> dict[str, object]:
@@ -101,7 +115,7 @@ def read(dossier: object) -> Case:
     written = _converted(dossier, _Written)
     policies = {(kind, subject): policy for kind, subject, policy in written.policies}
     rollouts = {(kind, subject): rollout for kind, subject, rollout in written.rollouts}
-    return Case(at=written.at, ask=written.ask, group=replace(written.group, policies=policies, rollouts=rollouts))
+    return Case(at=_now(written), ask=written.ask, group=replace(written.group, policies=policies, rollouts=rollouts))
 
 
 def read_review(dossier: object) -> Review:
@@ -110,12 +124,24 @@ def read_review(dossier: object) -> Review:
     Raises:
         DossierError: it makes no sense to this program.
     """
-    return _converted(dossier, Review)
+    written = _converted(dossier, _WrittenReview)
+    try:
+        return Review(at=_now(written), lease=written.lease, seen=written.seen, limits=written.limits)
+    except ValueError as error:
+        raise DossierError(str(error)) from error
+
+
+def _seen(at: Now) -> SeenTime | None:
+    return None if at == Now.unblinded(at.wall) else at.seen
+
+
+def _now(written: _Written | _WrittenReview) -> Now:
+    return Now.unblinded(written.at) if written.at_seen is None else Now(wall=written.at, seen=written.at_seen)
 
 
 def _converted(dossier: object, form: type[_Form]) -> _Form:
     try:
-        return msgspec.convert(dossier, form, dec_hook=_zone)
+        return msgspec.convert(dossier, form, dec_hook=_read_in)
     except (ValueError, TypeError, KeyError, OSError) as error:  # a time zone may be unknown on this machine
         message = f"the facts of this decision cannot be read: {error}"
         raise DossierError(message) from error
@@ -131,7 +157,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
         return sorted(_plain(each) for each in value)
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
-    return msgspec.to_builtins(value, enc_hook=_zone_name)
+    return msgspec.to_builtins(value, enc_hook=_written_as)
 
 
 @cache
@@ -145,14 +171,18 @@ def _default(field: Any) -> Any:  # noqa: ANN401 - Field[Any] and the default of
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def _zone_name(value: object) -> str:
+def _written_as(value: object) -> str:
+    if isinstance(value, SeenTime):
+        return str(msgspec.to_builtins(value.as_if_never_blind))
     if not isinstance(value, tzinfo):
         message = f"{type(value).__name__} has no form in a dossier: {value!r}"
         raise NotImplementedError(message)
     return str(value)
 
 
-def _zone(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec hands over what it has no form for
+def _read_in(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec hands over what it has no form for
+    if kind is SeenTime:
+        return seen_in_json(kind, value)
     if kind is not tzinfo:
         message = f"no form for {kind.__name__}"
         raise NotImplementedError(message)

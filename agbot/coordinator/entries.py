@@ -11,29 +11,32 @@ from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.reasons import Cause, Reason
+from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry
 
 
 def granted(
-    lease: Lease, now: datetime, kept: Mapping[str, object] | None = None, allowed: Allowance | None = None
+    lease: Lease, now: Now, kept: Mapping[str, object] | None = None, allowed: Allowance | None = None
 ) -> Entry:
     """A lease was given, perhaps only because a person allowed it. Call with the new lease, and with what is kept of the decision."""
     hold = lease.hold
     taken_from = _taken_from(lease, now)
-    facts: dict[str, object] = {"kind": str(hold.claim.kind), "expires_at": _time(hold.expires_at)} if hold else {}
+    facts: dict[str, object] = (
+        {"kind": str(hold.claim.kind), "expires_at": _time(now.shown(hold.expires_at))} if hold else {}
+    )
     if allowed is not None:
         facts |= {"allowed_by": allowed.by, "allowed_why": allowed.why}
     facts |= {**taken_from, **(kept or {})}
     return _of_lease("lease.taken_over" if taken_from else "lease.granted", lease, now, facts)
 
 
-def observed(lease: Lease, lost_at: datetime, now: datetime) -> Entry:
+def observed(lease: Lease, lost_at: datetime, now: Now) -> Entry:
     """The lease was taken for a service upgrade that nobody asked for. Call with the new lease."""
     facts = {"kind": str(Kind.SERVICE), "lost_at": _time(lost_at), **_taken_from(lease, now)}
     return _of_lease("lease.observed", lease, now, facts)
 
 
-def superseded(before: Lease, after: Lease, now: datetime) -> list[Entry]:
+def superseded(before: Lease, after: Lease, now: Now) -> list[Entry]:
     """The hold that a grant has taken over, if it did, has ended. Call with the lease before and after that grant."""
     end = after.last_end
     if before.hold is None or end is None:
@@ -41,19 +44,19 @@ def superseded(before: Lease, after: Lease, now: datetime) -> list[Entry]:
     return [released(before, Ending(cause=end.cause, why=end.detail), now)]
 
 
-def _taken_from(lease: Lease, now: datetime) -> dict[str, object]:
+def _taken_from(lease: Lease, now: Now) -> dict[str, object]:
     """Say whose hold the grant of this moment has taken over; nothing when it was free."""
     end = lease.last_end
-    if end is None or end.cause is not Cause.SUPERSEDED or end.at != now:
+    if end is None or end.cause is not Cause.SUPERSEDED or end.at != now.wall:
         return {}
     return {"taken_from": end.claim.holder, "taken_under": end.token}
 
 
-def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: datetime) -> Entry:
+def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: Now) -> Entry:
     """A service upgrade was begun unasked while others upgrade: node -> what."""
     facts = {"others": {str(node): str(subject) for node, subject in others.items()}, "lost_at": _time(deferral.since)}
     return Entry(
-        at=now,
+        at=now.wall,
         event="lease.overlapped",
         group=deferral.group,
         node=deferral.node,
@@ -62,17 +65,17 @@ def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: datet
     )
 
 
-def exempted(ask: Ask, reason: Reason, now: datetime, kept: Mapping[str, object] | None = None) -> Entry:
+def exempted(ask: Ask, reason: Reason, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
     """A node may go without a lease."""
     return _of_ask("lease.exempted", ask, now, {"code": str(reason.code), "reason": reason.text, **(kept or {})})
 
 
-def renewed(lease: Lease, why: str, now: datetime) -> Entry:
+def renewed(lease: Lease, why: str, now: Now) -> Entry:
     """The holder's upgrade has moved."""
     return _of_lease("lease.renewed", lease, now, {"why": why})
 
 
-def suspected(lease: Lease, why: str, now: datetime, kept: Mapping[str, object] | None = None) -> Entry:
+def suspected(lease: Lease, why: str, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
     """A lease expired and nobody knows how the upgrade ended."""
     return _of_lease("lease.suspected", lease, now, {"why": why, **(kept or {})})
 
@@ -90,29 +93,31 @@ class Ending:
     """What is kept of the review that found this end; empty where somebody told it."""
 
 
-def released(lease: Lease, ending: Ending, now: datetime) -> Entry:
+def released(lease: Lease, ending: Ending, now: Now) -> Entry:
     """A lease is free again. Call with the lease as it was while held."""
-    held_seconds = (now - lease.hold.granted_at).total_seconds() if lease.hold else 0.0
+    held_seconds = (now.wall - lease.hold.granted_at).total_seconds() if lease.hold else 0.0
     facts: dict[str, object] = {"cause": str(ending.cause), "why": ending.why, "held_seconds": round(held_seconds, 3)}
     if ending.ended_at is not None:
-        facts["handoff_seconds"] = round(max((now - ending.ended_at).total_seconds(), 0.0), 3)
+        facts["handoff_seconds"] = round(max((now.wall - ending.ended_at).total_seconds(), 0.0), 3)
     return _of_lease("lease.released", lease, now, {**facts, **ending.kept}, ending.who)
 
 
-def wait_changed(waiter: Waiter, now: datetime) -> Entry:
+def wait_changed(waiter: Waiter, now: Now) -> Entry:
     """Somebody waits, or waits for other reasons than before."""
-    return _of_ask("wait.changed", waiter.ask, now, {"reasons": _reasons(waiter.reasons), "since": _time(waiter.since)})
+    return _of_ask(
+        "wait.changed", waiter.ask, now, {"reasons": _reasons(waiter.reasons), "since": _time(now.shown(waiter.since))}
+    )
 
 
-def wait_ended(waiter: Waiter, why: str, now: datetime) -> Entry:
+def wait_ended(waiter: Waiter, why: str, now: Now) -> Entry:
     """A waiter no longer asks."""
-    return _of_ask("wait.ended", waiter.ask, now, {"why": why, "since": _time(waiter.since)})
+    return _of_ask("wait.ended", waiter.ask, now, {"why": why, "since": _time(now.shown(waiter.since))})
 
 
-def deferral_begun(deferral: Deferral, now: datetime) -> Entry:
+def deferral_begun(deferral: Deferral, now: Now) -> Entry:
     """A member is past the gate without the lease."""
     return Entry(
-        at=now,
+        at=now.wall,
         event="deferral.begun",
         group=deferral.group,
         node=deferral.node,
@@ -121,10 +126,10 @@ def deferral_begun(deferral: Deferral, now: datetime) -> Entry:
     )
 
 
-def deferral_ended(deferral: Deferral, why: str, now: datetime) -> Entry:
+def deferral_ended(deferral: Deferral, why: str, now: Now) -> Entry:
     """A member's membership is enforced from now on."""
     return Entry(
-        at=now,
+        at=now.wall,
         event="deferral.ended",
         group=deferral.group,
         node=deferral.node,
@@ -133,10 +138,10 @@ def deferral_ended(deferral: Deferral, why: str, now: datetime) -> Entry:
     )
 
 
-def brake_set(brake: Brake, now: datetime, why: str = "") -> Entry:
+def brake_set(brake: Brake, now: Now, why: str = "") -> Entry:
     """An upgrade that failed is stopped in its group."""
     return Entry(
-        at=now,
+        at=now.wall,
         event="brake.set",
         group=brake.group,
         node=brake.node,
@@ -146,17 +151,19 @@ def brake_set(brake: Brake, now: datetime, why: str = "") -> Entry:
     )
 
 
-def brake_lifted(brake: Brake, why: str, now: datetime, who: str = "coordinator") -> Entry:
+def brake_lifted(brake: Brake, why: str, now: Now, who: str = "coordinator") -> Entry:
     """An upgrade may go on in its group."""
-    return Entry(at=now, event="brake.lifted", group=brake.group, subject=brake.subject, who=who, facts={"why": why})
+    return Entry(
+        at=now.wall, event="brake.lifted", group=brake.group, subject=brake.subject, who=who, facts={"why": why}
+    )
 
 
-def pause_set(pause: Pause, now: datetime) -> Entry:
+def pause_set(pause: Pause, now: Now) -> Entry:
     """A person has stopped new grants."""
     until = _time(pause.until) if pause.until else ""
     facts = {"scope": pause.scope, "why": pause.why, "until": until}
     return Entry(
-        at=now,
+        at=now.wall,
         event="pause.set",
         group=_group_of(pause),
         node=ids.node_of_scope(pause.scope),
@@ -165,11 +172,16 @@ def pause_set(pause: Pause, now: datetime) -> Entry:
     )
 
 
-def pause_ended(pause: Pause, why: str, now: datetime, who: str = "coordinator") -> Entry:
+def pause_ended(pause: Pause, why: str, now: Now, who: str = "coordinator") -> Entry:
     """Grants go on."""
     facts = {"scope": pause.scope, "why": why}
     return Entry(
-        at=now, event="pause.ended", group=_group_of(pause), node=ids.node_of_scope(pause.scope), who=who, facts=facts
+        at=now.wall,
+        event="pause.ended",
+        group=_group_of(pause),
+        node=ids.node_of_scope(pause.scope),
+        who=who,
+        facts=facts,
     )
 
 
@@ -178,10 +190,10 @@ def _group_of(pause: Pause) -> GroupId | None:
     return GroupId(pause.scope) if is_group else None
 
 
-def allowance_given(allowance: Allowance, now: datetime) -> Entry:
+def allowance_given(allowance: Allowance, now: Now) -> Entry:
     """A person lets one upgrade of a node past what would keep it."""
     return Entry(
-        at=now,
+        at=now.wall,
         event="allowance.given",
         node=allowance.node,
         subject=allowance.subject or None,
@@ -190,16 +202,18 @@ def allowance_given(allowance: Allowance, now: datetime) -> Entry:
     )
 
 
-def allowance_ended(allowance: Allowance, why: str, now: datetime) -> Entry:
+def allowance_ended(allowance: Allowance, why: str, now: Now) -> Entry:
     """An allowance ended without having let anything past."""
     facts = {"why": why}
-    return Entry(at=now, event="allowance.ended", node=allowance.node, subject=allowance.subject or None, facts=facts)
+    return Entry(
+        at=now.wall, event="allowance.ended", node=allowance.node, subject=allowance.subject or None, facts=facts
+    )
 
 
-def approval_given(approval: Approval, now: datetime) -> Entry:
+def approval_given(approval: Approval, now: Now) -> Entry:
     """A person lets a release begin."""
     return Entry(
-        at=now,
+        at=now.wall,
         event="approval.given",
         subject=approval.subject,
         who=approval.by,
@@ -207,10 +221,10 @@ def approval_given(approval: Approval, now: datetime) -> Entry:
     )
 
 
-def _of_lease(event: str, lease: Lease, now: datetime, facts: Mapping[str, object], who: str = "coordinator") -> Entry:
+def _of_lease(event: str, lease: Lease, now: Now, facts: Mapping[str, object], who: str = "coordinator") -> Entry:
     claim = lease.hold.claim if lease.hold else None
     return Entry(
-        at=now,
+        at=now.wall,
         event=event,
         group=lease.group,
         node=claim.holder if claim else None,
@@ -221,8 +235,8 @@ def _of_lease(event: str, lease: Lease, now: datetime, facts: Mapping[str, objec
     )
 
 
-def _of_ask(event: str, ask: Ask, now: datetime, facts: Mapping[str, object]) -> Entry:
-    return Entry(at=now, event=event, group=ask.group, node=ask.node, subject=ask.claim.subject, facts=facts)
+def _of_ask(event: str, ask: Ask, now: Now, facts: Mapping[str, object]) -> Entry:
+    return Entry(at=now.wall, event=event, group=ask.group, node=ask.node, subject=ask.claim.subject, facts=facts)
 
 
 def _reasons(reasons: Iterable[Reason]) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
@@ -19,6 +18,7 @@ from agbot.rules.decide import Rule
 from agbot.rules.facts import Policy
 from agbot.rules.lease import State
 from agbot.rules.limits import Order
+from agbot.rules.seen_time import SeenTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Evidence:
     """What a rule has looked at."""
 
     facts: Mapping[str, object] = field(default_factory=dict)
-    read_at: datetime | None = None
+    read_at: SeenTime | None = None
     """When the oldest of it was read; None where nothing was."""
 
 
@@ -35,7 +35,7 @@ def of(rule: Rule, case: Case, situation: Situation) -> Evidence:
     return EVIDENCE[rule](case, situation)
 
 
-def _oldest(reads: Iterable[datetime | None]) -> datetime | None:
+def _oldest(reads: Iterable[SeenTime | None]) -> SeenTime | None:
     """Return the earliest of these reads; what was never read has no age."""
     return min((each for each in reads if each is not None), default=None)
 
@@ -92,7 +92,7 @@ def _rest(case: Case, situation: Situation) -> Evidence:
         return Evidence(facts={"last_end": str(end.cause)} if end is not None else {})
     facts = {"last_end": str(end.cause), "holder": end.claim.holder, "ended_at": end.at}
     member = case.group.members.get(end.claim.holder)
-    if member is None or case.at >= rest.proof_until:
+    if member is None or case.at.seen >= rest.proof_until:
         return Evidence(facts=facts)
     read_at = situation.picture.node_read_at(end.claim.holder)
     reads = [read_at, member.agreements_read_at if rests.needs_services(rest, case.group.limits) else None]
@@ -163,7 +163,10 @@ def _turn(case: Case, situation: Situation) -> Evidence:
     group, asker = case.group, case.ask.node
     waiting = {each.ask.node for each in group.waiters if order.still_asks(each, group, case.at)} - {asker}
     mine, member = group.served.get(asker), group.members.get(asker)
-    facts: dict[str, object] = {"waiting": len(waiting), **({"served_until": mine.until} if mine else {})}
+    facts: dict[str, object] = {
+        "waiting": len(waiting),
+        **({"served_until": case.at.shown(mine.until)} if mine else {}),
+    }
     if group.limits.order is not Order.PROPERTY or member is None:
         return Evidence(facts=facts)
     facts[group.limits.order_property] = member.properties.get(group.limits.order_property)

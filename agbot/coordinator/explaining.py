@@ -105,7 +105,7 @@ def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | Non
 
 
 def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
-    ask, now = waiter.ask, situation.clock.now()
+    ask, now = waiter.ask, situation.now()
     case = Case(at=now, ask=ask, group=situation.group(ask.group, ask))
     against = decide.why_not(ask, case.group, now)
     claim = ask.claim
@@ -120,9 +120,9 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         answer=answer,
         subject=claim.subject,
         kind=str(claim.kind),
-        since=waiter.since,
+        since=now.shown(waiter.since),
         rules=view_rules(case, situation),
-        lease=view_lease(case.group.lease, note),
+        lease=view_lease(case.group.lease, now, note),
         unblock="; then ".join(
             dict.fromkeys(_unblock(reason.code, claim.subject, case.group.lease) for reason in against)
         ),
@@ -163,7 +163,7 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
         subject=hold.claim.subject,
         kind=str(hold.claim.kind),
         since=hold.granted_at,
-        lease=view_lease(lease, note),
+        lease=view_lease(lease, situation.now(), note),
         unblock=unblock,
     )
 
@@ -186,12 +186,13 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     else:
         held = _what_holds_it(node.id, group, situation)
         answer = f"{node.id} does not ask to upgrade anything. {_what_it_reports(member)}{held}"
-    return Explanation(node=node.id, group=group, answer=answer, lease=view_lease(situation.ledger.lease(group), note))
+    lease = view_lease(situation.ledger.lease(group), situation.now(), note)
+    return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
 
 def _what_holds_it(node: NodeId, group: GroupId, situation: Situation) -> str:
     """Tell the holds that it would meet, so that nobody is surprised when it asks."""
-    now, pauses = situation.clock.now(), situation.ledger.pauses
+    now, pauses = situation.now(), situation.ledger.pauses
     scopes = ("*", ids.org_of(group), group, ids.node_scope(node))
     found = [pauses[scope] for scope in scopes if scope in pauses and not decide.is_over(pauses[scope], now)]
     return f" It would have to wait: {'; '.join(decide.said_pause(each) for each in found)}." if found else ""
@@ -224,7 +225,9 @@ def kept_of_refusal(case: Case, situation: Situation, *, is_derived: bool) -> di
 def _view_rule(rule: Rule, reason: Reason | None, case: Case, situation: Situation) -> RuleView:
     name, statement = STATEMENTS[rule]
     seen = evidence.of(rule, case, situation)
-    age_seconds = round((case.at - seen.read_at).total_seconds(), 3) if seen.read_at is not None else None
+    age_seconds = (
+        round((case.at.wall - case.at.shown(seen.read_at)).total_seconds(), 3) if seen.read_at is not None else None
+    )
     if reason is None:
         return RuleView(rule=name, passes=True, text=statement, facts=seen.facts, age_seconds=age_seconds)
     return RuleView(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.traffic import TrafficReport
@@ -15,6 +14,7 @@ from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Reason
 from agbot.rules.review import Seen
+from agbot.rules.seen_time import Now, SeenTime
 
 
 def gather(
@@ -26,7 +26,7 @@ def gather(
     doubts: Sequence[Reason] = (),
     ask: Ask | None = None,
     report: TrafficReport,
-    now: datetime,
+    now: Now,
 ) -> Group:
     """Put a group's facts together; with a question also those about its subject and its waiters' subjects."""
     waiters = tuple(ledger.waiters[group].values()) if group in ledger.waiters else ()
@@ -62,7 +62,7 @@ def pauses_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tupl
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 
-def seen_holder(lease: Lease, picture: Picture, *, not_before: datetime, seen_since: datetime | None) -> Seen:
+def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, seen_since: SeenTime | None) -> Seen:
     """Return what is known of the holder of an occupied lease.
 
     A heartbeat that was read before `not_before` is as good as unread: while we cannot look, the node does not become silent.

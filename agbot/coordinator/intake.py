@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator.ahead import Ahead
 from agbot.coordinator.reading import Reader
@@ -25,6 +25,7 @@ from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.rest import needs_services
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry
 
 EVERYTHING = "*"
@@ -45,7 +46,7 @@ class Pace:
 class OrgState:
     """One organisation that is looked after."""
 
-    sync_at: datetime | None = None
+    sync_at: SeenTime | None = None
     """When it is read as a whole again; None: now."""
     failing: str = ""
 
@@ -138,7 +139,7 @@ class Intake:
 
     async def _follow_feed(self) -> None:
         situation = self._situation
-        asked_at = situation.clock.now()
+        asked_at = situation.now()
         result = await self._feed.poll()
         for change in result.changes:
             if self._discovers:
@@ -148,12 +149,12 @@ class Intake:
             for org, state in self.orgs.items():
                 state.sync_at = None
                 situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
-        situation.saw(asked_at)
+        situation.saw(asked_at.seen)
         self._taken_in += len(result.changes)
 
     async def _sync_orgs(self) -> list[OrgId]:
         """Read the organisations that are due as a whole; one that fails is tried again later and hinders no other."""
-        now = self._situation.clock.now()
+        now = self._situation.now().seen
         due = [org for org, state in self.orgs.items() if state.sync_at is None or state.sync_at <= now]
         for org in due:
             self._situation.picture.outdate_org(org)
@@ -174,7 +175,7 @@ class Intake:
         """
         situation = self._situation
         wanted: list[Read] = list(situation.picture.eager())
-        now = situation.clock.now()
+        now = situation.now()
         groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
         wanted += self._about_groups(groups)
         wanted += self._unproven(now)
@@ -187,14 +188,14 @@ class Intake:
 
     async def _refresh(self, wanted: Iterable[Read]) -> list[Read]:
         """Read these, without what was unreadable a moment ago; return what was tried."""
-        unreadables, lately = self._situation.picture.unreadables, self._situation.clock.now() - self._pace.heartbeat
+        unreadables, lately = self._situation.picture.unreadables, self._situation.now().seen - self._pace.heartbeat
         tried = [read for read in wanted if not unreadables.was_tried_since(read, lately)]
         self._serving.note(tried, await self._reader.refresh(tried))
         return tried
 
     def _about_groups(self, groups: Sequence[GroupId]) -> list[Read]:
         """Return what is out of date about groups in which somebody upgrades, waits, or is about to ask."""
-        situation, now, found = self._situation, self._situation.clock.now(), list[Read]()
+        situation, now, found = self._situation, self._situation.now(), list[Read]()
         for group in groups:
             with situation.troubles.guard("reads", group):
                 found += situation.unread_of(group)
@@ -215,9 +216,9 @@ class Intake:
         seen = (picture.node(node) for node in (*arrived, *also))
         return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
 
-    def _old_heartbeats(self, group: GroupId, now: datetime) -> list[Read]:
+    def _old_heartbeats(self, group: GroupId, now: Now) -> list[Read]:
         picture = self._situation.picture
-        old = now - self._pace.heartbeat
+        old = now.seen - self._pace.heartbeat
         read_at = {node: picture.node_read_at(node) for node in picture.members(group)}
         return [Read(what=What.NODE, id=node) for node, at in read_at.items() if at is None or at <= old]
 
@@ -230,25 +231,25 @@ class Intake:
             reads.append(policy_read(hold.claim.kind, hold.claim.subject, hold.progress.pattern))
         return [read for read in reads if not picture.is_current(read)]
 
-    def _about_holder(self, lease: Lease, now: datetime) -> list[Read]:
+    def _about_holder(self, lease: Lease, now: Now) -> list[Read]:
         """The holder itself, and its report: the feed announces it, but a feed may be frozen, and shows no containers to an agbot."""
         if lease.hold is None:
             return []
         picture, holder = self._situation.picture, lease.hold.claim.holder
         found: list[Read] = []
         if lease.hold.claim.kind is Kind.SERVICE:
-            if is_older(picture.agreements_read_at(holder), now - self._pace.heartbeat / 3):
+            if is_older(picture.agreements_read_at(holder), now.seen - self._pace.heartbeat / 3):
                 found.append(Read(what=What.AGREEMENTS, id=holder))
-        elif is_older(picture.statuses_read_at(holder), now - 2 * self._pace.heartbeat):
+        elif is_older(picture.statuses_read_at(holder), now.seen - 2 * self._pace.heartbeat):
             found.append(Read(what=What.STATUSES, id=holder))
-        if is_older(picture.node_read_at(holder), now - self._pace.heartbeat):
+        if is_older(picture.node_read_at(holder), now.seen - self._pace.heartbeat):
             found.append(Read(what=What.NODE, id=holder))
         unread = (Read(what=What.NODE, id=holder), Read(what=What.STATUSES, id=holder))
         return found + [read for read in unread if not picture.is_current(read)]
 
-    def _unproven(self, now: datetime) -> list[Read]:
+    def _unproven(self, now: Now) -> list[Read]:
         """Members whose upgrade has just succeeded and who were not seen healthy since: the next one waits for that."""
-        picture, old = self._situation.picture, now - self._pace.heartbeat / 3
+        picture, old = self._situation.picture, now.seen - self._pace.heartbeat / 3
         found: list[Read] = []
         for group, rest, member in self._situation.unproven_rests():
             if is_older(picture.node_read_at(member.node.id), old):
@@ -258,9 +259,9 @@ class Intake:
                 found += self._serving.but_failed([Read(what=What.AGREEMENTS, id=member.node.id)], now)
         return found
 
-    def _deferred_services(self, now: datetime) -> list[Read]:
+    def _deferred_services(self, now: Now) -> list[Read]:
         """Members whose service is down since they joined: the feed announces no new agreement, and no container."""
-        picture, old = self._situation.picture, now - self._pace.heartbeat / 3
+        picture, old = self._situation.picture, now.seen - self._pace.heartbeat / 3
         found = (
             deferral.node
             for deferrals in self._situation.ledger.deferrals.values()
@@ -286,7 +287,7 @@ class Intake:
         is_node = read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}
         self._situation.tell(
             Entry(
-                at=self._situation.clock.now(),
+                at=self._situation.now().wall,
                 event=event,
                 group=GroupId(read.id) if read.what is What.GROUP else None,
                 node=NodeId(read.id) if is_node else None,
@@ -314,4 +315,4 @@ class Intake:
         self.failing = ""
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
-        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))
+        self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))

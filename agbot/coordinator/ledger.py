@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
+from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import (
     NOTHING,
     AllowanceKey,
@@ -124,7 +125,7 @@ class Ledger:
             self._doubt(error)
             raise
         for group, served in self.served.items():
-            self.served[group] = {node: mark for node, mark in served.items() if mark.until >= before}
+            self.served[group] = {node: mark for node, mark in served.items() if mark.until >= SeenTime(before)}
 
     async def trim(self, most_bytes: int) -> None:
         """Drop the oldest of the journal until it takes at most this much."""

@@ -43,7 +43,7 @@ class Observing:
     def expects(self) -> bool:
         """Tell whether an agbot may be about to begin service upgrades."""
         changed_at = self._situation.picture.policies_changed_at
-        return changed_at is not None and self._situation.clock.now() - changed_at < _EXPECTED
+        return changed_at is not None and self._situation.now().age_of(changed_at) < _EXPECTED
 
     async def look(self) -> list[str]:
         """Take the lease for every service upgrade that has begun; return what was done, one phrase each.
@@ -67,16 +67,16 @@ class Observing:
         return done
 
     def _take_losses(self) -> None:
-        situation, now = self._situation, self._situation.clock.now()
+        situation, now = self._situation, self._situation.now()
         picture = situation.picture
-        self._losses = {node: loss for node, loss in self._losses.items() if now - loss.at <= _GIVEN_UP}
+        self._losses = {node: loss for node, loss in self._losses.items() if now.age_of(loss.at) <= _GIVEN_UP}
         for node, at in picture.take_losses().items():
             known, read_at = picture.node(node), picture.agreements_read_at(node)
             if not isinstance(known, Node) or known.group is None or known.node_type is NodeType.CLUSTER:
                 continue
             if picture.came_down(node):
                 continue  # it joined with its service down: that is a deferral
-            is_from_before = read_at is not None and read_at < at
+            is_from_before = read_at is not None and read_at < now.seen_at(at)
             self._losses[node] = Loss(at=at, before=picture.agreements(node) if is_from_before else Sight.UNREAD)
 
     def _source(self, node: NodeId) -> Read:
@@ -96,7 +96,7 @@ class Observing:
         return {*unread, *await self._reader.refresh(read for read in sources if not picture.is_current(read))}
 
     def _changing(self, node: NodeId) -> list[Policy]:
-        situation, now = self._situation, self._situation.clock.now()
+        situation, now = self._situation, self._situation.now()
         known = situation.picture.node(node)
         if not isinstance(known, Node) or known.group is None:
             return []
@@ -153,10 +153,10 @@ class Observing:
         if lease.state is not State.SUSPECT:
             return lease.state is State.FREE
         ask = Ask(group=group, claim=_claim(node, policy), agreement_bound=True)
-        return decide.lease_suspect(ask, self._situation.group(group), self._situation.clock.now()) is None
+        return decide.lease_suspect(ask, self._situation.group(group), self._situation.now()) is None
 
     async def _take(self, node: NodeId, loss: Loss, policy: Policy, member: Member) -> list[str]:
-        situation, now = self._situation, self._situation.clock.now()
+        situation, now = self._situation, self._situation.now()
         group = situation.group(member.node.group or GroupId(""))
         before, ttl = group.lease, timedelta(seconds=group.limits.lease_seconds)
         progress = observed.progress_of(loss, policy, member, now)
@@ -171,7 +171,7 @@ class Observing:
         return [f"saw {node} upgrade {policy.id} (token {after.token})"]
 
     async def _overlap(self, node: NodeId, loss: Loss, policy: Policy, name: GroupId) -> list[str]:
-        situation, now = self._situation, self._situation.clock.now()
+        situation, now = self._situation, self._situation.now()
         group = situation.group(name)
         if node in group.deferrals:
             return []

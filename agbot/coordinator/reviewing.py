@@ -5,7 +5,7 @@ The facts of a review are written down where it ends a lease or makes it suspect
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator import dossier, entries, group_facts
 from agbot.coordinator.dossier import Review
@@ -20,16 +20,17 @@ from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
+from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
 from agbot.store.contract import Lost, Record, Writes
 
 
-def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
+def release_writes(lease: Lease, ending: Ending, now: Now) -> Writes:
     """Return what is written together with the release of this lease: who was served, the brake of a failure, the entries."""
     if lease.hold is None:
         return Writes()
     claim = lease.hold.claim
-    put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now, cause=ending.cause)]
+    put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now.seen, cause=ending.cause)]
     told = [entries.released(lease, ending, now)]
     if brakes.stops(lease, ending.cause):
         brake = Brake(
@@ -37,7 +38,7 @@ def release_writes(lease: Lease, ending: Ending, now: datetime) -> Writes:
             kind=claim.kind,
             subject=claim.subject,
             revision=lease.hold.progress.revision,
-            since=now,
+            since=now.wall,
             cause=ending.cause,
             node=claim.holder,
             token=lease.token,
@@ -89,13 +90,13 @@ class Reviewing:
                 continue
             if self._stopped.get(group) == rest.end.token:
                 continue
-            now = self._situation.clock.now()
+            now = self._situation.now()
             brake = Brake(
                 group=group,
                 kind=claim.kind,
                 subject=claim.subject,
                 revision=rest.end.revision,
-                since=now,
+                since=now.wall,
                 cause=Cause.FAILED,
                 node=claim.holder,
                 token=rest.end.token,
@@ -115,9 +116,9 @@ class Reviewing:
             StoreUnavailableError: the ledger is not trusted any more.
         """
         situation = self._situation
-        now, limits = situation.clock.now(), situation.limits_of(lease.group)
+        now, limits = situation.now(), situation.limits_of(lease.group)
         seen = group_facts.seen_holder(
-            lease, situation.picture, not_before=now - self._blind_after, seen_since=situation.seen_since
+            lease, situation.picture, not_before=now.seen - self._blind_after, seen_since=situation.seen_since
         )
         verdict = review(lease, seen, limits, now)
         ttl = timedelta(seconds=limits.lease_seconds)
@@ -126,7 +127,7 @@ class Reviewing:
                 kept = dossier.kept(Review(at=now, lease=lease, seen=seen, limits=limits))
                 return await self.release(lease, Ending(cause=cause, why=why, ended_at=ended_at, kept=kept))
             case Renew(progress=progress, why=why, evidence_at=evidence_at):
-                after = leases.renew(lease, evidence_at or now, ttl, progress)
+                after = leases.renew(lease, evidence_at or now.seen, ttl, progress)
                 told = () if evidence_at else (entries.renewed(after, why, now),)
                 self.notes.pop(lease.group, None)
                 await situation.swap(lease, after, Writes(entries=told))
@@ -143,7 +144,7 @@ class Reviewing:
         Raises:
             StoreUnavailableError: nobody knows whether it happened.
         """
-        now = self._situation.clock.now()
+        now = self._situation.now()
         holder = lease.hold.claim.holder if lease.hold else "nobody"
         after = leases.release(lease, ending.cause, now, ending.why)
         outcome = await self._situation.swap(lease, after, release_writes(lease, ending, now))

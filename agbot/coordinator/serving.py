@@ -8,7 +8,7 @@ group whose limits ask for nobody, for a cluster node, of members that are known
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator.situation import Situation, is_older
 from agbot.fleet.changes import Read, What
@@ -16,6 +16,7 @@ from agbot.rules import health
 from agbot.rules.facts import Ask, Member, NodeType
 from agbot.rules.ids import GroupId
 from agbot.rules.reasons import Code
+from agbot.rules.seen_time import Now, SeenTime
 
 _KEEPS_WAITING = frozenset({Code.PEERS_UNAVAILABLE, Code.SOAKING})
 _AHEAD = 0.8
@@ -29,28 +30,28 @@ class Serving:
         """What could not be read, or was bad news, is looked at again after `again`."""
         self._situation = situation
         self._again = again
-        self._failed_at: dict[Read, datetime] = {}
+        self._failed_at: dict[Read, SeenTime] = {}
 
-    def for_question(self, ask: Ask, now: datetime) -> Sequence[Read]:
+    def for_question(self, ask: Ask, now: Now) -> Sequence[Read]:
         """Return what should be read before this question is decided."""
         max_age = self._situation.services_max_age
-        if self._situation.picture.services_read_at(ask.group) > now - max_age or not self._matters(ask):
+        if self._situation.picture.services_read_at(ask.group) > now.seen - max_age or not self._matters(ask):
             return ()  # the first is what nearly every question meets, and costs it nothing
         return self._due(ask.group, now, max_age)
 
-    def for_waiters(self, group: GroupId, now: datetime) -> list[Read]:
+    def for_waiters(self, group: GroupId, now: Now) -> list[Read]:
         """Return what is read for those who wait: ahead of their next question, and soon where it keeps them waiting."""
         waiters = [each for each in self._situation.ledger.waiters.get(group, {}).values() if self._matters(each.ask)]
         if not waiters:
             return []
         found = self._due(group, now, self._situation.services_max_age * _AHEAD)
         if any(reason.code in _KEEPS_WAITING for waiter in waiters for reason in waiter.reasons):
-            found += self.down(group, now - self._again)
+            found += self.down(group, now.seen - self._again)
         return found
 
-    def down(self, group: GroupId, read_before: datetime) -> list[Read]:
+    def down(self, group: GroupId, read_before: SeenTime) -> list[Read]:
         """Return how to look again at members whose services alone make them missing, unless that was read later."""
-        limits, now = self._situation.limits_of(group), self._situation.clock.now()
+        limits, now = self._situation.limits_of(group), self._situation.now()
         members = self._situation.picture.read_members(group)
         at_stake = {service for member in members.values() for service in health.served_by(member) or ()}
 
@@ -65,13 +66,13 @@ class Serving:
         ]
         return self.but_failed([Read(what=What.AGREEMENTS, id=node) for node in old], now)
 
-    def but_failed(self, reads: Iterable[Read], now: datetime) -> list[Read]:
+    def but_failed(self, reads: Iterable[Read], now: Now) -> list[Read]:
         """Return these without what could not be read a moment ago."""
-        return [read for read in reads if is_older(self._failed_at.get(read), now - self._again)]
+        return [read for read in reads if is_older(self._failed_at.get(read), now.seen - self._again)]
 
     def note(self, tried: Iterable[Read], failed: Iterable[Read]) -> None:
         """Take down what was read, and what of it could not be."""
-        now = self._situation.clock.now()
+        now = self._situation.now().seen
         for read in tried:
             self._failed_at.pop(read, None)
         self._failed_at.update((read, now) for read in failed if read.what is What.AGREEMENTS)
@@ -84,7 +85,7 @@ class Serving:
         asker = members.get(ask.node)
         return asker is None or asker.node.node_type is not NodeType.CLUSTER
 
-    def _due(self, group: GroupId, now: datetime, max_age: timedelta) -> list[Read]:
+    def _due(self, group: GroupId, now: Now, max_age: timedelta) -> list[Read]:
         picture = self._situation.picture
         reads = [
             Read(what=What.AGREEMENTS, id=node)
@@ -92,6 +93,8 @@ class Serving:
             if member.node.node_type is not NodeType.CLUSTER
         ]
         stale = [
-            read for read in reads if not picture.is_current(read) or is_older(picture.read_at(read), now - max_age)
+            read
+            for read in reads
+            if not picture.is_current(read) or is_older(picture.read_at(read), now.seen - max_age)
         ]
         return self.but_failed(stale, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.clock import Clock
 from agbot.coordinator import group_facts
@@ -19,6 +19,7 @@ from agbot.rules.lease import Lease
 from agbot.rules.limits import LimitsOf, Order
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest, rest_after, why_unproven
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import NOTHING, Entry, Lost, Writes
 
 Tell = Callable[[Entry], None]
@@ -37,9 +38,9 @@ class Situation:
     services_max_age: timedelta
     """Older reports of what members run decide no grant, and are not shown: no change record tells of a container."""
     tell: Tell
-    view_at: datetime | None = None
+    view_at: SeenTime | None = None
     """When the change feed was last read to its end."""
-    seen_since: datetime | None = None
+    seen_since: SeenTime | None = None
     """Since when it is read without a gap that a report of a node could be lost in."""
     longest_gap: timedelta = timedelta(seconds=20)
     """Between two readings of the feed; a longer one is blindness."""
@@ -52,7 +53,11 @@ class Situation:
         self.troubles = Troubles(self.tell, self.clock)
         self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
 
-    def saw(self, at: datetime) -> None:
+    def now(self) -> Now:
+        """Return the present moment, in both kinds of time."""
+        return Now.unblinded(self.clock.now())
+
+    def saw(self, at: SeenTime) -> None:
         """Take down that the change feed was read to its end."""
         if self.view_at is None or at - self.view_at > self.longest_gap:
             self.seen_since = at
@@ -60,13 +65,13 @@ class Situation:
 
     def unproven_rests(self) -> list[tuple[GroupId, Rest, Member]]:
         """Return the groups that rest and still wait for the proof, with the upgraded member as far as it was read."""
-        now = self.clock.now()
+        now = self.now()
         found: list[tuple[GroupId, Rest, Member]] = []
         for lease in self.ledger.ended():
             with self.troubles.guard("rest", lease.group):
                 limits = self.limits_of(lease.group)
                 rest = rest_after(lease.last_end, limits)
-                if rest is None or now >= rest.proof_until:
+                if rest is None or now.seen >= rest.proof_until:
                     continue
                 member = self.picture.member(rest.end.claim.holder)
                 if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
@@ -75,9 +80,9 @@ class Situation:
 
     def doubts(self) -> tuple[Reason, ...]:
         """Say why nothing may be granted now, whoever asks."""
-        return self._doubts(self.clock.now())
+        return self._doubts(self.now())
 
-    def _doubts(self, now: datetime) -> tuple[Reason, ...]:
+    def _doubts(self, now: Now) -> tuple[Reason, ...]:
         found: list[Reason] = []
         if self.is_stopping:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
@@ -86,7 +91,7 @@ class Situation:
         if self.view_at is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
         else:
-            age = now - self.view_at
+            age = now.seen - self.view_at
             if age > self.view_max_age:
                 text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
                 found.append(Reason(code=Code.VIEW_STALE, text=text))
@@ -104,7 +109,7 @@ class Situation:
 
     def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
         """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
-        now = self.clock.now()
+        now = self.now()
         doubts = self._doubts(now)
         if ask is not None:
             unread = self.unread(ask) if unread is None else unread
@@ -158,6 +163,6 @@ class Situation:
             self.tell(entry)
 
 
-def is_older(read_at: datetime | None, limit: datetime) -> bool:
+def is_older(read_at: SeenTime | None, limit: SeenTime) -> bool:
     """Tell whether something was last read at this time or earlier, or never."""
     return read_at is None or read_at <= limit

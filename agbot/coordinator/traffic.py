@@ -6,7 +6,7 @@ Everything here is derived from the ledger; nothing is remembered but the last d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.coordinator.ledger import Ledger
 from agbot.fleet.picture import Picture
@@ -16,6 +16,7 @@ from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.rest import rest_after, why_unproven
+from agbot.rules.seen_time import Now, SeenTime
 
 Subject = tuple[Kind, PolicyId]
 
@@ -34,7 +35,7 @@ class TrafficReport:
         self._version = -1
         self._busy: dict[GroupId, OrgId] = {}
         self._brakes: dict[OrgId, tuple[Brake, ...]] = {}
-        self._rollouts: dict[tuple[OrgId, Subject], tuple[datetime, Rollout]] = {}
+        self._rollouts: dict[tuple[OrgId, Subject], tuple[SeenTime, Rollout]] = {}
 
     def traffic(self, group: GroupId, limits: Limits) -> Traffic:
         """Count the other groups that have a lease, where a limit asks for it."""
@@ -50,7 +51,7 @@ class TrafficReport:
         return self._brakes.get(ids.org_of(group), ())
 
     def rollouts(
-        self, group: GroupId, limits: Limits, subjects: Iterable[Subject], now: datetime
+        self, group: GroupId, limits: Limits, subjects: Iterable[Subject], now: Now
     ) -> Mapping[Subject, Rollout]:
         """Tell how far releases are in a group's organisation, where a limit asks for it."""
         if not limits.canary_percent and not limits.approval:
@@ -68,14 +69,14 @@ class TrafficReport:
             busy = [*(lease.group for lease in self._ledger.occupied()), *self._ledger.granting]
             self._busy = {group: ids.org_of(group) for group in busy}
 
-    def _rollout(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
-        at, known = self._rollouts.get((org, subject), (now, None))
-        if known is None or now - at > _RESTS_CHANGE:
+    def _rollout(self, org: OrgId, subject: Subject, now: Now) -> Rollout:
+        at, known = self._rollouts.get((org, subject), (now.seen, None))
+        if known is None or now.seen - at > _RESTS_CHANGE:
             known = self._derived(org, subject, now)
-            self._rollouts[org, subject] = (now, known)
+            self._rollouts[org, subject] = (now.seen, known)
         return known
 
-    def _derived(self, org: OrgId, subject: Subject, now: datetime) -> Rollout:
+    def _derived(self, org: OrgId, subject: Subject, now: Now) -> Rollout:
         revision = self._revision(subject)
         started = [
             lease
@@ -91,7 +92,7 @@ class TrafficReport:
         policy = self._picture.policies.get(*subject)
         return getattr(policy, "revision", None)
 
-    def _why_unfinished(self, lease: Lease, subject: Subject, now: datetime) -> str | None:
+    def _why_unfinished(self, lease: Lease, subject: Subject, now: Now) -> str | None:
         group, ledger, limits = lease.group, self._ledger, self._limits_of(lease.group)
         if subject in ledger.brakes.get(group, {}):
             return "has stopped it"
@@ -101,10 +102,12 @@ class TrafficReport:
         if any(waiter.ask.subject == subject for waiter in ledger.waiters.get(group, {}).values()):
             return "has members that wait for it"
         rest = rest_after(lease.last_end, limits)
-        if rest is None or now >= rest.proof_until:
+        if rest is None or now.seen >= rest.proof_until:
             return None
         member = self._picture.member(rest.end.claim.holder)
-        is_well = now >= rest.until and isinstance(member, Member) and why_unproven(rest, member, limits, now) is None
+        is_well = (
+            now.seen >= rest.until and isinstance(member, Member) and why_unproven(rest, member, limits, now) is None
+        )
         return None if is_well else "rests"
 
 

@@ -10,9 +10,10 @@ from agbot.rules import health, ids
 from agbot.rules.facts import Brake, Group, Member, Pause, Sight, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import Now
 
 
-def view_lease(lease: Lease, note: str = "") -> LeaseView:
+def view_lease(lease: Lease, now: Now, note: str = "") -> LeaseView:
     """Show a lease with how the one before it ended."""
     hold, end = lease.hold, lease.last_end
     return LeaseView(
@@ -23,8 +24,8 @@ def view_lease(lease: Lease, note: str = "") -> LeaseView:
         kind=str(hold.claim.kind) if hold else None,
         subject=hold.claim.subject if hold else None,
         granted_at=hold.granted_at if hold else None,
-        renewed_at=hold.renewed_at if hold else None,
-        expires_at=hold.expires_at if hold else None,
+        renewed_at=now.shown(hold.renewed_at) if hold else None,
+        expires_at=now.shown(hold.expires_at) if hold else None,
         status=hold.progress.status if hold else "",
         note=note,
         last_holder=end.claim.holder if end else None,
@@ -37,13 +38,13 @@ def view_lease(lease: Lease, note: str = "") -> LeaseView:
 
 def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
     """Show a group with everything that bears on it."""
-    facts = situation.group(group)
+    facts, now = situation.group(group), situation.now()
     size = len(facts.members)
     return GroupView(
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
-        lease=view_lease(facts.lease, note),
-        waiting=[view_waiter(waiter) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
+        lease=view_lease(facts.lease, now, note),
+        waiting=[view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         pauses=(*facts.pauses, *_pauses_of(facts, situation)),
         required=health.required_of_others(facts.limits, size),
@@ -58,29 +59,29 @@ def _pauses_of(group: Group, situation: Situation) -> list[Pause]:
     return [pause for pause in mine if pause not in group.pauses]
 
 
-def view_waiter(waiter: Waiter) -> WaitView:
+def view_waiter(waiter: Waiter, now: Now) -> WaitView:
     """Show who waits for what since when, with all reasons."""
     claim = waiter.ask.claim
     return WaitView(
         node=claim.holder,
         kind=str(claim.kind),
         subject=claim.subject,
-        since=waiter.since,
-        asked_at=waiter.asked_at,
+        since=now.shown(waiter.since),
+        asked_at=now.shown(waiter.asked_at),
         reasons=waiter.reasons,
     )
 
 
 def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
     node = member.node
-    now = situation.clock.now()
+    now = situation.now()
     deferral = group.deferrals.get(node.id)
     services_at = member.agreements_read_at
-    is_fresh = services_at is not None and now - services_at <= situation.services_max_age
+    is_fresh = services_at is not None and now.seen - services_at <= situation.services_max_age
     of_now = member if is_fresh else replace(member, agreements=Sight.UNREAD)
     why = health.why_unavailable(of_now, group.limits, now, deferral)
     read_at = situation.picture.node_read_at(node.id)
-    is_looked_at = read_at is not None and now - read_at <= situation.view_max_age
+    is_looked_at = read_at is not None and now.seen - read_at <= situation.view_max_age
     is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None
     unknown = not is_looked_at and is_silent
     hold = group.lease.hold

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from agbot.coordinator import entries
 from agbot.coordinator.ledger import Ledger, waiter_key
@@ -17,6 +16,7 @@ from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.order import still_asks
 from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry, WaiterKey, Writes
 
 
@@ -27,11 +27,11 @@ class Waiting:
         self._ledger = ledger
         self._unwritten: dict[WaiterKey, Entry | None] = {}
 
-    def note(self, ask: Ask, reasons: tuple[Reason, ...], now: datetime) -> bool:
+    def note(self, ask: Ask, reasons: tuple[Reason, ...], now: Now) -> bool:
         """Take down that this question was answered with these reasons; say whether that is news."""
         key = waiter_key(ask)
         before = self._ledger.waiters[ask.group].get(key)
-        waiter = Waiter(ask=ask, since=before.since if before else now, asked_at=now, reasons=reasons)
+        waiter = Waiter(ask=ask, since=before.since if before else now.seen, asked_at=now.seen, reasons=reasons)
         self._ledger.note(key, waiter)
         is_news = before is None or _codes(before.reasons) != _codes(reasons)
         if is_news:
@@ -45,7 +45,7 @@ class Waiting:
         if entry is not None:
             self._unwritten[key] = replace(entry, facts={**entry.facts, **facts})
 
-    def drop_key(self, ask: Ask, now: datetime) -> WaiterKey | None:
+    def drop_key(self, ask: Ask, now: Now) -> WaiterKey | None:
         """Return the key of this question's waiter, to be dropped with a grant; None when it never waited."""
         key = waiter_key(ask)
         self._unwritten.pop(key, None)
@@ -67,7 +67,7 @@ class Waiting:
                 if self._ledger.waiters[key.group].get(key) is record:
                     self._unwritten.pop(key, None)
 
-    def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: datetime) -> Writes:
+    def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: Now) -> Writes:
         """Return the waiters of a group that wait no longer, to be dropped; `node` shows each as it was last seen."""
         over = [(waiter, why) for waiter in group.waiters if (why := _why_gone(waiter, group, node, now))]
         return Writes(
@@ -80,7 +80,7 @@ class Waiting:
         return sorted(group for group, waiters in self._ledger.waiters.items() if waiters)
 
 
-def _why_gone(waiter: Waiter, group: Group, node: Callable[[NodeId], Node | Sight], now: datetime) -> str | None:
+def _why_gone(waiter: Waiter, group: Group, node: Callable[[NodeId], Node | Sight], now: Now) -> str | None:
     if not still_asks(waiter, group, now):
         return "it has stopped asking"
     return why_absent(node(waiter.ask.node), group.id)

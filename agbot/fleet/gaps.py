@@ -17,8 +17,9 @@ from agbot.fleet.membership import Membership
 from agbot.fleet.shelf import Shelf
 from agbot.rules.facts import Node, NodeType
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.seen_time import SeenTime
 
-_NEVER = datetime.min.replace(tzinfo=UTC)
+_NEVER = SeenTime(datetime.min.replace(tzinfo=UTC))
 
 
 class Gaps:
@@ -37,7 +38,7 @@ class Gaps:
         self._unreadables = unreadables
         self._complete: set[tuple[GroupId, bool]] = set()
         """The groups of which nothing was missing when they were last looked at."""
-        self._serving_at: dict[GroupId, datetime] = {}
+        self._serving_at: dict[GroupId, SeenTime] = {}
 
     def forget(self) -> None:
         """Forget what was derived: something has been learnt."""
@@ -53,7 +54,7 @@ class Gaps:
             self._complete.add((group, by_property))
         return tuple(found)
 
-    def services_read_at(self, group: GroupId) -> datetime:
+    def services_read_at(self, group: GroupId) -> SeenTime:
         """Return since when it is known what all devices of a group run: the earliest time while a change has outdated one of them."""
         known = self._serving_at.get(group)
         if known is None:

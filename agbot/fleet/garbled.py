@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from agbot.fleet.changes import Read
+from agbot.rules.seen_time import SeenTime
 
 _LONGEST = 200
 
@@ -35,7 +35,7 @@ class Unreadable:
     """What was found unreadable, and when that was last tried."""
 
     why: str
-    tried_at: datetime | None
+    tried_at: SeenTime | None
     """None: it has changed since, and is to be tried at once."""
 
 
@@ -48,7 +48,7 @@ class Unreadables:
     def __contains__(self, read: object) -> bool:
         return read in self._found
 
-    def note(self, read: Read, garbled: Garbled, now: datetime) -> None:
+    def note(self, read: Read, garbled: Garbled, now: SeenTime) -> None:
         """Take down that this could not be read."""
         self._found[read] = Unreadable(why=garbled.why, tried_at=now)
 
@@ -66,7 +66,7 @@ class Unreadables:
         found = self._found.get(read)
         return found.why if found else ""
 
-    def was_tried_since(self, read: Read, moment: datetime) -> bool:
+    def was_tried_since(self, read: Read, moment: SeenTime) -> bool:
         """Tell whether it was found unreadable after this time: reading it again at once brings the same."""
         found = self._found.get(read)
         return found is not None and found.tried_at is not None and found.tried_at > moment

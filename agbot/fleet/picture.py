@@ -8,7 +8,6 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from agbot.fleet import changes
 from agbot.fleet.changes import Change, Read, What
@@ -17,12 +16,13 @@ from agbot.fleet.view import Statuses, View
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId
+from agbot.rules.seen_time import Now
 
 
 class Picture(View):
     """The view, and how it changes: by rows of the feed, and by answers."""
 
-    def apply(self, change: Change, now: datetime) -> None:
+    def apply(self, change: Change, now: Now) -> None:
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
         self._changed()
@@ -32,7 +32,7 @@ class Picture(View):
             tells = changes.tells_of_member(change, read) and self._membership.group_of(NodeId(read.id)) is not None
             if read.what is What.GROUP or tells:
                 self._eager[read] = None
-        node, at = ids.node_id(change.org, change.id), change.at or now
+        node, at = ids.node_id(change.org, change.id), change.at or now.wall
         if changes.is_deployment(change):
             self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
@@ -61,7 +61,7 @@ class Picture(View):
         nodes: Mapping[NodeId, Node | Garbled],
         *,
         begun: int,
-        now: datetime,
+        now: Now,
     ) -> None:
         """Take in all groups and all nodes of an organisation; what is not among them is gone."""
         prefix = f"{org}/"
@@ -75,7 +75,7 @@ class Picture(View):
         self.learn_nodes(org, nodes, begun=begun, now=now)
         self._orgs.put(org, None, begun=begun, now=now)
 
-    def learn_nodes(self, org: OrgId, nodes: Mapping[NodeId, Node | Garbled], *, begun: int, now: datetime) -> None:
+    def learn_nodes(self, org: OrgId, nodes: Mapping[NodeId, Node | Garbled], *, begun: int, now: Now) -> None:
         """Take in all nodes of an organisation; known ones that are not among them are gone."""
         for key, node in nodes.items():
             if isinstance(node, Garbled):
@@ -87,7 +87,7 @@ class Picture(View):
         for gone in [node for node in self._membership if node.startswith(f"{org}/") and node not in nodes]:
             self.learn_node(gone, Sight.ABSENT, begun=begun, now=now)
 
-    def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: datetime) -> None:
+    def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: Now) -> None:
         """Take in a group's list of members, or that there is no such group."""
         self._changed()
         self.unreadables.clear(Read(what=What.GROUP, id=group))
@@ -101,7 +101,7 @@ class Picture(View):
             self._membership.set_existing(group, exists=absent is None)
         self._settle(Read(what=What.GROUP, id=group))
 
-    def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: datetime) -> None:
+    def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         """Take in a node with its group, or that there is no such node."""
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
@@ -116,12 +116,12 @@ class Picture(View):
                 self._groups.outdate(group, sequence=begun)
         self._settle(Read(what=What.NODE, id=node))
 
-    def learn_unreadable(self, read: Read, garbled: Garbled, *, now: datetime) -> None:
+    def learn_unreadable(self, read: Read, garbled: Garbled, *, now: Now) -> None:
         """Take in that something is there and cannot be read: what was known of it stays, and is out of date."""
         self._changed()
         self._sequence += 1
         self._shelves[read.what].outdate(read.id, sequence=self._sequence)
-        self.unreadables.note(read, garbled, now)
+        self.unreadables.note(read, garbled, now.seen)
 
     def learnt(self, read: Read) -> None:
         """Take in that this could be read."""
@@ -129,18 +129,18 @@ class Picture(View):
             self._changed()
             self.unreadables.clear(read)
 
-    def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: datetime) -> None:
+    def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: Now) -> None:
         """Take in all `managementStatus` entries of a node."""
         self._changed()
         self._statuses.put(node, dict(statuses), begun=begun, now=now)
         self._settle(Read(what=What.STATUSES, id=node))
 
-    def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: datetime) -> None:
+    def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: Now) -> None:
         """Take in the agreements of a node."""
         self._changed()
         self._agreements.put(node, agreements, begun=begun, now=now)
 
-    def learn_properties(self, node: NodeId, properties: Mapping[str, str], *, begun: int, now: datetime) -> None:
+    def learn_properties(self, node: NodeId, properties: Mapping[str, str], *, begun: int, now: Now) -> None:
         """Take in the properties of a node's policy."""
         self._changed()
         self._properties.put(node, properties, begun=begun, now=now)
@@ -161,12 +161,12 @@ class Picture(View):
         is_known = self._membership.has_seen(node) or self._orgs.read_at(ids.org_of(node)) is not None
         return self._membership.group_of(node), is_known
 
-    def _note_move(self, node: NodeId, before: GroupId | None, *, is_known: bool, now: datetime) -> None:
+    def _note_move(self, node: NodeId, before: GroupId | None, *, is_known: bool, now: Now) -> None:
         after = self._membership.group_of(node)
         if after is None:
             self._arrivals.leave(node)
         elif after != before and is_known:
-            self._arrivals.join(node, now)
+            self._arrivals.join(node, now.wall)
 
     def _settle(self, read: Read) -> None:
         if self.is_current(read):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from agbot.fleet.changes import Read, What
@@ -14,6 +13,7 @@ from agbot.rules import ids
 from agbot.rules.facts import Policy, Sight
 from agbot.rules.ids import OrgId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.seen_time import Now, SeenTime
 
 
 def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
@@ -48,7 +48,7 @@ class Policies:
         known = self.get(kind, subject)
         return policy_read(kind, subject, known.pattern if isinstance(known, Policy) else "")
 
-    def read_at(self, kind: Kind, subject: PolicyId) -> datetime | None:
+    def read_at(self, kind: Kind, subject: PolicyId) -> SeenTime | None:
         """Return when the subject of an upgrade was last read."""
         return self._of(kind).read_at(subject)
 
@@ -63,7 +63,7 @@ class Policies:
         mine = () if isinstance(known, Sight) else [self._deployment.get(key) for key in known]
         return tuple(policy for policy in mine if isinstance(policy, Policy))
 
-    def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: datetime) -> None:
+    def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: Now) -> None:
         """Take in a policy, or that there is no such policy."""
         shelf = self._management if read.what is What.MANAGEMENT_POLICY else self._deployment
         before = shelf.get(read.id)
@@ -72,7 +72,7 @@ class Policies:
         shelf.put(read.id, policy, begun=begun, now=now)
 
     def learn_deployment(
-        self, org: OrgId, policies: Mapping[PolicyId, Policy | Garbled], *, begun: int, now: datetime
+        self, org: OrgId, policies: Mapping[PolicyId, Policy | Garbled], *, begun: int, now: Now
     ) -> None:
         """Take in all deployment policies of an organisation; known ones that are not among them are gone, unreadable ones are not."""
         gone = [policy.id for policy in self.for_deployment(org) if policy.id not in policies]
@@ -82,7 +82,7 @@ class Policies:
                 self.learn(Read(what=What.DEPLOYMENT_POLICY, id=key), policy, begun=begun, now=now)
         self._lists.put(org, None, begun=begun, now=now)
 
-    def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: datetime) -> None:
+    def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: Now) -> None:
         """Take in a pattern's services, or that there is no such pattern; a service that is not in it any more is gone."""
         found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
         gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]

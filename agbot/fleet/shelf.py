@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Generic, TypeVar
 
 from agbot.rules.facts import Sight
+from agbot.rules.seen_time import Now, SeenTime
 
 Value = TypeVar("Value")
 
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 class _Slot(Generic[Value]):
     value: Value | Sight
     begun: int
-    read_at: datetime
+    read_at: SeenTime
 
 
 class Shelf(Generic[Value]):
@@ -40,7 +40,7 @@ class Shelf(Generic[Value]):
         slot = self._slots.get(key)
         return Sight.UNREAD if slot is None else slot.value
 
-    def read_at(self, key: str) -> datetime | None:
+    def read_at(self, key: str) -> SeenTime | None:
         """Return when the last answer was asked for."""
         slot = self._slots.get(key)
         return None if slot is None else slot.read_at
@@ -49,14 +49,14 @@ class Shelf(Generic[Value]):
         """Tell whether there is an answer that no later change has outdated."""
         return key in self._slots and key not in self._outdated
 
-    def put(self, key: str, value: Value | Sight, *, begun: int, now: datetime) -> bool:
+    def put(self, key: str, value: Value | Sight, *, begun: int, now: Now) -> bool:
         """Take an answer in, unless one whose reading began later is there; say whether it was taken."""
         slot = self._slots.get(key)
         if slot is not None and slot.begun > begun:
             return False
         if slot is None:
             self._outdated[key] = self._unread_changed
-        self._slots[key] = _Slot(value, begun, now)
+        self._slots[key] = _Slot(value, begun, now.seen)
         if self._outdated.get(key, begun) <= begun:
             self._outdated.pop(key, None)
         return True

@@ -20,6 +20,7 @@ from agbot.fleet.shelf import Shelf
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
 
 Statuses = Mapping[PolicyId, Status]
@@ -63,7 +64,7 @@ class View:
         """Return the organisations that were read."""
         return tuple(OrgId(org) for org in sorted(self._orgs))
 
-    def org_read_at(self, org: OrgId) -> datetime | None:
+    def org_read_at(self, org: OrgId) -> SeenTime | None:
         """Return when all groups and nodes of this organisation were last read."""
         return self._orgs.read_at(org)
 
@@ -137,19 +138,19 @@ class View:
         group = self._membership.group_of(node)
         return known if known.group == group else replace(known, group=group)
 
-    def node_read_at(self, node: NodeId) -> datetime | None:
+    def node_read_at(self, node: NodeId) -> SeenTime | None:
         """Return when the node, and with it its heartbeat, was last read."""
         return self._nodes.read_at(node)
 
-    def read_at(self, read: Read) -> datetime | None:
+    def read_at(self, read: Read) -> SeenTime | None:
         """Return when this was last read."""
         return self._shelves[read.what].read_at(read.id)
 
-    def statuses_read_at(self, node: NodeId) -> datetime | None:
+    def statuses_read_at(self, node: NodeId) -> SeenTime | None:
         """Return when the node's `managementStatus` was last read."""
         return self._statuses.read_at(node)
 
-    def agreements_read_at(self, node: NodeId) -> datetime | None:
+    def agreements_read_at(self, node: NodeId) -> SeenTime | None:
         """Return when the node's agreements were last read."""
         return self._agreements.read_at(node)
 
@@ -189,7 +190,7 @@ class View:
         """Return what must be read before anything can be decided about this group: with `by_property` also the members' properties."""
         return self._gaps.of(group, by_property=by_property)
 
-    def services_read_at(self, group: GroupId) -> datetime:
+    def services_read_at(self, group: GroupId) -> SeenTime:
         """Return since when it is known what all devices of a group run: the earliest time while a change has outdated one of them."""
         return self._gaps.services_read_at(group)
 

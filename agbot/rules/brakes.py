@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
 
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Brake, Group, Policy
@@ -16,6 +15,7 @@ from agbot.rules.ids import GroupId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import BRAKING, Cause, Code, Reason
+from agbot.rules.seen_time import Now
 from agbot.rules.words import clock
 
 _NAMED_GROUPS = 5
@@ -23,7 +23,7 @@ _FELL_SILENT = frozenset({Cause.SUPERSEDED, Cause.EXPIRED})
 """How the hold of a node that has died ends: a peer has taken the lease over, or nobody has in time."""
 
 
-def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """A release that failed here does not reach the next member until a person, or a new revision, lifts the brake."""
     if not group.brakes:
         return None
@@ -38,7 +38,7 @@ def brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     return None
 
 
-def org_brake(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def org_brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """A release that failed in too many groups of the organisation begins in none of the others."""
     if not group.org_brakes:
         return None

@@ -7,11 +7,10 @@ says the picture cannot be trusted. The node's next grant uses it up, whether th
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Group, Policy
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import Now
 
 ALLOWABLE = frozenset(
     {
@@ -28,7 +27,7 @@ ALLOWABLE = frozenset(
 """Reasons that an allowance lets an upgrade past."""
 
 
-def not_approved(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def not_approved(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """Where it is asked for, the first member of a group begins a release only after a person has approved it."""
     if not group.limits.approval or _has_begun(ask, group):
         return None
@@ -52,10 +51,10 @@ def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None) -
     return revised_at is None or revised_at <= approval.since
 
 
-def allowance(ask: Ask, group: Group, now: datetime) -> Allowance | None:
+def allowance(ask: Ask, group: Group, now: Now) -> Allowance | None:
     """Return the allowance that this question may use, if there is one."""
     found = group.allowances.get(ask.node)
-    if found is None or now >= found.until or found.subject not in {"", ask.claim.subject}:
+    if found is None or now.wall >= found.until or found.subject not in {"", ask.claim.subject}:
         return None
     return found
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from agbot.rules import brakes, consent, health, ids, order, pace, window
 from agbot.rules import deferral as deferrals
@@ -17,6 +16,7 @@ from agbot.rules.facts import Allowance, Ask, Group, NodeType, Pause, Sight
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import State
 from agbot.rules.reasons import NEVER_REMEMBERED, Code, Reason
+from agbot.rules.seen_time import Now
 from agbot.rules.words import clock
 
 
@@ -43,10 +43,10 @@ class Wait:
 
 
 Decision = Grant | Wait
-Rule = Callable[[Ask, Group, datetime], Reason | None]
+Rule = Callable[[Ask, Group, Now], Reason | None]
 
 
-def decide(ask: Ask, group: Group, now: datetime) -> Decision:
+def decide(ask: Ask, group: Group, now: Now) -> Decision:
     """Answer a question from the group's facts. Pure: the same facts give the same answer."""
     blocking = why_not(ask, group, now)
     wait = Wait(reasons=blocking)
@@ -64,12 +64,12 @@ def decide(ask: Ask, group: Group, now: datetime) -> Decision:
     return Wait(reasons=left) if left else Grant(allowed=allowed)
 
 
-def why_not(ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
+def why_not(ask: Ask, group: Group, now: Now) -> tuple[Reason, ...]:
     """Return all reasons against a new grant, in the order of `RULES`."""
     return _spoken(RULES, ask, group, now)
 
 
-def _spoken(rules: Iterable[Rule], ask: Ask, group: Group, now: datetime) -> tuple[Reason, ...]:
+def _spoken(rules: Iterable[Rule], ask: Ask, group: Group, now: Now) -> tuple[Reason, ...]:
     return tuple([reason for rule in rules if (reason := rule(ask, group, now)) is not None])
 
 
@@ -87,19 +87,19 @@ def _exemption(ask: Ask, group: Group) -> Reason | None:
     return None
 
 
-def doubt(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def doubt(_ask: Ask, group: Group, _now: Now) -> Reason | None:
     """When the store or the view of the Exchange cannot be trusted, nothing is granted (P4)."""
     return next(iter(group.doubts), None)
 
 
-def not_a_member(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def not_a_member(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """Only a member is asked about; the Exchange's answer of this moment decides."""
     if ask.node in group.members:
         return None
     return Reason(code=Code.NOT_A_MEMBER, text=f"{ask.node} is not in HA group {group.id}")
 
 
-def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def deferred(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """A deferred node finishes the upgrade it came with before it starts another."""
     deferral = group.deferrals.get(ask.node)
     if deferral is None or deferrals.covers(deferral, ask):
@@ -108,7 +108,7 @@ def deferred(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     return Reason(code=Code.DEFERRED, text=f"{ask.node} has to finish {deferral.what} first{when}")
 
 
-def unknown_policy(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def unknown_policy(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """A policy that does not exist, or is disabled, is refused and leaves nothing behind (A8)."""
     policy = group.policies.get(ask.subject, Sight.UNREAD)
     if policy is Sight.UNREAD:
@@ -120,7 +120,7 @@ def unknown_policy(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     return None
 
 
-def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def lease_held(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """One upgrade per group, whoever's and whatever it is."""
     hold = group.lease.hold
     if hold is None or group.lease.state is not State.HELD or group.lease.is_held_for(ask.claim):
@@ -139,20 +139,20 @@ def lease_held(ask: Ask, group: Group, _now: datetime) -> Reason | None:
     )
 
 
-def overlap(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
     """A service upgrade that nobody could stop is waited for as if it held the lease; an offline peer never blocks a service (P6)."""
     for node, deferral in sorted(group.deferrals.items()):
         member = group.members.get(node)
         if not deferral.is_overlap or node == ask.node or member is None:
             continue
-        if ask.is_bound_service and health.why_offline(member.node, group.limits, now) is not None:
+        if ask.is_bound_service and health.why_silent(member.node, group.limits, now) is not None:
             continue
         text = f"{node} is in {deferral.what} since {clock(deferral.since)}, which nobody asked for"
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     return None
 
 
-def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def lease_suspect(ask: Ask, group: Group, now: Now) -> Reason | None:
     """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder, a peer, is seen offline.
 
     Not its own: a node that has died in the middle of its agent's upgrade may go on with it when it returns. Nor does a third member begin
@@ -162,7 +162,7 @@ def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
     if hold is None or group.lease.state is not State.SUSPECT or group.lease.is_held_for(ask.claim):
         return None
     holder = group.members.get(hold.claim.holder)
-    offline = holder is not None and health.why_offline(holder.node, group.limits, now) is not None
+    offline = holder is not None and health.why_silent(holder.node, group.limits, now) is not None
     is_deadly = brakes.is_second_to_fall(group.lease) and ask.subject == (hold.claim.kind, hold.claim.subject)
     if ask.is_bound_service and offline and hold.claim.holder != ask.node and not is_deadly:
         return None
@@ -174,26 +174,27 @@ def lease_suspect(ask: Ask, group: Group, now: datetime) -> Reason | None:
     )
 
 
-def soaking(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def soaking(ask: Ask, group: Group, now: Now) -> Reason | None:
     """After success the group rests, and the upgraded member must be seen healthy before the next one goes."""
     rest = rests.rest_after(group.lease.last_end, group.limits)
     if rest is None:
         return None
     holder = rest.end.claim.holder
-    if now < rest.until:
-        text = f"the group rests after {holder} until {clock(rest.until)}"
-        return Reason(code=Code.SOAKING, text=text, until=rest.until)
+    if now.seen < rest.until:
+        until = now.shown(rest.until)
+        text = f"the group rests after {holder} until {clock(until)}"
+        return Reason(code=Code.SOAKING, text=text, until=until)
     member = group.members.get(holder)
-    if member is None or ask.node == holder or now >= rest.proof_until:
+    if member is None or ask.node == holder or now.seen >= rest.proof_until:
         return None
     why = rests.why_unproven(rest, member, group.limits, now)
     if why is None:
         return None
     text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
-    return Reason(code=Code.SOAKING, text=text, until=rest.proof_until)
+    return Reason(code=Code.SOAKING, text=text, until=now.shown(rest.proof_until))
 
 
-def paused(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def paused(ask: Ask, group: Group, now: Now) -> Reason | None:
     """A person's pause of the fleet, the organisation, the group or the node; of several, all have to end."""
     if not group.pauses:
         return None
@@ -211,27 +212,27 @@ def said_pause(pause: Pause) -> str:
     return f"paused{until} by {pause.by}: {pause.why}"
 
 
-def applies(pause: Pause, group: Group, now: datetime) -> bool:
+def applies(pause: Pause, group: Group, now: Now) -> bool:
     """Tell whether a pause covers this group at this time."""
     return not is_over(pause, now) and pause.scope in {"*", ids.org_of(group.id), group.id}
 
 
-def pauses_node(pause: Pause, node: NodeId, now: datetime) -> bool:
+def pauses_node(pause: Pause, node: NodeId, now: Now) -> bool:
     """Tell whether a pause covers this single node at this time."""
     return not is_over(pause, now) and pause.scope == ids.node_scope(node)
 
 
-def is_over(pause: Pause, now: datetime) -> bool:
+def is_over(pause: Pause, now: Now) -> bool:
     """Tell whether a pause has ended by its own time."""
-    return pause.until is not None and now >= pause.until
+    return pause.until is not None and now.wall >= pause.until
 
 
-def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
+def outside_window(_ask: Ask, group: Group, now: Now) -> Reason | None:
     """Upgrades start only while a maintenance window is open, if the operator has given any."""
     windows = group.limits.windows
-    if not windows or any(window.is_open(each, now) for each in windows):
+    if not windows or any(window.is_open(each, now.wall) for each in windows):
         return None
-    opening = window.next_opening(windows, now)
+    opening = window.next_opening(windows, now.wall)
     return Reason(
         code=Code.OUTSIDE_WINDOW,
         text=f"no maintenance window is open; the next opens at {clock(opening)}"
@@ -241,7 +242,7 @@ def outside_window(_ask: Ask, group: Group, now: datetime) -> Reason | None:
     )
 
 
-def peers_unavailable(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def peers_unavailable(ask: Ask, group: Group, now: Now) -> Reason | None:
     """With this node down enough other members must be available. Never for a service with a current agreement (P6).
 
     A peer whose service is down is missed only where the asker runs that service: going down takes nothing else away.
@@ -283,7 +284,7 @@ _BEFORE_TURN: tuple[Rule, ...] = (
 )
 
 
-def turn(ask: Ask, group: Group, now: datetime) -> Reason | None:
+def turn(ask: Ask, group: Group, now: Now) -> Reason | None:
     """The asker yields to those who come before it and could go now."""
     return order.turn(ask, group, now, _could_go)
 
@@ -292,7 +293,7 @@ RULES: tuple[Rule, ...] = (*_BEFORE_TURN, turn)
 """The order in which reasons are given (DESIGN, section 5)."""
 
 
-def _could_go(ask: Ask, group: Group, now: datetime) -> bool:
+def _could_go(ask: Ask, group: Group, now: Now) -> bool:
     """Whether nothing but its turn keeps this asker."""
     return not consent.without_allowed(_spoken(_BEFORE_TURN, ask, group, now), consent.allowance(ask, group, now))
 

@@ -9,7 +9,7 @@ evidence only.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.rules import health, service_gap
 from agbot.rules.facts import Ask, Deferral, Member, NodeType, Sight
@@ -17,16 +17,17 @@ from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.presence import why_absent
+from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
-def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: datetime) -> Deferral | None:
+def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: Now) -> Deferral | None:
     """Return the deferral of a member whose upgrade is past the gate without the group's lease, or None."""
     if member.node.node_type is NodeType.CLUSTER:
         return None
-    if health.why_offline(member.node, limits, now) is not None:
+    if health.why_silent(member.node, limits, now) is not None:
         return None  # nobody asks for it and nobody counts on it; it is looked at again when it comes back
     if lease.hold is not None and lease.hold.claim.holder == member.node.id:
         return None
@@ -34,7 +35,7 @@ def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: dat
     if subject is None:
         return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
     status = member.statuses[subject].value
-    return Deferral(group=group, node=member.node.id, subject=subject, since=now, status=status)
+    return Deferral(group=group, node=member.node.id, subject=subject, since=now.wall, status=status)
 
 
 def _was_under_lease(member: Member, lease: Lease) -> bool:
@@ -45,7 +46,7 @@ def _was_under_lease(member: Member, lease: Lease) -> bool:
     return end.claim.holder == member.node.id and end.claim.kind is Kind.SERVICE and lost_at <= end.at
 
 
-def _begin_service(group: GroupId, member: Member, limits: Limits, now: datetime) -> Deferral | None:
+def _begin_service(group: GroupId, member: Member, limits: Limits, now: Now) -> Deferral | None:
     lost_at = member.service_lost_at
     if lost_at is None or service_gap.why_over(lost_at, member, limits, now) is not None:
         return None
@@ -62,7 +63,7 @@ def covers(deferral: Deferral, ask: Ask) -> bool:
     return deferral.kind is Kind.AGENT and ask.subject == (Kind.AGENT, deferral.subject)
 
 
-def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: datetime) -> str | None:
+def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: Now) -> str | None:
     """Say why the deferral is over, or None while it lasts or nothing is known."""
     absent = why_absent(member if isinstance(member, Sight) else member.node, deferral.group)
     if absent is not None or isinstance(member, Sight):
@@ -72,13 +73,13 @@ def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: d
     return _why_over(deferral, member, limits, now)
 
 
-def _why_over(deferral: Deferral, member: Member, limits: Limits, now: datetime) -> str | None:
+def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
     """Read the end of the upgrade from the member's own report."""
     status = member.statuses.get(deferral.subject)
     if status is None:
         return "the node no longer reports this upgrade"
-    rollback_due = status.updated_at + timedelta(seconds=limits.failure_grace_seconds)
-    if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and now >= rollback_due):
+    is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
+    if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"the upgrade is {status.value}"
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{status.value} is an old report: the version is reached, or it is older than the longest upgrade"

@@ -1,6 +1,7 @@
 """The facts that rules decide on: values only, taken from one moment's picture and one moment's store.
 
-All datetimes are on the coordinator's clock (the rim has corrected the Exchange's). What has not been read is `Sight.UNREAD`, what was
+All datetimes are on the coordinator's wall clock (the rim has corrected the Exchange's); what an age is counted from is a `SeenTime`,
+which goes on only while we can see. What has not been read is `Sight.UNREAD`, what was
 read and is not there is `Sight.ABSENT`: the difference between "unknown" and "gone" is the difference between keeping and releasing.
 """
 
@@ -16,6 +17,7 @@ from agbot.rules import reasons
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
 
 _NO_STATUSES: Mapping[PolicyId, Status] = MappingProxyType({})
@@ -107,7 +109,7 @@ class Member:
     node: Node
     statuses: Mapping[PolicyId, Status] = field(default_factory=lambda: _NO_STATUSES)
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
-    agreements_read_at: datetime | None = None
+    agreements_read_at: SeenTime | None = None
     service_lost_at: datetime | None = None
     """When an agreement of it ended, if it joined at that time and its agreements have been read since."""
     agreement_ended_at: datetime | None = None
@@ -249,8 +251,8 @@ class Waiter:
     """Somebody who asked and was told to wait."""
 
     ask: Ask
-    since: datetime
-    asked_at: datetime
+    since: SeenTime
+    asked_at: SeenTime
     reasons: tuple[reasons.Reason, ...] = ()
 
 
@@ -260,7 +262,7 @@ class Served:
 
     group: GroupId
     node: NodeId
-    until: datetime
+    until: SeenTime
     cause: reasons.Cause
 
 

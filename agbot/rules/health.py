@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from agbot.rules.facts import Agreement, Deferral, Member, Node, Sight
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 
 
@@ -24,26 +25,39 @@ def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     return max(limits.heartbeat_stale_seconds, 2 * node.heartbeat_interval_seconds)
 
 
-def why_offline(node: Node, limits: Limits, now: datetime) -> str | None:
+def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
     """Say why the node counts as offline, or None when it is alive."""
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    age_seconds = (now - node.heartbeat_at).total_seconds()
+    age_seconds = (now.wall - node.heartbeat_at).total_seconds()
     if age_seconds > heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {int(age_seconds)} s ago"
     return None
 
 
-def is_dead(node: Node, limits: Limits, now: datetime) -> bool:
+def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
+    """Say for how long the node has been silent, or None while it has not been for long enough: of this, more follows than a no.
+
+    Silence counts only over time in which we could have heard it.
+    """
+    if node.heartbeat_at is None:
+        return "has never sent a heartbeat"
+    age_seconds = now.age_of(node.heartbeat_at).total_seconds()
+    if age_seconds > heartbeat_limit_seconds(node, limits):
+        return f"last heartbeat {int(age_seconds)} s ago"
+    return None
+
+
+def is_dead(node: Node, limits: Limits, now: Now) -> bool:
     """Tell whether the node has been silent for so long that nobody waits for it any more."""
     limit_seconds = max(limits.dead_after_seconds, heartbeat_limit_seconds(node, limits))
-    return node.heartbeat_at is None or (now - node.heartbeat_at).total_seconds() > limit_seconds
+    return node.heartbeat_at is None or now.age_of(node.heartbeat_at).total_seconds() > limit_seconds
 
 
 def why_unavailable(
     member: Member,
     limits: Limits,
-    now: datetime,
+    now: Now,
     deferral: Deferral | None = None,
     at_stake: Collection[str] | None = None,
 ) -> str | None:
@@ -70,9 +84,7 @@ def why_unavailable(
     )
 
 
-def why_not_serving(
-    member: Member, limits: Limits, now: datetime, at_stake: Collection[str] | None = None
-) -> str | None:
+def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collection[str] | None = None) -> str | None:
     """Say which of the member's services does not run, or None when all do, or nothing is known of them.
 
     An agreement that has ended leaves a gap in which nothing is reported (5 to 35 s on real agents, `reference/agbot-ha.md`, "Service
@@ -87,9 +99,9 @@ def why_not_serving(
     )
     if stopped is not None:
         return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
-    if ended_at is None or now - ended_at > timedelta(seconds=limits.lease_seconds):
+    if ended_at is None or now.age_of(ended_at) > timedelta(seconds=limits.lease_seconds):
         return None
-    ended = f"an agreement of it ended {int((now - ended_at).total_seconds())} s ago"
+    ended = f"an agreement of it ended {int(now.age_of(ended_at).total_seconds())} s ago"
     serving = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
         return None if any(is_since(each, ended_at) for each in serving) else f"{ended} and no new one runs"
@@ -114,13 +126,13 @@ def served_by(member: Member | None) -> frozenset[str] | None:
     return frozenset([each.service for each in member.agreements if not is_stopped(each)])
 
 
-def upgrading(member: Member, limits: Limits, now: datetime) -> PolicyId | None:
+def upgrading(member: Member, limits: Limits, now: Now) -> PolicyId | None:
     """Return the policy whose upgrade this member is in the middle of, past the gate."""
     under_way = [each for each, status in member.statuses.items() if is_under_way(status, member, limits, now)]
     return min(under_way, default=None)
 
 
-def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) -> bool:
+def is_under_way(status: Status, member: Member, limits: Limits, now: Now) -> bool:
     """Tell whether this upgrade of the member is past the gate and not over.
 
     A final status can be lost, and then `initiated` stands for ever (A7). A member that already runs the version asked for, and is not
@@ -129,7 +141,7 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: datetime) 
     if status.phase is not Phase.UNDER_WAY:
         return False
     reached = bool(status.target_version) and member.node.agent_version == status.target_version
-    outlived = now - status.updated_at > timedelta(seconds=limits.max_upgrade_seconds)
+    outlived = now.age_of(status.updated_at) > timedelta(seconds=limits.max_upgrade_seconds)
     return not outlived and not (reached and status.value not in GOING_BACK)
 
 
@@ -154,7 +166,7 @@ def unavailable(
     members: Iterable[Member],
     deferrals: Mapping[NodeId, Deferral],
     limits: Limits,
-    now: datetime,
+    now: Now,
     at_stake: Collection[str] | None = None,
 ) -> dict[NodeId, str]:
     """Return every member that does not count, with the reason; `at_stake` as in `why_unavailable`."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now, SeenTime
 
 
 class Kind(StrEnum):
@@ -48,7 +49,7 @@ class Claim:
 class Progress:
     """What has been seen of the holder's upgrade since the grant."""
 
-    moved_at: datetime
+    moved_at: SeenTime
     """When a change of status was last seen; at first the time of the grant."""
     status: str = ""
     """The last status (agent) or the last digest of agreements and containers (service); empty while nothing was seen."""
@@ -56,7 +57,7 @@ class Progress:
     """The Exchange's own stamp of that status."""
     confirmed: bool = False
     """An active status has been seen: the claim is real."""
-    pending_since: datetime | None = None
+    pending_since: SeenTime | None = None
     """Since when a status stands that ends the lease only after a grace period."""
     target_version: str = ""
     """The agent version that the upgrade leads to, as the node reported it."""
@@ -80,8 +81,9 @@ class Hold:
 
     claim: Claim
     granted_at: datetime
-    renewed_at: datetime
-    expires_at: datetime
+    """On the wall clock: what the node writes is compared with it."""
+    renewed_at: SeenTime
+    expires_at: SeenTime
     progress: Progress
 
 
@@ -93,11 +95,19 @@ class End:
     token: int
     cause: Cause
     at: datetime
+    """On the wall clock: heartbeats are compared with it."""
     detail: str = ""
     revision: str = ""
     """The revision of the policy that was carried out."""
     service: str = ""
     """The service that was upgraded: its containers must still run when the group has rested."""
+    seen_at: SeenTime | None = None
+    """The same moment in seen time; None in what was stored before there was any."""
+
+    @property
+    def since(self) -> SeenTime:
+        """The end in seen time: the rest of the group begins here."""
+        return self.seen_at if self.seen_at is not None else SeenTime(self.at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +131,7 @@ class Lease:
         return self.hold is not None and self.hold.claim == claim
 
 
-def grant(lease: Lease, claim: Claim, now: datetime, ttl: timedelta, progress: Progress | None = None) -> Lease:
+def grant(lease: Lease, claim: Claim, now: Now, ttl: timedelta, progress: Progress | None = None) -> Lease:
     """Give a free lease, or take a suspect one over; the token rises by one.
 
     Raises:
@@ -135,22 +145,22 @@ def grant(lease: Lease, claim: Claim, now: datetime, ttl: timedelta, progress: P
         taken_over = release(lease, Cause.SUPERSEDED, now, f"taken over by {claim.holder}")
     hold = Hold(
         claim=claim,
-        granted_at=now,
-        renewed_at=now,
-        expires_at=now + ttl,
-        progress=progress or Progress(moved_at=now),
+        granted_at=now.wall,
+        renewed_at=now.seen,
+        expires_at=now.seen + ttl,
+        progress=progress or Progress(moved_at=now.seen),
     )
     return replace(taken_over, token=lease.token + 1, state=State.HELD, hold=hold)
 
 
-def renew(lease: Lease, now: datetime, ttl: timedelta, progress: Progress | None = None) -> Lease:
-    """Extend a lease on evidence; a suspect one is held again. The token stays.
+def renew(lease: Lease, at: SeenTime, ttl: timedelta, progress: Progress | None = None) -> Lease:
+    """Extend a lease on evidence of this time; a suspect one is held again. The token stays.
 
     Raises:
         IllegalTransitionError: the lease is free.
     """
     hold = _occupied(lease)
-    renewed = replace(hold, renewed_at=now, expires_at=now + ttl, progress=progress or hold.progress)
+    renewed = replace(hold, renewed_at=at, expires_at=at + ttl, progress=progress or hold.progress)
     return replace(lease, state=State.HELD, hold=renewed)
 
 
@@ -160,7 +170,7 @@ def suspect(lease: Lease) -> Lease:
     return replace(lease, state=State.SUSPECT)
 
 
-def release(lease: Lease, cause: Cause, now: datetime, detail: str = "") -> Lease:
+def release(lease: Lease, cause: Cause, now: Now, detail: str = "") -> Lease:
     """Free the lease and remember how it ended. The token stays: the next grant raises it.
 
     Raises:
@@ -171,7 +181,8 @@ def release(lease: Lease, cause: Cause, now: datetime, detail: str = "") -> Leas
         claim=hold.claim,
         token=lease.token,
         cause=cause,
-        at=now,
+        at=now.wall,
+        seen_at=now.seen,
         detail=detail,
         revision=hold.progress.revision,
         service=hold.progress.service,
@@ -186,11 +197,11 @@ def _occupied(lease: Lease) -> Hold:
     return lease.hold
 
 
-def repeat(lease: Lease, now: datetime, ttl: timedelta, max_upgrade: timedelta) -> Lease:
+def repeat(lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta) -> Lease:
     """Answer the holder's repeated question: renewed under the same token, but not for ever without any progress.
 
     A holder that asks again is alive and has not begun. After `max_upgrade` without a change of status its questions keep nothing alive.
     """
-    if now - _occupied(lease).progress.moved_at > max_upgrade:
+    if now.seen - _occupied(lease).progress.moved_at > max_upgrade:
         return lease
-    return renew(lease, now, ttl)
+    return renew(lease, now.seen, ttl)

@@ -16,6 +16,7 @@ from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Sight
 from agbot.rules.health import is_since
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Loss:
     """The node's agreements as they were read before that, if they were."""
 
 
-def is_changing(policy: Policy, lease: Lease, limits: Limits, now: datetime) -> bool:
+def is_changing(policy: Policy, lease: Lease, limits: Limits, now: Now) -> bool:
     """Tell whether members may be brought to other versions of this policy at this time.
 
     For the longest upgrade after its versions changed, and after the last member of this group went: one goes after the other.
@@ -38,7 +39,7 @@ def is_changing(policy: Policy, lease: Lease, limits: Limits, now: datetime) -> 
     end = lease.last_end
     if end is not None and (end.claim.kind, end.claim.subject) == (Kind.SERVICE, policy.id):
         since.append(end.at)
-    return any(now - each <= timedelta(seconds=limits.max_upgrade_seconds) for each in since)
+    return any(now.age_of(each) <= timedelta(seconds=limits.max_upgrade_seconds) for each in since)
 
 
 def is_for(policy: Policy, node: Node) -> bool:
@@ -64,13 +65,13 @@ def upgrade_of(loss: Loss, member: Member, changing: Iterable[Policy], common: C
     return max(fitting, key=likelihood, default=None)
 
 
-def progress_of(loss: Loss, policy: Policy, member: Member, now: datetime) -> Progress:
+def progress_of(loss: Loss, policy: Policy, member: Member, now: Now) -> Progress:
     """Write down how things stood before: the end is an agreement that is not among those."""
     known: tuple[Agreement, ...] = () if isinstance(loss.before, Sight) else loss.before
     present: tuple[Agreement, ...] = () if isinstance(member.agreements, Sight) else member.agreements
     before = (*known, *(each for each in present if not is_since(each, loss.at)))
     return Progress(
-        moved_at=now,
+        moved_at=now.seen,
         version_before=member.node.agent_version,
         revision=policy.revision,
         service=policy.service,

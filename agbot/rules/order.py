@@ -16,21 +16,22 @@ from agbot.rules import health
 from agbot.rules.facts import Ask, Group, Member, Waiter
 from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.words import clock
 
-CouldGo = Callable[[Ask, Group, datetime], bool]
+CouldGo = Callable[[Ask, Group, Now], bool]
 Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _SILENT_PERIODS = 3
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = SeenTime(datetime.min.replace(tzinfo=UTC))
 _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
 
 
-def turn(ask: Ask, group: Group, now: datetime, could_go: CouldGo) -> Reason | None:
+def turn(ask: Ask, group: Group, now: Now, could_go: CouldGo) -> Reason | None:
     """Name the waiter to whom the asker yields."""
     for waiter in sorted(group.waiters, key=lambda each: each.since):
         if _yields(ask, waiter, group, now) and could_go(waiter.ask, group, now):
-            text = f"{waiter.ask.node} waits since {clock(waiter.since)} and {_why(group)}"
+            text = f"{waiter.ask.node} waits since {clock(now.shown(waiter.since))} and {_why(group)}"
             return Reason(code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": said(group.limits)})
     return None
 
@@ -48,12 +49,12 @@ def _why(group: Group) -> str:
     )
 
 
-def still_asks(waiter: Waiter, group: Group, now: datetime) -> bool:
+def still_asks(waiter: Waiter, group: Group, now: Now) -> bool:
     """Tell whether a waiter still asks: silent for three of its periods means gone."""
-    return now - waiter.asked_at <= timedelta(seconds=_SILENT_PERIODS * group.limits.ask_period_seconds)
+    return now.seen - waiter.asked_at <= timedelta(seconds=_SILENT_PERIODS * group.limits.ask_period_seconds)
 
 
-def _yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
+def _yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
     if waiter.ask.node == ask.node or not still_asks(waiter, group, now):
         return False
     if not {ask.node, waiter.ask.node} <= group.members.keys():
@@ -79,7 +80,7 @@ def _was_served_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
     return served_meanwhile and their_rank < my_rank
 
 
-def rank(ask: Ask, group: Group, now: datetime) -> Rank:
+def rank(ask: Ask, group: Group, now: Now) -> Rank:
     """Return where a member stands in the group's order; the lower goes first. A strict order, since names differ."""
     member, mark = group.members[ask.node], group.served.get(ask.node)
     is_offline = health.why_offline(member.node, group.limits, now) is not None

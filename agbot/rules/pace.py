@@ -8,17 +8,17 @@ the release, waits for it, or is being watched in its rest, and no brake stands.
 from __future__ import annotations
 
 import math
-from datetime import datetime
 
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Group
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import Now
 
 _NAMED_GROUPS = 5
 
 
-def paced(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def paced(_ask: Ask, group: Group, _now: Now) -> Reason | None:
     """At most so many groups of an organisation, and of the fleet, upgrade at once."""
     limits, traffic = group.limits, group.traffic
     if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
@@ -33,7 +33,7 @@ def paced(_ask: Ask, group: Group, _now: datetime) -> Reason | None:
     return None
 
 
-def canary(ask: Ask, group: Group, _now: datetime) -> Reason | None:
+def canary(ask: Ask, group: Group, _now: Now) -> Reason | None:
     """All but the first groups wait until those have finished this release and rested."""
     wanted = canaries(group.limits, group.org_groups)
     rollout = group.rollouts.get(ask.subject) if wanted else None

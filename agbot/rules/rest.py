@@ -9,13 +9,14 @@ that the node reports.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.rules import health
 from agbot.rules.facts import Agreement, Member, Sight
 from agbot.rules.lease import End, Kind
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import RESTING
+from agbot.rules.seen_time import Now, SeenTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,9 @@ class Rest:
     """The rest that follows an end."""
 
     end: End
-    until: datetime
+    until: SeenTime
     """The end of its time."""
-    proof_until: datetime
+    proof_until: SeenTime
     """So long the group waits for the proof; then the other rules alone decide."""
 
 
@@ -34,7 +35,7 @@ def rest_after(end: End | None, limits: Limits) -> Rest | None:
     if end is None or end.cause not in RESTING:
         return None
     seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
-    until = end.at + timedelta(seconds=seconds)
+    until = end.since + timedelta(seconds=seconds)
     return Rest(end=end, until=until, proof_until=until + timedelta(seconds=limits.rest_proof_seconds))
 
 
@@ -43,7 +44,7 @@ def needs_services(rest: Rest, limits: Limits) -> bool:
     return bool(rest.end.service) or (rest.end.claim.kind is Kind.AGENT and limits.services_must_run)
 
 
-def why_unproven(rest: Rest, member: Member, limits: Limits, now: datetime) -> str | None:
+def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | None:
     """Say why the upgraded member does not count as seen healthy, or None when it does."""
     heartbeat = member.node.heartbeat_at
     if heartbeat is None or heartbeat <= rest.end.at:
@@ -63,7 +64,7 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: datetime) -> s
 def why_crashed(rest: Rest, member: Member) -> str | None:
     """Say what has stopped on the upgraded member since its upgrade ended well, or None while nothing has."""
     read_at = member.agreements_read_at
-    if not rest.end.service or read_at is None or read_at <= rest.end.at:
+    if not rest.end.service or read_at is None or read_at <= rest.end.since:
         return None
     stopped = next((each for each in upgraded(rest, member) if health.is_stopped(each)), None)
     if stopped is None:

@@ -8,13 +8,14 @@ Without evidence it expires into `suspect`, which ends by proof or by a person.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.rules import health
 from agbot.rules.facts import Agreement, Node, Policy, Sight
 from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.service_progress import review_service
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
@@ -36,9 +37,9 @@ class Seen:
     """The holder's status for the lease's policy (agent upgrades)."""
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
     """The holder's agreements (service upgrades)."""
-    status_read_at: datetime | None = None
-    agreements_read_at: datetime | None = None
-    seen_since: datetime | None = None
+    status_read_at: SeenTime | None = None
+    agreements_read_at: SeenTime | None = None
+    seen_since: SeenTime | None = None
     """Since when the Exchange can be read without a gap."""
     unreadable: str = ""
     """What of the holder is there in the Exchange and cannot be read: that is no blindness of ours, and does not pass by itself."""
@@ -54,7 +55,7 @@ class _Case:
     hold: Hold
     seen: Seen
     limits: Limits
-    now: datetime
+    now: Now
 
     @property
     def holder(self) -> str:
@@ -65,7 +66,7 @@ class _Case:
         return Keep(progress=self.hold.progress)
 
 
-def review(lease: Lease, seen: Seen, limits: Limits, now: datetime) -> Verdict:
+def review(lease: Lease, seen: Seen, limits: Limits, now: Now) -> Verdict:
     """Decide what becomes of an occupied lease.
 
     Raises:
@@ -146,7 +147,7 @@ def _is_alive_after_the_grant(case: _Case) -> bool:
     """
     node = case.seen.node
     heartbeat = node.heartbeat_at if isinstance(node, Node) else None
-    return heartbeat is not None and heartbeat - _claimed_at(case) > _AGREEMENT_ENDS_WITHIN
+    return heartbeat is not None and case.now.seen_at(heartbeat) - _claimed_at(case) > _AGREEMENT_ENDS_WITHIN
 
 
 def _review_status(case: _Case) -> Verdict:
@@ -183,23 +184,28 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
     progress = case.hold.progress
     since = progress.pending_since if progress.status == status.value else None
     if since is None:
-        return _renew(case, status, pending_since=case.now)
+        return _renew(case, status, pending_since=case.now.seen)
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
     if read_at is None or read_at < over_at or (cause is Cause.FAILED and not _was_alive_after(case, over_at)):
         return replace(case.keep, note=f"{status.value}, may still change")
     return Release(cause=cause, why=f"{case.holder} reports {status.value} for {grace_seconds:g} s")
 
 
-def _was_alive_after(case: _Case, moment: datetime) -> bool:
+def _was_alive_after(case: _Case, moment: SeenTime) -> bool:
+    heartbeat_at = _heard_at(case)
+    return heartbeat_at is not None and heartbeat_at >= moment
+
+
+def _heard_at(case: _Case) -> SeenTime | None:
     node = case.seen.node
-    return isinstance(node, Node) and node.heartbeat_at is not None and node.heartbeat_at >= moment
+    return case.now.seen_at(node.heartbeat_at) if isinstance(node, Node) and node.heartbeat_at is not None else None
 
 
-def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Renew:
+def _renew(case: _Case, status: Status, *, pending_since: SeenTime | None) -> Renew:
     before = case.hold.progress
     progress = replace(
         before,
-        moved_at=case.now,
+        moved_at=case.now.seen,
         status=status.value,
         stamp=status.stamp,
         confirmed=before.confirmed or status.phase in _ACTIVE,
@@ -209,16 +215,17 @@ def _renew(case: _Case, status: Status, *, pending_since: datetime | None) -> Re
     return Renew(progress=progress, why=f"{case.holder} reports {status.value}")
 
 
-def _claimed_at(case: _Case) -> datetime:
+def _claimed_at(case: _Case) -> SeenTime:
     """Return since when a sign of the upgrade is due.
 
     An agbot that asks again has not begun, because the first yes was lost, and begins with this one. A node that asks again without
     ever reporting what it asks for shows nothing by that (A8).
     """
-    return case.hold.renewed_at if case.hold.claim.kind is Kind.SERVICE else case.hold.granted_at
+    hold = case.hold
+    return hold.renewed_at if hold.claim.kind is Kind.SERVICE else case.now.seen_at(hold.granted_at)
 
 
-def _if_unconfirmed(case: _Case, read_at: datetime | None) -> Verdict:
+def _if_unconfirmed(case: _Case, read_at: SeenTime | None) -> Verdict:
     """A claim that nothing read from the node confirms is taken back after a while (A8).
 
     Our blindness is no evidence: what counts is a look after that time, and the node must have been able to report before it.
@@ -241,7 +248,7 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     """
     node, hold = case.seen.node, case.hold
     if not isinstance(node, Node):
-        is_over = case.lease.state is State.HELD and case.now >= hold.expires_at
+        is_over = case.lease.state is State.HELD and case.now.seen >= hold.expires_at
         return (
             Suspect(why=f"{case.holder}: {case.seen.unreadable}", progress=kept.progress)
             if case.seen.unreadable and is_over
@@ -250,11 +257,11 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):
-        return Renew(progress=kept.progress, why="heartbeat", evidence_at=node.heartbeat_at)
-    if case.now < hold.expires_at:
+        return Renew(progress=kept.progress, why="heartbeat", evidence_at=_heard_at(case))
+    if case.now.seen < hold.expires_at:
         return kept
-    silent = int((case.now - hold.progress.moved_at).total_seconds())
-    alive = health.why_offline(node, case.limits, case.now) or "its heartbeat is fresh"
+    silent = int((case.now.seen - hold.progress.moved_at).total_seconds())
+    alive = health.why_silent(node, case.limits, case.now) or "its heartbeat is fresh"
     why = f"{case.holder} reports {hold.progress.status or 'nothing'} since {silent} s; {alive}"
     return Suspect(why=why, progress=kept.progress)
 
@@ -265,9 +272,10 @@ def _heartbeat_renews(case: _Case, node: Node) -> bool:
     A node that runs the version asked for has lost its final status (A7) if it does not report it soon: its lease may expire.
     """
     progress, limits = case.hold.progress, case.limits
-    still_moving = case.now - progress.moved_at < timedelta(seconds=limits.max_upgrade_seconds)
+    still_moving = case.now.seen - progress.moved_at < timedelta(seconds=limits.max_upgrade_seconds)
     worth_writing = case.hold.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
-    alive = node.heartbeat_at is not None and worth_writing < node.heartbeat_at <= case.now + _CLOCK_TOLERANCE
+    heard_at = _heard_at(case)
+    alive = heard_at is not None and worth_writing < heard_at <= case.now.seen + _CLOCK_TOLERANCE
     reached = bool(_proving_version(case)) and node.agent_version == _proving_version(case)
     return progress.confirmed and still_moving and alive and not reached
 
@@ -278,12 +286,13 @@ def _resolve(case: _Case, node: Node) -> Release | None:
     Alive is who has sent a heartbeat since the lease expired. A new agent tells its version before it has settled, and may die right then:
     its last heartbeat is fresh for minutes (a seed of the simulation did that).
     """
-    offline, target = health.why_offline(node, case.limits, case.now), _proving_version(case)
-    is_back = node.heartbeat_at is not None and node.heartbeat_at > case.hold.expires_at
-    if target and node.agent_version == target and is_back and offline is None:
+    target, heard_at = _proving_version(case), _heard_at(case)
+    is_back = heard_at is not None and heard_at > case.hold.expires_at
+    is_alive = health.why_offline(node, case.limits, case.now) is None
+    if target and node.agent_version == target and is_back and is_alive:
         return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the agent version asked for, {target}")
     if health.is_dead(node, case.limits, case.now):
-        return Release(cause=Cause.EXPIRED, why=f"{node.id} {offline}")
+        return Release(cause=Cause.EXPIRED, why=f"{node.id} {health.why_silent(node, case.limits, case.now)}")
     return None
 
 

@@ -12,9 +12,10 @@ from datetime import datetime, timedelta
 from agbot.rules.facts import Member, Sight
 from agbot.rules.health import is_since
 from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now
 
 
-def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime, service: str = "") -> str | None:
+def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, service: str = "") -> str | None:
     """Say why a service that was lost then is no longer being upgraded, or None while it is or nothing is known.
 
     Where it is known which `service` (`org/url`) that is, agreements for others tell nothing.
@@ -32,6 +33,6 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: datetime, s
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)
     limit = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
-    if now - lost_at <= timedelta(seconds=limit):
+    if now.age_of(lost_at) <= timedelta(seconds=limit):
         return None
     return f"no new agreement of it was seen to run within {limit:g} s"

@@ -9,17 +9,18 @@ containers at all proves less: its new agreement has to be final for as long as 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
 from agbot.rules.lease import Hold, Progress
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
 
 def review_service(
-    hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, limits: Limits, now: datetime
+    hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, limits: Limits, now: Now
 ) -> Verdict:
     """Compare what the node runs now with what it ran at the grant."""
     progress = hold.progress
@@ -44,11 +45,11 @@ def _runs_anew(agreement: Agreement, progress: Progress) -> bool:
     return agreement.id not in progress.agreements_before and agreement.finalized and agreement.runs
 
 
-def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: datetime) -> Release | None:
+def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: Now) -> Release | None:
     """Take a final agreement for the end where the node reports no container of it: weaker, so only after it has stood for a while."""
     is_silent = all(each.finalized and not each.containers for each in mine)
     is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
-    if not (is_silent and is_new) or now - progress.moved_at < timedelta(seconds=limits.lease_seconds):
+    if not (is_silent and is_new) or now.seen - progress.moved_at < timedelta(seconds=limits.lease_seconds):
         return None
     names = ", ".join(each.id[:8] for each in mine)
     why = f"its new agreement {names} is final for {limits.lease_seconds:g} s and no container is reported: a weaker proof"
@@ -64,8 +65,8 @@ def _digest(agreements: tuple[Agreement, ...]) -> str:
     return "; ".join(lines) or "no agreement"
 
 
-def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: datetime) -> Progress:
+def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: Now) -> Progress:
     ids = {each.id for each in mine}
     # of an upgrade that was only seen, a cancellation is no sign: that may have been for good
     begun = progress.confirmed or ((bool(ids) or not progress.observed) and not ids & set(progress.agreements_before))
-    return replace(progress, moved_at=now, status=seen, confirmed=begun)
+    return replace(progress, moved_at=now.seen, status=seen, confirmed=begun)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from agbot.rules.lease import Progress
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import SeenTime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class Renew:
 
     progress: Progress
     why: str
-    evidence_at: datetime | None = None
+    evidence_at: SeenTime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

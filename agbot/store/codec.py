@@ -27,11 +27,11 @@ from agbot.store.contract import (
     StoreUnavailableError,
     WaiterKey,
 )
-from agbot.store.texts import Row, json_text, moment, stamp
+from agbot.store.texts import Row, json_text, moment, seen_in_json, seen_moment, seen_stamp, stamp
 
 T = TypeVar("T")
-_ENDS = msgspec.json.Decoder(End)
-_PROGRESSES = msgspec.json.Decoder(Progress)
+_ENDS = msgspec.json.Decoder(End, dec_hook=seen_in_json)
+_PROGRESSES = msgspec.json.Decoder(Progress, dec_hook=seen_in_json)
 _REASONS = msgspec.json.Decoder(tuple[Reason, ...])
 _FACTS = msgspec.json.Decoder(dict[str, object])
 _UNHELD: Row = dict.fromkeys(("holder", "kind", "subject", "granted_at", "renewed_at", "expires_at", "progress"))
@@ -68,8 +68,8 @@ def _hold_row(hold: Hold) -> Row:
         "kind": hold.claim.kind.value,
         "subject": hold.claim.subject,
         "granted_at": stamp(hold.granted_at),
-        "renewed_at": stamp(hold.renewed_at),
-        "expires_at": stamp(hold.expires_at),
+        "renewed_at": seen_stamp(hold.renewed_at),
+        "expires_at": seen_stamp(hold.expires_at),
         "progress": json_text(hold.progress),
     }
 
@@ -89,8 +89,8 @@ def _hold_of(row: sqlite3.Row) -> Hold:
     return Hold(
         claim=Claim(holder=row["holder"], kind=Kind(row["kind"]), subject=row["subject"]),
         granted_at=moment(row["granted_at"]),
-        renewed_at=moment(row["renewed_at"]),
-        expires_at=moment(row["expires_at"]),
+        renewed_at=seen_moment(row["renewed_at"]),
+        expires_at=seen_moment(row["expires_at"]),
         progress=_PROGRESSES.decode(row["progress"]),
     )
 
@@ -239,14 +239,16 @@ def _served_row(served: Served) -> Row:
     return {
         "group_id": served.group,
         "node_id": served.node,
-        "until": stamp(served.until),
+        "until": seen_stamp(served.until),
         "cause": served.cause.value,
     }
 
 
 def served_of(row: sqlite3.Row) -> Served:
     """Read a served mark."""
-    return Served(group=row["group_id"], node=row["node_id"], until=moment(row["until"]), cause=Cause(row["cause"]))
+    return Served(
+        group=row["group_id"], node=row["node_id"], until=seen_moment(row["until"]), cause=Cause(row["cause"])
+    )
 
 
 def _waiter_row(waiter: Waiter) -> Row:
@@ -259,8 +261,8 @@ def _waiter_row(waiter: Waiter) -> Row:
         "kind": claim.kind.value,
         "subject": claim.subject,
         "agreement_bound": int(waiter.ask.agreement_bound),
-        "since": stamp(waiter.since),
-        "asked_at": stamp(waiter.asked_at),
+        "since": seen_stamp(waiter.since),
+        "asked_at": seen_stamp(waiter.asked_at),
         "reasons": reasons,
     }
 
@@ -270,8 +272,8 @@ def waiter_of(row: sqlite3.Row) -> Waiter:
     claim = Claim(holder=row["node_id"], kind=Kind(row["kind"]), subject=row["subject"])
     return Waiter(
         ask=Ask(group=row["group_id"], claim=claim, agreement_bound=bool(row["agreement_bound"])),
-        since=moment(row["since"]),
-        asked_at=moment(row["asked_at"]),
+        since=seen_moment(row["since"]),
+        asked_at=seen_moment(row["asked_at"]),
         reasons=_REASONS.decode(row["reasons"]),
     )
 

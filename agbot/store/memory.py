@@ -17,6 +17,7 @@ from typing import TypeVar
 from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import SeenTime
 from agbot.store import codec
 from agbot.store.contract import (
     ENTRY_BYTES,
@@ -208,7 +209,7 @@ class MemoryStore:
     def _prune(self, before: datetime) -> int:
         content = self._content
         served = content.records[Served]
-        gone = [place for place, mark in served.items() if isinstance(mark, Served) and mark.until < before]
+        gone = [place for place, mark in served.items() if isinstance(mark, Served) and mark.until < SeenTime(before)]
         for place in gone:
             del served[place]
         kept = [entry for entry in content.entries if entry.at >= before]

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from agbot.rules.seen_time import SeenTime
+
 Row = dict[str, str | int | None]
 
 
@@ -30,10 +32,34 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def seen_stamp(seen: SeenTime) -> str:
+    """Write a seen time in the same form: a store from before there was any reads as it is."""
+    return stamp(seen.as_if_never_blind)
+
+
+def seen_moment(text: str) -> SeenTime:
+    """Read what `seen_stamp` wrote."""
+    return SeenTime(moment(text))
+
+
+def seen_in_json(kind: type, value: object) -> SeenTime:
+    """Read a seen time in JSON, for a decoder.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if kind is not SeenTime or not isinstance(value, str):
+        message = f"no {kind.__name__} can be read from {value!r}"
+        raise ValueError(message)
+    return seen_moment(value)
+
+
 def _plain(value: object) -> object:
     """Reduce what JSON has no form for. A subclass of datetime comes from a frozen clock, which the encoder refuses."""
     if isinstance(value, datetime):
         return stamp(value)
+    if isinstance(value, SeenTime):
+        return seen_stamp(value)
     if isinstance(value, Mapping):
         return dict(value)
     message = f"{type(value).__name__} has no form in JSON: {value!r}"

@@ -24,6 +24,7 @@ from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry, Lost, Writes
 from agbot.store.sqlite import SqliteStore
 
@@ -42,10 +43,12 @@ async def next_step(store: SqliteStore, lease: Lease) -> Lease:
     """Grant the lease if it is free, release it if not, each with a served mark and a journal entry that name the step."""
     if lease.hold is None:
         claim = Claim(holder=NODE, kind=Kind.AGENT, subject=PolicyId("acme/agent"))
-        new = leases.grant(lease, claim, NOW, timedelta(hours=1))
+        new = leases.grant(lease, claim, Now.unblinded(NOW), timedelta(hours=1))
     else:
-        new = leases.release(lease, Cause.SUCCEEDED, NOW)
-    mark = Served(group=lease.group, node=NODE, until=NOW + timedelta(seconds=step_of(new)), cause=Cause.SUCCEEDED)
+        new = leases.release(lease, Cause.SUCCEEDED, Now.unblinded(NOW))
+    mark = Served(
+        group=lease.group, node=NODE, until=SeenTime(NOW + timedelta(seconds=step_of(new))), cause=Cause.SUCCEEDED
+    )
     entry = Entry(at=NOW, event=f"lease.{new.state}", group=lease.group, token=new.token)
     swapped = await store.swap(lease, new, Writes(put=[mark], entries=[entry]))
     if isinstance(swapped, Lost):

@@ -14,6 +14,7 @@ import pytest
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import JournalQuery
 from agbot.store.sqlite import SqliteStore
 from tests.acceptance.store_victim import NOW, step_of
@@ -62,7 +63,7 @@ async def content(path: Path) -> tuple[Mapping[GroupId, Lease], Counter[GroupId]
     try:
         stored = await store.load()
         entries = Counter(entry.group for entry in await store.journal(EVERYTHING) if entry.group)
-        marks = {mark.group: round((mark.until - NOW).total_seconds()) for mark in stored.served}
+        marks = {mark.group: round((mark.until - SeenTime(NOW)).total_seconds()) for mark in stored.served}
         return stored.leases, entries, marks
     finally:
         await store.close()

@@ -12,6 +12,7 @@ from agbot.rules import lease as leases
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import JournalQuery, Lost, Store, WaiterKey, Writes
 from tests.contract import values
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, TTL, UPGRADE
@@ -91,7 +92,7 @@ async def test_a_swap_of_a_lease_that_is_not_there_is_lost_unless_it_expects_a_f
 
 async def test_only_token_and_state_are_compared(store: Store) -> None:
     held = await won(store, FREE, values.granted(FREE))
-    renewed = leases.renew(held, NOW + TTL, TTL)
+    renewed = leases.renew(held, SeenTime(NOW + TTL), TTL)
     await won(store, held, renewed)
 
     assert await store.swap(held, values.released(held)) == values.released(held)

@@ -13,6 +13,7 @@ from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry, Record
 
 T = TypeVar("T")
@@ -30,11 +31,11 @@ def claim(holder: NodeId = ANNA) -> Claim:
 
 
 def granted(lease: Lease, holder: NodeId = ANNA) -> Lease:
-    return leases.grant(lease, claim(holder), NOW, TTL)
+    return leases.grant(lease, claim(holder), Now.unblinded(NOW), TTL)
 
 
 def released(lease: Lease, cause: Cause = Cause.SUCCEEDED) -> Lease:
-    return leases.release(lease, cause, NOW)
+    return leases.release(lease, cause, Now.unblinded(NOW))
 
 
 def waiter(node: NodeId = BERT, group: GroupId = GROUP, minutes: int = 0) -> Waiter:
@@ -42,7 +43,9 @@ def waiter(node: NodeId = BERT, group: GroupId = GROUP, minutes: int = 0) -> Wai
     reason = Reason(
         code=Code.LEASE_HELD, text="anna upgrades", until=NOW + TTL, facts={"token": 3, "share": 0.5, "holder": ANNA}
     )
-    return Waiter(ask=Ask(group=group, claim=claim(node)), since=NOW, asked_at=asked_at, reasons=(reason,))
+    return Waiter(
+        ask=Ask(group=group, claim=claim(node)), since=SeenTime(NOW), asked_at=SeenTime(asked_at), reasons=(reason,)
+    )
 
 
 def brake(kind: Kind = Kind.AGENT, subject: PolicyId = UPGRADE, revision: str = "r1", token: int = 3) -> Brake:
@@ -53,7 +56,7 @@ def brake(kind: Kind = Kind.AGENT, subject: PolicyId = UPGRADE, revision: str = 
 
 
 def served(node: NodeId = ANNA, minutes: int = 0) -> Served:
-    return Served(group=GROUP, node=node, until=NOW + timedelta(minutes=minutes), cause=Cause.SUCCEEDED)
+    return Served(group=GROUP, node=node, until=SeenTime(NOW + timedelta(minutes=minutes)), cause=Cause.SUCCEEDED)
 
 
 def entry(
@@ -76,6 +79,7 @@ moments = st.datetimes(timezones=st.just(UTC)) | st.datetimes(
 ).filter(
     lambda moment: 1 < moment.year < 9999  # nearer to the ends UTC has no such year
 )
+seen_times = moments.map(SeenTime)
 tokens = st.integers(min_value=0, max_value=2**62)
 causes = st.sampled_from(Cause)
 numbers = st.integers(min_value=-(2**53), max_value=2**53) | st.floats(allow_nan=False, allow_infinity=False)
@@ -89,11 +93,11 @@ reasons = drawn(
 claims = drawn(Claim, holder=ids.map(NodeId), kind=st.sampled_from(Kind), subject=ids.map(PolicyId))
 progresses = drawn(
     Progress,
-    moved_at=moments,
+    moved_at=seen_times,
     status=texts,
     stamp=texts,
     confirmed=st.booleans(),
-    pending_since=st.none() | moments,
+    pending_since=st.none() | seen_times,
     target_version=texts,
     version_before=texts,
     revision=texts,
@@ -102,9 +106,17 @@ progresses = drawn(
     observed=st.booleans(),
     pattern=texts,
 )
-holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
+holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses)
 ends = st.none() | drawn(
-    End, claim=claims, token=tokens, cause=causes, at=moments, detail=texts, revision=texts, service=texts
+    End,
+    claim=claims,
+    token=tokens,
+    cause=causes,
+    at=moments,
+    detail=texts,
+    revision=texts,
+    service=texts,
+    seen_at=st.none() | seen_times,
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(
@@ -138,12 +150,12 @@ deferrals = drawn(
     service=texts,
 )
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
-served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=moments, cause=causes)
+served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)
 waiters = drawn(
     Waiter,
     ask=drawn(Ask, group=ids.map(GroupId), claim=claims, agreement_bound=st.booleans()),
-    since=moments,
-    asked_at=moments,
+    since=seen_times,
+    asked_at=seen_times,
     reasons=st.lists(reasons, max_size=3).map(tuple),
 )
 allowances = drawn(

@@ -13,6 +13,7 @@ from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind, release
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
@@ -120,7 +121,9 @@ async def test_a_repeated_yes_is_given_only_while_the_store_says_that_the_lease_
         hub.report("n1", "download started")
         await hub.live("n1", "n2", seconds=later.total_seconds() + 1)
         lease = hub.lease("g1")
-        await hub.store.swap(lease, release(lease, Cause.FORCED, hub.clock.now()))  # behind the coordinator's back
+        await hub.store.swap(
+            lease, release(lease, Cause.FORCED, Now.unblinded(hub.clock.now()))
+        )  # behind the coordinator's back
         free = (await hub.store.load()).leases[lease.group]
 
         answer = await hub.ask("n1", "g1")

@@ -85,7 +85,7 @@ async def test_the_facts_are_those_of_the_review_s_moment() -> None:
     reviewed = [entry for entry in await a_day() if entry.event in REVIEWS and entry.who == "coordinator"]
     known = [dossier.read_review(entry.facts[dossier.KEY]) for entry in reviewed]
 
-    assert [each.at for each in known] == [entry.at for entry in reviewed]
+    assert [each.at.wall for each in known] == [entry.at for entry in reviewed]
     assert [each.lease.token for each in known] == [entry.token for entry in reviewed] == [1, 2, 2]
     assert [each.lease.state for each in known] == [State.HELD, State.HELD, State.SUSPECT]
     assert {each.limits.max_upgrade_seconds for each in known} == {900}

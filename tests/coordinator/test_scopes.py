@@ -8,6 +8,7 @@ from typing import Any
 from agbot.coordinator.contract import Granted, Refused
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
+from agbot.rules.seen_time import SeenTime
 from agbot.settings.limits import limits_of
 from agbot.settings.model import Scope, Settings
 from agbot.sim.exchange import seed
@@ -83,13 +84,13 @@ async def test_each_group_is_granted_and_reviewed_by_its_own_limits() -> None:
     assert isinstance(await hub.ask("a1", "early"), Granted)
     hold = hub.lease("early").hold
     assert hold is not None
-    assert hold.expires_at - hold.granted_at == timedelta(seconds=100)
+    assert hold.expires_at - SeenTime(hold.granted_at) == timedelta(seconds=100)
 
     await hub.live(*NODES, seconds=40)
     assert isinstance(await hub.ask("b1", "late"), Granted)
     hold = hub.lease("late").hold
     assert hold is not None
-    assert hold.expires_at - hold.granted_at == timedelta(seconds=Limits().lease_seconds)
+    assert hold.expires_at - SeenTime(hold.granted_at) == timedelta(seconds=Limits().lease_seconds)
     await hub.live(*NODES, seconds=70)
 
     assert [(entry.group, entry.facts["cause"]) for entry in hub.events("lease.released")] == [

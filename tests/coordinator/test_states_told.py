@@ -9,6 +9,7 @@ from agbot.events.payload import encoded
 from agbot.rules.facts import Pause, Sight
 from agbot.rules.ids import group_id
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 from agbot.sim.agent_state import Word
 from tests.support.hub import NMP, ORG, Hub
 from tests.support.listening import validated
@@ -92,7 +93,7 @@ async def test_a_deleted_group_is_gone_when_its_lease_has_ended() -> None:
     await hub.live("n1", "n2", seconds=30)
     await hub.ask("n1", "g1")
     picture = hub.coordinator._situation.picture  # noqa: SLF001 - the moment between the news and the release
-    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=hub.clock.now())
+    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=Now.unblinded(hub.clock.now()))
     gone_while_held = groups_of(hub).is_gone(GROUP)
     hub.admin("DELETE", "/hagroups/g1")
 

@@ -17,6 +17,7 @@ from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Teller
 from agbot.rules.decide import RULES, Grant, Wait, decide
 from agbot.rules.facts import Ask, Group, Pause
+from agbot.rules.seen_time import SeenTime
 from agbot.settings.model import LogSettings
 from agbot.store import memory
 from agbot.store.contract import Entry, JournalQuery
@@ -92,8 +93,8 @@ async def test_every_rule_that_rests_on_a_read_says_how_old_it_is() -> None:
     assert rules["policy"].facts["revision"]
     assert rules["peers"].facts["oldest_heartbeat_of"] == f"{ORG}/n3"
     read_at = hub.coordinator._situation.picture.node_read_at  # noqa: SLF001 - the truth behind the views
-    oldest = min(read_at(hub.question(node, "g1").node) or EPOCH for node in ("n1", "n3"))
-    assert rules["peers"].age_seconds == (hub.clock.now() - oldest).total_seconds() > 0
+    oldest = min(read_at(hub.question(node, "g1").node) or SeenTime(EPOCH) for node in ("n1", "n3"))
+    assert rules["peers"].age_seconds == (SeenTime(hub.clock.now()) - oldest).total_seconds() > 0
     assert {name for name, each in rules.items() if each.age_seconds is not None} == {
         "trust",
         "member",
@@ -135,7 +136,7 @@ async def test_each_decision_in_the_journal_can_be_derived_again() -> None:
     derived: dict[str, tuple[Entry, Grant | Wait]] = {}
     for entry in await hub.store.journal(JournalQuery(events=("lease.granted", "wait.changed"))):
         case = dossier.read(entry.facts[dossier.KEY])
-        assert case.at == entry.at
+        assert case.at.wall == entry.at
         derived[entry.event] = entry, decide(case.ask, case.group, case.at)
 
     assert derived["lease.granted"][1] == Grant()

@@ -73,7 +73,7 @@ class Truth:
         """Let a node report a status."""
         if node in self.nodes:
             stamp = self._next()
-            self.statuses[node][policy] = Status(value="downloaded", stamp=stamp, updated_at=NOW)
+            self.statuses[node][policy] = Status(value="downloaded", stamp=stamp, updated_at=NOW.wall)
             self._tell("nodemgmtpolstatus", node, "created/modified")
 
     def put_policy(self, policy: PolicyId) -> None:

@@ -28,6 +28,7 @@ from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
+from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import PHASES, Status
 from agbot.rules.window import Window
 from tests.support.values import GROUP, NOW, SERVICE
@@ -39,11 +40,12 @@ VERSIONS = ("", "1", "2")
 EDGES = (0, 1, 2, 60, 120, 180, 300, 301, 600, 1800, 7200)
 """Ages at which some limit lies; ages are drawn round them."""
 moments = st.builds(
-    lambda edge, off: NOW - timedelta(seconds=edge + off),
+    lambda edge, off: NOW.wall - timedelta(seconds=edge + off),
     st.sampled_from(EDGES) | st.integers(-10, 90_000),
     st.sampled_from((-2, -1, 0, 1, 2)),
 )
-reads = moments.map(lambda at: min(at, NOW))
+seen_times = moments.map(SeenTime)
+reads = seen_times.map(lambda at: min(at, NOW.seen))
 """What was read was read before now; stamps of other clocks may be ahead of it."""
 nodes_ids, subjects = st.sampled_from(NODES), st.sampled_from(SUBJECTS)
 kinds, causes = st.sampled_from(Kind), st.sampled_from(Cause)
@@ -70,11 +72,11 @@ agreements = st.builds(
 )
 progresses = st.builds(
     Progress,
-    moved_at=moments,
+    moved_at=seen_times,
     status=status_values,
     stamp=st.sampled_from(("", "s1")),
     confirmed=st.booleans(),
-    pending_since=st.none() | moments,
+    pending_since=st.none() | seen_times,
     target_version=versions,
     version_before=versions,
     revision=revisions,
@@ -82,7 +84,9 @@ progresses = st.builds(
     agreements_before=st.sets(agreement_ids).map(lambda ids: tuple(sorted(ids))),
     observed=st.booleans(),
 )
-holds = st.builds(Hold, claim=claims, granted_at=moments, renewed_at=moments, expires_at=moments, progress=progresses)
+holds = st.builds(
+    Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses
+)
 ends = st.none() | st.builds(
     End, claim=claims, token=st.just(6), cause=causes, at=moments, service=st.sampled_from(("", SERVICE))
 )
@@ -151,8 +155,8 @@ limits = st.builds(
 )
 reasons = st.builds(Reason, code=st.sampled_from((Code.STORE_UNAVAILABLE, Code.VIEW_STALE)), text=st.just("doubtful"))
 asks = st.builds(Ask, group=st.just(GROUP), claim=claims, agreement_bound=st.booleans())
-waiters = st.builds(Waiter, ask=asks, since=moments, asked_at=moments)
-marks = st.builds(Served, group=st.just(GROUP), node=nodes_ids, until=moments, cause=causes)
+waiters = st.builds(Waiter, ask=asks, since=seen_times, asked_at=seen_times)
+marks = st.builds(Served, group=st.just(GROUP), node=nodes_ids, until=seen_times, cause=causes)
 deferrals = st.builds(Deferral, group=st.just(GROUP), node=nodes_ids, subject=subjects, since=moments, kind=kinds)
 brakes = st.builds(
     Brake,
@@ -185,7 +189,7 @@ def members(draw: st.DrawFn) -> dict[NodeId, Member]:
             node=replace(draw(nodes), id=node, group=GROUP),
             statuses=shown,
             agreements=draw(st.just(Sight.UNREAD) | st.lists(agreements, max_size=1).map(tuple)),
-            agreements_read_at=draw(st.none() | moments),
+            agreements_read_at=draw(st.none() | seen_times),
             service_lost_at=draw(st.none() | moments),
             agreement_ended_at=draw(st.none() | moments),
             properties=draw(st.dictionaries(st.sampled_from(("zone", "rack")), versions, max_size=2)),

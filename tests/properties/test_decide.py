@@ -89,8 +89,10 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
             (each.kind, each.subject) == ask.subject and isinstance(policy, Policy) and each.revision == policy.revision
             for each in group.brakes
         ),
-        "no pause": not any(each.scope in scopes and (each.until is None or each.until > NOW) for each in group.pauses),
-        "an open window": not windows or any(window.is_open(each, NOW) for each in windows),
+        "no pause": not any(
+            each.scope in scopes and (each.until is None or each.until > NOW.wall) for each in group.pauses
+        ),
+        "an open window": not windows or any(window.is_open(each, NOW.wall) for each in windows),
         "enough peers": bound or not others or available >= min(group.limits.min_available, len(others)),
     }
 
@@ -153,7 +155,7 @@ def test_offline_peers_never_block_a_service_under_agreement(question: tuple[Ask
     """P6. The rest after an upgrade is left out: that one waits for its member, for a bounded time, on purpose."""
     ask, group = question
     ask = replace(ask, agreement_bound=True, claim=replace(ask.claim, kind=Kind.SERVICE))
-    asker = Member(node=Node(id=ask.node, group=group.id, heartbeat_at=NOW))
+    asker = Member(node=Node(id=ask.node, group=group.id, heartbeat_at=NOW.wall))
     group = replace(
         group,
         lease=replace(group.lease, last_end=None),
@@ -174,12 +176,12 @@ def test_of_those_who_wait_and_could_go_at_least_one_is_granted(
     waiters: list[Waiter], marks: list[Served], group: Group
 ) -> None:
     """Yielding never ends in a circle in which everybody waits for everybody."""
-    healthy = {node: Member(node=Node(id=node, group=group.id, heartbeat_at=NOW)) for node in facts.NODES}
+    healthy = {node: Member(node=Node(id=node, group=group.id, heartbeat_at=NOW.wall)) for node in facts.NODES}
     group = replace(
         group,
         members=healthy,
         lease=replace(group.lease, state=State.FREE, hold=None, last_end=None),
-        waiters=tuple(replace(waiter, asked_at=max(waiter.asked_at, NOW)) for waiter in waiters),
+        waiters=tuple(replace(waiter, asked_at=max(waiter.asked_at, NOW.seen)) for waiter in waiters),
         served={each.node: each for each in marks},
         policies=ALL_FINE,
         doubts=(),
@@ -198,7 +200,7 @@ def test_of_those_who_wait_and_could_go_at_least_one_is_granted(
 @given(st.permutations(facts.NODES), st.lists(st.integers(0, 4), min_size=5, max_size=60))
 def test_nobody_is_served_twice_while_another_waits(order: list[NodeId], script: list[int]) -> None:
     """Nodes ask in any order, every yes is an upgrade that succeeds at once, and whoever was served asks again."""
-    members = {node: Member(node=Node(id=node, group=GROUP, heartbeat_at=NOW)) for node in order}
+    members = {node: Member(node=Node(id=node, group=GROUP, heartbeat_at=NOW.wall)) for node in order}
     group = Group(id=GROUP, members=members, lease=Lease(group=GROUP), limits=Limits(), policies=ALL_FINE)
     grants: list[tuple[NodeId, int]] = []
     for step, choice in enumerate(script):
@@ -210,18 +212,18 @@ def test_nobody_is_served_twice_while_another_waits(order: list[NodeId], script:
             assert owed == []
             grants.append((ask.node, step))
             waiting.pop(ask.node, None)
-            mark = Served(group=group.id, node=ask.node, until=now, cause=Cause.SUCCEEDED)
+            mark = Served(group=group.id, node=ask.node, until=now.seen, cause=Cause.SUCCEEDED)
             group = replace(group, served={**group.served, ask.node: mark})
         else:
-            since = waiting[ask.node].since if ask.node in waiting else now
-            waiting[ask.node] = Waiter(ask=ask, since=since, asked_at=now)
+            since = waiting[ask.node].since if ask.node in waiting else now.seen
+            waiting[ask.node] = Waiter(ask=ask, since=since, asked_at=now.seen)
         group = replace(group, waiters=tuple(waiting.values()))
 
 
 def _owed(asker: NodeId, waiter: Waiter, grants: list[tuple[NodeId, int]]) -> bool:
     """Tell whether this waiter began to wait before the asker was last served."""
     last = max((step for node, step in grants if node == asker), default=None)
-    return last is not None and waiter.since <= NOW + timedelta(seconds=last)
+    return last is not None and waiter.since <= NOW.seen + timedelta(seconds=last)
 
 
 @MANY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from agbot.rules import lease as leases
 from agbot.rules.lease import Claim, IllegalTransitionError, Lease, State
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 from tests.properties import strategies as facts
 from tests.support.values import GROUP, NOW, TTL
 
@@ -20,14 +21,14 @@ STEPS = st.one_of(
 )
 
 
-def step(lease: Lease, what: str, detail: Claim | Cause | None, now: datetime) -> Lease:
+def step(lease: Lease, what: str, detail: Claim | Cause | None, now: Now) -> Lease:
     match what, detail:
         case "grant", Claim() as claim:
             return leases.grant(lease, claim, now, TTL)
         case "release", Cause() as cause:
             return leases.release(lease, cause, now)
         case "renew", _:
-            return leases.renew(lease, now, TTL)
+            return leases.renew(lease, now.seen, TTL)
         case "repeat", _:
             return leases.repeat(lease, now, TTL, TTL)
         case _:

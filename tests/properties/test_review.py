@@ -54,7 +54,7 @@ def version_proves(lease: Lease, seen: Seen, limits: Limits) -> bool:
         and node.agent_version in asked_for - {"", progress.version_before}
         and health.why_offline(node, limits, NOW) is None
         and node.heartbeat_at is not None
-        and node.heartbeat_at > hold_of(lease).expires_at
+        and NOW.seen_at(node.heartbeat_at) > hold_of(lease).expires_at
     )
 
 
@@ -72,8 +72,8 @@ def proved(lease: Lease, seen: Seen, limits: Limits) -> dict[Cause, bool]:
     wanted = {top, hold.progress.target_version} if top else set()
     versions = {each.version for each in new_agreements(lease, seen)} - {""}
     unreadable = isinstance(status, Status) and is_agent and status.phase is Phase.UNREADABLE
-    claimed_at = hold.granted_at if is_agent else hold.renewed_at
-    waited = NOW - claimed_at >= timedelta(seconds=limits.confirm_seconds)
+    claimed_at = NOW.seen_at(hold.granted_at) if is_agent else hold.renewed_at
+    waited = NOW.seen - claimed_at >= timedelta(seconds=limits.confirm_seconds)
     is_read = (seen.status if is_agent else seen.agreements) is not Sight.UNREAD
     failed = said in BAD_ENDS or (said == "failed" and hold.progress.pending_since is not None)
     dead = isinstance(node, Node) and health.is_dead(node, limits, NOW)
@@ -133,7 +133,7 @@ def test_every_verdict_can_be_carried_out_and_keeps_the_token(lease: Lease, seen
     after = lease
     match verdict:
         case Renew(progress=progress, evidence_at=evidence_at):
-            after = leases.renew(lease, evidence_at or NOW, ttl, progress)
+            after = leases.renew(lease, evidence_at or NOW.seen, ttl, progress)
         case Release(cause=cause, why=why):
             after = leases.release(lease, cause, NOW, why)
         case Suspect():
@@ -176,19 +176,21 @@ def test_no_lease_of_a_holder_that_can_be_read_stays_for_ever(
     """P5: whether the holder goes on beating without any news or falls silent, in the end the lease is free or suspect."""
     limits, now = Limits(), NOW
     ttl = timedelta(seconds=limits.lease_seconds)
-    progress = leases.Progress(moved_at=now, confirmed=True, status="initiated", stamp="s1", agreements_before=("a1",))
+    progress = leases.Progress(
+        moved_at=now.seen, confirmed=True, status="initiated", stamp="s1", agreements_before=("a1",)
+    )
     lease = leases.grant(Lease(group=GROUP), claim, now, ttl, progress)
-    status = Status(value="initiated", stamp="s1", updated_at=now)
+    status = Status(value="initiated", stamp="s1", updated_at=now.wall)
     longest = limits.max_upgrade_seconds + 2 * limits.lease_seconds
     verdict: Verdict = Keep(progress=progress)
 
     for gap in (first, *gaps, longest):
         now += timedelta(seconds=gap)
-        beat = NOW if silent else now
+        beat = (NOW if silent else now).wall
         node = Node(id=claim.holder, group=GROUP, heartbeat_at=beat, registered=True)
         verdict = review(lease, Seen(node=node, status=status, policy=Sight.UNREAD), limits, now)
         if isinstance(verdict, Renew):
-            lease = leases.renew(lease, verdict.evidence_at or now, ttl, verdict.progress)
+            lease = leases.renew(lease, verdict.evidence_at or now.seen, ttl, verdict.progress)
         elif not isinstance(verdict, Keep):
             break
 

@@ -216,7 +216,7 @@ class Judge:
             if node is not None and lease.state is State.SUSPECT and node.version != hold.progress.target_version:
                 known = True  # alive, never reported an end, and not what was asked for: a person has to look
             recent = (
-                asyncio.get_running_loop().time() - _seconds(hold.progress.moved_at, self._plan)
+                asyncio.get_running_loop().time() - _seconds(hold.progress.moved_at.as_if_never_blind, self._plan)
                 < self._plan.limits.max_upgrade_seconds
             )
             if not known and not recent:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
 from operator import attrgetter
 
 import pytest
@@ -18,6 +17,7 @@ from agbot.rules.facts import Ask, Group, Waiter
 from agbot.rules.limits import Limits, Order
 from agbot.rules.pace import canary, paced
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import Now
 from agbot.store.contract import AllowanceKey
 from tests.simulation import controls, run
 from tests.simulation.plan import draw
@@ -43,7 +43,7 @@ def test_a_quarter_of_the_seeds_has_controls_and_every_control_is_among_them() -
 def without(right: Rule) -> Iterator[None]:
     """Take a rule away."""
 
-    def silent(_ask: Ask, _group: Group, _now: datetime) -> Reason | None:
+    def silent(_ask: Ask, _group: Group, _now: Now) -> Reason | None:
         return None
 
     rules = tuple(silent if rule is right else rule for rule in decide.RULES)
@@ -103,7 +103,7 @@ def an_allowance_is_never_used_up() -> Iterator[None]:
 
 @contextmanager
 def who_has_left_still_comes_first() -> Iterator[None]:
-    def yields(ask: Ask, waiter: Waiter, group: Group, now: datetime) -> bool:
+    def yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
         return waiter.ask.node != ask.node and order.rank(waiter.ask, group, now) < order.rank(ask, group, now)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import datetime
 from types import MappingProxyType
 
 import pytest
@@ -21,6 +20,7 @@ from agbot.rules.decide import Rule
 from agbot.rules.facts import Ask, Group
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Reason
+from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 from agbot.store import memory
 from agbot.store.contract import NOTHING, Lost, Writes
@@ -121,7 +121,7 @@ def failed_ends_at_once() -> Iterator[None]:
 def deaf_to_agreements(right: Rule) -> Iterator[None]:
     """A rule takes a service under a current agreement for any other upgrade."""
 
-    def deaf(ask: Ask, group: Group, now: datetime) -> Reason | None:
+    def deaf(ask: Ask, group: Group, now: Now) -> Reason | None:
         return right(replace(ask, agreement_bound=False), group, now)
 
     rules = tuple(deaf if rule is right else rule for rule in decide.RULES)

@@ -29,9 +29,10 @@ from agbot.rules.lease import Claim, Kind, Lease, Progress
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.statuses import Status
 
-NOW = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
+NOW = Now.unblinded(datetime(2026, 3, 4, 12, 0, tzinfo=UTC))
 LIMITS = Limits()
 TTL = timedelta(seconds=LIMITS.lease_seconds)
 
@@ -44,8 +45,13 @@ OLD, NEW = "2.31.0", "2.32.0"
 
 
 def at(ago: float) -> datetime:
-    """Return the moment that many seconds before now."""
-    return NOW - timedelta(seconds=ago)
+    """Return the moment that many seconds before now, on the wall clock."""
+    return NOW.wall - timedelta(seconds=ago)
+
+
+def seen_at(ago: float) -> SeenTime:
+    """Return the moment that many seconds of seen time before now."""
+    return NOW.seen - timedelta(seconds=ago)
 
 
 def claim(holder: NodeId = ANNA, kind: Kind = Kind.AGENT, subject: PolicyId | None = None) -> Claim:
@@ -71,7 +77,7 @@ def member(
     statuses: Mapping[PolicyId, Status] | None = None,
     *,
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD,
-    agreements_read_at: datetime | None = None,
+    agreements_read_at: SeenTime | None = None,
     service_lost_at: datetime | None = None,
     agreement_ended_at: datetime | None = None,
     properties: Mapping[str, str] | None = None,
@@ -133,14 +139,13 @@ def held(
     by: Claim | None = None, *, ago: float = 60, token: int = 7, ttl: timedelta = TTL, progress: Progress | None = None
 ) -> Lease:
     """Build a lease granted `ago`, with nothing seen since unless `progress` says so."""
-    granted_at = at(ago)
     free = Lease(group=GROUP, token=token - 1)
-    return leases.grant(free, by or claim(), granted_at, ttl, progress or begun(ago))
+    return leases.grant(free, by or claim(), NOW - timedelta(seconds=ago), ttl, progress or begun(ago))
 
 
 def begun(ago: float = 60, **fields: Any) -> Progress:
     """Build the progress of a grant made `ago`, of which the fields have been seen since."""
-    default: dict[str, Any] = {"moved_at": at(ago), "version_before": OLD, "revision": "r1"}
+    default: dict[str, Any] = {"moved_at": seen_at(ago), "version_before": OLD, "revision": "r1"}
     return Progress(**(default | fields))
 
 
@@ -156,7 +161,7 @@ def suspected(by: Claim | None = None, *, ago: float = 900, progress: Progress |
 
 def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None = None) -> Lease:
     """Build a free lease whose last occupation ended `ago`."""
-    return leases.release(held(by, ago=ago + 60), cause, at(ago))
+    return leases.release(held(by, ago=ago + 60), cause, NOW - timedelta(seconds=ago))
 
 
 def seen(**fields: Any) -> Seen:
@@ -165,18 +170,18 @@ def seen(**fields: Any) -> Seen:
         "node": node(ago=0),
         "policy": policy(),
         "status": Sight.ABSENT,
-        "status_read_at": NOW,
-        "agreements_read_at": NOW,
+        "status_read_at": NOW.seen,
+        "agreements_read_at": NOW.seen,
     }
     return Seen(**(default | fields))
 
 
 def waiter(name: NodeId = BERT, *, since: float = 300, asked: float = 30, question: Ask | None = None) -> Waiter:
-    return Waiter(ask=question or ask(name), since=at(since), asked_at=at(asked))
+    return Waiter(ask=question or ask(name), since=seen_at(since), asked_at=seen_at(asked))
 
 
 def served(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Served:
-    return Served(group=GROUP, node=name, until=at(ago), cause=cause)
+    return Served(group=GROUP, node=name, until=seen_at(ago), cause=cause)
 
 
 def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1") -> Brake:

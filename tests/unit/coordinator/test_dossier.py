@@ -132,7 +132,7 @@ def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where
     agreements = (values.agreement("a1"), replace(values.agreement("a2"), service="o1/other"))
     stopped = values.agreement("a3", "1.0.0", "exited")
     runs = {name: (*agreements, stopped) if name == CARL else agreements for name in (ANNA, BERT, CARL, DORA)}
-    members = [values.member(name, agreements=each, agreements_read_at=NOW) for name, each in runs.items()]
+    members = [values.member(name, agreements=each, agreements_read_at=NOW.seen) for name, each in runs.items()]
     lease = values.ended()
     assert lease.last_end is not None
     group = values.group(*members, lease=replace(lease, last_end=replace(lease.last_end, service=SERVICE)))
@@ -140,7 +140,7 @@ def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where
     kept = dossier.read(dossier.write(values.ask(), group, NOW)).group.members
 
     assert kept[ANNA].agreements == (agreements[0],)
-    assert kept[ANNA].agreements_read_at == NOW
+    assert kept[ANNA].agreements_read_at == NOW.seen
     assert kept[BERT].agreements == agreements
     assert kept[CARL].agreements == (stopped,)
     assert kept[DORA].agreements is Sight.UNREAD
@@ -149,7 +149,7 @@ def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where
 @pytest.mark.parametrize("state", ["running", "exited"])
 def test_the_proof_of_a_rest_is_kept(state: str) -> None:
     """A random group hardly ever rests for a service whose member was seen well."""
-    seen = values.member(ANNA, agreements=(values.agreement("a1", "2.0.0", state),), agreements_read_at=NOW)
+    seen = values.member(ANNA, agreements=(values.agreement("a1", "2.0.0", state),), agreements_read_at=NOW.seen)
     ended = values.ended(by=values.claim(ANNA, Kind.SERVICE), ago=200)
     assert ended.last_end is not None
     lease = replace(ended, last_end=replace(ended.last_end, service=SERVICE))

@@ -22,7 +22,7 @@ from tests.support import values
 from tests.support.values import ANNA, BERT, GROUP, NMP, NOW
 
 HELD = values.held()
-PAUSE = Pause(scope="o1", since=NOW, by="eva", why="fair", until=datetime(2026, 3, 4, 18, tzinfo=UTC))
+PAUSE = Pause(scope="o1", since=NOW.wall, by="eva", why="fair", until=datetime(2026, 3, 4, 18, tzinfo=UTC))
 WAITER = replace(
     values.waiter(BERT),
     reasons=(Reason(code=Code.LEASE_HELD, text="o1/anna upgrades"), Reason(code=Code.PAUSED, text="paused by eva")),
@@ -68,12 +68,12 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
         (entries.pause_ended(PAUSE, "over", NOW, "ada"), "upgrades in o1 go on", "over", "ada"),
         (entries.brake_set(values.brake(), NOW, "crashed"), f"{NMP} is stopped in the group: failed", "crashed", "coordinator"),
         (
-            Entry(at=NOW, event="delivery.lost", facts={"sink": "mqtt", "receiver": "hall:1883", "first": 5, "last": 7}),
+            Entry(at=NOW.wall, event="delivery.lost", facts={"sink": "mqtt", "receiver": "hall:1883", "first": 5, "last": 7}),
             "mqtt hall:1883 had not taken events 5 to 7 when the journal's time was over",
             "",
             "coordinator",
         ),
-        (Entry(at=NOW, event="moon.has_risen"), "moon has risen", "", "coordinator"),
+        (Entry(at=NOW.wall, event="moon.has_risen"), "moon has risen", "", "coordinator"),
     ],
 )  # fmt: skip
 def test_an_entry_says_what_happened_why_and_who_did_it(entry: Entry, what: str, why: str, who: str) -> None:
@@ -101,7 +101,7 @@ def test_every_event_that_the_coordinator_journals_has_words() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in EVENTS
     }
 
-    bare = Entry(at=NOW, event="", group=GROUP, node=ANNA, subject=NMP)
+    bare = Entry(at=NOW.wall, event="", group=GROUP, node=ANNA, subject=NMP)
     unsaid = {name for name in written if history.view(replace(bare, event=name)).what == re.sub("[._]", " ", name)}
     assert "lease.granted" in written
     assert unsaid == set()

@@ -10,14 +10,15 @@ from agbot.coordinator.ledger import Ledger, waiter_key
 from agbot.rules.facts import Ask, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
+from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
 from tests.support.hand_clock import NOON
 
 GROUP = GroupId("o1/g1")
 ASK = Ask(group=GROUP, claim=Claim(holder=NodeId("o1/anna"), kind=Kind.AGENT, subject=PolicyId("o1/up1")))
-LONG_AGO = Waiter(ask=ASK, since=NOON - timedelta(hours=1), asked_at=NOON - timedelta(minutes=1))
-JUST_NOW = Waiter(ask=ASK, since=NOON, asked_at=NOON)
+LONG_AGO = Waiter(ask=ASK, since=SeenTime(NOON - timedelta(hours=1)), asked_at=SeenTime(NOON - timedelta(minutes=1)))
+JUST_NOW = Waiter(ask=ASK, since=SeenTime(NOON), asked_at=SeenTime(NOON))
 
 
 async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:

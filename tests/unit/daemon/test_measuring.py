@@ -15,8 +15,8 @@ def test_observed_upgrades_count_as_grants_and_overlaps_have_a_number_of_their_o
     metrics = Metrics()
     teller = Teller(metrics, lambda: None)
 
-    teller.tell(Entry(at=NOW, event="lease.observed", facts={"kind": "service"}))
-    teller.tell(Entry(at=NOW, event="lease.overlapped"))
+    teller.tell(Entry(at=NOW.wall, event="lease.observed", facts={"kind": "service"}))
+    teller.tell(Entry(at=NOW.wall, event="lease.overlapped"))
 
     text = generate_latest(metrics.registry).decode()
     assert 'agbot_grants_total{kind="service"} 1.0' in text
@@ -28,7 +28,7 @@ def test_what_a_sink_has_lost_is_counted_by_the_entry_and_logged_as_a_warning() 
     facts = {"sink": "webhook", "receiver": "example.com", "first": 5, "last": 7}
 
     with capture_logs() as log:
-        Teller(metrics, lambda: None).tell(Entry(at=NOW, event="delivery.lost", facts=facts))
+        Teller(metrics, lambda: None).tell(Entry(at=NOW.wall, event="delivery.lost", facts=facts))
 
     assert 'agbot_deliveries_total{outcome="lost",sink="webhook"} 3.0' in generate_latest(metrics.registry).decode()
     assert log == [{"event": "delivery.lost", "log_level": "warning", **facts}]

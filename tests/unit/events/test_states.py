@@ -23,7 +23,7 @@ def state(group: GroupId, token: int) -> GroupState:
         holder=None,
         kind=None,
         subject=None,
-        granted_at=NOW,
+        granted_at=NOW.wall,
         expires_at=None,
         members=[],
         waiting=[],

@@ -12,7 +12,7 @@ from tests.support.values import ANNA, BERT, NOW
 
 
 def after(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
+    return NOW.wall + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ def after(seconds: float) -> datetime:
 )
 def test_a_loss_belongs_to_a_join_within_ten_minutes_or_to_one_moments_before(joined: float, *, belongs: bool) -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW)
+    arrivals.lose(ANNA, NOW.wall)
     arrivals.join(ANNA, after(joined))
 
-    assert arrivals.lost_at(ANNA) == (NOW if belongs else None)
+    assert arrivals.lost_at(ANNA) == (NOW.wall if belongs else None)
     assert arrivals.came_down() == ((ANNA,) if belongs else ())
 
 
 def test_a_loss_alone_and_a_join_alone_mean_nothing() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW)
-    arrivals.join(BERT, NOW)
+    arrivals.lose(ANNA, NOW.wall)
+    arrivals.join(BERT, NOW.wall)
 
     assert arrivals.lost_at(ANNA) is None
     assert arrivals.lost_at(BERT) is None
@@ -38,8 +38,8 @@ def test_a_loss_alone_and_a_join_alone_mean_nothing() -> None:
 
 def test_who_leaves_has_not_joined() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW)
-    arrivals.join(ANNA, NOW)
+    arrivals.lose(ANNA, NOW.wall)
+    arrivals.join(ANNA, NOW.wall)
     arrivals.leave(ANNA)
     arrivals.leave(BERT)
 
@@ -49,8 +49,8 @@ def test_who_leaves_has_not_joined() -> None:
 
 def test_a_loss_that_is_forgiven_is_forgotten() -> None:
     arrivals = Arrivals()
-    arrivals.join(ANNA, NOW)
-    arrivals.lose(ANNA, NOW)
+    arrivals.join(ANNA, NOW.wall)
+    arrivals.lose(ANNA, NOW.wall)
     arrivals.forgive(ANNA)
     arrivals.forgive(BERT)
 
@@ -59,8 +59,8 @@ def test_a_loss_that_is_forgiven_is_forgotten() -> None:
 
 def test_the_last_loss_counts() -> None:
     arrivals = Arrivals()
-    arrivals.join(ANNA, NOW)
-    arrivals.lose(ANNA, NOW)
+    arrivals.join(ANNA, NOW.wall)
+    arrivals.lose(ANNA, NOW.wall)
     arrivals.lose(ANNA, after(10))
     assert arrivals.lost_at(ANNA) == after(10)
 
@@ -70,8 +70,8 @@ def test_the_last_loss_counts() -> None:
 
 def test_each_arrival_is_told_once() -> None:
     arrivals = Arrivals()
-    arrivals.join(ANNA, NOW)
-    arrivals.join(BERT, NOW)
+    arrivals.join(ANNA, NOW.wall)
+    arrivals.join(BERT, NOW.wall)
 
     assert arrivals.take_new() == (ANNA, BERT)
     assert arrivals.take_new() == ()
@@ -89,7 +89,7 @@ def test_what_is_older_than_ten_minutes_is_not_kept() -> None:
 def test_a_time_that_goes_back_drops_nothing() -> None:
     arrivals = Arrivals()
     arrivals.lose(ANNA, after(1000))
-    arrivals.lose(BERT, NOW)
+    arrivals.lose(BERT, NOW.wall)
     arrivals.join(ANNA, after(1000))
 
     assert arrivals.lost_at(ANNA) == after(1000)
@@ -97,10 +97,10 @@ def test_a_time_that_goes_back_drops_nothing() -> None:
 
 def test_a_loss_is_told_once_although_the_feed_repeats_its_last_rows() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW)
+    arrivals.lose(ANNA, NOW.wall)
 
-    assert arrivals.take_losses() == {ANNA: NOW}
-    arrivals.lose(ANNA, NOW)
+    assert arrivals.take_losses() == {ANNA: NOW.wall}
+    arrivals.lose(ANNA, NOW.wall)
     assert arrivals.take_losses() == {}
     arrivals.lose(ANNA, after(1))
     arrivals.lose(BERT, after(1))

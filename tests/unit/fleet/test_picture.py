@@ -77,7 +77,7 @@ def test_an_organisation_read_as_a_whole_shows_its_groups_and_members() -> None:
     picture = learnt(node(ANNA), node(BERT), node(CARL, group=FANS))
 
     assert picture.orgs() == (ORG,)
-    assert picture.org_read_at(ORG) == NOW
+    assert picture.org_read_at(ORG) == NOW.seen
     assert picture.groups() == (FANS, GROUP)
     assert list(picture.members(GROUP)) == [ANNA, BERT]
     assert picture.node(CARL) == node(CARL, group=FANS)
@@ -197,7 +197,7 @@ def test_a_member_has_its_statuses_as_far_as_they_were_read() -> None:
     assert picture.member(ANNA) == Member(node=node(ANNA), statuses={NMP: status("initiated")})
     assert picture.status(ANNA, NMP) == status("initiated")
     assert picture.status(ANNA, DEPLOYMENT) is Sight.ABSENT
-    assert picture.statuses_read_at(ANNA) == NOW
+    assert picture.statuses_read_at(ANNA) == NOW.seen
 
 
 def test_agreements_and_policies_are_kept_by_kind() -> None:
@@ -207,7 +207,7 @@ def test_agreements_and_policies_are_kept_by_kind() -> None:
     picture.policies.learn(policy_read(Kind.SERVICE, DEPLOYMENT), deployment(), begun=picture.begin(), now=NOW)
 
     assert picture.agreements(ANNA) == (agreement("a1"),)
-    assert picture.agreements_read_at(ANNA) == NOW
+    assert picture.agreements_read_at(ANNA) == NOW.seen
     assert picture.policies.get(Kind.AGENT, NMP) == policy()
     assert picture.policies.get(Kind.SERVICE, NMP) is Sight.UNREAD
     assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) == deployment()
@@ -351,7 +351,7 @@ def test_a_new_node_of_a_known_name_is_remembered_with_its_time() -> None:
     tell(picture, "node", ANNA, "created", ago=90)
     assert picture.created_at(ANNA) == at(60)
     tell(picture, "node", ANNA, "created")
-    assert picture.created_at(ANNA) == NOW
+    assert picture.created_at(ANNA) == NOW.wall
 
 
 def test_a_new_node_whose_name_nobody_knew_is_no_successor() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from agbot.fleet.shelf import Shelf
 from agbot.rules.facts import Sight
-from tests.support.values import NOW, at
+from tests.support.values import NOW
 
 KEY = "o1/anna"
 
@@ -88,9 +90,9 @@ def test_an_absence_is_an_answer() -> None:
 def test_the_time_of_an_answer_is_that_of_the_answer_that_stayed() -> None:
     made: Shelf[str] = Shelf()
     made.put(KEY, "b", begun=2, now=NOW)
-    made.put(KEY, "a", begun=1, now=at(60))
+    made.put(KEY, "a", begun=1, now=NOW - timedelta(seconds=60))
 
-    assert made.read_at(KEY) == NOW
+    assert made.read_at(KEY) == NOW.seen
 
 
 def test_an_organisation_is_not_another_whose_name_begins_alike() -> None:

@@ -17,7 +17,7 @@ from tests.unit.rules.test_decide import ONE_REASON
 
 
 def allowance(node: NodeId = BERT, subject: str = "", hours: float = 1) -> Allowance:
-    until = NOW + timedelta(hours=hours)
+    until = NOW.wall + timedelta(hours=hours)
     return Allowance(node=node, subject=PolicyId(subject), since=at(60), until=until, by="ada", why="urgent")
 
 

@@ -70,7 +70,7 @@ def elsewhere(where: str, revision: str = "r1") -> Brake:
 
 def overlapping(name: NodeId, ago: float = 10) -> Group:
     """Put a group of which one member is in a service upgrade that nobody could stop."""
-    one = Deferral(group=GROUP, node=name, subject=DEPLOYMENT, since=NOW, status="no agreement", kind=Kind.SERVICE)
+    one = Deferral(group=GROUP, node=name, subject=DEPLOYMENT, since=NOW.wall, status="no agreement", kind=Kind.SERVICE)
     return group(member(ANNA), member(BERT), member(name, ago=ago), deferrals={name: one})
 
 
@@ -483,7 +483,7 @@ def test_the_reasons_tell_when_they_end_by_themselves() -> None:
 
     assert until(resting) == at(-40)
     assert until(unproven) == at(20) + timedelta(seconds=900)
-    assert until(shut) == NOW + timedelta(hours=1)
+    assert until(shut) == NOW.wall + timedelta(hours=1)
     assert until(pausing) == at(-77)
 
 

@@ -36,7 +36,6 @@ from tests.support.values import (
     TTL,
     agreement,
     ask,
-    at,
     begun,
     brake,
     claim,
@@ -49,6 +48,7 @@ from tests.support.values import (
     node,
     policy,
     seen,
+    seen_at,
     served,
     service_ask,
     status,
@@ -70,7 +70,7 @@ def carried_out(lease: Lease, verdict: Verdict) -> Lease:
     """Do what the coordinator does with a verdict."""
     match verdict:
         case Renew(progress=progress, evidence_at=evidence_at):
-            return leases.renew(lease, evidence_at or NOW, TTL, progress)
+            return leases.renew(lease, evidence_at or NOW.seen, TTL, progress)
         case Release(cause=cause):
             return leases.release(lease, cause, NOW)
         case Suspect():
@@ -184,7 +184,7 @@ def test_a6_failed_for_good_frees_the_group_after_a_while() -> None:
     lease = carried_out(lease, review(lease, seen(status=status("failed")), LIMITS, NOW))
 
     two_minutes_on = NOW + timedelta(seconds=120)
-    alive = seen(node=node(ago=-120), status=status("failed", ago=5), status_read_at=two_minutes_on)
+    alive = seen(node=node(ago=-120), status=status("failed", ago=5), status_read_at=two_minutes_on.seen)
     later = review(lease, alive, LIMITS, two_minutes_on)
 
     assert cause_of(later) is Cause.FAILED
@@ -195,7 +195,7 @@ def test_a6_a_node_that_failed_and_fell_silent_may_still_come_back_and_roll_back
     lease = carried_out(lease, review(lease, seen(status=status("failed")), LIMITS, NOW))
 
     two_minutes_on = NOW + timedelta(seconds=120)
-    silent = seen(node=node(ago=1), status=status("failed", ago=5), status_read_at=two_minutes_on)
+    silent = seen(node=node(ago=1), status=status("failed", ago=5), status_read_at=two_minutes_on.seen)
 
     assert isinstance(review(lease, silent, LIMITS, two_minutes_on), Keep)
 
@@ -212,7 +212,7 @@ def test_a6_a_reset_while_the_script_may_still_run_keeps_the_lease(value: str) -
     verdict = review(held(progress=INSTALLING), seen(status=status(value)), LIMITS, NOW)
 
     assert isinstance(verdict, Renew)
-    assert verdict.progress.pending_since == NOW
+    assert verdict.progress.pending_since == NOW.seen
 
 
 def test_a7_a_lost_final_status_is_replaced_by_the_version_that_runs() -> None:
@@ -273,7 +273,7 @@ def test_a11_no_agent_upgrade_while_nobody_else_is_there() -> None:
 
 
 def test_a11_after_success_the_member_must_be_seen_healthy_before_the_next_goes() -> None:
-    read: dict[str, Any] = {"agreements": (), "agreements_read_at": at(10)}
+    read: dict[str, Any] = {"agreements": (), "agreements_read_at": seen_at(10)}
     unseen = group(member(ANNA, ago=40, **read), member(BERT), member(CARL), lease=ended(ago=30))
     back = group(member(ANNA, ago=20, **read), member(BERT), member(CARL), lease=ended(ago=30))
 
@@ -312,7 +312,7 @@ def test_a17_a_lease_that_outlived_a_day_of_downtime_is_judged_by_what_is_true_n
 
 
 def test_w1_a_node_that_dies_in_its_service_upgrade_does_not_block_the_group() -> None:
-    lease = leases.renew(service_lease(ago=800), at(700), TTL)
+    lease = leases.renew(service_lease(ago=800), seen_at(700), TTL)
     dead = sight_of_service(node=node(ago=750))
     doubted = carried_out(lease, review(lease, dead, LIMITS, NOW))
     facts = group(member(ANNA, ago=750), member(BERT), member(CARL), lease=doubted)

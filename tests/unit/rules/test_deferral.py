@@ -38,7 +38,7 @@ def begin(who: Member, lease: Lease | None = None) -> Deferral | None:
 def test_deferral_begins_only_past_the_gate(value: str) -> None:
     begun = begin(member(ANNA, {NMP: status(value)}))
 
-    expected = Deferral(group=GROUP, node=ANNA, subject=NMP, since=NOW, status=value)
+    expected = Deferral(group=GROUP, node=ANNA, subject=NMP, since=NOW.wall, status=value)
     assert begun == (expected if value in PAST_THE_GATE else None)
 
 

@@ -11,7 +11,7 @@ import pytest
 from agbot.rules import lease as leases
 from agbot.rules.lease import End, IllegalTransitionError, Lease, State
 from agbot.rules.reasons import Cause
-from tests.support.values import ANNA, BERT, GROUP, NOW, TTL, at, begun, claim, ended, held, suspected
+from tests.support.values import ANNA, BERT, GROUP, NOW, TTL, begun, claim, ended, held, suspected
 
 HOUR = timedelta(hours=1)
 
@@ -25,8 +25,12 @@ def test_a_grant_raises_the_token_by_one_and_says_until_when() -> None:
 
     assert (granted.state, granted.token) == (State.HELD, 8)
     assert granted.hold is not None
-    assert (granted.hold.granted_at, granted.hold.renewed_at, granted.hold.expires_at) == (NOW, NOW, NOW + TTL)
-    assert granted.hold.progress.moved_at == NOW
+    assert (granted.hold.granted_at, granted.hold.renewed_at, granted.hold.expires_at) == (
+        NOW.wall,
+        NOW.seen,
+        NOW.seen + TTL,
+    )
+    assert granted.hold.progress.moved_at == NOW.seen
     assert granted.is_held_for(claim(BERT))
     assert not granted.is_held_for(claim(ANNA))
 
@@ -40,7 +44,13 @@ def test_a_suspect_lease_can_be_taken_over_and_says_from_whom() -> None:
 
     assert (taken.state, taken.token) == (State.HELD, 8)
     assert taken.last_end == End(
-        claim=claim(ANNA), token=7, cause=Cause.SUPERSEDED, at=NOW, detail=f"taken over by {BERT}", revision="r1"
+        claim=claim(ANNA),
+        token=7,
+        cause=Cause.SUPERSEDED,
+        at=NOW.wall,
+        seen_at=NOW.seen,
+        detail=f"taken over by {BERT}",
+        revision="r1",
     )
 
 
@@ -48,19 +58,21 @@ def test_a_release_keeps_the_token_and_writes_down_the_end() -> None:
     free = leases.release(held(), Cause.SUCCEEDED, NOW, "seen")
 
     assert (free.state, free.hold, free.token) == (State.FREE, None, 7)
-    assert free.last_end == End(claim=claim(), token=7, cause=Cause.SUCCEEDED, at=NOW, detail="seen", revision="r1")
+    assert free.last_end == End(
+        claim=claim(), token=7, cause=Cause.SUCCEEDED, at=NOW.wall, seen_at=NOW.seen, detail="seen", revision="r1"
+    )
 
 
 def test_a_renewal_moves_the_expiry_and_nothing_else() -> None:
     before = held(ago=500)
-    after = leases.renew(before, NOW, TTL)
+    after = leases.renew(before, NOW.seen, TTL)
 
     assert before.hold is not None
-    assert after == replace(before, hold=replace(before.hold, renewed_at=NOW, expires_at=NOW + TTL))
+    assert after == replace(before, hold=replace(before.hold, renewed_at=NOW.seen, expires_at=NOW.seen + TTL))
 
 
 def test_a_renewal_lifts_a_suspicion_under_the_same_token() -> None:
-    after = leases.renew(suspected(), NOW, TTL)
+    after = leases.renew(suspected(), NOW.seen, TTL)
 
     assert (after.state, after.token) == (State.HELD, 7)
 
@@ -73,7 +85,7 @@ def test_a_suspicion_keeps_holder_and_token() -> None:
 def test_a_repeated_question_renews_under_the_same_token() -> None:
     after = leases.repeat(held(ago=400), NOW, TTL, HOUR)
 
-    assert after == leases.renew(held(ago=400), NOW, TTL)
+    assert after == leases.renew(held(ago=400), NOW.seen, TTL)
 
 
 def test_repeated_questions_keep_nothing_alive_for_ever() -> None:
@@ -86,7 +98,7 @@ def test_repeated_questions_keep_nothing_alive_for_ever() -> None:
 
 TRANSITIONS: dict[str, Callable[[Lease], Lease]] = {
     "grant": lambda lease: leases.grant(lease, claim(BERT), NOW, TTL),
-    "renew": lambda lease: leases.renew(lease, NOW, TTL),
+    "renew": lambda lease: leases.renew(lease, NOW.seen, TTL),
     "suspect": leases.suspect,
     "release": lambda lease: leases.release(lease, Cause.FORCED, NOW),
     "repeat": lambda lease: leases.repeat(lease, NOW, TTL, HOUR),
@@ -133,7 +145,7 @@ def test_a_lease_is_occupied_exactly_while_it_is_not_free() -> None:
 
 
 def test_a_grant_may_bring_what_is_known_already() -> None:
-    granted = leases.grant(Lease(group=GROUP), claim(), at(9), TTL, begun(version_before="1"))
+    granted = leases.grant(Lease(group=GROUP), claim(), NOW - timedelta(seconds=9), TTL, begun(version_before="1"))
 
     assert granted.hold is not None
     assert granted.hold.progress.version_before == "1"

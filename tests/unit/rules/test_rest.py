@@ -12,7 +12,7 @@ from agbot.rules.lease import End, Kind
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import RESTING, Cause
 from agbot.rules.rest import Rest
-from tests.support.values import ANNA, LIMITS, NMP, NOW, SERVICE, agreement, at, claim, limits, member, status
+from tests.support.values import ANNA, LIMITS, NMP, NOW, SERVICE, agreement, at, claim, limits, member, seen_at, status
 
 ENDED = 100
 """Seconds since the end of the upgrade: a service has then rested for 40 s more than its minute."""
@@ -38,7 +38,7 @@ def test_only_success_begins_a_rest(cause: Cause) -> None:
 
 @pytest.mark.parametrize(("kind", "seconds"), [(Kind.AGENT, 0), (Kind.SERVICE, 60)])
 def test_each_kind_rests_for_its_own_time_and_waits_for_a_proof_after_it(kind: Kind, seconds: float) -> None:
-    assert rest(kind).until == at(ENDED) + timedelta(seconds=seconds)
+    assert rest(kind).until == seen_at(ENDED) + timedelta(seconds=seconds)
     assert rest(kind).proof_until == rest(kind).until + timedelta(seconds=900)
 
 
@@ -48,14 +48,14 @@ def is_proven(facts: Rest, upgraded: Member, measures: Limits = LIMITS) -> bool:
 
 @pytest.mark.parametrize(("ago", "proven"), [(ENDED - 1, True), (ENDED, False), (ENDED + 1, False), (None, False)])
 def test_an_agents_proof_is_a_heartbeat_after_the_end(*, ago: float | None, proven: bool) -> None:
-    read_since = member(ANNA, ago=ago, agreements=(), agreements_read_at=at(1))
+    read_since = member(ANNA, ago=ago, agreements=(), agreements_read_at=seen_at(1))
 
     assert is_proven(rest(Kind.AGENT), read_since) is proven
     assert is_proven(rest(Kind.AGENT), member(ANNA, ago=ago), limits(services_must_run=False)) is proven
 
 
 def test_a_member_in_the_middle_of_another_upgrade_proves_nothing() -> None:
-    busy = member(ANNA, {NMP: status("initiated")}, ago=1, agreements=(), agreements_read_at=at(1))
+    busy = member(ANNA, {NMP: status("initiated")}, ago=1, agreements=(), agreements_read_at=seen_at(1))
 
     assert not is_proven(rest(Kind.AGENT), busy)
 
@@ -84,7 +84,7 @@ ELSEWHERE = Agreement(id="new1", service="o1/else", finalized=True, containers=(
 def test_a_services_proof_is_read_at_the_end_of_its_time(
     *, agreements: tuple[Agreement, ...] | Sight, read_ago: float | None, ago: float, proven: bool
 ) -> None:
-    read_at = None if read_ago is None else at(read_ago)
+    read_at = None if read_ago is None else seen_at(read_ago)
     upgraded = member(ANNA, ago=ago, agreements=agreements, agreements_read_at=read_at)
 
     assert is_proven(rest(), upgraded) is proven
@@ -107,14 +107,14 @@ def test_a_service_of_which_nothing_is_known_is_proven_by_the_heartbeat() -> Non
 def test_an_agents_proof_is_also_in_the_services_it_reports(
     *, agreements: tuple[Agreement, ...], read_ago: float, why: str | None
 ) -> None:
-    upgraded = member(ANNA, ago=1, agreements=agreements, agreements_read_at=at(read_ago))
+    upgraded = member(ANNA, ago=1, agreements=agreements, agreements_read_at=seen_at(read_ago))
 
     assert rests.why_unproven(rest(Kind.AGENT), upgraded, LIMITS, NOW) == why
 
 
 def test_another_service_of_the_member_does_not_disprove_a_services_upgrade() -> None:
     other = Agreement(id="other", service="o1/else", finalized=True, containers=("exited",))
-    upgraded = member(ANNA, ago=1, agreements=(RUNNING, other), agreements_read_at=at(1))
+    upgraded = member(ANNA, ago=1, agreements=(RUNNING, other), agreements_read_at=seen_at(1))
 
     assert is_proven(rest(), upgraded)
 
@@ -136,7 +136,7 @@ def test_another_service_of_the_member_does_not_disprove_a_services_upgrade() ->
 def test_a_container_that_was_seen_to_have_stopped_after_the_end_is_a_crash(
     *, agreements: tuple[Agreement, ...] | Sight, read_ago: float | None, crashed: bool
 ) -> None:
-    read_at = None if read_ago is None else at(read_ago)
+    read_at = None if read_ago is None else seen_at(read_ago)
     why = rests.why_crashed(rest(), member(ANNA, agreements=agreements, agreements_read_at=read_at))
 
     assert (why is not None) is crashed
@@ -145,6 +145,6 @@ def test_a_container_that_was_seen_to_have_stopped_after_the_end_is_a_crash(
 
 
 def test_an_agent_upgrade_cannot_crash_a_service() -> None:
-    upgraded = member(ANNA, agreements=(CRASHED,), agreements_read_at=NOW)
+    upgraded = member(ANNA, agreements=(CRASHED,), agreements_read_at=NOW.seen)
 
     assert rests.why_crashed(rest(Kind.AGENT), upgraded) is None

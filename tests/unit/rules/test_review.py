@@ -29,7 +29,6 @@ from tests.support.values import (
     OLD,
     OTHER_NMP,
     TTL,
-    at,
     begun,
     claim,
     held,
@@ -37,6 +36,7 @@ from tests.support.values import (
     node,
     policy,
     seen,
+    seen_at,
     status,
     suspected,
     under_way,
@@ -49,8 +49,8 @@ SITUATIONS: dict[str, Progress] = {
     "nothing seen": begun(LONG),
     "confirmed": under_way("downloaded", ago=LONG),
     "installing": under_way("initiated", ago=LONG),
-    "failed pending": under_way("failed", ago=LONG, pending_since=at(LONG + 120)),
-    "reset pending": under_way("reset", ago=LONG, pending_since=at(300)),
+    "failed pending": under_way("failed", ago=LONG, pending_since=seen_at(LONG + 120)),
+    "reset pending": under_way("reset", ago=LONG, pending_since=seen_at(300)),
 }
 """What had been seen of the upgrade before this look. The grant is `LONG` ago in each."""
 
@@ -142,7 +142,7 @@ def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) 
 def test_a_report_means_the_same_when_nothing_but_the_node_itself_has_been_read(value: str, situation: str) -> None:
     report = status(value, ago=5)
     known = review(lease_in(situation), fixed(status=report), LIMITS, NOW)
-    alone = Seen(node=node(ago=LONG), status=report, status_read_at=NOW)
+    alone = Seen(node=node(ago=LONG), status=report, status_read_at=NOW.seen)
     blind = review(lease_in(situation), alone, LIMITS, NOW)
 
     assert word(blind) == word(known)
@@ -243,7 +243,7 @@ def test_the_same_report_again_is_no_progress_and_the_same_value_with_a_new_stam
 
     assert isinstance(again, Keep)
     assert isinstance(anew, Renew)
-    assert (anew.progress.stamp, anew.progress.moved_at, anew.evidence_at) == ("s2", NOW, None)
+    assert (anew.progress.stamp, anew.progress.moved_at, anew.evidence_at) == ("s2", NOW.seen, None)
 
 
 def test_a_renewal_writes_down_what_it_has_learnt() -> None:
@@ -271,12 +271,12 @@ def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_se
     report = fixed(status=status(value, ago=2000, stamp="s2"))
     first = review(lease, report, LIMITS, NOW)
     assert isinstance(first, Renew)
-    assert first.progress.pending_since == NOW
+    assert first.progress.pending_since == NOW.seen
 
-    waiting = leases.renew(lease, NOW, TTL * 9, first.progress)
+    waiting = leases.renew(lease, NOW.seen, TTL * 9, first.progress)
     over = NOW + timedelta(seconds=grace_seconds)
-    seen_then = replace(report, node=node(ago=-grace_seconds), status_read_at=over)
-    read_before = replace(seen_then, status_read_at=over - timedelta(seconds=1))
+    seen_then = replace(report, node=node(ago=-grace_seconds), status_read_at=over.seen)
+    read_before = replace(seen_then, status_read_at=over.seen - timedelta(seconds=1))
     before = review(waiting, read_before, LIMITS, over)
     after = review(waiting, seen_then, LIMITS, over)
 
@@ -287,15 +287,15 @@ def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_se
 @pytest.mark.parametrize("value", ["failed", "waiting", "reset"])
 def test_a_status_that_was_last_read_before_its_grace_was_over_ends_nothing(value: str) -> None:
     """While the Exchange cannot be read the time goes on, and the node as well."""
-    waiting = held(ago=3000, ttl=TTL * 9, progress=under_way(value, ago=LONG, stamp="s2", pending_since=at(2000)))
-    blind = seen(status=status(value, ago=2000, stamp="s2"), status_read_at=at(1990))
+    waiting = held(ago=3000, ttl=TTL * 9, progress=under_way(value, ago=LONG, stamp="s2", pending_since=seen_at(2000)))
+    blind = seen(status=status(value, ago=2000, stamp="s2"), status_read_at=seen_at(1990))
 
     assert word(review(waiting, blind, LIMITS, NOW)) in {"keep", "renew"}
 
 
 @pytest.mark.parametrize(("read_ago", "expected"), [(0, "unconfirmed"), (120, "unconfirmed"), (121, "keep")])
 def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, expected: str) -> None:
-    sighted = fixed(status_read_at=at(read_ago))
+    sighted = fixed(status_read_at=seen_at(read_ago))
 
     assert word(review(held(ago=300), sighted, LIMITS, NOW)) == expected
 
@@ -304,7 +304,7 @@ def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, e
 def test_after_blindness_a_node_is_given_the_time_to_report_before_its_claim_is_taken_back(
     ago: float, expected: str
 ) -> None:
-    assert word(review(held(ago=300), fixed(seen_since=at(ago)), LIMITS, NOW)) == expected
+    assert word(review(held(ago=300), fixed(seen_since=seen_at(ago)), LIMITS, NOW)) == expected
 
 
 @pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])
@@ -314,10 +314,12 @@ def test_a_grace_period_starts_anew_when_the_upgrade_has_gone_on_meanwhile(value
     went_on = review(pending, seen(status=status(value)), LIMITS, NOW)
     assert isinstance(went_on, Renew)
     assert went_on.progress.pending_since is None
-    failed_again = review(leases.renew(pending, NOW, TTL, went_on.progress), seen(status=status("failed")), LIMITS, NOW)
+    failed_again = review(
+        leases.renew(pending, NOW.seen, TTL, went_on.progress), seen(status=status("failed")), LIMITS, NOW
+    )
 
     assert isinstance(failed_again, Renew)
-    assert failed_again.progress.pending_since == NOW
+    assert failed_again.progress.pending_since == NOW.seen
 
 
 def test_an_unknown_status_is_named_for_people() -> None:
@@ -344,19 +346,19 @@ def test_a_heartbeat_renews_a_confirmed_lease_for_a_while_after_the_last_change(
     *, confirmed: bool, heartbeat_ago: float | None, moved_ago: float, renews: bool
 ) -> None:
     progress = under_way("initiated", ago=moved_ago, confirmed=confirmed)
-    lease = leases.renew(held(ago=moved_ago, progress=progress), at(400), TTL)
+    lease = leases.renew(held(ago=moved_ago, progress=progress), seen_at(400), TTL)
     sighted = seen(node=node(ago=heartbeat_ago), status=status("initiated", ago=moved_ago, stamp="s1"))
 
     verdict = review(lease, sighted, LIMITS, NOW)
 
     assert isinstance(verdict, Renew) is renews
     if isinstance(verdict, Renew):
-        assert verdict.evidence_at == sighted.node.heartbeat_at  # type: ignore[union-attr] # it was built with a node
+        assert verdict.evidence_at == NOW.seen_at(sighted.node.heartbeat_at)  # type: ignore[union-attr,arg-type] # it was built with a node
         assert verdict.progress == lease.hold.progress  # type: ignore[union-attr] # it is held
 
 
 def test_a_heartbeat_that_would_gain_little_is_not_worth_a_commit() -> None:
-    lease = leases.renew(held(ago=900, progress=under_way()), at(200), TTL)
+    lease = leases.renew(held(ago=900, progress=under_way()), seen_at(200), TTL)
     report = status("downloaded", stamp="s1")
 
     assert isinstance(review(lease, seen(node=node(ago=50), status=report), LIMITS, NOW), Keep)
@@ -436,7 +438,7 @@ def test_news_from_the_holder_of_a_suspect_lease_renews_it() -> None:
     verdict = review(lease, seen(status=status("initiated", stamp="s2")), LIMITS, NOW)
 
     assert isinstance(verdict, Renew)
-    assert leases.renew(lease, NOW, TTL, verdict.progress).state is leases.State.HELD
+    assert leases.renew(lease, NOW.seen, TTL, verdict.progress).state is leases.State.HELD
 
 
 def test_a_heartbeat_alone_does_not_lift_a_suspicion() -> None:

@@ -18,7 +18,6 @@ from tests.support.values import (
     NOW,
     TTL,
     agreement,
-    at,
     begun,
     claim,
     deployment,
@@ -26,6 +25,7 @@ from tests.support.values import (
     limits,
     node,
     seen,
+    seen_at,
     status,
 )
 
@@ -80,7 +80,7 @@ def test_nothing_new_keeps_the_lease() -> None:
     first = look(BEFORE)
     assert isinstance(first, Renew)
 
-    again = look(BEFORE, at_lease=leases.renew(lease(), NOW, TTL, first.progress))
+    again = look(BEFORE, at_lease=leases.renew(lease(), NOW.seen, TTL, first.progress))
 
     assert isinstance(again, Keep)
 
@@ -96,14 +96,16 @@ def test_the_upgrade_has_begun_when_the_old_agreement_is_gone(
 
     assert isinstance(verdict, Renew)
     assert verdict.progress.confirmed is confirmed
-    assert verdict.progress.moved_at == NOW
+    assert verdict.progress.moved_at == NOW.seen
 
 
 def test_a_container_that_comes_up_is_progress() -> None:
     first = look(agreement("new1", "2.0.0", "created"))
     assert isinstance(first, Renew)
 
-    later = look(agreement("new1", "2.0.0", "restarting"), at_lease=leases.renew(lease(), NOW, TTL, first.progress))
+    later = look(
+        agreement("new1", "2.0.0", "restarting"), at_lease=leases.renew(lease(), NOW.seen, TTL, first.progress)
+    )
 
     assert isinstance(later, Renew)
     assert later.progress.confirmed
@@ -147,7 +149,7 @@ def test_a_claim_is_not_taken_back_from_a_node_that_fell_silent_within_a_minute(
 
 
 def test_a_service_upgrade_on_a_node_that_dies_becomes_suspect_and_then_expires() -> None:
-    gone = leases.renew(lease(ago=1000, status="no agreement", confirmed=True), at(700), TTL)
+    gone = leases.renew(lease(ago=1000, status="no agreement", confirmed=True), seen_at(700), TTL)
     assert word(look(at_lease=gone, node=node(ago=700))) == "suspect"
 
     assert word(look(at_lease=leases.suspect(gone), node=node(ago=1801))) == "expired"
@@ -200,7 +202,7 @@ def test_the_recorded_upgrade_is_read_as_it_went() -> None:
         verdict = look(*agreements, at_lease=current)
         words.append(word(verdict))
         if isinstance(verdict, Renew):
-            current = leases.renew(current, NOW + timedelta(seconds=5), TTL, verdict.progress)
+            current = leases.renew(current, NOW.seen + timedelta(seconds=5), TTL, verdict.progress)
 
     assert words == [expected for _, expected in steps]
     assert isinstance(current.hold and current.hold.progress, Progress)

@@ -9,6 +9,7 @@ import pytest
 
 from agbot.rules.decide import outside_window
 from agbot.rules.ids import GroupId
+from agbot.rules.seen_time import Now
 from agbot.settings import document, load, sample
 from agbot.settings.limits import limits_of
 from agbot.settings.model import Settings
@@ -255,6 +256,6 @@ windows = ["sat 22:00-04:00 Europe/Berlin"]
     )
     limits = limits_of(settings)(GroupId(name))
 
-    reason = outside_window(ask(), group(limits=limits), datetime.fromisoformat(now).replace(tzinfo=UTC))
+    reason = outside_window(ask(), group(limits=limits), Now.unblinded(datetime.fromisoformat(now).replace(tzinfo=UTC)))
 
     assert (reason.until if reason else None) == (datetime.fromisoformat(until).replace(tzinfo=UTC) if until else None)

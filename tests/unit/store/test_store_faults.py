@@ -17,6 +17,7 @@ import pytest
 
 from agbot.rules.facts import Waiter
 from agbot.rules.lease import Lease, Progress
+from agbot.rules.seen_time import SeenTime
 from agbot.store import connection as connections
 from agbot.store.contract import (
     Entry,
@@ -326,7 +327,7 @@ async def test_a_frozen_clocks_datetime_is_stored_like_any_other(store: SqliteSt
 
     now = FrozenDatetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     entry = Entry(at=now, event="a.a", facts={"at": now})
-    held = replace(HELD, hold=HELD.hold and replace(HELD.hold, progress=Progress(moved_at=now)))
+    held = replace(HELD, hold=HELD.hold and replace(HELD.hold, progress=Progress(moved_at=SeenTime(now))))
 
     await store.swap(FREE, held, Writes(entries=[entry]))
 
