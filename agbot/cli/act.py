@@ -195,6 +195,6 @@ def _carry_out(
 ) -> None:
     content = Client(url=url).post(*path, body=body, token=operator_token(token_file))
     if as_json:
-        screen.print_json(content)
+        screen.print_answer(content)
     else:
         click.echo(screen.clean(decode(content, Done, url).text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from agbot import _dist
 from agbot.cli import effective, options, screen
 from agbot.cli.failure import Exit
 from agbot.clock import SystemClock
+from agbot.foreign_text import escaped
 from agbot.rules.ids import GroupId, group_id
 from agbot.settings import load
 from agbot.settings.load import Reading
@@ -38,7 +38,7 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
     reading = load.read(file, os.environ, may_lack_secrets=True)
     if as_json:
-        click.echo(json.dumps(_plain(file, reading, group), ensure_ascii=False, indent=2))
+        screen.print_json(_plain(file, reading, group))
     else:
         _write(file, reading, group)
     sys.exit(Exit.OK if reading.loaded else Exit.BAD_INPUT)
@@ -76,9 +76,9 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
 
 def _write_problem(problem: Problem, noun: str, colour: str) -> None:
     named = f"{problem.key}: " if problem.key else ""
-    click.echo(f"{problem.place}: {click.style(noun, fg=colour)}: {named}{problem.problem}")
+    click.echo(f"{problem.place}: {click.style(noun, fg=colour)}: {escaped(named + problem.problem)}")
     if problem.expected:
-        click.echo(f"    expected:  {problem.expected}")
+        click.echo(f"    expected:  {escaped(problem.expected)}")
     if problem.sample_line:
         click.echo(f"    explained: line {problem.sample_line} of the sample")
     click.echo()

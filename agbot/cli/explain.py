@@ -29,7 +29,7 @@ def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
     client = Client(url=url)
     content = client.get("v1", "explain", *options.qualified(node, org, "node"))
     if as_json:
-        screen.print_json(content)
+        screen.print_answer(content)
         return
     write(screen.console(), decode(content, Explanation, url), client.now())
 

@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import click
 
+from agbot.foreign_text import escaped, escaped_json
+
 
 class Exit(IntEnum):
     """The exit codes of every command."""
@@ -55,9 +57,9 @@ class Failure(click.ClickException):
                 "next": self.next_step,
                 "exit_code": self.exit_code,
             }
-            click.echo(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+            click.echo(escaped_json(json.dumps({"error": error}, ensure_ascii=False, indent=2)))
             return
         out = file or sys.stderr
-        click.echo(f"agbot: {self.problem}", file=out)
-        click.echo(f"  tried: {self.tried}", file=out)
-        click.echo(f"  next:  {self.next_step}", file=out)
+        click.echo(f"agbot: {escaped(self.problem)}", file=out)
+        click.echo(f"  tried: {escaped(self.tried)}", file=out)
+        click.echo(f"  next:  {escaped(self.next_step)}", file=out)

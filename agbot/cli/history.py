@@ -77,7 +77,7 @@ def history(
     elif as_json:
         pages = _pages(url, query, limit or SHOWN)
         entries = [entry for content, _ in pages for entry in json.loads(content)["entries"]]
-        click.echo(json.dumps({"entries": entries}, ensure_ascii=False, indent=2))
+        screen.print_json({"entries": entries})
     else:
         _write(screen.console(), list(_entries(url, query, limit or SHOWN)), limit or SHOWN)
 
@@ -127,7 +127,7 @@ def _write(out: Console, entries: list[HistoryView], limit: int) -> None:
 
 def _write_replay(found: Replay, *, as_json: bool) -> None:
     if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+        screen.print_json(msgspec.to_builtins(found))
         return
     out = screen.console()
     for each in found.different:

@@ -25,7 +25,7 @@ def leases(show_all: bool, url: str, as_json: bool) -> None:
     client = Client(url=url)
     content = client.get("v1", "leases")
     if as_json:
-        screen.print_json(content)
+        screen.print_answer(content)
         return
     known = decode(content, _Leases, url).leases
     shown = [each for each in known if show_all or each.state != "free"]

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from agbot.daemon.log_queue import LogQueue
     from agbot.settings.load import Loaded
 
 BAD_SETTINGS = 1
 STORE_IN_USE = 4
 CANNOT_START = 7
+FAILED = 70
+"""EX_SOFTWARE of sysexits(3)."""
 
 
 @click.command(
     "run",
-    epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store, 7 cannot start (address or store).",
+    epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store, 7 cannot start (address or store), "
+    "70 an error of the program.",
 )
 @click.option(
     "--config",
@@ -34,6 +40,17 @@ def run(config: Path | None) -> None:
     SIGHUP reads the settings anew; a bad file is refused and the old settings stay. Logs go to standard error.
     """
     from agbot.daemon import logging as daemon_logging
+    from agbot.daemon.log_queue import LogQueue
+
+    # Whatever the program writes there from now on, a traceback of the interpreter included, waits for no reader.
+    with LogQueue(sys.stderr, daemon_logging.tell_dropped) as lines, contextlib.redirect_stderr(lines):
+        code = _settle(config, lines)
+    sys.exit(code)
+
+
+def _settle(config: Path | None, lines: LogQueue) -> int:
+    from agbot.daemon import logging as daemon_logging
+    from agbot.foreign_text import escaped
     from agbot.settings import load
     from agbot.settings.problems import SettingsError
 
@@ -41,14 +58,14 @@ def run(config: Path | None) -> None:
         loaded = load.load(config, os.environ)
     except SettingsError as error:
         for problem in error.problems:
-            click.echo(f"agbot: {problem}", err=True)
+            click.echo(f"agbot: {escaped(str(problem))}", err=True)
         click.echo(f"agbot: not started; `agbot check-config {config or ''}` explains each mistake", err=True)
-        sys.exit(BAD_SETTINGS)
+        return BAD_SETTINGS
     daemon_logging.set_up(loaded.settings.log)
-    sys.exit(asyncio.run(_run(config, loaded)))
+    return asyncio.run(_run(config, loaded, lines))
 
 
-async def _run(config: Path | None, loaded: Loaded) -> int:
+async def _run(config: Path | None, loaded: Loaded, lines: LogQueue) -> int:
     import structlog
 
     from agbot.daemon.daemon import Daemon, ordinary
@@ -58,12 +75,16 @@ async def _run(config: Path | None, loaded: Loaded) -> int:
     log = structlog.get_logger()
     for warning in loaded.warnings:
         log.warning("settings.doubtful", problem=str(warning))
+    surroundings = replace(ordinary(reload=lambda: load.load(config, os.environ)), dropped_lines=lambda: lines.dropped)
     try:
-        await Daemon(loaded, ordinary(reload=lambda: load.load(config, os.environ))).run()
+        await Daemon(loaded, surroundings).run()
     except StoreLockedError as error:
         log.error("daemon.failed", error=str(error))
         return STORE_IN_USE
     except (StoreError, OSError) as error:
         log.error("daemon.failed", error=str(error))
         return CANNOT_START
+    except Exception:
+        log.exception("daemon.failed")
+        return FAILED
     return 0

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agbot.coordinator.contract import LeaseView
+from agbot.foreign_text import escaped_json
 
 _MINUTE = 60
 _HOUR = 3600
@@ -26,9 +27,19 @@ def console() -> Console:
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-def print_json(content: bytes) -> None:
+def print_answer(content: bytes) -> None:
     """Write the coordinator's own answer, indented."""
-    click.echo(json.dumps(json.loads(content), ensure_ascii=False, indent=2))
+    print_json(json.loads(content))
+
+
+def print_json(value: object) -> None:
+    """Write JSON for programs; a terminal that it lands on has nothing to obey."""
+    click.echo(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """Return indented JSON with letters as they are, and what is not printable escaped."""
+    return escaped_json(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def clean(text: str) -> str:

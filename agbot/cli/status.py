@@ -35,7 +35,7 @@ def status(show_all: bool, url: str, as_json: bool) -> None:
     health = client.get("healthz")
     content = client.get("v1", "groups")
     if as_json:
-        click.echo(json.dumps({**json.loads(health), **json.loads(content)}, ensure_ascii=False, indent=2))
+        screen.print_json({**json.loads(health), **json.loads(content)})
         return
     overview = decode(health, Overview, url)
     groups = decode(content, _Groups, url).groups

@@ -19,7 +19,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agbot import __version__
@@ -165,6 +165,10 @@ class Metrics:
         """Read how far the sinks are behind at every scrape. Call once."""
         self.registry.register(_Lags(lags))
 
+    def watch_log(self, dropped: Callable[[], int]) -> None:
+        """Read how many lines the log had to drop at every scrape. Call once."""
+        self.registry.register(_Log(dropped))
+
     def _begin_at_zero(self) -> None:
         """Show every value of every label from the start: a rate over a counter that appears with its first event misses that event."""
         for counter, words in (
@@ -249,6 +253,22 @@ class _Lags(Collector):
         for sink, entries in self._lags().items():
             family.add_metric([sink.value], entries)
         yield family
+
+
+class _Log(Collector):
+    """What became of the log's lines."""
+
+    def __init__(self, dropped: Callable[[], int]) -> None:
+        self._dropped = dropped
+
+    def describe(self) -> Iterator[CounterMetricFamily]:
+        """Name nothing beforehand, as above."""
+        return iter(())
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Read the count."""
+        text = "Lines of the log that were dropped because nobody read them, or because they could not be written."
+        yield CounterMetricFamily("agbot_log_lines_dropped", text, value=self._dropped())
 
 
 def _counted(counter: Counter, label: str) -> dict[str, int]:

@@ -56,6 +56,8 @@ class Surroundings:
     reload: Callable[[], Loaded] | None = None
     """Reads the settings anew; raises `SettingsError`."""
     handles_signals: bool = True
+    dropped_lines: Callable[[], int] = lambda: 0
+    """How many lines of the log were dropped so far."""
 
 
 def ordinary(reload: Callable[[], Loaded] | None = None) -> Surroundings:
@@ -91,6 +93,7 @@ class Daemon:
             journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
+        self.metrics.watch_log(surroundings.dropped_lines)
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         outbox = Outbox(self._store, clock, tell)
         self._deliveries = deliveries(loaded, outbox, clock, self.coordinator, self.metrics.delivered)

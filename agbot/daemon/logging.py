@@ -2,24 +2,28 @@
 
 Under journald (it sets JOURNAL_STREAM) and wherever nobody watches, a line is JSON; under journald it begins with `<N>`, the priority that
 journald understands. On a terminal the same events are written for people. Lines of libraries take the same way and the same shape.
+In every form a name from outside is text: no control character of it reaches a terminal.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, Final, Literal, TextIO
 
 import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from agbot.foreign_text import escaped, escaped_json, escaped_lines
 from agbot.settings.model import LogSettings
 
 Form = Literal["json", "console"]
@@ -81,6 +85,11 @@ def set_up(settings: LogSettings, environ: Mapping[str, str] | None = None, stre
         # Not cached, so that a logger made at import time follows a reload.
         cache_logger_on_first_use=False,
     )
+
+
+def tell_dropped(lines: int) -> None:
+    """Write that lines are missing before this one."""
+    structlog.get_logger().warning("log.dropped", lines=lines)
 
 
 def form_of(settings: LogSettings, stream: TextIO) -> Form:
@@ -145,11 +154,13 @@ def _as_library_line(_logger: WrappedLogger, _method: str, event: EventDict) -> 
 
 def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[Processor]:
     if form == "console":
-        plain = structlog.dev.plain_traceback
         return [
             hide_secrets,
             _for_people,
-            structlog.dev.ConsoleRenderer(colors=with_colours, pad_event_to=20, exception_formatter=plain),
+            _harmless,
+            structlog.dev.ConsoleRenderer(
+                colors=with_colours, pad_event_to=20, exception_formatter=_harmless_traceback
+            ),
         ]
     # Local variables stay out of tracebacks, here and above: they hold the nodes' tokens.
     tracebacks = structlog.processors.ExceptionRenderer(
@@ -167,9 +178,24 @@ def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> Event
     return {**{key: value for key, value in event.items() if key != "rules"}, "reasons": shown}
 
 
+def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what a terminal would obey; what is no string is written as `repr` does, which escapes too."""
+    return {
+        escaped(key): (escaped_lines if key == "stack" else escaped)(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
+def _harmless_traceback(out: TextIO, error: ExcInfo) -> None:
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, error)
+    # Indented: a message of two lines must not look like a line of the log.
+    out.write(textwrap.indent(escaped_lines(written.getvalue()), "    "))
+
+
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
-    return json.dumps({**first, **event}, default=_plain, ensure_ascii=False)
+    return escaped_json(json.dumps({**first, **event}, default=_plain, ensure_ascii=False))
 
 
 def _prioritized_json(logger: WrappedLogger, method: str, event: EventDict) -> str:

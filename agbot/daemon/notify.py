@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from agbot.foreign_text import escaped
+
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -54,8 +56,8 @@ class Notifier:
     def _tell(self, message: str, status: str) -> None:
         if self._address is None:
             return
-        # A status is one line: a newline in it would begin another assignment.
-        lines = [each for each in (message, f"STATUS={' '.join(status.split())}" if status else "") if each]
+        # A status is one line: a newline in it would begin another assignment. `systemctl status` shows it on a terminal.
+        lines = [each for each in (message, f"STATUS={escaped(' '.join(status.split()))}" if status else "") if each]
         with (
             contextlib.suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line,

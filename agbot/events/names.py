@@ -151,6 +151,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "settings.doubtful": _warning("A setting works but is probably not meant."),
         "settings.reloaded": _info("Changed settings are in force."),
         "settings.refused": _error("Changed settings hold a mistake; the old ones stay in force."),
+        "log.dropped": _warning(
+            "So many lines of the log are missing before this one: nobody read them, or they could not be written."
+        ),
         "library.logged": _info(
             "A library the program uses logged a line; `logger` says which, and the line has its own level."
         ),

@@ -30,6 +30,7 @@ from agbot.events.delivery import Count, Kind, Outcome, Pauses
 from agbot.events.outbox import Outlet
 from agbot.events.payload import encoded, event_message
 from agbot.events.retry_after import asked_seconds
+from agbot.foreign_text import excerpt
 from agbot.settings.secret import Secret
 from agbot.store.contract import Entry
 
@@ -38,6 +39,7 @@ TIMESTAMP: Final = "X-Agbot-Timestamp"
 SIGNATURE: Final = "X-Agbot-Signature"
 _BATCH: Final = 20
 """At most so many are told again after a kill; the cursor is written once for all of them."""
+_SAID_CHARACTERS: Final = 300
 _MAY_PASS: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _log = structlog.get_logger()
 
@@ -126,16 +128,18 @@ class Webhook:
             async with session.post(
                 self._url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
             ) as reply:
-                status, said = reply.status, reply.headers
+                status, headers_back = reply.status, reply.headers
         except TimeoutError as error:
             raise NotTaken(f"no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise NotTaken(str(error) or type(error).__name__) from error
+            # what is not HTTP stands in aiohttp's error as it came, and may be our own request
+            said = excerpt(str(error), (self._secret.reveal(), *urlsplit(self._url)[2:4]), _SAID_CHARACTERS)
+            raise NotTaken(said or type(error).__name__) from error
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
             raise Refused(f"it answered {status} to event {message.id}")
-        asked = asked_seconds(said.get("Retry-After"), said.get("Date"), self._clock.now())
+        asked = asked_seconds(headers_back.get("Retry-After"), headers_back.get("Date"), self._clock.now())
         raise NotTaken(f"it answered {status}" + (f" and asks for {asked:g} s" if asked else ""), asked)
 
     def _pause_seconds(self, state: RetryCallState) -> float:

@@ -36,6 +36,11 @@ class Credentials:
         return self.identity
 
 
+def secrets_of(credentials: Credentials | None) -> tuple[str, ...]:
+    """Return what must be shown nowhere: the secret, and the header in which it goes out."""
+    return () if credentials is None else (credentials.basic().partition(" ")[2], credentials.secret)
+
+
 def parse_basic(header: str) -> Credentials | None:
     """Read an `Authorization` header; None if it is not `Basic` with an `org/name` and a secret.
 

@@ -13,17 +13,18 @@ from typing import TypeVar
 import msgspec
 
 from agbot.exchange import entries, wire
-from agbot.exchange.credentials import Credentials
+from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreadable
 from agbot.exchange.transport import Reply
 from agbot.fleet.garbled import Garbled
+from agbot.foreign_text import excerpt
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 Value = TypeVar("Value")
 
 _EXCERPT_CHARACTERS = 200
-_SHORTEST_SECRET = 4
-"""Taking out every `t` would make the excerpt unreadable and hide nothing."""
+_CAME_CHARACTERS = 400
+_READ_BYTES = 10 * _EXCERPT_CHARACTERS
 _SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED}  # searches and the change feed answer 201
 _UNKNOWN_ROUTE = "unrecognized route"
 _IS_IT_THE_EXCHANGE = "check that [exchange] url is the Exchange's base URL, ending in /v1"
@@ -117,13 +118,11 @@ class Answered:
         return self._error(Failed, came, _IS_IT_THE_EXCHANGE)
 
     def _error(self, kind: type[ExchangeError], came: str, what_next: str) -> ExchangeError:
-        return kind(self._method, self._path, came, what_next, status=self._reply.status)
+        # a decoder's complaint may repeat what it read
+        shown = excerpt(came, secrets_of(self._credentials), _CAME_CHARACTERS)
+        return kind(self._method, self._path, shown, what_next, status=self._reply.status)
 
     def _excerpt(self) -> str:
         """Return the beginning of the body in one printable line, without secrets that something on the way may have echoed."""
-        text = self._reply.body[: 4 * _EXCERPT_CHARACTERS].decode(errors="replace")
-        if self._credentials is not None:
-            for secret in (self._credentials.basic().partition(" ")[2], self._credentials.secret):
-                text = text.replace(secret, "***") if len(secret) >= _SHORTEST_SECRET else text
-        line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-        return line if len(line) <= _EXCERPT_CHARACTERS else line[:_EXCERPT_CHARACTERS] + "…"
+        text = self._reply.body[:_READ_BYTES].decode(errors="replace")
+        return excerpt(text, secrets_of(self._credentials), _EXCERPT_CHARACTERS)

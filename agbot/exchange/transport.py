@@ -20,11 +20,14 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from agbot.exchange import routes
-from agbot.exchange.credentials import Credentials
+from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import Unreachable, Unreadable
+from agbot.foreign_text import excerpt
 
 MAX_REPLY_BYTES = 256 * 1024 * 1024
 """The whole node list of the largest organisation the Exchange allows (45,000 nodes) is a tenth of it."""
+
+_SAID_CHARACTERS = 300
 
 Observe = Callable[[str, str, float], None]
 """Is told of each request: the route's template, the outcome (an HTTP status, `timeout`, `unreachable`, `too-large` or
@@ -120,10 +123,12 @@ class HttpTransport:
             raise Unreachable(method, path, came, _TRY_LATER) from error
         except aiohttp.ClientError as error:
             outcome = "unreachable"
-            raise Unreachable(method, path, _what(error), _TRY_LATER) from _without_headers(error)
+            raise Unreachable(method, path, _what(error, credentials), _TRY_LATER) from _without_secrets(
+                error, credentials
+            )
         except OSError as error:
             outcome = "unreachable"
-            raise Unreachable(method, path, _what(error), _TRY_LATER) from error
+            raise Unreachable(method, path, _what(error, credentials), _TRY_LATER) from error
         except Unreadable:
             outcome = "too-large"
             raise
@@ -191,15 +196,19 @@ class HttpTransport:
             await asyncio.sleep(0)  # lets the sockets' own close callbacks run before the loop may end
 
 
-def _what(error: Exception) -> str:
-    return f"no usable answer ({type(error).__name__}: {str(error) or 'the connection was closed'})"
+def _what(error: Exception, credentials: Credentials | None) -> str:
+    """Say what went wrong. What is not HTTP stands in aiohttp's error as it came, and may be our own request."""
+    said = excerpt(str(error), secrets_of(credentials), _SAID_CHARACTERS)
+    return f"no usable answer ({type(error).__name__}: {said or 'the connection was closed'})"
 
 
-def _without_headers(error: aiohttp.ClientError) -> aiohttp.ClientError:
-    """Take the request's headers, and with them the secret, out of an error that would show them in its repr."""
+def _without_secrets(error: aiohttp.ClientError, credentials: Credentials | None) -> aiohttp.ClientError:
+    """Take the request's headers, and what came instead of an answer, out of an error that would show them in a traceback."""
     if isinstance(error, aiohttp.ClientResponseError):
         error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
+        error.message = excerpt(error.message, secrets_of(credentials), _SAID_CHARACTERS)
         error.args = (error.request_info, error.history)
+        error.__cause__ = error.__context__ = None
     return error
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from agbot.rules.reasons import Reason
+from agbot.rules.reasons import Code, Reason
 
 HEADERS = MappingProxyType(
     {
@@ -30,6 +30,13 @@ HEADERS = MappingProxyType(
 STRICT_TRANSPORT_SECURITY = "max-age=63072000; includeSubDomains; preload"
 """What the real agbot adds when it speaks TLS (anax, `agreementbot/secure_api.go`)."""
 
+_FOR_NODES = MappingProxyType(
+    {
+        Code.STORE_UNAVAILABLE: "the lease store cannot be used at present",
+        Code.EXCHANGE_UNAVAILABLE: "the Exchange cannot be read at present",
+    }
+)
+"""What nodes are told where the reason's own text names the hub's hosts or files."""
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 _GO_ESCAPES = str.maketrans(
@@ -138,8 +145,11 @@ def service_forbidden(agbot: str, org: str) -> Reply:
 
 
 def waits_for(reasons: Iterable[Reason]) -> str:
-    """Return the sentence that follows a refusal, with a space before it; empty without reasons."""
-    said = "; ".join(map(str, reasons))
+    """Return the sentence that follows a refusal, with a space before it; empty without reasons.
+
+    Hosts, addresses and paths of the hub are no business of a node: operators find them in the log and with `agbot explain`.
+    """
+    said = "; ".join(f"{reason.code}: {_FOR_NODES.get(reason.code, reason.text)}" for reason in reasons)
     return f" Waits for: {said}" if said else ""
 
 

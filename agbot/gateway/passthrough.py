@@ -226,13 +226,20 @@ class PassThroughRoute:
     def _failed(self, status: int, message: str, error: BaseException) -> Reply:
         if not self._is_failing:
             self._is_failing = True
-            _log.warning("upstream.failed", upstream=self._upstream, error=str(error) or type(error).__name__)
+            _log.warning("upstream.failed", upstream=self._upstream, error=_said(error))
         return answers.string(status, message, Outcome.UPSTREAM_FAILED)
 
     def _recovered(self) -> None:
         if self._is_failing:
             self._is_failing = False
             _log.info("upstream.recovered", upstream=self._upstream)
+
+
+def _said(error: BaseException) -> str:
+    """Say what went wrong; not what came instead of an answer, in which the client's credentials may stand."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return "the answer is not HTTP"
+    return str(error) or type(error).__name__
 
 
 def _passed_on(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str] | None:

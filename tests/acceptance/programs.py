@@ -129,12 +129,16 @@ class Programs:
     folder: Path
     started: list[Program] = field(default_factory=list)
 
-    def start(self, *words: str | Path, environ: Mapping[str, str] | None = None) -> Program:
-        """Start `agbot` with these words."""
+    def start(self, *words: str | Path, environ: Mapping[str, str] | None = None, stderr: int | None = None) -> Program:
+        """Start `agbot` with these words; its log goes to a file of its own unless `stderr` says where."""
         log_file = self.folder / f"{len(self.started)}-{words[0]}.log"
         with log_file.open("wb") as log:
             popen = subprocess.Popen(
-                [AGBOT, *words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment(**(environ or {}))
+                [AGBOT, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log if stderr is None else stderr,
+                env=environment(**(environ or {})),
             )
         self.started.append(Program(popen, log_file))
         return self.started[-1]

@@ -33,6 +33,8 @@ class Site:
     console_port: int = field(default_factory=free_port)
     tables: Tables = field(default_factory=dict)
     daemons: list[Program] = field(default_factory=list)
+    stderr: int | None = None
+    """Where the daemon's log goes, if not to a file of its own."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -85,7 +87,8 @@ class Site:
 
     def start(self, **environ: str) -> Program:
         """Start the daemon."""
-        self.daemons.append(self.programs.start("run", "--config", self.settings_file, environ=environ))
+        words = ("run", "--config", self.settings_file)
+        self.daemons.append(self.programs.start(*words, environ=environ, stderr=self.stderr))
         return self.daemons[-1]
 
     async def start_ready(self, **environ: str) -> Program:

@@ -24,6 +24,8 @@ async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site
     for _ in range(3):
         status, message = await ask(site, "dora", group="g2")
         assert (status, "store-unavailable" in message) == (409, True), message
+        assert str(site.folder) not in message, "where the hub keeps its files is no business of a node"
+        assert site.store_file.name not in message
     await site.until_unready("store")
     [failed] = await until("the failure in the log", lambda: daemon.events("store.failed"))
     assert "has been moved, removed or replaced" in failed["error"]

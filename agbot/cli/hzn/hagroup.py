@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -230,6 +229,6 @@ def _content(source: str) -> str:
 
 def _tell(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(asdict(outcome), ensure_ascii=False, indent=2))
+        screen.print_json(asdict(outcome))
     elif outcome.text:
         click.echo("\n".join(screen.clean(line) for line in outcome.text.split("\n")))

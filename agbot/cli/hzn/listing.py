@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -62,7 +61,7 @@ async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
 def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
     """Write groups as `hzn` does: names, or each with its description and members."""
     if names_only or not groups:
-        return json.dumps([group.id for group in groups], ensure_ascii=False, indent=2)
+        return screen.json_text([group.id for group in groups])
     shown = {
         group.id: {
             "description": group.description,
@@ -72,7 +71,7 @@ def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
         }
         for group in groups
     }
-    return json.dumps(shown, ensure_ascii=False, indent=2)
+    return screen.json_text(shown)
 
 
 async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Listed:
@@ -84,7 +83,7 @@ async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Liste
         try:
             nodes |= await session.exchange.nodes(org)
         except ExchangeError as error:
-            click.echo(f"agbot: warning: the nodes cannot be read: {error.what_came_back}", err=True)
+            click.echo(f"agbot: warning: the nodes cannot be read: {screen.clean(error.what_came_back)}", err=True)
     return Listed(groups=groups, nodes=nodes, views=await views)
 
 

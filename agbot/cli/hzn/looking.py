@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from agbot import __version__
+from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import at_once
 from agbot.cli.hzn.given import Given, HznGroup, common
@@ -114,7 +114,7 @@ def version(*, given: Given) -> None:
     if given.as_json:
         _write({"agbot": __version__, "exchange": exchange})
     else:
-        click.echo(f"agbot {__version__}\nExchange {exchange}")
+        click.echo(f"agbot {__version__}\nExchange {screen.clean(exchange)}")
 
 
 def _absent(what: str, session: Session) -> Failure:
@@ -127,4 +127,4 @@ def _absent(what: str, session: Session) -> Failure:
 
 
 def _write(shown: object) -> None:
-    click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
+    screen.print_json(shown)

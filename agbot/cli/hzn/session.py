@@ -17,6 +17,7 @@ from agbot.cli.hzn.environment import Asker, Options
 from agbot.exchange.administration import Administration, NodeRecord
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused, Unreachable
 from agbot.exchange.transport import HttpTransport
+from agbot.foreign_text import escaped
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
 
@@ -105,7 +106,7 @@ def run(options: Options, work: Callable[[Session], Awaitable[T]], *, is_verbose
 async def _run(asker: Asker, work: Callable[[Session], Awaitable[T]], *, is_verbose: bool, is_dry: bool) -> T:
     def trace(line: str) -> None:
         if is_verbose:
-            click.echo(f"[verbose] {line}", err=True)
+            click.echo(f"[verbose] {escaped(line)}", err=True)
 
     try:
         transport = HttpTransport(asker.url, ca_file=asker.ca_file, is_checked=asker.is_checked)

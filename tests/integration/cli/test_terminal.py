@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import subprocess
@@ -11,8 +12,15 @@ from dataclasses import replace
 
 import pytest
 
+from agbot.cli.failure import Exit
+from agbot.coordinator.contract import Done, NotDone
+from agbot.rules.ids import GroupId, NodeId
 from tests.integration.cli.conftest import Shell
-from tests.integration.console.scripted import BETA, WAITING
+from tests.integration.console.scripted import BETA, ENTRY, GROUPS, HELD, WAITING
+from tests.support.hostile import HOSTILE
+
+_SENT = {name: text for name, text in HOSTILE.items() if name != "is half a pair"}
+"""No JSON of the coordinator can hold the other one."""
 
 
 def on_a_terminal(shell: Shell, *words: str, columns: int, **environ: str) -> str:
@@ -71,3 +79,63 @@ def test_a_pipe_that_cannot_carry_the_marks_gets_others(shell: Shell) -> None:
     assert b"  - lease" in done.stdout
     assert b"  + membership" in done.stdout
     assert b"\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("hostile", _SENT.values(), ids=_SENT)
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--all"),
+        ("leases", "--all"),
+        ("explain", "acme/beta"),
+        ("history",),
+        ("release", "acme/mills", "--reason", "x"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_control_character_of_a_name_reaches_a_terminal(
+    shell: Shell, words: tuple[str, ...], more: tuple[str, ...], hostile: str
+) -> None:
+    node = NodeId(f"acme/n{hostile}1")
+    held = replace(HELD, holder=node, status=hostile, note=hostile)
+    member = replace(GROUPS[0].members[0], node=node, why_unavailable=hostile, agent_version=hostile)
+    waiting = replace(GROUPS[0].waiting[0], node=node)
+    shell.operations.known = (
+        replace(GROUPS[0], id=GroupId(f"acme/g{hostile}"), members=(member,), waiting=(waiting,), lease=held),
+    )
+    rules = [replace(WAITING.rules[0], text=hostile, facts={"holder": node})]
+    shell.operations.explained[BETA] = replace(WAITING, answer=f"{node} waits", rules=rules, lease=held)
+    shell.operations.entries = (replace(ENTRY, node=node, facts={"why": hostile}),)
+    shell.operations.outcome = Done(text=f"{node} is released")
+
+    result = shell.act(*words, *more) if words[0] == "release" else shell.run(*words, *more)
+
+    assert result.exit_code == 0
+    assert [letter for letter in result.output if not letter.isprintable() and letter != "\n"] == []
+    assert "\nok: all well" not in result.output
+    if more:
+        assert f"n{hostile}1" in strings(json.loads(result.output)), "a program reads the name as it is"
+
+
+def strings(value: object) -> str:
+    """Return every string of a JSON value."""
+    match value:
+        case dict():
+            return " ".join(map(strings, (*value, *value.values())))
+        case list():
+            return " ".join(map(strings, value))
+        case _:
+            return str(value)
+
+
+@pytest.mark.parametrize("hostile", _SENT.values(), ids=_SENT)
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+def test_nor_does_one_of_a_refusal(shell: Shell, more: tuple[str, ...], hostile: str) -> None:
+    shell.operations.outcome = NotDone(text=f"n{hostile}1 holds it{hostile}")
+
+    result = shell.act("release", "acme/mills", "--reason", "x", *more)
+
+    assert result.exit_code == Exit.REFUSED
+    assert [letter for letter in result.output if not letter.isprintable() and letter != "\n"] == []
+    assert "\nok: all well" not in result.output

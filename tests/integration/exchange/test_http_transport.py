@@ -155,7 +155,16 @@ async def test_a_broken_answer_is_unreachable(answer: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"nonsense\r\n\r\n", b"", http(b"x", length=9), b"HTTP/1.1 200 OK\r\nX" + b"\x00" * 9 + b"\r\n\r\n"]
+    "answer",
+    [
+        b"nonsense\r\n\r\n",
+        b"",
+        http(b"x", length=9),
+        b"HTTP/1.1 200 OK\r\nX" + b"\x00" * 9 + b"\r\n\r\n",
+        f"denied: {US.basic()} that is {SECRET}\r\n\r\n".encode(),
+        f"HTTP/1.1 200 OK\r\n{US.basic()} \r\n\r\n".encode(),
+        f"HTTP/1.1 {''.join(f'&#{ord(letter)};' for letter in SECRET)}\r\n\r\n".encode(),
+    ],
 )
 async def test_no_secret_is_in_the_error_of_a_broken_answer_nor_in_its_causes(answer: bytes) -> None:
     error = await failure(answer)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,11 @@ from agbot.daemon import logging as daemon_logging
 from agbot.rules.reasons import Cause
 from agbot.settings.model import LogSettings
 from agbot.settings.secret import Secret
+from tests.support.hostile import HOSTILE
 from tests.support.terminal import Terminal
+
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
+"""What the log itself writes for a terminal."""
 
 pytestmark = pytest.mark.usefixtures("logging_put_back")
 
@@ -191,3 +196,29 @@ def test_a_lease_s_token_is_a_number_and_shown(stream: io.StringIO) -> None:
     structlog.get_logger().info("lease.granted", token=7, last_token=None)
 
     assert (logged(stream)[0]["token"], logged(stream)[0]["last_token"]) == (7, None)
+
+
+def fail(message: str) -> None:
+    raise ValueError(message)
+
+
+@pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["json", "console"])
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_no_control_character_of_a_name_reaches_whoever_reads_the_log(out: io.StringIO, hostile: str) -> None:
+    daemon_logging.set_up(LogSettings(), {}, out)
+    out.seek(0)
+    out.truncate()
+    name = f"o1/n{hostile}1"
+    reasons = [{"code": "lease-held", "text": f"{name} upgrades"}]
+    structlog.get_logger().info("wait.changed", node=name, reasons=reasons, members=[name], **{name: name})
+    logging.getLogger("aiohttp.server").warning("odd request from %s", name)
+    try:
+        fail(name)
+    except ValueError:
+        structlog.get_logger().exception("cycle.failed", stack_info=True)
+
+    seen = _STYLE.sub("", out.getvalue())
+    assert [letter for letter in seen if not letter.isprintable() and letter != "\n"] == []
+    assert "\nok: all well" not in seen
+    if not isinstance(out, Terminal):
+        assert logged(out)[0]["node"] == name, "a program reads the name as it is"

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import traceback
 from collections.abc import Awaitable, Callable
+from urllib.parse import quote
 
 import pytest
 
@@ -124,6 +127,20 @@ async def test_a_secret_that_something_echoes_is_in_no_error(status: int) -> Non
     shown = f"{caught.value} {caught.value!r} {''.join(traceback.format_exception(caught.value))}"
     assert SECRET not in shown
     assert encoded not in shown
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize(
+    "way", [html.escape, quote, json.dumps, lambda text: "".join(f"\\u{ord(letter):04x}" for letter in text)]
+)
+async def test_however_it_is_escaped_and_wherever_the_excerpt_ends(status: int, way: Callable[[str], str]) -> None:
+    us = Credentials(identity="IBM/us", secret='very-"<private>"/&')
+    for before in (0, 180, 195):
+        echo = json.dumps({"nodes": "x" * before + way(us.secret) + " " + way(us.basic())})
+        with pytest.raises(ExchangeError) as caught:
+            await ExchangeClient(ScriptedTransport(reply(status, echo)), us, HandClock()).nodes(O1)
+        for part in ("very-", "private", us.basic()[-12:-4], "u0070"):
+            assert part not in str(caught.value)
 
 
 async def test_a_long_answer_is_quoted_in_part() -> None:
