@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from agbot.sim.deployment import deployment
@@ -42,8 +43,10 @@ class AgbotChanges:
         self._next_change = max(self._next_change, news["mostRecentChangeId"] + 1)
         for change in news["changes"]:
             name = f"{change['orgId']}/{change['id']}"
-            if change["resource"] == "policy" and name in self._agbot.ledger.deployments:
+            if change["resource"] == "policy":
                 await self.read_policy(name)
+            elif change["resource"] == "nodepolicies":
+                await self._agbot.matching.look_again(node=name)
             elif change["resource"] == "node":
                 self._agbot.agent_lock.forget(name)
             elif change["resource"] == "ha_group":
@@ -69,9 +72,15 @@ class AgbotChanges:
     async def read_policy(self, name: str) -> None:
         """Read a policy, and note an upgrade for every member that needs one."""
         org, _, policy = name.partition("/")
-        answer = await self._agbot.attempt("GET", f"/orgs/{segment(org)}/business/policies/{segment(policy)}")
+        path = f"/orgs/{segment(org)}/business/policies/{segment(policy)}"
+        answer = await self._agbot.attempt("GET", path, good=(200, 404))
         body = answer.json() if answer else None
-        if not isinstance(body, dict) or name not in body.get("businessPolicy", {}):
+        if answer is None or not isinstance(body, dict):
+            return
+        if answer.status == HTTPStatus.NOT_FOUND:
+            await self._agbot.matching.drop(name)
+        if name not in body.get("businessPolicy", {}):
             return
         self._agbot.ledger.deployments[name] = deployment(name, body["businessPolicy"][name])
+        await self._agbot.matching.look_again(policy=name)
         self._agbot.ledger.plan(name)

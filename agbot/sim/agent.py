@@ -36,6 +36,8 @@ class Agent:
         self._has_put_off = False
         """A policy changed while its upgrade was under way; it is read again when that is over."""
         self._reported_version = node.spec.version
+        self._learnt: set[str] = set()
+        """Versions that a policy has asked for while this node waited with another one."""
 
     async def run(self, process: Process) -> None:
         """Start up, as after a boot or a restart, then start the eternal parts."""
@@ -101,7 +103,7 @@ class Agent:
             body = answer.json()
             if answer.status not in (HTTPStatus.OK, HTTPStatus.NOT_FOUND) or not isinstance(body, dict):
                 return
-            policies = wanted(body.get("managementPolicy", {}), dict(node.spec.properties))
+            policies = wanted(body.get("managementPolicy", {}), node.properties)
             for entry in tuple(node.notebook.entries.values()):
                 if entry.nmp not in policies:
                     await self._drop(entry)
@@ -116,11 +118,30 @@ class Agent:
         if known is not None and known.word in PAST_THE_GATE:
             self._has_put_off = True
             return
+        if known is not None and known.word is Word.HA_WAITING and await self._is_slow_to_learn(policy):
+            return
         entry = Entry(
             nmp=policy.nmp, version=policy.version, manifest=policy.manifest, scheduled_at=self._begin(policy.start)
         )
         node.notebook.entries[policy.nmp] = entry
         await node.report(entry)
+
+    async def _is_slow_to_learn(self, policy: Wanted) -> bool:
+        """Go on to ask under the old download for a while after a new revision, if this node's habit is so.
+
+        Its status names the old version, and a yes in that time installs it.
+        """
+        if policy.version in self._learnt or not max(self._node.habits.revision_seconds):
+            return False
+        self._learnt.add(policy.version)
+        self._node.run_aside(self._learn_later())
+        return True
+
+    async def _learn_later(self) -> None:
+        node = self._node
+        await node.clock.sleep(node.pause(node.habits.revision_seconds))
+        if node.agent_runs:
+            await self._read_policies()
 
     def _begin(self, start: str) -> datetime:
         now = self._node.clock.now()

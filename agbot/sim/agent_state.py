@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from agbot.sim.matching import matches
+
 Doc = dict[str, Any]
 
 DOWNLOAD_ATTEMPTS = 4
@@ -142,14 +144,9 @@ def wanted(policies: Doc, properties: dict[str, str]) -> dict[str, Wanted]:
     found: dict[str, Wanted] = {}
     for name, doc in policies.items():
         upgrade = doc.get("agentUpgradePolicy")
-        if not doc.get("enabled") or not upgrade or not _matches(doc.get("constraints") or [], properties):
+        if not doc.get("enabled") or not upgrade or not matches(doc.get("constraints") or [], properties):
             continue
         nmp, manifest = name.split("/", 1)[1], upgrade["manifest"]
         version = manifest.rpartition("_")[2]
         found[nmp] = Wanted(nmp=nmp, manifest=manifest, version=version, start=doc.get("start", "now"))
     return found
-
-
-def _matches(constraints: list[str], properties: dict[str, str]) -> bool:
-    pairs = (constraint.partition("==") for constraint in constraints)
-    return all(not equals or properties.get(name.strip()) == value.strip() for name, equals, value in pairs)

@@ -5,6 +5,7 @@ Versions are tried in the order of their priority; a version is given up after i
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -23,6 +24,7 @@ class Deployment:
     org: str
     url: str
     versions: tuple[str, ...]
+    constraints: tuple[str, ...] = ()
     retries: int = 2
     """How often a version is tried before the next lower one."""
 
@@ -42,11 +44,15 @@ def deployment(name: str, doc: Doc) -> Deployment:
     service = doc["service"]
     ranked = sorted(service["serviceVersions"], key=_priority)
     return Deployment(
-        name=name, org=service["org"], url=service["name"], versions=tuple(one["version"] for one in ranked)
+        name=name,
+        org=service["org"],
+        url=service["name"],
+        versions=tuple(one["version"] for one in ranked),
+        constraints=tuple(doc.get("constraints") or ()),
     )
 
 
-def policy_body(org: str, url: str, versions: tuple[str, ...]) -> Doc:
+def policy_body(org: str, url: str, versions: tuple[str, ...], constraints: tuple[str, ...] = ()) -> Doc:
     """Return the body that creates or replaces a policy; the first version has the highest priority."""
     ranked = [
         {"version": version, "priority": {"priority_value": rank, "retries": 2, "retry_durations": 3600}}
@@ -56,7 +62,7 @@ def policy_body(org: str, url: str, versions: tuple[str, ...]) -> Doc:
         "label": url,
         "service": {"name": url, "org": org, "arch": "amd64", "serviceVersions": ranked},
         "properties": [],
-        "constraints": [],
+        "constraints": list(constraints),
     }
 
 
@@ -115,6 +121,8 @@ class Ledger:
     """By node and policy, in the order in which they became due."""
     dropped: dict[str, list[str]] = field(default_factory=dict)
     """Node -> the policies of which its agreements were cancelled while it was offline."""
+    crashes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Node, policy, its first version -> how often containers failed after they had run."""
 
     def current(self, node: str, policy: str) -> Agreement | None:
         """Return the agreement of a node under a policy."""

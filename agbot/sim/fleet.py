@@ -225,9 +225,9 @@ class Fleet:
         """Delete a node management policy."""
         self._as_admin("DELETE", org, f"/managementpolicies/{segment(nmp)}")
 
-    def deploy(self, org: str, policy: str, url: str, *versions: str) -> None:
-        """Create or change a deployment policy; the first version is the one wanted."""
-        body = policy_body(org, url, versions)
+    def deploy(self, org: str, policy: str, url: str, *versions: str, constraints: tuple[str, ...] = ()) -> None:
+        """Create or change a deployment policy; the first version is the one wanted, by nodes that match every constraint."""
+        body = policy_body(org, url, versions, constraints)
         exists = (org, policy) in self.exchange.world.business_policies
         self._as_admin("PUT" if exists else "POST", org, f"/business/policies/{segment(policy)}", body)
 

@@ -55,10 +55,14 @@ class Habits:
     failed_shows_seconds: Range = (5.0, 30.0)
     """How long `failed` stands before `rollback started`."""
     rollback_seconds: Range = (30.0, 90.0)
+    revision_seconds: Range = (0.0, 0.0)
+    """How long a node that waits for permission goes on to ask under its old download after a new revision of the policy."""
     mail_seconds: Range = (1.5, 10.5)
     """Until a message of the agbot is read (recorded: 1.5 to 10.5)."""
     start_seconds: Range = (0.1, 2.0)
     """Until containers run."""
+    final_seconds: Range = (0.0, 0.0)
+    """How long after that its own list calls the agreement final; 0 is before (both were seen: 10 s, and in the recording before)."""
 
 
 class Outcome(StrEnum):
@@ -67,7 +71,11 @@ class Outcome(StrEnum):
     RUNS = "runs"
     NEVER_STARTS = "never starts"
     CRASHES = "crashes"
-    """Reports `running` and exits 20 s later."""
+    """Reports `running` and exits 20 s later; the agreement stays."""
+    VANISHES = "vanishes"
+    """Reports `running`, exits 20 s later, and about 2 s after that its agreement is gone: the agbot makes a new one."""
 
 
 CRASH_SECONDS = 20.0
+CRASH_SHOWS_SECONDS = (1.7, 3.5)
+"""How long the bad state stands in the Exchange before the agreement vanishes (seen three times)."""

@@ -73,7 +73,9 @@ class Negotiation:
         agbot = self._agbot
         while upgrade.phase is Phase.GOING:
             await agbot.clock.sleep(draw(self._chance, _PROPOSE_SECONDS))
-            policy = agbot.ledger.deployments[upgrade.policy]
+            policy = agbot.ledger.deployments.get(upgrade.policy)
+            if policy is None or upgrade.phase is not Phase.GOING:
+                return
             upgrade.wanted = policy.top
             agreement = self._new(upgrade.node, policy, policy.service(upgrade.attempt))
             await self._put(agreement, "Formed Proposal")
@@ -104,7 +106,12 @@ class Negotiation:
     def _confirm(self, agreement: Agreement) -> None:
         services = self._agbot.nodes(agreement.node).services
         services.deliver(
-            Message(talk=Talk.CONFIRM, agreement=agreement.id, reply=lambda: self._agbot.containers_run(agreement))
+            Message(
+                talk=Talk.CONFIRM,
+                agreement=agreement.id,
+                reply=lambda: self._agbot.containers_run(agreement),
+                failed=lambda: self._agbot.containers_failed(agreement),
+            )
         )
 
     async def _put(self, agreement: Agreement, state: str) -> None:

@@ -19,6 +19,7 @@ from agbot.sim.clock import Clock
 from agbot.sim.deeds import Act, Deed, Tell
 from agbot.sim.habits import Fate, Habits
 from agbot.sim.links import Answered, Doc, ExchangePort, GatewayPort, Kind, Unanswered, segment
+from agbot.sim.matching import node_policy_body
 from agbot.sim.node_services import NodeServices
 from agbot.sim.process import Process, Spawn, draw
 from agbot.sim.upgrade_script import UpgradeScript
@@ -82,6 +83,7 @@ class SimNode:
         self.fate = Fate.SUCCEEDS
         self.fates: dict[str, Fate] = {}
         self.version = spec.version
+        self.properties = dict(spec.properties)
         self.notebook = Notebook()
         self.alive = False
         self.registered = False
@@ -160,9 +162,16 @@ class SimNode:
     async def register(self) -> None:
         """Publish the agent's key and start the agent, as `hzn register` ends; the node exists already."""
         await self.insist("PATCH", self.path(), {"publicKey": "c2ltdWxhdGVkIGtleQ=="})
+        if self.properties:
+            await self.show_properties(self.properties)
         self.registered = True
         if self.alive:
             self.start_agent()
+
+    async def show_properties(self, properties: Mapping[str, str]) -> None:
+        """Have these properties from now on, in the node's policy: what constraints are about."""
+        self.properties = dict(properties)
+        await self.insist("PUT", self.path("/policy"), node_policy_body(self.properties))
 
     async def unregister(self) -> None:
         """Do what `hzn unregister -f` does: statuses and agreements go, the key is emptied, the agent stops."""

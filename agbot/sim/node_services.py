@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from agbot.sim.habits import CRASH_SECONDS, Outcome
+from agbot.sim.habits import CRASH_SECONDS, CRASH_SHOWS_SECONDS, Outcome
 from agbot.sim.links import Doc, segment
 
 if TYPE_CHECKING:
@@ -39,12 +39,16 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message of an agbot; `reply` is called when the node has agreed, or when the confirmed containers run."""
+    """One message of an agbot.
+
+    `reply` is called when the node has agreed, or when the confirmed containers run; `failed` when they have failed after that.
+    """
 
     talk: Talk
     agreement: str
     service: Service | None = None
     reply: Callable[[], None] | None = None
+    failed: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,21 +121,37 @@ class NodeServices:
         node, instance = self._node, self.instances.get(message.agreement)
         if instance is None:
             return
-        await self._put(message.agreement, instance.service, "Finalized Agreement")
+        is_final_later = max(node.habits.final_seconds) > 0
+        if not is_final_later:
+            await self._put(message.agreement, instance.service, "Finalized Agreement")
         outcome = self.outcomes.get(instance.service.version, Outcome.RUNS)
         await node.clock.sleep(node.pause(node.habits.start_seconds))
         instance.state = "exited" if outcome is Outcome.NEVER_STARTS else "running"
         if instance.state == "running" and message.reply is not None:
             message.reply()
         await self.report()
-        if outcome is Outcome.CRASHES:
-            node.run_aside(self._crash(message.agreement))
+        if is_final_later:
+            node.run_aside(self._finalize_later(message.agreement))
+        if outcome in (Outcome.CRASHES, Outcome.VANISHES):
+            node.run_aside(self._crash(message, vanishes=outcome is Outcome.VANISHES))
 
-    async def _crash(self, agreement: str) -> None:
-        await self._node.clock.sleep(CRASH_SECONDS)
+    async def _finalize_later(self, agreement: str) -> None:
+        await self._node.clock.sleep(self._node.pause(self._node.habits.final_seconds))
         if agreement in self.instances:
-            self.instances[agreement].state = "exited"
-            await self.report()
+            await self._put(agreement, self.instances[agreement].service, "Finalized Agreement")
+
+    async def _crash(self, message: Message, *, vanishes: bool) -> None:
+        node, agreement = self._node, message.agreement
+        await node.clock.sleep(CRASH_SECONDS)
+        if agreement not in self.instances:
+            return
+        self.instances[agreement].state = "exited"
+        await self.report()
+        if vanishes:
+            await node.clock.sleep(node.pause(CRASH_SHOWS_SECONDS))
+            await self._cancel(agreement)
+            if message.failed is not None:
+                message.failed()
 
     async def _put(self, agreement: str, service: Service, state: str) -> None:
         node = self._node

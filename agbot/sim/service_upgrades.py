@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from agbot.sim.agbot_changes import CHANGE_POLL_SECONDS, AgbotChanges
+from agbot.sim.agbot_matching import AgbotMatching
 from agbot.sim.agbot_rows import AgbotRows, ServiceRow
 from agbot.sim.agent_lock import AgentLock
 from agbot.sim.agent_reply import Reaction, react
@@ -70,6 +71,7 @@ class SimAgbot:
         self._governance_seconds = governance_seconds
         self._process = Process(around.spawn)
         self._negotiation = Negotiation(self, self._process, chance)
+        self.matching = AgbotMatching(self, self._negotiation)
         self._changes = AgbotChanges(self, poll_seconds)
         self.exchange_requests = 0
         """How often it has asked the Exchange: the coordinator has the same role there."""
@@ -101,11 +103,17 @@ class SimAgbot:
         self.exchange_requests += 1
         return await self.around.exchange.request(method, path, self.name, self.spec.token, body)
 
-    async def adopt(self, node: SimNode, policy: str) -> None:
-        """Let a node have the policy's first version with running containers at once: how a scenario begins."""
+    async def adopt(self, node: SimNode, policy: str) -> bool:
+        """Let a node have the policy's first version with running containers at once: how a scenario begins.
+
+        A node that does not match the policy gets nothing; says whether it does.
+        """
         if policy not in self.ledger.deployments:
             await self._changes.read_policy(policy)
-        await self._negotiation.settle(node, self.ledger.deployments[policy])
+        fits = await self.matching.fits(node.name, self.ledger.deployments[policy])
+        if fits:
+            await self._negotiation.settle(node, self.ledger.deployments[policy])
+        return fits
 
     async def drop_agreements(self, node: str) -> None:
         """Cancel a node's agreements because it is offline, as node health does; no upgrade of it stays on the list."""
@@ -143,15 +151,15 @@ class SimAgbot:
     async def _advance(self, upgrade: Upgrade) -> None:
         match upgrade.phase:
             case Phase.WAITING:
-                await self._ask(upgrade, self.ledger.deployments[upgrade.policy])
+                await self._ask(upgrade, self.ledger.deployments.get(upgrade.policy))
             case Phase.GOING:
                 await self._look(upgrade)
             case Phase.REPORTING:
                 await self._report(upgrade)
 
-    async def _ask(self, upgrade: Upgrade, policy: Deployment) -> None:
+    async def _ask(self, upgrade: Upgrade, policy: Deployment | None) -> None:
         current = self.ledger.current(upgrade.node, upgrade.policy)
-        if current is None or current.service.version == policy.top:
+        if policy is None or current is None or current.service.version == policy.top:
             self.ledger.upgrades.pop(
                 (upgrade.node, upgrade.policy), None
             )  # a policy published meanwhile may have taken it away
@@ -250,6 +258,22 @@ class SimAgbot:
         if upgrade is not None and upgrade.is_down:
             upgrade.is_down = False
             self.tell(Act.UP, upgrade, detail=f"runs {agreement.service.version}")
+
+    def containers_failed(self, agreement: Agreement) -> None:
+        """Hear from a node that the containers of an agreement, which ran, have failed: it has ended the agreement itself."""
+        if self._process.runs and agreement.id in self.ledger.agreements:
+            self._process.start(self._begin_again(agreement))
+
+    async def _begin_again(self, agreement: Agreement) -> None:
+        """Make a new agreement, asking nobody: there is none left that could be kept."""
+        name = (agreement.node, agreement.policy)
+        policy = self.ledger.deployments.get(agreement.policy)
+        await self._negotiation.cancel(agreement)
+        if policy is not None:
+            self.ledger.crashes[*name, policy.top] += 1
+            upgrade = self.ledger.upgrades.setdefault(name, Upgrade(node=name[0], policy=name[1]))
+            upgrade.phase, upgrade.attempt = Phase.GOING, self.ledger.crashes[*name, policy.top]
+            self._negotiation.begin(upgrade)
 
     async def _state_of(self, node: str, agreement: str) -> str:
         org, _, name = node.partition("/")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.deployment import Phase, deployment, policy_body
 from agbot.sim.exchange import Write
-from agbot.sim.fleet import Fleet
+from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Outcome
 from agbot.sim.links import Answered, Kind, Question, Unanswered, permit, refuse
 from agbot.sim.node import SimNode
@@ -153,6 +155,56 @@ async def test_a_release_that_crashes_has_run_for_20_s() -> None:
         lasted = (fleet.clock.now() - up.at).total_seconds()
 
     assert lasted == pytest.approx(20.0, abs=1.0)
+
+
+async def test_a_release_that_crashes_takes_its_agreement_along_after_moments_and_gets_a_new_one() -> None:
+    shown: list[tuple[str, float]] = []
+    async with fleet_of(always_yes) as fleet:
+        (node,) = await _deployed(fleet)
+        node.services.outcomes["1.0.1"] = Outcome.VANISHES
+
+        def see(write: Write) -> None:
+            if write.resource in ("nodestatus", "nodeagreements"):
+                shown.append((_told(write), asyncio.get_running_loop().time()))
+
+        fleet.deploy(ORG, "dp", "svc1", "1.0.1")
+        assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
+        fleet.exchange.subscribe(see)
+        assert await fleet.until(lambda: not _runs(node, "1.0.1"), within_seconds=60)
+        assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
+
+    (bad, bad_at), (gone, gone_at), *_ = shown
+    assert (bad, gone) == ("status exited", "nodeagreements deleted")
+    assert 1.7 <= gone_at - bad_at <= 3.6
+
+
+async def test_a_release_that_goes_on_crashing_falls_back_to_the_lower_version() -> None:
+    async with fleet_of(always_yes) as fleet:
+        (node,) = await _deployed(fleet)
+        node.services.outcomes["1.0.1"] = Outcome.VANISHES
+        fleet.deploy(ORG, "dp", "svc1", "1.0.1", "1.0.0")
+        assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
+        assert await fleet.until(lambda: _runs(node, "1.0.0"), within_seconds=300)
+        await fleet.clock.sleep(300.0)
+        assert _runs(node, "1.0.0")
+
+
+async def test_a_nodes_own_list_may_call_the_agreement_final_10_s_after_the_containers_run() -> None:
+    times: dict[str, float] = {}
+    habits = replace(quick(), final_seconds=(10.0, 10.0))
+    async with fleet_of(always_yes, habits=habits) as fleet:
+        await _deployed(fleet)
+
+        def see(write: Write) -> None:
+            if write.resource in ("nodestatus", "nodeagreements"):
+                times.setdefault(_told(write), asyncio.get_running_loop().time())
+
+        fleet.deploy(ORG, "dp", "svc1", "1.0.1")
+        assert await fleet.until(lambda: bool(fleet.observer.under_way()), within_seconds=60)
+        fleet.exchange.subscribe(see)
+        assert await fleet.until(lambda: "nodeagreements Finalized Agreement" in times, within_seconds=120)
+
+    assert times["nodeagreements Finalized Agreement"] - times["status running"] == pytest.approx(10.0, abs=0.1)
 
 
 async def test_a_node_that_dies_after_the_cancellation_is_upgraded_when_it_returns() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from agbot.sim.habits import Fate, Habits
+from agbot.sim.links import Answered, Question, permit, refuse
 from tests.sim.gates import ORG, always_yes, fleet_of, never
-from tests.sim.seen import NMP, STEADY, Seen, watch
+from tests.sim.seen import NMP, STEADY, Seen, waiting, watch
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
@@ -145,3 +146,32 @@ async def test_a_version_that_is_there_already_needs_no_action() -> None:
         assert await fleet.until(lambda: "no action required" in seen.words, within_seconds=300)
 
     assert seen.asked_at() == []
+
+
+async def test_who_is_slow_to_learn_of_a_revision_asks_on_under_the_old_download_and_installs_it_on_a_yes() -> None:
+    answers = [refuse()]
+
+    async def ask(_: Question) -> Answered:
+        return answers[0]
+
+    habits = replace(STEADY, revision_seconds=(400.0, 400.0))
+    async with fleet_of(ask, habits=habits) as fleet:
+        node, seen = await waiting(fleet)
+        fleet.publish(ORG, NMP, "2.33.0")
+        await fleet.clock.sleep(200.0)
+        status = fleet.exchange.world.management_status[ORG, node.spec.id][f"{ORG}/{NMP}"]["agentUpgradePolicyStatus"]
+        assert status["upgradedVersions"]["softwareVersion"] == "2.32.0"
+        assert seen.words[-1] == "ha node waiting"
+        answers[0] = permit()
+        assert await fleet.until(lambda: node.version == "2.32.0", within_seconds=150)
+        assert await fleet.until(lambda: node.version == "2.33.0", within_seconds=900)
+
+
+async def test_who_is_slow_to_learn_of_a_revision_downloads_it_in_the_end() -> None:
+    habits = replace(STEADY, revision_seconds=(200.0, 200.0))
+    async with fleet_of(never, habits=habits) as fleet:
+        node, _ = await waiting(fleet)
+        fleet.publish(ORG, NMP, "2.33.0")
+        entry = node.notebook.entries
+        assert not await fleet.until(lambda: entry[NMP].version == "2.33.0", within_seconds=150)
+        assert await fleet.until(lambda: entry[NMP].version == "2.33.0", within_seconds=150)
