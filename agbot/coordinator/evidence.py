@@ -119,7 +119,8 @@ def _canary(case: Case, _situation: Situation) -> Evidence:
     rollout = case.group.rollouts.get(case.ask.subject)
     if rollout is None:
         return Evidence()
-    return Evidence(facts={"started": len(rollout.started), "unfinished": len(rollout.unfinished)})
+    unproven = {"unproven": len(rollout.unproven)} if rollout.unproven else {}
+    return Evidence(facts={"started": len(rollout.places), "unfinished": len(rollout.unfinished), **unproven})
 
 
 def _traffic(case: Case, _situation: Situation) -> Evidence:

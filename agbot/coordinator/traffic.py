@@ -15,6 +15,7 @@ from agbot.rules.facts import Brake, Member, Rollout, Traffic
 from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, State
 from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
 from agbot.rules.rest import rest_after, why_unproven
 from agbot.rules.seen_time import Now, SeenTime
 
@@ -83,10 +84,22 @@ class TrafficReport:
             for lease in {**self._ledger.leases, **self._ledger.granting}.values()
             if ids.org_of(lease.group) == org and has_started(lease, subject, revision)
         ]
-        why = {lease.group: self._why_unfinished(lease, subject, now) for lease in started}
+        unproven = frozenset(lease.group for lease in started if self._proves_nothing(lease, subject))
+        why = {
+            lease.group: self._why_unfinished(lease, subject, now) for lease in started if lease.group not in unproven
+        }
         return Rollout(
-            started=frozenset(why), unfinished={group: text for group, text in why.items() if text is not None}
+            started=frozenset(lease.group for lease in started),
+            unfinished={group: text for group, text in why.items() if text is not None},
+            unproven=unproven,
         )
+
+    def _proves_nothing(self, lease: Lease, subject: Subject) -> bool:
+        """Whether the group has done with this release without success. A brake that stands keeps its place: the release is to blame."""
+        hold, end = lease.hold, lease.last_end
+        if subject in self._ledger.brakes.get(lease.group, {}) or end is None:
+            return False
+        return not (hold is not None and _subject(hold.claim) == subject) and end.cause is not Cause.SUCCEEDED
 
     def _revision(self, subject: Subject) -> str | None:
         policy = self._picture.policies.get(*subject)
@@ -97,7 +110,7 @@ class TrafficReport:
         if subject in ledger.brakes.get(group, {}):
             return "has stopped it"
         hold = lease.hold
-        if hold is not None and (hold.claim.kind, hold.claim.subject) == subject:
+        if hold is not None and _subject(hold.claim) == subject:
             return f"upgrades {hold.claim.holder}" if lease.state is State.HELD else "does not know how it ended"
         if any(waiter.ask.subject == subject for waiter in ledger.waiters.get(group, {}).values()):
             return "has members that wait for it"
@@ -122,4 +135,8 @@ def has_started(lease: Lease, subject: Subject, revision: str | None) -> bool:
 
 
 def _is_of(claim: Claim, carried_out: str, subject: Subject, revision: str | None) -> bool:
-    return (claim.kind, claim.subject) == subject and revision in {None, carried_out}
+    return _subject(claim) == subject and revision in {None, carried_out}
+
+
+def _subject(claim: Claim) -> Subject:
+    return claim.kind, claim.subject

@@ -233,6 +233,13 @@ class Rollout:
     """Groups of which a member has held the lease for it."""
     unfinished: Mapping[GroupId, str] = field(default_factory=dict)
     """Those of them that have not finished, each with the reason."""
+    unproven: frozenset[GroupId] = frozenset()
+    """Those of them that do nothing for it any more, and of which the last end was no success."""
+
+    @property
+    def places(self) -> frozenset[GroupId]:
+        """The groups that go first, or have gone: an end that proves nothing gives its group's place to another."""
+        return self.started - self.unproven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,10 @@
 """How many groups upgrade at once, and who goes first: a canary share of the groups, the rest when those have finished and rested.
 
 A group takes part in the rollout of a release once one of its members has held the lease for it. The first so many groups that ask are the
-canaries; nobody names them, so none can hold the others up by not asking. They have finished when none of their members holds the lease for
-the release, waits for it, or is being watched in its rest, and no brake stands.
+canaries; nobody names them, so none can hold the others up by not asking. One has finished when its last upgrade has succeeded, none of its
+members holds the lease for the release, waits for it, or is being watched in its rest, and no brake stands. When so many have finished, all
+others may go. A canary whose upgrade ended in a way that proves nothing (taken back, reset, forced, its node or policy gone) is none any
+more: another group takes its place.
 """
 
 from __future__ import annotations
@@ -34,19 +36,19 @@ def paced(_ask: Ask, group: Group, _now: Now) -> Reason | None:
 
 
 def canary(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """All but the first groups wait until those have finished this release and rested."""
+    """All but the first groups wait until so many have finished this release with success and rested."""
     wanted = canaries(group.limits, group.org_groups)
     rollout = group.rollouts.get(ask.subject) if wanted else None
-    if rollout is None or group.id in rollout.started or len(rollout.started) < wanted:
+    if rollout is None or group.id in rollout.places or len(rollout.places) < wanted:
         return None
-    if not rollout.unfinished:
+    if len(rollout.places - rollout.unfinished.keys()) >= wanted:
         return None
     named = sorted(rollout.unfinished)[:_NAMED_GROUPS]
     said = "; ".join(f"{each} {rollout.unfinished[each]}" for each in named)
     return Reason(
         code=Code.CANARY,
-        text=f"{len(rollout.started)} groups go first with {ask.claim.subject} and have not finished: {said}",
-        facts={"canaries": wanted, "started": len(rollout.started), "unfinished": len(rollout.unfinished)},
+        text=f"{len(rollout.places)} groups go first with {ask.claim.subject} and have not finished: {said}",
+        facts={"canaries": wanted, "started": len(rollout.places), "unfinished": len(rollout.unfinished)},
     )
 
 

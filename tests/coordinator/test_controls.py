@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -148,6 +149,77 @@ async def test_the_canary_goes_first_and_the_rest_when_it_has_finished_and_reste
     await hub.live("a0", "b0", "b1", seconds=400)
     assert isinstance(await hub.ask("a1", "g1"), Granted)
     await hub.stop()
+
+
+Ending = Callable[[Hub], Awaitable[None]]
+
+
+async def is_unconfirmed(hub: Hub) -> None:
+    await hub.live("a0", "b0", "a1", "b1", "a2", "b2", seconds=250)
+
+
+async def is_forced(hub: Hub) -> None:
+    await hub.coordinator.release(group_id(ORG, "g0"), token=None, reason="stuck", who="ada")
+
+
+async def is_reset(hub: Hub) -> None:
+    hub.report("a0", "initiated")
+    await hub.live("a0", "b0", "b1", seconds=10)
+    hub.report("a0", "reset")
+    await hub.live("a0", "b0", "a1", "b1", "a2", "b2", seconds=700)
+
+
+async def loses_its_node(hub: Hub) -> None:
+    hub.report("a0", "initiated")
+    hub.admin("DELETE", "/nodes/a0")
+
+
+async def loses_its_group(hub: Hub) -> None:
+    hub.report("a0", "initiated")
+    hub.admin("DELETE", "/hagroups/g0")
+
+
+async def has_nothing_to_do(hub: Hub) -> None:
+    hub.report("a0", "no action required")
+
+
+async def fails_and_is_resumed(hub: Hub) -> None:
+    hub.report("a0", "rollback successful")
+    await hub.live("a0", "b0", "b1", seconds=10)
+    await hub.coordinator.resume(group_id(ORG, "g0"), subject=UP1, reason="a disk was full", who="ada")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [is_unconfirmed, is_forced, is_reset, loses_its_node, loses_its_group, has_nothing_to_do, fails_and_is_resumed],
+)
+def test_a_canary_whose_end_proves_nothing_gives_its_place_to_one_other_group(end: Ending) -> None:
+    @in_virtual_time
+    async def story() -> None:
+        hub = Hub(limits=Limits(canary_percent=20))
+        for number in range(5):
+            hub.group(f"g{number}", f"a{number}", f"b{number}")
+        await hub.start()
+        hub.heartbeat("b0")
+        if end is not is_unconfirmed:
+            hub.report("a0", "ha node waiting")
+        assert isinstance(await hub.ask("a0", "g0"), Granted)
+        await end(hub)
+        await hub.live("a0", "b0", "a1", "b1", "a2", "b2", seconds=20) if end is not loses_its_node else None
+        for node in ("b1", "b2"):
+            hub.heartbeat(node)
+        await asyncio.sleep(5)
+        assert hub.lease("g0").hold is None
+
+        assert isinstance(await hub.ask("a1", "g1"), Granted)
+        assert codes(await hub.ask("a2", "g2")) == ["canary"]
+        hub.report("a1", "successful")
+        await hub.live("a1", "b1", "b2", "b3", seconds=60)
+        assert isinstance(await hub.ask("a2", "g2"), Granted)
+        assert isinstance(await hub.ask("a3", "g3"), Granted)
+        await hub.stop()
+
+    story()
 
 
 @in_virtual_time

@@ -16,6 +16,7 @@ from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Hold, Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
 from agbot.sim.episodes import Rule, Violation
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
@@ -89,7 +90,8 @@ class ControlJudge:
             others = [each.hold for group, each in after.items() if group != new.group and each.hold is not None]
             against += self._closed()
             against += self._paced(new.group, hold, others)
-            against += self._canary(old, hold, new.group, others)
+            proven = sum(_has_succeeded(each, hold) for group, each in after.items() if group != new.group)
+            against += self._canary(old, hold, new.group, others, proven=proven)
             against += self._unapproved(old, hold)
             against += self._too_few(new.group, hold, fleet)
         for text in against:
@@ -135,14 +137,14 @@ class ControlJudge:
             if most and busy >= most:
                 yield f"{busy} other groups upgrade, {most} may"
 
-    def _canary(self, old: Lease, hold: Hold, group: GroupId, others: Sequence[Hold]) -> Iterator[str]:
+    def _canary(self, old: Lease, hold: Hold, group: GroupId, others: Sequence[Hold], *, proven: int) -> Iterator[str]:
         share, groups = self.limits().canary_percent, len([name for name, (who, _) in self._members.items() if who])
         if not share or self._has_begun(old, hold):
             return
         first = [each for each in others if _is_same(each, hold) and _is_before(each, hold)]
         # groups that have emptied may not be known yet, so the larger number counts
         wanted = math.ceil(share / 100 * max(groups, len(self._plan.groups)))
-        if len(first) >= wanted:
+        if proven < wanted <= len(first):
             yield f"{len(first)} groups are going first with it, and {group} is none of them"
 
     def _unapproved(self, old: Lease, hold: Hold) -> Iterator[str]:
@@ -179,6 +181,15 @@ class ControlJudge:
     def _wall(self, ago_seconds: float = 0.0) -> datetime:
         """Return what the coordinator's clock shows, or showed."""
         return EPOCH + timedelta(seconds=_now() + self._plan.ahead_seconds - ago_seconds)
+
+
+def _has_succeeded(lease: Lease, mine: Hold) -> bool:
+    """Whether the last upgrade of that group was this one, with success."""
+    end = lease.last_end
+    if end is None or end.cause is not Cause.SUCCEEDED:
+        return False
+    done, wanted = end.claim, mine.claim
+    return (done.kind, done.subject, end.revision) == (wanted.kind, wanted.subject, mine.progress.revision)
 
 
 def _is_before(other: Hold, mine: Hold) -> bool:
