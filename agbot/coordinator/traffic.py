@@ -36,7 +36,7 @@ class TrafficReport:
         self._version = -1
         self._busy: dict[GroupId, OrgId] = {}
         self._brakes: dict[OrgId, tuple[Brake, ...]] = {}
-        self._rollouts: dict[tuple[OrgId, Subject], tuple[SeenTime, Rollout]] = {}
+        self._rollouts: dict[tuple[OrgId, Subject, str | None], tuple[SeenTime, Rollout]] = {}
 
     def traffic(self, group: GroupId, limits: Limits) -> Traffic:
         """Count the other groups that have a lease, where a limit asks for it."""
@@ -71,14 +71,14 @@ class TrafficReport:
             self._busy = {group: ids.org_of(group) for group in busy}
 
     def _rollout(self, org: OrgId, subject: Subject, now: Now) -> Rollout:
-        at, known = self._rollouts.get((org, subject), (now.seen, None))
+        revision = self._revision(subject)
+        at, known = self._rollouts.get((org, subject, revision), (now.seen, None))
         if known is None or now.seen - at > _RESTS_CHANGE:
-            known = self._derived(org, subject, now)
-            self._rollouts[org, subject] = (now.seen, known)
+            known = self._derived(org, subject, revision, now)
+            self._rollouts[org, subject, revision] = (now.seen, known)
         return known
 
-    def _derived(self, org: OrgId, subject: Subject, now: Now) -> Rollout:
-        revision = self._revision(subject)
+    def _derived(self, org: OrgId, subject: Subject, revision: str | None, now: Now) -> Rollout:
         started = [
             lease
             for lease in {**self._ledger.leases, **self._ledger.granting}.values()

@@ -59,6 +59,20 @@ async def test_a_revision_published_a_moment_ago_is_not_started_on_the_approval_
 
 
 @in_virtual_time
+async def test_a_revision_published_a_moment_ago_is_a_new_release_also_where_the_former_has_begun() -> None:
+    hub = await ready(Limits(approval=True))
+    said = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
+    assert isinstance(await hub.coordinator.approve(said), Done)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", seconds=63)
+    publish(hub)
+
+    assert codes(await hub.ask("n2", "g1")) == ["not-approved"]
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_a_policy_disabled_a_moment_ago_to_stop_a_rollout_is_not_started() -> None:
     hub = await ready()
     publish(hub, enabled=False)
