@@ -33,12 +33,15 @@ from agbot.settings.model import (
     StoreSettings,
 )
 from agbot.settings.secret import Secret
-from agbot.sim import secure_api
+from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.exchange import SimExchange, seed, serving
 from agbot.sim.fleet import GROUP_PROPERTY, Fleet
 from agbot.sim.http_links import HttpExchange, HttpGateway
 from agbot.sim.links import GatewayPort
+from agbot.sim.local_api import LocalApi, Shown
+from agbot.sim.plain_http import listening
+from agbot.sim.secure_api import SecureApi
 from agbot.store.contract import Entry
 from agbot.store.sqlite import SqliteStore
 
@@ -101,7 +104,9 @@ class DemoHub:
 async def running_hub(
     plan: Plan, *, clock: DemoClock, chance_seed: int, folder: Path, heard: Heard, gateway: GatewayPort | None = None
 ) -> AsyncIterator[DemoHub]:
-    """Start everything, and end it on leaving. `gateway` stands in for the daemon's, to show what an observer sees without one.
+    """Start everything, and end it on leaving: the agbot's two interfaces before the daemon that is configured with them.
+
+    `gateway` stands in for the daemon's, to show what an observer sees without one.
 
     Raises:
         TimeoutError: the daemon was not ready in time; its log says why.
@@ -113,15 +118,23 @@ async def running_hub(
         ticking = asyncio.create_task(clock.run(), name="clock")
         stack.push_async_callback(_end, ticking)
         server = await stack.enter_async_context(serving(exchange))
-        upstream = await stack.enter_async_context(secure_api.serving(secure_api.SecureApi(clock)))
-        daemon, started = _daemon(server.url, upstream, clock, folder, heard), asyncio.Event()
+        rows, secure = AgbotRows(), SecureApi(clock)
+        known: list[Fleet] = []
+        agbot = AgbotSettings(
+            secure_api=(await stack.enter_async_context(listening(secure))).url,
+            api=((await stack.enter_async_context(listening(_local_api(rows, clock, known)))).url,),
+        )
+        daemon, started = _daemon(server.url, agbot, clock, folder, heard), asyncio.Event()
         running = asyncio.create_task(daemon.run(started.set), name="daemon")
         stack.push_async_callback(_stop, daemon, running)
         await _first(running, started.wait(), "the daemon did not start")
         await _first(running, _ready(daemon), "the daemon did not become ready")
         port = await stack.enter_async_context(HttpExchange(server.url, timeout_seconds=2 * PATIENCE_SECONDS))
         own = HttpGateway(f"http://127.0.0.1:{daemon.gateway.port}", timeout_seconds=2 * PATIENCE_SECONDS)
-        fleet = Fleet(exchange, gateway or own, clock, chance_seed=chance_seed, exchange_port=port)
+        fleet = Fleet(exchange, gateway or own, clock, chance_seed=chance_seed, exchange_port=port, rows=rows)
+        fleet.bypass = HttpGateway(agbot.secure_api, timeout_seconds=2 * PATIENCE_SECONDS)
+        secure.lock = fleet.agbot.agent_lock
+        known.append(fleet)
         heard.on_release = fleet.observer.lease_free_at
         await stack.enter_async_context(fleet)
         fleet.add_org(ORG)
@@ -158,11 +171,17 @@ def _tell_exempt(deed: Deed, fleet: Fleet, heard: Heard) -> None:
         )
 
 
-def _daemon(exchange_url: str, upstream: str, clock: DemoClock, folder: Path, heard: Heard) -> Daemon:
+def _local_api(rows: AgbotRows, clock: DemoClock, known: list[Fleet]) -> LocalApi:
+    """Show the agbot's rows before there is a fleet: the daemon that looks at them starts first."""
+    shown = Shown(org="IBM", id="agbot1", policies=lambda: known[0].agbot.ledger.by_org() if known else {})
+    return LocalApi(rows, clock, shown)
+
+
+def _daemon(exchange_url: str, agbot: AgbotSettings, clock: DemoClock, folder: Path, heard: Heard) -> Daemon:
     settings = Settings(
         exchange=ExchangeSettings(url=exchange_url, identity=f"IBM/{COORDINATOR}"),
         gateway=GatewaySettings(listen="127.0.0.1:0"),
-        agbot=AgbotSettings(secure_api=upstream),
+        agbot=agbot,
         console=ConsoleSettings(listen="127.0.0.1:0"),
         store=StoreSettings(path=folder / "agbot.db"),
     )

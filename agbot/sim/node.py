@@ -83,6 +83,8 @@ class SimNode:
         self.fate = Fate.SUCCEEDS
         self.fates: dict[str, Fate] = {}
         self.version = spec.version
+        self.installs: list[str] = []
+        """Every version whose installation has begun here, in order, good or bad."""
         self.properties = dict(spec.properties)
         self.notebook = Notebook()
         self.alive = False

@@ -73,6 +73,8 @@ class SimAgbot:
         self._negotiation = Negotiation(self, self._process, chance)
         self.matching = AgbotMatching(self, self._negotiation)
         self._changes = AgbotChanges(self, poll_seconds)
+        self.unasked: set[str] = set()
+        """Policies (`org/name`) for which it does not ask, although it asks for others."""
         self.exchange_requests = 0
         """How often it has asked the Exchange: the coordinator has the same role there."""
 
@@ -175,10 +177,14 @@ class SimAgbot:
         await self._negotiation.cancel(current)
         self._negotiation.begin(upgrade)
 
+    def asks_for(self, policy: str) -> bool:
+        """Say whether it asks before it takes a policy's service down."""
+        return self.spec.asks and policy not in self.unasked
+
     async def _has_turn(self, upgrade: Upgrade, group: str) -> bool:
         """Have a row before the agreement is cancelled: by winning it, or on somebody's word."""
         row = ServiceRow(org=upgrade.node.partition("/")[0], group=group, policy=upgrade.policy, node=upgrade.node)
-        if not self.spec.asks:
+        if not self.asks_for(upgrade.policy):
             return self.rows.claim_service(row)
         granted = await self._may_go(upgrade, group)
         if granted and row not in self.rows.services:
@@ -191,7 +197,7 @@ class SimAgbot:
         The policy was published again meanwhile (W2), or the node has fallen back to a lower version (W3). Once somebody has deleted
         the row, the member goes once more, or is left as it is.
         """
-        if self.spec.asks or not upgrade.group:
+        if self.asks_for(upgrade.policy) or not upgrade.group:
             return False
         current = self.ledger.current(upgrade.node, upgrade.policy)
         has_fallen_back = current is not None and current.service.version != upgrade.wanted
@@ -289,7 +295,7 @@ class SimAgbot:
         return "" if not states else "running" if set(states) == {"running"} else "exited"
 
     async def _report(self, upgrade: Upgrade) -> None:
-        if upgrade.group and self.spec.asks:
+        if upgrade.group and self.asks_for(upgrade.policy):
             try:
                 question = self._question(upgrade, upgrade.group)
                 answer = await self.around.gateway.report_end(question, succeeded=upgrade.succeeded)

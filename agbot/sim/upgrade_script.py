@@ -64,6 +64,7 @@ class UpgradeScript:
             return
         entry.word, entry.started_at = Word.INITIATED, node.clock.now()
         await node.report(entry)
+        node.installs.append(entry.version)
         if fate is Fate.HANGS:
             await asyncio.Event().wait()
         if fate in _ROLLED_BACK:

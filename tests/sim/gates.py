@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from agbot.sim.clock import LoopClock
-from agbot.sim.episodes import Tolerance
+from agbot.sim.episodes import Episode, Tolerance
 from agbot.sim.exchange import SimExchange
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
@@ -63,6 +63,8 @@ class OneAtATime:
         return self._brake(fleet, question, group)
 
     def _brake(self, fleet: Fleet, question: Question, group: str) -> str:
+        if question.kind is Kind.AGENT and self._has_failed(fleet, question, group):
+            return "that version has failed"
         changed_at = self._changed_at(fleet, question)
         for one in fleet.observer.episodes:
             if one.group != group or one.kind is not question.kind or one.began_at < changed_at or not one.ended_at:
@@ -72,6 +74,12 @@ class OneAtATime:
             if question.kind is Kind.SERVICE and not self._is_sound(fleet, one.node, one.ended_at, question.policy):
                 return f"{one.node} rests"
         return ""
+
+    def _has_failed(self, fleet: Fleet, question: Question, group: str) -> bool:
+        asker = fleet.nodes[f"{question.org}/{question.node}"]
+        wanted = asker.notebook.entries[question.policy].version
+        failed = {one.node for one in fleet.observer.episodes if one.group == group and one.ended_at and not _good(one)}
+        return any(wanted in fleet.nodes[node].installs for node in failed if fleet.nodes[node].version != wanted)
 
     def _is_sound(self, fleet: Fleet, node: str, since: datetime, policy: str) -> bool:
         rested = (fleet.clock.now() - since).total_seconds() >= 60
@@ -84,6 +92,10 @@ class OneAtATime:
         name = question.policy.rpartition("/")[2]
         table = world.management_policies if question.kind is Kind.AGENT else world.business_policies
         return datetime.fromisoformat(table[question.org, name].doc["lastUpdated"])
+
+
+def _good(one: Episode) -> bool:
+    return one.kind is Kind.SERVICE or one.how in _GOOD
 
 
 Ask = Callable[[Question], Awaitable[Answered]]

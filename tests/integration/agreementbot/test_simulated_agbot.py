@@ -1,0 +1,100 @@
+"""The product's client understands the simulated agbots as it understands a real one, over sockets and without."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodySays, NobodyThere
+from agbot.clock import SystemClock
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.rows import Row
+from agbot.settings.model import AgbotSettings
+from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow
+from agbot.sim.clock import ManualClock
+from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.local_api import LocalApi, Shown
+from agbot.sim.plain_http import listening
+from tests.support.direct_agbot import DirectAgbot
+
+FIRST, SECOND = "http://first:8080", "http://second:8080"
+Find = Callable[[], AgreementBot]
+
+
+def rows() -> AgbotRows:
+    tables = AgbotRows()
+    tables.claim_service(ServiceRow(org="o1", group="gs", policy="o1/dp", node="o1/s1"))
+    tables.claim_service(ServiceRow(org="o1", group="gp", policy="pat_svc_o1_amd64", node="o1/p1"))
+    tables.claim_agent(AgentRow(org="o1", group="ga", node="a1", nmp="up"))
+    return tables
+
+
+KNOWN = {
+    Row(kind=Kind.SERVICE, group=GroupId("o1/gs"), node=NodeId("o1/s1"), subject=PolicyId("o1/dp")),
+    Row(kind=Kind.SERVICE, group=GroupId("o1/gp"), node=NodeId("o1/p1"), subject=PolicyId("pat_svc_o1_amd64")),
+    Row(kind=Kind.AGENT, group=GroupId("o1/ga"), node=NodeId("o1/a1"), subject=PolicyId("o1/up")),
+}
+
+
+def api(tables: AgbotRows) -> LocalApi:
+    return LocalApi(tables, ManualClock(datetime(2026, 11, 23, tzinfo=UTC)), Shown(org="IBM", id="agbot1"))
+
+
+def in_process(*apis: LocalApi) -> AgreementBot:
+    ways = dict(zip((FIRST, SECOND), apis, strict=False))
+    return AgreementBot(AgbotSettings(api=(FIRST, SECOND), request_seconds=0.2), SystemClock(), DirectAgbot(ways))
+
+
+@asynccontextmanager
+async def over_sockets(*apis: LocalApi) -> AsyncIterator[AgreementBot]:
+    async with listening(apis[0]) as first, listening(apis[-1]) as second:
+        bot = AgreementBot(AgbotSettings(api=(first.url, second.url), request_seconds=0.5), SystemClock())
+        yield bot
+        await bot.close()
+
+
+def found(look: Look) -> set[Row]:
+    assert isinstance(look, Listed), look
+    return set(look.rows)
+
+
+async def test_the_rows_are_known_over_sockets_and_in_process() -> None:
+    tables = rows()
+    async with over_sockets(api(tables), api(tables)) as bot:
+        assert found(await bot.look()) == KNOWN
+    assert found(await in_process(api(tables), api(tables)).look()) == KNOWN
+
+
+async def test_the_second_agbot_of_the_database_answers_for_the_first_that_refuses() -> None:
+    tables = rows()
+    first, second = api(tables), api(tables)
+    first.faults.add(Fault(kind=FaultKind.REFUSE))
+    assert found(await in_process(first, second).look()) == KNOWN
+    second.faults.add(Fault(kind=FaultKind.REFUSE))
+    assert isinstance(await in_process(first, second).look(), NobodyThere)
+    assert isinstance(await in_process().look(), NobodyThere)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind=FaultKind.HANG),
+        Fault(kind=FaultKind.DROP),
+        Fault(kind=FaultKind.TRUNCATE),
+        Fault(kind=FaultKind.STATUS, status=500),
+        Fault(kind=FaultKind.GARBAGE, text="<html>"),
+        Fault(kind=FaultKind.GARBAGE, text="null"),
+        Fault(kind=FaultKind.GARBAGE, text='[{"groupName": 3}]'),
+    ],
+    ids=lambda fault: f"{fault.kind} {fault.text if fault.kind is FaultKind.GARBAGE else ''}",
+)
+async def test_an_agbot_that_fails_in_any_way_says_nothing_and_is_not_taken_for_an_empty_one(fault: Fault) -> None:
+    failing = api(rows())
+    failing.faults.add(fault)
+    assert isinstance(await in_process(failing, failing).look(), NobodySays)
+    async with over_sockets(failing) as bot:
+        assert isinstance(await bot.look(), NobodySays)
