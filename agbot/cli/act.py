@@ -15,6 +15,7 @@ from agbot.cli import options, screen, times
 from agbot.cli.client import Client, decode, operator_token
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import Done
+from agbot.rules import ids
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -98,6 +99,7 @@ def hold(
 
 @click.command("resume")
 @scope
+@click.option("--store", is_flag=True, help="Let grants go on although the lease store is not the one used last.")
 @click.option("--subject", help="Lift the brakes on this policy (org/name) there, instead of ending a hold.")
 @options.reason
 @options.token_file
@@ -109,6 +111,7 @@ def resume(
     organisation: str | None,
     group: str | None,
     node: str | None,
+    store: bool,
     subject: str | None,
     reason: str,
     token_file: Path | None,
@@ -117,9 +120,10 @@ def resume(
 ) -> None:
     """End a hold, or lift the brakes on an upgrade.
 
-    SCOPE is what was held: '*', an organisation, or org/group. With --subject, where the upgrade may go on.
+    SCOPE is what was held: '*', an organisation, or org/group. With --subject, where the upgrade may go on. With --store, and no scope, you
+    say that no upgrade is under way that a replaced lease store has forgotten: nobody waits for the look at every organisation then.
     """
-    where = scope_of(scope, organisation, group, node)
+    where = scope_of(ids.STORE_SCOPE if store else scope, organisation, group, node)
     body = {"scope": where, "subject": subject, "reason": reason, "by": options.person()}
     _carry_out(url, ("v1", "resume"), body, token_file, as_json=as_json)
 

@@ -29,6 +29,15 @@ class OverheardStore:
         """Read everything that is live."""
         return await self._inner.load()
 
+    async def check(self) -> None:
+        """Make sure that the store inside is still there."""
+        await self._inner.check()
+
+    async def settle(self, entry: Entry) -> None:
+        """End the doubt of the store's generation, then let the entry be heard."""
+        await self._inner.settle(entry)
+        self._hear(entry)
+
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
         return await self._inner.lease(group)

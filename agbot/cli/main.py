@@ -33,6 +33,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "node": ("hzn.looking", "Show nodes as the Exchange has them."),
     "nmp": ("hzn.looking", "Show node management policies as nodes carry them out."),
     "version": ("hzn.looking", "Show the versions of this program and of the Exchange."),
+    "store": ("store", "Back the lease store up, and put a backup in its place."),
     "check-config": ("check_config", "Report every mistake in a settings file."),
     "install-units": ("install_units", "Copy the systemd unit and the sample settings out."),
     "sim": ("sim", "Start simulated parts, for trying things out."),

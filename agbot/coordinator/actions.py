@@ -66,6 +66,8 @@ class Actions:
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
         """End a pause, or lift the brakes on a subject in a group, an organisation or everywhere."""
+        if scope == ids.STORE_SCOPE:
+            return await self._settle_store(reason, who)
         if subject is None:
             return await self._end_pause(scope, reason, who)
         return await self._lift_brakes(scope, subject, reason, who)
@@ -92,6 +94,13 @@ class Actions:
         now = self._situation.now()
         await self._situation.write(Writes(put=[approval], entries=[entries.approval_given(approval, now)]))
         return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
+
+    async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
+        generation, now = self._situation.ledger.generation, self._situation.now()
+        if not generation.doubt:
+            return NotDone(text="the lease store is not in doubt; nothing was changed", not_found=True)
+        await self._situation.settle_store(entries.store_settled(generation, reason, now, who))
+        return Done(text=f"grants go on; the lease store was in doubt: {generation.doubt}")
 
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
         pause = self._situation.ledger.pauses.get(scope)

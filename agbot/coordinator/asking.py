@@ -226,7 +226,9 @@ class Asking:
             after = leases.repeat(before, now, ttl, timedelta(seconds=limits.max_upgrade_seconds))
             writes = Writes()
         else:
-            after = leases.grant(before, ask.claim, now, ttl, self._progress(ask, now))
+            after = leases.grant(
+                before, ask.claim, now, ttl, self._progress(ask, now), token_floor=case.group.token_floor
+            )
             writes = self._grant_writes(case, after, decision.allowed)
         outcome = await self._situation.swap(before, after, writes)
         if isinstance(outcome, Lost):

@@ -16,6 +16,7 @@ from agbot.coordinator.intake import Intake, IntakeReport
 from agbot.coordinator.observing import Observing
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
+from agbot.coordinator.store_change import StoreChange
 from agbot.coordinator.waiting import Waiting
 from agbot.rules.brakes import still_set
 from agbot.rules.facts import Policy
@@ -57,6 +58,7 @@ class Cycle:
         self._prune_at: SeenTime | None = None
         self._situation = situation
         self._intake = intake
+        self._store_change = StoreChange(situation, intake)
         self._reviewing = reviewing
         self._deferring = deferring
         self._observing = observing
@@ -73,7 +75,8 @@ class Cycle:
             with self._situation.troubles.guard("intake"):
                 report = await self._intake.take_in()
             try:
-                done = await self._act(report)
+                done = await self._store_change.look(failing=bool(report.failing))
+                done += await self._act(report)
             except StoreUnavailableError as error:
                 self._store_failed(str(error))
         took_seconds = self._situation.clock.monotonic_seconds() - began
@@ -83,7 +86,7 @@ class Cycle:
     async def _trust_store(self) -> bool:
         """Read the store anew when a write has failed; without it nothing is decided."""
         ledger = self._situation.ledger
-        if ledger.is_trusted:
+        if ledger.is_trusted and await self._is_in_place():
             return True
         if ledger.failure:  # a question may have met the failure, and the store be well again by now
             self._store_failed(ledger.failure)
@@ -96,6 +99,15 @@ class Cycle:
         for waiters in ledger.waiters.values():  # they were silent because nobody listened
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
         return await self._has_recovered(now)
+
+    async def _is_in_place(self) -> bool:
+        """Look whether what would be written is still there; a removed file is found before somebody asks."""
+        try:
+            await self._situation.ledger.check()
+        except StoreUnavailableError as error:
+            self._store_failed(str(error))
+            return False
+        return True
 
     async def _has_recovered(self, now: Now) -> bool:
         """Prove that a store which had failed takes writes again: a full disk reads well all the time."""

@@ -12,7 +12,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.seen_time import Now
-from agbot.store.contract import Entry
+from agbot.store.contract import Entry, Generation
 
 
 def granted(
@@ -28,6 +28,18 @@ def granted(
         facts |= {"allowed_by": allowed.by, "allowed_why": allowed.why}
     facts |= {**taken_from, **(kept or {})}
     return _of_lease("lease.taken_over" if taken_from else "lease.granted", lease, now, facts)
+
+
+def store_changed(generation: Generation, now: Now) -> Entry:
+    """The store is not the one that was used last."""
+    return Entry(
+        at=now.wall, event="store.changed", facts={"why": generation.doubt, "tokens_above": generation.token_floor}
+    )
+
+
+def store_settled(generation: Generation, why: str, now: Now, who: str = "coordinator") -> Entry:
+    """What the store before had granted was looked for, or a person has said that nothing is."""
+    return Entry(at=now.wall, event="store.settled", who=who, facts={"why": why, "changed": generation.doubt})
 
 
 def observed(lease: Lease, lost_at: datetime, now: Now) -> Entry:

@@ -43,6 +43,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.PEERS_UNAVAILABLE: "other members coming back",
     Code.TURN: "the other waiters being served",
     Code.STORE_UNAVAILABLE: "a working lease store; see the daemon's log",
+    Code.STORE_CHANGED: "a look at every organisation, or `agbot resume --store --reason …`",
     Code.EXCHANGE_UNAVAILABLE: "an Exchange that answers; see the daemon's log",
     Code.VIEW_STALE: "an Exchange that answers; see `agbot status`",
     Code.STOPPING: "the coordinator's next start",

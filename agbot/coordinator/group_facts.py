@@ -50,6 +50,7 @@ def gather(
         rollouts=report.rollouts(group, limits, policies, now),
         allowances=ledger.allowances,
         approvals=tuple(ledger.approvals.values()),
+        token_floor=ledger.generation.token_floor,
         doubts=tuple(doubts),
     )
 

@@ -135,6 +135,8 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     ),
     "allowance.ended": lambda _entry: "its allowance has ended unused",
     "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
+    "store.changed": lambda _entry: "the lease store is not the one that was used last",
+    "store.settled": lambda _entry: "grants go on after the lease store had changed",
     "store.recovered": lambda _entry: "the lease store works again",
     "delivery.lost": lambda entry: (
         f"{_fact(entry, 'sink')} {_fact(entry, 'receiver')} had not taken {_numbers(entry)} when the journal's time was over"

@@ -121,6 +121,12 @@ class Intake:
             self.orgs[org] = OrgState()
             self._tell("org.discovered", {"org": org})
 
+    def read_anew(self) -> None:
+        """Let every organisation be read as a whole in the next intake."""
+        for org, state in self.orgs.items():
+            state.sync_at = None
+            self._situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
+
     async def _discover(self) -> None:
         """Find the organisations: `GET /orgs` does not list them for an agbot (`exchange-api.md`, corrections, 3)."""
         if self._has_discovered:
@@ -146,9 +152,7 @@ class Intake:
                 self.meet(change.org)
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
-            for org, state in self.orgs.items():
-                state.sync_at = None
-                situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
+            self.read_anew()
         situation.saw(asked_at.seen)
         self._taken_in += len(result.changes)
 

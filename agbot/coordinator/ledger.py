@@ -25,6 +25,8 @@ from agbot.store.contract import (
     ApprovalKey,
     BrakeKey,
     DeferralKey,
+    Entry,
+    Generation,
     Key,
     Lost,
     PauseKey,
@@ -67,6 +69,7 @@ class Ledger:
         self.pauses: dict[str, Pause] = {}
         self.allowances: dict[NodeId, Allowance] = {}
         self.approvals: dict[ApprovalKey, Approval] = {}
+        self.generation = Generation()
         self.version = 0
         """Rises with every change of a lease, a brake or a waiter: what is derived from all of them is derived anew then."""
 
@@ -116,6 +119,22 @@ class Ledger:
     async def write(self, writes: Writes) -> None:
         """Write records and entries to the store, then here."""
         await self._finish(self._write(writes))
+
+    async def settle_generation(self, entry: Entry) -> None:
+        """End the doubt of the store's generation, in the store, then here."""
+        await self._finish(self._settle(entry))
+
+    async def check(self) -> None:
+        """Make sure that what is written still is the store that was opened.
+
+        Raises:
+            StoreUnavailableError: it is not; the ledger is not trusted any more.
+        """
+        try:
+            await self._store.check()
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
 
     async def prune(self, before: datetime) -> None:
         """Drop what is older than this from the journal, and marks of members that were served before it, as the store does."""
@@ -182,6 +201,14 @@ class Ledger:
             raise
         self._apply(writes)
 
+    async def _settle(self, entry: Entry) -> None:
+        try:
+            await self._store.settle(entry)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+        self.generation = replace(self.generation, doubt="")
+
     def _doubt(self, error: StoreUnavailableError) -> None:
         self.is_trusted = False
         self.failure = str(error)
@@ -227,7 +254,7 @@ class Ledger:
                 self.waiters[key.group].pop(key, None)
 
     def _take(self, stored: Stored) -> None:
-        self.leases = dict(stored.leases)
+        self.leases, self.generation = dict(stored.leases), stored.generation
         self.version += 1
         for mapping in (self.allowances, self.approvals, self.brakes, self.deferrals, self.served, self.pauses):
             mapping.clear()

@@ -160,7 +160,7 @@ class Observing:
         group = situation.group(member.node.group or GroupId(""))
         before, ttl = group.lease, timedelta(seconds=group.limits.lease_seconds)
         progress = observed.progress_of(loss, policy, member, now)
-        after = leases.grant(before, _claim(node, policy), now, ttl, progress)
+        after = leases.grant(before, _claim(node, policy), now, ttl, progress, token_floor=group.token_floor)
         told = [*entries.superseded(before, after, now), entries.observed(after, loss.at, now)]
         others = _others(node, group)
         if others:

@@ -88,6 +88,9 @@ class Situation:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
         if not self.ledger.is_trusted:
             found.append(Reason(code=Code.STORE_UNAVAILABLE, text=self.ledger.distrust))
+        elif self.ledger.generation.doubt:
+            text = f"the lease store is not the one that was used last: {self.ledger.generation.doubt}"
+            found.append(Reason(code=Code.STORE_CHANGED, text=text))
         if self.view_at is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
         else:
@@ -157,6 +160,15 @@ class Situation:
         """
         await self.ledger.write(writes)
         self._tell_all(writes)
+
+    async def settle_store(self, entry: Entry) -> None:
+        """End the doubt of the store's generation, and tell who ended it and why.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        await self.ledger.settle_generation(entry)
+        self.tell(entry)
 
     def _tell_all(self, writes: Writes) -> None:
         for entry in writes.entries:

@@ -101,6 +101,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "The lease store cannot be read or written; nothing is granted until `store.recovered`."
         ),
         "store.recovered": _info("The lease store works again."),
+        "store.changed": _warning(
+            "The lease store is not the one that was used last; nothing is granted until `store.settled`."
+        ),
+        "store.settled": _info(
+            "Every organisation was looked at after `store.changed`, or a person has said that it may go on."
+        ),
         "mqtt.failed": _warning(
             "The MQTT broker cannot be told. Told once, until `mqtt.recovered`; nothing is lost meanwhile."
         ),

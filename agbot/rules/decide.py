@@ -52,7 +52,10 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
     wait = Wait(reasons=blocking)
     if not wait.is_remembered:
         return wait
-    if group.lease.is_held_for(ask.claim):
+    is_sure = (
+        group.lease.token > group.token_floor or not blocking
+    )  # a restored lease may have ended, and another begun
+    if group.lease.is_held_for(ask.claim) and is_sure:
         return Grant(repeated=True)
     exempt = _exemption(ask, group)
     if exempt is not None and not group.doubts:

@@ -297,5 +297,7 @@ class Group:
     """How far the releases are that somebody here asks for; only where a limit looks at it."""
     allowances: Mapping[NodeId, Allowance] = field(default_factory=dict)
     approvals: tuple[Approval, ...] = ()
+    token_floor: int = 0
+    """A lease under this token or a lower one is from a store that was replaced since: it may have ended there."""
     doubts: tuple[reasons.Reason, ...] = ()
     """Why the store or the view of the Exchange cannot be trusted at this moment."""

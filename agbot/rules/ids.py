@@ -38,6 +38,10 @@ def node_scope(node: NodeId) -> str:
     return f"{NODE_SCOPE}{node}"
 
 
+STORE_SCOPE = "store:"
+"""What a person resumes when the store is not the one that was used last."""
+
+
 def node_of_scope(scope: str) -> NodeId | None:
     """Return the node that the scope of a pause is about, if it is a single one."""
     return NodeId(scope.removeprefix(NODE_SCOPE)) if scope.startswith(NODE_SCOPE) else None

@@ -131,8 +131,10 @@ class Lease:
         return self.hold is not None and self.hold.claim == claim
 
 
-def grant(lease: Lease, claim: Claim, now: Now, ttl: timedelta, progress: Progress | None = None) -> Lease:
-    """Give a free lease, or take a suspect one over; the token rises by one.
+def grant(
+    lease: Lease, claim: Claim, now: Now, ttl: timedelta, progress: Progress | None = None, *, token_floor: int = 0
+) -> Lease:
+    """Give a free lease, or take a suspect one over; the token rises by one, or above the floor of the store's generation.
 
     Raises:
         IllegalTransitionError: the lease is held.
@@ -150,7 +152,7 @@ def grant(lease: Lease, claim: Claim, now: Now, ttl: timedelta, progress: Progre
         expires_at=now.seen + ttl,
         progress=progress or Progress(moved_at=now.seen),
     )
-    return replace(taken_over, token=lease.token + 1, state=State.HELD, hold=hold)
+    return replace(taken_over, token=max(lease.token, token_floor) + 1, state=State.HELD, hold=hold)
 
 
 def renew(lease: Lease, at: SeenTime, ttl: timedelta, progress: Progress | None = None) -> Lease:

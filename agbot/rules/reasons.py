@@ -53,6 +53,8 @@ class Code(StrEnum):
     """Somebody who has waited longer goes first."""
     STORE_UNAVAILABLE = "store-unavailable"
     """The lease store cannot be reached or did not commit in time."""
+    STORE_CHANGED = "store-changed"
+    """The lease store is not the one that was used last; what that one granted is being looked for."""
     EXCHANGE_UNAVAILABLE = "exchange-unavailable"
     """The Exchange did not answer what the decision rests on in time: the node itself, the latest changes, or the group."""
     VIEW_STALE = "view-stale"

@@ -11,7 +11,9 @@
   lower id appears any more. Whoever reads `after` the last id that it has seen therefore misses nothing.
 - Ids are counted without a gap: a write that was lost, refused or rolled back uses none up. Whoever finds one missing therefore knows that
   this entry was committed and has been pruned or trimmed since.
-- Times are given by the caller; a store never asks the clock of its host.
+- Times are given by the caller; a store never asks the clock of its host, but to find tokens that are higher than all earlier ones.
+- A store that is not the one that was last used here is another `Generation`: its tokens begin above all earlier ones, and its doubt stays
+  until `settle`.
 """
 
 from __future__ import annotations
@@ -142,10 +144,22 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """Which store this is. Another one begins when an older copy, or another store, has been put in the place of the one in use."""
+
+    id: str = ""
+    token_floor: int = 0
+    """No token that was ever given here is higher; every coming one is."""
+    doubt: str = ""
+    """Why it is not known what was granted last; empty once that is settled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """Everything a coordinator needs at its start."""
 
     leases: Mapping[GroupId, Lease]
+    generation: Generation = Generation()
     allowances: Sequence[Allowance] = ()
     approvals: Sequence[Approval] = ()
     brakes: Sequence[Brake] = ()
@@ -192,7 +206,17 @@ class Store(Protocol):
         """Finish the write under way and let go of the lock. Closing twice is fine."""
 
     async def load(self) -> Stored:
-        """Read everything that is live."""
+        """Read everything that is live; first mend what can be mended after a failure."""
+
+    async def check(self) -> None:
+        """Make sure that what is written still is the store that was opened.
+
+        Raises:
+            StoreUnavailableError: it is not; nothing that is written now would be found again.
+        """
+
+    async def settle(self, entry: Entry) -> None:
+        """End the doubt of the generation, with the entry that says who ended it and why, in one transaction."""
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease; a group that never had one has a free lease with token 0."""
@@ -201,7 +225,8 @@ class Store(Protocol):
         """Replace the lease if its token and state are still those of `expected`, with `writes`, in one transaction.
 
         Raises:
-            ValueError: `new` is of another group, or its token is lower than the expected one.
+            ValueError: `new` is of another group, its token is lower than the expected one, or it is a grant under a token that is not
+                above the generation's floor.
         """
 
     async def write(self, writes: Writes) -> None:

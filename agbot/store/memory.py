@@ -27,6 +27,7 @@ from agbot.store.contract import (
     BrakeKey,
     DeferralKey,
     Entry,
+    Generation,
     JournalQuery,
     Key,
     Lost,
@@ -64,6 +65,7 @@ class _Content:
     entries: list[Entry] = field(default_factory=list)
     last_id: int = 0
     cursors: dict[str, int] = field(default_factory=dict)
+    generation: Generation = field(default_factory=lambda: Generation(id="memory"))
 
 
 class MemoryStore:
@@ -86,6 +88,10 @@ class MemoryStore:
         """Die without closing: calls under way end nowhere, the lock is free, what was committed stays."""
         self._is_open = False
 
+    def change_generation(self, doubt: str, token_floor: int) -> None:
+        """Be another store from now on, as a file is into whose place an older copy was put."""
+        self._content.generation = Generation(id=f"memory above {token_floor}", token_floor=token_floor, doubt=doubt)
+
     async def open(self) -> None:
         """Take the lock."""
         if self._is_open:
@@ -101,13 +107,29 @@ class MemoryStore:
         """Return everything but the journal."""
         return await self._call(self._load)
 
+    async def check(self) -> None:
+        """Nobody can put another one in its place."""
+        if not self._is_open:
+            message = "the memory store is not open"
+            raise StoreUnavailableError(message)
+
+    async def settle(self, entry: Entry) -> None:
+        """End the doubt, with its entry."""
+        entries = _checked(Writes(entries=[entry]))
+
+        def settle() -> None:
+            self._content.generation = replace(self._content.generation, doubt="")
+            self._write(NOTHING, entries)
+
+        await self._call(settle)
+
     async def lease(self, group: GroupId) -> Lease:
         """Return one lease."""
         return await self._call(lambda: self._lease(group))
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease, with everything that belongs to it."""
-        refuse_impossible(expected, new)
+        refuse_impossible(expected, new, self._content.generation.token_floor)
         codec.lease_row(new)
         entries = _checked(writes)
 
@@ -184,6 +206,7 @@ class MemoryStore:
     def _load(self) -> Stored:
         return Stored(
             leases=dict(sorted(self._content.leases.items())),
+            generation=self._content.generation,
             allowances=self._all(Allowance),
             approvals=self._all(Approval),
             brakes=self._all(Brake),

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.store import codec, connection, migrations
-from agbot.store.contract import ENTRY_BYTES, NOTHING, Entry, JournalQuery, Lost, Stored, Writes
+from agbot.store import codec, connection, generation, migrations
+from agbot.store.contract import ENTRY_BYTES, NOTHING, Entry, Generation, JournalQuery, Lost, Stored, Writes
 from agbot.store.filelock import FileLock
+from agbot.store.keeping import Keeper
 from agbot.store.queries import QUERIES, journal_read
 from agbot.store.sqlite_thread import SqliteThread
 from agbot.store.swaps import is_virgin, refuse_impossible
@@ -44,10 +45,10 @@ class SqliteStore:
         self, path: Path, *, busy_seconds: float = BUSY_SECONDS, steps: Sequence[migrations.Step] | None = None
     ) -> None:
         self._path = path
-        self._busy_seconds = busy_seconds
         self._steps = migrations.shipped() if steps is None else steps
         self._lock = FileLock(path)
-        self._thread = SqliteThread(path)
+        self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps))
+        self._thread = SqliteThread(path, self._keeper)
 
     @property
     def commits(self) -> int:
@@ -58,7 +59,7 @@ class SqliteStore:
         """Take the lock, open and check the file, bring its schema up to date."""
         self._lock.take()
         try:
-            await self._thread.start(partial(connection.connect, self._path, self._busy_seconds, self._steps))
+            await self._thread.start(self._keeper.connect)
         except BaseException:
             self._lock.give_back()
             raise
@@ -70,7 +71,15 @@ class SqliteStore:
 
     async def load(self) -> Stored:
         """Read everything but the journal."""
-        return await self._thread.run(_load, writes=False)
+        return await self._thread.run(_load, writes=False, mends=True)
+
+    async def check(self) -> None:
+        """Compare the open files with the names."""
+        await self._thread.run(_nothing, writes=False)
+
+    async def settle(self, entry: Entry) -> None:
+        """End the doubt, with its entry."""
+        await self._thread.run(partial(_settle, row=codec.entry_row(entry)), writes=True)
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
@@ -78,10 +87,10 @@ class SqliteStore:
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease, with everything that belongs to it, in one transaction."""
-        refuse_impossible(expected, new)
+        refuse_impossible(expected, new, self._keeper.generation.token_floor)
         row = codec.lease_row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
         swapped = partial(_swap, row=row, first=is_virgin(expected), statements=_statements(writes))
-        current = await self._thread.run(swapped, writes=True)
+        current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
 
     async def write(self, writes: Writes) -> None:
@@ -139,6 +148,15 @@ def _statements(writes: Writes) -> Statements:
     )
 
 
+def _nothing(_connection: sqlite3.Connection) -> None:
+    """Only be let in."""
+
+
+def _settle(connection: sqlite3.Connection, row: Row) -> None:
+    connection.execute(QUERIES["generation.settle"])
+    connection.execute(QUERIES["journal.append"], row)
+
+
 def _write(connection: sqlite3.Connection, statements: Statements) -> None:
     for name, row in statements:
         connection.execute(QUERIES[name], row)
@@ -164,6 +182,7 @@ def _load(connection: sqlite3.Connection) -> Stored:
     leases = _all(connection, "lease.all", codec.lease_of)
     return Stored(
         leases={lease.group: lease for lease in leases},
+        generation=generation.read(connection) or Generation(),
         allowances=_all(connection, "allowance.all", codec.allowance_of),
         approvals=_all(connection, "approval.all", codec.approval_of),
         brakes=_all(connection, "brake.all", codec.brake_of),

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from agbot.store.connection import unavailable
 from agbot.store.contract import StoreUnavailableError
@@ -18,6 +18,45 @@ from agbot.store.contract import StoreUnavailableError
 T = TypeVar("T")
 Connect = Callable[[], sqlite3.Connection]
 Work = Callable[[sqlite3.Connection], T]
+
+
+class Watch(Protocol):
+    """Keeps the session on the files that were opened; each method may raise `StoreUnavailableError`. See `keeping.Keeper`."""
+
+    def check(self) -> None:
+        """Refuse to go on where the files are not the ones that were opened."""
+
+    def committing(self) -> None:
+        """Hear that a commit is about to be made."""
+
+    def committed(self, connection: sqlite3.Connection) -> None:
+        """Hear that a commit was made."""
+
+    def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return the connection to go on with."""
+
+    def closed(self) -> None:
+        """Hear that the connection was closed."""
+
+
+class Unwatched:
+    """For connections to what is no store."""
+
+    def check(self) -> None:
+        """Be content."""
+
+    def committing(self) -> None:
+        """Do nothing."""
+
+    def committed(self, connection: sqlite3.Connection) -> None:
+        """Do nothing."""
+
+    def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Go on with the same."""
+        return connection
+
+    def closed(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +73,36 @@ class _WorkFailedError(Exception):
 class SqliteSession:
     """One connection to one file. Belongs to one thread, but for the making of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Watch) -> None:
         self._path = path
+        self._watch = watch
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
         self.commits = 0
         """How many transactions have been committed."""
 
     def connect(self, connect: Connect) -> None:
-        """Connect, and remember which file that is."""
+        """Connect."""
         self._connection = connect()
-        self._identity = self._identify()
 
     def disconnect(self) -> None:
         """Close the connection, if there is one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._watch.closed()
 
     def read(self, works: Sequence[Work[Any]]) -> list[Any]:
         """Run works that only read; a result or a `Failed` for each."""
         return [self._read_one(work) for work in works]
+
+    def mend(self, works: Sequence[Work[Any]]) -> list[Any]:
+        """Mend what can be mended, then read."""
+        if self._connection is not None:
+            try:
+                self._connection = self._watch.mend(self._connection)
+            except Exception as error:  # noqa: BLE001 - see write
+                return [Failed(self._explain("go on with", error)) for _ in works]
+        return self.read(works)
 
     def write(self, works: Sequence[Work[Any]]) -> list[Any]:
         """Run works in one transaction; a result or a `Failed` for each, after the commit."""
@@ -78,27 +126,23 @@ class SqliteSession:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = _each(works, connection)
+            self._watch.committing()
             connection.execute("COMMIT")
         finally:
             # SQLite has rolled back by itself after some errors (a full disk), not after others
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         self.commits += 1
+        self._watch.committed(connection)
         return results
 
     def _present(self) -> sqlite3.Connection:
-        """Return the connection, if its file still is where it was: a commit to a file that was removed is lost at the next start."""
-        if self._connection is None or self._identify() != self._identity:
-            message = f"{self._path} has been moved, removed or replaced under the running daemon; put it back, or restart the daemon"
+        """Return the connection, if its files still are where they were: a commit to a file that was removed is lost at the next start."""
+        if self._connection is None:
+            message = f"the store {self._path} is not open"
             raise StoreUnavailableError(message)
+        self._watch.check()
         return self._connection
-
-    def _identify(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _explain(self, tried: str, error: BaseException | None) -> Exception:
         if isinstance(error, sqlite3.Error):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from agbot.store.contract import StoreUnavailableError
-from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Work
+from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Unwatched, Watch, Work
 
 BATCH = 64
 """Most writes in one commit: bounds how long the first of them waits for the last."""
@@ -27,15 +27,16 @@ BATCH = 64
 class _Job:
     work: Work[Any]
     writes: bool
+    mends: bool
     answer: asyncio.Future[Any]
 
 
 class SqliteThread:
     """Runs functions of a connection, one after the other. All its methods belong to one event loop."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, watch: Watch | None = None) -> None:
         self._path = path
-        self._session = SqliteSession(path)
+        self._session = SqliteSession(path, watch or Unwatched())
         self._executor: ThreadPoolExecutor | None = None
         self._takes_work = False
         self._queue: deque[_Job] = deque()
@@ -71,8 +72,8 @@ class SqliteThread:
         executor.shutdown(wait=False)
         await disconnected
 
-    async def run(self, work: Work[T], *, writes: bool) -> T:
-        """Run a function in the thread, inside a transaction if it writes.
+    async def run(self, work: Work[T], *, writes: bool, mends: bool = False) -> T:
+        """Run a function in the thread, inside a transaction if it writes; one that only reads may have the files mended first.
 
         Work of a caller who was cancelled before its transaction began is not done; once begun, it is.
 
@@ -83,7 +84,7 @@ class SqliteThread:
             message = f"the store {self._path} is not open"
             raise StoreUnavailableError(message)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Job(work, writes, answer))
+        self._queue.append(_Job(work, writes, mends, answer))
         self._begin_next()
         return await answer
 
@@ -93,7 +94,8 @@ class SqliteThread:
         batch = self._take()
         if not batch:
             return
-        perform = self._session.write if batch[0].writes else self._session.read
+        first = batch[0]
+        perform = self._session.write if first.writes else self._session.mend if first.mends else self._session.read
         works = [job.work for job in batch]
         self._running = asyncio.get_running_loop().run_in_executor(self._executor, perform, works)
         self._running.add_done_callback(partial(self._deliver, batch))

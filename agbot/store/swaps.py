@@ -5,17 +5,21 @@ from __future__ import annotations
 from agbot.rules.lease import Lease
 
 
-def refuse_impossible(expected: Lease, new: Lease) -> None:
+def refuse_impossible(expected: Lease, new: Lease, token_floor: int) -> None:
     """Refuse a swap that no correct caller asks for.
 
     Raises:
-        ValueError: `new` is of another group, or its token is lower than the expected one.
+        ValueError: `new` is of another group, its token is lower than the expected one, or it is a grant under a token that may have been
+            given before.
     """
     if new.group != expected.group:
         message = f"a swap of {expected.group}'s lease cannot write the lease of {new.group}"
         raise ValueError(message)
     if new.token < expected.token:
         message = f"the token of {expected.group} is {expected.token} and cannot go back to {new.token}"
+        raise ValueError(message)
+    if expected.token < new.token <= token_floor:
+        message = f"token {new.token} of {new.group} may have been given before; the next one is above {token_floor}"
         raise ValueError(message)
 
 

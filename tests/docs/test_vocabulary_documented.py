@@ -24,7 +24,7 @@ SOURCES = sorted(path for path in (ROOT / "agbot").rglob("*.py") if "sim" not in
 LOGGERS = {"log", "_log", "logger", "_logger"}
 METHODS = {"debug": "debug", "info": "info", "warning": "warning", "error": "error", "exception": "error"}
 NAME = re.compile(r"[a-z]+\.[a-z_]+")
-WRITTEN_ELSEWHERE = {"sim", "hagroup", "node", "nmp"}  # groups of commands
+WRITTEN_ELSEWHERE = {"sim", "hagroup", "node", "nmp", "store"}  # groups of commands
 
 
 def page(name: str) -> str:
@@ -144,6 +144,19 @@ def leaves(command: click.Command, name: str) -> Iterator[tuple[str, click.Comma
             yield from leaves(each, f"{name} {below}")
     else:
         yield name, command
+
+
+def test_the_commands_for_the_store_are_documented_with_every_option() -> None:
+    group = main.get_command(click.Context(main), "store")
+    assert group is not None
+    found = {
+        name: {"/".join(each.opts) for each in command.params if isinstance(each, click.Option)}
+        for name, command in leaves(group, "agbot store")
+    }
+    documented = [row for row in rows("cli.md") if row[0].startswith("`agbot store")]
+    written = {row[0].strip("`").removesuffix(" FILE"): set(re.findall(r"`(-.*?)`", row[2])) for row in documented}
+
+    assert written == found
 
 
 def test_the_commands_of_hzn_are_documented_with_every_option() -> None:

@@ -116,3 +116,6 @@ VALUES (:scope, :kind, :subject, :since, :made_by, :why);
 
 -- approval.drop --
 DELETE FROM approval WHERE scope = :scope AND kind = :kind AND subject = :subject;
+
+-- generation.settle --
+UPDATE generation SET doubt = '';

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -89,7 +90,8 @@ async def test_a_file_brought_up_step_by_step_equals_one_made_at_once(tmp_path: 
 
 async def test_a_deferral_from_before_services_were_deferred_is_one_of_an_agent(tmp_path: Path) -> None:
     path = tmp_path / "old.db"
-    await (await opened(path, SHIPPED[:1])).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        migrations.migrate(first, SHIPPED[:1])
     alter(path, "INSERT INTO deferral VALUES ('o1/g1', 'o1/n1', 'o1/up1', '2026-03-01T12:00:00.000000Z', 'initiated')")
 
     store = await opened(path)

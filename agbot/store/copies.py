@@ -1,0 +1,172 @@
+"""Backup and restore of a store file, as operators do them: `agbot store backup`, `restore` and `restored`.
+
+A backup is one whole file, taken through SQLite from a store that may be in use. It says of itself that it is a copy, so that a daemon that
+finds it in its store's place knows that another generation begins. A restore puts a checked copy in place in one step, with what was there
+before kept beside it; a kill in the middle leaves the old store, or the new one, or an empty one that its mark gives away.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from agbot.store import generation, migrations
+from agbot.store.connection import connect, unavailable
+from agbot.store.contract import StoreSchemaError, StoreUnavailableError
+from agbot.store.filelock import FileLock
+from agbot.store.files import Files
+from agbot.store.keeping import Keeper
+from agbot.store.mark import sync_folder
+
+_BUSY_SECONDS = 5.0
+KEPT = "before-restore"
+"""What was in place before a restore stays beside it under the store's name with this."""
+
+
+def back_up(store: Path, copy: Path, doubt: str) -> None:
+    """Copy a store, in use or not, into one new file. `doubt` is what a daemon says that finds the copy in its store's place.
+
+    Raises:
+        StoreUnavailableError: there is no such store, the copy exists already, or reading or writing failed.
+        StoreSchemaError: it is no store of this program.
+    """
+    if copy.exists():
+        message = f"{copy} exists already; name a file that does not, or remove that one"
+        raise StoreUnavailableError(message)
+    _copy(store, copy, doubt)
+
+
+def restore(store: Path, copy: Path, doubt: str) -> Path | None:
+    """Put a checked copy in the store's place, and return where the store from before is kept; None where there was none.
+
+    Raises:
+        StoreLockedError: a daemon uses the store.
+        StoreUnavailableError: the copy is damaged or not there, or a file could not be written or moved.
+        StoreSchemaError: the copy is no store, or of a newer program.
+    """
+    files = Files(store)
+    if copy.exists() and files.main.exists() and copy.samefile(files.main):
+        message = f"{copy} is the store itself; give the file of a backup"
+        raise StoreUnavailableError(message)
+    new = files.main.with_name(f"{files.main.name}.restoring")
+    had_one = files.main.exists()
+    with _locked(store):
+        new.unlink(missing_ok=True)
+        _copy(copy, new, doubt)
+        kept = files.main.with_name(f"{files.main.name}.{KEPT}")
+        try:
+            _move_into_place(files, new, kept if had_one else None)
+        except OSError as error:
+            message = f"could not put {new} in place of {files.main}: {error.strerror}"
+            raise StoreUnavailableError(message) from error
+    return kept if had_one else None
+
+
+def declare_restored(store: Path, doubt: str) -> None:
+    """Let another generation begin with the next start: the store was put back by means that leave no trace, a snapshot for example.
+
+    Raises:
+        StoreLockedError: a daemon uses the store.
+        StoreUnavailableError: there is none, or it could not be written.
+        StoreSchemaError: it is no store of this program.
+    """
+    if not store.exists():
+        message = f"there is no store at {store}"
+        raise StoreUnavailableError(message)
+    with _locked(store):
+        keeper = Keeper(store, partial(connect, store, _BUSY_SECONDS, migrations.shipped()))
+        with closing(keeper.connect()) as connection:
+            generation.begin(connection, doubt, keeper.generation.token_floor)
+        keeper.closed()
+
+
+def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
+    """Keep the old file and its log together, and put the new one in place. The log goes first: it must never lie beside the new file."""
+    files.shm.unlink(missing_ok=True)
+    if kept is None:
+        files.wal.unlink(missing_ok=True)
+    else:
+        kept_log = kept.with_name(f"{kept.name}-wal")
+        kept_log.unlink(missing_ok=True)
+        if files.wal.exists():
+            files.wal.replace(kept_log)
+        files.main.replace(kept)
+    new.replace(files.main)
+    sync_folder(files.main)
+
+
+def _copy(source: Path, target: Path, doubt: str) -> None:
+    """Copy through SQLite, check what came out, and let it say that it is a copy. The target appears whole or not at all."""
+    part = target.with_name(f"{target.name}.part")
+    if not source.is_file():
+        message = f"{source} is not there, or no file"
+        raise StoreUnavailableError(message)
+    try:
+        part.unlink(missing_ok=True)
+        with closing(sqlite3.connect(_read_only(source), uri=True)) as read:
+            migrations.check_origin(read, migrations.shipped())
+            with closing(sqlite3.connect(part, isolation_level=None)) as written:
+                read.backup(written)
+                written.execute("PRAGMA journal_mode = DELETE")
+        _mark_as_copy(part, doubt)
+        _sync(part)
+        part.replace(target)
+        sync_folder(target)
+    except sqlite3.Error as error:
+        raise unavailable("copy", source, error) from error
+    except OSError as error:
+        message = f"could not write {target}: {error.strerror}; free space on its disk, and make its directory writable"
+        raise StoreUnavailableError(message) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read_only(source: Path) -> str:
+    """Name a file for reading, also on a medium where SQLite can make no files of its own beside it."""
+    has_log = source.with_name(f"{source.name}-wal").exists()
+    is_fixed = not has_log and not os.access(source.parent, os.W_OK)
+    return f"{source.resolve().as_uri()}?{'immutable=1' if is_fixed else 'mode=ro'}"
+
+
+def _mark_as_copy(path: Path, doubt: str) -> None:
+    """Check a file as a whole, bring it up to date, and write that another generation begins with it."""
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            steps = migrations.shipped()
+            migrations.check_origin(connection, steps)
+            if migrations.version_of(connection) == 0:
+                message = f"{path} is empty and no lease store"
+                raise StoreSchemaError(message)
+            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+            if verdict != "ok":
+                message = f"{path} is damaged: {verdict}; take another backup"
+                raise StoreUnavailableError(message)
+            migrations.migrate(connection, steps)
+            migrations.check_complete(connection, steps)
+            known = generation.read(connection)
+            floor = max(generation.highest_token(connection), known.token_floor if known is not None else 0)
+            generation.begin(connection, doubt, floor)
+    except sqlite3.Error as error:
+        raise unavailable("read", path, error) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    lock = FileLock(store)
+    lock.take()
+    try:
+        yield
+    finally:
+        lock.give_back()

@@ -1,0 +1,187 @@
+"""Keeps the store's thread on the store that was opened: connects, compares files and names around every commit, and mends what can be.
+
+Belongs to the store's thread, but for the reading of `generation`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from agbot.store import generation as generations
+from agbot.store.contract import Generation, StoreUnavailableError
+from agbot.store.files import Files
+from agbot.store.generation import Beside
+from agbot.store.mark import Mark, MarkFile, boot_id
+
+T = TypeVar("T")
+Connect = Callable[[], sqlite3.Connection]
+
+
+class Keeper:
+    """One store's files, mark and generation, from `connect` to `closed`."""
+
+    def __init__(self, path: Path, connect: Connect) -> None:
+        self._path = path
+        self._connect = connect
+        self._files = Files(path)
+        self._mark_file = MarkFile(self._files.main)
+        self._mark = Mark(generation="")
+        self._is_closed = False
+        self.generation = Generation(id="")
+
+    def connect(self) -> sqlite3.Connection:
+        """Open the store's file, tell which generation it is, and put its mark beside it.
+
+        Raises:
+            StoreSchemaError: see `connection.connect`.
+            StoreUnavailableError: it cannot be opened, or the mark cannot be written.
+        """
+        beside = self._look_beside()
+        connection = self._connect()
+        try:
+            self._begin(connection, beside)
+        except BaseException:
+            connection.close()
+            self._mark_file.close()
+            raise
+        return connection
+
+    def check(self) -> None:
+        """Refuse to go on where the files are not the ones that were opened.
+
+        Raises:
+            StoreUnavailableError: they are not.
+        """
+        trouble = self._files.trouble()
+        if trouble is not None:
+            raise StoreUnavailableError(trouble.text)
+        if not self._mark_file.is_in_place():
+            message = f"{self._mark_file.path} has been removed or replaced under the running daemon, and it mends this by itself"
+            raise StoreUnavailableError(message)
+
+    def noting(self, token: int, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+        """Return the work, which gives this token, so that the mark of its commit has the token as well."""
+
+        def noted(connection: sqlite3.Connection) -> T:
+            done = work(connection)
+            self._mark = msgspec.structs.replace(self._mark, token=max(self._mark.token, token))
+            return done
+
+        return noted
+
+    def committing(self) -> None:
+        """Take down that a commit is under way: only then may the main file change."""
+        self._mark_file.write(msgspec.structs.replace(self._mark, is_writing=True))
+
+    def committed(self, connection: sqlite3.Connection) -> None:
+        """Take down a commit that has happened, and prove that it went into the files that have the store's names.
+
+        Raises:
+            StoreUnavailableError: it did not, and is lost when the process ends; or the mark could not be written.
+        """
+        self._files.note_written()
+        self._write_mark(connection)
+        self.check()
+
+    def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Return a connection to go on with: this one, or another one when removed files could be replaced from what is open.
+
+        Raises:
+            StoreUnavailableError: that is not possible.
+        """
+        trouble = self._files.trouble()
+        if trouble is not None and trouble.is_curable:
+            return self._reopen(connection)
+        if trouble is None and not self._mark_file.is_in_place():
+            self._mark_file.make(self._mark)
+        self.check()
+        return connection
+
+    def closed(self) -> None:
+        """Take down how the file was left, after the connection was closed. Whatever fails here is found at the next start."""
+        try:
+            if self._files.main.exists():
+                self._mark_file.write(
+                    msgspec.structs.replace(self._mark, file=self._files.main_stamp(), log=self._files.log_stamp())
+                )
+            self._mark_file.close()
+        except (OSError, StoreUnavailableError):
+            return
+
+    def _look_beside(self) -> Beside:
+        """Read the mark; a log that belongs to another file than the one in place is put aside before SQLite mixes the two."""
+        mark, trouble = self._mark_file.read()
+        if mark is None or not self._is_log_of_another(mark):
+            return Beside(mark=mark, trouble=trouble)
+        aside = self._files.wal.with_name(f"{self._files.wal.name}.replaced")
+        try:
+            self._files.wal.replace(aside)
+            self._files.shm.unlink(missing_ok=True)
+        except OSError as error:
+            message = (
+                f"could not put {self._files.wal} aside, which belongs to another {self._path.name}: {error.strerror}"
+            )
+            raise StoreUnavailableError(message) from error
+        trouble = f"its file was replaced and the write-ahead log of the one before left beside it; that log is {aside.name} now"
+        return Beside(mark=mark, trouble=trouble)
+
+    def _is_log_of_another(self, mark: Mark) -> bool:
+        """Tell whether the log is the one that was in use, and the main file is not.
+
+        Not after a new start of the machine, when the times of files prove nothing, and not where a commit was cut off in the middle.
+        """
+        log = self._files.log_stamp()
+        if not log or log != mark.log or mark.is_writing or mark.boot != boot_id() or not mark.boot:
+            return False
+        return not self._files.main.exists() or self._files.main_stamp() != mark.file
+
+    def _begin(self, connection: sqlite3.Connection, beside: Beside) -> None:
+        self.generation = generations.recognise(connection, beside, time.time_ns() // 1_000_000)
+        token = max(generations.highest_token(connection), self.generation.token_floor)
+        self._mark = Mark(generation=self.generation.id, token=token, boot=boot_id())
+        self._files.note()
+        self._mark = self._as_it_stands(connection)
+        self._mark_file.make(self._mark)
+
+    def _as_it_stands(self, connection: sqlite3.Connection) -> Mark:
+        return msgspec.structs.replace(
+            self._mark,
+            entry=generations.last_entry(connection),
+            file=self._files.main_stamp(),
+            log=self._files.log_stamp(),
+        )
+
+    def _write_mark(self, connection: sqlite3.Connection) -> None:
+        self._mark = self._as_it_stands(connection)
+        self._mark_file.write(self._mark)
+
+    def _reopen(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        """Move what only the removed log holds into the main file, and open the store anew."""
+        if not self._is_closed:
+            self.committing()
+            busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy or frames != moved:
+                message = (
+                    f"the log of {self._path} cannot be replaced while another program reads the store; close that"
+                )
+                raise StoreUnavailableError(message)
+            connection.close()
+            self._is_closed = True
+            self._files.note_written()
+        again = self._connect()
+        self._is_closed = False
+        self._files.note()
+        found = generations.read(again)
+        if found is None or found.id != self.generation.id or generations.last_entry(again) != self._mark.entry:
+            again.close()
+            message = f"{self._path} is not what it was before its log was removed; restart the daemon"
+            raise StoreUnavailableError(message)
+        self._mark = self._as_it_stands(again)
+        self._mark_file.make(self._mark)
+        return again

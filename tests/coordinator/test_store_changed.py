@@ -1,0 +1,134 @@
+"""Another generation of the store under the whole hub: nothing is granted before the look, or before a person's word."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from agbot.coordinator.contract import Done, Granted, NotDone, Refused
+from agbot.rules import ids
+from agbot.sim.faults import Fault, FaultKind
+from agbot.store.memory import MemoryStore
+from tests.support.hub import AGBOT, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+FLOOR = 1_000
+
+
+async def restored(*members: str) -> Hub:
+    """Return a hub that grants in g1, and has just started with a store that is not the one that was used last."""
+    hub = Hub()
+    hub.group("g1", *members)
+    await hub.start()
+    await hub.live(*members, seconds=60)
+    cast("MemoryStore", hub.store).change_generation("it is an older copy", FLOOR)
+    await hub.crash()
+    return hub
+
+
+async def resume(hub: Hub) -> Done | NotDone:
+    return await hub.coordinator.resume(ids.STORE_SCOPE, subject=None, reason="all at rest", who="ada")
+
+
+@in_virtual_time
+async def test_nothing_is_granted_until_every_organisation_was_read_again_and_then_above_the_floor() -> None:
+    hub = await restored("n1", "n2")
+    hub.report("n1", "ha node waiting")
+
+    answer = await hub.ask("n1", "g1")
+    assert codes(answer)[0] == "store-changed"
+    assert "it is an older copy" in cast("Refused", answer).reasons[0].text
+    assert not hub.coordinator.overview().ready
+    await hub.live("n1", "n2", seconds=60)
+
+    [changed], [settled] = hub.events("store.changed"), hub.events("store.settled")
+    assert changed.facts["why"] == "it is an older copy"
+    assert (settled.at - changed.at).total_seconds() >= 10
+    assert hub.coordinator.overview().ready
+    granted = await hub.ask("n1", "g1")
+    assert isinstance(granted, Granted)
+    assert granted.token == FLOOR + 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_was_granted_by_the_store_before_and_is_under_way_is_found_before_anybody_else_may_go() -> None:
+    hub = await restored("n1", "n2")
+    await hub.live("n1", "n2", seconds=5)
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", seconds=60)
+    assert hub.events("store.settled")
+
+    hub.report("n2", "ha node waiting")
+    assert not isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_person_ends_the_wait_with_a_reason_once() -> None:
+    hub = await restored("n1", "n2")
+    hub.report("n1", "ha node waiting")
+    assert codes(await hub.ask("n1", "g1"))[0] == "store-changed"
+
+    done = await resume(hub)
+
+    assert isinstance(done, Done)
+    assert "it is an older copy" in done.text
+    [settled] = hub.events("store.settled")
+    assert (settled.who, settled.facts["why"]) == ("ada", "all at rest")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    again = await resume(hub)
+    assert isinstance(again, NotDone)
+    assert again.not_found
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_organisation_that_cannot_be_read_keeps_the_wait_up_until_it_can() -> None:
+    hub = await restored("n1", "n2")
+    down = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, caller=f"IBM/{AGBOT}", path=f"/orgs/{ORG}/nodes"))
+    await hub.live("n1", "n2", seconds=120)
+    assert not hub.events("store.settled")
+
+    hub.exchange.faults.remove(down)
+    await hub.live("n1", "n2", seconds=120)
+    assert hub.events("store.settled")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_wait_goes_on_after_a_restart() -> None:
+    hub = await restored("n1", "n2")
+    await hub.live("n1", "n2", seconds=5)
+    await hub.crash()
+    hub.report("n1", "ha node waiting")
+
+    assert codes(await hub.ask("n1", "g1"))[0] == "store-changed"
+    await hub.live("n1", "n2", seconds=5)
+    assert not hub.events("store.settled")
+    await hub.live("n1", "n2", seconds=60)
+    assert len(hub.events("store.settled")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_holder_of_the_restored_store_gets_its_old_yes_again_only_where_nothing_else_speaks_against_it() -> (
+    None
+):
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    cast("MemoryStore", hub.store).change_generation("it is an older copy", FLOOR)
+    await hub.crash()
+
+    assert codes(await hub.ask("n1", "g1"))[0] == "store-changed"
+    assert isinstance(await resume(hub), Done)
+    again = await hub.ask("n1", "g1")
+    assert isinstance(again, Granted)
+    assert (again.token, again.repeated) == (1, True)
+
+    hub.report("n2", "initiated")  # the store before had ended n1's upgrade and granted this one
+    await hub.live("n1", "n2", seconds=10)
+    assert not isinstance(await hub.ask("n1", "g1"), Granted)
+    await hub.stop()
