@@ -85,7 +85,9 @@ async def test_a_person_ends_the_wait_with_a_reason_once() -> None:
 @in_virtual_time
 async def test_an_organisation_that_cannot_be_read_keeps_the_wait_up_until_it_can() -> None:
     hub = await restored("n1", "n2")
-    down = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, caller=f"IBM/{AGBOT}", path=f"/orgs/{ORG}/nodes"))
+    down = hub.exchange.faults.add(
+        Fault(kind=FaultKind.STATUS, status=500, caller=f"IBM/{AGBOT}", path=f"/orgs/{ORG}/nodes")
+    )
     await hub.live("n1", "n2", seconds=120)
     assert not hub.events("store.settled")
 
