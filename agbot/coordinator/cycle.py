@@ -149,7 +149,7 @@ class Cycle:
         groups = waiting.groups()
         for group in groups:
             with situation.troubles.guard("waiters", group):
-                gone.append(waiting.gone(situation.group(group), situation.picture.node, now))
+                gone.append(waiting.gone(situation.group(group), situation.picture.certain_node, now))
         situation.troubles.keep("waiters", ("", *groups))
         unwritten = waiting.unwritten()
         writes = Writes(

@@ -7,6 +7,7 @@ from agbot.coordinator.situation import Situation
 from agbot.rules import deferral as rule
 from agbot.rules.facts import Deferral, Member, Sight
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import Kind
 from agbot.store.contract import DeferralKey, Entry, Record, Writes
 
 
@@ -48,11 +49,13 @@ class Deferring:
         return Writes(put=put, drop=drop, entries=told)
 
     def _member(self, deferral: Deferral) -> Member | Sight:
-        """Return the deferred node; without its statuses nothing is known about it."""
+        """Return the deferred node; without its statuses nothing is known about it, nor while an absence is not believed."""
         picture = self._situation.picture
-        if picture.statuses(deferral.node) is Sight.UNREAD and isinstance(picture.node(deferral.node), Sight) is False:
+        known = picture.certain(deferral.node)
+        is_agent = deferral.kind is Kind.AGENT and isinstance(known, Member)
+        if is_agent and picture.certain_status(deferral.node, deferral.subject) is Sight.UNREAD:
             return Sight.UNREAD
-        return picture.member(deferral.node)
+        return known
 
     def _begin(self, group: GroupId, node: NodeId) -> Deferral | None:
         situation = self._situation

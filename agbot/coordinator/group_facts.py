@@ -76,13 +76,16 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, seen_si
         raise ValueError(message)
     claim = lease.hold.claim
     created_at, read_at = picture.created_at(claim.holder), picture.node_read_at(claim.holder)
-    node = picture.node(claim.holder)
+    node = picture.certain_node(claim.holder)
     if isinstance(node, Node) and (read_at is None or read_at < not_before):
         node = Sight.UNREAD
+    status = picture.status(claim.holder, claim.subject)
+    if lease.hold.progress.confirmed:  # it was there: that it is not is believed at a second look
+        status = picture.certain_status(claim.holder, claim.subject)
     return Seen(
         node=node,
-        policy=picture.policies.get(claim.kind, claim.subject),
-        status=picture.status(claim.holder, claim.subject),
+        policy=picture.policies.certain(claim.kind, claim.subject),
+        status=status,
         agreements=picture.agreements(claim.holder),
         status_read_at=picture.statuses_read_at(claim.holder),
         agreements_read_at=picture.agreements_read_at(claim.holder),

@@ -15,10 +15,12 @@ from agbot.coordinator.ahead import Ahead
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.shared_read import SharedRead
+from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation, is_older
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
 from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Node
@@ -93,6 +95,7 @@ class Intake:
         """Reads the change feed to its end and takes it in: the cycle at its own pace, a question before a yes."""
         self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
         self._is_a_no = False
+        self._silent_ends = SilentEnds(situation, pace.heartbeat)
         self._unreadable: set[Read] = set()
         """What was told to be unreadable."""
         self.failing = ""
@@ -153,6 +156,9 @@ class Intake:
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
             self.read_anew()
+            if result.reset:
+                for org in self.orgs:
+                    situation.picture.distrust_absences(org)
         situation.saw(asked_at.seen)
         self._taken_in += len(result.changes)
 
@@ -165,7 +171,9 @@ class Intake:
         failures = await self._reader.refresh(Read(what=What.ORG, id=org) for org in due)
         for org in due:
             state, error = self.orgs[org], failures.get(Read(what=What.ORG, id=org))
-            if error is None:
+            if error is None and self._situation.picture.is_wary(org):
+                state.sync_at = now + CONFIRM_AFTER
+            elif error is None:
                 state.sync_at = now + self._pace.resync * self._chance.uniform(0.75, 1.25)
             else:
                 state.sync_at = now + _ORG_TRY_AGAIN
@@ -184,6 +192,7 @@ class Intake:
         wanted += self._about_groups(groups)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
+        wanted += self._silent_ends.reads(groups, now)
         wanted = await self._refresh(wanted)
         ahead = self._ahead.note(NodeId(read.id) for read in wanted if read.what is What.STATUSES)
         await self._refresh(self._about_groups(ahead))

@@ -180,11 +180,11 @@ class Reader:
 
 
 def _in_bulk(org: OrgId, reads: Sequence[Read]) -> list[Read]:
-    """Replace many node reads of one organisation by one read of the organisation."""
-    nodes = [read for read in reads if read.what is What.NODE]
-    if len(nodes) < BULK_FROM:
+    """Replace many reads of nodes and groups of one organisation by one read of the organisation."""
+    whole = {What.NODE, What.GROUP}
+    if sum(read.what in whole for read in reads) < BULK_FROM:
         return list(reads)
-    return [Read(what=What.ORG, id=org), *(read for read in reads if read.what is not What.NODE)]
+    return [Read(what=What.ORG, id=org), *(read for read in reads if read.what not in whole)]
 
 
 def _failures(reads: Sequence[Read], outcomes: Sequence[object]) -> Failures:

@@ -38,6 +38,8 @@ class FeedResult:
     """New changes in order of their latest id; each holds only ids that were not given out before."""
     resync: str | None = None
     """Why everything must be read anew, None if nothing was missed. Told once: who cannot resync now has to remember it."""
+    reset: bool = False
+    """The Exchange was set up anew or restored: what was true a moment ago may be gone, and come again."""
 
 
 class ChangeFeed:
@@ -101,7 +103,7 @@ class ChangeFeed:
             page = await self._client.changes(self._from_id(), self._orgs, size)
             odd = self._why_odd(page)
             if odd is not None:
-                return await self._start_over(odd)
+                return replace(await self._start_over(odd), reset=True)
             self._take(page)
             if not page.hit_max:
                 self._last_id = page.most_recent

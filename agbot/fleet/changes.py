@@ -86,6 +86,13 @@ def outdates(change: Change) -> tuple[Read, ...]:
     return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if change.resource == "policy" else found
 
 
+def ends(change: Change) -> tuple[Read, ...]:
+    """Return what this row says is gone."""
+    whats = _OUTDATES.get(change.resource, ()) if change.operation == DELETED else ()
+    can_end = {What.GROUP, What.NODE, What.MANAGEMENT_POLICY, What.DEPLOYMENT_POLICY, What.PATTERN}
+    return tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats if what in can_end)
+
+
 def is_new_node(change: Change) -> bool:
     """Tell whether a node was made, perhaps under the name of one that was there before: the feed shows delete and create as create."""
     return change.resource == "node" and change.operation == CREATED

@@ -7,7 +7,7 @@ later is right. A node is in one group at most (`reference/exchange-api.md` 1).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 
@@ -32,6 +32,10 @@ class Membership:
         """Tell whether the node's membership was ever learnt."""
         return node in self._group_of
 
+    def is_late(self, node: NodeId, begun: int) -> bool:
+        """Tell whether something newer is known of the node than an answer whose reading began then."""
+        return self._group_of.get(node, (None, -1))[1] > begun
+
     def members(self, group: GroupId) -> tuple[NodeId, ...]:
         """Return the members of a group, sorted."""
         return tuple(sorted(self._members.get(group, ())))
@@ -47,8 +51,8 @@ class Membership:
 
     def set_group(self, node: NodeId, group: GroupId | None, *, begun: int) -> None:
         """Take in what a node says of itself, unless something newer is known."""
-        before, since = self._group_of.get(node, (None, -1))
-        if since > begun:
+        before = self.group_of(node)
+        if self.is_late(node, begun):
             return
         self._group_of[node] = (group, begun)
         if before == group:
@@ -58,10 +62,12 @@ class Membership:
         if group is not None:
             self._members.setdefault(group, set()).add(node)
 
-    def set_members(self, group: GroupId, members: Iterable[NodeId], *, begun: int) -> None:
-        """Take in a group's whole list."""
+    def set_members(
+        self, group: GroupId, members: Iterable[NodeId], *, begun: int, kept: Collection[NodeId] = ()
+    ) -> None:
+        """Take in a group's whole list; those who are `kept` stay although they are not in it."""
         listed = set(members)
-        for node in self._members.get(group, set()) - listed:
+        for node in self._members.get(group, set()) - listed - set(kept):
             self.set_group(node, None, begun=begun)
         for node in listed:
             self.set_group(node, group, begun=begun)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agbot.fleet import changes
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.garbled import Garbled
 from agbot.fleet.view import Statuses, View
@@ -26,7 +27,8 @@ class Picture(View):
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
         self._changed()
-        for read in changes.outdates(change):
+        self._announce(change)
+        for read in (*changes.outdates(change), *self._cascade(change)):
             self.unreadables.retry(read)
             self._shelves[read.what].outdate(read.id, sequence=self._sequence)
             tells = changes.tells_of_member(change, read) and self._membership.group_of(NodeId(read.id)) is not None
@@ -41,6 +43,42 @@ class Picture(View):
             self._arrivals.forgive(node)
             if self._membership.has_seen(node):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
+
+    def _announce(self, change: Change) -> None:
+        """Take in what the row itself tells of ends: what was read of those is believed to be gone at the next look."""
+        for read in changes.ends(change):
+            absences = self.policies.gone if read.what in self.policies.shelves else self._gone
+            if read.id in self._shelves[read.what] or self._membership.has_seen(NodeId(read.id)):
+                absences.announce(read, sequence=self._sequence)
+        node = ids.node_id(change.org, change.id)
+        moved = [node] if change.resource == "node" else []
+        if change.resource == "ha_group":
+            moved += self._membership.members(ids.group_id(change.org, change.id))
+        for each in moved:
+            if self._membership.group_of(each) is not None:
+                self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
+        if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
+            self._dropped.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
+
+    def _cascade(self, change: Change) -> list[Read]:
+        """Return what goes with a deleted management policy and leaves no rows: the nodes' statuses for it."""
+        if change.resource != "mgmtpolicy" or change.operation != changes.DELETED:
+            return []
+        policy = ids.policy_id(change.org, change.id)
+        known = ((node, self._statuses.get(node)) for node in self._statuses)
+        found = [
+            Read(what=What.STATUSES, id=node)
+            for node, statuses in known
+            if not isinstance(statuses, Sight) and policy in statuses
+        ]
+        for read in found:
+            self._dropped.announce(read, sequence=self._sequence)
+        return found
+
+    def distrust_absences(self, org: OrgId) -> None:
+        """Believe no absence in this organisation until the whole of it has been seen twice: its Exchange was restored."""
+        for absences in (self._gone, self._left, self._dropped, self.policies.gone):
+            absences.distrust(org)
 
     def outdate_org(self, org: OrgId) -> None:
         """Mark everything of an organisation as out of date: a resync begins."""
@@ -65,6 +103,8 @@ class Picture(View):
     ) -> None:
         """Take in all groups and all nodes of an organisation; what is not among them is gone."""
         prefix = f"{org}/"
+        for absences in (self._gone, self._left, self._dropped, self.policies.gone):
+            absences.saw_whole(org, now.seen)
         for group, members in groups.items():
             if isinstance(members, Garbled):
                 self.learn_unreadable(Read(what=What.GROUP, id=group), members, now=now)
@@ -91,30 +131,74 @@ class Picture(View):
         """Take in a group's list of members, or that there is no such group."""
         self._changed()
         self.unreadables.clear(Read(what=What.GROUP, id=group))
-        listed = () if isinstance(members, Sight) else members
-        absent = Sight.ABSENT if isinstance(members, Sight) else None
-        if self._groups.put(group, absent, begun=begun, now=now):
-            before = [(node, *self._place(node)) for node in dict.fromkeys((*listed, *self._membership.members(group)))]
-            self._membership.set_members(group, listed, begun=begun)
-            for node, place, is_known in before:
-                self._note_move(node, place, is_known=is_known, now=now)
-            self._membership.set_existing(group, exists=absent is None)
+        if not self._groups.is_late(group, begun):
+            self._take_group(group, members, begun=begun, now=now)
         self._settle(Read(what=What.GROUP, id=group))
+
+    def _take_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: Now) -> None:
+        read = Read(what=What.GROUP, id=group)
+        kept: tuple[NodeId, ...] = ()
+        listed = () if isinstance(members, Sight) else members
+        present = self._membership.members(group)
+        if not isinstance(members, Sight):
+            self._gone.seen(read, begun=begun)
+            kept = self._kept(group, listed, begun=begun, now=now)
+        elif self._is_open(read, begun=begun, now=now) and (present or self._groups.get(group) is None):
+            self._groups.outdate(group, sequence=begun + 1)
+            return
+        absent = Sight.ABSENT if isinstance(members, Sight) else None
+        self._groups.put(group, absent, begun=begun, now=now)
+        before = [(node, *self._place(node)) for node in dict.fromkeys((*listed, *present))]
+        self._membership.set_members(group, listed, begun=begun, kept=kept)
+        for node, place, is_known in before:
+            self._note_move(node, place, is_known=is_known, now=now)
+        self._membership.set_existing(group, exists=absent is None)
+
+    def _kept(self, group: GroupId, listed: tuple[NodeId, ...], *, begun: int, now: Now) -> tuple[NodeId, ...]:
+        """Return the members that a list lacks and that stay, because it is the first one without them."""
+        kept: list[NodeId] = []
+        for node in self._membership.members(group):
+            read = Read(what=What.NODE, id=node)
+            if node in listed:
+                self._left.seen(read, begun=begun)
+            elif not self._membership.is_late(node, begun) and not self._left.confirms(read, begun=begun, now=now.seen):
+                kept.append(node)
+                self._nodes.outdate(node, sequence=begun + 1)
+        return tuple(kept)
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         """Take in a node with its group, or that there is no such node."""
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
-        if self._nodes.put(node, seen, begun=begun, now=now):
-            group = None if isinstance(seen, Sight) else seen.group
-            place, is_known = self._place(node)
-            self._membership.set_group(node, group, begun=begun)
-            self._note_move(node, place, is_known=is_known, now=now)
-            if isinstance(seen, Node) and not seen.registered:
-                self._arrivals.forgive(node)
-            if group is not None and self._groups.get(group) is Sight.ABSENT:
-                self._groups.outdate(group, sequence=begun)
+        if not self._nodes.is_late(node, begun):
+            self._take_node(node, seen, begun=begun, now=now)
         self._settle(Read(what=What.NODE, id=node))
+
+    def _take_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
+        read, (place, is_known) = Read(what=What.NODE, id=node), self._place(node)
+        if isinstance(seen, Node):
+            self._gone.seen(read, begun=begun)
+        elif self._is_open(read, begun=begun, now=now) and (place or isinstance(self._nodes.get(node), Node)):
+            self._nodes.outdate(node, sequence=begun + 1)
+            return
+        self._nodes.put(node, seen, begun=begun, now=now)
+        group = None if isinstance(seen, Sight) else seen.group
+        if not isinstance(seen, Node) or group is not None or place is None:
+            self._left.seen(read, begun=begun)
+        elif not self._membership.is_late(node, begun) and not self._left.confirms(read, begun=begun, now=now.seen):
+            self._nodes.outdate(node, sequence=begun + 1)
+            group = place
+        self._membership.set_group(node, group, begun=begun)
+        self._note_move(node, place, is_known=is_known, now=now)
+        if isinstance(seen, Node) and not seen.registered:
+            self._arrivals.forgive(node)
+        if group is not None and self._groups.get(group) is Sight.ABSENT:
+            self._groups.outdate(group, sequence=begun)
+
+    def _is_open(self, read: Read, *, begun: int, now: Now) -> bool:
+        """Take in that a node or a group is missing; tell whether that is not believed yet."""
+        is_news = self._shelves[read.what].get(read.id) is not Sight.ABSENT or self._gone.is_open(read)
+        return is_news and not self._gone.confirms(read, begun=begun, now=now.seen)
 
     def learn_unreadable(self, read: Read, garbled: Garbled, *, now: Now) -> None:
         """Take in that something is there and cannot be read: what was known of it stays, and is out of date."""
@@ -132,7 +216,21 @@ class Picture(View):
     def learn_statuses(self, node: NodeId, statuses: Statuses, *, begun: int, now: Now) -> None:
         """Take in all `managementStatus` entries of a node."""
         self._changed()
+        if self._statuses.is_late(node, begun):
+            return
+        read, before = Read(what=What.STATUSES, id=node), self._statuses.get(node)
+        dropped = (
+            {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
+        )
+        if not dropped:
+            self._dropped.seen(read, begun=begun)
+        elif not self._dropped.confirms(read, begun=begun, now=now.seen):
+            self._statuses.amend(node, {**dropped, **statuses})
+            self._statuses.outdate(node, sequence=begun + 1)
+            return
         self._statuses.put(node, dict(statuses), begun=begun, now=now)
+        if dropped:
+            self._statuses.vouch(node, CONFIRM_AFTER)
         self._settle(Read(what=What.STATUSES, id=node))
 
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: Now) -> None:
@@ -150,6 +248,7 @@ class Picture(View):
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
             self._changed()
             self._shelves[read.what].forget(read.id)
+            self.policies.gone.forget(read)
 
     def _changed(self) -> None:
         """Forget what was derived."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Garbled
 from agbot.fleet.shelf import Shelf
@@ -32,6 +33,7 @@ class Policies:
         self._deployment: Shelf[Policy] = Shelf()
         self._lists: Shelf[None] = Shelf()
         self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
+        self.gone = Absences()
         self.shelves: Mapping[What, Shelf[Any]] = {
             What.MANAGEMENT_POLICY: self._management,
             What.DEPLOYMENT_POLICY: self._deployment,
@@ -42,6 +44,11 @@ class Policies:
     def get(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade."""
         return self._of(kind).get(subject)
+
+    def to_read(self, read: Read) -> Read:
+        """Return how this is read: a service of a pattern with its pattern."""
+        known = self._deployment.get(read.id) if read.what is What.DEPLOYMENT_POLICY else Sight.UNREAD
+        return Read(what=What.PATTERN, id=known.pattern) if isinstance(known, Policy) and known.pattern else read
 
     def read_of(self, kind: Kind, subject: PolicyId) -> Read:
         """Return how the subject of an upgrade is read, as far as it is known what it is."""
@@ -67,6 +74,13 @@ class Policies:
         """Take in a policy, or that there is no such policy."""
         shelf = self._management if read.what is What.MANAGEMENT_POLICY else self._deployment
         before = shelf.get(read.id)
+        if shelf.is_late(read.id, begun):
+            return
+        if isinstance(policy, Policy):
+            self.gone.seen(read, begun=begun)
+        elif self._is_open(read, before, begun=begun, now=now) and isinstance(before, Policy):
+            shelf.outdate(read.id, sequence=begun + 1)
+            return
         if isinstance(policy, Policy) and isinstance(before, Policy) and before.versions == policy.versions:
             policy = replace(policy, versions_at=before.versions_at)
         shelf.put(read.id, policy, begun=begun, now=now)
@@ -84,12 +98,33 @@ class Policies:
 
     def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: Now) -> None:
         """Take in a pattern's services, or that there is no such pattern; a service that is not in it any more is gone."""
+        read = Read(what=What.PATTERN, id=pattern)
+        if isinstance(services, Sight):
+            before = self._patterns.get(pattern)
+            if self._is_open(read, before, begun=begun, now=now) and not isinstance(before, Sight):
+                self._patterns.outdate(pattern, sequence=begun + 1)
+                return
+        else:
+            self.gone.seen(read, begun=begun)
         found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
         gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]
         for key in (*found, *gone):
-            read = Read(what=What.DEPLOYMENT_POLICY, id=key)
-            self.learn(read, found.get(key, Sight.ABSENT), begun=begun, now=now)
+            # a pattern that is read as a whole without one of its services, or is gone, has been looked at twice or announced
+            one = Read(what=What.DEPLOYMENT_POLICY, id=key)
+            self.gone.announce(one, sequence=begun)
+            self.learn(one, found.get(key, Sight.ABSENT), begun=begun, now=now)
         self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
+
+    def certain(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
+        """Return the subject of an upgrade; unread while its absence is not believed."""
+        known = self.get(kind, subject)
+        what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
+        return Sight.UNREAD if known is Sight.ABSENT and self.gone.is_open(Read(what=what, id=subject)) else known
+
+    def _is_open(self, read: Read, before: object, *, begun: int, now: Now) -> bool:
+        """Take in that something is missing; tell whether that is not believed yet."""
+        is_news = before is not Sight.ABSENT or self.gone.is_open(read)
+        return is_news and not self.gone.confirms(read, begun=begun, now=now.seen)
 
     def _of(self, kind: Kind) -> Shelf[Policy]:
         return self._management if kind is Kind.AGENT else self._deployment

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 from agbot.rules.facts import Sight
@@ -22,6 +23,8 @@ class _Slot(Generic[Value]):
     value: Value | Sight
     begun: int
     read_at: SeenTime
+    since: SeenTime
+    """When the first answer was asked for."""
 
 
 class Shelf(Generic[Value]):
@@ -35,6 +38,9 @@ class Shelf(Generic[Value]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._slots)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._slots
+
     def get(self, key: str) -> Value | Sight:
         """Return the last answer; `UNREAD` before the first. It may be out of date."""
         slot = self._slots.get(key)
@@ -45,18 +51,40 @@ class Shelf(Generic[Value]):
         slot = self._slots.get(key)
         return None if slot is None else slot.read_at
 
+    def known_for(self, key: str) -> timedelta:
+        """Return how long after the first answer the last one was asked for; zero when there is one or none."""
+        slot = self._slots.get(key)
+        return timedelta() if slot is None else slot.read_at - slot.since
+
+    def vouch(self, key: str, age: timedelta) -> None:
+        """Let the last answer count as one that was given before as well, that long ago."""
+        slot = self._slots.get(key)
+        if slot is not None:
+            slot.since = min(slot.since, slot.read_at - age)
+
+    def is_late(self, key: str, begun: int) -> bool:
+        """Tell whether an answer whose reading began then comes too late: one that began later is there."""
+        slot = self._slots.get(key)
+        return slot is not None and slot.begun > begun
+
+    def amend(self, key: str, value: Value) -> None:
+        """Add what an answer brought that is not believed as a whole; it stays out of date, and as old as it was."""
+        slot = self._slots.get(key)
+        if slot is not None:
+            slot.value = value
+
     def is_current(self, key: str) -> bool:
         """Tell whether there is an answer that no later change has outdated."""
         return key in self._slots and key not in self._outdated
 
     def put(self, key: str, value: Value | Sight, *, begun: int, now: Now) -> bool:
         """Take an answer in, unless one whose reading began later is there; say whether it was taken."""
-        slot = self._slots.get(key)
-        if slot is not None and slot.begun > begun:
+        if self.is_late(key, begun):
             return False
+        slot = self._slots.get(key)
         if slot is None:
             self._outdated[key] = self._unread_changed
-        self._slots[key] = _Slot(value, begun, now.seen)
+        self._slots[key] = _Slot(value, begun, now.seen, slot.since if slot is not None else now.seen)
         if self._outdated.get(key, begun) <= begun:
             self._outdated.pop(key, None)
         return True

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from agbot.fleet.absence import CONFIRM_AFTER, Absences
 from agbot.fleet.arrivals import Arrivals
 from agbot.fleet.changes import Read, What
 from agbot.fleet.gaps import Gaps
@@ -48,6 +49,12 @@ class View:
             **self.policies.shelves,
         }
         self._membership = Membership()
+        self._gone = Absences()
+        """Nodes and groups that are missing."""
+        self._left = Absences()
+        """Members, by the read of their node, that are missing in their group."""
+        self._dropped = Absences()
+        """Nodes' statuses of which some are missing."""
         self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
@@ -137,6 +144,34 @@ class View:
             return known
         group = self._membership.group_of(node)
         return known if known.group == group else replace(known, group=group)
+
+    def certain(self, node: NodeId) -> Member | Sight:
+        """Return a node with its statuses; unread while its absence is not believed, or its statuses were not read."""
+        known = self.member(node)
+        if isinstance(known, Sight):
+            return known if self.certain_node(node) is known else Sight.UNREAD
+        return Sight.UNREAD if self._statuses.get(node) is Sight.UNREAD else known
+
+    def certain_node(self, node: NodeId) -> Node | Sight:
+        """Return a node; unread while its absence is not believed."""
+        known = self.node(node)
+        is_open = known is Sight.ABSENT and self._gone.is_open(Read(what=What.NODE, id=node))
+        return Sight.UNREAD if is_open else known
+
+    def certain_status(self, node: NodeId, policy: PolicyId) -> Status | Sight:
+        """Return one entry of the node's `managementStatus`; that there is none is believed at a second look."""
+        known = self.status(node, policy)
+        is_believed = self._statuses.known_for(node) >= CONFIRM_AFTER
+        return Sight.UNREAD if known is Sight.ABSENT and not is_believed else known
+
+    def second_looks(self, now: SeenTime) -> list[Read]:
+        """Return what was missing once and is to be looked at again."""
+        found = [read for each in (self._gone, self._left, self._dropped) for read in each.due(now)]
+        return list(dict.fromkeys((*found, *map(self.policies.to_read, self.policies.gone.due(now)))))
+
+    def is_wary(self, org: OrgId) -> bool:
+        """Tell whether no absence in this organisation is believed until it has been seen as a whole again."""
+        return self._gone.is_wary(org)
 
     def node_read_at(self, node: NodeId) -> SeenTime | None:
         """Return when the node, and with it its heartbeat, was last read."""

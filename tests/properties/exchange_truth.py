@@ -13,6 +13,7 @@ from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Node, NodeType, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, name_of
+from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Status
 from tests.support.values import NOW
 
@@ -116,22 +117,22 @@ class Reading:
         elif self.nodes is None:
             self.nodes = dict(truth.nodes)
 
-    def learn(self, truth: Truth, picture: Picture) -> None:
+    def learn(self, truth: Truth, picture: Picture, now: Now = NOW) -> None:
         """Give the answer to the picture."""
         self.serve(truth)
         self.serve(truth)
         read, begun = self.read, self.begun
         match read.what, self.answer:
             case What.ORG, dict() as groups:
-                picture.learn_org(ORG, groups, self.nodes or {}, begun=begun, now=NOW)
+                picture.learn_org(ORG, groups, self.nodes or {}, begun=begun, now=now)
             case What.GROUP, tuple() | Sight() as members:
-                picture.learn_group(GroupId(read.id), members, begun=begun, now=NOW)
+                picture.learn_group(GroupId(read.id), members, begun=begun, now=now)
             case What.NODE, Node() | Sight() as node:
-                picture.learn_node(NodeId(read.id), node, begun=begun, now=NOW)
+                picture.learn_node(NodeId(read.id), node, begun=begun, now=now)
             case What.STATUSES, dict() as statuses:
-                picture.learn_statuses(NodeId(read.id), statuses, begun=begun, now=NOW)
+                picture.learn_statuses(NodeId(read.id), statuses, begun=begun, now=now)
             case What.MANAGEMENT_POLICY, Policy() | Sight() as policy:
-                picture.policies.learn(read, policy, begun=begun, now=NOW)
+                picture.policies.learn(read, policy, begun=begun, now=now)
 
 
 def _look(truth: Truth, read: Read) -> object:

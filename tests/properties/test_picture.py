@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
@@ -49,6 +50,7 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.truth, self.picture = Truth(), Picture()
         self.readings: list[Reading] = []
+        self.now = NOW
 
     @initialize(members=st.lists(groups | st.none(), min_size=len(NODES), max_size=len(NODES)), known=st.booleans())
     def an_exchange_with_groups(self, members: list[GroupId | None], *, known: bool) -> None:
@@ -159,10 +161,11 @@ class Interleavings(RuleBasedStateMachine):
             self.picture.apply(self.truth.feed.popleft(), NOW)
         for _round in range(ROUNDS):
             missing = {read for group in GROUPS for read in self.picture.unread(group)} | set(self.picture.eager())
-            if not missing:
+            if not missing and not self.picture.second_looks((self.now + CONFIRM_AFTER).seen):
                 break
-            for read in sorted(missing, key=str):
-                Reading(read, self.picture.begin()).learn(self.truth, self.picture)
+            for read in sorted(missing | set(self.picture.second_looks(self.now.seen)), key=str):
+                Reading(read, self.picture.begin()).learn(self.truth, self.picture, self.now)
+            self.now += CONFIRM_AFTER
         else:
             message = "reading what is not current does not come to an end"
             raise AssertionError(message)

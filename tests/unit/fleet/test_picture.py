@@ -8,12 +8,14 @@ from datetime import timedelta
 
 import pytest
 
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, name_of
 from agbot.rules.lease import Kind
+from agbot.rules.seen_time import Now
 from tests.support.values import (
     ANNA,
     BERT,
@@ -31,6 +33,7 @@ from tests.support.values import (
 )
 
 ORG = OrgId("o1")
+LATER = NOW + CONFIRM_AFTER
 FANS = GroupId("o1/fans")
 STRANGER = NodeId("o1/stranger")
 
@@ -46,8 +49,14 @@ def learnt(*nodes: Node, groups: Mapping[GroupId, Iterable[NodeId]] | None = Non
     return picture
 
 
-def learn(picture: Picture, *nodes: Node, groups: Mapping[GroupId, Iterable[NodeId]]) -> None:
-    picture.learn_org(ORG, groups, {each.id: each for each in nodes}, begun=picture.begin(), now=NOW)
+def learn(picture: Picture, *nodes: Node, groups: Mapping[GroupId, Iterable[NodeId]], now: Now = NOW) -> None:
+    picture.learn_org(ORG, groups, {each.id: each for each in nodes}, begun=picture.begin(), now=now)
+
+
+def learn_twice(picture: Picture, *nodes: Node, groups: Mapping[GroupId, Iterable[NodeId]]) -> None:
+    """Read an organisation, and once more a while later: one look without something is no evidence."""
+    learn(picture, *nodes, groups=groups)
+    learn(picture, *nodes, groups=groups, now=LATER)
 
 
 def tell(picture: Picture, resource: str, name: str, operation: str = "modified", ago: float | None = None) -> None:
@@ -92,7 +101,7 @@ def test_a_group_without_members_exists() -> None:
 
 def test_a_group_is_missed_only_where_its_organisation_was_read() -> None:
     picture = learnt(node(ANNA))
-    learn(picture, node(ANNA, group=FANS), groups={FANS: [ANNA]})
+    learn_twice(picture, node(ANNA, group=FANS), groups={FANS: [ANNA]})
     never_seen, elsewhere = GroupId("o1/never"), GroupId("o2/pumps")
 
     assert [picture.lacks(group) for group in (FANS, GROUP, never_seen)] == [None, Sight.ABSENT, Sight.ABSENT]
@@ -111,19 +120,29 @@ def test_a_node_that_was_asked_about_is_kept_and_followed_into_its_group() -> No
     assert list(picture.members(GROUP)) == [STRANGER]
 
 
-def test_a_member_of_a_groups_list_that_the_organisation_does_not_have_is_gone() -> None:
-    """It was deleted between the reading of the group and that of the organisation."""
+def test_a_member_of_a_groups_list_that_the_organisation_does_not_have_is_gone_at_the_second_look() -> None:
+    """It was deleted between the reading of the group and that of the organisation; or the list was cut."""
     picture = Picture()
     picture.learn_group(GROUP, (ANNA, BERT), begun=picture.begin(), now=NOW)
     picture.learn_nodes(ORG, {ANNA: node(ANNA)}, begun=picture.begin(), now=NOW)
+
+    assert list(picture.members(GROUP)) == [ANNA, BERT]
+    assert picture.node(BERT) is Sight.UNREAD
+
+    picture.learn_nodes(ORG, {ANNA: node(ANNA)}, begun=picture.begin(), now=LATER)
 
     assert list(picture.members(GROUP)) == [ANNA]
     assert picture.node(BERT) is Sight.ABSENT
 
 
-def test_a_node_of_a_groups_list_that_says_it_is_in_none_is_in_none() -> None:
+def test_a_node_of_a_groups_list_that_says_it_is_in_none_is_in_none_when_it_says_so_again() -> None:
     picture = Picture()
     learn(picture, node(ANNA, group=None), groups={GROUP: [ANNA]})
+
+    assert list(picture.members(GROUP)) == [ANNA]
+    assert not picture.is_current(Read(what=What.NODE, id=ANNA))
+
+    picture.learn_node(ANNA, node(ANNA, group=None), begun=picture.begin(), now=LATER)
 
     assert dict(picture.members(GROUP)) == {}
 
@@ -132,7 +151,7 @@ def test_a_resync_removes_what_is_gone_and_only_in_that_organisation() -> None:
     other = GroupId("o2/pumps")
     picture = learnt(node(ANNA), node(BERT))
     picture.learn_group(other, (NodeId("o2/anna"),), begun=picture.begin(), now=NOW)
-    learn(picture, node(ANNA, group=None), groups={})
+    learn_twice(picture, node(ANNA, group=None), groups={})
 
     assert picture.groups() == (other,)
     assert dict(picture.members(GROUP)) == {}
@@ -143,6 +162,7 @@ def test_a_resync_removes_what_is_gone_and_only_in_that_organisation() -> None:
 
 def test_a_late_resync_does_not_bring_back_what_has_been_read_since() -> None:
     picture = learnt(node(ANNA), node(BERT))
+    tell(picture, "node", BERT)
     early = picture.begin()
     picture.learn_node(BERT, node(BERT, group=None), begun=picture.begin(), now=NOW)
     picture.learn_org(ORG, {GROUP: [ANNA, BERT]}, {ANNA: node(ANNA), BERT: node(BERT)}, begun=early, now=NOW)
@@ -163,6 +183,7 @@ def test_a_group_that_lists_a_node_moves_it_there_at_once() -> None:
 
 def test_a_deleted_group_leaves_its_members_in_none() -> None:
     picture = learnt(node(ANNA), node(BERT))
+    tell(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
 
     assert picture.groups() == ()
@@ -171,6 +192,7 @@ def test_a_deleted_group_leaves_its_members_in_none() -> None:
 
 def test_a_node_that_names_a_group_we_hold_for_deleted_makes_us_look_again() -> None:
     picture = learnt(node(ANNA))
+    tell(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
     picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW)
 
@@ -179,6 +201,7 @@ def test_a_node_that_names_a_group_we_hold_for_deleted_makes_us_look_again() -> 
 
 def test_a_node_naming_a_deleted_group_does_not_make_a_later_change_of_it_forgotten() -> None:
     picture = learnt(node(ANNA))
+    tell(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
     node_begun, group_begun = picture.begin(), picture.begin()
     tell(picture, "ha_group", GROUP, "created")

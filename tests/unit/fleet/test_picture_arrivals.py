@@ -89,6 +89,7 @@ def test_who_has_left_again_has_not_joined() -> None:
     picture = known()
     by_list(picture)
 
+    tell(picture, "node", "modified")
     picture.learn_group(GROUP, (BERT,), begun=picture.begin(), now=NOW)
 
     assert picture.take_arrivals() == ()

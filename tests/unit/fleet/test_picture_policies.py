@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Policy, Sight
@@ -54,6 +55,9 @@ def test_a_policy_that_is_not_in_the_list_any_more_is_gone_and_those_of_others_s
     picture.policies.learn(read, replace(FIRST, id=foreign), begun=picture.begin(), now=NOW)
 
     learn(picture)
+    assert isinstance(picture.policies.get(Kind.SERVICE, DEPLOYMENT), Policy)  # one list without it is no evidence
+
+    picture.policies.learn_deployment(ORG, {}, begun=picture.begin(), now=NOW + CONFIRM_AFTER)
 
     assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) is Sight.ABSENT
     assert isinstance(picture.policies.get(Kind.SERVICE, foreign), Policy)
