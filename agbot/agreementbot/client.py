@@ -13,7 +13,7 @@ from http import HTTPStatus
 from agbot.agreementbot import wire
 from agbot.agreementbot.transport import HttpTransport, NoAnswerError, NotListeningError, Transport
 from agbot.clock import Clock
-from agbot.rules.rows import Row
+from agbot.rules.facts import Row
 from agbot.settings.model import AgbotSettings
 
 SERVICES = "/ha/upgradingwlu"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from agbot.rules import ids
+from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.rows import Row
 
 
 class _Wire(msgspec.Struct, rename="camel"):

@@ -21,6 +21,7 @@ from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, is_older
 from agbot.coordinator.stages import Stage
+from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
@@ -68,6 +69,7 @@ class Asking:
         deferring: Deferring,
         *,
         serving: Serving,
+        unasked: Unasked,
         freshness: Freshness,
         looks: Sequence[Look],
     ) -> None:
@@ -76,6 +78,7 @@ class Asking:
         self._waiting = waiting
         self._deferring = deferring
         self._serving = serving
+        self._unasked = unasked
         self._freshness = freshness
         self._looks = looks
 
@@ -163,6 +166,9 @@ class Asking:
             raise error
         if has_read or rests_on:
             await self._look()  # costs nothing, unless those reads took long
+        if isinstance(made.decision, Grant) and made.decision.exempt is None and not made.decision.repeated:
+            stages.reach(Stage.AGBOT)
+            await self._unasked.before_grant(ask)
         await self._refresh_deferrals(ask)
 
     async def _know(self, ask: Ask) -> Ask:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from agbot.agreementbot.client import AgreementBot
 from agbot.clock import Clock
 from agbot.coordinator.actions import Actions
 from agbot.coordinator.asking import Asking, Freshness, Look
@@ -35,6 +36,7 @@ from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
 from agbot.coordinator.stages import Stage
+from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.views import view_group
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
@@ -58,6 +60,8 @@ class Means:
     tell: Tell
     agbot_identity: str = ""
     """The real agbot, `org/name`, whose organisations are looked after; empty where it is not known."""
+    agbot: AgreementBot | None = None
+    """The real agbot's local API, if it is configured."""
     chance: random.Random | None = None
     journal_age: timedelta = timedelta(days=30)
     journal_bytes: int = 0
@@ -114,6 +118,7 @@ class Coordinator:
         self._deferring = Deferring(self._situation)
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
         self._observing = Observing(self._situation, reader, self._reviewing, self._deferring)
+        self._unasked = Unasked(self._situation, reader, self._reviewing, self._deferring, means.agbot)
         self._asking = self._new_asking(reader, serving, pace)
         self._actions = Actions(self._situation, self._reviewing)
         self._cycle = Cycle(
@@ -123,6 +128,7 @@ class Coordinator:
             self._deferring,
             self._waiting,
             observing=self._observing,
+            unasked=self._unasked,
             journal_age=means.journal_age,
             journal_bytes=means.journal_bytes,
         )
@@ -142,6 +148,7 @@ class Coordinator:
             self._waiting,
             self._deferring,
             serving=serving,
+            unasked=self._unasked,
             freshness=freshness,
             looks=looks,
         )

@@ -17,6 +17,7 @@ from agbot.coordinator.observing import Observing
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.store_change import StoreChange
+from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.waiting import Waiting
 from agbot.rules.brakes import still_set
 from agbot.rules.facts import Policy
@@ -49,6 +50,7 @@ class Cycle:
         waiting: Waiting,
         *,
         observing: Observing,
+        unasked: Unasked,
         journal_age: timedelta,
         journal_bytes: int = 0,
     ) -> None:
@@ -62,6 +64,7 @@ class Cycle:
         self._reviewing = reviewing
         self._deferring = deferring
         self._observing = observing
+        self._unasked = unasked
         self._waiting = waiting
         self.store_failing = ""
         """What the store said, while it fails."""
@@ -74,6 +77,8 @@ class Cycle:
         if await self._trust_store():
             with self._situation.troubles.guard("intake"):
                 report = await self._intake.take_in()
+            with self._situation.troubles.guard("agbot"):
+                await self._unasked.look()
             try:
                 done = await self._store_change.look(failing=bool(report.failing))
                 done += await self._act(report)
@@ -132,6 +137,8 @@ class Cycle:
         done: list[str] = []
         with guard("service upgrades"):
             done += [] if report.failing else await self._observing.look()
+        with guard("upgrades unasked"):
+            done += [] if report.failing else await self._unasked.follow()
         done += await self._reviewing.review_all()
         with guard("rests"):
             done += await self._reviewing.watch_rests()

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from agbot.rules import ids
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Waiter
-from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Kind, Lease
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Row, Waiter
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry, Generation
@@ -42,9 +42,10 @@ def store_settled(generation: Generation, why: str, now: Now, who: str = "coordi
     return Entry(at=now.wall, event="store.settled", who=who, facts={"why": why, "changed": generation.doubt})
 
 
-def observed(lease: Lease, lost_at: datetime, now: Now) -> Entry:
-    """The lease was taken for a service upgrade that nobody asked for. Call with the new lease."""
-    facts = {"kind": str(Kind.SERVICE), "lost_at": _time(lost_at), **_taken_from(lease, now)}
+def observed(lease: Lease, since: datetime, now: Now) -> Entry:
+    """The lease was taken for an upgrade that nobody asked for. Call with the new lease."""
+    kind = lease.hold.claim.kind if lease.hold is not None else Kind.SERVICE
+    facts = {"kind": str(kind), "lost_at": _time(since), **_taken_from(lease, now)}
     return _of_lease("lease.observed", lease, now, facts)
 
 
@@ -64,17 +65,23 @@ def _taken_from(lease: Lease, now: Now) -> dict[str, object]:
     return {"taken_from": end.claim.holder, "taken_under": end.token}
 
 
-def overlapped(deferral: Deferral, others: Mapping[NodeId, PolicyId], now: Now) -> Entry:
-    """A service upgrade was begun unasked while others upgrade: node -> what."""
+def overlapped(deferral: Deferral, others: Mapping[NodeId, str], now: Now) -> Entry:
+    """An upgrade was begun unasked while others upgrade: node -> what."""
     facts = {"others": {str(node): str(subject) for node, subject in others.items()}, "lost_at": _time(deferral.since)}
     return Entry(
         at=now.wall,
         event="lease.overlapped",
         group=deferral.group,
         node=deferral.node,
-        subject=deferral.subject,
+        subject=deferral.subject or None,
         facts=facts,
     )
+
+
+def stuck(row: Row, claim: Claim, *, defect: str, why: str, cure: str, now: Now) -> Entry:
+    """The agbot's row of an upgrade that is over has not been deleted."""
+    facts = {"kind": str(row.kind), "defect": defect, "why": why, "cure": cure}
+    return Entry(at=now.wall, event="agbot.stuck", group=row.group, node=row.node, subject=claim.subject, facts=facts)
 
 
 def exempted(ask: Ask, reason: Reason, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
@@ -240,7 +247,7 @@ def _of_lease(event: str, lease: Lease, now: Now, facts: Mapping[str, object], w
         event=event,
         group=lease.group,
         node=claim.holder if claim else None,
-        subject=claim.subject if claim else None,
+        subject=(claim.subject or None) if claim else None,
         token=lease.token,
         who=who,
         facts=facts,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
 from agbot.fleet.changes import Read, What
-from agbot.rules import brakes, consent, decide, health, order, pace
+from agbot.rules import beside, brakes, consent, decide, health, order, pace
 from agbot.rules import rest as rests
 from agbot.rules.decide import Rule
 from agbot.rules.facts import Policy
@@ -70,7 +70,14 @@ def _overlap(case: Case, situation: Situation) -> Evidence:
     found = [each for each in case.group.deferrals.values() if each.is_overlap]
     reads = [situation.picture.agreements_read_at(each.node) for each in found]
     facts = {"overlapping": sorted(each.node for each in found)} if found else {}
-    return Evidence(facts=facts, read_at=_oldest(reads))
+    if case.group.rows:
+        facts["listed"] = sorted({row.node for row in case.group.rows})
+    return Evidence(facts=facts, read_at=_oldest([*reads, situation.rows.looked_at]))
+
+
+def _agbot(case: Case, situation: Situation) -> Evidence:
+    facts = {} if case.group.agbot_doubt is None else {"agbot": situation.rows.failing or "not read yet"}
+    return Evidence(facts=facts, read_at=situation.rows.looked_at)
 
 
 def _suspect(case: Case, situation: Situation) -> Evidence:
@@ -180,7 +187,8 @@ EVIDENCE: Mapping[Rule, Callable[[Case, Situation], Evidence]] = {
     decide.deferred: _deferral,
     decide.unknown_policy: _policy,
     decide.lease_held: _lease,
-    decide.overlap: _overlap,
+    beside.overlap: _overlap,
+    beside.agbot_unavailable: _agbot,
     decide.lease_suspect: _suspect,
     decide.soaking: _rest,
     brakes.brake: _brake,

@@ -14,7 +14,7 @@ from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
-from agbot.rules import brakes, consent, decide, ids, pace
+from agbot.rules import beside, brakes, consent, decide, ids, pace
 from agbot.rules.decide import RULES, Rule
 from agbot.rules.facts import Member, NodeType, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -30,7 +30,8 @@ UNBLOCKS: dict[Code, str] = {
     Code.UNKNOWN_POLICY: "publish the policy, or remove it from the node",
     Code.POLICY_DISABLED: "enable the policy",
     Code.LEASE_HELD: "the end of the other upgrade, or `agbot release GROUP --token TOKEN --reason …` if you know that it is over",
-    Code.OVERLAP: "the end of that service upgrade, which the agbot began without asking",
+    Code.OVERLAP: "the end of that upgrade, which nobody asked for",
+    Code.AGBOT_UNAVAILABLE: "an agbot whose local API answers ([agbot] api); see the daemon's log",
     Code.LEASE_SUSPECT: "find out how that upgrade ended, then `agbot release GROUP --token TOKEN --reason …`",
     Code.SOAKING: "the end of the rest, with the upgraded member seen healthy",
     Code.ORG_BRAKE: "publish a new revision of the policy, or `agbot resume ORG --subject POLICY --reason …`",
@@ -63,7 +64,8 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
     decide.deferred: ("no-other-upgrade", "no other upgrade of its own is under way"),
     decide.unknown_policy: ("policy", "the policy exists and is enabled"),
     decide.lease_held: ("lease-free", "nobody else in the group upgrades"),
-    decide.overlap: ("no-overlap", "no other service upgrade, begun unasked, is under way"),
+    beside.overlap: ("no-overlap", "no other upgrade, begun unasked, is under way"),
+    beside.agbot_unavailable: ("agbot-known", "it is known what the agbot has begun by itself, or does not matter"),
     decide.lease_suspect: ("lease-certain", "it is known how the last upgrade ended"),
     decide.soaking: ("rested", "the group has rested since the last upgrade"),
     brakes.brake: ("no-brake", "this upgrade has not failed in the group"),

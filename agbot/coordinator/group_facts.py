@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.rows_seen import RowsSeen
 from agbot.coordinator.traffic import TrafficReport
 from agbot.fleet.picture import Picture
 from agbot.rules import ids
@@ -24,6 +25,7 @@ def gather(
     limits: Limits,
     *,
     doubts: Sequence[Reason] = (),
+    rows: RowsSeen,
     ask: Ask | None = None,
     report: TrafficReport,
     now: Now,
@@ -51,6 +53,8 @@ def gather(
         allowances=ledger.allowances,
         approvals=tuple(ledger.approvals.values()),
         token_floor=ledger.generation.token_floor,
+        rows=rows.waited_for(group),
+        agbot_doubt=rows.doubt,
         doubts=tuple(doubts),
     )
 
@@ -63,7 +67,14 @@ def pauses_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tupl
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 
-def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, seen_since: SeenTime | None) -> Seen:
+def seen_holder(
+    lease: Lease,
+    picture: Picture,
+    *,
+    not_before: SeenTime,
+    seen_since: SeenTime | None,
+    is_listed: bool | None = None,
+) -> Seen:
     """Return what is known of the holder of an occupied lease.
 
     A heartbeat that was read before `not_before` is as good as unread: while we cannot look, the node does not become silent.
@@ -91,5 +102,6 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, seen_si
         agreements_read_at=picture.agreements_read_at(claim.holder),
         seen_since=seen_since,
         unreadable=picture.why_unreadable(claim.holder),
+        is_listed=is_listed,
         recreated=created_at is not None and created_at > lease.hold.granted_at,
     )

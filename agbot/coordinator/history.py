@@ -110,6 +110,9 @@ def _numbers(entry: Entry) -> str:
 
 
 _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
+    "agbot.stuck": lambda entry: (
+        f"the agbot keeps its row for {entry.subject}, which is over: {_fact(entry, 'why')}; cure: {_fact(entry, 'cure')}"
+    ),
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
     "lease.observed": lambda entry: f"upgrades {entry.subject}, which its agbot began without asking",

@@ -14,6 +14,7 @@ from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.rows_seen import Source
 from agbot.coordinator.situation import Situation
 from agbot.fleet.changes import Read, What
 from agbot.rules import decide, ids, observed
@@ -52,6 +53,8 @@ class Observing:
             StoreUnavailableError: nobody knows what was written.
         """
         self._take_losses()
+        if self._situation.rows.source is not Source.NONE:
+            self._losses.clear()  # the agbot itself tells what it has begun
         if not self._losses or self._situation.doubts():
             return []
         unknown = await self._know_policies()

@@ -109,16 +109,23 @@ class Reviewing:
             done.append(f"stopped {claim.subject} in {group} ({why})")
         return done
 
-    async def review(self, lease: Lease) -> str:
+    async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
         """Review one occupied lease; return what was done, empty when nothing was.
+
+        That the agbot has begun with another member shows that it is done with this one, as far as it can be.
 
         Raises:
             StoreUnavailableError: the ledger is not trusted any more.
         """
         situation = self._situation
         now, limits = situation.now(), situation.limits_of(lease.group)
+        is_listed = situation.rows.is_listed(lease.group, lease.hold.claim) if lease.hold is not None else None
         seen = group_facts.seen_holder(
-            lease, situation.picture, not_before=now.seen - self._blind_after, seen_since=situation.seen_since
+            lease,
+            situation.picture,
+            not_before=now.seen - self._blind_after,
+            seen_since=situation.seen_since,
+            is_listed=False if another_has_begun and is_listed is None else is_listed,
         )
         verdict = review(lease, seen, limits, now)
         ttl = timedelta(seconds=limits.lease_seconds)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
+from agbot.coordinator.rows_seen import RowsSeen
 from agbot.coordinator.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
 from agbot.fleet.changes import Read
@@ -44,6 +45,8 @@ class Situation:
     """Since when it is read without a gap that a report of a node could be lost in."""
     longest_gap: timedelta = timedelta(seconds=20)
     """Between two readings of the feed; a longer one is blindness."""
+    rows: RowsSeen = field(default_factory=RowsSeen)
+    """What the agbot lists of its own upgrades."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)
@@ -124,6 +127,7 @@ class Situation:
             self.ledger,
             self.limits_of(group),
             doubts=doubts,
+            rows=self.rows,
             ask=ask,
             report=self.report,
             now=now,

@@ -28,6 +28,7 @@ class Stage(Enum):
     CONFIRM = _Wait(Code.EXCHANGE_UNAVAILABLE, "the Exchange did not confirm the node")
     FEED = _Wait(Code.EXCHANGE_UNAVAILABLE, "the Exchange did not tell its latest changes")
     GROUP = _Wait(Code.EXCHANGE_UNAVAILABLE, "the Exchange did not show what the decision rests on")
+    AGBOT = _Wait(Code.AGBOT_UNAVAILABLE, "the agbot did not show the upgrades that it has begun by itself")
     STORE = _Wait(Code.STORE_UNAVAILABLE, "the lease store did not answer")
 
     @property

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from agbot import __version__
+from agbot.agreementbot.client import AgreementBot
 from agbot.clock import Clock, SystemClock
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
@@ -82,6 +83,7 @@ class Daemon:
             max_requests_open=settings.exchange.max_requests_open,
         )
         self._store = store or SqliteStore(settings.store.path)
+        self._agbot = AgreementBot(settings.agbot, clock) if settings.agbot.api else None
         tell = Teller(self.metrics, self._wake_deliveries).tell
         means = Means(
             exchange=self._exchange,
@@ -89,6 +91,7 @@ class Daemon:
             clock=clock,
             tell=tell,
             agbot_identity=settings.agbot.identity,
+            agbot=self._agbot,
             journal_age=timedelta(days=settings.store.journal_days),
             journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
         )
@@ -225,7 +228,9 @@ class Daemon:
                 self._surroundings.notifier.watchdog()
 
     async def _shut_down(self) -> None:
-        for close in (self.gateway.stop, self.console.stop, self._exchange.close, self._store.close):
+        closes = [self.gateway.stop, self.console.stop, self._exchange.close]
+        closes += [self._agbot.close] if self._agbot is not None else []
+        for close in (*closes, self._store.close):
             await _closed(close())
         _log.info("daemon.stopped")
 

@@ -84,6 +84,15 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "allowance.given": _info("A person lets one upgrade of a node past what would keep it, once."),
         "allowance.ended": _info("An allowance was not used in its time."),
         "approval.given": _info("A person lets a release begin where a person's word is asked for."),
+        "agbot.failed": _warning(
+            "The real agbot's local API cannot be read: no agbot runs (`agbot` is `nobody-there`; what was last seen holds), or it "
+            "does not answer (`unreadable`; agent upgrades wait). Told once, until `agbot.recovered` or one becomes the other."
+        ),
+        "agbot.recovered": _info("The real agbot's local API can be read again."),
+        "agbot.stuck": _warning(
+            "The agbot keeps the row of an upgrade that is over, and begins no other one; `defect` names its weakness, `cure` "
+            "the command."
+        ),
         "exchange.failed": _warning(
             "Requests to the Exchange fail. Told once until `exchange.recovered`, and again when it says no."
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from agbot.rules import brakes, consent, health, ids, order, pace, window
+from agbot.rules import beside, brakes, consent, health, ids, order, pace, window
 from agbot.rules import deferral as deferrals
 from agbot.rules import rest as rests
 from agbot.rules.facts import Allowance, Ask, Group, NodeType, Pause, Sight
@@ -142,19 +142,6 @@ def lease_held(ask: Ask, group: Group, _now: Now) -> Reason | None:
     )
 
 
-def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
-    """A service upgrade that nobody could stop is waited for as if it held the lease; an offline peer never blocks a service (P6)."""
-    for node, deferral in sorted(group.deferrals.items()):
-        member = group.members.get(node)
-        if not deferral.is_overlap or node == ask.node or member is None:
-            continue
-        if ask.is_bound_service and health.why_silent(member.node, group.limits, now) is not None:
-            continue
-        text = f"{node} is in {deferral.what} since {clock(deferral.since)}, which nobody asked for"
-        return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
-    return None
-
-
 def lease_suspect(ask: Ask, group: Group, now: Now) -> Reason | None:
     """A suspect lease blocks; an agreement-bound service upgrade takes it over when its holder, a peer, is seen offline.
 
@@ -273,7 +260,8 @@ _BEFORE_TURN: tuple[Rule, ...] = (
     deferred,
     unknown_policy,
     lease_held,
-    overlap,
+    beside.overlap,
+    beside.agbot_unavailable,
     lease_suspect,
     soaking,
     brakes.brake,

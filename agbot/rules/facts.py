@@ -121,6 +121,22 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """An upgrade that the real agbot has begun by itself, as its local API lists it."""
+
+    kind: Kind
+    group: GroupId
+    node: NodeId
+    subject: PolicyId
+    """`org/name`; of a policy that a pattern made the name alone, without the pattern's organisation (W18)."""
+
+    @property
+    def what(self) -> str:
+        """The upgrade, for people."""
+        return f"the {self.kind} upgrade {self.subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
     """A question: may this node upgrade now?"""
 
@@ -164,17 +180,19 @@ class Deferral:
     kind: Kind = Kind.AGENT
     service: str = ""
     """The service of an overlap, `org/url`; otherwise empty."""
+    overlaps: bool = False
+    """It was begun unasked while another member upgraded."""
 
     @property
     def is_overlap(self) -> bool:
-        """Whether it is a service upgrade that was begun unasked while another member upgraded."""
-        return self.kind is Kind.SERVICE and bool(self.subject)
+        """Whether it was begun unasked while another member upgraded. Former records say so by their policy alone."""
+        return self.overlaps or (self.kind is Kind.SERVICE and bool(self.subject))
 
     @property
     def what(self) -> str:
         """The upgrade, for people."""
         if self.is_overlap:
-            return f"the service upgrade {self.subject}"
+            return f"the {self.kind} upgrade {self.subject}" if self.subject else f"the upgrade of {self.service}"
         return self.subject if self.kind is Kind.AGENT else "the upgrade of its service"
 
 
@@ -299,5 +317,9 @@ class Group:
     approvals: tuple[Approval, ...] = ()
     token_floor: int = 0
     """A lease under this token or a lower one is from a store that was replaced since: it may have ended there."""
+    rows: tuple[Row, ...] = ()
+    """Upgrades that the agbot has begun here by itself, as far as they have to be waited for."""
+    agbot_doubt: reasons.Reason | None = None
+    """Why it is not known what the agbot has begun by itself, if it is not."""
     doubts: tuple[reasons.Reason, ...] = ()
     """Why the store or the view of the Exchange cannot be trusted at this moment."""

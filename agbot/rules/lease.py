@@ -43,6 +43,12 @@ class Claim:
     holder: NodeId
     kind: Kind
     subject: PolicyId
+    """Empty where only a service of the holder is known to be down, and nobody can say for which policy."""
+
+    @property
+    def what(self) -> str:
+        """What is upgraded, for people."""
+        return self.subject or f"a service of {self.holder}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.rules.service_progress import review_service
+from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
@@ -43,6 +43,8 @@ class Seen:
     """Since when the Exchange can be read without a gap."""
     unreadable: str = ""
     """What of the holder is there in the Exchange and cannot be read: that is no blindness of ours, and does not pass by itself."""
+    is_listed: bool | None = None
+    """Whether the agbot lists this upgrade as under way; None where it cannot be asked."""
     recreated: bool = False
     """The Exchange has announced a new node under the holder's name since the grant."""
 
@@ -134,7 +136,7 @@ _CONFIRMING = _ACTIVE | {Phase.UNREADABLE}
 def _review_service(case: _Case) -> Verdict:
     """Read the holder's agreements. A claim after which it goes on under its old agreement is taken back (W4)."""
     policy, agreements = case.seen.policy, case.seen.agreements
-    reported = review_service(case.hold, policy, agreements, case.limits, case.now)
+    reported = review_service(case.hold, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed)
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
     return _if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
@@ -156,8 +158,7 @@ def _review_status(case: _Case) -> Verdict:
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in _CONFIRMING):
         return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
     if status.phase in _ENDINGS:
-        why = f"{case.holder} reports {status.value}"
-        return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
+        return _ended(case, status)
     if status.phase in _ACTIVE:
         moved = status.stamp != case.hold.progress.stamp
         return _renew(case, status, pending_since=None) if moved else case.keep
@@ -166,6 +167,16 @@ def _review_status(case: _Case) -> Verdict:
     if status.phase is Phase.IDLE:
         return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
     return replace(case.keep, note=f"{case.holder} reports {status.value!r}, which is not known")
+
+
+def _ended(case: _Case, status: Status) -> Verdict:
+    """The end of an upgrade that the agbot has begun is its own row's end as well."""
+    if case.hold.progress.observed and case.seen.is_listed:
+        kept = still_listed(case.hold, status.value, case.now, status.stamp)
+        if kept is not None:
+            return kept
+    why = f"{case.holder} reports {status.value}"
+    return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
 
 
 def _is_old(case: _Case, status: Status) -> bool:

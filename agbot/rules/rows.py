@@ -1,19 +1,191 @@
-"""The upgrades that the real agbot has begun by itself, as it lists them."""
+"""The upgrades that the real agbot has begun by itself, as it lists them, and how far each is.
+
+A row is written before the agreement is cancelled (or the agent is let go), and deleted when the agbot has seen the end
+(`reference/live-trials.md`). It can stay for ever (W1 to W3, A1 to A3), so what the node itself shows decides whether the row still
+tells of an upgrade: a row of a node that is done, or whose lease has ended, is waited for a while and then called stuck.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
 
-from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Kind
+from agbot.rules import health, ids
+from agbot.rules.facts import Agreement, Member, Node, NodeType, Policy, Row, Sight
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Claim, Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.statuses import Phase, Status
+
+STUCK_AFTER = timedelta(seconds=180)
+"""An agbot deletes the row of a service up to 25 s after its containers run, and looks after agents every 60 to 73 s (measured)."""
+_ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
+
+
+class Standing(Enum):
+    """What a row means at this moment."""
+
+    FOREIGN = "foreign"
+    """Nothing to this group: its node is a cluster node, or in another group by now."""
+    UNDER_WAY = "under-way"
+    OVER = "over"
+    """Its node is done, or our lease for it has ended, and the row has not been deleted yet."""
+    STUCK = "stuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One upgrade under way: written before it begins, deleted when it is over (`reference/live-trials.md`)."""
+class RowState:
+    """What is remembered of a row while it is listed."""
 
-    kind: Kind
-    group: GroupId
-    node: NodeId
-    subject: PolicyId
-    """`org/name`; of a policy that a pattern made the name alone, without the pattern's organisation (W18)."""
+    row: Row
+    not_before: datetime
+    """When the agbot was last looked at without this row: it has begun later."""
+    target: str = ""
+    """The version of highest priority when the row was first looked into: published again, the policy has another one (W2)."""
+    token: int | None = None
+    """The token of our lease for it, once there is one."""
+    was_overlap: bool = False
+    standing: Standing = Standing.UNDER_WAY
+    over_since: SeenTime | None = None
+    marks: frozenset[str] | None = None
+    """What the node showed then: if that changes, the row tells of an upgrade again."""
+    has_ended_here: bool = False
+    """Our own lease or overlap for it has ended: nobody waits for the row any more."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether nobody else of the group may begin because of it."""
+        return self.standing is Standing.UNDER_WAY or (self.standing is Standing.OVER and not self.has_ended_here)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFacts:
+    """What is known of a row's node at this moment."""
+
+    member: Member | Sight
+    policy: Policy | Sight
+    lease: Lease
+    """Of the row's group."""
+    overlaps: bool
+    """Whether it is kept as an upgrade beside the one that holds the lease."""
+    limits: Limits
+
+
+def claim_of(row: Row, node: Node | Sight) -> Claim:
+    """Return the upgrade that a row tells of, as far as the node is known.
+
+    A policy that a pattern made has the organisation of its node's pattern before it (W18).
+    """
+    if "/" in row.subject:
+        return Claim(holder=row.node, kind=row.kind, subject=row.subject)
+    pattern = node.pattern if isinstance(node, Node) else ""
+    org = ids.org_of(pattern or row.node)
+    return Claim(holder=row.node, kind=row.kind, subject=PolicyId(f"{org}/{row.subject}"))
+
+
+def next_state(state: RowState, facts: RowFacts, now: Now) -> RowState:
+    """Follow a row that is still listed."""
+    row, member = state.row, facts.member
+    if isinstance(member, Member) and (member.node.node_type is NodeType.CLUSTER or member.node.group != row.group):
+        return replace(state, standing=Standing.FOREIGN)
+    node = member.node if isinstance(member, Member) else member
+    claim = claim_of(row, node)
+    if isinstance(facts.policy, Policy) and not state.target:
+        state = replace(state, target=facts.policy.top_version)
+    if facts.lease.is_held_for(claim):
+        state = replace(state, token=facts.lease.token, has_ended_here=False)
+    elif facts.overlaps:
+        state = replace(state, was_overlap=True, has_ended_here=False)
+    elif state.token is not None or state.was_overlap:
+        state = replace(
+            state, token=None, was_overlap=False, has_ended_here=True, over_since=state.over_since or now.seen
+        )
+        state = replace(state, marks=_marks(row, claim, facts))
+    if member is Sight.ABSENT:
+        state = replace(state, has_ended_here=True)
+    over = why_over(state, claim, facts, now)
+    marks = _marks(row, claim, facts)
+    if state.has_ended_here and over is None and None not in (marks, state.marks) and marks != state.marks:
+        return replace(state, standing=Standing.UNDER_WAY, over_since=None, marks=None, has_ended_here=False)
+    if over is None and not state.has_ended_here:
+        return replace(state, standing=Standing.UNDER_WAY, over_since=None, marks=None)
+    since = state.over_since or now.seen
+    standing = Standing.STUCK if now.seen - since >= STUCK_AFTER else Standing.OVER
+    return replace(state, standing=standing, over_since=since)
+
+
+def why_over(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> str | None:
+    """Say why a row's upgrade cannot be under way, by what its node shows; None when it may be."""
+    member, policy = facts.member, facts.policy
+    if member is Sight.ABSENT:
+        return f"{state.row.node} does not exist"
+    if policy is Sight.ABSENT:
+        return f"{claim.subject} does not exist"
+    return None if isinstance(member, Sight) else _why_done(state, claim, member, facts, now)
+
+
+def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, now: Now) -> str | None:
+    row = state.row
+    if health.is_dead(member.node, facts.limits, now):
+        return f"{row.node} {health.why_offline(member.node, facts.limits, now)}"
+    if not member.node.registered:
+        return f"{row.node} is not registered"
+    if row.kind is Kind.AGENT:
+        status = member.statuses.get(claim.subject)
+        return f"{row.node} reports {status.value}" if status is not None and status.phase in _ENDED else None
+    mine = _mine(member, facts.policy)
+    done = next((each for each in mine if each.finalized and each.runs and _is_wanted(each, state, facts.policy)), None)
+    return f"{row.node} runs {done.service} {done.version}" if done is not None else None
+
+
+def defect(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> tuple[str, str]:
+    """Name the defect of the agbot that leaves such a row behind (`reference/agbot-ha.md` 5.4, 5.5), if one is known, and say why."""
+    row, member, policy = state.row, facts.member, facts.policy
+    told = why_over(state, claim, facts, now)
+    is_gone = isinstance(member, Sight) or health.why_offline(member.node, facts.limits, now) is not None
+    if row.kind is Kind.AGENT:
+        status = member.statuses.get(claim.subject) if isinstance(member, Member) else None
+        if member is Sight.ABSENT:
+            return "A2", told or ""
+        if policy is Sight.ABSENT or status is None or (isinstance(member, Member) and not member.node.registered):
+            return "A3", told or f"{row.node} has no status for {claim.subject}"
+        return ("A1" if is_gone else ""), told or f"{row.node} reports {status.value}"
+    running = (
+        [each for each in _mine(member, policy) if each.finalized and each.runs] if isinstance(member, Member) else []
+    )
+    if is_gone or not running:
+        return "W1", told or f"{row.node} has no agreement for it that runs"
+    if any(_is_wanted(each, state, policy) for each in running):
+        return "W2", told or ""
+    top = policy.top_version if isinstance(policy, Policy) else "the first version"
+    return "W3", f"{row.node} runs {running[0].service} {running[0].version}, not {top}"
+
+
+def _mine(member: Member, policy: Policy | Sight) -> list[Agreement]:
+    if isinstance(member.agreements, Sight) or not isinstance(policy, Policy):
+        return []
+    return [each for each in member.agreements if each.service == policy.service]
+
+
+def _is_wanted(agreement: Agreement, state: RowState, policy: Policy | Sight) -> bool:
+    wanted = {state.target, policy.top_version if isinstance(policy, Policy) else ""}
+    return bool(agreement.version) and agreement.version in wanted
+
+
+def _marks(row: Row, claim: Claim, facts: RowFacts) -> frozenset[str] | None:
+    member = facts.member
+    if isinstance(member, Sight):
+        return None
+    if row.kind is Kind.AGENT:
+        status = member.statuses.get(claim.subject)
+        return frozenset({_mark(status)} if status is not None else ())
+    if isinstance(member.agreements, Sight):
+        return None
+    service = facts.policy.service if isinstance(facts.policy, Policy) else ""
+    return frozenset(each.id for each in member.agreements if service in {"", each.service})
+
+
+def _mark(status: Status) -> str:
+    return f"{status.value} {status.stamp}"

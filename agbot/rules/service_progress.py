@@ -2,8 +2,9 @@
 
 Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the old agreement goes, a new one appears, becomes final, and
 its containers run. Finalized alone is too early. The end is a new agreement, final, with every container `running`: at the policy's top
-version the upgrade has succeeded, at another one the agbot has rolled it back (W3). A node that reports no
-containers at all proves less: its new agreement has to be final for as long as a lease lasts, and the release says so.
+version the upgrade has succeeded, at another one the agbot has rolled it back (W3). Where the agbot lists its upgrades, its row has
+to be gone as well, and then `final` is not waited for: it reaches the Exchange up to ten seconds after the containers run. A node that
+reports no containers at all proves less: its new agreement has to be final for as long as a lease lasts, and the release says so.
 """
 
 from __future__ import annotations
@@ -15,19 +16,31 @@ from agbot.rules.facts import Agreement, Policy, Sight
 from agbot.rules.lease import Hold, Progress
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
+from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
 
 def review_service(
-    hold: Hold, policy: Policy | Sight, agreements: tuple[Agreement, ...] | Sight, limits: Limits, now: Now
+    hold: Hold,
+    policy: Policy | Sight,
+    agreements: tuple[Agreement, ...] | Sight,
+    limits: Limits,
+    now: Now,
+    *,
+    is_listed: bool | None = None,
 ) -> Verdict:
     """Compare what the node runs now with what it ran at the grant."""
     progress = hold.progress
     if isinstance(agreements, Sight) or not isinstance(policy, Policy):
         return Keep(progress=progress)
     mine = tuple(each for each in agreements if each.service == policy.service)
-    done = next((each for each in mine if _runs_anew(each, progress)), None)
+    is_taken_for_done = progress.observed and is_listed is False
+    done = next((each for each in mine if _runs_anew(each, progress, may_be_proposed=is_taken_for_done)), None)
+    if done is not None and progress.observed and is_listed:
+        kept = still_listed(hold, _digest(mine), now)
+        if kept is not None:
+            return kept
     can_tell = done is not None and done.version and policy.top_version
     wanted = {policy.top_version, progress.target_version}
     if done is not None and can_tell and done.version in wanted:
@@ -41,8 +54,20 @@ def review_service(
     return Renew(progress=_moved(progress, seen, mine, now), why=seen or "the agreement is gone")
 
 
-def _runs_anew(agreement: Agreement, progress: Progress) -> bool:
-    return agreement.id not in progress.agreements_before and agreement.finalized and agreement.runs
+def _runs_anew(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:
+    is_made = agreement.finalized or may_be_proposed
+    return agreement.id not in progress.agreements_before and is_made and agreement.runs
+
+
+def still_listed(hold: Hold, status: str, now: Now, stamp: str = "") -> Verdict | None:
+    """Keep the lease of a node that is done while the agbot's row stands, for a while; None when it is stuck."""
+    progress = hold.progress
+    if progress.pending_since is None:
+        done = replace(progress, moved_at=now.seen, status=status, stamp=stamp, confirmed=True, pending_since=now.seen)
+        return Renew(progress=done, why=f"{status}; the agbot still lists it")
+    if now.seen - progress.pending_since < STUCK_AFTER:
+        return Keep(progress=progress, note=f"{hold.claim.holder} is done; the agbot still lists it")
+    return None
 
 
 def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: Now) -> Release | None:

@@ -203,6 +203,7 @@ def _deferral_row(deferral: Deferral) -> Row:
         "status": deferral.status,
         "kind": deferral.kind.value,
         "service": deferral.service,
+        "overlaps": int(deferral.overlaps),
     }
 
 
@@ -216,6 +217,7 @@ def deferral_of(row: sqlite3.Row) -> Deferral:
         status=row["status"],
         kind=Kind(row["kind"]),
         service=row["service"],
+        overlaps=bool(row["overlaps"]),
     )
 
 

@@ -148,6 +148,7 @@ deferrals = drawn(
     status=texts,
     kind=st.sampled_from(Kind),
     service=texts,
+    overlaps=st.booleans(),
 )
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
 served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)

@@ -64,6 +64,7 @@ class Living(Hub):
             LoopClock(),
             habits=STEADY,
             agbot=AgbotSpec(asks=self.agbot_asks),
+            rows=self.rows,
         )
         self._routes: tuple[Coordinator, PermissionRoute, ServiceRoute] | None = None
 
@@ -195,9 +196,10 @@ async def living(
     habits: Habits | None = None,
     has_agbot: bool = False,
     agbot_asks: bool = True,
+    shows_rows: bool = False,
 ) -> AsyncIterator[Living]:
     """Run a hub with one HA group `g1` of living nodes `g1-1`, `g1-2` ..., and judge it at the end."""
-    hub = Living(agbot_asks=agbot_asks)
+    hub = Living(agbot_asks=agbot_asks, shows_rows=shows_rows)
     async with hub.fleet as fleet:
         if has_agbot:
             fleet.add_agbot()

@@ -56,7 +56,7 @@ async def test_the_end_of_one_agreement_costs_the_reads_of_its_own_group() -> No
 
 @in_virtual_time
 async def test_what_cannot_be_read_is_tried_again_and_then_seen() -> None:
-    async with unasked() as hub:
+    async with unasked(shows_rows=False) as hub:
         broken = hub.exchange.faults.add(
             Fault(kind=FaultKind.STATUS, status=500, path="/business/policies$", caller=f"^IBM/{AGBOT}$")
         )

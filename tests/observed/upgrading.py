@@ -55,9 +55,11 @@ def others(hub: Living, *but: SimNode) -> list[SimNode]:
 
 
 @asynccontextmanager
-async def unasked(members_of_group: int = 2, habits: Habits = BRISK) -> AsyncIterator[Living]:
-    """Run a hub with a group `g1` that serves the old version, and an agbot that does not ask."""
-    async with living(members_of_group, habits=habits, has_agbot=True, agbot_asks=False) as hub:
+async def unasked(
+    members_of_group: int = 2, habits: Habits = BRISK, *, shows_rows: bool = True
+) -> AsyncIterator[Living]:
+    """Run a hub with a group `g1` that serves the old version, and an agbot that does not ask but shows what it begins."""
+    async with living(members_of_group, habits=habits, has_agbot=True, agbot_asks=False, shows_rows=shows_rows) as hub:
         await serve(hub, *members(hub))
         await hub.fleet.clock.sleep(IDLE_CYCLE + CYCLE)
         yield hub

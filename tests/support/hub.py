@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.exchange.client import ExchangeClient
@@ -21,14 +22,18 @@ from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits, LimitsOf
 from agbot.settings.model import AgbotSettings, ExchangeSettings
+from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.exchange import SimExchange, seed
+from agbot.sim.local_api import LocalApi, Shown
 from agbot.store.contract import Entry, Store
 from agbot.store.memory import MemoryStore
+from tests.support.direct_agbot import DirectAgbot
 from tests.support.direct_transport import DirectTransport
 
 EPOCH = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 ORG = "o1"
 AGBOT = "coordinator"
+AGBOT_URL = "http://agbot"
 NMP = "up1"
 OLD, NEW = "2.31.0", "2.32.0"
 
@@ -63,6 +68,8 @@ class Hub:
         default_factory=lambda: ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}")
     )
     agbot: AgbotSettings = field(default_factory=AgbotSettings)
+    shows_rows: bool = False
+    """Whether the agbot's local API is configured."""
     clock_ahead_seconds: float = 0.0
     store: Store = field(default_factory=MemoryStore)
     told: list[Entry] = field(default_factory=list)
@@ -75,6 +82,9 @@ class Hub:
         seed.org(self.exchange, ORG)
         seed.management_policy(self.exchange, ORG, NMP)
         self.clock = LoopClock(self.clock_ahead_seconds)
+        self.rows = AgbotRows()
+        """The agbots' database."""
+        self.local_api = LocalApi(self.rows, LoopClock(), Shown(org="IBM", id="agbot1"))
         self._tasks: list[asyncio.Task[None]] = []
         self._connect()
 
@@ -83,12 +93,15 @@ class Hub:
         self.client = ExchangeClient(
             self.transport, Credentials(identity=f"IBM/{AGBOT}", secret=seed.token_of(AGBOT)), self.clock
         )
+        local = AgbotSettings(api=(AGBOT_URL,), request_seconds=1.0)
+        direct = DirectAgbot({AGBOT_URL: self.local_api})
         means = Means(
             exchange=self.client,
             store=self.store,
             clock=self.clock,
             tell=self.told.append,
             agbot_identity=self.agbot.identity,
+            agbot=AgreementBot(local, self.clock, direct) if self.shows_rows else None,
             chance=random.Random(1),
             journal_age=self.journal_age,
             journal_bytes=self.journal_bytes,

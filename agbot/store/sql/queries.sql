@@ -34,8 +34,8 @@ DELETE FROM brake WHERE group_id = :group_id AND kind = :kind AND subject = :sub
 SELECT * FROM deferral ORDER BY group_id, node_id;
 
 -- deferral.put --
-INSERT OR REPLACE INTO deferral (group_id, node_id, subject, since, status, kind, service)
-VALUES (:group_id, :node_id, :subject, :since, :status, :kind, :service);
+INSERT OR REPLACE INTO deferral (group_id, node_id, subject, since, status, kind, service, overlaps)
+VALUES (:group_id, :node_id, :subject, :since, :status, :kind, :service, :overlaps);
 
 -- deferral.drop --
 DELETE FROM deferral WHERE group_id = :group_id AND node_id = :node_id;

@@ -14,9 +14,9 @@ from aiohttp import web
 from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodySays, NobodyThere
 from agbot.agreementbot.transport import HttpTransport
 from agbot.clock import SystemClock
+from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.rows import Row
 from agbot.settings.model import AgbotSettings
 from tests.acceptance.programs import free_port
 

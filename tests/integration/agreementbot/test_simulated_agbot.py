@@ -10,9 +10,9 @@ import pytest
 
 from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodySays, NobodyThere
 from agbot.clock import SystemClock
+from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.rows import Row
 from agbot.settings.model import AgbotSettings
 from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow
 from agbot.sim.clock import ManualClock

@@ -9,7 +9,20 @@ import pytest
 
 from agbot.rules import decide as rules
 from agbot.rules.decide import RULES, Decision, Grant, Wait, decide, why_not
-from agbot.rules.facts import Approval, Ask, Brake, Deferral, Group, NodeType, Pause, Policy, Rollout, Sight, Traffic
+from agbot.rules.facts import (
+    Approval,
+    Ask,
+    Brake,
+    Deferral,
+    Group,
+    NodeType,
+    Pause,
+    Policy,
+    Rollout,
+    Row,
+    Sight,
+    Traffic,
+)
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import End, Kind
 from agbot.rules.reasons import NEVER_REMEMBERED, Cause, Code, Reason
@@ -74,6 +87,13 @@ def overlapping(name: NodeId, ago: float = 10) -> Group:
     return group(member(ANNA), member(BERT), member(name, ago=ago), deferrals={name: one})
 
 
+def row(node: NodeId, kind: Kind = Kind.SERVICE, subject: PolicyId = OTHER_NMP) -> Row:
+    return Row(kind=kind, group=GROUP, node=node, subject=subject)
+
+
+UNKNOWN = Reason(code=Code.AGBOT_UNAVAILABLE, text="it hangs")
+
+
 def approval(scope: str, ago: float = 10) -> Approval:
     return Approval(scope=scope, kind=Kind.AGENT, subject=NMP, since=at(ago), by="ada", why="tested")
 
@@ -115,6 +135,11 @@ ONE_REASON = {
     "a service asks while a member upgrades its agent": (service_ask(), group(lease=held()), Code.LEASE_HELD),
     "a service upgrade that nobody asked for is under way": (ask(), overlapping(CARL), Code.OVERLAP),
     "the same for a service": (service_ask(), overlapping(CARL), Code.OVERLAP),
+    "the agbot lists an upgrade of another member": (ask(), group(rows=(row(CARL),)), Code.OVERLAP),
+    "the agbot lists one while a service asks": (service_ask(), group(rows=(row(CARL),)), Code.OVERLAP),
+    "the agbot lists another upgrade of the asker": (ask(), group(rows=(row(BERT),)), Code.OVERLAP),
+    "the agbot lists the upgrade of somebody unknown": (ask(), group(rows=(row(STRANGER),)), Code.OVERLAP),
+    "nobody knows what the agbot has begun": (ask(), group(agbot_doubt=UNKNOWN), Code.AGBOT_UNAVAILABLE),
     "lease suspect": (ask(), group(lease=suspected()), Code.LEASE_SUSPECT),
     "lease suspect and its holder offline": (
         ask(),
@@ -333,6 +358,25 @@ def test_every_rule_has_a_situation_of_its_own() -> None:
     assert spoken == {rule.__name__ for rule in RULES}
 
 
+def test_a_row_of_the_asker_s_own_upgrade_and_of_the_one_that_holds_the_lease_says_nothing_more() -> None:
+    own = group(rows=(row(BERT, Kind.AGENT, NMP),))
+    held_by_row = group(lease=held(), rows=(row(ANNA, Kind.AGENT, NMP),))
+
+    assert decide(ask(BERT), own, NOW) == Grant()
+    assert codes(decide(ask(BERT), held_by_row, NOW)) == [Code.LEASE_HELD]
+
+
+def test_an_agbot_that_hangs_keeps_no_service_waiting() -> None:
+    assert decide(service_ask(), group(agbot_doubt=UNKNOWN), NOW) == Grant()
+
+
+def test_a_row_of_an_offline_member_keeps_no_running_service_waiting() -> None:
+    listed = group(member(ANNA), member(BERT), member(CARL, ago=900), rows=(row(CARL),))
+
+    assert decide(service_ask(), listed, NOW) == Grant()
+    assert Code.OVERLAP in codes(decide(ask(), listed, NOW))
+
+
 def test_an_overlap_on_an_offline_member_keeps_no_running_service_waiting() -> None:
     """P6; its agent may still be in the middle of it, so another agent's upgrade waits."""
     offline = overlapping(CARL, ago=900)
@@ -380,6 +424,7 @@ def test_the_order_of_the_rules_is_the_documented_one() -> None:
         "unknown_policy",
         "lease_held",
         "overlap",
+        "agbot_unavailable",
         "lease_suspect",
         "soaking",
         "brake",

@@ -1,0 +1,82 @@
+"""Looking at the agbot's own list of upgrades: once a cycle, and again before every grant, shared by all grants of a second.
+
+A failure is told once when it begins, and once when it is over. Where every address refuses connections nobody is there who could begin
+anything, so what was last seen goes on to hold; where an agbot hangs or talks nonsense, nobody knows what it begins.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere
+from agbot.clock import Clock
+from agbot.coordinator.rows_seen import Source
+from agbot.coordinator.shared_read import SharedRead
+from agbot.coordinator.situation import Situation
+from agbot.rules.facts import Row
+from agbot.rules.ids import GroupId
+from agbot.rules.rows import RowState
+from agbot.store.contract import Entry
+
+
+class AgbotRows:
+    """Keeps `Situation.rows` current."""
+
+    def __init__(self, situation: Situation, agbot: AgreementBot | None, clock: Clock) -> None:
+        """Without an agbot every look finds nothing, at no cost."""
+        self._situation = situation
+        self._agbot = agbot
+        self._listed_at: datetime | None = None
+        """When the lists were last read, on the wall clock, to which the stamps of agreements are compared."""
+        self._shared = SharedRead(self._look, clock)
+        if agbot is not None:
+            situation.rows.source = Source.UNREAD
+
+    async def again(self) -> None:
+        """Look now: for the cycle."""
+        if self._agbot is not None:
+            await self._shared.again()
+
+    async def fresh(self) -> None:
+        """Look unless somebody did within the last second: for a grant."""
+        if self._agbot is not None:
+            await self._shared.fresh()
+
+    async def _look(self) -> None:
+        if self._agbot is None:
+            return
+        seen = self._situation.rows
+        asked_at = self._situation.now()
+        look = await self._agbot.look()
+        self._tell_change(look)
+        if isinstance(look, Listed):
+            before = self._listed_at or asked_at.wall
+            self._listed_at = asked_at.wall
+            seen.source, seen.looked_at, seen.url, seen.failing = Source.LISTED, asked_at.seen, look.url, ""
+            self._take(look.rows, before)
+            return
+        seen.source = Source.NOBODY_THERE if isinstance(look, NobodyThere) else Source.UNREADABLE
+        seen.failing = look.why
+
+    def _take(self, listed: tuple[Row, ...], not_before: datetime) -> None:
+        seen = self._situation.rows
+        known = seen.states
+        states: dict[GroupId, dict[Row, RowState]] = {}
+        for row in listed:
+            state = known.get(row.group, {}).get(row)
+            states.setdefault(row.group, {})[row] = state or RowState(row=row, not_before=not_before)
+        seen.states = states
+        seen.claims = {row: claim for row, claim in seen.claims.items() if row in states.get(row.group, {})}
+
+    def _tell_change(self, look: Look) -> None:
+        before = self._situation.rows.source
+        if isinstance(look, Listed):
+            if before in {Source.NOBODY_THERE, Source.UNREADABLE}:
+                self._tell("agbot.recovered", {"agbot": look.url})
+            return
+        after = Source.NOBODY_THERE if isinstance(look, NobodyThere) else Source.UNREADABLE
+        if after is not before:
+            self._tell("agbot.failed", {"error": look.why, "agbot": after.value})
+
+    def _tell(self, event: str, facts: dict[str, object]) -> None:
+        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))

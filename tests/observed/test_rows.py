@@ -1,0 +1,359 @@
+"""What the agbot lists of its own upgrades is what is known of them: who, for which policy, and until when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from agbot.coordinator.contract import Granted
+from agbot.rules.facts import Ask
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind, State
+from agbot.rules.reasons import Cause
+from agbot.sim.agbot_rows import AgentRow, ServiceRow
+from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.habits import Outcome
+from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, Living, living
+from tests.observed.upgrading import (
+    AFTER,
+    BEFORE,
+    BRISK,
+    LATEST,
+    SLOW_START,
+    deploy,
+    members,
+    serve,
+    serves,
+    unasked,
+    until_observed,
+)
+from tests.support.hub import AGBOT_URL, NEW, NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+STUCK = 200.0
+DP = PolicyId(f"{ORG}/dp")
+
+
+def list_service(hub: Hub, node: str, policy: str = f"{ORG}/dp", group: str = GROUP) -> None:
+    hub.rows.services.append(ServiceRow(org=ORG, group=group, policy=policy, node=f"{ORG}/{node}"))
+
+
+def list_agent(hub: Hub, node: str, nmp: str = NMP, group: str = GROUP) -> None:
+    hub.rows.agents.append(AgentRow(org=ORG, group=group, node=node, nmp=nmp))
+
+
+def fail(hub: Hub, kind: FaultKind, text: str = "") -> int:
+    return hub.local_api.faults.add(Fault(kind=kind, text=text))
+
+
+def keep_rows(hub: Hub) -> None:
+    """Let the agbot keep its rows of services, whatever it has seen."""
+    setattr(hub.rows, "end_service", lambda *_: None)  # noqa: B010 - of this one only
+
+
+async def quiet(*nodes: str) -> Hub:
+    """A hub with one group whose members do nothing by themselves, and an agbot that shows its rows."""
+    hub = Hub(shows_rows=True)
+    hub.group(GROUP, *nodes)
+    seed.deployment_policy(hub.exchange, ORG, "dp", service="svc", versions=["1.1.0"])
+    await hub.start()
+    return hub
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[Living]:
+    """Run a hub whose agbot asks before it begins, and shows its rows as well."""
+    async with living(2, habits=BRISK, has_agbot=True, shows_rows=True) as hub:
+        await serve(hub, *members(hub))
+        await asyncio.sleep(IDLE_CYCLE + CYCLE)
+        yield hub
+
+
+@in_virtual_time
+async def test_a_peer_s_agent_is_not_granted_once_between_the_begin_and_the_next_cycle() -> None:
+    """A10: asked a second after the agbot has written its row, whenever that was, the answer is no. Without the row it is yes."""
+    for delay in (0.0, 0.5, 1.5, 3.0, 7.0):
+        hub = await quiet("n1", "n2")
+        await asyncio.sleep(IDLE_CYCLE + delay)
+        list_service(hub, "n1")
+        await asyncio.sleep(1.01)  # what was read less than a second ago is read again for nobody
+
+        assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+
+        assert [entry.node for entry in hub.events("lease.observed")] == [f"{ORG}/n1"]
+        await hub.stop()
+    hub = await quiet("n1", "n2")
+    assert isinstance(await hub.ask("n2", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_one_look_serves_all_grants_of_the_same_moment() -> None:
+    hub = Hub(shows_rows=True)
+    for number in range(20):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    await asyncio.sleep(IDLE_CYCLE / 2)
+    before = len(hub.local_api.requests)
+
+    answers = await asyncio.gather(*(hub.ask(f"a{number}", f"g{number}") for number in range(20)))
+
+    assert all(isinstance(answer, Granted) for answer in answers)
+    assert len(hub.local_api.requests) - before <= 4, (
+        "two lists, and two more for those whose way took longer than a second"
+    )
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_each_cycle_reads_each_list_once() -> None:
+    hub = Hub(shows_rows=True)
+    hub.group(GROUP, "n1", "n2")
+    await hub.start()
+    before = len(hub.local_api.requests)
+    await asyncio.sleep(100)
+
+    assert len(hub.local_api.requests) - before == 20
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_lease_has_the_policy_of_the_row_and_ends_with_the_row_and_the_new_version() -> None:
+    async with unasked(3) as hub:
+        deploy(hub, AFTER, policy="elsewhere")
+        deploy(hub, AFTER)
+        holder = await until_observed(hub)
+        hold = hub.lease(GROUP).hold
+        assert hold is not None
+        assert hold.claim.subject == f"{ORG}/dp"
+
+        await hub.until(lambda: serves(AFTER, holder), 60)
+        await hub.until(lambda: not any(row.node == holder.name for row in hub.rows.services), 60)
+        await hub.until(lambda: hub.holder() is not holder, 2 * CYCLE)
+        await hub.until(lambda: serves(AFTER, *members(hub)) and hub.is_free(), 300)
+
+        assert [cause for _, cause in await hub.causes()] == ["succeeded"] * 3
+        assert await hub.journal("lease.overlapped", "brake.set", "agbot.stuck") == []
+
+
+@in_virtual_time
+async def test_while_the_row_stands_the_lease_is_kept_although_the_node_is_done() -> None:
+    async with unasked(2) as hub:
+        deploy(hub, AFTER)
+        holder = await until_observed(hub)
+        keep_rows(hub)
+        await hub.until(lambda: serves(AFTER, holder), 100)
+        await asyncio.sleep(60)
+        assert hub.holder() is holder
+
+        hub.rows.delete_services()
+        await hub.until(hub.is_free, 2 * CYCLE)
+        assert hub.ended() is Cause.SUCCEEDED
+
+
+@in_virtual_time
+async def test_a_row_that_stays_although_its_node_is_done_is_told_once_with_the_cure_and_keeps_no_lease() -> None:
+    """W2: the policy was published twice."""
+    async with unasked(2, SLOW_START) as hub:
+        deploy(hub, AFTER)
+        holder = await until_observed(hub)
+        await hub.until(lambda: any(one.service.version == AFTER for one in holder.services.instances.values()), 60)
+        deploy(hub, LATEST)
+        await hub.until(lambda: serves(AFTER, holder), 200)
+
+        await hub.until(hub.is_free, STUCK + 60)
+        await asyncio.sleep(600)
+
+        assert hub.ended() is Cause.SUCCEEDED
+        (told,) = await hub.journal("agbot.stuck")
+        assert (told.node, told.subject, told.facts["defect"]) == (holder.name, f"{ORG}/dp", "W2")
+        assert told.facts["cure"] == f"curl -X DELETE '{AGBOT_URL}/ha/upgradingwlu/{ORG}/{GROUP}'"
+        assert hub.is_free()
+        hub.publish()
+        await hub.until(lambda: hub.runs(NEW, *members(hub)), 2000)
+
+
+@in_virtual_time
+async def test_a_fall_back_to_the_lower_version_is_a_failure_and_its_row_is_stuck() -> None:
+    """W3."""
+    async with unasked() as hub:
+        for node in members(hub):
+            node.services.outcomes[AFTER] = Outcome.NEVER_STARTS
+        deploy(hub, AFTER, BEFORE)
+        holder = await until_observed(hub)
+        await hub.until(lambda: bool(hub.events("agbot.stuck")), 1000)
+
+        told = hub.events("agbot.stuck")[0]
+        assert (told.node, told.facts["defect"]) == (holder.name, "W3")
+        assert (await hub.causes())[0] == (holder.spec.id, "failed")
+        assert hub.is_free()
+
+
+@in_virtual_time
+async def test_the_row_of_a_node_that_has_died_is_stuck_when_its_lease_has_ended_and_takes_it_never_again() -> None:
+    """W1."""
+    async with unasked() as hub:
+        deploy(hub, AFTER)
+        holder = await until_observed(hub)
+        holder.die()
+        await hub.until(lambda: hub.lease(GROUP).state is State.SUSPECT, 700)
+        await hub.until(hub.is_free, 1900)
+        await asyncio.sleep(STUCK)
+
+        assert hub.ended() is Cause.EXPIRED
+        (told,) = hub.events("agbot.stuck")
+        assert (told.node, told.facts["defect"]) == (holder.name, "W1")
+        assert hub.is_free()
+        assert len(await hub.journal("lease.observed")) == 1
+
+
+@in_virtual_time
+async def test_agents_that_the_agbot_permitted_by_itself_hold_the_lease_until_their_final_status() -> None:
+    hub = await quiet("n1", "n2")
+    list_agent(hub, "n1")
+    hub.report("n1", "ha node waiting")
+    await asyncio.sleep(IDLE_CYCLE)
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert (hold.claim.holder, hold.claim.kind, hold.claim.subject) == (f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
+    assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+
+    hub.report("n1", "initiated")
+    await asyncio.sleep(CYCLE)
+    hub.report("n1", "successful")
+    await asyncio.sleep(2 * CYCLE)
+    assert hub.lease(GROUP).state is State.HELD, "the agbot has not seen it yet"
+    hub.rows.delete_agents()
+    await asyncio.sleep(2 * CYCLE)
+
+    assert hub.lease(GROUP).state is State.FREE
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_rows_of_agents_that_never_end_are_told_by_their_defect() -> None:
+    hub = Hub(shows_rows=True)
+    for name in ("done", "gone", "bogus"):
+        hub.group(name, f"{name}1", f"{name}2")
+    await hub.start()
+    list_agent(hub, "done1", group="done")
+    hub.report("done1", "successful")
+    list_agent(hub, "never", group="gone")
+    list_agent(hub, "bogus1", "no-such-policy", group="bogus")
+    await asyncio.sleep(STUCK + 2 * IDLE_CYCLE)
+
+    told = {str(entry.group).partition("/")[2]: entry.facts["defect"] for entry in hub.events("agbot.stuck")}
+    assert told == {"done": "", "gone": "A2", "bogus": "A3"}
+    assert {hub.lease(name).token for name in told} == {0}
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_row_of_the_very_upgrade_that_was_granted_here_is_no_other_one() -> None:
+    hub = await quiet("n1", "n2")
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    list_agent(hub, "n1")
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    assert hub.lease(GROUP).token == 1
+    assert [*hub.events("lease.observed"), *hub.events("lease.overlapped")] == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_row_beside_somebody_else_s_lease_is_an_overlap() -> None:
+    hub = await quiet("n1", "n2", "n3")
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "initiated")
+    list_service(hub, "n2")
+    await asyncio.sleep(CYCLE)
+
+    (told,) = hub.events("lease.overlapped")
+    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    assert codes(await hub.ask("n3", GROUP))[:2] == ["lease-held", "overlap"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_rows_that_concern_nobody_here_do_nothing() -> None:
+    hub = await quiet("n1", "n2")
+    hub.group("other", "m1", "m2")
+    list_service(hub, "m1", group=GROUP)
+    list_service(hub, "x1", group="unheard-of")
+    hub.rows.services.append(ServiceRow(org="nowhere", group=GROUP, policy="nowhere/dp", node="nowhere/n1"))
+    await asyncio.sleep(3 * IDLE_CYCLE)
+
+    assert hub.lease(GROUP).token == 0
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_agbot_that_hangs_or_talks_nonsense_keeps_agents_waiting_and_is_told_once() -> None:
+    hub = await quiet("n1", "n2")
+    for kind, text in ((FaultKind.HANG, ""), (FaultKind.GARBAGE, "null"), (FaultKind.GARBAGE, "<html>")):
+        broken = fail(hub, kind, text)
+        await asyncio.sleep(1.01)
+        began = asyncio.get_running_loop().time()
+        assert codes(await hub.ask("n2", GROUP))[0] == "agbot-unavailable"
+        assert asyncio.get_running_loop().time() - began < 2.5
+        await asyncio.sleep(3 * IDLE_CYCLE)
+        hub.local_api.faults.remove(broken)
+        await asyncio.sleep(IDLE_CYCLE)
+
+    assert len(hub.events("agbot.failed")) == len(hub.events("agbot.recovered")) == 3
+    assert isinstance(await hub.ask("n2", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_agbot_that_is_not_there_begins_nothing_and_keeps_nobody_waiting() -> None:
+    hub = await quiet("n1", "n2")
+    fail(hub, FaultKind.REFUSE)
+    await asyncio.sleep(3 * IDLE_CYCLE)
+
+    assert isinstance(await hub.ask("n2", GROUP), Granted)
+    (told,) = hub.events("agbot.failed")
+    assert told.facts["agbot"] == "nobody-there"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_was_last_seen_holds_while_nobody_is_there() -> None:
+    hub = await quiet("n1", "n2")
+    list_service(hub, "n1")
+    await asyncio.sleep(IDLE_CYCLE)
+    fail(hub, FaultKind.REFUSE)
+    await asyncio.sleep(60)
+
+    assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+    assert hub.events("agbot.stuck") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_deployment_route_does_not_wait_for_an_agbot_that_hangs() -> None:
+    async with asking() as hub:
+        fail(hub, FaultKind.HANG)
+        hub.fleet.deploy(ORG, "dp", "svc-dp", AFTER)
+
+        await hub.until(lambda: serves(AFTER, *members(hub)), 400)
+        assert len(await hub.journal("lease.granted")) == 2
+
+
+@in_virtual_time
+async def test_an_agbot_that_has_written_its_row_before_it_asks_is_granted_its_own_upgrade() -> None:
+    async with asking() as hub:
+        node = members(hub)[0]
+        hub.fleet.deploy(ORG, "dp", "svc-dp", AFTER)
+        list_service(hub, node.spec.id)
+        await asyncio.sleep(0.1)
+        ask = Ask(group=GroupId(f"{ORG}/{GROUP}"), claim=Claim(holder=NodeId(node.name), kind=Kind.SERVICE, subject=DP))
+
+        assert isinstance(await hub.ask_as_agbot(ask), Granted)
+        assert [entry.token for entry in hub.events("lease.observed")] == [1]
+        await hub.until(lambda: serves(AFTER, *members(hub)), 300)
+        assert hub.events("lease.overlapped") == []
