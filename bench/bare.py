@@ -9,10 +9,11 @@ import asyncio
 import sys
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from agbot.gateway import answers
-from agbot.gateway.connection import Bounds, Connections
 from agbot.gateway.listener import BACKLOG
+from agbot.listening.connection import Bounds, Connections
 from agbot.settings.model import GatewaySettings
 
 
@@ -23,6 +24,9 @@ async def serve(port: int, body: bytes) -> None:
     async def handle(_request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(status=409, body=body, headers=headers)
 
+    def refuse(_error: HttpProcessingError) -> web.StreamResponse:
+        return web.Response(status=400)
+
     ours = GatewaySettings()
     bounds = Bounds(
         head_seconds=ours.request_seconds,
@@ -30,7 +34,7 @@ async def serve(port: int, body: bytes) -> None:
         max_connections=2 * ours.max_open,
     )
     server = await asyncio.get_running_loop().create_server(
-        Connections(handle, bounds), "127.0.0.1", port, backlog=BACKLOG
+        Connections(handle, bounds, refuse=refuse), "127.0.0.1", port, backlog=BACKLOG
     )
     await server.serve_forever()
 

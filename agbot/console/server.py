@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from agbot.clock import NOW_HEADER, Clock
@@ -17,15 +18,25 @@ from agbot.console import access
 from agbot.console.acting import BODY_BYTES
 from agbot.console.metrics import Metrics
 from agbot.console.parts import PARTS, Parts
+from agbot.console.replies import ApiError
 from agbot.console.routes import ROUTES
 from agbot.coordinator.contract import Operations
+from agbot.listening.connection import Bounds, Connections
 from agbot.settings.secret import Secret
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _STOP_SECONDS: Final = 1.0
+MAX_CONNECTIONS: Final = 64
+"""Monitors and people are few. When there are more, the oldest idle connection of whoever has the most gives way."""
 _HEADER_BYTES: Final = 8192
 _BACKLOG: Final = 64
+_BOUNDS: Final = Bounds(
+    head_seconds=30.0,
+    max_field_bytes=_HEADER_BYTES,
+    max_connections=MAX_CONNECTIONS,
+    takes_chunks=lambda _method, _target: False,
+)
 
 
 class Console:
@@ -46,14 +57,7 @@ class Console:
         app = application(
             Parts(operations=operations, clock=clock, operator_token=operator_token), listen=listen, metrics=metrics
         )
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handle_signals=False,
-            shutdown_timeout=_STOP_SECONDS,
-            max_line_size=_HEADER_BYTES,
-            max_field_size=_HEADER_BYTES,
-        )
+        self._runner = _Runner(app, handle_signals=False, shutdown_timeout=_STOP_SECONDS)
 
     async def start(self) -> None:
         """Listen.
@@ -77,6 +81,23 @@ class Console:
     def url(self) -> str:
         """Where it listens."""
         return f"http://{self._host}:{self._runner.addresses[0][1]}"
+
+
+class _Runner(web.AppRunner):
+    """Serves an application on connections with our bounds."""
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return Connections(made.request_handler, _BOUNDS, refuse=_refusal, request_factory=made.request_factory)
+
+
+def _refusal(error: HttpProcessingError) -> web.StreamResponse:
+    """Answer what could not be parsed."""
+    status = 431 if isinstance(error, LineTooLong) else 400
+    next_step = "send HTTP/1.1 as written in RFC 9112, and a body, if any, with Content-Length and not in chunks"
+    reply = ApiError(status, tried="reading a request", problem=error.message.lower(), next_step=next_step).response()
+    reply.force_close()
+    return reply
 
 
 def application(parts: Parts, *, listen: str, metrics: Metrics) -> web.Application:

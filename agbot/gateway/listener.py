@@ -13,19 +13,21 @@ from collections.abc import Callable
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import Permission
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.authentication import Memory
-from agbot.gateway.connection import Bounds, Connections
 from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Exchange, Reads
 from agbot.gateway.service import ServiceRoute
 from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, Target, parse
 from agbot.gateway.writing import Written
+from agbot.listening.connection import Bounds, Connections
+from agbot.listening.parsing import ChunkedBodyError
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
 Observe = Callable[[str, float], None]
@@ -84,6 +86,7 @@ class Listener:
             head_seconds=request_seconds,
             max_field_bytes=settings.max_header_bytes,
             max_connections=2 * settings.max_open,
+            takes_chunks=_takes_chunks,
         )
         self._max_passing = max(1, settings.max_open // 2)
         self._open: set[asyncio.Task[object]] = set()
@@ -119,7 +122,7 @@ class Listener:
         self._is_tls = context is not None
         await self._passing.start()
         self._loop = asyncio.get_running_loop()
-        self._connections = Connections(self._handle, self._bounds)
+        self._connections = Connections(self._handle, self._bounds, refuse=_refusal)
         self._server = await self._loop.create_server(
             self._connections,
             host,
@@ -196,6 +199,20 @@ class Listener:
             return answers.string(502, "The request could not be passed on.", Outcome.ERROR, closes=True)
         finally:
             self._open_passing -= 1
+
+
+def _takes_chunks(method: str, target: str) -> bool:
+    """Only what is passed on may have a chunked body: a question has none at all."""
+    return isinstance(parse(method, target), PassThrough)
+
+
+def _refusal(error: HttpProcessingError) -> web.StreamResponse:
+    """Answer what could not be parsed."""
+    if isinstance(error, LineTooLong):
+        return Written(answers.bad_request("The head of the request is too large.", status=431, closes=True))
+    if isinstance(error, ChunkedBodyError):
+        return Written(answers.bad_request("This route takes no chunked body.", closes=True))
+    return Written(answers.bad_request("The request is not valid HTTP.", closes=True))
 
 
 def _address(listen: str) -> tuple[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -335,6 +336,31 @@ async def test_bytes_that_are_hardly_http_get_a_4xx(desk: Desk, raw: bytes) -> N
     await writer.wait_closed()
 
     assert status.split()[1].startswith(b"4")
+
+
+async def on_the_wire(desk: Desk, raw: bytes) -> tuple[int, str]:
+    """Send bytes as they are; return the status of the answer and what it says."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(desk.url.rpartition(":")[2]))
+    writer.write(raw)
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    return int(head.split()[1]), json.loads(body)["error"]["problem"]
+
+
+@pytest.mark.parametrize("line", [b"GET /livez", b"POST /v1/holds"])
+async def test_a_body_in_chunks_is_refused_before_it_is_read(desk: Desk, line: bytes) -> None:
+    head = line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    assert await on_the_wire(desk, head + b"1\r\nx\r\n" * 100_000) == (
+        400,
+        "a request of this kind has no chunked body",
+    )
+
+
+async def test_what_is_not_http_leaves_no_line_in_the_log(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await on_the_wire(desk, b"NONSENSE\r\n\r\n"))[0] == 400
+    assert caplog.records == []
 
 
 async def test_the_groups_shown_are_those_of_the_coordinator(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import StandIn, dialled, gateway, read_reply, request, send
 
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
+CHUNKED = b"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 GRANTED = b'{"code":"201","msg":"Node o1/n1 can start executing nmp p1."}\n'
 
 
@@ -112,6 +113,63 @@ async def test_what_is_not_http_gets_a_4xx_in_the_agbots_format_and_no_line_in_t
     assert 400 <= got.status < 500
     assert json.loads(got.body)["code"] == str(got.status)
     assert [one["event"] for one in logged] == ["gateway.started", "gateway.stopped"]
+
+
+@pytest.mark.parametrize("target", [N1, "/org/o1/hagroup/g1/deployment/n1/o1%2Fdp1"])
+async def test_a_question_in_chunks_is_400(target: str) -> None:
+    raw = f"POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    async with gateway() as running:
+        got = await send(running.port, raw.encode())
+    assert (got.status, b"takes no chunked body" in got.body) == (400, True)
+    assert running.exchange.reads == []
+
+
+@pytest.mark.parametrize("chunk", [b"1\r\nx\r\n", b"1;" + b"e" * 500 + b"\r\nx\r\n"], ids=["tiny", "extended"])
+async def test_a_body_that_is_mostly_framing_is_400(chunk: bytes) -> None:
+    stand_in = StandIn(lambda _head, _body: None)
+    await stand_in.start()
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
+        got = await send(running.port, CHUNKED + chunk * 5_000)
+    await stand_in.stop()
+    assert (got.status, json.loads(got.body)["code"]) == (400, "400")
+
+
+async def test_chunks_of_a_line_each_are_taken() -> None:
+    stand_in = StandIn(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await stand_in.start()
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
+        got = await send(running.port, CHUNKED + (b"50\r\n" + b"x" * 80 + b"\r\n") * 20_000 + b"0\r\n\r\n")
+    await stand_in.stop()
+    assert (got.status, stand_in.bodies) == (200, [b"x" * 1_600_000])
+
+
+async def test_a_few_chunks_may_be_as_small_as_they_like() -> None:
+    stand_in = StandIn(lambda _head, _body: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    await stand_in.start()
+    async with gateway(agbot=AgbotSettings(secure_api=stand_in.url)) as running:
+        got = await send(running.port, CHUNKED + b"1\r\nx\r\n" * 500 + b"0\r\nX-Trailer: 1\r\n\r\n")
+    await stand_in.stop()
+    assert (got.status, stand_in.bodies) == (200, [b"x" * 500])
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3])
+async def test_endless_blank_lines_are_400_wherever_the_reads_are_cut(cut: int) -> None:
+    async with gateway() as running, dialled(running.port) as (reader, writer):
+        for start in range(0, 4_000, cut):
+            writer.write((b"\r\n" * 2_000)[start : start + cut])
+        assert (await read_reply(reader)).status == 400
+
+
+async def test_a_blank_line_before_a_request_is_overlooked() -> None:
+    async with gateway() as running:
+        got = await send(running.port, b"\r\n\r\n" + request("POST", N1, "o1/n1:n1tok"))
+    assert got.body == GRANTED
+
+
+async def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
+    async with gateway() as running, dialled(running.port) as (reader, writer):
+        writer.write(b"nonsense\r\n\r\n" + b"x" * 4_000_000)
+        assert (await read_reply(reader)).status == 400
 
 
 async def test_an_absolute_target_whose_host_is_no_domain_name_is_answered() -> None:

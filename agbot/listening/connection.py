@@ -1,0 +1,208 @@
+"""One HTTP connection of either listener, on top of aiohttp's, with the parser and the bounds that ours need; and all of them together.
+
+What cannot be parsed is answered in the listener's own format, without a word in the log, and the connection is closed so that the answer
+still arrives. A request whose head does not arrive in time ends its connection: that is aiohttp's own timer between requests, which runs
+from the opening. No read is larger than `READ_BYTES`, so that many connections take turns in small steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
+
+from agbot.listening.parsing import Parser, TakesChunks
+
+MAX_HEADERS = 64
+"""Header fields of one request; agents send 8."""
+LINGER_SECONDS = 1.0
+"""How long the rest of a request that nobody wants is read, so that the answer is not lost to a reset."""
+READ_BYTES = 16_384
+"""Most that one read takes. asyncio's own 256 kB are parsed in one go, for which everybody else waits."""
+_BUFFER_BYTES = 65_536
+_V6_NETWORK_BITS = 64
+"""One customer's IPv6 addresses: counting them singly would give each attacker as many shares as it likes."""
+
+_silent = logging.getLogger(__name__)
+"""What aiohttp would say about a connection: nothing of it is an event of ours."""
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+RequestFactory = Callable[
+    [RawRequestMessage, StreamReader, web.RequestHandler, AbstractStreamWriter, "asyncio.Task[None]"], web.BaseRequest
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one connection, and all of them, may cost. Seconds are the event loop's."""
+
+    head_seconds: float
+    max_field_bytes: int
+    max_connections: int
+    takes_chunks: TakesChunks = lambda _method, _target: True
+    """Tells whether a request may have a chunked body."""
+
+
+Refuse = Callable[[HttpProcessingError], web.StreamResponse]
+"""Answers what could not be parsed."""
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's connection with our parser, bounds and error format."""
+
+    __slots__ = ("_gone", "_refusal", "_refuse", "client")
+
+    def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, bounds: Bounds, refuse: Refuse) -> None:
+        super().__init__(
+            manager,
+            loop=loop,
+            keepalive_timeout=bounds.head_seconds,
+            logger=_silent,
+            access_log=None,  # type: ignore[arg-type] # aiohttp's own default server takes None as off
+            max_line_size=bounds.max_field_bytes,
+            max_field_size=bounds.max_field_bytes,
+            max_headers=MAX_HEADERS,
+            lingering_time=LINGER_SECONDS,
+            auto_decompress=False,
+        )
+        self._parser = Parser(
+            self,
+            loop,
+            _BUFFER_BYTES,
+            max_line_size=bounds.max_field_bytes,
+            max_field_size=bounds.max_field_bytes,
+            max_headers=MAX_HEADERS,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
+            takes_chunks=bounds.takes_chunks,
+        )
+        self._refuse = refuse
+        self._refusal: web.StreamResponse | None = None
+        self._gone: asyncio.Future[None] = loop.create_future()
+        self.client = ""
+        """Who is at the other end, as `client_of` names it."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no request of this connection is being answered."""
+        return self._current_request is None and not self._messages
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection up."""
+        if hasattr(transport, "max_size"):  # a plain socket's; what TLS reads is parsed in pieces all the same
+            transport.max_size = READ_BYTES
+        self.client = client_of(transport.get_extra_info("peername"))
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take note that nobody is there any more."""
+        if not self._gone.done():
+            self._gone.set_result(None)
+        super().connection_lost(exc)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer. After a refusal go on reading for a moment: closing before would tear the answer away."""
+        written = await super().finish_response(request, resp, start_time)
+        transport = self.transport
+        if resp is self._refusal and transport is not None and not transport.is_closing():
+            if transport.can_write_eof():
+                transport.write_eof()
+            if not transport.is_reading():
+                transport.resume_reading()
+            await asyncio.wait([self._gone], timeout=LINGER_SECONDS)
+        return written
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what could not be parsed; end the connection of a request that can have no answer.
+
+        Raises:
+            ConnectionError: the handler gave up, because one side went away.
+        """
+        if not isinstance(exc, HttpProcessingError):
+            raise ConnectionError("no answer can be written") from exc
+        self._refusal = self._refuse(exc)
+        return self._refusal
+
+
+class Connections(web.Server):
+    """Makes the connections, and gives up the oldest idle one of whoever has the most when there are too many."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        bounds: Bounds,
+        *,
+        refuse: Refuse,
+        request_factory: RequestFactory | None = None,
+    ) -> None:
+        super().__init__(handler, request_factory=request_factory)
+        self._bounds = bounds
+        self._refuse = refuse
+        self._of: dict[str, dict[Connection, None]] = {}
+
+    def __call__(self) -> Connection:
+        """Make the protocol of a new connection."""
+        return Connection(self, loop=self._loop, bounds=self._bounds, refuse=self._refuse)
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        """Take a new connection in; the newcomer itself goes where every other one is being answered."""
+        super().connection_made(handler, transport)
+        if isinstance(handler, Connection):
+            self._of.setdefault(handler.client, {})[handler] = None
+        if len(self._connections) > self._bounds.max_connections:
+            self._loop.call_soon(self.give_up, 1)  # not at once: it may be the newcomer, whose task does not run yet
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        """Let a connection go."""
+        super().connection_lost(handler, exc)
+        if isinstance(handler, Connection):
+            mine = self._of.get(handler.client, {})
+            mine.pop(handler, None)
+            if not mine:
+                self._of.pop(handler.client, None)
+
+    def give_up(self, number: int) -> None:
+        """Close so many idle connections, the oldest of whoever has the most."""
+        for _ in range(number):
+            by_number = sorted(self._of.values(), key=len, reverse=True)
+            idle = (one for each in by_number for one in each if one.is_idle and one.connected)
+            oldest = next(idle, None)
+            if oldest is None:
+                return
+            oldest.force_close()
+
+
+def client_of(peername: object) -> str:
+    """Name whoever is at the other end: its IPv4 address, its IPv6 network, or nothing where there is no address.
+
+    Behind a load balancer that does not keep addresses, all clients are one.
+    """
+    if not isinstance(peername, tuple) or not peername:
+        return ""
+    try:
+        address = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+    except ValueError:
+        return str(peername[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, _V6_NETWORK_BITS), strict=False))
+    return str(address)
