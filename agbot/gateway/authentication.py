@@ -58,6 +58,11 @@ def read(header: str | None, kind: str) -> Credentials | Unproven:
     return Credentials(identity=identity, secret=secret)
 
 
+def claimed(header: str | None) -> str:
+    """Return whom an Authorization header names, whether or not it is true; empty when nobody."""
+    return (_basic(header or "") or "").partition(":")[0]
+
+
 def _basic(header: str) -> str | None:
     """Return `user:password` of a Basic header with a user, else None: the form that Go's `BasicAuth` takes."""
     scheme, _, encoded = header.partition(" ")

@@ -1,8 +1,9 @@
 """The agent-facing listener: takes connections, finds out whom a request is for, and writes the answer.
 
 Bounded everywhere: open requests, open connections, the head, the body, the time. When there is no room, questions are told so at once, as
-a 409 that an agent repeats after 60 s; the pass-through may take half of the room and no more, so that a hanging upstream never touches the
-answers to questions.
+a 409 that an agent repeats after 60 s. What is passed through has places of its own, half as many, so that neither a hanging upstream nor a
+slow client ever touches the answers to questions. Places are shared fairly among addresses, and some are kept for nodes and agbots that the
+Exchange knows.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import Permission
-from agbot.gateway import answers
+from agbot.gateway import answers, authentication
 from agbot.gateway.answers import Outcome, Reply
-from agbot.gateway.authentication import Memory
+from agbot.gateway.authentication import Memory, Unproven
 from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Exchange, Reads
 from agbot.gateway.service import ServiceRoute
-from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, Target, parse
+from agbot.gateway.shares import Place, Shares
+from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, ServiceEnd, ServiceQuestion, Target, parse
 from agbot.gateway.writing import Written
-from agbot.listening.connection import Bounds, Connections
+from agbot.listening.connection import Bounds, Connection, Connections
 from agbot.listening.parsing import ChunkedBodyError
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
@@ -35,6 +37,8 @@ Observe = Callable[[str, float], None]
 
 BACKLOG = 1024
 """Agents come with a new connection each; after a restart of the hub, all at once."""
+KNOWN_SHARE = 4
+"""One part in so many of `max_open`, besides, is for nodes and agbots that the Exchange has accepted lately."""
 ANSWER_SHARE = 0.9
 """Of the time for an answer: the rest is for writing it."""
 _WRITE_SECONDS = 0.5
@@ -88,9 +92,11 @@ class Listener:
             max_connections=2 * settings.max_open,
             takes_chunks=_takes_chunks,
         )
-        self._max_passing = max(1, settings.max_open // 2)
+        self._memory = memory
+        self._asking = Shares(settings.max_open)
+        self._known = Shares(max(1, settings.max_open // KNOWN_SHARE))
+        self._being_passed = Shares(max(1, settings.max_open // 2))
         self._open: set[asyncio.Task[object]] = set()
-        self._open_passing = 0
         self._connections: Connections | None = None
         self._server: asyncio.Server | None = None
         self._is_tls = False
@@ -176,29 +182,54 @@ class Listener:
             return await self._pass(request, target)
         if isinstance(target, BadTarget):
             return answers.bad_request(target.message, status=target.status, closes=True)
-        is_full = len(self._open) > self._settings.max_open
+        authorization = request.headers.get("Authorization")
+        client = _client(request)
+        place = self._place(client, target, authorization, now)
         if isinstance(target, AgentQuestion):
-            if is_full:
+            if place is None:
                 return self._permission.busy(target)
-            return await self._permission.answer(target, request.headers.get("Authorization"), now)
-        if is_full:
+            with place:
+                return await self._permission.answer(target, authorization, now)
+        if place is None:
             return self._service.busy(target)
-        return await self._service.answer(target, request.headers.get("Authorization"), now)
+        with place:
+            return await self._service.answer(target, authorization, now)
+
+    def _place(
+        self, client: str, target: AgentQuestion | ServiceQuestion | ServiceEnd, authorization: str | None, now: float
+    ) -> Place | None:
+        """Find room for a question; None when there is none.
+
+        Whoever the Exchange has accepted lately finds some where strangers have taken all, from the same address too.
+        """
+        place = self._asking.take(client)
+        if place is not None:
+            return place
+        kind = "nodes" if isinstance(target, AgentQuestion) else "agbots"
+        caller = authentication.read(authorization, kind)
+        if isinstance(caller, Unproven) or not self._memory.is_accepted(self._memory.key(caller), now):
+            return None
+        return self._known.take(caller.identity)
 
     async def _pass(self, request: web.BaseRequest, target: PassThrough) -> web.StreamResponse | Reply:
-        if self._open_passing >= self._max_passing or len(self._open) > self._settings.max_open:
+        place = self._being_passed.take(_client(request), authentication.claimed(request.headers.get("Authorization")))
+        if place is None:
             return answers.string(503, "Too many requests are open at once.", Outcome.BUSY, closes=True)
-        self._open_passing += 1
         try:
-            return await self._passing.handle(request, target.target)
+            with place:
+                return await self._passing.handle(request, target.target)
         except ConnectionError:
             self._observe(Outcome.UPSTREAM_FAILED, 0.0)
             raise
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and the log the traceback
             _log.exception("request.failed", method=request.method)
             return answers.string(502, "The request could not be passed on.", Outcome.ERROR, closes=True)
-        finally:
-            self._open_passing -= 1
+
+
+def _client(request: web.BaseRequest) -> str:
+    """Name whose share of the places a request takes."""
+    connection = request.protocol
+    return connection.client if isinstance(connection, Connection) else ""
 
 
 def _takes_chunks(method: str, target: str) -> bool:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import aiohttp
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
+from agbot.gateway.body import Body, too_large
+from agbot.gateway.patient_socket import patient_socket
+from agbot.listening.connection import Connection
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
 CONNECT_SECONDS = 5.0
@@ -42,7 +44,6 @@ _HOP_BY_HOP = frozenset(
 )
 """RFC 9110 7.6.1, and `Expect`, which this side has answered by itself."""
 _NEVER_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-_BROKEN_BODY = web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError
 
 _log = structlog.get_logger()
 
@@ -62,50 +63,6 @@ class _Relay(web.StreamResponse):
                 self.headers.popall(name, None)
 
 
-class _Body:
-    """The body of a request on its way through, bounded in size and time."""
-
-    def __init__(self, request: web.BaseRequest, *, max_bytes: int, seconds: float) -> None:
-        self._request = request
-        self._max_bytes = max_bytes
-        self._seconds = seconds
-        self.reply: Reply | None = None
-        """Set when the body was not what may be passed on: what to answer instead."""
-
-    def is_too_large(self) -> bool:
-        """Tell whether the request says itself that it is too large."""
-        length = self._request.content_length
-        return length is not None and length > self._max_bytes
-
-    def _check(self, total: int) -> None:
-        if total > self._max_bytes:
-            self.reply = too_large(self._max_bytes)
-            raise ConnectionError("the body is too large")
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what arrives; stops with an error when it is too much, too slow or broken."""
-        total = 0
-        deadline = asyncio.get_running_loop().time() + self._seconds
-        try:
-            while True:
-                async with asyncio.timeout_at(deadline):
-                    chunk = await self._request.content.readany()
-                if not chunk:
-                    return
-                total += len(chunk)
-                self._check(total)
-                yield chunk
-        except TimeoutError:
-            self.reply = answers.bad_request("The request did not arrive completely in time.", closes=True)
-            raise
-        except ConnectionError:
-            self.reply = self.reply or answers.bad_request("The request broke off.", closes=True)
-            raise
-        except _BROKEN_BODY:
-            self.reply = answers.bad_request("The body of the request is broken.", closes=True)
-            raise
-
-
 async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """Yield an answer's body as it comes."""
     try:
@@ -113,11 +70,6 @@ async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
             yield chunk
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _BrokenOffError from error
-
-
-def too_large(max_bytes: int) -> Reply:
-    """Answer a body that is larger than what is passed through."""
-    return answers.bad_request(f"A body may have {max_bytes} bytes at most.", status=413, closes=True)
 
 
 class PassThroughRoute:
@@ -149,7 +101,7 @@ class PassThroughRoute:
         """
         context = ssl.create_default_context(cafile=self._ca_file)
         # a new connection each: the agbot may close an idle one just when it is used again, and a POST cannot be repeated
-        connector = aiohttp.TCPConnector(ssl=context, limit=0, force_close=True)
+        connector = aiohttp.TCPConnector(ssl=context, limit=0, force_close=True, socket_factory=patient_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._upstream_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -182,21 +134,26 @@ class PassThroughRoute:
         headers = _passed_on(request.raw_headers)
         if headers is None:
             return answers.bad_request("A header is not valid UTF-8.", closes=True)
-        body = _Body(request, max_bytes=self._max_body_bytes, seconds=self._request_seconds)
+        body = Body(request, max_bytes=self._max_body_bytes, seconds=self._request_seconds)
         if body.is_too_large():
             return too_large(self._max_body_bytes)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         try:
-            async with self._session.request(
-                request.method,
-                URL(self._upstream + target, encoded=True),
-                headers=headers,
-                data=body.chunks() if request.can_read_body else None,
-                allow_redirects=False,
-            ) as upstream:
-                self._recovered()
+            async with asyncio.timeout(CONNECT_SECONDS + self._request_seconds + self._upstream_seconds):
+                upstream = await self._session.request(
+                    request.method,
+                    URL(self._upstream + target, encoded=True),
+                    headers=headers,
+                    data=body.chunks() if request.can_read_body else None,
+                    allow_redirects=False,
+                )
+            body.is_answered = True
+            self._recovered()
+            try:
                 return await self._relay(request, upstream)
+            finally:
+                upstream.close()  # and with it the rest of a body that the upstream did not wait for
         except TimeoutError as error:
             return body.reply or self._failed(504, "The agbot did not answer in time.", error)
         except (aiohttp.ClientError, ValueError) as error:
@@ -209,11 +166,18 @@ class PassThroughRoute:
             ConnectionError: one side broke off.
         """
         relay = _Relay(status=upstream.status, reason=upstream.reason, headers=_passed_back(upstream.raw_headers))
+        if not request.content.is_eof():  # it answers early: what the client still sends is no next request
+            relay.force_close()
+            _linger(request, self._request_seconds)
         try:
-            await relay.prepare(request)
+            await self._taken(relay.prepare(request))
             async for chunk in _chunks(upstream):
-                await relay.write(chunk)
-            await relay.write_eof()
+                await self._taken(relay.write(chunk))
+            await self._taken(relay.write_eof())
+        except TimeoutError as error:
+            if request.transport is not None:
+                request.transport.abort()  # to close it would wait for the client to take the rest
+            raise ConnectionError("the client does not take the answer") from error
         except (
             aiohttp.ClientError,
             _BrokenOffError,
@@ -222,6 +186,15 @@ class PassThroughRoute:
                 request.transport.close()
             raise ConnectionError("the answer broke off") from error
         return relay
+
+    async def _taken(self, writing: Awaitable[object]) -> None:
+        """Wait until the client has taken a piece of the answer.
+
+        Raises:
+            TimeoutError: it does not, and must not keep its place for that.
+        """
+        async with asyncio.timeout(self._request_seconds):
+            await writing
 
     def _failed(self, status: int, message: str, error: BaseException) -> Reply:
         if not self._is_failing:
@@ -240,6 +213,13 @@ def _said(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is not HTTP"
     return str(error) or type(error).__name__
+
+
+def _linger(request: web.BaseRequest, seconds: float) -> None:
+    """Read on after the answer for so long at most: to close before the client has sent everything would tear the answer away."""
+    connection = request.protocol
+    if isinstance(connection, Connection):
+        connection.linger(seconds)
 
 
 def _passed_on(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str] | None:

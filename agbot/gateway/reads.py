@@ -8,6 +8,7 @@ questions nor a hanging Exchange becomes a storm of reads (A15). What the Exchan
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, Protocol, TypeVar
 
@@ -20,6 +21,9 @@ from agbot.rules.ids import NodeId
 
 MAX_OPEN_READS = 32
 """At 400 node reads per second for a whole hub, this many keep an Exchange busy without queueing on it."""
+
+MAX_STRANGERS_READS = 24
+"""So many of them at most are for credentials that the Exchange has not accepted lately: anybody may make those up."""
 
 T = TypeVar("T")
 
@@ -75,6 +79,7 @@ class Reads:
         self._memory = memory
         self._seconds = clock.real_seconds(seconds)
         self._slots = asyncio.Semaphore(MAX_OPEN_READS)
+        self._strangers_slots = asyncio.Semaphore(MAX_STRANGERS_READS)
         self._nodes: SingleFlight[Node] = SingleFlight()
         self._agbots: SingleFlight[bool] = SingleFlight()
 
@@ -89,7 +94,7 @@ class Reads:
         async def read() -> Node:
             node_id = NodeId(credentials.identity)
             try:
-                node = await self._bounded(lambda: self._exchange.node(node_id, credentials))
+                node = await self._bounded(key, lambda: self._exchange.node(node_id, credentials))
                 if node is None:
                     raise _absent(node_id)
             except (Refused, Forbidden):
@@ -110,7 +115,7 @@ class Reads:
 
         async def read() -> Node:
             try:
-                node = await self._bounded(lambda: self._exchange.node(node_id, credentials))
+                node = await self._bounded(key, lambda: self._exchange.node(node_id, credentials))
             except Refused:
                 self._memory.refuse(key, _now())
                 raise
@@ -129,7 +134,9 @@ class Reads:
 
         async def read() -> bool:
             try:
-                exists = await self._bounded(lambda: self._exchange.agbot_exists(credentials.identity, credentials))
+                exists = await self._bounded(
+                    key, lambda: self._exchange.agbot_exists(credentials.identity, credentials)
+                )
             except (Refused, Forbidden):
                 exists = False
             if exists:
@@ -145,11 +152,13 @@ class Reads:
         await self._nodes.stop()
         await self._agbots.stop()
 
-    async def _bounded(self, read: Callable[[], Awaitable[T]]) -> T:
+    async def _bounded(self, key: bytes, read: Callable[[], Awaitable[T]]) -> T:
         """Wait for a free slot and then for the answer, both within the time."""
+        is_known = self._memory.is_accepted(key, _now())
         try:
-            async with asyncio.timeout(self._seconds), self._slots:
-                return await read()
+            async with asyncio.timeout(self._seconds):
+                async with contextlib.nullcontext() if is_known else self._strangers_slots, self._slots:
+                    return await read()
         except TimeoutError as error:
             raise Unreachable("GET", "/orgs", "no answer in time", "it is read again with the next question") from error
 

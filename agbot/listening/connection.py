@@ -99,6 +99,10 @@ class Connection(web.RequestHandler):
         """Tell whether no request of this connection is being answered."""
         return self._current_request is None and not self._messages
 
+    def linger(self, seconds: float) -> None:
+        """Read what is left of the present request for so long at most, once it is answered."""
+        self._lingering_time = seconds
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection up."""
         if hasattr(transport, "max_size"):  # a plain socket's; what TLS reads is parsed in pieces all the same

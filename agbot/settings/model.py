@@ -84,7 +84,8 @@ class GatewaySettings:
     remember_seconds: float = 300.0
     """How long a node's authentication is remembered for refusals. A grant always asks the Exchange."""
     max_open: int = 2000
-    """How many requests may be open at once. More are told to ask again."""
+    """How many questions may be open at once, and half as many of those that are passed on; each client has a fair share. More are told to
+    ask again."""
     request_seconds: float = 10.0
     """A request must have arrived completely within this time."""
     max_body_bytes: int = 10_485_760

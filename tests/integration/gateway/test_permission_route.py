@@ -206,7 +206,7 @@ async def test_unusual_names_are_asked_and_answered_as_they_are(node: str) -> No
 async def test_permission_answers_do_not_need_the_upstream() -> None:
     silent = StandIn(lambda _head, _body: None)
     await silent.start()
-    async with gateway(GatewaySettings(max_open=4), agbot=AgbotSettings(secure_api=silent.url)) as running:
+    async with gateway(GatewaySettings(max_open=8), agbot=AgbotSettings(secure_api=silent.url)) as running:
         waiting = [asyncio.ensure_future(running.ask("/deploycheck", None, "GET")) for _ in range(2)]
         await running.answering(2)
         refused = await running.ask("/deploycheck", None, "GET")
