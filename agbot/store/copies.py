@@ -37,6 +37,9 @@ def back_up(store: Path, copy: Path, doubt: str) -> None:
     if copy.exists():
         message = f"{copy} exists already; name a file that does not, or remove that one"
         raise StoreUnavailableError(message)
+    if not copy.resolve().parent.is_dir():
+        message = f"{copy.parent} is no directory"
+        raise StoreUnavailableError(message)
     _copy(store, copy, doubt)
 
 

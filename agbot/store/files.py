@@ -13,6 +13,8 @@ from pathlib import Path
 
 Identity = tuple[int, int]
 _LOG_HEADER_BYTES = 32
+_MOVED_AT_BYTES = 1000 * 4096
+"""SQLite's own default: a log of a thousand pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,22 +43,18 @@ class Files:
         """Take down the files as they are, when SQLite has just opened them."""
         found = self._path.stat()
         self._main_identity = (found.st_dev, found.st_ino)
-        self._written = (found.st_size, found.st_mtime_ns)
-        self._others = {each: _identity(each) for each in (self.wal, self.shm)}
-        self._log_bytes = self._log_size()
+        self._others = {each: _identity(_stat(each)) for each in (self.wal, self.shm)}
+        self.note_written()
 
     def note_written(self) -> None:
         """Take down how a commit of ours left the files."""
-        found = self._path.stat()
+        found, log = self._path.stat(), _stat(self.wal)
         self._written = (found.st_size, found.st_mtime_ns)
-        self._log_bytes = self._log_size()
+        self._log_bytes = log.st_size if log is not None else 0
 
     def trouble(self) -> Trouble | None:
         """Say what is wrong; None when every name leads to the file that is open."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            found = None
+        found = _stat(self._path)
         if found is None or (found.st_dev, found.st_ino) != self._main_identity:
             return Trouble(
                 text=f"{self._path} has been moved, removed or replaced under the running daemon; put it back, or restart the daemon"
@@ -66,53 +64,55 @@ class Files:
                 text=f"another program has written to {self._path} under the running daemon; stop the daemon, put a backup in place with"
                 " `agbot store restore` if the file was overwritten, and start it again"
             )
-        gone = []
-        for path, noted in self._others.items():
-            present = _identity(path)
-            if present is None:
-                gone.append(path.name)
-            elif present != noted:
+        present = {each: _stat(each) for each in self._others}
+        for each, stat in present.items():
+            if stat is not None and _identity(stat) != self._others[each]:
                 return Trouble(
-                    text=f"{path} has been replaced under the running daemon; close whatever else has the store open, and"
+                    text=f"{each} has been replaced under the running daemon; close whatever else has the store open, and"
                     " restart the daemon"
                 )
+        gone = " and ".join(each.name for each, stat in present.items() if stat is None)
         if gone:
-            text = f"{' and '.join(gone)} beside {self._path} has been removed under the running daemon; nothing is lost while it runs"
+            text = (
+                f"{gone} beside {self._path} has been removed under the running daemon; nothing is lost while it runs"
+            )
             return Trouble(text=f"{text}, and it mends this by itself", is_curable=True)
-        if self._log_size() < self._log_bytes:
+        log = present.get(self.wal)
+        if log is not None and log.st_size < self._log_bytes:  # SQLite never makes it shorter while it has it open
             return Trouble(
                 text=f"{self.wal} has been cut off under the running daemon; what stood there is lost, restart the daemon"
             )
         return None
 
-    def _log_size(self) -> int:
-        """Return the size of the log, which SQLite never makes shorter while it has it open."""
-        try:
-            return self.wal.stat().st_size
-        except OSError:
-            return 0
+    def may_be_moving(self) -> bool:
+        """Tell whether the log is as long as one that SQLite moves into the main file in the course of a commit."""
+        log = _stat(self.wal)
+        return log is not None and log.st_size >= _MOVED_AT_BYTES
 
     def main_stamp(self) -> tuple[int, int, int]:
         """Return what tells this content of the main file from another one."""
         found = self.main.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
 
-    def log_stamp(self) -> str:
-        """Return what tells this log from another one; empty for none, or an empty one. SQLite takes no locks on this file."""
+    def log_stamp(self) -> tuple[int, str]:
+        """Return the inode of the log and its header, which is random; (0, "") for none, or an empty one. SQLite locks no part of it."""
         try:
             descriptor = os.open(self.wal, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
-            return ""
+            return 0, ""
         try:
             found, header = os.fstat(descriptor), os.pread(descriptor, _LOG_HEADER_BYTES, 0)
         finally:
             os.close(descriptor)
-        return f"{found.st_dev:x}:{found.st_ino:x}:{header.hex()}" if header else ""
+        return (found.st_ino, header.hex()) if header else (0, "")
 
 
-def _identity(path: Path) -> Identity | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        found = path.stat()
+        return path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+
+
+def _identity(found: os.stat_result | None) -> Identity | None:
+    return None if found is None else (found.st_dev, found.st_ino)

@@ -19,6 +19,7 @@ from agbot.store.files import Files
 from agbot.store.generation import Beside
 from agbot.store.mark import Mark, MarkFile, boot_id
 
+_BEHIND_NS = 120_000_000_000
 T = TypeVar("T")
 Connect = Callable[[], sqlite3.Connection]
 
@@ -134,17 +135,25 @@ class Keeper:
     def _is_log_of_another(self, mark: Mark) -> bool:
         """Tell whether the log is the one that was in use, and the main file is not.
 
-        Not after a new start of the machine, when the times of files prove nothing, and not where a commit was cut off in the middle.
+        Not where a commit was cut off that may have been moving the log into the main file. After a loss of power the mark may be half a
+        minute behind both: then the main file must have been touched well after the mark was written, by the kernel's own stamp.
         """
-        log = self._files.log_stamp()
-        if not log or log != mark.log or mark.is_writing or mark.boot != boot_id() or not mark.boot:
+        log, main = self._files.log_stamp(), self._files.main
+        if not log[0] or log[0] != mark.log[0] or (mark.is_writing and self._files.may_be_moving()):
             return False
-        return not self._files.main.exists() or self._files.main_stamp() != mark.file
+        if main.exists() and self._files.main_stamp() == mark.file:
+            return False
+        if mark.boot and mark.boot == boot_id():
+            return log == mark.log
+        return not main.exists() or main.stat().st_ctime_ns > mark.at + _BEHIND_NS
 
     def _begin(self, connection: sqlite3.Connection, beside: Beside) -> None:
         self.generation = generations.recognise(connection, beside, time.time_ns() // 1_000_000)
         token = max(generations.highest_token(connection), self.generation.token_floor)
         self._mark = Mark(generation=self.generation.id, token=token, boot=boot_id())
+        connection.execute(
+            "PRAGMA wal_checkpoint"
+        ).fetchone()  # a copy of the main file alone shall say that it was in use
         self._files.note()
         self._mark = self._as_it_stands(connection)
         self._mark_file.make(self._mark)

@@ -32,11 +32,11 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     token: int = 0
     """The highest token of any group."""
     boot: str = ""
-    """Of which start of the machine the rest speaks: after a loss of power the times of files prove nothing."""
+    """Of which start of the machine the rest speaks: a loss of power may leave files a moment older than it says."""
     file: tuple[int, int, int] = (0, 0, 0)
     """The main file after the last commit: inode, size, time of its last change in nanoseconds."""
-    log: str = ""
-    """Which write-ahead log belongs to that file."""
+    log: tuple[int, str] = (0, "")
+    """Which write-ahead log belongs to that file: its inode, and what tells it from the logs before it."""
     is_writing: bool = False
     """A commit is under way, and may be moving the log into the main file."""
     at: int = 0

@@ -9,6 +9,7 @@ from typing import Protocol
 import pytest
 
 from agbot.store.contract import Store
+from agbot.store.mark import MarkFile
 from agbot.store.memory import MemoryStore
 from agbot.store.sqlite import SqliteStore
 
@@ -18,6 +19,9 @@ class Place(Protocol):
 
     def store(self) -> Store:
         """Return a store of this place, not open, as a newly started daemon would make it."""
+
+    async def changed(self) -> Store:
+        """Put another content in place than the one that was used last, and return it, open."""
 
 
 class MemoryPlace:
@@ -29,6 +33,11 @@ class MemoryPlace:
     def store(self) -> Store:
         return self._store
 
+    async def changed(self) -> Store:
+        self._store.change_generation("it is an older copy", 1_000)
+        await self._store.open()
+        return self._store
+
 
 class SqlitePlace:
     """A file."""
@@ -38,6 +47,12 @@ class SqlitePlace:
 
     def store(self) -> Store:
         return SqliteStore(self._path)
+
+    async def changed(self) -> Store:
+        MarkFile(self._path).path.unlink()
+        opened = self.store()
+        await opened.open()
+        return opened
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -454,6 +454,17 @@ def test_the_holder_gets_the_same_yes_again_whatever_has_come_up_since(lease: ob
     assert decide(ask(), replace(facts, lease=lease), NOW) == Grant(repeated=True)  # type: ignore[arg-type] # a lease
 
 
+def test_a_holder_of_a_store_that_was_replaced_gets_its_yes_again_only_where_nothing_speaks_against_it() -> None:
+    lease = held(claim(BERT))
+    now, replaced = group(lease=lease), group(lease=lease, token_floor=lease.token)
+    doubtful = Reason(code=Code.STORE_CHANGED, text="an older copy")
+
+    assert decide(ask(), replaced, NOW) == Grant(repeated=True)
+    assert codes(decide(ask(), replace(replaced, doubts=(doubtful,)), NOW)) == [Code.STORE_CHANGED]
+    assert codes(decide(ask(), replace(replaced, pauses=(paused(),)), NOW)) == [Code.PAUSED]
+    assert decide(ask(), replace(now, pauses=(paused(),)), NOW) == Grant(repeated=True)
+
+
 @pytest.mark.parametrize(
     "facts",
     [
