@@ -38,7 +38,7 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """It may pass by itself and is tried again soon."""
     REFUSED = "refused"
-    """Somebody has to change something; it is tried again all the same, slowly."""
+    """The receiver says no to it. It is tried again, slowly, or passed over as each sink's own page says."""
     LOST = "lost"
     """The journal's time for it was over before it was taken."""
 
@@ -53,6 +53,10 @@ class Pauses:
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
     refused_seconds: float = 300.0
+    patience_seconds: float = 900.0
+    """After so long without success one event keeps the others waiting no longer, where the receiver takes those."""
+    steady_seconds: float = 5.0
+    """A connection that has held for so long, with nothing left to tell, is no longer in doubt."""
     longest_asked_seconds: float = 3600.0
     """No receiver can ask for more: a mistake of its clock or of its settings must not silence it for days."""
 

@@ -1,14 +1,18 @@
 """The MQTT sink: every event, the state of every group (retained), and whether we are there (retained, with a last will).
 
 QoS 1 in order: what the broker has not acknowledged is told again over the next connection. The connection is made anew for ever, with
-growing pauses; that it is lost and that it is back is told once each.
+pauses that grow until one has held; that it is lost and that it is back is told once each.
+
+An event that the broker refuses is passed over, and written down as such (`delivery.refused`), where it is too large or where the broker
+takes other events; as long as it takes none, all of them wait, up to 800. A state that is refused is told in the log alone. Events go
+before states.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -17,7 +21,16 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agbot import __version__
 from agbot.events.delivery import Count, Kind, Outcome, Pauses
-from agbot.events.mqtt_connection import Broker, Connection, Message, MqttError
+from agbot.events.mqtt_blame import CLOSES, Blame
+from agbot.events.mqtt_connection import (
+    TAKEN_OVER,
+    Broker,
+    Connection,
+    Message,
+    MqttCodeError,
+    MqttError,
+    RefusedError,
+)
 from agbot.events.outbox import Outlet
 from agbot.events.payload import Presence, StatusMessage, encoded, event_message
 from agbot.events.states import Groups, States
@@ -26,6 +39,8 @@ from agbot.store.contract import Entry
 
 _GOODBYE_SECONDS: Final = 0.5
 _BATCH: Final = 50
+_LARGEST_BATCH: Final = 800
+"""So many events wait at most while the broker takes none at all."""
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -46,8 +61,14 @@ class Mqtt:
         self._count = count
         self._pauses = pauses or Pauses()
         self._failures = 0
-        """In a row, since the broker last took something."""
+        """In a row, since a connection last held."""
         self._is_told = False
+        self._takes = False
+        """Whether the broker has taken an event over the present connection."""
+        self._batch = _BATCH
+        self._blame = Blame()
+        self._refused_states: set[str] = set()
+        """The topics of which that is told."""
 
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
@@ -65,20 +86,25 @@ class Mqtt:
 
     async def _session(self, outlet: Outlet) -> None:
         """Connect, and deliver until the connection breaks."""
+        loop = asyncio.get_running_loop()
+        self._takes = False
         async with Connection(self._broker, self._status(Presence.OFFLINE)) as connection:
             states = States(self._groups)
             # not a TaskGroup: that of Python 3.11 can lose a cancellation from outside when a child fails at the same time
             listening = asyncio.create_task(self._listen(connection, states))
             delivering = asyncio.create_task(self._deliver(connection, states, outlet))
+            steady = loop.call_later(self._pauses.steady_seconds, outlet.wake)
             try:
                 await asyncio.wait({listening, delivering}, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 await _ended(delivering)
                 # a connection that is closed in order leaves no last will
-                with contextlib.suppress(MqttError):
+                with contextlib.suppress(MqttError, RefusedError):
                     await connection.send(self._status(Presence.OFFLINE), within_seconds=_GOODBYE_SECONDS)
                 raise
             finally:
+                steady.cancel()
+                self._blame.ended(by_broker=listening.done())
                 outcomes = [await _ended(delivering), await _ended(listening)]
         raise next(outcome for outcome in outcomes if outcome is not None)
 
@@ -91,24 +117,114 @@ class Mqtt:
     async def _deliver(self, connection: Connection, states: States, outlet: Outlet) -> None:
         loop = asyncio.get_running_loop()
         await connection.subscribe(self._topics.all_states)
-        await connection.send(self._status(Presence.ONLINE))
-        self._recovered()
+        try:
+            await connection.send(self._status(Presence.ONLINE))
+        except RefusedError as error:
+            raise MqttError(str(error)) from error
+        steady_at = loop.time() + self._pauses.steady_seconds
         entries: Sequence[Entry] = ()
         while True:
-            await _send_all(connection, [self._event(entry) for entry in entries])
+            told = await self._tell(connection, outlet, entries)
             states.heard(entries)
-            for groups in _batches(states.due(loop.time())):
-                due = [(group, states.message(group)) for group in groups]
-                messages = [
-                    Message(topic=self._topics.state(group), payload=payload, retain=True)
-                    for group, payload in due
-                    if payload is not None
-                ]
-                await _send_all(connection, messages)
-            if entries:
-                self._count(self.kind, Outcome.DELIVERED, len(entries))
-                outlet.confirm(entries[-1])
-            entries = await outlet.next(_BATCH)
+            try:
+                is_caught_up = not outlet.lag and await self._show(connection, states, outlet)
+            finally:
+                self._count(self.kind, Outcome.DELIVERED, told)
+            if is_caught_up:
+                self._blame.is_careful = False
+                if loop.time() >= steady_at:
+                    self._failures = 0
+                    self._recovered()
+            entries = await outlet.next(self._batch)
+
+    async def _tell(self, connection: Connection, outlet: Outlet, entries: Sequence[Entry]) -> int:
+        """Send events in order, pass over what the broker refuses where it takes others, and return how many it took.
+
+        Raises:
+            MqttError: the connection broke, or the broker takes none of them: they wait until that is put right.
+        """
+        taken = 0
+        refused: list[tuple[Entry, RefusedError]] = []
+        sent = [(entry.id, self._event(entry)) for entry in entries]
+        async for position, refusal in self._sent(connection, sent):
+            entry = entries[position]
+            if refusal is not None:
+                refused.append((entry, refusal))
+                self._count(self.kind, Outcome.REFUSED, 1)
+            if refusal is None or refusal.lasts or self._takes:
+                self._takes = self._takes or refusal is None
+                if not await _passed_over(outlet, refused):
+                    return taken
+                refused.clear()
+                outlet.confirm(entry)
+            if refusal is None:
+                taken += 1
+                self._recovered()
+        if refused:
+            self._batch = min(2 * self._batch, _LARGEST_BATCH)  # somebody whose events it takes may stand behind these
+            if len(refused) < _LARGEST_BATCH:
+                raise MqttError(str(refused[0][1]))
+            if await _passed_over(outlet, refused):
+                outlet.confirm(refused[-1][0])
+        self._batch = _BATCH
+        return taken
+
+    async def _show(self, connection: Connection, states: States, outlet: Outlet) -> bool:
+        """Send the states that are due. False when events have come in between: those go first.
+
+        Raises:
+            MqttError: the connection broke.
+        """
+        for groups in _batches(states.due(asyncio.get_running_loop().time()), 1 if self._blame.is_careful else _BATCH):
+            if outlet.lag:
+                return False
+            due = [
+                Message(topic=self._topics.state(group), payload=payload, retain=True)
+                for group in groups
+                if (payload := states.message(group)) is not None
+            ]
+            async for position, refusal in self._sent(connection, [(each.topic, each) for each in due]):
+                self._showed(due[position].topic, refusal)
+        return True
+
+    def _showed(self, topic: str, refusal: RefusedError | None) -> None:
+        if refusal is None:
+            self._refused_states.discard(topic)
+            return
+        self._count(self.kind, Outcome.REFUSED, 1)
+        if topic not in self._refused_states:
+            _log.error("mqtt.refused", broker=self.receiver, topic=topic, error=str(refusal))
+        self._refused_states.add(topic)
+
+    async def _sent(
+        self, connection: Connection, messages: Sequence[tuple[Hashable, Message]]
+    ) -> AsyncIterator[tuple[int, RefusedError | None]]:
+        """Send messages in order, each under its key, and say of each whether it is taken: one by one where one of them is suspected."""
+        await asyncio.sleep(0)  # lets others run in any case
+        step = 1 if self._blame.is_careful else max(len(messages), 1)
+        for first in range(0, len(messages), step):
+            part = messages[first : first + step]
+            # they begin in this order, and one does not wait for the acknowledgement of another
+            sending = [asyncio.create_task(self._send(connection, key, message)) for key, message in part]
+            try:
+                outcomes = await asyncio.gather(*sending)
+            finally:
+                for task in sending:
+                    task.cancel()
+            for position, outcome in enumerate(outcomes, first):
+                yield position, outcome
+
+    async def _send(self, connection: Connection, key: Hashable, message: Message) -> RefusedError | None:
+        if self._blame.is_to_blame(key, len(message.payload)):
+            return RefusedError(message.topic, f"it closes the connection, {CLOSES} times in a row", lasts=True)
+        self._blame.sent(key, len(message.payload))
+        refusal = None
+        try:
+            await connection.send(message)
+        except RefusedError as error:
+            refusal = error
+        self._blame.answered(key)
+        return refusal
 
     def _event(self, entry: Entry) -> Message:
         return Message(topic=self._topics.event(entry.group), payload=encoded(event_message(entry)))
@@ -122,25 +238,34 @@ class Mqtt:
         self._failures += 1
         self._count(self.kind, Outcome.FAILED, 1)
         if not self._is_told:
-            _log.warning("mqtt.failed", broker=self.receiver, error=str(error))
+            _log.warning("mqtt.failed", broker=self.receiver, client_id=self._broker.client_id, error=_said(error))
         self._is_told = True
 
     def _recovered(self) -> None:
-        self._failures = 0
         if self._is_told:
             _log.info("mqtt.recovered", broker=self.receiver)
         self._is_told = False
 
 
-async def _send_all(connection: Connection, messages: Iterable[Message]) -> None:
-    """Send messages in order, not waiting for the acknowledgement of one before the next, and let others run in any case."""
-    await asyncio.sleep(0)
-    sending = [asyncio.create_task(connection.send(message)) for message in messages]  # they begin in this order
-    try:
-        await asyncio.gather(*sending)
-    finally:
-        for task in sending:
-            task.cancel()
+def _said(error: BaseException | None) -> str:
+    told = error.__cause__ if error is not None else None
+    if not isinstance(told, MqttCodeError):
+        return str(error)
+    if getattr(told.rc, "value", told.rc) == TAKEN_OVER:
+        return f"{told}: another client has connected with the same client id; give each its own ([mqtt] client_id)"
+    # mosquitto 2.0 gives no reason when it does that
+    return f"{told}: the connection broke; brokers end it also when another client connects with the same client id"
+
+
+async def _passed_over(outlet: Outlet, refused: Sequence[tuple[Entry, RefusedError]]) -> bool:
+    """Take down what is passed over, by topic and reason. False when it could not be written: then it is tried again."""
+    by_reason: dict[tuple[str, str], list[Entry]] = {}
+    for entry, refusal in refused:
+        by_reason.setdefault((refusal.topic, refusal.why), []).append(entry)
+    for (topic, why), entries in by_reason.items():
+        if not await outlet.pass_over(entries, why, topic=topic):
+            return False
+    return True
 
 
 async def _ended(task: asyncio.Task[None]) -> BaseException | None:
@@ -150,7 +275,7 @@ async def _ended(task: asyncio.Task[None]) -> BaseException | None:
     return outcome if isinstance(outcome, Exception) else None
 
 
-def _batches(values: Iterable[T]) -> Iterator[list[T]]:
+def _batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
     left = iter(values)
-    while batch := list(islice(left, _BATCH)):
+    while batch := list(islice(left, size)):
         yield batch

@@ -8,7 +8,9 @@ for to the last; connecting runs in a thread that nobody can cancel, for up to 5
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any, Final, Self
 
 import aiomqtt
 from paho.mqtt.client import Client as PahoClient
-from paho.mqtt.client import DisconnectFlags
+from paho.mqtt.client import ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -25,6 +28,11 @@ from agbot.settings.secret import Secret
 
 MqttError = aiomqtt.MqttError
 """Whatever goes wrong between us and the broker."""
+MqttCodeError = aiomqtt.MqttCodeError
+"""What goes wrong and has a number, in `rc`."""
+TAKEN_OVER: Final = 142
+"""The reason of a broker that closes a connection because another client has come with the same id (MQTT 5, 3.14.2.1)."""
+_PACKET_TOO_LARGE: Final = 149
 PROTOCOLS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 _CONNECT_SECONDS: Final = 3.0
 """For the connection itself, and once more for TLS: a daemon that stops may have to wait for the thread that does it."""
@@ -65,6 +73,17 @@ class Message:
     topic: str
     payload: bytes
     retain: bool = False
+
+
+class RefusedError(Exception):
+    """The broker does not take one message; others may go."""
+
+    def __init__(self, topic: str, why: str, *, lasts: bool) -> None:
+        """Take the topic, the broker's words, and whether no change of its settings alone would help: the message is too large."""
+        super().__init__(f"the broker refuses what is published: {why} ({topic})")
+        self.topic = topic
+        self.why = why
+        self.lasts = lasts
 
 
 def tls_context(ca_file: Path | None, certificate_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
@@ -112,20 +131,37 @@ class Connection(aiomqtt.Client):
         )
         self._client.connect_timeout = _CONNECT_SECONDS
         self.pending_calls_threshold = _PENDING
-        self._refusal = ""
+        self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
+        """To what was published and is not acknowledged yet, by its number."""
+        self._max_packet_bytes: float = math.inf
         self._is_given_up = False
 
     async def send(self, message: Message, *, within_seconds: float | None = None) -> None:
         """Publish a message and wait until the broker has taken it.
 
         Raises:
-            MqttError: it has not, or nobody knows.
+            RefusedError: the broker, or the protocol, does not take this message; the connection goes on.
+            MqttError: it has not been taken, or nobody knows.
         """
-        await self.publish(
-            message.topic, message.payload, qos=AT_LEAST_ONCE, retain=message.retain, timeout=within_seconds
-        )
-        if self._refusal:
-            raise MqttError(f"the broker refuses what is published: {self._refusal}")
+        size = _packet_bytes(message)
+        if size > self._max_packet_bytes:
+            raise RefusedError(
+                message.topic, f"{size} bytes, and the broker takes {self._max_packet_bytes}", lasts=True
+            )
+        try:
+            published = self._client.publish(message.topic, message.payload, qos=AT_LEAST_ONCE, retain=message.retain)
+        except ValueError as error:  # such as a topic of more than 65,535 bytes
+            raise RefusedError(message.topic, str(error), lasts=True) from error
+        if published.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise aiomqtt.MqttCodeError(published.rc, "Could not publish message")
+        answer: asyncio.Future[ReasonCode] = asyncio.get_running_loop().create_future()
+        self._answers[published.mid] = answer
+        try:
+            reason = await self._wait_for(answer, within_seconds)
+        finally:
+            self._answers.pop(published.mid, None)
+        if reason.is_failure:
+            raise RefusedError(message.topic, str(reason), lasts=reason.value == _PACKET_TOO_LARGE)
 
     async def __aenter__(self) -> Self:
         try:
@@ -150,6 +186,17 @@ class Connection(aiomqtt.Client):
         if self._is_given_up:
             self._client.disconnect()
 
+    def _on_connect(
+        self,
+        client: PahoClient,
+        userdata: Any,  # noqa: ANN401 - the signature is aiomqtt's
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None) or math.inf
+        super()._on_connect(client, userdata, flags, reason_code, properties)
+
     def _on_disconnect(
         self,
         client: PahoClient,
@@ -170,6 +217,12 @@ class Connection(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties,
     ) -> None:
-        if reason_code.is_failure:
-            self._refusal = str(reason_code)
+        answer = self._answers.get(mid)
+        if answer is not None and not answer.done():
+            answer.set_result(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
+def _packet_bytes(message: Message) -> int:
+    """Return how long a message is on the wire at most (MQTT 5, 3.3): its length is written in up to four bytes."""
+    return 1 + 4 + 2 + len(message.topic.encode("utf-8", "replace")) + 2 + 1 + len(message.payload)

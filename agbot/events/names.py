@@ -119,6 +119,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "mqtt.failed": _warning(
             "The MQTT broker cannot be told. Told once, until `mqtt.recovered`; nothing is lost meanwhile."
         ),
+        "mqtt.refused": _error(
+            "The MQTT broker does not take the state of a group, which others do not see. Told once for each `topic`; events go on."
+        ),
         "mqtt.recovered": _info("The MQTT broker takes events again, from where it had come."),
         "webhook.failed": _warning("A webhook does not take events. Told once, until `webhook.recovered`."),
         "webhook.refused": _error(
@@ -131,6 +134,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "outbox.recovered": _info("The journal can be read again."),
         "delivery.lost": _warning(
             "Events (`first` to `last`) left the journal before `receiver` had taken them, which is not told of them any more."
+        ),
+        "delivery.refused": _error(
+            "`receiver` does not take the events `numbers` and is not told of them any more; `error` says why, `topic` where. Others go on."
         ),
         "delivery.failed": _error("Delivering failed in a way that was not foreseen; it begins anew."),
         "cycle.done": _debug("One cycle of the scheduler, in a sentence."),

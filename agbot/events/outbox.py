@@ -4,7 +4,8 @@ An entry is confirmed only after the sink has taken it, and the cursor is writte
 told again, never not at all. Entries are read in the order of their ids, which is the order of commits, and so per group of tokens.
 
 The journal keeps nothing for ever. An id that is missing was committed and is gone (`agbot.store.contract`): a sink that had not taken it
-never will, and that is an event of its own, which is written to the journal before the sink goes on behind the gap.
+never will, and that is an event of its own, which is written to the journal before the sink goes on behind the gap. So is an entry that a
+receiver refuses and that a sink passes over.
 """
 
 from __future__ import annotations
@@ -81,9 +82,9 @@ class Outbox:
         """Read the journal; None after a moment when that failed, which is told once."""
         return await self._answer(self._store.journal(query))
 
-    async def lose(self, facts: Mapping[str, object]) -> bool:
+    async def note(self, event: str, facts: Mapping[str, object]) -> bool:
         """Take down that a sink will never be told of something; False after a moment when that failed."""
-        entry = Entry(at=self._clock.now(), event="delivery.lost", facts=facts)
+        entry = Entry(at=self._clock.now(), event=event, facts=facts)
         try:
             await self._store.write(Writes(entries=[entry]))
         except StoreUnavailableError:
@@ -167,12 +168,29 @@ class Outlet:
         found = await self._outbox.read(JournalQuery(after=entry.id - 1, limit=1))
         return found is None or [each.id for each in found] == [entry.id]
 
+    async def following(self, entry: Entry) -> Entry | None:
+        """Return the entry behind this one, as far as is known."""
+        found = await self._outbox.read(JournalQuery(after=entry.id, limit=1))
+        return found[0] if found else None
+
+    async def pass_over(self, entries: Sequence[Entry], why: str, **about: str) -> bool:
+        """Take down that the receiver does not take these entries and is not told of them any more. To be confirmed afterwards.
+
+        What refuses even that is not written down again, or each note would call for the next. False after a moment when it failed.
+        """
+        numbers = [entry.id for entry in entries if entry.event != "delivery.refused"]
+        facts = {**self._about, **about, "error": why}
+        if numbers:
+            return await self._outbox.note("delivery.refused", {**facts, "numbers": numbers})
+        _log.error("delivery.refused", **facts)
+        return True
+
     def confirm(self, entry: Entry) -> None:
         """Take down that the sink has taken this entry and all before it; the cursor is written before the next ones are read."""
         self._confirmed = entry.id
 
     async def _lose_up_to(self, last: int) -> bool:
-        if not await self._outbox.lose({**self._about, "first": self._confirmed + 1, "last": last}):
+        if not await self._outbox.note("delivery.lost", {**self._about, "first": self._confirmed + 1, "last": last}):
             return False
         self._confirmed = last
         await self._save()  # or it would be told again after a restart

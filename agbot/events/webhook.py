@@ -2,8 +2,11 @@
 
 Only a 2xx confirms. No answer, 408, 425, 429 and 5xx may pass by themselves: the event is sent again after growing pauses, and not before
 the receiver wants it (`Retry-After`), within an hour. Every other answer (a redirect, 401, 404, 422, ...) says that something has to be
-changed, at the receiver or in our settings: that is told once, as an error, and the same event is tried again every few minutes, never
-skipped: a receiver that is mended gets everything in order, and what it had not taken when the journal's time was over is gone for it.
+changed, at the receiver or in our settings: that is told once, as an error, and the same event is tried again every few minutes: a receiver
+that is mended gets everything in order, and what it had not taken when the journal's time was over is gone for it.
+
+One event alone keeps no other waiting for ever. After a quarter of an hour without a 2xx the next event is sent as well; where the receiver
+takes that, the first is passed over and written down as such (`delivery.refused`).
 
 The signature is over the time of sending and the body, so that an old message cannot be played again later; the id tells repetitions.
 """
@@ -60,6 +63,10 @@ class Outgrown(Exception):
     """The event has grown older than the journal while the receiver said no."""
 
 
+class PassedOver(Exception):
+    """The receiver has taken the next event, and not this one for a long time."""
+
+
 class Webhook:
     """Tells one address. See `agbot.events.delivery.Sink`."""
 
@@ -94,7 +101,7 @@ class Webhook:
         headers = {"Content-Type": "application/json", "User-Agent": f"agbot/{__version__}"}
         async with aiohttp.ClientSession(timeout=self._timeout, headers=headers) as session:
             while True:
-                with contextlib.suppress(Outgrown):  # the outlet tells of it and goes on behind it
+                with contextlib.suppress(Outgrown, PassedOver):  # the outlet goes on behind it
                     for entry in await outlet.next(_BATCH):
                         await self._deliver(session, outlet, entry)
                         outlet.confirm(entry)
@@ -104,17 +111,49 @@ class Webhook:
 
         Raises:
             Outgrown: it was met with a no for as long as the journal keeps it.
+            PassedOver: it was not taken for a long time, but the next one was.
         """
+        loop = asyncio.get_running_loop()
+        over_at = loop.time() + self._pauses.patience_seconds
 
         async def attempt() -> None:
             if self._told == "webhook.refused" and not await outlet.keeps(entry):
                 raise Outgrown
-            await self._send(session, entry)
+            try:
+                await self._send(session, entry)
+            except NotTaken as error:
+                if loop.time() >= over_at and await self._takes_next(session, outlet, entry, str(error)):
+                    raise PassedOver from error
+                raise
 
         attempts = AsyncRetrying(
             sleep=asyncio.sleep, wait=self._pause_seconds, retry=retry_if_exception_type(NotTaken), after=self._failed
         )
         await attempts(attempt)
+        self._taken()
+
+    async def _takes_next(self, session: aiohttp.ClientSession, outlet: Outlet, entry: Entry, why: str) -> bool:
+        """Send the event behind one that is not taken; when that is taken, go on behind both.
+
+        The one in question is sent once more then, out of its turn: the receiver may have been mended in between.
+        """
+        following = await outlet.following(entry)
+        if following is None or not await self._is_taken(session, following):
+            return False
+        if not await self._is_taken(session, entry) and not await outlet.pass_over([entry], why):
+            return False
+        outlet.confirm(following)
+        self._taken()
+        return True
+
+    async def _is_taken(self, session: aiohttp.ClientSession, entry: Entry) -> bool:
+        try:
+            await self._send(session, entry)
+        except NotTaken:
+            return False
+        return True
+
+    def _taken(self) -> None:
         self._count(self.kind, Outcome.DELIVERED, 1)
         if self._told:
             _log.info("webhook.recovered", receiver=self.receiver)

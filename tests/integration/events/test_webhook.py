@@ -62,6 +62,7 @@ class Receiver:
     """Headers of every answer that is no 2xx; an empty one is left out."""
     refuses: str = ""
     """The event that it will never take."""
+    refuses_with: int = 422
     came_at: list[float] = field(default_factory=list)
     """When each post arrived, by the loop's clock."""
 
@@ -71,7 +72,7 @@ class Receiver:
         self.came_at.append(asyncio.get_running_loop().time())
         status = self.answers.pop(0) if self.answers else 204
         if post.event["event"] == self.refuses:
-            status = 422
+            status = self.refuses_with
         if status == HANGS:
             await asyncio.sleep(60)
         if status < 300:
@@ -308,6 +309,71 @@ async def test_an_event_that_is_met_with_a_no_for_longer_than_the_journal_keeps_
     assert [event["event"] for event in receiver.taken] == ["new.new", "delivery.lost"]
     assert [(each.facts["first"], each.facts["last"]) for each in journal.lost] == [(1, 1)]
     assert [line["event"] for line in log] == ["webhook.refused", "webhook.recovered"]
+
+
+@pytest.mark.parametrize("status", [301, 308, 400, 401, 403, 404, 410, 413, 422, 431, 500, 503, HANGS])
+async def test_one_event_that_is_never_taken_is_passed_over_when_the_next_one_is(
+    journal: Journal, receiver: Receiver, counted: Counted, status: int
+) -> None:
+    receiver.refuses, receiver.refuses_with = "poison.poison", status
+    pauses = replace(HASTY, patience_seconds=0.3)
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted, timeout_seconds=0.5, pauses=pauses)):
+            await journal.tell(entry("a.a"), entry("poison.poison"), entry("b.b"), entry("c.c"))
+            await until("the others told", lambda: len(receiver.taken) == 4)
+
+    assert [event["event"] for event in receiver.taken] == ["a.a", "b.b", "c.c", "delivery.refused"]
+    (note,) = journal.lost
+    assert note.facts["numbers"] == [2]
+    assert note.facts["sink"] == "webhook"
+    assert note.facts["error"]
+    assert [line["event"] for line in log][1:] in ([], ["webhook.recovered"]), "told once each, if it took any time"
+
+
+@pytest.mark.parametrize("status", [301, 401, 404, 500])
+async def test_where_the_receiver_takes_nothing_at_all_nothing_is_passed_over(
+    journal: Journal, receiver: Receiver, counted: Counted, status: int
+) -> None:
+    receiver.answers = [status] * 15
+    async with delivering(journal, webhook(receiver.url, counted, pauses=replace(HASTY, patience_seconds=0.05))):
+        await journal.tell(entry("a.a"), entry("b.b"), entry("c.c"))
+        await until("all told", lambda: len(receiver.taken) == 3)
+
+    assert {event["event"] for event in receiver.taken} == {"a.a", "b.b", "c.c"}
+    assert journal.lost == []
+
+
+async def test_a_receiver_that_refuses_the_note_of_a_refusal_gets_no_note_of_that(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.refuses = "delivery.refused"
+    pauses = replace(HASTY, patience_seconds=0.1)
+    with capture_logs() as log:
+        async with delivering(journal, webhook(receiver.url, counted, pauses=pauses)) as deliveries:
+            await journal.tell(entry("delivery.refused"), entry("b.b"))
+            await until("the other told", lambda: receiver.taken)
+            await until("it is behind nothing", lambda: deliveries.lags()[Kind.WEBHOOK] == 0)
+
+    assert journal.lost == []
+    assert [line["event"] for line in log if line["event"].startswith("delivery")] == ["delivery.refused"]
+
+
+async def test_an_answer_that_is_not_http_shows_neither_the_path_nor_the_secret(
+    journal: Journal, counted: Counted
+) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"denied: " + (await reader.readline()) + SECRET.reveal().encode() + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks/as-good-as-a-password"
+    with capture_logs() as log:
+        async with delivering(journal, webhook(url, counted)):
+            await journal.tell(entry("a.a"))
+            await until("an attempt", lambda: counted[Kind.WEBHOOK, Outcome.FAILED])
+    server.close()
+    assert [word for word in ("as-good-as", "password", "hush7") if word in str(log)] == []
 
 
 async def test_a_receiver_that_hangs_holds_up_no_other(journal: Journal, receiver: Receiver, counted: Counted) -> None:
