@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,6 +34,7 @@ from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.observing import Observing
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.seen_clock import REACH
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
 from agbot.coordinator.stages import Stage
@@ -71,8 +73,8 @@ class Means:
 _SERVICES_PACE = 10
 """What a member runs takes two requests, a heartbeat a share of one, and mostly the feed tells when to look: an agreement ends."""
 _FAILURES_SHOWN = 5
-_LONGEST_GAP = timedelta(seconds=20)
-"""Agents send a report that was not taken again every 10 s, so a shorter gap hides none."""
+_POLLS_REACHED = 2
+"""One look that fails is no blindness."""
 
 
 class Coordinator:
@@ -90,7 +92,9 @@ class Coordinator:
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
             services_max_age=_SERVICES_PACE * timedelta(seconds=settings.heartbeat_seconds),
             tell=means.tell,
-            longest_gap=max(_LONGEST_GAP, 3 * timedelta(seconds=settings.busy_poll_seconds)),
+            reach=max(
+                REACH, _POLLS_REACHED * timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
+            ),
         )
         reader = Reader(
             means.exchange,
@@ -228,6 +232,10 @@ class Coordinator:
     async def stop(self) -> None:
         """Grant nothing new, and wait for the writes under way. The leases stay: they belong to the nodes."""
         self._situation.is_stopping = True
+        with suppress(
+            StoreUnavailableError
+        ):  # then the time until the next start counts as not seen from a little earlier on
+            await self._situation.save_clock(at_once=True)
         await self._situation.ledger.settle()
 
     def set_limits(self, limits_of: LimitsOf) -> None:
@@ -240,7 +248,7 @@ class Coordinator:
         """Summarise; see `agbot.coordinator.contract.Operations`."""
         situation, ledger = self._situation, self._situation.ledger
         states = [lease.state for lease in ledger.occupied()]
-        view_at = situation.view_at
+        view_age = situation.view_age()
         failing = [*situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
         not_ready = [*(reason.text for reason in situation.doubts()), *failing[:_FAILURES_SHOWN]]
         if self._intake.failing:
@@ -250,7 +258,7 @@ class Coordinator:
             cycle_at=self.last_cycle.at if self.last_cycle else None,
             ready=not situation.doubts() and not failing,
             not_ready=not_ready,
-            view_age_seconds=(situation.now().seen - view_at).total_seconds() if view_at else None,
+            view_age_seconds=None if view_age is None else view_age.total_seconds(),
             view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),
             store_ok=ledger.is_trusted,
             orgs=self._org_views(),

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.housekeeping import Housekeeping
 from agbot.coordinator.intake import Intake, IntakeReport
 from agbot.coordinator.observing import Observing
 from agbot.coordinator.reviewing import Reviewing
@@ -19,11 +19,10 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.store_change import StoreChange
 from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.waiting import Waiting
-from agbot.rules.brakes import still_set
-from agbot.rules.facts import Policy
+from agbot.exchange.errors import ExchangeError
 from agbot.rules.lease import State
-from agbot.rules.seen_time import Now, SeenTime
-from agbot.store.contract import AllowanceKey, BrakeKey, Entry, PauseKey, StoreUnavailableError, Writes
+from agbot.rules.seen_time import Now
+from agbot.store.contract import Entry, StoreUnavailableError, Writes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,9 @@ class CycleReport:
     took_seconds: float
 
 
-_PRUNE_EVERY = timedelta(hours=1)
+_JUDGED_WITHIN = timedelta(seconds=5)
+_JUDGED_WITHIN = timedelta(seconds=5)
+"""A cycle whose look at the feed is older looks again before it judges."""
 
 
 class Cycle:
@@ -55,9 +56,7 @@ class Cycle:
         journal_bytes: int = 0,
     ) -> None:
         """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
-        self._journal_age = journal_age
-        self._journal_bytes = journal_bytes
-        self._prune_at: SeenTime | None = None
+        self._housekeeping = Housekeeping(situation, journal_age, journal_bytes)
         self._situation = situation
         self._intake = intake
         self._store_change = StoreChange(situation, intake)
@@ -100,6 +99,7 @@ class Cycle:
         except StoreUnavailableError as error:
             self._store_failed(str(error))
             return False
+        self._situation.resume()
         now = self._situation.now()
         for waiters in ledger.waiters.values():  # they were silent because nobody listened
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
@@ -126,27 +126,42 @@ class Cycle:
         return True
 
     async def _act(self, report: IntakeReport) -> list[str]:
+        guard = self._situation.troubles.guard
+        with guard("waiters"):
+            await self._write_waiters()
+        done = await self._judge(report) if await self._sees(report) else []
+        with guard("housekeeping"):
+            await self._housekeeping.run()
+        if self._situation.ledger.groups_that_matter():
+            await self._situation.save_clock()
+        return done
+
+    async def _sees(self, report: IntakeReport) -> bool:
+        """Look at the feed again where the reads have taken long, or the process was stopped among them: nothing is judged blindly."""
+        age = self._situation.view_age()
+        if not report.failing and (age is None or age > _JUDGED_WITHIN):
+            try:
+                await self._intake.feed.fresh()
+            except ExchangeError as error:
+                report.failing = str(error)
+        return not report.failing
+
+    async def _judge(self, report: IntakeReport) -> list[str]:
+        """Say what the facts prove: only from what was read after we could last see."""
         ledger, guard = self._situation.ledger, self._situation.troubles.guard
         groups = dict.fromkeys((*report.joined, *ledger.groups_that_matter()))
         for group in groups:
             with guard("deferrals", group):
                 await self._deferring.refresh(group)
         self._situation.troubles.keep("deferrals", groups)
-        with guard("waiters"):
-            await self._write_waiters()
         done: list[str] = []
         with guard("service upgrades"):
-            done += [] if report.failing else await self._observing.look()
+            done += await self._observing.look()
         with guard("upgrades unasked"):
-            done += [] if report.failing else await self._unasked.follow()
+            done += await self._unasked.follow()
         done += await self._reviewing.review_all()
         with guard("rests"):
             done += await self._reviewing.watch_rests()
-        with guard("housekeeping"):
-            await self._expire_pauses()
-            await self._expire_allowances()
-            await self._lift_brakes()
-            await self._prune()
         return done
 
     async def _write_waiters(self) -> None:
@@ -167,47 +182,6 @@ class Cycle:
         if writes.put or writes.drop:
             await situation.write(writes)
             waiting.written(unwritten)
-
-    async def _expire_pauses(self) -> None:
-        now = self._situation.now()
-        over = [
-            each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now.wall
-        ]
-        if over:
-            drop = [PauseKey(scope=pause.scope) for pause in over]
-            told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
-            await self._situation.write(Writes(drop=drop, entries=told))
-
-    async def _expire_allowances(self) -> None:
-        now = self._situation.now()
-        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now.wall]
-        if over:
-            drop = [AllowanceKey(node=allowance.node) for allowance in over]
-            told = [
-                entries.allowance_ended(allowance, "its time is over and it was not used", now) for allowance in over
-            ]
-            await self._situation.write(Writes(drop=drop, entries=told))
-
-    async def _lift_brakes(self) -> None:
-        """A policy that has changed is a different release."""
-        situation, now = self._situation, self._situation.now()
-        drop: list[BrakeKey] = []
-        told: list[Entry] = []
-        for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
-            policy = situation.picture.policies.get(brake.kind, brake.subject)
-            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
-                drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
-                told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
-        if drop:
-            await situation.write(Writes(drop=drop, entries=told))
-
-    async def _prune(self) -> None:
-        now = self._situation.now()
-        if self._prune_at is None or now.seen >= self._prune_at:
-            await self._situation.ledger.prune(now.wall - self._journal_age)
-            if self._journal_bytes:
-                await self._situation.ledger.trim(self._journal_bytes)
-            self._prune_at = now.seen + _PRUNE_EVERY
 
     def _sentence(self, report: IntakeReport, done: list[str]) -> str:
         ledger = self._situation.ledger

@@ -22,7 +22,7 @@ from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.review import Seen
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Gap, Now, SeenTime
 from agbot.store.contract import DOSSIER
 from agbot.store.texts import seen_in_json
 
@@ -63,14 +63,22 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Blindness:
+    """What makes seen time differ from wall time at that moment; left out where nothing does."""
+
+    seen: SeenTime
+    clear_since: SeenTime | None = None
+    gaps: tuple[Gap, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
     """The form in JSON. Policies and rollouts stand beside the group, because a pair is no key there."""
 
     at: datetime
     ask: Ask
     group: Group
-    at_seen: SeenTime | None = None
-    """The same moment in seen time; None where we had never been blind."""
+    blindness: _Blindness | None = None
     policies: tuple[tuple[Kind, PolicyId, Policy | Sight], ...] = ()
     rollouts: tuple[tuple[Kind, PolicyId, Rollout], ...] = ()
 
@@ -81,7 +89,7 @@ class _WrittenReview:
     lease: Lease
     seen: Seen
     limits: Limits
-    at_seen: SeenTime | None = None
+    blindness: _Blindness | None = None
 
 
 def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
@@ -90,7 +98,7 @@ def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
     policies = tuple((*subject, policy) for subject, policy in reduced.policies.items())
     rollouts = tuple((*subject, rollout) for subject, rollout in reduced.rollouts.items())
     rest = replace(reduced, policies={}, rollouts={})
-    written = _Written(at=at.wall, at_seen=_seen(at), ask=ask, group=rest, policies=policies, rollouts=rollouts)
+    written = _Written(at=at.wall, blindness=_blindness(at), ask=ask, group=rest, policies=policies, rollouts=rollouts)
     return dict(_plain(written))
 
 
@@ -98,7 +106,9 @@ def write_review(review: Review) -> dict[str, Any]:
     """Write what bears on a review."""
     lease, seen = bearing_on_review(review.lease, review.seen)
     at = review.at
-    return dict(_plain(_WrittenReview(at=at.wall, at_seen=_seen(at), lease=lease, seen=seen, limits=review.limits)))
+    return dict(
+        _plain(_WrittenReview(at=at.wall, blindness=_blindness(at), lease=lease, seen=seen, limits=review.limits))
+    )
 
 
 def kept(case: Case | Review) -> dict[str, object]:
@@ -131,12 +141,16 @@ def read_review(dossier: object) -> Review:
         raise DossierError(str(error)) from error
 
 
-def _seen(at: Now) -> SeenTime | None:
-    return None if at == Now.unblinded(at.wall) else at.seen
+def _blindness(at: Now) -> _Blindness | None:
+    blindness = _Blindness(seen=at.seen, clear_since=at.clear_since, gaps=at.gaps)
+    return None if at == Now.unblinded(at.wall) else blindness
 
 
 def _now(written: _Written | _WrittenReview) -> Now:
-    return Now.unblinded(written.at) if written.at_seen is None else Now(wall=written.at, seen=written.at_seen)
+    known = written.blindness
+    if known is None:
+        return Now.unblinded(written.at)
+    return Now(wall=written.at, seen=known.seen, clear_since=known.clear_since, gaps=known.gaps)
 
 
 def _converted(dossier: object, form: type[_Form]) -> _Form:

@@ -67,14 +67,7 @@ def pauses_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tupl
     return tuple(ledger.pauses[scope] for scope in scopes if scope in ledger.pauses)
 
 
-def seen_holder(
-    lease: Lease,
-    picture: Picture,
-    *,
-    not_before: SeenTime,
-    seen_since: SeenTime | None,
-    is_listed: bool | None = None,
-) -> Seen:
+def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_listed: bool | None = None) -> Seen:
     """Return what is known of the holder of an occupied lease.
 
     A heartbeat that was read before `not_before` is as good as unread: while we cannot look, the node does not become silent.
@@ -98,9 +91,9 @@ def seen_holder(
         policy=picture.policies.certain(claim.kind, claim.subject),
         status=status,
         agreements=picture.agreements(claim.holder),
+        node_read_at=read_at,
         status_read_at=picture.statuses_read_at(claim.holder),
         agreements_read_at=picture.agreements_read_at(claim.holder),
-        seen_since=seen_since,
         unreadable=picture.why_unreadable(claim.holder),
         is_listed=is_listed,
         recreated=created_at is not None and created_at > lease.hold.granted_at,

@@ -148,7 +148,7 @@ class Intake:
 
     async def _follow_feed(self) -> None:
         situation = self._situation
-        asked_at = situation.now()
+        begun_seconds, asked_at = situation.clock.monotonic_seconds(), situation.now()
         result = await self._feed.poll()
         for change in result.changes:
             if self._discovers:
@@ -159,7 +159,8 @@ class Intake:
             if result.reset:
                 for org in self.orgs:
                     situation.picture.distrust_absences(org)
-        situation.saw(asked_at.seen)
+                    situation.picture.sights.reset(org, asked_at)
+        situation.saw(begun_seconds)
         self._taken_in += len(result.changes)
 
     async def _sync_orgs(self) -> list[OrgId]:
@@ -251,8 +252,10 @@ class Intake:
         picture, holder = self._situation.picture, lease.hold.claim.holder
         found: list[Read] = []
         if lease.hold.claim.kind is Kind.SERVICE:
-            if is_older(picture.agreements_read_at(holder), now.seen - self._pace.heartbeat / 3):
-                found.append(Read(what=What.AGREEMENTS, id=holder))
+            agreements = Read(what=What.AGREEMENTS, id=holder)
+            is_old = is_older(picture.agreements_read_at(holder), now.seen - self._pace.heartbeat / 3)
+            if is_old or not picture.is_current(agreements):
+                found.append(agreements)
         elif is_older(picture.statuses_read_at(holder), now.seen - 2 * self._pace.heartbeat):
             found.append(Read(what=What.STATUSES, id=holder))
         if is_older(picture.node_read_at(holder), now.seen - self._pace.heartbeat):

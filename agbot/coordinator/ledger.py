@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
-from agbot.rules.seen_time import SeenTime
+from agbot.rules.seen_time import ClockMark, SeenTime
 from agbot.store.contract import (
     NOTHING,
     AllowanceKey,
@@ -70,6 +70,8 @@ class Ledger:
         self.allowances: dict[NodeId, Allowance] = {}
         self.approvals: dict[ApprovalKey, Approval] = {}
         self.generation = Generation()
+        self.clock_mark: ClockMark | None = None
+        """How far the seen clock had come when that was last written."""
         self.version = 0
         """Rises with every change of a lease, a brake or a waiter: what is derived from all of them is derived anew then."""
 
@@ -108,6 +110,15 @@ class Ledger:
         found.update(group for group, waiters in self.waiters.items() if waiters)
         found.update(group for group, deferrals in self.deferrals.items() if deferrals)
         return sorted(found)
+
+    def latest_moment(self) -> SeenTime | None:
+        """Return the latest moment of seen time among all that is kept and has passed: the seen clock is at least there."""
+        holds = [lease.hold for lease in self.leases.values() if lease.hold is not None]
+        ends = [lease.last_end for lease in self.leases.values() if lease.last_end is not None]
+        waiters = [waiter for each in self.waiters.values() for waiter in each.values()]
+        moments = [moment for hold in holds for moment in (hold.renewed_at, hold.progress.moved_at)]
+        moments += [end.since for end in ends] + [waiter.asked_at for waiter in waiters]
+        return max(moments, default=None)
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set in the store, then here. See `agbot.store.contract.Store.swap`."""
@@ -233,6 +244,8 @@ class Ledger:
                 self.deferrals[record.group][record.node] = record
             case Served():
                 self.served[record.group][record.node] = record
+            case ClockMark():
+                self.clock_mark = record
             case Pause():
                 self.pauses[record.scope] = record
             case Waiter():
@@ -256,6 +269,7 @@ class Ledger:
     def _take(self, stored: Stored) -> None:
         self.leases, self.generation = dict(stored.leases), stored.generation
         self.version += 1
+        self.clock_mark = stored.clock_mark
         for mapping in (self.allowances, self.approvals, self.brakes, self.deferrals, self.served, self.pauses):
             mapping.clear()
         noted: Mapping[GroupId, Mapping[WaiterKey, Waiter]] = {

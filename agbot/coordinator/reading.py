@@ -123,6 +123,9 @@ class Reader:
             if read.what not in _WHOLE:
                 self._picture.learn_unreadable(read, Garbled.by(error), now=self._now())
             raise
+        except ExchangeError:
+            self._picture.sights.failed(read, self._now())
+            raise
         else:
             self._picture.learnt(read)
         finally:

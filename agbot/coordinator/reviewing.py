@@ -124,7 +124,6 @@ class Reviewing:
             lease,
             situation.picture,
             not_before=now.seen - self._blind_after,
-            seen_since=situation.seen_since,
             is_listed=False if another_has_begun and is_listed is None else is_listed,
         )
         verdict = review(lease, seen, limits, now)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from agbot.clock import Clock
 from agbot.coordinator import group_facts
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.rows_seen import RowsSeen
+from agbot.coordinator.seen_clock import REACH, SeenClock
 from agbot.coordinator.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
 from agbot.fleet.changes import Read
@@ -39,32 +40,44 @@ class Situation:
     services_max_age: timedelta
     """Older reports of what members run decide no grant, and are not shown: no change record tells of a container."""
     tell: Tell
+    reach: timedelta = REACH
+    """So long after the last look at the change feed time goes on without the next one."""
     view_at: SeenTime | None = None
     """When the change feed was last read to its end."""
-    seen_since: SeenTime | None = None
-    """Since when it is read without a gap that a report of a node could be lost in."""
-    longest_gap: timedelta = timedelta(seconds=20)
-    """Between two readings of the feed; a longer one is blindness."""
+    view_seconds: float = 0.0
+    """The same on the monotonic clock."""
     rows: RowsSeen = field(default_factory=RowsSeen)
     """What the agbot lists of its own upgrades."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)
+    seen_clock: SeenClock = field(init=False)
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
         self.troubles = Troubles(self.tell, self.clock)
+        self.seen_clock = SeenClock(self.clock, self.reach)
         self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
 
     def now(self) -> Now:
         """Return the present moment, in both kinds of time."""
-        return Now.unblinded(self.clock.now())
+        return self.seen_clock.now()
 
-    def saw(self, at: SeenTime) -> None:
-        """Take down that the change feed was read to its end."""
-        if self.view_at is None or at - self.view_at > self.longest_gap:
-            self.seen_since = at
-        self.view_at = at
+    def saw(self, begun_seconds: float) -> None:
+        """Take down that the change feed was read to its end, by a look that began at this monotonic time."""
+        if self.seen_clock.looked(begun_seconds):
+            self.picture.outdate_unannounced()
+        self.view_at, self.view_seconds = self.now().seen, begun_seconds
+
+    def view_age(self) -> timedelta | None:
+        """Return how long ago the last look at the change feed began; None before the first."""
+        age = timedelta(seconds=self.clock.monotonic_seconds() - self.view_seconds)
+        return None if self.view_at is None else age
+
+    def resume(self) -> None:
+        """Let the seen clock go on from what the store holds."""
+        if not self.seen_clock.is_running:
+            self.seen_clock.resume(self.ledger.clock_mark, self.ledger.latest_moment())
 
     def unproven_rests(self) -> list[tuple[GroupId, Rest, Member]]:
         """Return the groups that rest and still wait for the proof, with the upgraded member as far as it was read."""
@@ -83,9 +96,9 @@ class Situation:
 
     def doubts(self) -> tuple[Reason, ...]:
         """Say why nothing may be granted now, whoever asks."""
-        return self._doubts(self.now())
+        return self._doubts()
 
-    def _doubts(self, now: Now) -> tuple[Reason, ...]:
+    def _doubts(self) -> tuple[Reason, ...]:
         found: list[Reason] = []
         if self.is_stopping:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
@@ -94,13 +107,12 @@ class Situation:
         elif self.ledger.generation.doubt:
             text = f"the lease store is not the one that was used last: {self.ledger.generation.doubt}"
             found.append(Reason(code=Code.STORE_CHANGED, text=text))
-        if self.view_at is None:
+        age = self.view_age()
+        if age is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
-        else:
-            age = now.seen - self.view_at
-            if age > self.view_max_age:
-                text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
-                found.append(Reason(code=Code.VIEW_STALE, text=text))
+        elif age > self.view_max_age:
+            text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
+            found.append(Reason(code=Code.VIEW_STALE, text=text))
         return tuple(found)
 
     def unread(self, ask: Ask) -> tuple[Read, ...]:
@@ -116,7 +128,7 @@ class Situation:
     def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
         """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
         now = self.now()
-        doubts = self._doubts(now)
+        doubts = self._doubts()
         if ask is not None:
             unread = self.unread(ask) if unread is None else unread
             if unread:
@@ -151,8 +163,9 @@ class Situation:
         Raises:
             StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
         """
-        outcome = await self.ledger.swap(expected, new, writes)
+        outcome = await self.ledger.swap(expected, new, self._with_clock(writes))
         if not isinstance(outcome, Lost):
+            self.seen_clock.saved()
             self._tell_all(writes)
         return outcome
 
@@ -162,8 +175,23 @@ class Situation:
         Raises:
             StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
         """
-        await self.ledger.write(writes)
+        await self.ledger.write(self._with_clock(writes))
+        self.seen_clock.saved()
         self._tell_all(writes)
+
+    async def save_clock(self, *, at_once: bool = False) -> None:
+        """Write down how far the seen clock has come, if it is time.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        if self.seen_clock.unsaved(at_once=at_once) is not None:
+            await self.write(NOTHING)
+
+    def _with_clock(self, writes: Writes) -> Writes:
+        """Add how far the seen clock has come: no moment that is stored may be later than what it shows after a restart."""
+        mark = self.seen_clock.unsaved(at_once=True)
+        return writes if mark is None else replace(writes, put=(*writes.put, mark))
 
     async def settle_store(self, entry: Entry) -> None:
         """End the doubt of the store's generation, and tell who ended it and why.

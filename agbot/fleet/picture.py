@@ -90,6 +90,20 @@ class Picture(View):
             if what is not What.ORG:
                 self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)
 
+    def outdate_unannounced(self) -> None:
+        """Mark as out of date what no row of the feed announces: heartbeats, and what members run. We were blind for a while."""
+        self._sequence += 1
+        self._changed()
+        for what in (What.NODE, What.AGREEMENTS):
+            self._shelves[what].outdate_all("", sequence=self._sequence)
+
+    def outdate_everything(self) -> None:
+        """Mark everything as out of date: nobody knows how old it is."""
+        self._sequence += 1
+        self._changed()
+        for shelf in self._shelves.values():
+            shelf.outdate_all("", sequence=self._sequence)
+
     # What is learnt
 
     def learn_org(
@@ -171,6 +185,7 @@ class Picture(View):
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
+            self.sights.learnt(node, self._nodes.read_at(node), now)
             self._take_node(node, seen, begun=begun, now=now)
         self._settle(Read(what=What.NODE, id=node))
 

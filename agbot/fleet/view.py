@@ -18,6 +18,7 @@ from agbot.fleet.garbled import Unreadables
 from agbot.fleet.membership import Membership
 from agbot.fleet.policies import Policies
 from agbot.fleet.shelf import Shelf
+from agbot.fleet.sights import Sights
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
@@ -63,6 +64,7 @@ class View:
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
         self.unreadables = Unreadables()
+        self.sights = Sights()
         self._gaps = Gaps(self._shelves, self._membership, self._arrivals, self.unreadables)
 
     # What is there
@@ -142,8 +144,12 @@ class View:
         known = self._nodes.get(node)
         if isinstance(known, Sight):
             return known
-        group = self._membership.group_of(node)
-        return known if known.group == group else replace(known, group=group)
+        group, hidden = self._membership.group_of(node), self.sights.unseen_until(node)
+        return (
+            known
+            if (known.group, known.unseen_until) == (group, hidden)
+            else replace(known, group=group, unseen_until=hidden)
+        )
 
     def certain(self, node: NodeId) -> Member | Sight:
         """Return a node with its statuses; unread while its absence is not believed, or its statuses were not read."""

@@ -53,6 +53,8 @@ class Node:
     arch: str = ""
     pattern: str = ""
     """The pattern, `org/name`, that its services come from; empty where deployment policies bring them."""
+    unseen_until: datetime | None = None
+    """Until then it could not be looked at although somebody tried, or was shown as it had been: its silence counts from there."""
     registered: bool = False
     """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from agbot.rules.facts import Agreement, Deferral, Member, Node, Sight
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.limits import Limits
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 
 
@@ -42,16 +42,32 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     """
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    age_seconds = now.age_of(node.heartbeat_at).total_seconds()
-    if age_seconds > heartbeat_limit_seconds(node, limits):
-        return f"last heartbeat {int(age_seconds)} s ago"
+    silent_seconds = _silent_seconds(node, node.heartbeat_at, now)
+    if silent_seconds > heartbeat_limit_seconds(node, limits):
+        return f"last heartbeat {int((now.wall - node.heartbeat_at).total_seconds())} s ago"
     return None
 
 
 def is_dead(node: Node, limits: Limits, now: Now) -> bool:
     """Tell whether the node has been silent for so long that nobody waits for it any more."""
     limit_seconds = max(limits.dead_after_seconds, heartbeat_limit_seconds(node, limits))
-    return node.heartbeat_at is None or now.age_of(node.heartbeat_at).total_seconds() > limit_seconds
+    return node.heartbeat_at is None or _silent_seconds(node, node.heartbeat_at, now) > limit_seconds
+
+
+def is_settled(node: Node, now: Now) -> bool:
+    """Tell whether the node has had the time to be heard since it can be looked at again."""
+    if not now.is_settled(node.heartbeat_interval_seconds):
+        return False
+    settling = settling_of(node.heartbeat_interval_seconds)
+    return node.unseen_until is None or now.age_of(node.unseen_until) >= settling
+
+
+def _silent_seconds(node: Node, heartbeat_at: datetime, now: Now) -> float:
+    """Return for how long a heartbeat could have been heard and was not; nothing as long as a blindness has just ended."""
+    if not is_settled(node, now):
+        return 0.0
+    heard_at = heartbeat_at if node.unseen_until is None else max(heartbeat_at, node.unseen_until)
+    return now.age_of(heard_at).total_seconds()
 
 
 def why_unavailable(

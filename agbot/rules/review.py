@@ -15,14 +15,12 @@ from agbot.rules.facts import Agreement, Node, Policy, Sight
 from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
-_REPORTED_WITHIN = timedelta(seconds=60)
-"""A report that the Exchange did not take is sent again every 10 s; once it can be read again, this long is allowed for it."""
 _CLOCK_TOLERANCE = timedelta(seconds=2)
 """The Exchange's `Date` header, from which its clock is known, has a resolution of one second."""
 
@@ -37,10 +35,10 @@ class Seen:
     """The holder's status for the lease's policy (agent upgrades)."""
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
     """The holder's agreements (service upgrades)."""
+    node_read_at: SeenTime | None = None
+    """None where that is not known."""
     status_read_at: SeenTime | None = None
     agreements_read_at: SeenTime | None = None
-    seen_since: SeenTime | None = None
-    """Since when the Exchange can be read without a gap."""
     unreadable: str = ""
     """What of the holder is there in the Exchange and cannot be read: that is no blindness of ours, and does not pass by itself."""
     is_listed: bool | None = None
@@ -244,8 +242,8 @@ def _if_unconfirmed(case: _Case, read_at: SeenTime | None) -> Verdict:
     progress = case.hold.progress
     limit = case.limits.lease_seconds if progress.observed else case.limits.confirm_seconds
     due_at = _claimed_at(case) + timedelta(seconds=limit)
-    if case.seen.seen_since is not None:
-        due_at = max(due_at, case.seen.seen_since + _REPORTED_WITHIN)
+    if case.now.clear_since is not None:
+        due_at = max(due_at, case.now.clear_since + SETTLING)
     if progress.confirmed or read_at is None or read_at < due_at:
         return case.keep
     why = f"{case.holder} showed no sign of {case.hold.claim.subject} within {limit:g} s"
@@ -269,12 +267,18 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):
         return Renew(progress=kept.progress, why="heartbeat", evidence_at=_heard_at(case))
-    if case.now.seen < hold.expires_at:
+    if case.now.seen < hold.expires_at or not _was_looked_at_since(case, node, hold.expires_at):
         return kept
     silent = int((case.now.seen - hold.progress.moved_at).total_seconds())
     alive = health.why_silent(node, case.limits, case.now) or "its heartbeat is fresh"
     why = f"{case.holder} reports {hold.progress.status or 'nothing'} since {silent} s; {alive}"
     return Suspect(why=why, progress=kept.progress)
+
+
+def _was_looked_at_since(case: _Case, node: Node, moment: SeenTime) -> bool:
+    """Whether what is known of the node was read after this moment, and not in the first minute after a blindness."""
+    read_at = case.seen.node_read_at
+    return (read_at is None or read_at >= moment) and health.is_settled(node, case.now)
 
 
 def _heartbeat_renews(case: _Case, node: Node) -> bool:

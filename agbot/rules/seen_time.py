@@ -10,10 +10,11 @@ stored before there was seen time reads as the same moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import overload
 
+_NOTHING = timedelta()
 _MIXED = "seen time is compared with seen time only: the wall clock goes on while we cannot see"
 
 
@@ -88,6 +89,24 @@ def _inside(moment: SeenTime) -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of the wall clock in which we were blind: the seen clock stood still."""
+
+    start: datetime
+    end: datetime
+
+
+SETTLING = timedelta(seconds=60)
+"""After a blindness everybody is given this long, and a node its own heartbeat interval, before anything follows from its silence: what the
+Exchange did not take is sent again every 10 s, and a heartbeat comes when it is due."""
+
+
+def settling_of(interval_seconds: float) -> timedelta:
+    """Return how long something is waited for, after a blindness, that comes every so many seconds."""
+    return max(SETTLING, timedelta(seconds=interval_seconds))
+
+
+@dataclass(frozen=True, slots=True)
 class Now:
     """The present moment, in both kinds of time."""
 
@@ -95,6 +114,10 @@ class Now:
     """The coordinator's wall clock: for windows, pauses and the Exchange's stamps, which are mapped onto it."""
     seen: SeenTime
     """For every age, expiry, deadline and window of proof."""
+    clear_since: SeenTime | None = None
+    """When we could see again after the last blindness; None when there was none lately."""
+    gaps: tuple[Gap, ...] = ()
+    """When we were blind, in order, as far back as it matters."""
 
     @classmethod
     def unblinded(cls, wall: datetime) -> Now:
@@ -103,15 +126,20 @@ class Now:
 
     def __add__(self, duration: timedelta) -> Now:
         """Return the moment after this much time in which we could see."""
-        return Now(wall=self.wall + duration, seen=self.seen + duration)
+        return replace(self, wall=self.wall + duration, seen=self.seen + duration)
 
     def __sub__(self, duration: timedelta) -> Now:
         """Return the moment before it."""
         return self + -duration
 
+    def is_settled(self, interval_seconds: float = 0.0) -> bool:
+        """Tell whether something that comes every so many seconds has had the time to come since we can see again."""
+        return self.clear_since is None or self.seen - self.clear_since >= settling_of(interval_seconds)
+
     def seen_at(self, moment: datetime) -> SeenTime:
         """Return what the seen clock showed at a moment of the wall clock, such as a stamp of the Exchange."""
-        return self.seen - (self.wall - moment)
+        blind = (max(gap.end - max(gap.start, moment), _NOTHING) for gap in self.gaps)
+        return self.seen - (self.wall - moment) + sum(blind, _NOTHING)
 
     def age_of(self, moment: datetime) -> timedelta:
         """Return how much seen time has gone by since a moment of the wall clock. Negative for one in the future."""
@@ -119,4 +147,22 @@ class Now:
 
     def shown(self, moment: SeenTime) -> datetime:
         """Return when that was on the wall clock, or when it will be at the earliest: for people and for the journal."""
-        return self.wall + (moment - self.seen)
+        shown = self.wall + (moment - self.seen)
+        for gap in reversed(self.gaps):
+            if shown >= gap.end:
+                break
+            shown -= gap.end - gap.start
+        return shown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockMark:
+    """How far the seen clock has come, for the store: after a restart it goes on from there."""
+
+    seen: SeenTime
+    wall: datetime
+    """What the wall clock showed at that moment."""
+    clear_since: SeenTime | None = None
+    settlings: int = 0
+    """How many blindnesses have followed each other without a calm between them."""
+    gaps: tuple[Gap, ...] = ()

@@ -15,6 +15,7 @@ import msgspec
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Reason
+from agbot.rules.seen_time import ClockMark, Gap
 from agbot.store.contract import (
     AllowanceKey,
     ApprovalKey,
@@ -33,6 +34,7 @@ T = TypeVar("T")
 _ENDS = msgspec.json.Decoder(End, dec_hook=seen_in_json)
 _PROGRESSES = msgspec.json.Decoder(Progress, dec_hook=seen_in_json)
 _REASONS = msgspec.json.Decoder(tuple[Reason, ...])
+_GAPS = msgspec.json.Decoder(tuple[Gap, ...])
 _FACTS = msgspec.json.Decoder(dict[str, object])
 _UNHELD: Row = dict.fromkeys(("holder", "kind", "subject", "granted_at", "renewed_at", "expires_at", "progress"))
 
@@ -194,6 +196,27 @@ def brake_of(row: sqlite3.Row) -> Brake:
     )
 
 
+def _clock_row(mark: ClockMark) -> Row:
+    return {
+        "seen": seen_stamp(mark.seen),
+        "wall": stamp(mark.wall),
+        "clear_since": seen_stamp(mark.clear_since) if mark.clear_since else None,
+        "settlings": mark.settlings,
+        "gaps": json_text(mark.gaps),
+    }
+
+
+def clock_of(row: sqlite3.Row) -> ClockMark:
+    """Read how far the seen clock had come."""
+    return ClockMark(
+        seen=seen_moment(row["seen"]),
+        wall=moment(row["wall"]),
+        clear_since=seen_moment(row["clear_since"]) if row["clear_since"] else None,
+        settlings=row["settlings"],
+        gaps=_GAPS.decode(row["gaps"]),
+    )
+
+
 def _deferral_row(deferral: Deferral) -> Row:
     return {
         "group_id": deferral.group,
@@ -318,6 +341,7 @@ _ROWS: Mapping[type, tuple[str, Callable[[Any], Row]]] = {
     Allowance: ("allowance.put", _allowance_row),
     Approval: ("approval.put", _approval_row),
     Brake: ("brake.put", _brake_row),
+    ClockMark: ("clock.put", _clock_row),
     Deferral: ("deferral.put", _deferral_row),
     Pause: ("pause.put", _pause_row),
     Served: ("served.put", _served_row),

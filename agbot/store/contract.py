@@ -26,6 +26,7 @@ from typing import Final, Protocol
 from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.seen_time import ClockMark
 
 DOSSIER: Final = "dossier"
 """Under this name the facts of an entry hold what a decision was made on: for the history, and left out wherever an entry is told on."""
@@ -120,7 +121,7 @@ class ApprovalKey:
     subject: PolicyId
 
 
-Record = Allowance | Approval | Brake | Deferral | Pause | Served | Waiter
+Record = Allowance | Approval | Brake | ClockMark | Deferral | Pause | Served | Waiter
 Key = AllowanceKey | ApprovalKey | BrakeKey | DeferralKey | PauseKey | WaiterKey
 
 
@@ -163,6 +164,7 @@ class Stored:
     allowances: Sequence[Allowance] = ()
     approvals: Sequence[Approval] = ()
     brakes: Sequence[Brake] = ()
+    clock_mark: ClockMark | None = None
     deferrals: Sequence[Deferral] = ()
     pauses: Sequence[Pause] = ()
     served: Sequence[Served] = ()

@@ -17,7 +17,7 @@ from typing import TypeVar
 from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.rules.seen_time import SeenTime
+from agbot.rules.seen_time import ClockMark, SeenTime
 from agbot.store import codec
 from agbot.store.contract import (
     ENTRY_BYTES,
@@ -60,7 +60,9 @@ class _Content:
 
     leases: dict[GroupId, Lease] = field(default_factory=dict)
     records: dict[type, dict[Place, Record]] = field(
-        default_factory=lambda: {kind: {} for kind in (Allowance, Approval, Brake, Deferral, Pause, Served, Waiter)}
+        default_factory=lambda: {
+            kind: {} for kind in (Allowance, Approval, Brake, ClockMark, Deferral, Pause, Served, Waiter)
+        }
     )
     entries: list[Entry] = field(default_factory=list)
     last_id: int = 0
@@ -210,6 +212,7 @@ class MemoryStore:
             allowances=self._all(Allowance),
             approvals=self._all(Approval),
             brakes=self._all(Brake),
+            clock_mark=next(iter(self._all(ClockMark)), None),
             deferrals=self._all(Deferral),
             pauses=self._all(Pause),
             served=self._all(Served),
@@ -277,7 +280,7 @@ def _concerns(entry: Entry, org: str) -> bool:
     return about in {org, "*"} or about.startswith(f"{org}/")
 
 
-def _place(record: Record) -> Place:
+def _place(record: Record) -> Place:  # noqa: PLR0911 - one for each kind of record
     match record:
         case Allowance():
             return (record.node,)
@@ -285,6 +288,8 @@ def _place(record: Record) -> Place:
             return record.scope, record.kind.value, record.subject
         case Brake():
             return record.group, record.kind.value, record.subject
+        case ClockMark():
+            return ()
         case Deferral() | Served():
             return record.group, record.node
         case Pause():

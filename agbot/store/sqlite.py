@@ -187,6 +187,7 @@ def _load(connection: sqlite3.Connection) -> Stored:
         approvals=_all(connection, "approval.all", codec.approval_of),
         brakes=_all(connection, "brake.all", codec.brake_of),
         deferrals=_all(connection, "deferral.all", codec.deferral_of),
+        clock_mark=next(iter(_all(connection, "clock.all", codec.clock_of)), None),
         pauses=_all(connection, "pause.all", codec.pause_of),
         served=_all(connection, "served.all", codec.served_of),
         waiters=_all(connection, "waiter.all", codec.waiter_of),

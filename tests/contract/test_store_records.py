@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.seen_time import ClockMark, Gap, SeenTime
 from agbot.store.contract import (
     AllowanceKey,
     ApprovalKey,
@@ -31,6 +32,13 @@ BRAKE = values.brake()
 DEFERRAL = Deferral(group=GROUP, node=ANNA, subject=UPGRADE, since=NOW, status="initiated")
 ALLOWANCE = Allowance(node=NodeId("acme/n1"), subject=PolicyId(""), since=NOW, until=NOW + TTL, by="ola", why="urgent")
 APPROVAL = Approval(scope="acme", kind=Kind.AGENT, subject=PolicyId("acme/p1"), since=NOW, by="ola", why="tested")
+CLOCK = ClockMark(
+    seen=SeenTime(NOW),
+    wall=NOW + TTL,
+    clear_since=SeenTime(NOW - TTL),
+    settlings=2,
+    gaps=(Gap(NOW - 2 * TTL, NOW - TTL),),
+)
 PAUSE = Pause(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
 
 same_store = settings(
@@ -46,6 +54,7 @@ def all_of(stored: Stored) -> Sequence[Record]:
         *stored.allowances,
         *stored.approvals,
         *stored.brakes,
+        *([stored.clock_mark] if stored.clock_mark else []),
         *stored.deferrals,
         *stored.pauses,
         *stored.served,
@@ -54,7 +63,7 @@ def all_of(stored: Stored) -> Sequence[Record]:
 
 
 def key_of(record: Record) -> Key | None:  # noqa: PLR0911 - one for each kind of record
-    """Return what drops a record; a served mark is only pruned."""
+    """Return what drops a record; a served mark is only pruned, and there is one clock."""
     match record:
         case Allowance():
             return AllowanceKey(node=record.node)
@@ -69,7 +78,7 @@ def key_of(record: Record) -> Key | None:  # noqa: PLR0911 - one for each kind o
         case Waiter():
             claim = record.ask.claim
             return WaiterKey(group=record.ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
-        case Served():
+        case Served() | ClockMark():
             return None
 
 
@@ -79,7 +88,7 @@ async def test_a_new_store_is_empty(store: Store) -> None:
 
 
 async def test_what_is_put_is_loaded(store: Store) -> None:
-    records: list[Record] = [ALLOWANCE, APPROVAL, BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
+    records: list[Record] = [ALLOWANCE, APPROVAL, BRAKE, CLOCK, DEFERRAL, PAUSE, values.served(), values.waiter()]
 
     await store.write(Writes(put=records))
 

@@ -13,7 +13,7 @@ from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
 from agbot.store.contract import Entry, Record
 
 T = TypeVar("T")
@@ -171,7 +171,17 @@ approvals = drawn(
     by=texts,
     why=texts,
 )
-records: st.SearchStrategy[Record] = allowances | approvals | brakes | deferrals | pauses | served_marks | waiters
+clock_marks = drawn(
+    ClockMark,
+    seen=seen_times,
+    wall=moments,
+    clear_since=st.none() | seen_times,
+    settlings=st.integers(0, 2**31),
+    gaps=st.lists(st.builds(Gap, moments, moments), max_size=2).map(tuple),
+)
+records: st.SearchStrategy[Record] = (
+    allowances | approvals | brakes | clock_marks | deferrals | pauses | served_marks | waiters
+)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

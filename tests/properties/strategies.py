@@ -126,7 +126,6 @@ seens = st.builds(
     agreements=sights | st.lists(agreements, max_size=3).map(tuple),
     status_read_at=st.none() | reads,
     agreements_read_at=st.none() | reads,
-    seen_since=st.none() | reads,
     recreated=st.booleans(),
 )
 present_seens = st.builds(

@@ -99,7 +99,7 @@ def test_no_sequence_of_odd_answers_releases_a_live_holder_or_loses_a_member(see
 
     for _step in range(80):
         reader.step()
-        seen = seen_holder(lease, reader.picture, not_before=NOW.seen, seen_since=NOW.seen)
+        seen = seen_holder(lease, reader.picture, not_before=NOW.seen)
         assert not isinstance(review(lease, seen, Limits(), reader.now), Release)
         assert set(reader.picture.read_members(GROUP)) == set(MEMBERS)
 

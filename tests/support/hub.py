@@ -121,6 +121,15 @@ class Hub:
         self._connect()
         await self.start()
 
+    async def away(self, seconds: float) -> None:
+        """Be killed, stay away, and start again."""
+        await self._cancel()
+        if isinstance(self.store, MemoryStore):
+            self.store.crash()
+        await asyncio.sleep(seconds)
+        self._connect()
+        await self.start()
+
     async def stop(self) -> None:
         await self._cancel()
         await self.coordinator.stop()

@@ -31,6 +31,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._now
 
+    def freeze(self, seconds: float) -> None:
+        """Let time go by in which nothing runs: the process was stopped, or the machine slept."""
+        self._now += seconds
+
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # typeshed's form needs 3.12's generics
         self._threads += 1
         future = super().run_in_executor(executor, func, *args)

@@ -30,6 +30,13 @@ VALUES (:group_id, :kind, :subject, :revision, :since, :cause, :node_id, :token)
 -- brake.drop --
 DELETE FROM brake WHERE group_id = :group_id AND kind = :kind AND subject = :subject;
 
+-- clock.all --
+SELECT * FROM seen_clock;
+
+-- clock.put --
+INSERT OR REPLACE INTO seen_clock (id, seen, wall, clear_since, settlings, gaps)
+VALUES (1, :seen, :wall, :clear_since, :settlings, :gaps);
+
 -- deferral.all --
 SELECT * FROM deferral ORDER BY group_id, node_id;
 

@@ -18,6 +18,7 @@ from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.review import Seen, review
+from agbot.rules.seen_time import Gap
 from agbot.rules.verdict import Keep, Release
 from agbot.rules.window import Window
 from tests.support import values
@@ -81,13 +82,13 @@ def service_review(*agreements: Agreement, before: int = 1) -> tuple[Lease, Seen
     """Build the lease of a service's upgrade, and its holder with a new agreement and these others."""
     progress = values.under_way(service=SERVICE, agreements_before=tuple(LONG_NAMES[:before]))
     new = values.agreement("f" * 64, "2.0.0", "running", ago=5)
-    seen = values.seen(policy=values.deployment(), agreements=(*agreements, new), seen_since=values.at(5000))
+    seen = values.seen(policy=values.deployment(), agreements=(*agreements, new))
     return values.held(values.claim(ANNA, Kind.SERVICE), progress=progress), seen
 
 
 def test_a_review_takes_little_more_than_a_kilobyte() -> None:
     report = values.status("successful", stamp="2026-03-04T12:00:00.123456789Z[UTC]")
-    seen = values.seen(status=report, seen_since=values.at(5000))
+    seen = values.seen(status=report)
 
     assert size_of_review(values.held(progress=values.under_way()), seen) < 1_400
     assert size_of_review(*service_review()) < 1_650
@@ -121,10 +122,13 @@ def test_since_when_the_exchange_can_be_read_is_kept_of_a_claim_without_a_sign(
     progress = values.begun(200, status="old final 1.0.0 running", agreements_before=("old",))
     lease = values.held(values.claim(ANNA, kind), ago=200, progress=progress)
     policy = values.policy() if kind is Kind.AGENT else values.deployment()
-    seen = values.seen(policy=policy, agreements=(values.agreement("old"),), seen_since=values.at(blind))
+    seen = values.seen(policy=policy, agreements=(values.agreement("old"),))
 
-    read = dossier.read_review(dossier.write_review(review_of(lease, seen)))
+    gap = Gap(values.at(blind + 900), values.at(blind))
+    clear = replace(values.NOW, clear_since=values.seen_at(blind), gaps=(gap,))
+    read = dossier.read_review(dossier.write_review(replace(review_of(lease, seen), at=clear)))
 
+    assert read.at == clear
     assert isinstance(review(read.lease, read.seen, read.limits, read.at), verdict)
 
 

@@ -304,7 +304,7 @@ def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, e
 def test_after_blindness_a_node_is_given_the_time_to_report_before_its_claim_is_taken_back(
     ago: float, expected: str
 ) -> None:
-    assert word(review(held(ago=300), fixed(seen_since=seen_at(ago)), LIMITS, NOW)) == expected
+    assert word(review(held(ago=300), fixed(), LIMITS, replace(NOW, clear_since=seen_at(ago)))) == expected
 
 
 @pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])

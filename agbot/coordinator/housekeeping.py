@@ -1,0 +1,77 @@
+"""What ends by its date, and what is thrown away: holds, allowances, brakes of changed policies, the old of the journal."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.coordinator import entries
+from agbot.coordinator.situation import Situation
+from agbot.rules.brakes import still_set
+from agbot.rules.facts import Policy
+from agbot.rules.seen_time import SeenTime
+from agbot.store.contract import AllowanceKey, BrakeKey, Entry, PauseKey, Writes
+
+_PRUNE_EVERY = timedelta(hours=1)
+
+
+class Housekeeping:
+    """Goes round once in every cycle."""
+
+    def __init__(self, situation: Situation, journal_age: timedelta, journal_bytes: int) -> None:
+        """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
+        self._situation = situation
+        self._journal_age = journal_age
+        self._journal_bytes = journal_bytes
+        self._prune_at: SeenTime | None = None
+
+    async def run(self) -> None:
+        """Do what is due.
+
+        Raises:
+            StoreUnavailableError: nobody knows what was written.
+        """
+        await self._expire_pauses()
+        await self._expire_allowances()
+        await self._lift_brakes()
+        await self._prune()
+
+    async def _expire_pauses(self) -> None:
+        now = self._situation.now()
+        over = [
+            each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now.wall
+        ]
+        if over:
+            drop = [PauseKey(scope=pause.scope) for pause in over]
+            told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
+            await self._situation.write(Writes(drop=drop, entries=told))
+
+    async def _expire_allowances(self) -> None:
+        now = self._situation.now()
+        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now.wall]
+        if over:
+            drop = [AllowanceKey(node=allowance.node) for allowance in over]
+            told = [
+                entries.allowance_ended(allowance, "its time is over and it was not used", now) for allowance in over
+            ]
+            await self._situation.write(Writes(drop=drop, entries=told))
+
+    async def _lift_brakes(self) -> None:
+        """A policy that has changed is a different release."""
+        situation, now = self._situation, self._situation.now()
+        drop: list[BrakeKey] = []
+        told: list[Entry] = []
+        for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
+            policy = situation.picture.policies.get(brake.kind, brake.subject)
+            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
+                drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
+                told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
+        if drop:
+            await situation.write(Writes(drop=drop, entries=told))
+
+    async def _prune(self) -> None:
+        now = self._situation.now()
+        if self._prune_at is None or now.seen >= self._prune_at:
+            await self._situation.ledger.prune(now.wall - self._journal_age)
+            if self._journal_bytes:
+                await self._situation.ledger.trim(self._journal_bytes)
+            self._prune_at = now.seen + _PRUNE_EVERY
