@@ -41,6 +41,8 @@ class Deed:
     status: int = 0
     granted: bool = False
     """Of an answer: the asker takes it for a yes."""
+    is_unasked: bool = False
+    """Of a beginning: the coordinator was not asked, so it could not have prevented it."""
 
 
 Tell = Callable[[Deed], None]

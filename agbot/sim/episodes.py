@@ -33,6 +33,8 @@ class Excuse(StrEnum):
     DEAD = "the node had been silent for longer than a dead one may be"
     OFFLINE_HOLDER = "an offline node does not hold up a service upgrade"
     UNAWARE = "the node had asked the Exchange for its group moments before it joined one"
+    UNSEEN = "it was not asked for, and could not be known yet when the other one began"
+    UNASKED = "the other one was not asked for"
     UNCONFIRMED = "no status past the gate had reached the Exchange in time"
     FORGIVEN = "excused by the test"
 
@@ -49,6 +51,8 @@ class Episode:
     excuse: Excuse | None = None
     ended_at: datetime | None = None
     how: str = ""
+    is_unasked: bool = False
+    """The coordinator was not asked: nobody could have prevented it, but from some moment on it can be known."""
     reported: bool = False
     """A status past the gate was in the Exchange at some time since it began."""
     story: list[str] = field(default_factory=list)
@@ -100,10 +104,20 @@ class Tolerance:
     """The upgrade of a node silent for longer is given up."""
     unconfirmed_after_seconds: float | None = None
     """A permission that left no trace in the Exchange for longer may be taken back; None: it may not."""
+    unseen_seconds: float = 10.0
+    """For so long after its begin an upgrade that was not asked for may still be unknown to the coordinator."""
     unaware_seconds: float = 5.0
     """So soon after it has joined a node may begin without a question: it was told that it was in no group."""
     peers_margin_seconds: float = 180.0
     """How much longer than offline the last other member must have been silent before an agent upgrade that begins is wrong."""
+
+
+def excuse_together(older: Episode, newer: Episode, *, now: datetime, tolerance: Tolerance) -> Excuse | None:
+    """Return why nobody could keep these two apart; each of them still counts against every other."""
+    if newer.is_unasked:
+        return Excuse.UNASKED
+    is_new = (now - older.began_at).total_seconds() <= tolerance.unseen_seconds
+    return Excuse.UNSEEN if older.is_unasked and is_new else None
 
 
 def excuse_for(

@@ -230,9 +230,12 @@ class SimNode:
         self.around.tell(deed)
 
     def go_down(self, nmp: str) -> None:
-        """Begin to act on a permission."""
+        """Begin to act on a permission, or without one."""
         self.down_for = f"{self.spec.org}/{nmp}"
-        self.tell(Act.DOWN, subject=self.down_for)
+        is_unasked = self.spec.asks is not Asks.COORDINATOR
+        self.around.tell(
+            Deed(at=self.clock.now(), act=Act.DOWN, node=self.name, subject=self.down_for, is_unasked=is_unasked)
+        )
 
     def come_up(self, how: str) -> None:
         """End an upgrade, if one is under way."""

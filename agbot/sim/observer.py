@@ -15,7 +15,7 @@ from typing import Any
 from agbot.sim.agent_state import PAST_THE_GATE, Word
 from agbot.sim.clock import Clock
 from agbot.sim.deeds import Act, Deed
-from agbot.sim.episodes import Episode, Excuse, Forgiven, Rule, Tolerance, Violation, excuse_for
+from agbot.sim.episodes import Episode, Excuse, Forgiven, Rule, Tolerance, Violation, excuse_for, excuse_together
 from agbot.sim.exchange.world import Write
 from agbot.sim.links import Kind
 from agbot.sim.membership import Membership
@@ -118,7 +118,14 @@ class Observer:
 
     def _begin(self, deed: Deed) -> None:
         group = self.members.group_of(deed.node)
-        episode = Episode(node=deed.node, kind=deed.kind, subject=deed.subject, group=group, began_at=deed.at)
+        episode = Episode(
+            node=deed.node,
+            kind=deed.kind,
+            subject=deed.subject,
+            group=group,
+            began_at=deed.at,
+            is_unasked=deed.is_unasked,
+        )
         if self.members.is_cluster(deed.node):
             episode.excuse = Excuse.CLUSTER
         elif not group:
@@ -148,13 +155,21 @@ class Observer:
         count = len({newer.node, *(one.node for one in together)})
         self.max_concurrent = max(self.max_concurrent, count)
         self.max_concurrent_by_group[newer.group] = max(self.max_concurrent_by_group[newer.group], count)
-        if together:
-            self._violated(Rule.ONE_AT_A_TIME, newer, [*together, newer])
+        guilty = [one for one in together if not self._could_not_be_helped(one, newer)]
+        if guilty:
+            self._violated(Rule.ONE_AT_A_TIME, newer, [*guilty, newer])
+
+    def _could_not_be_helped(self, older: Episode, newer: Episode) -> bool:
+        now = self._clock.now()
+        excuse = excuse_together(older, newer, now=now, tolerance=self.tolerance)
+        if excuse is not None:
+            self.forgiven.append(Forgiven(at=now, group=newer.group, node=older.node, excuse=excuse))
+        return excuse is not None
 
     def _judge_peers(self, newer: Episode) -> None:
         """An agent upgrade needs somebody else to stay; one that begins long after the last other fell silent is wrong."""
         peers = self.members.peers(newer.node)
-        if newer.kind is not Kind.AGENT or not peers:
+        if newer.kind is not Kind.AGENT or newer.is_unasked or not peers:
             return
         now = self._clock.now()
         limit = self.tolerance.offline_after_seconds + self.tolerance.peers_margin_seconds

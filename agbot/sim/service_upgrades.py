@@ -315,6 +315,7 @@ class SimAgbot:
         """Tell a deed that concerns one upgrade."""
         deed = Deed(
             at=self.clock.now(),
+            is_unasked=not self.asks_for(upgrade.policy),
             act=act,
             node=upgrade.node,
             kind=Kind.SERVICE,

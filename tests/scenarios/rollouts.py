@@ -224,7 +224,7 @@ class Rollout(Living):
         entries = await self.store.journal(JournalQuery(after=0, limit=100_000))
         granted = [(str(each.node), str(each.subject), each.at) for each in entries if each.event in GRANTS]
         for one in self.fleet.observer.episodes:
-            if one.excuse is None and one.group:
+            if one.excuse is None and one.group and not one.is_unasked:
                 assert (
                     any(
                         (node, subject) == (one.node, one.subject) and at <= one.began_at
@@ -244,10 +244,16 @@ async def rollout(
     habits: Habits = STEADY,
     serves: bool = False,
     agbot_asks: bool = True,
+    shows_rows: bool = False,
 ) -> AsyncIterator[Rollout]:
     """Run a hub with these groups (name -> members; `other…` are in another organisation), and hold it to its promises at the end."""
     hub = Rollout(
-        groups=groups, limits=limits or Limits(), limits_of=limits_of, settings=_SETTINGS, agbot_asks=agbot_asks
+        groups=groups,
+        limits=limits or Limits(),
+        limits_of=limits_of,
+        settings=_SETTINGS,
+        agbot_asks=agbot_asks,
+        shows_rows=shows_rows,
     )
     async with hub.fleet as fleet:
         fleet.add_agbot()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agbot.sim.bypass_scenarios import BYPASS_SCENARIOS
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from agbot.sim.service_scenarios import SERVICE_SCENARIOS
 from agbot.sim.stage import Scenario
@@ -11,16 +12,26 @@ from tests.scenarios.rollouts import rollout
 from tests.support import virtual_time
 from tests.support.hub import ORG
 
-ALL = (*AGENT_SCENARIOS, *SERVICE_SCENARIOS)
+PLAIN = (*AGENT_SCENARIOS, *SERVICE_SCENARIOS)
 
 
-async def _told(scenario: Scenario) -> list[str]:
-    async with rollout({}) as hub:
+async def _told(scenario: Scenario, *, shows_rows: bool) -> list[str]:
+    async with rollout({}, shows_rows=shows_rows) as hub:
         stage = await scenario.set_up(hub.fleet, ORG)
         await scenario.play(stage)
         return scenario.wrong(stage)
 
 
-@pytest.mark.parametrize("scenario", ALL, ids=lambda scenario: scenario.name)
-def test_a_story_ends_as_it_says_and_its_group_goes_on_afterwards(scenario: Scenario) -> None:
-    assert virtual_time.run(_told(scenario)) == []
+@pytest.mark.parametrize("shows_rows", [False, True], ids=["without the agbot's API", "with it"])
+@pytest.mark.parametrize("scenario", PLAIN, ids=lambda scenario: scenario.name)
+def test_a_story_ends_as_it_says_and_its_group_goes_on_afterwards(scenario: Scenario, shows_rows: bool) -> None:
+    assert virtual_time.run(_told(scenario, shows_rows=shows_rows)) == []
+
+
+LISTED = [one for one in BYPASS_SCENARIOS if one.needs_agbot]
+"""Of which the agbot's own lists tell."""
+
+
+@pytest.mark.parametrize("scenario", LISTED, ids=lambda scenario: scenario.name)
+def test_who_upgrades_without_a_question_is_waited_for(scenario: Scenario) -> None:
+    assert virtual_time.run(_told(scenario, shows_rows=True)) == []

@@ -53,6 +53,9 @@ class OneAtATime:
             offline = members.silent_seconds(one.node, now) >= 600 and question.kind is Kind.SERVICE
             if one.counts and one.node != node and not offline:
                 return f"{one.node} upgrades"
+        others = [row for row in fleet.rows.services if row.group == question.group and row.node != node]
+        if question.kind is Kind.AGENT and others:
+            return "the agbot has begun with another"
         peers = members.peers(node)
         alive = [peer for peer in peers if members.silent_seconds(peer, now) < 300]
         if question.kind is Kind.AGENT:

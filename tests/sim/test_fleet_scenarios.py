@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agbot.sim.bypass_scenarios import BYPASS_SCENARIOS
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from agbot.sim.service_scenarios import SERVICE_SCENARIOS
 from agbot.sim.stage import Scenario, Stage, perform
@@ -11,7 +12,7 @@ from tests.sim.gates import ORG, Ask, always_yes, fleet_of
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
 
-_ALL = (*AGENT_SCENARIOS, *SERVICE_SCENARIOS)
+_ALL = (*AGENT_SCENARIOS, *SERVICE_SCENARIOS, *BYPASS_SCENARIOS)
 _ABOUT_TAKING_TURNS = ("rollout", "bad-release", "slow-cron", "service-rollout", "service-crashes")
 
 
