@@ -1,18 +1,21 @@
 """Following the change feed without losing a change or believing one twice.
 
-The Exchange numbers every change. We ask from the last id we saw, inclusive, because only then does it repeat the rows of the two seconds
-before it, among them rows of writers that were slow to commit (`exchange-api.md` 4.4); what was seen before is dropped here. Whenever the
-feed may have missed something, `poll` says so, once, and everything has to be read anew.
+The Exchange numbers every change when it is begun and shows it when it is committed: a change can become visible
+after one with a higher number, and the number it calls the most recent may belong to one that nobody can see yet
+(a real agent lost a change so). So we never go by the newest number: every poll asks again for what was given out
+in the last minute, and what was seen before is dropped here. Whenever the feed may have missed something, `poll`
+says so, once, and everything has to be read anew.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import Unreadable
+from agbot.exchange.errors import ExchangeError, Unreadable
 from agbot.exchange.mapping import FeedPage
 from agbot.fleet.changes import Change
 
@@ -21,8 +24,15 @@ MULTITENANT_ORG = "IBM"
 HORIZON = timedelta(hours=4)
 """The Exchange drops change rows after this long and does not say so."""
 _MARGIN = timedelta(minutes=10)
-_SETTLED = timedelta(minutes=1)
-"""So long after the last new row no writer is still about to commit an earlier one; the periodic resync covers what that misses."""
+_SETTLED_SECONDS = 60.0
+"""So long after a number was given out its change is asked for: longer than any request to the Exchange may take (20 s)."""
+_OVERLAP_IDS = 500
+"""So many numbers at most, so that a burst is not repeated page after page in every poll of that minute."""
+_SMALL_TAIL_ROWS = 20
+"""An inclusive question repeats the changes of the two seconds before its number (`exchange-api.md` 4.4). Where those
+are few, it is asked for ever."""
+_LOOK_BACK_SECONDS = 1800.0
+"""Where they are many it is asked so often, and the next number in between."""
 _LARGEST_PAGE = 10_000
 """The Exchange's own cap on `maxRecords`."""
 _MOST_PAGES = 50
@@ -54,7 +64,13 @@ class ChangeFeed:
         self._orgs = ["*"] if is_multitenant else None
         self._last_id = 0
         self._polled_at: datetime | None = None
-        self._news_at: datetime | None = None
+        self._given_out: deque[tuple[float, int]] = deque()
+        """When (on the monotonic clock) the feed was first seen to stand at which number."""
+        self._settled_id = 0
+        """The last number that was given out a minute ago."""
+        self._long_tail_id = 0
+        """The number before which there was a burst, which an inclusive question repeats."""
+        self._looked_back_at = 0.0
         self._broken: str | None = "the feed is read for the first time"
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
@@ -81,45 +97,73 @@ class ChangeFeed:
         except Unreadable as error:
             self._broken = f"a page of the feed was unreadable ({error.what_came_back})"
             raise
+        except ExchangeError:
+            self._long_tail_id = 0  # whatever comes back may be another Exchange: its last rows tell
+            raise
         self._polled_at = started
         return result
 
     async def _restart(self, why: str) -> FeedResult:
         await self._go_to_the_end()
-        result = await self._follow()
+        result = await self._follow(known_to=self._last_id)
         self._broken = None
         return replace(result, resync=result.resync or why)
 
     async def _go_to_the_end(self) -> None:
         """Forget what was read. The id is taken before anything is read anew, so that nothing falls between."""
         self._last_id = await self._client.max_change_id()
+        self._settled_id = max(self._last_id - _OVERLAP_IDS, 0)
+        self._given_out.clear()
+        self._given_out.append((self._clock.monotonic_seconds(), self._last_id))
+        self._long_tail_id = 0
         self._seen.clear()
         self._pending.clear()
 
-    async def _follow(self) -> FeedResult:
-        """Read page after page. Pages before one that fails are kept for the next poll."""
-        size = self._max_records
+    async def _follow(self, known_to: int = 0) -> FeedResult:
+        """Read page after page. Pages before one that fails are kept for the next poll.
+
+        Rows up to `known_to` are taken down and not given out: whatever they tell is read after this.
+        """
+        size, cursor = self._max_records, self._from_id()
+        is_inclusive = cursor == self._last_id
         for _ in range(_MOST_PAGES):
-            page = await self._client.changes(self._from_id(), self._orgs, size)
+            page = await self._client.changes(cursor, self._orgs, size)
             odd = self._why_odd(page)
             if odd is not None:
                 return replace(await self._start_over(odd), reset=True)
-            self._take(page)
+            self._take(page, known_to)
             if not page.hit_max:
-                self._last_id = page.most_recent
+                self._stand_at(page, is_inclusive=is_inclusive)
                 return self._all_pending()
-            if page.most_recent > self._last_id:
-                self._last_id = page.most_recent
+            if page.most_recent > cursor:
+                cursor = page.most_recent
+                self._last_id = max(self._last_id, cursor)
             elif size < _LARGEST_PAGE:
-                size = min(2 * size, _LARGEST_PAGE)  # the whole page was the overlap of two seconds
+                size = min(2 * size, _LARGEST_PAGE)  # the whole page was the overlap
             else:
                 break
         return await self._start_over("more has changed than the feed can tell in reasonable time")
 
     def _from_id(self) -> int:
-        """Ask inclusively, for the overlap; after a quiet while the overlap has nothing to tell and would only repeat the last burst."""
-        quiet = self._news_at is not None and self._clock.now() - self._news_at > _SETTLED
-        return self._last_id + 1 if quiet else self._last_id
+        """Return the number to ask from: behind it is only what was given out more than a minute, or very many changes, ago."""
+        now = self._clock.monotonic_seconds()
+        while self._given_out and now - self._given_out[0][0] >= _SETTLED_SECONDS:
+            self._settled_id = self._given_out.popleft()[1]
+        if self._settled_id < self._last_id:
+            return max(self._settled_id, self._last_id - _OVERLAP_IDS) + 1
+        if self._long_tail_id == self._last_id and now - self._looked_back_at < _LOOK_BACK_SECONDS:
+            return self._last_id + 1
+        self._looked_back_at = now
+        return max(self._last_id, 1)
+
+    def _stand_at(self, page: FeedPage, *, is_inclusive: bool) -> None:
+        """Take down where the feed stands, and whether asking from there for ever would repeat much."""
+        newest = self._given_out[-1][1] if self._given_out else self._settled_id
+        if page.most_recent > newest:
+            self._given_out.append((self._clock.monotonic_seconds(), page.most_recent))
+        elif is_inclusive and sum(len(change.change_ids) for change in page.changes) > _SMALL_TAIL_ROWS:
+            self._long_tail_id = self._last_id
+        self._last_id = page.most_recent
 
     async def _start_over(self, why: str) -> FeedResult:
         self._broken = why  # stands until the end of the feed has been found
@@ -138,14 +182,14 @@ class ChangeFeed:
                     return f"change {change_id} is about {change.org}/{change.id} now: the Exchange was restored"
         return None
 
-    def _take(self, page: FeedPage) -> None:
+    def _take(self, page: FeedPage, known_to: int) -> None:
         """Keep what was not seen before."""
         for change in page.changes:
             ids = tuple(each for each in change.change_ids if each not in self._seen)
-            if ids:
-                self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))
-                self._pending.append(replace(change, change_ids=ids))
-                self._news_at = self._clock.now()
+            self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))
+            news = tuple(each for each in ids if each > known_to)
+            if news:
+                self._pending.append(replace(change, change_ids=news))
         for row in page.garbled:
             self._lost_row = self._lost_row or row not in self._unreadable
             self._unreadable[row] = None

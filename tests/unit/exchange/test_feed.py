@@ -84,23 +84,105 @@ async def test_the_first_poll_begins_at_the_end_and_asks_for_a_resync() -> None:
 async def test_an_agbot_of_ibm_asks_for_all_organisations() -> None:
     follower = await started()
 
-    assert follower.asked()[0] == {"changeId": 100, "maxRecords": 1000, "orgList": ["*"]}
+    assert follower.asked()[0] == {"changeId": 1, "maxRecords": 1000, "orgList": ["*"]}
     assert follower.transport.asked[1].path == "/orgs/IBM/changes"
 
 
 async def test_another_agbot_asks_for_its_own_organisation_without_a_list() -> None:
     follower = await started(identity="o1/us")
 
-    assert follower.asked()[0] == {"changeId": 100, "maxRecords": 1000}
+    assert follower.asked()[0] == {"changeId": 1, "maxRecords": 1000}
     assert follower.transport.asked[1].path == "/orgs/o1/changes"
 
 
-async def test_every_poll_asks_inclusively_from_the_last_id() -> None:
-    follower = await started()
-    await follower.poll(page(107, change(103), change(107)))
-    await follower.poll(page(107))
+async def test_every_poll_asks_for_all_that_was_given_out_in_the_last_minute() -> None:
+    follower = await started(10_000)
+    await follower.poll(page(10_007, change(10_003), change(10_007)))
+    follower.clock.advance(59)
+    await follower.poll(page(10_009))
+    follower.clock.advance(2)
+    await follower.poll(page(10_009))
+    follower.clock.advance(60)
+    await follower.poll(page(10_009))
 
-    assert [body["changeId"] for body in follower.asked()] == [100, 100, 107]
+    assert [body["changeId"] for body in follower.asked()] == [9_501, 9_501, 9_508, 10_008, 10_009]
+
+
+async def test_no_more_than_some_hundred_ids_are_asked_for_again() -> None:
+    follower = await started(10_000)
+    await follower.poll(page(20_000, change(20_000)))
+    await follower.poll(page(20_000))
+
+    assert follower.asked()[-1]["changeId"] == 19_501
+
+
+async def test_a_quiet_feed_is_asked_from_its_last_id_on_and_never_from_the_next_one() -> None:
+    follower = await started()
+    for _minute in range(5):
+        follower.clock.advance(61)
+        await follower.poll(page(100, change(100)))
+
+    assert [body["changeId"] for body in follower.asked()][1:] == [100] * 5
+
+
+async def test_a_burst_is_repeated_for_a_minute_and_then_only_now_and_then() -> None:
+    follower = await started(10_000)
+    burst = page(11_000, *(change(each) for each in range(10_001, 11_001)))
+    assert len((await follower.poll(burst)).changes) == 1000
+    asked: list[int] = []
+    for _poll in range(360):  # an hour of idle polls
+        follower.clock.advance(10)
+        await follower.poll(burst if follower.feed._from_id() <= 11_000 else page(11_000))  # noqa: SLF001 - as the Exchange answers
+        asked.append(follower.asked()[-1]["changeId"])
+
+    assert [each <= 11_000 for each in asked[:6]].count(True) == 6
+    assert [each <= 11_000 for each in asked[6:]].count(True) <= 4
+
+
+async def test_a_change_that_becomes_visible_after_its_number_was_called_the_most_recent_is_given_out() -> None:
+    """A real agent was told "0 changes, latest 960" although 960 was its own message, and never read it."""
+    follower = await started(900)
+    assert names(await follower.poll(page(960))) == []
+
+    assert follower.asked()[-1]["changeId"] <= 960
+    assert names(await follower.poll(page(960, change(960)))) == [("n960", (960,))]
+
+
+@pytest.mark.parametrize("seconds", [1, 20, 55])
+async def test_a_change_that_was_committed_late_is_given_out(seconds: float) -> None:
+    follower = await started(900)
+    await follower.poll(page(950, change(940), change(950)))
+    await follower.poll(page(990, change(990)))
+    follower.clock.advance(seconds)
+
+    result = await follower.poll(page(990, change(945), change(990)))
+
+    assert follower.asked()[-1]["changeId"] <= 945
+    assert names(result) == [("n945", (945,))]
+
+
+async def test_what_was_committed_before_the_first_poll_is_no_change_and_what_came_late_is_one() -> None:
+    follower = Follower()
+    first = await follower.poll(top(100), page(100, change(98), change(100)))
+    second = await follower.poll(page(100, change(98), change(99), change(100)))
+
+    assert first.changes == ()
+    assert names(second) == [("n99", (99,))]
+
+
+async def test_after_an_outage_a_restored_exchange_is_known_by_the_rows_of_its_end() -> None:
+    follower = await started(10_000)
+    burst = [change(each) for each in range(10_001, 10_101)]
+    for _poll in range(12):
+        await follower.poll(page(10_100, *burst))
+        follower.clock.advance(20)
+    with pytest.raises(Unreachable):
+        await follower.poll(DOWN)
+
+    result = await follower.poll(page(10_200, change(10_100, name="other"), change(10_200)), top(10_200))
+
+    assert follower.asked()[-1]["changeId"] == 10_100
+    assert (result.reset, result.changes) == (True, ())
 
 
 async def test_a_quiet_poll_is_one_request() -> None:
@@ -143,11 +225,12 @@ async def test_full_pages_are_followed_to_the_end() -> None:
     )
 
     assert [each.change_ids for each in result.changes] == [(101,), (102,), (103,), (104,)]
-    assert [body["changeId"] for body in follower.asked()] == [100, 100, 102, 103]
+    assert [body["changeId"] for body in follower.asked()] == [1, 1, 102, 103]
 
 
 async def test_a_full_page_of_older_rows_does_not_move_the_feed_backwards_but_makes_the_page_larger() -> None:
     follower = await started(max_records=1)
+    follower.clock.advance(61)
     result = await follower.poll(page(77, change(77), hit_max=True), page(101, change(77), change(101)))
 
     assert follower.feed.last_id == 101
@@ -157,6 +240,7 @@ async def test_a_full_page_of_older_rows_does_not_move_the_feed_backwards_but_ma
 
 async def test_a_feed_that_cannot_get_past_full_pages_begins_anew() -> None:
     follower = await started(max_records=10_000)
+    follower.clock.advance(61)
 
     result = await follower.poll(page(99, change(99), hit_max=True), top(200))
 
