@@ -1,7 +1,7 @@
 """One GET to the agbot's local API over HTTP, and nothing of what it means.
 
-It keeps no connection, no cookie and follows no redirect, and bounds time and size. That nobody listens at an address is told apart from
-everything else: it alone proves that no agbot runs there.
+It keeps no connection, no cookie, follows no redirect, unpacks nothing, and bounds time and size. That nobody listens at an address is told
+apart from everything else: it alone proves that no agbot runs there.
 """
 
 from __future__ import annotations
@@ -83,7 +83,12 @@ class HttpTransport:
         if self._session is None or self._session.closed:
             # a new connection each: one that is kept may belong to an agbot that has ended since
             connector = aiohttp.TCPConnector(limit=4, force_close=True)
-            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept-Encoding": "identity"},
+                auto_decompress=False,
+            )
         return self._session
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ import json
 import socket
 import ssl
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,11 @@ from agbot.settings.sense import goes_in_clear
 DEFAULT_URL: Final = "http://127.0.0.1:8084"
 DEFAULT_TOKEN_FILE: Final = Path("/etc/agbot/operator-token")
 SECONDS: Final = 10.0
+MOST_SECONDS: Final = 60.0
+"""Longest time of an answer that goes on coming."""
+MOST_BYTES: Final = 128 * 1024 * 1024
+"""Largest answer: all groups of the largest organisation are a quarter of it."""
+_PIECE_BYTES: Final = 1024 * 1024
 _EXITS: Final = {
     400: Exit.BAD_INPUT,
     401: Exit.REFUSED,
@@ -81,8 +87,8 @@ class Client:
         connection, prefix = _connection(self.url, self.seconds)
         try:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
-            reply = connection.getresponse()
-            content = reply.read()
+            with connection.getresponse() as reply:
+                content = _read(reply, time.monotonic() + MOST_SECONDS)
             self._told = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
@@ -96,6 +102,24 @@ class Client:
         if reply.status != _GOOD:
             raise _refusal(reply.status, content, tried)
         return content
+
+
+def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
+    """Read an answer.
+
+    Raises:
+        OSError: it has no end that one could wait for.
+    """
+    content = bytearray()
+    while piece := reply.read1(_PIECE_BYTES):
+        content += piece
+        if len(content) > MOST_BYTES:
+            raise OSError(f"the answer has more than {MOST_BYTES} bytes")
+        if time.monotonic() > deadline:
+            raise OSError(f"the answer has not ended after {MOST_SECONDS:g} s")
+    if reply.length:  # read1 tells the end of the connection from that of the answer no more than this
+        raise http.client.IncompleteRead(bytes(content), reply.length)
+    return bytes(content)
 
 
 def decode(content: bytes, kind: type[T], url: str) -> T:

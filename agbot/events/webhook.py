@@ -98,8 +98,12 @@ class Webhook:
 
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
-        headers = {"Content-Type": "application/json", "User-Agent": f"agbot/{__version__}"}
-        async with aiohttp.ClientSession(timeout=self._timeout, headers=headers) as session:
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": f"agbot/{__version__}",
+            "Accept-Encoding": "identity",  # what an answer says beyond its head is not read, and never unpacked
+        }
+        async with aiohttp.ClientSession(timeout=self._timeout, headers=headers, auto_decompress=False) as session:
             while True:
                 with contextlib.suppress(Outgrown, PassedOver):  # the outlet goes on behind it
                     for entry in await outlet.next(_BATCH):

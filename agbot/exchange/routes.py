@@ -36,6 +36,12 @@ _TEMPLATES = (
     "/orgs/{org}/agbots/{agbot}/businesspols",
     "/orgs/{org}/agbots/{agbot}/patterns",
 )
+_LISTS = frozenset(
+    each
+    for each in _TEMPLATES
+    if not each.endswith("}") and each not in {VERSION, MAX_CHANGE_ID} and not each.startswith("/orgs/{org}/nodes/")
+)
+"""What holds as many things as an organisation has; the rest is about one."""
 _BY_LENGTH: dict[int, list[tuple[str, list[str]]]] = {}
 for _each in _TEMPLATES:
     _BY_LENGTH.setdefault(_each.count("/"), []).append((_each, _each.split("/")))
@@ -73,3 +79,8 @@ def template(path: str) -> str:
         if all(want == part or want.startswith("{") for want, part in zip(wanted, parts, strict=True)):
             return name
     return OTHER
+
+
+def is_list(path: str) -> bool:
+    """Tell whether the answer holds as many things as an organisation has."""
+    return template(path) in _LISTS

@@ -1,7 +1,8 @@
 """One request to the Exchange over HTTP, and nothing of what it means.
 
 A `Transport` answers with whatever status and body came, or raises `Unreachable`. It follows no redirect (credentials must not go to
-another host), keeps no cookies, retries nothing, and bounds time and size. `routes.template` names what is counted.
+another host), keeps no cookies, retries nothing, and bounds time and size: of each answer by what was asked, and of all that are under way
+together. Nothing is unpacked: what takes a thousand times its room asks for packed answers. `routes.template` names what is counted.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import Unreachable, Unreadable
 from agbot.foreign_text import excerpt
 
-MAX_REPLY_BYTES = 256 * 1024 * 1024
-"""The whole node list of the largest organisation the Exchange allows (45,000 nodes) is a tenth of it."""
+MAX_LIST_BYTES = 64 * 1024 * 1024
+"""The whole node list of the largest organisation the Exchange allows (45,000 nodes) is less than half of it."""
+MAX_THING_BYTES = 4 * 1024 * 1024
+"""One node, group or policy, or an error page."""
+MAX_HELD_BYTES = 2 * MAX_LIST_BYTES
+"""All answers that are being read at once. Whichever goes beyond it fails, and is read again later."""
 
 _SAID_CHARACTERS = 300
 
@@ -78,7 +83,8 @@ class HttpTransport:
         is_checked: bool = True,
         connect_seconds: float = 5.0,
         connections: int = 64,
-        max_reply_bytes: int = MAX_REPLY_BYTES,
+        max_list_bytes: int = MAX_LIST_BYTES,
+        max_held_bytes: int = MAX_HELD_BYTES,
         observe: Observe | None = None,
     ) -> None:
         """Take the base URL, ending in `/v1`, and a PEM file whose authorities are trusted besides the system's.
@@ -104,7 +110,9 @@ class HttpTransport:
         self._is_checked = is_checked
         self._connect_seconds = connect_seconds
         self._connections = connections
-        self._max_reply_bytes = max_reply_bytes
+        self._max_list_bytes = max_list_bytes
+        self._max_held_bytes = max_held_bytes
+        self._held_bytes = 0
         self._observe = observe or _ignore
         self._session: aiohttp.ClientSession | None = None
 
@@ -139,7 +147,7 @@ class HttpTransport:
     async def _exchange(
         self, method: str, path: str, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
     ) -> Reply:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
         if credentials is not None:
             headers["Authorization"] = credentials.basic()
         if body is not None:
@@ -158,14 +166,30 @@ class HttpTransport:
             )
 
     async def _read(self, response: aiohttp.ClientResponse, method: str, path: str) -> bytes:
+        def unreadable(came: str, what_next: str = "check that [exchange] url names an Exchange") -> Unreadable:
+            return Unreadable(method, path, came, what_next, status=response.status)
+
+        packed = response.headers.get("Content-Encoding", "identity")
+        if packed.lower() != "identity":
+            raise unreadable(
+                f"the answer is packed ({packed[:20]!r})", "let nothing on the way to the Exchange pack its answers"
+            )
+        most = self._max_list_bytes if routes.is_list(path) else min(MAX_THING_BYTES, self._max_list_bytes)
+        if (response.content_length or 0) > most:
+            raise unreadable(f"an answer of more than {most} bytes")
         body = bytearray()
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > self._max_reply_bytes:
-                came = f"more than {self._max_reply_bytes} bytes"
-                raise Unreadable(
-                    method, path, came, "check that [exchange] url names an Exchange", status=response.status
-                )
+        try:
+            async for chunk in response.content.iter_any():
+                body += chunk
+                self._held_bytes += len(chunk)
+                if len(body) > most:
+                    raise unreadable(f"an answer of more than {most} bytes")
+                if self._held_bytes > self._max_held_bytes:
+                    raise unreadable(
+                        f"more than {self._max_held_bytes} bytes in all answers under way", "it is read again later"
+                    )
+        finally:
+            self._held_bytes -= len(body)
         return bytes(body)
 
     def _open(self) -> aiohttp.ClientSession:
@@ -175,6 +199,7 @@ class HttpTransport:
                 connector=aiohttp.TCPConnector(limit=self._connections, ssl=trust),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 raise_for_status=False,
+                auto_decompress=False,
             )
         return self._session
 

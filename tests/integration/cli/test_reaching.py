@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from agbot.cli import client
 from agbot.cli.main import COMMANDS, main
 from tests.integration.cli.conftest import Shell
 
@@ -155,3 +156,28 @@ def test_an_unreachable_coordinator_is_json_on_demand() -> None:
     result = run("leases", "--url", "http://127.0.0.1:1", "--json")
 
     assert json.loads(result.stdout)["error"]["exit_code"] == 5
+
+
+@pytest.mark.parametrize("head", [b"Content-Length: 999999999999", b"Connection: close"])
+def test_an_answer_without_measure_is_given_up(
+    stranger: tuple[str, list[bytes]], monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(client, "MOST_BYTES", 1_000_000)
+    url, answers = stranger
+    answers.append(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + b"x" * 1_100_000)
+
+    result = run("status", "--url", url)
+
+    assert result.exit_code == 5
+    assert "more than 1000000 bytes" in result.stderr
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+def test_an_answer_that_breaks_off_is_no_answer(stranger: tuple[str, list[bytes]], framing: bytes) -> None:
+    url, answers = stranger
+    answers.append(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n2\r\n{}\r\n")
+
+    result = run("status", "--url", url)
+
+    assert result.exit_code == 5
+    assert "cannot be reached" in result.stderr

@@ -7,6 +7,7 @@ import gzip
 import socket
 import ssl
 import traceback
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Unreachable, Unreadable
-from agbot.exchange.transport import HttpTransport, Observe, Reply
+from agbot.exchange.transport import MAX_THING_BYTES, HttpTransport, Observe, Reply
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 SECRET = "very-private"
@@ -29,7 +30,8 @@ class Options(TypedDict, total=False):
 
     scheme: str
     ca_file: Path
-    max_reply_bytes: int
+    max_list_bytes: int
+    max_held_bytes: int
     observe: Observe
 
 
@@ -145,7 +147,6 @@ async def test_without_credentials_none_are_sent() -> None:
         http(b"", "Transfer-Encoding: chunked", length=0),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
-        http(b"not gzip at all", "Content-Encoding: gzip"),
     ],
 )
 async def test_a_broken_answer_is_unreachable(answer: bytes) -> None:
@@ -238,13 +239,58 @@ async def test_cookies_are_not_kept() -> None:
     assert b"ookie" not in listener.heads[1]
 
 
-@pytest.mark.parametrize("packed", [False, True])
-async def test_a_reply_larger_than_the_bound_is_not_read_to_its_end(packed: bool) -> None:
+@pytest.mark.parametrize("is_told", [False, True])
+async def test_a_reply_larger_than_the_bound_is_not_read_to_its_end(is_told: bool) -> None:
     body = b"x" * 5_000_000
-    answer = http(gzip.compress(body), "Content-Encoding: gzip") if packed else http(body)
-    async with listening(answer) as listener, reaching(listener.port, max_reply_bytes=100_000) as transport:
+    answer = http(body) if is_told else b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body
+    async with listening(answer) as listener, reaching(listener.port, max_list_bytes=100_000) as transport:
         with pytest.raises(Unreadable, match="100000 bytes"):
             await get(transport)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip", "nonsense"])
+async def test_a_packed_reply_is_refused_and_not_unpacked(encoding: str) -> None:
+    bomb = gzip.compress(b"[" + b" " * 50_000_000 + b"]")
+    async with listening(http(bomb, f"Content-Encoding: {encoding}")) as listener, reaching(listener.port) as transport:
+        tracemalloc.start()
+        try:
+            with pytest.raises(Unreadable, match="packed"):
+                await get(transport)
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
+    assert b"Accept-Encoding: identity\r\n" in listener.heads[0]
+
+
+async def test_one_node_may_take_less_room_than_a_list_of_all() -> None:
+    async with listening(http(b"x" * (MAX_THING_BYTES + 1))) as listener, reaching(listener.port) as transport:
+        assert len((await get(transport)).body) == MAX_THING_BYTES + 1
+        with pytest.raises(Unreadable, match=f"{MAX_THING_BYTES} bytes"):
+            await transport.request("GET", "/orgs/o1/nodes/n1", credentials=US, body=None, timeout_seconds=5.0)
+
+
+async def test_all_answers_under_way_are_bounded_together_and_the_room_is_given_back() -> None:
+    async with (
+        listening(http(b"x" * 700_000)) as listener,
+        reaching(listener.port, max_held_bytes=1_000_000) as transport,
+    ):
+        for _ in range(3):
+            outcomes = await asyncio.gather(*(get(transport) for _ in range(4)), return_exceptions=True)
+            assert any(isinstance(one, Unreadable) and "all answers" in str(one) for one in outcomes)
+        assert len((await get(transport)).body) == 700_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 100_000 + b"\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+    ],
+    ids=["a long header", "many headers", "informational replies alone"],
+)
+async def test_a_head_without_measure_is_unreachable(answer: bytes) -> None:
+    await failure(answer)
 
 
 async def test_every_request_is_observed_with_its_template_and_outcome() -> None:
