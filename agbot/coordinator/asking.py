@@ -265,6 +265,7 @@ class Asking:
             version_before=node.agent_version if isinstance(node, Node) else "",
             revision=policy.revision if isinstance(policy, Policy) else "",
             service=policy.service if isinstance(policy, Policy) else "",
+            top_version=policy.top_version if isinstance(policy, Policy) else "",
             agreements_before=tuple(sorted(agreement.id for agreement in known)),
         )
 

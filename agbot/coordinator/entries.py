@@ -166,7 +166,9 @@ def brake_set(brake: Brake, now: Now, why: str = "") -> Entry:
         node=brake.node,
         subject=brake.subject,
         token=brake.token,
-        facts={"cause": str(brake.cause), "revision": brake.revision} | ({"why": why} if why else {}),
+        facts={"cause": str(brake.cause), "revision": brake.revision}
+        | ({"failed": [str(each) for each in brake.failed]} if brake.failed else {})
+        | ({"why": why} if why else {}),
     )
 
 

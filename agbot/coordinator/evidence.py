@@ -7,7 +7,7 @@ members names one of them, the reason names the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
@@ -108,12 +108,13 @@ def _rest(case: Case, situation: Situation) -> Evidence:
 
 
 def _brake(case: Case, situation: Situation) -> Evidence:
-    """A brake holds for one revision of the policy."""
-    return _policy(case, situation)
+    """A brake holds for one revision of the policy, and for whoever still brings what failed."""
+    seen, brought = _policy(case, situation), brakes.brought_by(case.ask, case.group)
+    return replace(seen, facts={**seen.facts, "brings": str(brought)}) if brought and case.group.brakes else seen
 
 
 def _org_brake(case: Case, _situation: Situation) -> Evidence:
-    failed = brakes.failed_groups(case.ask, case.group.org_brakes, brakes.revision_of(case.ask, case.group))
+    failed = brakes.failed_groups(case.ask, case.group)
     return Evidence(facts={"failed_groups": len(failed), "groups": case.group.org_groups})
 
 

@@ -1,15 +1,13 @@
-"""What ends by its date, and what is thrown away: holds, allowances, brakes of changed policies, the old of the journal."""
+"""What ends by its date, and what is thrown away: holds, allowances, brakes that hold nobody, the old of the journal."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.coordinator import entries
+from agbot.coordinator import entries, stopping
 from agbot.coordinator.situation import Situation
-from agbot.rules.brakes import still_set
-from agbot.rules.facts import Policy
 from agbot.rules.seen_time import SeenTime
-from agbot.store.contract import AllowanceKey, BrakeKey, Entry, PauseKey, Writes
+from agbot.store.contract import AllowanceKey, PauseKey, Writes
 
 _PRUNE_EVERY = timedelta(hours=1)
 
@@ -32,7 +30,7 @@ class Housekeeping:
         """
         await self._expire_pauses()
         await self._expire_allowances()
-        await self._lift_brakes()
+        await stopping.lift(self._situation)
         await self._prune()
 
     async def _expire_pauses(self) -> None:
@@ -54,19 +52,6 @@ class Housekeeping:
                 entries.allowance_ended(allowance, "its time is over and it was not used", now) for allowance in over
             ]
             await self._situation.write(Writes(drop=drop, entries=told))
-
-    async def _lift_brakes(self) -> None:
-        """A policy that has changed is a different release."""
-        situation, now = self._situation, self._situation.now()
-        drop: list[BrakeKey] = []
-        told: list[Entry] = []
-        for brake in [brake for brakes in situation.ledger.brakes.values() for brake in brakes.values()]:
-            policy = situation.picture.policies.get(brake.kind, brake.subject)
-            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
-                drop.append(BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject))
-                told.append(entries.brake_lifted(brake, "the policy has a new revision", now))
-        if drop:
-            await situation.write(Writes(drop=drop, entries=told))
 
     async def _prune(self) -> None:
         now = self._situation.now()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from agbot.coordinator import stopping
 from agbot.coordinator.ahead import Ahead
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.serving import Serving
@@ -191,6 +192,7 @@ class Intake:
         now = situation.now()
         groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
         wanted += self._about_groups(groups)
+        wanted += stopping.policies_of(situation)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
         wanted += self._silent_ends.reads(groups, now)

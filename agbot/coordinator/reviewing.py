@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.coordinator import dossier, entries, group_facts
+from agbot.coordinator import dossier, entries, group_facts, stopping
 from agbot.coordinator.dossier import Review
 from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
-from agbot.rules import brakes
 from agbot.rules import lease as leases
-from agbot.rules.brakes import still_set
-from agbot.rules.facts import Brake, Policy, Served
+from agbot.rules.facts import Brake, Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
-from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
@@ -25,24 +22,14 @@ from agbot.rules.verdict import Keep, Release, Renew, Suspect
 from agbot.store.contract import Lost, Record, Writes
 
 
-def release_writes(lease: Lease, ending: Ending, now: Now) -> Writes:
+def release_writes(lease: Lease, ending: Ending, now: Now, brake: Brake | None) -> Writes:
     """Return what is written together with the release of this lease: who was served, the brake of a failure, the entries."""
     if lease.hold is None:
         return Writes()
-    claim = lease.hold.claim
-    put: list[Record] = [Served(group=lease.group, node=claim.holder, until=now.seen, cause=ending.cause)]
+    served = Served(group=lease.group, node=lease.hold.claim.holder, until=now.seen, cause=ending.cause)
+    put: list[Record] = [served]
     told = [entries.released(lease, ending, now)]
-    if brakes.stops(lease, ending.cause):
-        brake = Brake(
-            group=lease.group,
-            kind=claim.kind,
-            subject=claim.subject,
-            revision=lease.hold.progress.revision,
-            since=now.wall,
-            cause=ending.cause,
-            node=claim.holder,
-            token=lease.token,
-        )
+    if brake is not None:
         put.append(brake)
         told.append(entries.brake_set(brake, now))
     return Writes(put=put, entries=told)
@@ -85,28 +72,15 @@ class Reviewing:
         """
         done: list[str] = []
         for group, rest, member in self._situation.unproven_rests():
-            why, claim = why_crashed(rest, member), rest.end.claim
-            if why is None or (claim.kind, claim.subject) in self._situation.ledger.brakes[group]:
+            why, now = why_crashed(rest, member), self._situation.now()
+            if why is None or self._stopped.get(group) == rest.end.token:
                 continue
-            if self._stopped.get(group) == rest.end.token:
+            brake = stopping.of_crash(self._situation, self._situation.ledger.lease(group), rest.end, now)
+            if brake is None:
                 continue
-            now = self._situation.now()
-            brake = Brake(
-                group=group,
-                kind=claim.kind,
-                subject=claim.subject,
-                revision=rest.end.revision,
-                since=now.wall,
-                cause=Cause.FAILED,
-                node=claim.holder,
-                token=rest.end.token,
-            )
-            policy = self._situation.picture.policies.get(claim.kind, claim.subject)
-            if isinstance(policy, Policy) and not still_set(brake, policy.revision):
-                continue  # another release has been published since
             await self._situation.write(Writes(put=[brake], entries=[entries.brake_set(brake, now, why)]))
             self._stopped[group] = rest.end.token
-            done.append(f"stopped {claim.subject} in {group} ({why})")
+            done.append(f"stopped {brake.subject} in {group} ({why})")
         return done
 
     async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
@@ -153,7 +127,8 @@ class Reviewing:
         now = self._situation.now()
         holder = lease.hold.claim.holder if lease.hold else "nobody"
         after = leases.release(lease, ending.cause, now, ending.why)
-        outcome = await self._situation.swap(lease, after, release_writes(lease, ending, now))
+        brake = stopping.of_release(self._situation, lease, ending.cause, now)
+        outcome = await self._situation.swap(lease, after, release_writes(lease, ending, now, brake))
         self.notes.pop(lease.group, None)
         return "" if isinstance(outcome, Lost) else f"released {lease.group} ({ending.cause}: {holder})"
 

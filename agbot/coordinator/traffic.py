@@ -11,6 +11,7 @@ from datetime import timedelta
 from agbot.coordinator.ledger import Ledger
 from agbot.fleet.picture import Picture
 from agbot.rules import ids
+from agbot.rules.brakes import is_other_revision
 from agbot.rules.facts import Brake, Member, Rollout, Traffic
 from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, State
@@ -84,22 +85,23 @@ class TrafficReport:
             for lease in {**self._ledger.leases, **self._ledger.granting}.values()
             if ids.org_of(lease.group) == org and has_started(lease, subject, revision)
         ]
-        unproven = frozenset(lease.group for lease in started if self._proves_nothing(lease, subject))
+        stopped = {lease.group for lease in started if self._is_stopped(lease, subject, revision)}
+        unproven = {lease.group for lease in started if lease.group not in stopped and _proves_nothing(lease, subject)}
         why = {
-            lease.group: self._why_unfinished(lease, subject, now) for lease in started if lease.group not in unproven
+            lease.group: "has stopped it" if lease.group in stopped else self._why_unfinished(lease, subject, now)
+            for lease in started
+            if lease.group not in unproven
         }
         return Rollout(
             started=frozenset(lease.group for lease in started),
             unfinished={group: text for group, text in why.items() if text is not None},
-            unproven=unproven,
+            unproven=frozenset(unproven),
         )
 
-    def _proves_nothing(self, lease: Lease, subject: Subject) -> bool:
-        """Whether the group has done with this release without success. A brake that stands keeps its place: the release is to blame."""
-        hold, end = lease.hold, lease.last_end
-        if subject in self._ledger.brakes.get(lease.group, {}) or end is None:
-            return False
-        return not (hold is not None and _subject(hold.claim) == subject) and end.cause is not Cause.SUCCEEDED
+    def _is_stopped(self, lease: Lease, subject: Subject, revision: str | None) -> bool:
+        """Whether this release failed in the group. One that failed in a former revision says nothing about this one."""
+        brake = self._ledger.brakes.get(lease.group, {}).get(subject)
+        return brake is not None and not is_other_revision(brake, revision)
 
     def _revision(self, subject: Subject) -> str | None:
         policy = self._picture.policies.get(*subject)
@@ -107,8 +109,6 @@ class TrafficReport:
 
     def _why_unfinished(self, lease: Lease, subject: Subject, now: Now) -> str | None:
         group, ledger, limits = lease.group, self._ledger, self._limits_of(lease.group)
-        if subject in ledger.brakes.get(group, {}):
-            return "has stopped it"
         hold = lease.hold
         if hold is not None and _subject(hold.claim) == subject:
             return f"upgrades {hold.claim.holder}" if lease.state is State.HELD else "does not know how it ended"
@@ -140,3 +140,10 @@ def _is_of(claim: Claim, carried_out: str, subject: Subject, revision: str | Non
 
 def _subject(claim: Claim) -> Subject:
     return claim.kind, claim.subject
+
+
+def _proves_nothing(lease: Lease, subject: Subject) -> bool:
+    """Whether the group has done with this release without success. Where it has failed the release is to blame, and keeps its place."""
+    hold, end = lease.hold, lease.last_end
+    is_busy = hold is not None and _subject(hold.claim) == subject
+    return end is not None and not is_busy and end.cause is not Cause.SUCCEEDED

@@ -76,9 +76,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "deferral.ended": _info("A deferred node is a member like any other from now on."),
         "brake.set": _warning(
-            "An upgrade failed in a group and is stopped there until a person resumes it or the policy changes."
+            "An upgrade failed in a group and is stopped there until a person resumes it or nobody brings what failed any more."
         ),
-        "brake.lifted": _info("A brake was lifted by a person or by a changed policy."),
+        "brake.lifted": _info(
+            "A brake was lifted by a person, or because its policy changed and no member brings what failed, or is gone."
+        ),
         "pause.set": _info("A person stopped new grants for a group, an organisation or everything."),
         "pause.ended": _info("A pause was ended by a person or by its own time."),
         "allowance.given": _info("A person lets one upgrade of a node past what would keep it, once."),

@@ -121,14 +121,19 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     if entry is None:
         return _no_status("(no status)")
     stamp, said = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
-    versions = entry.upgraded_versions
-    target = ((versions and versions.software_version) or "")[:_LONGEST_TEXT]
+    brought = entry.upgraded_versions or wire.UpgradedVersions()
     try:
         moment = clock.ours(stamp)
     except ValueError:
-        value = f"{said} (its time {stamp!r} is unreadable)"
-        return Status(value=value, stamp=stamp, updated_at=_EPOCH, target_version=target)
-    return Status(value=said, stamp=stamp, updated_at=moment, target_version=target)
+        moment, said = _EPOCH, f"{said} (its time {stamp!r} is unreadable)"
+    return Status(
+        value=said,
+        stamp=stamp,
+        updated_at=moment,
+        target_version=(brought.software_version or "")[:_LONGEST_TEXT],
+        certificate=(brought.cert_version or "")[:_LONGEST_TEXT],
+        configuration=(brought.config_version or "")[:_LONGEST_TEXT],
+    )
 
 
 def agreements(reply: wire.Agreements, status: wire.NodeStatus | None, clock: ExchangeClock) -> tuple[Agreement, ...]:

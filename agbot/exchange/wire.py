@@ -100,6 +100,8 @@ class UpgradedVersions(Wire):
     """What the agent read from the policy's manifest."""
 
     software_version: str | None = ""
+    cert_version: str | None = ""
+    config_version: str | None = ""
 
 
 class AgentUpgradePolicyStatus(Wire):

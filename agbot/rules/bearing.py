@@ -8,10 +8,12 @@ A rule that reads more must be given more here.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from agbot.rules import health
 from agbot.rules.facts import Agreement, Ask, Group, Member, Policy, Sight, Waiter
+from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits, Order
 from agbot.rules.review import Seen
@@ -28,7 +30,10 @@ def bearing_on(ask: Ask, group: Group) -> Group:
     nodes = {ask.node, *(waiter.ask.node for waiter in waiters)}
     return replace(
         group,
-        members={node: _reduced(member, group, is_asking=node in nodes) for node, member in group.members.items()},
+        members={
+            node: _reduced(member, group, is_asking=node in nodes, stopped=_stopped(group, asked))
+            for node, member in group.members.items()
+        },
         brakes=tuple(brake for brake in group.brakes if (brake.kind, brake.subject) in asked),
         waiters=waiters,
         served={node: mark for node, mark in group.served.items() if node in nodes},
@@ -47,11 +52,21 @@ def _rivals(ask: Ask, group: Group) -> tuple[Waiter, ...]:
     return tuple(replace(waiter, reasons=()) for waiter in group.waiters if waiter.ask.node != ask.node)
 
 
-def _reduced(member: Member, group: Group, *, is_asking: bool) -> Member:
+def _stopped(group: Group, asked: Collection[tuple[Kind, PolicyId]]) -> frozenset[PolicyId]:
+    """Return the agent upgrades in question that have failed somewhere: whether they hold an asker, its own report of them tells."""
+    brakes = (*group.brakes, *group.org_brakes)
+    return frozenset(each.subject for each in brakes if each.kind is Kind.AGENT and (each.kind, each.subject) in asked)
+
+
+def _reduced(member: Member, group: Group, *, is_asking: bool, stopped: Collection[PolicyId]) -> Member:
     end = group.lease.last_end
     rests = end is not None and end.claim.holder == member.node.id
     service = end.service if end is not None and rests else ""
-    statuses = {policy: status for policy, status in member.statuses.items() if status.phase in _MAY_GO_ON}
+    statuses = {
+        policy: status
+        for policy, status in member.statuses.items()
+        if status.phase in _MAY_GO_ON or (is_asking and policy in stopped)
+    }
     return replace(
         member,
         node=replace(member.node, group=None, arch="", pattern=""),

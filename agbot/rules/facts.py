@@ -19,6 +19,7 @@ from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
+from agbot.rules.versions import Versions
 
 _NO_STATUSES: Mapping[PolicyId, Status] = MappingProxyType({})
 _NO_PROPERTIES: Mapping[str, str] = MappingProxyType({})
@@ -210,6 +211,8 @@ class Brake:
     cause: reasons.Cause
     node: NodeId
     token: int
+    failed: tuple[Versions, ...] = ()
+    """What has failed under this policy, the latest first; empty where nobody reported what it brought."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from enum import StrEnum
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.versions import Versions
 
 
 class Kind(StrEnum):
@@ -79,6 +80,18 @@ class Progress:
     """Nobody asked: the upgrade was seen in the Exchange when it had begun."""
     pattern: str = ""
     """The pattern that the upgraded service comes from, `org/name`; empty where it is a deployment policy."""
+    certificate: str = ""
+    """The version of the agent's certificate that the upgrade brings, as the node reported it."""
+    configuration: str = ""
+    """The same of its configuration."""
+    top_version: str = ""
+    """The policy's top version at the grant of a service upgrade."""
+
+    @property
+    def versions(self) -> Versions:
+        """What the upgrade brings, as far as is known."""
+        software = self.target_version or self.top_version
+        return Versions(software=software, certificate=self.certificate, configuration=self.configuration)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +120,8 @@ class End:
     """The revision of the policy that was carried out."""
     service: str = ""
     """The service that was upgraded: its containers must still run when the group has rested."""
+    top_version: str = ""
+    """The version that a service was upgraded to: what has failed, if it crashes soon after it ran. An agent's status tells its own."""
     seen_at: SeenTime | None = None
     """The same moment in seen time; None in what was stored before there was any."""
 
@@ -194,6 +209,7 @@ def release(lease: Lease, cause: Cause, now: Now, detail: str = "") -> Lease:
         detail=detail,
         revision=hold.progress.revision,
         service=hold.progress.service,
+        top_version=hold.progress.versions.software if hold.claim.kind is Kind.SERVICE else "",
     )
     return replace(lease, state=State.FREE, hold=None, last_end=end)
 

@@ -36,7 +36,7 @@ class Code(StrEnum):
     SOAKING = "soaking"
     """The group rests after the last upgrade, or the upgraded member has not been seen healthy yet."""
     BRAKE = "brake"
-    """The same upgrade failed in this group; it is stopped until a person resumes it or the policy changes."""
+    """The same upgrade failed in this group; it is stopped until a person resumes it or the node brings something else."""
     ORG_BRAKE = "org-brake"
     """The same upgrade failed in too many groups of the organisation; it begins in none of the others."""
     PAUSED = "paused"

@@ -220,6 +220,8 @@ def _renew(case: _Case, status: Status, *, pending_since: SeenTime | None) -> Re
         confirmed=before.confirmed or status.phase in _ACTIVE,
         pending_since=pending_since,
         target_version=status.target_version or before.target_version,
+        certificate=status.certificate or before.certificate,
+        configuration=status.configuration or before.configuration,
     )
     return Renew(progress=progress, why=f"{case.holder} reports {status.value}")
 

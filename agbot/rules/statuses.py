@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from agbot.rules.versions import Versions
+
 
 class Phase(StrEnum):
     """What a status means for the group."""
@@ -64,6 +66,15 @@ class Status:
     """The same moment on the coordinator's clock."""
     target_version: str = ""
     """`upgradedVersions.softwareVersion`: what the agent read from the policy's manifest."""
+    certificate: str = ""
+    """`upgradedVersions.certVersion`."""
+    configuration: str = ""
+    """`upgradedVersions.configVersion`."""
+
+    @property
+    def versions(self) -> Versions:
+        """All that the upgrade brings."""
+        return Versions(software=self.target_version, certificate=self.certificate, configuration=self.configuration)
 
     @property
     def phase(self) -> Phase:

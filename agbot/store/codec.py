@@ -16,6 +16,7 @@ from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, 
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.seen_time import ClockMark, Gap
+from agbot.rules.versions import Versions
 from agbot.store.contract import (
     AllowanceKey,
     ApprovalKey,
@@ -33,6 +34,7 @@ from agbot.store.texts import Row, json_text, moment, seen_in_json, seen_moment,
 T = TypeVar("T")
 _ENDS = msgspec.json.Decoder(End, dec_hook=seen_in_json)
 _PROGRESSES = msgspec.json.Decoder(Progress, dec_hook=seen_in_json)
+_VERSIONS = msgspec.json.Decoder(tuple[Versions, ...])
 _REASONS = msgspec.json.Decoder(tuple[Reason, ...])
 _GAPS = msgspec.json.Decoder(tuple[Gap, ...])
 _FACTS = msgspec.json.Decoder(dict[str, object])
@@ -179,6 +181,7 @@ def _brake_row(brake: Brake) -> Row:
         "cause": brake.cause.value,
         "node_id": brake.node,
         "token": brake.token,
+        "failed": json_text(brake.failed),
     }
 
 
@@ -193,6 +196,7 @@ def brake_of(row: sqlite3.Row) -> Brake:
         cause=Cause(row["cause"]),
         node=row["node_id"],
         token=row["token"],
+        failed=_VERSIONS.decode(row["failed"]),
     )
 
 
@@ -261,12 +265,8 @@ def pause_of(row: sqlite3.Row) -> Pause:
 
 
 def _served_row(served: Served) -> Row:
-    return {
-        "group_id": served.group,
-        "node_id": served.node,
-        "until": seen_stamp(served.until),
-        "cause": served.cause.value,
-    }
+    cause = served.cause.value
+    return {"group_id": served.group, "node_id": served.node, "until": seen_stamp(served.until), "cause": cause}
 
 
 def served_of(row: sqlite3.Row) -> Served:

@@ -14,6 +14,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
+from agbot.rules.versions import Versions
 from agbot.store.contract import Entry, Record
 
 T = TypeVar("T")
@@ -90,6 +91,7 @@ reasons = drawn(
     until=st.none() | moments,
     facts=st.dictionaries(texts, texts | numbers, max_size=3),
 )
+versions = drawn(Versions, software=texts, certificate=texts, configuration=texts)
 claims = drawn(Claim, holder=ids.map(NodeId), kind=st.sampled_from(Kind), subject=ids.map(PolicyId))
 progresses = drawn(
     Progress,
@@ -105,6 +107,9 @@ progresses = drawn(
     agreements_before=st.lists(texts, max_size=3).map(tuple),
     observed=st.booleans(),
     pattern=texts,
+    certificate=texts,
+    configuration=texts,
+    top_version=texts,
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses)
 ends = st.none() | drawn(
@@ -117,6 +122,7 @@ ends = st.none() | drawn(
     revision=texts,
     service=texts,
     seen_at=st.none() | seen_times,
+    top_version=texts,
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(
@@ -138,6 +144,7 @@ brakes = drawn(
     cause=causes,
     node=ids.map(NodeId),
     token=tokens,
+    failed=st.lists(versions, max_size=3).map(tuple),
 )
 deferrals = drawn(
     Deferral,

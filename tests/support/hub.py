@@ -163,11 +163,24 @@ class Hub:
     def heartbeat(self, node: str) -> None:
         seed.send(self.exchange, "POST", f"/orgs/{ORG}/nodes/{node}/heartbeat", caller=f"{ORG}/{node}")
 
-    def report(self, node: str, status: str, nmp: str = NMP, *, target: str = NEW) -> None:
+    def report(
+        self,
+        node: str,
+        status: str,
+        nmp: str = NMP,
+        *,
+        target: str = NEW,
+        certificate: str = "",
+        configuration: str = "",
+    ) -> None:
         body = {
             "agentUpgradePolicyStatus": {
                 "scheduledTime": "2026-11-23T12:00:00Z",
-                "upgradedVersions": {"softwareVersion": target, "certVersion": "", "configVersion": ""},
+                "upgradedVersions": {
+                    "softwareVersion": target,
+                    "certVersion": certificate,
+                    "configVersion": configuration,
+                },
                 "status": status,
                 "errorMessage": "",
             }

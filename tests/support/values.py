@@ -31,6 +31,7 @@ from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.statuses import Status
+from agbot.rules.versions import Versions
 
 NOW = Now.unblinded(datetime(2026, 3, 4, 12, 0, tzinfo=UTC))
 LIMITS = Limits()
@@ -184,7 +185,9 @@ def served(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Serve
     return Served(group=GROUP, node=name, until=seen_at(ago), cause=cause)
 
 
-def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1") -> Brake:
+def brake(
+    subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1", failed: tuple[Versions, ...] = ()
+) -> Brake:
     return Brake(
         group=GROUP,
         kind=kind,
@@ -194,6 +197,7 @@ def brake(subject: PolicyId = NMP, kind: Kind = Kind.AGENT, revision: str = "r1"
         cause=Cause.FAILED,
         node=ANNA,
         token=6,
+        failed=failed,
     )
 
 

@@ -24,8 +24,8 @@ ON CONFLICT (group_id) DO NOTHING;
 SELECT * FROM brake ORDER BY group_id, kind, subject;
 
 -- brake.put --
-INSERT OR REPLACE INTO brake (group_id, kind, subject, revision, since, cause, node_id, token)
-VALUES (:group_id, :kind, :subject, :revision, :since, :cause, :node_id, :token);
+INSERT OR REPLACE INTO brake (group_id, kind, subject, revision, since, cause, node_id, token, failed)
+VALUES (:group_id, :kind, :subject, :revision, :since, :cause, :node_id, :token, :failed);
 
 -- brake.drop --
 DELETE FROM brake WHERE group_id = :group_id AND kind = :kind AND subject = :subject;

@@ -1,0 +1,128 @@
+"""Brakes as they are set and lifted: what failed is written down with them, and they go when nobody is left whom they hold.
+
+A brake that a new revision has outdated stays while a member still brings what failed (`agbot.rules.brakes`). It goes when no member of its
+group reports that any more, when its policy is gone, and with it every status that could report it, and when a person says so.
+"""
+
+from __future__ import annotations
+
+from agbot.coordinator import entries
+from agbot.coordinator.situation import Situation
+from agbot.fleet.changes import Read, What
+from agbot.rules import brakes
+from agbot.rules.facts import Brake, Member, Policy, Sight
+from agbot.rules.lease import Claim, End, Kind, Lease
+from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Status
+from agbot.rules.versions import Versions
+from agbot.store.contract import BrakeKey, Entry, Writes
+
+
+def of_release(situation: Situation, lease: Lease, cause: Cause, now: Now) -> Brake | None:
+    """Return the brake that is set when this lease ends like this, None for none."""
+    if lease.hold is None or not brakes.stops(lease, cause):
+        return None
+    claim, progress = lease.hold.claim, lease.hold.progress
+    failed = _reported(situation, claim, progress.versions)
+    return _brake(situation, lease, claim, failed, revision=progress.revision, cause=cause, token=lease.token, now=now)
+
+
+def of_crash(situation: Situation, lease: Lease, end: End, now: Now) -> Brake | None:
+    """Return the brake for an upgrade that ended well and crashed soon after; None when it is set, or nobody is left to be held."""
+    claim = end.claim
+    failed = _reported(situation, claim, Versions(software=end.top_version))
+    brake = _brake(situation, lease, claim, failed, revision=end.revision, cause=Cause.FAILED, token=end.token, now=now)
+    before = situation.ledger.brakes[lease.group].get((claim.kind, claim.subject))
+    if before is not None and before.revision == brake.revision:
+        return None
+    return None if _is_over(situation, brake) else brake
+
+
+def _reported(situation: Situation, claim: Claim, known: Versions) -> Versions:
+    """Return what an upgrade brought: of an agent what its own status says, if it says anything."""
+    status = situation.picture.status(claim.holder, claim.subject) if claim.kind is Kind.AGENT else Sight.ABSENT
+    return (status.versions or known) if isinstance(status, Status) else known
+
+
+def _brake(
+    situation: Situation,
+    lease: Lease,
+    claim: Claim,
+    failed: Versions,
+    *,
+    revision: str,
+    cause: Cause,
+    token: int,
+    now: Now,
+) -> Brake:
+    before = situation.ledger.brakes[lease.group].get((claim.kind, claim.subject))
+    return Brake(
+        group=lease.group,
+        kind=claim.kind,
+        subject=claim.subject,
+        revision=revision,
+        since=now.wall,
+        cause=cause,
+        node=claim.holder,
+        token=token,
+        failed=brakes.added(before, failed),
+    )
+
+
+async def lift(situation: Situation) -> None:
+    """Drop the brakes that have nothing left to hold.
+
+    Raises:
+        StoreUnavailableError: the ledger is not trusted any more.
+    """
+    now = situation.now()
+    over = [
+        brake
+        for of_group in situation.ledger.brakes.values()
+        for brake in of_group.values()
+        if _is_over(situation, brake)
+    ]
+    if over:
+        drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject) for brake in over]
+        told: list[Entry] = [entries.brake_lifted(brake, _why_over(situation, brake), now) for brake in over]
+        await situation.write(Writes(drop=drop, entries=told))
+
+
+def policies_of(situation: Situation) -> list[Read]:
+    """Return the reads of policies of which something is stopped, where a change has outdated them: they may be new, or gone."""
+    picture = situation.picture
+    subjects = {subject for of_group in situation.ledger.brakes.values() for subject in of_group}
+    reads = [picture.policies.read_of(*subject) for subject in sorted(subjects)]
+    return [read for read in reads if not picture.is_current(read)]
+
+
+def _why_over(situation: Situation, brake: Brake) -> str:
+    if situation.picture.policies.get(brake.kind, brake.subject) is Sight.ABSENT:
+        return "the policy was deleted"
+    return "the policy has a new revision" + (", and no member brings what failed" if brake.failed else "")
+
+
+def _is_over(situation: Situation, brake: Brake) -> bool:
+    policy = situation.picture.policies.get(brake.kind, brake.subject)
+    if not isinstance(policy, Policy):
+        return policy is Sight.ABSENT
+    if not brakes.is_other_revision(brake, policy.revision):
+        return False
+    brought = _brought(situation, brake, policy)
+    return brought is not None and not any(brakes.names_failed(brake, each) for each in brought)
+
+
+def _brought(situation: Situation, brake: Brake, policy: Policy) -> list[Versions] | None:
+    """Return what the members of the group would install under this policy; None while that is not known of all of them."""
+    if brake.kind is Kind.SERVICE:
+        return [Versions(software=policy.top_version)]
+    picture, found = situation.picture, list[Versions]()
+    for node in picture.members(brake.group) if brake.failed else ():
+        member = picture.member(node)
+        if not isinstance(member, Member) or not picture.is_current(Read(what=What.STATUSES, id=node)):
+            return None
+        status = member.statuses.get(brake.subject)
+        if status is not None:
+            found.append(status.versions)
+    return found
