@@ -232,6 +232,7 @@ def _summary(hub: DemoHub, options: Options, real_seconds: float) -> Summary:
     return Summary(
         grants=hub.heard.grants,
         exempt=hub.heard.exempt,
+        overlaps=hub.heard.overlaps,
         releases=dict(sorted(hub.heard.releases.items())),
         refusals=hub.daemon.metrics.refusals(),
         max_concurrent_in_any_group=report["max_concurrent_in_any_group"],

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agbot.cli.demo_stories import Outcome
 
+_TWO: Final = 2
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {
     Outcome.AS_TOLD: ("+", "green"),
     Outcome.OTHERWISE: ("!", "red bold"),
@@ -41,6 +42,8 @@ class Summary:
     violations: int
     """Counted by the observer from what the nodes really did."""
     violation_stories: Sequence[str]
+    overlaps: int
+    """Told by the daemon: somebody began unasked while another member upgraded."""
     handoff_seconds: Mapping[str, float | int | None]
     """From the Exchange holding `successful` to the lease being free: count, p50, p99."""
     exchange_requests: int
@@ -54,8 +57,13 @@ class Summary:
 
     @property
     def is_as_promised(self) -> bool:
-        """Whether no promise was broken and no story ended otherwise than told."""
-        return self.violations == 0 and all(story.outcome != Outcome.OTHERWISE for story in self.stories)
+        """Whether no promise was broken, no overlap told that was none, and no story ended otherwise than told."""
+        has_phantoms = self.overlaps > 0 and self.max_concurrent_in_any_group < _TWO
+        return (
+            self.violations == 0
+            and not has_phantoms
+            and all(story.outcome != Outcome.OTHERWISE for story in self.stories)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -94,6 +102,7 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
         ("grants", f"{summary.grants} and {summary.exempt} without a lease"),
         ("releases", _counted(summary.releases)),
         ("refusals", _counted(summary.refusals)),
+        ("overlaps", f"{summary.overlaps} told"),
         ("hand-off", f"from `successful` in the Exchange to the lease being free: {times}"),
         (
             "exchange",

@@ -56,6 +56,7 @@ class Heard:
 
     grants: int = 0
     exempt: int = 0
+    overlaps: int = 0
     releases: Counter[str] = field(default_factory=Counter)
     lines: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN_LINES))
     on_line: Callable[[datetime, str], None] | None = None
@@ -68,6 +69,8 @@ class Heard:
             self.grants += 1
         elif entry.event == "lease.exempted":
             self.exempt += 1
+        elif entry.event == "lease.overlapped":
+            self.overlaps += 1
         elif entry.event == "lease.released":
             self.releases[str(entry.facts.get("cause"))] += 1
             if self.on_release is not None and entry.group is not None:

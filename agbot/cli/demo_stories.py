@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
+from agbot.sim.bypass_scenarios import BYPASS_SCENARIOS
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from agbot.sim.stage import NEW, SERVICE_NEW, SERVICE_OLD, Play, Scenario, Stage
@@ -17,6 +18,8 @@ _BEGIN_SECONDS: Final[Mapping[str, float]] = {
     "joining": 20.0,
     "offline-peer": 40.0,
     "cluster-node": 60.0,
+    "bypassing": 80.0,
+    "service-unasked": 100.0,
     "deleted-node": 120.0,
     "bad-release": 180.0,
 }
@@ -88,7 +91,7 @@ def names() -> tuple[str, ...]:
 
 async def set_up(plan: Plan, fleet: Fleet) -> list[Story]:
     """Create the groups of every story, and of the ordinary rollouts."""
-    known = {one.name: one for one in AGENT_SCENARIOS}
+    known = {one.name: one for one in (*AGENT_SCENARIOS, *BYPASS_SCENARIOS)}
     known["dead-node"] = replace(known["dead-node"], play=_dies_after_its_report)
     told = [(known[name], _BEGIN_SECONDS[name]) for name in plan.stories]
     stories = [Story(scenario=one, stage=await one.set_up(fleet, ORG), begin_seconds=begin) for one, begin in told]

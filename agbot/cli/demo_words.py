@@ -29,7 +29,22 @@ def _granted(entry: Entry) -> str:
 
 
 def _observed(entry: Entry) -> str:
-    return f"{bare(entry.node)} lost an agreement while {bare(entry.subject)} changes: the lease is its (token {entry.token})"
+    subject = f" {bare(entry.subject)}" if entry.subject else ""
+    return f"{bare(entry.node)} upgrades{subject} without having asked: the lease is its (token {entry.token})"
+
+
+def _overlapped(entry: Entry) -> str:
+    return (
+        f"{bare(entry.node)} upgrades {bare(entry.subject)} unasked beside another one: the next grant waits for both"
+    )
+
+
+def _bypassed(entry: Entry) -> str:
+    return f"{bare(entry.node)} upgrades without asking here"
+
+
+def _stuck(entry: Entry) -> str:
+    return f"the agbot keeps the row of {bare(entry.node)}: {entry.facts.get('why')}"
 
 
 def _exempted(entry: Entry) -> str:
@@ -72,6 +87,9 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str | None]]] = MappingProxyType(
         "lease.granted": _granted,
         "lease.taken_over": _granted,
         "lease.observed": _observed,
+        "lease.overlapped": _overlapped,
+        "gateway.bypassed": _bypassed,
+        "agbot.stuck": _stuck,
         "lease.exempted": _exempted,
         "lease.released": _released,
         "lease.suspected": _suspected,

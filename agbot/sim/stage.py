@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from agbot.sim.clock import Clock
 from agbot.sim.episodes import Episode
-from agbot.sim.fleet import Fleet
+from agbot.sim.fleet import GROUP_PROPERTY, Fleet
 from agbot.sim.habits import Habits
 from agbot.sim.links import Kind
 from agbot.sim.node import SimNode
@@ -70,14 +70,20 @@ class Stage:
 
     async def deploy(self, *versions: str) -> None:
         """Give every member the group's service, running."""
-        self.fleet.deploy(self.org, self.policy.partition("/")[2], f"svc-{self.group}", *versions)
+        self._publish_service(*versions)
         for node in self.nodes:
             await self.fleet.agbot.adopt(node, self.policy)
 
     def redeploy(self, *versions: str) -> None:
         """Change the group's deployment policy."""
         self.cue(f"service {versions[0]} is published")
-        self.fleet.deploy(self.org, self.policy.partition("/")[2], f"svc-{self.group}", *versions)
+        self._publish_service(*versions)
+
+    def _publish_service(self, *versions: str) -> None:
+        """Publish it for this group's nodes; beside it, for the same service, a policy that no node matches changes as well."""
+        url = f"svc-{self.group}"
+        for name, group in ((self.policy.partition("/")[2], self.group), (f"elsewhere-{self.group}", "elsewhere")):
+            self.fleet.deploy(self.org, name, url, *versions, constraints=(f"{GROUP_PROPERTY} == {group}",))
 
     async def wait(self, what: str, holds: Callable[[], bool], within_seconds: float) -> bool:
         """Wait for something that must come; note it as missed if it does not."""

@@ -30,6 +30,7 @@ def test_the_json_summary_holds_the_promised_figures_and_no_violation() -> None:
     assert done.returncode == 0, done.stderr
     assert summary["violations"] == 0
     assert summary["max_concurrent_in_any_group"] == 1
+    assert summary["overlaps"] == 0
     assert summary["grants"] >= 2
     assert summary["releases"]["succeeded"] >= 1
     assert summary["refusals"]["lease-held"] >= 1
@@ -90,16 +91,17 @@ async def test_a_story_that_breaks_ends_the_run_with_its_error_instead_of_going_
 
 
 @pytest.mark.parametrize(
-    ("violations", "outcome", "promised"),
+    ("violations", "overlaps", "outcome", "promised"),
     [
-        (0, Outcome.AS_TOLD, True),
-        (0, Outcome.CUT_SHORT, True),
-        (0, Outcome.OTHERWISE, False),
-        (1, Outcome.AS_TOLD, False),
+        (0, 0, Outcome.AS_TOLD, True),
+        (0, 0, Outcome.CUT_SHORT, True),
+        (0, 0, Outcome.OTHERWISE, False),
+        (1, 0, Outcome.AS_TOLD, False),
+        (0, 1, Outcome.AS_TOLD, False),
     ],
 )
-def test_a_run_is_as_promised_when_no_promise_was_broken_and_no_story_ended_otherwise(
-    violations: int, outcome: Outcome, promised: bool
+def test_a_run_is_as_promised_when_no_promise_was_broken_no_overlap_made_up_and_no_story_ended_otherwise(
+    violations: int, overlaps: int, outcome: Outcome, promised: bool
 ) -> None:
     summary = Summary(
         grants=0,
@@ -108,6 +110,7 @@ def test_a_run_is_as_promised_when_no_promise_was_broken_and_no_story_ended_othe
         refusals={},
         max_concurrent_in_any_group=1,
         violations=violations,
+        overlaps=overlaps,
         violation_stories=[],
         handoff_seconds={},
         exchange_requests=0,
