@@ -62,6 +62,13 @@ async def _bad_release(stage: Stage) -> None:
     await stage.wait("the repaired agent on every member", lambda: stage.are_at(FIXED), seconds)
 
 
+def _bad_version_went_once(stage: Stage) -> list[str]:
+    """Look at what was installed, not only at how many went: who waits goes on for a while to ask under the bad download."""
+    victims = [node.name for node in stage.nodes if NEW in node.installs]
+    wrong = [] if len(victims) == 1 else [f"{NEW} was installed on {len(victims)} members, not 1: {', '.join(victims)}"]
+    return [*_one_at_a_time(stage), *wrong]
+
+
 def _ended(episode: Episode) -> bool:
     return episode.ended_at is not None
 
@@ -196,8 +203,8 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
         name="bad-release",
         sentence="A release that fails stops at the first member; the repaired one reaches all.",
         play=_bad_release,
-        expect=_one_at_a_time,
-        habits=_QUICK,
+        expect=_bad_version_went_once,
+        habits=replace(_QUICK, revision_seconds=(30.0, 150.0)),
         minutes=45.0,
     ),
     Scenario(
