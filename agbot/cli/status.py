@@ -70,6 +70,23 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
     )
     shown = (Text(f"{name} {number}", style=style if number else "") for name, number, style in counts)
     out.print(Text(", ").join(shown))
+    _write_unasked(out, overview)
+
+
+def _write_unasked(out: Console, overview: Overview) -> None:
+    """Say how well is known what goes on without asking here."""
+    if overview.agbot == "none":
+        out.print("what the agbot begins by itself is not known: set [agbot] api to its local API", style="yellow")
+    elif overview.agbot_failing:
+        out.print(f"the agbot's local API: {screen.clean(overview.agbot_failing)}", style="bold red")
+    for number, named, what in (
+        (overview.bypassing, overview.bypassing_named, "upgraded without asking here; see HZN_AGBOT_URL"),
+        (overview.never_asked, overview.never_asked_named, "never asked here"),
+    ):
+        if number:
+            more = f" and {number - len(named)} more" if number > len(named) else ""
+            noun = "member has" if number == 1 else "members have"
+            out.print(f"{number} {noun} {what}: {screen.clean(', '.join(named))}{more}")
 
 
 def _write_holds(out: Console, groups: list[GroupView]) -> None:

@@ -225,6 +225,7 @@ class _Standing(Collector):
             ("agbot_deferrals", "Nodes whose membership is not enforced yet.", seen.deferred),
             ("agbot_brakes", "Upgrades that are stopped in a group.", seen.brakes),
             ("agbot_pauses", "Pauses in force.", seen.pauses),
+            ("agbot_bypassed_nodes", "Members that upgrade their agent without asking here.", seen.bypassing),
             ("agbot_organisations", "Organisations looked after.", len(seen.orgs)),
             ("agbot_organisations_failing", "Organisations that cannot be read at present.", failing),
         ):

@@ -88,6 +88,8 @@ class Asking:
         begun, now = self._situation.picture.begin(), self._situation.now()
         node = await confirm()
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
+        if ask.is_agent:
+            self._unasked.contacts.asked(node.id)
         if node.group != ask.group:
             return self._refuse_for(ask, Code.NOT_A_MEMBER, f"{node.id} is not in HA group {ask.group}")
         try:

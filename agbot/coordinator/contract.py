@@ -220,6 +220,19 @@ class Overview:
     """How many of those are service upgrades that nobody could stop while another one was under way."""
     brakes: int
     pauses: int
+    never_asked: int = 0
+    """Members that have never asked here: their agents may ask somebody else, or had nothing to upgrade yet."""
+    never_asked_named: Sequence[NodeId] = ()
+    """The first of them."""
+    bypassing: int = 0
+    """Members that were seen to upgrade their agent without asking, and have not asked since."""
+    bypassing_named: Sequence[NodeId] = ()
+    """The first of them."""
+    agbot: str = "none"
+    """How well the upgrades that the agbot begins by itself are known: `none` (no local API is configured), `unread`, `listed`,
+    `nobody-there` or `unreadable`."""
+    agbot_failing: str = ""
+    """What its local API said, while it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ from agbot.coordinator.contract import (
     Explanation,
     GroupView,
     NotDone,
-    OrgView,
     Overview,
     Refused,
 )
@@ -39,7 +38,7 @@ from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
 from agbot.coordinator.stages import Stage
 from agbot.coordinator.unasked import Unasked
-from agbot.coordinator.views import view_group
+from agbot.coordinator.views import view_group, view_orgs
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
@@ -75,6 +74,8 @@ _SERVICES_PACE = 10
 _FAILURES_SHOWN = 5
 _POLLS_REACHED = 2
 """One look that fails is no blindness."""
+_NAMED = 20
+"""So many members are named where there may be thousands."""
 
 
 class Coordinator:
@@ -125,7 +126,16 @@ class Coordinator:
         self._unasked = Unasked(self._situation, reader, self._reviewing, self._deferring, means.agbot)
         self._asking = self._new_asking(reader, serving, pace)
         self._actions = Actions(self._situation, self._reviewing)
-        self._cycle = Cycle(
+        self._cycle = self._new_cycle(means)
+        self._wake = asyncio.Event()
+        self._progress = reader.progress
+        self._is_idle = False
+        self._cycled_at = 0.0
+        self._cycle_failing = ""
+        self.last_cycle: CycleReport | None = None
+
+    def _new_cycle(self, means: Means) -> Cycle:
+        return Cycle(
             self._situation,
             self._intake,
             self._reviewing,
@@ -136,12 +146,6 @@ class Coordinator:
             journal_age=means.journal_age,
             journal_bytes=means.journal_bytes,
         )
-        self._wake = asyncio.Event()
-        self._progress = reader.progress
-        self._is_idle = False
-        self._cycled_at = 0.0
-        self._cycle_failing = ""
-        self.last_cycle: CycleReport | None = None
 
     def _new_asking(self, reader: Reader, serving: Serving, pace: Pace) -> Asking:
         freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=self._settings.busy_poll_seconds))
@@ -246,7 +250,7 @@ class Coordinator:
 
     def overview(self) -> Overview:
         """Summarise; see `agbot.coordinator.contract.Operations`."""
-        situation, ledger = self._situation, self._situation.ledger
+        situation, ledger, silent = self._situation, self._situation.ledger, self._unasked.contacts.silent()
         states = [lease.state for lease in ledger.occupied()]
         view_age = situation.view_age()
         failing = [*situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
@@ -261,7 +265,7 @@ class Coordinator:
             view_age_seconds=None if view_age is None else view_age.total_seconds(),
             view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),
             store_ok=ledger.is_trusted,
-            orgs=self._org_views(),
+            orgs=view_orgs({org: state.failing for org, state in self._intake.orgs.items()}, situation),
             held=states.count(State.HELD),
             suspect=states.count(State.SUSPECT),
             waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
@@ -269,6 +273,12 @@ class Coordinator:
             overlaps=sum(each.is_overlap for deferrals in ledger.deferrals.values() for each in deferrals.values()),
             brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
             pauses=len(ledger.pauses),
+            never_asked=len(silent.never_asked),
+            never_asked_named=silent.never_asked[:_NAMED],
+            bypassing=len(silent.bypassing),
+            bypassing_named=silent.bypassing[:_NAMED],
+            agbot=situation.rows.source.value,
+            agbot_failing=situation.rows.failing,
         )
 
     def groups(self) -> Sequence[GroupView]:
@@ -328,15 +338,3 @@ class Coordinator:
 
     def _view(self, group: GroupId) -> GroupView:
         return view_group(group, self._situation, self._reviewing.notes.get(group, ""))
-
-    def _org_views(self) -> list[OrgView]:
-        picture = self._situation.picture
-        groups = picture.groups()
-        views = []
-        for org, state in sorted(self._intake.orgs.items()):
-            mine = [group for group in groups if org_of(group) == org]
-            members = sum(len(picture.members(group)) for group in mine)
-            seen_at = picture.org_read_at(org)
-            read_at = None if seen_at is None else self._situation.now().shown(seen_at)
-            views.append(OrgView(org=org, groups=len(mine), members=members, read_at=read_at, failing=state.failing))
-        return views

@@ -129,6 +129,7 @@ class Cycle:
         guard = self._situation.troubles.guard
         with guard("waiters"):
             await self._write_waiters()
+            await self._unasked.contacts.write()
         done = await self._judge(report) if await self._sees(report) else []
         with guard("housekeeping"):
             await self._housekeeping.run()
@@ -150,11 +151,12 @@ class Cycle:
         """Say what the facts prove: only from what was read after we could last see."""
         ledger, guard = self._situation.ledger, self._situation.troubles.guard
         groups = dict.fromkeys((*report.joined, *ledger.groups_that_matter()))
+        done: list[str] = []
         for group in groups:
             with guard("deferrals", group):
                 await self._deferring.refresh(group)
+                done += await self._unasked.reported(group)
         self._situation.troubles.keep("deferrals", groups)
-        done: list[str] = []
         with guard("service upgrades"):
             done += await self._observing.look()
         with guard("upgrades unasked"):

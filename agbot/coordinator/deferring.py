@@ -63,4 +63,5 @@ class Deferring:
         if isinstance(member, Sight):
             return None
         limits = situation.limits_of(group)
-        return rule.begin(group, member, situation.ledger.lease(group), limits, situation.now())
+        served = situation.ledger.served.get(group, {}).get(node)
+        return rule.begin(group, member, situation.ledger.lease(group), limits, situation.now(), served=served)

@@ -84,6 +84,11 @@ def stuck(row: Row, claim: Claim, *, defect: str, why: str, cure: str, now: Now)
     return Entry(at=now.wall, event="agbot.stuck", group=row.group, node=row.node, subject=claim.subject, facts=facts)
 
 
+def bypassed(group: GroupId, claim: Claim, now: Now) -> Entry:
+    """A member upgrades its agent and has not asked here."""
+    return Entry(at=now.wall, event="gateway.bypassed", group=group, node=claim.holder, subject=claim.subject)
+
+
 def exempted(ask: Ask, reason: Reason, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
     """A node may go without a lease."""
     return _of_ask("lease.exempted", ask, now, {"code": str(reason.code), "reason": reason.text, **(kept or {})})

@@ -113,6 +113,7 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "agbot.stuck": lambda entry: (
         f"the agbot keeps its row for {entry.subject}, which is over: {_fact(entry, 'why')}; cure: {_fact(entry, 'cure')}"
     ),
+    "gateway.bypassed": lambda entry: f"upgrades {entry.subject} and has not asked here: see its HZN_AGBOT_URL",
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
     "lease.observed": lambda entry: f"upgrades {entry.subject}, which its agbot began without asking",

@@ -200,7 +200,8 @@ class Intake:
         ahead = self._ahead.note(NodeId(read.id) for read in wanted if read.what is What.STATUSES)
         await self._refresh(self._about_groups(ahead))
         situation.troubles.keep("reads", [*groups, *ahead])
-        return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what is What.AGREEMENTS])
+        reports = (What.AGREEMENTS, What.STATUSES)
+        return await self._look_at_arrivals([NodeId(read.id) for read in wanted if read.what in reports])
 
     async def _refresh(self, wanted: Iterable[Read]) -> list[Read]:
         """Read these, without what was unreadable a moment ago; return what was tried."""

@@ -15,7 +15,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.seen_time import ClockMark, SeenTime
@@ -66,6 +66,7 @@ class Ledger:
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
         self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
         self.waiters: defaultdict[GroupId, dict[WaiterKey, Waiter]] = defaultdict(dict)
+        self.contacts: dict[NodeId, Contact] = {}
         self.pauses: dict[str, Pause] = {}
         self.allowances: dict[NodeId, Allowance] = {}
         self.approvals: dict[ApprovalKey, Approval] = {}
@@ -240,6 +241,8 @@ class Ledger:
                 self.approvals[key] = record
             case Brake():
                 self.brakes[record.group][(record.kind, record.subject)] = record
+            case Contact():
+                self.contacts[record.node] = record
             case Deferral():
                 self.deferrals[record.group][record.node] = record
             case Served():
@@ -270,7 +273,15 @@ class Ledger:
         self.leases, self.generation = dict(stored.leases), stored.generation
         self.version += 1
         self.clock_mark = stored.clock_mark
-        for mapping in (self.allowances, self.approvals, self.brakes, self.deferrals, self.served, self.pauses):
+        for mapping in (
+            self.contacts,
+            self.allowances,
+            self.approvals,
+            self.brakes,
+            self.deferrals,
+            self.served,
+            self.pauses,
+        ):
             mapping.clear()
         noted: Mapping[GroupId, Mapping[WaiterKey, Waiter]] = {
             group: dict(each) for group, each in self.waiters.items()
@@ -280,6 +291,7 @@ class Ledger:
             stored.allowances,
             stored.approvals,
             stored.brakes,
+            stored.contacts,
             stored.deferrals,
             stored.served,
             stored.pauses,

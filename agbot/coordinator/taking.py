@@ -105,7 +105,7 @@ class Taking:
         situation, now = self._situation, self._situation.now()
         group = situation.group(begun.group)
         before, ttl = group.lease, timedelta(seconds=group.limits.lease_seconds)
-        after = leases.grant(before, begun.claim, now, ttl, begun.progress)
+        after = leases.grant(before, begun.claim, now, ttl, begun.progress, token_floor=group.token_floor)
         told = [*entries.superseded(before, after, now), entries.observed(after, begun.since, now)]
         others = _others(begun.claim.holder, group)
         if others:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.agbot_rows import AgbotRows
+from agbot.coordinator.contacts import Contacts
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.listed import ListedUpgrades
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.taking import Taking
-from agbot.rules.facts import Ask
+from agbot.coordinator.taking import Begun, Taking
+from agbot.fleet.policies import policy_read
+from agbot.rules import unasked
+from agbot.rules.facts import Ask, Member, Policy
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Claim, Kind, Progress
 
 
 class Unasked:
@@ -28,10 +33,12 @@ class Unasked:
         deferring: Deferring,
         agbot: AgreementBot | None,
     ) -> None:
-        taking = Taking(situation, reader, reviewing, deferring)
+        self._taking = taking = Taking(situation, reader, reviewing, deferring)
         self._situation = situation
+        self._reader = reader
         self._rows = AgbotRows(situation, agbot, situation.clock)
         self._listed = ListedUpgrades(situation, reader, taking)
+        self.contacts = Contacts(situation)
 
     async def look(self) -> None:
         """Look at the agbot's lists, whatever the Exchange does: before the cycle decides anything."""
@@ -47,6 +54,46 @@ class Unasked:
             return []
         return await self._listed.follow()
 
+    async def reported(self, group: GroupId) -> list[str]:
+        """Take leases for agent upgrades that members of a group report without having asked; return what was done.
+
+        Raises:
+            StoreUnavailableError: nobody knows what was written.
+        """
+        situation, now = self._situation, self._situation.now()
+        if situation.doubts():
+            return []
+        done: list[str] = []
+        for node, member in situation.picture.read_members(group).items():
+            lease, limits = situation.ledger.lease(group), situation.limits_of(group)
+            subject = unasked.past_the_gate(member, lease, limits, now)
+            if subject is None or node in situation.ledger.deferrals.get(group, {}):
+                continue
+            claim = Claim(holder=node, kind=Kind.AGENT, subject=subject)
+            policy = policy_read(claim.kind, claim.subject)
+            if not situation.picture.is_current(policy):
+                await self._reader.make_current(
+                    [policy]
+                )  # a brake is about what failed, so its revision has to be known
+            done += await self._taking.take(self._begun(group, claim, member))
+            await self.contacts.bypassed(group, claim)
+        return done
+
+    def _begun(self, group: GroupId, claim: Claim, member: Member) -> Begun:
+        now, status = self._situation.now(), member.statuses[claim.subject]
+        policy = self._situation.picture.policies.get(claim.kind, claim.subject)
+        progress = Progress(
+            moved_at=now.seen,
+            status=status.value,
+            stamp=status.stamp,
+            confirmed=True,
+            target_version=status.target_version,
+            version_before=member.node.agent_version,
+            revision=policy.revision if isinstance(policy, Policy) else "",
+            observed=True,
+        )
+        return Begun(group=group, claim=claim, since=status.updated_at, progress=progress, status=status.value)
+
     async def before_grant(self, ask: Ask) -> None:
         """Look again before a grant, unless somebody has within the last second.
 
@@ -58,3 +105,4 @@ class Unasked:
         if ask.is_agent or self._situation.rows.doubt is None:
             await self._rows.fresh()
             await self._listed.follow(ask.group)
+        await self.reported(ask.group)

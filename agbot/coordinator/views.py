@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
-from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, WaitView
+from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, WaitView
 from agbot.coordinator.situation import Situation
 from agbot.rules import health, ids
 from agbot.rules.facts import Brake, Group, Member, Pause, Sight, Waiter
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, OrgId
 from agbot.rules.lease import Lease
 from agbot.rules.seen_time import Now
 
@@ -50,6 +51,20 @@ def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupVie
         required=health.required_of_others(facts.limits, size),
         required_by=health.said_required(facts.limits, size),
     )
+
+
+def view_orgs(failing: Mapping[OrgId, str], situation: Situation) -> list[OrgView]:
+    """Show how well each organisation is seen, with what the last read of it said while it fails."""
+    picture, now = situation.picture, situation.now()
+    groups = picture.groups()
+    views = []
+    for org, failure in sorted(failing.items()):
+        mine = [group for group in groups if ids.org_of(group) == org]
+        members = sum(len(picture.members(group)) for group in mine)
+        seen_at = picture.org_read_at(org)
+        read_at = None if seen_at is None else now.shown(seen_at)
+        views.append(OrgView(org=org, groups=len(mine), members=members, read_at=read_at, failing=failure))
+    return views
 
 
 def _pauses_of(group: Group, situation: Situation) -> list[Pause]:

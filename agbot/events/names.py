@@ -95,6 +95,10 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "The agbot keeps the row of an upgrade that is over, and begins no other one; `defect` names its weakness, `cure` "
             "the command."
         ),
+        "gateway.bypassed": _warning(
+            "A member upgrades its agent and has not asked here: its `HZN_AGBOT_URL` names somebody else. Told once for each node, until "
+            "it asks."
+        ),
         "exchange.failed": _warning(
             "Requests to the Exchange fail. Told once until `exchange.recovered`, and again when it says no."
         ),

@@ -52,6 +52,10 @@ class Arrivals:
             return None
         return lost if -_ENDS_WITHIN <= joined - lost <= _KEPT else None
 
+    def joined_at(self, node: NodeId) -> datetime | None:
+        """Return when a node was seen to join its group, if that was lately."""
+        return self._joined_at.get(node)
+
     def ended_at(self, node: NodeId) -> datetime | None:
         """Return when an agreement of a node last ended, if that was lately."""
         return self._lost_at.get(node)

@@ -108,6 +108,7 @@ class View:
             properties={} if isinstance(properties, Sight) else properties,
             agreements=self._agreements.get(node),
             agreements_read_at=self._agreements.read_at(node),
+            joined_at=self._arrivals.joined_at(node),
             service_lost_at=self._arrivals.lost_at(node) if self._agreements.is_current(node) else None,
             agreement_ended_at=self._arrivals.ended_at(node),
             unreadable=self._gaps.why_unreadable(node),

@@ -3,16 +3,16 @@
 The users' documents promise that its membership is not enforced until that upgrade has completed. Under way means past the gate
 (`downloaded`, `initiated`, `rollback started`): a node that still downloads or waits has not stopped anything yet, and a real agent
 asks before it does (`reference/agbot-ha.md` 5.2), so it is a member like any other. The same holds for a member that comes back in the
-middle of an upgrade after its lease was taken away, and for a node whose service is down for its upgrade (`service_gap`). Deferral ends on
-evidence only.
+middle of an upgrade after its lease was taken away, and for a node whose service is down for its upgrade (`service_gap`). A member that
+began without asking is no such case: it takes the lease (`unasked`). Deferral ends on evidence only.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.rules import health, service_gap
-from agbot.rules.facts import Ask, Deferral, Member, NodeType, Sight
+from agbot.rules import health, service_gap, unasked
+from agbot.rules.facts import Ask, Deferral, Member, NodeType, Served, Sight
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
@@ -23,17 +23,24 @@ from agbot.rules.statuses import Phase
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
-def begin(group: GroupId, member: Member, lease: Lease, limits: Limits, now: Now) -> Deferral | None:
-    """Return the deferral of a member whose upgrade is past the gate without the group's lease, or None."""
+def begin(
+    group: GroupId, member: Member, lease: Lease, limits: Limits, now: Now, *, served: Served | None = None
+) -> Deferral | None:
+    """Return the deferral of a member that came with its upgrade past the gate, or lost the lease with it, or None.
+
+    `served` tells when it last held the lease.
+    """
     if member.node.node_type is NodeType.CLUSTER:
         return None
     if health.why_silent(member.node, limits, now) is not None:
         return None  # nobody asks for it and nobody counts on it; it is looked at again when it comes back
     if lease.hold is not None and lease.hold.claim.holder == member.node.id:
         return None
-    subject = health.upgrading(member, limits, now)
+    subject = unasked.past_the_gate(member, lease, limits, now)
     if subject is None:
         return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
+    if not unasked.came_with(member, subject, served, now):
+        return None
     status = member.statuses[subject].value
     return Deferral(group=group, node=member.node.id, subject=subject, since=now.wall, status=status)
 

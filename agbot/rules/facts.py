@@ -113,6 +113,8 @@ class Member:
     statuses: Mapping[PolicyId, Status] = field(default_factory=lambda: _NO_STATUSES)
     agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
     agreements_read_at: SeenTime | None = None
+    joined_at: datetime | None = None
+    """When it was seen to join its group, if that was lately."""
     service_lost_at: datetime | None = None
     """When an agreement of it ended, if it joined at that time and its agreements have been read since."""
     agreement_ended_at: datetime | None = None
@@ -284,6 +286,17 @@ class Waiter:
     since: SeenTime
     asked_at: SeenTime
     reasons: tuple[reasons.Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """Whether a node asks here before it upgrades its agent."""
+
+    node: NodeId
+    asked_at: datetime | None = None
+    """When it last asked, to about a day; None: never."""
+    bypassed_at: datetime | None = None
+    """When it was seen to upgrade its agent without asking, if it has not asked since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,12 @@ from typing import Any, TypeVar, assert_never
 
 import msgspec
 
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.seen_time import ClockMark, Gap
 from agbot.rules.versions import Versions
+from agbot.store import member_codec
 from agbot.store.contract import (
     AllowanceKey,
     ApprovalKey,
@@ -221,33 +222,6 @@ def clock_of(row: sqlite3.Row) -> ClockMark:
     )
 
 
-def _deferral_row(deferral: Deferral) -> Row:
-    return {
-        "group_id": deferral.group,
-        "node_id": deferral.node,
-        "subject": deferral.subject,
-        "since": stamp(deferral.since),
-        "status": deferral.status,
-        "kind": deferral.kind.value,
-        "service": deferral.service,
-        "overlaps": int(deferral.overlaps),
-    }
-
-
-def deferral_of(row: sqlite3.Row) -> Deferral:
-    """Read a deferral."""
-    return Deferral(
-        group=row["group_id"],
-        node=row["node_id"],
-        subject=row["subject"],
-        since=moment(row["since"]),
-        status=row["status"],
-        kind=Kind(row["kind"]),
-        service=row["service"],
-        overlaps=bool(row["overlaps"]),
-    )
-
-
 def _pause_row(pause: Pause) -> Row:
     return {
         "scope": pause.scope,
@@ -262,18 +236,6 @@ def pause_of(row: sqlite3.Row) -> Pause:
     """Read a pause."""
     until = moment(row["until"]) if row["until"] else None
     return Pause(scope=row["scope"], since=moment(row["since"]), by=row["made_by"], why=row["why"], until=until)
-
-
-def _served_row(served: Served) -> Row:
-    cause = served.cause.value
-    return {"group_id": served.group, "node_id": served.node, "until": seen_stamp(served.until), "cause": cause}
-
-
-def served_of(row: sqlite3.Row) -> Served:
-    """Read a served mark."""
-    return Served(
-        group=row["group_id"], node=row["node_id"], until=seen_moment(row["until"]), cause=Cause(row["cause"])
-    )
 
 
 def _waiter_row(waiter: Waiter) -> Row:
@@ -342,8 +304,9 @@ _ROWS: Mapping[type, tuple[str, Callable[[Any], Row]]] = {
     Approval: ("approval.put", _approval_row),
     Brake: ("brake.put", _brake_row),
     ClockMark: ("clock.put", _clock_row),
-    Deferral: ("deferral.put", _deferral_row),
+    Contact: ("contact.put", member_codec.contact_row),
+    Deferral: ("deferral.put", member_codec.deferral_row),
     Pause: ("pause.put", _pause_row),
-    Served: ("served.put", _served_row),
+    Served: ("served.put", member_codec.served_row),
     Waiter: ("waiter.put", _waiter_row),
 }

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
-from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.seen_time import ClockMark
@@ -121,7 +121,7 @@ class ApprovalKey:
     subject: PolicyId
 
 
-Record = Allowance | Approval | Brake | ClockMark | Deferral | Pause | Served | Waiter
+Record = Allowance | Approval | Brake | ClockMark | Contact | Deferral | Pause | Served | Waiter
 Key = AllowanceKey | ApprovalKey | BrakeKey | DeferralKey | PauseKey | WaiterKey
 
 
@@ -165,6 +165,7 @@ class Stored:
     approvals: Sequence[Approval] = ()
     brakes: Sequence[Brake] = ()
     clock_mark: ClockMark | None = None
+    contacts: Sequence[Contact] = ()
     deferrals: Sequence[Deferral] = ()
     pauses: Sequence[Pause] = ()
     served: Sequence[Served] = ()

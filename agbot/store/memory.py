@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.seen_time import ClockMark, SeenTime
@@ -61,7 +61,7 @@ class _Content:
     leases: dict[GroupId, Lease] = field(default_factory=dict)
     records: dict[type, dict[Place, Record]] = field(
         default_factory=lambda: {
-            kind: {} for kind in (Allowance, Approval, Brake, ClockMark, Deferral, Pause, Served, Waiter)
+            kind: {} for kind in (Allowance, Approval, Brake, ClockMark, Contact, Deferral, Pause, Served, Waiter)
         }
     )
     entries: list[Entry] = field(default_factory=list)
@@ -213,6 +213,7 @@ class MemoryStore:
             approvals=self._all(Approval),
             brakes=self._all(Brake),
             clock_mark=next(iter(self._all(ClockMark)), None),
+            contacts=self._all(Contact),
             deferrals=self._all(Deferral),
             pauses=self._all(Pause),
             served=self._all(Served),
@@ -282,7 +283,7 @@ def _concerns(entry: Entry, org: str) -> bool:
 
 def _place(record: Record) -> Place:  # noqa: PLR0911 - one for each kind of record
     match record:
-        case Allowance():
+        case Allowance() | Contact():
             return (record.node,)
         case Approval():
             return record.scope, record.kind.value, record.subject

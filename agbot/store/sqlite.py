@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.store import codec, connection, generation, migrations
+from agbot.store import codec, connection, generation, member_codec, migrations
 from agbot.store.contract import ENTRY_BYTES, NOTHING, Entry, Generation, JournalQuery, Lost, Stored, Writes
 from agbot.store.filelock import FileLock
 from agbot.store.keeping import Keeper
@@ -186,10 +186,11 @@ def _load(connection: sqlite3.Connection) -> Stored:
         allowances=_all(connection, "allowance.all", codec.allowance_of),
         approvals=_all(connection, "approval.all", codec.approval_of),
         brakes=_all(connection, "brake.all", codec.brake_of),
-        deferrals=_all(connection, "deferral.all", codec.deferral_of),
+        contacts=_all(connection, "contact.all", member_codec.contact_of),
+        deferrals=_all(connection, "deferral.all", member_codec.deferral_of),
         clock_mark=next(iter(_all(connection, "clock.all", codec.clock_of)), None),
         pauses=_all(connection, "pause.all", codec.pause_of),
-        served=_all(connection, "served.all", codec.served_of),
+        served=_all(connection, "served.all", member_codec.served_of),
         waiters=_all(connection, "waiter.all", codec.waiter_of),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 
-from agbot.rules.facts import Allowance, Approval, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.seen_time import ClockMark, Gap, SeenTime
@@ -29,6 +29,7 @@ from tests.contract import values
 from tests.contract.values import ANNA, BERT, GROUP, NOW, TTL, UPGRADE
 
 BRAKE = values.brake()
+CONTACT = Contact(node=ANNA, asked_at=NOW)
 DEFERRAL = Deferral(group=GROUP, node=ANNA, subject=UPGRADE, since=NOW, status="initiated")
 ALLOWANCE = Allowance(node=NodeId("acme/n1"), subject=PolicyId(""), since=NOW, until=NOW + TTL, by="ola", why="urgent")
 APPROVAL = Approval(scope="acme", kind=Kind.AGENT, subject=PolicyId("acme/p1"), since=NOW, by="ola", why="tested")
@@ -55,6 +56,7 @@ def all_of(stored: Stored) -> Sequence[Record]:
         *stored.approvals,
         *stored.brakes,
         *([stored.clock_mark] if stored.clock_mark else []),
+        *stored.contacts,
         *stored.deferrals,
         *stored.pauses,
         *stored.served,
@@ -63,7 +65,7 @@ def all_of(stored: Stored) -> Sequence[Record]:
 
 
 def key_of(record: Record) -> Key | None:  # noqa: PLR0911 - one for each kind of record
-    """Return what drops a record; a served mark is only pruned, and there is one clock."""
+    """Return what drops a record; a served mark is only pruned, and a contact and the one clock stay."""
     match record:
         case Allowance():
             return AllowanceKey(node=record.node)
@@ -78,7 +80,7 @@ def key_of(record: Record) -> Key | None:  # noqa: PLR0911 - one for each kind o
         case Waiter():
             claim = record.ask.claim
             return WaiterKey(group=record.ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
-        case Served() | ClockMark():
+        case ClockMark() | Contact() | Served():
             return None
 
 
@@ -88,7 +90,17 @@ async def test_a_new_store_is_empty(store: Store) -> None:
 
 
 async def test_what_is_put_is_loaded(store: Store) -> None:
-    records: list[Record] = [ALLOWANCE, APPROVAL, BRAKE, CLOCK, DEFERRAL, PAUSE, values.served(), values.waiter()]
+    records: list[Record] = [
+        ALLOWANCE,
+        APPROVAL,
+        BRAKE,
+        CLOCK,
+        CONTACT,
+        DEFERRAL,
+        PAUSE,
+        values.served(),
+        values.waiter(),
+    ]
 
     await store.write(Writes(put=records))
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
@@ -157,6 +157,7 @@ deferrals = drawn(
     service=texts,
     overlaps=st.booleans(),
 )
+contacts = drawn(Contact, node=ids.map(NodeId), asked_at=st.none() | moments, bypassed_at=st.none() | moments)
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
 served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)
 waiters = drawn(
@@ -187,7 +188,7 @@ clock_marks = drawn(
     gaps=st.lists(st.builds(Gap, moments, moments), max_size=2).map(tuple),
 )
 records: st.SearchStrategy[Record] = (
-    allowances | approvals | brakes | clock_marks | deferrals | pauses | served_marks | waiters
+    allowances | approvals | brakes | clock_marks | contacts | deferrals | pauses | served_marks | waiters
 )
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | texts,

@@ -19,6 +19,7 @@ from agbot.rules.decide import RULES, Grant, Wait, decide
 from agbot.rules.facts import Ask, Group, Pause
 from agbot.rules.seen_time import SeenTime
 from agbot.settings.model import LogSettings
+from agbot.sim.exchange import seed
 from agbot.store import memory
 from agbot.store.contract import Entry, JournalQuery
 from tests.support.hub import EPOCH, NMP, ORG, Hub, codes
@@ -149,9 +150,12 @@ async def test_each_decision_in_the_journal_can_be_derived_again() -> None:
 @in_virtual_time
 async def test_an_exempted_node_s_yes_keeps_its_facts_too() -> None:
     hub = Hub()
-    hub.group("g1", "n1", "n2")
-    hub.report("n1", "initiated")
+    hub.group("g1", "n2")
+    seed.node(hub.exchange, ORG, "n1")
     await hub.start()
+    hub.report("n1", "initiated")
+    hub.admin("POST", "/hagroups/g1/nodes/n1")
+    await asyncio.sleep(11)
 
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 

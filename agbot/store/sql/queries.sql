@@ -37,6 +37,12 @@ SELECT * FROM seen_clock;
 INSERT OR REPLACE INTO seen_clock (id, seen, wall, clear_since, settlings, gaps)
 VALUES (1, :seen, :wall, :clear_since, :settlings, :gaps);
 
+-- contact.all --
+SELECT * FROM contact ORDER BY node_id;
+
+-- contact.put --
+INSERT OR REPLACE INTO contact (node_id, asked_at, bypassed_at) VALUES (:node_id, :asked_at, :bypassed_at);
+
 -- deferral.all --
 SELECT * FROM deferral ORDER BY group_id, node_id;
 

@@ -248,7 +248,7 @@ def test_a8_whoever_claimed_without_meaning_it_goes_behind_the_others() -> None:
 
 
 def test_a9_a_node_already_upgrading_when_it_joins_is_seen_and_counts_as_missing() -> None:
-    joined = member(ANNA, {NMP: status("initiated")})
+    joined = member(ANNA, {NMP: status("initiated")}, joined_at=NOW.wall)
     begun_deferral = deferral.begin(GROUP, joined, Lease(group=GROUP), LIMITS, NOW)
     assert begun_deferral is not None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from agbot.rules import deferral as rule
@@ -31,7 +33,8 @@ BUSY = member(ANNA, {NMP: status("initiated")})
 
 
 def begin(who: Member, lease: Lease | None = None) -> Deferral | None:
-    return rule.begin(GROUP, who, lease or Lease(group=GROUP), LIMITS, NOW)
+    """Look at a member that has joined just now."""
+    return rule.begin(GROUP, replace(who, joined_at=NOW.wall), lease or Lease(group=GROUP), LIMITS, NOW)
 
 
 @pytest.mark.parametrize("value", [*PHASES, "unknown"])

@@ -153,7 +153,7 @@ def test_a_service_that_went_down_under_the_members_own_lease_defers_nobody(end:
 
 
 def test_an_agent_upgrade_under_way_comes_first() -> None:
-    both = member(ANNA, {NMP: status("initiated")}, agreements=(), service_lost_at=at(LOST))
+    both = member(ANNA, {NMP: status("initiated")}, agreements=(), service_lost_at=at(LOST), joined_at=at(0))
 
     begun = begin(both)
 

@@ -1,0 +1,151 @@
+"""Agents that ask somebody else, or nobody: their upgrades are seen by what they report, in every mode."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agbot.coordinator.contract import Granted
+from agbot.rules.lease import Kind, State
+from agbot.rules.reasons import Cause
+from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
+from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+MODES = pytest.mark.parametrize("shows_rows", [True, False], ids=["with the agbot's API", "without"])
+
+
+async def quiet(*, shows_rows: bool = False) -> Hub:
+    hub = Hub(shows_rows=shows_rows)
+    hub.group(GROUP, "n1", "n2", "n3")
+    await hub.start()
+    return hub
+
+
+@MODES
+@in_virtual_time
+async def test_a_member_past_the_gate_that_has_not_asked_holds_the_lease_until_its_final_status(
+    shows_rows: bool,
+) -> None:
+    hub = await quiet(shows_rows=shows_rows)
+    hub.report("n1", "downloaded")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert (hold.claim.holder, hold.claim.kind, hold.claim.subject) == (f"{ORG}/n1", Kind.AGENT, f"{ORG}/{NMP}")
+    assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+    hub.report("n1", "successful")
+    await asyncio.sleep(CYCLE)
+
+    assert hub.lease(GROUP).state is State.FREE
+    end = hub.lease(GROUP).last_end
+    assert end is not None
+    assert end.cause is Cause.SUCCEEDED
+    (told,) = hub.events("lease.observed")
+    assert told.facts["kind"] == "agent"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_peer_that_asks_in_the_very_moment_is_refused() -> None:
+    """The statuses that the feed tells of are read before the yes, so there is no gap until the next cycle."""
+    hub = await quiet()
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.report("n1", "downloaded")
+    await asyncio.sleep(1.01)
+
+    assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_downloads_or_waits_takes_nothing() -> None:
+    hub = await quiet()
+    for value in ("waiting", "download started", "ha node waiting"):
+        hub.report("n1", value)
+        await asyncio.sleep(IDLE_CYCLE)
+
+    assert hub.lease(GROUP).token == 0
+    assert isinstance(await hub.ask("n2", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_beside_the_lease_of_another_it_is_an_overlap_that_is_waited_for() -> None:
+    hub = await quiet()
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "initiated")
+    hub.report("n2", "initiated")
+    await asyncio.sleep(CYCLE)
+
+    (told,) = hub.events("lease.overlapped")
+    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    hub.report("n1", "successful")
+    await asyncio.sleep(CYCLE)
+    assert "overlap" in codes(await hub.ask("n3", GROUP))
+    hub.report("n2", "successful")
+    await asyncio.sleep(CYCLE)
+    assert "overlap" not in codes(await hub.ask("n3", GROUP))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_failed_one_sets_the_brake_like_any_other() -> None:
+    hub = await quiet()
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.report("n1", "rollback successful")
+    await asyncio.sleep(CYCLE)
+
+    assert codes(await hub.ask("n2", GROUP)) == ["brake"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_that_it_does_not_ask_is_told_once_for_each_node_and_until_it_asks() -> None:
+    hub = await quiet()
+    for value in ("downloaded", "initiated", "successful", "waiting", "downloaded", "successful"):
+        hub.report("n1", value)
+        await asyncio.sleep(IDLE_CYCLE)
+    assert [(entry.node, entry.subject) for entry in hub.events("gateway.bypassed")] == [(f"{ORG}/n1", f"{ORG}/{NMP}")]
+    assert hub.coordinator.overview().bypassing_named == (f"{ORG}/n1",)
+
+    await hub.crash()
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+    assert len(hub.events("gateway.bypassed")) == 1, "the store remembers it"
+
+    hub.report("n1", "successful")
+    await asyncio.sleep(IDLE_CYCLE)
+    await hub.ask("n1", GROUP)
+    await asyncio.sleep(IDLE_CYCLE)
+    assert hub.coordinator.overview().bypassing == 0
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_status_names_the_members_that_have_never_asked_here() -> None:
+    hub = await quiet()
+    await hub.ask("n2", GROUP)
+    await asyncio.sleep(IDLE_CYCLE)
+    assert hub.coordinator.overview().never_asked_named == (f"{ORG}/n1", f"{ORG}/n3")
+
+    await hub.crash()
+    await asyncio.sleep(IDLE_CYCLE)
+    assert hub.coordinator.overview().never_asked_named == (f"{ORG}/n1", f"{ORG}/n3")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_statuses_of_members_where_nothing_goes_on_are_shown_when_the_feed_has_told_of_them() -> None:
+    hub = await quiet()
+    hub.report("n1", "download started")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    view = next(each for each in hub.coordinator.groups() if each.id == f"{ORG}/{GROUP}")
+    assert next(each for each in view.members if each.node == f"{ORG}/n1").statuses == {
+        f"{ORG}/{NMP}": "download started"
+    }
+    await hub.stop()
