@@ -21,7 +21,9 @@ from agbot.console.parts import PARTS, Parts
 from agbot.console.replies import ApiError
 from agbot.console.routes import ROUTES
 from agbot.coordinator.contract import Operations
+from agbot.listening.acceptor import Acceptor
 from agbot.listening.connection import Bounds, Connections
+from agbot.listening.descriptors import Descriptors
 from agbot.settings.secret import Secret
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -50,6 +52,7 @@ class Console:
         metrics: Metrics,
         clock: Clock,
         operator_token: Callable[[], Secret | None],
+        descriptors: Descriptors | None = None,
     ) -> None:
         """Take what is needed; nothing happens before `start`. `listen` is host:port, port 0 takes any."""
         self._host, _, port = listen.rpartition(":")
@@ -57,6 +60,8 @@ class Console:
         app = application(
             Parts(operations=operations, clock=clock, operator_token=operator_token), listen=listen, metrics=metrics
         )
+        self._descriptors = descriptors or Descriptors()
+        self._acceptor: Acceptor | None = None
         self._runner = _Runner(app, handle_signals=False, shutdown_timeout=_STOP_SECONDS)
 
     async def start(self) -> None:
@@ -66,8 +71,9 @@ class Console:
             OSError: the address cannot be listened on.
         """
         await self._runner.setup()
+        self._acceptor = Acceptor(self._runner.connections, self._descriptors, backlog=_BACKLOG, keeps_spare=True)
         try:
-            await web.TCPSite(self._runner, self._host.strip("[]"), self._port, backlog=_BACKLOG).start()
+            await self._acceptor.start(self._host.strip("[]"), self._port)
         except OSError:
             await self._runner.cleanup()
             raise
@@ -75,20 +81,27 @@ class Console:
 
     async def stop(self) -> None:
         """Finish what is being answered, at most for a second, and close."""
+        if self._acceptor is not None:
+            self._acceptor.close()
         await self._runner.cleanup()
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self._host}:{self._runner.addresses[0][1]}"
+        return f"http://{self._host}:{self._acceptor.port if self._acceptor else self._port}"
 
 
 class _Runner(web.AppRunner):
     """Serves an application on connections with our bounds."""
 
+    connections: Connections
+
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        return Connections(made.request_handler, _BOUNDS, refuse=_refusal, request_factory=made.request_factory)
+        self.connections = Connections(
+            made.request_handler, _BOUNDS, refuse=_refusal, request_factory=made.request_factory
+        )
+        return self.connections
 
 
 def _refusal(error: HttpProcessingError) -> web.StreamResponse:

@@ -31,6 +31,7 @@ from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
+from agbot.listening import descriptors
 from agbot.settings import limits
 from agbot.settings.load import Loaded
 from agbot.settings.problems import SettingsError
@@ -101,6 +102,7 @@ class Daemon:
         outbox = Outbox(self._store, clock, tell)
         self._deliveries = deliveries(loaded, outbox, clock, self.coordinator, self.metrics.delivered)
         self.metrics.watch_deliveries(self._deliveries.lags)
+        open_files = descriptors.Descriptors(descriptors.claim())
         self.gateway = Listener(
             settings.gateway,
             settings.agbot,
@@ -108,6 +110,7 @@ class Daemon:
             self._exchange,
             clock,
             observe=self.metrics.answered,
+            descriptors=open_files,
         )
         self.console = Console(
             listen=settings.console.listen,
@@ -115,6 +118,7 @@ class Daemon:
             metrics=self.metrics,
             clock=clock,
             operator_token=lambda: self._loaded.secrets.operator_token,
+            descriptors=open_files,
         )
         self._stop = asyncio.Event()
 

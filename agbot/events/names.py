@@ -157,6 +157,14 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "gateway.started": _info("The agents' listener accepts questions."),
         "gateway.stopped": _info("The agents' listener is closed."),
         "gateway.cut": _warning("Requests were still open when the listener had to close, and were cut."),
+        "descriptors.scarce": _warning(
+            "The limit of open files and sockets is lower than `[gateway] max_open` calls for: fewer connections are kept open. "
+            "Told at the start."
+        ),
+        "descriptors.exhausted": _warning(
+            "No connection could be accepted for want of a descriptor; idle ones are given up. Told once, until `descriptors.recovered`."
+        ),
+        "descriptors.recovered": _info("There are enough descriptors again."),
         "question.unconfirmed": _debug("The Exchange did not confirm a node in time; the node was told to ask again."),
         "question.failed": _error("A question failed in a way that was not foreseen; the node was told to ask again."),
         "request.failed": _error("A request that was to be passed on failed in a way that was not foreseen."),

@@ -25,11 +25,13 @@ from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Exchange, Reads
 from agbot.gateway.service import ServiceRoute
-from agbot.gateway.shares import Place, Shares
 from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, ServiceEnd, ServiceQuestion, Target, parse
 from agbot.gateway.writing import Written
+from agbot.listening.acceptor import Acceptor
 from agbot.listening.connection import Bounds, Connection, Connections
+from agbot.listening.descriptors import Descriptors
 from agbot.listening.parsing import ChunkedBodyError
+from agbot.listening.shares import Place, Shares
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
 Observe = Callable[[str, float], None]
@@ -64,8 +66,11 @@ class Listener:
         *,
         observe: Observe = _ignore,
         upstream_seconds: float = UPSTREAM_SECONDS,
+        descriptors: Descriptors | None = None,
     ) -> None:
         self._settings = settings
+        self._descriptors = descriptors or Descriptors()
+        room = self._descriptors.room(settings.max_open)
         self._observe = observe
         request_seconds = clock.real_seconds(settings.request_seconds)
         answer_seconds = settings.answer_seconds * ANSWER_SHARE
@@ -89,16 +94,16 @@ class Listener:
         self._bounds = Bounds(
             head_seconds=request_seconds,
             max_field_bytes=settings.max_header_bytes,
-            max_connections=2 * settings.max_open,
+            max_connections=room.connections,
             takes_chunks=_takes_chunks,
         )
         self._memory = memory
         self._asking = Shares(settings.max_open)
         self._known = Shares(max(1, settings.max_open // KNOWN_SHARE))
-        self._being_passed = Shares(max(1, settings.max_open // 2))
+        self._being_passed = Shares(room.passed_on)
         self._open: set[asyncio.Task[object]] = set()
         self._connections: Connections | None = None
-        self._server: asyncio.Server | None = None
+        self._server: Acceptor | None = None
         self._is_tls = False
         self._loop: asyncio.AbstractEventLoop
         """The one it was started on: asking for the running loop is a system call, which a refusal would feel."""
@@ -108,7 +113,7 @@ class Listener:
         """The port that is listened on, once started; of use when the settings say port 0."""
         if self._server is None:
             raise RuntimeError("the listener is not started")
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._server.port
 
     @property
     def open_requests(self) -> int:
@@ -129,14 +134,16 @@ class Listener:
         await self._passing.start()
         self._loop = asyncio.get_running_loop()
         self._connections = Connections(self._handle, self._bounds, refuse=_refusal)
-        self._server = await self._loop.create_server(
+        acceptor = Acceptor(
             self._connections,
-            host,
-            port,
-            ssl=context,
-            ssl_handshake_timeout=self._bounds.head_seconds if context else None,
+            self._descriptors,
             backlog=BACKLOG,
+            tls=context,
+            handshake_seconds=self._bounds.head_seconds,
+            max_handshakes=self._bounds.max_connections // 2,
         )
+        await acceptor.start(host, port)
+        self._server = acceptor
         _log.info("gateway.started", listen=self._settings.listen, port=self.port, tls=self._is_tls)
 
     async def stop(self, grace_seconds: float = 4.0) -> None:

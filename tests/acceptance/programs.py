@@ -129,12 +129,22 @@ class Programs:
     folder: Path
     started: list[Program] = field(default_factory=list)
 
-    def start(self, *words: str | Path, environ: Mapping[str, str] | None = None, stderr: int | None = None) -> Program:
-        """Start `agbot` with these words; its log goes to a file of its own unless `stderr` says where."""
+    def start(
+        self,
+        *words: str | Path,
+        open_files: int | None = None,
+        environ: Mapping[str, str] | None = None,
+        stderr: int | None = None,
+    ) -> Program:
+        """Start `agbot` with these words; its log goes to a file of its own unless `stderr` says where.
+
+        `open_files` is the limit of descriptors, which it cannot raise.
+        """
+        limited = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"] if open_files else []
         log_file = self.folder / f"{len(self.started)}-{words[0]}.log"
         with log_file.open("wb") as log:
             popen = subprocess.Popen(
-                [AGBOT, *words],
+                [*limited, AGBOT, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log if stderr is None else stderr,

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import Gateway, Got, StandIn, gateway, read_reply, request
 
+LOOPBACK = Path(__file__).with_name("loopback.pem")
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SLOW = b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx"
@@ -111,6 +114,22 @@ async def test_whoever_has_the_most_connections_gives_them_up_first() -> None:
                 async with asyncio.timeout(0.2):
                     await quiet.read()  # the older one, but alone
         writer.close()
+
+
+async def test_handshakes_that_never_end_leave_room_for_others() -> None:
+    settings = GatewaySettings(max_open=10, certificate_file=LOOPBACK, key_file=LOOPBACK)
+    context = ssl.create_default_context(cafile=str(LOOPBACK))
+    async with gateway(settings) as running, many(running, 60, b""):
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", running.port, ssl=context, local_addr=(OTHER, 0), server_hostname="127.0.0.1"
+        )
+        writer.write(request("POST", N1, "o1/n1:n1tok"))
+        assert (await read_reply(reader)).status == 201
+        hung_up, refused = await dial(running, ATTACKER, b"")
+        assert await hung_up.read() == b""
+        refused.close()
+        writer.close()
+        await writer.wait_closed()
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agbot.gateway.shares import Place, Shares
+from agbot.listening.shares import Place, Shares
 
 
 def taken(shares: Shares, owner: str, part: str | None = None) -> list[Place]:

@@ -7,6 +7,7 @@ others there are, the fewer are free, and the fewer it may take: somebody new al
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AbstractContextManager
 
 GREED = 4
 
@@ -49,7 +50,7 @@ class Shares:
                 del self._of[each]
 
 
-class Place:
+class Place(AbstractContextManager[None]):
     """One place that was taken."""
 
     __slots__ = ("_names", "_shares")
