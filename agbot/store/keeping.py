@@ -151,9 +151,8 @@ class Keeper:
         self.generation = generations.recognise(connection, beside, time.time_ns() // 1_000_000)
         token = max(generations.highest_token(connection), self.generation.token_floor)
         self._mark = Mark(generation=self.generation.id, token=token, boot=boot_id())
-        connection.execute(
-            "PRAGMA wal_checkpoint"
-        ).fetchone()  # a copy of the main file alone shall say that it was in use
+        # a copy of the main file alone shall say that it was in use
+        connection.execute("PRAGMA wal_checkpoint").fetchone()
         self._files.note()
         self._mark = self._as_it_stands(connection)
         self._mark_file.make(self._mark)

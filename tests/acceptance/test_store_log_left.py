@@ -137,6 +137,25 @@ async def test_a_folder_that_was_copied_with_its_log_keeps_every_commit_and_is_a
     assert "mark" in (await whole(tmp_path / "there" / "agbot.db", step)).doubt
 
 
+async def test_an_older_pair_of_file_and_log_put_over_both_stays_together_and_is_another_generation(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "agbot.db"
+    old = tmp_path / "old"
+    await asyncio.to_thread(kill_after, 60, path)
+    shutil.copytree(path.parent, old)
+    await opened(path)  # the log of the first is moved into the file, and the next one begins another
+    told = await asyncio.to_thread(kill_after, 60, path)
+    for name in ("agbot.db", "agbot.db-wal"):
+        shutil.copyfile(old / name, tmp_path / name)
+
+    stored = await opened(path)
+
+    assert "older copy" in stored.generation.doubt
+    assert 0 < step_of(stored.leases[GROUP]) < told[GROUP]
+    assert not path.with_name("agbot.db-wal.replaced").exists()
+
+
 async def test_another_name_of_the_file_without_its_log_is_another_generation(tmp_path: Path) -> None:
     path = tmp_path / "agbot.db"
     _, step = await killed_twice(path)
