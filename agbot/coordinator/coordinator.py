@@ -85,17 +85,17 @@ class Coordinator:
         self._clock = means.clock
         self._store = means.store
         self._settings = settings
+        heartbeat = timedelta(seconds=settings.heartbeat_seconds)
+        longest_poll = timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
         self._situation = Situation(
             picture=Picture(),
             ledger=Ledger(means.store),
             clock=means.clock,
             limits_of=limits_of,
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
-            services_max_age=_SERVICES_PACE * timedelta(seconds=settings.heartbeat_seconds),
+            services_max_age=_SERVICES_PACE * heartbeat,
             tell=means.tell,
-            reach=max(
-                REACH, _POLLS_REACHED * timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
-            ),
+            reach=max(REACH, _POLLS_REACHED * longest_poll),
         )
         reader = Reader(
             means.exchange,
@@ -105,9 +105,7 @@ class Coordinator:
             max_open=settings.max_requests_open,
             chance=means.chance.random if means.chance else random.random,
         )
-        pace = Pace(
-            heartbeat=timedelta(seconds=settings.heartbeat_seconds), resync=timedelta(seconds=settings.resync_seconds)
-        )
+        pace = Pace(heartbeat=heartbeat, resync=timedelta(seconds=settings.resync_seconds))
         serving = Serving(self._situation, pace.heartbeat / 3)
         self._intake = Intake(
             self._situation,
@@ -165,13 +163,17 @@ class Coordinator:
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse without waiting for anything; see `agbot.coordinator.contract.Permission`."""
-        refused = self._asking.refuse_from_memory(ask)
+        refused = self._intake.excludes(ask) or self._asking.refuse_from_memory(ask)
         if refused is not None:
             self._answered(ask)
         return refused
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        excluded = self._intake.excludes(ask)
+        if excluded is not None:
+            await confirm()  # a stranger is not told whom we look after
+            return excluded
         answer = await self._asking.ask(ask, confirm)
         self._answered(ask)
         return answer

@@ -25,6 +25,7 @@ from agbot.rules.words import clock
 
 UNBLOCKS: dict[Code, str] = {
     Code.NOT_A_MEMBER: "add the node to the group, or let the agent read its membership anew",
+    Code.ORG_EXCLUDED: "add the organisation to `[exchange] organisations`, or let the node's agent ask the real agbot",
     Code.CLUSTER_NODE: "nothing: cluster nodes are not gated",
     Code.DEFERRED: "the end of the upgrade that the node came with",
     Code.UNKNOWN_POLICY: "publish the policy, or remove it from the node",

@@ -13,6 +13,8 @@ from datetime import timedelta
 
 from agbot.coordinator import stopping
 from agbot.coordinator.ahead import Ahead
+from agbot.coordinator.contract import Refused as NotOurs
+from agbot.coordinator.organisations import Organisations
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.shared_read import SharedRead
@@ -20,21 +22,15 @@ from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation, is_older
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
-from agbot.exchange.feed import MULTITENANT_ORG, ChangeFeed
-from agbot.fleet.absence import CONFIRM_AFTER
+from agbot.exchange.feed import ChangeFeed
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
-from agbot.rules.facts import Node
-from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
+from agbot.rules.facts import Ask, Node
+from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.rest import needs_services
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry
-
-EVERYTHING = "*"
-_DISCOVERY_RECORDS = 10_000
-"""One page of the feed as far back as it goes (the server's cap): it shows which organisations had any change in four hours."""
-_ORG_TRY_AGAIN = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,15 +39,6 @@ class Pace:
 
     heartbeat: timedelta
     resync: timedelta
-
-
-@dataclass(slots=True)
-class OrgState:
-    """One organisation that is looked after."""
-
-    sync_at: SeenTime | None = None
-    """When it is read as a whole again; None: now."""
-    failing: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,15 +73,14 @@ class Intake:
         self._serving = serving
         self._ahead = Ahead(situation, serving)
         self._pace = pace
-        self._served_by = served_by
-        self._discovers = EVERYTHING in organisations
-        self._has_discovered = False
-        self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
         self._feed = ChangeFeed(exchange, situation.clock)
         self._taken_in = 0
         self.feed = SharedRead(self._follow_feed, situation.clock)
         """Reads the change feed to its end and takes it in: the cycle at its own pace, a question before a yes."""
-        self.orgs: dict[OrgId, OrgState] = {OrgId(org): OrgState() for org in organisations if org != EVERYTHING}
+        self._organisations = Organisations(
+            situation, exchange, reader, named=organisations, served_by=served_by, resync=pace.resync, chance=chance
+        )
+        self.orgs = self._organisations.states
         self._is_a_no = False
         self._silent_ends = SilentEnds(situation, pace.heartbeat)
         self._unreadable: set[Read] = set()
@@ -106,7 +92,7 @@ class Intake:
         """Read the feed, organisations that are due, and whatever bears on groups with a lease or a waiter."""
         report = IntakeReport()
         try:
-            await self._discover()
+            await self._organisations.discover()
             await self.feed.again()
             self._recovered()
         except ExchangeError as error:
@@ -114,46 +100,29 @@ class Intake:
             report.failing = str(error)
             return report
         report.changes, self._taken_in = self._taken_in, 0
-        report.synced = await self._sync_orgs()
+        report.synced = await self._organisations.sync()
         report.joined = await self._read_what_matters()
         self._tell_unreadables()
         return report
 
     def meet(self, org: OrgId) -> None:
-        """Look after an organisation from now on: a node of it has asked, or the feed has shown it."""
-        if org not in self.orgs:
-            self.orgs[org] = OrgState()
-            self._tell("org.discovered", {"org": org})
+        """Look after an organisation from now on, if it is ours."""
+        self._organisations.meet(org)
+
+    def excludes(self, ask: Ask) -> NotOurs | None:
+        """Refuse a node of an organisation that is not looked after; None for one that is."""
+        return self._organisations.excludes(ask)
 
     def read_anew(self) -> None:
         """Let every organisation be read as a whole in the next intake."""
-        for org, state in self.orgs.items():
-            state.sync_at = None
-            self._situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
-
-    async def _discover(self) -> None:
-        """Find the organisations: `GET /orgs` does not list them for an agbot (`exchange-api.md`, corrections, 3)."""
-        if self._has_discovered:
-            return
-        own = org_of(self._exchange.identity)
-        if self._served_by:
-            for org in sorted(await self._exchange.served_orgs(self._served_by)):
-                self.meet(org)
-        if self._discovers and own == MULTITENANT_ORG:
-            page = await self._exchange.changes(1, [EVERYTHING], _DISCOVERY_RECORDS)
-            for org in sorted({change.org for change in page.changes}):
-                self.meet(org)
-        elif self._discovers:
-            self.meet(own)
-        self._has_discovered = True
+        self._organisations.read_anew()
 
     async def _follow_feed(self) -> None:
         situation = self._situation
         begun_seconds, asked_at = situation.clock.monotonic_seconds(), situation.now()
         result = await self._feed.poll()
         for change in result.changes:
-            if self._discovers:
-                self.meet(change.org)
+            self._organisations.saw(change)
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
             self.read_anew()
@@ -163,24 +132,6 @@ class Intake:
                     situation.picture.sights.reset(org, asked_at)
         situation.saw(begun_seconds)
         self._taken_in += len(result.changes)
-
-    async def _sync_orgs(self) -> list[OrgId]:
-        """Read the organisations that are due as a whole; one that fails is tried again later and hinders no other."""
-        now = self._situation.now().seen
-        due = [org for org, state in self.orgs.items() if state.sync_at is None or state.sync_at <= now]
-        for org in due:
-            self._situation.picture.outdate_org(org)
-        failures = await self._reader.refresh(Read(what=What.ORG, id=org) for org in due)
-        for org in due:
-            state, error = self.orgs[org], failures.get(Read(what=What.ORG, id=org))
-            if error is None and self._situation.picture.is_wary(org):
-                state.sync_at = now + CONFIRM_AFTER
-            elif error is None:
-                state.sync_at = now + self._pace.resync * self._chance.uniform(0.75, 1.25)
-            else:
-                state.sync_at = now + _ORG_TRY_AGAIN
-            self._note_org(org, state, str(error) if error else "")
-        return [org for org in due if not self.orgs[org].failing]
 
     async def _read_what_matters(self) -> list[GroupId]:
         """Read what is out of date about groups with a lease, a waiter, a deferral or somebody who is about to ask.
@@ -313,13 +264,6 @@ class Intake:
                 facts={"what": str(read.what), "record": read.id, **facts},
             )
         )
-
-    def _note_org(self, org: OrgId, state: OrgState, failing: str) -> None:
-        if failing and not state.failing:
-            self._tell("org.failed", {"org": org, "error": failing})
-        elif state.failing and not failing:
-            self._tell("org.recovered", {"org": org})
-        state.failing = failing
 
     def _failed(self, error: ExchangeError) -> None:
         """Tell a failure once, and again when an outage becomes a no, or the other way round: what a person has to do is another thing."""

@@ -104,6 +104,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "exchange.recovered": _info("The Exchange answers again."),
         "org.discovered": _info("An organisation was found that is looked after from now on."),
+        "org.gone": _info(
+            "An organisation is not in the Exchange any more; it is looked after again when it shows itself."
+        ),
         "org.failed": _warning(
             "One organisation cannot be read; the others are not touched by it. Told once, until `org.recovered`."
         ),

@@ -198,6 +198,11 @@ class ExchangeClient:
         answered = await self._get(routes.of("agbots", agbot_id), credentials)
         return bool(answered.read_or_none(wire.Agbots, lambda reply: mapping.has_agbot(agbot_id, reply)))
 
+    async def org_exists(self, org: OrgId) -> bool:
+        """Tell whether there is such an organisation: its lists are empty, or 404, in either case."""
+        answered = await self._get(routes.in_org(org))
+        return bool(answered.read_or_none(wire.Orgs, lambda reply: org in reply.orgs))
+
     async def served_orgs(self, agbot_id: str) -> frozenset[OrgId]:
         """Return the organisations whose nodes or policies an agbot serves."""
         policies = await self._get(routes.of("agbots", agbot_id, "businesspols"))

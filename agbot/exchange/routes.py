@@ -17,6 +17,7 @@ OTHER = "other"
 _TEMPLATES = (
     VERSION,
     MAX_CHANGE_ID,
+    "/orgs/{org}",
     "/orgs/{org}/changes",
     "/orgs/{org}/hagroups",
     "/orgs/{org}/hagroups/{group}",

@@ -259,6 +259,12 @@ class NodePolicy(Wire):
     management: Properties | None = None
 
 
+class Orgs(Wire):
+    """`GET orgs/{org}`; nothing in an entry is needed."""
+
+    orgs: dict[str, msgspec.Raw]
+
+
 class Agbots(Wire):
     """`GET orgs/{org}/agbots/{id}`; nothing in an entry is needed."""
 

@@ -7,7 +7,7 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from agbot.fleet import changes
 from agbot.fleet.absence import CONFIRM_AFTER
@@ -35,7 +35,7 @@ class Picture(View):
             if read.what is What.GROUP or tells:
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now.wall
-        if changes.is_deployment(change):
+        if changes.is_deployment(change) and self._concerns_a_member(change):
             self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
             self._arrivals.lose(node, at)
@@ -60,6 +60,19 @@ class Picture(View):
         if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
             self._dropped.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
 
+    def _concerns_a_member(self, change: Change) -> bool:
+        """Tell whether a policy or a pattern may deploy to somebody in a group, as far as is known."""
+        if change.resource == "pattern":
+            pattern = ids.policy_id(change.org, change.id)
+            return any(node.pattern == pattern for node in self._known_members())
+        return any(not node.pattern and ids.org_of(node.id) == change.org for node in self._known_members())
+
+    def _known_members(self) -> Iterator[Node]:
+        seen = ((key, self._nodes.get(key)) for key in self._nodes)
+        return (
+            node for key, node in seen if isinstance(node, Node) and self._membership.group_of(NodeId(key)) is not None
+        )
+
     def _cascade(self, change: Change) -> list[Read]:
         """Return what goes with a deleted management policy and leaves no rows: the nodes' statuses for it."""
         if change.resource != "mgmtpolicy" or change.operation != changes.DELETED:
@@ -79,6 +92,12 @@ class Picture(View):
         """Believe no absence in this organisation until the whole of it has been seen twice: its Exchange was restored."""
         for absences in (self._gone, self._left, self._dropped, self.policies.gone):
             absences.distrust(org)
+
+    def forget_org(self, org: OrgId) -> None:
+        """Drop an organisation that is not there any more; what was in it is known to be gone."""
+        self._changed()
+        self._orgs.forget(org)
+        self.policies.forget_list(org)
 
     def outdate_org(self, org: OrgId) -> None:
         """Mark everything of an organisation as out of date: a resync begins."""

@@ -115,6 +115,10 @@ class Policies:
             self.learn(one, found.get(key, Sight.ABSENT), begun=begun, now=now)
         self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
 
+    def forget_list(self, org: OrgId) -> None:
+        """Drop that the policies of an organisation were read as a whole."""
+        self._lists.forget(org)
+
     def certain(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade; unread while its absence is not believed."""
         known = self.get(kind, subject)

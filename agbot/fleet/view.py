@@ -85,6 +85,13 @@ class View:
         """Return how many groups an organisation has."""
         return self._membership.count_groups(org)
 
+    def is_empty(self, org: OrgId) -> bool:
+        """Tell whether nothing at all is known to be in an organisation: no group, and no node that was ever of use here."""
+        prefix = f"{org}/"
+        groups = (key for key in self._groups if key.startswith(prefix) and self._groups.get(key) is None)
+        nodes = (key for key in self._nodes if key.startswith(prefix) and isinstance(self._nodes.get(key), Node))
+        return not any(True for _ in (*groups, *nodes))
+
     def lacks(self, group: GroupId) -> Sight | None:
         """Say why there is no such group: it is not there, or its organisation has not been read yet; None when it exists."""
         if self._groups.get(group) is None:

@@ -17,6 +17,8 @@ class Code(StrEnum):
 
     NOT_A_MEMBER = "not-a-member"
     """The node is not in the HA group it asks for."""
+    ORG_EXCLUDED = "org-excluded"
+    """The node's organisation is not among those that the coordinator looks after."""
     CLUSTER_NODE = "cluster-node"
     """Only device nodes are gated: granted without a lease."""
     DEFERRED = "deferred"
@@ -93,7 +95,7 @@ BRAKING = frozenset({Cause.FAILED, Cause.EXPIRED})
 RESTING = frozenset({Cause.SUCCEEDED})
 """Causes after which the group rests."""
 
-NEVER_REMEMBERED = frozenset({Code.NOT_A_MEMBER, Code.UNKNOWN_POLICY, Code.POLICY_DISABLED})
+NEVER_REMEMBERED = frozenset({Code.NOT_A_MEMBER, Code.ORG_EXCLUDED, Code.UNKNOWN_POLICY, Code.POLICY_DISABLED})
 """Refusals that make nobody a waiter: there is nothing to wait for."""
 
 

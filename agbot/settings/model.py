@@ -32,7 +32,8 @@ class ExchangeSettings:
     ca_file: Path | None = None
     """PEM file that signs the Exchange's certificate, if not a public one. Environment: HZN_MGMT_HUB_CERT_PATH."""
     organisations: tuple[str, ...] = ("*",)
-    """Organisations to look after. `*`: whatever the change feed shows, the real agbot serves (`[agbot] identity`), and nodes ask about."""
+    """Organisations to look after; nodes of others are refused (`org-excluded`). `*`: whatever the change feed shows, the real agbot serves
+    (`[agbot] identity`), and nodes ask about."""
     poll_seconds: float = 10.0
     """Time between two reads of the change feed while nothing is held and nobody waits."""
     busy_poll_seconds: float = 2.0
