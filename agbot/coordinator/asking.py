@@ -9,10 +9,11 @@ asker's own authentication, whose error goes back to the gateway.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from agbot.coordinator import dossier, entries, stages
+from agbot.coordinator.basis import Made, rests_on
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
@@ -27,7 +28,7 @@ from agbot.exchange.errors import ExchangeError
 from agbot.fleet.changes import Read, What
 from agbot.rules import consent
 from agbot.rules import lease as leases
-from agbot.rules.decide import Decision, Grant, Wait, decide
+from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Sight
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
@@ -97,7 +98,7 @@ class Asking:
         except StoreUnavailableError as error:
             return self._refuse_for(ask, Code.STORE_UNAVAILABLE, str(error))
         except ExchangeError as error:
-            return self._refuse_for(ask, Code.EXCHANGE_UNAVAILABLE, str(error))
+            return self._refuse_with(ask, stages.failed(error, Stage.GROUP))
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse when everything is known and says no; see `agbot.coordinator.contract.Permission.refuse_from_memory`."""
@@ -138,10 +139,10 @@ class Asking:
                 return answer
         return self._refuse_for(ask, Code.LEASE_HELD, f"others were served first {_TRIES} times in a row")
 
-    def _decision(self, ask: Ask) -> _Made:
+    def _decision(self, ask: Ask) -> Made:
         now = self._situation.now()
         group = self._situation.group(ask.group, ask)
-        return _Made(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
+        return Made(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
 
     async def _look(self) -> None:
         """See to it that everything outside that a yes rests on was looked at within the last second.
@@ -153,7 +154,7 @@ class Asking:
             stages.reach(look.stage)
             await look.fresh()
 
-    async def _make_sure(self, ask: Ask, made: _Made) -> None:
+    async def _make_sure(self, ask: Ask, made: Made) -> None:
         """Read what this yes rests on, if it is not known to be so now.
 
         Raises:
@@ -163,10 +164,10 @@ class Asking:
         await self._look()
         has_read = await self._read_missing(ask)
         stages.reach(Stage.GROUP)
-        rests_on = _rests_on(made)
-        for error in (await self._reader.refresh(rests_on)).values():
+        basis = rests_on(made)
+        for error in (await self._reader.refresh(basis)).values():
             raise error
-        if has_read or rests_on:
+        if has_read or basis:
             await self._look()  # costs nothing, unless those reads took long
         if isinstance(made.decision, Grant) and made.decision.exempt is None and not made.decision.repeated:
             stages.reach(Stage.AGBOT)
@@ -231,7 +232,7 @@ class Asking:
         limits, before = case.group.limits, case.group.lease
         ttl = timedelta(seconds=limits.lease_seconds)
         if decision.repeated:
-            after = leases.repeat(before, now, ttl, timedelta(seconds=limits.max_upgrade_seconds))
+            after = leases.repeat(before, now, ttl, timedelta(seconds=limits.max_upgrade_seconds), ask.by)
             writes = Writes()
         else:
             after = leases.grant(
@@ -268,6 +269,7 @@ class Asking:
             revision=policy.revision if isinstance(policy, Policy) else "",
             service=policy.service if isinstance(policy, Policy) else "",
             top_version=policy.top_version if isinstance(policy, Policy) else "",
+            asked_by=(ask.by,) if ask.by else (),
             agreements_before=tuple(sorted(agreement.id for agreement in known)),
         )
 
@@ -280,7 +282,7 @@ class Asking:
         agreements, policy = picture.agreements(ask.node), picture.policies.get(Kind.SERVICE, ask.claim.subject)
         known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
         bound = not isinstance(policy, Policy) or any(each.service == policy.service for each in known)
-        return Ask(group=ask.group, claim=ask.claim, agreement_bound=bound)
+        return replace(ask, agreement_bound=bound)
 
     def _may_be_outdated(self, decision: Wait, group: Group, now: Now) -> bool:
         """Whether a look at the Exchange could turn this refusal: membership is effective at once, and heartbeats age silently."""
@@ -301,9 +303,12 @@ class Asking:
         return [*nodes, *self._serving.down(group.id, oldest)]
 
     def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
+        return self._refuse_with(ask, Reason(code=code, text=text))
+
+    def _refuse_with(self, ask: Ask, reason: Reason) -> Refused:
         """Refuse for something that no rule knows."""
         group, now = self._situation.group(ask.group, ask), self._situation.now()
-        return self._refuse(ask, Wait(reasons=(Reason(code=code, text=text),)), group, now, is_derived=False)
+        return self._refuse(ask, Wait(reasons=(reason,)), group, now, is_derived=False)
 
     def _refuse(self, ask: Ask, wait: Wait, group: Group, now: Now, *, is_derived: bool = True) -> Refused:
         is_remembered = wait.is_remembered
@@ -317,32 +322,9 @@ class Asking:
         return Refused(reasons=wait.reasons, is_final=not is_remembered)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Made:
-    """A decision with what it was made on."""
-
-    case: Case
-    decision: Decision
-
-
-def _rests_on(made: _Made) -> list[Read]:
-    """Return what a yes rests on beside what every yes does: no change record announces a heartbeat, and a feed may be frozen.
-
-    That a lease may be taken over rests on its holder's silence, or a node that has just returned would lose it; that a
-    member is exempt, on its own report. Who is exempt as a cluster node was read with its own credentials a moment ago.
-    """
-    decision, hold = made.decision, made.case.group.lease.hold
-    if isinstance(decision, Wait) or decision.repeated:
-        return []
-    if decision.exempt is not None:
-        is_deferred = decision.exempt.code is Code.DEFERRED
-        return [Read(what=What.STATUSES, id=made.case.ask.node)] if is_deferred else []
-    return [Read(what=What.NODE, id=hold.claim.holder)] if hold is not None else []
-
-
 def _as_if_bound(ask: Ask) -> Ask:
     """Take a service's question as one under a current agreement: what is refused even so is refused in any case.
 
     Memory cannot tell that there is none, for the change feed shows an agbot no new agreements. Where that matters they are read (P6).
     """
-    return ask if ask.is_agent else Ask(group=ask.group, claim=ask.claim, agreement_bound=True)
+    return ask if ask.is_agent else replace(ask, agreement_bound=True)

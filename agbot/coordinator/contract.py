@@ -45,6 +45,8 @@ class Ended:
 
     released: bool
     token: int | None = None
+    refused: str = ""
+    """Why it was not taken down although the node holds that lease: somebody else was granted it, or it is another grant."""
 
 
 class Permission(Protocol):
@@ -63,8 +65,11 @@ class Permission(Protocol):
             ExchangeError: `confirm` failed; nothing was granted.
         """
 
-    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
-        """Take down that a service upgrade has ended. Frees only that node's own lease for that policy."""
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
+        """Take down that a service upgrade has ended. Frees only that node's own lease for that policy.
+
+        Only from the identity that was granted, or with the token of that grant.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

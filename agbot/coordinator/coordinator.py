@@ -42,6 +42,7 @@ from agbot.coordinator.views import view_group, view_orgs
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
+from agbot.rules import lease as leases
 from agbot.rules.facts import Allowance, Approval, Ask, Pause, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import State
@@ -184,7 +185,7 @@ class Coordinator:
         if self._is_idle:
             self._wake.set()
 
-    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
         """Take down the end of a service upgrade. Frees only that node's own lease for that policy (P2).
 
         Raises:
@@ -195,6 +196,9 @@ class Coordinator:
             raise StoreUnavailableError(self._situation.ledger.distrust)
         if not lease.is_held_for(ask.claim):
             return Ended(released=False)
+        refused = leases.why_not_ended_by(lease, who, token)
+        if refused:
+            return Ended(released=False, refused=refused)
         cause = Cause.SUCCEEDED if succeeded else Cause.FAILED
         done = await self._reviewing.release(lease, Ending(cause=cause, why=f"reported by {who}", who=who))
         return Ended(released=bool(done), token=lease.token)

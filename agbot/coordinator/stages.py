@@ -13,6 +13,9 @@ from enum import Enum
 
 from agbot.rules.reasons import Code, Reason
 
+WAITED_FOR = "waited_for"
+"""The fact of such a reason that may be told to anybody: the text may name hosts and files of the hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Wait:
@@ -38,11 +41,12 @@ class Stage(Enum):
 
     def too_late(self) -> Reason:
         """Return the reason when the time was over at this stage."""
-        return Reason(code=self.code, text=f"{self.value.what} in time")
+        what = f"{self.value.what} in time"
+        return Reason(code=self.code, text=what, facts={WAITED_FOR: what})
 
     def failed(self, error: Exception) -> Reason:
         """Return the reason when this stage failed."""
-        return Reason(code=self.code, text=f"{self.value.what}: {error}")
+        return Reason(code=self.code, text=f"{self.value.what}: {error}", facts={WAITED_FOR: self.value.what})
 
 
 @dataclass(slots=True)
@@ -68,3 +72,9 @@ def reach(stage: Stage) -> None:
     waits = _waits.get()
     if waits is not None:
         waits.stage = stage
+
+
+def failed(error: Exception, else_at: Stage) -> Reason:
+    """Return the reason when the present stage failed; where nobody follows, this one."""
+    waits = _waits.get()
+    return (else_at if waits is None else waits.stage).failed(error)

@@ -81,6 +81,6 @@ class CountedPermission:
             self._metrics.refused(answer.reasons[0].code)
         return answer
 
-    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
         """Take down that a service upgrade has ended."""
-        return await self._permission.report_end(ask, succeeded=succeeded, who=who)
+        return await self._permission.report_end(ask, succeeded=succeeded, who=who, token=token)

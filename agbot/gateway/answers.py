@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
+from agbot.coordinator.stages import WAITED_FOR
 from agbot.rules.reasons import Code, Reason
 
 HEADERS = MappingProxyType(
@@ -37,6 +38,9 @@ _FOR_NODES = MappingProxyType(
     }
 )
 """What nodes are told where the reason's own text names the hub's hosts or files."""
+TOKEN_HEADER = "X-Lease-Token"  # noqa: S105 - the name of a header, whose value is no secret
+"""Carries the token of a granted service upgrade: with it anybody who may ask may report the end."""
+
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _ESCAPED_BY_GO = re.compile("[<>&\u2028\u2029]")
 _GO_ESCAPES = str.maketrans(
@@ -77,6 +81,8 @@ class Reply:
     outcome: Outcome
     closes: bool = False
     """The connection ends with it: the rest of what was sent cannot be trusted."""
+    token: int | None = None
+    """The token of the lease that was granted, for the header `TOKEN_HEADER`."""
 
 
 def quoted(text: str) -> str:
@@ -114,9 +120,11 @@ def agent_refused(
     return coded(201 if quiet else 409, message, outcome, code=409)
 
 
-def service_granted(node: str, policy: str) -> Reply:
-    """Yes. Both qualified."""
-    return coded(201, f"Node {node} can start executing deployment policy {policy}.", Outcome.GRANTED)
+def service_granted(node: str, policy: str, token: int | None) -> Reply:
+    """Yes. Both qualified. The token goes into a header, so that the body keeps the agbot's form."""
+    return replace(
+        coded(201, f"Node {node} can start executing deployment policy {policy}.", Outcome.GRANTED), token=token
+    )
 
 
 def service_refused(node: str, policy: str, reasons: Iterable[Reason], outcome: Outcome = Outcome.REFUSED) -> Reply:
@@ -134,6 +142,12 @@ def service_ended(node: str, policy: str, *, released: bool, succeeded: bool) ->
     return coded(200, message, Outcome.ENDED)
 
 
+def service_end_refused(node: str, policy: str, why: str) -> Reply:
+    """The end came from somebody who was not granted this upgrade, and freed nothing."""
+    message = f"The upgrade of node {node} for deployment policy {policy} was not ended: {why}. Nothing was released."
+    return coded(403, message, Outcome.FORBIDDEN)
+
+
 def service_not_found(node: str) -> Reply:
     """The node that is to be upgraded does not exist, or not for this agbot."""
     return coded(404, f"Node {node} was not found in the Exchange.", Outcome.BAD_REQUEST)
@@ -149,8 +163,12 @@ def waits_for(reasons: Iterable[Reason]) -> str:
 
     Hosts, addresses and paths of the hub are no business of a node: operators find them in the log and with `agbot explain`.
     """
-    said = "; ".join(f"{reason.code}: {_FOR_NODES.get(reason.code, reason.text)}" for reason in reasons)
+    said = "; ".join(f"{reason.code}: {_for_nodes(reason)}" for reason in reasons)
     return f" Waits for: {said}" if said else ""
+
+
+def _for_nodes(reason: Reason) -> str:
+    return str(reason.facts.get(WAITED_FOR) or _FOR_NODES.get(reason.code, reason.text))
 
 
 def other_group(real: str, asked: str) -> Reply:

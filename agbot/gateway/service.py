@@ -2,12 +2,13 @@
 
 The same lease, the same shape of answer as for agents. Who may ask: an agbot, with its own credentials, of org `IBM` (which serves every
 organisation) or of the node's own. That it is one is remembered for refusals; a grant reads the node with the agbot's credentials, and a
-reported end, which frees a lease, asks the Exchange anew.
+reported end, which frees a lease, asks the Exchange anew, and is taken from whoever was granted it, or with the token of that grant.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -93,7 +94,7 @@ class ServiceRoute:
 
     async def _ask(self, asked: ServiceQuestion, caller: Credentials, deadline: float) -> Reply:
         key = self._key(caller)
-        ask = asked.ask()
+        ask = replace(asked.ask(), by=caller.identity)
         heard = question.from_memory(self._permission, ask)  # that it is an agbot was made sure of before
         if heard is None:
             read = partial(self._reads.node_for_agbot, key, asked.node_id, caller)
@@ -102,17 +103,16 @@ class ServiceRoute:
 
     async def _end(self, asked: ServiceEnd, caller: Credentials, deadline: float) -> Reply:
         upgrade = asked.upgrade
+        report = partial(self._permission.report_end, upgrade.ask(), succeeded=asked.succeeded, who=caller.identity)
         try:
             async with asyncio.timeout_at(deadline):
-                ended = await self._permission.report_end(
-                    upgrade.ask(),
-                    succeeded=asked.succeeded,
-                    who=caller.identity,
-                )
+                ended = await (report() if asked.token is None else report(token=asked.token))
         except StoreError as error:
             return _reply(upgrade, question.failed_at(Stage.STORE, error))
         except TimeoutError:
             return _reply(upgrade, question.too_late(Stage.STORE))
+        if ended.refused:
+            return answers.service_end_refused(upgrade.node_id, upgrade.policy, ended.refused)
         return answers.service_ended(
             upgrade.node_id,
             upgrade.policy,
@@ -128,4 +128,4 @@ class ServiceRoute:
 def _reply(asked: ServiceQuestion, heard: question.Heard) -> Reply:
     if isinstance(heard.answer, Refused):
         return answers.service_refused(asked.node_id, asked.policy, heard.reasons, heard.outcome)
-    return answers.service_granted(asked.node_id, asked.policy)
+    return answers.service_granted(asked.node_id, asked.policy, heard.answer.token)

@@ -19,6 +19,7 @@ from agbot.rules.lease import Claim, Kind
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
+_TOKEN = re.compile(r"[0-9]{1,18}")
 _AGENT_WORD = "nodemanagement"
 _SERVICE_WORD = "deployment"
 _ELEMENTS = 8
@@ -70,10 +71,11 @@ class ServiceQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEnd:
-    """`DELETE` of the same path: that service upgrade has ended. `?outcome=failed` when it failed."""
+    """`DELETE` of the same path: that service upgrade has ended. `?outcome=failed` when it failed, `?token=N` with the grant's token."""
 
     upgrade: ServiceQuestion
     succeeded: bool
+    token: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,10 +150,15 @@ def _service(method: str, question: ServiceQuestion, query: str) -> Target:
     """Add what the query says. An unknown key is refused: a mistyped outcome must not count as success."""
     given = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
     if method == "DELETE":
-        outcome = given.pop("outcome", "succeeded")
-        if given or outcome not in {"succeeded", "failed"}:
-            return BadTarget(status=400, message="The query may only be outcome=succeeded or outcome=failed.")
-        return ServiceEnd(upgrade=question, succeeded=outcome == "succeeded")
+        outcome, token = given.pop("outcome", "succeeded"), given.pop("token", None)
+        if given or outcome not in {"succeeded", "failed"} or not (token is None or _TOKEN.fullmatch(token)):
+            message = (
+                "The query may only be outcome=succeeded or outcome=failed, and token=N with the token of the grant."
+            )
+            return BadTarget(status=400, message=message)
+        return ServiceEnd(
+            upgrade=question, succeeded=outcome == "succeeded", token=None if token is None else int(token)
+        )
     if given:
         return BadTarget(status=400, message="A question about a service upgrade takes no query.")
     return question

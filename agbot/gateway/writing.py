@@ -82,8 +82,9 @@ class Written(web.StreamResponse):
         connection = ""
         if self.keep_alive == is_old:  # say only what is not the version's default
             connection = "Connection: keep-alive\r\n" if is_old else "Connection: close\r\n"
+        token = "" if self._reply.token is None else f"{answers.TOKEN_HEADER}: {self._reply.token}\r\n"
         return (
             f"HTTP/{major}.{minor} {_STATUS[self._reply.status]}\r\n"
             f"{_FIXED_TLS if self._is_tls else _FIXED}"
-            f"Date: {_date}\r\nContent-Length: {len(self._reply.body)}\r\n{connection}\r\n"
+            f"Date: {_date}\r\nContent-Length: {len(self._reply.body)}\r\n{token}{connection}\r\n"
         ).encode("ascii")

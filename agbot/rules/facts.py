@@ -149,6 +149,8 @@ class Ask:
     claim: Claim
     agreement_bound: bool = False
     """A service upgrade of a node that has a current agreement for it."""
+    by: str = field(default="", compare=False)
+    """Who asks on the node's behalf, `org/name`; empty for the node itself. Another one's is the same question."""
 
     @property
     def node(self) -> NodeId:

@@ -33,6 +33,10 @@ class State(StrEnum):
     SUSPECT = "suspect"
 
 
+_MOST_ASKERS = 4
+"""Agbots that share a database may ask for each other."""
+
+
 class IllegalTransitionError(ValueError):
     """The lease is not in a state from which this transition leads."""
 
@@ -86,6 +90,8 @@ class Progress:
     """The same of its configuration."""
     top_version: str = ""
     """The policy's top version at the grant of a service upgrade."""
+    asked_by: tuple[str, ...] = ()
+    """The identities that were told yes on the node's behalf, the last one first: only they may report the end without the token."""
 
     @property
     def versions(self) -> Versions:
@@ -221,11 +227,32 @@ def _occupied(lease: Lease) -> Hold:
     return lease.hold
 
 
-def repeat(lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta) -> Lease:
+def repeat(lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta, by: str = "") -> Lease:
     """Answer the holder's repeated question: renewed under the same token, but not for ever without any progress.
 
     A holder that asks again is alive and has not begun. After `max_upgrade` without a change of status its questions keep nothing alive.
     """
-    if now.seen - _occupied(lease).progress.moved_at > max_upgrade:
+    hold = _occupied(lease)
+    if by:
+        asked_by = tuple(dict.fromkeys((by, *hold.progress.asked_by)))[:_MOST_ASKERS]
+        hold = replace(hold, progress=replace(hold.progress, asked_by=asked_by))
+        lease = replace(lease, hold=hold)
+    if now.seen - hold.progress.moved_at > max_upgrade:
         return lease
     return renew(lease, now.seen, ttl)
+
+
+def why_not_ended_by(lease: Lease, who: str, token: int | None) -> str:
+    """Say why this identity may not report the end of this occupation; empty when it may.
+
+    The token names the grant, and so does the identity that was granted. An upgrade that nobody asked for was granted to nobody. One
+    that was granted before identities were kept is ended by any agbot.
+    """
+    progress = _occupied(lease).progress
+    if token is not None:
+        return "" if token == lease.token else f"token {token} is not that of the present grant"
+    if progress.observed:
+        return f"nobody asked for it, so {who} has to name its token"
+    if progress.asked_by and who not in progress.asked_by:
+        return f"it was granted to {progress.asked_by[0]}, so {who} has to name the token of that grant"
+    return ""

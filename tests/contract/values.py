@@ -110,6 +110,7 @@ progresses = drawn(
     certificate=texts,
     configuration=texts,
     top_version=texts,
+    asked_by=st.lists(texts, max_size=3).map(tuple),
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses)
 ends = st.none() | drawn(
@@ -162,7 +163,8 @@ pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.
 served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)
 waiters = drawn(
     Waiter,
-    ask=drawn(Ask, group=ids.map(GroupId), claim=claims, agreement_bound=st.booleans()),
+    # who asks on a node's behalf is not kept with a waiter: it is the grant that remembers it
+    ask=drawn(Ask, group=ids.map(GroupId), claim=claims, agreement_bound=st.booleans(), by=st.just("")),
     since=seen_times,
     asked_at=seen_times,
     reasons=st.lists(reasons, max_size=3).map(tuple),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.contract import Ended, Granted
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
@@ -289,6 +290,39 @@ async def test_the_reported_end_frees_only_that_nodes_own_lease_for_that_policy(
     assert (await hub.coordinator.report_end(right, succeeded=True, who=AGBOT)).released
     assert not (await hub.coordinator.report_end(right, succeeded=True, who=AGBOT)).released
     assert end_of(hub) is Cause.SUCCEEDED
+
+
+@in_virtual_time
+async def test_an_end_is_taken_from_the_identity_that_was_granted_or_with_the_token_of_that_grant() -> None:
+    hub = await trio()
+    right = replace(hub.question("s1", "gs", POLICY, Kind.SERVICE), by="IBM/first")
+    granted = await hub.ask_as_agbot(right)
+    assert isinstance(granted, Granted)
+    assert granted.token is not None
+
+    async def end(who: str, token: int | None = None) -> Ended:
+        return await hub.coordinator.report_end(right, succeeded=True, who=who, token=token)
+
+    assert "granted to IBM/first" in (await end("IBM/second")).refused
+    assert "token 99" in (await end("IBM/first", 99)).refused
+    assert hub.lease("gs").state is State.HELD
+    again = await hub.ask_as_agbot(replace(right, by="IBM/second"))
+    assert isinstance(again, Granted)
+    assert (again.token, again.repeated) == (granted.token, True)
+    assert "granted to IBM/second" in (await end("IBM/third")).refused
+    assert (await end("IBM/third", granted.token)).released
+
+
+@in_virtual_time
+async def test_two_agbots_that_were_both_told_yes_may_both_report_the_end() -> None:
+    for who in ("IBM/first", "IBM/second"):
+        hub = await trio()
+        question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
+        for by in ("IBM/first", "IBM/second"):
+            assert isinstance(await hub.ask_as_agbot(replace(question, by=by)), Granted)
+
+        assert (await hub.coordinator.report_end(question, succeeded=True, who=who)).released
+        await hub.stop()
 
 
 @in_virtual_time

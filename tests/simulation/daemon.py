@@ -93,8 +93,8 @@ class Listening:
         self._hear(ask, answer, begun)
         return answer
 
-    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
-        return await self._coordinator.report_end(ask, succeeded=succeeded, who=who)
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
+        return await self._coordinator.report_end(ask, succeeded=succeeded, who=who, token=token)
 
 
 class Daemon(Process):

@@ -69,13 +69,15 @@ class ScriptedPermission:
         holder = self.holders.get(ask.group)
         return Refused(reasons=(HELD,)) if holder is not None and holder.claim != ask.claim else None
 
-    async def report_end(self, ask: Ask, *, succeeded: bool, who: str) -> Ended:
+    async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
         if self.fails is not None:
             raise self.fails
         self.ends.append((ask, succeeded, who))
         holder = self.holders.get(ask.group)
         if holder is None or holder.claim != ask.claim:
             return Ended(released=False)
+        if token != 1 and holder.by != who:
+            return Ended(released=False, refused=f"it was granted to {holder.by}")
         del self.holders[ask.group]
         return Ended(released=True, token=1)
 

@@ -52,6 +52,37 @@ async def test_a_reported_end_frees_that_lease_once(query: str, succeeded: bool)
     assert [(one, who) for _, one, who in running.permission.ends] == [(succeeded, "IBM/agbot")] * 2
 
 
+async def test_an_end_from_an_agbot_that_was_not_granted_is_refused_and_frees_nothing() -> None:
+    async with gateway() as running:
+        await running.ask(PATH, AGBOT)
+        got = await running.ask(PATH, "o1/agbot:agbottok", "DELETE")
+        still_held = await running.ask(AGENT, "o1/n2:n2tok")
+    assert (got.status, json.loads(got.body)["code"]) == (403, "403")
+    assert b"it was granted to IBM/agbot. Nothing was released." in got.body
+    assert still_held.status == 409
+
+
+async def test_an_end_with_the_token_that_the_grant_carried_is_taken_from_another_agbot() -> None:
+    async with gateway() as running:
+        token = (await running.ask(PATH, AGBOT)).header("X-Lease-Token")
+        again = (await running.ask(PATH, AGBOT)).header("X-Lease-Token")
+        agent = await running.ask(AGENT, "o1/n2:n2tok")
+        got = await running.ask(f"{PATH}?token={token}", "o1/agbot:agbottok", "DELETE")
+    assert (token, again, agent.header("X-Lease-Token")) == ("1", "1", None)
+    assert got.status == 200
+    assert b"released." in got.body
+
+
+@pytest.mark.parametrize(
+    "query", ["?token=", "?token=x", "?token=-1", "?token=1&token=", "?tokens=1", "?outcome=failed&token=1e3"]
+)
+async def test_a_token_that_is_none_is_a_mistake_and_ends_nothing(query: str) -> None:
+    async with gateway() as running:
+        await running.ask(PATH, AGBOT)
+        assert (await running.ask(PATH + query, AGBOT, "DELETE")).status == 400
+    assert running.permission.ends == []
+
+
 async def test_an_end_is_never_believed_on_an_old_memory() -> None:
     async with gateway() as running:
         await running.ask(PATH, AGBOT)
