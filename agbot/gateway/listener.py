@@ -21,6 +21,7 @@ from agbot.coordinator.contract import Permission
 from agbot.gateway import answers, authentication
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.authentication import Memory, Unproven
+from agbot.gateway.budget import Budget
 from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Exchange, Reads
@@ -75,16 +76,20 @@ class Listener:
         request_seconds = clock.real_seconds(settings.request_seconds)
         answer_seconds = settings.answer_seconds * ANSWER_SHARE
         memory = Memory(clock, settings.remember_seconds)
+        budget = Budget(settings.questions_per_minute, clock)
         self._reads = Reads(exchange, memory, clock, seconds=answer_seconds)
         self._permission = PermissionRoute(
             permission,
             self._reads,
             memory,
             clock,
+            budget=budget,
             answer_seconds=answer_seconds,
             quiet_refusals=settings.quiet_refusals,
         )
-        self._service = ServiceRoute(permission, self._reads, memory, clock, answer_seconds=answer_seconds)
+        self._service = ServiceRoute(
+            permission, self._reads, memory, clock, budget=budget, answer_seconds=answer_seconds
+        )
         self._passing = PassThroughRoute(
             settings,
             agbot,

@@ -20,6 +20,7 @@ from agbot.exchange.credentials import Credentials
 from agbot.gateway import answers, authentication, question
 from agbot.gateway.answers import Reply
 from agbot.gateway.authentication import Memory, Unproven
+from agbot.gateway.budget import Budget
 from agbot.gateway.reads import Reads
 from agbot.gateway.target import AgentQuestion
 from agbot.rules import ids
@@ -40,12 +41,14 @@ class PermissionRoute:
         memory: Memory,
         clock: Clock,
         *,
+        budget: Budget,
         answer_seconds: float,
         quiet_refusals: bool,
     ) -> None:
         self._permission = permission
         self._reads = reads
         self._memory = memory
+        self._budget = budget
         self._seconds = clock.real_seconds(answer_seconds)
         self._quiet = quiet_refusals
 
@@ -75,6 +78,8 @@ class PermissionRoute:
         ask, deadline = asked.ask(), now + self._seconds
         heard = question.from_memory(self._permission, ask) if self._memory.is_accepted(key, now) else None
         if heard is None:
+            if not self._budget.spend(key, now):
+                return self._refusal(asked, question.too_often())
             read = partial(self._reads.own_node, key, caller)
             heard = await question.put(self._permission, ask, read, deadline=deadline)
         if not isinstance(heard.answer, Refused):

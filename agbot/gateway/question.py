@@ -118,5 +118,11 @@ def busy() -> Heard:
     return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.BUSY)
 
 
+def too_often() -> Heard:
+    """Return the answer to somebody who has used up what one asker may cost."""
+    reason = Reason(code=Code.BUSY, text="this node asks more often than [gateway] questions_per_minute allows")
+    return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.BUSY)
+
+
 def _unavailable(reason: Reason) -> Heard:
     return Heard(answer=Refused(reasons=(reason,)), outcome=Outcome.UNAVAILABLE)

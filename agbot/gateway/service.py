@@ -21,6 +21,7 @@ from agbot.exchange.credentials import Credentials
 from agbot.gateway import answers, authentication, question
 from agbot.gateway.answers import Reply
 from agbot.gateway.authentication import Memory, Unproven
+from agbot.gateway.budget import Budget
 from agbot.gateway.reads import NodeAbsent, Reads
 from agbot.gateway.target import ServiceEnd, ServiceQuestion
 from agbot.store.contract import StoreError
@@ -36,11 +37,19 @@ class ServiceRoute:
     """Answers agbots."""
 
     def __init__(
-        self, permission: Permission, reads: Reads, memory: Memory, clock: Clock, *, answer_seconds: float
+        self,
+        permission: Permission,
+        reads: Reads,
+        memory: Memory,
+        clock: Clock,
+        *,
+        budget: Budget,
+        answer_seconds: float,
     ) -> None:
         self._permission = permission
         self._reads = reads
         self._memory = memory
+        self._budget = budget
         self._seconds = clock.real_seconds(answer_seconds)
 
     async def answer(self, asked: ServiceQuestion | ServiceEnd, authorization: str | None, now: float) -> Reply:
@@ -97,6 +106,9 @@ class ServiceRoute:
         ask = replace(asked.ask(), by=caller.identity)
         heard = question.from_memory(self._permission, ask)  # that it is an agbot was made sure of before
         if heard is None:
+            # an agbot asks for thousands of nodes, for each of them as seldom as the node itself
+            if not self._budget.spend((key, asked.node_id), asyncio.get_running_loop().time()):
+                return _reply(asked, question.too_often())
             read = partial(self._reads.node_for_agbot, key, asked.node_id, caller)
             heard = await question.put(self._permission, ask, read, deadline=deadline)
         return _reply(asked, heard)

@@ -2,7 +2,8 @@
 
 The rule kept here: what the real agbot would take for its permission route never reaches it. Its router matches on the decoded and cleaned
 path, so `/%6Frg/o1/…`, `//org/o1/…` or `/org%2Fo1/…` would be granted behind our back; they are refused. Elements are decoded one
-by one and strictly, so that an id that holds a `%2F` cannot move the border between node and policy.
+by one and strictly, so that an id that holds a `%2F` cannot move the border between node and policy. A name that the Exchange would
+read as another one (it trims), or for which no request to it has room, is nobody's: no question is put for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 from agbot.rules import ids
 from agbot.rules.facts import Ask
@@ -25,6 +26,9 @@ _SERVICE_WORD = "deployment"
 _ELEMENTS = 8
 """`/org/{org}/hagroup/{group}/{word}/{node}/{policy}` split at its slashes, the empty string before the first one included."""
 _DISGUISED = "The permission route must be written plainly, as /org/{org}/hagroup/{group}/nodemanagement/{node}/{nmp}."
+MAX_NAME_BYTES = 512
+"""Of one name, percent-encoded. A path of ours to the Exchange holds three at most, and it answers 414 beyond 2048 bytes."""
+_TOO_LONG = f"A name may have {MAX_NAME_BYTES} bytes at most, as it is written in a path."
 _POLICY_FORM = "The last path element must be a deployment policy as org%2Fname."
 
 
@@ -173,6 +177,7 @@ def _name(element: str) -> str:
     text = _decoded(element)
     if "/" in text:
         raise _BadElementError("A path element must not hold an escaped slash.")
+    _check_name(text)
     return text
 
 
@@ -182,7 +187,21 @@ def _policy(element: str) -> str:
     org, _, name = text.partition("/")
     if org in {"", ".", ".."} or name in {"", ".", ".."} or "/" in name:
         raise _BadElementError(_POLICY_FORM)
+    _check_name(org)
+    _check_name(name)
     return text
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that cannot be found in the Exchange as it is.
+
+    Raises:
+        _BadElementError: it begins or ends with a space, which the Exchange drops, or is too long.
+    """
+    if len(name) > MAX_NAME_BYTES or (len(name) > MAX_NAME_BYTES // 12 and len(quote(name, safe="")) > MAX_NAME_BYTES):
+        raise _BadElementError(_TOO_LONG)
+    if name[0] == " " or name[-1] == " ":
+        raise _BadElementError("A name must not begin or end with a space.")
 
 
 def _decoded(element: str) -> str:

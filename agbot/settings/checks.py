@@ -228,6 +228,7 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "gateway.answer_seconds": (_more_than(0), _less_than(AGENT_PATIENCE_SECONDS)),
     "gateway.remember_seconds": _ZERO_OR_MORE,
     "gateway.max_open": (_at_least(1),),
+    "gateway.questions_per_minute": (_at_least(1),),
     "gateway.request_seconds": _POSITIVE,
     "gateway.max_body_bytes": _ZERO_OR_MORE,
     "gateway.max_header_bytes": (_at_least(1024),),

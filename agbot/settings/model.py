@@ -87,6 +87,9 @@ class GatewaySettings:
     max_open: int = 2000
     """How many questions may be open at once, and half as many of those that are passed on; each client has a fair share. More are told to
     ask again."""
+    questions_per_minute: int = 120
+    """How many questions of one node go to the Exchange in a minute; more are told to ask again. An agent asks once a minute for each
+    policy that it has downloaded; a refusal from memory is not counted."""
     request_seconds: float = 10.0
     """A request must have arrived completely within this time."""
     max_body_bytes: int = 10_485_760

@@ -16,6 +16,7 @@ from agbot.coordinator.coordinator import Coordinator
 from agbot.events.names import GRANTS
 from agbot.gateway import target
 from agbot.gateway.authentication import Memory
+from agbot.gateway.budget import Budget
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Reads
 from agbot.gateway.service import ServiceRoute
@@ -23,6 +24,7 @@ from agbot.rules.facts import Deferral
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
+from agbot.settings.model import GatewaySettings
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
@@ -73,11 +75,11 @@ class Living(Hub):
         if self._routes is None or self._routes[0] is not self.coordinator:
             memory = Memory(self.clock, _REMEMBER_SECONDS)
             reads = Reads(self.client, memory, self.clock, seconds=_ANSWER_SECONDS)
-            seconds = _ANSWER_SECONDS
+            seconds, budget = _ANSWER_SECONDS, Budget(GatewaySettings().questions_per_minute, self.clock)
             agents = PermissionRoute(
-                self.coordinator, reads, memory, self.clock, answer_seconds=seconds, quiet_refusals=False
+                self.coordinator, reads, memory, self.clock, budget=budget, answer_seconds=seconds, quiet_refusals=False
             )
-            services = ServiceRoute(self.coordinator, reads, memory, self.clock, answer_seconds=seconds)
+            services = ServiceRoute(self.coordinator, reads, memory, self.clock, budget=budget, answer_seconds=seconds)
             self._routes = (self.coordinator, agents, services)
         return self._routes[1:]
 

@@ -21,11 +21,13 @@ from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import Reply
 from agbot.gateway import target
 from agbot.gateway.authentication import Memory
+from agbot.gateway.budget import Budget
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Reads
 from agbot.gateway.service import ServiceRoute
 from agbot.rules.facts import Ask
 from agbot.rules.limits import LimitsOf
+from agbot.settings.model import GatewaySettings
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.links import Answered, Question, basic
 from agbot.store.contract import Entry
@@ -137,10 +139,13 @@ class Daemon(Process):
         listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)
         reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
+        budget = Budget(GatewaySettings().questions_per_minute, self._clock)
         self._agents = PermissionRoute(
-            listening, reads, memory, self._clock, answer_seconds=_ANSWER_SECONDS, quiet_refusals=False
+            listening, reads, memory, self._clock, budget=budget, answer_seconds=_ANSWER_SECONDS, quiet_refusals=False
         )
-        self._services = ServiceRoute(listening, reads, memory, self._clock, answer_seconds=_ANSWER_SECONDS)
+        self._services = ServiceRoute(
+            listening, reads, memory, self._clock, budget=budget, answer_seconds=_ANSWER_SECONDS
+        )
 
     @property
     def sightings(self) -> Sightings:

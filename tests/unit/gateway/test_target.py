@@ -8,7 +8,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agbot.gateway.target import AgentQuestion, BadTarget, PassThrough, ServiceEnd, ServiceQuestion, parse
+from agbot.gateway.target import (
+    MAX_NAME_BYTES,
+    AgentQuestion,
+    BadTarget,
+    PassThrough,
+    ServiceEnd,
+    ServiceQuestion,
+    parse,
+)
 from agbot.rules.lease import Kind
 
 PLAIN = "/org/o1/hagroup/g1/nodemanagement/n1/p1"
@@ -17,7 +25,7 @@ NAMES = st.text(
     st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="/"),
     min_size=1,
     max_size=12,
-).filter(lambda name: name not in {".", ".."})
+).filter(lambda name: name not in {".", ".."} and name == name.strip(" "))
 
 
 def test_the_permission_route_is_a_question_about_an_agent() -> None:
@@ -76,6 +84,11 @@ def test_raw_utf8_is_read_like_the_escaped_form() -> None:
         "a%ED%A0%80",
         "a\udcff",
         "a#b",
+        "up1%20",
+        "%20up1",
+        "%20",
+        "x" * (MAX_NAME_BYTES + 1),
+        "%C5%93" * (MAX_NAME_BYTES // 6 + 1),
     ],
 )
 @pytest.mark.parametrize("place", [2, 4, 6, 7])
@@ -85,6 +98,16 @@ def test_an_element_that_cannot_be_a_name_is_refused(place: int, element: str) -
     answer = parse("POST", "/".join(elements))
     assert isinstance(answer, BadTarget)
     assert answer.status == 400
+
+
+@pytest.mark.parametrize("element", ["o1%2Fdp1%20", "o1%2F%20dp1", "o1%20%2Fdp1", "o1%2F" + "x" * (MAX_NAME_BYTES + 1)])
+def test_neither_part_of_a_deployment_policy_may_be_one_that_the_exchange_reads_otherwise(element: str) -> None:
+    assert isinstance(parse("POST", f"/org/o1/hagroup/g1/deployment/n1/{element}"), BadTarget)
+
+
+@pytest.mark.parametrize("element", ["up%201", "x" * MAX_NAME_BYTES, "%C5%93" * (MAX_NAME_BYTES // 6), "%E2%80%83up1"])
+def test_a_name_with_a_space_inside_or_as_long_as_it_may_be_is_one(element: str) -> None:
+    assert isinstance(parse("POST", PLAIN.replace("p1", element)), AgentQuestion)
 
 
 @pytest.mark.parametrize(
