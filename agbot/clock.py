@@ -38,8 +38,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic_seconds(self) -> float:
-        """Return the host's monotonic time, which no step of its date moves."""
-        return time.monotonic()
+        """Return the time since the host's start, which no step of its date moves; a machine that sleeps is away all the same."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""

@@ -100,6 +100,7 @@ def hold(
 @click.command("resume")
 @scope
 @click.option("--store", is_flag=True, help="Let grants go on although the lease store is not the one used last.")
+@click.option("--rest", is_flag=True, help="End the rest after the last upgrade there, instead of a hold.")
 @click.option("--subject", help="Lift the brakes on this policy (org/name) there, instead of ending a hold.")
 @options.reason
 @options.token_file
@@ -112,19 +113,20 @@ def resume(
     group: str | None,
     node: str | None,
     store: bool,
+    rest: bool,
     subject: str | None,
     reason: str,
     token_file: Path | None,
     url: str,
     as_json: bool,
 ) -> None:
-    """End a hold, or lift the brakes on an upgrade.
+    """End a hold or a rest, or lift the brakes on an upgrade.
 
     SCOPE is what was held: '*', an organisation, or org/group. With --subject, where the upgrade may go on. With --store, and no scope, you
     say that no upgrade is under way that a replaced lease store has forgotten: nobody waits for the look at every organisation then.
     """
     where = scope_of(ids.STORE_SCOPE if store else scope, organisation, group, node)
-    body = {"scope": where, "subject": subject, "reason": reason, "by": options.person()}
+    body = {"scope": where, "subject": subject, "rest": rest, "reason": reason, "by": options.person()}
     _carry_out(url, ("v1", "resume"), body, token_file, as_json=as_json)
 
 

@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "leases": ("leases", "List the leases."),
     "release": ("act", "Free a group's lease by force."),
     "hold": ("act", "Stop new grants for everything, an organisation, a group or a node."),
-    "resume": ("act", "End a hold, or lift the brakes on an upgrade."),
+    "resume": ("act", "End a hold or a rest, or lift the brakes on an upgrade."),
     "allow": ("act", "Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once."),
     "approve": ("act", "Let a release begin where the settings ask for a person's word."),
     "hagroup": ("hzn.hagroup", "List and change HA groups in the Exchange, as `hzn exchange hagroup` does."),

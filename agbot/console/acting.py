@@ -17,7 +17,7 @@ from agbot.console.replies import ApiError
 from agbot.console.showing import bad_input, group_of
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.facts import Allowance, Approval, Pause
-from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.ids import REST_SCOPE, NodeId, PolicyId
 from agbot.rules.lease import Kind
 
 BODY_BYTES: Final = 16_384
@@ -48,6 +48,8 @@ class Resume(msgspec.Struct, forbid_unknown_fields=True):
     scope: str
     reason: str
     subject: str | None = None
+    rest: bool = False
+    """End the rests there, instead of a pause."""
     by: str = "operator"
 
 
@@ -100,7 +102,7 @@ async def resume(request: web.Request) -> web.Response:
     access.require_operator(request)
     wanted = await _body(request, Resume)
     done = await parts.of(request).operations.resume(
-        wanted.scope,
+        f"{REST_SCOPE}{wanted.scope}" if wanted.rest else wanted.scope,
         subject=PolicyId(wanted.subject) if wanted.subject is not None else None,
         reason=wanted.reason.strip(),
         who=wanted.by.strip(),

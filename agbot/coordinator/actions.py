@@ -5,6 +5,8 @@ An unreachable store is an error (`StoreUnavailableError`), as everywhere: nobod
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agbot.coordinator import entries
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.entries import Ending
@@ -15,8 +17,9 @@ from agbot.rules import ids, words
 from agbot.rules.facts import Allowance, Approval, Brake, Pause, Sight
 from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.reasons import Cause
+from agbot.rules.rest import rest_after
 from agbot.rules.words import clock
-from agbot.store.contract import BrakeKey, PauseKey, Writes
+from agbot.store.contract import BrakeKey, Lost, PauseKey, Writes
 
 
 class Actions:
@@ -68,6 +71,8 @@ class Actions:
         """End a pause, or lift the brakes on a subject in a group, an organisation or everywhere."""
         if scope == ids.STORE_SCOPE:
             return await self._settle_store(reason, who)
+        if scope.startswith(ids.REST_SCOPE):
+            return await self._end_rests(scope.removeprefix(ids.REST_SCOPE), reason, who)
         if subject is None:
             return await self._end_pause(scope, reason, who)
         return await self._lift_brakes(scope, subject, reason, who)
@@ -101,6 +106,25 @@ class Actions:
             return NotDone(text="the lease store is not in doubt; nothing was changed", not_found=True)
         await self._situation.settle_store(entries.store_settled(generation, reason, now, who))
         return Done(text=f"grants go on; the lease store was in doubt: {generation.doubt}")
+
+    async def _end_rests(self, scope: str, reason: str, who: str) -> Done | NotDone:
+        now, situation = self._situation.now(), self._situation
+        found = [
+            lease
+            for lease in situation.ledger.ended()
+            if scope in {"*", org_of(lease.group), lease.group}
+            and (rest := rest_after(lease.last_end, situation.limits_of(lease.group))) is not None
+            and now.seen < rest.proof_until
+        ]
+        ended: list[str] = []
+        for lease in found:
+            after = replace(lease, last_end=lease.last_end and replace(lease.last_end, is_rested=True))
+            told = entries.rest_ended(lease, reason, now, who)
+            if not isinstance(await situation.swap(lease, after, Writes(entries=[told])), Lost):
+                ended.append(lease.group)
+        if not ended:
+            return NotDone(text=f"no group rests in {words.scope(scope)}; nothing was changed", not_found=True)
+        return Done(text=f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
 
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
         pause = self._situation.ledger.pauses.get(scope)

@@ -92,6 +92,7 @@ class Coordinator:
             picture=Picture(),
             ledger=Ledger(means.store),
             clock=means.clock,
+            exchange_time=means.exchange.time,
             limits_of=limits_of,
             view_max_age=timedelta(seconds=settings.view_max_age_seconds),
             services_max_age=_SERVICES_PACE * heartbeat,

@@ -73,7 +73,7 @@ class Cycle:
         began = self._situation.clock.monotonic_seconds()
         done: list[str] = []
         report = IntakeReport()
-        if await self._trust_store():
+        if await self._trust_store() and await self._move_along():
             with self._situation.troubles.guard("intake"):
                 report = await self._intake.take_in()
             with self._situation.troubles.guard("agbot"):
@@ -104,6 +104,14 @@ class Cycle:
         for waiters in ledger.waiters.values():  # they were silent because nobody listened
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
         return await self._has_recovered(now)
+
+    async def _move_along(self) -> bool:
+        try:
+            await self._situation.move_along()
+        except StoreUnavailableError as error:
+            self._store_failed(str(error))
+            return False
+        return True
 
     async def _is_in_place(self) -> bool:
         """Look whether what would be written is still there; a removed file is found before somebody asks."""
@@ -145,7 +153,7 @@ class Cycle:
                 await self._intake.feed.fresh()
             except ExchangeError as error:
                 report.failing = str(error)
-        return not report.failing
+        return not report.failing and not self._situation.why_clock_untrusted()
 
     async def _judge(self, report: IntakeReport) -> list[str]:
         """Say what the facts prove: only from what was read after we could last see."""

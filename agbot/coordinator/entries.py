@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Row, Waiter
@@ -63,6 +63,26 @@ def _taken_from(lease: Lease, now: Now) -> dict[str, object]:
     if end is None or end.cause is not Cause.SUPERSEDED or end.at != now.wall:
         return {}
     return {"taken_from": end.claim.holder, "taken_under": end.token}
+
+
+def clock_stepped(step: timedelta, now: Now) -> Entry:
+    """The date of this machine was set: forward, or back when negative."""
+    return Entry(at=now.wall, event="clock.stepped", facts={"seconds": round(step.total_seconds(), 3)})
+
+
+def rest_ended(lease: Lease, why: str, now: Now, who: str) -> Entry:
+    """A person has ended the rest of a group."""
+    end = lease.last_end
+    return Entry(
+        at=now.wall,
+        event="rest.ended",
+        group=lease.group,
+        node=end.claim.holder if end else None,
+        subject=end.claim.subject if end else None,
+        token=lease.token,
+        who=who,
+        facts={"why": why},
+    )
 
 
 def overlapped(deferral: Deferral, others: Mapping[NodeId, str], now: Now) -> Entry:

@@ -134,6 +134,8 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "brake.lifted": lambda entry: f"{entry.subject} may go on in the group",
     "pause.set": _held_back,
     "pause.ended": lambda entry: f"upgrades in {_scope(entry)} go on",
+    "rest.ended": lambda _entry: "the rest of the group is over",
+    "clock.stepped": lambda entry: f"the date of this machine was set by {_fact(entry, 'seconds')} s",
     "allowance.given": lambda entry: (
         f"may begin {entry.subject or 'its next upgrade'} once, past what an allowance lets past"
     ),

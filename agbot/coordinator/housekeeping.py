@@ -1,4 +1,7 @@
-"""What ends by its date, and what is thrown away: holds, allowances, brakes that hold nobody, the old of the journal."""
+"""What ends by its date, and what is thrown away: holds, allowances, brakes that hold nobody, the old of the journal.
+
+Nothing ends or is deleted by a date that has just changed, or is not about the Exchange's.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,11 @@ class Housekeeping:
         Raises:
             StoreUnavailableError: nobody knows what was written.
         """
-        await self._expire_pauses()
-        await self._expire_allowances()
+        if self._situation.now().is_steady:
+            await self._expire_pauses()
+            await self._expire_allowances()
+            await self._prune()
         await stopping.lift(self._situation)
-        await self._prune()
 
     async def _expire_pauses(self) -> None:
         now = self._situation.now()

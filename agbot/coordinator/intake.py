@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from agbot.coordinator import stopping
 from agbot.coordinator.ahead import Ahead
+from agbot.coordinator.comparing import compare_clocks
 from agbot.coordinator.contract import Refused as NotOurs
 from agbot.coordinator.organisations import Organisations
 from agbot.coordinator.reading import Reader
@@ -131,6 +132,7 @@ class Intake:
                     situation.picture.distrust_absences(org)
                     situation.picture.sights.reset(org, asked_at)
         situation.saw(begun_seconds)
+        await compare_clocks(situation, self._exchange, self.orgs)
         self._taken_in += len(result.changes)
 
     async def _read_what_matters(self) -> list[GroupId]:

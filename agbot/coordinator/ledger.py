@@ -37,6 +37,7 @@ from agbot.store.contract import (
     WaiterKey,
     Writes,
 )
+from agbot.store.swaps import is_as_expected
 
 _Result = TypeVar("_Result")
 
@@ -227,6 +228,9 @@ class Ledger:
 
     def _apply(self, writes: Writes) -> None:
         self.version += 1
+        for lease in writes.moved:
+            if is_as_expected(self.lease(lease.group), lease):
+                self.leases[lease.group] = lease
         for record in writes.put:
             self._put(record)
         for key in writes.drop:

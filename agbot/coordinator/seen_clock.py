@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agbot.clock import Clock
+from agbot.coordinator.clocks import Clocks
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
 
 REACH = timedelta(seconds=20)
@@ -31,7 +31,7 @@ _LONGEST_UNSAVED = timedelta(seconds=30)
 class SeenClock:
     """Tells both kinds of time."""
 
-    def __init__(self, clock: Clock, reach: timedelta = REACH) -> None:
+    def __init__(self, clock: Clocks, reach: timedelta = REACH) -> None:
         self._clock = clock
         self._reach = reach
         self._mark: ClockMark | None = None
@@ -65,8 +65,18 @@ class SeenClock:
             return Now(wall=wall, seen=_BEFORE_ALL)
         since_look = timedelta(seconds=self._clock.monotonic_seconds() - self._looked_seconds)
         return Now(
-            wall=wall, seen=mark.seen + min(since_look, self._reach), clear_since=mark.clear_since, gaps=mark.gaps
+            wall=wall,
+            seen=mark.seen + min(since_look, self._reach),
+            clear_since=mark.clear_since,
+            gaps=mark.gaps,
+            is_steady=self._clock.is_steady,
         )
+
+    def date_stepped(self, step: timedelta) -> None:
+        """Let the moments of the wall clock that are kept here move along with the date."""
+        if self._mark is not None:
+            gaps = tuple(Gap(gap.start + step, gap.end + step) for gap in self._mark.gaps)
+            self._mark = replace(self._mark, wall=self._mark.wall + step, gaps=gaps)
 
     def looked(self, begun_seconds: float) -> timedelta:
         """Take down that a look, begun at this monotonic time, has succeeded. Return for how long we had been blind before it.

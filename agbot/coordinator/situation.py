@@ -7,22 +7,24 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from agbot.clock import Clock
-from agbot.coordinator import group_facts
+from agbot.coordinator import entries, group_facts
+from agbot.coordinator.clocks import Clocks
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.rows_seen import RowsSeen
 from agbot.coordinator.seen_clock import REACH, SeenClock
 from agbot.coordinator.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
+from agbot.exchange.timestamps import ExchangeClock
 from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture
-from agbot.rules.facts import Ask, Group, Member
+from agbot.rules.facts import Approval, Ask, Deferral, Group, Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.limits import LimitsOf, Order
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest, rest_after, why_unproven
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.store.contract import NOTHING, Entry, Lost, Writes
+from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Writes
 
 Tell = Callable[[Entry], None]
 
@@ -34,6 +36,7 @@ class Situation:
     picture: Picture
     ledger: Ledger
     clock: Clock
+    exchange_time: ExchangeClock
     limits_of: LimitsOf
     """The limits of each group; replaced as a whole when the settings are read anew."""
     view_max_age: timedelta
@@ -51,17 +54,54 @@ class Situation:
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)
+    clocks: Clocks = field(init=False)
     seen_clock: SeenClock = field(init=False)
+    unmoved: timedelta = timedelta()
+    """How far the date has stepped since the moments in the store were last moved along with it."""
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
         self.troubles = Troubles(self.tell, self.clock)
-        self.seen_clock = SeenClock(self.clock, self.reach)
+        self.clocks = Clocks(self.clock, self.exchange_time, self._date_stepped)
+        self.seen_clock = SeenClock(self.clocks, self.reach)
         self.report = TrafficReport(self.picture, self.ledger, lambda group: self.limits_of(group))  # noqa: PLW0108 - a reload replaces it
 
     def now(self) -> Now:
         """Return the present moment, in both kinds of time."""
         return self.seen_clock.now()
+
+    def _date_stepped(self, step: timedelta) -> None:
+        self.unmoved += step
+        self.seen_clock.date_stepped(step)
+        self.picture.date_stepped(step)
+
+    async def move_along(self) -> None:
+        """After a step of the date, move what is compared with the Exchange's stamps along with it, in one transaction, and tell.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        now, step, ledger = self.now(), self.unmoved, self.ledger
+        if not step:
+            return
+        deferrals = [each for of_group in ledger.deferrals.values() for each in of_group.values()]
+        stamped: list[Deferral | Approval] = [*deferrals, *ledger.approvals.values()]
+        writes = Writes(
+            put=[replace(each, since=each.since + step) for each in stamped],
+            moved=[lease.moved(step) for lease in ledger.leases.values()],
+            entries=[entries.clock_stepped(step, now)],
+        )
+        self.unmoved = timedelta()
+        try:
+            await self.write(writes)
+        except StoreUnavailableError:
+            self.unmoved += step
+            raise
+
+    def why_clock_untrusted(self) -> str:
+        """Say why times cannot be compared at this moment; empty when they can."""
+        self.clocks.now()
+        return "the date was set a moment ago" if self.unmoved else self.clocks.why_untrusted()
 
     def saw(self, begun_seconds: float) -> None:
         """Take down that the change feed was read to its end, by a look that began at this monotonic time."""
@@ -107,6 +147,9 @@ class Situation:
         elif self.ledger.generation.doubt:
             text = f"the lease store is not the one that was used last: {self.ledger.generation.doubt}"
             found.append(Reason(code=Code.STORE_CHANGED, text=text))
+        untrusted = self.why_clock_untrusted()
+        if untrusted and self.view_at is not None:
+            found.append(Reason(code=Code.CLOCK_UNTRUSTED, text=untrusted))
         age = self.view_age()
         if age is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))

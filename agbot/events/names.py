@@ -83,6 +83,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "pause.set": _info("A person stopped new grants for a group, an organisation or everything."),
         "pause.ended": _info("A pause was ended by a person or by its own time."),
+        "rest.ended": _info("A person ended the rest of a group after its last upgrade."),
+        "clock.stepped": _warning(
+            "The date of this machine was set forward (or back: negative) by so many `seconds`. Everything is read anew, and nothing is "
+            "granted until the Exchange's clock has been compared with it."
+        ),
         "allowance.given": _info("A person lets one upgrade of a node past what would keep it, once."),
         "allowance.ended": _info("An allowance was not used in its time."),
         "approval.given": _info("A person lets a release begin where a person's word is asked for."),

@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from agbot.clock import Clock
 from agbot.exchange import mapping, policy_mapping, routes, wire
 from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import Forbidden, Unreadable
 from agbot.exchange.mapping import FeedPage
 from agbot.exchange.replies import Answered
 from agbot.exchange.timestamps import ExchangeClock
@@ -47,11 +48,18 @@ class ExchangeClient:
         self._request_seconds = request_seconds
         self._turns = asyncio.Semaphore(max_requests_open)
         self._exchange_clock = ExchangeClock()
+        self._asked: tuple[datetime, datetime] | None = None
+        """Between which moments the Exchange took our last question for changes."""
 
     @property
     def identity(self) -> str:
         """Who asks, `org/name`."""
         return self._credentials.identity
+
+    @property
+    def time(self) -> ExchangeClock:
+        """The Exchange's clock, as far as it is known."""
+        return self._exchange_clock
 
     @property
     def clock_offset(self) -> timedelta:
@@ -86,7 +94,9 @@ class ExchangeClient:
             org_list=None if orgs is None else list(orgs),
             last_updated=last_updated,
         )
+        sent_at = self._clock.now()
         answered = await self._ask("POST", path, credentials=self._credentials, body=msgspec.json.encode(question))
+        self._asked = (sent_at, self._clock.now())
         return answered.read(wire.ChangesPage, lambda reply: mapping.page(reply, self._exchange_clock))
 
     async def groups(self, org: OrgId) -> Mapping[GroupId, tuple[NodeId, ...] | Garbled]:
@@ -211,6 +221,21 @@ class ExchangeClient:
             policies.read_or_none(wire.ServedPolicies, lambda reply: reply) or wire.ServedPolicies(business_pols={}),
             patterns.read_or_none(wire.ServedPatterns, lambda reply: reply) or wire.ServedPatterns(patterns={}),
         )
+
+    async def compare_clocks(self) -> bool:
+        """Read the stamp that our last question for changes has left on our own entry; say whether that told the Exchange's time."""
+        asked, identity = self._asked, self._credentials.identity
+        if asked is None:
+            return False
+        try:
+            answered = await self._get(routes.of("agbots", identity))
+            entry = answered.read_or_none(wire.Agbots, lambda reply: mapping.own_heartbeat(identity, reply))
+        except (Forbidden, Unreadable):
+            entry = None
+        if entry is None:
+            self._exchange_clock.rely_on_dates()
+            return True
+        return self._exchange_clock.learn(entry, *asked)
 
     async def _get(self, path: str, credentials: Credentials | None = None) -> Answered:
         return await self._ask("GET", path, credentials=credentials or self._credentials)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
@@ -63,7 +63,7 @@ class ChangeFeed:
         is_multitenant = client.identity.partition("/")[0] == MULTITENANT_ORG
         self._orgs = ["*"] if is_multitenant else None
         self._last_id = 0
-        self._polled_at: datetime | None = None
+        self._polled_seconds: float | None = None
         self._given_out: deque[tuple[float, int]] = deque()
         """When (on the monotonic clock) the feed was first seen to stand at which number."""
         self._settled_id = 0
@@ -89,9 +89,10 @@ class ChangeFeed:
         Raises:
             ExchangeError: the feed could not be read; after an unreadable page the next good poll tells to resync.
         """
-        started = self._clock.now()
-        if self._polled_at is not None and started - self._polled_at > HORIZON - _MARGIN:
-            self._broken = f"the feed was last read {self._polled_at:%Y-%m-%d %H:%M:%S}Z, and the Exchange keeps changes for 4 hours"
+        started = self._clock.monotonic_seconds()
+        away = timedelta(seconds=started - (self._polled_seconds if self._polled_seconds is not None else started))
+        if away > HORIZON - _MARGIN:
+            self._broken = f"the feed was last read {away} ago, and the Exchange keeps changes for 4 hours"
         try:
             result = await self._restart(self._broken) if self._broken else await self._follow()
         except Unreadable as error:
@@ -100,7 +101,7 @@ class ChangeFeed:
         except ExchangeError:
             self._long_tail_id = 0  # whatever comes back may be another Exchange: its last rows tell
             raise
-        self._polled_at = started
+        self._polled_seconds = started
         return result
 
     async def _restart(self, why: str) -> FeedResult:

@@ -14,7 +14,7 @@ from functools import partial
 
 import msgspec
 
-from agbot.exchange import wire
+from agbot.exchange import timestamps, wire
 from agbot.exchange.entries import entry, needed, only, only_of
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.fleet.changes import Change
@@ -203,6 +203,19 @@ def _served(key: str, raw: msgspec.Raw, shape: type[wire.ServedPolicy | wire.Ser
         return set()
     of = found.business_pol_orgid if isinstance(found, wire.ServedPolicy) else found.pattern_orgid
     return {of, *((found.node_orgid,) if key.endswith(f"_{found.node_orgid}") else ())}
+
+
+def own_heartbeat(agbot: str, reply: wire.Agbots) -> str | None:
+    """Return when the Exchange last heard of this agbot, as it wrote it; None where it does not say.
+
+    Raises:
+        ValueError: it is no time.
+    """
+    found = only(agbot, reply.agbots)
+    stamp = None if found is None else msgspec.json.decode(found, type=wire.Agbot).last_heartbeat
+    if stamp:
+        timestamps.parse(stamp)
+    return stamp or None
 
 
 def has_agbot(agbot: str, reply: wire.Agbots) -> bool:

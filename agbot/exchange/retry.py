@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TypeVar
 
@@ -37,7 +36,7 @@ class Retry:
         `chance` returns a number from 0 to 1 and scatters the pauses, so that replicas do not return in step.
         """
         self._clock = clock
-        self._deadline = timedelta(seconds=deadline_seconds)
+        self._deadline_seconds = deadline_seconds
         self._first_pause_seconds = first_pause_seconds
         self._longest_pause_seconds = longest_pause_seconds
         self._chance = chance
@@ -48,10 +47,10 @@ class Retry:
         Raises:
             ExchangeError: the last attempt's.
         """
-        last_start = self._clock.now() + self._deadline
+        last_start = self._clock.monotonic_seconds() + self._deadline_seconds
 
         def too_late(state: RetryCallState) -> bool:
-            return self._clock.now() + timedelta(seconds=state.upcoming_sleep) > last_start
+            return self._clock.monotonic_seconds() + state.upcoming_sleep > last_start
 
         async def attempt() -> (
             Value

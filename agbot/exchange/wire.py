@@ -271,6 +271,12 @@ class Agbots(Wire):
     agbots: dict[str, msgspec.Raw]
 
 
+class Agbot(Wire):
+    """One entry of `Agbots`, as far as it tells the Exchange's time."""
+
+    last_heartbeat: str | None = None
+
+
 class ServedPolicy(Wire):
     """One entry of `businessPols`."""
 

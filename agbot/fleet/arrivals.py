@@ -64,6 +64,11 @@ class Arrivals:
         """Return the nodes whose service went down when they joined."""
         return tuple(node for node in self._joined_at if self.lost_at(node) is not None)
 
+    def date_stepped(self, step: timedelta) -> None:
+        """Let all moments move along with the date."""
+        for moments in (self._joined_at, self._lost_at, self._new_losses):
+            moments.update({node: at + step for node, at in moments.items()})
+
     def take_new(self) -> tuple[NodeId, ...]:
         """Return who has joined since this was last asked."""
         found = tuple(self._new)

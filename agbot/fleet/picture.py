@@ -8,6 +8,7 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 
 from agbot.fleet import changes
 from agbot.fleet.absence import CONFIRM_AFTER
@@ -115,6 +116,14 @@ class Picture(View):
         self._changed()
         for what in (What.NODE, What.AGREEMENTS):
             self._shelves[what].outdate_all("", sequence=self._sequence)
+
+    def date_stepped(self, step: timedelta) -> None:
+        """Take in that our date was set: everything is to be read anew, and what is remembered moves along."""
+        self.outdate_everything()
+        self._arrivals.date_stepped(step)
+        self.sights.date_stepped(step)
+        self._created_at = {node: at + step for node, at in self._created_at.items()}
+        self.policies_changed_at = self.policies_changed_at and self.policies_changed_at + step
 
     def outdate_everything(self) -> None:
         """Mark everything as out of date: nobody knows how old it is."""

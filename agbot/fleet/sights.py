@@ -41,6 +41,11 @@ class Sights:
         """Take down that what the Exchange says of this organisation is older than what it said before."""
         self._reset_at[org] = now.wall
 
+    def date_stepped(self, step: timedelta) -> None:
+        """Let all moments move along with the date."""
+        self._unseen_until = {node: at + step for node, at in self._unseen_until.items()}
+        self._reset_at = {org: at + step for org, at in self._reset_at.items()}
+
     def unseen_until(self, node: NodeId) -> datetime | None:
         """Return until when a node was hidden; None when it was not, lately."""
         own, whole = self._unseen_until.get(node), self._reset_at.get(org_of(node))

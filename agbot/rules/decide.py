@@ -214,12 +214,15 @@ def pauses_node(pause: Pause, node: NodeId, now: Now) -> bool:
 
 def is_over(pause: Pause, now: Now) -> bool:
     """Tell whether a pause has ended by its own time."""
-    return pause.until is not None and now.wall >= pause.until
+    return pause.until is not None and now.is_steady and now.wall >= pause.until
 
 
 def outside_window(_ask: Ask, group: Group, now: Now) -> Reason | None:
     """Upgrades start only while a maintenance window is open, if the operator has given any."""
     windows = group.limits.windows
+    if windows and not now.is_steady:
+        text = "the date has changed a moment ago, so nobody can say whether a maintenance window is open"
+        return Reason(code=Code.OUTSIDE_WINDOW, text=text)
     if not windows or any(window.is_open(each, now.wall) for each in windows):
         return None
     opening = window.next_opening(windows, now.wall)

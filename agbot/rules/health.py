@@ -19,6 +19,9 @@ from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 
+_AHEAD = timedelta(seconds=10)
+"""The two clocks are known against each other to a few seconds."""
+
 
 def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
@@ -30,9 +33,16 @@ def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
     age_seconds = (now.wall - node.heartbeat_at).total_seconds()
+    if is_future(node.heartbeat_at, now):
+        return f"its last heartbeat is {int(-age_seconds)} s in the future"
     if age_seconds > heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {int(age_seconds)} s ago"
     return None
+
+
+def is_future(moment: datetime, now: Now) -> bool:
+    """Tell whether a stamp lies in the future: it says nothing then, least of all that something is fresh."""
+    return moment - now.wall > _AHEAD
 
 
 def why_silent(node: Node, limits: Limits, now: Now) -> str | None:

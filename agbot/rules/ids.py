@@ -33,6 +33,10 @@ def policy_id(org: str, name: str) -> PolicyId:
     return PolicyId(name if name.startswith(f"{org}/") else f"{org}/{name}")
 
 
+REST_SCOPE = "rest:"
+"""Begins the scope of a resumption that ends rests: of a group, an organisation, or all."""
+
+
 def node_scope(node: NodeId) -> str:
     """Return the scope of a pause of a single node."""
     return f"{NODE_SCOPE}{node}"

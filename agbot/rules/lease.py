@@ -131,6 +131,9 @@ class End:
     seen_at: SeenTime | None = None
     """The same moment in seen time; None in what was stored before there was any."""
 
+    is_rested: bool = False
+    """A person has ended the rest that followed."""
+
     @property
     def since(self) -> SeenTime:
         """The end in seen time: the rest of the group begins here."""
@@ -152,6 +155,12 @@ class Lease:
         if (self.hold is None) != (self.state is State.FREE):
             message = f"a {self.state} lease of {self.group} cannot have hold={self.hold}"
             raise IllegalTransitionError(message)
+
+    def moved(self, step: timedelta) -> Lease:
+        """Return it with the date moved by this: what is compared with stamps moves along, what is counted in seen time does not."""
+        hold = self.hold and replace(self.hold, granted_at=self.hold.granted_at + step)
+        end = self.last_end and replace(self.last_end, at=self.last_end.at + step, seen_at=self.last_end.since)
+        return replace(self, hold=hold, last_end=end)
 
     def is_held_for(self, claim: Claim) -> bool:
         """Tell whether exactly this claim occupies the lease."""

@@ -63,6 +63,8 @@ class Code(StrEnum):
     """The Exchange did not answer what the decision rests on in time: the node itself, the latest changes, or the group."""
     VIEW_STALE = "view-stale"
     """The picture of the Exchange is too old or not complete yet; nothing is granted on it."""
+    CLOCK_UNTRUSTED = "clock-untrusted"
+    """The date has changed and was not compared with the Exchange's since, or the two are hours apart."""
     STOPPING = "stopping"
     """The coordinator is shutting down and grants nothing new."""
     BUSY = "busy"

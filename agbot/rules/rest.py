@@ -32,7 +32,7 @@ class Rest:
 
 def rest_after(end: End | None, limits: Limits) -> Rest | None:
     """Return the rest that this end began, if it began one."""
-    if end is None or end.cause not in RESTING:
+    if end is None or end.is_rested or end.cause not in RESTING:
         return None
     seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
     until = end.since + timedelta(seconds=seconds)

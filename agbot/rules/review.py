@@ -152,7 +152,7 @@ def _is_alive_after_the_grant(case: _Case) -> bool:
 
 def _review_status(case: _Case) -> Verdict:
     """Read the holder's own report. One from before the grant is about an earlier upgrade and proves no end."""
-    status = case.seen.status
+    status = _without_future(case)
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in _CONFIRMING):
         return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
     if status.phase in _ENDINGS:
@@ -175,6 +175,14 @@ def _ended(case: _Case, status: Status) -> Verdict:
             return kept
     why = f"{case.holder} reports {status.value}"
     return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
+
+
+def _without_future(case: _Case) -> Status | Sight:
+    """Return the holder's status; one whose time has not come yet says nothing that anybody can read."""
+    status = case.seen.status
+    if isinstance(status, Status) and health.is_future(status.updated_at, case.now):
+        return replace(status, value=f"{status.value} (its time is in the future)")
+    return status
 
 
 def _is_old(case: _Case, status: Status) -> bool:
@@ -202,7 +210,7 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
 
 def _was_alive_after(case: _Case, moment: SeenTime) -> bool:
     heartbeat_at = _heard_at(case)
-    return heartbeat_at is not None and heartbeat_at >= moment
+    return heartbeat_at is not None and moment <= heartbeat_at <= case.now.seen + _CLOCK_TOLERANCE
 
 
 def _heard_at(case: _Case) -> SeenTime | None:

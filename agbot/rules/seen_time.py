@@ -118,6 +118,8 @@ class Now:
     """When we could see again after the last blindness; None when there was none lately."""
     gaps: tuple[Gap, ...] = ()
     """When we were blind, in order, as far back as it matters."""
+    is_steady: bool = True
+    """Whether the date has not stepped for a while and is about the Exchange's: otherwise nothing ends or begins by its date."""
 
     @classmethod
     def unblinded(cls, wall: datetime) -> Now:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from agbot.rules import ids
@@ -20,3 +20,12 @@ def scope(of: str) -> str:
     if node is not None:
         return f"node {node}"
     return "the whole fleet" if of == "*" else of
+
+
+def duration(length: timedelta) -> str:
+    """Write how long something is, in the largest unit of which it has two."""
+    seconds = int(length.total_seconds())
+    for name, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {name}"
+    return f"{seconds} s"

@@ -132,6 +132,8 @@ class Writes:
     put: Sequence[Record] = ()
     drop: Sequence[Key] = ()
     entries: Sequence[Entry] = ()
+    moved: Sequence[Lease] = ()
+    """Leases of which only times of the wall clock differ: written where token and state are still the same."""
 
 
 NOTHING = Writes()

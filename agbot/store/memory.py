@@ -196,6 +196,9 @@ class MemoryStore:
 
     def _write(self, writes: Writes, entries: Sequence[Entry]) -> None:
         content = self._content
+        for lease in writes.moved:
+            if is_as_expected(self._lease(lease.group), lease):
+                content.leases[lease.group] = lease
         for record in writes.put:
             content.records[type(record)][_place(record)] = record
         for key in writes.drop:

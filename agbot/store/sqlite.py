@@ -142,10 +142,15 @@ class SqliteStore:
 
 def _statements(writes: Writes) -> Statements:
     return (
+        *(("lease.swap", _unchanged(lease)) for lease in writes.moved),
         *(codec.record_row(record) for record in writes.put),
         *(codec.key_row(key) for key in writes.drop),
         *(("journal.append", codec.entry_row(entry)) for entry in writes.entries),
     )
+
+
+def _unchanged(lease: Lease) -> Row:
+    return codec.lease_row(lease) | {"expected_token": lease.token, "expected_state": lease.state.value}
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:

@@ -124,6 +124,7 @@ ends = st.none() | drawn(
     service=texts,
     seen_at=st.none() | seen_times,
     top_version=texts,
+    is_rested=st.booleans(),
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(

@@ -47,6 +47,10 @@ class LoopClock:
     def now(self) -> datetime:
         return self._epoch + timedelta(seconds=asyncio.get_running_loop().time())
 
+    def step(self, seconds: float) -> None:
+        """Set the date, as a person or a time server does."""
+        self._epoch += timedelta(seconds=seconds)
+
     def monotonic_seconds(self) -> float:
         return asyncio.get_running_loop().time()
 

@@ -1,0 +1,235 @@
+"""A step of our date is a fact about our clock: nobody expires, nobody is fresh, nothing ends by it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from agbot.coordinator.contract import Done, Granted
+from agbot.rules.facts import Pause
+from agbot.rules.lease import State
+from agbot.sim.faults import Fault, FaultKind
+from agbot.store.contract import Entry, JournalQuery, Writes
+from tests.clocks.blindness import bad, held, upgrading
+from tests.support.hub import ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+HOURS_AND_A_HALF = 5400.0
+STEPS = pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0, 30.0, -30.0])
+
+
+@STEPS
+@in_virtual_time
+async def test_a_step_of_the_date_expires_no_live_holder(step: float) -> None:
+    hub = await upgrading()
+
+    hub.clock.step(step)
+    await hub.live("n1", "n2", "n3", seconds=120)
+
+    assert held(hub).token == 1
+    assert bad(hub) == []
+    (told,) = hub.events("clock.stepped")
+    assert told.facts == {"seconds": step}
+
+
+@STEPS
+@in_virtual_time
+async def test_between_a_step_and_the_next_comparison_nothing_is_granted(step: float) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+
+    hub.clock.step(step)
+
+    assert codes(await hub.ask("n1", "g1"))[0] == "clock-untrusted"
+
+
+@pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF])
+@in_virtual_time
+async def test_after_a_step_the_end_of_an_upgrade_is_known_as_ever(step: float) -> None:
+    hub = await upgrading()
+
+    hub.clock.step(step)
+    await hub.live("n1", "n2", "n3", seconds=30)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=40)
+
+    assert hub.lease("g1").state is State.FREE
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+
+
+@pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF])
+@in_virtual_time
+async def test_what_was_reported_before_the_grant_stays_old_after_a_step(step: float) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "successful")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=60)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    await asyncio.sleep(3)
+
+    hub.clock.step(step)
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.HELD
+
+
+@pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF])
+@in_virtual_time
+async def test_the_moments_that_stamps_are_compared_with_move_along_in_the_store_too(step: float) -> None:
+    hub = await upgrading()
+    before = held(hub).hold
+    assert before is not None
+
+    hub.clock.step(step)
+    await hub.live("n1", "n2", "n3", seconds=10)
+
+    stored = (await hub.store.load()).leases[held(hub).group]
+    assert stored == held(hub)
+    assert stored.hold is not None
+    assert stored.hold.granted_at - before.granted_at == timedelta(seconds=step)
+
+
+@in_virtual_time
+async def test_a_step_back_makes_no_old_read_fresh() -> None:
+    """The last live member is not let go because the heartbeats of the dead ones look young."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", seconds=600)
+    assert "peers-unavailable" in codes(await hub.ask("n1", "g1"))
+
+    hub.clock.step(-HOURS_AND_A_HALF)
+    for _ in range(20):
+        assert not isinstance(await hub.ask("n1", "g1"), Granted)
+        await hub.live("n1", seconds=10)
+
+
+@in_virtual_time
+async def test_a_clock_that_is_a_day_off_counts_no_dead_peer_as_alive() -> None:
+    for ahead in (86_400.0, -86_400.0, 2 * 86_400.0):
+        hub = Hub(clock_ahead_seconds=ahead)
+        hub.group("g1", "n1", "n2")
+        await hub.start()
+        await hub.live("n1", seconds=600)
+
+        refused = await hub.ask("n1", "g1")
+
+        assert codes(refused)[0] == "clock-untrusted"
+        assert "peers-unavailable" in codes(refused)
+        assert any("ahead of ours" in each.text or "behind ours" in each.text for each in refused.reasons)  # type: ignore[union-attr]  # a refusal
+        assert any("apart" in text or "ours" in text for text in hub.coordinator.overview().not_ready)
+
+
+@in_virtual_time
+async def test_a_proxys_own_date_moves_nothing() -> None:
+    hub = Hub()
+    hub.exchange.faults.add(Fault(kind=FaultKind.DATE, seconds=7200))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.client.clock_offset == timedelta()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
+
+@in_virtual_time
+async def test_an_exchange_whose_clock_is_set_right_makes_nobody_silent() -> None:
+    for seconds in (3600.0, -3600.0):
+        hub = await upgrading()
+        hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=seconds))
+
+        await hub.live("n1", "n2", "n3", seconds=900)
+
+        assert held(hub).token == 1
+        assert bad(hub) == []
+
+
+@pytest.mark.parametrize("step", [30 * 86_400.0, -30 * 86_400.0])
+@in_virtual_time
+async def test_twelve_seconds_of_a_wrong_date_end_no_hold_and_prune_nothing(step: float) -> None:
+    hub = Hub(journal_age=timedelta(days=10))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    until = hub.clock.now() + timedelta(days=14)
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
+    await hub.store.write(Writes(entries=[Entry(at=hub.clock.now(), event="store.recovered")]))
+    before = len(await hub.store.journal(JournalQuery(limit=1000)))
+
+    hub.clock.step(step)
+    for _ in range(4):
+        assert not isinstance(await hub.ask("n1", "g1"), Granted)
+        await asyncio.sleep(3)
+    hub.clock.step(-step)
+    await hub.live("n1", "n2", seconds=7200)
+
+    assert "paused" in codes(await hub.ask("n1", "g1"))
+    assert hub.events("pause.ended") == []
+    assert len(await hub.store.journal(JournalQuery(limit=1000))) >= before
+
+
+@in_virtual_time
+async def test_a_hold_ends_by_its_date_once_the_date_is_steady_again() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    until = hub.clock.now() + timedelta(hours=1)
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
+
+    hub.clock.step(HOURS_AND_A_HALF)
+    await hub.live("n1", "n2", seconds=200)
+    assert "paused" in codes(await hub.ask("n1", "g1"))
+
+    await hub.live("n1", "n2", seconds=200)
+    assert [entry.facts["why"] for entry in hub.events("pause.ended")] == ["its time is over"]
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
+
+@pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0])
+@in_virtual_time
+async def test_a_rest_takes_as_long_whatever_the_date_does(step: float) -> None:
+    hub = await upgrading()
+    hub.limits = replace(hub.limits, agent_soak_seconds=100.0)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=10)
+
+    hub.clock.step(step)
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert "soaking" in codes(await hub.ask("n2", "g1"))
+    hub.clock.step(-step)
+    await hub.live("n1", "n2", "n3", seconds=100)
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+
+
+@in_virtual_time
+async def test_a_person_can_end_a_rest() -> None:
+    hub = await upgrading()
+    hub.limits = replace(hub.limits, agent_soak_seconds=86_400.0)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=40)
+    assert "soaking" in codes(await hub.ask("n2", "g1"))
+
+    done = await hub.coordinator.resume("rest:o1/g1", subject=None, reason="looked at it", who="eva")
+
+    assert isinstance(done, Done)
+    (told,) = hub.events("rest.ended")
+    assert (told.who, told.facts, told.node) == ("eva", {"why": "looked at it"}, "o1/n1")
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    assert not isinstance(await hub.coordinator.resume("rest:o1/g1", subject=None, reason="x", who="eva"), Done)
+
+
+@in_virtual_time
+async def test_an_ordinary_adjustment_of_the_clock_is_no_step() -> None:
+    hub = await upgrading()
+
+    for _ in range(100):
+        hub.clock.step(0.05)
+        await hub.live("n1", "n2", "n3", seconds=10)
+
+    assert hub.events("clock.stepped") == []
+    assert held(hub).token == 1
