@@ -7,6 +7,7 @@ logged with its traceback, and does not end the daemon.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -37,6 +38,10 @@ class CycleReport:
 _JUDGED_WITHIN = timedelta(seconds=5)
 _JUDGED_WITHIN = timedelta(seconds=5)
 """A cycle whose look at the feed is older looks again before it judges."""
+
+
+_MOST_PHRASES = 5
+_LONGEST_PHRASE = 300
 
 
 class Cycle:
@@ -198,17 +203,18 @@ class Cycle:
         states = [lease.state for lease in ledger.occupied()]
         held, suspect = states.count(State.HELD), states.count(State.SUSPECT)
         waiting = sum(len(waiters) for waiters in ledger.waiters.values())
-        parts = list(done)
+        parts = _at_most(_MOST_PHRASES, done)
         if self.store_failing:
             parts.append(f"grants nothing because the lease store fails: {self.store_failing}")
         elif report.failing:
             parts.append(f"cannot read the Exchange: {report.failing}")
         if report.synced:
-            parts.append(f"read {', '.join(report.synced)} as a whole")
+            parts.append(f"read {', '.join(_at_most(_MOST_PHRASES, report.synced))} as a whole")
         if report.changes:
             parts.append(f"took in {report.changes} {'change' if report.changes == 1 else 'changes'}")
         state = f"{held} held, {suspect} suspect, {waiting} waiting"
-        return f"{'; '.join(parts)}; {state}" if parts else f"nothing new; {state}"
+        said = "; ".join(part if len(part) <= _LONGEST_PHRASE else f"{part[:_LONGEST_PHRASE]} …" for part in parts)
+        return f"{said}; {state}" if parts else f"nothing new; {state}"
 
     def _store_failed(self, error: str) -> None:
         if not self.store_failing:
@@ -217,3 +223,9 @@ class Cycle:
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
         self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))
+
+
+def _at_most(most: int, phrases: Sequence[str]) -> list[str]:
+    """Return the first of many, and how many more there are: a sentence is read by people, and stands in systemd's STATUS=."""
+    left = len(phrases) - most
+    return [*phrases[:most], f"and {left} more"] if left > 0 else list(phrases)

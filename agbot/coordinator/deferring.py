@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+
 from agbot.coordinator import entries
 from agbot.coordinator.situation import Situation
 from agbot.rules import deferral as rule
@@ -16,6 +19,7 @@ class Deferring:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
+        self._one_at_a_time: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def refresh(self, group: GroupId) -> None:
         """Begin and end deferrals of this group as the picture says; a group that cannot be trusted stays as it is.
@@ -23,11 +27,12 @@ class Deferring:
         Raises:
             StoreUnavailableError: nothing is known about what was written.
         """
-        if self._situation.doubts():
+        if self._situation.doubts() or not self._due(group).entries:
             return
-        writes = self._due(group)
-        if writes.entries:
-            await self._situation.write(writes)
+        async with self._one_at_a_time[group]:  # of two questions in the same moment the second finds it written
+            writes = self._due(group)
+            if writes.entries:
+                await self._situation.write(writes)
 
     def _due(self, group: GroupId) -> Writes:
         situation = self._situation
