@@ -52,14 +52,17 @@ async def test_nothing_is_granted_until_every_organisation_was_read_again_and_th
 
 @in_virtual_time
 async def test_who_was_granted_by_the_store_before_and_is_under_way_is_found_before_anybody_else_may_go() -> None:
-    hub = await restored("n1", "n2")
-    await hub.live("n1", "n2", seconds=5)
+    hub = await restored("n1", "n2", "n3")
+    await hub.live("n1", "n2", "n3", seconds=5)
     hub.report("n1", "initiated")
-    await hub.live("n1", "n2", seconds=60)
+    await hub.live("n1", "n2", "n3", seconds=60)
     assert hub.events("store.settled")
 
     hub.report("n2", "ha node waiting")
-    assert not isinstance(await hub.ask("n2", "g1"), Granted)
+    assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
+    lease = hub.lease("g1")
+    assert lease.hold is not None
+    assert (lease.hold.claim.holder, lease.token > FLOOR) == ("o1/n1", True)
     await hub.stop()
 
 
