@@ -7,6 +7,7 @@ Labels have few values, all from closed vocabularies: never a node, a group or a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, TypeVar
 
@@ -105,6 +106,9 @@ class Metrics:
         PlatformCollector(registry=registry)
         self._refusals_by = _Series(CODES, self._refusals.labels)
         self._answers_by = _Series(ANSWER_OUTCOMES, self._answers.labels)
+        self._log, self._certificates = _Log(), _Certificates()
+        registry.register(self._log)
+        registry.register(self._certificates)
         self._begin_at_zero()
 
     def granted(self, kind: str) -> None:
@@ -166,8 +170,12 @@ class Metrics:
         self.registry.register(_Lags(lags))
 
     def watch_log(self, dropped: Callable[[], int]) -> None:
-        """Read how many lines the log had to drop at every scrape. Call once."""
-        self.registry.register(_Log(dropped))
+        """Read how many lines the log had to drop at every scrape."""
+        self._log.dropped = dropped
+
+    def watch_certificates(self, days_left: Callable[[], Mapping[str, float]]) -> None:
+        """Read how many days are left of each certificate in use at every scrape."""
+        self._certificates.days_left = days_left
 
     def _begin_at_zero(self) -> None:
         """Show every value of every label from the start: a rate over a counter that appears with its first event misses that event."""
@@ -259,8 +267,8 @@ class _Lags(Collector):
 class _Log(Collector):
     """What became of the log's lines."""
 
-    def __init__(self, dropped: Callable[[], int]) -> None:
-        self._dropped = dropped
+    def __init__(self) -> None:
+        self.dropped: Callable[[], int] = lambda: 0
 
     def describe(self) -> Iterator[CounterMetricFamily]:
         """Name nothing beforehand, as above."""
@@ -269,7 +277,27 @@ class _Log(Collector):
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Read the count."""
         text = "Lines of the log that were dropped because nobody read them, or because they could not be written."
-        yield CounterMetricFamily("agbot_log_lines_dropped", text, value=self._dropped())
+        yield CounterMetricFamily("agbot_log_lines_dropped", text, value=self.dropped())
+
+
+class _Certificates(Collector):
+    """How long the certificates in use last."""
+
+    def __init__(self) -> None:
+        self.days_left: Callable[[], Mapping[str, float]] = lambda: {"gateway": math.nan}
+        """Not known before somebody says what there is."""
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Name nothing beforehand, as above."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Show the uses for which the settings name a file."""
+        text = "Days until the first certificate of a file in use ends; negative when it has ended."
+        family = GaugeMetricFamily("agbot_certificate_days_left", text, labels=["use"])
+        for use, days in self.days_left().items():
+            family.add_metric([use], days)
+        yield family
 
 
 def _counted(counter: Counter, label: str) -> dict[str, int]:

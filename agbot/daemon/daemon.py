@@ -8,9 +8,11 @@ are finished, scheduler and telling end, the store closes. The leases stay; they
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any
 
@@ -23,17 +25,18 @@ from agbot.console.metrics import Metrics
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.daemon import logging as daemon_logging
-from agbot.daemon.delivering import deliveries
+from agbot.daemon.delivering import Told
 from agbot.daemon.measuring import CountedPermission, Teller
 from agbot.daemon.notify import Notifier
+from agbot.daemon.renewing import Renewals, renewables
 from agbot.events.outbox import Outbox
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
 from agbot.listening import descriptors
-from agbot.settings import limits
-from agbot.settings.load import Loaded
+from agbot.settings import limits, secret
+from agbot.settings.load import Loaded, Secrets
 from agbot.settings.problems import SettingsError
 from agbot.store.contract import Store
 from agbot.store.sqlite import SqliteStore
@@ -43,7 +46,6 @@ STOP_SECONDS = 4.0
 _WATCHDOG_SHARE = 3.0
 _FIXED_SECTIONS = ("exchange", "agbot", "gateway", "console", "store", "mqtt", "webhook")
 """What a reload does not change."""
-_FIXED_SECRETS = ("exchange_token", "mqtt_password", "webhook_secret")
 _AFTER_A_BUG_SECONDS = 5.0
 
 _log = structlog.get_logger()
@@ -75,10 +77,12 @@ class Daemon:
         self._surroundings = surroundings
         settings, clock = loaded.settings, surroundings.clock
         self.metrics = Metrics()
-        token = loaded.secrets.exchange_token
+        self._transport = HttpTransport(
+            settings.exchange.url, ca_file=settings.exchange.ca_file, observe=self._observe_exchange
+        )
         self._exchange = ExchangeClient(
-            HttpTransport(settings.exchange.url, ca_file=settings.exchange.ca_file, observe=self._observe_exchange),
-            Credentials(identity=settings.exchange.identity, secret=token.reveal() if token else ""),
+            self._transport,
+            _credentials(loaded),
             clock,
             request_seconds=settings.exchange.request_seconds,
             max_requests_open=settings.exchange.max_requests_open,
@@ -100,7 +104,8 @@ class Daemon:
         self.metrics.watch_log(surroundings.dropped_lines)
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         outbox = Outbox(self._store, clock, tell)
-        self._deliveries = deliveries(loaded, outbox, clock, self.coordinator, self.metrics.delivered)
+        self._told = Told(loaded, outbox, clock, self.coordinator, self.metrics.delivered)
+        self._deliveries = self._told.deliveries
         self.metrics.watch_deliveries(self._deliveries.lags)
         open_files = descriptors.Descriptors(descriptors.claim())
         self.gateway = Listener(
@@ -120,6 +125,10 @@ class Daemon:
             operator_token=lambda: self._loaded.secrets.operator_token,
             descriptors=open_files,
         )
+        self._renewals = Renewals(
+            renewables(settings, self.gateway, self._transport, self._told, lambda: self._loaded), clock
+        )
+        self.metrics.watch_certificates(self._renewals.days_left)
         self._stop = asyncio.Event()
 
     def request_stop(self) -> None:
@@ -171,6 +180,7 @@ class Daemon:
                 ("scheduler", self._schedule()),
                 ("watchdog", self._feed_watchdog()),
                 ("deliveries", self._deliveries.run()),
+                ("certificates", self._renewals.watch()),
             )
         }
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
@@ -253,19 +263,30 @@ class Daemon:
         self._surroundings.notifier.ready()
 
     def _use(self, loaded: Loaded) -> None:
-        old, new = self._loaded.settings, loaded.settings
+        before, new = self._loaded, loaded.settings
+        old = before.settings
         kept = replace(new, **{name: getattr(old, name) for name in _FIXED_SECTIONS})
-        needs_restart = [name for name in _FIXED_SECTIONS if getattr(old, name) != getattr(new, name)]
-        needs_restart += [
-            name.replace("_", " ")
-            for name in _FIXED_SECRETS
-            if getattr(self._loaded.secrets, name) != getattr(loaded.secrets, name)
-        ]
         self._loaded = replace(loaded, settings=kept)
         self.coordinator.set_limits(limits.limits_of(new))
         if new.log != old.log:
             daemon_logging.set_up(new.log)
-        _log.info("settings.reloaded", needs_restart=needs_restart)
+        facts = {
+            "needs_restart": [name for name in _FIXED_SECTIONS if getattr(old, name) != getattr(new, name)],
+            "renewed": [*self._use_secrets(before.secrets, loaded.secrets), *self._renewals.renew()],
+        }
+        if copies := secret.handed_over(os.environ):
+            facts["copied_at_start"] = copies
+        _log.info("settings.reloaded", **facts)
+
+    def _use_secrets(self, before: Secrets, now: Secrets) -> list[str]:
+        """Use the secrets as they are now, and name those that are others than before."""
+        changed = [field.name for field in fields(Secrets) if getattr(before, field.name) != getattr(now, field.name)]
+        self._exchange.use(_credentials(self._loaded))
+        # a certificate that is broken at the same time is told by the renewals, and the secret is used with the mended one
+        for renew in (self._told.renew_mqtt, self._told.renew_webhooks) if changed else ():
+            with contextlib.suppress(OSError):
+                renew(self._loaded)
+        return [name.replace("_", " ") for name in changed]
 
     def _standing(self) -> dict[str, Any]:
         overview = self.coordinator.overview()
@@ -278,6 +299,11 @@ class Daemon:
 
     def _observe_exchange(self, _template: str, outcome: str, _seconds: float) -> None:
         self.metrics.exchange_requested(outcome)
+
+
+def _credentials(loaded: Loaded) -> Credentials:
+    token = loaded.secrets.exchange_token
+    return Credentials(identity=loaded.settings.exchange.identity, secret=token.reveal() if token else "")
 
 
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:

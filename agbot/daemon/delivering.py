@@ -20,24 +20,52 @@ from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.model import MqttSettings, WebhookSettings
-from agbot.settings.secret import Secret
 
 
-def deliveries(loaded: Loaded, outbox: Outbox, clock: Clock, coordinator: Coordinator, count: Count) -> Deliveries:
-    """Make a sink for the broker and for each webhook, where the settings name any.
+class Told:
+    """Everybody who is told: a sink for the broker and one for each webhook, where the settings name any."""
 
-    Raises:
-        OSError: a certificate cannot be used.
-    """
-    settings = loaded.settings
-    sinks: list[Sink] = []
-    if settings.mqtt.host:
-        topics = Topics(settings.mqtt.prefix)
-        sinks.append(Mqtt(_broker(settings.mqtt, loaded.secrets), topics, CoordinatorGroups(coordinator), count))
-    secret = loaded.secrets.webhook_secret
-    if settings.webhook.urls and secret is not None:  # checked settings have one
-        sinks.extend(_webhooks(settings.webhook, secret, clock, count))
-    return Deliveries(outbox, sinks)
+    def __init__(self, loaded: Loaded, outbox: Outbox, clock: Clock, coordinator: Coordinator, count: Count) -> None:
+        """Make the sinks.
+
+        Raises:
+            OSError: a certificate cannot be used.
+        """
+        settings = loaded.settings
+        self._mqtt: Mqtt | None = None
+        self._webhooks: list[Webhook] = []
+        if settings.mqtt.host:
+            groups = CoordinatorGroups(coordinator)
+            self._mqtt = Mqtt(_broker(settings.mqtt, loaded.secrets), Topics(settings.mqtt.prefix), groups, count)
+        secret = loaded.secrets.webhook_secret
+        if settings.webhook.urls and secret is not None:  # checked settings have one
+            tls, seconds = _webhook_tls(settings.webhook), settings.webhook.timeout_seconds
+            self._webhooks = [
+                Webhook(url, secret, clock, count, timeout_seconds=seconds, tls=tls) for url in settings.webhook.urls
+            ]
+        sinks: list[Sink] = [self._mqtt, *self._webhooks] if self._mqtt else [*self._webhooks]
+        self.deliveries = Deliveries(outbox, sinks)
+
+    def renew_mqtt(self, loaded: Loaded) -> None:
+        """Take over password, certificate and authorities of the broker as they are now, from the next connection on.
+
+        Raises:
+            OSError: a certificate cannot be used; everything stays as it was.
+        """
+        if self._mqtt is not None:
+            self._mqtt.use(_broker(loaded.settings.mqtt, loaded.secrets))
+
+    def renew_webhooks(self, loaded: Loaded) -> None:
+        """Take over secret and authorities of the webhooks as they are now.
+
+        Raises:
+            OSError: the authorities cannot be used; everything stays as it was.
+        """
+        secret = loaded.secrets.webhook_secret
+        if self._webhooks and secret is not None:
+            tls = _webhook_tls(loaded.settings.webhook)
+            for webhook in self._webhooks:
+                webhook.use(secret, tls)
 
 
 def _broker(mqtt: MqttSettings, secrets: Secrets) -> Broker:
@@ -48,16 +76,28 @@ def _broker(mqtt: MqttSettings, secrets: Secrets) -> Broker:
         protocol=mqtt.protocol,
         username=mqtt.username,
         password=secrets.mqtt_password,
-        tls=tls_context(mqtt.ca_file, mqtt.certificate_file, mqtt.key_file) if mqtt.tls else None,
+        tls=_mqtt_tls(mqtt) if mqtt.tls else None,
         keepalive_seconds=mqtt.keepalive_seconds,
     )
 
 
-def _webhooks(webhook: WebhookSettings, secret: Secret, clock: Clock, count: Count) -> list[Webhook]:
-    tls = ssl.create_default_context(cafile=webhook.ca_file) if webhook.ca_file else None
-    return [
-        Webhook(url, secret, clock, count, timeout_seconds=webhook.timeout_seconds, tls=tls) for url in webhook.urls
-    ]
+def _mqtt_tls(mqtt: MqttSettings) -> ssl.SSLContext:
+    try:
+        return tls_context(mqtt.ca_file, mqtt.certificate_file, mqtt.key_file)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(str(file) for file in (mqtt.ca_file, mqtt.certificate_file, mqtt.key_file) if file)
+        message = f"[mqtt] ca_file, certificate_file or key_file cannot be used ({files}): {error}"
+        raise OSError(message) from error
+
+
+def _webhook_tls(webhook: WebhookSettings) -> ssl.SSLContext | None:
+    if webhook.ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=webhook.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        message = f"[webhook] ca_file {webhook.ca_file} cannot be used: {error}"
+        raise OSError(message) from error
 
 
 class CoordinatorGroups:

@@ -70,6 +70,10 @@ class Mqtt:
         self._refused_states: set[str] = set()
         """The topics of which that is told."""
 
+    def use(self, broker: Broker) -> None:
+        """Connect so from the next connection on."""
+        self._broker = broker
+
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
 

@@ -191,6 +191,12 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "daemon.stopped": _info("The daemon has stopped; the leases stay with their nodes."),
         "daemon.failed": _error("The daemon ends because of an error."),
+        "certificate.expiring": _warning(
+            "The first certificate in `files` ends in `days_left` days, or has ended. Told at the start and once a day."
+        ),
+        "certificate.refused": _error(
+            "A renewed certificate, key or authority cannot be used; the former one stays in use. `use` and `files` say which."
+        ),
         "settings.doubtful": _warning("A setting works but is probably not meant."),
         "settings.reloaded": _info("Changed settings are in force."),
         "settings.refused": _error("Changed settings hold a mistake; the old ones stay in force."),

@@ -96,6 +96,11 @@ class Webhook:
         self._told = ""
         """What was last told of it, while it does not take events."""
 
+    def use(self, secret: Secret, tls: ssl.SSLContext | None) -> None:
+        """Sign with this secret, and trust these authorities, from the next attempt on."""
+        self._secret = secret
+        self._tls = True if tls is None else tls
+
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
         headers = {

@@ -66,6 +66,10 @@ class ExchangeClient:
         """How far the Exchange's clock is ahead of ours; zero below two seconds."""
         return self._exchange_clock.offset
 
+    def use(self, credentials: Credentials) -> None:
+        """Ask as somebody else, or with another secret, from now on."""
+        self._credentials = credentials
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._transport.close()

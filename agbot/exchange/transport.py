@@ -115,6 +115,8 @@ class HttpTransport:
         self._held_bytes = 0
         self._observe = observe or _ignore
         self._session: aiohttp.ClientSession | None = None
+        self._trust: ssl.SSLContext | bool | None = None
+        """None until the first request, which tells what is wrong with the file."""
 
     async def request(
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
@@ -153,13 +155,15 @@ class HttpTransport:
         if body is not None:
             headers["Content-Type"] = "application/json"
         connect = min(self._connect_seconds, timeout_seconds)
-        async with self._open().request(
+        session = self._open()
+        async with session.request(
             method,
             URL(self._url + path, encoded=True),
             headers=headers,
             data=body,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=connect),
+            ssl=True if self._trust is None else self._trust,
         ) as response:
             return Reply(
                 status=response.status, headers=response.headers, body=await self._read(response, method, path)
@@ -194,16 +198,26 @@ class HttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            trust = self._trust() if self._is_tls and self._is_checked else self._is_checked
+            if self._trust is None:
+                self._trust = self._loaded_trust() if self._is_tls and self._is_checked else self._is_checked
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections, ssl=trust),
+                connector=aiohttp.TCPConnector(limit=self._connections),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 raise_for_status=False,
                 auto_decompress=False,
             )
         return self._session
 
-    def _trust(self) -> ssl.SSLContext:
+    def renew_trust(self) -> None:
+        """Read the authorities again; connections that are open stay open, and no new request uses them.
+
+        Raises:
+            OSError: they cannot be used; the former ones stay in use.
+        """
+        if self._is_tls and self._is_checked:
+            self._trust = self._loaded_trust()
+
+    def _loaded_trust(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
         if self._ca_file is not None:
             try:

@@ -9,7 +9,6 @@ Exchange knows.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 
 import structlog
@@ -22,6 +21,7 @@ from agbot.gateway import answers, authentication
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.authentication import Memory, Unproven
 from agbot.gateway.budget import Budget
+from agbot.gateway.certificate import Certificate
 from agbot.gateway.passthrough import UPSTREAM_SECONDS, PassThroughRoute
 from agbot.gateway.permission import PermissionRoute
 from agbot.gateway.reads import Exchange, Reads
@@ -109,6 +109,7 @@ class Listener:
         self._open: set[asyncio.Task[object]] = set()
         self._connections: Connections | None = None
         self._server: Acceptor | None = None
+        self._certificate: Certificate | None = None
         self._is_tls = False
         self._loop: asyncio.AbstractEventLoop
         """The one it was started on: asking for the running loop is a system call, which a refusal would feel."""
@@ -129,12 +130,14 @@ class Listener:
         """Listen.
 
         Raises:
-            OSError: the address is taken or not ours, or a certificate, key or CA file cannot be read.
-            ssl.SSLError: a certificate, key or CA file is not what it should be.
+            OSError: the address is taken or not ours, or a certificate, key or CA file cannot be used.
             ValueError: `listen` is not host:port.
         """
         host, port = _address(self._settings.listen)
-        context = _tls(self._settings)
+        certificate_file, key_file = self._settings.certificate_file, self._settings.key_file
+        if certificate_file is not None and key_file is not None:
+            self._certificate = Certificate(certificate_file, key_file)
+        context = self._certificate.context if self._certificate else None
         self._is_tls = context is not None
         await self._passing.start()
         self._loop = asyncio.get_running_loop()
@@ -150,6 +153,23 @@ class Listener:
         await acceptor.start(host, port)
         self._server = acceptor
         _log.info("gateway.started", listen=self._settings.listen, port=self.port, tls=self._is_tls)
+
+    def renew_certificate(self) -> None:
+        """Load certificate and key again, for the connections to come.
+
+        Raises:
+            OSError: they cannot be used; the former ones stay in use.
+        """
+        if self._certificate is not None:
+            self._certificate.renew()
+
+    def renew_upstream_trust(self) -> None:
+        """Load the authorities of the real agbot's certificate again.
+
+        Raises:
+            OSError: they cannot be used; the former ones stay in use.
+        """
+        self._passing.renew_trust()
 
     async def stop(self, grace_seconds: float = 4.0) -> None:
         """Accept nothing new, finish the answers in flight for at most `grace_seconds` of the event loop, then close."""
@@ -269,12 +289,3 @@ def _address(listen: str) -> tuple[str, int]:
         message = f"[gateway] listen must be host:port, not {listen!r}"
         raise ValueError(message)
     return host.strip("[]"), int(port)
-
-
-def _tls(settings: GatewaySettings) -> ssl.SSLContext | None:
-    if settings.certificate_file is None or settings.key_file is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.certificate_file, settings.key_file)
-    return context

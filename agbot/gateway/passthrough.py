@@ -90,18 +90,18 @@ class PassThroughRoute:
         self._request_seconds = request_seconds
         self._upstream_seconds = upstream_seconds
         self._session: aiohttp.ClientSession | None = None
+        self._trust: ssl.SSLContext | bool = True
         self._is_failing = False
 
     async def start(self) -> None:
         """Open the client.
 
         Raises:
-            OSError: the CA file cannot be read.
-            ssl.SSLError: it is not a PEM file of certificates.
+            OSError: the CA file cannot be used.
         """
-        context = ssl.create_default_context(cafile=self._ca_file)
+        self.renew_trust()
         # a new connection each: the agbot may close an idle one just when it is used again, and a POST cannot be repeated
-        connector = aiohttp.TCPConnector(ssl=context, limit=0, force_close=True, socket_factory=patient_socket)
+        connector = aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=patient_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._upstream_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -114,6 +114,18 @@ class PassThroughRoute:
         )
         # aiohttp would send an idempotent request again after a lost connection, with what is left of its body
         self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
+
+    def renew_trust(self) -> None:
+        """Read the authorities again that may sign the agbot's certificate; when that fails, the former ones stay.
+
+        Raises:
+            OSError: the file cannot be used.
+        """
+        try:
+            self._trust = ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            message = f"[agbot] secure_api_ca_file {self._ca_file} cannot be used: {error}"
+            raise OSError(message) from error
 
     async def stop(self) -> None:
         """Close the client."""
@@ -147,6 +159,7 @@ class PassThroughRoute:
                     headers=headers,
                     data=body.chunks() if request.can_read_body else None,
                     allow_redirects=False,
+                    ssl=self._trust,
                 )
             body.is_answered = True
             self._recovered()

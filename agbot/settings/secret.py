@@ -73,6 +73,15 @@ def where(file: Path | None, credential: str, environ: Mapping[str, str]) -> Pat
     return handed_over if directory and handed_over.exists() else None
 
 
+def handed_over(environ: Mapping[str, str]) -> list[str]:
+    """Name what systemd has handed over: copies that it made at the start, which stay as they are until the next one (systemd.exec(5))."""
+    directory = environ.get(CREDENTIALS_DIRECTORY, "")
+    try:
+        return sorted(file.name for file in Path(directory).iterdir()) if directory else []
+    except OSError:
+        return []
+
+
 def read(path: Path) -> Found:
     """Read one secret. Surrounding white space, such as the newline of an editor, is no part of it.
 
