@@ -49,7 +49,7 @@ def _row(lease: LeaseView, now: datetime) -> tuple[str, ...]:
         lease.state,
         str(lease.token),
         lease.holder or "",
-        f"{lease.kind} {lease.subject}" if lease.subject else "",
+        f"{lease.kind} {lease.subject}" if lease.subject else lease.what or "",
         screen.ago(lease.granted_at, now),
         _expiry(lease, now),
         lease.status,

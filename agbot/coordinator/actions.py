@@ -39,7 +39,7 @@ class Actions:
         if token is not None and token != lease.token:
             return NotDone(
                 text=f"{group} is held under token {lease.token} now, not {token}: {hold.claim.holder} has it for "
-                f"{hold.claim.subject}; nothing was changed"
+                f"{hold.claim.what}; nothing was changed"
             )
         done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
         after = view_lease(self._situation.ledger.lease(group), self._situation.now())

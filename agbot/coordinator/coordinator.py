@@ -30,7 +30,6 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.explaining import explain
 from agbot.coordinator.intake import Intake, Pace
 from agbot.coordinator.ledger import Ledger
-from agbot.coordinator.observing import Observing
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.seen_clock import REACH
@@ -122,7 +121,6 @@ class Coordinator:
         self._waiting = Waiting(self._situation.ledger)
         self._deferring = Deferring(self._situation)
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
-        self._observing = Observing(self._situation, reader, self._reviewing, self._deferring)
         self._unasked = Unasked(self._situation, reader, self._reviewing, self._deferring, means.agbot)
         self._asking = self._new_asking(reader, serving, pace)
         self._actions = Actions(self._situation, self._reviewing)
@@ -141,7 +139,6 @@ class Coordinator:
             self._reviewing,
             self._deferring,
             self._waiting,
-            observing=self._observing,
             unasked=self._unasked,
             journal_age=means.journal_age,
             journal_bytes=means.journal_bytes,
@@ -208,8 +205,8 @@ class Coordinator:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a lease is held, somebody waits, a membership is deferred, or an agbot may be about to begin service upgrades."""
-        return bool(self._situation.ledger.groups_that_matter()) or self._observing.expects()
+        """Whether a lease is held, somebody waits, or a membership is deferred."""
+        return bool(self._situation.ledger.groups_that_matter())
 
     async def cycle(self) -> CycleReport:
         """Run one cycle; not for two at a time."""

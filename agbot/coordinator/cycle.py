@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.housekeeping import Housekeeping
 from agbot.coordinator.intake import Intake, IntakeReport
-from agbot.coordinator.observing import Observing
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.store_change import StoreChange
@@ -55,7 +54,6 @@ class Cycle:
         deferring: Deferring,
         waiting: Waiting,
         *,
-        observing: Observing,
         unasked: Unasked,
         journal_age: timedelta,
         journal_bytes: int = 0,
@@ -67,7 +65,6 @@ class Cycle:
         self._store_change = StoreChange(situation, intake)
         self._reviewing = reviewing
         self._deferring = deferring
-        self._observing = observing
         self._unasked = unasked
         self._waiting = waiting
         self.store_failing = ""
@@ -170,8 +167,6 @@ class Cycle:
                 await self._deferring.refresh(group)
                 done += await self._unasked.reported(group)
         self._situation.troubles.keep("deferrals", groups)
-        with guard("service upgrades"):
-            done += await self._observing.look()
         with guard("upgrades unasked"):
             done += await self._unasked.follow()
         done += await self._reviewing.review_all()

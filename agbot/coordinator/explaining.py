@@ -18,7 +18,7 @@ from agbot.rules import beside, brakes, consent, decide, ids, pace
 from agbot.rules.decide import RULES, Rule
 from agbot.rules.facts import Member, NodeType, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Lease, State
+from agbot.rules.lease import Hold, Lease, State
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.statuses import Phase
 from agbot.rules.words import clock
@@ -151,26 +151,34 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
     status = f"it reports {hold.progress.status!r}" if hold.progress.status else "it has not reported anything yet"
     if hold.progress.observed:
         status = f"it shows {hold.progress.status!r}" if hold.progress.status else "nothing new was seen yet"
-        answer = (
-            f"{node} is in the service upgrade {hold.claim.subject}, which was seen in the Exchange and not asked for: "
-            f"it holds the lease of {group} (token {lease.token}); {status}."
-        )
+        answer = f"{_said_unasked(hold)}: it holds the lease of {group} (token {lease.token}); {status}."
     else:
         answer = f"{node} may upgrade {hold.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
     unblock = ""
     if lease.state is State.SUSPECT:
-        answer = f"{node} holds the lease of {group} for {hold.claim.subject}, but nobody knows how that upgrade ended: {note}."
+        answer = (
+            f"{node} holds the lease of {group} for {hold.claim.what}, but nobody knows how that upgrade ended: {note}."
+        )
         unblock = _unblock(Code.LEASE_SUSPECT, hold.claim.subject, lease)
     return Explanation(
         node=node,
         group=group,
         answer=answer,
-        subject=hold.claim.subject,
+        subject=hold.claim.subject or None,
         kind=str(hold.claim.kind),
         since=hold.granted_at,
         lease=view_lease(lease, situation.now(), note),
         unblock=unblock,
     )
+
+
+def _said_unasked(hold: Hold) -> str:
+    claim = hold.claim
+    if not claim.subject:
+        return (
+            f"{claim.what} ({hold.progress.service}) is down since its agreement ended, nobody can say for which policy"
+        )
+    return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which was seen and not asked for"
 
 
 def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:

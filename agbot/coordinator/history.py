@@ -100,6 +100,10 @@ def _held_back(entry: Entry) -> str:
     return f"upgrades in {_scope(entry)} are held back{until}"
 
 
+def _what(entry: Entry) -> str:
+    return entry.subject or "a service of it"
+
+
 def _scope(entry: Entry) -> str:
     return words.scope(_fact(entry, "scope"))
 
@@ -116,13 +120,13 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "gateway.bypassed": lambda entry: f"upgrades {entry.subject} and has not asked here: see its HZN_AGBOT_URL",
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
-    "lease.observed": lambda entry: f"upgrades {entry.subject}, which its agbot began without asking",
+    "lease.observed": lambda entry: f"upgrades {_what(entry)}, which its agbot began without asking",
     "lease.overlapped": lambda entry: (
-        f"upgrades {entry.subject} while others of its group upgrade; nobody could stop it"
+        f"upgrades {_what(entry)} while others of its group upgrade; nobody could stop it"
     ),
-    "lease.renewed": lambda entry: f"goes on with {entry.subject}",
-    "lease.released": lambda entry: f"no longer holds the lease for {entry.subject}: {_fact(entry, 'cause')}",
-    "lease.suspected": lambda entry: f"holds the lease for {entry.subject}, and nobody knows how that ended",
+    "lease.renewed": lambda entry: f"goes on with {_what(entry)}",
+    "lease.released": lambda entry: f"no longer holds the lease for {_what(entry)}: {_fact(entry, 'cause')}",
+    "lease.suspected": lambda entry: f"holds the lease for {_what(entry)}, and nobody knows how that ended",
     "lease.taken_over": lambda entry: f"may upgrade {entry.subject}, with the lease of {_fact(entry, 'taken_from')}",
     "wait.changed": _waits,
     "wait.ended": lambda entry: f"waits no longer to upgrade {entry.subject}",

@@ -197,7 +197,7 @@ class Intake:
         claims = [waiter.ask.claim for waiter in ledger.waiters.get(group, {}).values()]
         reads = [policy_read(claim.kind, claim.subject) for claim in claims]
         hold = ledger.lease(group).hold
-        if hold is not None:
+        if hold is not None and hold.claim.subject:
             reads.append(policy_read(hold.claim.kind, hold.claim.subject, hold.progress.pattern))
         return [read for read in reads if not picture.is_current(read)]
 

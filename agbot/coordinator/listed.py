@@ -143,6 +143,7 @@ class ListedUpgrades:
             progress,
             service=service,
             target_version=policy.top_version if isinstance(policy, Policy) else "",
+            top_version=policy.top_version if isinstance(policy, Policy) else "",
             agreements_before=tuple(sorted(each.id for each in known if not is_since(each, state.not_before))),
             pattern=policy.pattern if isinstance(policy, Policy) else "",
         )

@@ -10,6 +10,7 @@ from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.agbot_rows import AgbotRows
 from agbot.coordinator.contacts import Contacts
 from agbot.coordinator.deferring import Deferring
+from agbot.coordinator.down import Down
 from agbot.coordinator.listed import ListedUpgrades
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
@@ -38,6 +39,7 @@ class Unasked:
         self._reader = reader
         self._rows = AgbotRows(situation, agbot, situation.clock)
         self._listed = ListedUpgrades(situation, reader, taking)
+        self._down = Down(situation, reader, taking)
         self.contacts = Contacts(situation)
 
     async def look(self) -> None:
@@ -52,7 +54,7 @@ class Unasked:
         """
         if self._situation.doubts():
             return []
-        return await self._listed.follow()
+        return [*await self._listed.follow(), *await self._down.look()]
 
     async def reported(self, group: GroupId) -> list[str]:
         """Take leases for agent upgrades that members of a group report without having asked; return what was done.

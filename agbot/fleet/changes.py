@@ -104,11 +104,6 @@ def tells_of_member(change: Change, read: Read) -> bool:
     return is_report or (read.what is What.NODE and change.operation == DELETED)
 
 
-def is_deployment(change: Change) -> bool:
-    """Tell whether a deployment policy or a pattern was made, changed or deleted."""
-    return change.resource in {"policy", "pattern"}
-
-
 def is_lost_agreement(change: Change) -> bool:
     """Tell whether an agreement of a node has ended: an agbot is shown no other change of them."""
     return change.resource == "nodeagreements" and change.operation == DELETED

@@ -7,8 +7,8 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 
 from agbot.fleet import changes
 from agbot.fleet.absence import CONFIRM_AFTER
@@ -36,14 +36,21 @@ class Picture(View):
             if read.what is What.GROUP or tells:
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), change.at or now.wall
-        if changes.is_deployment(change) and self._concerns_a_member(change):
-            self.policies_changed_at = max(at, self.policies_changed_at or at)
         if changes.is_lost_agreement(change):
+            self._remember(node, at, now)
             self._arrivals.lose(node, at)
         if changes.is_new_node(change):
             self._arrivals.forgive(node)
             if self._membership.has_seen(node):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
+
+    def _remember(self, node: NodeId, at: datetime, now: Now) -> None:
+        """Keep what a member ran before it lost an agreement: whoever reads it from now on finds the rest."""
+        read_at, known = self._agreements.read_at(node), self._agreements.get(node)
+        if read_at is None or isinstance(known, Sight) or self._membership.group_of(node) is None:
+            return
+        ran = known if read_at < now.seen_at(at) else self._former.get(node, known)
+        self._before.setdefault(node, ran)
 
     def _announce(self, change: Change) -> None:
         """Take in what the row itself tells of ends: what was read of those is believed to be gone at the next look."""
@@ -60,19 +67,6 @@ class Picture(View):
                 self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
         if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
             self._dropped.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
-
-    def _concerns_a_member(self, change: Change) -> bool:
-        """Tell whether a policy or a pattern may deploy to somebody in a group, as far as is known."""
-        if change.resource == "pattern":
-            pattern = ids.policy_id(change.org, change.id)
-            return any(node.pattern == pattern for node in self._known_members())
-        return any(not node.pattern and ids.org_of(node.id) == change.org for node in self._known_members())
-
-    def _known_members(self) -> Iterator[Node]:
-        seen = ((key, self._nodes.get(key)) for key in self._nodes)
-        return (
-            node for key, node in seen if isinstance(node, Node) and self._membership.group_of(NodeId(key)) is not None
-        )
 
     def _cascade(self, change: Change) -> list[Read]:
         """Return what goes with a deleted management policy and leaves no rows: the nodes' statuses for it."""
@@ -123,7 +117,6 @@ class Picture(View):
         self._arrivals.date_stepped(step)
         self.sights.date_stepped(step)
         self._created_at = {node: at + step for node, at in self._created_at.items()}
-        self.policies_changed_at = self.policies_changed_at and self.policies_changed_at + step
 
     def outdate_everything(self) -> None:
         """Mark everything as out of date: nobody knows how old it is."""
@@ -279,6 +272,9 @@ class Picture(View):
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: Now) -> None:
         """Take in the agreements of a node."""
         self._changed()
+        before = self._agreements.get(node)
+        if not isinstance(before, Sight) and {each.id for each in before} - {each.id for each in agreements}:
+            self._former[node] = before
         self._agreements.put(node, agreements, begun=begun, now=now)
 
     def learn_properties(self, node: NodeId, properties: Mapping[str, str], *, begun: int, now: Now) -> None:

@@ -22,6 +22,7 @@ from agbot.fleet.sights import Sights
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.loss import Loss
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
 
@@ -59,8 +60,10 @@ class View:
         self._arrivals = Arrivals()
         self._created_at: dict[NodeId, datetime] = {}
         self._eager: dict[Read, None] = {}
-        self.policies_changed_at: datetime | None = None
-        """When the feed last told of a deployment policy or a pattern."""
+        self._former: dict[NodeId, tuple[Agreement, ...]] = {}
+        """The agreements of a node at its last read but one, where one of them has gone since."""
+        self._before: dict[NodeId, tuple[Agreement, ...]] = {}
+        """What a node ran when the feed told of an ended agreement, until somebody takes the loss."""
         self._put_together: dict[GroupId, Mapping[NodeId, Member]] = {}
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
         self.unreadables = Unreadables()
@@ -252,6 +255,9 @@ class View:
         """Return the nodes that have joined a group since this was last asked, wherever that was learnt."""
         return self._arrivals.take_new()
 
-    def take_losses(self) -> Mapping[NodeId, datetime]:
-        """Return the nodes of which an agreement has ended since this was last asked, and when."""
-        return self._arrivals.take_losses()
+    def take_losses(self) -> Mapping[NodeId, Loss]:
+        """Return the nodes of which an agreement has ended since this was last asked, with what they were known to run."""
+        losses = self._arrivals.take_losses()
+        found = {node: Loss(at=at, before=self._before.get(node, Sight.UNREAD)) for node, at in losses.items()}
+        self._before.clear()
+        return found

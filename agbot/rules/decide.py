@@ -131,7 +131,9 @@ def lease_held(ask: Ask, group: Group, _now: Now) -> Reason | None:
     claim = hold.claim
     return Reason(
         code=Code.LEASE_HELD,
-        text=f"{claim.holder} upgrades {claim.subject} since {clock(hold.granted_at)}",
+        text=f"{claim.holder} upgrades {claim.subject} since {clock(hold.granted_at)}"
+        if claim.subject
+        else f"a service of {claim.holder} is down since {clock(hold.granted_at)}",
         facts={
             "holder": claim.holder,
             "kind": claim.kind,
@@ -159,7 +161,7 @@ def lease_suspect(ask: Ask, group: Group, now: Now) -> Reason | None:
     more = f", as with {group.lease.last_end.claim.holder} before it" if is_deadly and group.lease.last_end else ""
     return Reason(
         code=Code.LEASE_SUSPECT,
-        text=f"{hold.claim.holder} took the lease for {hold.claim.subject} and nobody knows how it ended{more}",
+        text=f"{hold.claim.holder} took the lease for {hold.claim.what} and nobody knows how it ended{more}",
         facts={"holder": hold.claim.holder, "subject": hold.claim.subject, "token": group.lease.token},
     )
 

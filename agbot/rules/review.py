@@ -14,6 +14,7 @@ from agbot.rules import health
 from agbot.rules.facts import Agreement, Node, Policy, Sight
 from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.limits import Limits
+from agbot.rules.loss import why_runs_again
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.service_progress import review_service, still_listed
@@ -117,6 +118,8 @@ def _service_gone(case: _Case) -> Release | None:
 
 def _review_upgrade(case: _Case) -> Verdict:
     """Read the upgrade's own progress; where that says nothing, the time decides."""
+    if case.hold.claim.kind is Kind.SERVICE and not case.hold.claim.subject:
+        return _review_down(case)
     reported = _review_service(case) if case.hold.claim.kind is Kind.SERVICE else _review_status(case)
     return _review_time(case, reported) if isinstance(reported, Keep) else reported
 
@@ -138,6 +141,21 @@ def _review_service(case: _Case) -> Verdict:
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
     return _if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
+
+
+def _review_down(case: _Case) -> Verdict:
+    """Hold the lease for a service of which only its absence is known: until it runs again, or for as long as a lease lasts.
+
+    No verdict about a release follows, because nobody knows which one it was.
+    """
+    agreements, progress = case.seen.agreements, case.hold.progress
+    if isinstance(agreements, Sight):
+        return case.keep
+    is_over = case.seen.is_listed is False
+    why = why_runs_again(progress.service, progress.agreements_before, agreements, is_over=is_over)
+    if why:
+        return Release(cause=Cause.SUCCEEDED, why=f"{case.holder}: {why}")
+    return _if_unconfirmed(case, case.seen.agreements_read_at)
 
 
 def _is_alive_after_the_grant(case: _Case) -> bool:
@@ -256,7 +274,7 @@ def _if_unconfirmed(case: _Case, read_at: SeenTime | None) -> Verdict:
         due_at = max(due_at, case.now.clear_since + SETTLING)
     if progress.confirmed or read_at is None or read_at < due_at:
         return case.keep
-    why = f"{case.holder} showed no sign of {case.hold.claim.subject} within {limit:g} s"
+    why = f"{case.holder} showed no sign of {case.hold.claim.what} within {limit:g} s"
     return Release(cause=Cause.UNCONFIRMED, why=why)
 
 

@@ -28,8 +28,8 @@ NMP = "up2"
 
 @asynccontextmanager
 async def serving(members_of_group: int = 2) -> AsyncIterator[Living]:
-    """Run a hub with a group whose members serve, and an agbot that repairs nothing."""
-    async with living(members_of_group, habits=BRISK, has_agbot=True) as hub:
+    """Run a hub with a group whose members serve, and an agbot that repairs nothing and shows that it has begun nothing."""
+    async with living(members_of_group, habits=BRISK, has_agbot=True, shows_rows=True) as hub:
         hub.fleet.publish(ORG, NMP, NEW, group="nobody")
         await serve(hub, *members(hub))
         hub.fleet.agbot.stop()

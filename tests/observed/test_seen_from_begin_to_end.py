@@ -34,7 +34,7 @@ async def test_the_holder_is_explained_as_seen_and_not_as_permitted() -> None:
         holder = await until_observed(hub)
 
         assert hub.explains(holder).startswith(
-            f"{holder.name} is in the service upgrade o1/dp, which was seen in the Exchange and not asked for: "
+            f"{holder.name} is in the service upgrade o1/dp, which was seen and not asked for: "
             "it holds the lease of o1/g1 (token 1)"
         )
 

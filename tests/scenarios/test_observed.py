@@ -40,7 +40,7 @@ async def test_a_policy_published_twice_in_the_middle_reaches_every_member_in_it
 
 @in_virtual_time
 async def test_a_member_that_dies_in_the_middle_returns_to_a_group_that_goes_on() -> None:
-    async with rollout(serves=True, habits=SLOW_START, agbot_asks=False) as hub:
+    async with rollout(serves=True, habits=SLOW_START, agbot_asks=False, shows_rows=True) as hub:
         hub.deploy(NEW_SERVICE)
         await hub.until(lambda: hub.holder() is not None, 120)
         holder = hub.holder()
@@ -54,7 +54,7 @@ async def test_a_member_that_dies_in_the_middle_returns_to_a_group_that_goes_on(
 
 @in_virtual_time
 async def test_containers_that_never_start_keep_agents_back_until_the_fix_runs() -> None:
-    async with rollout(serves=True, habits=SLOW_INSTALL, agbot_asks=False) as hub:
+    async with rollout(serves=True, habits=SLOW_INSTALL, agbot_asks=False, shows_rows=True) as hub:
         for node in hub.members():
             node.services.outcomes[NEW_SERVICE] = Outcome.NEVER_STARTS
         hub.deploy(NEW_SERVICE)

@@ -1,0 +1,129 @@
+"""Without the agbot's API nothing is guessed: of a member whose agreement ends it is known that a service of it is down, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agbot.rules.reasons import Cause
+from agbot.sim.exchange import seed
+from agbot.sim.habits import Outcome
+from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, living
+from tests.observed.upgrading import AFTER, BRISK, SLOW_START, deploy, members, others, serves, unasked
+from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+
+@in_virtual_time
+async def test_a_service_upgrade_holds_the_lease_for_a_service_of_the_node_until_it_runs_again() -> None:
+    async with unasked(3, SLOW_START, shows_rows=False) as hub:
+        deploy(hub, AFTER, policy="never-matched")
+        deploy(hub, AFTER)
+        await hub.until(lambda: hub.holder() is not None, 60)
+        holder = hub.holder()
+        assert holder is not None
+        hold = hub.lease(GROUP).hold
+        assert hold is not None
+        assert (hold.claim.subject, hold.progress.service) == ("", "o1/svc-dp")
+        assert hub.explains(holder).startswith(f"a service of {holder.name} (o1/svc-dp) is down")
+        peer = others(hub, holder)[0]
+        assert codes(await hub.ask(peer.spec.id, GROUP, NMP))[:1] in ([], ["unknown-policy"], ["lease-held"])
+
+        await hub.until(lambda: serves(AFTER, *members(hub)), 900)
+        await hub.until(hub.is_free, 60)
+        ended = [cause for _, cause in await hub.causes()]
+        assert ended == ["succeeded"] * 3
+        assert await hub.journal("brake.set") == []
+        assert {entry.subject for entry in await hub.journal("lease.observed")} == {None}
+
+
+@in_virtual_time
+async def test_a_loss_for_good_is_held_for_as_long_as_a_lease_lasts_without_verdict_and_brake() -> None:
+    async with unasked(2, shows_rows=False) as hub:
+        node = members(hub)[0]
+        hub.fleet.agbot.stop()
+        await node.services.give_up()
+        await hub.until(lambda: hub.holder() is node, IDLE_CYCLE)
+        await asyncio.sleep(580)
+        assert hub.holder() is node
+
+        await hub.until(hub.is_free, 60)
+        assert hub.ended() is Cause.UNCONFIRMED
+        assert await hub.journal("brake.set", "lease.suspected") == []
+
+
+@in_virtual_time
+async def test_the_lease_is_never_held_for_a_service_that_nobody_of_the_group_was_known_to_run() -> None:
+    hub = Hub()
+    hub.group(GROUP, "n1", "n2")
+    await hub.start()
+    seed.send(
+        hub.exchange,
+        "PUT",
+        f"/orgs/{ORG}/nodes/n1/agreements/a1",
+        {"agreementService": {"orgid": ORG, "pattern": "", "url": "svc"}, "services": [], "state": "x"},
+        caller=f"{ORG}/n1",
+    )
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/agreements/a1", caller=f"{ORG}/n1")
+    await asyncio.sleep(2 * IDLE_CYCLE)
+
+    assert hub.lease(GROUP).token == 0
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_with_the_agbot_s_api_a_cancellation_that_is_no_upgrade_takes_nothing() -> None:
+    async with unasked(2) as hub:
+        hub.fleet.agbot.stop()
+        await members(hub)[0].services.give_up()
+        await asyncio.sleep(3 * IDLE_CYCLE)
+
+        assert hub.lease(GROUP).token == 0
+
+
+@in_virtual_time
+async def test_a_release_that_crashes_soon_after_it_ran_sets_the_brake_and_is_no_new_upgrade() -> None:
+    """The crashed containers are reported for 2 to 4 s only; that the agreement is gone is the sign to go by."""
+    async with unasked(3) as hub:
+        deploy(hub, AFTER)
+        await hub.until(lambda: any(serves(AFTER, node) for node in members(hub)), 100)
+        first = next(node for node in members(hub) if serves(AFTER, node))
+        await hub.until(lambda: (first.spec.id, "succeeded") in ended(hub), 60)
+
+        await first.services.give_up()
+        await hub.until(lambda: bool(hub.events("brake.set")), 2 * CYCLE)
+
+        told = hub.events("brake.set")[0]
+        assert (told.subject, told.node) == (f"{ORG}/dp", first.name)
+        assert "has lost its agreement" in str(told.facts["why"])
+        assert not [entry for entry in hub.events("lease.overlapped") if entry.node == first.name]
+        hub.fleet.observer.violations.clear()
+
+
+@in_virtual_time
+async def test_a_release_whose_agreements_vanish_after_it_ran_stops_with_the_member_that_shows_it() -> None:
+    async with unasked(3) as hub:
+        for node in members(hub):
+            node.services.outcomes[AFTER] = Outcome.VANISHES
+        deploy(hub, AFTER)
+        await hub.until(lambda: bool(hub.events("brake.set")), 200)
+
+        assert hub.events("brake.set")[0].subject == f"{ORG}/dp"
+        assert hub.events("lease.overlapped") == []
+        hub.fleet.observer.violations.clear()
+
+
+def ended(hub: Hub) -> list[tuple[str, str]]:
+    return [(str(entry.node).partition("/")[2], str(entry.facts["cause"])) for entry in hub.events("lease.released")]
+
+
+@in_virtual_time
+async def test_an_asking_agbot_s_own_upgrade_is_no_other_service_that_is_down() -> None:
+    async with living(2, habits=BRISK, has_agbot=True) as hub:
+        deploy(hub, "1.0.0")
+        for node in members(hub):
+            await hub.fleet.agbot.adopt(node, f"{ORG}/dp")
+        await asyncio.sleep(IDLE_CYCLE)
+        deploy(hub, AFTER)
+
+        await hub.until(lambda: serves(AFTER, *members(hub)) and hub.is_free(), 400)
+        assert await hub.journal("lease.observed", "lease.overlapped") == []
