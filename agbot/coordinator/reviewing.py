@@ -5,6 +5,7 @@ The facts of a review are written down where it ends a lease or makes it suspect
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from agbot.coordinator import dossier, entries, group_facts, stopping
@@ -12,9 +13,11 @@ from agbot.coordinator.dossier import Review
 from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
 from agbot.rules import lease as leases
+from agbot.rules.deferral import left_behind
 from agbot.rules.facts import Brake, Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
+from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
@@ -130,7 +133,14 @@ class Reviewing:
         holder = lease.hold.claim.holder if lease.hold else "nobody"
         after = leases.release(lease, ending.cause, now, ending.why)
         brake = stopping.of_release(self._situation, lease, ending.cause, now)
-        outcome = await self._situation.swap(lease, after, release_writes(lease, ending, now, brake))
+        writes = release_writes(lease, ending, now, brake)
+        left = None
+        if ending.cause is Cause.POLICY_DELETED and lease.hold is not None:
+            left = left_behind(lease, self._situation.picture.node(lease.hold.claim.holder), now)
+        if left is not None:
+            told = (*writes.entries, entries.deferral_begun(left, now))
+            writes = replace(writes, put=(*writes.put, left), entries=told)
+        outcome = await self._situation.swap(lease, after, writes)
         self.notes.pop(lease.group, None)
         return "" if isinstance(outcome, Lost) else f"released {lease.group} ({ending.cause}: {holder})"
 

@@ -25,7 +25,8 @@ def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
             or _gives_way(ask, group, node, now)
         ):
             continue
-        text = f"{node} is in {deferral.what} since {clock(deferral.since)}, which nobody asked for"
+        why = "of which the policy was deleted meanwhile" if deferral.cut_off else "which nobody asked for"
+        text = f"{node} is in {deferral.what} since {clock(deferral.since)}, {why}"
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     for row in group.rows:
         if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(ask, group, row.node, now):

@@ -10,16 +10,18 @@ began without asking is no such case: it takes the lease (`unasked`). Deferral e
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from agbot.rules import health, service_gap, unasked
-from agbot.rules.facts import Ask, Deferral, Member, NodeType, Served, Sight
+from agbot.rules.facts import Ask, Deferral, Member, Node, NodeType, Served, Sight
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.presence import why_absent
 from agbot.rules.seen_time import Now
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import PHASES, Phase
 
+_UNKNOWN = "unknown"
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
@@ -67,7 +69,8 @@ def covers(deferral: Deferral, ask: Ask) -> bool:
 
     Never for a service: which policy takes it down cannot be seen, and the next release would slip through with it.
     """
-    return deferral.kind is Kind.AGENT and ask.subject == (Kind.AGENT, deferral.subject)
+    is_agent = deferral.kind is Kind.AGENT and not deferral.cut_off
+    return is_agent and ask.subject == (Kind.AGENT, deferral.subject)
 
 
 def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: Now) -> str | None:
@@ -84,10 +87,42 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
     """Read the end of the upgrade from the member's own report."""
     status = member.statuses.get(deferral.subject)
     if status is None:
-        return "the node no longer reports this upgrade"
+        return _why_cut_off_over(deferral, member, limits, now)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
     if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"the upgrade is {status.value}"
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{status.value} is an old report: the version is reached, or it is older than the longest upgrade"
+    return None
+
+
+def left_behind(lease: Lease, node: Node | Sight, now: Now) -> Deferral | None:
+    """Return what goes on although the policy of the upgrade that held the lease is gone, None for nothing.
+
+    The Exchange deletes the policy's statuses with it, but an agent past the gate installs all the same, and a service that is down
+    comes back when it comes back: the others wait for that.
+    """
+    if lease.hold is None:
+        return None
+    claim, progress = lease.hold.claim, lease.hold.progress
+    begun = partial(
+        Deferral, group=lease.group, node=claim.holder, subject=claim.subject, since=now.wall, overlaps=True
+    )
+    if claim.kind is Kind.SERVICE:
+        return begun(kind=Kind.SERVICE, status=progress.status, service=progress.service) if progress.service else None
+    if PHASES.get(progress.status, Phase.UNREADABLE) not in _MAY_GO_ON or not progress.status:
+        return None
+    version = node.agent_version if isinstance(node, Node) else ""
+    return begun(status=progress.status, cut_off=progress.version_before or version or _UNKNOWN)
+
+
+def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
+    """Say why an upgrade that the node reports no more is over: at once, unless its policy was deleted in the middle of it."""
+    version, waited = member.node.agent_version, timedelta(seconds=limits.lease_seconds)
+    if not deferral.cut_off:
+        return "the node no longer reports this upgrade"
+    if version and deferral.cut_off not in {_UNKNOWN, version}:
+        return f"the node runs agent version {version} now"
+    if now.age_of(deferral.since) >= waited:
+        return f"nothing was heard of it for {limits.lease_seconds:g} s after its policy was deleted"
     return None

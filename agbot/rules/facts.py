@@ -189,6 +189,8 @@ class Deferral:
     """The service of an overlap, `org/url`; otherwise empty."""
     overlaps: bool = False
     """It was begun unasked while another member upgraded."""
+    cut_off: str = ""
+    """Of an agent upgrade whose policy was deleted in the middle of it: the agent version before it, or `unknown`."""
 
     @property
     def is_overlap(self) -> bool:

@@ -40,6 +40,7 @@ def deferral_row(deferral: Deferral) -> Row:
         "kind": deferral.kind.value,
         "service": deferral.service,
         "overlaps": int(deferral.overlaps),
+        "cut_off": deferral.cut_off,
     }
 
 
@@ -54,6 +55,7 @@ def deferral_of(row: sqlite3.Row) -> Deferral:
         kind=Kind(row["kind"]),
         service=row["service"],
         overlaps=bool(row["overlaps"]),
+        cut_off=row["cut_off"],
     )
 
 

@@ -158,6 +158,7 @@ deferrals = drawn(
     kind=st.sampled_from(Kind),
     service=texts,
     overlaps=st.booleans(),
+    cut_off=texts,
 )
 contacts = drawn(Contact, node=ids.map(NodeId), asked_at=st.none() | moments, bypassed_at=st.none() | moments)
 pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)

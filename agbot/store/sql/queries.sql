@@ -47,8 +47,8 @@ INSERT OR REPLACE INTO contact (node_id, asked_at, bypassed_at) VALUES (:node_id
 SELECT * FROM deferral ORDER BY group_id, node_id;
 
 -- deferral.put --
-INSERT OR REPLACE INTO deferral (group_id, node_id, subject, since, status, kind, service, overlaps)
-VALUES (:group_id, :node_id, :subject, :since, :status, :kind, :service, :overlaps);
+INSERT OR REPLACE INTO deferral (group_id, node_id, subject, since, status, kind, service, overlaps, cut_off)
+VALUES (:group_id, :node_id, :subject, :since, :status, :kind, :service, :overlaps, :cut_off);
 
 -- deferral.drop --
 DELETE FROM deferral WHERE group_id = :group_id AND node_id = :node_id;
