@@ -100,10 +100,12 @@ def test_a_time_without_a_zone_is_meant_on_this_machine_s_clock() -> None:
 def test_a_resume_ends_a_hold_or_lifts_a_brake(shell: Shell) -> None:
     assert shell.act("resume", "acme", "--reason", "over").exit_code == 0
     assert shell.act("resume", "acme/pumps", "--subject", NMP, "--reason", "mended").exit_code == 0
+    assert shell.act("resume", "acme/pumps", "--rest", "--reason", "looked at it").exit_code == 0
 
     assert [told[:4] for told in shell.operations.told if isinstance(told, tuple)] == [
         ("resume", "acme", None, "over"),
         ("resume", "acme/pumps", NMP, "mended"),
+        ("resume", "rest:acme/pumps", None, "looked at it"),
     ]
 
 

@@ -134,3 +134,67 @@ def test_a_time_with_which_no_rule_could_reckon_is_none(text: str) -> None:
     assert clock.ours_or_none(text) is None
     with pytest.raises(ValueError):  # noqa: PT011 - each says something else
         clock.ours(text)
+
+
+def compare(clock: ExchangeClock, ahead_seconds: float, *, way_seconds: float = 0.01) -> bool:
+    """Compare with an Exchange whose clock is ahead, by a stamp made half way between question and answer."""
+    made_at = NOW + timedelta(seconds=ahead_seconds + way_seconds)
+    return clock.learn(made_at.isoformat().replace("+00:00", "Z"), NOW, NOW + timedelta(seconds=2 * way_seconds))
+
+
+def knows(clock: ExchangeClock) -> bool:
+    return clock.is_known
+
+
+@pytest.mark.parametrize("ahead_seconds", [0.0, 1.0, -1.0, 3600.0, -86_400.0, 3_000_000.0])
+def test_one_comparison_tells_the_exchanges_clock_whatever_it_shows(ahead_seconds: float) -> None:
+    clock = ExchangeClock()
+    assert not knows(clock)
+
+    assert compare(clock, ahead_seconds)
+
+    assert knows(clock)
+    assert abs(clock.offset.total_seconds() - ahead_seconds) <= 2
+
+
+def test_dates_of_a_proxy_move_nothing_once_the_clocks_were_compared() -> None:
+    clock = ExchangeClock()
+    compare(clock, 0)
+    for _ in range(20):
+        note(clock, 7200)
+
+    assert (clock.offset, clock.is_known) == (timedelta(), True)
+    assert clock.is_doubtful, "they are a hint to compare again"
+
+
+def test_an_offset_that_contradicts_the_one_before_is_believed_when_a_second_comparison_agrees() -> None:
+    clock = ExchangeClock()
+    compare(clock, 0)
+
+    compare(clock, 600)
+    assert not knows(clock)
+    compare(clock, 600)
+
+    assert knows(clock)
+    assert abs(clock.offset.total_seconds() - 600) < 1
+
+
+def test_a_comparison_whose_answer_was_slow_tells_nothing() -> None:
+    clock = ExchangeClock()
+
+    assert not compare(clock, 0, way_seconds=8)
+    assert not knows(clock)
+
+
+@pytest.mark.parametrize("step", [5400.0, -5400.0])
+def test_after_a_step_of_our_clock_the_offset_is_learnt_anew(step: float) -> None:
+    clock = ExchangeClock()
+    compare(clock, 0)
+
+    clock.ours_moved(timedelta(seconds=step))
+    assert not knows(clock)
+    assert "was set" in clock.why_unknown
+    compare(clock, -step)
+
+    assert knows(clock)
+    assert clock.offset == timedelta(seconds=-step)
