@@ -8,7 +8,7 @@ status without a time one that counts.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -21,10 +21,11 @@ from agbot.fleet.changes import Change
 from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Agreement, Node, NodeType
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, group_id, node_id, org_of
-from agbot.rules.statuses import Status
+from agbot.rules.statuses import PHASES, Phase, Status
 
 _FINAL = {"finalized agreement", "finalized"}
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_MAY_BE_UNDER_WAY = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 _LONGEST_TEXT = 200
 """What a node says of its upgrade is written into the journal and shown; every status there is fits in."""
 _LONGEST_INTERVAL_SECONDS = 86_400.0
@@ -109,7 +110,7 @@ def statuses(reply: wire.ManagementStatuses, clock: ExchangeClock) -> dict[Polic
 def _any_status(raw: msgspec.Raw, clock: ExchangeClock) -> Status:
     """Map one status; one that cannot be read becomes a value that rules do not know, and is not gone (P3)."""
     found = entry(raw, wire.PolicyStatus, lambda each: _status(each.agent_upgrade_policy_status, clock))
-    return _no_status(f"(unreadable: {found.why})") if isinstance(found, Garbled) else found
+    return replace(_no_status(f"(unreadable: {found.why})"), is_garbled=True) if isinstance(found, Garbled) else found
 
 
 def _no_status(value: str) -> Status:
@@ -121,10 +122,11 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     if entry is None:
         return _no_status("(no status)")
     stamp, said = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
-    brought = entry.upgraded_versions or wire.UpgradedVersions()
+    brought, is_garbled = entry.upgraded_versions or wire.UpgradedVersions(), False
     try:
         moment = clock.ours(stamp)
     except ValueError:
+        is_garbled = PHASES.get(said, Phase.UNREADABLE) in _MAY_BE_UNDER_WAY
         moment, said = _EPOCH, f"{said} (its time {stamp!r} is unreadable)"
     return Status(
         value=said,
@@ -133,6 +135,7 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
         target_version=(brought.software_version or "")[:_LONGEST_TEXT],
         certificate=(brought.cert_version or "")[:_LONGEST_TEXT],
         configuration=(brought.config_version or "")[:_LONGEST_TEXT],
+        is_garbled=is_garbled,
     )
 
 

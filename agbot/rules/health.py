@@ -91,8 +91,9 @@ def why_unavailable(
 
     `deferral` is its own, if it has one; `at_stake` are the services (`org/url`) for which it is counted on, None all of them.
     """
-    if member.unreadable:
-        return member.unreadable
+    unreadable = member.unreadable or _unreadable_report(member)
+    if unreadable:
+        return unreadable
     if not member.node.registered:
         return "its agent is not registered"
     offline = why_offline(member.node, limits, now)
@@ -108,6 +109,12 @@ def why_unavailable(
         if deferral.is_overlap
         else f"it joined during {deferral.what}, which has not ended"
     )
+
+
+def _unreadable_report(member: Member) -> str:
+    """Say which report of the member cannot be read and may be about an upgrade past the gate; empty when there is none."""
+    garbled = min((policy for policy, status in member.statuses.items() if status.is_garbled), default=None)
+    return "" if garbled is None else f"its report for {garbled} cannot be read: {member.statuses[garbled].value}"
 
 
 def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collection[str] | None = None) -> str | None:

@@ -76,6 +76,9 @@ class Status:
         """All that the upgrade brings."""
         return Versions(software=self.target_version, certificate=self.certificate, configuration=self.configuration)
 
+    is_garbled: bool = False
+    """It may be about an upgrade that is past the gate, and cannot be read as a whole."""
+
     @property
     def phase(self) -> Phase:
         """What the value means."""

@@ -16,6 +16,8 @@ from agbot.rules.ids import GroupId
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause
+from agbot.store.contract import Stored
+from agbot.store.memory import MemoryStore
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -207,4 +209,49 @@ async def test_a_group_whose_review_fails_unexpectedly_is_named_and_the_others_g
 
     assert hub.coordinator.overview().ready
     assert len(hub.events("part.recovered")) == len(told)
+    await hub.stop()
+
+
+@pytest.mark.parametrize(("said", "waits"), [("initiated", ["peers-unavailable"]), ("successful", [])])
+@in_virtual_time
+async def test_a_peer_whose_report_of_an_upgrade_cannot_be_read_is_not_counted_on(said: str, waits: list[str]) -> None:
+    hub = await two_groups()
+    for member in ("a1", "a2"):
+        hub.heartbeat(member)
+    spoilt(hub).late_statuses = {"a2"}
+    hub.report("a2", said)
+    await asyncio.sleep(15)
+
+    answer = await hub.ask("a1", "g1")
+
+    assert codes(answer) == waits
+    await hub.stop()
+
+
+class Broken(MemoryStore):
+    """A store that holds something which nobody foresaw."""
+
+    is_broken = True
+
+    async def load(self) -> Stored:
+        if self.is_broken:
+            raise ValueError("a row from another world")
+        return await super().load()
+
+
+@in_virtual_time
+async def test_a_cycle_that_fails_altogether_makes_the_daemon_not_ready_and_a_good_one_ready_again() -> None:
+    store = Broken()
+    hub = Hub(store=store)
+    await store.open()
+    with pytest.raises(ValueError, match="another world"):
+        await hub.coordinator.cycle()
+
+    overview = hub.coordinator.overview()
+    assert not overview.ready
+    assert any("the last cycle failed: ValueError: a row from another world" in each for each in overview.not_ready)
+
+    store.is_broken = False
+    await hub.coordinator.cycle()
+    assert not any("cycle failed" in each for each in hub.coordinator.overview().not_ready)
     await hub.stop()
