@@ -25,6 +25,7 @@ from agbot.console.metrics import Metrics
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.daemon import logging as daemon_logging
+from agbot.daemon import starting
 from agbot.daemon.delivering import Told
 from agbot.daemon.measuring import CountedPermission, Teller
 from agbot.daemon.notify import Notifier
@@ -143,7 +144,7 @@ class Daemon:
             StoreError: the store cannot be used.
             OSError: an address cannot be listened on.
         """
-        await self._store.open()
+        await starting.opened(self._store)
         try:
             await self._start()
             if on_started is not None:
@@ -159,9 +160,9 @@ class Daemon:
                 loop.add_signal_handler(number, self.request_stop)
             loop.add_signal_handler(signal.SIGHUP, self.reload)
         await self._deliveries.begin()
-        await self.console.start()
-        await self.gateway.start()
         settings = self._loaded.settings
+        await starting.listening("[console] listen", settings.console.listen, self.console.start())
+        await starting.listening("[gateway] listen", settings.gateway.listen, self.gateway.start())
         _log.info(
             "daemon.started",
             version=__version__,

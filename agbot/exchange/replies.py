@@ -26,6 +26,8 @@ _EXCERPT_CHARACTERS = 200
 _CAME_CHARACTERS = 400
 _READ_BYTES = 10 * _EXCERPT_CHARACTERS
 _SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED}  # searches and the change feed answer 201
+_OF_THE_DAEMON = "the daemon's: [exchange] identity and token_file, or the credential exchange-token"
+_A_RECORD = "it is an Exchange's answer with a record that cannot be read: look at that record, and mend or delete it"
 _UNKNOWN_ROUTE = "unrecognized route"
 _IS_IT_THE_EXCHANGE = "check that [exchange] url is the Exchange's base URL, ending in /v1"
 
@@ -76,7 +78,7 @@ class Answered:
             return meaning(self._parsed(shape))
         except entries.NOT_JSON as error:
             came = f"an answer ({self._reply.status}) that is not what it should be: {Garbled.by(error).why}"
-            raise self._error(Unreadable, came, _IS_IT_THE_EXCHANGE) from error
+            raise self._error(Unreadable, came, _A_RECORD if self._is_json_object() else _IS_IT_THE_EXCHANGE) from error
 
     def _parsed(self, shape: type[Body]) -> Body:
         try:
@@ -86,6 +88,13 @@ class Answered:
             if mended == self._reply.body:
                 raise
             return msgspec.json.decode(mended, type=shape)
+
+    def _is_json_object(self) -> bool:
+        """Whether it is JSON as an Exchange writes it, so that the address is hardly to blame."""
+        try:
+            return bool(msgspec.json.decode(self._reply.body, type=dict[str, object]))
+        except entries.NOT_JSON:
+            return False
 
     def _says_nothing_there(self, shape: type[Body]) -> bool:
         body = self._reply.body
@@ -106,7 +115,7 @@ class Answered:
         who = self._credentials.identity if self._credentials else "nobody"
         came = f"the answer is {status} {self._excerpt()}".rstrip()
         if status == HTTPStatus.UNAUTHORIZED:
-            return self._error(Refused, came, f"check the identity and the secret of {who}")
+            return self._error(Refused, came, f"check the identity and the secret of {who} ({_OF_THE_DAEMON})")
         if status == HTTPStatus.FORBIDDEN:
             return self._error(
                 Forbidden, came, f"{who} may not do this: use an agbot's identity, in org IBM for other organisations"

@@ -143,6 +143,21 @@ async def test_however_it_is_escaped_and_wherever_the_excerpt_ends(status: int, 
             assert part not in str(caught.value)
 
 
+async def test_json_with_a_field_that_cannot_be_read_does_not_blame_the_address() -> None:
+    with pytest.raises(Unreadable) as caught:
+        await client(reply(200, {"maxChangeId": "seven"})).max_change_id()
+
+    assert "maxChangeId" in str(caught.value)
+    assert "[exchange] url" not in str(caught.value)
+    assert "look at that record" in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["<html>", "", "[]"])
+async def test_what_no_exchange_writes_does(body: str) -> None:
+    with pytest.raises(Unreadable, match=r"\[exchange\] url"):
+        await client(reply(200, body)).max_change_id()
+
+
 async def test_a_long_answer_is_quoted_in_part() -> None:
     with pytest.raises(Failed) as caught:
         await client(reply(500, "x" * 100_000)).nodes(O1)

@@ -1,0 +1,153 @@
+"""A start that cannot succeed says so in one sentence: the setting, what is wrong, and the next step. So does one that cannot get ready."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.acceptance.hub import Hub
+from tests.acceptance.programs import until
+from tests.acceptance.site import Site, group_of_three
+from tests.support.authority import made
+
+BAD_SETTINGS, CANNOT_START = 1, 7
+
+
+async def failed(site: Site) -> str:
+    """Start, and return the one sentence with which it ends."""
+    daemon = site.start()
+    assert await daemon.ended() == CANNOT_START
+    (line,) = daemon.events("daemon.failed")
+    assert "Traceback" not in daemon.log
+    said: str = line["error"]
+    assert said.isprintable()
+    return said
+
+
+@pytest.mark.parametrize("section", ["gateway", "console"])
+async def test_a_port_in_use_is_named_with_its_setting_and_how_to_find_who_uses_it(
+    hub: Hub, site: Site, section: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        listen = f"127.0.0.1:{taken.getsockname()[1]}"
+        site.tables[section]["listen"] = listen
+        site.write()
+        said = await failed(site)
+    assert f"[{section}] listen {listen}" in said
+    assert "address already in use" in said
+    assert "ss -ltnp" in said
+
+
+@pytest.mark.parametrize("section", ["gateway", "console"])
+async def test_an_address_of_another_machine_is_named_with_its_setting(hub: Hub, site: Site, section: str) -> None:
+    site.tables[section]["listen"] = "192.0.2.1:8083"  # reserved for documentation (RFC 5737)
+    site.write()
+    said = await failed(site)
+    assert f"[{section}] listen 192.0.2.1:8083" in said
+    assert "ip addr" in said
+
+
+async def test_a_host_that_is_not_known_is_named_with_its_setting(hub: Hub, site: Site) -> None:
+    site.tables["gateway"]["listen"] = "nowhere.invalid:8083"
+    site.write()
+    assert "[gateway] listen nowhere.invalid:8083: the host is not known" in await failed(site)
+
+
+def missing(folder: Path) -> Path:
+    return folder / "not-mounted" / "agbot.db"
+
+
+def a_file_on_the_way(folder: Path) -> Path:
+    (folder / "file").write_text("", encoding="utf-8")
+    return folder / "file" / "agbot.db"
+
+
+def a_directory(folder: Path) -> Path:
+    (folder / "directory").mkdir()
+    return folder / "directory"
+
+
+def no_database(folder: Path) -> Path:
+    (folder / "notes.txt").write_text("buy milk\n" * 1000, encoding="utf-8")
+    return folder / "notes.txt"
+
+
+@pytest.mark.parametrize("place", [missing, a_file_on_the_way, a_directory, no_database])
+async def test_a_store_that_cannot_be_is_named_with_its_setting_and_the_next_step(
+    hub: Hub, site: Site, place: Any
+) -> None:
+    path = place(site.folder)
+    site.tables["store"]["path"] = str(path)
+    site.write()
+    said = await failed(site)
+    assert said.startswith("[store] path: ")
+    assert str(path) in said
+    assert any(step in said for step in ("must exist", "give the store a file", "restore it", "another program")), said
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system with room for nothing."""
+    folder.mkdir()
+    mount, umount = shutil.which("mount") or "/bin/mount", shutil.which("umount") or "/bin/umount"
+    command = [mount, "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode:
+        assert not os.environ.get("CI"), mounted.stderr
+        pytest.skip("this user may not mount a small tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run([umount, "--lazy", str(folder)], check=True)
+
+
+async def test_a_full_disk_is_named_with_the_setting_of_the_store(hub: Hub, site: Site) -> None:
+    with small_disk(site.folder / "disk") as disk:
+        (disk / "rest").write_bytes(b"x" * 12_288)
+        site.tables["store"]["path"] = str(disk / "agbot.db")
+        site.write()
+        said = await failed(site)
+    assert said.startswith("[store] path: ")
+    assert "free space on its disk" in said
+
+
+async def test_a_certificate_of_a_broker_that_cannot_be_used_is_named_with_its_setting(
+    hub: Hub, site: Site, tmp_path: Path
+) -> None:
+    pair, other = made(tmp_path / "tls", "one"), made(tmp_path / "tls", "other")
+    site.tables["mqtt"] = {
+        "host": "127.0.0.1",
+        "tls": True,
+        "certificate_file": str(pair.certificate),
+        "key_file": str(other.key),
+    }
+    site.write()
+    said = await site.programs.run("run", "--config", site.settings_file)
+    assert said.code == BAD_SETTINGS
+    assert "mqtt.key_file" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("what", ["identity", "token"])
+async def test_a_wrong_identity_keeps_it_unready_and_is_told_with_its_settings(hub: Hub, site: Site, what: str) -> None:
+    if what == "identity":
+        site.tables["exchange"]["identity"] = "IBM/nobody"
+        site.write()
+    else:
+        (site.folder / "exchange-token").write_text("hush7other7hush", encoding="utf-8")
+    await group_of_three(hub)
+    daemon = site.start()
+    line = (await until("the failure", lambda: daemon.events("exchange.failed")))[0]
+    assert "401" in json.dumps(line)
+    assert "[exchange] identity and token_file" in json.dumps(line)
+    assert await site.shows("/livez", 200)
+    await site.until_unready()
