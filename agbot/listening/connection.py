@@ -61,7 +61,7 @@ Refuse = Callable[[HttpProcessingError], web.StreamResponse]
 class Connection(web.RequestHandler):
     """aiohttp's connection with our parser, bounds and error format."""
 
-    __slots__ = ("_gone", "_refusal", "_refuse", "client")
+    __slots__ = ("_gone", "_is_last", "_refusal", "_refuse", "client")
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, bounds: Bounds, refuse: Refuse) -> None:
         super().__init__(
@@ -90,6 +90,8 @@ class Connection(web.RequestHandler):
         )
         self._refuse = refuse
         self._refusal: web.StreamResponse | None = None
+        self._is_last = False
+        """Whether the client has closed its half, and nothing can follow what has come."""
         self._gone: asyncio.Future[None] = loop.create_future()
         self.client = ""
         """Who is at the other end, as `client_of` names it."""
@@ -116,12 +118,22 @@ class Connection(web.RequestHandler):
             self._gone.set_result(None)
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp says None, asyncio takes both
+        """Keep our half open while whole requests are still to be answered: that the client sends no more is no end of its interest."""
+        body = self._parser._payload_parser if self._parser is not None else None  # noqa: SLF001 - nothing public tells
+        is_plain = self.transport is not None and self.transport.can_write_eof()
+        is_waiting = self._waiter is not None and not self._waiter.done()
+        self._is_last = is_plain and body is None and not is_waiting
+        return self._is_last or None
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer. After a refusal go on reading for a moment: closing before would tear the answer away."""
         written = await super().finish_response(request, resp, start_time)
         transport = self.transport
+        if self._is_last and not self._messages:
+            self.close()
         if resp is self._refusal and transport is not None and not transport.is_closing():
             if transport.can_write_eof():
                 transport.write_eof()

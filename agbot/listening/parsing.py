@@ -20,9 +20,9 @@ from yarl import URL
 
 HEAD_FIELDS = 4
 """A whole head may have this many times the bytes of its largest field."""
-PIECE_BYTES = 2048
-"""So much is parsed at once; 340 one-byte chunks, about 2 ms."""
-FRAMING_BYTES = 4096
+PIECE_BYTES = 1024
+"""So much is parsed at once; 170 one-byte chunks, about 1 ms."""
+FRAMING_BYTES = 2048
 """What a chunked body may spend on sizes, extensions, line ends and trailers, whatever it holds."""
 FRAMING_SHARE = 8
 """Of what it holds, it may spend one part in so many besides: chunks of 50 bytes on average do not reach it."""
