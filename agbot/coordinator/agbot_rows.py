@@ -6,7 +6,7 @@ anything, so what was last seen goes on to hold; where an agbot hangs or talks n
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere
 from agbot.clock import Clock
@@ -26,8 +26,8 @@ class AgbotRows:
         """Without an agbot every look finds nothing, at no cost."""
         self._situation = situation
         self._agbot = agbot
-        self._listed_at: datetime | None = None
-        """When the lists were last read, on the wall clock, to which the stamps of agreements are compared."""
+        self._listed_seconds: float | None = None
+        """When the lists were last read, on the clock that no step of the date moves."""
         self._shared = SharedRead(self._look, clock)
         if agbot is not None:
             situation.rows.source = Source.UNREAD
@@ -46,14 +46,14 @@ class AgbotRows:
         if self._agbot is None:
             return
         seen = self._situation.rows
-        asked_at = self._situation.now()
+        asked_at, asked_seconds = self._situation.now(), self._situation.clock.monotonic_seconds()
         look = await self._agbot.look()
         self._tell_change(look)
         if isinstance(look, Listed):
-            before = self._listed_at or asked_at.wall
-            self._listed_at = asked_at.wall
+            gone_by = 0.0 if self._listed_seconds is None else asked_seconds - self._listed_seconds
+            self._listed_seconds = asked_seconds
             seen.source, seen.looked_at, seen.url, seen.failing = Source.LISTED, asked_at.seen, look.url, ""
-            self._take(look.rows, before)
+            self._take(look.rows, asked_at.wall - timedelta(seconds=gone_by))
             return
         seen.source = Source.NOBODY_THERE if isinstance(look, NobodyThere) else Source.UNREADABLE
         seen.failing = look.why

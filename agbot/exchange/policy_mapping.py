@@ -121,7 +121,6 @@ def _deployment(
         arch=arch,
         top_version=versions[0] if versions else "",
         versions=versions,
-        versions_at=revised_at,
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from agbot.fleet.absence import Absences
@@ -81,8 +80,6 @@ class Policies:
         elif self._is_open(read, before, begun=begun, now=now) and isinstance(before, Policy):
             shelf.outdate(read.id, sequence=begun + 1)
             return
-        if isinstance(policy, Policy) and isinstance(before, Policy) and before.versions == policy.versions:
-            policy = replace(policy, versions_at=before.versions_at)
         shelf.put(read.id, policy, begun=begun, now=now)
 
     def learn_deployment(

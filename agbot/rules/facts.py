@@ -80,8 +80,6 @@ class Policy:
     """Deployment policies: the version of highest priority."""
     versions: tuple[str, ...] = ()
     """Deployment policies: all versions, the one of highest priority first."""
-    versions_at: datetime | None = None
-    """When the versions were last changed, as far as is known: another revision with the same versions upgrades nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -209,7 +209,6 @@ async def test_a_recorded_deployment_policy_has_its_service_and_the_only_version
         service="o1/temp-sensor",
         top_version="1.2.0",
         versions=("1.2.0",),
-        versions_at=found.revised_at if found else None,
     )
 
 

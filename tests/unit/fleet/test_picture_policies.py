@@ -1,4 +1,4 @@
-"""The deployment policies of an organisation, and when their versions were changed."""
+"""The deployment policies of an organisation."""
 
 from __future__ import annotations
 
@@ -14,23 +14,12 @@ from tests.support.values import DEPLOYMENT, NOW, at, deployment
 
 ORG = OrgId("o1")
 ALL = Read(what=What.DEPLOYMENT_POLICIES, id=ORG)
-FIRST = replace(deployment(), versions=("2.0.0",), versions_at=at(500))
+FIRST = replace(deployment(), versions=("2.0.0",))
 
 
 def learn(picture: Picture, *policies: Policy) -> None:
     found = {policy.id: policy for policy in policies}
     picture.policies.learn_deployment(ORG, found, begun=picture.begin(), now=NOW)
-
-
-def test_another_revision_with_the_same_versions_changes_no_version() -> None:
-    picture = Picture()
-    learn(picture, FIRST)
-
-    learn(picture, replace(FIRST, revision="r2", versions_at=at(5)))
-    assert picture.policies.for_deployment(ORG) == (replace(FIRST, revision="r2"),)
-    changed = replace(FIRST, revision="r3", versions=("2.1.0", "2.0.0"), versions_at=at(1))
-    learn(picture, changed)
-    assert picture.policies.for_deployment(ORG) == (changed,)
 
 
 def test_the_list_is_out_of_date_once_the_feed_tells_of_a_policy_or_all_is_read_anew() -> None:
