@@ -168,6 +168,11 @@ class Fleet:
         await node.register()
         return node
 
+    def let_ask(self, node: SimNode, whom: Asks) -> None:
+        """Let a node's agent ask somebody else from now on."""
+        gateway = self.bypass if whom is Asks.AGBOT else self._around.gateway
+        node.spec, node.around = replace(node.spec, asks=whom), replace(self._around, gateway=gateway)
+
     async def add_group(
         self, org: str, group: str, members: int, *, cluster_members: int = 0, habits: Habits | None = None
     ) -> list[SimNode]:

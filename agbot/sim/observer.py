@@ -16,7 +16,7 @@ from agbot.sim.agent_state import PAST_THE_GATE, Word
 from agbot.sim.clock import Clock
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.episodes import Episode, Excuse, Forgiven, Rule, Tolerance, Violation, excuse_for, excuse_together
-from agbot.sim.exchange.world import Write
+from agbot.sim.exchange.world import World, Write
 from agbot.sim.links import Kind
 from agbot.sim.membership import Membership
 from agbot.sim.turns import Turns
@@ -94,6 +94,11 @@ class Observer:
         """Take what a node is in the middle of out of the judgement, because the test did it on purpose."""
         for episode in self._of(node):
             episode.excuse = episode.excuse or excuse
+
+    def look_again(self, world: World) -> None:
+        """Take in every node as the Exchange has it now: it was restored from a backup."""
+        for (org, name), node in world.nodes.items():
+            self._seen_node(f"{org}/{name}", node.doc)
 
     def under_way(self, group: str = "") -> list[Episode]:
         """Return the episodes that have not ended, of one group or of all."""

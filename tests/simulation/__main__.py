@@ -6,8 +6,10 @@ import argparse
 import multiprocessing
 import sys
 import time
+from functools import partial
 
 from tests.simulation.run import Outcome, play
+from tests.simulation.wild import Kind
 
 _TOLD_EVERY = 50
 
@@ -19,13 +21,18 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of many seeds")
     parser.add_argument("--seeds", type=int, default=300, help="how many seeds to play")
     parser.add_argument("--verbose", action="store_true", help="tell everything that happens")
+    kinds = [kind.value for kind in Kind]
+    parser.add_argument("--wild", action="append", default=[], choices=kinds, help="only wild things of this kind")
     options = parser.parse_args()
+    only = frozenset(Kind(kind) for kind in options.wild)
     if options.seed is not None:
-        return _tell([play(options.seed, is_told_aloud=options.verbose)])
+        return _tell([play(options.seed, is_told_aloud=options.verbose, only=only)])
     began = time.monotonic()
     with multiprocessing.Pool() as pool:
         outcomes: list[Outcome] = []
-        for outcome in pool.imap_unordered(play, range(options.first, options.first + options.seeds), chunksize=4):
+        for outcome in pool.imap_unordered(
+            partial(play, only=only), range(options.first, options.first + options.seeds), chunksize=4
+        ):
             outcomes.append(outcome)
             if len(outcomes) % _TOLD_EVERY == 0:
                 print(f"{len(outcomes)} of {options.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - progress of a long command

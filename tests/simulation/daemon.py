@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
+from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.exchange.client import ExchangeClient
@@ -27,15 +28,17 @@ from agbot.gateway.reads import Reads
 from agbot.gateway.service import ServiceRoute
 from agbot.rules.facts import Ask
 from agbot.rules.limits import LimitsOf
-from agbot.settings.model import GatewaySettings
+from agbot.settings.model import AgbotSettings, GatewaySettings
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.links import Answered, Question, basic
+from agbot.sim.local_api import LocalApi
 from agbot.store.contract import Entry
 from tests.simulation.disk import Disk, SimStore
 from tests.simulation.plan import COORDINATOR, Plan
 from tests.simulation.process import Process
+from tests.simulation.skew import Skew, SteppedClock
+from tests.support.direct_agbot import DirectAgbot
 from tests.support.direct_transport import DirectTransport
-from tests.support.hub import LoopClock
 
 _ANSWER_SECONDS = 2.4
 """The gateway's share of the default `answer_seconds`."""
@@ -113,11 +116,13 @@ class Daemon(Process):
         limits_of: LimitsOf,
         hear: Callable[[Ask, Answer, float], None],
         tell: Callable[[Entry], None],
+        skew: Skew,
+        agbot: Mapping[str, LocalApi],
     ) -> None:
         super().__init__()
         chance = plan.chance(f"daemon {number}")
         self._on_death = on_death
-        self._clock = LoopClock(plan.ahead_seconds)
+        self._clock = SteppedClock(plan.ahead_seconds, skew)
         self._store = SimStore(disk, self.kill)
         self._transport = WatchedTransport(exchange, lambda: _way(chance, plan.way_seconds))
         client = ExchangeClient(
@@ -127,12 +132,14 @@ class Daemon(Process):
             request_seconds=plan.settings.request_seconds,
             max_requests_open=plan.settings.max_requests_open,
         )
+        lists = DirectAgbot(agbot, way_seconds=lambda: _way(chance, plan.way_seconds / 2))
         means = Means(
             exchange=client,
             store=self._store,
             clock=self._clock,
             tell=tell,
             agbot_identity=plan.agbot.identity,
+            agbot=AgreementBot(AgbotSettings(api=tuple(agbot)), self._clock, lists) if agbot else None,
             chance=chance,
         )
         self.coordinator = Coordinator(means, plan.settings, limits_of)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
 
 from agbot.coordinator import history
 from agbot.coordinator.contract import Answer, Granted
@@ -33,7 +32,6 @@ from tests.simulation.disk import Disk
 from tests.simulation.offline_peers import OfflinePeers
 from tests.simulation.plan import Plan
 from tests.simulation.story import HUB, Promise, Story
-from tests.support.hub import EPOCH
 
 _MARGIN_SECONDS = 15.0
 """A decision may be this much older than its commit: reads and the store take their time."""
@@ -53,6 +51,8 @@ class Judge:
         self._plan = plan
         self._story = story
         self._seen = 0
+        self._granted_at: dict[tuple[GroupId, int], float] = {}
+        self._moved: dict[GroupId, tuple[object, float]] = {}
         self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self.peers = OfflinePeers(plan, story)
         self.controls = ControlJudge(plan, story)
@@ -67,6 +67,7 @@ class Judge:
         for group, lease in after.items():
             old = before.get(group, Lease(group=group))
             if old != lease:
+                self._take_time(old, lease)
                 self._changed(old, lease)
             if lease.token > old.token and self._plan.is_controlled:
                 self.controls.granted(old, lease, after, told, self._fleet)
@@ -76,6 +77,15 @@ class Judge:
                 said = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.told}"
                 self._story.tell(entry.group or HUB, said)
         self.look()
+
+    def _take_time(self, old: Lease, new: Lease) -> None:
+        """Write down on the loop's clock what the coordinator's, which may step, says too."""
+        now = asyncio.get_running_loop().time()
+        if new.token > old.token:
+            self._granted_at[new.group, new.token] = now
+        mark = (new.token, new.hold.progress.moved_at) if new.hold is not None else None
+        if self._moved.get(new.group, (None, 0.0))[0] != mark:
+            self._moved[new.group] = (mark, now)
 
     def _changed(self, old: Lease, new: Lease) -> None:
         group = new.group
@@ -106,7 +116,7 @@ class Judge:
         """An end that rests on the holder's own report must have been in the Exchange."""
         if end.token != old.token or (old.hold is not None and end.claim != old.hold.claim):
             self._story.broke(Promise.OWN_TOKEN, old.group, f"the end of {end.token} ended {old.token}")
-        granted_at = _seconds(old.hold.granted_at, self._plan) if old.hold else 0.0
+        granted_at = self._granted_at.get((old.group, old.token), 0.0)
         if end.claim.kind is Kind.AGENT and end.cause in _ENDS and not self._is_backed(end, granted_at):
             said = self._said.get((end.claim.holder, end.claim.subject), [])[-5:]
             text = f"{end.cause} of {end.claim.holder} ({end.detail}), but it has said {said}"
@@ -215,10 +225,8 @@ class Judge:
             known = node is not None and (node.down_for is not None or hold.claim.holder in self.strange)
             if node is not None and lease.state is State.SUSPECT and node.version != hold.progress.target_version:
                 known = True  # alive, never reported an end, and not what was asked for: a person has to look
-            recent = (
-                asyncio.get_running_loop().time() - _seconds(hold.progress.moved_at.as_if_never_blind, self._plan)
-                < self._plan.limits.max_upgrade_seconds
-            )
+            _, moved_at = self._moved.get(group, (None, 0.0))
+            recent = asyncio.get_running_loop().time() - moved_at < self._plan.limits.max_upgrade_seconds
             if not known and not recent:
                 self._story.broke(
                     Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
@@ -272,8 +280,3 @@ class Judge:
         if self.disk is None:
             raise RuntimeError("the run has no disk yet")
         return self.disk
-
-
-def _seconds(moment: datetime, plan: Plan) -> float:
-    """Return a time of the coordinator's clock as the loop's."""
-    return (moment - EPOCH - timedelta(seconds=plan.ahead_seconds)).total_seconds()

@@ -14,6 +14,7 @@ from agbot.sim.fleet import Fleet
 from agbot.sim.node import SimNode
 from agbot.store.contract import StoreUnavailableError
 from tests.simulation.disk import Fault
+from tests.simulation.nature import Nature
 from tests.simulation.operators import Operator
 from tests.simulation.plan import Deed, Event
 from tests.simulation.stage import ORG, Stage, group_name, members, nmp_name
@@ -26,8 +27,10 @@ class People:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self.operator = Operator(stage)
+        self.nature = Nature(stage)
         self._deeds: dict[Deed, Callable[[Event], None]] = {
             **self.operator.deeds,
+            **self.nature.deeds,
             Deed.PUBLISH: self._publish,
             Deed.CHANGE_NMP: self._publish,
             Deed.DISABLE_NMP: lambda event: self._publish(event, enabled=False),
@@ -71,6 +74,7 @@ class People:
         """Let everything be well from now on: no faults, no losses, no pauses, every node back."""
         stage = self._stage
         stage.fleet.exchange.faults.clear()
+        self.nature.heal()
         stage.disk.rates.clear()
         stage.disk.kill_at_write = None
         stage.wire.loses = 0.0
@@ -94,7 +98,7 @@ class People:
         version = f"3.0.{stage.versions[-1 - number]}"
         for node in stage.fleet.nodes.values():
             node.services.outcomes[version] = event.outcome
-        stage.fleet.deploy(ORG, f"svc-g{number}", f"url-g{number}", version)
+        stage.deploy(number, version)
 
     def _nodes(self, event: Event) -> list[SimNode]:
         return members(self._stage, event.group)
@@ -235,6 +239,9 @@ _ABOUT_A_GROUP = frozenset(Deed) - {
     Deed.PUBLISH_TO_ALL,
     Deed.END_HOLDS,
     Deed.APPROVE,
+    Deed.OUR_CLOCK,
+    Deed.RESTORE,
+    Deed.AGBOT_FAULT,
 }
 
 

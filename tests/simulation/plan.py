@@ -15,6 +15,7 @@ from agbot.rules.limits import Limits
 from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.faults import Fault
 from agbot.sim.habits import Fate, Habits, Outcome
+from agbot.sim.node import Asks
 from tests.simulation import hub_faults
 
 COORDINATOR = "IBM/coordinator"
@@ -55,6 +56,11 @@ class Deed(StrEnum):
     END_HOLDS = "end holds"
     ALLOW = "allow"
     APPROVE = "approve"
+    OUR_CLOCK = "our clock steps"
+    DELETE_NODES_OWNER = "delete a node's owner"
+    DELETE_POLICYS_OWNER = "delete a policy's owner"
+    RESTORE = "back up and restore"
+    AGBOT_FAULT = "agbot fault"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,13 @@ class Plan:
     events: tuple[Event, ...]
     is_controlled: bool = False
     """Limits and a person control the rollouts (`controls`); in the end that person puts everything right."""
+
+    wild: frozenset[str] = frozenset()
+    """What of `wild` befalls this hub."""
+    shows_rows: bool = False
+    """The coordinator is configured with the agbot's local API."""
+    bypasses: tuple[Asks, ...] = ()
+    """For each group, whom its first member asks; empty: everybody asks the coordinator."""
 
     def chance(self, name: str) -> random.Random:
         """Return a generator of its own for one part of the run."""

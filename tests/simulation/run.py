@@ -16,14 +16,16 @@ from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import DirectExchange
+from agbot.sim.local_api import LocalApi
 from agbot.sim.service_upgrades import AgbotSpec
-from tests.simulation import controls
+from tests.simulation import controls, wild
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
 from tests.simulation.people import People
 from tests.simulation.plan import Plan, draw
 from tests.simulation.process import watch_tasks
+from tests.simulation.skew import Skew
 from tests.simulation.stage import ORG, Stage, group_name
 from tests.simulation.story import HUB, Broken, Promise, Story
 from tests.simulation.wires import CoordinatorWire, ExchangeWire
@@ -35,6 +37,10 @@ _AT_LEAST_QUIET_SECONDS = 300.0
 _LAST_RELEASE_SECONDS = 8000.0
 """Long enough for every node there is, one after the other, and for what was lost on the way to be given up."""
 _RESTART_SECONDS = 5.0
+_AGBOTS = ("http://agbot-1:8080", "http://agbot-2:8080")
+"""Two of them, on one database."""
+_UNSEEN_SECONDS = 330.0
+"""As long as a frozen feed, or agbots that do not listen, hide who has begun unasked."""
 _BUGS = ("cycle.failed", "part.failed", "question.failed")
 
 
@@ -52,10 +58,12 @@ class Outcome:
     """Questions that put P6 to the test: for a running service, while every peer was offline."""
 
 
-def play(number: int, *, is_told_aloud: bool = False) -> Outcome:
-    """Play one seed."""
+def play(number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind] = frozenset()) -> Outcome:
+    """Play one seed; with `only`, with wild things of these kinds and in every run that has no controls."""
     try:
-        return virtual_time.run(Run(controls.added(draw(number)), is_told_aloud=is_told_aloud).play())
+        drawn = controls.added(draw(number))
+        plan = wild.added(drawn, only, share=1.0) if only else wild.added(drawn)
+        return virtual_time.run(Run(plan, is_told_aloud=is_told_aloud).play())
     except Exception as error:
         error.add_note(f"in seed {number}")  # one of hundreds, in another process
         raise
@@ -72,6 +80,8 @@ class Run:
         self._starts = 0
         self._limits: Callable[[], Limits] = lambda: plan.limits
         self._is_over = False
+        self._skew = Skew()
+        self._local_apis: dict[str, LocalApi] = {}
 
     async def play(self) -> Outcome:
         """Play it, at most until the first promise is broken."""
@@ -95,6 +105,7 @@ class Run:
             dead_after_seconds=plan.limits.dead_after_seconds - 60,
             unconfirmed_after_seconds=plan.limits.confirm_seconds - 30,
             peers_margin_seconds=600.0,
+            unseen_seconds=_UNSEEN_SECONDS,
         )
         async with Fleet(
             self._exchange,
@@ -105,6 +116,8 @@ class Run:
             tolerance=tolerance,
             agbot=AgbotSpec(asks=plan.agbot_asks),
         ) as fleet:
+            if plan.shows_rows:
+                self._local_apis = {url: fleet.local_api() for url in _AGBOTS}
             self._judge.fleet, self._judge.daemon = fleet, lambda: self._daemon
             fleet.listen(self._judge.look)
             fleet.listen(self._judge.peers.saw)
@@ -119,7 +132,10 @@ class Run:
                 exchange_wire=direct,
                 daemon=lambda: self._daemon,
                 limits=plan.limits,
+                skew=self._skew,
+                local_apis=tuple(self._local_apis.values()),
             )
+            self._stage = stage
             self._limits = self._judge.controls.limits = lambda: stage.limits
             await self._live(fleet, People(stage))
         episodes = fleet.observer.episodes
@@ -157,8 +173,10 @@ class Run:
             )
             for node, habits in zip(nodes, group.habits, strict=True):
                 node.habits = habits
+            if self._plan.bypasses:
+                fleet.let_ask(nodes[0], self._plan.bypasses[number])
             if group.has_service:
-                fleet.deploy(ORG, f"svc-g{number}", f"url-g{number}", "3.0.0")
+                self._stage.deploy(number, "3.0.0")
                 for node in nodes:
                     if node.spec.node_type == "device":
                         await fleet.agbot.adopt(node, f"{ORG}/svc-g{number}")
@@ -212,6 +230,8 @@ class Run:
             limits_of=lambda _group: self._limits(),
             hear=self._judge.hear,
             tell=lambda _entry: None,
+            skew=self._skew,
+            agbot=self._local_apis,
         )
         self._daemon.run()
 

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from agbot.rules.limits import Limits
-from agbot.sim.fleet import Fleet
+from agbot.sim.fleet import GROUP_PROPERTY, Fleet
+from agbot.sim.local_api import LocalApi
 from agbot.sim.node import SimNode
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
 from tests.simulation.plan import Plan
+from tests.simulation.skew import Skew
 from tests.simulation.story import Story
 from tests.simulation.wires import CoordinatorWire, ExchangeWire
 
@@ -32,7 +34,20 @@ class Stage:
     daemon: Callable[[], Daemon | None]
     limits: Limits
     """What holds for every group at present."""
+    skew: Skew
+    local_apis: tuple[LocalApi, ...]
     versions: dict[int, int] = field(default_factory=dict)
+
+    def deploy(self, number: int, version: str) -> None:
+        """Publish a version of a group's service; with constraints, and beside it a policy for the same service that no node matches."""
+        name, url = f"svc-g{number}", f"url-g{number}"
+        if "constraints" not in self.plan.wild:
+            self.fleet.deploy(ORG, name, url, version)
+            return
+        elsewhere = (f"{GROUP_PROPERTY} == elsewhere",)
+        self.fleet.deploy(ORG, f"a-{name}", url, version, constraints=elsewhere)
+        self.fleet.deploy(ORG, name, url, version, constraints=(f"{GROUP_PROPERTY} == {group_name(number)}",))
+        self.fleet.deploy(ORG, f"z-{name}", url, version, constraints=elsewhere)
 
 
 def group_name(number: int) -> str:

@@ -1,0 +1,166 @@
+"""What some seeds draw besides: what the real hub does, and what befalls it, that no plan of rollouts has.
+
+An Exchange that is away for longer than a lease, clocks that step, ids that become visible late, deletions that no row tells of,
+agents that ask somebody else, policies that only some nodes match, an agbot whose lists cannot be read, an absence that is none. Drawn
+apart from the rest, which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from enum import StrEnum
+
+from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.node import Asks
+from tests.simulation.plan import COORDINATOR, Deed, Event, Plan, times
+
+SHARE = 0.5
+_OURS = f"^{COORDINATOR}$"
+_EVERYBODY = "^(?!root/)(?!.*/admin$)"
+
+
+class Kind(StrEnum):
+    """What is drawn."""
+
+    OUTAGE = "outage"
+    OUR_CLOCK = "our clock"
+    EXCHANGE_CLOCK = "exchange clock"
+    LATE_IDS = "late ids"
+    CASCADE = "cascade"
+    ABSENCE = "absence"
+    POISON = "poison"
+    RESTORE = "restore"
+    CONSTRAINTS = "constraints"
+    ROWS = "rows"
+    AGBOT_FAULTS = "agbot faults"
+    BYPASS = "bypass"
+
+
+DRAWN = frozenset(Kind) - {Kind.RESTORE, Kind.AGBOT_FAULTS, Kind.BYPASS}
+"""What the product stands."""
+
+
+def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -> Plan:
+    """Return the plan with wild things, if its seed draws any: of these kinds about half each."""
+    chance = plan.chance("wild")
+    if plan.is_controlled or chance.random() >= share:
+        return plan
+    drawn = frozenset(kind for kind in Kind if chance.random() < _HALF and kind in kinds) or kinds
+    events = list(plan.events)
+    for kind in sorted(drawn):
+        events.extend(_EVENTS.get(kind, _nothing)(plan.chance(f"wild {kind}"), plan))
+    return replace(
+        plan,
+        events=tuple(sorted(events, key=lambda event: event.at)),
+        wild=drawn,
+        is_calm=False,
+        shows_rows=bool(drawn & {Kind.ROWS, Kind.AGBOT_FAULTS}),
+        agbot_asks=plan.agbot_asks and not (Kind.ROWS in drawn and chance.random() < _HALF),
+        bypasses=_bypass(chance, plan) if Kind.BYPASS in drawn else plan.bypasses,
+    )
+
+
+_HALF = 0.5
+
+
+def _bypass(chance: random.Random, plan: Plan) -> tuple[Asks, ...]:
+    """Draw for each group whom its first member asks."""
+    return tuple(chance.choice((Asks.COORDINATOR, Asks.AGBOT, Asks.NOBODY)) for _ in plan.groups)
+
+
+def _nothing(_chance: random.Random, _plan: Plan) -> Iterator[Event]:
+    return iter(())
+
+
+def _fault(at: float, seconds: float, fault: Fault) -> Event:
+    return Event(at=at, deed=Deed.FAULT, seconds=seconds, fault=fault)
+
+
+def _outages(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """Of which some are longer than a lease, and some than a dead node may be silent."""
+    for at in times(chance, 60, plan.chaos_seconds, 600.0):
+        caller = chance.choice((_OURS, _OURS, _EVERYBODY))
+        kind = chance.choice((FaultKind.DROP, FaultKind.STATUS))
+        seconds = plan.limits.lease_seconds * chance.uniform(1.2, 5.0)
+        yield _fault(at, seconds, Fault(kind=kind, caller=caller, status=503))
+
+
+def _our_steps(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """Steps that stay, and wrong dates that somebody puts right after moments."""
+    for at in times(chance, 120, plan.chaos_seconds, 500.0):
+        offset = chance.choice((5400.0, -5400.0, 86_400.0, -86_400.0, 30.0, -30.0))
+        yield Event(at=at, deed=Deed.OUR_CLOCK, pick=offset, seconds=chance.choice((12.0, 120.0, 1e9)))
+
+
+def _exchange_steps(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 120, plan.chaos_seconds, 500.0):
+        offset = chance.choice((3600.0, -3600.0, 86_400.0, -86_400.0))
+        kind = chance.choice((FaultKind.CLOCK, FaultKind.CLOCK, FaultKind.DATE))
+        yield _fault(at, chance.choice((12.0, 120.0, 1e9)), Fault(kind=kind, seconds=offset))
+
+
+def _late_ids(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 30, plan.chaos_seconds, 300.0):
+        late = Fault(
+            kind=FaultKind.LATE,
+            path="/changes",
+            rate=chance.choice((0.1, 0.3)),
+            seconds=chance.choice((1.5, 5.0, 20.0)),
+        )
+        yield _fault(at, chance.choice((60.0, 300.0)), late)
+
+
+def _cascades(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 120, plan.chaos_seconds, 600.0):
+        deed = chance.choice((Deed.DELETE_NODES_OWNER, Deed.DELETE_POLICYS_OWNER, Deed.DELETE_POLICYS_OWNER))
+        yield Event(at=at, deed=deed, group=chance.randrange(len(plan.groups)), pick=chance.random())
+
+
+def _absences(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """Each is told once, or twice within moments; and nothing of it is so."""
+    for at in times(chance, 60, plan.chaos_seconds, 200.0):
+        fault = chance.choice(
+            (
+                Fault(kind=FaultKind.ABSENT, path=r"/nodes/[^/]+$", caller=_OURS, times=1),
+                Fault(kind=FaultKind.ABSENT, path=r"/managementpolicies", caller=_OURS, times=1),
+                Fault(kind=FaultKind.EMPTY, path="/nodes", caller=_OURS, times=1),
+                Fault(kind=FaultKind.SHORT, path="/nodes", caller=_OURS, node="-1$", times=1),
+                Fault(kind=FaultKind.NO_GROUP, path="/nodes", caller=_OURS, node="-[12]$", times=1),
+            )
+        )
+        yield _fault(at, 60.0, fault)
+
+
+def _poison(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 60, plan.chaos_seconds, 400.0):
+        kind = chance.choice((FaultKind.FUTURE, FaultKind.NESTED))
+        yield _fault(at, chance.choice((30.0, 200.0)), Fault(kind=kind, caller=_OURS, node="-1$", path="/nodes"))
+
+
+def _restores(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 200, plan.chaos_seconds, 900.0):
+        yield Event(at=at, deed=Deed.RESTORE, seconds=chance.choice((30.0, 120.0, 400.0)))
+
+
+def _agbot_faults(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    for at in times(chance, 60, plan.chaos_seconds, 300.0):
+        kind = chance.choice((FaultKind.REFUSE, FaultKind.HANG, FaultKind.STATUS, FaultKind.GARBAGE))
+        text = chance.choice(("null", "{}", "<html>", '[{"groupName": 1}]'))
+        fault = Fault(kind=kind, status=500, text=text, rate=chance.choice((0.3, 1.0)))
+        yield Event(at=at, deed=Deed.AGBOT_FAULT, seconds=chance.choice((10.0, 60.0, 200.0)), fault=fault)
+
+
+_EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
+    Kind.OUTAGE: _outages,
+    Kind.OUR_CLOCK: _our_steps,
+    Kind.EXCHANGE_CLOCK: _exchange_steps,
+    Kind.LATE_IDS: _late_ids,
+    Kind.CASCADE: _cascades,
+    Kind.ABSENCE: _absences,
+    Kind.POISON: _poison,
+    Kind.RESTORE: _restores,
+    Kind.AGBOT_FAULTS: _agbot_faults,
+}
+"""The others change the hub itself."""
