@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -85,6 +86,8 @@ class Listening:
     def __init__(self, coordinator: Coordinator, hear: Callable[[Ask, Answer, float], None]) -> None:
         self._coordinator = coordinator
         self._hear = hear
+        self.asking: Counter[str] = Counter()
+        """Nodes about which a question is being answered."""
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         refused = self._coordinator.refuse_from_memory(ask)
@@ -94,7 +97,11 @@ class Listening:
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         begun = asyncio.get_running_loop().time()
-        answer = await self._coordinator.ask(ask, confirm)
+        self.asking[ask.node] += 1
+        try:
+            answer = await self._coordinator.ask(ask, confirm)
+        finally:
+            self.asking[ask.node] -= 1
         self._hear(ask, answer, begun)
         return answer
 
@@ -143,7 +150,7 @@ class Daemon(Process):
             chance=chance,
         )
         self.coordinator = Coordinator(means, plan.settings, limits_of)
-        listening = Listening(self.coordinator, hear)
+        listening = self.listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)
         reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
         budget = Budget(GatewaySettings().questions_per_minute, self._clock)

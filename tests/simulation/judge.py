@@ -37,6 +37,7 @@ _MARGIN_SECONDS = 15.0
 """A decision may be this much older than its commit: reads and the store take their time."""
 _CLOCK_SECONDS = 60.0
 """The Exchange's clock may be moved in the middle of a run; what was said just before a grant is then taken for after it."""
+_ABSENCES = frozenset({Cause.NODE_DELETED, Cause.LEFT_GROUP, Cause.POLICY_DELETED})
 _ENDS = {
     Cause.SUCCEEDED: {Phase.ENDED_WELL},
     Cause.NOTHING_TO_DO: {Phase.NOTHING_TO_DO},
@@ -52,6 +53,9 @@ class Judge:
         self._story = story
         self._seen = 0
         self._granted_at: dict[tuple[GroupId, int], float] = {}
+        self._gone_at: dict[str, float] = {}
+        """When a node or policy was last deleted, a policy disabled, a node taken out of its group."""
+        self._groups: dict[str, object] = {}
         self._moved: dict[GroupId, tuple[object, float]] = {}
         self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self.peers = OfflinePeers(plan, story)
@@ -117,10 +121,27 @@ class Judge:
         if end.token != old.token or (old.hold is not None and end.claim != old.hold.claim):
             self._story.broke(Promise.OWN_TOKEN, old.group, f"the end of {end.token} ended {old.token}")
         granted_at = self._granted_at.get((old.group, old.token), 0.0)
+        if end.cause in _ABSENCES and "restore" not in self._plan.wild and not self._has_gone(end, granted_at):
+            text = f"{end.cause} of {end.claim.holder} ({end.detail}), and nothing of it was deleted or moved"
+            self._story.broke(Promise.UNKNOWN_IS_NOT_DONE, old.group, text)
         if end.claim.kind is Kind.AGENT and end.cause in _ENDS and not self._is_backed(end, granted_at):
             said = self._said.get((end.claim.holder, end.claim.subject), [])[-5:]
             text = f"{end.cause} of {end.claim.holder} ({end.detail}), but it has said {said}"
             self._story.broke(Promise.UNKNOWN_IS_NOT_DONE, old.group, text)
+
+    def _has_gone(self, end: End, granted_at: float) -> bool:
+        """Whether the holder, its membership or its policy has really ended since shortly before the grant."""
+        gone = (self._gone_at.get(name, -1.0) for name in (end.claim.holder, end.claim.subject))
+        return max(gone) >= granted_at - _CLOCK_SECONDS
+
+    def _take_absence(self, write: Write) -> None:
+        name, now = f"{write.org}/{write.id}", asyncio.get_running_loop().time()
+        is_disabled = write.resource == "mgmtpolicy" and not write.data.get("enabled")
+        if is_disabled or (write.operation == "deleted" and write.resource in {"node", "policy"}):
+            self._gone_at[name] = now
+        group = write.data.get("ha_group") if write.resource == "node" and "ha_group" in write.data else None
+        if "ha_group" in write.data and self._groups.setdefault(name, group) != group:
+            self._gone_at[name], self._groups[name] = now, group
 
     def _is_backed(self, end: End, granted_at: float) -> bool:
         """Whether the node has really said so since the grant, or really runs what was asked for."""
@@ -135,6 +156,7 @@ class Judge:
     def wrote(self, write: Write) -> None:
         """Remember what nodes have said, as the Exchange took it."""
         self.peers.wrote(write)
+        self._take_absence(write)
         if self._plan.is_controlled:
             self.controls.wrote(write, self._fleet)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
@@ -159,16 +181,13 @@ class Judge:
                 f"the store failed at {self.disk.failed_at} and was not read since",
             )
         holder = new.hold.claim.holder
-        path = f"/orgs/{org_of(holder)}/nodes/{name_of(holder)}"
-        read = [
-            at
-            for (who, what), at in daemon.sightings.nodes.items()
-            if what == path and (who != self._plan.settings.identity or new.hold.progress.observed)
-        ]
-        if not read or now - max(read) > _MARGIN_SECONDS:
-            self._story.broke(
-                Promise.NO_TRUST_NO_GRANT, new.group, f"{holder} was not read anew with the asker's own credentials"
-            )  # nobody asks for an upgrade that was only seen: there the coordinator's own reading counts
+        # where nobody asks, an upgrade was only seen: by the agbot's rows, or by what the coordinator itself has read
+        if daemon.listening.asking[holder] and not new.hold.progress.observed:
+            path, ours = f"/orgs/{org_of(holder)}/nodes/{name_of(holder)}", self._plan.settings.identity
+            read = [at for (who, what), at in daemon.sightings.nodes.items() if what == path and who != ours]
+            if not read or now - max(read) > _MARGIN_SECONDS:
+                text = f"{holder} was not read anew with the asker's own credentials"
+                self._story.broke(Promise.NO_TRUST_NO_GRANT, new.group, text)
 
     def hear(self, ask: Ask, answer: Answer, begun: float) -> None:
         """Every refusal names its reasons (P7), which are never offline peers of a running service (P6)."""
@@ -191,7 +210,8 @@ class Judge:
         """A service upgrade of an agbot that does not ask can only be watched: the overlap of another one with it is not prevented."""
         services = (one for one in self._fleet.observer.episodes if one.kind is SubjectKind.SERVICE)
         mine = (one for one in services if one.node in violation.nodes)
-        return not self._plan.agbot_asks and any(one.ended_at is None or one.ended_at >= violation.at for one in mine)
+        is_guessed = not self._plan.agbot_asks and not self._plan.shows_rows
+        return is_guessed and any(one.ended_at is None or one.ended_at >= violation.at for one in mine)
 
     def _is_registered(self, name: str) -> bool:
         """A node that has unregistered serves nobody and is given up at once (P5)."""

@@ -39,8 +39,6 @@ _LAST_RELEASE_SECONDS = 8000.0
 _RESTART_SECONDS = 5.0
 _AGBOTS = ("http://agbot-1:8080", "http://agbot-2:8080")
 """Two of them, on one database."""
-_UNSEEN_SECONDS = 330.0
-"""As long as a frozen feed, or agbots that do not listen, hide who has begun unasked."""
 _BUGS = ("cycle.failed", "part.failed", "question.failed")
 
 
@@ -67,6 +65,12 @@ def play(number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind]
     except Exception as error:
         error.add_note(f"in seed {number}")  # one of hundreds, in another process
         raise
+
+
+def _unseen_seconds(plan: Plan) -> float:
+    """Return how long who has begun unasked may be unknown: rows are looked at before every grant, but a feed can be frozen."""
+    is_listed = plan.shows_rows and not plan.bypasses and wild.Kind.AGBOT_FAULTS not in plan.wild
+    return 30.0 if is_listed else 330.0
 
 
 class Run:
@@ -105,7 +109,7 @@ class Run:
             dead_after_seconds=plan.limits.dead_after_seconds - 60,
             unconfirmed_after_seconds=plan.limits.confirm_seconds - 30,
             peers_margin_seconds=600.0,
-            unseen_seconds=_UNSEEN_SECONDS,
+            unseen_seconds=_unseen_seconds(plan),
         )
         async with Fleet(
             self._exchange,
