@@ -70,7 +70,7 @@ class Metrics:
         self._grants = Counter("agbot_grants", "Leases granted.", ["kind"], registry=registry)
         self._releases = Counter("agbot_releases", "Leases ended, by cause.", ["cause"], registry=registry)
         self._overlaps = Counter(
-            "agbot_overlaps", "Service upgrades begun unasked while another member upgraded.", registry=registry
+            "agbot_overlaps", "Upgrades begun unasked while another member upgraded.", registry=registry
         )
         self._refusals = Counter(
             "agbot_refusals", "Questions answered with not yet, by their first reason.", ["reason"], registry=registry

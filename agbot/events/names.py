@@ -55,10 +55,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
     {
         "lease.granted": _info("A member got its group's lease and may upgrade."),
         "lease.observed": _info(
-            "A service upgrade that nobody asked for was seen in the Exchange; it holds its group's lease from now on."
+            "An upgrade that nobody asked for was seen: listed by the agbot, reported by its node, or a service that is down; it "
+            "holds its group's lease."
         ),
         "lease.overlapped": _warning(
-            "The agbot began a service upgrade, unasked, while another member of the group upgraded. The next grant waits for both."
+            "An upgrade was begun, unasked, while another member of the group upgraded. The next grant waits for both."
         ),
         "lease.exempted": _info("A node was told yes without a lease: a cluster node, or deferred."),
         "lease.renewed": _debug("Evidence showed that the holder's upgrade goes on."),

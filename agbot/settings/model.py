@@ -65,7 +65,8 @@ class AgbotSettings:
     identity: str = ""
     """Its identity in the Exchange, `org/name`: the organisations that it serves are looked after too."""
     request_seconds: float = 1.0
-    """Longest time of one request to its local API; a question waits for it, so it is less than `[gateway] answer_seconds`."""
+    """Longest time of one look at its local API, for both lists and all addresses together. A question waits for it, so it is less than
+    `[gateway] answer_seconds`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
