@@ -109,7 +109,7 @@ class Asking:
         situation = self._situation
         now = situation.now()
         unread = situation.unread(ask)
-        if (unread or self._serving.for_question(ask, now)) and not situation.doubts():
+        if (unread or self._unasked.is_own_gap(ask) or self._serving.for_question(ask, now)) and not situation.doubts():
             return None
         ask = _as_if_bound(ask)
         group = situation.group(ask.group, ask, unread=unread)
@@ -129,6 +129,8 @@ class Asking:
         if may_be_yes and not self._situation.doubts():
             await self._look()  # before the rest is read: what it outdates would be read twice
         ask = await self._know(ask)
+        if not self._situation.doubts():
+            await self._unasked.give_way(ask)
         await self._refresh_what_blocks(ask)
         for _try in range(_TRIES):
             made = self._decision(ask)

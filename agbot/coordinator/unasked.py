@@ -11,6 +11,7 @@ from agbot.coordinator.agbot_rows import AgbotRows
 from agbot.coordinator.contacts import Contacts
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.down import Down
+from agbot.coordinator.entries import Ending
 from agbot.coordinator.listed import ListedUpgrades
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
@@ -21,6 +22,7 @@ from agbot.rules import unasked
 from agbot.rules.facts import Ask, Member, Policy
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim, Kind, Progress
+from agbot.rules.reasons import Cause
 
 
 class Unasked:
@@ -37,6 +39,7 @@ class Unasked:
         self._taking = taking = Taking(situation, reader, reviewing, deferring)
         self._situation = situation
         self._reader = reader
+        self._reviewing = reviewing
         self._rows = AgbotRows(situation, agbot, situation.clock)
         self._listed = ListedUpgrades(situation, reader, taking)
         self._down = Down(situation, reader, taking)
@@ -95,6 +98,21 @@ class Unasked:
             observed=True,
         )
         return Begun(group=group, claim=claim, since=status.updated_at, progress=progress, status=status.value)
+
+    def is_own_gap(self, ask: Ask) -> bool:
+        """Tell whether the lease is held for no more than that a service of the very node is down that is asked for."""
+        hold = self._situation.ledger.lease(ask.group).hold
+        return not ask.is_agent and hold is not None and hold.claim.holder == ask.node and not hold.claim.subject
+
+    async def give_way(self, ask: Ask) -> None:
+        """End the lease of a service that is down when its agbot asks for it: from now on it is known which policy it is.
+
+        Raises:
+            StoreUnavailableError: nobody knows what was written.
+        """
+        if self.is_own_gap(ask):
+            ending = Ending(cause=Cause.UNCONFIRMED, why=f"its agbot asks for {ask.claim.subject}")
+            await self._reviewing.release(self._situation.ledger.lease(ask.group), ending)
 
     async def before_grant(self, ask: Ask) -> None:
         """Look again before a grant, unless somebody has within the last second.
