@@ -34,7 +34,9 @@ STRICT_TRANSPORT_SECURITY = "max-age=63072000; includeSubDomains; preload"
 _FOR_NODES = MappingProxyType(
     {
         Code.STORE_UNAVAILABLE: "the lease store cannot be used at present",
+        Code.STORE_CHANGED: "the lease store is not the one that was used last, and is being compared",
         Code.EXCHANGE_UNAVAILABLE: "the Exchange cannot be read at present",
+        Code.AGBOT_UNAVAILABLE: "the agbot's own lists cannot be read at present",
     }
 )
 """What nodes are told where the reason's own text names the hub's hosts or files."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agbot.daemon.notify import Notifier
+from tests.support.hostile import HOSTILE
 
 
 class Systemd:
@@ -52,6 +53,15 @@ def test_each_message_arrives_as_systemd_reads_it(systemd: Systemd) -> None:
     assert systemd.heard() == ["WATCHDOG=1"]
     notifier.stopping("finishing 3 answers")
     assert systemd.heard() == ["STOPPING=1", "STATUS=finishing 3 answers"]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
+def test_a_name_in_a_status_is_one_printable_line(systemd: Systemd, hostile: str) -> None:
+    Notifier({"NOTIFY_SOCKET": systemd.name}).status(f"o1/{hostile}WATCHDOG=1 fails")
+
+    (line,) = systemd.heard()
+    assert line.isprintable()
+    assert line.endswith("WATCHDOG=1 fails")
 
 
 def test_a_reload_says_when_it_began(systemd: Systemd) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,3 +50,21 @@ def test_the_end_of_a_service_upgrade_that_freed_nothing_says_so() -> None:
     assert (
         json.loads(reply.body)["msg"] == "Node o1/n1 holds no lease for deployment policy o1/dp1. Nothing was released."
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (Code.STORE_UNAVAILABLE, "could not write /var/lib/agbot/agbot.db: SQLITE_FULL; free space on its disk"),
+        (Code.STORE_CHANGED, "the lease store is not the one that was used last: /var/lib/agbot/agbot.db is older"),
+        (Code.EXCHANGE_UNAVAILABLE, "GET /orgs/o1/nodes: Cannot connect to host hub.internal:8443 ssl:default"),
+        (Code.AGBOT_UNAVAILABLE, "the agbot's local API cannot be read: http://10.0.0.5:8080/agreement"),
+    ],
+)
+def test_a_node_is_not_told_of_the_hubs_files_and_hosts(code: Code, text: str) -> None:
+    reasons = (Reason(code=code, text=text), Reason(code=Code.SOAKING, text="the group rests"))
+    for reply in (answers.agent_refused("o1/n1", "up", reasons), answers.service_refused("o1/n1", "o1/up", reasons)):
+        told = reply.body.decode()
+        assert code.value in told
+        assert "soaking: the group rests" in told
+        assert [word for word in ("/var", "agbot.db", "hub.internal", "10.0.0.5", "SQLITE") if word in told] == []
