@@ -13,11 +13,10 @@ import errno
 import os
 import socket
 import ssl
-from contextlib import AbstractContextManager
 
 from agbot.listening.connection import Connections, client_of
 from agbot.listening.descriptors import Descriptors
-from agbot.listening.shares import Shares
+from agbot.listening.shares import Place, Shares
 
 BATCH = 16
 """So many are accepted before others get their turn."""
@@ -119,24 +118,31 @@ class Acceptor:
     def _take(self, accepted: socket.socket, address: object) -> None:
         """Begin with a connection. A client that has its share of the handshakes under way is hung up on."""
         accepted.setblocking(False)  # noqa: FBT003 - the standard library's own form
-        place = self._handshakes.take(client_of(address)) if self._tls is not None else contextlib.nullcontext()
-        if place is None:
+        if self._tls is None:
+            beginning = self._begin(accepted)
+        elif (place := self._handshakes.take(client_of(address))) is not None:
+            beginning = self._shake_hands(accepted, place)
+        else:
             accepted.close()
             return
-        task = self._loop.create_task(self._begin(accepted, place))
+        task = self._loop.create_task(beginning)
         self._taking.add(task)
         task.add_done_callback(self._taking.discard)
 
-    async def _begin(self, accepted: socket.socket, place: AbstractContextManager[None]) -> None:
+    async def _shake_hands(self, accepted: socket.socket, place: Place) -> None:
+        with place:
+            await self._begin(accepted)
+
+    async def _begin(self, accepted: socket.socket) -> None:
         try:
-            # a handshake that fails is the client's affair
-            with place, contextlib.suppress(OSError, TimeoutError):
-                await self._loop.connect_accepted_socket(
-                    self._connections,
-                    accepted,
-                    ssl=self._tls,
-                    ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
-                )
+            await self._loop.connect_accepted_socket(
+                self._connections,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
+            )
+        except (OSError, TimeoutError):
+            return  # a handshake that fails is the client's affair
         except asyncio.CancelledError:
             accepted.close()
             raise

@@ -8,6 +8,7 @@ from the opening. No read is larger than `READ_BYTES`, so that many connections 
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
@@ -213,12 +214,16 @@ def client_of(peername: object) -> str:
 
     Behind a load balancer that does not keep addresses, all clients are one.
     """
-    if not isinstance(peername, tuple) or not peername:
-        return ""
+    return _network(str(peername[0])) if isinstance(peername, tuple) and peername else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _network(host: str) -> str:
+    """Name the network of an address. Agents come again and again: to parse theirs each time would be felt."""
     try:
-        address = ipaddress.ip_address(str(peername[0]).partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return str(peername[0])
+        return host
     if isinstance(address, ipaddress.IPv6Address):
         return str(address.ipv4_mapped or ipaddress.ip_network((address, _V6_NETWORK_BITS), strict=False))
     return str(address)

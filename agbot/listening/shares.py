@@ -6,9 +6,6 @@ others there are, the fewer are free, and the fewer it may take: somebody new al
 
 from __future__ import annotations
 
-from collections import Counter
-from contextlib import AbstractContextManager
-
 GREED = 4
 
 
@@ -18,7 +15,7 @@ class Shares:
     def __init__(self, places: int) -> None:
         self._places = places
         self._used = 0
-        self._of: Counter[str] = Counter()
+        self._of: dict[str, int] = {}
 
     @property
     def used(self) -> int:
@@ -33,24 +30,29 @@ class Shares:
             part: whom the owner says that it acts for, such as a user behind a load balancer. It is believed only against itself:
                 a part has no more places than are free.
         """
+        of, free = self._of, self._places - self._used
+        if of.get(owner, 0) >= GREED * free:
+            return None
         names = (owner,) if part is None else (owner, f"{owner}\n{part}")
-        free = self._places - self._used
-        if self._of[owner] >= GREED * free or (part is not None and self._of[names[-1]] >= free):
+        if part is not None and of.get(names[-1], 0) >= free:
             return None
         self._used += 1
-        self._of.update(names)
+        for each in names:
+            of[each] = of.get(each, 0) + 1
         return Place(self, names)
 
     def give(self, names: tuple[str, ...]) -> None:
         """Take a place back; see `Place`."""
         self._used -= 1
         for each in names:
-            self._of[each] -= 1
-            if not self._of[each]:
+            left = self._of[each] - 1
+            if left:
+                self._of[each] = left
+            else:
                 del self._of[each]
 
 
-class Place(AbstractContextManager[None]):
+class Place:
     """One place that was taken."""
 
     __slots__ = ("_names", "_shares")
