@@ -1,7 +1,7 @@
 """The upgrades that the real agbot has begun by itself, as its local API lists them.
 
 Every agbot that shares the database shows the same two lists, so the addresses are tried in order until one answers. What a look finds is a
-value: the rows, or that nobody listens anywhere (then nobody is there who could begin anything), or that nobody can say.
+value: the rows, that no agbot runs (so none can begin anything), or that the lists cannot be read.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class NobodyThere:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NobodySays:
+class Unreadable:
     """An agbot may run and begin upgrades, but its lists cannot be read."""
 
     why: str
 
 
-Look = Listed | NobodyThere | NobodySays
+Look = Listed | NobodyThere | Unreadable
 
 
 class AgreementBot:
@@ -80,7 +80,7 @@ class AgreementBot:
             except NoAnswerError as error:
                 failed.append(f"{url}: {error}")
         if failed:
-            return NobodySays(why="; ".join(failed))
+            return Unreadable(why="; ".join(failed))
         return NobodyThere(why=f"nobody listens at {', '.join(refused)}")
 
     async def _ask(self, url: str, until: float) -> Listed:

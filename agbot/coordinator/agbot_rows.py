@@ -1,7 +1,7 @@
 """Looking at the agbot's own list of upgrades: once a cycle, and again before every grant, shared by all grants of a second.
 
-A failure is told once when it begins, and once when it is over. Where every address refuses connections nobody is there who could begin
-anything, so what was last seen goes on to hold; where an agbot hangs or talks nonsense, nobody knows what it begins.
+A failure is told once when it begins, and once when it is over. Where every address refuses connections no agbot runs that could begin
+anything, so what was last seen still holds. While an agbot hangs or its answer cannot be read, it may begin what is not seen here.
 """
 
 from __future__ import annotations

@@ -14,10 +14,9 @@ from agbot.rules.lease import Claim
 from agbot.store.contract import Writes
 
 _WRITTEN_AGAIN = timedelta(days=1)
-"""An agent asks every minute; that it did so this day is enough to know."""
-
-
+"""An agent that waits asks every minute; one entry a day is enough to know that it asks here."""
 _SHOWN_AGAIN_SECONDS = 5.0
+"""How old the list of those who do not ask may be: every cycle wants it, and it looks at every member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,7 @@ class Contacts:
         self._silent_at = 0.0
 
     def asked(self, node: NodeId) -> None:
-        """Take down that this node has asked about its agent, with its own credentials; the cycle writes it."""
+        """Note that this node has asked about its agent, with its own credentials; the cycle writes it."""
         now, known = self._situation.clock.now(), self._situation.ledger.contacts.get(node)
         is_known = known is not None and known.bypassed_at is None and known.asked_at is not None
         if is_known and known is not None and known.asked_at is not None and now - known.asked_at < _WRITTEN_AGAIN:
@@ -48,7 +47,7 @@ class Contacts:
         self._situation.ledger.contacts[node] = self._unwritten[node] = contact
 
     async def write(self) -> None:
-        """Write what has come up since the last cycle.
+        """Write what was noted since the last cycle.
 
         Raises:
             StoreUnavailableError: nobody knows what was written.
@@ -73,7 +72,7 @@ class Contacts:
             await situation.write(Writes(put=[replace(known, bypassed_at=now.wall)], entries=[told]))
 
     def silent(self) -> Silent:
-        """Tell who does not ask, as of a few seconds ago: it is asked for in every cycle, and looks at every member."""
+        """Tell who does not ask, as of a few seconds ago."""
         now = self._situation.clock.monotonic_seconds()
         if self._silent is None or now - self._silent_at > _SHOWN_AGAIN_SECONDS:
             self._silent, self._silent_at = self._count(), now

@@ -82,7 +82,7 @@ class LeaseView:
     holder: NodeId | None = None
     kind: str | None = None
     subject: PolicyId | None = None
-    """None also where only a service of the holder is known to be down, and nobody can say for which policy."""
+    """None also where only a service of the holder is known to be down, and not for which policy."""
     what: str | None = None
     """What is upgraded, for people: the subject, or `a service of org/node`."""
     granted_at: datetime | None = None

@@ -35,7 +35,6 @@ class CycleReport:
 
 
 _JUDGED_WITHIN = timedelta(seconds=5)
-_JUDGED_WITHIN = timedelta(seconds=5)
 """A cycle whose look at the feed is older looks again before it judges."""
 
 

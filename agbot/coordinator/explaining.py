@@ -176,7 +176,8 @@ def _said_unasked(hold: Hold) -> str:
     claim = hold.claim
     if not claim.subject:
         return (
-            f"{claim.what} ({hold.progress.service}) is down since its agreement ended, nobody can say for which policy"
+            f"{claim.what} ({hold.progress.service}) is down since its agreement ended (without the agbot's local API "
+            "it is not known why)"
         )
     return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which was seen and not asked for"
 

@@ -31,9 +31,6 @@ BULK_FROM = 5
 _ORG_TRIES_SECONDS = 2.0
 """Reading a whole organisation is dear and comes rarely: it is tried again at once for so long, everything else in the next cycle."""
 
-_WHOLE = frozenset({What.ORG, What.DEPLOYMENT_POLICIES})
-"""Lists: when one cannot be read at all, that is told of the organisation."""
-
 Failures = dict[Read, ExchangeError]
 
 
@@ -120,7 +117,7 @@ class Reader:
         try:
             await self._fetch_now(read)
         except Unreadable as error:
-            if read.what not in _WHOLE:
+            if read.what is not What.ORG:  # that a list cannot be read is told of the organisation
                 self._picture.learn_unreadable(read, Garbled.by(error), now=self._now())
             raise
         except ExchangeError:
@@ -162,15 +159,6 @@ class Reader:
     async def _fetch_policies(self, read: Read, begun: int, now: Now) -> None:
         policies, exchange = self._picture.policies, self._exchange
         match read.what:
-            case What.DEPLOYMENT_POLICIES:
-                found = await exchange.deployment_policies(read.org)
-                policies.learn_deployment(read.org, found, begun=begun, now=now)
-                for key, each in found.items():
-                    of_one = Read(what=What.DEPLOYMENT_POLICY, id=key)
-                    if isinstance(each, Garbled):
-                        self._picture.learn_unreadable(of_one, each, now=now)
-                    else:
-                        self._picture.learnt(of_one)
             case What.PATTERN:
                 services = await exchange.pattern(read.id)
                 policies.learn_pattern(read.id, Sight.ABSENT if services is None else services, begun=begun, now=now)

@@ -167,17 +167,6 @@ class ExchangeClient:
             lambda reply: policy_mapping.one_deployment_policy(policy_id, reply, self._exchange_clock),
         )
 
-    async def deployment_policies(self, org: OrgId) -> Mapping[PolicyId, Policy | Garbled]:
-        """Return all deployment policies of an organisation."""
-        answered = await self._get(routes.in_org(org, "business", "policies"))
-        return (
-            answered.read_or_none(
-                wire.DeploymentPolicies,
-                lambda reply: policy_mapping.deployment_policies(org, reply, self._exchange_clock),
-            )
-            or {}
-        )
-
     async def pattern(self, pattern_id: str) -> tuple[Policy, ...] | None:
         """Return a pattern as one policy for each of its services, None if it does not exist."""
         answered = await self._get(routes.of("patterns", pattern_id))

@@ -53,17 +53,6 @@ def one_deployment_policy(policy: PolicyId, reply: wire.DeploymentPolicies, cloc
     return needed(entry(found, wire.DeploymentPolicy, partial(_deployment_policy, policy, clock=clock)))
 
 
-def deployment_policies(
-    org: OrgId, reply: wire.DeploymentPolicies, clock: ExchangeClock
-) -> dict[PolicyId, Policy | Garbled]:
-    """Map the deployment policies of an organisation."""
-    only_of(org, reply.business_policy)
-    return {
-        PolicyId(key): entry(each, wire.DeploymentPolicy, partial(_deployment_policy, PolicyId(key), clock=clock))
-        for key, each in reply.business_policy.items()
-    }
-
-
 def _deployment_policy(policy: PolicyId, entry: wire.DeploymentPolicy, clock: ExchangeClock) -> Policy:
     service = f"{entry.service.org}/{entry.service.name}"
     arch, revision = entry.service.arch or "", entry.last_updated or ""

@@ -30,7 +30,6 @@ _TEMPLATES = (
     "/orgs/{org}/nodes/{node}/policy",
     "/orgs/{org}/managementpolicies",
     "/orgs/{org}/managementpolicies/{policy}",
-    "/orgs/{org}/business/policies",
     "/orgs/{org}/business/policies/{policy}",
     "/orgs/{org}/patterns/{pattern}",
     "/orgs/{org}/agbots/{agbot}",

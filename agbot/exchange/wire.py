@@ -167,7 +167,7 @@ class DeploymentPolicy(Wire):
 
 
 class DeploymentPolicies(Wire):
-    """`GET orgs/{org}/business/policies` and `…/business/policies/{name}`."""
+    """`GET orgs/{org}/business/policies/{name}`."""
 
     business_policy: dict[str, msgspec.Raw]
 

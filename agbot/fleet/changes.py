@@ -28,8 +28,6 @@ class What(StrEnum):
     """Those of the node policy."""
     MANAGEMENT_POLICY = "management-policy"
     DEPLOYMENT_POLICY = "deployment-policy"
-    DEPLOYMENT_POLICIES = "deployment-policies"
-    """All of one organisation."""
     PATTERN = "pattern"
 
 
@@ -82,8 +80,7 @@ def outdates(change: Change) -> tuple[Read, ...]:
     if change.resource == "node" and change.operation in {CREATED, DELETED}:
         # they go with a node, and leave no rows of their own
         whats = (What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES)
-    found = tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
-    return (*found, Read(what=What.DEPLOYMENT_POLICIES, id=change.org)) if change.resource == "policy" else found
+    return tuple(Read(what=what, id=_qualified(change.org, change.id)) for what in whats)
 
 
 def ends(change: Change) -> tuple[Read, ...]:

@@ -92,14 +92,12 @@ class Picture(View):
         """Drop an organisation that is not there any more; what was in it is known to be gone."""
         self._changed()
         self._orgs.forget(org)
-        self.policies.forget_list(org)
 
     def outdate_org(self, org: OrgId) -> None:
         """Mark everything of an organisation as out of date: a resync begins."""
         self._sequence += 1
         self._changed()
         self._orgs.outdate(org, sequence=self._sequence)
-        self._shelves[What.DEPLOYMENT_POLICIES].outdate(org, sequence=self._sequence)
         for what in What:
             if what is not What.ORG:
                 self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)

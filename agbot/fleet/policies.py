@@ -7,11 +7,9 @@ from typing import Any
 
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read, What
-from agbot.fleet.garbled import Garbled
 from agbot.fleet.shelf import Shelf
-from agbot.rules import ids
 from agbot.rules.facts import Policy, Sight
-from agbot.rules.ids import OrgId, PolicyId
+from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.seen_time import Now, SeenTime
 
@@ -30,13 +28,11 @@ class Policies:
     def __init__(self) -> None:
         self._management: Shelf[Policy] = Shelf()
         self._deployment: Shelf[Policy] = Shelf()
-        self._lists: Shelf[None] = Shelf()
         self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
         self.gone = Absences()
         self.shelves: Mapping[What, Shelf[Any]] = {
             What.MANAGEMENT_POLICY: self._management,
             What.DEPLOYMENT_POLICY: self._deployment,
-            What.DEPLOYMENT_POLICIES: self._lists,
             What.PATTERN: self._patterns,
         }
 
@@ -58,11 +54,6 @@ class Policies:
         """Return when the subject of an upgrade was last read."""
         return self._of(kind).read_at(subject)
 
-    def for_deployment(self, org: OrgId) -> tuple[Policy, ...]:
-        """Return the deployment policies of an organisation that are known, without those that stand for services of patterns."""
-        mine = (self._deployment.get(key) for key in self._deployment if ids.org_of(key) == org)
-        return tuple(policy for policy in mine if isinstance(policy, Policy) and not policy.pattern)
-
     def for_pattern(self, pattern: str) -> tuple[Policy, ...]:
         """Return the policies that stand for the services of a pattern, as far as it was read."""
         known = self._patterns.get(pattern)
@@ -82,17 +73,6 @@ class Policies:
             return
         shelf.put(read.id, policy, begun=begun, now=now)
 
-    def learn_deployment(
-        self, org: OrgId, policies: Mapping[PolicyId, Policy | Garbled], *, begun: int, now: Now
-    ) -> None:
-        """Take in all deployment policies of an organisation; known ones that are not among them are gone, unreadable ones are not."""
-        gone = [policy.id for policy in self.for_deployment(org) if policy.id not in policies]
-        for key in (*policies, *gone):
-            policy = policies.get(key, Sight.ABSENT)
-            if not isinstance(policy, Garbled):
-                self.learn(Read(what=What.DEPLOYMENT_POLICY, id=key), policy, begun=begun, now=now)
-        self._lists.put(org, None, begun=begun, now=now)
-
     def learn_pattern(self, pattern: str, services: tuple[Policy, ...] | Sight, *, begun: int, now: Now) -> None:
         """Take in a pattern's services, or that there is no such pattern; a service that is not in it any more is gone."""
         read = Read(what=What.PATTERN, id=pattern)
@@ -111,10 +91,6 @@ class Policies:
             self.gone.announce(one, sequence=begun)
             self.learn(one, found.get(key, Sight.ABSENT), begun=begun, now=now)
         self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
-
-    def forget_list(self, org: OrgId) -> None:
-        """Drop that the policies of an organisation were read as a whole."""
-        self._lists.forget(org)
 
     def certain(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade; unread while its absence is not believed."""

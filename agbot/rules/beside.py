@@ -49,5 +49,5 @@ def _is_known(row: Row, ask: Ask, group: Group) -> bool:
 
 
 def agbot_unavailable(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """While nobody can say what the agbot has begun by itself no agent goes; about a service it is the agbot that asks."""
+    """While it is not known what the agbot has begun, no agent may begin; about a service it is the agbot that asks."""
     return group.agbot_doubt if ask.is_agent else None

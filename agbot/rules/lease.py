@@ -48,7 +48,7 @@ class Claim:
     holder: NodeId
     kind: Kind
     subject: PolicyId
-    """Empty where only a service of the holder is known to be down, and nobody can say for which policy."""
+    """Empty where only a service of the holder is known to be down, and not for which policy."""
 
     @property
     def what(self) -> str:

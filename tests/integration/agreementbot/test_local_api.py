@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodySays, NobodyThere
+from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere, Unreadable
 from agbot.agreementbot.transport import HttpTransport
 from agbot.clock import SystemClock
 from agbot.rules.facts import Row
@@ -138,7 +138,7 @@ async def test_what_is_not_the_two_lists_says_nothing(services: str, agents: str
     async with agbot(saying(services, agents, status)) as url:
         look = await looked(url)
 
-    assert isinstance(look, NobodySays)
+    assert isinstance(look, Unreadable)
     assert url in look.why
 
 
@@ -172,7 +172,7 @@ async def test_one_that_hangs_beside_one_that_is_not_there_may_still_begin_upgra
         look = await looked(hanging, nobody(), seconds=0.4)
         took = asyncio.get_running_loop().time() - began
 
-    assert isinstance(look, NobodySays)
+    assert isinstance(look, Unreadable)
     assert took < 1.0
 
 
@@ -184,7 +184,7 @@ async def test_a_connection_that_is_closed_without_an_answer_says_nothing() -> N
     async with server:
         look = await looked(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
-    assert isinstance(look, NobodySays)
+    assert isinstance(look, Unreadable)
 
 
 async def test_an_answer_without_end_is_given_up() -> None:
@@ -198,5 +198,5 @@ async def test_an_answer_without_end_is_given_up() -> None:
     async with agbot(flood) as url:
         look = await looked(url, most_bytes=50_000)
 
-    assert isinstance(look, NobodySays)
+    assert isinstance(look, Unreadable)
     assert "50000 bytes" in look.why

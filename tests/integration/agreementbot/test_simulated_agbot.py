@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodySays, NobodyThere
+from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere, Unreadable
 from agbot.clock import SystemClock
 from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -95,6 +95,6 @@ async def test_the_second_agbot_of_the_database_answers_for_the_first_that_refus
 async def test_an_agbot_that_fails_in_any_way_says_nothing_and_is_not_taken_for_an_empty_one(fault: Fault) -> None:
     failing = api(rows())
     failing.faults.add(fault)
-    assert isinstance(await in_process(failing, failing).look(), NobodySays)
+    assert isinstance(await in_process(failing, failing).look(), Unreadable)
     async with over_sockets(failing) as bot:
-        assert isinstance(await bot.look(), NobodySays)
+        assert isinstance(await bot.look(), Unreadable)

@@ -212,17 +212,6 @@ async def test_a_recorded_deployment_policy_has_its_service_and_the_only_version
     )
 
 
-async def test_the_recorded_list_of_deployment_policies_is_read_as_a_whole() -> None:
-    transport = ScriptedTransport(recorded("bp-list"))
-    client = ExchangeClient(transport, Credentials(identity="IBM/a", secret="x"), HandClock())
-
-    found = await client.deployment_policies(OrgId("o1"))
-
-    versions = {name: policy.versions for name, policy in found.items() if isinstance(policy, Policy)}
-    assert versions == {"o1/bp-temp": ("1.2.0",)}
-    assert transport.asked[0].path.endswith("/orgs/o1/business/policies")
-
-
 async def test_the_recorded_served_policies_name_the_organisation() -> None:
     transport = ScriptedTransport(recorded("agbot-businesspols"), Reply(status=404, body=b'{"patterns":{}}'))
     client = ExchangeClient(transport, Credentials(identity="IBM/agbot1", secret="x"), HandClock())

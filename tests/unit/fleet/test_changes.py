@@ -28,8 +28,8 @@ TABLE: dict[tuple[str, str], tuple[What, ...]] = {
     ("mgmtpolicy", "deleted"): (What.MANAGEMENT_POLICY,),
     ("pattern", "created/modified"): (What.PATTERN,),
     ("pattern", "deleted"): (What.PATTERN,),
-    ("policy", "modified"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
-    ("policy", "deleted"): (What.DEPLOYMENT_POLICY, What.DEPLOYMENT_POLICIES),
+    ("policy", "modified"): (What.DEPLOYMENT_POLICY,),
+    ("policy", "deleted"): (What.DEPLOYMENT_POLICY,),
     ("org", "modified"): (),
     ("agbotagreements", "deleted"): (),
     ("nodeerrors", "created/modified"): (),
@@ -45,9 +45,7 @@ def change(resource: str, operation: str, name: str = "x") -> Change:
 
 @pytest.mark.parametrize(("row", "whats"), TABLE.items(), ids=str)
 def test_each_row_outdates_what_it_is_about(row: tuple[str, str], whats: tuple[What, ...]) -> None:
-    assert changes.outdates(change(*row)) == tuple(
-        Read(what=what, id="o1" if what is What.DEPLOYMENT_POLICIES else "o1/x") for what in whats
-    )
+    assert changes.outdates(change(*row)) == tuple(Read(what=what, id="o1/x") for what in whats)
 
 
 def test_a_policy_that_is_named_with_its_organisation_is_the_same_one() -> None:
