@@ -17,7 +17,6 @@ from agbot.rules.deferral import left_behind
 from agbot.rules.facts import Brake, Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
-from agbot.rules.reasons import Cause
 from agbot.rules.rest import why_crashed
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
@@ -119,8 +118,10 @@ class Reviewing:
                 return ""
             case Suspect(why=why):
                 return await self._suspect(Review(at=now, lease=lease, seen=seen, limits=limits), why)
-            case Keep(note=note):
+            case Keep(progress=progress, note=note):
                 self._note(lease, note)
+                if lease.hold is not None and progress != lease.hold.progress:
+                    await situation.swap(lease, leases.take_down(lease, progress), Writes())
                 return ""
 
     async def release(self, lease: Lease, ending: Ending) -> str:
@@ -135,8 +136,8 @@ class Reviewing:
         brake = stopping.of_release(self._situation, lease, ending.cause, now)
         writes = release_writes(lease, ending, now, brake)
         left = None
-        if ending.cause is Cause.POLICY_DELETED and lease.hold is not None:
-            left = left_behind(lease, self._situation.picture.node(lease.hold.claim.holder), now)
+        if lease.hold is not None:
+            left = left_behind(lease, ending.cause, self._situation.picture.node(lease.hold.claim.holder), now)
         if left is not None:
             told = (*writes.entries, entries.deferral_begun(left, now))
             writes = replace(writes, put=(*writes.put, left), entries=told)

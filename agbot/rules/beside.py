@@ -7,7 +7,7 @@ offline peer never blocks a service that runs under a current agreement (P6).
 from __future__ import annotations
 
 from agbot.rules import health
-from agbot.rules.facts import Ask, Group, Row
+from agbot.rules.facts import Ask, Deferral, Group, Row
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Claim
 from agbot.rules.reasons import Code, Reason
@@ -25,8 +25,7 @@ def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
             or _gives_way(ask, group, node, now)
         ):
             continue
-        why = "of which the policy was deleted meanwhile" if deferral.cut_off else "which nobody asked for"
-        text = f"{node} is in {deferral.what} since {clock(deferral.since)}, {why}"
+        text = _said(deferral)
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     for row in group.rows:
         if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(ask, group, row.node, now):
@@ -34,6 +33,14 @@ def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
         text = f"the agbot lists {row.what} of {row.node} as under way"
         return Reason(code=Code.OVERLAP, text=text, facts={"node": row.node, "subject": row.subject})
     return None
+
+
+def _said(deferral: Deferral) -> str:
+    begun = f"since {clock(deferral.since)}"
+    if deferral.cut_off:
+        why = "the policy was deleted or the node has unregistered"
+        return f"{deferral.node} may still be in {deferral.what}, which it cannot report {begun}: {why}"
+    return f"{deferral.node} is in {deferral.what} {begun}, which nobody asked for"
 
 
 def _gives_way(ask: Ask, group: Group, node: NodeId, now: Now) -> bool:

@@ -18,10 +18,14 @@ from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.presence import why_absent
+from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now
-from agbot.rules.statuses import PHASES, Phase
+from agbot.rules.statuses import Phase
 
 _UNKNOWN = "unknown"
+_ENDS_THE_REPORT = frozenset({Cause.POLICY_DELETED, Cause.UNREGISTERED})
+_STOPPED_NOTHING = frozenset({"download started"})
+"""An agent that downloads asks once more before it stops anything; one that waited for its yes does not."""
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
@@ -96,33 +100,36 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
     return None
 
 
-def left_behind(lease: Lease, node: Node | Sight, now: Now) -> Deferral | None:
-    """Return what goes on although the policy of the upgrade that held the lease is gone, None for nothing.
+def left_behind(lease: Lease, cause: Cause, node: Node | Sight, now: Now) -> Deferral | None:
+    """Return what may go on although the upgrade that held the lease can be reported no more, None for nothing.
 
-    The Exchange deletes the policy's statuses with it, but an agent past the gate installs all the same, and a service that is down
-    comes back when it comes back: the others wait for that.
+    The Exchange deletes a policy's statuses with it, and a node's key with its registration; an agent past the gate installs all the same,
+    and a service that is down comes back when it comes back: the others wait for that. Past the gate may be whoever was told yes, and did
+    not report afterwards that it has stopped nothing.
     """
-    if lease.hold is None:
+    if lease.hold is None or cause not in _ENDS_THE_REPORT:
         return None
     claim, progress = lease.hold.claim, lease.hold.progress
     begun = partial(
         Deferral, group=lease.group, node=claim.holder, subject=claim.subject, since=now.wall, overlaps=True
     )
+    if claim.kind is Kind.SERVICE and cause is Cause.UNREGISTERED:
+        return None  # without a key there are no agreements: it does not come back by itself
     if claim.kind is Kind.SERVICE:
-        return begun(kind=Kind.SERVICE, status=progress.status, service=progress.service) if progress.service else None
-    if PHASES.get(progress.status, Phase.UNREADABLE) not in _MAY_GO_ON or not progress.status:
+        return begun(kind=Kind.SERVICE, status=progress.status, service=progress.service)
+    if progress.status in _STOPPED_NOTHING:
         return None
     version = node.agent_version if isinstance(node, Node) else ""
-    return begun(status=progress.status, cut_off=progress.version_before or version or _UNKNOWN)
+    return begun(status=progress.status or "nothing", cut_off=progress.version_before or version or _UNKNOWN)
 
 
 def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
-    """Say why an upgrade that the node reports no more is over: at once, unless its policy was deleted in the middle of it."""
+    """Say why an upgrade that the node reports no more is over: at once, unless it was cut off (`left_behind`)."""
     version, waited = member.node.agent_version, timedelta(seconds=limits.lease_seconds)
     if not deferral.cut_off:
         return "the node no longer reports this upgrade"
     if version and deferral.cut_off not in {_UNKNOWN, version}:
         return f"the node runs agent version {version} now"
     if now.age_of(deferral.since) >= waited:
-        return f"nothing was heard of it for {limits.lease_seconds:g} s after its policy was deleted"
+        return f"nothing was heard of it for {limits.lease_seconds:g} s, and it can be reported no more"
     return None

@@ -188,7 +188,7 @@ class Deferral:
     overlaps: bool = False
     """It was begun unasked while another member upgraded."""
     cut_off: str = ""
-    """Of an agent upgrade whose policy was deleted in the middle of it: the agent version before it, or `unknown`."""
+    """Of an agent upgrade that can be reported no more: the agent version before it, or `unknown` (`deferral.left_behind`)."""
 
     @property
     def is_overlap(self) -> bool:

@@ -202,6 +202,11 @@ def renew(lease: Lease, at: SeenTime, ttl: timedelta, progress: Progress | None 
     return replace(lease, state=State.HELD, hold=renewed)
 
 
+def take_down(lease: Lease, progress: Progress) -> Lease:
+    """Keep what was seen of the upgrade, which extends nothing."""
+    return replace(lease, hold=replace(_occupied(lease), progress=progress))
+
+
 def suspect(lease: Lease) -> Lease:
     """Mark an expired lease whose end nobody knows."""
     _occupied(lease)

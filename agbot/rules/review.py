@@ -182,7 +182,10 @@ def _review_status(case: _Case) -> Verdict:
         return _pending(case, status, Cause.FAILED, case.limits.failure_grace_seconds)
     if status.phase is Phase.IDLE:
         return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
-    return replace(case.keep, note=f"{case.holder} reports {status.value!r}, which is not known")
+    progress = replace(
+        case.hold.progress, status=status.value, pending_since=None
+    )  # it may be one of an installation (P3)
+    return Keep(progress=progress, note=f"{case.holder} reports {status.value!r}, which is not known")
 
 
 def _ended(case: _Case, status: Status) -> Verdict:

@@ -1,4 +1,7 @@
-"""A policy that is deleted in the middle of an installation ends the lease, and the others wait for that installation all the same."""
+"""An installation that can be reported no more ends the lease, and the others wait for it all the same.
+
+That is so when its policy is deleted or disabled in the middle of it, and when its node unregisters.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.rules.ids import node_id
-from agbot.rules.lease import State
+from agbot.rules.lease import Hold, State
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
+from tests.defects.test_service_upgrade_defects import POLICY, agree, begin, trio
 from tests.support.hub import NEW, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -38,7 +42,10 @@ async def cut_off(status: str) -> Hub:
 
 
 @in_virtual_time
-@pytest.mark.parametrize("status", ["downloaded", "initiated", "rollback started", "failed"])
+@pytest.mark.parametrize(
+    "status",
+    ["downloaded", "initiated", "rollback started", "failed", "a status of the next release", "ha node waiting"],
+)
 async def test_others_wait_while_the_node_whose_policy_is_gone_may_still_install(status: str) -> None:
     hub = await cut_off(status)
 
@@ -85,4 +92,159 @@ async def test_the_same_name_published_anew_is_no_way_round_for_the_node_that_st
     seed.management_policy(hub.exchange, ORG, NMP)
 
     assert not isinstance(await hub.ask("n1", "g1"), Granted)
+    await hub.stop()
+
+
+async def holding(status: str, *others: str) -> Hub:
+    """Let n1 hold the lease of its group and report this."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2", *others)
+    seed.management_policy(hub.exchange, ORG, "up2")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", status)
+    await hub.live("n1", "n2", *others, seconds=20)
+    return hub
+
+
+@in_virtual_time
+async def test_an_unknown_status_is_remembered_over_a_restart_and_extends_no_lease() -> None:
+    hub = await holding("initiated")
+    expires_at = _hold(hub).expires_at
+    hub.report("n1", "a status of the next release")
+    await asyncio.sleep(5)
+    assert _hold(hub).expires_at == expires_at
+    await hub.crash()
+    assert _hold(hub).progress.status == "a status of the next release"
+
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.FREE
+    assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
+    await hub.stop()
+
+
+def _hold(hub: Hub) -> Hold:
+    hold = hub.lease("g1").hold
+    assert hold is not None
+    return hold
+
+
+@in_virtual_time
+async def test_a_yes_after_which_nothing_was_reported_before_the_policy_went_may_be_an_installation() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    seed.management_policy(hub.exchange, ORG, "up2")
+    await hub.start()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.FREE
+    assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_others_wait_for_an_installation_whose_policy_was_disabled_and_whose_status_was_dropped() -> None:
+    hub = await holding("initiated")
+    policy = {
+        "label": NMP,
+        "description": "",
+        "properties": [],
+        "constraints": [],
+        "enabled": False,
+        "start": "now",
+        "startWindow": 0,
+        "agentUpgradePolicy": {"manifest": "IBM/m", "allowDowngrade": False},
+    }
+    hub.admin("PUT", f"/managementpolicies/{NMP}", policy)
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/managementStatus/{NMP}", caller=f"{ORG}/n1")
+    await hub.live("n1", "n2", seconds=60)
+
+    assert _cause(hub) is Cause.POLICY_DELETED
+    assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
+    await hub.stop()
+
+
+def _cause(hub: Hub) -> Cause | None:
+    end = hub.lease("g1").last_end
+    return end.cause if end is not None else None
+
+
+def unregister(hub: Hub, node: str) -> None:
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/{node}/managementStatus/{NMP}", caller=f"{ORG}/{node}")
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/{node}", {"publicKey": ""}, caller=f"{ORG}/{node}")
+
+
+@in_virtual_time
+async def test_others_wait_for_the_installation_of_a_node_that_has_unregistered_and_no_longer_than_a_lease() -> None:
+    hub = await holding("initiated", "n3")
+    unregister(hub, "n1")
+    await hub.live("n2", "n3", seconds=30)
+    assert _cause(hub) is Cause.UNREGISTERED
+
+    assert codes(await hub.ask("n2", "g1", "up2"))[0] == "overlap"
+    await hub.live("n2", "n3", seconds=Limits().lease_seconds)
+
+    assert isinstance(await hub.ask("n2", "g1", "up2"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_registers_anew_in_the_middle_of_its_installation_is_still_waited_for() -> None:
+    hub = await holding("initiated", "n3")
+    unregister(hub, "n1")
+    await hub.live("n2", "n3", seconds=30)
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", {"publicKey": "key"}, caller=f"{ORG}/n1")
+    await hub.live("n1", "n2", "n3", seconds=30)
+
+    assert codes(await hub.ask("n2", "g1", "up2"))[0] == "overlap"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_nobody_waits_for_a_node_that_left_the_group_and_its_new_group_does_not_count_on_it() -> None:
+    hub = await holding("initiated", "n3")
+    hub.group("g2", "m1")
+    hub.admin("DELETE", "/hagroups/g1/nodes/n1")
+    hub.admin("POST", "/hagroups/g2/nodes/n1", {})
+    await hub.live("n1", "n2", "n3", "m1", seconds=30)
+
+    assert _cause(hub) is Cause.LEFT_GROUP
+    assert isinstance(await hub.ask("n2", "g1", "up2"), Granted)
+    assert codes(await hub.ask("m1", "g2", "up2")) == ["peers-unavailable"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_others_wait_for_a_service_whose_deployment_policy_was_deleted_in_the_middle_of_its_upgrade() -> None:
+    hub = await trio()
+    await begin(hub)
+    hub.admin("DELETE", f"/business/policies/{POLICY}")
+    await hub.live("s1", "s2", "s3", seconds=60)
+    assert hub.lease("gs").state is State.FREE
+
+    assert "overlap" in codes(await hub.ask("s2", "gs"))
+    agree(hub, "s1", "s1-new", "1.0.1")
+    await hub.live("s1", "s2", "s3", seconds=30)
+
+    assert isinstance(await hub.ask("s2", "gs"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_service_of_a_node_that_has_unregistered_keeps_nobody_waiting() -> None:
+    hub = await trio()
+    await begin(hub)
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/s1", {"publicKey": ""}, caller=f"{ORG}/s1")
+    await hub.live("s2", "s3", seconds=60)
+    end = hub.lease("gs").last_end
+
+    assert end is not None
+    assert end.cause is Cause.UNREGISTERED
+    assert "overlap" not in codes(await hub.ask("s2", "gs"))
+    assert hub.events("deferral.begun") == []
     await hub.stop()
