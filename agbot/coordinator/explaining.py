@@ -16,9 +16,9 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
 from agbot.rules import beside, brakes, consent, decide, ids, pace
 from agbot.rules.decide import RULES, Rule
-from agbot.rules.facts import Member, NodeType, Sight, Waiter
+from agbot.rules.facts import Deferral, Member, NodeType, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Hold, Lease, State
+from agbot.rules.lease import Hold, Kind, Lease, State
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.statuses import Phase
 from agbot.rules.words import clock
@@ -188,10 +188,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     if node.node_type is NodeType.CLUSTER:
         answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
     elif deferral is not None and deferral.is_overlap:
-        answer = (
-            f"{node.id} is in {deferral.what}, which the agbot began while another member of {group} upgraded; "
-            "the next grant waits until both have ended."
-        )
+        answer = f"{node.id} {_said_overlap(deferral)}; the next grant waits until both have ended."
     elif deferral is not None:
         answer = (
             f"{node.id} was in the middle of {deferral.what} when it came to {group}; its membership is not enforced "
@@ -204,8 +201,29 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
 
+def _said_overlap(deferral: Deferral) -> str:
+    """Say how this upgrade came to be under way beside another one; without its policy it is not known who began it."""
+    beside = f"while another member of {deferral.group} upgraded"
+    if deferral.cut_off:
+        return f"is in {deferral.what}, of which the policy was deleted meanwhile"
+    if not deferral.subject:
+        return f"lost a service ({deferral.service}) {beside}: an agreement of it ended, and it is not known why"
+    begun = "the agbot began" if deferral.kind is Kind.SERVICE else "it began without asking here"
+    return f"is in {deferral.what}, which {begun} {beside}"
+
+
 def _what_holds_it(node: NodeId, group: GroupId, situation: Situation) -> str:
-    """Tell the holds that it would meet, so that nobody is surprised when it asks."""
+    """Tell the holds and the brakes that it would meet, so that nobody is surprised when it asks."""
+    return _said_holds(node, group, situation) + _said_brakes(group, situation)
+
+
+def _said_brakes(group: GroupId, situation: Situation) -> str:
+    found = sorted(situation.ledger.brakes.get(group, {}).values(), key=lambda brake: brake.subject)
+    said = (f"{brake.subject}, which failed on {brake.node} at {clock(brake.since)}" for brake in found)
+    return f" Stopped in {group}: {'; '.join(said)}." if found else ""
+
+
+def _said_holds(node: NodeId, group: GroupId, situation: Situation) -> str:
     now, pauses = situation.now(), situation.ledger.pauses
     scopes = ("*", ids.org_of(group), group, ids.node_scope(node))
     found = [pauses[scope] for scope in scopes if scope in pauses and not decide.is_over(pauses[scope], now)]
@@ -219,8 +237,12 @@ def _what_it_reports(member: Member) -> str:
     if not open_ones:
         return "All its node management policies have ended."
     listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
-    asks = any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values())
-    return f"It reports {listed}." + (" The agent asks once it has downloaded the packages." if asks else "")
+    if any(status.value == "ha node waiting" for status in open_ones.values()):
+        hint = " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names somebody else."
+    else:
+        asks = any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values())
+        hint = " The agent asks once it has downloaded the packages." if asks else ""
+    return f"It reports {listed}.{hint}"
 
 
 def view_rules(case: Case, situation: Situation) -> list[RuleView]:

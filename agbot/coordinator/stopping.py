@@ -29,8 +29,13 @@ def of_release(situation: Situation, lease: Lease, cause: Cause, now: Now) -> Br
 
 
 def of_crash(situation: Situation, lease: Lease, end: End, now: Now) -> Brake | None:
-    """Return the brake for an upgrade that ended well and crashed soon after; None when it is set, or nobody is left to be held."""
+    """Return the brake for an upgrade that ended well and crashed soon after; None when it is set, or nobody is left to be held.
+
+    None as well where only a service was known to be down: without its policy there is nothing to stop.
+    """
     claim = end.claim
+    if not claim.subject:
+        return None
     failed = _reported(situation, claim, Versions(software=end.top_version))
     brake = _brake(situation, lease, claim, failed, revision=end.revision, cause=Cause.FAILED, token=end.token, now=now)
     before = situation.ledger.brakes[lease.group].get((claim.kind, claim.subject))

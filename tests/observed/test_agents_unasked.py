@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agbot.coordinator.contract import Granted
+from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
@@ -148,4 +149,16 @@ async def test_the_statuses_of_members_where_nothing_goes_on_are_shown_when_the_
     assert next(each for each in view.members if each.node == f"{ORG}/n1").statuses == {
         f"{ORG}/{NMP}": "download started"
     }
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_waits_for_a_permission_that_it_has_not_asked_for_here_is_explained_by_where_it_may_ask() -> None:
+    hub = await quiet()
+    hub.report("n1", "ha node waiting")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    explanation = hub.coordinator.explain(node_id(ORG, "n1"))
+    assert explanation is not None
+    assert explanation.answer.endswith("if that lasts for minutes, its `HZN_AGBOT_URL` names somebody else.")
     await hub.stop()

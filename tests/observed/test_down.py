@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
 from agbot.sim.habits import Outcome
@@ -127,3 +129,47 @@ async def test_an_asking_agbot_s_own_upgrade_is_no_other_service_that_is_down() 
 
         await hub.until(lambda: serves(AFTER, *members(hub)) and hub.is_free(), 400)
         assert await hub.journal("lease.observed", "lease.overlapped") == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CRASHES, Outcome.VANISHES])
+@in_virtual_time
+async def test_a_crash_of_which_no_policy_is_known_stops_nothing_and_breaks_no_cycle(outcome: Outcome) -> None:
+    async with unasked(3, shows_rows=False) as hub:
+        for node in members(hub):
+            node.services.outcomes[AFTER] = outcome
+        deploy(hub, AFTER)
+        await asyncio.sleep(600)
+
+        assert await hub.journal("lease.observed") != []
+        assert hub.events("brake.set") == hub.events("part.failed") == []
+        hub.fleet.observer.violations.clear()
+
+
+@in_virtual_time
+async def test_of_two_members_that_are_down_the_second_is_explained_without_a_guess_who_began_it() -> None:
+    async with unasked(3, shows_rows=False) as hub:
+        first, second = members(hub)[:2]
+        hub.fleet.agbot.stop()
+        await first.services.give_up()
+        await second.services.give_up()
+        await hub.until(lambda: bool(hub.deferrals()), 2 * IDLE_CYCLE)
+
+        (name,) = hub.deferrals()
+        assert hub.explains(hub.node(name)) == (
+            f"{ORG}/{name} lost a service ({ORG}/svc-dp) while another member of {ORG}/{GROUP} upgraded: an agreement of "
+            "it ended, and it is not known why; the next grant waits until both have ended."
+        )
+
+
+@in_virtual_time
+async def test_a_member_that_asks_nothing_is_explained_with_what_is_stopped_in_its_group() -> None:
+    async with unasked(3) as hub:
+        for node in members(hub):
+            node.services.outcomes[AFTER] = Outcome.VANISHES
+        deploy(hub, AFTER)
+        await hub.until(lambda: bool(hub.events("brake.set")), 200)
+        await hub.until(hub.is_free, 300)
+
+        failed = hub.events("brake.set")[0].node
+        assert f"Stopped in {ORG}/{GROUP}: {ORG}/dp, which failed on {failed} at 2026-" in hub.explains(members(hub)[2])
+        hub.fleet.observer.violations.clear()
