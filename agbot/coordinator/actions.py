@@ -55,7 +55,7 @@ class Actions:
             return NotDone(text=text, not_found=True)
         before = self._situation.ledger.pauses.get(pause.scope)
         now = self._situation.now()
-        await self._situation.write(Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
+        await self._situation.write_due(lambda: Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
         until = f" until {clock(pause.until)}" if pause.until else ""
         text = f"no new upgrades in {words.scope(pause.scope)}{until}; upgrades that run go on"
         return Done(text=f"{text}{f'; instead of the hold: {_said(before)}' if before else ''}")
@@ -127,12 +127,20 @@ class Actions:
         return Done(text=f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
 
     async def _end_pause(self, scope: str, reason: str, who: str) -> Done | NotDone:
-        pause = self._situation.ledger.pauses.get(scope)
-        if pause is None:
+        ended: list[Pause] = []
+
+        def due() -> Writes:
+            now, pause = self._situation.now(), self._situation.ledger.pauses.get(scope)
+            if pause is None:
+                return Writes()
+            ended.append(pause)
+            return Writes(drop=[PauseKey(scope=scope)], entries=[entries.pause_ended(pause, reason, now, who)])
+
+        await self._situation.write_due(due)
+        if not ended:
             text = f"{words.scope(scope)} is not paused; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
-        told = entries.pause_ended(pause, reason, self._situation.now(), who)
-        await self._situation.write(Writes(drop=[PauseKey(scope=scope)], entries=[told]))
+        (pause,) = ended
         return Done(
             text=f"upgrades in {words.scope(scope)} go on; the hold was: {_said(pause)}{self._still_held(scope)}"
         )
@@ -159,14 +167,18 @@ class Actions:
         ]
 
     async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
-        brakes = [brake for brake in self._brakes_in(scope) if brake.subject == subject]
+        brakes: list[Brake] = []
+
+        def due() -> Writes:
+            now = self._situation.now()
+            brakes.extend(brake for brake in self._brakes_in(scope) if brake.subject == subject)
+            drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
+            return Writes(drop=drop, entries=[entries.brake_lifted(brake, reason, now, who) for brake in brakes])
+
+        await self._situation.write_due(due)
         if not brakes:
             text = f"{subject} is not stopped in {words.scope(scope)}; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
-        now = self._situation.now()
-        drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
-        told = [entries.brake_lifted(brake, reason, now, who) for brake in brakes]
-        await self._situation.write(Writes(drop=drop, entries=told))
         named = "; ".join(
             f"{brake.group}, where it {brake.cause} on {brake.node} at {clock(brake.since)}" for brake in brakes
         )

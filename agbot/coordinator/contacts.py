@@ -63,13 +63,18 @@ class Contacts:
         Raises:
             StoreUnavailableError: nobody knows what was written.
         """
+        if self._bypassed(group, claim).put:
+            await self._situation.write_due(lambda: self._bypassed(group, claim))
+
+    def _bypassed(self, group: GroupId, claim: Claim) -> Writes:
         situation, now = self._situation, self._situation.now()
         known = situation.ledger.contacts.get(claim.holder) or Contact(node=claim.holder)
         longest = timedelta(seconds=situation.limits_of(group).max_upgrade_seconds)
         asks = known.asked_at is not None and now.wall - known.asked_at < max(longest, _WRITTEN_AGAIN)
-        if known.bypassed_at is None and not asks:
-            told = entries.bypassed(group, claim, now)
-            await situation.write(Writes(put=[replace(known, bypassed_at=now.wall)], entries=[told]))
+        if known.bypassed_at is not None or asks:
+            return Writes()
+        told = entries.bypassed(group, claim, now)
+        return Writes(put=[replace(known, bypassed_at=now.wall)], entries=[told])
 
     def silent(self) -> Silent:
         """Tell who does not ask, as of a few seconds ago."""

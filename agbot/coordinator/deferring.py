@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import defaultdict
-
 from agbot.coordinator import entries
 from agbot.coordinator.situation import Situation
 from agbot.rules import deferral as rule
@@ -19,7 +16,6 @@ class Deferring:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
-        self._one_at_a_time: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def refresh(self, group: GroupId) -> None:
         """Begin and end deferrals of this group as the picture says; a group that cannot be trusted stays as it is.
@@ -29,10 +25,7 @@ class Deferring:
         """
         if self._situation.doubts() or not self._due(group).entries:
             return
-        async with self._one_at_a_time[group]:  # of two questions in the same moment the second finds it written
-            writes = self._due(group)
-            if writes.entries:
-                await self._situation.write(writes)
+        await self._situation.write_due(lambda: self._due(group))
 
     def _due(self, group: GroupId) -> Writes:
         situation = self._situation

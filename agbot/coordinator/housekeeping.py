@@ -38,24 +38,28 @@ class Housekeeping:
         await stopping.lift(self._situation)
 
     async def _expire_pauses(self) -> None:
+        if self._pauses_over().drop:
+            await self._situation.write_due(self._pauses_over)
+
+    def _pauses_over(self) -> Writes:
         now = self._situation.now()
         over = [
             each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now.wall
         ]
-        if over:
-            drop = [PauseKey(scope=pause.scope) for pause in over]
-            told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
-            await self._situation.write(Writes(drop=drop, entries=told))
+        drop = [PauseKey(scope=pause.scope) for pause in over]
+        told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
+        return Writes(drop=drop, entries=told)
 
     async def _expire_allowances(self) -> None:
-        now = self._situation.now()
-        over = [each for each in self._situation.ledger.allowances.values() if each.until <= now.wall]
-        if over:
-            drop = [AllowanceKey(node=allowance.node) for allowance in over]
-            told = [
-                entries.allowance_ended(allowance, "its time is over and it was not used", now) for allowance in over
-            ]
-            await self._situation.write(Writes(drop=drop, entries=told))
+        if self._allowances_over().drop:
+            await self._situation.write_due(self._allowances_over)
+
+    def _allowances_over(self) -> Writes:
+        now, ledger = self._situation.now(), self._situation.ledger
+        over = {AllowanceKey(node=each.node): each for each in ledger.allowances.values() if each.until <= now.wall}
+        over = {key: each for key, each in over.items() if key not in ledger.leaving}  # a grant is spending it
+        told = [entries.allowance_ended(each, "its time is over and it was not used", now) for each in over.values()]
+        return Writes(drop=list(over), entries=told)
 
     async def _prune(self) -> None:
         now = self._situation.now()

@@ -63,6 +63,8 @@ class Ledger:
         self.leases: dict[GroupId, Lease] = {}
         self.granting: dict[GroupId, Lease] = {}
         """Grants on their way to the store. What counts groups, counts them: many agents ask in the same moment."""
+        self.leaving: set[Key] = set()
+        """What a grant on its way to the store takes away with it: nobody else ends that, or tells that it has ended."""
         self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
         self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
@@ -127,15 +129,16 @@ class Ledger:
         if new.token > expected.token:
             self.granting[new.group] = new
             self.version += 1
-        return await self._finish(self._swap(expected, new, writes))
+        self.leaving.update(writes.drop)
+        return await self.finish(self._swap(expected, new, writes))
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries to the store, then here."""
-        await self._finish(self._write(writes))
+        await self.finish(self._write(writes))
 
     async def settle_generation(self, entry: Entry) -> None:
         """End the doubt of the store's generation, in the store, then here."""
-        await self._finish(self._settle(entry))
+        await self.finish(self._settle(entry))
 
     async def check(self) -> None:
         """Make sure that what is written still is the store that was opened.
@@ -178,7 +181,8 @@ class Ledger:
             self.version += 1
         self.waiters[key.group][key] = waiter
 
-    async def _finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+    async def finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        """Carry a write to its end, whatever becomes of who asked for it."""
         task = asyncio.ensure_future(write)
         self._under_way.add(task)
         task.add_done_callback(self._forget)
@@ -192,6 +196,8 @@ class Ledger:
     async def _swap(self, expected: Lease, new: Lease, writes: Writes) -> Lease | Lost:
         async with self._locks[new.group]:
             try:
+                if self._is_outdated(expected, new):
+                    return Lost(current=self.lease(new.group))
                 outcome = await self._store.swap(expected, new, writes)
             except StoreUnavailableError as error:
                 self._doubt(error)
@@ -199,12 +205,22 @@ class Ledger:
             finally:
                 self.version += 1
                 self.granting.pop(new.group, None)
+                self.leaving.difference_update(writes.drop)
             if isinstance(outcome, Lost):
                 self.leases[new.group] = outcome.current
             else:
                 self.leases[new.group] = outcome
                 self._apply(writes)
             return outcome
+
+    def _is_outdated(self, expected: Lease, new: Lease) -> bool:
+        """Whether a step within one occupation rests on another one than there is now.
+
+        The store compares token and state, which tells grants and ends apart; of two that see the same report in the same
+        moment, or end the same rest, both would be told.
+        """
+        stays = (new.token, new.state) == (expected.token, expected.state)
+        return stays and self.lease(new.group) != expected
 
     async def _write(self, writes: Writes) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -58,6 +59,7 @@ class Situation:
     seen_clock: SeenClock = field(init=False)
     unmoved: timedelta = timedelta()
     """How far the date has stepped since the moments in the store were last moved along with it."""
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         """Derive what goes on elsewhere from the same parts."""
@@ -221,6 +223,23 @@ class Situation:
         await self.ledger.write(self._with_clock(writes))
         self.seen_clock.saved()
         self._tell_all(writes)
+
+    async def write_due(self, due: Callable[[], Writes]) -> Writes:
+        """Write what is due by what is written already, one after the other; return what was written.
+
+        Of two that find the same in the same moment the second finds it written: it happened once, and is told once.
+
+        Raises:
+            StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
+        """
+        return await self.ledger.finish(self._write_due(due))
+
+    async def _write_due(self, due: Callable[[], Writes]) -> Writes:
+        async with self._one_at_a_time:
+            writes = due()
+            if writes.put or writes.drop or writes.entries:
+                await self.write(writes)
+            return writes
 
     async def save_clock(self, *, at_once: bool = False) -> None:
         """Write down how far the seen clock has come, if it is time.

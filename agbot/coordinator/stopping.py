@@ -81,6 +81,11 @@ async def lift(situation: Situation) -> None:
     Raises:
         StoreUnavailableError: the ledger is not trusted any more.
     """
+    if _over(situation).drop:
+        await situation.write_due(lambda: _over(situation))
+
+
+def _over(situation: Situation) -> Writes:
     now = situation.now()
     over = [
         brake
@@ -88,10 +93,9 @@ async def lift(situation: Situation) -> None:
         for brake in of_group.values()
         if _is_over(situation, brake)
     ]
-    if over:
-        drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject) for brake in over]
-        told: list[Entry] = [entries.brake_lifted(brake, _why_over(situation, brake), now) for brake in over]
-        await situation.write(Writes(drop=drop, entries=told))
+    drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject) for brake in over]
+    told: list[Entry] = [entries.brake_lifted(brake, _why_over(situation, brake), now) for brake in over]
+    return Writes(drop=drop, entries=told)
 
 
 def policies_of(situation: Situation) -> list[Read]:

@@ -112,20 +112,25 @@ class Taking:
             told.append(entries.overlapped(begun.as_overlap(), others, now))
         outcome = await situation.swap(before, after, Writes(entries=told))
         if isinstance(outcome, Lost):
-            return await self._overlap(begun)
+            return await (self._take(begun) if self._is_free_for(begun) else self._overlap(begun))
         return [f"saw {begun.claim.holder} upgrade {begun.claim.what} (token {after.token})"]
 
     async def _overlap(self, begun: Begun) -> list[str]:
-        situation, now = self._situation, self._situation.now()
-        group, node = situation.group(begun.group), begun.claim.holder
-        if node in group.deferrals or group.lease.is_held_for(begun.claim):
+        node, others = begun.claim.holder, _others(begun.claim.holder, self._situation.group(begun.group))
+        written = await self._situation.write_due(lambda: self._overlap_due(begun))
+        if not written.put:
             return []
+        return [f"saw {node} upgrade {begun.claim.what} while {', '.join(others) or 'it'} upgrades"]
+
+    def _overlap_due(self, begun: Begun) -> Writes:
+        group, now, node = self._situation.group(begun.group), self._situation.now(), begun.claim.holder
+        if node in group.deferrals or group.lease.is_held_for(begun.claim):
+            return Writes()
         deferral, others = begun.as_overlap(), _others(node, group)
         told = [entries.deferral_begun(deferral, now)]
         if others:
             told.insert(0, entries.overlapped(deferral, others, now))
-        await situation.write(Writes(put=[deferral], entries=told))
-        return [f"saw {node} upgrade {begun.claim.what} while {', '.join(others) or 'it'} upgrades"]
+        return Writes(put=[deferral], entries=told)
 
 
 def _others(node: NodeId, group: Group) -> Mapping[NodeId, str]:

@@ -69,7 +69,8 @@ class Waiting:
 
     def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: Now) -> Writes:
         """Return the waiters of a group that wait no longer, to be dropped; `node` shows each as it was last seen."""
-        over = [(waiter, why) for waiter in group.waiters if (why := _why_gone(waiter, group, node, now))]
+        staying = [waiter for waiter in group.waiters if waiter_key(waiter.ask) not in self._ledger.leaving]
+        over = [(waiter, why) for waiter in staying if (why := _why_gone(waiter, group, node, now))]
         return Writes(
             drop=tuple(waiter_key(waiter.ask) for waiter, _ in over),
             entries=tuple(entries.wait_ended(waiter, why, now) for waiter, why in over),

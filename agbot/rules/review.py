@@ -176,15 +176,13 @@ def _review_status(case: _Case) -> Verdict:
     if status.phase in _ENDINGS:
         return _ended(case, status)
     if status.phase in _ACTIVE:
-        moved = status.stamp != case.hold.progress.stamp
-        return _renew(case, status, pending_since=None) if moved else case.keep
+        return case.keep if status.stamp == case.hold.progress.stamp else _renew(case, status, pending_since=None)
     if status.phase is Phase.FAILING:
         return _pending(case, status, Cause.FAILED, case.limits.failure_grace_seconds)
     if status.phase is Phase.IDLE:
         return _pending(case, status, Cause.RESET, case.limits.reset_grace_seconds)
-    progress = replace(
-        case.hold.progress, status=status.value, pending_since=None
-    )  # it may be one of an installation (P3)
+    # It may be one of an installation (P3).
+    progress = replace(case.hold.progress, status=status.value, pending_since=None)
     return Keep(progress=progress, note=f"{case.holder} reports {status.value!r}, which is not known")
 
 

@@ -3,22 +3,57 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
-from agbot.coordinator.contract import Granted
-from agbot.rules.ids import node_id
+from agbot.coordinator import entries
+from agbot.coordinator.contract import Done, Granted, NotDone
+from agbot.rules import lease as leases
+from agbot.rules.facts import Allowance, Pause
+from agbot.rules.ids import PolicyId, node_id, policy_id
+from agbot.rules.lease import Lease
+from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
-from agbot.store.contract import Writes
+from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
-from tests.support.hub import ORG, Hub
+from tests.support.hub import NMP, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
 class SlowStore(MemoryStore):
     """Takes a moment for each write, in which others come."""
 
+    seconds = 0.2
+
     async def write(self, writes: Writes) -> None:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(self.seconds)
         await super().write(writes)
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        await asyncio.sleep(self.seconds)
+        return await super().swap(expected, new, writes)
+
+
+async def started() -> Hub:
+    hub = Hub(store=SlowStore())
+    hub.group("g1", "n1", "n2", "n3")
+    await hub.start()
+    return hub
+
+
+async def resume(hub: Hub, scope: str, who: str, subject: str | None = None) -> Done | NotDone:
+    name = policy_id(ORG, subject) if subject else None
+    return await hub.coordinator.resume(scope, subject=name, reason=f"{who} has looked", who=who)
+
+
+async def failed() -> Hub:
+    """Return a hub in whose group the policy has failed on n1 and is stopped."""
+    hub = await started()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "rollback failed")
+    await hub.live("n1", "n2", "n3", seconds=30)
+    assert len(hub.events("brake.set")) == 1
+    return hub
 
 
 @in_virtual_time
@@ -75,4 +110,132 @@ async def test_a_cycle_in_which_much_was_done_still_says_one_sentence() -> None:
     busy = max(sentences, key=len)
     assert "and 35 more" in busy
     assert len(busy) < 600
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_of_two_operators_who_lift_the_same_hold_one_has_done_it_and_the_other_is_told_so() -> None:
+    hub = await started()
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="ada", why="a storm"))
+
+    done = await asyncio.gather(resume(hub, ORG, "ada"), resume(hub, ORG, "bob"))
+
+    assert [type(each) for each in done] == [Done, NotDone]
+    assert [entry.who for entry in hub.events("pause.ended")] == ["ada"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_hold_that_a_person_and_its_own_time_end_in_the_same_moment_ends_once() -> None:
+    hub = await started()
+    until = hub.clock.now() + timedelta(seconds=30)
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="ada", why="a storm", until=until))
+    await asyncio.sleep((until - hub.clock.now()).total_seconds())
+
+    for _ in range(200):  # whenever the cycle finds it
+        await asyncio.sleep(0.1)
+        if _is_being_written(hub) or hub.events("pause.ended"):
+            await resume(hub, ORG, "ada")
+
+    assert len(hub.events("pause.ended")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_brake_that_two_operators_lift_in_the_same_moment_is_lifted_once() -> None:
+    hub = await failed()
+
+    done = await asyncio.gather(resume(hub, ORG, "ada", NMP), resume(hub, "o1/g1", "bob", NMP))
+
+    assert [type(each) for each in done] == [Done, NotDone]
+    assert len(hub.events("brake.lifted")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_brake_that_an_operator_lifts_while_the_cycle_finds_its_policy_gone_is_lifted_once() -> None:
+    hub = await failed()
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    for _ in range(60):  # whenever the cycle finds it
+        hub.heartbeat("n1")
+        await asyncio.gather(resume(hub, ORG, "ada", NMP) if _is_being_written(hub) else asyncio.sleep(0.1))
+
+    assert len(hub.events("brake.lifted")) == 1
+    await hub.stop()
+
+
+def _is_being_written(hub: Hub) -> bool:
+    """Tell whether something that has ended is on its way to the store."""
+    return hub.coordinator._situation._one_at_a_time.locked()  # noqa: SLF001 - the very moment shows nowhere else
+
+
+@in_virtual_time
+async def test_an_allowance_that_ends_while_a_grant_spends_it_has_not_lapsed() -> None:
+    hub = await started()
+    hub.heartbeat("n1")
+    store = hub.store
+    assert isinstance(store, SlowStore)
+    now = hub.clock.now()
+    until = now + timedelta(seconds=3)
+    given = Allowance(node=node_id(ORG, "n1"), subject=PolicyId(""), since=now, until=until, by="ada", why="urgent")
+    await hub.coordinator.allow(given)
+    store.seconds = 10
+
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    store.seconds = 0.2
+    await asyncio.sleep(30)
+
+    assert [entry.facts["why"] for entry in hub.events("allowance.ended")] in (
+        [],
+        ["its upgrade began without needing it"],
+    )
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_rest_that_two_operators_end_in_the_same_moment_is_ended_once() -> None:
+    hub = await started()
+    hub.limits = Limits(agent_soak_seconds=600)
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=30)
+
+    done = await asyncio.gather(resume(hub, "rest:o1/g1", "ada"), resume(hub, "rest:o1/g1", "bob"))
+
+    assert [type(each) for each in done] == [Done, NotDone]
+    assert len(hub.events("rest.ended")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_upgrades_begun_unasked_that_several_questions_find_in_the_same_moment_are_told_once() -> None:
+    hub = await started()
+    await hub.live("n1", "n2", "n3", seconds=60)
+    hub.report("n1", "downloaded")
+    hub.report("n2", "downloaded")
+    await asyncio.sleep(1.01)
+
+    await asyncio.gather(*(hub.ask("n3", "g1") for _ in range(3)))
+    await asyncio.sleep(10)
+
+    counted = {name: len(hub.events(name)) for name in ("lease.observed", "lease.overlapped", "deferral.begun")}
+    assert counted == {"lease.observed": 1, "lease.overlapped": 1, "deferral.begun": 1}
+    assert len(hub.events("gateway.bypassed")) == 2
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_of_two_renewals_from_the_same_sight_of_a_lease_the_second_is_lost() -> None:
+    hub = await started()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    situation = hub.coordinator._situation  # noqa: SLF001 - two reviews in one moment cannot be asked for otherwise
+    lease, now, ttl = hub.lease("g1"), situation.now(), timedelta(seconds=600)
+    told = entries.renewed(lease, "n1 reports initiated", now)
+
+    steps = [situation.swap(lease, leases.renew(lease, now.seen, ttl), Writes(entries=[told])) for _ in range(2)]
+    outcomes = await asyncio.gather(*steps)
+
+    assert [isinstance(each, Lost) for each in outcomes] == [False, True]
+    assert len(hub.events("lease.renewed")) == 1
     await hub.stop()
