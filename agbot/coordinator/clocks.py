@@ -69,15 +69,20 @@ class Clocks:
         """Take down that they were compared."""
         self._compared_seconds = self._clock.monotonic_seconds()
 
-    def why_untrusted(self) -> str:
-        """Say why the date, or the Exchange's stamps, cannot be trusted; empty when they can."""
-        age, offset = self._age(), self._exchange.offset
+    def why_unknown(self) -> str:
+        """Say why the Exchange's stamps cannot be told in our time; empty when they can, however far the clocks are apart."""
+        age = self._age()
         if not self._exchange.is_known:
             return self._exchange.why_unknown
         if age is None or age > _COMPARED_WITHIN:
             return "the Exchange's clock has not been compared with ours for too long"
-        if abs(offset) <= APART:
-            return ""
+        return ""
+
+    def why_untrusted(self) -> str:
+        """Say why nothing may be granted by the date or the Exchange's stamps; empty when it may."""
+        unknown, offset = self.why_unknown(), self._exchange.offset
+        if unknown or abs(offset) <= APART:
+            return unknown
         which = "ahead of" if offset > timedelta() else "behind"
         return (
             f"the Exchange's clock is {duration(abs(offset))} {which} ours; one of them is wrong: "

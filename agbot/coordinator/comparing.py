@@ -26,8 +26,8 @@ async def compare_clocks(situation: Situation, exchange: ExchangeClient, orgs: I
     if was_told:
         situation.clocks.compared()
     has_moved = time.offset != offset
-    if time.is_known and (has_moved or not was_known):
-        situation.picture.outdate_everything()
     if has_moved and was_known:
         for org in orgs:
-            situation.picture.sights.reset(org, situation.now())
+            situation.picture.shows_the_past(org, situation.now())
+    if time.is_known and (has_moved or not was_known):
+        situation.picture.outdate_everything()

@@ -154,7 +154,7 @@ class Cycle:
                 await self._intake.feed.fresh()
             except ExchangeError as error:
                 report.failing = str(error)
-        return not report.failing and not self._situation.why_clock_untrusted()
+        return not report.failing and not self._situation.why_times_unknown()
 
     async def _judge(self, report: IntakeReport) -> list[str]:
         """Say what the facts prove: only from what was read after we could last see."""

@@ -130,7 +130,7 @@ class Intake:
             if result.reset:
                 for org in self.orgs:
                     situation.picture.distrust_absences(org)
-                    situation.picture.sights.reset(org, asked_at)
+                    situation.picture.shows_the_past(org, asked_at)
         situation.saw(begun_seconds)
         await compare_clocks(situation, self._exchange, self.orgs)
         self._taken_in += len(result.changes)

@@ -95,7 +95,7 @@ class Reviewing:
         """
         situation = self._situation
         now, limits = situation.now(), situation.limits_of(lease.group)
-        if situation.why_clock_untrusted():
+        if situation.why_times_unknown():
             return ""
         is_listed = situation.rows.is_listed(lease.group, lease.hold.claim) if lease.hold is not None else None
         seen = group_facts.seen_holder(

@@ -100,10 +100,14 @@ class Situation:
             self.unmoved += step
             raise
 
-    def why_clock_untrusted(self) -> str:
-        """Say why times cannot be compared at this moment; empty when they can."""
+    def why_times_unknown(self) -> str:
+        """Say why stamps cannot be compared at this moment, so that nothing can be judged; empty when they can."""
         self.clocks.now()
-        return "the date was set a moment ago" if self.unmoved else self.clocks.why_untrusted()
+        return "the date was set a moment ago" if self.unmoved else self.clocks.why_unknown()
+
+    def why_clock_untrusted(self) -> str:
+        """Say why nothing may be granted by the clock; empty when it may."""
+        return self.why_times_unknown() or self.clocks.why_untrusted()
 
     def saw(self, begun_seconds: float) -> None:
         """Take down that the change feed was read to its end, by a look that began at this monotonic time."""

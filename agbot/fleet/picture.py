@@ -8,6 +8,7 @@ that were asked about are kept. A node is in one group at most, wherever that wa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agbot.fleet import changes
@@ -88,6 +89,15 @@ class Picture(View):
         for absences in (self._gone, self._left, self._dropped, self.policies.gone):
             absences.distrust(org)
 
+    def shows_the_past(self, org: OrgId, now: Now) -> None:
+        """Take in that the nodes of this organisation are shown as they had been: how silent each of them is, is known from before."""
+        self._changed()
+        for node in self._nodes:
+            known, read_at = self._nodes.get(node), self._nodes.read_at(node)
+            if ids.org_of(node) == org and isinstance(known, Node) and read_at is not None:
+                self.sights.hide(NodeId(node), known.heartbeat_at, read_at, now)
+        self.sights.reset(org, now)
+
     def forget_org(self, org: OrgId) -> None:
         """Drop an organisation that is not there any more; what was in it is known to be gone."""
         self._changed()
@@ -112,6 +122,10 @@ class Picture(View):
     def date_stepped(self, step: timedelta) -> None:
         """Take in that our date was set: everything is to be read anew, and what is remembered moves along."""
         self.outdate_everything()
+        for node in self._nodes:
+            known = self._nodes.get(node)
+            if isinstance(known, Node) and known.heartbeat_at is not None:
+                self._nodes.amend(node, replace(known, heartbeat_at=known.heartbeat_at + step))
         self._arrivals.date_stepped(step)
         self.sights.date_stepped(step)
         self._created_at = {node: at + step for node, at in self._created_at.items()}
@@ -204,7 +218,7 @@ class Picture(View):
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
-            self.sights.learnt(node, self._nodes.read_at(node), now)
+            self.sights.learnt(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)
             self._take_node(node, seen, begun=begun, now=now)
         self._settle(Read(what=What.NODE, id=node))
 

@@ -156,11 +156,9 @@ class View:
         if isinstance(known, Sight):
             return known
         group, hidden = self._membership.group_of(node), self.sights.unseen_until(node)
-        return (
-            known
-            if (known.group, known.unseen_until) == (group, hidden)
-            else replace(known, group=group, unseen_until=hidden)
-        )
+        if (known.group, known.unseen_until) == (group, hidden):
+            return known
+        return replace(known, group=group, unseen_until=hidden, silent_before=self.sights.silent_before(node))
 
     def certain(self, node: NodeId) -> Member | Sight:
         """Return a node with its statuses; unread while its absence is not believed, or its statuses were not read."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from types import MappingProxyType
 
@@ -55,7 +55,9 @@ class Node:
     pattern: str = ""
     """The pattern, `org/name`, that its services come from; empty where deployment policies bring them."""
     unseen_until: datetime | None = None
-    """Until then it could not be looked at although somebody tried, or was shown as it had been: its silence counts from there."""
+    """Until then it could not be looked at although somebody tried, or was shown as it had been: its silence goes on from there."""
+    silent_before: timedelta = timedelta()
+    """For how long it had been silent already when it could last be looked at before that."""
     registered: bool = False
     """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
 

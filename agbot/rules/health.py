@@ -76,8 +76,9 @@ def _silent_seconds(node: Node, heartbeat_at: datetime, now: Now) -> float:
     """Return for how long a heartbeat could have been heard and was not; nothing as long as a blindness has just ended."""
     if not is_settled(node, now):
         return 0.0
-    heard_at = heartbeat_at if node.unseen_until is None else max(heartbeat_at, node.unseen_until)
-    return now.age_of(heard_at).total_seconds()
+    if node.unseen_until is None or heartbeat_at >= node.unseen_until:
+        return now.age_of(heartbeat_at).total_seconds()
+    return (node.silent_before + now.age_of(node.unseen_until)).total_seconds()
 
 
 def why_unavailable(

@@ -205,9 +205,9 @@ def _without_future(case: _Case) -> Status | Sight:
 
 
 def _is_old(case: _Case, status: Status) -> bool:
-    """Whether the status was written before the grant. Once one has been seen, any new stamp is news, whatever the clocks say."""
-    first_sight = not case.hold.progress.stamp
-    return first_sight and status.updated_at < case.hold.granted_at - _CLOCK_TOLERANCE
+    """Whether it was written before the grant. Once one was seen, a later stamp is news whatever the clocks say; a backup's is not."""
+    is_earlier = status.stamp < case.hold.progress.stamp or not case.hold.progress.stamp
+    return is_earlier and status.updated_at < case.hold.granted_at - _CLOCK_TOLERANCE
 
 
 def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
@@ -287,11 +287,8 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     node, hold = case.seen.node, case.hold
     if not isinstance(node, Node):
         is_over = case.lease.state is State.HELD and case.now.seen >= hold.expires_at
-        return (
-            Suspect(why=f"{case.holder}: {case.seen.unreadable}", progress=kept.progress)
-            if case.seen.unreadable and is_over
-            else kept
-        )
+        why = f"{case.holder}: {case.seen.unreadable}"
+        return Suspect(why=why, progress=kept.progress) if case.seen.unreadable and is_over else kept
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):
@@ -299,7 +296,7 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     if case.now.seen < hold.expires_at or not _was_looked_at_since(case, node, hold.expires_at):
         return kept
     silent = int((case.now.seen - hold.progress.moved_at).total_seconds())
-    alive = health.why_silent(node, case.limits, case.now) or "its heartbeat is fresh"
+    alive = health.why_offline(node, case.limits, case.now) or "its heartbeat is fresh"
     why = f"{case.holder} reports {hold.progress.status or 'nothing'} since {silent} s; {alive}"
     return Suspect(why=why, progress=kept.progress)
 

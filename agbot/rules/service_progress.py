@@ -20,6 +20,8 @@ from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
+_CLOCK_TOLERANCE = timedelta(seconds=2)
+
 
 def review_service(
     hold: Hold,
@@ -36,7 +38,8 @@ def review_service(
         return Keep(progress=progress)
     mine = tuple(each for each in agreements if each.service == policy.service)
     is_taken_for_done = progress.observed and is_listed is False
-    done = next((each for each in mine if _runs_anew(each, progress, may_be_proposed=is_taken_for_done)), None)
+    news = tuple(each for each in mine if _is_since(each, hold))
+    done = next((each for each in news if _runs_anew(each, progress, may_be_proposed=is_taken_for_done)), None)
     if done is not None and progress.observed and is_listed:
         kept = still_listed(hold, _digest(mine), now)
         if kept is not None:
@@ -50,8 +53,17 @@ def review_service(
         return Release(cause=Cause.FAILED, why=why)
     seen = _digest(mine)
     if seen == progress.status:
-        return _unreported(mine, progress, limits, now) or Keep(progress=progress)
+        return _unreported(news, progress, limits, now) or Keep(progress=progress)
     return Renew(progress=_moved(progress, seen, mine, now), why=seen or "the agreement is gone")
+
+
+def _is_since(agreement: Agreement, hold: Hold) -> bool:
+    """Tell whether an agreement may have followed from the grant: an older one is there again after the Exchange was restored.
+
+    One that nobody asked for was granted when it had begun already.
+    """
+    made_at = agreement.updated_at
+    return hold.progress.observed or made_at is None or made_at >= hold.granted_at - _CLOCK_TOLERANCE
 
 
 def _runs_anew(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:

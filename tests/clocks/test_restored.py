@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
 from agbot.coordinator.contract import Granted
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from tests.clocks.blindness import bad, held, upgrading
-from tests.support.hub import codes
+from tests.support.hub import Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -52,3 +56,60 @@ async def test_a_feed_that_stood_still_for_an_hour_ends_nothing_and_lets_nobody_
     hub.report("n1", "successful")
     await hub.live("n1", "n2", "n3", seconds=40)
     assert isinstance(await hub.ask("n2", "g1"), Granted)
+
+
+@in_virtual_time
+async def test_an_end_that_a_backup_shows_again_is_not_that_of_the_present_upgrade() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2", "n3")
+    hub.report("n1", "successful")
+    await hub.start()
+    await hub.live("n1", "n2", "n3", seconds=60)
+    copy = hub.exchange.backup()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", "n3", seconds=60)
+
+    hub.exchange.restore(copy)
+    await hub.live("n1", "n2", "n3", seconds=120)
+    assert held(hub).token == 1
+    assert bad(hub) == []
+
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=40)
+    assert hub.lease("g1").state is State.FREE
+
+
+@pytest.mark.parametrize("was_moved", [False, True], ids=["restored", "the Exchange's clock was set"])
+@in_virtual_time
+async def test_how_long_a_node_was_silent_is_not_forgotten_with_a_restore(*, was_moved: bool) -> None:
+    """P6: who waits for the death of a holder does not begin to wait anew."""
+    hub = await upgrading()
+    copy = hub.exchange.backup()
+    await hub.live("n2", "n3", seconds=1500)
+    assert hub.lease("g1").state is State.SUSPECT
+
+    if was_moved:
+        hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=3600.0))
+    else:
+        hub.exchange.restore(copy)
+    await hub.live("n2", "n3", seconds=40)
+    assert hub.lease("g1").state is State.SUSPECT
+    await hub.live("n2", "n3", seconds=700)
+
+    assert hub.lease("g1").state is State.FREE
+
+
+@in_virtual_time
+async def test_a_holder_that_comes_back_after_a_restore_was_not_silent_all_the_time() -> None:
+    hub = await upgrading()
+    copy = hub.exchange.backup()
+    await hub.live("n2", "n3", seconds=900)
+
+    hub.exchange.restore(copy)
+    await asyncio.sleep(30)
+    await hub.live("n1", "n2", "n3", seconds=900)
+
+    assert hub.lease("g1").state is State.SUSPECT
+    assert bad(hub) == ["lease.suspected"]

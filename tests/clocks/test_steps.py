@@ -233,3 +233,27 @@ async def test_an_ordinary_adjustment_of_the_clock_is_no_step() -> None:
 
     assert hub.events("clock.stepped") == []
     assert held(hub).token == 1
+
+
+@in_virtual_time
+async def test_a_clock_that_stays_a_day_off_keeps_no_lease_for_ever() -> None:
+    """P5: nothing is granted by it, but what has ended is known all the same."""
+    hub = await upgrading()
+
+    hub.clock.step(86_400.0)
+    await hub.live("n1", "n2", "n3", seconds=60)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=40)
+
+    assert hub.lease("g1").state is State.FREE
+    assert codes(await hub.ask("n2", "g1"))[0] == "clock-untrusted"
+
+
+@in_virtual_time
+async def test_a_dead_holder_is_found_out_by_a_clock_that_is_a_day_off() -> None:
+    hub = await upgrading()
+
+    hub.clock.step(-86_400.0)
+    await hub.live("n2", "n3", seconds=4000)
+
+    assert hub.lease("g1").state is State.FREE

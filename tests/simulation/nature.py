@@ -67,6 +67,7 @@ class Nature:
         def restore() -> None:
             exchange.restore(copy)
             self._stage.story.tell("", "the Exchange is restored from a backup")
+            self._stage.judge.peers.shows_the_past()
             self._stage.fleet.observer.look_again(exchange.world)
 
         self._later(event.seconds, restore)

@@ -2,7 +2,8 @@
 
 Which agreement is current and who is offline is taken from the simulated Exchange and nodes; of the coordinator only its answer counts. The
 room left: an agreement counts when it was final before the question was put, and a holder counts as offline from `MARGIN_SECONDS` after the
-heartbeat limit on, by our clock and by the Exchange's, which may have been moved.
+heartbeat limit on, by our clock and by the Exchange's, which may have been moved. After such a move, and after a restore, its last
+heartbeat is one of the past, and a living node needs its minute to send the next one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from agbot.rules.facts import Ask
 from agbot.rules.ids import name_of, org_of
 from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.reasons import Cause, Code
+from agbot.rules.seen_time import SETTLING
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.exchange import Write
 from agbot.sim.exchange.stamp import parse
@@ -35,6 +37,8 @@ class OfflinePeers:
         self._story = story
         self._final_since: dict[tuple[str, str], float] = {}
         self._down_since: dict[str, float] = {}
+        self._past_shown_at = -1e9
+        self._exchange_ahead: float | None = None
         self.asked_alone = 0
         """How often this was put to the test: questions for a service under a current agreement while every peer was offline."""
 
@@ -55,8 +59,16 @@ class OfflinePeers:
         elif deed.act is Act.RETURNED:
             self._down_since.pop(deed.node, None)
 
+    def shows_the_past(self) -> None:
+        """Remember when heartbeats were last shown as they had been: for a minute nobody can tell who is silent (P4)."""
+        self._past_shown_at = _now()
+
     def hear(self, ask: Ask, answer: Answer, begun: float, fleet: Fleet, lease: Lease | None) -> None:
         """Look at one answer; `lease` is the group's as it is stored."""
+        ahead = round((fleet.exchange.now() - fleet.clock.now()).total_seconds())
+        if self._exchange_ahead is not None and ahead != self._exchange_ahead:
+            self.shows_the_past()
+        self._exchange_ahead = ahead
         if ask.claim.kind is not Kind.SERVICE or not self._is_current(ask, begun, fleet):
             return
         self.asked_alone += self._is_alone(ask, fleet)
@@ -99,6 +111,8 @@ class OfflinePeers:
 
     def _is_offline_peer(self, holder: str, ask: Ask, fleet: Fleet) -> bool:
         since, node = self._down_since.get(holder), fleet.exchange.world.nodes.get((org_of(holder), name_of(holder)))
+        if _now() - self._past_shown_at < SETTLING.total_seconds() + MARGIN_SECONDS:
+            return False
         if since is None or node is None or holder not in fleet.observer.members.peers(ask.node):
             return False
         silent_seconds = (fleet.exchange.now() - parse(node.doc["lastHeartbeat"])).total_seconds()

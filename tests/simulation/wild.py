@@ -38,7 +38,7 @@ class Kind(StrEnum):
     BYPASS = "bypass"
 
 
-DRAWN = frozenset(Kind) - {Kind.RESTORE}
+DRAWN = frozenset(Kind)
 """What the product stands."""
 
 
@@ -48,8 +48,6 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
     if plan.is_controlled or chance.random() >= share:
         return plan
     drawn = frozenset(kind for kind in Kind if chance.random() < _HALF and kind in kinds) or kinds
-    if share < 1 and {Kind.OUR_CLOCK, Kind.OUTAGE} <= drawn:
-        drawn -= {Kind.OUR_CLOCK}  # not stood together yet: seed 20 keeps a suspect lease
     events = list(plan.events)
     for kind in sorted(drawn):
         events.extend(_EVENTS.get(kind, _nothing)(plan.chance(f"wild {kind}"), plan))

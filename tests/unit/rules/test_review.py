@@ -235,6 +235,16 @@ def test_once_a_report_has_been_seen_any_new_stamp_is_news_whatever_the_clocks_s
     assert word(verdict) == "succeeded"
 
 
+def test_an_earlier_stamp_from_before_the_grant_is_that_of_a_backup() -> None:
+    lease = held(ago=60, progress=under_way("ha node waiting", stamp="s2"))
+
+    old = review(lease, seen(status=status("successful", ago=3600, stamp="s1")), LIMITS, NOW)
+    of_a_clock_set_back = review(lease, seen(status=status("successful", ago=10, stamp="s1")), LIMITS, NOW)
+
+    assert word(old) == "keep"
+    assert word(of_a_clock_set_back) == "succeeded"
+
+
 def test_the_same_report_again_is_no_progress_and_the_same_value_with_a_new_stamp_is() -> None:
     lease = held(ago=60, progress=under_way("initiated", stamp="s1"))
 

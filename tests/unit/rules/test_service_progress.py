@@ -245,3 +245,11 @@ def test_an_observed_upgrade_to_the_version_wanted_at_its_begin_has_succeeded() 
     verdict = look(agreement("new1", "1.5.0"), at_lease=lease(observed=True, target_version="1.5.0"))
 
     assert word(verdict) == "succeeded"
+
+
+def test_an_agreement_from_before_the_grant_is_that_of_a_backup_and_ends_nothing() -> None:
+    long_ago, since = agreement("older", "2.0.0", ago=3600), agreement("new1", "2.0.0", ago=30)
+
+    assert word(look(long_ago)) == "renew"
+    assert word(look(since)) == "succeeded"
+    assert word(look(long_ago, at_lease=lease(observed=True))) == "succeeded"
