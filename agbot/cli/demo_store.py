@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Store, Stored, Writes
+from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Pace, Store, Stored, Writes, at_once
 
 
 class OverheardStore:
@@ -70,13 +70,13 @@ class OverheardStore:
         """Move a sink's cursor on."""
         await self._inner.save_cursor(sink, entry_id)
 
-    async def prune(self, before: datetime) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
         """Delete what is older."""
-        return await self._inner.prune(before)
+        return await self._inner.prune(before, pace)
 
-    async def trim(self, most_bytes: int) -> int:
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
         """Delete what is too much."""
-        return await self._inner.trim(most_bytes)
+        return await self._inner.trim(most_bytes, pace)
 
     def _tell(self, writes: Writes) -> None:
         for entry in writes.entries:

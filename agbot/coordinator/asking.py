@@ -8,7 +8,6 @@ asker's own authentication, whose error goes back to the gateway.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,6 +17,7 @@ from agbot.coordinator.basis import Made, rests_on
 from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.dossier import Case
+from agbot.coordinator.exempting import Exempting
 from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.serving import Serving
@@ -34,10 +34,9 @@ from agbot.rules.facts import Agreement, Allowance, Ask, Group, Node, Policy, Si
 from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import needs_services, rest_after
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Now
 from agbot.store.contract import AllowanceKey, Entry, Key, Lost, StoreUnavailableError, Writes
 
-_SAME_MOMENT = timedelta(seconds=1)
 _TRIES = 3
 """A lost race is decided anew. Losing three times in a row means others are being served; the next question comes in a minute."""
 
@@ -84,8 +83,7 @@ class Asking:
         self._unasked = unasked
         self._freshness = freshness
         self._looks = looks
-        self._exempting = asyncio.Lock()
-        self._exempted: dict[Ask, SeenTime] = {}
+        self._exempting = Exempting(situation)
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission.ask`."""
@@ -232,7 +230,7 @@ class Asking:
         """
         ask, now = case.ask, case.at
         if decision.exempt is not None:
-            await self._tell_exempt(case, decision.exempt)
+            await self._exempting.tell(case, decision.exempt)
             return Granted(token=None, exempt=decision.exempt)
         limits, before = case.group.limits, case.group.lease
         ttl = timedelta(seconds=limits.lease_seconds)
@@ -248,16 +246,6 @@ class Asking:
         if isinstance(outcome, Lost):
             return None
         return Granted(token=outcome.token, repeated=decision.repeated)
-
-    async def _tell_exempt(self, case: Case, why: Reason) -> None:
-        """Write an exempt yes down, once for all questions of the same moment."""
-        ask, now = case.ask, case.at
-        async with self._exempting:
-            self._exempted = {each: at for each, at in self._exempted.items() if now.seen - at < _SAME_MOMENT}
-            if ask not in self._exempted:
-                entry = entries.exempted(ask, why, now, dossier.kept(case))
-                await self._situation.write(Writes(entries=[entry]))
-                self._exempted[ask] = now.seen
 
     def _grant_writes(self, case: Case, after: Lease, allowed: Allowance | None) -> Writes:
         before, now = case.group.lease, case.at

@@ -240,6 +240,7 @@ class Coordinator:
     async def stop(self) -> None:
         """Grant nothing new, and wait for the writes under way. The leases stay: they belong to the nodes."""
         self._situation.is_stopping = True
+        await self._cycle.stop()
         with suppress(
             StoreUnavailableError
         ):  # then the time until the next start counts as not seen from a little earlier on

@@ -88,6 +88,10 @@ class Cycle:
         now = self._situation.now().wall
         return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
 
+    async def stop(self) -> None:
+        """End what a cycle has begun and goes on beside it."""
+        await self._housekeeping.stop()
+
     async def _trust_store(self) -> bool:
         """Read the store anew when a write has failed; without it nothing is decided."""
         ledger = self._situation.ledger

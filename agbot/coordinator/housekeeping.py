@@ -9,10 +9,8 @@ from datetime import timedelta
 
 from agbot.coordinator import entries, stopping
 from agbot.coordinator.situation import Situation
-from agbot.rules.seen_time import SeenTime
+from agbot.coordinator.sweeping import Sweeping
 from agbot.store.contract import AllowanceKey, PauseKey, Writes
-
-_PRUNE_EVERY = timedelta(hours=1)
 
 
 class Housekeeping:
@@ -21,9 +19,7 @@ class Housekeeping:
     def __init__(self, situation: Situation, journal_age: timedelta, journal_bytes: int) -> None:
         """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
         self._situation = situation
-        self._journal_age = journal_age
-        self._journal_bytes = journal_bytes
-        self._prune_at: SeenTime | None = None
+        self._sweeping = Sweeping(situation, journal_age, journal_bytes)
 
     async def run(self) -> None:
         """Do what is due.
@@ -34,8 +30,12 @@ class Housekeeping:
         if self._situation.now().is_steady:
             await self._expire_pauses()
             await self._expire_allowances()
-            await self._prune()
+        await self._sweeping.look(self._situation.now())
         await stopping.lift(self._situation)
+
+    async def stop(self) -> None:
+        """Throw nothing away any more."""
+        await self._sweeping.stop()
 
     async def _expire_pauses(self) -> None:
         if self._pauses_over().drop:
@@ -60,11 +60,3 @@ class Housekeeping:
         over = {key: each for key, each in over.items() if key not in ledger.leaving}  # a grant is spending it
         told = [entries.allowance_ended(each, "its time is over and it was not used", now) for each in over.values()]
         return Writes(drop=list(over), entries=told)
-
-    async def _prune(self) -> None:
-        now = self._situation.now()
-        if self._prune_at is None or now.seen >= self._prune_at:
-            await self._situation.ledger.prune(now.wall - self._journal_age)
-            if self._journal_bytes:
-                await self._situation.ledger.trim(self._journal_bytes)
-            self._prune_at = now.seen + _PRUNE_EVERY

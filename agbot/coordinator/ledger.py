@@ -29,6 +29,7 @@ from agbot.store.contract import (
     Generation,
     Key,
     Lost,
+    Pace,
     PauseKey,
     Record,
     Store,
@@ -36,6 +37,7 @@ from agbot.store.contract import (
     StoreUnavailableError,
     WaiterKey,
     Writes,
+    at_once,
 )
 from agbot.store.swaps import is_as_expected
 
@@ -152,20 +154,20 @@ class Ledger:
             self._doubt(error)
             raise
 
-    async def prune(self, before: datetime) -> None:
+    async def prune(self, before: datetime, pace: Pace = at_once) -> None:
         """Drop what is older than this from the journal, and marks of members that were served before it, as the store does."""
         try:
-            await self._store.prune(before)
+            await self._store.prune(before, pace)
         except StoreUnavailableError as error:
             self._doubt(error)
             raise
         for group, served in self.served.items():
             self.served[group] = {node: mark for node, mark in served.items() if mark.until >= SeenTime(before)}
 
-    async def trim(self, most_bytes: int) -> None:
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> None:
         """Drop the oldest of the journal until it takes at most this much."""
         try:
-            await self._store.trim(most_bytes)
+            await self._store.trim(most_bytes, pace)
         except StoreUnavailableError as error:
             self._doubt(error)
             raise

@@ -88,7 +88,8 @@ class Daemon:
             request_seconds=settings.exchange.request_seconds,
             max_requests_open=settings.exchange.max_requests_open,
         )
-        self._store = store or SqliteStore(settings.store.path)
+        journal_bytes = int(settings.store.journal_megabytes * 1_000_000)
+        self._store = store or SqliteStore(settings.store.path, journal_bytes=journal_bytes)
         self._agbot = AgreementBot(settings.agbot, clock) if settings.agbot.api else None
         tell = Teller(self.metrics, self._wake_deliveries).tell
         means = Means(
@@ -99,7 +100,7 @@ class Daemon:
             agbot_identity=settings.agbot.identity,
             agbot=self._agbot,
             journal_age=timedelta(days=settings.store.journal_days),
-            journal_bytes=int(settings.store.journal_megabytes * 1_000_000),
+            journal_bytes=journal_bytes,
         )
         self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
         self.metrics.watch_log(surroundings.dropped_lines)

@@ -61,7 +61,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "lease.overlapped": _warning(
             "An upgrade was begun, unasked, while another member of the group upgraded. The next grant waits for both."
         ),
-        "lease.exempted": _info("A node was told yes without a lease: a cluster node, or deferred."),
+        "lease.exempted": _info(
+            "A node was told yes without a lease: a cluster node, or deferred. Once for as long as it goes on asking for the same."
+        ),
         "lease.renewed": _debug("Evidence showed that the holder's upgrade goes on."),
         "lease.released": _info("A lease ended; `cause` says how."),
         "lease.suspected": _warning(

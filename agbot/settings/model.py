@@ -118,7 +118,7 @@ class StoreSettings:
     journal_days: float = 30.0
     """How long decisions are kept, and with them what an absent broker or webhook has not been told yet."""
     journal_megabytes: float = 256.0
-    """How much room they may take: the oldest go first. 0: no limit. The file does not shrink, what is freed is used again."""
+    """How much room they may take at any moment: the oldest go first. 0: no limit. The file does not shrink; what is freed is reused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

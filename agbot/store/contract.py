@@ -18,7 +18,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
@@ -195,6 +195,15 @@ class JournalQuery:
     limit: int = 100
 
 
+Pace = Callable[[float], Awaitable[bool]]
+"""Awaited between two short transactions of a long deletion, with the seconds that the last one took: whether to go on."""
+
+
+async def at_once(_seconds: float) -> bool:
+    """Go on without a pause."""
+    return True
+
+
 class Store(Protocol):
     """See the module's text for the promises."""
 
@@ -249,15 +258,15 @@ class Store(Protocol):
     async def save_cursor(self, sink: str, entry_id: int) -> None:
         """Take down how far a sink has confirmed the journal. A cursor never goes back: a lower id changes nothing."""
 
-    async def prune(self, before: datetime) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
         """Delete journal entries older than this and served marks older than this; return how many entries went.
 
-        Entries go whether every sink has confirmed them or not: their age is what is promised to the sinks. Cursors stay.
+        Entries go whether every sink has confirmed them or not: their age is what is promised to the sinks. Cursors stay. Short
+        transactions, so that nobody waits for it; whatever cuts it off, the next call goes on from there.
         """
 
-    async def trim(self, most_bytes: int) -> int:
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
         """Delete the oldest journal entries until what is left takes at most this much; return how many went.
 
-        An entry takes the UTF-8 bytes of its facts and `ENTRY_BYTES` for the rest. Short transactions, so that nobody waits for it: a
-        crash in the middle leaves a journal that is too long and whole, and the next call goes on from there.
+        An entry takes the UTF-8 bytes of its facts and `ENTRY_BYTES` for the rest. Short transactions, as in `prune`.
         """

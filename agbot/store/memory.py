@@ -31,6 +31,7 @@ from agbot.store.contract import (
     JournalQuery,
     Key,
     Lost,
+    Pace,
     PauseKey,
     Record,
     Stored,
@@ -38,6 +39,7 @@ from agbot.store.contract import (
     StoreUnavailableError,
     WaiterKey,
     Writes,
+    at_once,
 )
 from agbot.store.swaps import is_as_expected, refuse_impossible
 
@@ -166,11 +168,11 @@ class MemoryStore:
         """Move a sink's cursor on."""
         await self._call(lambda: self._save_cursor(sink, entry_id))
 
-    async def prune(self, before: datetime) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
         """Delete what is older."""
         return await self._call(lambda: self._prune(before))
 
-    async def trim(self, most_bytes: int) -> int:
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
         """Delete what is too much."""
         return await self._call(lambda: self._trim(most_bytes))
 

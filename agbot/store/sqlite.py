@@ -6,6 +6,7 @@ fails in its caller's task. A file lock keeps a second daemon out; if that ever 
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -15,8 +16,18 @@ from typing import TypeVar
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.store import codec, connection, generation, member_codec, migrations
-from agbot.store.contract import ENTRY_BYTES, NOTHING, Entry, Generation, JournalQuery, Lost, Stored, Writes
+from agbot.store import codec, connection, generation, member_codec, migrations, shortening
+from agbot.store.contract import (
+    NOTHING,
+    Entry,
+    Generation,
+    JournalQuery,
+    Lost,
+    Pace,
+    Stored,
+    Writes,
+    at_once,
+)
 from agbot.store.filelock import FileLock
 from agbot.store.keeping import Keeper
 from agbot.store.queries import QUERIES, journal_read
@@ -30,21 +41,25 @@ Statements = Sequence[tuple[str, Row]]
 BUSY_SECONDS = 1.0
 """How long a statement waits for another program's lock: shorter than the gateway's patience with a question (3 s)."""
 
-STRETCH = 500
-"""So many entries of the journal are measured or deleted at once: some milliseconds, then the next in the queue has its turn."""
-
 
 class SqliteStore:
     """Leases and everything around them in the file at `path`.
 
     The directory must exist: it is not created, because an empty store in place of one that is not mounted would forget who holds a lease.
-    `steps` are the schema's versions, other than the shipped ones only in tests of the migration.
+    Each write drops the oldest of the journal while all take more than `journal_bytes` (0: any), a few more entries than it adds; `trim`
+    does the rest where the bound has become lower. `steps` are the schema's versions, others than the shipped ones only in tests.
     """
 
     def __init__(
-        self, path: Path, *, busy_seconds: float = BUSY_SECONDS, steps: Sequence[migrations.Step] | None = None
+        self,
+        path: Path,
+        *,
+        journal_bytes: int = 0,
+        busy_seconds: float = BUSY_SECONDS,
+        steps: Sequence[migrations.Step] | None = None,
     ) -> None:
         self._path = path
+        self._journal_bytes = journal_bytes
         self._steps = migrations.shipped() if steps is None else steps
         self._lock = FileLock(path)
         self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps))
@@ -79,7 +94,8 @@ class SqliteStore:
 
     async def settle(self, entry: Entry) -> None:
         """End the doubt, with its entry."""
-        await self._thread.run(partial(_settle, row=codec.entry_row(entry)), writes=True)
+        settling: Statements = [("generation.settle", {}), ("journal.append", codec.entry_row(entry))]
+        await self._thread.run(partial(_write, statements=settling, journal_bytes=self._journal_bytes), writes=True)
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
@@ -89,13 +105,15 @@ class SqliteStore:
         """Compare and set the lease, with everything that belongs to it, in one transaction."""
         refuse_impossible(expected, new, self._keeper.generation.token_floor)
         row = codec.lease_row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
-        swapped = partial(_swap, row=row, first=is_virgin(expected), statements=_statements(writes))
+        written = partial(_write, statements=_statements(writes), journal_bytes=self._journal_bytes)
+        swapped = partial(_swap, row=row, first=is_virgin(expected), write=written)
         current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries in one transaction."""
-        await self._thread.run(partial(_write, statements=_statements(writes)), writes=True)
+        written = partial(_write, statements=_statements(writes), journal_bytes=self._journal_bytes)
+        await self._thread.run(written, writes=True)
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read journal entries."""
@@ -112,32 +130,30 @@ class SqliteStore:
     async def save_cursor(self, sink: str, entry_id: int) -> None:
         """Move a sink's cursor on."""
         row: Row = {"sink": sink, "confirmed_id": entry_id}
-        await self._thread.run(partial(_write, statements=[("cursor.save", row)]), writes=True)
+        await self._thread.run(partial(_write, statements=[("cursor.save", row)], journal_bytes=0), writes=True)
 
-    async def prune(self, before: datetime) -> int:
-        """Delete what is older."""
-        return await self._thread.run(partial(_prune, row={"before": stamp(before)}), writes=True)
+    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+        """Delete what is older, from the old end on, a stretch at a time."""
+        await self._thread.run(partial(shortening.forget_served, before=before), writes=True)
+        return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
-    async def trim(self, most_bytes: int) -> int:
-        """Measure from the newest entry back, a stretch at a time, then delete what is too much, a stretch in each transaction."""
-        last = await self._last_too_much(most_bytes)
-        gone = 0
-        while last is not None:
-            cut = await self._thread.run(partial(_cut, row={"upto": last, "stretch": STRETCH}), writes=True)
-            gone += cut
-            last = last if cut == STRETCH else None
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
+        """Delete what is too much, a stretch at a time."""
+        return await self._shortened(shortening.Trimming(most_bytes), pace)
+
+    async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
+        """Do the work in stretches of which each keeps the thread for a few hundredths of a second."""
+        loop, gone, stretch = asyncio.get_running_loop(), 0, shortening.FIRST_STRETCH
+        rest: shortening.Work | None = work
+        while rest is not None:
+            began = loop.time()
+            done = await self._thread.run(partial(rest.step, stretch=stretch), writes=True)
+            took_seconds = loop.time() - began
+            gone, rest = gone + done.gone, done.rest
+            if rest is not None and not await pace(took_seconds):
+                break
+            stretch = shortening.next_stretch(stretch, took_seconds)
         return gone
-
-    async def _last_too_much(self, most_bytes: int) -> int | None:
-        """Return the newest entry that has no room any more; None when all have."""
-        left, below = most_bytes, 2**63 - 1
-        while sizes := await self._thread.run(partial(_sizes, row={"below": below, "stretch": STRETCH}), writes=False):
-            for entry, size in sizes:
-                left -= size
-                if left < 0:
-                    return entry
-            below = sizes[-1][0]
-        return None
 
 
 def _statements(writes: Writes) -> Statements:
@@ -157,24 +173,24 @@ def _nothing(_connection: sqlite3.Connection) -> None:
     """Only be let in."""
 
 
-def _settle(connection: sqlite3.Connection, row: Row) -> None:
-    connection.execute(QUERIES["generation.settle"])
-    connection.execute(QUERIES["journal.append"], row)
-
-
-def _write(connection: sqlite3.Connection, statements: Statements) -> None:
+def _write(connection: sqlite3.Connection, statements: Statements, journal_bytes: int) -> None:
     for name, row in statements:
         connection.execute(QUERIES[name], row)
+    added = sum(name == "journal.append" for name, _ in statements)
+    if added and journal_bytes:
+        shortening.Trimming(journal_bytes).step(connection, added + shortening.MORE_THAN_ADDED)
 
 
-def _swap(connection: sqlite3.Connection, row: Row, statements: Statements, *, first: bool) -> Lease | None:
+def _swap(
+    connection: sqlite3.Connection, row: Row, write: Callable[[sqlite3.Connection], None], *, first: bool
+) -> Lease | None:
     """Swap and write; None, or the lease that stands in the way, with nothing written."""
     swapped = connection.execute(QUERIES["lease.swap"], row).rowcount
     if not swapped and first:
         swapped = connection.execute(QUERIES["lease.first"], row).rowcount
     if not swapped:
         return _lease(connection, GroupId(str(row["group_id"])))
-    _write(connection, statements)
+    write(connection)
     return None
 
 
@@ -214,20 +230,6 @@ def _last_entry_id(connection: sqlite3.Connection) -> int:
     return 0 if found is None else int(found["seq"])
 
 
-def _sizes(connection: sqlite3.Connection, row: Row) -> list[tuple[int, int]]:
-    rows = connection.execute(QUERIES["journal.sizes"], row).fetchall()
-    return [(found["id"], found["bytes"] + ENTRY_BYTES) for found in rows]
-
-
-def _cut(connection: sqlite3.Connection, row: Row) -> int:
-    return connection.execute(QUERIES["journal.cut"], row).rowcount
-
-
 def _cursor(connection: sqlite3.Connection, row: Row) -> int | None:
     found = connection.execute(QUERIES["cursor.one"], row).fetchone()
     return None if found is None else int(found["confirmed_id"])
-
-
-def _prune(connection: sqlite3.Connection, row: Row) -> int:
-    connection.execute(QUERIES["served.prune"], row)
-    return connection.execute(QUERIES["journal.prune"], row).rowcount

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,7 +12,8 @@ from agbot.coordinator.contract import Done, Granted
 from agbot.rules.facts import Pause
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
-from agbot.store.contract import Entry, JournalQuery, Writes
+from agbot.store.contract import Entry, JournalQuery, Pace, Writes, at_once
+from agbot.store.memory import MemoryStore
 from tests.clocks.blindness import bad, held, upgrading
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -257,3 +258,42 @@ async def test_a_dead_holder_is_found_out_by_a_clock_that_is_a_day_off() -> None
     await hub.live("n2", "n3", seconds=4000)
 
     assert hub.lease("g1").state is State.FREE
+
+
+class StretchedStore(MemoryStore):
+    """Deletes one entry in each stretch."""
+
+    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+        gone = 0
+        for entry in [each for each in self._content.entries if each.at < before]:
+            self._content.entries.remove(entry)
+            gone += 1
+            if not await pace(1.0):
+                break
+        return gone
+
+
+@in_virtual_time
+async def test_a_sweep_ends_when_the_date_steps_and_goes_on_when_it_is_steady() -> None:
+    hub = Hub(journal_age=timedelta(days=10), store=StretchedStore())
+    hub.group("g1", "n1", "n2")
+    await hub.store.open()
+    old = Entry(at=hub.clock.now() - timedelta(days=20), event="store.recovered")
+    await hub.store.write(Writes(entries=[old] * 60))
+    await hub.store.close()
+
+    async def left() -> int:
+        return len([entry for entry in await hub.store.journal(JournalQuery(limit=1000)) if entry.at == old.at])
+
+    await hub.start()
+    await asyncio.sleep(10)
+    before = await left()
+    assert 30 < before < 60
+
+    hub.clock.step(7200)
+    await hub.live("n1", "n2", seconds=20)
+    stopped_at = await left()
+    assert before - 10 < stopped_at
+    await hub.live("n1", "n2", seconds=400)
+
+    assert await left() == 0

@@ -72,21 +72,56 @@ async def test_a_deferral_that_two_questions_find_in_the_same_moment_is_told_onc
     await hub.stop()
 
 
-@in_virtual_time
-async def test_an_exempt_yes_that_is_asked_for_twice_in_the_same_moment_is_told_once() -> None:
+def cluster_hub() -> Hub:
     hub = Hub(store=SlowStore())
     seed.node(hub.exchange, ORG, "n1", version="2.31.0", node_type="cluster")
     seed.group(hub.exchange, ORG, "g1", ["n1"])
+    return hub
+
+
+def exempted(hub: Hub) -> int:
+    return len([entry for entry in hub.told if entry.event == "lease.exempted"])
+
+
+@in_virtual_time
+async def test_an_exempt_yes_is_told_once_for_as_long_as_its_node_goes_on_asking() -> None:
+    hub = cluster_hub()
     await hub.start()
 
     answers = await asyncio.gather(*(hub.ask("n1", "g1") for _ in range(3)))
-    told = len([entry for entry in hub.told if entry.event.endswith("exempted")])
-    await asyncio.sleep(60)
-    await hub.ask("n1", "g1")
+    for _ in range(60):
+        answers.append(await hub.ask("n1", "g1"))
+        await asyncio.sleep(60)
 
     assert all(isinstance(answer, Granted) for answer in answers)
-    assert told == 1
-    assert len([entry for entry in hub.told if entry.event.endswith("exempted")]) == 2
+    assert exempted(hub) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_exempt_yes_after_a_while_without_questions_is_told_again() -> None:
+    hub = cluster_hub()
+    await hub.start()
+
+    await hub.ask("n1", "g1")
+    await asyncio.sleep(1000)
+    await hub.ask("n1", "g1")
+
+    assert exempted(hub) == 2
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_cluster_node_that_asks_about_ever_more_policies_is_told_yes_and_few_of_them_are_written() -> None:
+    hub = cluster_hub()
+    for number in range(50):
+        seed.management_policy(hub.exchange, ORG, f"nmp-{number}")
+    await hub.start()
+
+    answers = [await hub.ask("n1", "g1", nmp=f"nmp-{number}") for number in range(50)]
+
+    assert all(isinstance(answer, Granted) for answer in answers)
+    assert exempted(hub) == 8
     await hub.stop()
 
 

@@ -100,15 +100,22 @@ SELECT confirmed_id FROM delivery_cursor WHERE sink = :sink;
 INSERT INTO delivery_cursor (sink, confirmed_id) VALUES (:sink, :confirmed_id)
 ON CONFLICT (sink) DO UPDATE SET confirmed_id = max(confirmed_id, excluded.confirmed_id);
 
--- journal.prune --
-DELETE FROM journal WHERE at < :before;
+-- journal.window --
+-- A stretch of the journal from its old end on.
+SELECT id, at FROM journal WHERE id > :after ORDER BY id LIMIT :stretch;
 
--- journal.sizes --
--- A stretch of the journal, the newest first.
-SELECT id, length(CAST(facts AS BLOB)) AS bytes FROM journal WHERE id < :below ORDER BY id DESC LIMIT :stretch;
+-- journal.prune --
+DELETE FROM journal WHERE id > :after AND id <= :upto AND at < :before;
+
+-- journal.bytes --
+SELECT bytes FROM journal_size;
+
+-- journal.oldest --
+-- Sizes are needed for the oldest few alone: what goes.
+SELECT id, length(CAST(facts AS BLOB)) AS bytes FROM journal ORDER BY id LIMIT :stretch;
 
 -- journal.cut --
-DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE id <= :upto ORDER BY id LIMIT :stretch);
+DELETE FROM journal WHERE id <= :upto;
 
 -- allowance.all --
 SELECT * FROM allowance ORDER BY node_id;

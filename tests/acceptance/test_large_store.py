@@ -1,0 +1,69 @@
+"""A store that has become large: it starts, and becomes small, while nodes are answered and systemd sees that the daemon lives."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.acceptance.hub import Hub
+from tests.acceptance.programs import until
+from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.systemd import WATCHDOG_SECONDS, systemd
+from tests.support.old_entries import entries_in, fill
+
+ENTRIES = 12_000
+
+
+async def with_large_store(site: Site) -> None:
+    """Make a store of 60 MB, all of it older than the settings keep it."""
+    daemon = await site.start_ready()
+    daemon.terminate()
+    assert await daemon.ended() == 0
+    fill(site.store_file, ENTRIES, datetime.now(UTC) - timedelta(days=90))
+
+
+@pytest.mark.timeout(90)
+async def test_a_large_store_becomes_small_while_nodes_are_answered_and_the_watchdog_is_fed(
+    hub: Hub, site: Site
+) -> None:
+    await group_of_three(hub)
+    await with_large_store(site)
+
+    with systemd() as manager:
+        daemon = await site.start_ready(**manager.environ)
+        answers, left, fed, longest = [], entries_in(site.store_file), 0, 0.0
+        loop = asyncio.get_running_loop()
+        assert left > ENTRIES // 10, "what is old is not deleted at once"
+        last_fed = loop.time()
+        while entries_in(site.store_file) > 100:
+            answers.append((await ask(site, "anna"))[0])
+            heard = len(manager.said("WATCHDOG"))
+            if heard > fed:
+                fed, last_fed = heard, loop.time()
+            longest = max(longest, loop.time() - last_fed)
+            await asyncio.sleep(0.02)
+
+        assert set(answers) == {201}
+        assert longest < WATCHDOG_SECONDS
+        assert await site.shows("/readyz", 200)
+        assert daemon.events("cycle.failed") == []
+        daemon.terminate()
+        assert await daemon.ended() == 0
+
+
+async def test_a_stop_in_the_middle_of_it_is_quick_and_the_next_start_goes_on(hub: Hub, site: Site) -> None:
+    await group_of_three(hub)
+    await with_large_store(site)
+
+    daemon = await site.start_ready()
+    began = asyncio.get_running_loop().time()
+    daemon.terminate()
+    assert await daemon.ended() == 0
+    assert asyncio.get_running_loop().time() - began < 6
+    left = entries_in(site.store_file)
+    assert left > 0
+
+    await site.start_ready()
+    await until("the rest to go", lambda: entries_in(site.store_file) < 100)
