@@ -134,6 +134,11 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
         return f"{row.node} is not registered"
     if row.kind is Kind.AGENT:
         status = member.statuses.get(claim.subject)
+        if (
+            status is not None and status.phase is Phase.UNDER_WAY
+        ):  # a final status can be lost, and this one stands for ever
+            is_old = not health.is_under_way(status, member, facts.limits, now)
+            return f"{row.node} has an old report, {status.value}" if is_old else None
         return f"{row.node} reports {status.value}" if status is not None and status.phase in _ENDED else None
     mine = _mine(member, facts.policy)
     done = next((each for each in mine if each.finalized and each.runs and _is_wanted(each, state, facts.policy)), None)

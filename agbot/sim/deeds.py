@@ -43,6 +43,8 @@ class Deed:
     """Of an answer: the asker takes it for a yes."""
     is_unasked: bool = False
     """Of a beginning: the coordinator was not asked, so it could not have prevented it."""
+    is_listed: bool = False
+    """Of a beginning: the agbot has let it go, and lists it."""
 
 
 Tell = Callable[[Deed], None]

@@ -53,6 +53,8 @@ class Episode:
     how: str = ""
     is_unasked: bool = False
     """The coordinator was not asked: nobody could have prevented it, but from some moment on it can be known."""
+    is_listed: bool = False
+    """The agbot has let it go, and lists it among the upgrades under way."""
     reported: bool = False
     """A status past the gate was in the Exchange at some time since it began."""
     story: list[str] = field(default_factory=list)
@@ -78,6 +80,8 @@ class Violation:
     group: str
     nodes: tuple[str, ...]
     story: str
+    together: tuple[Episode, ...] = ()
+    """What was under way at once, the newest last."""
 
     def __str__(self) -> str:
         """Return it as a person reads it."""

@@ -232,10 +232,15 @@ class SimNode:
     def go_down(self, nmp: str) -> None:
         """Begin to act on a permission, or without one."""
         self.down_for = f"{self.spec.org}/{nmp}"
-        is_unasked = self.spec.asks is not Asks.COORDINATOR
-        self.around.tell(
-            Deed(at=self.clock.now(), act=Act.DOWN, node=self.name, subject=self.down_for, is_unasked=is_unasked)
+        deed = Deed(
+            at=self.clock.now(),
+            act=Act.DOWN,
+            node=self.name,
+            subject=self.down_for,
+            is_unasked=self.spec.asks is not Asks.COORDINATOR,
+            is_listed=self.spec.asks is Asks.AGBOT,
         )
+        self.around.tell(deed)
 
     def come_up(self, how: str) -> None:
         """End an upgrade, if one is under way."""

@@ -130,6 +130,7 @@ class Observer:
             group=group,
             began_at=deed.at,
             is_unasked=deed.is_unasked,
+            is_listed=deed.is_listed,
         )
         if self.members.is_cluster(deed.node):
             episode.excuse = Excuse.CLUSTER
@@ -189,6 +190,7 @@ class Observer:
                 group=newer.group,
                 nodes=tuple(one.node for one in together),
                 story="\n".join(f"  {one.tell()}" for one in together),
+                together=tuple(together),
             )
         )
 

@@ -1,16 +1,13 @@
 """One start of the coordinator's program: the real coordinator behind the real routes of the gateway, without sockets.
 
-Killing it loses everything but the disk. What it knew of the Exchange is written down in `Sightings` by its transport, so that a judge can
-say what a grant rested on without asking the coordinator.
+Killing it loses everything but the disk. What it knew of the Exchange and of the agbot is written down in `Sightings`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -20,7 +17,6 @@ from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
 from agbot.coordinator.coordinator import Coordinator, Means
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
-from agbot.exchange.transport import Reply
 from agbot.gateway import target
 from agbot.gateway.authentication import Memory
 from agbot.gateway.budget import Budget
@@ -37,9 +33,8 @@ from agbot.store.contract import Entry
 from tests.simulation.disk import Disk, SimStore
 from tests.simulation.plan import COORDINATOR, Plan
 from tests.simulation.process import Process
+from tests.simulation.sightings import Sightings, WatchedAgbot, WatchedTransport
 from tests.simulation.skew import Skew, SteppedClock
-from tests.support.direct_agbot import DirectAgbot
-from tests.support.direct_transport import DirectTransport
 
 _ANSWER_SECONDS = 2.4
 """The gateway's share of the default `answer_seconds`."""
@@ -49,45 +44,12 @@ _AFTER_A_BUG_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-@dataclass(slots=True)
-class Sightings:
-    """When this program last read what, on the loop's clock."""
-
-    feed: float | None = None
-    """When the last request for changes that was answered went out."""
-    nodes: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(who read, path of the node) -> when its answer came."""
-
-
-class WatchedTransport(DirectTransport):
-    """Writes down what was really read."""
-
-    def __init__(self, exchange: SimExchange, way_seconds: Callable[[], float]) -> None:
-        super().__init__(exchange, way_seconds=way_seconds)
-        self.sightings = Sightings()
-
-    async def request(
-        self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
-    ) -> Reply:
-        """Send one request."""
-        time = asyncio.get_running_loop().time
-        begun = time()
-        reply = await super().request(method, path, credentials=credentials, body=body, timeout_seconds=timeout_seconds)
-        if reply.status in {200, 201} and credentials is not None:
-            if path.endswith("/changes"):
-                self.sightings.feed = begun
-            self.sightings.nodes[credentials.identity, path] = time()
-        return reply
-
-
 class Listening:
     """The coordinator as the gateway asks it; every answer is heard by the judge before it goes out."""
 
     def __init__(self, coordinator: Coordinator, hear: Callable[[Ask, Answer, float], None]) -> None:
         self._coordinator = coordinator
         self._hear = hear
-        self.asking: Counter[str] = Counter()
-        """Nodes about which a question is being answered."""
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         refused = self._coordinator.refuse_from_memory(ask)
@@ -97,11 +59,7 @@ class Listening:
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         begun = asyncio.get_running_loop().time()
-        self.asking[ask.node] += 1
-        try:
-            answer = await self._coordinator.ask(ask, confirm)
-        finally:
-            self.asking[ask.node] -= 1
+        answer = await self._coordinator.ask(ask, confirm)
         self._hear(ask, answer, begun)
         return answer
 
@@ -125,13 +83,15 @@ class Daemon(Process):
         tell: Callable[[Entry], None],
         skew: Skew,
         agbot: Mapping[str, LocalApi],
+        on_feed: Callable[[float], None],
     ) -> None:
         super().__init__()
         chance = plan.chance(f"daemon {number}")
         self._on_death = on_death
         self._clock = SteppedClock(plan.ahead_seconds, skew)
+        self.agbots = agbot
         self._store = SimStore(disk, self.kill)
-        self._transport = WatchedTransport(exchange, lambda: _way(chance, plan.way_seconds))
+        self._transport = WatchedTransport(exchange, lambda: _way(chance, plan.way_seconds), on_feed)
         client = ExchangeClient(
             self._transport,
             Credentials(identity=COORDINATOR, secret=seed.token_of("coordinator")),
@@ -139,7 +99,9 @@ class Daemon(Process):
             request_seconds=plan.settings.request_seconds,
             max_requests_open=plan.settings.max_requests_open,
         )
-        lists = DirectAgbot(agbot, way_seconds=lambda: _way(chance, plan.way_seconds / 2))
+        lists = WatchedAgbot(
+            agbot, way_seconds=lambda: _way(chance, plan.way_seconds / 2), sightings=self._transport.sightings
+        )
         means = Means(
             exchange=client,
             store=self._store,
@@ -150,7 +112,7 @@ class Daemon(Process):
             chance=chance,
         )
         self.coordinator = Coordinator(means, plan.settings, limits_of)
-        listening = self.listening = Listening(self.coordinator, hear)
+        listening = Listening(self.coordinator, hear)
         memory = Memory(self._clock, _REMEMBER_SECONDS)
         reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
         budget = Budget(GatewaySettings().questions_per_minute, self._clock)

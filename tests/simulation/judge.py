@@ -14,27 +14,26 @@ from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.replaying import replay
 from agbot.rules import statuses
 from agbot.rules.facts import Ask
-from agbot.rules.ids import GroupId, name_of, org_of
+from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Kind, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.statuses import Phase
 from agbot.sim.agent_state import Word
 from agbot.sim.deployment import Phase as AgbotPhase
-from agbot.sim.episodes import Excuse, Violation
+from agbot.sim.episodes import Excuse
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
-from agbot.sim.links import Kind as SubjectKind
 from agbot.sim.node import SimNode
 from agbot.store.contract import Entry
+from tests.simulation.basis_judge import BasisJudge
 from tests.simulation.control_judge import ControlJudge
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.offline_peers import OfflinePeers
+from tests.simulation.overlap_judge import OverlapJudge
 from tests.simulation.plan import Plan
 from tests.simulation.story import HUB, Promise, Story
 
-_MARGIN_SECONDS = 15.0
-"""A decision may be this much older than its commit: reads and the store take their time."""
 _CLOCK_SECONDS = 60.0
 """The Exchange's clock may be moved in the middle of a run; what was said just before a grant is then taken for after it."""
 _ABSENCES = frozenset({Cause.NODE_DELETED, Cause.LEFT_GROUP, Cause.POLICY_DELETED})
@@ -60,6 +59,8 @@ class Judge:
         self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self.peers = OfflinePeers(plan, story)
         self.controls = ControlJudge(plan, story)
+        self.basis = BasisJudge(plan, story)
+        self.overlaps = OverlapJudge(plan)
         self.fleet: Fleet | None = None
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
@@ -87,6 +88,7 @@ class Judge:
         now = asyncio.get_running_loop().time()
         if new.token > old.token:
             self._granted_at[new.group, new.token] = now
+            self.overlaps.granted(new, self.daemon())
         mark = (new.token, new.hold.progress.moved_at) if new.hold is not None else None
         if self._moved.get(new.group, (None, 0.0))[0] != mark:
             self._moved[new.group] = (mark, now)
@@ -156,6 +158,7 @@ class Judge:
     def wrote(self, write: Write) -> None:
         """Remember what nodes have said, as the Exchange took it."""
         self.peers.wrote(write)
+        self.overlaps.wrote(write)
         self._take_absence(write)
         if self._plan.is_controlled:
             self.controls.wrote(write, self._fleet)
@@ -167,32 +170,17 @@ class Judge:
         """A grant must rest on a store that answers and a view that is young (P4)."""
         if new.token <= expected.token or new.hold is None:
             return
-        daemon, now = self.daemon(), asyncio.get_running_loop().time()
-        if daemon is None:
-            return
-        feed = daemon.sightings.feed
-        oldest = self._plan.settings.view_max_age_seconds + _MARGIN_SECONDS
-        if feed is None or now - feed > oldest:
-            self._story.broke(Promise.NO_TRUST_NO_GRANT, new.group, f"the feed was read at {feed}, it is {now}")
-        if self.disk is not None and self.disk.failed_at is not None and now - self.disk.failed_at > _MARGIN_SECONDS:
-            self._story.broke(
-                Promise.NO_TRUST_NO_GRANT,
-                new.group,
-                f"the store failed at {self.disk.failed_at} and was not read since",
-            )
-        holder = new.hold.claim.holder
-        # where nobody asks, an upgrade was only seen: by the agbot's rows, or by what the coordinator itself has read
-        if daemon.listening.asking[holder] and not new.hold.progress.observed:
-            path, ours = f"/orgs/{org_of(holder)}/nodes/{name_of(holder)}", self._plan.settings.identity
-            read = [at for (who, what), at in daemon.sightings.nodes.items() if what == path and who != ours]
-            if not read or now - max(read) > _MARGIN_SECONDS:
-                text = f"{holder} was not read anew with the asker's own credentials"
-                self._story.broke(Promise.NO_TRUST_NO_GRANT, new.group, text)
+        daemon = self.daemon()
+        if daemon is not None:
+            self.basis.granted(new, daemon, self.disk)
 
     def hear(self, ask: Ask, answer: Answer, begun: float) -> None:
         """Every refusal names its reasons (P7), which are never offline peers of a running service (P6)."""
         self.peers.hear(ask, answer, begun, self._fleet, self._disk.leases().get(ask.group))
+        daemon = self.daemon()
         if isinstance(answer, Granted):
+            if daemon is not None:
+                self.basis.answered(ask, answer, daemon)
             return
         if not answer.reasons or not all(reason.text for reason in answer.reasons):
             self._story.broke(Promise.REASONS, ask.group, f"{ask.node} was refused without a reason")
@@ -201,17 +189,10 @@ class Judge:
         """Ask the observer what the nodes have really done (P1)."""
         violations = self._fleet.observer.violations
         for violation in violations[self._seen :]:
-            is_excused = self._is_unasked(violation) or self.controls.allowed_alone(violation)
+            is_excused = self.overlaps.could_not_help(violation) or self.controls.allowed_alone(violation)
             if all(self._is_registered(node) for node in violation.nodes) and not is_excused:
                 self._story.broke(Promise.ONE_HOLDER, violation.group, str(violation))
         self._seen = len(violations)
-
-    def _is_unasked(self, violation: Violation) -> bool:
-        """A service upgrade of an agbot that does not ask can only be watched: the overlap of another one with it is not prevented."""
-        services = (one for one in self._fleet.observer.episodes if one.kind is SubjectKind.SERVICE)
-        mine = (one for one in services if one.node in violation.nodes)
-        is_guessed = not self._plan.agbot_asks and not self._plan.shows_rows
-        return is_guessed and any(one.ended_at is None or one.ended_at >= violation.at for one in mine)
 
     def _is_registered(self, name: str) -> bool:
         """A node that has unregistered serves nobody and is given up at once (P5)."""

@@ -154,6 +154,7 @@ class People:
         if event.fault is not None:
             faults = self._stage.fleet.exchange.faults
             handle = faults.add(event.fault)
+            self._stage.judge.overlaps.faulted(event.fault, event.seconds)
             self._later(event.seconds, lambda: faults.remove(handle))
 
     def _store_fault(self, event: Event, fault: Fault, rate: float) -> None:

@@ -67,12 +67,6 @@ def play(number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind]
         raise
 
 
-def _unseen_seconds(plan: Plan) -> float:
-    """Return how long who has begun unasked may be unknown: rows are looked at before every grant, but a feed can be frozen."""
-    is_listed = plan.shows_rows and not plan.bypasses and wild.Kind.AGBOT_FAULTS not in plan.wild
-    return 30.0 if is_listed else 330.0
-
-
 class Run:
     """The parts of one run and how they hang together."""
 
@@ -109,7 +103,7 @@ class Run:
             dead_after_seconds=plan.limits.dead_after_seconds - 60,
             unconfirmed_after_seconds=plan.limits.confirm_seconds - 30,
             peers_margin_seconds=600.0,
-            unseen_seconds=_unseen_seconds(plan),
+            unseen_seconds=0.0,  # the judge knows what could be seen
         )
         async with Fleet(
             self._exchange,
@@ -225,6 +219,7 @@ class Run:
     def _start_daemon(self) -> None:
         self._starts += 1
         self._story.tell(HUB, f"coordinator starts ({self._starts})")
+        self._judge.overlaps.started()
         self._daemon = Daemon(
             self._plan,
             self._exchange,
@@ -236,6 +231,7 @@ class Run:
             tell=lambda _entry: None,
             skew=self._skew,
             agbot=self._local_apis,
+            on_feed=lambda _begun: None,
         )
         self._daemon.run()
 

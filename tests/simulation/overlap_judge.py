@@ -1,0 +1,114 @@
+"""P1 where somebody upgrades without a question: which two members nobody could keep apart, and which the coordinator had to.
+
+What was begun unasked cannot be prevented; but from the moment on at which it can be read, nobody else may be let go. It can be read as
+soon as the agbot's lists have it, or a status past the gate is in the Exchange, or, without the lists, a while after its agreement has
+ended. Who was told yes before that may be under way beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from agbot.rules import statuses
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+from agbot.rules.statuses import Phase
+from agbot.sim.episodes import Episode, Rule, Violation
+from agbot.sim.exchange import Write
+from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.links import Kind
+from tests.simulation.daemon import Daemon
+from tests.simulation.plan import Plan
+from tests.support.hub import EPOCH
+
+_SAME_SECONDS = 1.0
+"""A yes may rest on a look that is so old."""
+_COMMIT_SECONDS = 2.0
+"""Between that look and its commit."""
+_NOTICE_SECONDS = 45.0
+"""Without the agbot's lists: from the begin of a service's upgrade until the agreement has gone (up to 10.5 s), the feed has been read at
+its slow pace (10 s), and the node after it."""
+_FROZEN_SECONDS = 330.0
+"""What a frozen feed hides is found by the reads that matter in this time."""
+
+
+class OverlapJudge:
+    """One run's grants, and what could be known of the others when each was made."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._granted: dict[tuple[GroupId, str], tuple[float, float]] = {}
+        """(group, node) -> when it was last told yes, and when the agbot's lists had been read before that."""
+        self._past_gate: dict[str, float] = {}
+        self._hidden: list[tuple[float, float, float]] = []
+        """Faults of the feed: from when, until when, and for how long a row is hidden."""
+        self._started = 0.0
+
+    def started(self) -> None:
+        """Take in that the coordinator has just started: of what ended before, it knows nothing."""
+        self._started = _now()
+
+    def granted(self, lease: Lease, daemon: Daemon | None) -> None:
+        """Take in a grant for which somebody has asked."""
+        if lease.hold is not None and not lease.hold.progress.observed and daemon is not None:
+            looked = daemon.sightings.listed() if daemon.agbots else -1.0
+            self._granted[lease.group, lease.hold.claim.holder] = (_now(), looked)
+
+    def wrote(self, write: Write) -> None:
+        """Remember since when a node has reported that it is past the gate."""
+        if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
+            name = f"{write.org}/{write.id}"
+            if statuses.PHASES.get(str(write.data["status"])) is Phase.UNDER_WAY:
+                self._past_gate.setdefault(name, _now())
+            else:
+                self._past_gate.pop(name, None)
+
+    def faulted(self, fault: Fault, seconds: float) -> None:
+        """Take in a fault of the Exchange that hides rows of the feed."""
+        if fault.kind is FaultKind.FREEZE:
+            self._hidden.append((_now(), _now() + seconds, _FROZEN_SECONDS))
+        elif fault.kind is FaultKind.LATE:
+            self._hidden.append((_now(), _now() + seconds, fault.seconds))
+
+    def could_not_help(self, violation: Violation) -> bool:
+        """Whether nobody could keep the newest of these from the others."""
+        *others, newer = violation.together
+        return violation.rule is Rule.ONE_AT_A_TIME and all(self._is_hidden(each, newer) for each in others)
+
+    def _is_hidden(self, older: Episode, newer: Episode) -> bool:
+        if not older.is_unasked:
+            return False
+        granted, looked = self._granted.get((GroupId(newer.group), newer.node), (None, -1.0))
+        if granted is None:
+            return False
+        begun = (older.began_at - EPOCH).total_seconds()
+        if granted <= begun + _SAME_SECONDS + _COMMIT_SECONDS:
+            return True
+        if self._has_row(older) and self._plan.shows_rows:
+            return looked < begun  # every agbot had refused since: nobody is there, as far as anybody can tell
+        if older.kind is Kind.AGENT:
+            return self._is_unreported(older, begun, granted)
+        return self._is_unnoticed(begun, granted)
+
+    def _has_row(self, older: Episode) -> bool:
+        return older.kind is Kind.SERVICE or older.is_listed
+
+    def _is_unreported(self, older: Episode, begun: float, granted: float) -> bool:
+        reported = self._past_gate.get(older.node)
+        if reported is None or reported < begun - _NOTICE_SECONDS:
+            return True
+        return granted <= reported + _SAME_SECONDS + _COMMIT_SECONDS + self._hidden_seconds(reported, granted)
+
+    def _is_unnoticed(self, begun: float, granted: float) -> bool:
+        """Without the lists a service that is down is held for as long as a lease lasts, and never guessed at."""
+        until = begun + self._plan.limits.lease_seconds
+        if granted > until or self._started > begun - _NOTICE_SECONDS:
+            return True
+        return granted <= begun + _NOTICE_SECONDS + self._hidden_seconds(begun, granted)
+
+    def _hidden_seconds(self, since: float, until: float) -> float:
+        return max((most for begin, end, most in self._hidden if begin <= until and end >= since), default=0.0)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
