@@ -15,6 +15,7 @@ from agbot.coordinator import stopping
 from agbot.coordinator.ahead import Ahead
 from agbot.coordinator.comparing import compare_clocks
 from agbot.coordinator.contract import Refused as NotOurs
+from agbot.coordinator.earlier_reports import EarlierReports
 from agbot.coordinator.organisations import Organisations
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.serving import Serving
@@ -75,6 +76,7 @@ class Intake:
         self._ahead = Ahead(situation, serving)
         self._pace = pace
         self._feed = ChangeFeed(exchange, situation.clock)
+        self._earlier = EarlierReports(self._feed, situation.picture)
         self._taken_in = 0
         self.feed = SharedRead(self._follow_feed, situation.clock)
         """Reads the change feed to its end and takes it in: the cycle at its own pace, a question before a yes."""
@@ -95,6 +97,7 @@ class Intake:
         try:
             await self._organisations.discover()
             await self.feed.again()
+            await self._earlier.look(self.orgs)
             self._recovered()
         except ExchangeError as error:
             self._failed(error)
@@ -127,6 +130,7 @@ class Intake:
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
             self.read_anew()
+            self._earlier.lost()
             if result.reset:
                 for org in self.orgs:
                     situation.picture.distrust_absences(org)
@@ -141,7 +145,7 @@ class Intake:
         Return groups that somebody has joined.
         """
         situation = self._situation
-        wanted: list[Read] = list(situation.picture.eager())
+        wanted = [*situation.picture.eager(), *self._earlier.reads()]
         now = situation.now()
         groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
         wanted += self._about_groups(groups)

@@ -104,6 +104,21 @@ class ChangeFeed:
         self._polled_seconds = started
         return result
 
+    async def kept(self, resource: str) -> list[Change]:
+        """Return the changes of one kind that the Exchange still keeps, the oldest first; where the feed stands is not touched.
+
+        Raises:
+            ExchangeError: they could not be read.
+        """
+        cursor, found = 1, list[Change]()
+        for _ in range(_MOST_PAGES):
+            page = await self._client.changes(cursor, self._orgs, _LARGEST_PAGE)
+            found += [change for change in page.changes if change.resource == resource]
+            if not page.hit_max or page.most_recent <= cursor:
+                break
+            cursor = page.most_recent
+        return found
+
     async def _restart(self, why: str) -> FeedResult:
         await self._go_to_the_end()
         result = await self._follow(known_to=self._last_id)

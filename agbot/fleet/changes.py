@@ -70,6 +70,8 @@ _OUTDATES: Mapping[str, tuple[What, ...]] = MappingProxyType(
     }
 )
 
+REPORT = "nodemgmtpolstatus"
+"""A node has written, or dropped, a status of its agent's upgrade."""
 CREATED = "created"
 DELETED = "deleted"
 
@@ -97,7 +99,7 @@ def is_new_node(change: Change) -> bool:
 
 def tells_of_member(change: Change, read: Read) -> bool:
     """Tell whether this is to be read soon if it is about a member of a group: that it was deleted, or how far its agent's upgrade is."""
-    is_report = change.resource == "nodemgmtpolstatus"
+    is_report = change.resource == REPORT
     return is_report or (read.what is What.NODE and change.operation == DELETED)
 
 

@@ -41,15 +41,12 @@ async def test_a_node_that_joins_while_it_downloads_is_gated_and_goes_in_its_tur
 
         hub.join(late)
         await hub.until_said(late, "ha node waiting")
-        await hub.until(lambda: "o1/g1-1 upgrades o1/agent" in hub.explains(late), 70)
+        await hub.until(lambda: "waits to upgrade o1/agent: o1/g1-" in hub.explains(late), 70)
 
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
         await asyncio.sleep(CYCLE)
-        assert await hub.grants() == [
-            ("g1-1", 1),
-            ("g1-2", 2),
-            ("late", 3),
-        ]
+        granted = [node for node, _ in await hub.grants()]
+        assert (sorted(granted[:2]), granted[2:]) == (["g1-1", "g1-2"], ["late"])  # the two ask in the same moment
         assert hub.ended() is Cause.SUCCEEDED
         assert await hub.journal("deferral.begun") == []
 

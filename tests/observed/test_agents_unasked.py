@@ -10,10 +10,12 @@ from agbot.coordinator.contract import Granted
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
+from agbot.sim.faults import Fault, FaultKind
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
+STATUSES = ("GET", "/orgs/{org}/nodes/{node}/managementStatus")
 MODES = pytest.mark.parametrize("shows_rows", [True, False], ids=["with the agbot's API", "without"])
 
 
@@ -161,4 +163,69 @@ async def test_who_waits_for_a_permission_that_it_has_not_asked_for_here_is_expl
     explanation = hub.coordinator.explain(node_id(ORG, "n1"))
     assert explanation is not None
     assert explanation.answer.endswith("if that lasts for minutes, its `HZN_AGBOT_URL` names somebody else.")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_began_before_our_own_start_is_seen_in_the_first_cycle_although_nobody_asks() -> None:
+    hub = Hub()
+    hub.group(GROUP, "n1", "n2", "n3")
+    hub.group("quiet", "m1", "m2", "m3")
+    hub.report("n1", "initiated")
+    hub.report("n2", "successful")
+    await hub.start()
+    await asyncio.sleep(CYCLE)
+
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert (hold.claim.holder, hold.claim.kind) == (f"{ORG}/n1", Kind.AGENT)
+    assert [entry.node for entry in hub.events("gateway.bypassed")] == [f"{ORG}/n1"]
+    assert hub.transport.requests[STATUSES] == 3, (
+        "of those that have reported, and of the holder's peers, but of nobody else"
+    )
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_began_while_we_were_away_is_seen_in_the_first_cycle_and_a_busy_hub_is_not_asked_for_all_at_once() -> (
+    None
+):
+    hub = Hub()
+    for number in range(150):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    await asyncio.sleep(IDLE_CYCLE)
+
+    async def later() -> None:
+        await asyncio.sleep(60)
+        for number in range(150):
+            hub.report(f"a{number}", "successful")
+        hub.report("b7", "initiated")
+
+    begin = asyncio.create_task(later())
+    await hub.away(120)
+    assert hub.transport.requests[STATUSES] <= 101
+    hold = hub.lease("g7").hold
+    assert hold is not None
+    assert hold.claim.holder == f"{ORG}/b7", "the latest report is read first"
+    await asyncio.sleep(IDLE_CYCLE)
+    assert hub.transport.requests[STATUSES] >= 151
+    await begin
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_reports_from_before_our_start_are_looked_for_again_when_the_exchange_could_not_be_read() -> None:
+    hub = Hub()
+    hub.group(GROUP, "n1", "n2")
+    hub.report("n1", "initiated")
+    broken = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/(hagroups|managementStatus)$"))
+    await hub.start()
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.exchange.faults.remove(broken)
+    await asyncio.sleep(60)
+
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert hold.claim.holder == f"{ORG}/n1"
     await hub.stop()

@@ -1,0 +1,59 @@
+"""Members that reported about an agent upgrade before we followed the change feed: it may be under way, and nothing tells of it again.
+
+The Exchange lists no statuses of several nodes. But it keeps the rows of its feed for four hours, and they name the nodes that have
+reported anything in that time. So after every start, and whenever the feed was lost, those rows are read once, and then the statuses of
+the members that they name, the latest first and a bounded number in each cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from itertools import islice
+
+from agbot.exchange.feed import ChangeFeed
+from agbot.fleet.changes import REPORT, Read, What
+from agbot.fleet.picture import Picture
+from agbot.rules.facts import Node, Sight
+from agbot.rules.ids import NodeId, OrgId, node_id
+
+_READS_PER_CYCLE = 100
+
+
+class EarlierReports:
+    """Knows whose statuses have yet to be read."""
+
+    def __init__(self, feed: ChangeFeed, picture: Picture) -> None:
+        self._feed = feed
+        self._picture = picture
+        self._is_due = True
+        self._nodes: list[NodeId] = []
+
+    def lost(self) -> None:
+        """Note that the feed may have missed something."""
+        self._is_due = True
+
+    async def look(self, orgs: Container[OrgId]) -> None:
+        """Read the rows that the feed still keeps of these organisations, if that is due.
+
+        Raises:
+            ExchangeError: they could not be read; it is tried again.
+        """
+        if self._is_due:
+            rows = await self._feed.kept(REPORT)
+            self._is_due = False
+            self._nodes = list(dict.fromkeys(node_id(row.org, row.id) for row in reversed(rows) if row.org in orgs))
+
+    def reads(self) -> list[Read]:
+        """Return what is to be read in this cycle. Who is in no group is left out; whose organisation was not read yet is waited for."""
+        self._nodes = [node for node in self._nodes if self._matters(node)]
+        known = (node for node in self._nodes if self._picture.node(node) is not Sight.UNREAD)
+        return [_statuses(node) for node in islice(known, _READS_PER_CYCLE)]
+
+    def _matters(self, node: NodeId) -> bool:
+        known = self._picture.node(node)
+        is_member = isinstance(known, Node) and known.group is not None
+        return known is Sight.UNREAD or (is_member and not self._picture.is_current(_statuses(node)))
+
+
+def _statuses(node: NodeId) -> Read:
+    return Read(what=What.STATUSES, id=node)
