@@ -134,7 +134,8 @@ class Asking:
             made = self._decision(ask)
             if isinstance(made.decision, Grant):
                 await self._make_sure(ask, made)
-                made = self._decision(ask)
+                await self._situation.ledger.gate.opened()
+                made = self._decision(ask)  # and committed without waiting for anything between
             if isinstance(made.decision, Wait):
                 return self._refuse(ask, made.decision, made.case.group, made.case.at)
             stages.reach(Stage.STORE)

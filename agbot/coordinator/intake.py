@@ -149,7 +149,7 @@ class Intake:
         now = situation.now()
         groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
         wanted += self._about_groups(groups)
-        wanted += stopping.policies_of(situation)
+        wanted += stopping.reads(situation)
         wanted += self._unproven(now)
         wanted += self._deferred_services(now)
         wanted += self._silent_ends.reads(groups, now)

@@ -15,6 +15,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, TypeVar
 
+from agbot.coordinator.gate import Gate, stops
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind, Lease, State
@@ -57,6 +58,7 @@ class Ledger:
         self._store = store
         self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: set[asyncio.Task[Any]] = set()
+        self.gate = Gate()
         self.is_trusted = False
         self.was_read = False
         """Whether the store was ever read."""
@@ -128,15 +130,20 @@ class Ledger:
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set in the store, then here. See `agbot.store.contract.Store.swap`."""
-        if new.token > expected.token:
+        is_grant = new.token > expected.token
+        if is_grant:
             self.granting[new.group] = new
             self.version += 1
         self.leaving.update(writes.drop)
-        return await self.finish(self._swap(expected, new, writes))
+        swap = self._swap(expected, new, writes)
+        if stops(writes):
+            return await self.finish(self._stop(swap))
+        return await self.finish(swap, is_grant=is_grant)
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries to the store, then here."""
-        await self.finish(self._write(writes))
+        write = self._write(writes)
+        await self.finish(self._stop(write) if stops(writes) else write)
 
     async def settle_generation(self, entry: Entry) -> None:
         """End the doubt of the store's generation, in the store, then here."""
@@ -183,10 +190,16 @@ class Ledger:
             self.version += 1
         self.waiters[key.group][key] = waiter
 
-    async def finish(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+    async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        async with self.gate.closed():
+            return await write
+
+    async def finish(self, write: Coroutine[Any, Any, _Result], *, is_grant: bool = False) -> _Result:
         """Carry a write to its end, whatever becomes of who asked for it."""
         task = asyncio.ensure_future(write)
         self._under_way.add(task)
+        if is_grant:
+            self.gate.passing(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
 

@@ -52,6 +52,8 @@ class Situation:
     """The same on the monotonic clock."""
     rows: RowsSeen = field(default_factory=RowsSeen)
     """What the agbot lists of its own upgrades."""
+    missing_groups: dict[GroupId, SeenTime] = field(default_factory=dict)
+    """Groups with a brake that were not there, each with the first look that missed it."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)

@@ -1,16 +1,19 @@
 """Brakes as they are set and lifted: what failed is written down with them, and they go when nobody is left whom they hold.
 
 A brake that a new revision has outdated stays while a member still brings what failed (`agbot.rules.brakes`). It goes when no member of its
-group reports that any more, when its policy is gone, and with it every status that could report it, and when a person says so.
+group reports that any more, when its policy is gone, and with it every status that could report it, when two looks have found its group
+gone, and when a person says so.
 """
 
 from __future__ import annotations
 
 from agbot.coordinator import entries
 from agbot.coordinator.situation import Situation
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.rules import brakes
 from agbot.rules.facts import Brake, Member, Policy, Sight
+from agbot.rules.ids import GroupId, org_of
 from agbot.rules.lease import Claim, End, Kind, Lease
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now
@@ -98,21 +101,45 @@ def _over(situation: Situation) -> Writes:
     return Writes(drop=drop, entries=told)
 
 
-def policies_of(situation: Situation) -> list[Read]:
-    """Return the reads of policies of which something is stopped, where a change has outdated them: they may be new, or gone."""
+def reads(situation: Situation) -> list[Read]:
+    """Return what tells whether something is still to be stopped: policies that may be new or gone, groups that may be gone."""
     picture = situation.picture
-    subjects = {subject for of_group in situation.ledger.brakes.values() for subject in of_group}
-    reads = [picture.policies.read_of(*subject) for subject in sorted(subjects)]
-    return [read for read in reads if not picture.is_current(read)]
+    braked = {group: of_group for group, of_group in situation.ledger.brakes.items() if of_group}
+    subjects = {subject for of_group in braked.values() for subject in of_group}
+    policies = [picture.policies.read_of(*subject) for subject in sorted(subjects)]
+    found = [read for read in policies if not picture.is_current(read)]
+    situation.missing_groups = {group: at for group, at in situation.missing_groups.items() if group in braked}
+    unknown = (Read(what=What.GROUP, id=group) for group in sorted(braked) if picture.lacks(group) is not None)
+    return found + [read for read in unknown if _is_to_be_looked_at(situation, read)]
+
+
+def _is_to_be_looked_at(situation: Situation, read: Read) -> bool:
+    first = situation.missing_groups.get(GroupId(read.id))
+    is_due = first is not None and situation.now().seen - first >= CONFIRM_AFTER
+    return not situation.picture.is_current(read) or (is_due and situation.picture.read_at(read) == first)
+
+
+def _is_group_gone(situation: Situation, group: GroupId) -> bool:
+    """Tell whether two looks, a while apart, have found no such group: one answer is no evidence."""
+    picture, read = situation.picture, Read(what=What.GROUP, id=group)
+    read_at = picture.read_at(read) if picture.is_missing(group) else None
+    if read_at is None or picture.is_wary(org_of(group)):
+        situation.missing_groups.pop(group, None)
+        return False
+    return read_at - situation.missing_groups.setdefault(group, read_at) >= CONFIRM_AFTER
 
 
 def _why_over(situation: Situation, brake: Brake) -> str:
+    if _is_group_gone(situation, brake.group):
+        return "the group was deleted"
     if situation.picture.policies.get(brake.kind, brake.subject) is Sight.ABSENT:
         return "the policy was deleted"
     return "the policy has a new revision" + (", and no member brings what failed" if brake.failed else "")
 
 
 def _is_over(situation: Situation, brake: Brake) -> bool:
+    if _is_group_gone(situation, brake.group):
+        return True
     policy = situation.picture.policies.get(brake.kind, brake.subject)
     if not isinstance(policy, Policy):
         return policy is Sight.ABSENT

@@ -102,6 +102,11 @@ class View:
         was_read = self._orgs.read_at(ids.org_of(group)) is not None
         return Sight.ABSENT if was_read and Read(what=What.GROUP, id=group) not in self.unreadables else Sight.UNREAD
 
+    def is_missing(self, group: GroupId) -> bool:
+        """Tell whether the last look at this very group found that there is none, and no member says otherwise."""
+        is_current = self._groups.is_current(group) and self._groups.get(group) is Sight.ABSENT
+        return is_current and not self._membership.members(group)
+
     def members(self, group: GroupId) -> Mapping[NodeId, Node | Sight]:
         """Return the members of a group, sorted, each as far as it was read."""
         return {node: self.node(node) for node in self._membership.members(group)}

@@ -25,7 +25,12 @@ _AHEAD = timedelta(seconds=10)
 
 def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
-    return max(limits.heartbeat_stale_seconds, 2 * node.heartbeat_interval_seconds)
+    return max(limits.heartbeat_stale_seconds, 2 * _interval_seconds(node, limits))
+
+
+def _interval_seconds(node: Node, limits: Limits) -> float:
+    """Return the node's own heartbeat interval, as far as it is believed: one that claims a year would count as alive for two."""
+    return min(node.heartbeat_interval_seconds, 2 * limits.dead_after_seconds)
 
 
 def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
@@ -52,7 +57,7 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     """
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    silent_seconds = _silent_seconds(node, node.heartbeat_at, now)
+    silent_seconds = _silent_seconds(node, node.heartbeat_at, limits, now)
     if silent_seconds > heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {int((now.wall - node.heartbeat_at).total_seconds())} s ago"
     return None
@@ -61,20 +66,21 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
 def is_dead(node: Node, limits: Limits, now: Now) -> bool:
     """Tell whether the node has been silent for so long that nobody waits for it any more."""
     limit_seconds = max(limits.dead_after_seconds, heartbeat_limit_seconds(node, limits))
-    return node.heartbeat_at is None or _silent_seconds(node, node.heartbeat_at, now) > limit_seconds
+    return node.heartbeat_at is None or _silent_seconds(node, node.heartbeat_at, limits, now) > limit_seconds
 
 
-def is_settled(node: Node, now: Now) -> bool:
+def is_settled(node: Node, limits: Limits, now: Now) -> bool:
     """Tell whether the node has had the time to be heard since it can be looked at again."""
-    if not now.is_settled(node.heartbeat_interval_seconds):
+    interval_seconds = _interval_seconds(node, limits)
+    if not now.is_settled(interval_seconds):
         return False
-    settling = settling_of(node.heartbeat_interval_seconds)
+    settling = settling_of(interval_seconds)
     return node.unseen_until is None or now.age_of(node.unseen_until) >= settling
 
 
-def _silent_seconds(node: Node, heartbeat_at: datetime, now: Now) -> float:
+def _silent_seconds(node: Node, heartbeat_at: datetime, limits: Limits, now: Now) -> float:
     """Return for how long a heartbeat could have been heard and was not; nothing as long as a blindness has just ended."""
-    if not is_settled(node, now):
+    if not is_settled(node, limits, now):
         return 0.0
     if node.unseen_until is None or heartbeat_at >= node.unseen_until:
         return now.age_of(heartbeat_at).total_seconds()

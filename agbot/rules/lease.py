@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from hashlib import blake2s
 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.reasons import Cause
@@ -35,6 +36,8 @@ class State(StrEnum):
 
 _MOST_ASKERS = 4
 """Agbots that share a database may ask for each other."""
+_MOST_MARKS = 32
+"""An upgrade passes through at most a dozen statuses; an agreement changes less often than that."""
 
 
 class IllegalTransitionError(ValueError):
@@ -92,12 +95,30 @@ class Progress:
     """The policy's top version at the grant of a service upgrade."""
     asked_by: tuple[str, ...] = ()
     """The identities that were told yes on the node's behalf, the last one first: only they may report the end without the token."""
+    marks: tuple[str, ...] = ()
+    """What was reported since the grant, each in short: what comes again is no progress."""
+    advanced_at: SeenTime | None = None
+    """When something was last reported that had not been before; None: at the last change."""
 
     @property
     def versions(self) -> Versions:
         """What the upgrade brings, as far as is known."""
         software = self.target_version or self.top_version
         return Versions(software=software, certificate=self.certificate, configuration=self.configuration)
+
+    def standstill(self, now: SeenTime) -> timedelta:
+        """Return for how long nothing was reported that had not been reported before."""
+        return now - (self.advanced_at or self.moved_at)
+
+    def reported(self, report: str, now: SeenTime) -> Progress:
+        """Return it after a report: moved by each, advanced by one that was not there before. Both are counted in seen time.
+
+        A node that reports the same again and again, or two things in turn, moves for ever and never advances.
+        """
+        mark = blake2s(report.encode(), digest_size=6).hexdigest()
+        if mark in self.marks or len(self.marks) >= _MOST_MARKS:
+            return replace(self, moved_at=now, advanced_at=self.advanced_at or self.moved_at)
+        return replace(self, moved_at=now, advanced_at=now, marks=(*self.marks, mark))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +272,7 @@ def repeat(lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta, by: s
         asked_by = tuple(dict.fromkeys((by, *hold.progress.asked_by)))[:_MOST_ASKERS]
         hold = replace(hold, progress=replace(hold.progress, asked_by=asked_by))
         lease = replace(lease, hold=hold)
-    if now.seen - hold.progress.moved_at > max_upgrade:
+    if hold.progress.standstill(now.seen) > max_upgrade:
         return lease
     return renew(lease, now.seen, ttl)
 

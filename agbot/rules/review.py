@@ -18,7 +18,7 @@ from agbot.rules.loss import why_runs_again
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.service_progress import review_service, still_listed
-from agbot.rules.statuses import GOING_BACK, Phase, Status
+from agbot.rules.statuses import ACTIVE, CONFIRMING, GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
@@ -129,9 +129,6 @@ _ENDINGS = {
     Phase.NOTHING_TO_DO: Cause.NOTHING_TO_DO,
     Phase.ENDED_BADLY: Cause.FAILED,
 }
-_ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
-_CONFIRMING = _ACTIVE | {Phase.UNREADABLE}
-"""Phases of a report from before the grant with which the claim may be real: one that nobody can read may be active (P3)."""
 
 
 def _review_service(case: _Case) -> Verdict:
@@ -171,12 +168,13 @@ def _is_alive_after_the_grant(case: _Case) -> bool:
 def _review_status(case: _Case) -> Verdict:
     """Read the holder's own report. One from before the grant is about an earlier upgrade and proves no end."""
     status = _without_future(case)
-    if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in _CONFIRMING):
+    if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
         return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
     if status.phase in _ENDINGS:
         return _ended(case, status)
-    if status.phase in _ACTIVE:
-        return case.keep if status.stamp == case.hold.progress.stamp else _renew(case, status, pending_since=None)
+    if status.phase in ACTIVE:
+        moved = status.stamp != case.hold.progress.stamp
+        return (moved and _renew(case, status, pending_since=None)) or case.keep
     if status.phase is Phase.FAILING:
         return _pending(case, status, Cause.FAILED, case.limits.failure_grace_seconds)
     if status.phase is Phase.IDLE:
@@ -219,8 +217,11 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
     """
     progress = case.hold.progress
     since = progress.pending_since if progress.status == status.value else None
-    if since is None:
-        return _renew(case, status, pending_since=case.now.seen)
+    renewed = _renew(case, status, pending_since=case.now.seen)
+    if since is None and renewed is not None:
+        return renewed
+    if since is None or (renewed is None and status.stamp != progress.stamp):
+        since = case.now.seen_at(status.updated_at)  # what has come in between was not written down any more
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
     if read_at is None or read_at < over_at or (cause is Cause.FAILED and not _was_alive_after(case, over_at)):
         return replace(case.keep, note=f"{status.value}, may still change")
@@ -228,8 +229,8 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
 
 
 def _was_alive_after(case: _Case, moment: SeenTime) -> bool:
-    heartbeat_at = _heard_at(case)
-    return heartbeat_at is not None and moment <= heartbeat_at <= case.now.seen + _CLOCK_TOLERANCE
+    heard_at = _heard_at(case)
+    return heard_at is not None and moment <= heard_at <= case.now.seen + _CLOCK_TOLERANCE
 
 
 def _heard_at(case: _Case) -> SeenTime | None:
@@ -237,14 +238,16 @@ def _heard_at(case: _Case) -> SeenTime | None:
     return case.now.seen_at(node.heartbeat_at) if isinstance(node, Node) and node.heartbeat_at is not None else None
 
 
-def _renew(case: _Case, status: Status, *, pending_since: SeenTime | None) -> Renew:
-    before = case.hold.progress
+def _renew(case: _Case, status: Status, *, pending_since: SeenTime | None) -> Renew | None:
+    """Renew for what the node has written; None where it writes the same for longer than an upgrade may take."""
+    before = case.hold.progress.reported(f"{status.value} {status.versions}", case.now.seen)
+    if before.standstill(case.now.seen) >= timedelta(seconds=case.limits.max_upgrade_seconds):
+        return None
     progress = replace(
         before,
-        moved_at=case.now.seen,
         status=status.value,
         stamp=status.stamp,
-        confirmed=before.confirmed or status.phase in _ACTIVE,
+        confirmed=before.confirmed or status.phase in ACTIVE,
         pending_since=pending_since,
         target_version=status.target_version or before.target_version,
         certificate=status.certificate or before.certificate,
@@ -304,7 +307,7 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
 def _was_looked_at_since(case: _Case, node: Node, moment: SeenTime) -> bool:
     """Whether what is known of the node was read after this moment, and not in the first minute after a blindness."""
     read_at = case.seen.node_read_at
-    return (read_at is None or read_at >= moment) and health.is_settled(node, case.now)
+    return (read_at is None or read_at >= moment) and health.is_settled(node, case.limits, case.now)
 
 
 def _heartbeat_renews(case: _Case, node: Node) -> bool:
@@ -313,7 +316,7 @@ def _heartbeat_renews(case: _Case, node: Node) -> bool:
     A node that runs the version asked for has lost its final status (A7) if it does not report it soon: its lease may expire.
     """
     progress, limits = case.hold.progress, case.limits
-    still_moving = case.now.seen - progress.moved_at < timedelta(seconds=limits.max_upgrade_seconds)
+    still_moving = progress.standstill(case.now.seen) < timedelta(seconds=limits.max_upgrade_seconds)
     worth_writing = case.hold.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
     heard_at = _heard_at(case)
     alive = heard_at is not None and worth_writing < heard_at <= case.now.seen + _CLOCK_TOLERANCE

@@ -54,7 +54,10 @@ def review_service(
     seen = _digest(mine)
     if seen == progress.status:
         return _unreported(news, progress, limits, now) or Keep(progress=progress)
-    return Renew(progress=_moved(progress, seen, mine, now), why=seen or "the agreement is gone")
+    moved = _moved(progress, seen, mine, now)
+    is_spent = moved.standstill(now.seen) >= timedelta(seconds=limits.max_upgrade_seconds)
+    back_and_forth = Keep(progress=progress, note=f"{hold.claim.holder} goes back and forth: {seen}")
+    return back_and_forth if is_spent else Renew(progress=moved, why=seen or "the agreement is gone")
 
 
 def _is_since(agreement: Agreement, hold: Hold) -> bool:
@@ -106,4 +109,4 @@ def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: Now)
     ids = {each.id for each in mine}
     # of an upgrade that was only seen, a cancellation is no sign: that may have been for good
     begun = progress.confirmed or ((bool(ids) or not progress.observed) and not ids & set(progress.agreements_before))
-    return replace(progress, moved_at=now.seen, status=seen, confirmed=begun)
+    return replace(progress.reported(seen, now.seen), status=seen, confirmed=begun)

@@ -51,6 +51,10 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
     }
 )
 
+ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
+CONFIRMING = ACTIVE | {Phase.UNREADABLE}
+"""Phases of a report from before a grant with which the claim may be real: one that nobody can read may be active (P3)."""
+
 GOING_BACK = frozenset({"failed", "rollback started"})
 """Statuses under which the new agent version proves nothing: it ran, and is being taken away again."""
 

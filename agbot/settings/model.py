@@ -188,9 +188,10 @@ class RuleSettings:
     reset_grace_seconds: float = 600.0
     """How long a reset must stand before it ends a lease: the install script may run all the same."""
     max_upgrade_seconds: float = 7200.0
-    """Heartbeats alone keep a lease only until this long after the last change of status."""
+    """Heartbeats, and reports of what was reported before, keep a lease only until this long after the last news."""
     dead_after_seconds: float = 1800.0
-    """A suspect lease whose holder is silent for longer than this is released as `expired`."""
+    """A suspect lease whose holder is silent for longer than this is released as `expired`. Twice this is the
+    longest heartbeat interval that is believed."""
     heartbeat_stale_seconds: float = 300.0
     """A member silent for longer than this (or twice its own interval) does not count as available."""
     min_available: int = 1

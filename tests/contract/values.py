@@ -111,6 +111,8 @@ progresses = drawn(
     configuration=texts,
     top_version=texts,
     asked_by=st.lists(texts, max_size=3).map(tuple),
+    marks=st.lists(texts, max_size=3).map(tuple),
+    advanced_at=st.none() | seen_times,
 )
 holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses)
 ends = st.none() | drawn(

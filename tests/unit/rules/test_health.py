@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -75,6 +76,30 @@ def test_a_heartbeat_is_fresh_against_the_limit_or_twice_the_nodes_own_interval(
 )
 def test_a_node_is_dead_only_after_both_limits(*, ago: float | None, interval: float, dead: bool) -> None:
     assert health.is_dead(node(ago=ago, heartbeat_interval_seconds=interval), LIMITS, NOW) is dead
+
+
+@pytest.mark.parametrize("interval", [86_400, 31_536_000])
+def test_a_node_that_claims_to_be_heard_once_a_day_or_a_year_is_missed_after_two_hours_all_the_same(
+    interval: float,
+) -> None:
+    silent = member(ANNA, ago=7201, heartbeat_interval_seconds=interval)
+
+    assert health.why_unavailable(silent, LIMITS, NOW) == "last heartbeat 7201 s ago"
+    assert health.is_dead(silent.node, LIMITS, NOW)
+
+
+def test_after_a_blindness_such_a_node_is_not_waited_for_longer_than_that_either() -> None:
+    just_clear = replace(NOW, clear_since=NOW.seen - timedelta(seconds=3600))
+    silent = node(ago=20_000, heartbeat_interval_seconds=31_536_000)
+
+    assert health.is_dead(silent, LIMITS, just_clear)
+
+
+def test_an_operator_whose_nodes_are_heard_rarely_raises_how_long_a_node_is_waited_for() -> None:
+    rare = node(ago=20_000, heartbeat_interval_seconds=10_800)
+
+    assert health.why_offline(rare, LIMITS, NOW) == "last heartbeat 20000 s ago"
+    assert health.why_offline(rare, limits(dead_after_seconds=7200), NOW) is None
 
 
 def test_the_reasons_are_readable() -> None:

@@ -260,7 +260,9 @@ def test_a_renewal_writes_down_what_it_has_learnt() -> None:
     verdict = review(held(), seen(status=status("initiated", ago=2, stamp="s9")), LIMITS, NOW)
 
     assert isinstance(verdict, Renew)
-    assert verdict.progress == begun(0, status="initiated", stamp="s9", confirmed=True, target_version=NEW)
+    learnt = begun(0, status="initiated", stamp="s9", confirmed=True, target_version=NEW, advanced_at=NOW.seen)
+    assert verdict.progress == replace(learnt, marks=verdict.progress.marks)
+    assert len(verdict.progress.marks) == 1
 
 
 def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -> None:

@@ -1,0 +1,43 @@
+"""A node that writes the same status anew every minute does not keep its group's lease for ever, nor does one that asks anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from agbot.coordinator.contract import Granted
+from agbot.rules.lease import State
+from tests.support.hub import Hub
+from tests.support.virtual_time import in_virtual_time
+
+
+@pytest.mark.parametrize("turns", [("initiated",), ("downloaded", "initiated"), ("failed", "rollback started")])
+@in_virtual_time
+async def test_a_status_written_anew_every_minute_becomes_suspect(turns: tuple[str, ...]) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+
+    for minute in range(180):
+        hub.report("n1", turns[minute % len(turns)])
+        await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.SUSPECT
+    assert len(hub.events("lease.suspected")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_nor_do_questions_together_with_reports() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+
+    for _minute in range(180):
+        hub.report("n1", "ha node waiting")
+        await hub.ask("n1", "g1")
+        await hub.live("n1", "n2", seconds=60)
+
+    assert hub.lease("g1").state is State.SUSPECT
+    await hub.stop()
