@@ -8,7 +8,7 @@ asker's own authentication, whose error goes back to the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -22,10 +22,10 @@ from agbot.coordinator.explaining import kept_of_refusal
 from agbot.coordinator.reading import Failures, Reader
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, is_older
-from agbot.coordinator.stages import Stage
+from agbot.coordinator.stages import Look, Stage
 from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.waiting import Waiting
-from agbot.exchange.errors import ExchangeError
+from agbot.exchange.errors import ExchangeError, Unreadable
 from agbot.fleet.changes import Read, What
 from agbot.rules import consent
 from agbot.rules import lease as leases
@@ -49,15 +49,6 @@ class Freshness:
     """Where too few members seem available."""
     rest: timedelta
     """Where an upgraded member has not been seen healthy: the group waits for one heartbeat, which must not be overlooked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """Something outside that every yes rests on as it is now: read at most a second ago, one read for all who ask in that second."""
-
-    stage: Stage
-    fresh: Callable[[], Awaitable[object]]
-    """Waits until it has been read, and what it told has been taken in. Raises an `ExchangeError` when it cannot be."""
 
 
 class Asking:
@@ -129,7 +120,7 @@ class Asking:
         ask = await self._know(ask)
         if not self._situation.doubts():
             await self._unasked.give_way(ask)
-        await self._refresh_what_blocks(ask)
+        unseen = await self._refresh_what_blocks(ask)
         for _try in range(_TRIES):
             made = self._decision(ask)
             if isinstance(made.decision, Grant):
@@ -137,7 +128,7 @@ class Asking:
                 await self._situation.ledger.gate.opened()
                 made = self._decision(ask)  # and committed without waiting for anything between
             if isinstance(made.decision, Wait):
-                return self._refuse(ask, made.decision, made.case.group, made.case.at)
+                return self._refuse(ask, stages.with_unseen(made.decision, unseen), made.case.group, made.case.at)
             stages.reach(Stage.STORE)
             answer = await self._commit(made.case, made.decision)
             if answer is not None:
@@ -194,7 +185,11 @@ class Asking:
         return ask
 
     async def _read_missing(self, ask: Ask) -> bool:
-        """Read what the picture lacks for this question; say whether there was anything. What cannot be read stays a doubt."""
+        """Read what the picture lacks for this question; say whether there was anything. What is there and unreadable stays a doubt.
+
+        Raises:
+            ExchangeError: the Exchange did not show it.
+        """
         stages.reach(Stage.GROUP)
         failures: Failures = {}
         for number in range(3):  # reading a group shows its members, and reading those what they are
@@ -204,15 +199,21 @@ class Asking:
             failed = await self._reader.make_current([*unread, *services])
             self._serving.note(services, failed)
             failures = {read: error for read, error in failed.items() if read in unread}
+            for error in failures.values():
+                if not isinstance(error, Unreadable):
+                    raise error
         return True
 
     async def _refresh_deferrals(self, ask: Ask) -> None:
         stages.reach(Stage.STORE)  # it reads nothing, and writes what has begun or ended
         await self._deferring.refresh(ask.group)
 
-    async def _refresh_what_blocks(self, ask: Ask) -> None:
-        """Heartbeats and containers make no change records: before one keeps the asker waiting, it is read anew."""
-        made = self._decision(ask)
+    async def _refresh_what_blocks(self, ask: Ask) -> ExchangeError | None:
+        """Heartbeats and containers make no change records: before one keeps the asker waiting, it is read anew.
+
+        Return why that could not be read, None when it could: then silence is perhaps no more than our own blindness.
+        """
+        made, failures = self._decision(ask), Failures()
         if isinstance(made.decision, Wait):
             group, now = made.case.group, made.case.at
             own = Read(what=What.NODE, id=ask.node)
@@ -221,8 +222,9 @@ class Asking:
             is_soaking = any(reason.code is Code.SOAKING for reason in made.decision.reasons)
             if is_soaking and rest is not None and needs_services(rest, group.limits):
                 reads.append(Read(what=What.AGREEMENTS, id=rest.end.claim.holder))
-            await self._reader.refresh(reads)
+            failures = await self._reader.refresh(reads)
         await self._refresh_deferrals(ask)
+        return next(iter(failures.values()), None)
 
     async def _commit(self, case: Case, decision: Grant) -> Granted | None:
         """Write the yes; None when the race was lost and the question must be decided anew.

@@ -12,7 +12,7 @@ from datetime import timedelta
 from agbot.agreementbot.client import AgreementBot
 from agbot.clock import Clock
 from agbot.coordinator.actions import Actions
-from agbot.coordinator.asking import Asking, Freshness, Look
+from agbot.coordinator.asking import Asking, Freshness
 from agbot.coordinator.contract import (
     Answer,
     Confirm,
@@ -35,7 +35,7 @@ from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.seen_clock import REACH
 from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
-from agbot.coordinator.stages import Stage
+from agbot.coordinator.stages import Look, Stage
 from agbot.coordinator.unasked import Unasked
 from agbot.coordinator.views import view_group, view_orgs
 from agbot.coordinator.waiting import Waiting

@@ -7,12 +7,16 @@ variable), so that nobody on the way has to hand it on; a stage that is reached 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from agbot.rules.decide import Wait
 from agbot.rules.reasons import Code, Reason
 
+_RE_READ = frozenset({Code.PEERS_UNAVAILABLE, Code.SOAKING})
+"""Reasons that rest on heartbeats and services, which are read anew before they keep anybody waiting."""
 WAITED_FOR = "waited_for"
 """The fact of such a reason that may be told to anybody: the text may name hosts and files of the hub."""
 
@@ -49,6 +53,15 @@ class Stage(Enum):
         return Reason(code=self.code, text=f"{self.value.what}: {error}", facts={WAITED_FOR: self.value.what})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """Something outside that every yes rests on as it is now: read at most a second ago, one read for all who ask in that second."""
+
+    stage: Stage
+    fresh: Callable[[], Awaitable[object]]
+    """Waits until it has been read, and what it told has been taken in. Raises an `ExchangeError` when it cannot be."""
+
+
 @dataclass(slots=True)
 class Waits:
     """Where one question is."""
@@ -78,3 +91,10 @@ def failed(error: Exception, else_at: Stage) -> Reason:
     """Return the reason when the present stage failed; where nobody follows, this one."""
     waits = _waits.get()
     return (else_at if waits is None else waits.stage).failed(error)
+
+
+def with_unseen(wait: Wait, unseen: Exception | None) -> Wait:
+    """Name the Exchange first where it did not show what keeps the asker waiting."""
+    if unseen is None or not _RE_READ.intersection(reason.code for reason in wait.reasons):
+        return wait
+    return replace(wait, reasons=(Stage.GROUP.failed(unseen), *wait.reasons))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,15 +11,17 @@ import pytest
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Refused as CredentialsRefused
 from agbot.gateway import question
-from agbot.gateway.answers import Outcome
+from agbot.gateway.answers import Outcome, waits_for
+from agbot.gateway.question import Heard
 from agbot.rules.facts import Node
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Lease
-from agbot.rules.reasons import Reason
+from agbot.rules.reasons import Code, Reason
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
+from tests.coordinator.test_grants_rest_on_now import publish
 from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -53,8 +56,8 @@ async def started(*, is_deferred: bool = False) -> tuple[Hub, SlowStore]:
     return hub, store
 
 
-async def reason(hub: Hub) -> Reason:
-    """Put n1's question as the gateway does, and return what it hears when its time is over."""
+async def asked(hub: Hub) -> Heard:
+    """Put n1's question as the gateway does."""
     name = node_id(ORG, "n1")
 
     async def read(node: str) -> Node:
@@ -63,8 +66,14 @@ async def reason(hub: Hub) -> Reason:
             raise CredentialsRefused("GET", f"/orgs/{ORG}/nodes/{node}", "404", "register the node")
         return seen
 
+    deadline = asyncio.get_running_loop().time() + SECONDS
+    return await question.put(hub.coordinator, hub.question("n1", "g1"), partial(read, "n1"), deadline=deadline)
+
+
+async def reason(hub: Hub) -> Reason:
+    """Return what n1 hears when its time is over."""
     begun = asyncio.get_running_loop().time()
-    heard = await question.put(hub.coordinator, hub.question("n1", "g1"), partial(read, "n1"), deadline=begun + SECONDS)
+    heard = await asked(hub)
     assert heard.outcome is Outcome.UNAVAILABLE
     assert asyncio.get_running_loop().time() == pytest.approx(begun + SECONDS)
     (said,) = heard.reasons
@@ -126,3 +135,46 @@ async def test_a_slow_commit_is_told_as_the_store_not_answering(is_deferred: boo
     said = await reason(hub)
 
     assert str(said) == "store-unavailable: the lease store did not answer in time"
+
+
+AT_ONCE = [
+    Fault(kind=FaultKind.STATUS, status=500),
+    Fault(kind=FaultKind.STATUS, status=502),
+    Fault(kind=FaultKind.DROP),
+]
+
+
+@in_virtual_time
+@pytest.mark.parametrize("fault", AT_ONCE, ids=["500", "502", "the connection ends"])
+@pytest.mark.parametrize("path", [".*/managementpolicies/.*", ".*/nodes/n1/managementStatus$"])
+async def test_a_read_of_the_group_that_fails_at_once_is_told_as_the_exchange_not_showing_it(
+    fault: Fault, path: str
+) -> None:
+    hub, _store = await started()
+    hub.report("n1", "ha node waiting")
+    publish(hub)
+    hub.exchange.faults.add(replace(fault, path=path))
+
+    heard = await asked(hub)
+
+    assert [each.code for each in heard.reasons] == [Code.EXCHANGE_UNAVAILABLE]
+    assert "Waits for: exchange-unavailable: the Exchange did not show what the decision rests on" in waits_for(
+        heard.reasons
+    )
+    assert path.rpartition("/")[2].strip("$.*") in str(heard.reasons[0])
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_peers_that_could_not_be_looked_at_again_are_not_called_silent_without_saying_so() -> None:
+    hub, _store = await started()
+    await hub.live("n1", seconds=900)
+    hub.report("n1", "ha node waiting")
+    await asyncio.sleep(3)
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=".*/nodes(/n[23])?$", caller=f"IBM/{AGBOT}"))
+    await asyncio.sleep(60)
+
+    heard = await asked(hub)
+
+    assert [each.code for each in heard.reasons] == [Code.EXCHANGE_UNAVAILABLE, Code.PEERS_UNAVAILABLE]
+    await hub.stop()

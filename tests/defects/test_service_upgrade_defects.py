@@ -265,7 +265,9 @@ async def test_a_service_whose_policy_cannot_be_read_does_not_hear_of_offline_pe
     hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=".*/business/policies"))
     await hub.live("s1", seconds=400)
 
-    assert set(codes(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE)))) == {"view-stale"}
+    assert set(codes(await hub.ask_as_agbot(hub.question("s1", "gs", POLICY, Kind.SERVICE)))) == {
+        "exchange-unavailable"
+    }
 
 
 @in_virtual_time
