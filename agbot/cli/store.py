@@ -1,10 +1,10 @@
-"""`agbot store`: backup and restore of the lease store. They work on the file, without the daemon's listeners."""
+"""`agbot store`: backup, restore and compacting of the lease store. They work on the file, without the daemon's listeners."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -14,7 +14,7 @@ import click
 from agbot.cli import options, screen
 from agbot.cli.failure import Exit, Failure
 from agbot.settings import load
-from agbot.store import copies
+from agbot.store import compacting, copies
 from agbot.store.contract import StoreError, StoreLockedError
 
 DEFAULT_CONFIG: Final = Path("/etc/agbot/agbot.toml")
@@ -29,7 +29,7 @@ config = click.option(
 
 @click.group("store")
 def store() -> None:
-    """Back the lease store up, and put a backup in its place."""
+    """Back the lease store up, put a backup in its place, and make its file smaller."""
 
 
 @store.command("backup")
@@ -79,6 +79,23 @@ def restored(*, reason: str, config: Path | None, as_json: bool) -> None:
     _say({"store": str(path)}, f"{path} is another store from its next start on", as_json=as_json)
 
 
+@store.command("compact")
+@config
+@options.as_json
+def compact(*, config: Path | None, as_json: bool) -> None:
+    """Give the room of deleted entries back to the disk. The daemon must be stopped.
+
+    Needs as much free room beside the store as the store holds, and says how much if it is not there. The leases stay as they are.
+    """
+    path = _path(config)
+    done: list[compacting.Sizes] = []
+    _do(f"compact {path}", lambda: done.append(compacting.compact(path)))
+    (sizes,) = done
+    content: dict[str, str | int] = {"store": str(path), "bytes_before": sizes.before, "bytes_after": sizes.after}
+    text = f"{path} took {sizes.before / 1e6:.1f} MB and takes {sizes.after / 1e6:.1f} MB. Start the daemon again"
+    _say(content, text, as_json=as_json)
+
+
 def _path(config: Path | None) -> Path:
     file = config or (DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None)
     reading = load.read(file, os.environ, may_lack_secrets=True)
@@ -103,7 +120,7 @@ def _do(tried: str, work: Callable[[], None]) -> None:
         ) from error
 
 
-def _say(content: dict[str, str | None], text: str, *, as_json: bool) -> None:
+def _say(content: Mapping[str, str | int | None], text: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
     else:

@@ -145,7 +145,8 @@ class Daemon:
             StoreError: the store cannot be used.
             OSError: an address cannot be listened on.
         """
-        await starting.opened(self._store)
+        around = self._surroundings
+        await starting.opened(self._store, self._loaded.settings.store.path, around.notifier, around.clock)
         try:
             await self._start()
             if on_started is not None:

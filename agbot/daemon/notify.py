@@ -41,6 +41,10 @@ class Notifier:
         """What `systemctl status` shows."""
         self._tell("", sentence)
 
+    def extend(self, seconds: float, status: str = "") -> None:
+        """Ask for so much more time for the start, counted from now."""
+        self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * _MICROSECONDS)}", status)
+
     def watchdog(self, status: str = "") -> None:
         """Progress has been made."""
         self._tell("WATCHDOG=1", status)

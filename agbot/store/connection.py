@@ -7,7 +7,7 @@ the driver from beginning transactions of its own.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agbot.store import migrations
@@ -37,8 +37,14 @@ def unavailable(tried: str, path: Path, error: sqlite3.Error) -> StoreUnavailabl
     return StoreUnavailableError(f"could not {tried} {path}: {name or type(error).__name__}, {error}; {advice}")
 
 
-def connect(path: Path, busy_seconds: float, steps: Sequence[migrations.Step]) -> sqlite3.Connection:
-    """Open, check and migrate the file. Belongs to the calling thread.
+def _nobody(_doing: str) -> None:
+    """Hear what is being done."""
+
+
+def connect(
+    path: Path, busy_seconds: float, steps: Sequence[migrations.Step], tell: Callable[[str], None] = _nobody
+) -> sqlite3.Connection:
+    """Open, check and migrate the file, and tell what is being done: each takes as long as the file is. Belongs to the calling thread.
 
     Raises:
         StoreSchemaError: the schema is newer than this program, damaged, or another program's.
@@ -50,7 +56,7 @@ def connect(path: Path, busy_seconds: float, steps: Sequence[migrations.Step]) -
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-        _prepare(connection, path, steps)
+        _prepare(connection, path, steps, tell)
     except sqlite3.Error as error:
         _close(connection)
         raise unavailable("open", path, error) from error
@@ -65,17 +71,22 @@ def connect(path: Path, busy_seconds: float, steps: Sequence[migrations.Step]) -
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step]) -> None:
+def _prepare(
+    connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step], tell: Callable[[str], None]
+) -> None:
+    tell("reads its write-ahead log")
     migrations.check_origin(connection, steps)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         message = f"could not open {path} with a write-ahead log: its file system gives {mode!r}; a store needs a local file system"
         raise StoreUnavailableError(message)
     connection.execute("PRAGMA synchronous = FULL")
+    tell("checks that it is whole")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         message = f"could not open {path}: {verdict}; {_ADVICE['SQLITE_CORRUPT']}"
         raise StoreUnavailableError(message)
+    tell(f"brings its schema from version {migrations.version_of(connection)} to {len(steps)}")
     migrations.migrate(connection, steps)
     migrations.check_complete(connection, steps)
 

@@ -7,6 +7,7 @@ before kept beside it; a kill in the middle leaves the old store, or the new one
 
 from __future__ import annotations
 
+import glob
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from agbot.store.files import Files
 from agbot.store.keeping import Keeper
 from agbot.store.mark import sync_folder
 
-_BUSY_SECONDS = 5.0
+BUSY_SECONDS = 5.0
 KEPT = "before-restore"
 """What was in place before a restore stays beside it under the store's name with this."""
 
@@ -57,7 +58,7 @@ def restore(store: Path, copy: Path, doubt: str) -> Path | None:
         raise StoreUnavailableError(message)
     new = files.main.with_name(f"{files.main.name}.restoring")
     had_one = files.main.exists()
-    with _locked(store):
+    with locked(store):
         new.unlink(missing_ok=True)
         _copy(copy, new, doubt)
         kept = files.main.with_name(f"{files.main.name}.{KEPT}")
@@ -80,8 +81,8 @@ def declare_restored(store: Path, doubt: str) -> None:
     if not store.exists():
         message = f"there is no store at {store}"
         raise StoreUnavailableError(message)
-    with _locked(store):
-        keeper = Keeper(store, partial(connect, store, _BUSY_SECONDS, migrations.shipped()))
+    with locked(store):
+        keeper = Keeper(store, partial(connect, store, BUSY_SECONDS, migrations.shipped()))
         with closing(keeper.connect()) as connection:
             generation.begin(connection, doubt, keeper.generation.token_floor)
         keeper.closed()
@@ -116,7 +117,7 @@ def _copy(source: Path, target: Path, doubt: str) -> None:
                 read.backup(written)
                 written.execute("PRAGMA journal_mode = DELETE")
         _mark_as_copy(part, doubt)
-        _sync(part)
+        sync(part)
         part.replace(target)
         sync_folder(target)
     except sqlite3.Error as error:
@@ -157,7 +158,8 @@ def _mark_as_copy(path: Path, doubt: str) -> None:
         raise unavailable("read", path, error) from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file on its disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -166,10 +168,24 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _locked(store: Path) -> Iterator[None]:
+def locked(store: Path) -> Iterator[None]:
+    """Keep daemons and other commands out of a store, and leave its files to whom its folder belongs, if that is not root.
+
+    Raises:
+        StoreLockedError: one of them uses it.
+    """
     lock = FileLock(store)
     lock.take()
     try:
         yield
     finally:
+        _give_away(Files(store).main)
         lock.give_back()
+
+
+def _give_away(main: Path) -> None:
+    """Let the daemon's user have what root has made: systemd does not look inside a state directory that has the right owner."""
+    folder = main.parent.stat()
+    if os.geteuid() == 0 and folder.st_uid != 0:
+        for each in main.parent.glob(f"{glob.escape(main.name)}*"):
+            os.chown(each, folder.st_uid, folder.st_gid)

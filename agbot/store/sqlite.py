@@ -62,8 +62,13 @@ class SqliteStore:
         self._journal_bytes = journal_bytes
         self._steps = migrations.shipped() if steps is None else steps
         self._lock = FileLock(path)
-        self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps))
+        self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps, self._does))
         self._thread = SqliteThread(path, self._keeper)
+        self.doing = ""
+        """What the opening is at. Told by the store's thread, read by whoever waits for it."""
+
+    def _does(self, doing: str) -> None:
+        self.doing = doing
 
     @property
     def commits(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -67,3 +68,28 @@ async def test_a_stop_in_the_middle_of_it_is_quick_and_the_next_start_goes_on(hu
 
     await site.start_ready()
     await until("the rest to go", lambda: entries_in(site.store_file) < 100)
+
+
+@pytest.mark.timeout(90)
+async def test_a_file_is_made_smaller_by_one_command_and_the_lease_stays(hub: Hub, site: Site) -> None:
+    await group_of_three(hub)
+    await with_large_store(site)
+    daemon = await site.start_ready()
+    assert (await ask(site, "anna"))[0] == 201
+    await until("the old to go", lambda: entries_in(site.store_file) < 100)
+    words = ("store", "compact", "--config", str(site.settings_file))
+    refused = await site.programs.run(*words)
+    daemon.terminate()
+    assert await daemon.ended() == 0
+
+    said = await site.programs.run(*words, "--json")
+
+    assert refused.code != 0
+    assert "systemctl stop agbot" in refused.err
+    sizes = json.loads(said.out)
+    assert sizes["bytes_before"] > 50_000_000
+    assert sizes["bytes_after"] < 1_000_000
+    daemon = await site.start_ready()
+    assert daemon.events("store.changed") == []
+    assert (await site.leases())["g1"]["holder"] == "o1/anna"
+    assert (await ask(site, "ben"))[0] == 409

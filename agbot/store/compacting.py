@@ -1,0 +1,105 @@
+"""Giving the room of deleted entries back to the disk: `agbot store compact`.
+
+SQLite keeps the pages of what was deleted and uses them again. Compacting writes what is left into a new file and puts that in place in one
+step, under the store's lock. It is the same generation: the leases are those of the moment, and nothing is doubted afterwards.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agbot.store import generation, migrations
+from agbot.store.connection import connect, unavailable
+from agbot.store.contract import StoreUnavailableError
+from agbot.store.copies import BUSY_SECONDS, locked, sync
+from agbot.store.files import Files
+from agbot.store.keeping import Keeper
+from agbot.store.mark import sync_folder
+
+_SPARE: Final = 1.05
+"""Pages of a fresh file are filled a little differently."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What the file took, in bytes."""
+
+    before: int
+    after: int
+
+
+def compact(store: Path) -> Sizes:
+    """Make the file of a store that is not in use as small as what it holds.
+
+    Raises:
+        StoreLockedError: a daemon uses the store.
+        StoreUnavailableError: there is none, there is too little room beside it, or reading or writing failed; it is as it was.
+        StoreSchemaError: it is no store of this program.
+    """
+    files = Files(store)
+    if not files.main.is_file():
+        message = f"there is no store at {store}"
+        raise StoreUnavailableError(message)
+    new = files.main.with_name(f"{files.main.name}.compacting")
+    with locked(store):
+        keeper = Keeper(store, partial(connect, store, BUSY_SECONDS, migrations.shipped()))
+        try:
+            with closing(keeper.connect()) as connection:
+                before = files.main.stat().st_size
+                _refuse_without_room(connection, files.main.parent)
+                _write_again(connection, new)
+            _put_in_place(files, new)
+            return Sizes(before=before, after=files.main.stat().st_size)
+        except sqlite3.Error as error:
+            raise unavailable("compact", store, error) from error
+        except OSError as error:
+            message = f"could not put {new} in place of {files.main}: {error.strerror}"
+            raise StoreUnavailableError(message) from error
+        finally:
+            new.unlink(missing_ok=True)
+            keeper.closed()
+
+
+def _refuse_without_room(connection: sqlite3.Connection, folder: Path) -> None:
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    needed, there = int((pages - free) * size * _SPARE), shutil.disk_usage(folder).free
+    if there < needed:
+        message = (
+            f"compacting needs {needed / 1e6:.1f} MB beside the store, and {folder} has {there / 1e6:.1f} MB free; free space there,"
+            " or lower [store] journal_days or journal_megabytes first, and let the daemon run until the old has gone"
+        )
+        raise StoreUnavailableError(message)
+
+
+def _write_again(connection: sqlite3.Connection, new: Path) -> None:
+    """Write the content into the new file, and compare what tells stores apart."""
+    new.unlink(missing_ok=True)
+    connection.execute("VACUUM INTO ?", (str(new),))
+    with closing(sqlite3.connect(new, isolation_level=None)) as written:
+        (verdict,) = written.execute("PRAGMA quick_check(1)").fetchone()
+        same = all(
+            tell(connection) == tell(written)
+            for tell in (generation.read, generation.last_entry, generation.highest_token, migrations.version_of)
+        )
+    if verdict != "ok" or not same:
+        message = f"what was written into {new} is not what the store holds ({verdict}); look for errors of the disk"
+        raise StoreUnavailableError(message)
+
+
+def _put_in_place(files: Files, new: Path) -> None:
+    """Replace the file, which SQLite has closed: its log is gone, unless another program reads it."""
+    if files.wal.exists():
+        message = f"another program has {files.main} open, perhaps an sqlite3 shell or a backup: close that"
+        raise StoreUnavailableError(message)
+    new.chmod(files.main.stat().st_mode & 0o777)
+    sync(new)
+    new.replace(files.main)
+    sync_folder(files.main)
