@@ -1,4 +1,4 @@
-"""Looking at the agbot's own list of upgrades: once a cycle, and again before every grant, shared by all grants of a second.
+"""Looking at the agbot's own list of upgrades: once a cycle, and again before every grant, shared by all grants of the same moment.
 
 A failure is told once when it begins, and once when it is over. Where every address refuses connections no agbot runs that could begin
 anything, so what was last seen still holds. While an agbot hangs or its answer cannot be read, it may begin what is not seen here.
@@ -18,6 +18,9 @@ from agbot.rules.ids import GroupId
 from agbot.rules.rows import RowState
 from agbot.store.contract import Entry
 
+_SAME_MOMENT_SECONDS = 0.2
+"""Grants so close together share a look. A row written since then is missed: with a second, and the busy pace, every seventh was."""
+
 
 class AgbotRows:
     """Keeps `Situation.rows` current."""
@@ -28,7 +31,7 @@ class AgbotRows:
         self._agbot = agbot
         self._listed_seconds: float | None = None
         """When the lists were last read, on the clock that no step of the date moves."""
-        self._shared = SharedRead(self._look, clock)
+        self._shared = SharedRead(self._look, clock, max_age_seconds=_SAME_MOMENT_SECONDS)
         if agbot is not None:
             situation.rows.source = Source.UNREAD
 
@@ -38,7 +41,7 @@ class AgbotRows:
             await self._shared.again()
 
     async def fresh(self) -> None:
-        """Look unless somebody did within the last second: for a grant."""
+        """Look unless somebody did in the same moment: for a grant."""
         if self._agbot is not None:
             await self._shared.fresh()
 

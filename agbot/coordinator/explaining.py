@@ -203,7 +203,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
 
 def _said_overlap(deferral: Deferral) -> str:
     """Say how this upgrade came to be under way beside another one; without its policy it is not known who began it."""
-    beside = f"while another member of {deferral.group} upgraded"
+    beside = f"while another upgrade held the lease of {deferral.group}"
     if deferral.cut_off:
         return f"is in {deferral.what}, of which the policy was deleted meanwhile"
     if not deferral.subject:

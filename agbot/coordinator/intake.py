@@ -145,7 +145,8 @@ class Intake:
         Return groups that somebody has joined.
         """
         situation = self._situation
-        wanted = [*situation.picture.eager(), *self._earlier.reads()]
+        wanted = [read for read in situation.picture.eager() if self._organisations.serves(read.org)]
+        wanted += self._earlier.reads()
         now = situation.now()
         groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
         wanted += self._about_groups(groups)

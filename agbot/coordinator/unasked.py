@@ -115,7 +115,7 @@ class Unasked:
             await self._reviewing.release(self._situation.ledger.lease(ask.group), ending)
 
     async def before_grant(self, ask: Ask) -> None:
-        """Look again before a grant, unless somebody has within the last second.
+        """Look again before a grant, unless somebody has in the same moment.
 
         An agbot that hangs keeps agents waiting. About a service it is the agbot that asks, so that question does not wait for it again.
 

@@ -147,25 +147,37 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
 
 def defect(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> tuple[str, str]:
     """Name the defect of the agbot that leaves such a row behind (`reference/agbot-ha.md` 5.4, 5.5), if one is known, and say why."""
-    row, member, policy = state.row, facts.member, facts.policy
-    told = why_over(state, claim, facts, now)
+    member = facts.member
     is_gone = isinstance(member, Sight) or health.why_offline(member.node, facts.limits, now) is not None
-    if row.kind is Kind.AGENT:
-        status = member.statuses.get(claim.subject) if isinstance(member, Member) else None
-        if member is Sight.ABSENT:
-            return "A2", told or ""
-        if policy is Sight.ABSENT or status is None or (isinstance(member, Member) and not member.node.registered):
-            return "A3", told or f"{row.node} has no status for {claim.subject}"
-        return ("A1" if is_gone else ""), told or f"{row.node} reports {status.value}"
-    running = (
-        [each for each in _mine(member, policy) if each.finalized and each.runs] if isinstance(member, Member) else []
-    )
+    told = why_over(state, claim, facts, now) or ""
+    if state.row.kind is Kind.AGENT:
+        return _defect_of_agent(claim, facts, told, is_gone=is_gone)
+    return _defect_of_service(state, facts, told, is_gone=is_gone)
+
+
+def _defect_of_agent(claim: Claim, facts: RowFacts, told: str, *, is_gone: bool) -> tuple[str, str]:
+    member = facts.member
+    status = member.statuses.get(claim.subject) if isinstance(member, Member) else None
+    if member is Sight.ABSENT:
+        return "A2", told
+    is_registered = not isinstance(member, Member) or member.node.registered
+    if facts.policy is Sight.ABSENT or status is None or not is_registered:
+        return "A3", told or f"{claim.holder} has no status for {claim.subject}"
+    return ("A1" if is_gone else ""), told or f"{claim.holder} reports {status.value}"
+
+
+def _defect_of_service(state: RowState, facts: RowFacts, told: str, *, is_gone: bool) -> tuple[str, str]:
+    member, policy, node = facts.member, facts.policy, state.row.node
+    if policy is Sight.ABSENT:
+        return "", told
+    mine = _mine(member, policy) if isinstance(member, Member) else []
+    running = [each for each in mine if each.finalized and each.runs]
     if is_gone or not running:
-        return "W1", told or f"{row.node} has no agreement for it that runs"
+        return "W1", told or f"{node} has no agreement for it that runs"
     if any(_is_wanted(each, state, policy) for each in running):
-        return "W2", told or ""
+        return "W2", told
     top = policy.top_version if isinstance(policy, Policy) else "the first version"
-    return "W3", f"{row.node} runs {running[0].service} {running[0].version}, not {top}"
+    return "W3", f"{node} runs {running[0].service} {running[0].version}, not {top}"
 
 
 def _mine(member: Member, policy: Policy | Sight) -> list[Agreement]:

@@ -156,8 +156,8 @@ async def test_of_two_members_that_are_down_the_second_is_explained_without_a_gu
 
         (name,) = hub.deferrals()
         assert hub.explains(hub.node(name)) == (
-            f"{ORG}/{name} lost a service ({ORG}/svc-dp) while another member of {ORG}/{GROUP} upgraded: an agreement of "
-            "it ended, and it is not known why; the next grant waits until both have ended."
+            f"{ORG}/{name} lost a service ({ORG}/svc-dp) while another upgrade held the lease of {ORG}/{GROUP}: "
+            "an agreement of it ended, and it is not known why; the next grant waits until both have ended."
         )
 
 

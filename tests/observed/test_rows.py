@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, State
 from agbot.rules.reasons import Cause
+from agbot.settings.model import ExchangeSettings
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -29,7 +31,7 @@ from tests.observed.upgrading import (
     unasked,
     until_observed,
 )
-from tests.support.hub import AGBOT_URL, NEW, NMP, ORG, Hub, codes
+from tests.support.hub import AGBOT, AGBOT_URL, NEW, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 STUCK = 200.0
@@ -86,6 +88,26 @@ async def test_a_peer_s_agent_is_not_granted_once_between_the_begin_and_the_next
         await hub.stop()
     hub = await quiet("n1", "n2")
     assert isinstance(await hub.ask("n2", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_of_fifty_random_moments_between_the_begin_and_the_next_cycle_none_is_granted() -> None:
+    """At the busy pace, where a look is never older than two seconds: what was looked at a moment before is looked at again."""
+    chance = random.Random(7)
+    hub = Hub(shows_rows=True)
+    hub.group("busy", "b1", "b2")
+    for number in range(50):
+        hub.group(f"g{number}", f"a{number}", f"peer{number}")
+    seed.deployment_policy(hub.exchange, ORG, "dp", service="svc", versions=["1.1.0"])
+    await hub.start()
+    assert isinstance(await hub.ask("b1", "busy"), Granted)
+    for number in range(50):
+        await asyncio.sleep(chance.uniform(2.5, 4.0))  # all in all less than nodes may be silent for
+        list_service(hub, f"a{number}", group=f"g{number}")
+        await asyncio.sleep(chance.uniform(0.21, 2.0))
+
+        assert codes(await hub.ask(f"peer{number}", f"g{number}"))[0] == "lease-held"
     await hub.stop()
 
 
@@ -357,3 +379,72 @@ async def test_an_agbot_that_has_written_its_row_before_it_asks_is_granted_its_o
         assert [entry.token for entry in hub.events("lease.observed")] == [1]
         await hub.until(lambda: serves(AFTER, *members(hub)), 300)
         assert hub.events("lease.overlapped") == []
+
+
+@in_virtual_time
+async def test_the_row_of_an_agent_whose_node_has_died_is_stuck_when_its_lease_has_ended() -> None:
+    """A1: the agbot goes by the status alone, which nobody changes any more."""
+    hub = await quiet("n1", "n2")
+    list_agent(hub, "n1")
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", seconds=30)
+    assert hub.lease(GROUP).state is State.HELD
+    await hub.live("n2", seconds=900)
+    assert hub.lease(GROUP).state is State.SUSPECT
+    await hub.live("n2", seconds=1800)
+
+    end = hub.lease(GROUP).last_end
+    assert end is not None
+    assert (hub.lease(GROUP).state, end.cause) == (State.FREE, Cause.EXPIRED)
+    (told,) = hub.events("agbot.stuck")
+    assert (told.node, told.facts["defect"]) == (f"{ORG}/n1", "A1")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_row_whose_policy_was_deleted_is_stuck_for_that_reason_and_not_for_a_dead_node() -> None:
+    hub = await quiet("n1", "n2")
+    list_service(hub, "n1")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.admin("DELETE", "/business/policies/dp")
+    await hub.live("n1", "n2", seconds=STUCK + 2 * IDLE_CYCLE)
+
+    (told,) = hub.events("agbot.stuck")
+    assert (told.facts["defect"], told.facts["why"]) == ("", f"{ORG}/dp does not exist")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_rows_and_groups_of_an_organisation_that_is_not_looked_after_cost_no_read() -> None:
+    settings = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", organisations=(ORG,))
+    hub = Hub(shows_rows=True, settings=settings)
+    hub.group(GROUP, "n1", "n2")
+    await hub.start()
+    seed.org(hub.exchange, "o2")
+    for name in ("x1", "x2"):
+        seed.node(hub.exchange, "o2", name)
+    seed.group(hub.exchange, "o2", "gx", ["x1", "x2"])
+    hub.rows.services.append(ServiceRow(org="o2", group="gx", policy="o2/dp", node="o2/x1"))
+    before = hub.transport.requests.copy()
+    await asyncio.sleep(60)
+
+    assert set(hub.transport.requests - before) == {("POST", "/orgs/{org}/changes")}
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_in_a_service_upgrade_and_an_agent_upgrade_is_waited_for_until_both_have_ended() -> None:
+    hub = await quiet("n1", "n2")
+    list_service(hub, "n1")
+    list_agent(hub, "n1")
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+    assert codes(await hub.ask("n2", GROUP))[:2] == ["lease-held", "overlap"]
+
+    hub.report("n1", "successful")
+    hub.rows.delete_agents()
+    await asyncio.sleep(2 * CYCLE)
+    assert hub.lease(GROUP).state is State.FREE
+    assert codes(await hub.ask("n2", GROUP))[0] == "overlap"
+    assert hub.events("lease.overlapped") == [], "no second member was down"
+    await hub.stop()

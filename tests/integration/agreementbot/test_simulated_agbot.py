@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow
 from agbot.sim.clock import ManualClock
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.local_api import LocalApi, Shown
-from agbot.sim.plain_http import listening
+from agbot.sim.plain_http import Listener, listening
 from tests.support.direct_agbot import DirectAgbot
 
 FIRST, SECOND = "http://first:8080", "http://second:8080"
@@ -98,3 +99,46 @@ async def test_an_agbot_that_fails_in_any_way_says_nothing_and_is_not_taken_for_
     assert isinstance(await in_process(failing, failing).look(), Unreadable)
     async with over_sockets(failing) as bot:
         assert isinstance(await bot.look(), Unreadable)
+
+
+@asynccontextmanager
+async def two_agbots(tables: AgbotRows) -> AsyncIterator[tuple[AgreementBot, list[LocalApi], list[Listener]]]:
+    """Two agbots on one database, each listening on a socket of its own."""
+    apis = [api(tables), api(tables)]
+    async with listening(apis[0]) as first, listening(apis[1]) as second:
+        bot = AgreementBot(AgbotSettings(api=(first.url, second.url), request_seconds=0.6), SystemClock())
+        yield bot, apis, [first, second]
+        await bot.close()
+
+
+async def test_of_two_agbots_over_sockets_one_dies_and_the_other_answers_then_both_are_gone_and_one_is_back() -> None:
+    async with two_agbots(rows()) as (bot, _apis, listeners):
+        assert found(await bot.look()) == KNOWN
+        await listeners[0].close()
+        assert found(await bot.look()) == KNOWN
+        await listeners[1].close()
+        assert isinstance(await bot.look(), NobodyThere)
+        await listeners[1].listen()
+        assert found(await bot.look()) == KNOWN
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(kind=FaultKind.HANG),
+        Fault(kind=FaultKind.DROP),
+        Fault(kind=FaultKind.TRUNCATE),
+        Fault(kind=FaultKind.STATUS, status=503),
+        Fault(kind=FaultKind.GARBAGE, text="null"),
+    ],
+    ids=lambda fault: str(fault.kind),
+)
+async def test_of_two_agbots_over_sockets_one_fails_in_any_way_and_the_other_answers_in_time(fault: Fault) -> None:
+    async with two_agbots(rows()) as (bot, apis, listeners):
+        apis[0].faults.add(fault)
+        began = asyncio.get_running_loop().time()
+        assert found(await bot.look()) == KNOWN
+        assert asyncio.get_running_loop().time() - began < 0.6
+
+        await listeners[1].close()
+        assert isinstance(await bot.look(), Unreadable), "the first may begin upgrades, whatever the second does"
