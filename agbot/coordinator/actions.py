@@ -42,7 +42,7 @@ class Actions:
                 f"{hold.claim.what}; nothing was changed"
             )
         done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
-        after = view_lease(self._situation.ledger.lease(group), self._situation.now())
+        after = view_lease(self._situation.ledger.lease(group), self._situation.now(), self._situation.limits_of(group))
         if not done:
             return NotDone(text=f"the lease of {group} has changed meanwhile; look at it again")
         return Done(text=f"released {group}, token {lease.token}, from {hold.claim.holder}", lease=after)

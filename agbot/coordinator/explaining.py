@@ -127,7 +127,7 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         kind=str(claim.kind),
         since=now.shown(waiter.since),
         rules=view_rules(case, situation),
-        lease=view_lease(case.group.lease, now, note),
+        lease=view_lease(case.group.lease, now, case.group.limits, note),
         unblock="; then ".join(
             dict.fromkeys(_unblock(reason.code, claim.subject, case.group.lease) for reason in against)
         ),
@@ -167,7 +167,7 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
         subject=hold.claim.subject or None,
         kind=str(hold.claim.kind),
         since=hold.granted_at,
-        lease=view_lease(lease, situation.now(), note),
+        lease=view_lease(lease, situation.now(), situation.limits_of(lease.group), note),
         unblock=unblock,
     )
 
@@ -197,7 +197,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     else:
         held = _what_holds_it(node.id, group, situation)
         answer = f"{node.id} does not ask to upgrade anything. {_what_it_reports(member)}{held}"
-    lease = view_lease(situation.ledger.lease(group), situation.now(), note)
+    lease = view_lease(situation.ledger.lease(group), situation.now(), situation.limits_of(group), note)
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
 

@@ -14,10 +14,11 @@ from agbot.coordinator.entries import Ending
 from agbot.coordinator.situation import Situation
 from agbot.rules import lease as leases
 from agbot.rules.deferral import left_behind
-from agbot.rules.facts import Brake, Served
+from agbot.rules.facts import Brake, Member, Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
-from agbot.rules.rest import why_crashed
+from agbot.rules.reasons import Cause
+from agbot.rules.rest import Rest, why_contradicted, why_crashed
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
@@ -74,6 +75,10 @@ class Reviewing:
         """
         done: list[str] = []
         for group, rest, member in self._situation.unproven_rests():
+            contradiction = self._lasting_contradiction(rest, member)
+            if contradiction:
+                done += await self._take_for_failed(group, rest, contradiction)
+                continue
             why, now = why_crashed(rest, member), self._situation.now()
             if why is None or self._stopped.get(group) == rest.end.token:
                 continue
@@ -84,6 +89,24 @@ class Reviewing:
             self._stopped[group] = rest.end.token
             done.append(f"stopped {brake.subject} in {group} ({why})")
         return done
+
+    def _lasting_contradiction(self, rest: Rest, member: Member) -> str:
+        """Say how the member contradicts its own report, where a look at it after the time that it had for that says so."""
+        read_at, until = self._situation.picture.node_read_at(member.node.id), rest.version_until
+        is_late = until is not None and read_at is not None and read_at >= until
+        return (is_late and why_contradicted(rest, member)) or ""
+
+    async def _take_for_failed(self, group: GroupId, rest: Rest, why: str) -> list[str]:
+        """Turn an end that was reported as a success into a failure: the next member does not begin the same."""
+        situation, now, end = self._situation, self._situation.now(), rest.end
+        lease = situation.ledger.lease(group)
+        brake = stopping.of_crash(situation, lease, end, now)
+        after = replace(lease, last_end=replace(end, cause=Cause.FAILED, detail=why))
+        served = Served(group=group, node=end.claim.holder, until=end.since, cause=Cause.FAILED)
+        put: list[Record] = [served] if brake is None else [served, brake]
+        told = [] if brake is None else [entries.brake_set(brake, now, why)]
+        outcome = await situation.swap(lease, after, Writes(put=put, entries=told))
+        return [] if isinstance(outcome, Lost) else [f"takes the success of {end.claim.holder} for a failure ({why})"]
 
     async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
         """Review one occupied lease; return what was done, empty when nothing was.
@@ -133,6 +156,8 @@ class Reviewing:
         now = self._situation.now()
         holder = lease.hold.claim.holder if lease.hold else "nobody"
         after = leases.release(lease, ending.cause, now, ending.why)
+        version = stopping.installed(self._situation, lease, ending.cause)
+        after = replace(after, last_end=after.last_end and replace(after.last_end, version=version))
         brake = stopping.of_release(self._situation, lease, ending.cause, now)
         writes = release_writes(lease, ending, now, brake)
         left = None

@@ -23,7 +23,7 @@ from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.limits import LimitsOf, Order
 from agbot.rules.reasons import Code, Reason
-from agbot.rules.rest import Rest, rest_after, why_unproven
+from agbot.rules.rest import Rest, is_waited_for, rest_after, why_unproven
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Writes
 
@@ -135,10 +135,10 @@ class Situation:
             with self.troubles.guard("rest", lease.group):
                 limits = self.limits_of(lease.group)
                 rest = rest_after(lease.last_end, limits)
-                if rest is None or now.seen >= rest.proof_until:
+                member = self.picture.member(rest.end.claim.holder) if rest is not None else None
+                if rest is None or not isinstance(member, Member) or not is_waited_for(rest, member, now):
                     continue
-                member = self.picture.member(rest.end.claim.holder)
-                if isinstance(member, Member) and why_unproven(rest, member, limits, now) is not None:
+                if why_unproven(rest, member, limits, now) is not None:
                     found.append((lease.group, rest, member))
         return found
 

@@ -47,6 +47,13 @@ def of_crash(situation: Situation, lease: Lease, end: End, now: Now) -> Brake | 
     return None if _is_over(situation, brake) else brake
 
 
+def installed(situation: Situation, lease: Lease, cause: Cause) -> str:
+    """Return the agent version that the holder reports to have installed, where its upgrade ends well; empty where there is none."""
+    if lease.hold is None or cause is not Cause.SUCCEEDED or lease.hold.claim.kind is not Kind.AGENT:
+        return ""
+    return _reported(situation, lease.hold.claim, lease.hold.progress.versions).software
+
+
 def _reported(situation: Situation, claim: Claim, known: Versions) -> Versions:
     """Return what an upgrade brought: of an agent what its own status says, if it says anything."""
     status = situation.picture.status(claim.holder, claim.subject) if claim.kind is Kind.AGENT else Sight.ABSENT

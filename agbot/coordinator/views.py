@@ -11,11 +11,12 @@ from agbot.rules import health, ids
 from agbot.rules.facts import Brake, Group, Member, Pause, Sight, Waiter
 from agbot.rules.ids import GroupId, OrgId
 from agbot.rules.lease import Lease
+from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now
 
 
-def view_lease(lease: Lease, now: Now, note: str = "") -> LeaseView:
-    """Show a lease with how the one before it ended."""
+def view_lease(lease: Lease, now: Now, limits: Limits, note: str = "") -> LeaseView:
+    """Show a lease, with the expiry that holds under these limits, and how the one before it ended."""
     hold, end = lease.hold, lease.last_end
     return LeaseView(
         group=lease.group,
@@ -27,7 +28,7 @@ def view_lease(lease: Lease, now: Now, note: str = "") -> LeaseView:
         what=hold.claim.what if hold else None,
         granted_at=hold.granted_at if hold else None,
         renewed_at=now.shown(hold.renewed_at) if hold else None,
-        expires_at=now.shown(hold.expires_at) if hold else None,
+        expires_at=now.shown(hold.expiry(limits.lease_seconds)) if hold else None,
         status=hold.progress.status if hold else "",
         note=note,
         last_holder=end.claim.holder if end else None,
@@ -45,7 +46,7 @@ def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupVie
     return GroupView(
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
-        lease=view_lease(facts.lease, now, note),
+        lease=view_lease(facts.lease, now, facts.limits, note),
         waiting=[view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         pauses=(*facts.pauses, *_pauses_of(facts, situation)),

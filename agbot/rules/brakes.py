@@ -33,10 +33,17 @@ def brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
             text = f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {clock(set_brake.since)}"
             return Reason(
                 code=Code.BRAKE,
-                text=f"{text}{_still_brings(set_brake, ask, group)}",
+                text=f"{text}{_contradicted(set_brake, group)}{_still_brings(set_brake, ask, group)}",
                 facts={"node": set_brake.node, "cause": set_brake.cause, "token": set_brake.token},
             )
     return None
+
+
+def _contradicted(set_brake: Brake, group: Group) -> str:
+    """Name both versions where the failure was that they contradict each other."""
+    end = group.lease.last_end
+    is_this = end is not None and end.token == set_brake.token and end.cause is Cause.FAILED and end.version
+    return f": {end.detail}" if end is not None and is_this else ""
 
 
 def _still_brings(set_brake: Brake, ask: Ask, group: Group) -> str:

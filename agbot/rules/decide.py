@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from agbot.rules import beside, brakes, consent, health, ids, order, pace, window
 from agbot.rules import deferral as deferrals
 from agbot.rules import rest as rests
-from agbot.rules.facts import Allowance, Ask, Group, NodeType, Pause, Sight
+from agbot.rules.facts import Allowance, Ask, Group, Member, NodeType, Pause, Sight
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import State
 from agbot.rules.reasons import NEVER_REMEMBERED, Code, Reason
@@ -177,12 +177,20 @@ def soaking(ask: Ask, group: Group, now: Now) -> Reason | None:
         text = f"the group rests after {holder} until {clock(until)}"
         return Reason(code=Code.SOAKING, text=text, until=until)
     member = group.members.get(holder)
-    if member is None or ask.node == holder or now.seen >= rest.proof_until:
-        return None
-    why = rests.why_unproven(rest, member, group.limits, now)
+    is_waited_for = member is not None and rests.is_waited_for(rest, member, now)
+    return _unproven(rest, member, ask, group, now) if member is not None and is_waited_for else None
+
+
+def _unproven(rest: rests.Rest, member: Member, ask: Ask, group: Group, now: Now) -> Reason | None:
+    """Wait for what the member has to show. It may itself go on to something else, but does not begin the same once more."""
+    contradiction, is_own = rests.why_contradicted(rest, member), ask.node == member.node.id
+    if contradiction is not None and not (is_own and ask.claim != rest.end.claim):
+        until = None if rest.version_until is None else now.shown(rest.version_until)
+        return Reason(code=Code.SOAKING, text=contradiction, until=until)
+    why = None if is_own else rests.why_unproven(rest, member, group.limits, now)
     if why is None:
         return None
-    text = f"{holder} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
+    text = f"{member.node.id} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
     return Reason(code=Code.SOAKING, text=text, until=now.shown(rest.proof_until))
 
 

@@ -132,6 +132,10 @@ class Hold:
     expires_at: SeenTime
     progress: Progress
 
+    def expiry(self, lease_seconds: float) -> SeenTime:
+        """Return when it expires by the limit that holds now: a shorter one holds for leases that were granted under a longer one."""
+        return min(self.expires_at, self.renewed_at + timedelta(seconds=lease_seconds))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class End:
@@ -154,6 +158,8 @@ class End:
 
     is_rested: bool = False
     """A person has ended the rest that followed."""
+    version: str = ""
+    """The agent version that the node reported to have installed: what it runs itself has to become that."""
 
     @property
     def since(self) -> SeenTime:

@@ -90,6 +90,9 @@ class Limits:
     rest_proof_seconds: float = 900.0
     """How long a group waits for the upgraded member to be seen healthy before the peers rule alone decides."""
 
+    version_proof_seconds: float = 600.0
+    """How long a node that has reported success may run another agent version than it reported; then it has failed. 0: for ever."""
+
     ask_period_seconds: float = 60.0
     """How often a waiting agent asks. A waiter that was silent for three periods is gone."""
 

@@ -28,6 +28,8 @@ class Rest:
     """The end of its time."""
     proof_until: SeenTime
     """So long the group waits for the proof; then the other rules alone decide."""
+    version_until: SeenTime | None = None
+    """So long the member may run another agent version than it reported to have installed; None where that does not matter."""
 
 
 def rest_after(end: End | None, limits: Limits) -> Rest | None:
@@ -36,7 +38,10 @@ def rest_after(end: End | None, limits: Limits) -> Rest | None:
         return None
     seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
     until = end.since + timedelta(seconds=seconds)
-    return Rest(end=end, until=until, proof_until=until + timedelta(seconds=limits.rest_proof_seconds))
+    proof_until = until + timedelta(seconds=limits.rest_proof_seconds)
+    version_until = end.since + timedelta(seconds=limits.version_proof_seconds)
+    is_compared = bool(end.version) and limits.version_proof_seconds > 0
+    return Rest(end=end, until=until, proof_until=proof_until, version_until=version_until if is_compared else None)
 
 
 def needs_services(rest: Rest, limits: Limits) -> bool:
@@ -46,6 +51,9 @@ def needs_services(rest: Rest, limits: Limits) -> bool:
 
 def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | None:
     """Say why the upgraded member does not count as seen healthy, or None when it does."""
+    contradiction = why_contradicted(rest, member)
+    if contradiction is not None:
+        return contradiction
     heartbeat = member.node.heartbeat_at
     if heartbeat is None or heartbeat <= rest.end.at:
         return "no heartbeat of it is newer"
@@ -59,6 +67,27 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
     if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in upgraded(rest, member)):
         return f"no agreement of it for {rest.end.service} is final"
     return None
+
+
+def why_contradicted(rest: Rest, member: Member) -> str | None:
+    """Say how the agent version that the member runs contradicts its own report, or None when it does not.
+
+    Only one that was heard since tells what it runs. One that reports no version, or brought only a certificate or a configuration,
+    contradicts nothing. A build number that only one of the two names is no difference.
+    """
+    end, node = rest.end, member.node
+    is_heard = node.heartbeat_at is not None and node.heartbeat_at > end.at
+    if rest.version_until is None or not is_heard or not node.agent_version:
+        return None
+    shorter, longer = sorted((end.version, node.agent_version), key=len)
+    if longer.startswith(shorter) and longer[len(shorter) :][:1] in {"", "-", "+"}:
+        return None
+    return f"{node.id} reported success with agent version {end.version} and runs {node.agent_version}"
+
+
+def is_waited_for(rest: Rest, member: Member, now: Now) -> bool:
+    """Tell whether the group still waits for what the member has to show: a contradiction ends by itself, or is found to be a failure."""
+    return now.seen < rest.proof_until or why_contradicted(rest, member) is not None
 
 
 def why_crashed(rest: Rest, member: Member) -> str | None:

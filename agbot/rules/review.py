@@ -18,7 +18,7 @@ from agbot.rules.loss import why_runs_again
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.service_progress import review_service, still_listed
-from agbot.rules.statuses import ACTIVE, CONFIRMING, GOING_BACK, Phase, Status
+from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
@@ -61,6 +61,10 @@ class _Case:
     @property
     def holder(self) -> str:
         return self.hold.claim.holder
+
+    @property
+    def expires_at(self) -> SeenTime:
+        return self.hold.expiry(self.limits.lease_seconds)
 
     @property
     def keep(self) -> Keep:
@@ -124,13 +128,6 @@ def _review_upgrade(case: _Case) -> Verdict:
     return _review_time(case, reported) if isinstance(reported, Keep) else reported
 
 
-_ENDINGS = {
-    Phase.ENDED_WELL: Cause.SUCCEEDED,
-    Phase.NOTHING_TO_DO: Cause.NOTHING_TO_DO,
-    Phase.ENDED_BADLY: Cause.FAILED,
-}
-
-
 def _review_service(case: _Case) -> Verdict:
     """Read the holder's agreements. A claim after which it goes on under its old agreement is taken back (W4)."""
     policy, agreements = case.seen.policy, case.seen.agreements
@@ -170,7 +167,7 @@ def _review_status(case: _Case) -> Verdict:
     status = _without_future(case)
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
         return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
-    if status.phase in _ENDINGS:
+    if status.phase in ENDINGS:
         return _ended(case, status)
     if status.phase in ACTIVE:
         moved = status.stamp != case.hold.progress.stamp
@@ -191,7 +188,7 @@ def _ended(case: _Case, status: Status) -> Verdict:
         if kept is not None:
             return kept
     why = f"{case.holder} reports {status.value}"
-    return Release(cause=_ENDINGS[status.phase], why=why, ended_at=status.updated_at)
+    return Release(cause=ENDINGS[status.phase], why=why, ended_at=status.updated_at)
 
 
 def _without_future(case: _Case) -> Status | Sight:
@@ -289,14 +286,14 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
     """
     node, hold = case.seen.node, case.hold
     if not isinstance(node, Node):
-        is_over = case.lease.state is State.HELD and case.now.seen >= hold.expires_at
+        is_over = case.lease.state is State.HELD and case.now.seen >= case.expires_at
         why = f"{case.holder}: {case.seen.unreadable}"
         return Suspect(why=why, progress=kept.progress) if case.seen.unreadable and is_over else kept
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):
         return Renew(progress=kept.progress, why="heartbeat", evidence_at=_heard_at(case))
-    if case.now.seen < hold.expires_at or not _was_looked_at_since(case, node, hold.expires_at):
+    if case.now.seen < case.expires_at or not _was_looked_at_since(case, node, case.expires_at):
         return kept
     silent = int((case.now.seen - hold.progress.moved_at).total_seconds())
     alive = health.why_offline(node, case.limits, case.now) or "its heartbeat is fresh"
@@ -331,7 +328,7 @@ def _resolve(case: _Case, node: Node) -> Release | None:
     its last heartbeat is fresh for minutes (a seed of the simulation did that).
     """
     target, heard_at = _proving_version(case), _heard_at(case)
-    is_back = heard_at is not None and heard_at > case.hold.expires_at
+    is_back = heard_at is not None and heard_at > case.expires_at
     is_alive = health.why_offline(node, case.limits, case.now) is None
     if target and node.agent_version == target and is_back and is_alive:
         return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the agent version asked for, {target}")

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from agbot.rules.reasons import Cause
 from agbot.rules.versions import Versions
 
 
@@ -50,6 +51,15 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
         "rollback successful": Phase.ENDED_BADLY,
     }
 )
+
+ENDINGS: Mapping[Phase, Cause] = MappingProxyType(
+    {
+        Phase.ENDED_WELL: Cause.SUCCEEDED,
+        Phase.NOTHING_TO_DO: Cause.NOTHING_TO_DO,
+        Phase.ENDED_BADLY: Cause.FAILED,
+    }
+)
+"""How a lease ends by a status that says so by itself."""
 
 ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
 CONFIRMING = ACTIVE | {Phase.UNREADABLE}

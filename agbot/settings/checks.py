@@ -266,6 +266,7 @@ CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
     "rules.agent_soak_seconds": _ZERO_OR_MORE,
     "rules.service_soak_seconds": _ZERO_OR_MORE,
     "rules.rest_proof_seconds": _ZERO_OR_MORE,
+    "rules.version_proof_seconds": _ZERO_OR_MORE,
     "rules.ask_period_seconds": _POSITIVE,
     "rules.windows": (_WINDOWS,),
 }

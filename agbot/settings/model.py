@@ -222,6 +222,8 @@ class RuleSettings:
     """Rest of a group after a successful service upgrade."""
     rest_proof_seconds: float = 900.0
     """How long the next member waits for the upgraded one to be seen healthy."""
+    version_proof_seconds: float = 600.0
+    """How long a node that reported success may run another agent version than it reported, before that counts as failed. 0: for ever."""
     ask_period_seconds: float = 60.0
     """How often agents ask. A waiter silent for three periods is gone."""
     windows: tuple[str, ...] = ()

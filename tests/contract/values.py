@@ -127,6 +127,7 @@ ends = st.none() | drawn(
     seen_at=st.none() | seen_times,
     top_version=texts,
     is_rested=st.booleans(),
+    version=texts,
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(

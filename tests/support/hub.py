@@ -176,7 +176,12 @@ class Hub:
         target: str = NEW,
         certificate: str = "",
         configuration: str = "",
+        runs: str | None = None,
     ) -> None:
+        """Report as the node's agent does, which runs the version it has installed when it reports success, but where `runs` differs."""
+        if status == "successful" and (runs or target):
+            versions = {"softwareVersions": {"horizon": runs or target}}
+            seed.send(self.exchange, "PATCH", f"/orgs/{ORG}/nodes/{node}", versions, caller=f"{ORG}/{node}")
         body = {
             "agentUpgradePolicyStatus": {
                 "scheduledTime": "2026-11-23T12:00:00Z",

@@ -21,7 +21,7 @@ from agbot.rules.facts import Ask, Group, NodeType, Sight
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.review import Seen
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import ENDINGS, Phase
 from agbot.rules.verdict import Release, Suspect
 from agbot.store.contract import Entry
 from tests.support import values
@@ -93,7 +93,8 @@ def test_the_same_rules_say_the_same() -> None:
 
 def test_a_release_for_another_cause_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     then = [release(12), suspicion(13)]
-    monkeypatch.setitem(reviews._ENDINGS, Phase.ENDED_BADLY, Cause.RESET)  # noqa: SLF001 - a rule of tomorrow
+    tomorrow = {**ENDINGS, Phase.ENDED_BADLY: Cause.RESET}
+    monkeypatch.setattr("agbot.rules.review.ENDINGS", tomorrow)
 
     (found,) = replay(then).different
 

@@ -113,7 +113,7 @@ def test_a_container_that_comes_up_is_progress() -> None:
 
 @pytest.mark.parametrize("fields", [{"agreements": Sight.UNREAD}, {"policy": Sight.UNREAD}])
 def test_what_has_not_been_read_keeps_the_lease(fields: dict[str, object]) -> None:
-    old = lease(ago=1000)
+    old = leases.renew(lease(ago=1000), NOW.seen - timedelta(seconds=400), TTL)
 
     assert isinstance(look(agreement("new1", "2.0.0"), at_lease=old, **fields), Keep)
 

@@ -1,0 +1,171 @@
+"""Success is what the node runs: one that reports it and goes on under the old version has failed, and the next does not begin."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agbot.coordinator.contract import Done, Granted
+from agbot.rules.ids import group_id, node_id, policy_id
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
+from agbot.sim.exchange import seed
+from agbot.store.sqlite import SqliteStore
+from tests.support.hub import NEW, NMP, OLD, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+SAID = f"{ORG}/n1 reported success with agent version {NEW} and runs {OLD}"
+
+
+async def reported(hub: Hub, runs: str, *, target: str = NEW, certificate: str = "") -> Hub:
+    """Let n1 report success while it runs this, and n2 wait for the same."""
+    hub.group("g1", "n1", "n2", "n3")
+    await hub.start()
+    hub.report("n1", "ha node waiting", target=target, certificate=certificate)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated", target=target, certificate=certificate)
+    await hub.live("n1", "n2", "n3", seconds=20)
+    hub.report("n1", "successful", target=target, certificate=certificate, runs=runs)
+    hub.report("n2", "ha node waiting", target=target, certificate=certificate)
+    await hub.live("n1", "n2", "n3", seconds=70)
+    return hub
+
+
+async def ask_each_minute(hub: Hub, node: str, minutes: int) -> list[str]:
+    answers = []
+    for _minute in range(minutes):
+        answers.append((codes(await hub.ask(node, "g1", is_remembered=True)) or ["granted"])[0])
+        await hub.live("n1", "n2", "n3", seconds=60)
+    return answers
+
+
+def because(hub: Hub, node: str) -> str:
+    found = hub.coordinator.explain(node_id(ORG, node))
+    assert found is not None
+    return found.answer
+
+
+@in_virtual_time
+async def test_a_node_that_reports_success_and_runs_the_old_version_stops_the_release_after_a_while() -> None:
+    hub = await reported(Hub(), OLD)
+
+    answers = await ask_each_minute(hub, "n2", 14)
+
+    assert answers[:7] == ["soaking"] * 7
+    assert answers[-3:] == ["brake"] * 3
+    assert set(answers) == {"soaking", "brake"}
+    assert [entry.facts["why"] for entry in hub.events("brake.set")] == [SAID]
+    assert SAID in because(hub, "n2")
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    assert view is not None
+    assert (view.lease.last_cause, view.lease.last_detail) == ("failed", SAID)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_while_it_is_waited_for_both_versions_are_shown_with_the_time_of_the_end() -> None:
+    hub = await reported(Hub(), OLD)
+    await hub.ask("n2", "g1")
+
+    shown = hub.coordinator.explain(node_id(ORG, "n2"))
+
+    assert shown is not None
+    assert SAID in shown.answer
+    assert shown.earliest is not None
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_tells_its_new_version_late_lets_the_next_one_begin() -> None:
+    hub = await reported(Hub(), OLD)
+    assert codes(await hub.ask("n2", "g1")) == ["soaking"]
+    await hub.live("n1", "n2", "n3", seconds=300)
+
+    body = {"softwareVersions": {"horizon": NEW}}
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", body, caller=f"{ORG}/n1")
+    await hub.live("n1", "n2", "n3", seconds=31)
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    assert hub.events("brake.set") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_neither_does_it_begin_the_same_once_more_itself() -> None:
+    hub = await reported(Hub(), OLD)
+    hub.report("n1", "ha node waiting")
+
+    assert set(await ask_each_minute(hub, "n1", 14)) - {"view-stale"} == {"soaking", "brake"}
+    await hub.stop()
+
+
+@pytest.mark.parametrize("runs", [f"{NEW}-1519", f"{NEW}+1"])
+@in_virtual_time
+async def test_a_build_number_is_no_contradiction(runs: str) -> None:
+    hub = await reported(Hub(), runs)
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_upgrade_of_the_certificate_alone_contradicts_nothing() -> None:
+    hub = await reported(Hub(), OLD, target="", certificate="1.0.1")
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_tells_no_version_contradicts_nothing() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2", "n3")
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", {"softwareVersions": {}}, caller=f"{ORG}/n1")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "successful", runs="")
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", {"softwareVersions": {}}, caller=f"{ORG}/n1")
+    hub.report("n2", "ha node waiting")
+    await hub.live("n1", "n2", "n3", seconds=70)
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_third_version_is_a_contradiction_as_well() -> None:
+    hub = await reported(Hub(), "2.30.9")
+
+    assert (await ask_each_minute(hub, "n2", 14))[-1] == "brake"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_believes_reports_sets_the_time_to_nought() -> None:
+    hub = await reported(Hub(limits=Limits(version_proof_seconds=0)), OLD)
+
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_contradiction_is_remembered_over_a_restart_and_a_lifted_brake_stays_lifted(tmp_path: Path) -> None:
+    hub = await reported(Hub(store=SqliteStore(tmp_path / "s.db")), OLD)
+    await hub.stop()
+    hub._connect()  # noqa: SLF001 - a new process on the same store
+    await hub.start()
+    assert (await ask_each_minute(hub, "n2", 14))[-1] == "brake"
+    last_end = hub.lease("g1").last_end
+    assert last_end is not None
+    assert last_end.cause is Cause.FAILED
+
+    lifted = await hub.coordinator.resume(f"{ORG}/g1", subject=policy_id(ORG, NMP), reason="looked at it", who="ada")
+    await hub.live("n1", "n2", "n3", seconds=31)
+
+    assert isinstance(lifted, Done)
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await asyncio.sleep(0)
+    await hub.stop()
