@@ -126,6 +126,11 @@ class Listener:
         """How many requests are being answered."""
         return len(self._open)
 
+    @property
+    def open_connections(self) -> int:
+        """How many clients are connected, whether or not they ask anything."""
+        return 0 if self._connections is None else len(self._connections.connections)
+
     async def start(self) -> None:
         """Listen.
 

@@ -62,7 +62,7 @@ Refuse = Callable[[HttpProcessingError], web.StreamResponse]
 class Connection(web.RequestHandler):
     """aiohttp's connection with our parser, bounds and error format."""
 
-    __slots__ = ("_gone", "_is_last", "_refusal", "_refuse", "client")
+    __slots__ = ("_gone", "_is_last", "_is_lingering", "_refusal", "_refuse", "client")
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, bounds: Bounds, refuse: Refuse) -> None:
         super().__init__(
@@ -93,6 +93,8 @@ class Connection(web.RequestHandler):
         self._refusal: web.StreamResponse | None = None
         self._is_last = False
         """Whether the client has closed its half, and nothing can follow what has come."""
+        self._is_lingering = False
+        """Whether a refusal has been written, and its connection waits for nothing but the client's end."""
         self._gone: asyncio.Future[None] = loop.create_future()
         self.client = ""
         """Who is at the other end, as `client_of` names it."""
@@ -121,6 +123,8 @@ class Connection(web.RequestHandler):
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp says None, asyncio takes both
         """Keep our half open while whole requests are still to be answered: that the client sends no more is no end of its interest."""
+        if self._is_lingering:
+            return None  # both halves are closed now, and the connection with them
         body = self._parser._payload_parser if self._parser is not None else None  # noqa: SLF001 - nothing public tells
         is_plain = self.transport is not None and self.transport.can_write_eof()
         is_waiting = self._waiter is not None and not self._waiter.done()
@@ -140,6 +144,7 @@ class Connection(web.RequestHandler):
                 transport.write_eof()
             if not transport.is_reading():
                 transport.resume_reading()
+            self._is_lingering = True
             await asyncio.wait([self._gone], timeout=LINGER_SECONDS)
         return written
 

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agbot.coordinator.contract import Answer
+from agbot.listening import connection
 from agbot.rules.facts import Ask
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import StandIn, dialled, gateway, read_reply, request, send
@@ -170,6 +171,18 @@ async def test_a_refusal_arrives_although_the_client_goes_on_sending() -> None:
     async with gateway() as running, dialled(running.port) as (reader, writer):
         writer.write(b"nonsense\r\n\r\n" + b"x" * 4_000_000)
         assert (await read_reply(reader)).status == 400
+
+
+async def test_a_refused_client_that_goes_takes_its_connection_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 600.0)
+    async with gateway() as running:
+        async with dialled(running.port) as (reader, writer):
+            writer.write(b"nonsense\r\n\r\n")
+            refused = await read_reply(reader)
+        async with asyncio.timeout(10):
+            while running.listener.open_connections:
+                await asyncio.sleep(0.01)
+    assert refused.status == 400
 
 
 async def test_an_absolute_target_whose_host_is_no_domain_name_is_answered() -> None:
