@@ -224,7 +224,7 @@ class Asking:
                 reads.append(Read(what=What.AGREEMENTS, id=rest.end.claim.holder))
             failures = await self._reader.refresh(reads)
         await self._refresh_deferrals(ask)
-        return next(iter(failures.values()), None)
+        return next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
 
     async def _commit(self, case: Case, decision: Grant) -> Granted | None:
         """Write the yes; None when the race was lost and the question must be decided anew.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -19,13 +19,16 @@ from agbot.exchange.timestamps import ExchangeClock
 from agbot.fleet.changes import Read
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Approval, Ask, Deferral, Group, Member
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
 from agbot.rules.limits import LimitsOf, Order
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest, is_waited_for, rest_after, why_unproven
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Writes
+
+_SERVED_LATELY = timedelta(hours=2)
+"""After a restart whoever was served since then is taken for a member until it is known to be none."""
 
 Tell = Callable[[Entry], None]
 
@@ -126,6 +129,8 @@ class Situation:
         """Let the seen clock go on from what the store holds."""
         if not self.seen_clock.is_running:
             self.seen_clock.resume(self.ledger.clock_mark, self.ledger.latest_moment())
+            for node, group in _known_members(self.ledger, self.now().seen - _SERVED_LATELY):
+                self.picture.remember_member(node, group)  # a first list without them is no evidence
 
     def unproven_rests(self) -> list[tuple[GroupId, Rest, Member]]:
         """Return the groups that rest and still wait for the proof, with the upgraded member as far as it was read."""
@@ -278,3 +283,14 @@ class Situation:
 def is_older(read_at: SeenTime | None, limit: SeenTime) -> bool:
     """Tell whether something was last read at this time or earlier, or never."""
     return read_at is None or read_at <= limit
+
+
+def _known_members(ledger: Ledger, served_since: SeenTime) -> Iterator[tuple[NodeId, GroupId]]:
+    """Yield who holds a lease, waits, is deferred or was served since then, each with its group."""
+    yield from ((lease.hold.claim.holder, lease.group) for lease in ledger.occupied() if lease.hold is not None)
+    for waiters in ledger.waiters.values():
+        yield from ((waiter.ask.node, waiter.ask.group) for waiter in waiters.values())
+    for deferrals in ledger.deferrals.values():
+        yield from ((deferral.node, deferral.group) for deferral in deferrals.values())
+    for marks in ledger.served.values():
+        yield from ((mark.node, mark.group) for mark in marks.values() if mark.until >= served_since)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.arrivals import Arrivals
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Unreadables
@@ -79,9 +80,13 @@ class Gaps:
 
     def _missing(self, group: GroupId, *, by_property: bool) -> list[Read]:
         found: list[Read] = []
-        if not self._shelves[What.GROUP].is_current(group):
-            found.append(Read(what=What.GROUP, id=group))
-        for node in self._membership.members(group):
+        groups, members = self._shelves[What.GROUP], self._membership.members(group)
+        is_alone = len(members) == 1 and not self._is_cluster(members[0])
+        if not groups.is_current(group) or (is_alone and groups.known_for(group) < CONFIRM_AFTER):
+            found.append(
+                Read(what=What.GROUP, id=group)
+            )  # a group of one is not gated: one look is not enough for that
+        for node in members:
             wanted = [What.NODE, *([What.PROPERTIES] if by_property else [])]
             if not self._is_cluster(node):
                 wanted.append(What.STATUSES)

@@ -139,6 +139,12 @@ class Picture(View):
 
     # What is learnt
 
+    def remember_member(self, node: NodeId, group: GroupId) -> None:
+        """Take in that this was a member when it was last written down: that it is none any more is believed as any other absence."""
+        if not self._membership.has_seen(node):
+            self._changed()
+            self._membership.set_group(node, group, begun=0)
+
     def learn_org(
         self,
         org: OrgId,

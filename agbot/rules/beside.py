@@ -18,12 +18,7 @@ from agbot.rules.words import clock
 def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
     """An upgrade that was begun unasked and does not hold the lease has not ended."""
     for node, deferral in sorted(group.deferrals.items()):
-        if (
-            not deferral.is_overlap
-            or node == ask.node
-            or node not in group.members
-            or _gives_way(ask, group, node, now)
-        ):
+        if not deferral.is_overlap or node == ask.node or _gives_way(ask, group, node, now):
             continue
         text = _said(deferral)
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})

@@ -21,6 +21,8 @@ CYCLE = 3.0
 HEARTBEAT = 30.0
 SECOND_LOOK = 10.0
 OTHER = "up2"
+WRONG_ROUNDS = 2
+"""So many rounds of three seconds the answers stay wrong: less than the time between two looks."""
 MEMBERS = ("n1", "n2", "n3", "n4", "n5", "n6")
 """From five on the nodes of an organisation are read as a whole."""
 
@@ -224,4 +226,91 @@ async def test_after_a_restored_exchange_absence_keeps_the_lease_until_the_whole
     end = hub.lease("g1").last_end
     assert end is not None
     assert end.cause is Cause.NODE_DELETED
+    await hub.stop()
+
+
+async def restarted(hub: Hub, *odd: Callable[[Spoiling], None]) -> Spoiling:
+    """Start again, with answers that are odd from the first on."""
+    await hub.store.close()
+    await hub._cancel()  # noqa: SLF001 - the crash without the reconnection, so that answers can be spoilt from the first on
+    hub._connect()  # noqa: SLF001 - as above
+    hub.transport.spoil = spoiling = Spoiling()
+    for each in odd:
+        each(spoiling)
+    await hub.start()
+    return spoiling
+
+
+def all_without(name: str) -> Callable[[Spoiling], None]:
+    """Leave a member out of every answer: both lists, its group's own and its own record."""
+
+    def left_out(body: dict[str, Any]) -> dict[str, Any]:
+        groups = [{**each, "members": [one for one in each["members"] if one != name]} for each in body["nodeGroups"]]
+        return {**body, "nodeGroups": groups}
+
+    def spoil(odd: Spoiling) -> None:
+        odd.changed(r"/hagroups$", left_out, times=None)
+        odd.changed(r"/hagroups/g1$", left_out, times=None)
+        odd.changed(r"/nodes$", without("nodes", f"{ORG}/{name}"), times=None)
+        odd.changed(rf"/nodes/{name}$", in_no_group, times=None)
+
+    return spoil
+
+
+@pytest.mark.parametrize("odd", [all_without("n1"), *ODD.values()], ids=["the holder in no answer", *ODD])
+@in_virtual_time
+async def test_what_the_first_answers_after_a_restart_lack_ends_no_lease_and_lets_nobody_else_go(
+    odd: Callable[[Spoiling], None],
+) -> None:
+    hub, _ = await upgrading("n1", "n2", hub=hub_of(resync_seconds=3600))
+    spoiling = await restarted(hub, odd)
+
+    for number in range(12):
+        if number == WRONG_ROUNDS:
+            spoiling.clear()
+        await hub.live("n1", "n2", seconds=3)
+        assert not isinstance(await hub.ask("n2", "g1"), Granted)
+
+    assert hub.lease("g1").state is State.HELD
+    assert hub.lease("g1").token == 1
+    await hub.stop()
+
+
+@pytest.mark.parametrize("who", ["is not known to the store", "was served"])
+@in_virtual_time
+async def test_a_member_that_no_first_answer_shows_makes_no_group_of_one(who: str) -> None:
+    hub = hub_of(resync_seconds=3600)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=30)
+    if who == "was served":
+        assert isinstance(await hub.ask("n2", "g1"), Granted)
+        hub.report("n2", "successful")
+    await hub.live("n1", seconds=900)  # n2 is dead
+
+    spoiling = await restarted(hub, all_without("n2"))
+    for number in range(12):
+        if number == WRONG_ROUNDS:
+            spoiling.clear()
+        await hub.live("n1", seconds=3)
+        assert not isinstance(await hub.ask("n1", "g1"), Granted)
+
+    assert "peers-unavailable" in codes(await hub.ask("n1", "g1"))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_installation_that_the_store_knows_is_waited_for_although_no_first_answer_shows_its_node() -> None:
+    hub, _ = await upgrading("n1", "n2", "n3", hub=hub_of(resync_seconds=3600))
+    seed.management_policy(hub.exchange, ORG, OTHER)
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert "overlap" in codes(await hub.ask("n2", "g1", OTHER))
+
+    spoiling = await restarted(hub, all_without("n1"))
+    for number in range(12):
+        if number == WRONG_ROUNDS:
+            spoiling.clear()
+        await hub.live("n1", "n2", "n3", seconds=3)
+        assert not isinstance(await hub.ask("n2", "g1", OTHER), Granted)
     await hub.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, SLOW_INSTALL, TURN, installing, living
@@ -104,13 +105,13 @@ async def test_a_group_created_again_behind_a_frozen_feed_is_not_stuck() -> None
 
 
 @in_virtual_time
-async def test_a_group_deleted_while_the_coordinator_is_away_is_noticed_at_its_start() -> None:
+async def test_a_group_deleted_while_the_coordinator_is_away_is_noticed_at_its_second_look() -> None:
     async with living(2, habits=SLOW_INSTALL) as hub:
         await installing(hub)
         hub.fleet.delete_group(ORG, GROUP)
 
         await hub.crash()
-        await asyncio.sleep(CYCLE)
+        await asyncio.sleep(CONFIRM_AFTER.total_seconds() + 2 * CYCLE)
 
         assert hub.lease(GROUP).state is State.FREE
         assert hub.ended() is Cause.LEFT_GROUP
