@@ -12,6 +12,7 @@ from typing import Any, TypeVar, assert_never
 
 import msgspec
 
+from agbot.foreign_text import excerpt
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Reason
@@ -42,17 +43,27 @@ _FACTS = msgspec.json.Decoder(dict[str, object])
 _UNHELD: Row = dict.fromkeys(("holder", "kind", "subject", "granted_at", "renewed_at", "expires_at", "progress"))
 
 
-def readable(build: Callable[[sqlite3.Row], T], row: sqlite3.Row) -> T:
-    """Build a value from a row.
+_NAMES = ("id", "node_id", "group_id", "scope")
+"""The columns by which people know a row."""
+_MESSAGE_CHARACTERS = 1000
+
+
+def readable(build: Callable[[sqlite3.Row], T], row: sqlite3.Row, table: str) -> T:
+    """Build a value from a row of that table.
 
     Raises:
-        StoreUnavailableError: the row makes no sense.
+        StoreUnavailableError: the row makes no sense; it is named.
     """
     try:
         return build(row)
     except (ValueError, TypeError, msgspec.MsgspecError) as error:
-        message = f"the store holds a row that cannot be read ({error}): {dict(row)}; restore the file from a backup"
-        raise StoreUnavailableError(message) from error
+        found = dict(row)
+        name = " of ".join(str(found[key]) for key in _NAMES if found.get(key) is not None)
+        message = (
+            f"the {table} {name} in the file of [store] path cannot be read ({error}); stop the daemon and put a backup in place"
+            f" (`agbot store restore`), or mend that row: {found}"
+        )
+        raise StoreUnavailableError(excerpt(message, (), _MESSAGE_CHARACTERS)) from error
 
 
 def lease_row(lease: Lease) -> Row:

@@ -201,7 +201,7 @@ def _swap(
 
 def _lease(connection: sqlite3.Connection, group: GroupId) -> Lease:
     row = connection.execute(QUERIES["lease.one"], {"group_id": group}).fetchone()
-    return Lease(group=group) if row is None else codec.readable(codec.lease_of, row)
+    return Lease(group=group) if row is None else codec.readable(codec.lease_of, row, "lease")
 
 
 def _load(connection: sqlite3.Connection) -> Stored:
@@ -222,12 +222,16 @@ def _load(connection: sqlite3.Connection) -> Stored:
 
 
 def _all(connection: sqlite3.Connection, name: str, build: Callable[[sqlite3.Row], T]) -> list[T]:
-    return [codec.readable(build, row) for row in connection.execute(QUERIES[name]).fetchall()]
+    table = name.partition(".")[0]
+    return [codec.readable(build, row, table) for row in connection.execute(QUERIES[name]).fetchall()]
 
 
 def _journal(connection: sqlite3.Connection, query: JournalQuery) -> Sequence[Entry]:
     statement, row = journal_read(query)
-    return [codec.readable(codec.entry_of, found) for found in connection.execute(statement, row).fetchall()]
+    return [
+        codec.readable(codec.entry_of, found, "journal entry")
+        for found in connection.execute(statement, row).fetchall()
+    ]
 
 
 def _last_entry_id(connection: sqlite3.Connection) -> int:

@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from tests.acceptance.hub import Hub
 from tests.acceptance.programs import until
-from tests.acceptance.site import Site, group_of_three
+from tests.acceptance.site import Site, ask, group_of_three
 from tests.support.authority import made
 
 BAD_SETTINGS, CANNOT_START = 1, 7
@@ -118,6 +119,38 @@ async def test_a_full_disk_is_named_with_the_setting_of_the_store(hub: Hub, site
         said = await failed(site)
     assert said.startswith("[store] path: ")
     assert "free space on its disk" in said
+
+
+def spoil(store: Path, statement: str) -> None:
+    with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+        connection.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("UPDATE lease SET granted_at = 'yesterday' WHERE group_id = 'o1/g1'", "the lease o1/g1 "),
+        ("INSERT INTO pause (scope, since, made_by, why) VALUES ('o1', 'never', 'eva', '')", "the pause o1 "),
+    ],
+)
+async def test_a_record_of_the_store_that_cannot_be_read_is_named_with_the_next_step(
+    hub: Hub, site: Site, statement: str, name: str
+) -> None:
+    await group_of_three(hub)
+    daemon = await site.start_ready()
+    assert (await ask(site, "anna"))[0] == 201
+    daemon.terminate()
+    assert await daemon.ended() == 0
+    spoil(site.store_file, statement)
+
+    daemon = site.start()
+    line = (await until("the failure", lambda: daemon.events("store.failed")))[0]
+    assert name in line["error"]
+    assert "[store] path" in line["error"]
+    assert "agbot store restore" in line["error"]
+    assert "[exchange]" not in line["error"]
+    assert await site.shows("/livez", 200)
+    assert (await ask(site, "ben"))[0] == 409
 
 
 async def test_a_certificate_of_a_broker_that_cannot_be_used_is_named_with_its_setting(

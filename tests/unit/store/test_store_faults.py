@@ -267,6 +267,19 @@ async def test_a_row_that_makes_no_sense_is_an_error_and_not_a_free_lease(store:
         await store.swap(FREE, HELD)
 
 
+async def test_an_entry_that_makes_no_sense_is_named_by_its_number_in_a_short_sentence(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.write(Writes(entries=[replace(values.entry(), facts={"padding": "x" * 100_000})] * 3))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("UPDATE journal SET at = 'yesterday' WHERE id = 2")
+    other.close()
+
+    with pytest.raises(StoreUnavailableError, match=r"^the journal entry 2 of .* cannot be read") as caught:
+        await store.journal(JournalQuery(limit=10))
+    assert len(str(caught.value)) < 1_100
+
+
 async def test_reasons_that_could_not_be_read_back_are_not_written(store: SqliteStore) -> None:
     reason = replace(values.waiter().reasons[0], facts={"list": ["not", "allowed"]})  # type: ignore[dict-item]  # the mistake under test
     waiter: Waiter = replace(values.waiter(), reasons=(reason,))
