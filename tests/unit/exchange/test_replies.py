@@ -152,6 +152,20 @@ async def test_json_with_a_field_that_cannot_be_read_does_not_blame_the_address(
     assert "look at that record" in str(caught.value)
 
 
+@pytest.mark.parametrize("nonsense", ["[" * 50_000 + "]" * 50_000, "\udcff"])
+async def test_a_node_that_holds_what_no_decoder_takes_is_named_and_the_address_is_not_blamed(nonsense: str) -> None:
+    body = f'{{"nodes": {{"o1/anna": {{"name": "anna", "userInput": "{nonsense}"}}}}}}'.replace('"[', "[").replace(
+        ']"', "]"
+    )
+    spoilt = Reply(status=200, body=body.encode(errors="surrogateescape"))
+    with pytest.raises(Unreadable) as caught:
+        await client(spoilt).node(NodeId("o1/anna"))
+
+    assert "/orgs/o1/nodes/anna" in str(caught.value)
+    assert "look at that record" in str(caught.value)
+    assert "[exchange] url" not in str(caught.value)
+
+
 @pytest.mark.parametrize("body", ["<html>", "", "[]"])
 async def test_what_no_exchange_writes_does(body: str) -> None:
     with pytest.raises(Unreadable, match=r"\[exchange\] url"):
