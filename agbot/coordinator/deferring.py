@@ -35,7 +35,8 @@ class Deferring:
         drop: list[DeferralKey] = []
         told: list[Entry] = []
         for deferral in present.values():
-            why = rule.why_ended(deferral, self._member(deferral), limits, now)
+            is_listed = situation.rows.is_waited_for(group, rule.claim_of(deferral))
+            why = rule.why_ended(deferral, self._member(deferral), limits, now, is_listed=is_listed)
             if why is not None:
                 drop.append(DeferralKey(group=group, node=deferral.node))
                 told.append(entries.deferral_ended(deferral, why, now))

@@ -120,7 +120,9 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "gateway.bypassed": lambda entry: f"upgrades {entry.subject} and has not asked here: see its HZN_AGBOT_URL",
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
-    "lease.observed": lambda entry: f"upgrades {_what(entry)}, which its agbot began without asking",
+    "lease.observed": lambda entry: (
+        f"upgrades {_what(entry)}, which was seen and not asked for" if entry.subject else "has lost a service"
+    ),
     "lease.overlapped": lambda entry: (
         f"upgrades {_what(entry)} while others of its group upgrade; nobody could stop it"
     ),

@@ -57,6 +57,12 @@ class RowsSeen:
             if state.is_waited_for
         )
 
+    def is_waited_for(self, group: GroupId, claim: Claim) -> bool:
+        """Tell whether a row of this very upgrade has to be waited for, as far as was last seen."""
+        return any(
+            state.is_waited_for and self.claim(row) == claim for row, state in self.states.get(group, {}).items()
+        )
+
     def claim(self, row: Row) -> Claim:
         """Return the upgrade that a row tells of."""
         return self.claims.get(row) or Claim(holder=row.node, kind=row.kind, subject=row.subject)

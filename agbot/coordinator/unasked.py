@@ -19,6 +19,7 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
 from agbot.fleet.policies import policy_read
 from agbot.rules import unasked
+from agbot.rules.deferral import claim_of
 from agbot.rules.facts import Ask, Member, Policy
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim, Kind, Progress
@@ -76,13 +77,23 @@ class Unasked:
                 continue
             claim = Claim(holder=node, kind=Kind.AGENT, subject=subject)
             policy = policy_read(claim.kind, claim.subject)
-            if not situation.picture.is_current(policy):
-                await self._reader.make_current(
-                    [policy]
-                )  # a brake is about what failed, so its revision has to be known
+            if not situation.picture.is_current(
+                policy
+            ):  # a brake is about what failed, so its revision has to be known
+                await self._reader.make_current([policy])
             done += await self._taking.take(self._begun(group, claim, member))
+        for claim in self._agents_unasked(group):
             await self.contacts.bypassed(group, claim)
         return done
+
+    def _agents_unasked(self, group: GroupId) -> list[Claim]:
+        """Return the agent upgrades in a group that were seen and not asked for here: the one that holds the lease, and those beside it."""
+        ledger = self._situation.ledger
+        hold = ledger.lease(group).hold
+        held = [hold.claim] if hold is not None and hold.progress.observed else []
+        deferrals = ledger.deferrals.get(group, {}).values()
+        beside = [claim_of(each) for each in deferrals if each.overlaps and not each.cut_off]
+        return [claim for claim in (*held, *beside) if claim.kind is Kind.AGENT]
 
     def _begun(self, group: GroupId, claim: Claim, member: Member) -> Begun:
         now, status = self._situation.now(), member.statuses[claim.subject]

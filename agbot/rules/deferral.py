@@ -15,7 +15,7 @@ from functools import partial
 from agbot.rules import health, service_gap, unasked
 from agbot.rules.facts import Ask, Deferral, Member, Node, NodeType, Served, Sight
 from agbot.rules.ids import GroupId, PolicyId
-from agbot.rules.lease import Kind, Lease
+from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Cause
@@ -26,6 +26,7 @@ _UNKNOWN = "unknown"
 _ENDS_THE_REPORT = frozenset({Cause.POLICY_DELETED, Cause.UNREGISTERED})
 _STOPPED_NOTHING = frozenset({"download started"})
 """An agent that downloads asks once more before it stops anything; one that waited for its yes does not."""
+_NOT_BEGUN = frozenset({Phase.IDLE, Phase.ASKING})
 _MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
@@ -68,6 +69,11 @@ def _begin_service(group: GroupId, member: Member, limits: Limits, now: Now) -> 
     return Deferral(group=group, node=member.node.id, subject=subject, since=lost_at, status=status, kind=Kind.SERVICE)
 
 
+def claim_of(deferral: Deferral) -> Claim:
+    """Return the upgrade that a member is in."""
+    return Claim(holder=deferral.node, kind=deferral.kind, subject=deferral.subject)
+
+
 def covers(deferral: Deferral, ask: Ask) -> bool:
     """Tell whether this question is about the very upgrade that the node came with.
 
@@ -77,13 +83,20 @@ def covers(deferral: Deferral, ask: Ask) -> bool:
     return is_agent and ask.subject == (Kind.AGENT, deferral.subject)
 
 
-def why_ended(deferral: Deferral, member: Member | Sight, limits: Limits, now: Now) -> str | None:
-    """Say why the deferral is over, or None while it lasts or nothing is known."""
+def why_ended(
+    deferral: Deferral, member: Member | Sight, limits: Limits, now: Now, *, is_listed: bool = False
+) -> str | None:
+    """Say why the deferral is over, or None while it lasts or nothing is known. `is_listed`: the agbot says that it is under way."""
     absent = why_absent(member if isinstance(member, Sight) else member.node, deferral.group)
     if absent is not None or isinstance(member, Sight):
         return absent
     if deferral.kind is Kind.SERVICE:
         return service_gap.why_over(deferral.since, member, limits, now, deferral.service)
+    status = member.statuses.get(deferral.subject)
+    if is_listed and (status is None or status.phase in _NOT_BEGUN):
+        # the agbot has let it go a moment ago, and it has not reported that yet
+        waited = now.age_of(deferral.since) >= timedelta(seconds=limits.lease_seconds)
+        return f"nothing of it was seen within {limits.lease_seconds:g} s" if waited else None
     return _why_over(deferral, member, limits, now)
 
 

@@ -10,6 +10,7 @@ from agbot.coordinator.contract import Granted
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
+from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.faults import Fault, FaultKind
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
 from tests.support.hub import NMP, ORG, Hub, codes
@@ -228,4 +229,55 @@ async def test_reports_from_before_our_start_are_looked_for_again_when_the_excha
     hold = hub.lease(GROUP).hold
     assert hold is not None
     assert hold.claim.holder == f"{ORG}/n1"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_agent_that_the_agbot_lets_go_beside_our_lease_is_one_overlap_from_its_row_to_its_end() -> None:
+    hub = await quiet(shows_rows=True)
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "initiated")
+    hub.report("n2", "ha node waiting")
+    hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n2", nmp=NMP))
+    for value in ("ha node waiting", "downloaded", "initiated"):
+        hub.report("n2", value)
+        await hub.live("n1", "n2", "n3", seconds=20)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=20)
+    assert codes(await hub.ask("n3", GROUP))[0] == "overlap"
+    hub.report("n2", "successful")
+    hub.rows.delete_agents()
+    await hub.live("n1", "n2", "n3", seconds=20)
+
+    told = [entry.event for entry in hub.told if entry.node == f"{ORG}/n2"]
+    assert told == ["lease.overlapped", "deferral.begun", "gateway.bypassed", "deferral.ended"]
+    assert isinstance(await hub.ask("n3", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_row_beside_our_lease_that_nothing_comes_of_is_waited_for_as_long_as_a_lease_lasts() -> None:
+    hub = await quiet(shows_rows=True)
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "initiated")
+    hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n2", nmp=NMP))
+    await hub.live("n1", "n2", "n3", seconds=500)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    assert codes(await hub.ask("n3", GROUP)) == ["overlap"]
+    await hub.live("n1", "n2", "n3", seconds=300)
+
+    assert [entry.node for entry in hub.events("lease.overlapped")] == [f"{ORG}/n2"]
+    assert [entry.node for entry in hub.events("agbot.stuck")] == [f"{ORG}/n2"]
+    assert isinstance(await hub.ask("n3", GROUP), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_row_of_an_agent_that_has_never_asked_here_tells_that_it_bypasses_us() -> None:
+    hub = await quiet(shows_rows=True)
+    hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n1", nmp=NMP))
+    await asyncio.sleep(IDLE_CYCLE + CYCLE)
+
+    assert [entry.node for entry in hub.events("gateway.bypassed")] == [f"{ORG}/n1"]
     await hub.stop()
