@@ -45,9 +45,12 @@ class EarlierReports:
 
     def reads(self) -> list[Read]:
         """Return what is to be read in this cycle. Who is in no group is left out; whose organisation was not read yet is waited for."""
-        self._nodes = [node for node in self._nodes if self._matters(node)]
-        known = (node for node in self._nodes if self._picture.node(node) is not Sight.UNREAD)
-        return [_statuses(node) for node in islice(known, _READS_PER_CYCLE)]
+        wanted = [node for node in self._nodes if self._matters(node)]
+        found = dict.fromkeys(
+            islice((node for node in wanted if self._picture.node(node) is not Sight.UNREAD), _READS_PER_CYCLE)
+        )
+        self._nodes = [*(node for node in wanted if node not in found), *found]  # what cannot be read holds up nobody
+        return [_statuses(node) for node in found]
 
     def _matters(self, node: NodeId) -> bool:
         known = self._picture.node(node)

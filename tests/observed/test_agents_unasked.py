@@ -281,3 +281,21 @@ async def test_a_row_of_an_agent_that_has_never_asked_here_tells_that_it_bypasse
 
     assert [entry.node for entry in hub.events("gateway.bypassed")] == [f"{ORG}/n1"]
     await hub.stop()
+
+
+@in_virtual_time
+async def test_reports_that_cannot_be_read_hold_up_no_other_one() -> None:
+    hub = Hub()
+    for number in range(110):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    hub.report("b7", "initiated")
+    for number in range(110):
+        hub.report(f"a{number}", "initiated")
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/nodes/a[0-9]*/managementStatus$"))
+    await hub.start()
+    await asyncio.sleep(2 * IDLE_CYCLE)
+
+    hold = hub.lease("g7").hold
+    assert hold is not None
+    assert hold.claim.holder == f"{ORG}/b7"
+    await hub.stop()
