@@ -31,6 +31,7 @@ class Actions:
 
     async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
         """Free a lease whatever its holder does; with a token only that grant."""
+        await self._situation.move_along()
         lease = self._situation.ledger.lease(group)
         hold = lease.hold
         if hold is None:

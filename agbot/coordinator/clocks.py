@@ -19,6 +19,8 @@ STEP = timedelta(seconds=2)
 STEADY = timedelta(minutes=5)
 APART = timedelta(hours=4)
 """So far apart are the two clocks only when one of them is wrong."""
+AWAY_STEP = timedelta(seconds=5)
+"""A difference between two offsets, of which each is known to two seconds, that is a step between them."""
 _COMPARED_EVERY = timedelta(minutes=5)
 _COMPARED_WITHIN = timedelta(minutes=20)
 """An older comparison is none."""
@@ -43,10 +45,14 @@ class Clocks:
         self._last = (wall, seconds)
         step = wall - before - timedelta(seconds=seconds - before_seconds)
         if abs(step) > STEP:
-            self._stepped_seconds = seconds
+            self.stepped()
             self._exchange.ours_moved(step)
             self._on_step(step)
         return wall
+
+    def stepped(self) -> None:
+        """Take down that the date has just stepped, or was found to have."""
+        self._stepped_seconds = self._clock.monotonic_seconds()
 
     def monotonic_seconds(self) -> float:
         """Return seconds that only go forward."""

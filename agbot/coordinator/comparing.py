@@ -25,6 +25,8 @@ async def compare_clocks(situation: Situation, exchange: ExchangeClient, orgs: I
         return  # tried again with the next look; a comparison stays good for a while
     if was_told:
         situation.clocks.compared()
+        if time.is_known:
+            situation.learnt_offset(time.offset)
     has_moved = time.offset != offset
     if has_moved and was_known:
         for org in orgs:

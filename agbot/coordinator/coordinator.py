@@ -189,9 +189,10 @@ class Coordinator:
         Raises:
             StoreUnavailableError: it may or may not have been taken down.
         """
-        lease = self._situation.ledger.lease(ask.group)
         if not self._situation.ledger.is_trusted:
             raise StoreUnavailableError(self._situation.ledger.distrust)
+        await self._situation.move_along()
+        lease = self._situation.ledger.lease(ask.group)
         if not lease.is_held_for(ask.claim):
             return Ended(released=False)
         refused = leases.why_not_ended_by(lease, who, token)

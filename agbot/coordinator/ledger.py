@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -80,6 +81,8 @@ class Ledger:
         self.generation = Generation()
         self.clock_mark: ClockMark | None = None
         """How far the seen clock had come when that was last written."""
+        self._moved = timedelta()
+        """How far dates have been moved since the start: what was put together before is behind by the rest."""
         self.version = 0
         """Rises with every change of a lease, a brake or a waiter: what is derived from all of them is derived anew then."""
 
@@ -119,15 +122,6 @@ class Ledger:
         found.update(group for group, deferrals in self.deferrals.items() if deferrals)
         return sorted(found)
 
-    def latest_moment(self) -> SeenTime | None:
-        """Return the latest moment of seen time among all that is kept and has passed: the seen clock is at least there."""
-        holds = [lease.hold for lease in self.leases.values() if lease.hold is not None]
-        ends = [lease.last_end for lease in self.leases.values() if lease.last_end is not None]
-        waiters = [waiter for each in self.waiters.values() for waiter in each.values()]
-        moments = [moment for hold in holds for moment in (hold.renewed_at, hold.progress.moved_at)]
-        moments += [end.since for end in ends] + [waiter.asked_at for waiter in waiters]
-        return max(moments, default=None)
-
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set in the store, then here. See `agbot.store.contract.Store.swap`."""
         is_grant = new.token > expected.token
@@ -135,7 +129,7 @@ class Ledger:
             self.granting[new.group] = new
             self.version += 1
         self.leaving.update(writes.drop)
-        swap = self._swap(expected, new, writes)
+        swap = self._swap(expected, new, writes, self._moved)
         if stops(writes):
             return await self.finish(self._stop(swap))
         return await self.finish(swap, is_grant=is_grant)
@@ -144,6 +138,10 @@ class Ledger:
         """Write records and entries to the store, then here."""
         write = self._write(writes)
         await self.finish(self._stop(write) if stops(writes) else write)
+
+    async def move(self, step: timedelta, writes: Writes) -> None:
+        """Write these, and with them every lease with its date moved by this. Swaps that wait meanwhile are moved as well."""
+        await self.finish(self._move(step, writes))
 
     async def settle_generation(self, entry: Entry) -> None:
         """End the doubt of the store's generation, in the store, then here."""
@@ -208,8 +206,10 @@ class Ledger:
         if not task.cancelled():
             task.exception()  # a caller that was cancelled does not look; the ledger is untrusted already
 
-    async def _swap(self, expected: Lease, new: Lease, writes: Writes) -> Lease | Lost:
+    async def _swap(self, expected: Lease, new: Lease, writes: Writes, moved: timedelta) -> Lease | Lost:
         async with self._locks[new.group]:
+            since = self._moved - moved
+            expected, new = (expected.moved(since), new.moved(since)) if since else (expected, new)
             try:
                 if self._is_outdated(expected, new):
                     return Lost(current=self.lease(new.group))
@@ -244,6 +244,13 @@ class Ledger:
             self._doubt(error)
             raise
         self._apply(writes)
+
+    async def _move(self, step: timedelta, writes: Writes) -> None:
+        async with AsyncExitStack() as swaps:
+            for group in sorted(self._locks):
+                await swaps.enter_async_context(self._locks[group])
+            await self._write(replace(writes, moved=[lease.moved(step) for lease in self.leases.values()]))
+            self._moved += step
 
     async def _settle(self, entry: Entry) -> None:
         try:

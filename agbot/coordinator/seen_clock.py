@@ -10,10 +10,13 @@ well, and after a number of them without a calm between, nobody is given time to
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agbot.coordinator.clocks import Clocks
+from agbot.rules.facts import Waiter
+from agbot.rules.lease import Lease
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
 
 REACH = timedelta(seconds=20)
@@ -28,6 +31,15 @@ _FIRST_SAVE = timedelta(seconds=5)
 _LONGEST_UNSAVED = timedelta(seconds=30)
 
 
+def latest_moment(leases: Iterable[Lease], waiters: Iterable[Waiter]) -> SeenTime | None:
+    """Return the latest moment of seen time among all that is kept and has passed: the seen clock is at least there."""
+    known = list(leases)
+    holds = [lease.hold for lease in known if lease.hold is not None]
+    moments = [moment for hold in holds for moment in (hold.renewed_at, hold.progress.moved_at)]
+    moments += [lease.last_end.since for lease in known if lease.last_end is not None]
+    return max([*moments, *(waiter.asked_at for waiter in waiters)], default=None)
+
+
 class SeenClock:
     """Tells both kinds of time."""
 
@@ -38,6 +50,8 @@ class SeenClock:
         """As it was at the last look."""
         self._looked_seconds = 0.0
         """When that look began, on the monotonic clock."""
+        self._resumed: tuple[ClockMark, datetime] | None = None
+        """What was stored, and what the wall clock showed when time went on from there."""
         self._saved_seconds = 0.0
         self._save_within = _FIRST_SAVE
 
@@ -57,6 +71,7 @@ class SeenClock:
         away = max((wall - mark.wall).total_seconds(), 0.0)
         self._saved_seconds = self._clock.monotonic_seconds()
         self._mark, self._looked_seconds = mark, self._saved_seconds - away
+        self._resumed = mark, wall
 
     def now(self) -> Now:
         """Return the present moment."""
@@ -77,6 +92,18 @@ class SeenClock:
         if self._mark is not None:
             gaps = tuple(Gap(gap.start + step, gap.end + step) for gap in self._mark.gaps)
             self._mark = replace(self._mark, wall=self._mark.wall + step, gaps=gaps)
+
+    def date_had_stepped(self, step: timedelta) -> None:
+        """Take in that the date was moved by this while no process ran: for how long it did not run is known only now."""
+        if self._mark is None or self._resumed is None:
+            return
+        stored, resumed_at = self._resumed
+        since = tuple(gap for gap in self._mark.gaps if gap.start >= resumed_at)
+        before = tuple(Gap(gap.start + step, gap.end + step) for gap in stored.gaps)
+        ends = (gap.end for gap in self._mark.gaps if gap.start < resumed_at <= gap.end)
+        away = Gap(stored.wall + step + self._reach, next(ends, resumed_at))
+        gaps = (*before, *((away,) if away.start < away.end else ()), *since)
+        self._mark = replace(self._mark, gaps=gaps, clear_since=self.now().seen)
 
     def looked(self, begun_seconds: float) -> timedelta:
         """Take down that a look, begun at this monotonic time, has succeeded. Return for how long we had been blind before it.

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 
 from agbot.clock import Clock
 from agbot.coordinator import entries, group_facts
-from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.clocks import AWAY_STEP, Clocks
 from agbot.coordinator.ledger import Ledger
 from agbot.coordinator.rows_seen import RowsSeen
-from agbot.coordinator.seen_clock import REACH, SeenClock
+from agbot.coordinator.seen_clock import REACH, SeenClock, latest_moment
 from agbot.coordinator.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
 from agbot.exchange.timestamps import ExchangeClock
@@ -64,6 +65,9 @@ class Situation:
     seen_clock: SeenClock = field(init=False)
     unmoved: timedelta = timedelta()
     """How far the date has stepped since the moments in the store were last moved along with it."""
+    exchange_ahead: timedelta | None = None
+    """How far the Exchange's clock is ahead, or was when that was last stored; None where it was never known."""
+    _has_compared: bool = False
     _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
@@ -77,8 +81,24 @@ class Situation:
         """Return the present moment, in both kinds of time."""
         return self.seen_clock.now()
 
+    def learnt_offset(self, ahead: timedelta) -> None:
+        """Take in how far the Exchange's clock is ahead. The first time after a start that tells whether our date has stepped meanwhile.
+
+        It may have been the Exchange's clock that was set. Then its own stamps of before are by its old clock, and the moments that are
+        compared with them have to move all the same.
+        """
+        before, self.exchange_ahead = self.exchange_ahead, ahead
+        step = before - ahead if before is not None else timedelta()
+        if not self._has_compared and abs(step) > AWAY_STEP:
+            self.unmoved += step
+            self.seen_clock.date_had_stepped(step)
+            self.clocks.stepped()
+        self._has_compared = True
+
     def _date_stepped(self, step: timedelta) -> None:
         self.unmoved += step
+        if self.exchange_ahead is not None:
+            self.exchange_ahead -= step
         self.seen_clock.date_stepped(step)
         self.picture.date_stepped(step)
 
@@ -89,21 +109,22 @@ class Situation:
             StoreUnavailableError: nobody knows whether it happened; the ledger is not trusted any more.
         """
         now, step, ledger = self.now(), self.unmoved, self.ledger
-        if not step:
+        if not step or not ledger.is_trusted:
             return
         deferrals = [each for of_group in ledger.deferrals.values() for each in of_group.values()]
         stamped: list[Deferral | Approval] = [*deferrals, *ledger.approvals.values()]
         writes = Writes(
             put=[replace(each, since=each.since + step) for each in stamped],
-            moved=[lease.moved(step) for lease in ledger.leases.values()],
             entries=[entries.clock_stepped(step, now)],
         )
         self.unmoved = timedelta()
         try:
-            await self.write(writes)
+            await ledger.move(step, self._with_clock(writes))
         except StoreUnavailableError:
             self.unmoved += step
             raise
+        self.seen_clock.saved()
+        self._tell_all(writes)
 
     def why_times_unknown(self) -> str:
         """Say why stamps cannot be compared at this moment, so that nothing can be judged; empty when they can."""
@@ -128,7 +149,10 @@ class Situation:
     def resume(self) -> None:
         """Let the seen clock go on from what the store holds."""
         if not self.seen_clock.is_running:
-            self.seen_clock.resume(self.ledger.clock_mark, self.ledger.latest_moment())
+            mark = self.ledger.clock_mark
+            self.exchange_ahead = mark.exchange_ahead if mark is not None else None
+            waiters = chain.from_iterable(each.values() for each in self.ledger.waiters.values())
+            self.seen_clock.resume(mark, latest_moment(self.ledger.leases.values(), waiters))
             for node, group in _known_members(self.ledger, self.now().seen - _SERVED_LATELY):
                 self.picture.remember_member(node, group)  # a first list without them is no evidence
 
@@ -264,7 +288,10 @@ class Situation:
     def _with_clock(self, writes: Writes) -> Writes:
         """Add how far the seen clock has come: no moment that is stored may be later than what it shows after a restart."""
         mark = self.seen_clock.unsaved(at_once=True)
-        return writes if mark is None else replace(writes, put=(*writes.put, mark))
+        if mark is None:
+            return writes
+        ahead = self.exchange_ahead + self.unmoved if self.exchange_ahead is not None else None
+        return replace(writes, put=(*writes.put, replace(mark, exchange_ahead=ahead)))
 
     async def settle_store(self, entry: Entry) -> None:
         """End the doubt of the store's generation, and tell who ended it and why.

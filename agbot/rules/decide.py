@@ -57,7 +57,7 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
     )  # a restored lease may have ended, and another begun
     if group.lease.is_held_for(ask.claim) and is_sure:
         return Grant(repeated=True)
-    exempt = _exemption(ask, group)
+    exempt = _exemption(ask, group, now)
     if exempt is not None and not group.doubts:
         return Grant(exempt=exempt)
     if not blocking:
@@ -76,13 +76,18 @@ def _spoken(rules: Iterable[Rule], ask: Ask, group: Group, now: Now) -> tuple[Re
     return tuple([reason for rule in rules if (reason := rule(ask, group, now)) is not None])
 
 
-def _exemption(ask: Ask, group: Group) -> Reason | None:
-    """Cluster nodes are never gated; a deferred node is not gated for the upgrade it came with."""
-    node = group.members[ask.node].node
+def _exemption(ask: Ask, group: Group, now: Now) -> Reason | None:
+    """Cluster nodes are never gated; a deferred node is not gated for the upgrade it came with.
+
+    One that has lost the lease with its report is: that report may be a backup's, and who asks anew stands before the gate.
+    """
+    member, served = group.members[ask.node], group.served.get(ask.node)
+    node, joined_at = member.node, member.joined_at
     if node.node_type is NodeType.CLUSTER:
         return Reason(code=Code.CLUSTER_NODE, text=f"{ask.node} is a cluster node; HA groups gate device nodes only")
     deferral = group.deferrals.get(ask.node)
-    if deferral is not None and deferrals.covers(deferral, ask):
+    has_come = served is None or (joined_at is not None and now.seen_at(joined_at) > served.until)
+    if deferral is not None and has_come and deferrals.covers(deferral, ask):
         text = f"{ask.node} joined {group.id} while {deferral.what} was under way; enforced after that"
         if deferral.is_overlap:
             text = f"{deferral.what} of {ask.node} is under way already; enforced after that"

@@ -168,3 +168,5 @@ class ClockMark:
     settlings: int = 0
     """How many blindnesses have followed each other without a calm between them."""
     gaps: tuple[Gap, ...] = ()
+    exchange_ahead: timedelta | None = None
+    """How far the Exchange's clock was ahead of the one by which the stored dates are told; None where that was not known."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar, assert_never
 
 import msgspec
@@ -212,6 +213,9 @@ def brake_of(row: sqlite3.Row) -> Brake:
     )
 
 
+_MILLISECOND = timedelta(milliseconds=1)
+
+
 def _clock_row(mark: ClockMark) -> Row:
     return {
         "seen": seen_stamp(mark.seen),
@@ -219,6 +223,7 @@ def _clock_row(mark: ClockMark) -> Row:
         "clear_since": seen_stamp(mark.clear_since) if mark.clear_since else None,
         "settlings": mark.settlings,
         "gaps": json_text(mark.gaps),
+        "exchange_ahead_ms": None if mark.exchange_ahead is None else mark.exchange_ahead // _MILLISECOND,
     }
 
 
@@ -230,6 +235,7 @@ def clock_of(row: sqlite3.Row) -> ClockMark:
         clear_since=seen_moment(row["clear_since"]) if row["clear_since"] else None,
         settlings=row["settlings"],
         gaps=_GAPS.decode(row["gaps"]),
+        exchange_ahead=None if row["exchange_ahead_ms"] is None else row["exchange_ahead_ms"] * _MILLISECOND,
     )
 
 

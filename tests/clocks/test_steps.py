@@ -10,9 +10,9 @@ import pytest
 
 from agbot.coordinator.contract import Done, Granted
 from agbot.rules.facts import Pause
-from agbot.rules.lease import State
+from agbot.rules.lease import Lease, State
 from agbot.sim.faults import Fault, FaultKind
-from agbot.store.contract import Entry, JournalQuery, Pace, Writes, at_once
+from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Pace, Writes, at_once
 from agbot.store.memory import MemoryStore
 from tests.clocks.blindness import bad, held, upgrading
 from tests.support.hub import ORG, Hub, codes
@@ -297,3 +297,61 @@ async def test_a_sweep_ends_when_the_date_steps_and_goes_on_when_it_is_steady() 
     await hub.live("n1", "n2", seconds=400)
 
     assert await left() == 0
+
+
+class SlowStore(MemoryStore):
+    """A store whose swaps take their time."""
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        await asyncio.sleep(6)
+        return await super().swap(expected, new, writes)
+
+
+@pytest.mark.parametrize("when", [0.5, 3.0, 5.9])
+@STEPS
+@in_virtual_time
+async def test_a_grant_that_is_on_its_way_to_the_store_moves_along_as_well(step: float, when: float) -> None:
+    hub = Hub(store=SlowStore())
+    hub.group("g1", "n1", "n2")
+    hub.group("g2", "m1", "m2")
+    hub.report("n1", "successful")
+    await hub.start()
+    await hub.live("n1", "n2", "m1", "m2", seconds=60)
+    assert isinstance(await hub.ask("m1", "g2"), Granted)  # cycles follow each other soon while somebody upgrades
+    before = hub.clock.now()
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+
+    await asyncio.sleep(when)
+    hub.clock.step(step)
+    await hub.live("n1", "n2", seconds=60)
+    await asking
+
+    hold = held(hub).hold
+    assert hold is not None
+    assert abs((hold.granted_at - before).total_seconds() - step) < 1
+    stored = (await hub.store.load()).leases[held(hub).group]
+    assert stored == held(hub)
+
+
+@pytest.mark.parametrize("when", [0.5, 3.0])
+@STEPS
+@in_virtual_time
+async def test_a_renewal_that_is_on_its_way_to_the_store_moves_along_as_well(step: float, when: float) -> None:
+    hub = Hub(store=SlowStore())
+    hub.group("g1", "n1", "n2", "n3")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    before = held(hub).hold
+    assert before is not None
+    repeated = asyncio.create_task(hub.ask("n1", "g1"))
+
+    await asyncio.sleep(when)
+    hub.clock.step(step)
+    await hub.live("n1", "n2", "n3", seconds=60)
+    await repeated
+
+    hold = held(hub).hold
+    assert hold is not None
+    assert hold.granted_at - before.granted_at == timedelta(seconds=step)
+    assert hold.renewed_at > before.renewed_at

@@ -39,6 +39,7 @@ CLOCK = ClockMark(
     clear_since=SeenTime(NOW - TTL),
     settlings=2,
     gaps=(Gap(NOW - 2 * TTL, NOW - TTL),),
+    exchange_ahead=-TTL,
 )
 PAUSE = Pause(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
 

@@ -193,6 +193,7 @@ clock_marks = drawn(
     clear_since=st.none() | seen_times,
     settlings=st.integers(0, 2**31),
     gaps=st.lists(st.builds(Gap, moments, moments), max_size=2).map(tuple),
+    exchange_ahead=st.none() | st.integers(-(2**45), 2**45).map(lambda ms: ms * timedelta(milliseconds=1)),
 )
 records: st.SearchStrategy[Record] = (
     allowances | approvals | brakes | clock_marks | contacts | deferrals | pauses | served_marks | waiters

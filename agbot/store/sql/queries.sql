@@ -34,8 +34,8 @@ DELETE FROM brake WHERE group_id = :group_id AND kind = :kind AND subject = :sub
 SELECT * FROM seen_clock;
 
 -- clock.put --
-INSERT OR REPLACE INTO seen_clock (id, seen, wall, clear_since, settlings, gaps)
-VALUES (1, :seen, :wall, :clear_since, :settlings, :gaps);
+INSERT OR REPLACE INTO seen_clock (id, seen, wall, clear_since, settlings, gaps, exchange_ahead_ms)
+VALUES (1, :seen, :wall, :clear_since, :settlings, :gaps, :exchange_ahead_ms);
 
 -- contact.all --
 SELECT * FROM contact ORDER BY node_id;

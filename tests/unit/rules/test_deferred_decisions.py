@@ -7,24 +7,27 @@ from dataclasses import replace
 import pytest
 
 from agbot.rules.decide import Decision, Grant, Wait, decide
-from agbot.rules.facts import Agreement, Deferral, Group, Member, Sight
+from agbot.rules.facts import Agreement, Deferral, Group, Member, Served, Sight
 from agbot.rules.lease import Kind
-from agbot.rules.reasons import Code
+from agbot.rules.reasons import Cause, Code
 from tests.support.values import (
     ANNA,
     BERT,
     CARL,
     DEPLOYMENT,
+    GROUP,
     NMP,
     NOW,
     POLICIES,
     agreement,
     ask,
+    at,
     claim,
     deferral,
     group,
     held,
     member,
+    seen_at,
     service_ask,
     service_deferral,
     status,
@@ -102,3 +105,17 @@ def test_neither_blocks_a_service_with_a_current_agreement(peer: Member) -> None
     facts = group(member(ANNA), peer, deferrals={BERT: service_deferral(BERT)}, policies=POLICIES)
 
     assert isinstance(decide(service_ask(ANNA), facts, NOW), Grant)
+
+
+def test_who_lost_the_lease_with_its_report_stands_before_the_gate_when_it_asks_anew() -> None:
+    """The report may be that of a backup, from which the Exchange was restored."""
+    judged = Served(group=GROUP, node=ANNA, until=seen_at(300), cause=Cause.FAILED)
+    facts = {"deferrals": {ANNA: deferral()}, "lease": held(claim(CARL))}
+
+    came = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), **facts), NOW)
+    lost = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), served={ANNA: judged}, **facts), NOW)
+    came_back = group(member(ANNA, joined_at=at(100)), member(BERT), member(CARL), served={ANNA: judged}, **facts)
+
+    assert isinstance(came, Grant)
+    assert codes(lost) == [Code.LEASE_HELD]
+    assert isinstance(decide(ask(ANNA), came_back, NOW), Grant)
