@@ -193,6 +193,9 @@ class Situation:
         elif age > self.view_max_age:
             text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
             found.append(Reason(code=Code.VIEW_STALE, text=text))
+        still = self.picture.standstill.why(self.now())
+        if still:
+            found.append(Reason(code=Code.VIEW_STALE, text=still))
         return tuple(found)
 
     def unread(self, ask: Ask) -> tuple[Read, ...]:

@@ -29,6 +29,7 @@ class Picture(View):
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
         self._changed()
+        self.standstill.goes_on()
         self._announce(change)
         for read in (*changes.outdates(change), *self._cascade(change)):
             self.unreadables.retry(read)
@@ -273,6 +274,8 @@ class Picture(View):
         if self._statuses.is_late(node, begun):
             return
         read, before = Read(what=What.STATUSES, id=node), self._statuses.get(node)
+        if self.is_current(read) and not isinstance(before, Sight) and _is_newer(statuses, before):
+            self.standstill.found(node, now)
         dropped = (
             {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
         )
@@ -327,3 +330,8 @@ class Picture(View):
     def _settle(self, read: Read) -> None:
         if self.is_current(read):
             self._eager.pop(read, None)
+
+
+def _is_newer(statuses: Statuses, before: Statuses) -> bool:
+    """Tell whether a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
+    return any(policy not in before or each.stamp > before[policy].stamp for policy, each in statuses.items())

@@ -19,6 +19,7 @@ from agbot.fleet.membership import Membership
 from agbot.fleet.policies import Policies
 from agbot.fleet.shelf import Shelf
 from agbot.fleet.sights import Sights
+from agbot.fleet.standstill import Standstill
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
@@ -68,6 +69,7 @@ class View:
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
         self.unreadables = Unreadables()
         self.sights = Sights()
+        self.standstill = Standstill()
         self._gaps = Gaps(self._shelves, self._membership, self._arrivals, self.unreadables)
 
     # What is there

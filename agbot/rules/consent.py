@@ -7,7 +7,7 @@ says the picture cannot be trusted. The node's next grant uses it up, whether th
 
 from __future__ import annotations
 
-from agbot.rules import ids
+from agbot.rules import health, ids
 from agbot.rules.facts import Allowance, Approval, Ask, Group, Policy
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import Now
@@ -27,12 +27,12 @@ ALLOWABLE = frozenset(
 """Reasons that an allowance lets an upgrade past."""
 
 
-def not_approved(ask: Ask, group: Group, _now: Now) -> Reason | None:
+def not_approved(ask: Ask, group: Group, now: Now) -> Reason | None:
     """Where it is asked for, the first member of a group begins a release only after a person has approved it."""
     if not group.limits.approval or _has_begun(ask, group):
         return None
     policy = group.policies.get(ask.subject)
-    if any(_covers(each, ask, group, policy if isinstance(policy, Policy) else None) for each in group.approvals):
+    if any(_covers(each, ask, group, policy if isinstance(policy, Policy) else None, now) for each in group.approvals):
         return None
     text = f"nobody has approved {ask.claim.subject} in {group.id} yet"
     return Reason(code=Code.NOT_APPROVED, text=text)
@@ -43,10 +43,12 @@ def _has_begun(ask: Ask, group: Group) -> bool:
     return rollout is not None and group.id in rollout.started
 
 
-def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None) -> bool:
+def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None, now: Now) -> bool:
     """Whether this was said of this release here: of a revision that was published before it was said."""
     if (approval.kind, approval.subject) != ask.subject or approval.scope not in {"*", ids.org_of(group.id), group.id}:
         return False
+    if health.is_future(approval.since, now):
+        return False  # said by a clock that was wrong: what was published by then is not known
     revised_at = policy.revised_at if policy else None
     return revised_at is None or revised_at <= approval.since
 

@@ -9,6 +9,7 @@ began without asking is no such case: it takes the lease (`unasked`). Deferral e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -105,6 +106,10 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
     status = member.statuses.get(deferral.subject)
     if status is None:
         return _why_cut_off_over(deferral, member, limits, now)
+    if health.is_future(
+        status.updated_at, now
+    ):  # when it was written is not known; it was there when the deferral began, or came later
+        status = replace(status, updated_at=deferral.since)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
     if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"the upgrade is {status.value}"

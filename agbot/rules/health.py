@@ -144,7 +144,7 @@ def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collecti
     ended = f"an agreement of it ended {int(now.age_of(ended_at).total_seconds())} s ago"
     serving = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
-        return None if any(is_since(each, ended_at) for each in serving) else f"{ended} and no new one runs"
+        return None if any(is_since(each, ended_at, now) for each in serving) else f"{ended} and no new one runs"
     lacking = sorted(set(at_stake).difference(each.service for each in serving))
     return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
 
@@ -154,9 +154,12 @@ def is_stopped(agreement: Agreement) -> bool:
     return bool(agreement.containers) and not agreement.runs
 
 
-def is_since(agreement: Agreement, at: datetime) -> bool:
-    """Tell whether an agreement was written at this time or later."""
-    return agreement.updated_at is not None and agreement.updated_at >= at
+def is_since(agreement: Agreement, at: datetime, now: Now | None = None) -> bool:
+    """Tell whether an agreement was written at this time or later; with `now`, one of the future tells nothing."""
+    written_at = agreement.updated_at
+    if written_at is None or (now is not None and is_future(written_at, now)):
+        return False
+    return written_at >= at
 
 
 def served_by(member: Member | None) -> frozenset[str] | None:

@@ -113,3 +113,36 @@ async def test_a_holder_that_comes_back_after_a_restore_was_not_silent_all_the_t
 
     assert hub.lease("g1").state is State.SUSPECT
     assert bad(hub) == ["lease.suspected"]
+
+
+@in_virtual_time
+async def test_a_feed_that_answers_and_stands_still_is_found_out_and_grants_nothing() -> None:
+    hub = await upgrading()
+    hub.group("g2", "m1", "m2")
+    await hub.live("n1", "n2", "n3", "m1", "m2", seconds=60)
+    frozen = hub.exchange.faults.add(Fault(kind=FaultKind.FREEZE))
+
+    hub.report("n1", "rollback started")
+    await hub.live("n1", "n2", "n3", "m1", "m2", seconds=200)
+    refused = await hub.ask("m1", "g2")
+    assert codes(refused) == ["view-stale"]
+    assert "stands still" in refused.reasons[0].text  # type: ignore[union-attr]  # a refusal
+    assert any("stands still" in text for text in hub.coordinator.overview().not_ready)
+    assert held(hub).token == 1
+
+    hub.exchange.faults.remove(frozen)
+    await hub.live("n1", "n2", "n3", "m1", "m2", seconds=30)
+    assert isinstance(await hub.ask("m1", "g2"), Granted)
+
+
+@in_virtual_time
+async def test_rows_that_come_late_and_a_quiet_hub_are_no_standstill() -> None:
+    hub = await upgrading()
+    hub.group("g2", "m1", "m2")
+    hub.exchange.faults.add(Fault(kind=FaultKind.LATE, path="/changes", rate=1.0, seconds=20.0))
+
+    for status in ("downloaded", "initiated", "rollback started"):
+        hub.report("n1", status)
+        for _ in range(30):
+            await hub.live("n1", "n2", "n3", "m1", "m2", seconds=5)
+            assert not any("stands still" in text for text in hub.coordinator.overview().not_ready)

@@ -185,6 +185,15 @@ async def test_a_resume_is_carried_out_for_a_scope_or_a_subject(desk: Desk) -> N
     ]
 
 
+async def test_the_rest_of_a_group_is_ended_over_http(desk: Desk) -> None:
+    reply = await desk.post("/v1/resume", {"scope": "acme/pumps", "rest": True, "reason": "looked at it", "by": "ada"})
+
+    assert reply.status == 200
+    assert desk.operations.told == [("resume", "rest:acme/pumps", None, "looked at it", "ada")]
+    desk.operations.outcome = NotDone(text="acme/pumps does not rest; nothing was changed")
+    refused(await desk.post("/v1/resume", {"scope": "acme/pumps", "rest": True, "reason": "x"}), 409, "does not rest")
+
+
 async def test_an_allowance_and_an_approval_are_carried_out_with_who_and_why(desk: Desk) -> None:
     until = "2026-03-05T00:00:00Z"
     await desk.post("/v1/allowances", {"node": BETA, "reason": "urgent", "until": until, "by": "ada"})

@@ -9,10 +9,11 @@ import pytest
 
 from agbot.rules.consent import ALLOWABLE
 from agbot.rules.decide import Grant, Wait, decide
-from agbot.rules.facts import Allowance, Ask, Group
+from agbot.rules.facts import Allowance, Approval, Ask, Group
 from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
-from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, member
+from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, limits, member
 from tests.unit.rules.test_decide import ONE_REASON
 
 
@@ -64,3 +65,18 @@ def test_an_allowance_is_for_one_node_one_policy_and_a_time(given: Allowance) ->
 
     assert isinstance(decide(ask(), with_allowance(lonely, given), NOW), Wait)
     assert isinstance(decide(ask(), with_allowance(lonely, allowance(subject=NMP)), NOW), Grant)
+
+
+def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
+    """Our clock was wrong when it was given: it would cover every revision until then."""
+    limits_with = limits(approval=True)
+    said = Approval(
+        scope="*", kind=Kind.AGENT, subject=NMP, since=NOW.wall + timedelta(hours=2), by="eva", why="tested"
+    )
+
+    early = decide(ask(), group(limits=limits_with, approvals=(said,)), NOW)
+    late = decide(ask(), group(limits=limits_with, approvals=(said,)), NOW + timedelta(hours=3))
+
+    assert isinstance(early, Wait)
+    assert Code.NOT_APPROVED in [reason.code for reason in early.reasons]
+    assert Code.NOT_APPROVED not in [reason.code for reason in getattr(late, "reasons", ())]
