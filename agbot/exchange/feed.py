@@ -31,8 +31,9 @@ _OVERLAP_IDS = 500
 _SMALL_TAIL_ROWS = 20
 """An inclusive question repeats the changes of the two seconds before its number (`exchange-api.md` 4.4). Where those
 are few, it is asked for ever."""
-_LOOK_BACK_SECONDS = 1800.0
-"""Where they are many it is asked so often, and the next number in between."""
+_SECONDS_PER_ROW = 0.6
+"""Where they are many, the last numbers are asked for so rarely that this repeats a hundred rows a minute, and the next number in between."""
+_LOOK_BACK_AT_MOST_SECONDS = 1800.0
 _LARGEST_PAGE = 10_000
 """The Exchange's own cap on `maxRecords`."""
 _MOST_PAGES = 50
@@ -71,6 +72,7 @@ class ChangeFeed:
         self._long_tail_id = 0
         """The number before which there was a burst, which an inclusive question repeats."""
         self._looked_back_at = 0.0
+        self._look_back_seconds = 0.0
         self._broken: str | None = "the feed is read for the first time"
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
@@ -141,15 +143,16 @@ class ChangeFeed:
         Rows up to `known_to` are taken down and not given out: whatever they tell is read after this.
         """
         size, cursor = self._max_records, self._from_id()
-        is_inclusive = cursor == self._last_id
+        looks_back, rows = self._settled_id >= self._last_id >= cursor, 0
         for _ in range(_MOST_PAGES):
             page = await self._client.changes(cursor, self._orgs, size)
             odd = self._why_odd(page)
             if odd is not None:
                 return replace(await self._start_over(odd), reset=True)
             self._take(page, known_to)
+            rows += sum(len(change.change_ids) for change in page.changes)
             if not page.hit_max:
-                self._stand_at(page, is_inclusive=is_inclusive)
+                self._stand_at(page, repeated=rows if looks_back else None)
                 return self._all_pending()
             if page.most_recent > cursor:
                 cursor = page.most_recent
@@ -167,18 +170,23 @@ class ChangeFeed:
             self._settled_id = self._given_out.popleft()[1]
         if self._settled_id < self._last_id:
             return max(self._settled_id, self._last_id - _OVERLAP_IDS) + 1
-        if self._long_tail_id == self._last_id and now - self._looked_back_at < _LOOK_BACK_SECONDS:
+        has_long_tail = self._long_tail_id == self._last_id
+        if has_long_tail and now - self._looked_back_at < self._look_back_seconds:
             return self._last_id + 1
-        self._looked_back_at = now
-        return max(self._last_id, 1)
+        return max(self._last_id - _OVERLAP_IDS, 0) + 1 if has_long_tail else max(self._last_id, 1)
 
-    def _stand_at(self, page: FeedPage, *, is_inclusive: bool) -> None:
-        """Take down where the feed stands, and whether asking from there for ever would repeat much."""
+    def _stand_at(self, page: FeedPage, *, repeated: int | None) -> None:
+        """Take down where the feed stands, and how often a question that repeats so many rows may be put."""
+        if repeated is not None:
+            self._looked_back_at = self._clock.monotonic_seconds()
         newest = self._given_out[-1][1] if self._given_out else self._settled_id
         if page.most_recent > newest:
             self._given_out.append((self._clock.monotonic_seconds(), page.most_recent))
-        elif is_inclusive and sum(len(change.change_ids) for change in page.changes) > _SMALL_TAIL_ROWS:
+        elif repeated is not None and repeated > _SMALL_TAIL_ROWS:
             self._long_tail_id = self._last_id
+            self._look_back_seconds = min(
+                max(repeated * _SECONDS_PER_ROW, _SETTLED_SECONDS), _LOOK_BACK_AT_MOST_SECONDS
+            )
         self._last_id = page.most_recent
 
     async def _start_over(self, why: str) -> FeedResult:

@@ -70,6 +70,24 @@ async def test_an_idle_feed_is_small_a_minute_after_a_burst() -> None:
 
     await asyncio.sleep(1200)
 
-    assert sorted(sizes.seen)[-5] < 1_000  # but for a look back every half hour
+    assert sorted(sizes.seen)[-5] < 1_000  # but for a look back now and then
     assert sum(sizes.seen) / len(sizes.seen) < 20_000
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_idle_feed_costs_ten_kilobytes_a_minute_at_most_after_a_burst_of_a_thousand_rows() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(120)
+    for _change in range(1000):
+        hub.admin("PATCH", "/nodes/n1", {"pattern": ""})
+    await asyncio.sleep(120)
+    hub.transport.spoil = sizes = Sizes()
+
+    await asyncio.sleep(3600)
+
+    assert max(sizes.seen) > 20_000  # it does look back
+    assert sum(sizes.seen) / 60 < 10_000
     await hub.stop()
