@@ -19,6 +19,8 @@ FIRST_STRETCH: Final = 64
 LONGEST_STRETCH: Final = 2048
 AIM_SECONDS: Final = 0.02
 """About what one sync of a slow disk takes: waiting for a stretch is waiting for one more writer."""
+LONGEST_LOG_BYTES: Final = 64_000_000
+"""While another program reads the store, a long backup for example, the write-ahead log cannot be moved into the file and only grows."""
 MORE_THAN_ADDED: Final = 8
 """So many more entries than it adds a write may drop: those before may have been smaller than the new ones."""
 

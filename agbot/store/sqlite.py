@@ -29,6 +29,7 @@ from agbot.store.contract import (
     at_once,
 )
 from agbot.store.filelock import FileLock
+from agbot.store.files import Files
 from agbot.store.keeping import Keeper
 from agbot.store.queries import QUERIES, journal_read
 from agbot.store.sqlite_thread import SqliteThread
@@ -61,6 +62,7 @@ class SqliteStore:
         self._path = path
         self._journal_bytes = journal_bytes
         self._steps = migrations.shipped() if steps is None else steps
+        self._wal = Files(path).wal
         self._lock = FileLock(path)
         self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps, self._does))
         self._thread = SqliteThread(path, self._keeper)
@@ -147,18 +149,31 @@ class SqliteStore:
         return await self._shortened(shortening.Trimming(most_bytes), pace)
 
     async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
-        """Do the work in stretches of which each keeps the thread for a few hundredths of a second."""
+        """Do the work in stretches of which each keeps the thread for a few hundredths of a second.
+
+        Ends early where the write-ahead log is long and still grows; what is left goes the next time.
+        """
         loop, gone, stretch = asyncio.get_running_loop(), 0, shortening.FIRST_STRETCH
         rest: shortening.Work | None = work
+        growing = 0
         while rest is not None:
-            began = loop.time()
+            began, log_bytes = loop.time(), self._log_bytes()
             done = await self._thread.run(partial(rest.step, stretch=stretch), writes=True)
             took_seconds = loop.time() - began
             gone, rest = gone + done.gone, done.rest
+            growing = growing + 1 if self._log_bytes() > max(log_bytes, shortening.LONGEST_LOG_BYTES) else 0
+            if growing > 1:  # the first stretch after a reader has gone still appends, the second begins the log anew
+                break
             if rest is not None and not await pace(took_seconds):
                 break
             stretch = shortening.next_stretch(stretch, took_seconds)
         return gone
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._wal.stat().st_size
+        except OSError:  # whoever removed it is told of by the next write
+            return 0
 
 
 def _statements(writes: Writes) -> Statements:

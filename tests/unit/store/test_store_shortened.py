@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -100,6 +102,22 @@ async def test_a_deletion_that_is_cut_off_goes_on_where_it_was(store: SqliteStor
 
     assert 0 < first < 1_000
     assert first + await store.prune(NOW) == 4_000
+
+
+async def test_while_somebody_reads_the_store_its_log_does_not_grow_without_a_bound(
+    store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shortening, "LONGEST_LOG_BYTES", 2_000_000)
+    with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM journal").fetchone()
+        first = await store.prune(NOW)
+        second = await store.prune(NOW)
+        log_bytes = path.with_name("agbot.db-wal").stat().st_size
+
+    assert 0 < second < first < 4_000
+    assert log_bytes < 8_000_000
+    assert first + second + await store.prune(NOW) == 4_000
 
 
 async def test_an_old_entry_behind_newer_ones_is_found_all_the_same(path: Path) -> None:
