@@ -17,6 +17,8 @@ from agbot.rules.facts import Node, Sight
 from agbot.rules.ids import NodeId, OrgId, node_id
 
 _READS_PER_CYCLE = 100
+_TRIES = 10
+"""What still cannot be read then is read when its node reports again, or a question needs it."""
 
 
 class EarlierReports:
@@ -26,7 +28,8 @@ class EarlierReports:
         self._feed = feed
         self._picture = picture
         self._is_due = True
-        self._nodes: list[NodeId] = []
+        self._nodes: dict[NodeId, int] = {}
+        """How often each was handed out."""
 
     def lost(self) -> None:
         """Note that the feed may have missed something."""
@@ -41,15 +44,16 @@ class EarlierReports:
         if self._is_due:
             rows = await self._feed.kept(REPORT)
             self._is_due = False
-            self._nodes = list(dict.fromkeys(node_id(row.org, row.id) for row in reversed(rows) if row.org in orgs))
+            self._nodes = {node_id(row.org, row.id): 0 for row in reversed(rows) if row.org in orgs}
 
     def reads(self) -> list[Read]:
         """Return what is to be read in this cycle. Who is in no group is left out; whose organisation was not read yet is waited for."""
-        wanted = [node for node in self._nodes if self._matters(node)]
-        found = dict.fromkeys(
-            islice((node for node in wanted if self._picture.node(node) is not Sight.UNREAD), _READS_PER_CYCLE)
-        )
-        self._nodes = [*(node for node in wanted if node not in found), *found]  # what cannot be read holds up nobody
+        wanted = {node: tries for node, tries in self._nodes.items() if self._matters(node)}
+        known = (node for node in wanted if self._picture.node(node) is not Sight.UNREAD)
+        found = dict.fromkeys(islice(known, _READS_PER_CYCLE))
+        others = {node: tries for node, tries in wanted.items() if node not in found}
+        again = {node: wanted[node] + 1 for node in found if wanted[node] < _TRIES}
+        self._nodes = {**others, **again}  # what cannot be read holds up nobody
         return [_statuses(node) for node in found]
 
     def _matters(self, node: NodeId) -> bool:

@@ -119,7 +119,7 @@ class ChangeFeed:
             if not page.hit_max or page.most_recent <= cursor:
                 break
             cursor = page.most_recent
-        return found
+        return sorted(found, key=lambda change: change.change_ids[-1])
 
     async def _restart(self, why: str) -> FeedResult:
         await self._go_to_the_end()
