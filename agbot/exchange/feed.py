@@ -32,7 +32,8 @@ _SMALL_TAIL_ROWS = 20
 """An inclusive question repeats the changes of the two seconds before its number (`exchange-api.md` 4.4). Where those
 are few, it is asked for ever."""
 _SECONDS_PER_ROW = 0.6
-"""Where they are many, the last numbers are asked for so rarely that this repeats a hundred rows a minute, and the next number in between."""
+"""Where they are many, the last numbers are asked for so rarely that this repeats a hundred rows a minute, and in between the next
+number is."""
 _LOOK_BACK_AT_MOST_SECONDS = 1800.0
 _LARGEST_PAGE = 10_000
 """The Exchange's own cap on `maxRecords`."""
