@@ -317,15 +317,16 @@ class Asking:
         return self._refuse(ask, Wait(reasons=(reason,)), group, now, is_derived=False)
 
     def _refuse(self, ask: Ask, wait: Wait, group: Group, now: Now, *, is_derived: bool = True) -> Refused:
-        is_remembered = wait.is_remembered
+        policies, claim = self._situation.picture.policies, ask.claim
+        # A name that nobody has read as a policy may be made up: it makes no waiter, whatever keeps it from being read.
+        is_known = isinstance(policies.get(claim.kind, claim.subject), Policy)
         # Most refusals are no news, and nothing is put together for them.
-        if is_remembered and self._waiting.note(ask, wait.reasons, now):
+        if is_known and wait.is_remembered and self._waiting.note(ask, wait.reasons, now):
             case = Case(at=now, ask=ask, group=group)
             self._waiting.keep(ask, kept_of_refusal(case, self._situation, is_derived=is_derived))
-        if not is_remembered:
-            picture = self._situation.picture
-            picture.forget_absent(picture.policies.read_of(ask.claim.kind, ask.claim.subject))
-        return Refused(reasons=wait.reasons, is_final=not is_remembered)
+        if not wait.is_remembered:
+            self._situation.picture.forget_absent(policies.read_of(claim.kind, claim.subject))
+        return Refused(reasons=wait.reasons, is_final=not wait.is_remembered)
 
 
 def _as_if_bound(ask: Ask) -> Ask:

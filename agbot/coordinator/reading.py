@@ -15,7 +15,7 @@ from functools import partial
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import ExchangeError, Unreachable, Unreadable
+from agbot.exchange.errors import ExchangeError, Refused, Unreachable, Unreadable
 from agbot.exchange.retry import Retry
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Garbled
@@ -30,6 +30,14 @@ BULK_FROM = 5
 
 _ORG_TRIES_SECONDS = 2.0
 """Reading a whole organisation is dear and comes rarely: it is tried again at once for so long, everything else in the next cycle."""
+
+_SUBJECTS = frozenset({What.MANAGEMENT_POLICY, What.DEPLOYMENT_POLICY, What.PATTERN})
+"""What questions name, and may have made up."""
+
+_REPEATED_AFTER_SECONDS = 10.0
+"""So long the Exchange's odd answer about a policy (a name that it does not take) stands for the next questions about it."""
+
+_SERVER_FAILS = 500
 
 Failures = dict[Read, ExchangeError]
 
@@ -61,12 +69,14 @@ class Reader:
         self._now = now
         self._slots = asyncio.Semaphore(max_open)
         self._open: dict[Read, asyncio.Task[None]] = {}
+        self._odd: dict[Read, tuple[float, ExchangeError]] = {}
         self.progress = Progress()
 
     async def make_current(self, reads: Iterable[Read]) -> Failures:
         """Read these; a read that is under way is shared, and repeated when it was overtaken by a change."""
-        failures: Failures = {}
-        missing = list(dict.fromkeys(reads))
+        wanted = list(dict.fromkeys(reads))
+        failures = self._lately_odd(wanted)
+        missing = [read for read in wanted if read not in failures]
         for _round in range(2):
             if not missing:
                 break
@@ -74,6 +84,17 @@ class Reader:
             failures.update(_failures(missing, outcomes))
             missing = [read for read in missing if not self._picture.is_current(read) and read not in failures]
         return failures
+
+    def _lately_odd(self, reads: Iterable[Read]) -> Failures:
+        """Return those of which the answer was odd a moment ago, with it: to ask again would bring the same."""
+        limit = asyncio.get_running_loop().time() - _REPEATED_AFTER_SECONDS
+        self._odd = {read: known for read, known in self._odd.items() if known[0] > limit}
+        return {read: self._odd[read][1] for read in reads if read in self._odd}
+
+    def _note_odd(self, read: Read, error: ExchangeError) -> None:
+        is_about_us = isinstance(error, Unreachable | Refused) or (error.status or 0) >= _SERVER_FAILS
+        if read.what in _SUBJECTS and not is_about_us:
+            self._odd[read] = (asyncio.get_running_loop().time(), error)
 
     async def refresh(self, reads: Iterable[Read]) -> Failures:
         """Read these anew whether or not a change has outdated them; many nodes of one organisation are read in bulk."""
@@ -119,8 +140,10 @@ class Reader:
         except Unreadable as error:
             if read.what is not What.ORG:  # that a list cannot be read is told of the organisation
                 self._picture.learn_unreadable(read, Garbled.by(error), now=self._now())
+            self._note_odd(read, error)
             raise
-        except ExchangeError:
+        except ExchangeError as error:
+            self._note_odd(read, error)
             self._picture.sights.failed(read, self._now())
             raise
         else:

@@ -6,7 +6,8 @@ A crash can lose the last second of it; then a waiter's time begins with its nex
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from agbot.coordinator import entries
@@ -18,6 +19,9 @@ from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry, WaiterKey, Writes
+
+MOST_OF_A_NODE = 8
+"""A node waits for one policy, or for a few where several are for it. Who asks about ever more makes no more waiters than this."""
 
 
 class Waiting:
@@ -70,7 +74,8 @@ class Waiting:
     def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: Now) -> Writes:
         """Return the waiters of a group that wait no longer, to be dropped; `node` shows each as it was last seen."""
         staying = [waiter for waiter in group.waiters if waiter_key(waiter.ask) not in self._ledger.leaving]
-        over = [(waiter, why) for waiter in staying if (why := _why_gone(waiter, group, node, now))]
+        crowded = _crowded(staying)
+        over = [(each, why) for each in staying if (why := _why_gone(each, group, node, now) or crowded.get(each.ask))]
         return Writes(
             drop=tuple(waiter_key(waiter.ask) for waiter, _ in over),
             entries=tuple(entries.wait_ended(waiter, why, now) for waiter, why in over),
@@ -85,6 +90,15 @@ def _why_gone(waiter: Waiter, group: Group, node: Callable[[NodeId], Node | Sigh
     if not still_asks(waiter, group, now):
         return "it has stopped asking"
     return why_absent(node(waiter.ask.node), group.id)
+
+
+def _crowded(waiters: Iterable[Waiter]) -> dict[Ask, str]:
+    """Return what nodes that wait for too much have asked about the longest time ago, each with the reason to forget it."""
+    of_node: defaultdict[NodeId, list[Waiter]] = defaultdict(list)
+    for waiter in sorted(waiters, key=lambda each: each.asked_at, reverse=True):
+        of_node[waiter.ask.node].append(waiter)
+    why = f"its node asks about more than {MOST_OF_A_NODE} policies"
+    return {waiter.ask: why for each in of_node.values() for waiter in each[MOST_OF_A_NODE:]}
 
 
 def _codes(reasons: tuple[Reason, ...]) -> list[Code]:
