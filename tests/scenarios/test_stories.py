@@ -28,10 +28,6 @@ def test_a_story_ends_as_it_says_and_its_group_goes_on_afterwards(scenario: Scen
     assert virtual_time.run(_told(scenario, shows_rows=shows_rows)) == []
 
 
-LISTED = [one for one in BYPASS_SCENARIOS if one.needs_agbot]
-"""Of which the agbot's own lists tell."""
-
-
-@pytest.mark.parametrize("scenario", LISTED, ids=lambda scenario: scenario.name)
+@pytest.mark.parametrize("scenario", BYPASS_SCENARIOS, ids=lambda scenario: scenario.name)
 def test_who_upgrades_without_a_question_is_waited_for(scenario: Scenario) -> None:
     assert virtual_time.run(_told(scenario, shows_rows=True)) == []

@@ -19,7 +19,7 @@ from tests.simulation.story import Promise, Story
 _READ_SECONDS = 15.0
 """So old the asker's own node may be: what is read after it takes its time."""
 _LOOK_SECONDS = 1.0
-_WAY_SECONDS = 6.0
+_WAY_SECONDS = 3.0
 """Between the look that a yes rests on and its commit: further reads, in an Exchange that is slow."""
 
 
@@ -37,6 +37,8 @@ class BasisJudge:
         hold, now = lease.hold, _now()
         if disk is not None and disk.failed_at is not None and now - disk.failed_at > _READ_SECONDS:
             self._broke(lease.group, f"the store failed at {disk.failed_at} and was not read since")
+        if disk is not None and disk.replaced:
+            self._broke(lease.group, "the store is an older copy, and nobody has looked at everything since")
         if hold is None:
             return
         if not hold.progress.observed:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from agbot.rules.facts import Pause
+from agbot.rules.facts import Brake, Pause
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.store.contract import NOTHING, Entry, Lost, Stored, StoreUnavailableError, Writes
@@ -53,6 +53,27 @@ class Disk:
     """At the so-many-th write from now on."""
     failed_at: float | None = None
     """When a call last failed, if nothing has been loaded since."""
+    replaced: bool = False
+    """An older copy took its place, and nobody has settled that yet."""
+
+    def copy(self) -> MemoryStore:
+        """Return what is written now, to be put back later."""
+        found, now = MemoryStore(), self.content._content  # noqa: SLF001 - the bytes, as a backup has them
+        found._content = replace(  # noqa: SLF001 - see above; all that is kept are values
+            now,
+            leases=dict(now.leases),
+            records={kind: dict(records) for kind, records in now.records.items()},
+            entries=list(now.entries),
+            cursors=dict(now.cursors),
+        )
+        return found
+
+    def replace(self, content: MemoryStore) -> None:
+        """Put something older in the place of what was written last, as `Generation` says that a real store finds out."""
+        highest = max((lease.token for lease in self.leases().values()), default=0)
+        self.content = content
+        self.content.change_generation("it is an older copy", highest)
+        self.replaced = True
 
     def draw(self, *, writes: bool) -> Fault | None:
         """Say what becomes of the next call."""
@@ -73,6 +94,10 @@ class Disk:
     def pauses(self) -> list[Pause]:
         """Return every hold that a person has not ended, as it is stored."""
         return list(self.content._content.records[Pause].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
+
+    def brakes(self) -> list[Brake]:
+        """Return every brake that nobody has lifted, as it is stored."""
+        return list(self.content._content.records[Brake].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
 
     def entries(self) -> list[Entry]:
         """Return the whole journal."""

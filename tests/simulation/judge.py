@@ -32,7 +32,9 @@ from tests.simulation.disk import Disk
 from tests.simulation.offline_peers import OfflinePeers
 from tests.simulation.overlap_judge import OverlapJudge
 from tests.simulation.plan import Plan
+from tests.simulation.silence_judge import SilenceJudge
 from tests.simulation.story import HUB, Promise, Story
+from tests.simulation.word_judge import WordJudge
 
 _CLOCK_SECONDS = 60.0
 """The Exchange's clock may be moved in the middle of a run; what was said just before a grant is then taken for after it."""
@@ -61,6 +63,8 @@ class Judge:
         self.controls = ControlJudge(plan, story)
         self.basis = BasisJudge(plan, story)
         self.overlaps = OverlapJudge(plan)
+        self.silence = SilenceJudge(plan, story)
+        self.words = WordJudge(story)
         self.fleet: Fleet | None = None
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
@@ -74,9 +78,13 @@ class Judge:
             if old != lease:
                 self._take_time(old, lease)
                 self._changed(old, lease)
+            if lease.token > old.token:
+                self.words.granted(lease, self._disk.brakes(), told, self._fleet)
             if lease.token > old.token and self._plan.is_controlled:
                 self.controls.granted(old, lease, after, told, self._fleet)
         self.controls.holds(self._disk.pauses())
+        self.words.said(told, after, self._disk.brakes(), self._fleet)
+        self._disk.replaced = self._disk.replaced and not any(entry.event == "store.settled" for entry in told)
         for entry in told:
             if entry.event not in {"lease.renewed", "wait.changed"}:
                 said = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.told}"
@@ -89,12 +97,16 @@ class Judge:
         if new.token > old.token:
             self._granted_at[new.group, new.token] = now
             self.overlaps.granted(new, self.daemon())
+            if who := self.overlaps.installs_on(new, self._fleet):
+                text = f"granted while {who} installs what its policy, which was deleted, has begun"
+                self._story.broke(Promise.ONE_HOLDER, new.group, text)
         mark = (new.token, new.hold.progress.moved_at) if new.hold is not None else None
         if self._moved.get(new.group, (None, 0.0))[0] != mark:
             self._moved[new.group] = (mark, now)
 
     def _changed(self, old: Lease, new: Lease) -> None:
         group = new.group
+        self.silence.changed(old, new)
         if new.token < old.token:
             self._story.broke(Promise.OWN_TOKEN, group, f"the token went back from {old.token} to {new.token}")
         if old.state is State.HELD and new.state is State.HELD and new.token != old.token:
@@ -122,6 +134,8 @@ class Judge:
         """An end that rests on the holder's own report must have been in the Exchange."""
         if end.token != old.token or (old.hold is not None and end.claim != old.hold.claim):
             self._story.broke(Promise.OWN_TOKEN, old.group, f"the end of {end.token} ended {old.token}")
+        self.words.ended(old.group, end, self._fleet)
+        self.overlaps.ended(end, old.group, self._fleet)
         granted_at = self._granted_at.get((old.group, old.token), 0.0)
         if end.cause in _ABSENCES and "restore" not in self._plan.wild and not self._has_gone(end, granted_at):
             text = f"{end.cause} of {end.claim.holder} ({end.detail}), and nothing of it was deleted or moved"
@@ -159,6 +173,8 @@ class Judge:
         """Remember what nodes have said, as the Exchange took it."""
         self.peers.wrote(write)
         self.overlaps.wrote(write)
+        self.silence.wrote(write)
+        self.words.wrote(write)
         self._take_absence(write)
         if self._plan.is_controlled:
             self.controls.wrote(write, self._fleet)

@@ -24,6 +24,7 @@ class Nature:
             Deed.DELETE_POLICYS_OWNER: self._delete_policys_owner,
             Deed.RESTORE: self._restore,
             Deed.AGBOT_FAULT: self._agbot_fault,
+            Deed.REPLACE_STORE: self._replace_store,
         }
 
     def heal(self) -> None:
@@ -78,6 +79,19 @@ class Nature:
         for api in self._stage.local_apis:
             handle = api.faults.add(event.fault)
             self._later(event.seconds, lambda api=api, handle=handle: api.faults.remove(handle))  # type: ignore[misc]  # binds the loop's values
+
+    def _replace_store(self, event: Event) -> None:
+        """Copy the store, and later put the copy in its place: all that was written in between is lost."""
+        copy = self._stage.disk.copy()
+
+        def replace() -> None:
+            daemon = self._stage.daemon()
+            if daemon is not None:
+                daemon.kill()
+            self._stage.disk.replace(copy)
+            self._stage.story.tell("", "an old copy of the store takes its place")
+
+        self._later(event.seconds, replace)
 
     def _later(self, seconds: float, act: Callable[[], object]) -> None:
         asyncio.get_running_loop().call_later(min(seconds, 1e6), act)

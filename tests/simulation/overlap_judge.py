@@ -11,11 +11,14 @@ import asyncio
 
 from agbot.rules import statuses
 from agbot.rules.ids import GroupId
-from agbot.rules.lease import Lease
+from agbot.rules.lease import End, Lease
+from agbot.rules.lease import Kind as LeaseKind
+from agbot.rules.reasons import Cause
 from agbot.rules.statuses import Phase
-from agbot.sim.episodes import Episode, Rule, Violation
+from agbot.sim.episodes import Episode, Excuse, Rule, Violation
 from agbot.sim.exchange import Write
 from agbot.sim.faults import Fault, FaultKind
+from agbot.sim.fleet import Fleet
 from agbot.sim.links import Kind
 from tests.simulation.daemon import Daemon
 from tests.simulation.plan import Plan
@@ -43,6 +46,8 @@ class OverlapJudge:
         self._hidden: list[tuple[float, float, float]] = []
         """Faults of the feed: from when, until when, and for how long a row is hidden."""
         self._started = 0.0
+        self._cut_off: dict[GroupId, tuple[str, float, str]] = {}
+        """Whose lease has ended with its policy, when, and which version that node ran then."""
 
     def started(self) -> None:
         """Take in that the coordinator has just started: of what ended before, it knows nothing."""
@@ -53,6 +58,23 @@ class OverlapJudge:
         if lease.hold is not None and not lease.hold.progress.observed and daemon is not None:
             looked = daemon.sightings.listed() if daemon.agbots else -1.0
             self._granted[lease.group, lease.hold.claim.holder] = (_now(), looked)
+
+    def ended(self, end: End, group: GroupId, fleet: Fleet) -> None:
+        """Take in that a policy has gone in the middle of an installation, which goes on."""
+        node = fleet.nodes.get(end.claim.holder)
+        if end.cause is Cause.POLICY_DELETED and end.claim.kind is LeaseKind.AGENT and node is not None:
+            self._cut_off[group] = (node.name, _now(), node.version)
+
+    def installs_on(self, lease: Lease, fleet: Fleet) -> str:
+        """Name who still installs what a deleted policy has begun, though this agent's upgrade was let go; empty for nobody."""
+        name, since, version = self._cut_off.get(lease.group, ("", 0.0, ""))
+        hold, node = lease.hold, fleet.nodes.get(name)
+        if hold is None or node is None or hold.claim.kind is not LeaseKind.AGENT or hold.claim.holder == name:
+            return ""
+        is_over = node.version != version or _now() - since > self._plan.limits.lease_seconds - _NOTICE_SECONDS
+        busy = [one for one in fleet.observer.under_way(lease.group) if one.node == name and one.kind is Kind.AGENT]
+        goes_on = any(one.excuse is Excuse.POLICY_GONE and one.reported for one in busy)
+        return name if goes_on and not is_over and not hold.progress.observed else ""
 
     def wrote(self, write: Write) -> None:
         """Remember since when a node has reported that it is past the gate."""

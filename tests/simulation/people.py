@@ -243,6 +243,7 @@ _ABOUT_A_GROUP = frozenset(Deed) - {
     Deed.OUR_CLOCK,
     Deed.RESTORE,
     Deed.AGBOT_FAULT,
+    Deed.REPLACE_STORE,
 }
 
 

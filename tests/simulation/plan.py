@@ -61,6 +61,7 @@ class Deed(StrEnum):
     DELETE_POLICYS_OWNER = "delete a policy's owner"
     RESTORE = "back up and restore"
     AGBOT_FAULT = "agbot fault"
+    REPLACE_STORE = "replace the store by an older copy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,7 +231,7 @@ class Run:
             tell=lambda _entry: None,
             skew=self._skew,
             agbot=self._local_apis,
-            on_feed=lambda _begun: None,
+            on_feed=self._judge.silence.looked,
         )
         self._daemon.run()
 

@@ -28,6 +28,7 @@ class Promise(StrEnum):
     OFFLINE_PEERS = "P6 an offline peer never blocks the upgrade of a service"
     REASONS = "P7 every waiter knows why it waits"
     CONTROLS = "controls: nothing begins that a window, a hold, the pace, a canary or a missing approval speaks against"
+    WORDS = "words: nothing is said of a node or a release that it did not do, and what failed reaches nobody else"
     SERVED = "liveness: who wants an upgrade gets it"
     NO_BUGS = "no question and no cycle ends in a traceback"
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.node import Asks
-from tests.simulation.plan import COORDINATOR, Deed, Event, Plan, times
+from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan, times
 
 SHARE = 0.5
 _OURS = f"^{COORDINATOR}$"
@@ -36,6 +36,8 @@ class Kind(StrEnum):
     ROWS = "rows"
     AGBOT_FAULTS = "agbot faults"
     BYPASS = "bypass"
+    OLD_DOWNLOADS = "old downloads"
+    STORE = "store"
 
 
 DRAWN = frozenset(Kind)
@@ -47,7 +49,9 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
     chance = plan.chance("wild")
     if plan.is_controlled or chance.random() >= share:
         return plan
-    drawn = frozenset(kind for kind in Kind if chance.random() < _HALF and kind in kinds) or kinds
+    drawn = (
+        frozenset(kind for kind in _FIRST if chance.random() < _HALF and kind in kinds) | _later(plan, kinds) or kinds
+    )
     events = list(plan.events)
     for kind in sorted(drawn):
         events.extend(_EVENTS.get(kind, _nothing)(plan.chance(f"wild {kind}"), plan))
@@ -59,10 +63,39 @@ def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -
         shows_rows=bool(drawn & {Kind.ROWS, Kind.AGBOT_FAULTS}),
         agbot_asks=plan.agbot_asks and not (Kind.ROWS in drawn and chance.random() < _HALF),
         bypasses=_bypass(chance, plan) if Kind.BYPASS in drawn else plan.bypasses,
+        groups=_old_downloads(plan) if Kind.OLD_DOWNLOADS in drawn else plan.groups,
     )
 
 
 _HALF = 0.5
+_LATER = (Kind.OLD_DOWNLOADS, Kind.STORE)
+"""Drawn apart from the others, which stay as they are."""
+_FIRST = tuple(kind for kind in Kind if kind not in _LATER)
+
+
+def _later(plan: Plan, kinds: frozenset[Kind]) -> frozenset[Kind]:
+    chance = plan.chance("wild later")
+    return frozenset(kind for kind in _LATER if chance.random() < _HALF and kind in kinds)
+
+
+def _old_downloads(plan: Plan) -> tuple[GroupPlan, ...]:
+    """Nodes that wait go on to ask under the download that they have, for a while after a new revision."""
+    chance = plan.chance("wild old downloads")
+    return tuple(
+        replace(
+            group,
+            habits=tuple(
+                replace(each, revision_seconds=(60.0, chance.choice((120.0, 300.0)))) for each in group.habits
+            ),
+        )
+        for group in plan.groups
+    )
+
+
+def _stores(chance: random.Random, plan: Plan) -> Iterator[Event]:
+    """An old copy takes the place of the store under a coordinator that is down."""
+    for at in times(chance, 200, plan.chaos_seconds, 700.0):
+        yield Event(at=at, deed=Deed.REPLACE_STORE, seconds=chance.choice((30.0, 120.0, 300.0)))
 
 
 def _bypass(chance: random.Random, plan: Plan) -> tuple[Asks, ...]:
@@ -162,5 +195,6 @@ _EVENTS: Mapping[Kind, Callable[[random.Random, Plan], Iterator[Event]]] = {
     Kind.POISON: _poison,
     Kind.RESTORE: _restores,
     Kind.AGBOT_FAULTS: _agbot_faults,
+    Kind.STORE: _stores,
 }
 """The others change the hub itself."""

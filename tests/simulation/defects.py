@@ -1,0 +1,141 @@
+"""Faults of the coordinator that were once real, each as a small change of what it does.
+
+`test_wild` plants those of which a seed is known that shows them. For the others `play` has shown none yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from agbot.coordinator import clocks, reviewing, seen_clock
+from agbot.coordinator.asking import Asking
+from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.taking import Begun, Taking
+from agbot.coordinator.unasked import Unasked
+from agbot.exchange.feed import ChangeFeed
+from agbot.fleet.absence import Absences
+from agbot.fleet.changes import Read
+from agbot.rules import brakes, unasked
+from agbot.rules.facts import Ask, Rollout
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import Now, SeenTime
+
+Defect = Callable[[], AbstractContextManager[None]]
+_FOR_EVER = timedelta(days=9999)
+
+
+@contextmanager
+def patched(where: object, name: str, value: object) -> Iterator[None]:
+    """Let something be otherwise for a while."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(where, name, value)
+        yield
+
+
+def one_absence_is_believed() -> AbstractContextManager[None]:
+    def confirms(self: Absences, read: Read, *, begun: int, now: SeenTime) -> bool:
+        return True
+
+    return patched(Absences, "confirms", confirms)
+
+
+@contextmanager
+def blindness_counts_as_silence() -> Iterator[None]:
+    """Seen time goes by although nothing can be read."""
+
+    def init(self: seen_clock.SeenClock, clock: Clocks, reach: timedelta = _FOR_EVER) -> None:
+        right(self, clock, _FOR_EVER)
+
+    right = seen_clock.SeenClock.__init__
+    with patched(seen_clock.SeenClock, "__init__", init):
+        yield
+
+
+@contextmanager
+def a_step_of_the_date_is_believed() -> Iterator[None]:
+    """What the wall clock has gone on by counts as time in which something should have been heard."""
+
+    def now(self: seen_clock.SeenClock) -> Now:
+        present, mark = right(self), self._mark
+        return (
+            present if mark is None else replace(present, seen=mark.seen + max(present.wall - mark.wall, timedelta()))
+        )
+
+    right = seen_clock.SeenClock.now
+    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "STEP", _FOR_EVER):
+        yield
+
+
+@contextmanager
+def the_agbots_lists_are_read_by_the_cycle_alone() -> Iterator[None]:
+    async def before_grant(self: Unasked, ask: Ask) -> None:
+        await self.reported(ask.group)
+
+    with patched(Unasked, "before_grant", before_grant):
+        yield
+
+
+@contextmanager
+def a_policy_is_guessed_from_the_feed() -> Iterator[None]:
+    """Of several policies for a service the first by name is taken, whether the node matches it or not."""
+
+    async def take(self: Taking, begun: Begun) -> list[str]:
+        if begun.claim.kind is Kind.SERVICE and not begun.claim.subject:
+            group = begun.group.partition("/")[2]
+            begun = replace(begun, claim=replace(begun.claim, subject=PolicyId(f"o1/a-svc-{group}")))
+        return await right(self, begun)
+
+    right = Taking.take
+    with patched(Taking, "take", take):
+        yield
+
+
+def the_feed_is_read_from_its_newest_id_on() -> AbstractContextManager[None]:
+    def from_id(self: ChangeFeed) -> int:
+        return self._last_id + 1
+
+    return patched(ChangeFeed, "_from_id", from_id)
+
+
+def a_new_revision_lifts_a_brake_for_everybody() -> AbstractContextManager[None]:
+    return patched(brakes, "names_failed", lambda _brake, _brought: False)
+
+
+def an_end_that_proves_nothing_opens_the_gate() -> AbstractContextManager[None]:
+    return patched(Rollout, "places", property(lambda rollout: rollout.started))
+
+
+@contextmanager
+def an_exempt_yes_rests_on_what_was_known() -> Iterator[None]:
+    async def make_sure(self: Asking, ask: Ask, made: object) -> None:
+        if getattr(made.decision, "exempt", None) is None:  # type: ignore[attr-defined]  # a `Made`
+            await right(self, ask, made)  # type: ignore[arg-type]  # see above
+
+    right = Asking._make_sure  # noqa: SLF001 - the defect is in this class
+    with patched(Asking, "_make_sure", make_sure):
+        yield
+
+
+def who_asks_nobody_is_not_seen() -> AbstractContextManager[None]:
+    return patched(unasked, "past_the_gate", lambda *_: None)
+
+
+def a_deleted_policy_ends_its_installation() -> AbstractContextManager[None]:
+    return patched(reviewing, "left_behind", lambda *_: None)
+
+
+def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:
+    right = Situation.doubts
+
+    def doubts(self: Situation) -> tuple[Reason, ...]:
+        return tuple(each for each in right(self) if each.code is not Code.STORE_CHANGED)
+
+    return patched(Situation, "doubts", doubts)
