@@ -162,14 +162,14 @@ class Coordinator:
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse without waiting for anything; see `agbot.coordinator.contract.Permission`."""
-        refused = self._intake.excludes(ask) or self._asking.refuse_from_memory(ask)
+        refused = self._intake.excludes(ask.node) or self._asking.refuse_from_memory(ask)
         if refused is not None:
             self._answered(ask)
         return refused
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.contract.Permission`."""
-        excluded = self._intake.excludes(ask)
+        excluded = self._intake.excludes(ask.node)
         if excluded is not None:
             await confirm()  # a stranger is not told whom we look after
             return excluded
@@ -314,6 +314,9 @@ class Coordinator:
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"."""
+        excluded = self._intake.excludes(node)
+        if excluded is not None:
+            return Explanation(node=node, group=None, answer=f"{node} is not answered for: {excluded.reasons[0].text}.")
         known = self._situation.picture.node(node)
         group = getattr(known, "group", None)
         return explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")

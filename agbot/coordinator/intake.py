@@ -27,7 +27,7 @@ from agbot.exchange.errors import ExchangeError, Forbidden, Refused
 from agbot.exchange.feed import ChangeFeed
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
-from agbot.rules.facts import Ask, Node
+from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.rest import needs_services
@@ -113,9 +113,9 @@ class Intake:
         """Look after an organisation from now on, if it is ours."""
         self._organisations.meet(org)
 
-    def excludes(self, ask: Ask) -> NotOurs | None:
+    def excludes(self, node: NodeId) -> NotOurs | None:
         """Refuse a node of an organisation that is not looked after; None for one that is."""
-        return self._organisations.excludes(ask)
+        return self._organisations.excludes(node)
 
     def read_anew(self) -> None:
         """Let every organisation be read as a whole in the next intake."""

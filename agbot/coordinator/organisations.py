@@ -20,8 +20,7 @@ from agbot.exchange.errors import ExchangeError
 from agbot.exchange.feed import MULTITENANT_ORG
 from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import DELETED, Change, Read, What
-from agbot.rules.facts import Ask
-from agbot.rules.ids import OrgId, org_of
+from agbot.rules.ids import NodeId, OrgId, org_of
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import Entry
@@ -75,9 +74,9 @@ class Organisations:
         """Tell whether this organisation is one of those that we coordinate."""
         return self._discovers or org in self._ours
 
-    def excludes(self, ask: Ask) -> Refused | None:
+    def excludes(self, node: NodeId) -> Refused | None:
         """Refuse a node of an organisation that is not looked after; None for one that is."""
-        org = org_of(ask.node)
+        org = org_of(node)
         if self.serves(org):
             return None
         if self._served_by and not self._has_discovered:

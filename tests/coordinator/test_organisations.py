@@ -163,3 +163,16 @@ async def test_members_are_granted_as_before() -> None:
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     assert OrgId(ORG) in looked_after(hub)
     await hub.stop()
+
+
+@in_virtual_time
+async def test_who_asks_about_a_node_of_an_excluded_organisation_hears_that_it_is_excluded() -> None:
+    hub = hub_of(ORG)
+    await hub.start()
+
+    explained = hub.coordinator.explain(of_other(hub).node)
+
+    assert explained is not None
+    assert "organisation o2 is not among those that this coordinator looks after" in explained.answer
+    assert explained.group is None
+    await hub.stop()
