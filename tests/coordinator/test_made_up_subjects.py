@@ -127,7 +127,7 @@ async def test_a_node_that_asks_about_ever_more_policies_waits_for_the_last_of_t
 async def test_who_waits_goes_on_waiting_while_its_policy_cannot_be_read() -> None:
     hub = await busy_hub()
     assert codes(await hub.ask("n2", "g1"))[0] == "lease-held"
-    since = replace(next(iter(hub.coordinator._situation.ledger.waiters[group_id(ORG, "g1")].values()))).since  # noqa: SLF001
+    since = replace(next(iter(hub.coordinator._situation.ledger.waiters[group_id(ORG, "g1")].values()))).since  # noqa: SLF001 - the truth
     hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, path=f"managementpolicies/{NMP}", status=503))
     await hub.live("n1", "n2", seconds=60)
     await hub.ask("n2", "g1")
