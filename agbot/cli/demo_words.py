@@ -56,7 +56,7 @@ def _released(entry: Entry) -> str:
 
 
 def _suspected(entry: Entry) -> str:
-    return f"nobody knows how the upgrade of {bare(entry.node)} ended: {entry.facts.get('why')}"
+    return f"it is not known how the upgrade of {bare(entry.node)} ended: {entry.facts.get('why')}"
 
 
 def _waits(entry: Entry) -> str | None:

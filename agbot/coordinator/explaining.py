@@ -156,9 +156,7 @@ def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: st
         answer = f"{node} may upgrade {hold.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
     unblock = ""
     if lease.state is State.SUSPECT:
-        answer = (
-            f"{node} holds the lease of {group} for {hold.claim.what}, but nobody knows how that upgrade ended: {note}."
-        )
+        answer = f"{node} holds the lease of {group} for {hold.claim.what}, but it is not known how that upgrade ended: {note}."
         unblock = _unblock(Code.LEASE_SUSPECT, hold.claim.subject, lease)
     return Explanation(
         node=node,

@@ -128,7 +128,7 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     ),
     "lease.renewed": lambda entry: f"goes on with {_what(entry)}",
     "lease.released": lambda entry: f"no longer holds the lease for {_what(entry)}: {_fact(entry, 'cause')}",
-    "lease.suspected": lambda entry: f"holds the lease for {_what(entry)}, and nobody knows how that ended",
+    "lease.suspected": lambda entry: f"holds the lease for {_what(entry)}, and it is not known how that ended",
     "lease.taken_over": lambda entry: f"may upgrade {entry.subject}, with the lease of {_fact(entry, 'taken_from')}",
     "wait.changed": _waits,
     "wait.ended": lambda entry: f"waits no longer to upgrade {entry.subject}",

@@ -67,7 +67,7 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         "lease.renewed": _debug("Evidence showed that the holder's upgrade goes on."),
         "lease.released": _info("A lease ended; `cause` says how."),
         "lease.suspected": _warning(
-            "A lease expired and nobody knows how its upgrade ended. Nobody else may go until that is resolved."
+            "A lease expired and it is not known how its upgrade ended. Nobody else may go until that is resolved."
         ),
         "lease.taken_over": _warning(
             "A service upgrade with a current agreement took the suspect lease of an offline holder over."

@@ -226,6 +226,6 @@ class ChangeFeed:
     def _all_pending(self) -> FeedResult:
         changes = tuple(sorted(self._pending, key=lambda change: change.change_ids[-1]))
         self._pending.clear()
-        resync = "a row of the feed could not be read, and nobody knows what has changed" if self._lost_row else None
+        resync = "a row of the feed could not be read, so it is not known what has changed" if self._lost_row else None
         self._lost_row = False
         return FeedResult(changes=changes, resync=resync)

@@ -166,7 +166,7 @@ def lease_suspect(ask: Ask, group: Group, now: Now) -> Reason | None:
     more = f", as with {group.lease.last_end.claim.holder} before it" if is_deadly and group.lease.last_end else ""
     return Reason(
         code=Code.LEASE_SUSPECT,
-        text=f"{hold.claim.holder} took the lease for {hold.claim.what} and nobody knows how it ended{more}",
+        text=f"{hold.claim.holder} took the lease for {hold.claim.what} and it is not known how that ended{more}",
         facts={"holder": hold.claim.holder, "subject": hold.claim.subject, "token": group.lease.token},
     )
 

@@ -40,7 +40,7 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
             "it burns",
             "ada@hub",
         ),
-        (entries.suspected(HELD, "silent", NOW), f"holds the lease for {NMP}, and nobody knows how that ended", "silent", "coordinator"),
+        (entries.suspected(HELD, "silent", NOW), f"holds the lease for {NMP}, and it is not known how that ended", "silent", "coordinator"),
         (
             entries.wait_changed(WAITER, NOW),
             f"waits to upgrade {NMP}: lease-held, paused",
