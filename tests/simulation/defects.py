@@ -1,6 +1,6 @@
 """Faults of the coordinator that were once real, each as a small change of what it does.
 
-`test_wild` plants those of which a seed is known that shows them. For the others `play` has shown none yet.
+`test_wild` plants them where a seed is known to show them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator import clocks, reviewing, seen_clock
-from agbot.coordinator.asking import Asking
+from agbot.coordinator import clocks, seen_clock
 from agbot.coordinator.clocks import Clocks
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
 from agbot.coordinator.unasked import Unasked
-from agbot.exchange.feed import ChangeFeed
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read
-from agbot.rules import brakes, unasked
-from agbot.rules.facts import Ask, Rollout
+from agbot.rules import unasked
+from agbot.rules.facts import Ask
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
@@ -98,38 +96,8 @@ def a_policy_is_guessed_from_the_feed() -> Iterator[None]:
         yield
 
 
-def the_feed_is_read_from_its_newest_id_on() -> AbstractContextManager[None]:
-    def from_id(self: ChangeFeed) -> int:
-        return self._last_id + 1
-
-    return patched(ChangeFeed, "_from_id", from_id)
-
-
-def a_new_revision_lifts_a_brake_for_everybody() -> AbstractContextManager[None]:
-    return patched(brakes, "names_failed", lambda _brake, _brought: False)
-
-
-def an_end_that_proves_nothing_opens_the_gate() -> AbstractContextManager[None]:
-    return patched(Rollout, "places", property(lambda rollout: rollout.started))
-
-
-@contextmanager
-def an_exempt_yes_rests_on_what_was_known() -> Iterator[None]:
-    async def make_sure(self: Asking, ask: Ask, made: object) -> None:
-        if getattr(made.decision, "exempt", None) is None:  # type: ignore[attr-defined]  # a `Made`
-            await right(self, ask, made)  # type: ignore[arg-type]  # see above
-
-    right = Asking._make_sure  # noqa: SLF001 - the defect is in this class
-    with patched(Asking, "_make_sure", make_sure):
-        yield
-
-
 def who_asks_nobody_is_not_seen() -> AbstractContextManager[None]:
     return patched(unasked, "past_the_gate", lambda *_: None)
-
-
-def a_deleted_policy_ends_its_installation() -> AbstractContextManager[None]:
-    return patched(reviewing, "left_behind", lambda *_: None)
 
 
 def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:
