@@ -128,7 +128,9 @@ class Asking:
                 await self._situation.ledger.gate.opened()
                 made = self._decision(ask)  # and committed without waiting for anything between
             if isinstance(made.decision, Wait):
-                return self._refuse(ask, stages.with_unseen(made.decision, unseen), made.case.group, made.case.at)
+                wait = stages.with_unseen(made.decision, unseen)
+                is_derived = wait is made.decision  # no rule says that the Exchange was silent
+                return self._refuse(ask, wait, made.case.group, made.case.at, is_derived=is_derived)
             stages.reach(Stage.STORE)
             answer = await self._commit(made.case, made.decision)
             if answer is not None:
