@@ -8,6 +8,7 @@ import sys
 import time
 from functools import partial
 
+from tests.simulation.courses import Course
 from tests.simulation.run import Outcome, play
 from tests.simulation.wild import Kind
 
@@ -23,15 +24,17 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="tell everything that happens")
     kinds = [kind.value for kind in Kind]
     parser.add_argument("--wild", action="append", default=[], choices=kinds, help="only wild things of this kind")
+    named = [course.value for course in Course]
+    parser.add_argument("--course", choices=named, help="in place of what a seed draws, this course of events")
     options = parser.parse_args()
-    only = frozenset(Kind(kind) for kind in options.wild)
+    only, course = frozenset(Kind(kind) for kind in options.wild), Course(options.course) if options.course else None
     if options.seed is not None:
-        return _tell([play(options.seed, is_told_aloud=options.verbose, only=only)])
+        return _tell([play(options.seed, is_told_aloud=options.verbose, only=only, course=course)])
     began = time.monotonic()
     with multiprocessing.Pool() as pool:
         outcomes: list[Outcome] = []
         for outcome in pool.imap_unordered(
-            partial(play, only=only), range(options.first, options.first + options.seeds), chunksize=4
+            partial(play, only=only, course=course), range(options.first, options.first + options.seeds), chunksize=4
         ):
             outcomes.append(outcome)
             if len(outcomes) % _TOLD_EVERY == 0:

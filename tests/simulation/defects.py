@@ -1,6 +1,6 @@
 """Faults of the coordinator that were once real, each as a small change of what it does.
 
-`test_wild` plants them where a seed is known to show them.
+`test_wild` plants them where a seed is known to show them, `test_courses` in the course of events that shows them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator import clocks, seen_clock
+from agbot.coordinator import clocks, reviewing, seen_clock
 from agbot.coordinator.clocks import Clocks
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
 from agbot.coordinator.unasked import Unasked
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read
-from agbot.rules import unasked
-from agbot.rules.facts import Ask
+from agbot.rules import brakes, unasked
+from agbot.rules.facts import Ask, Brake, Group
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
@@ -98,6 +98,17 @@ def a_policy_is_guessed_from_the_feed() -> Iterator[None]:
 
 def who_asks_nobody_is_not_seen() -> AbstractContextManager[None]:
     return patched(unasked, "past_the_gate", lambda *_: None)
+
+
+def a_new_revision_alone_lifts_a_brake() -> AbstractContextManager[None]:
+    def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
+        return not brakes.is_other_revision(set_brake, brakes.revision_of(ask, group))
+
+    return patched(brakes, "holds", holds)
+
+
+def a_policy_that_is_deleted_ends_the_installation() -> AbstractContextManager[None]:
+    return patched(reviewing, "left_behind", lambda *_: None)
 
 
 def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:

@@ -100,6 +100,10 @@ class People:
             node.services.outcomes[version] = event.outcome
         stage.deploy(number, version)
 
+    def nodes(self, number: int) -> list[SimNode]:
+        """Return the present members of a group, by name."""
+        return members(self._stage, number)
+
     def _nodes(self, event: Event) -> list[SimNode]:
         return members(self._stage, event.group)
 

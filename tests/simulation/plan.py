@@ -117,6 +117,8 @@ class Plan:
 
     wild: frozenset[str] = frozenset()
     """What of `wild` befalls this hub."""
+    course: str = ""
+    """Which of `courses` happens in place of events; empty: none."""
     shows_rows: bool = False
     """The coordinator is configured with the agbot's local API."""
     bypasses: tuple[Asks, ...] = ()

@@ -18,7 +18,8 @@ from agbot.sim.fleet import Fleet
 from agbot.sim.links import DirectExchange
 from agbot.sim.local_api import LocalApi
 from agbot.sim.service_upgrades import AgbotSpec
-from tests.simulation import controls, wild
+from tests.simulation import controls, courses, wild
+from tests.simulation.courses import Course
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
@@ -56,11 +57,14 @@ class Outcome:
     """Questions that put P6 to the test: for a running service, while every peer was offline."""
 
 
-def play(number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind] = frozenset()) -> Outcome:
-    """Play one seed; with `only`, with wild things of these kinds and in every run that has no controls."""
+def play(
+    number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind] = frozenset(), course: Course | None = None
+) -> Outcome:
+    """Play one seed; with `only`, with wild things of these kinds and in every run that has no controls; or one course."""
     try:
         drawn = controls.added(draw(number))
         plan = wild.added(drawn, only, share=1.0) if only else wild.added(drawn)
+        plan = plan if course is None else courses.laid(draw(number), course)
         return virtual_time.run(Run(plan, is_told_aloud=is_told_aloud).play())
     except Exception as error:
         error.add_note(f"in seed {number}")  # one of hundreds, in another process
@@ -185,6 +189,8 @@ class Run:
             await asyncio.sleep(max(0.0, event.at - loop.time()))
             people.do(event)
             self._judge.look()
+        if self._plan.course:
+            await courses.follow(self._stage, people)
         people.heal()
         self._story.tell(HUB, "from here on everything is well")
         if self._plan.is_controlled:

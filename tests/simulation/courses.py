@@ -1,0 +1,104 @@
+"""Courses of events that a fault needs and that chance seldom brings about: laid out on purpose, with details drawn from the seed.
+
+Each begins from a seed's own plan, of which the groups and everything that would happen are replaced. `follow` waits for what has to be
+true and then does the next deed; which node, how many members and how long between two deeds is drawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from enum import StrEnum
+
+from agbot.sim.habits import Fate, Habits
+from tests.simulation.people import People
+from tests.simulation.plan import Deed, Event, GroupPlan, Plan
+from tests.simulation.stage import ORG, Stage, group_name
+
+_LONGEST_WAIT_SECONDS = 900.0
+_QUICK = Habits(heartbeat_seconds=30.0, cron_seconds=30.0, install_seconds=(20.0, 60.0))
+
+
+class Course(StrEnum):
+    """What is laid out."""
+
+    OLD_DOWNLOAD = "old download"
+    """An upgrade fails, its policy is repaired, and the others go on to ask under the download that failed."""
+    CUT_OFF = "cut off"
+    """A policy is deleted while a node installs for it, and published anew."""
+
+
+def laid(plan: Plan, course: Course) -> Plan:
+    """Return the plan with this course in place of what its seed draws."""
+    chance = plan.chance("course")
+    quiet = replace(plan, events=(), is_calm=False, agbot_asks=True, duplicates=0.0, course=course)
+    return _PLANS[course](quiet, chance)
+
+
+async def follow(stage: Stage, people: People) -> None:
+    """Let the plan's course happen."""
+    await _DEEDS[Course(stage.plan.course)](stage, people, stage.plan.chance("deeds"))
+
+
+def _group(members: int, *habits: Habits, has_service: bool = False) -> GroupPlan:
+    """Return a group; the last habits are those of all further members."""
+    each = (*habits, *(habits[-1],) * members)[:members]
+    return GroupPlan(members=members, clusters=0, has_service=has_service, habits=each)
+
+
+async def _until(holds: Callable[[], bool]) -> bool:
+    """Wait for something; False if it does not come in time."""
+    for _ in range(int(_LONGEST_WAIT_SECONDS)):
+        if holds():
+            return True
+        await asyncio.sleep(1.0)
+    return False
+
+
+def _publish(people: People, fate: Fate = Fate.SUCCEEDS, number: int = 0) -> None:
+    fates = (fate,) * len(people.nodes(number))
+    people.do(Event(at=0.0, deed=Deed.PUBLISH, group=number, fates=fates))
+
+
+def _plan_old_download(plan: Plan, chance: random.Random) -> Plan:
+    slow = replace(_QUICK, revision_seconds=(200.0, chance.choice((240.0, 400.0))))
+    return replace(plan, groups=(_group(chance.choice((2, 3, 4)), slow),))
+
+
+async def _old_download(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    _publish(people, chance.choice((Fate.ROLLS_BACK, Fate.PRECHECK_FAILS, Fate.ROLLBACK_FAILS)))
+    if await _until(lambda: bool(stage.disk.brakes())):
+        await asyncio.sleep(chance.uniform(0, 60))
+        _publish(people)
+        await asyncio.sleep(500.0)
+
+
+def _plan_cut_off(plan: Plan, chance: random.Random) -> Plan:
+    slow = replace(_QUICK, install_seconds=(200.0, chance.choice((220.0, 300.0))))
+    limits = replace(plan.limits, lease_seconds=180.0)
+    return replace(plan, groups=(_group(chance.choice((2, 3, 4)), slow),), limits=limits)
+
+
+async def _cut_off(stage: Stage, people: People, chance: random.Random) -> None:
+    group = f"{ORG}/{group_name(0)}"
+    await asyncio.sleep(chance.uniform(20, 60))
+    _publish(people)
+    if await _until(lambda: any(one.reported for one in stage.fleet.observer.under_way(group))):
+        await asyncio.sleep(chance.uniform(2, 40))
+        people.do(Event(at=0.0, deed=Deed.DELETE_NMP))
+        await asyncio.sleep(chance.uniform(1, 20))
+        _publish(people)
+        await asyncio.sleep(400.0)
+
+
+_PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
+    Course.OLD_DOWNLOAD: _plan_old_download,
+    Course.CUT_OFF: _plan_cut_off,
+}
+_DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]]] = {
+    Course.OLD_DOWNLOAD: _old_download,
+    Course.CUT_OFF: _cut_off,
+}

@@ -1,0 +1,36 @@
+"""The courses of events that are laid out: the product keeps every promise in them, and the fault that each is for is found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation import defects
+from tests.simulation.courses import Course
+from tests.simulation.defects import Defect
+from tests.simulation.run import play
+from tests.simulation.story import Promise
+
+_SEEDS = range(3)
+
+
+@pytest.mark.parametrize("course", Course)
+def test_the_product_keeps_every_promise_in_a_course(course: Course) -> None:
+    outcomes = [play(seed, course=course) for seed in _SEEDS]
+
+    assert [outcome.broken for outcome in outcomes] == [None] * len(_SEEDS)
+    assert all(outcome.grants for outcome in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("defect", "course", "promises"),
+    [
+        (defects.a_new_revision_alone_lifts_a_brake, Course.OLD_DOWNLOAD, {Promise.WORDS}),
+        (defects.a_policy_that_is_deleted_ends_the_installation, Course.CUT_OFF, {Promise.ONE_HOLDER}),
+    ],
+)
+def test_the_fault_that_a_course_is_for_is_found(defect: Defect, course: Course, promises: set[Promise]) -> None:
+    with defect():
+        broken = next((each for seed in _SEEDS if (each := play(seed, course=course).broken) is not None), None)
+
+    assert broken is not None
+    assert broken.promise in promises
