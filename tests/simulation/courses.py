@@ -28,6 +28,10 @@ class Course(StrEnum):
     """An upgrade fails, its policy is repaired, and the others go on to ask under the download that failed."""
     CUT_OFF = "cut off"
     """A policy is deleted while a node installs for it, and published anew."""
+    NO_ROW = "no row"
+    """A node that joins in the middle of an upgrade hangs in it, others wait for it, and its policy goes with an owner."""
+    UNPROVEN = "unproven"
+    """The first group's node is deleted, unregisters or leaves in its upgrade, and two other groups wait for that one."""
 
 
 def laid(plan: Plan, course: Course) -> Plan:
@@ -94,11 +98,57 @@ async def _cut_off(stage: Stage, people: People, chance: random.Random) -> None:
         await asyncio.sleep(400.0)
 
 
+def _plan_no_row(plan: Plan, chance: random.Random) -> Plan:
+    limits = replace(plan.limits, min_available=2, max_upgrade_seconds=800.0)
+    groups = (_group(2, replace(_QUICK, ask_seconds=chance.uniform(30.0, 60.0))), _group(1, _QUICK))
+    settings = replace(plan.settings, resync_seconds=1200.0)
+    return replace(plan, groups=groups, limits=limits, settings=settings)
+
+
+async def _no_row(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    _publish(people, Fate.HANGS, number=1)
+    node = people.nodes(1)[0]
+    if await _until(lambda: node.script.running is not None):
+        await asyncio.sleep(chance.uniform(10, 40))
+        people.do(Event(at=0.0, deed=Deed.MOVE, group=1))
+        await asyncio.sleep(chance.uniform(5, 20))
+        _publish(people)
+        await asyncio.sleep(chance.uniform(90, 150))
+        people.do(Event(at=0.0, deed=Deed.DELETE_POLICYS_OWNER, group=1))
+        await asyncio.sleep(300.0)
+
+
+def _plan_unproven(plan: Plan, chance: random.Random) -> Plan:
+    """Draw groups of which only the first has a member that asks soon, and another one that does not ask for long."""
+    first = replace(_QUICK, ask_seconds=5.0, heartbeat_seconds=10.0)
+    late = replace(_QUICK, ask_seconds=1200.0)
+    slow = replace(_QUICK, ask_seconds=chance.uniform(40.0, 60.0), install_seconds=(200.0, 240.0))
+    others = (_group(chance.choice((2, 3)), slow) for _ in range(2))
+    limits = replace(plan.limits, canary_percent=30.0, max_upgrade_seconds=800.0)
+    return replace(plan, groups=(_group(2, first, late), *others), limits=limits, is_controlled=True)
+
+
+async def _unproven(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    nodes, group = len(stage.fleet.nodes), f"{ORG}/{group_name(0)}"
+    people.do(Event(at=0.0, deed=Deed.PUBLISH_TO_ALL, fates=(Fate.SUCCEEDS,) * nodes))
+    if await _until(lambda: bool(stage.fleet.observer.under_way(group))):
+        await asyncio.sleep(chance.uniform(0, 5))
+        deed = chance.choice((Deed.DELETE_NODE, Deed.LEAVE, Deed.UNREGISTER))
+        people.do(Event(at=0.0, deed=deed, pick=0.0))
+        await asyncio.sleep(chance.uniform(400, 500))
+
+
 _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.OLD_DOWNLOAD: _plan_old_download,
     Course.CUT_OFF: _plan_cut_off,
+    Course.NO_ROW: _plan_no_row,
+    Course.UNPROVEN: _plan_unproven,
 }
 _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]]] = {
     Course.OLD_DOWNLOAD: _old_download,
     Course.CUT_OFF: _cut_off,
+    Course.NO_ROW: _no_row,
+    Course.UNPROVEN: _unproven,
 }

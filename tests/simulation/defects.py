@@ -12,8 +12,9 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator import clocks, reviewing, seen_clock
+from agbot.coordinator import clocks, reviewing, seen_clock, traffic
 from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
 from agbot.coordinator.unasked import Unasked
@@ -109,6 +110,14 @@ def a_new_revision_alone_lifts_a_brake() -> AbstractContextManager[None]:
 
 def a_policy_that_is_deleted_ends_the_installation() -> AbstractContextManager[None]:
     return patched(reviewing, "left_behind", lambda *_: None)
+
+
+def an_end_that_proves_nothing_opens_the_canary() -> AbstractContextManager[None]:
+    return patched(traffic, "_proves_nothing", lambda *_: False)
+
+
+def what_no_row_tells_of_is_not_looked_for() -> AbstractContextManager[None]:
+    return patched(SilentEnds, "_statuses", lambda *_: iter(()))
 
 
 def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:

@@ -29,6 +29,7 @@ from tests.simulation.basis_judge import BasisJudge
 from tests.simulation.control_judge import ControlJudge
 from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
+from tests.simulation.gone_judge import GoneJudge
 from tests.simulation.offline_peers import OfflinePeers
 from tests.simulation.overlap_judge import OverlapJudge
 from tests.simulation.plan import Plan
@@ -65,6 +66,7 @@ class Judge:
         self.overlaps = OverlapJudge(plan)
         self.silence = SilenceJudge(plan, story)
         self.words = WordJudge(story)
+        self.gone = GoneJudge(plan, story)
         self.fleet: Fleet | None = None
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
@@ -175,6 +177,7 @@ class Judge:
         self.overlaps.wrote(write)
         self.silence.wrote(write)
         self.words.wrote(write)
+        self.gone.wrote(write)
         self._take_absence(write)
         if self._plan.is_controlled:
             self.controls.wrote(write, self._fleet)
@@ -198,11 +201,13 @@ class Judge:
             if daemon is not None:
                 self.basis.answered(ask, answer, daemon)
             return
+        self.gone.hear(ask, answer, self._fleet)
         if not answer.reasons or not all(reason.text for reason in answer.reasons):
             self._story.broke(Promise.REASONS, ask.group, f"{ask.node} was refused without a reason")
 
     def look(self, *_: object) -> None:
         """Ask the observer what the nodes have really done (P1)."""
+        self.gone.look(self._fleet)
         violations = self._fleet.observer.violations
         for violation in violations[self._seen :]:
             is_excused = self.overlaps.could_not_help(violation) or self.controls.allowed_alone(violation)

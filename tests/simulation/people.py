@@ -159,10 +159,12 @@ class People:
             faults = self._stage.fleet.exchange.faults
             handle = faults.add(event.fault)
             self._stage.judge.overlaps.faulted(event.fault, event.seconds)
+            self._stage.judge.gone.disturbed(event.seconds)
             self._later(event.seconds, lambda: faults.remove(handle))
 
     def _store_fault(self, event: Event, fault: Fault, rate: float) -> None:
         self._stage.disk.rates[fault] = rate
+        self._stage.judge.gone.disturbed(event.seconds / 4)
         self._later(event.seconds / 4, lambda: self._stage.disk.rates.pop(fault, None))
 
     def _kill(self, _event: Event) -> None:

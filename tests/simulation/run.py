@@ -226,6 +226,7 @@ class Run:
         self._starts += 1
         self._story.tell(HUB, f"coordinator starts ({self._starts})")
         self._judge.overlaps.started()
+        self._judge.gone.disturbed(0.0)
         self._daemon = Daemon(
             self._plan,
             self._exchange,

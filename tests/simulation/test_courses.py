@@ -26,6 +26,8 @@ def test_the_product_keeps_every_promise_in_a_course(course: Course) -> None:
     [
         (defects.a_new_revision_alone_lifts_a_brake, Course.OLD_DOWNLOAD, {Promise.WORDS}),
         (defects.a_policy_that_is_deleted_ends_the_installation, Course.CUT_OFF, {Promise.ONE_HOLDER}),
+        (defects.an_end_that_proves_nothing_opens_the_canary, Course.UNPROVEN, {Promise.CONTROLS}),
+        (defects.what_no_row_tells_of_is_not_looked_for, Course.NO_ROW, {Promise.REASONS}),
     ],
 )
 def test_the_fault_that_a_course_is_for_is_found(defect: Defect, course: Course, promises: set[Promise]) -> None:
