@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
+from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate, Habits
+from agbot.sim.node import Asks
 from tests.simulation.people import People
-from tests.simulation.plan import Deed, Event, GroupPlan, Plan
+from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan
 from tests.simulation.stage import ORG, Stage, group_name
 
 _LONGEST_WAIT_SECONDS = 900.0
@@ -32,6 +34,10 @@ class Course(StrEnum):
     """A node that joins in the middle of an upgrade hangs in it, others wait for it, and its policy goes with an owner."""
     UNPROVEN = "unproven"
     """The first group's node is deleted, unregisters or leaves in its upgrade, and two other groups wait for that one."""
+    LATE_ROW = "late row"
+    """A node upgrades without a question, and the rows of that become visible late, with their old numbers."""
+    FROZEN = "frozen"
+    """A node that has joined in the middle of an upgrade asks again behind a frozen feed while another node holds the lease."""
 
 
 def laid(plan: Plan, course: Course) -> Plan:
@@ -140,15 +146,58 @@ async def _unproven(stage: Stage, people: People, chance: random.Random) -> None
         await asyncio.sleep(chance.uniform(400, 500))
 
 
+def _plan_late_row(plan: Plan, chance: random.Random) -> Plan:
+    hasty = replace(_QUICK, ask_seconds=5.0, install_seconds=(280.0, 300.0))
+    slow = replace(_QUICK, ask_seconds=chance.uniform(100.0, 120.0))
+    return replace(plan, groups=(_group(chance.choice((3, 4)), hasty, slow),), bypasses=(Asks.NOBODY,))
+
+
+async def _late_row(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    late = Fault(kind=FaultKind.LATE, path="/changes", caller=f"^{COORDINATOR}$", seconds=chance.uniform(5.0, 20.0))
+    people.do(Event(at=0.0, deed=Deed.FAULT, seconds=600.0, fault=late))
+    _publish(people)
+    await asyncio.sleep(600.0)
+
+
+def _plan_frozen(plan: Plan, chance: random.Random) -> Plan:
+    """Draw a group in which one upgrade takes long, and a node by itself whose upgrades follow each other closely."""
+    slow = replace(_QUICK, ask_seconds=chance.uniform(20.0, 40.0), install_seconds=(160.0, 170.0))
+    hasty = replace(_QUICK, ask_seconds=3.0, heartbeat_seconds=3.0, install_seconds=(100.0, 120.0))
+    limits = replace(plan.limits, lease_seconds=180.0)
+    return replace(plan, groups=(_group(3, slow), _group(1, hasty)), limits=limits)
+
+
+async def _frozen(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    _publish(people)
+    if not await _until(lambda: any(node.script.running is not None for node in people.nodes(0))):
+        return
+    _publish(people, Fate.PRECHECK_FAILS, number=1)
+    node, alone = people.nodes(1)[0], f"{ORG}/{group_name(1)}"
+    if await _until(lambda: any(one.reported for one in stage.fleet.observer.under_way(alone))):
+        people.do(Event(at=0.0, deed=Deed.MOVE, group=1))
+        await asyncio.sleep(chance.uniform(4, 8))
+        frozen = Fault(kind=FaultKind.FREEZE, path="/changes", caller=f"^{COORDINATOR}$")
+        people.do(Event(at=0.0, deed=Deed.FAULT, seconds=200.0, fault=frozen))
+        await _until(lambda: node.down_for is None)
+        _publish(people, number=1)
+        await asyncio.sleep(200.0)
+
+
 _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.OLD_DOWNLOAD: _plan_old_download,
     Course.CUT_OFF: _plan_cut_off,
     Course.NO_ROW: _plan_no_row,
     Course.UNPROVEN: _plan_unproven,
+    Course.LATE_ROW: _plan_late_row,
+    Course.FROZEN: _plan_frozen,
 }
 _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]]] = {
     Course.OLD_DOWNLOAD: _old_download,
     Course.CUT_OFF: _cut_off,
     Course.NO_ROW: _no_row,
     Course.UNPROVEN: _unproven,
+    Course.LATE_ROW: _late_row,
+    Course.FROZEN: _frozen,
 }

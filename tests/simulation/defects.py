@@ -12,15 +12,18 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator import clocks, reviewing, seen_clock, traffic
+from agbot.coordinator import asking, basis, clocks, reviewing, seen_clock, traffic
+from agbot.coordinator.basis import Made
 from agbot.coordinator.clocks import Clocks
 from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
 from agbot.coordinator.unasked import Unasked
+from agbot.exchange.feed import ChangeFeed
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read
 from agbot.rules import brakes, unasked
+from agbot.rules.decide import Grant
 from agbot.rules.facts import Ask, Brake, Group
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
@@ -114,6 +117,23 @@ def a_policy_that_is_deleted_ends_the_installation() -> AbstractContextManager[N
 
 def an_end_that_proves_nothing_opens_the_canary() -> AbstractContextManager[None]:
     return patched(traffic, "_proves_nothing", lambda *_: False)
+
+
+def the_feed_is_read_from_the_newest_number() -> AbstractContextManager[None]:
+    def from_id(self: ChangeFeed) -> int:
+        return self.last_id + 1
+
+    return patched(ChangeFeed, "_from_id", from_id)
+
+
+@contextmanager
+def an_exempt_yes_rests_on_an_old_report() -> Iterator[None]:
+    def rests_on(made: Made) -> list[Read]:
+        is_exempt = isinstance(made.decision, Grant) and made.decision.exempt is not None
+        return [] if is_exempt else basis.rests_on(made)
+
+    with patched(asking, "rests_on", rests_on):
+        yield
 
 
 def what_no_row_tells_of_is_not_looked_for() -> AbstractContextManager[None]:

@@ -28,6 +28,8 @@ def test_the_product_keeps_every_promise_in_a_course(course: Course) -> None:
         (defects.a_policy_that_is_deleted_ends_the_installation, Course.CUT_OFF, {Promise.ONE_HOLDER}),
         (defects.an_end_that_proves_nothing_opens_the_canary, Course.UNPROVEN, {Promise.CONTROLS}),
         (defects.what_no_row_tells_of_is_not_looked_for, Course.NO_ROW, {Promise.REASONS}),
+        (defects.the_feed_is_read_from_the_newest_number, Course.LATE_ROW, {Promise.ONE_HOLDER}),
+        (defects.an_exempt_yes_rests_on_an_old_report, Course.FROZEN, {Promise.ONE_HOLDER}),
     ],
 )
 def test_the_fault_that_a_course_is_for_is_found(defect: Defect, course: Course, promises: set[Promise]) -> None:
