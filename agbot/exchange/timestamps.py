@@ -60,6 +60,8 @@ class ExchangeClock:
         self.why_unknown = "the Exchange's clock has not been compared with ours yet"
         self.is_doubtful = False
         """Whether it should be compared again soon."""
+        self._is_absurd = False
+        """Whether the last `Date` header was more than a day off."""
 
     @property
     def offset(self) -> timedelta:
@@ -103,7 +105,10 @@ class ExchangeClock:
         self._offset, self.is_known, self.is_doubtful = self._from_dates, bool(self._bounds), not self._bounds
 
     def note(self, date_header: str, sent_at: datetime, received_at: datetime) -> None:
-        """Take in the header of one reply. One that is missing, unreadable or more than a day off says nothing."""
+        """Take in the header of one reply. One that is missing or unreadable says nothing.
+
+        One that is more than a day off says nothing of how far, but the first such, and the first after it, ask for a comparison.
+        """
         try:
             date = parsedate_to_datetime(date_header)
         except (ValueError, OverflowError):
@@ -111,7 +116,10 @@ class ExchangeClock:
         if date.tzinfo is None or received_at < sent_at:
             return
         bounds = (date - received_at, date + _ONE_SECOND - sent_at)
-        if abs(bounds[0]) > _ABSURD:
+        was_absurd, self._is_absurd = self._is_absurd, abs(bounds[0]) > _ABSURD
+        if self._is_absurd is not was_absurd:
+            self.is_doubtful = True
+        if self._is_absurd:
             return
         self._bounds.append(bounds)
         against = [each for each in self._bounds if not self._agrees(each, self._from_dates)]

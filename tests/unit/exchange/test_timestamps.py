@@ -87,6 +87,20 @@ def test_a_missing_or_absurd_date_says_nothing(header: str) -> None:
     assert clock.offset == timedelta()
 
 
+@pytest.mark.parametrize("seconds", [-86_403, 200_000])
+def test_a_date_that_jumps_by_more_than_a_day_asks_for_a_comparison_and_so_does_its_way_back(seconds: float) -> None:
+    clock = ExchangeClock()
+    clock.learn("2026-11-23T12:00:00Z", NOW, NOW)
+    asked = []
+    for ahead_seconds in (0, seconds, 0):
+        note(clock, ahead_seconds)
+        asked.append(clock.is_doubtful)
+        clock.learn("2026-11-23T12:00:00Z", NOW, NOW)
+
+    assert asked == [False, True, True]
+    assert clock.offset == timedelta()
+
+
 def test_one_wrong_date_among_right_ones_moves_nothing() -> None:
     clock = ExchangeClock()
     note(clock, 0)

@@ -12,9 +12,11 @@ from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
+from agbot.rules import health
 from agbot.rules.facts import Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, name_of
 from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now
 from tests.support.values import (
     ANNA,
@@ -422,3 +424,27 @@ def test_what_the_picture_hands_out_does_not_change_under_the_reader() -> None:
     given.clear()
 
     assert picture.statuses(ANNA) == {NMP: status("initiated")}
+
+
+def test_a_heartbeat_that_goes_back_tells_of_a_living_node_and_not_since_when() -> None:
+    picture = learnt(node(ANNA, ago=0))
+    later = NOW + timedelta(seconds=60)
+    picture.learn_node(ANNA, node(ANNA, ago=86_400), begun=picture.begin(), now=later)
+
+    seen = picture.node(ANNA)
+    assert isinstance(seen, Node)
+    assert health.why_silent(seen, Limits(), later + timedelta(seconds=200)) is None
+    assert health.why_silent(seen, Limits(), later + timedelta(seconds=400)) is not None
+
+
+def test_a_heartbeat_of_a_backup_takes_no_silence_away() -> None:
+    picture = learnt(node(ANNA, ago=0))
+    later = NOW + timedelta(seconds=280)
+    picture.learn_node(ANNA, node(ANNA, ago=0), begun=picture.begin(), now=later)
+    picture.shows_the_past(ORG, later)
+    past = node(ANNA, ago=3600)
+    picture.learn_node(ANNA, past, begun=picture.begin(), now=later)
+
+    seen = picture.node(ANNA)
+    assert isinstance(seen, Node)
+    assert health.why_silent(seen, Limits(), later + timedelta(seconds=60)) is not None
