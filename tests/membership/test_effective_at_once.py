@@ -161,16 +161,18 @@ async def test_a_move_behind_a_frozen_feed_is_answered_under_the_new_group() -> 
 
 
 @in_virtual_time
-async def test_agents_whose_group_is_created_while_they_download_take_turns_though_the_feed_is_frozen() -> None:
+async def test_agents_whose_group_is_created_while_they_download_take_turns_though_the_feed_was_frozen() -> None:
     async with living(0) as hub:
         slow = replace(STEADY, download_seconds=(90.0, 90.0))
         nodes = [await hub.add(name, slow) for name in ("n1", "n2", "n3")]
         hub.publish()
-        hub.freeze()
+        frozen = hub.freeze()
         await hub.until_said(nodes[0], "download started")
 
         hub.fleet.create_group(ORG, GROUP, ["n1", "n2", "n3"])
 
+        await asyncio.sleep(TURN)  # while it is known to stand still nobody begins
+        hub.exchange.faults.remove(frozen)
         await hub.until(lambda: hub.runs(NEW, *nodes), 4 * TURN)
         assert sorted(token or 0 for _, token in await hub.grants()) == [1, 2, 3]
         assert hub.fleet.observer.max_concurrent_by_group[f"{ORG}/{GROUP}"] == 1

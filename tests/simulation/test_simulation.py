@@ -24,7 +24,7 @@ from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 from agbot.store import memory
 from agbot.store.contract import NOTHING, Lost, Writes
-from tests.simulation import controls, run
+from tests.simulation import controls, run, wild
 from tests.simulation.plan import Plan, draw
 from tests.simulation.run import Outcome, play
 from tests.simulation.story import Promise
@@ -149,9 +149,10 @@ def what_memory_does_not_know_is_no_agreement() -> Iterator[None]:
 
 
 def first_broken(seeds: int) -> Promise | None:
-    """Play seeds, all of them without controls, until one breaks a promise."""
+    """Play seeds, all of them without controls and wild things, until one breaks a promise."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(controls, "added", lambda plan: plan)
+        patch.setattr(wild, "added", lambda plan: plan)
         for seed in range(seeds):
             broken = run.play(seed).broken
             if broken is not None:
