@@ -104,7 +104,8 @@ def why_ended(
 def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
     """Read the end of the upgrade from the member's own report."""
     status = member.statuses.get(deferral.subject)
-    if status is None:
+    if status is None or (deferral.cut_off and status.phase in _NOT_BEGUN):
+        # a policy that matches again begins a report of its own, while the script of before still installs
         return _why_cut_off_over(deferral, member, limits, now)
     if health.is_future(
         status.updated_at, now

@@ -150,23 +150,42 @@ async def test_a_yes_after_which_nothing_was_reported_before_the_policy_went_may
 @in_virtual_time
 async def test_others_wait_for_an_installation_whose_policy_was_disabled_and_whose_status_was_dropped() -> None:
     hub = await holding("initiated")
-    policy = {
-        "label": NMP,
-        "description": "",
-        "properties": [],
-        "constraints": [],
-        "enabled": False,
-        "start": "now",
-        "startWindow": 0,
-        "agentUpgradePolicy": {"manifest": "IBM/m", "allowDowngrade": False},
-    }
-    hub.admin("PUT", f"/managementpolicies/{NMP}", policy)
+    publish(hub, enabled=False)
     seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/managementStatus/{NMP}", caller=f"{ORG}/n1")
     await hub.live("n1", "n2", seconds=60)
 
     assert _cause(hub) is Cause.POLICY_DELETED
     assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
     await hub.stop()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("said", ["waiting", "ha node waiting"])
+async def test_a_policy_that_matches_again_does_not_end_the_wait_for_the_installation_of_before(said: str) -> None:
+    hub = await holding("initiated")
+    publish(hub, enabled=False)
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/managementStatus/{NMP}", caller=f"{ORG}/n1")
+    await hub.live("n1", "n2", seconds=60)
+    publish(hub, enabled=True)
+    hub.report("n1", said)
+    await hub.live("n1", "n2", seconds=60)
+
+    assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
+    await hub.stop()
+
+
+def publish(hub: Hub, *, enabled: bool) -> None:
+    policy = {
+        "label": NMP,
+        "description": "",
+        "properties": [],
+        "constraints": [],
+        "enabled": enabled,
+        "start": "now",
+        "startWindow": 0,
+        "agentUpgradePolicy": {"manifest": "IBM/m", "allowDowngrade": False},
+    }
+    hub.admin("PUT", f"/managementpolicies/{NMP}", policy)
 
 
 def _cause(hub: Hub) -> Cause | None:
