@@ -95,7 +95,10 @@ class Hub:
         await self.admin("POST", f"/hagroups/{name}", {"description": "", "members": list(members)})
 
     async def report(self, node: str, status: str, nmp: str = NMP) -> None:
-        """Report a node's status for a management policy, as the node."""
+        """Report a node's status for a management policy, as the node, which runs the new version when it reports success."""
+        if status == "successful":
+            versions = {"softwareVersions": {"horizon": NEW, "certificate": "1.0.0", "config": "1.0.0"}}
+            await self.send("PATCH", f"/orgs/{ORG}/nodes/{node}", versions, auth_of(node))
         told = {"softwareVersion": NEW, "certVersion": "", "configVersion": ""}
         body = {"scheduledTime": "2026-11-23T12:00:00Z", "upgradedVersions": told, "status": status, "errorMessage": ""}
         path = f"/orgs/{ORG}/nodes/{node}/managementStatus/{nmp}"
