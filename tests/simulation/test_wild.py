@@ -12,11 +12,11 @@ from tests.simulation.story import Promise
 from tests.simulation.wild import Kind
 
 
-def test_every_kind_that_the_product_stands_is_drawn_in_many_seeds() -> None:
+def test_every_kind_that_the_product_stands_is_drawn_in_several_seeds() -> None:
     plans = [wild.added(controls.added(draw(seed))) for seed in range(300)]
 
     for kind in wild.DRAWN:
-        assert sum(kind in plan.wild for plan in plans) > 10, kind
+        assert sum(kind in plan.wild for plan in plans) > 5, kind
     assert not any(kind in plan.wild for plan in plans for kind in frozenset(Kind) - wild.DRAWN)
     assert not any(plan.wild for plan in plans if plan.is_controlled)
 
@@ -30,7 +30,7 @@ def test_some_outages_are_longer_than_a_lease_and_some_clocks_step_by_a_day() ->
         if event.fault and event.fault.kind in {"drop", "status"}
     ]
 
-    assert sum(share > 1 for share in outages) > 10
+    assert sum(share > 1 for share in outages) > 20
     assert any(abs(event.pick) == 86_400 for plan in plans for event in plan.events)
 
 
