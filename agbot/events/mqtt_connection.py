@@ -2,8 +2,8 @@
 
 aiomqtt 2 leaves gaps, which are closed here: a handshake that fails leaves its socket open, and one that the broker breaks off is waited
 for to the last; connecting runs in a thread that nobody can cancel, for up to 5 s per step; a refusal in the acknowledgement of a message
-(MQTT 5) counts as success; an error that ends the connection is complained of if nobody looked at it. That needs private names of aiomqtt
-2, one more reason for its bound `<3`.
+(MQTT 5) counts as success, and one that the standard does not list there breaks the connection; an error that ends the connection is
+complained of if nobody looked at it. That needs private names of aiomqtt 2, one more reason for its bound `<3`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import aiomqtt
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.client import ConnectFlags, DisconnectFlags
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -33,6 +34,8 @@ MqttCodeError = aiomqtt.MqttCodeError
 TAKEN_OVER: Final = 142
 """The reason of a broker that closes a connection because another client has come with the same id (MQTT 5, 3.14.2.1)."""
 _PACKET_TOO_LARGE: Final = 149
+_FIRST_FAILURE: Final = 128
+"""Reasons from this number on say no (MQTT 5, 2.4)."""
 PROTOCOLS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 _CONNECT_SECONDS: Final = 3.0
 """For the connection itself, and once more for TLS: a daemon that stops may have to wait for the thread that does it."""
@@ -43,6 +46,15 @@ AT_LEAST_ONCE: Final = 1
 _SILENT: Final = logging.getLogger("agbot.mqtt")
 _SILENT.setLevel(logging.CRITICAL)
 """For the libraries: whatever fails is raised as well, and an absent broker is told once, not at every attempt."""
+
+# paho closes the connection on a reason that the standard does not list for the acknowledgement of a message. Mosquitto gives one there
+# (149, by its `message_size_limit`), and whatever the reason is, the broker has said no to that one message and goes on.
+ReasonCode.names = {
+    number: {
+        name: [*packets, PacketTypes.PUBACK] if number >= _FIRST_FAILURE else packets for name, packets in names.items()
+    }
+    for number, names in ReasonCode.names.items()
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
