@@ -73,8 +73,8 @@ class Hub:
         }
         await self.admin("POST", f"/managementpolicies/{nmp}", body)
 
-    async def node(self, name: str, *, public_key: str = "QUJD") -> None:
-        """Create a device node with a fresh heartbeat."""
+    async def node(self, name: str, *, public_key: str = "QUJD", claims_seconds: int = 0) -> None:
+        """Create a device node with a fresh heartbeat, which claims to be heard so seldom."""
         body = {
             "token": secret_of(name),
             "name": name,
@@ -85,6 +85,12 @@ class Hub:
             "softwareVersions": {"horizon": OLD, "certificate": "1.0.0", "config": "1.0.0"},
             "registeredServices": [],
         }
+        if claims_seconds:
+            body["heartbeatIntervals"] = {
+                "minInterval": claims_seconds,
+                "maxInterval": claims_seconds,
+                "intervalAdjustment": 1,
+            }
         await self.admin("PUT", f"/nodes/{name}", body)
         self.auths.add(auth_of(name))
 
@@ -94,10 +100,10 @@ class Hub:
             await self.node(member)
         await self.admin("POST", f"/hagroups/{name}", {"description": "", "members": list(members)})
 
-    async def report(self, node: str, status: str, nmp: str = NMP) -> None:
-        """Report a node's status for a management policy, as the node, which runs the new version when it reports success."""
+    async def report(self, node: str, status: str, nmp: str = NMP, *, runs: str = NEW) -> None:
+        """Report a node's status for a management policy, as the node, which runs a version when it reports success."""
         if status == "successful":
-            versions = {"softwareVersions": {"horizon": NEW, "certificate": "1.0.0", "config": "1.0.0"}}
+            versions = {"softwareVersions": {"horizon": runs, "certificate": "1.0.0", "config": "1.0.0"}}
             await self.send("PATCH", f"/orgs/{ORG}/nodes/{node}", versions, auth_of(node))
         told = {"softwareVersion": NEW, "certVersion": "", "configVersion": ""}
         body = {"scheduledTime": "2026-11-23T12:00:00Z", "upgradedVersions": told, "status": status, "errorMessage": ""}

@@ -138,6 +138,12 @@ class Site:
         entries: list[dict[str, Any]] = json.loads(text)["entries"]
         return entries
 
+    async def write_as_operator(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
+        """Post to the API with the operator token."""
+        bearer = {"Authorization": f"Bearer {OPERATOR}"}
+        async with self.session.post(f"{self.console}{path}", json=body, headers=bearer) as reply:
+            return reply.status, await reply.text()
+
     async def operate(self, *words: str) -> Said:
         """Run one of the operators' commands against this daemon."""
         environ = {"AGBOT_URL": self.console, "AGBOT_OPERATOR_TOKEN_FILE": str(self.folder / "operator-token")}
