@@ -8,7 +8,6 @@ are finished, scheduler and telling end, the store closes. The leases stay; they
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Coroutine
@@ -127,9 +126,7 @@ class Daemon:
             operator_token=lambda: self._loaded.secrets.operator_token,
             descriptors=open_files,
         )
-        self._renewals = Renewals(
-            renewables(settings, self.gateway, self._transport, self._told, lambda: self._loaded), clock
-        )
+        self._renewals = Renewals(renewables(settings, self.gateway, self._transport, self._told), clock)
         self.metrics.watch_certificates(self._renewals.days_left)
         self._stop = asyncio.Event()
 
@@ -285,10 +282,7 @@ class Daemon:
         """Use the secrets as they are now, and name those that are others than before."""
         changed = [field.name for field in fields(Secrets) if getattr(before, field.name) != getattr(now, field.name)]
         self._exchange.use(_credentials(self._loaded))
-        # a certificate that is broken at the same time is told by the renewals, and the secret is used with the mended one
-        for renew in (self._told.renew_mqtt, self._told.renew_webhooks) if changed else ():
-            with contextlib.suppress(OSError):
-                renew(self._loaded)
+        self._told.use_secrets(now)
         return [name.replace("_", " ") for name in changed]
 
     def _standing(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Collection
+from dataclasses import replace
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import GroupView
@@ -46,26 +47,32 @@ class Told:
         sinks: list[Sink] = [self._mqtt, *self._webhooks] if self._mqtt else [*self._webhooks]
         self.deliveries = Deliveries(outbox, sinks)
 
-    def renew_mqtt(self, loaded: Loaded) -> None:
-        """Take over password, certificate and authorities of the broker as they are now, from the next connection on.
+    def use_secrets(self, secrets: Secrets) -> None:
+        """Take over the broker's password and the webhooks' secret as they are now. What is as before changes nothing."""
+        if self._mqtt is not None:
+            self._mqtt.use(replace(self._mqtt.broker, password=secrets.mqtt_password))
+        if secrets.webhook_secret is not None:
+            for webhook in self._webhooks:
+                webhook.sign_with(secrets.webhook_secret)
+
+    def renew_mqtt(self, settings: MqttSettings) -> None:
+        """Take over certificate and authorities of the broker as they are now, over a new connection.
 
         Raises:
             OSError: a certificate cannot be used; everything stays as it was.
         """
         if self._mqtt is not None:
-            self._mqtt.use(_broker(loaded.settings.mqtt, loaded.secrets))
+            self._mqtt.use(replace(self._mqtt.broker, tls=_mqtt_tls(settings)))
 
-    def renew_webhooks(self, loaded: Loaded) -> None:
-        """Take over secret and authorities of the webhooks as they are now.
+    def renew_webhooks(self, settings: WebhookSettings) -> None:
+        """Take over the authorities of the webhooks as they are now.
 
         Raises:
             OSError: the authorities cannot be used; everything stays as it was.
         """
-        secret = loaded.secrets.webhook_secret
-        if self._webhooks and secret is not None:
-            tls = _webhook_tls(loaded.settings.webhook)
-            for webhook in self._webhooks:
-                webhook.use(secret, tls)
+        tls = _webhook_tls(settings)
+        for webhook in self._webhooks:
+            webhook.trust(tls)
 
 
 def _broker(mqtt: MqttSettings, secrets: Secrets) -> Broker:
@@ -76,12 +83,14 @@ def _broker(mqtt: MqttSettings, secrets: Secrets) -> Broker:
         protocol=mqtt.protocol,
         username=mqtt.username,
         password=secrets.mqtt_password,
-        tls=_mqtt_tls(mqtt) if mqtt.tls else None,
+        tls=_mqtt_tls(mqtt),
         keepalive_seconds=mqtt.keepalive_seconds,
     )
 
 
-def _mqtt_tls(mqtt: MqttSettings) -> ssl.SSLContext:
+def _mqtt_tls(mqtt: MqttSettings) -> ssl.SSLContext | None:
+    if not mqtt.tls:
+        return None
     try:
         return tls_context(mqtt.ca_file, mqtt.certificate_file, mqtt.key_file)
     except OSError as error:  # ssl.SSLError is one

@@ -1,7 +1,7 @@
 """Certificates and authorities that are renewed in place: found by their contents at a reload, and loaded while everything runs.
 
 What is loaded is compared with what the file holds now, not times or names. A renewed file that cannot be used leaves the former one in use
-and is told each time. Connections that are open go on with what they began with.
+and is told each time. Connections that are open go on with what they began with, but for the broker's, which would stay open for months.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from agbot.daemon.certificates import first_end
 from agbot.daemon.delivering import Told
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
-from agbot.settings.load import Loaded
 from agbot.settings.model import Settings
 
 WARN_DAYS: Final = 21.0
@@ -85,17 +84,15 @@ class Renewals:
         return True
 
 
-def renewables(
-    settings: Settings, gateway: Listener, exchange: HttpTransport, told: Told, loaded: Callable[[], Loaded]
-) -> list[Renewable]:
-    """List what can be renewed in place, as the settings name it. `loaded` gives the secrets that belong to it."""
+def renewables(settings: Settings, gateway: Listener, exchange: HttpTransport, told: Told) -> list[Renewable]:
+    """List what can be renewed in place, as the settings name it."""
     own, mqtt = settings.gateway, settings.mqtt
 
     def renew_mqtt() -> None:
-        told.renew_mqtt(loaded())
+        told.renew_mqtt(mqtt)
 
     def renew_webhooks() -> None:
-        told.renew_webhooks(loaded())
+        told.renew_webhooks(settings.webhook)
 
     return [
         Renewable(use=use, files=tuple(file for file in files if file is not None), load=load)

@@ -8,6 +8,7 @@ outbox, which is a plain call.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,6 +69,13 @@ class Pauses:
     def after_refusal(self) -> float:
         """Return the pause after a refusal, which does not pass by itself."""
         return _scattered(self.refused_seconds)
+
+
+async def paused(seconds: float, renewed: asyncio.Event) -> None:
+    """Wait before the next attempt, and no longer where there is something new to try."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await renewed.wait()
 
 
 class Sink(Protocol):

@@ -1,7 +1,8 @@
 """The MQTT sink: every event, the state of every group (retained), and whether we are there (retained, with a last will).
 
 QoS 1 in order: what the broker has not acknowledged is told again over the next connection. The connection is made anew for ever, with
-pauses that grow until one has held; that it is lost and that it is back is told once each.
+pauses that grow until one has held; that it is lost and that it is back is told once each. Where password or certificates are renewed it is
+closed in order, when what is on its way is acknowledged, and made anew at once.
 
 An event that the broker refuses is passed over, and written down as such (`delivery.refused`), where it is too large or where the broker
 takes other events; as long as it takes none, all of them wait, up to 800. A state that is refused is told in the log alone. Events go
@@ -20,7 +21,7 @@ import structlog
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agbot import __version__
-from agbot.events.delivery import Count, Kind, Outcome, Pauses
+from agbot.events.delivery import Count, Kind, Outcome, Pauses, paused
 from agbot.events.mqtt_blame import CLOSES, Blame
 from agbot.events.mqtt_connection import (
     TAKEN_OVER,
@@ -55,7 +56,10 @@ class Mqtt:
         self, broker: Broker, topics: Topics, groups: Groups, count: Count, *, pauses: Pauses | None = None
     ) -> None:
         self.receiver = broker.address
-        self._broker = broker
+        self.broker = broker
+        self._renewed = asyncio.Event()
+        """Whether the broker is to be connected to in another way than it was."""
+        self._outlet: Outlet | None = None
         self._topics = topics
         self._groups = groups
         self._count = count
@@ -71,8 +75,12 @@ class Mqtt:
         """The topics of which that is told."""
 
     def use(self, broker: Broker) -> None:
-        """Connect so from the next connection on."""
-        self._broker = broker
+        """Connect so: where that is another way than before, now, and not when the present connection breaks or the pause is over."""
+        if broker != self.broker:
+            self.broker = broker
+            self._renewed.set()
+            if self._outlet is not None:
+                self._outlet.wake()
 
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
@@ -80,19 +88,26 @@ class Mqtt:
         async def session() -> None:
             await self._session(outlet)
 
+        self._outlet = outlet
         attempts = AsyncRetrying(
-            sleep=asyncio.sleep,
+            sleep=lambda seconds: paused(seconds, self._renewed),
             wait=lambda _: self._pauses.after(self._failures),
             retry=retry_if_exception_type(MqttError),
             after=self._failed,
         )
-        await attempts(session)
+        while True:
+            await attempts(session)
 
     async def _session(self, outlet: Outlet) -> None:
-        """Connect, and deliver until the connection breaks."""
+        """Connect, and deliver until another connection is wanted.
+
+        Raises:
+            MqttError: the connection broke.
+        """
         loop = asyncio.get_running_loop()
         self._takes = False
-        async with Connection(self._broker, self._status(Presence.OFFLINE)) as connection:
+        self._renewed.clear()
+        async with Connection(self.broker, self._status(Presence.OFFLINE)) as connection:
             states = States(self._groups)
             # not a TaskGroup: that of Python 3.11 can lose a cancellation from outside when a child fails at the same time
             listening = asyncio.create_task(self._listen(connection, states))
@@ -110,7 +125,9 @@ class Mqtt:
                 steady.cancel()
                 self._blame.ended(by_broker=listening.done())
                 outcomes = [await _ended(delivering), await _ended(listening)]
-        raise next(outcome for outcome in outcomes if outcome is not None)
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     async def _listen(self, connection: Connection, states: States) -> None:
         """Take in which states the broker has from earlier. Ends with the connection, and ends whatever waits for it at once."""
@@ -127,7 +144,7 @@ class Mqtt:
             raise MqttError(str(error)) from error
         steady_at = loop.time() + self._pauses.steady_seconds
         entries: Sequence[Entry] = ()
-        while True:
+        while not self._renewed.is_set():
             told = await self._tell(connection, outlet, entries)
             states.heard(entries)
             try:
@@ -242,7 +259,7 @@ class Mqtt:
         self._failures += 1
         self._count(self.kind, Outcome.FAILED, 1)
         if not self._is_told:
-            _log.warning("mqtt.failed", broker=self.receiver, client_id=self._broker.client_id, error=_said(error))
+            _log.warning("mqtt.failed", broker=self.receiver, client_id=self.broker.client_id, error=_said(error))
         self._is_told = True
 
     def _recovered(self) -> None:

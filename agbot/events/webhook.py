@@ -29,7 +29,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agbot import __version__
 from agbot.clock import Clock
-from agbot.events.delivery import Count, Kind, Outcome, Pauses
+from agbot.events.delivery import Count, Kind, Outcome, Pauses, paused
 from agbot.events.outbox import Outlet
 from agbot.events.payload import encoded, event_message
 from agbot.events.retry_after import asked_seconds
@@ -95,11 +95,18 @@ class Webhook:
         self.receiver = urlsplit(url).netloc
         self._told = ""
         """What was last told of it, while it does not take events."""
+        self._renewed = asyncio.Event()
 
-    def use(self, secret: Secret, tls: ssl.SSLContext | None) -> None:
-        """Sign with this secret, and trust these authorities, from the next attempt on."""
-        self._secret = secret
+    def sign_with(self, secret: Secret) -> None:
+        """Use this secret from the next attempt on; where it is another one, that comes now."""
+        if secret != self._secret:
+            self._secret = secret
+            self._renewed.set()
+
+    def trust(self, tls: ssl.SSLContext | None) -> None:
+        """Believe these authorities from the next attempt on, which comes now."""
         self._tls = True if tls is None else tls
+        self._renewed.set()
 
     async def run(self, outlet: Outlet) -> None:
         """Deliver for ever."""
@@ -126,6 +133,7 @@ class Webhook:
         over_at = loop.time() + self._pauses.patience_seconds
 
         async def attempt() -> None:
+            self._renewed.clear()
             if self._told == "webhook.refused" and not await outlet.keeps(entry):
                 raise Outgrown
             try:
@@ -136,7 +144,10 @@ class Webhook:
                 raise
 
         attempts = AsyncRetrying(
-            sleep=asyncio.sleep, wait=self._pause_seconds, retry=retry_if_exception_type(NotTaken), after=self._failed
+            sleep=lambda seconds: paused(seconds, self._renewed),
+            wait=self._pause_seconds,
+            retry=retry_if_exception_type(NotTaken),
+            after=self._failed,
         )
         await attempts(attempt)
         self._taken()

@@ -260,12 +260,21 @@ async def test_a_broker_s_renewed_authority_and_our_renewed_certificate_are_used
     await broker.start()
     await until("the failure", lambda: daemon.events("mqtt.failed"))
     assert (await ask(site, "anna"))[0] == 201
-    files.renew()
-    assert (await reloaded(daemon))["renewed"] == ["mqtt", "mqtt-ca"]
     context = files.second.client()
     context.load_cert_chain(files.second.certificate, files.second.key)
     async with listening(broker.port, tls=context) as listener:
+        await until("it listens", lambda: listener.is_connected)
+        files.renew()
+        assert (await reloaded(daemon))["renewed"] == ["mqtt", "mqtt-ca"]
         await until("the event", lambda: listener.on("agbot/o1/g1/event"))
+        failures = len(daemon.events("mqtt.failed"))
+        files.first.put_at(files.certificate, files.key)
+        await reloaded(daemon)
+        await until("a new connection, which fails", lambda: daemon.events("mqtt.failed")[failures:])
+        files.renew()
+        await reloaded(daemon)
+        assert (await ask(site, "ben"))[0] == 409
+        await until("the next event", lambda: any(each["node"] == "o1/ben" for each in listener.events()))
 
 
 async def test_a_webhook_s_renewed_authority_and_secret_are_used_after_a_reload(

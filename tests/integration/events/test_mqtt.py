@@ -16,7 +16,7 @@ from typing import Any, Self
 import pytest
 from structlog.testing import capture_logs
 
-from agbot.events.delivery import Deliveries, Kind, Outcome
+from agbot.events.delivery import Deliveries, Kind, Outcome, Pauses
 from agbot.events.mqtt import Mqtt
 from agbot.events.mqtt_connection import Broker, tls_context
 from agbot.events.payload import BrakeState, GroupState, HoldState, MemberState, ReasonState, WaiterState
@@ -380,6 +380,62 @@ async def test_an_event_about_no_group_has_a_topic_of_its_own_and_renews_every_s
 
     (event,) = listener.on("agbot/event")
     assert (event["event"], event["group"]) == ("pause.set", None)
+
+
+async def test_a_renewed_login_is_used_at_once_over_connections_that_end_in_order_between_messages(
+    telling: Telling,
+) -> None:
+    """An open connection may hold for months, and by then what it was begun with is long gone."""
+    logins = {USER: PASSWORD, "renewed": "hush7other7hush"}
+    telling.broker.passwords = logins
+    ways = [replace(telling.way, username=user, password=Secret(password)) for user, password in logins.items()]
+    await telling.broker.start()
+    sink = Mqtt(ways[0], Topics("agbot"), telling.standing, telling.counted.count, pauses=HASTY)
+    async with (
+        listening(telling.broker.port, username=USER, password=PASSWORD) as listener,
+        delivering(telling.journal, sink),
+    ):
+        await until("it listens", lambda: listener.is_connected)
+        for begun in range(1, 5):
+            await telling.journal.upgrade(GROUP, ANNA)
+            await telling.journal.upgrade(GROUP, ANNA)
+            sink.use(ways[begun % 2])
+            await has_logged_in(telling.broker, begun + 1)
+        sink.use(replace(ways[0]))
+        await heard_all(listener, 16)
+        assert len(logged_in(telling.broker)) == 5, "what is as before is no reason"
+        assert {each["status"] for each in listener.on("agbot/status")} == {"online"}
+
+    assert logged_in(telling.broker) == [USER, "renewed"] * 2 + [USER]
+    assert [event["number"] for event in listener.events()] == list(range(1, 17)), "in order, and none told twice"
+    assert telling.counted[Kind.MQTT, Outcome.FAILED] == 0
+    assert telling.broker.log.count("Received DISCONNECT from agbot-test") == 5
+
+
+async def has_logged_in(broker: Mosquitto, times: int) -> None:
+    await until(f"{times} connections", lambda: len(logged_in(broker)) >= times)
+
+
+def logged_in(broker: Mosquitto) -> list[str]:
+    """Return the user of every connection so far."""
+    return re.findall(r"as agbot-test \(p5, c1, k30, u'(\w+)'\)", broker.log)
+
+
+async def test_a_renewed_login_is_tried_in_the_middle_of_a_pause(telling: Telling) -> None:
+    telling.broker.passwords = {USER: PASSWORD}
+    way = replace(telling.way, username=USER, password=Secret("wrong"))
+    long = Pauses(first_seconds=3600.0, longest_seconds=3600.0)
+    sink = Mqtt(way, Topics("agbot"), telling.standing, telling.counted.count, pauses=long)
+    await telling.broker.start()
+    async with (
+        listening(telling.broker.port, username=USER, password=PASSWORD) as listener,
+        delivering(telling.journal, sink),
+    ):
+        await until("it listens", lambda: listener.is_connected)
+        await telling.journal.upgrade(GROUP, ANNA)
+        await until("the failure", lambda: telling.counted[Kind.MQTT, Outcome.FAILED])
+        sink.use(replace(way, password=Secret(PASSWORD)))
+        await heard_all(listener, 2)
 
 
 @pytest.mark.parametrize(("protocol", "number"), [("5", "p5"), ("3.1.1", "p2")])

@@ -358,6 +358,22 @@ async def test_a_receiver_that_refuses_the_note_of_a_refusal_gets_no_note_of_tha
     assert [line["event"] for line in log if line["event"].startswith("delivery")] == ["delivery.refused"]
 
 
+async def test_a_renewed_secret_is_tried_in_the_middle_of_a_pause(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [401]
+    sink = webhook(receiver.url, counted, pauses=replace(HASTY, refused_seconds=3600.0))
+    async with delivering(journal, sink):
+        await journal.tell(entry("a.a"))
+        await until("the no", lambda: counted[Kind.WEBHOOK, Outcome.REFUSED])
+        sink.sign_with(Secret("hush7renewed7hush"))
+        await until("told", lambda: receiver.taken)
+
+    stamp, seal = (receiver.posts[-1].headers[name] for name in ("X-Agbot-Timestamp", "X-Agbot-Signature"))
+    sealed = stamp.encode() + b"." + receiver.posts[-1].body
+    assert seal == f"sha256={hmac.new(b'hush7renewed7hush', sealed, hashlib.sha256).hexdigest()}"
+
+
 async def test_an_answer_that_is_not_http_shows_neither_the_path_nor_the_secret(
     journal: Journal, counted: Counted
 ) -> None:
