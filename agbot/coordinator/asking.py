@@ -98,10 +98,12 @@ class Asking:
         situation = self._situation
         now = situation.now()
         unread = situation.unread(ask)
-        if (unread or self._unasked.is_own_gap(ask) or self._serving.for_question(ask, now)) and not situation.doubts():
+        if (unread or self._unasked.is_own_gap(ask) or self._serving.for_question(ask, now)) and not situation.doubts(
+            now
+        ):
             return None
         ask = _as_if_bound(ask)
-        group = situation.group(ask.group, ask, unread=unread)
+        group = situation.group(ask.group, ask, unread=unread, now=now)
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
             return None

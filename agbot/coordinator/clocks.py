@@ -21,8 +21,8 @@ APART = timedelta(hours=4)
 """So far apart are the two clocks only when one of them is wrong."""
 AWAY_STEP = timedelta(seconds=5)
 """A difference between two offsets, of which each is known to two seconds, that is a step between them."""
-_COMPARED_EVERY = timedelta(minutes=5)
-_COMPARED_WITHIN = timedelta(minutes=20)
+_COMPARED_EVERY_SECONDS = 300.0
+_COMPARED_WITHIN_SECONDS = 1200.0
 """An older comparison is none."""
 
 
@@ -68,8 +68,8 @@ class Clocks:
     @property
     def is_due(self) -> bool:
         """Whether the Exchange's clock is to be compared with ours now."""
-        age = self._age()
-        return age is None or age >= _COMPARED_EVERY or self._exchange.is_doubtful
+        age = self._age_seconds()
+        return age is None or age >= _COMPARED_EVERY_SECONDS or self._exchange.is_doubtful
 
     def compared(self) -> None:
         """Take down that they were compared."""
@@ -77,10 +77,10 @@ class Clocks:
 
     def why_unknown(self) -> str:
         """Say why the Exchange's stamps cannot be told in our time; empty when they can, however far the clocks are apart."""
-        age = self._age()
         if not self._exchange.is_known:
             return self._exchange.why_unknown
-        if age is None or age > _COMPARED_WITHIN:
+        age = self._age_seconds()
+        if age is None or age > _COMPARED_WITHIN_SECONDS:
             return "the Exchange's clock has not been compared with ours for too long"
         return ""
 
@@ -95,6 +95,6 @@ class Clocks:
             "set it right (timedatectl shows whether it is synchronised)"
         )
 
-    def _age(self) -> timedelta | None:
+    def _age_seconds(self) -> float | None:
         compared = self._compared_seconds
-        return None if compared is None else timedelta(seconds=self._clock.monotonic_seconds() - compared)
+        return None if compared is None else self._clock.monotonic_seconds() - compared

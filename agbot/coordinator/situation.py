@@ -30,6 +30,7 @@ from agbot.store.contract import NOTHING, Entry, Lost, StoreUnavailableError, Wr
 
 _SERVED_LATELY = timedelta(hours=2)
 """After a restart whoever was served since then is taken for a member until it is known to be none."""
+_DATE_WAS_SET = "the date was set a moment ago"
 
 Tell = Callable[[Entry], None]
 
@@ -129,11 +130,12 @@ class Situation:
     def why_times_unknown(self) -> str:
         """Say why stamps cannot be compared at this moment, so that nothing can be judged; empty when they can."""
         self.clocks.now()
-        return "the date was set a moment ago" if self.unmoved else self.clocks.why_unknown()
+        return _DATE_WAS_SET if self.unmoved else self.clocks.why_unknown()
 
     def why_clock_untrusted(self) -> str:
         """Say why nothing may be granted by the clock; empty when it may."""
-        return self.why_times_unknown() or self.clocks.why_untrusted()
+        self.clocks.now()
+        return _DATE_WAS_SET if self.unmoved else self.clocks.why_untrusted()
 
     def saw(self, begun_seconds: float) -> None:
         """Take down that the change feed was read to its end, by a look that began at this monotonic time."""
@@ -171,11 +173,8 @@ class Situation:
                     found.append((lease.group, rest, member))
         return found
 
-    def doubts(self) -> tuple[Reason, ...]:
-        """Say why nothing may be granted now, whoever asks."""
-        return self._doubts()
-
-    def _doubts(self) -> tuple[Reason, ...]:
+    def doubts(self, now: Now | None = None) -> tuple[Reason, ...]:
+        """Say why nothing may be granted now, whoever asks. Who has looked at the clock already hands that in."""
         found: list[Reason] = []
         if self.is_stopping:
             found.append(Reason(code=Code.STOPPING, text="the coordinator is shutting down"))
@@ -193,7 +192,7 @@ class Situation:
         elif age > self.view_max_age:
             text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
             found.append(Reason(code=Code.VIEW_STALE, text=text))
-        still = self.picture.standstill.why(self.now())
+        still = self.picture.standstill.why(now or self.now())
         if still:
             found.append(Reason(code=Code.VIEW_STALE, text=still))
         return tuple(found)
@@ -208,10 +207,17 @@ class Situation:
         """Return what must be read before anything can be decided about a group."""
         return self.picture.unread(group, by_property=self.limits_of(group).order is Order.PROPERTY)
 
-    def group(self, group: GroupId, ask: Ask | None = None, *, unread: tuple[Read, ...] | None = None) -> Group:
-        """Put a group's facts together, with every doubt. Who has `unread` already hands it in: it is half the cost of a refusal."""
-        now = self.now()
-        doubts = self._doubts()
+    def group(
+        self,
+        group: GroupId,
+        ask: Ask | None = None,
+        *,
+        unread: tuple[Read, ...] | None = None,
+        now: Now | None = None,
+    ) -> Group:
+        """Put a group's facts together, with every doubt. Who has `unread` or `now` already hands it in: a refusal would feel both."""
+        now = now or self.now()
+        doubts = self.doubts(now)
         if ask is not None:
             unread = self.unread(ask) if unread is None else unread
             if unread:

@@ -140,17 +140,6 @@ class ExchangeClient:
             or {}
         )
 
-    async def management_policies(self, org: OrgId) -> Mapping[PolicyId, Policy | Garbled]:
-        """Return all management policies of an organisation."""
-        answered = await self._get(routes.in_org(org, "managementpolicies"))
-        return (
-            answered.read_or_none(
-                wire.ManagementPolicies,
-                lambda reply: policy_mapping.management_policies(org, reply, self._exchange_clock),
-            )
-            or {}
-        )
-
     async def management_policy(self, policy_id: PolicyId) -> Policy | None:
         """Return one management policy, None if it does not exist."""
         answered = await self._get(routes.of("managementpolicies", policy_id))

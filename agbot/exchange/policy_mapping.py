@@ -1,6 +1,6 @@
 """From the Exchange's JSON to policies: node management policies, deployment policies, and patterns, which stand for several of those.
 
-The rules are those of `mapping`: what cannot mean what was asked for is a `ValueError`, and in a list a `Garbled` entry.
+The rules are those of `mapping`: what cannot mean what was asked for is a `ValueError`.
 """
 
 from __future__ import annotations
@@ -10,22 +10,10 @@ from dataclasses import replace
 from functools import partial
 
 from agbot.exchange import wire
-from agbot.exchange.entries import entry, needed, only, only_of
+from agbot.exchange.entries import entry, needed, only
 from agbot.exchange.timestamps import ExchangeClock
-from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Policy
-from agbot.rules.ids import OrgId, PolicyId
-
-
-def management_policies(
-    org: OrgId, reply: wire.ManagementPolicies, clock: ExchangeClock
-) -> dict[PolicyId, Policy | Garbled]:
-    """Map the management policies of an organisation."""
-    only_of(org, reply.management_policy)
-    return {
-        PolicyId(key): entry(each, wire.ManagementPolicy, partial(_management_policy, PolicyId(key), clock=clock))
-        for key, each in reply.management_policy.items()
-    }
+from agbot.rules.ids import PolicyId
 
 
 def one_management_policy(policy: PolicyId, reply: wire.ManagementPolicies, clock: ExchangeClock) -> Policy | None:

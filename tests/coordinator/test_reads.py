@@ -11,7 +11,9 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.exchange.errors import Unreachable
-from agbot.rules.facts import Pause
+from agbot.fleet.picture import Picture
+from agbot.rules.facts import Member, Pause, Sight
+from agbot.rules.ids import NodeId
 from agbot.rules.lease import State
 from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.exchange import seed
@@ -121,6 +123,36 @@ async def test_what_is_read_ahead_of_a_question_ends_when_the_question_does_not_
     await asyncio.sleep(100)
 
     assert spent(hub, before) == {FEED: 10}
+
+
+@in_virtual_time
+async def test_looking_ahead_costs_a_cycle_by_the_number_of_those_expected_and_not_by_its_square(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks, really = 0, Picture.member
+
+    def counted(picture: Picture, node: NodeId) -> Member | Sight:
+        nonlocal looks
+        looks += 1
+        return really(picture, node)
+
+    monkeypatch.setattr(Picture, "member", counted)
+    cost: dict[int, int] = {}
+    for groups in (10, 40):
+        hub = Hub()
+        for number in range(groups):
+            hub.group(f"g{number}", f"a{number}", f"b{number}")
+        await hub.start()
+        for number in range(groups):
+            hub.report(f"a{number}", "ha node waiting")
+        await asyncio.sleep(15)
+        before = looks
+        await asyncio.sleep(30)
+        cost[groups] = looks - before
+        await hub.stop()
+
+    assert cost[10] > 0
+    assert cost[40] <= 4 * cost[10]
 
 
 @in_virtual_time

@@ -11,7 +11,7 @@ from agbot.exchange.credentials import Credentials
 from agbot.exchange.entries import mended
 from agbot.exchange.errors import Unreadable
 from agbot.fleet.garbled import Garbled
-from agbot.rules.facts import Node, Policy
+from agbot.rules.facts import Node
 from agbot.rules.ids import NodeId, OrgId
 from agbot.rules.statuses import Phase
 from tests.support.hand_clock import HandClock
@@ -66,14 +66,6 @@ async def test_a_group_that_cannot_be_read_hides_no_other() -> None:
 async def test_a_group_without_a_readable_name_could_be_any() -> None:
     with pytest.raises(Unreadable):
         await client('{"nodeGroups": [{"name": null, "members": []}, {"name": "good", "members": ["n1"]}]}').groups(ORG)
-
-
-async def test_a_policy_that_cannot_be_read_hides_no_other() -> None:
-    policies = '{"managementPolicy": {"o1/bad": {"enabled": "perhaps"}, "o1/good": {"enabled": true}}}'
-
-    found = {str(key): type(value) for key, value in (await client(policies).management_policies(ORG)).items()}
-
-    assert found == {"o1/bad": Garbled, "o1/good": Policy}
 
 
 @pytest.mark.parametrize("last_updated", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "tomorrow", "", "9" * 5000])

@@ -95,11 +95,6 @@ ANSWERS: dict[str, tuple[Question, tuple[str, ...], object]] = {
         ("nmp-get-missing-404",),
         None,
     ),
-    "the management policies": (
-        lambda client: client.management_policies(O1),
-        ("nmp-list",),
-        {NMP: Policy(id=NMP, revision="2026-11-23T05:17:15.055343719Z", revised_at=PUBLISHED)},
-    ),
     "a management policy": (
         lambda client: client.management_policy(NMP),
         ("nmp-get",),

@@ -30,7 +30,6 @@ READS: dict[str, tuple[Callable[[ExchangeClient], Awaitable[object]], object]] =
     "nodes": (lambda client: client.nodes(O1), {}),
     "node": (lambda client: client.node(NODE), None),
     "statuses": (lambda client: client.statuses(NODE), {}),
-    "management_policies": (lambda client: client.management_policies(O1), {}),
     "management_policy": (lambda client: client.management_policy(PolicyId("o1/p")), None),
     "deployment_policy": (lambda client: client.deployment_policy(PolicyId("o1/p")), None),
     "agreements": (lambda client: client.agreements(NODE), ()),
