@@ -1,8 +1,9 @@
 """The scheduler's cycle: take in what has changed, review the leases, write what has come up, and say in one sentence what was done.
 
 The cycle polls fast while a lease is held or somebody waits, and slowly otherwise. Whatever fails in it is told once and tried again in
-the next one. What one group contains keeps nobody else from being looked at (`troubles`); a cycle that fails altogether is a bug, is
-logged with its traceback, and does not end the daemon.
+the next one. While the store fails nothing is decided, but the Exchange is looked at all the same: that is no blindness. What one group
+contains keeps nobody else from being looked at (`troubles`); a cycle that fails altogether is a bug, is logged with its traceback, and
+does not end the daemon.
 """
 
 from __future__ import annotations
@@ -74,11 +75,10 @@ class Cycle:
         began = self._situation.clock.monotonic_seconds()
         done: list[str] = []
         report = IntakeReport()
-        if await self._trust_store() and await self._move_along():
-            with self._situation.troubles.guard("intake"):
-                report = await self._intake.take_in()
-            with self._situation.troubles.guard("agbot"):
-                await self._unasked.look()
+        is_trusted = await self._trust_store() and await self._move_along()
+        if self._situation.seen_clock.is_running:  # once the store was read: before that nobody knows how late it is
+            report = await self._look()
+        if is_trusted:
             try:
                 done = await self._store_change.look(failing=bool(report.failing))
                 done += await self._act(report)
@@ -87,6 +87,15 @@ class Cycle:
         took_seconds = self._situation.clock.monotonic_seconds() - began
         now = self._situation.now().wall
         return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
+
+    async def _look(self) -> IntakeReport:
+        """See what there is to see, whether or not anything can be written about it."""
+        report = IntakeReport()
+        with self._situation.troubles.guard("intake"):
+            report = await self._intake.take_in()
+        with self._situation.troubles.guard("agbot"):
+            await self._unasked.look()
+        return report
 
     async def stop(self) -> None:
         """End what a cycle has begun and goes on beside it."""
@@ -143,7 +152,7 @@ class Cycle:
         with guard("waiters"):
             await self._write_waiters()
             await self._unasked.contacts.write()
-        done = await self._judge(report) if await self._sees(report) else []
+        done = await self._judge() if await self._sees(report) else []
         with guard("housekeeping"):
             await self._housekeeping.run()
         if self._situation.ledger.groups_that_matter():
@@ -160,15 +169,17 @@ class Cycle:
                 report.failing = str(error)
         return not report.failing and not self._situation.why_times_unknown()
 
-    async def _judge(self, report: IntakeReport) -> list[str]:
+    async def _judge(self) -> list[str]:
         """Say what the facts prove: only from what was read after we could last see."""
         ledger, guard = self._situation.ledger, self._situation.troubles.guard
-        groups = dict.fromkeys((*report.joined, *ledger.groups_that_matter()))
+        groups = dict.fromkeys((*self._intake.joined, *ledger.groups_that_matter()))
         done: list[str] = []
         for group in groups:
             with guard("deferrals", group):
                 await self._deferring.refresh(group)
                 done += await self._unasked.reported(group)
+            if not self._situation.doubts():  # with a doubt nothing was begun
+                self._intake.joined.pop(group, None)
         self._situation.troubles.keep("deferrals", groups)
         with guard("upgrades unasked"):
             done += await self._unasked.follow()
@@ -204,7 +215,7 @@ class Cycle:
         parts = _at_most(_MOST_PHRASES, done)
         if self.store_failing:
             parts.append(f"grants nothing because the lease store fails: {self.store_failing}")
-        elif report.failing:
+        if report.failing:
             parts.append(f"cannot read the Exchange: {report.failing}")
         if report.synced:
             parts.append(f"read {', '.join(_at_most(_MOST_PHRASES, report.synced))} as a whole")

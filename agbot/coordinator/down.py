@@ -54,9 +54,9 @@ class Down:
         unread = {read.id for read in await self._reader.refresh(dict.fromkeys(about))}
         done: list[str] = []
         for node in [node for node in self._losses if node not in unread]:
-            found = self._losses.pop(node)
             with self._situation.troubles.guard("services that are down", node):
-                done += await self._judge(node, found)
+                done += await self._judge(node, self._losses[node])
+            del self._losses[node]  # not where the store has failed: what could not be written is judged again
         return done
 
     def _take_losses(self) -> None:

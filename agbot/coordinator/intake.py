@@ -49,8 +49,6 @@ class IntakeReport:
 
     changes: int = 0
     synced: list[OrgId] = field(default_factory=list)
-    joined: list[GroupId] = field(default_factory=list)
-    """Groups that somebody has joined, perhaps in the middle of an upgrade."""
     failing: str = ""
 
 
@@ -90,6 +88,8 @@ class Intake:
         """What was told to be unreadable."""
         self.failing = ""
         """What the last read of the feed said, while it fails."""
+        self.joined: dict[GroupId, None] = {}
+        """Groups that somebody has joined, perhaps in the middle of an upgrade. Whoever has judged one takes it out."""
 
     async def take_in(self) -> IntakeReport:
         """Read the feed, organisations that are due, and whatever bears on groups with a lease or a waiter."""
@@ -105,7 +105,7 @@ class Intake:
             return report
         report.changes, self._taken_in = self._taken_in, 0
         report.synced = await self._organisations.sync()
-        report.joined = await self._read_what_matters()
+        self.joined.update(dict.fromkeys(await self._read_what_matters()))
         self._tell_unreadables()
         return report
 
@@ -140,7 +140,7 @@ class Intake:
         self._taken_in += len(result.changes)
 
     async def _read_what_matters(self) -> list[GroupId]:
-        """Read what is out of date about groups with a lease, a waiter, a deferral or somebody who is about to ask.
+        """Read what is out of date about groups with a lease, a waiter, a deferral, somebody who is about to ask, or who has joined.
 
         Return groups that somebody has joined.
         """
@@ -148,7 +148,8 @@ class Intake:
         wanted = [read for read in situation.picture.eager() if self._organisations.serves(read.org)]
         wanted += self._earlier.reads()
         now = situation.now()
-        groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups()]))
+        joined = self.joined if situation.ledger.is_trusted else ()  # none of them is judged before that
+        groups = list(dict.fromkeys([*situation.ledger.groups_that_matter(), *self._ahead.groups(), *joined]))
         wanted += self._about_groups(groups)
         wanted += stopping.reads(situation)
         wanted += self._unproven(now)

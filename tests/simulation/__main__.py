@@ -14,9 +14,7 @@ from tests.simulation.wild import Kind
 
 _TOLD_EVERY = 50
 _OPEN = {
-    227: "after a failing store and a restart a silent holder is waited for longer than the judge's margin",
     295: "after a restore of the Exchange an upgrade whose begin went with the lost rows is not known of",
-    308: "while the store fails nothing is looked at, and a silent holder is waited for that much longer",
 }
 """Seeds, as they are drawn by themselves, that are known to break a promise, and why. They are told each time, and fail nothing."""
 

@@ -1,0 +1,115 @@
+"""While the store fails nothing is decided, and the Exchange is looked at all the same: what happens meanwhile counts, and is not forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from agbot.coordinator.contract import Granted
+from agbot.rules.ids import node_id, policy_id
+from agbot.rules.lease import Claim, Kind
+from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
+from agbot.store.memory import Failure, MemoryStore
+from tests.membership.living import CYCLE, IDLE_CYCLE
+from tests.observed.upgrading import members, unasked
+from tests.support.hub import AGBOT, ORG, Hub
+from tests.support.virtual_time import in_virtual_time
+
+
+def store_of(hub: Hub) -> MemoryStore:
+    assert isinstance(hub.store, MemoryStore)
+    return hub.store
+
+
+async def without_store(hub: Hub, *nodes: str, seconds: float) -> None:
+    """Let time pass in which these nodes are alive and every call to the store fails."""
+    store_of(hub).fail_next(Failure.BEFORE_COMMIT, calls=1000)
+    await hub.live(*nodes, seconds=seconds)
+    store_of(hub).heal()
+
+
+async def upgrading() -> Hub:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated")
+    return hub
+
+
+@pytest.mark.parametrize("seconds", [60, 300])
+@in_virtual_time
+async def test_a_holder_that_falls_silent_while_the_store_fails_is_waited_for_no_longer(seconds: float) -> None:
+    hub = await upgrading()
+    seed.deployment_policy(hub.exchange, ORG, "dp1", service="svc", versions=["1.0.0"])
+    runs = {"agreementService": {"orgid": ORG, "pattern": "", "url": "svc"}, "services": [], "state": "Finalized"}
+    seed.send(hub.exchange, "PUT", f"/orgs/{ORG}/nodes/n2/agreements/a1", runs, caller=f"{ORG}/n2")
+    await hub.live("n2", seconds=700 - seconds)
+
+    await without_store(hub, "n2", seconds=seconds)
+
+    await hub.live("n2", seconds=CYCLE)
+    assert [entry.node for entry in hub.events("lease.suspected")] == [f"{ORG}/n1"]
+    assert isinstance(await hub.ask_as_agbot(hub.question("n2", "g1", "dp1", Kind.SERVICE)), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_holder_that_goes_on_while_the_store_fails_for_longer_than_a_lease_keeps_it() -> None:
+    hub = await upgrading()
+    await hub.live("n1", "n2", seconds=10)
+
+    await without_store(hub, "n1", "n2", seconds=400)
+    hub.report("n1", "initiated", certificate="2")
+    await without_store(hub, "n1", "n2", seconds=400)
+
+    await hub.live("n1", "n2", seconds=60)
+    claim = Claim(holder=node_id(ORG, "n1"), kind=Kind.AGENT, subject=policy_id(ORG, "up1"))
+    assert hub.lease("g1").is_held_for(claim)
+    assert hub.events("lease.suspected") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_is_past_the_gate_and_joins_while_the_store_fails_is_deferred_when_it_is_back() -> None:
+    hub = Hub()
+    hub.group("g1", "n2", "n3")
+    seed.node(hub.exchange, ORG, "n1", version="2.31.0")
+    await hub.start()
+    await hub.live("n1", "n2", "n3", seconds=15)
+    store_of(hub).fail_next(Failure.BEFORE_COMMIT, calls=1000)
+    hub.coordinator._situation.ledger.is_trusted = False  # noqa: SLF001 - as a write has left it that failed
+    hub.report("n1", "initiated")
+    hub.admin("POST", "/hagroups/g1/nodes/n1")
+    await hub.live("n1", "n2", "n3", seconds=300)
+    store_of(hub).heal()
+    await hub.live("n1", "n2", "n3", seconds=IDLE_CYCLE)
+
+    assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n1"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_service_that_went_down_is_not_forgotten_because_the_store_failed_just_then() -> None:
+    async with unasked(2, shows_rows=False) as hub:
+        hub.fleet.agbot.stop()
+        node = members(hub)[0]
+        await node.services.give_up()
+        store_of(hub).fail_next(Failure.BEFORE_COMMIT)
+        await hub.until(lambda: bool(hub.events("store.failed")), IDLE_CYCLE)
+
+        await hub.until(lambda: hub.holder() is node, 2 * IDLE_CYCLE)
+
+
+@in_virtual_time
+async def test_the_sentence_of_a_cycle_names_a_store_and_an_exchange_that_fail_at_once() -> None:
+    hub = await upgrading()
+    hub.exchange.faults.add(Fault(kind=FaultKind.DROP, caller=f"IBM/{AGBOT}"))
+
+    await without_store(hub, seconds=30)
+
+    assert hub.coordinator.last_cycle is not None
+    assert "the lease store fails" in hub.coordinator.last_cycle.sentence
+    assert "cannot read the Exchange" in hub.coordinator.last_cycle.sentence
+    await hub.stop()
