@@ -1,4 +1,4 @@
-"""While the store fails nothing is decided, and the Exchange is looked at all the same: what happens meanwhile counts, and is not forgotten."""
+"""While the store fails nothing is decided, and the Exchange is looked at all the same: what happens meanwhile counts."""
 
 from __future__ import annotations
 

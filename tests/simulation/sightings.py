@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -87,8 +88,17 @@ class WatchedAgbot(DirectAgbot):
         except Exception:
             seen.lists_failed = begun
             raise
-        if reply.status == _OK:
+        if reply.status == _OK and _is_list(reply.body):
             seen.lists[f"/ha/{path}"] = begun
         else:
             seen.lists_failed = begun
         return reply
+
+
+def _is_list(body: bytes) -> bool:
+    """Whether these are rows of upgrades: an agbot whose database failed answers 200 with `null`."""
+    try:
+        rows = json.loads(body)
+    except ValueError:
+        return False
+    return isinstance(rows, list) and all(isinstance(row, dict) and isinstance(row.get("orgId"), str) for row in rows)
