@@ -36,6 +36,9 @@ class Watcher(Protocol):
     def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], told: list[Entry]) -> None:
         """Look at what one transaction changed."""
 
+    def wrote_time(self) -> None:
+        """Take down that a commit has brought with it how far the seen clock has come."""
+
     def wants_swap(self, expected: Lease, new: Lease) -> None:
         """Look at a transition that is about to be tried."""
 
@@ -142,6 +145,8 @@ class SimStore(MemoryStore):
             await self._die()
         before, last = disk.leases(), self._content.last_id
         result = work()
+        if writes and not isinstance(result, Lost):
+            disk.watcher.wrote_time()
         disk.watcher.committed(before, disk.leases(), self._entries_after(last))
         if fault is Fault.KILL_AFTER:
             await self._die()

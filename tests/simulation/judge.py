@@ -185,6 +185,15 @@ class Judge:
             key = (f"{write.org}/{write.id}", str(write.data["policy"]))
             self._said.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
 
+    def looked(self, begun: float) -> None:
+        """Take in a look at the feed."""
+        self.silence.looked(begun)
+        self.peers.sight.looked(begun)
+
+    def wrote_time(self) -> None:
+        """Take in that the store knows how far the seen clock has come."""
+        self.peers.sight.wrote()
+
     def wants_swap(self, expected: Lease, new: Lease) -> None:
         """A grant must rest on a store that answers and a view that is young (P4)."""
         if new.token <= expected.token or new.hold is None:

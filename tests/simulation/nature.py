@@ -82,13 +82,15 @@ class Nature:
 
     def _replace_store(self, event: Event) -> None:
         """Copy the store, and later put the copy in its place: all that was written in between is lost."""
-        copy = self._stage.disk.copy()
+        sight = self._stage.judge.peers.sight
+        copy, saved = self._stage.disk.copy(), sight.saved
 
         def replace() -> None:
             daemon = self._stage.daemon()
             if daemon is not None:
                 daemon.kill()
             self._stage.disk.replace(copy)
+            sight.saved = saved
             self._stage.story.tell("", "an old copy of the store takes its place")
 
         self._later(event.seconds, replace)

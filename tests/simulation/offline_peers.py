@@ -2,8 +2,9 @@
 
 Which agreement is current and who is offline is taken from the simulated Exchange and nodes; of the coordinator only its answer counts. The
 room left: an agreement counts when it was final before the question was put, and a holder counts as offline from `MARGIN_SECONDS` after the
-heartbeat limit on, by our clock and by the Exchange's, which may have been moved. After such a move, and after a restore, its last
-heartbeat is one of the past, and a living node needs its minute to send the next one.
+heartbeat limit on, by our clock and by the Exchange's, which may have been moved, and without the time in which nothing could be seen
+(`sight`). After such a move, and after a restore, its last heartbeat is one of the past, and a living node needs its minute to send the
+next one.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from agbot.sim.exchange import Write
 from agbot.sim.exchange.stamp import parse
 from agbot.sim.fleet import Fleet
 from tests.simulation.plan import Plan
+from tests.simulation.sight import Sight
 from tests.simulation.story import Promise, Story
 
 MARGIN_SECONDS = 15.0
@@ -38,6 +40,7 @@ class OfflinePeers:
         self._final_since: dict[tuple[str, str], float] = {}
         self._down_since: dict[str, float] = {}
         self._past_shown_at = -1e9
+        self.sight = Sight()
         self._exchange_ahead: float | None = None
         self.asked_alone = 0
         """How often this was put to the test: questions for a service under a current agreement while every peer was offline."""
@@ -111,12 +114,12 @@ class OfflinePeers:
 
     def _is_offline_peer(self, holder: str, ask: Ask, fleet: Fleet) -> bool:
         since, node = self._down_since.get(holder), fleet.exchange.world.nodes.get((org_of(holder), name_of(holder)))
-        if _now() - self._past_shown_at < SETTLING.total_seconds() + MARGIN_SECONDS:
+        if _now() - self._past_shown_at < SETTLING.total_seconds() + MARGIN_SECONDS or not self.sight.is_settled():
             return False
         if since is None or node is None or holder not in fleet.observer.members.peers(ask.node):
             return False
         silent_seconds = (fleet.exchange.now() - parse(node.doc["lastHeartbeat"])).total_seconds()
-        return min(silent_seconds, _now() - since) > self._limit_seconds
+        return min(silent_seconds, _now() - since) - self.sight.unseen_seconds(since) > self._limit_seconds
 
 
 def _fell_before(lease: Lease) -> bool:

@@ -74,6 +74,7 @@ class People:
         """Let everything be well from now on: no faults, no losses, no pauses, every node back."""
         stage = self._stage
         stage.fleet.exchange.faults.clear()
+        stage.judge.peers.sight.healed()
         self.nature.heal()
         stage.disk.rates.clear()
         stage.disk.kill_at_write = None
@@ -160,6 +161,7 @@ class People:
             handle = faults.add(event.fault)
             self._stage.judge.overlaps.faulted(event.fault, event.seconds)
             self._stage.judge.gone.disturbed(event.seconds)
+            self._stage.judge.peers.sight.faulted(event.fault, event.seconds)
             self._later(event.seconds, lambda: faults.remove(handle))
 
     def _store_fault(self, event: Event, fault: Fault, rate: float) -> None:

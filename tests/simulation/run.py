@@ -227,6 +227,7 @@ class Run:
         self._story.tell(HUB, f"coordinator starts ({self._starts})")
         self._judge.overlaps.started()
         self._judge.gone.disturbed(0.0)
+        self._judge.peers.sight.started()
         self._daemon = Daemon(
             self._plan,
             self._exchange,
@@ -238,7 +239,7 @@ class Run:
             tell=lambda _entry: None,
             skew=self._skew,
             agbot=self._local_apis,
-            on_feed=self._judge.silence.looked,
+            on_feed=self._judge.looked,
         )
         self._daemon.run()
 

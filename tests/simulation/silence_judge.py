@@ -10,6 +10,7 @@ from bisect import bisect_right
 
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import SeenTime
 from agbot.sim.exchange import Write
 from tests.simulation.plan import Plan
 from tests.simulation.story import Promise, Story
@@ -32,7 +33,8 @@ class SilenceJudge:
         self._seen: list[float] = []
         """Seconds in which we could see until each of these looks."""
         self._heard: dict[str, list[float]] = {}
-        self._renewals: dict[str, float] = {}
+        self._renewals: dict[tuple[str, int, SeenTime], float] = {}
+        """(group, token, when it was renewed by its own account) -> the commit: an older copy of the store shows an older one again."""
 
     def looked(self, begun: float) -> None:
         """Take in a look at the feed."""
@@ -49,7 +51,7 @@ class SilenceJudge:
     def changed(self, old: Lease, new: Lease) -> None:
         """Look at what became of a lease."""
         if new.hold is not None and (old.hold is None or old.hold.renewed_at != new.hold.renewed_at):
-            self._renewals[new.group] = _now()
+            self._renewals[new.group, new.token, new.hold.renewed_at] = _now()
         if old.hold is None:
             return
         holder, limits = old.hold.claim.holder, self._plan.limits
@@ -69,8 +71,10 @@ class SilenceJudge:
 
     def _renewed_at(self, lease: Lease) -> float:
         """Return when the sign of life came that renewed the lease last: before that commit."""
-        heard = self._heard.get(lease.hold.claim.holder, []) if lease.hold is not None else []
-        committed = self._renewals.get(lease.group, 0.0)
+        if lease.hold is None:
+            return 0.0
+        heard = self._heard.get(lease.hold.claim.holder, [])
+        committed = self._renewals.get((lease.group, lease.token, lease.hold.renewed_at), 0.0)
         earlier = bisect_right(heard, committed)
         return heard[earlier - 1] if earlier else committed
 
