@@ -19,7 +19,8 @@ from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.reasons import Cause
 from agbot.rules.rest import rest_after
 from agbot.rules.words import clock
-from agbot.store.contract import BrakeKey, Lost, PauseKey, Writes
+from agbot.store.contract import Lost, Writes
+from agbot.store.records import key_of
 
 
 class Actions:
@@ -135,7 +136,7 @@ class Actions:
             if pause is None:
                 return Writes()
             ended.append(pause)
-            return Writes(drop=[PauseKey(scope=scope)], entries=[entries.pause_ended(pause, reason, now, who)])
+            return Writes(drop=[key_of(pause)], entries=[entries.pause_ended(pause, reason, now, who)])
 
         await self._situation.write_due(due)
         if not ended:
@@ -173,7 +174,7 @@ class Actions:
         def due() -> Writes:
             now = self._situation.now()
             brakes.extend(brake for brake in self._brakes_in(scope) if brake.subject == subject)
-            drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=subject) for brake in brakes]
+            drop = [key_of(brake) for brake in brakes]
             return Writes(drop=drop, entries=[entries.brake_lifted(brake, reason, now, who) for brake in brakes])
 
         await self._situation.write_due(due)

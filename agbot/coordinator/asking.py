@@ -35,7 +35,8 @@ from agbot.rules.lease import Kind, Lease, Progress
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import needs_services, rest_after
 from agbot.rules.seen_time import Now
-from agbot.store.contract import AllowanceKey, Entry, Key, Lost, StoreUnavailableError, Writes
+from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
+from agbot.store.records import Key, key_of
 
 _TRIES = 3
 """A lost race is decided anew. Losing three times in a row means others are being served; the next question comes in a minute."""
@@ -256,13 +257,13 @@ class Asking:
 
     def _grant_writes(self, case: Case, after: Lease, allowed: Allowance | None) -> Writes:
         before, now = case.group.lease, case.at
-        waiter = self._waiting.drop_key(case.ask, now)
+        waiter = self._waiting.drop_key(case.ask)
         drop: list[Key] = [waiter] if waiter else []
         granted = entries.granted(after, now, dossier.kept(case), allowed)
         told: list[Entry] = [*entries.superseded(before, after, now), granted]
         spent = consent.allowance(case.ask, case.group, now)
         if spent is not None:  # needed or not: it was for this upgrade, and must not open a window to the next one
-            drop.append(AllowanceKey(node=spent.node))
+            drop.append(key_of(spent))
         if spent is not None and allowed is None:
             told.append(entries.allowance_ended(spent, "its upgrade began without needing it", now))
         return Writes(drop=drop, entries=told)

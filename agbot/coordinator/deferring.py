@@ -8,7 +8,8 @@ from agbot.rules import deferral as rule
 from agbot.rules.facts import Deferral, Member, Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
-from agbot.store.contract import DeferralKey, Entry, Record, Writes
+from agbot.store.contract import Entry, Writes
+from agbot.store.records import Key, Record, key_of
 
 
 class Deferring:
@@ -32,13 +33,13 @@ class Deferring:
         now, limits = situation.now(), situation.limits_of(group)
         present = situation.ledger.deferrals.get(group, {})
         put: list[Record] = []
-        drop: list[DeferralKey] = []
+        drop: list[Key] = []
         told: list[Entry] = []
         for deferral in present.values():
             is_listed = situation.rows.is_waited_for(group, rule.claim_of(deferral))
             why = rule.why_ended(deferral, self._member(deferral), limits, now, is_listed=is_listed)
             if why is not None:
-                drop.append(DeferralKey(group=group, node=deferral.node))
+                drop.append(key_of(deferral))
                 told.append(entries.deferral_ended(deferral, why, now))
         for node in situation.picture.members(group):
             begun = None if node in present else self._begin(group, node)

@@ -12,15 +12,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agbot.rules.facts import Brake, Pause
-from agbot.store.contract import ApprovalKey, Writes
+from agbot.rules.facts import Approval, Brake, Pause
+from agbot.store.contract import Writes
 
 
 def stops(writes: Writes) -> bool:
     """Tell whether these writes can turn a yes into a no: a person's hold, a brake, an approval that is taken back."""
-    return any(isinstance(each, Pause | Brake) for each in writes.put) or any(
-        isinstance(key, ApprovalKey) for key in writes.drop
-    )
+    return any(isinstance(each, Pause | Brake) for each in writes.put) or any(key.of is Approval for key in writes.drop)
 
 
 class Gate:

@@ -10,7 +10,8 @@ from datetime import timedelta
 from agbot.coordinator import entries, stopping
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.sweeping import Sweeping
-from agbot.store.contract import AllowanceKey, PauseKey, Writes
+from agbot.store.contract import Writes
+from agbot.store.records import key_of
 
 
 class Housekeeping:
@@ -46,7 +47,7 @@ class Housekeeping:
         over = [
             each for each in self._situation.ledger.pauses.values() if each.until is not None and each.until <= now.wall
         ]
-        drop = [PauseKey(scope=pause.scope) for pause in over]
+        drop = [key_of(pause) for pause in over]
         told = [entries.pause_ended(pause, "its time is over", now) for pause in over]
         return Writes(drop=drop, entries=told)
 
@@ -56,7 +57,7 @@ class Housekeeping:
 
     def _allowances_over(self) -> Writes:
         now, ledger = self._situation.now(), self._situation.ledger
-        over = {AllowanceKey(node=each.node): each for each in ledger.allowances.values() if each.until <= now.wall}
+        over = {key_of(each): each for each in ledger.allowances.values() if each.until <= now.wall}
         over = {key: each for key, each in over.items() if key not in ledger.leaving}  # a grant is spending it
         told = [entries.allowance_ended(each, "its time is over and it was not used", now) for each in over.values()]
         return Writes(drop=list(over), entries=told)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Any, TypeVar
 
 from agbot.coordinator.gate import Gate, stops
@@ -23,33 +22,20 @@ from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.seen_time import ClockMark, SeenTime
 from agbot.store.contract import (
     NOTHING,
-    AllowanceKey,
-    ApprovalKey,
-    BrakeKey,
-    DeferralKey,
     Entry,
     Generation,
-    Key,
     Lost,
     Pace,
-    PauseKey,
-    Record,
     Store,
     Stored,
     StoreUnavailableError,
-    WaiterKey,
     Writes,
     at_once,
 )
+from agbot.store.records import KEPT, Key, Record, key_of, waiter_key
 from agbot.store.swaps import is_as_expected
 
 _Result = TypeVar("_Result")
-
-
-def waiter_key(ask: Ask) -> WaiterKey:
-    """Return the key under which the waiter with this question is kept."""
-    claim = ask.claim
-    return WaiterKey(group=ask.group, node=claim.holder, kind=claim.kind, subject=claim.subject)
 
 
 class Ledger:
@@ -73,11 +59,21 @@ class Ledger:
         self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
         self.served: defaultdict[GroupId, dict[NodeId, Served]] = defaultdict(dict)
-        self.waiters: defaultdict[GroupId, dict[WaiterKey, Waiter]] = defaultdict(dict)
+        self.waiters: defaultdict[GroupId, dict[tuple[str, ...], Waiter]] = defaultdict(dict)
         self.contacts: dict[NodeId, Contact] = {}
         self.pauses: dict[str, Pause] = {}
         self.allowances: dict[NodeId, Allowance] = {}
-        self.approvals: dict[ApprovalKey, Approval] = {}
+        self.approvals: dict[tuple[str, ...], Approval] = {}
+        self._records: Mapping[type, dict[Any, Any]] = {
+            Allowance: self.allowances,
+            Approval: self.approvals,
+            Brake: self.brakes,
+            Contact: self.contacts,
+            Deferral: self.deferrals,
+            Pause: self.pauses,
+            Served: self.served,
+            Waiter: self.waiters,
+        }
         self.generation = Generation()
         self.clock_mark: ClockMark | None = None
         """How far the seen clock had come when that was last written."""
@@ -101,6 +97,12 @@ class Ledger:
     def distrust(self) -> str:
         """Why the ledger is not trusted, while it is not."""
         return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}"
+
+    def waiter(self, ask: Ask) -> Waiter | None:
+        """Return who waits with this question."""
+        waiters, name = self._place(waiter_key(ask))
+        found: Waiter | None = waiters.get(name)
+        return found
 
     def lease(self, group: GroupId) -> Lease:
         """Return the group's lease; one that never had any has a free lease with token 0."""
@@ -182,11 +184,12 @@ class Ledger:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    def note(self, key: WaiterKey, waiter: Waiter) -> None:
+    def note(self, waiter: Waiter) -> None:
         """Keep a waiter in memory; the cycle writes it to the store."""
-        if key not in self.waiters[key.group]:
+        waiters, name = self._place(key_of(waiter))
+        if name not in waiters:
             self.version += 1
-        self.waiters[key.group][key] = waiter
+        waiters[name] = waiter
 
     async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
         async with self.gate.closed():
@@ -275,74 +278,35 @@ class Ledger:
             self._drop(key)
 
     def _put(self, record: Record) -> None:
-        match record:
-            case Allowance():
-                self.allowances[record.node] = record
-            case Approval():
-                key = ApprovalKey(scope=record.scope, kind=record.kind, subject=record.subject)
-                self.approvals[key] = record
-            case Brake():
-                self.brakes[record.group][(record.kind, record.subject)] = record
-            case Contact():
-                self.contacts[record.node] = record
-            case Deferral():
-                self.deferrals[record.group][record.node] = record
-            case Served():
-                self.served[record.group][record.node] = record
-            case ClockMark():
-                self.clock_mark = record
-            case Pause():
-                self.pauses[record.scope] = record
-            case Waiter():
-                self.waiters[record.ask.group].setdefault(waiter_key(record.ask), record)
+        if isinstance(record, ClockMark):
+            self.clock_mark = record
+            return
+        records, name = self._place(key_of(record))
+        if not isinstance(record, Waiter) or name not in records:  # what a waiter has said since is in memory already
+            records[name] = record
 
     def _drop(self, key: Key) -> None:
-        match key:
-            case AllowanceKey():
-                self.allowances.pop(key.node, None)
-            case ApprovalKey():
-                self.approvals.pop(key, None)
-            case BrakeKey():
-                self.brakes[key.group].pop((key.kind, key.subject), None)
-            case DeferralKey():
-                self.deferrals[key.group].pop(key.node, None)
-            case PauseKey():
-                self.pauses.pop(key.scope, None)
-            case WaiterKey():
-                self.waiters[key.group].pop(key, None)
+        records, name = self._place(key)
+        records.pop(name, None)
+
+    def _place(self, key: Key) -> tuple[dict[Any, Any], str | tuple[str, ...]]:
+        """Return where the record with this key is kept, and under which name: the rest of its key, where it belongs to a group."""
+        records, name = self._records[key.of], key.values
+        if KEPT[key.of].is_of_group:
+            records, name = records[name[0]], name[1:]
+        return records, name if len(name) > 1 else name[0]
 
     def _take(self, stored: Stored) -> None:
         self.leases, self.generation = dict(stored.leases), stored.generation
         self.version += 1
-        self.clock_mark = stored.clock_mark
-        for mapping in (
-            self.contacts,
-            self.allowances,
-            self.approvals,
-            self.brakes,
-            self.deferrals,
-            self.served,
-            self.pauses,
-        ):
-            mapping.clear()
-        noted: Mapping[GroupId, Mapping[WaiterKey, Waiter]] = {
-            group: dict(each) for group, each in self.waiters.items()
-        }
-        self.waiters.clear()
-        records: tuple[Sequence[Record], ...] = (
-            stored.allowances,
-            stored.approvals,
-            stored.brakes,
-            stored.contacts,
-            stored.deferrals,
-            stored.served,
-            stored.pauses,
-            stored.waiters,
-        )
-        for record in chain.from_iterable(records):
+        self.clock_mark = None
+        noted = [waiter for waiters in self.waiters.values() for waiter in waiters.values()]
+        for records in self._records.values():
+            records.clear()
+        for record in stored.records:
             self._put(record)
-        for group, waiters in noted.items():
-            for key, waiter in waiters.items():
-                before = self.waiters[group].get(key)
-                # who asks a daemon that has just started has perhaps waited long before
-                self.waiters[group][key] = replace(waiter, since=min(waiter.since, before.since)) if before else waiter
+        for waiter in noted:
+            waiters, name = self._place(key_of(waiter))
+            before = waiters.get(name)
+            # who asks a daemon that has just started has perhaps waited long before
+            waiters[name] = replace(waiter, since=min(waiter.since, before.since)) if before else waiter

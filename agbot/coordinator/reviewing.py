@@ -22,7 +22,8 @@ from agbot.rules.rest import Rest, why_contradicted, why_crashed
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect
-from agbot.store.contract import Lost, Record, Writes
+from agbot.store.contract import Lost, Writes
+from agbot.store.records import Record
 
 
 def release_writes(lease: Lease, ending: Ending, now: Now, brake: Brake | None) -> Writes:

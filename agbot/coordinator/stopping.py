@@ -19,7 +19,8 @@ from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Status
 from agbot.rules.versions import Versions
-from agbot.store.contract import BrakeKey, Entry, Writes
+from agbot.store.contract import Entry, Writes
+from agbot.store.records import key_of
 
 
 def of_release(situation: Situation, lease: Lease, cause: Cause, now: Now) -> Brake | None:
@@ -103,7 +104,7 @@ def _over(situation: Situation) -> Writes:
         for brake in of_group.values()
         if _is_over(situation, brake)
     ]
-    drop = [BrakeKey(group=brake.group, kind=brake.kind, subject=brake.subject) for brake in over]
+    drop = [key_of(brake) for brake in over]
     told: list[Entry] = [entries.brake_lifted(brake, _why_over(situation, brake), now) for brake in over]
     return Writes(drop=drop, entries=told)
 

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from agbot.coordinator import entries
-from agbot.coordinator.ledger import Ledger, waiter_key
+from agbot.coordinator.ledger import Ledger
 from agbot.rules.facts import Ask, Group, Node, Sight, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.order import still_asks
 from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import Now
-from agbot.store.contract import Entry, WaiterKey, Writes
+from agbot.store.contract import Entry, Writes
+from agbot.store.records import Key, waiter_key
 
 MOST_OF_A_NODE = 8
 """A node waits for one policy, or for a few where several are for it. Who asks about ever more makes no more waiters than this."""
@@ -29,47 +30,41 @@ class Waiting:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._unwritten: dict[WaiterKey, Entry | None] = {}
+        self._unwritten: dict[Key, tuple[Ask, Entry]] = {}
 
     def note(self, ask: Ask, reasons: tuple[Reason, ...], now: Now) -> bool:
         """Take down that this question was answered with these reasons; say whether that is news."""
-        key = waiter_key(ask)
-        before = self._ledger.waiters[ask.group].get(key)
+        before = self._ledger.waiter(ask)
         waiter = Waiter(ask=ask, since=before.since if before else now.seen, asked_at=now.seen, reasons=reasons)
-        self._ledger.note(key, waiter)
+        self._ledger.note(waiter)
         is_news = before is None or _codes(before.reasons) != _codes(reasons)
         if is_news:
-            self._unwritten[key] = entries.wait_changed(waiter, now)
+            self._unwritten[waiter_key(ask)] = (ask, entries.wait_changed(waiter, now))
         return is_news
 
     def keep(self, ask: Ask, facts: Mapping[str, object]) -> None:
         """Add what the refusal rested on to the entry that `note` has just made of it."""
         key = waiter_key(ask)
-        entry = self._unwritten.get(key)
-        if entry is not None:
-            self._unwritten[key] = replace(entry, facts={**entry.facts, **facts})
+        if key in self._unwritten:
+            asked, entry = self._unwritten[key]
+            self._unwritten[key] = (asked, replace(entry, facts={**entry.facts, **facts}))
 
-    def drop_key(self, ask: Ask, now: Now) -> WaiterKey | None:
+    def drop_key(self, ask: Ask) -> Key | None:
         """Return the key of this question's waiter, to be dropped with a grant; None when it never waited."""
         key = waiter_key(ask)
         self._unwritten.pop(key, None)
-        return key if key in self._ledger.waiters[ask.group] else None
+        return key if self._ledger.waiter(ask) else None
 
     def unwritten(self) -> Writes:
         """Return what the store does not know yet; the caller says `written` after the commit."""
-        known = [(key, entry) for key, entry in self._unwritten.items() if key in self._ledger.waiters[key.group]]
-        return Writes(
-            put=tuple(self._ledger.waiters[key.group][key] for key, _ in known),
-            entries=tuple(entry for _, entry in known if entry is not None),
-        )
+        known = [(waiter, entry) for ask, entry in self._unwritten.values() if (waiter := self._ledger.waiter(ask))]
+        return Writes(put=tuple(waiter for waiter, _ in known), entries=tuple(entry for _, entry in known))
 
     def written(self, writes: Writes) -> None:
         """Forget what has been written, unless it has changed again meanwhile."""
         for record in writes.put:
-            if isinstance(record, Waiter):
-                key = waiter_key(record.ask)
-                if self._ledger.waiters[key.group].get(key) is record:
-                    self._unwritten.pop(key, None)
+            if isinstance(record, Waiter) and self._ledger.waiter(record.ask) is record:
+                self._unwritten.pop(waiter_key(record.ask), None)
 
     def gone(self, group: Group, node: Callable[[NodeId], Node | Sight], now: Now) -> Writes:
         """Return the waiters of a group that wait no longer, to be dropped; `node` shows each as it was last seen."""

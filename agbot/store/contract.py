@@ -21,12 +21,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from agbot.rules.facts import Allowance, Approval, Brake, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Kind, Lease
-from agbot.rules.seen_time import ClockMark
+from agbot.rules.lease import Lease
+from agbot.store.records import Key, Record
+
+R = TypeVar("R", bound=Record)
 
 DOSSIER: Final = "dossier"
 """Under this name the facts of an entry hold what a decision was made on: for the history, and left out wherever an entry is told on."""
@@ -72,60 +73,6 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WaiterKey:
-    """A waiter is one node with one claim in one group."""
-
-    group: GroupId
-    node: NodeId
-    kind: str
-    subject: PolicyId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrakeKey:
-    """One brake per group, kind and subject."""
-
-    group: GroupId
-    kind: Kind
-    subject: PolicyId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeferralKey:
-    """One deferral per node of a group."""
-
-    group: GroupId
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PauseKey:
-    """One pause per scope."""
-
-    scope: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllowanceKey:
-    """One allowance per node."""
-
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApprovalKey:
-    """One approval per scope, kind and subject."""
-
-    scope: str
-    kind: Kind
-    subject: PolicyId
-
-
-Record = Allowance | Approval | Brake | ClockMark | Contact | Deferral | Pause | Served | Waiter
-Key = AllowanceKey | ApprovalKey | BrakeKey | DeferralKey | PauseKey | WaiterKey
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Writes:
     """What goes into one transaction beside a lease: records to put (by their key), keys to drop, journal entries to append."""
 
@@ -163,15 +110,12 @@ class Stored:
 
     leases: Mapping[GroupId, Lease]
     generation: Generation = Generation()
-    allowances: Sequence[Allowance] = ()
-    approvals: Sequence[Approval] = ()
-    brakes: Sequence[Brake] = ()
-    clock_mark: ClockMark | None = None
-    contacts: Sequence[Contact] = ()
-    deferrals: Sequence[Deferral] = ()
-    pauses: Sequence[Pause] = ()
-    served: Sequence[Served] = ()
-    waiters: Sequence[Waiter] = ()
+    records: Sequence[Record] = ()
+    """By type, in the order of `records.KEPT`, and then by key."""
+
+    def of(self, kind: type[R]) -> list[R]:
+        """Return the records of one type."""
+        return [record for record in self.records if isinstance(record, kind)]
 
 
 ENTRY_BYTES = 256

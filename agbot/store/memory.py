@@ -14,37 +14,30 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.rules.facts import Allowance, Approval, Brake, Contact, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.rules.seen_time import ClockMark, SeenTime
-from agbot.store import codec
+from agbot.rules.seen_time import SeenTime
+from agbot.store import statements
+from agbot.store.codec import ENTRIES, LEASES
 from agbot.store.contract import (
     ENTRY_BYTES,
     NOTHING,
-    AllowanceKey,
-    ApprovalKey,
-    BrakeKey,
-    DeferralKey,
     Entry,
     Generation,
     JournalQuery,
-    Key,
     Lost,
     Pace,
-    PauseKey,
-    Record,
     Stored,
     StoreLockedError,
     StoreUnavailableError,
-    WaiterKey,
     Writes,
     at_once,
 )
+from agbot.store.records import KEPT, Record, key_of
 from agbot.store.swaps import is_as_expected, refuse_impossible
 
 T = TypeVar("T")
-Place = tuple[str, ...]
 
 
 class Failure(StrEnum):
@@ -61,11 +54,7 @@ class _Content:
     """What a file would hold."""
 
     leases: dict[GroupId, Lease] = field(default_factory=dict)
-    records: dict[type, dict[Place, Record]] = field(
-        default_factory=lambda: {
-            kind: {} for kind in (Allowance, Approval, Brake, ClockMark, Contact, Deferral, Pause, Served, Waiter)
-        }
-    )
+    records: dict[type, dict[tuple[str, ...], Record]] = field(default_factory=lambda: {of: {} for of in KEPT})
     entries: list[Entry] = field(default_factory=list)
     last_id: int = 0
     cursors: dict[str, int] = field(default_factory=dict)
@@ -134,7 +123,7 @@ class MemoryStore:
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease, with everything that belongs to it."""
         refuse_impossible(expected, new, self._content.generation.token_floor)
-        codec.lease_row(new)
+        LEASES.row(new)
         entries = _checked(writes)
 
         def swap() -> Lease | Lost:
@@ -202,10 +191,9 @@ class MemoryStore:
             if is_as_expected(self._lease(lease.group), lease):
                 content.leases[lease.group] = lease
         for record in writes.put:
-            content.records[type(record)][_place(record)] = record
+            content.records[type(record)][key_of(record).values] = record
         for key in writes.drop:
-            kind, place = _place_of(key)
-            content.records[kind].pop(place, None)
+            content.records[key.of].pop(key.values, None)
         for entry in entries:
             content.last_id += 1
             content.entries.append(replace(entry, id=content.last_id))
@@ -214,20 +202,8 @@ class MemoryStore:
         return Stored(
             leases=dict(sorted(self._content.leases.items())),
             generation=self._content.generation,
-            allowances=self._all(Allowance),
-            approvals=self._all(Approval),
-            brakes=self._all(Brake),
-            clock_mark=next(iter(self._all(ClockMark)), None),
-            contacts=self._all(Contact),
-            deferrals=self._all(Deferral),
-            pauses=self._all(Pause),
-            served=self._all(Served),
-            waiters=self._all(Waiter),
+            records=[of_type[values] for of_type in self._content.records.values() for values in sorted(of_type)],
         )
-
-    def _all(self, kind: type[T]) -> Sequence[T]:
-        records = (record for _, record in sorted(self._content.records[kind].items(), key=lambda item: item[0]))
-        return [record for record in records if isinstance(record, kind)]
 
     def _journal(self, query: JournalQuery) -> Sequence[Entry]:
         found = [entry for entry in self._content.entries if _matches(entry, query)]
@@ -253,7 +229,7 @@ class MemoryStore:
         entries = self._content.entries
         left, kept = most_bytes, 0
         for entry in reversed(entries):
-            left -= ENTRY_BYTES + len(str(codec.entry_row(entry)["facts"]).encode())
+            left -= ENTRY_BYTES + len(str(ENTRIES.row(entry)["facts"]).encode())
             if left < 0:
                 break
             kept += 1
@@ -264,8 +240,8 @@ class MemoryStore:
 def _checked(writes: Writes) -> Sequence[Entry]:
     """Refuse what a file could not hold, and return the entries as a file would give them back."""
     for record in writes.put:
-        codec.record_row(record)
-    return [replace(entry, facts=codec.facts_of(codec.entry_row(entry))) for entry in writes.entries]
+        statements.put(record)
+    return [ENTRIES.value(ENTRIES.row(entry), "journal entry") for entry in writes.entries]
 
 
 def _matches(entry: Entry, query: JournalQuery) -> bool:
@@ -284,38 +260,3 @@ def _concerns(entry: Entry, org: str) -> bool:
     named = (entry.group, entry.node, entry.facts.get("scope"))
     about = str(next((each for each in named if each is not None), ""))
     return about in {org, "*"} or about.startswith(f"{org}/")
-
-
-def _place(record: Record) -> Place:  # noqa: PLR0911 - one for each kind of record
-    match record:
-        case Allowance() | Contact():
-            return (record.node,)
-        case Approval():
-            return record.scope, record.kind.value, record.subject
-        case Brake():
-            return record.group, record.kind.value, record.subject
-        case ClockMark():
-            return ()
-        case Deferral() | Served():
-            return record.group, record.node
-        case Pause():
-            return (record.scope,)
-        case Waiter():
-            claim = record.ask.claim
-            return record.ask.group, claim.holder, str(claim.kind), claim.subject
-
-
-def _place_of(key: Key) -> tuple[type, Place]:
-    match key:
-        case AllowanceKey():
-            return Allowance, (key.node,)
-        case ApprovalKey():
-            return Approval, (key.scope, key.kind.value, key.subject)
-        case BrakeKey():
-            return Brake, (key.group, key.kind.value, key.subject)
-        case DeferralKey():
-            return Deferral, (key.group, key.node)
-        case PauseKey():
-            return Pause, (key.scope,)
-        case WaiterKey():
-            return Waiter, (key.group, key.node, str(key.kind), key.subject)

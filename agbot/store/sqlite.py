@@ -1,7 +1,8 @@
 """The lease store in one SQLite file: the default, for one daemon. See `contract` for what it promises.
 
-Each call is one hop to the store's thread (`sqlite_thread`). Rows are made before the hop (`codec`), so that a value that cannot be stored
-fails in its caller's task. A file lock keeps a second daemon out; if that ever failed, the SQL would still let only one of them win a swap.
+Each call is one hop to the store's thread (`sqlite_thread`). Rows are made before the hop (`statements`), so that a value
+that cannot be stored fails in its caller's task. A file lock keeps a second daemon out; if that ever failed, the SQL
+would still let only one of them win a swap.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TypeVar
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
-from agbot.store import codec, connection, generation, member_codec, migrations, shortening
+from agbot.store import connection, generation, migrations, shortening, statements
+from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import (
     NOTHING,
     Entry,
@@ -32,12 +34,14 @@ from agbot.store.filelock import FileLock
 from agbot.store.files import Files
 from agbot.store.keeping import Keeper
 from agbot.store.queries import QUERIES, journal_read
+from agbot.store.records import KEPT, Kept, Record
 from agbot.store.sqlite_thread import SqliteThread
+from agbot.store.statements import Statement
 from agbot.store.swaps import is_virgin, refuse_impossible
 from agbot.store.texts import Row, stamp
 
 T = TypeVar("T")
-Statements = Sequence[tuple[str, Row]]
+Statements = Sequence[Statement]
 
 BUSY_SECONDS = 1.0
 """How long a statement waits for another program's lock: shorter than the gateway's patience with a question (3 s)."""
@@ -101,8 +105,8 @@ class SqliteStore:
 
     async def settle(self, entry: Entry) -> None:
         """End the doubt, with its entry."""
-        settling: Statements = [("generation.settle", {}), ("journal.append", codec.entry_row(entry))]
-        await self._thread.run(partial(_write, statements=settling, journal_bytes=self._journal_bytes), writes=True)
+        settling: Statements = [(QUERIES["generation.settle"], {}), statements.append(entry)]
+        await self._thread.run(partial(_write, written=settling, journal_bytes=self._journal_bytes), writes=True)
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
@@ -111,15 +115,15 @@ class SqliteStore:
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease, with everything that belongs to it, in one transaction."""
         refuse_impossible(expected, new, self._keeper.generation.token_floor)
-        row = codec.lease_row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
-        written = partial(_write, statements=_statements(writes), journal_bytes=self._journal_bytes)
+        row = LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
+        written = partial(_write, written=_statements(writes), journal_bytes=self._journal_bytes)
         swapped = partial(_swap, row=row, first=is_virgin(expected), write=written)
         current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries in one transaction."""
-        written = partial(_write, statements=_statements(writes), journal_bytes=self._journal_bytes)
+        written = partial(_write, written=_statements(writes), journal_bytes=self._journal_bytes)
         await self._thread.run(written, writes=True)
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
@@ -137,7 +141,7 @@ class SqliteStore:
     async def save_cursor(self, sink: str, entry_id: int) -> None:
         """Move a sink's cursor on."""
         row: Row = {"sink": sink, "confirmed_id": entry_id}
-        await self._thread.run(partial(_write, statements=[("cursor.save", row)], journal_bytes=0), writes=True)
+        await self._thread.run(partial(_write, written=[(QUERIES["cursor.save"], row)], journal_bytes=0), writes=True)
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
         """Delete what is older, from the old end on, a stretch at a time."""
@@ -178,25 +182,25 @@ class SqliteStore:
 
 def _statements(writes: Writes) -> Statements:
     return (
-        *(("lease.swap", _unchanged(lease)) for lease in writes.moved),
-        *(codec.record_row(record) for record in writes.put),
-        *(codec.key_row(key) for key in writes.drop),
-        *(("journal.append", codec.entry_row(entry)) for entry in writes.entries),
+        *((statements.SWAP, _unchanged(lease)) for lease in writes.moved),
+        *map(statements.put, writes.put),
+        *map(statements.drop, writes.drop),
+        *map(statements.append, writes.entries),
     )
 
 
 def _unchanged(lease: Lease) -> Row:
-    return codec.lease_row(lease) | {"expected_token": lease.token, "expected_state": lease.state.value}
+    return LEASES.row(lease) | {"expected_token": lease.token, "expected_state": lease.state.value}
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:
     """Only be let in."""
 
 
-def _write(connection: sqlite3.Connection, statements: Statements, journal_bytes: int) -> None:
-    for name, row in statements:
-        connection.execute(QUERIES[name], row)
-    added = sum(name == "journal.append" for name, _ in statements)
+def _write(connection: sqlite3.Connection, written: Statements, journal_bytes: int) -> None:
+    for statement, row in written:
+        connection.execute(statement, row)
+    added = sum(statement is statements.APPEND for statement, _ in written)
     if added and journal_bytes:
         shortening.Trimming(journal_bytes).step(connection, added + shortening.MORE_THAN_ADDED)
 
@@ -205,9 +209,9 @@ def _swap(
     connection: sqlite3.Connection, row: Row, write: Callable[[sqlite3.Connection], None], *, first: bool
 ) -> Lease | None:
     """Swap and write; None, or the lease that stands in the way, with nothing written."""
-    swapped = connection.execute(QUERIES["lease.swap"], row).rowcount
+    swapped = connection.execute(statements.SWAP, row).rowcount
     if not swapped and first:
-        swapped = connection.execute(QUERIES["lease.first"], row).rowcount
+        swapped = connection.execute(statements.FIRST, row).rowcount
     if not swapped:
         return _lease(connection, GroupId(str(row["group_id"])))
     write(connection)
@@ -216,37 +220,26 @@ def _swap(
 
 def _lease(connection: sqlite3.Connection, group: GroupId) -> Lease:
     row = connection.execute(QUERIES["lease.one"], {"group_id": group}).fetchone()
-    return Lease(group=group) if row is None else codec.readable(codec.lease_of, row, "lease")
+    return Lease(group=group) if row is None else LEASES.value(row, "lease")
 
 
 def _load(connection: sqlite3.Connection) -> Stored:
-    leases = _all(connection, "lease.all", codec.lease_of)
+    leases = [LEASES.value(row, "lease") for row in connection.execute(QUERIES["lease.all"]).fetchall()]
     return Stored(
         leases={lease.group: lease for lease in leases},
         generation=generation.read(connection) or Generation(),
-        allowances=_all(connection, "allowance.all", codec.allowance_of),
-        approvals=_all(connection, "approval.all", codec.approval_of),
-        brakes=_all(connection, "brake.all", codec.brake_of),
-        contacts=_all(connection, "contact.all", member_codec.contact_of),
-        deferrals=_all(connection, "deferral.all", member_codec.deferral_of),
-        clock_mark=next(iter(_all(connection, "clock.all", codec.clock_of)), None),
-        pauses=_all(connection, "pause.all", codec.pause_of),
-        served=_all(connection, "served.all", member_codec.served_of),
-        waiters=_all(connection, "waiter.all", codec.waiter_of),
+        records=[record for kept in KEPT.values() for record in _all(connection, kept)],
     )
 
 
-def _all(connection: sqlite3.Connection, name: str, build: Callable[[sqlite3.Row], T]) -> list[T]:
-    table = name.partition(".")[0]
-    return [codec.readable(build, row, table) for row in connection.execute(QUERIES[name]).fetchall()]
+def _all(connection: sqlite3.Connection, kept: Kept) -> list[Record]:
+    found = connection.execute(statements.TABLES[kept.of].all).fetchall()
+    return [RECORDS[kept.of].value(row, kept.table) for row in found]
 
 
 def _journal(connection: sqlite3.Connection, query: JournalQuery) -> Sequence[Entry]:
     statement, row = journal_read(query)
-    return [
-        codec.readable(codec.entry_of, found, "journal entry")
-        for found in connection.execute(statement, row).fetchall()
-    ]
+    return [ENTRIES.value(found, "journal entry") for found in connection.execute(statement, row).fetchall()]
 
 
 def _last_entry_id(connection: sqlite3.Connection) -> int:

@@ -12,6 +12,7 @@ from random import Random
 
 import pytest
 
+from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.seen_time import SeenTime
@@ -63,7 +64,7 @@ async def content(path: Path) -> tuple[Mapping[GroupId, Lease], Counter[GroupId]
     try:
         stored = await store.load()
         entries = Counter(entry.group for entry in await store.journal(EVERYTHING) if entry.group)
-        marks = {mark.group: round((mark.until - SeenTime(NOW)).total_seconds()) for mark in stored.served}
+        marks = {mark.group: round((mark.until - SeenTime(NOW)).total_seconds()) for mark in stored.of(Served)}
         return stored.leases, entries, marks
     finally:
         await store.close()

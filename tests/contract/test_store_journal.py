@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from agbot.rules.facts import Served, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
 from agbot.store import texts
@@ -146,8 +147,8 @@ async def test_a_prune_removes_what_is_older_and_tells_how_many_entries_went(sto
 
     stored = await store.load()
     assert await events(store, ALL) == ["b.b", "c.c"]
-    assert stored.served == [values.served(BERT, 1)]
-    assert stored.waiters == [values.waiter()]
+    assert stored.of(Served) == [values.served(BERT, 1)]
+    assert stored.of(Waiter) == [values.waiter()]
     assert list(stored.leases) == [GROUP]
 
 
@@ -166,7 +167,7 @@ async def test_a_trim_keeps_the_newest_entries_that_fit_and_tells_how_many_went(
     assert await store.trim(fits + spare) == 4 - kept
 
     assert await events(store, ALL) == ["a.a", "b.b", "c.c", "d.d"][4 - kept :]
-    assert (await store.load()).served == [values.served(ANNA, 0)]
+    assert (await store.load()).of(Served) == [values.served(ANNA, 0)]
     assert await store.trim(fits + spare) == 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agbot.rules.facts import Served
 from agbot.rules.lease import Lease
 from agbot.store.contract import JournalQuery, Lost, Store, StoreLockedError, StoreUnavailableError, Writes
 from tests.contract import values
@@ -40,7 +41,7 @@ async def test_a_second_daemon_is_refused_until_the_first_has_gone(store: Store,
     await store.write(Writes(put=[values.served()]))
     await store.close()
     await second.open()
-    assert (await second.load()).served == [values.served()]
+    assert (await second.load()).of(Served) == [values.served()]
     await second.close()
 
 
@@ -61,7 +62,7 @@ async def test_a_closed_store_opens_again(store: Store) -> None:
     await store.close()
     await store.open()
 
-    assert (await store.load()).served == [values.served()]
+    assert (await store.load()).of(Served) == [values.served()]
 
 
 async def test_a_store_that_is_not_open_answers_with_an_error_and_not_with_a_free_lease(place: Place) -> None:

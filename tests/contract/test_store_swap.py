@@ -9,13 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agbot.rules import lease as leases
+from agbot.rules.facts import Served, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SeenTime
-from agbot.store.contract import JournalQuery, Lost, Store, WaiterKey, Writes
+from agbot.store.contract import JournalQuery, Lost, Store, Writes
+from agbot.store.records import key_of
 from tests.contract import values
-from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, TTL, UPGRADE
+from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, TTL
 
 FREE = Lease(group=GROUP)
 
@@ -124,26 +126,26 @@ async def test_a_repeated_release_is_lost_and_changes_nothing(store: Store) -> N
 async def test_what_goes_with_a_lost_swap_is_not_written(store: Store) -> None:
     await store.write(Writes(put=[values.waiter()]))
     held = await won(store, FREE, values.granted(FREE))
-    drop = WaiterKey(group=GROUP, node=BERT, kind="agent", subject=UPGRADE)
+    drop = key_of(values.waiter(BERT))
     writes = Writes(put=[values.served()], drop=[drop], entries=[values.entry()])
 
     assert isinstance(await store.swap(FREE, values.granted(FREE, BERT), writes), Lost)
 
     stored = await store.load()
     assert stored.leases == {GROUP: held}
-    assert (stored.served, stored.waiters) == ([], [values.waiter()])
+    assert (stored.of(Served), stored.of(Waiter)) == ([], [values.waiter()])
     assert await store.journal(JournalQuery()) == []
 
 
 async def test_what_goes_with_a_swap_is_written_with_it(store: Store) -> None:
     await store.write(Writes(put=[values.waiter()]))
-    drop = WaiterKey(group=GROUP, node=BERT, kind="agent", subject=UPGRADE)
+    drop = key_of(values.waiter(BERT))
     writes = Writes(put=[values.served()], drop=[drop], entries=[values.entry(), values.entry("waiter.gone")])
 
     await won(store, FREE, values.granted(FREE), writes)
 
     stored = await store.load()
-    assert (stored.served, stored.waiters) == ([values.served()], [])
+    assert (stored.of(Served), stored.of(Waiter)) == ([values.served()], [])
     assert [entry.event for entry in await store.journal(JournalQuery(after=0))] == ["lease.granted", "waiter.gone"]
 
 
@@ -154,7 +156,7 @@ async def test_a_write_that_cannot_be_stored_takes_the_swap_with_it(store: Store
         await store.swap(FREE, values.granted(FREE), Writes(put=[values.served()], entries=[bad]))
 
     stored = await store.load()
-    assert (stored.leases, stored.served) == ({}, [])
+    assert (stored.leases, stored.of(Served)) == ({}, [])
 
 
 async def test_a_time_without_a_zone_is_refused(store: Store) -> None:

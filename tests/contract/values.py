@@ -15,7 +15,8 @@ from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
 from agbot.rules.versions import Versions
-from agbot.store.contract import Entry, Record
+from agbot.store.contract import Entry
+from agbot.store.records import Record
 
 T = TypeVar("T")
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from agbot.rules.facts import Deferral
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
 from agbot.sim.habits import Fate, Habits
@@ -121,7 +122,7 @@ async def test_a_node_that_joins_past_the_gate_is_deferred_until_its_upgrade_has
 async def test_a_deferral_is_in_the_store_and_survives_a_crash() -> None:
     async with living(1) as hub:
         late = await joined_at(hub, "initiated", SLOW_INSTALL)
-        stored = (await hub.store.load()).deferrals
+        stored = (await hub.store.load()).of(Deferral)
         assert [(each.node, each.subject, each.status) for each in stored] == [(late.name, "o1/agent", "initiated")]
 
         await hub.crash()
@@ -129,7 +130,7 @@ async def test_a_deferral_is_in_the_store_and_survives_a_crash() -> None:
         assert "not enforced" in hub.explains(late)
         await hub.until_said(late, "successful")
         await asyncio.sleep(CYCLE)
-        assert list((await hub.store.load()).deferrals) == []
+        assert list((await hub.store.load()).of(Deferral)) == []
         assert len(await hub.journal("deferral.begun")) == len(await hub.journal("deferral.ended")) == 1
 
 

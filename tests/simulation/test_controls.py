@@ -18,7 +18,7 @@ from agbot.rules.limits import Limits, Order
 from agbot.rules.pace import canary, paced
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import Now
-from agbot.store.contract import AllowanceKey
+from agbot.store.records import Key, Record, key_of
 from tests.simulation import controls, run
 from tests.simulation.plan import draw
 from tests.simulation.story import Promise
@@ -93,11 +93,11 @@ def an_allowance_lets_past_a_hold() -> Iterator[None]:
 
 @contextmanager
 def an_allowance_is_never_used_up() -> Iterator[None]:
-    def of_nobody(*, node: str) -> AllowanceKey:
-        return AllowanceKey(node="")  # type: ignore[arg-type]  # no node's id
+    def of_nobody(record: Record) -> Key:
+        return Key(key_of(record).of, ("",))  # no node's id
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asking, "AllowanceKey", of_nobody)
+        patch.setattr(asking, "key_of", of_nobody)
         yield
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.ledger import Ledger, waiter_key
+from agbot.coordinator.ledger import Ledger
 from agbot.rules.facts import Ask, Waiter
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
@@ -26,9 +26,10 @@ async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
     await store.open()
     await store.write(Writes(put=[LONG_AGO]))
     ledger = Ledger(store)
-    ledger.note(waiter_key(JUST_NOW.ask), JUST_NOW)
+    ledger.note(JUST_NOW)
     await ledger.load()
-    kept = ledger.waiters[GROUP][waiter_key(JUST_NOW.ask)]
+    kept = ledger.waiter(ASK)
+    assert kept is not None
     assert (kept.since, kept.asked_at) == (LONG_AGO.since, JUST_NOW.asked_at)
 
 

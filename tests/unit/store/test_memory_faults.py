@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from agbot.rules.facts import Served
 from agbot.rules.lease import Lease
 from agbot.store.contract import JournalQuery, Lost, StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
@@ -52,7 +53,7 @@ async def test_as_many_calls_fail_as_were_asked_for(store: MemoryStore) -> None:
         with pytest.raises(StoreUnavailableError):
             await store.write(Writes(put=[values.served()]))
 
-    assert (await store.load()).served == [values.served()]
+    assert (await store.load()).of(Served) == [values.served()]
 
 
 async def test_a_healed_store_fails_no_more(store: MemoryStore) -> None:

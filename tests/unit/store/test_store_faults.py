@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from agbot.rules.facts import Waiter
+from agbot.rules.facts import Served, Waiter
 from agbot.rules.lease import Lease, Progress
 from agbot.rules.seen_time import SeenTime
 from agbot.store import connection as connections
@@ -115,7 +115,7 @@ async def test_a_disk_that_takes_no_more_fails_the_write_and_works_again_afterwa
     assert str(path) in str(refused.value)
     assert "SQLITE_IOERR" in str(refused.value) or "SQLITE_FULL" in str(refused.value)
     assert await store.lease(GROUP) == FREE
-    assert (await store.load()).served == []
+    assert (await store.load()).of(Served) == []
     assert len(await store.journal(ENTRIES)) == 1
     await assert_it_works(store)
     await store.write(Writes(entries=[values.entry()]))
@@ -149,7 +149,7 @@ async def test_a_file_at_its_largest_size_says_that_the_disk_is_full(
     assert "SQLITE_FULL" in str(outcomes[1])
     assert "free space" in str(outcomes[1])
     assert outcomes[2] is None
-    assert (stored.served, stored.waiters, stored.leases) == ([], [values.waiter()], {GROUP: HELD})
+    assert (stored.of(Served), stored.of(Waiter), stored.leases) == ([], [values.waiter()], {GROUP: HELD})
     await store.close()
 
 
@@ -287,7 +287,7 @@ async def test_reasons_that_could_not_be_read_back_are_not_written(store: Sqlite
     with pytest.raises(Exception, match="str"):
         await store.write(Writes(put=[waiter]))
 
-    assert (await store.load()).waiters == []
+    assert (await store.load()).of(Waiter) == []
 
 
 async def test_an_sqlite_too_old_is_refused_by_its_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from agbot.rules.facts import Deferral
 from agbot.rules.lease import Kind, Lease
 from agbot.store import migrations, queries
 from agbot.store.contract import JournalQuery, StoreSchemaError, StoreUnavailableError, Writes
@@ -96,7 +97,7 @@ async def test_a_deferral_from_before_services_were_deferred_is_one_of_an_agent(
 
     store = await opened(path)
 
-    assert [(each.kind, each.subject) for each in (await store.load()).deferrals] == [(Kind.AGENT, "o1/up1")]
+    assert [(each.kind, each.subject) for each in (await store.load()).of(Deferral)] == [(Kind.AGENT, "o1/up1")]
     await store.close()
 
 

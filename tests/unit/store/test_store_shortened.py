@@ -107,7 +107,8 @@ async def test_a_deletion_that_is_cut_off_goes_on_where_it_was(store: SqliteStor
 async def test_while_somebody_reads_the_store_its_log_does_not_grow_without_a_bound(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shortening, "LONGEST_LOG_BYTES", 2_000_000)
+    # SQLite moves the log into the file from 1000 pages of 4 kB on: only a longer one tells that somebody keeps it from that
+    monkeypatch.setattr(shortening, "LONGEST_LOG_BYTES", 5_000_000)
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM journal").fetchone()
@@ -116,7 +117,7 @@ async def test_while_somebody_reads_the_store_its_log_does_not_grow_without_a_bo
         log_bytes = path.with_name("agbot.db-wal").stat().st_size
 
     assert 0 < second < first < 4_000
-    assert log_bytes < 8_000_000
+    assert log_bytes < 12_000_000
     assert first + second + await store.prune(NOW) == 4_000
 
 
