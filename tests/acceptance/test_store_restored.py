@@ -145,7 +145,8 @@ async def test_a_restore_as_it_is_written_gives_no_token_twice_and_nothing_befor
     answers = [await ask(site, name) for name in ("anna", "ben", "carl")]
     assert [status for status, _ in answers] == [409, 409, 409], answers
     assert all("store-changed" in message for _, message in answers), answers
-    assert "the disk was replaced" in again.events("store.changed")[0]["why"]
+    [changed] = await until("the doubt in the log", lambda: again.events("store.changed"))
+    assert "the disk was replaced" in changed["why"]
     await until_settled(site, again)
     assert (await ask(site, "carl"))[0] == 409, "ben is in the middle"
 
