@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Row, Waiter
 from agbot.rules.ids import GroupId, NodeId
-from agbot.rules.lease import Claim, Kind, Lease
+from agbot.rules.lease import Claim, End, Kind, Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry, Generation
@@ -179,6 +179,20 @@ def deferral_ended(deferral: Deferral, why: str, now: Now) -> Entry:
         node=deferral.node,
         subject=deferral.subject or None,
         facts={"why": why},
+    )
+
+
+def contradicted(group: GroupId, end: End, runs: str, why: str, now: Now) -> Entry:
+    """What a node reported as a success counts as a failure, for it runs another version."""
+    facts = {"kind": str(end.claim.kind), "cause": str(Cause.FAILED), "why": why, "reported": end.version, "runs": runs}
+    return Entry(
+        at=now.wall,
+        event="success.contradicted",
+        group=group,
+        node=end.claim.holder,
+        subject=end.claim.subject,
+        token=end.token,
+        facts=facts,
     )
 
 

@@ -138,6 +138,9 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "deferral.ended": lambda entry: f"is gated like any other, after {entry.subject}",
     "brake.set": lambda entry: f"{entry.subject} is stopped in the group: {_fact(entry, 'cause')}",
     "brake.lifted": lambda entry: f"{entry.subject} may go on in the group",
+    "success.contradicted": lambda entry: (
+        f"reported success of {entry.subject} and runs {_fact(entry, 'runs')}, not {_fact(entry, 'reported')}: that counts as failed"
+    ),
     "pause.set": _held_back,
     "pause.ended": lambda entry: f"upgrades in {_scope(entry)} go on",
     "rest.ended": lambda _entry: "the rest of the group is over",

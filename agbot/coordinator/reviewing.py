@@ -78,7 +78,7 @@ class Reviewing:
         for group, rest, member in self._situation.unproven_rests():
             contradiction = self._lasting_contradiction(rest, member)
             if contradiction:
-                done += await self._take_for_failed(group, rest, contradiction)
+                done += await self._take_for_failed(group, rest, member, contradiction)
                 continue
             why, now = why_crashed(rest, member), self._situation.now()
             if why is None or self._stopped.get(group) == rest.end.token:
@@ -97,15 +97,19 @@ class Reviewing:
         is_late = until is not None and read_at is not None and read_at >= until
         return (is_late and why_contradicted(rest, member)) or ""
 
-    async def _take_for_failed(self, group: GroupId, rest: Rest, why: str) -> list[str]:
-        """Turn an end that was reported as a success into a failure: the next member does not begin the same."""
+    async def _take_for_failed(self, group: GroupId, rest: Rest, member: Member, why: str) -> list[str]:
+        """Turn an end that was reported as a success into a failure: the next member does not begin the same.
+
+        That is told also where it stops nothing, such as behind a new revision: the last that was told of it is a success.
+        """
         situation, now, end = self._situation, self._situation.now(), rest.end
         lease = situation.ledger.lease(group)
         brake = stopping.of_crash(situation, lease, end, now)
         after = replace(lease, last_end=replace(end, cause=Cause.FAILED, detail=why))
         served = Served(group=group, node=end.claim.holder, until=end.since, cause=Cause.FAILED)
         put: list[Record] = [served] if brake is None else [served, brake]
-        told = [] if brake is None else [entries.brake_set(brake, now, why)]
+        told = [entries.contradicted(group, end, member.node.agent_version, why, now)]
+        told += [] if brake is None else [entries.brake_set(brake, now, why)]
         outcome = await situation.swap(lease, after, Writes(put=put, entries=told))
         return [] if isinstance(outcome, Lost) else [f"takes the success of {end.claim.holder} for a failure ({why})"]
 

@@ -41,6 +41,9 @@ def of_crash(situation: Situation, lease: Lease, end: End, now: Now) -> Brake | 
     if not claim.subject:
         return None
     failed = _reported(situation, claim, Versions(software=end.top_version))
+    if end.version and failed.software != end.version:
+        # what the node reports by now is its next download, which has not failed
+        failed = Versions(software=end.version)
     brake = _brake(situation, lease, claim, failed, revision=end.revision, cause=Cause.FAILED, token=end.token, now=now)
     before = situation.ledger.brakes[lease.group].get((claim.kind, claim.subject))
     if before is not None and before.revision == brake.revision:

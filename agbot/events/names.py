@@ -86,6 +86,10 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
         ),
         "pause.set": _info("A person stopped new grants for a group, an organisation or everything."),
         "pause.ended": _info("A pause was ended by a person or by its own time."),
+        "success.contradicted": _warning(
+            "A node that `reported` success with one agent version still `runs` another after the time that it had for that "
+            "(`version_proof_seconds`): its upgrade counts as failed, whether or not there is anything left to stop."
+        ),
         "rest.ended": _info("A person ended the rest of a group after its last upgrade."),
         "clock.stepped": _warning(
             "The date of this machine was set forward (or back: negative) by so many `seconds`. Everything is read anew, and nothing is "

@@ -13,9 +13,11 @@ from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
 from agbot.store.sqlite import SqliteStore
+from tests.coordinator.test_brakes_by_version import publish
 from tests.support.hub import NEW, NMP, OLD, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
+NEWER = "9.0.0"
 SAID = f"{ORG}/n1 reported success with agent version {NEW} and runs {OLD}"
 
 
@@ -57,6 +59,9 @@ async def test_a_node_that_reports_success_and_runs_the_old_version_stops_the_re
     assert answers[-3:] == ["brake"] * 3
     assert set(answers) == {"soaking", "brake"}
     assert [entry.facts["why"] for entry in hub.events("brake.set")] == [SAID]
+    (told,) = hub.events("success.contradicted")
+    assert (told.node, told.subject, told.token) == (node_id(ORG, "n1"), policy_id(ORG, NMP), 1)
+    assert (told.facts["reported"], told.facts["runs"], told.facts["why"]) == (NEW, OLD, SAID)
     assert SAID in because(hub, "n2")
     view = hub.coordinator.group(group_id(ORG, "g1"))
     assert view is not None
@@ -89,6 +94,22 @@ async def test_a_node_that_tells_its_new_version_late_lets_the_next_one_begin() 
 
     assert isinstance(await hub.ask("n2", "g1"), Granted)
     assert hub.events("brake.set") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_behind_a_new_version_the_contradiction_is_told_and_stops_nothing() -> None:
+    """Told all the same: what was told of that end before is a success, and history, canaries and paces go by a failure from now on."""
+    hub = await reported(Hub(), OLD)
+    publish(hub)
+    for node in ("n1", "n2", "n3"):
+        hub.report(node, "ha node waiting", target=NEWER)
+
+    answers = await ask_each_minute(hub, "n2", 14)
+
+    assert [entry.facts["why"] for entry in hub.events("success.contradicted")] == [SAID]
+    assert hub.events("brake.set") == []
+    assert answers[-1] == "granted", "nobody brings what failed"
     await hub.stop()
 
 
