@@ -56,6 +56,8 @@ class Pauses:
     refused_seconds: float = 300.0
     patience_seconds: float = 900.0
     """After so long without success one event keeps the others waiting no longer, where the receiver takes those."""
+    choosy_patience_seconds: float = 30.0
+    """The same for a while after that: else each event of a kind that a receiver does not take would cost a quarter of an hour."""
     steady_seconds: float = 5.0
     """A connection that has held for so long, with nothing left to tell, is no longer in doubt."""
     longest_asked_seconds: float = 3600.0

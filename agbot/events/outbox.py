@@ -161,17 +161,16 @@ class Outlet:
         first = found[0].id if found else end + 1
         if first > self._confirmed + 1 and not await self._lose_up_to(first - 1):
             return ()
-        return [entry for number, entry in enumerate(found, first) if entry.id == number]  # as far as the next gap
+        return without_gap(found)
 
     async def keeps(self, entry: Entry) -> bool:
         """Whether the journal still has this entry, as far as is known."""
         found = await self._outbox.read(JournalQuery(after=entry.id - 1, limit=1))
         return found is None or [each.id for each in found] == [entry.id]
 
-    async def following(self, entry: Entry) -> Entry | None:
-        """Return the entry behind this one, as far as is known."""
-        found = await self._outbox.read(JournalQuery(after=entry.id, limit=1))
-        return found[0] if found else None
+    async def following(self, entry: Entry, limit: int) -> Sequence[Entry]:
+        """Return so many entries behind this one at most, as far as is known."""
+        return await self._outbox.read(JournalQuery(after=entry.id, limit=limit)) or ()
 
     async def pass_over(self, entries: Sequence[Entry], why: str, **about: str) -> bool:
         """Take down that the receiver does not take these entries and is not told of them any more. To be confirmed afterwards.
@@ -203,3 +202,8 @@ class Outlet:
         with contextlib.suppress(StoreUnavailableError):
             await self._store.save_cursor(self._sink, self._confirmed)
             self._saved = self._confirmed
+
+
+def without_gap(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return the entries as far as the first that does not follow the one before: what was between them is gone."""
+    return [entry for number, entry in enumerate(entries, entries[0].id if entries else 0) if entry.id == number]

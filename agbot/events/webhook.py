@@ -5,8 +5,9 @@ the receiver wants it (`Retry-After`), within an hour. Every other answer (a red
 changed, at the receiver or in our settings: that is told once, as an error, and the same event is tried again every few minutes: a receiver
 that is mended gets everything in order, and what it had not taken when the journal's time was over is gone for it.
 
-One event alone keeps no other waiting for ever. After a quarter of an hour without a 2xx the next event is sent as well; where the receiver
-takes that, the first is passed over and written down as such (`delivery.refused`).
+What it does not take keeps no other waiting for ever. After a quarter of an hour without a 2xx the next events are sent as well, at each
+attempt twice as many, until it takes one. Then those before that one are sent once more, and what it does not take is passed over
+and written down as such (`delivery.refused`). For a quarter of an hour from then on a no is believed sooner.
 
 The signature is over the time of sending and the body, so that an old message cannot be played again later; the id tells repetitions.
 """
@@ -17,8 +18,9 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,7 +32,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from agbot import __version__
 from agbot.clock import Clock
 from agbot.events.delivery import Count, Kind, Outcome, Pauses, paused
-from agbot.events.outbox import Outlet
+from agbot.events.outbox import Outlet, without_gap
 from agbot.events.payload import encoded, event_message
 from agbot.events.retry_after import asked_seconds
 from agbot.foreign_text import excerpt
@@ -42,7 +44,14 @@ TIMESTAMP: Final = "X-Agbot-Timestamp"
 SIGNATURE: Final = "X-Agbot-Signature"
 _BATCH: Final = 20
 """At most so many are told again after a kill; the cursor is written once for all of them."""
+_FARTHEST: Final = 512
 _SAID_CHARACTERS: Final = 300
+_BUSY: Final = {
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+}
 _MAY_PASS: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
 _log = structlog.get_logger()
 
@@ -50,9 +59,11 @@ _log = structlog.get_logger()
 class NotTaken(Exception):
     """The receiver did not confirm; it may do so a moment later, or after so many seconds for which it asks."""
 
-    def __init__(self, said: str, asked_seconds: float = 0.0) -> None:
+    def __init__(self, said: str, asked_seconds: float = 0.0, *, is_of_all: bool = False) -> None:
         super().__init__(said)
         self.asked_seconds = asked_seconds
+        self.is_of_all = is_of_all
+        """Whether it says that the receiver is busy or away, and nothing of this one event."""
 
 
 class Refused(NotTaken):
@@ -64,7 +75,7 @@ class Outgrown(Exception):
 
 
 class PassedOver(Exception):
-    """The receiver has taken the next event, and not this one for a long time."""
+    """The receiver has taken a later event, and not this one for a long time."""
 
 
 class Webhook:
@@ -96,6 +107,8 @@ class Webhook:
         self._told = ""
         """What was last told of it, while it does not take events."""
         self._renewed = asyncio.Event()
+        self._choosy_until = -math.inf
+        """Until then (the loop's time) the receiver is known not to take some events while it takes others."""
 
     def sign_with(self, secret: Secret) -> None:
         """Use this secret from the next attempt on; where it is another one, that comes now."""
@@ -127,20 +140,23 @@ class Webhook:
 
         Raises:
             Outgrown: it was met with a no for as long as the journal keeps it.
-            PassedOver: it was not taken for a long time, but the next one was.
+            PassedOver: it was not taken for a long time, but a later one was.
         """
-        loop = asyncio.get_running_loop()
-        over_at = loop.time() + self._pauses.patience_seconds
+        began_at, ahead = self._loop_time(), 1
 
         async def attempt() -> None:
+            nonlocal ahead
             self._renewed.clear()
             if self._told == "webhook.refused" and not await outlet.keeps(entry):
                 raise Outgrown
             try:
                 await self._send(session, entry)
             except NotTaken as error:
-                if loop.time() >= over_at and await self._takes_next(session, outlet, entry, str(error)):
+                if not self._is_out_of_patience(error, began_at):
+                    raise
+                if await self._takes_later(session, outlet, entry, ahead, str(error)):
                     raise PassedOver from error
+                ahead = min(2 * ahead, _FARTHEST)
                 raise
 
         attempts = AsyncRetrying(
@@ -150,31 +166,65 @@ class Webhook:
             after=self._failed,
         )
         await attempts(attempt)
-        self._taken()
+        self._taken(1)
 
-    async def _takes_next(self, session: aiohttp.ClientSession, outlet: Outlet, entry: Entry, why: str) -> bool:
-        """Send the event behind one that is not taken; when that is taken, go on behind both.
+    def _is_out_of_patience(self, error: NotTaken, began_at: float) -> bool:
+        waited = self._loop_time() - began_at
+        if self._is_choosy() and not error.is_of_all:
+            return isinstance(error, Refused) or waited >= self._pauses.choosy_patience_seconds
+        return waited >= self._pauses.patience_seconds
 
-        The one in question is sent once more then, out of its turn: the receiver may have been mended in between.
+    def _is_choosy(self) -> bool:
+        return self._loop_time() < self._choosy_until
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _takes_later(
+        self, session: aiohttp.ClientSession, outlet: Outlet, entry: Entry, ahead: int, why: str
+    ) -> bool:
+        """Send some events behind one that is not taken, until one is taken; go on behind that.
+
+        All before it are sent once more then, out of their turn: the receiver may have been mended in between.
         """
-        following = await outlet.following(entry)
-        if following is None or not await self._is_taken(session, following):
-            return False
-        if not await self._is_taken(session, entry) and not await outlet.pass_over([entry], why):
-            return False
-        outlet.confirm(following)
-        self._taken()
+        doubted = [entry]
+        for later in await outlet.following(entry, ahead):
+            failure = await self._failure(session, later)
+            if failure is None:
+                return await self._has_chosen(session, outlet, doubted, later, why)
+            if failure.is_of_all:
+                break
+            doubted.append(later)
+        return False
+
+    async def _has_chosen(
+        self, session: aiohttp.ClientSession, outlet: Outlet, doubted: Sequence[Entry], taken: Entry, why: str
+    ) -> bool:
+        known = without_gap([*doubted, taken])  # what is behind a gap has its turn after the gap was told as lost
+        refused: list[Entry] = []
+        for each in known:
+            failure = None if each is taken else await self._failure(session, each)
+            if failure is not None:
+                if failure.is_of_all and str(failure) != why:
+                    return False  # it has gone away meanwhile, which is no choice
+                refused.append(each)
+        if refused:
+            if not await outlet.pass_over(refused, why):
+                return False
+            self._choosy_until = self._loop_time() + self._pauses.patience_seconds
+        outlet.confirm(known[-1])
+        self._taken(len(known) - len(refused))
         return True
 
-    async def _is_taken(self, session: aiohttp.ClientSession, entry: Entry) -> bool:
+    async def _failure(self, session: aiohttp.ClientSession, entry: Entry) -> NotTaken | None:
         try:
             await self._send(session, entry)
-        except NotTaken:
-            return False
-        return True
+        except NotTaken as error:
+            return error
+        return None
 
-    def _taken(self) -> None:
-        self._count(self.kind, Outcome.DELIVERED, 1)
+    def _taken(self, number: int) -> None:
+        self._count(self.kind, Outcome.DELIVERED, number)
         if self._told:
             _log.info("webhook.recovered", receiver=self.receiver)
         self._told = ""
@@ -193,17 +243,21 @@ class Webhook:
         except (aiohttp.ClientError, OSError) as error:
             # what is not HTTP stands in aiohttp's error as it came, and may be our own request
             said = excerpt(str(error), (self._secret.reveal(), *urlsplit(self._url)[2:4]), _SAID_CHARACTERS)
-            raise NotTaken(said or type(error).__name__) from error
+            is_away = isinstance(error, aiohttp.ClientConnectorError)
+            raise NotTaken(said or type(error).__name__, is_of_all=is_away) from error
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
             raise Refused(f"it answered {status} to event {message.id}")
         asked = asked_seconds(headers_back.get("Retry-After"), headers_back.get("Date"), self._clock.now())
-        raise NotTaken(f"it answered {status}" + (f" and asks for {asked:g} s" if asked else ""), asked)
+        is_of_all = bool(asked) or status in _BUSY
+        raise NotTaken(
+            f"it answered {status}" + (f" and asks for {asked:g} s" if asked else ""), asked, is_of_all=is_of_all
+        )
 
     def _pause_seconds(self, state: RetryCallState) -> float:
         error = _error(state)
-        if isinstance(error, Refused):
+        if isinstance(error, Refused) and not self._is_choosy():
             return self._pauses.after_refusal()
         asked = error.asked_seconds if isinstance(error, NotTaken) else 0.0
         return self._pauses.after(state.attempt_number, asked)

@@ -54,6 +54,7 @@ async def test_killed_between_commit_and_delivery_it_tells_after_its_start_and_i
         assert listener.events() == []
 
         await broker.start()
+        await until("it listens again", lambda: listener.is_connected)
         await hub.break_down({"kind": "drop"})
         daemon = site.start()
         await until("the event", lambda: listener.on(EVENTS))

@@ -330,6 +330,50 @@ async def test_one_event_that_is_never_taken_is_passed_over_when_the_next_one_is
     assert [line["event"] for line in log][1:] in ([], ["webhook.recovered"]), "told once each, if it took any time"
 
 
+async def test_a_kind_of_event_that_is_never_taken_is_passed_over_however_many_follow_each_other(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.refuses = "poison.poison"
+    poison = entry("poison.poison")
+    async with delivering(journal, webhook(receiver.url, counted, pauses=replace(HASTY, patience_seconds=1.0))):
+        await journal.tell(entry("a.a"), *[poison] * 5, entry("b.b"), *[poison] * 3, entry("c.c"))
+        await until("the others told", lambda: len(receiver.taken) == 5)
+
+    assert [each["event"] for each in receiver.taken if each["number"] <= 11] == ["a.a", "b.b", "c.c"], "in order"
+    assert [note.facts["numbers"] for note in journal.lost] == [[2, 3, 4, 5, 6], [8, 9, 10]]
+    asked = [post.event["number"] for post in receiver.posts]
+    assert asked.count(8) <= 4, "by now it is known to take others, and its no is believed as soon as it has taken one"
+    assert counted[Kind.WEBHOOK, Outcome.DELIVERED] == 5
+
+
+async def test_a_receiver_that_goes_away_after_it_has_taken_a_later_event_has_refused_none(
+    journal: Journal, receiver: Receiver, counted: Counted
+) -> None:
+    receiver.answers = [422, 204, 503]
+    async with delivering(journal, webhook(receiver.url, counted, pauses=replace(HASTY, patience_seconds=0.0))):
+        await journal.tell(entry("a.a"), entry("b.b"))
+        await until("both told", lambda: {each["event"] for each in receiver.taken} == {"a.a", "b.b"})
+
+    assert [post.event["event"] for post in receiver.posts[:4]] == ["a.a", "b.b", "a.a", "a.a"]
+    assert journal.lost == []
+
+
+@pytest.mark.parametrize("status", [401, 500])
+async def test_a_receiver_that_has_refused_one_event_loses_no_other_when_it_takes_nothing_for_a_while(
+    journal: Journal, receiver: Receiver, counted: Counted, status: int
+) -> None:
+    receiver.refuses = "poison.poison"
+    pauses = replace(HASTY, patience_seconds=0.3, choosy_patience_seconds=0.0)
+    async with delivering(journal, webhook(receiver.url, counted, pauses=pauses)):
+        await journal.tell(entry("poison.poison"), entry("a.a"))
+        await until("the note told", lambda: len(receiver.taken) == 2)
+        receiver.answers = [status] * 15
+        await journal.tell(entry("b.b"), entry("c.c"), entry("d.d"))
+        await until("all told", lambda: {each["event"] for each in receiver.taken} >= {"b.b", "c.c", "d.d"})
+
+    assert [note.facts["numbers"] for note in journal.lost] == [[1]]
+
+
 @pytest.mark.parametrize("status", [301, 401, 404, 500])
 async def test_where_the_receiver_takes_nothing_at_all_nothing_is_passed_over(
     journal: Journal, receiver: Receiver, counted: Counted, status: int
