@@ -53,7 +53,8 @@ class Down:
         ]
         unread = {read.id for read in await self._reader.refresh(dict.fromkeys(about))}
         done: list[str] = []
-        for node in [node for node in self._losses if node not in unread]:
+        picture = self._situation.picture
+        for node in [node for node in self._losses if node not in unread and not picture.may_have_left(node)]:
             with self._situation.troubles.guard("services that are down", node):
                 done += await self._judge(node, self._losses[node])
             del self._losses[node]  # not where the store has failed: what could not be written is judged again

@@ -75,6 +75,8 @@ class Unasked:
             subject = unasked.past_the_gate(member, lease, limits, now)
             if subject is None or node in situation.ledger.deferrals.get(group, {}):
                 continue
+            if situation.picture.may_have_left(node):
+                continue  # until the second look nothing is granted here, and then it is known whose upgrade this is
             claim = Claim(holder=node, kind=Kind.AGENT, subject=subject)
             policy = policy_read(claim.kind, claim.subject)
             if not situation.picture.is_current(

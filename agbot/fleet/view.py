@@ -211,6 +211,11 @@ class View:
         """Return when the node's agreements were last read."""
         return self._agreements.read_at(node)
 
+    def may_have_left(self, node: NodeId) -> bool:
+        """Tell whether a member was missing at the last look, in its group or altogether, and that is not believed yet."""
+        read = Read(what=What.NODE, id=node)
+        return self._left.is_open(read) or self._gone.is_open(read)
+
     def created_at(self, node: NodeId) -> datetime | None:
         """Return when the feed last announced a new node of this name."""
         return self._created_at.get(node)

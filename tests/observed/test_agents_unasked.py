@@ -16,6 +16,7 @@ from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
+SECOND_LOOK = 10.0
 STATUSES = ("GET", "/orgs/{org}/nodes/{node}/managementStatus")
 MODES = pytest.mark.parametrize("shows_rows", [True, False], ids=["with the agbot's API", "without"])
 
@@ -298,4 +299,29 @@ async def test_reports_that_cannot_be_read_hold_up_no_other_one() -> None:
     hold = hub.lease("g7").hold
     assert hold is not None
     assert hold.claim.holder == f"{ORG}/b7"
+    await hub.stop()
+
+
+@pytest.mark.parametrize("is_listed", [False, True], ids=["has left", "is missing in the first list alone"])
+@in_virtual_time
+async def test_a_former_member_past_the_gate_takes_no_lease_after_a_restart_and_a_member_that_one_list_lacks_does(
+    *, is_listed: bool
+) -> None:
+    """The store remembers for a while who was a member; until that is known anew, nothing is granted and nothing is said of it."""
+    hub = await quiet()
+    assert isinstance(await hub.ask("n3", GROUP), Granted)
+    hub.report("n3", "successful")
+    await asyncio.sleep(CYCLE)
+    hub.admin("DELETE", f"/hagroups/{GROUP}/nodes/n3")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.report("n3", "initiated", target="2.99.0")
+    await hub.live("n1", "n2", "n3", seconds=60)
+    await hub.crash()
+    if is_listed:
+        hub.admin("POST", f"/hagroups/{GROUP}/nodes/n3")
+
+    assert not isinstance(await hub.ask("n1", GROUP), Granted)
+    await hub.live("n1", "n2", "n3", seconds=SECOND_LOOK + IDLE_CYCLE)
+    assert [entry.node for entry in hub.events("lease.observed")] == ([f"{ORG}/n3"] if is_listed else [])
+    assert isinstance(await hub.ask("n1", GROUP), Granted) is not is_listed
     await hub.stop()

@@ -13,10 +13,6 @@ from tests.simulation.run import Outcome, play
 from tests.simulation.wild import Kind
 
 _TOLD_EVERY = 50
-_OPEN = {
-    295: "after a restore of the Exchange an upgrade whose begin went with the lost rows is not known of",
-}
-"""Seeds, as they are drawn by themselves, that are known to break a promise, and why. They are told each time, and fail nothing."""
 
 
 def main() -> int:
@@ -43,11 +39,7 @@ def main() -> int:
             outcomes.append(outcome)
             if len(outcomes) % _TOLD_EVERY == 0:
                 print(f"{len(outcomes)} of {options.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - progress of a long command
-    is_drawn = not only and course is None
-    known = [each for each in outcomes if each.broken is not None and is_drawn and each.seed in _OPEN]
-    for outcome in known:
-        print(f"seed {outcome.seed} is known to break a promise: {_OPEN[outcome.seed]}")  # noqa: T201 - the command's output
-    code = _tell([outcome for outcome in outcomes if outcome.broken is not None and outcome not in known])
+    code = _tell([outcome for outcome in outcomes if outcome.broken is not None])
     grants = sum(outcome.grants for outcome in outcomes)
     alone = sum(outcome.asked_alone > 0 for outcome in outcomes)
     met = f"{grants} grants, a running service met only offline peers in {alone}"

@@ -38,6 +38,8 @@ class Course(StrEnum):
     """A node upgrades without a question, and the rows of that become visible late, with their old numbers."""
     FROZEN = "frozen"
     """A node that has joined in the middle of an upgrade asks again behind a frozen feed while another node holds the lease."""
+    DOWN = "down"
+    """An agbot whose lists nobody shows takes a service down without a question, and others ask before it runs again."""
 
 
 def laid(plan: Plan, course: Course) -> Plan:
@@ -185,6 +187,21 @@ async def _frozen(stage: Stage, people: People, chance: random.Random) -> None:
         await asyncio.sleep(200.0)
 
 
+def _plan_down(plan: Plan, chance: random.Random) -> Plan:
+    slow = replace(_QUICK, ask_seconds=chance.uniform(10.0, 20.0), start_seconds=(100.0, 120.0))
+    group = _group(chance.choice((3, 4)), slow, has_service=True)
+    return replace(plan, groups=(group,), agbot_asks=False, limits=replace(plan.limits, lease_seconds=180.0))
+
+
+async def _down(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(60, 100))
+    people.do(Event(at=0.0, deed=Deed.DEPLOY))
+    if await _until(lambda: bool(stage.fleet.observer.under_way(f"{ORG}/{group_name(0)}"))):
+        await asyncio.sleep(chance.uniform(0, 10))
+        _publish(people)
+        await asyncio.sleep(400.0)
+
+
 _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.OLD_DOWNLOAD: _plan_old_download,
     Course.CUT_OFF: _plan_cut_off,
@@ -192,6 +209,7 @@ _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.UNPROVEN: _plan_unproven,
     Course.LATE_ROW: _plan_late_row,
     Course.FROZEN: _plan_frozen,
+    Course.DOWN: _plan_down,
 }
 _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]]] = {
     Course.OLD_DOWNLOAD: _old_download,
@@ -200,4 +218,5 @@ _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]
     Course.UNPROVEN: _unproven,
     Course.LATE_ROW: _late_row,
     Course.FROZEN: _frozen,
+    Course.DOWN: _down,
 }

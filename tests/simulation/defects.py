@@ -15,6 +15,7 @@ import pytest
 from agbot.coordinator import asking, basis, clocks, reviewing, seen_clock, traffic
 from agbot.coordinator.basis import Made
 from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.down import Down
 from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
@@ -98,6 +99,15 @@ def a_policy_is_guessed_from_the_feed() -> Iterator[None]:
     right = Taking.take
     with patched(Taking, "take", take):
         yield
+
+
+def what_is_down_is_not_held() -> AbstractContextManager[None]:
+    """Without the agbot's lists nobody waits for a member whose agreement has ended."""
+
+    async def look(self: Down) -> list[str]:
+        return []
+
+    return patched(Down, "look", look)
 
 
 def who_asks_nobody_is_not_seen() -> AbstractContextManager[None]:

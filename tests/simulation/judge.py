@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from agbot.coordinator import history
 from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.replaying import replay
-from agbot.rules import statuses
+from agbot.rules import ids, statuses
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Kind, Lease, State
@@ -254,14 +254,20 @@ class Judge:
                 continue
             node = self._fleet.nodes.get(hold.claim.holder)
             known = node is not None and (node.down_for is not None or hold.claim.holder in self.strange)
-            if node is not None and lease.state is State.SUSPECT and node.version != hold.progress.target_version:
-                known = True  # alive, never reported an end, and not what was asked for: a person has to look
+            shown = self._shown_version(hold.claim.holder)
+            if node is not None and lease.state is State.SUSPECT and shown != hold.progress.target_version:
+                known = True  # alive, never reported an end, and seems not to run what was asked for: a person looks
             _, moved_at = self._moved.get(group, (None, 0.0))
             recent = asyncio.get_running_loop().time() - moved_at < self._plan.limits.max_upgrade_seconds
             if not known and not recent:
                 self._story.broke(
                     Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
                 )
+
+    def _shown_version(self, node: str) -> str:
+        """Return the version that the Exchange shows of a node: one that was restored may have lost what the node has told since."""
+        known = self._fleet.exchange.world.nodes.get((ids.org_of(node), ids.name_of(node)))
+        return str(known.doc["softwareVersions"].get("horizon", "")) if known is not None else ""
 
     def waiting(self) -> list[str]:
         """Name whoever really waits: agents for their permission, and services that the agbot would upgrade."""

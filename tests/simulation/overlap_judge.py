@@ -2,7 +2,8 @@
 
 What was begun unasked cannot be prevented; but from the moment on at which it can be read, nobody else may be let go. It can be read as
 soon as the agbot's lists have it, or a status past the gate is in the Exchange, or, without the lists, a while after its agreement has
-ended. Who was told yes before that may be under way beside it.
+ended. Who was told yes before that may be under way beside it. A node that is offline does not hear of its agbot's cancellation: its
+agreement stands in the Exchange, and its service runs, until it is back.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _SAME_SECONDS = 1.0
 _COMMIT_SECONDS = 2.0
 """Between that look and its commit."""
 _NOTICE_SECONDS = 45.0
-"""Without the agbot's lists: from the begin of a service's upgrade until the agreement has gone (up to 10.5 s), the feed has been read at
-its slow pace (10 s), and the node after it."""
+"""Without the agbot's lists: from the end of a service's agreement until the feed has been read at its slow pace (10 s), and the node
+after it. A node reads that its agreement is cancelled within 10.5 s."""
 _FROZEN_SECONDS = 330.0
 """What a frozen feed hides is found by the reads that matter in this time."""
 
@@ -43,6 +44,8 @@ class OverlapJudge:
         self._granted: dict[tuple[GroupId, str], tuple[float, float]] = {}
         """(group, node) -> when it was last told yes, and when the agbot's lists had been read before that."""
         self._past_gate: dict[str, float] = {}
+        self._agreements: dict[str, dict[str, tuple[float, float | None]]] = {}
+        """Node -> its agreements, each with when it was made and when the node has ended it."""
         self._hidden: list[tuple[float, float, float]] = []
         """Faults of the feed: from when, until when, and for how long a row is hidden."""
         self._started = 0.0
@@ -77,13 +80,25 @@ class OverlapJudge:
         return name if goes_on and not is_over and not hold.progress.observed else ""
 
     def wrote(self, write: Write) -> None:
-        """Remember since when a node has reported that it is past the gate."""
+        """Remember since when a node has reported that it is past the gate, and which agreements it has had."""
+        if write.resource == "nodeagreements" or (write.resource, write.operation) == ("node", "deleted"):
+            self._take_agreement(write)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
             name = f"{write.org}/{write.id}"
             if statuses.PHASES.get(str(write.data["status"])) is Phase.UNDER_WAY:
                 self._past_gate.setdefault(name, _now())
             else:
                 self._past_gate.pop(name, None)
+
+    def _take_agreement(self, write: Write) -> None:
+        known = self._agreements.setdefault(f"{write.org}/{write.id}", {})
+        named = str(write.data["agreement"]) if "agreement" in write.data else ""
+        if write.operation != "deleted":
+            known.setdefault(named, (_now(), None))
+            return
+        for each in [named] if named else list(known):
+            made, ended = known.get(each, (_now(), None))
+            known[each] = (made, _now() if ended is None else ended)
 
     def faulted(self, fault: Fault, seconds: float) -> None:
         """Take in a fault of the Exchange that hides rows of the feed."""
@@ -110,7 +125,7 @@ class OverlapJudge:
             return looked < begun  # every agbot had refused since: nobody is there, as far as anybody can tell
         if older.kind is Kind.AGENT:
             return self._is_unreported(older, begun, granted)
-        return self._is_unnoticed(begun, granted)
+        return self._is_unnoticed(older, begun, granted)
 
     def _has_row(self, older: Episode) -> bool:
         return older.kind is Kind.SERVICE or older.is_listed
@@ -121,12 +136,23 @@ class OverlapJudge:
             return True
         return granted <= reported + _SAME_SECONDS + _COMMIT_SECONDS + self._hidden_seconds(reported, granted)
 
-    def _is_unnoticed(self, begun: float, granted: float) -> bool:
+    def _is_unnoticed(self, older: Episode, begun: float, granted: float) -> bool:
         """Without the lists a service that is down is held for as long as a lease lasts, and never guessed at."""
-        until = begun + self._plan.limits.lease_seconds
-        if granted > until or self._started > begun - _NOTICE_SECONDS:
+        since = self._taken_away_at(older.node, begun)
+        if since is None or granted > since + self._plan.limits.lease_seconds:
             return True
-        return granted <= begun + _NOTICE_SECONDS + self._hidden_seconds(begun, granted)
+        if self._started > since - _NOTICE_SECONDS:
+            return True
+        return granted <= since + _NOTICE_SECONDS + self._hidden_seconds(since, granted)
+
+    def _taken_away_at(self, node: str, begun: float) -> float | None:
+        """Return when the node has ended the agreement that its upgrade was to replace: at once if it had none, None if it stands."""
+        before = [
+            ended
+            for made, ended in self._agreements.get(node, {}).values()
+            if made < begun and (ended is None or ended >= begun)
+        ]
+        return min((ended for ended in before if ended is not None), default=None if before else begun)
 
     def _hidden_seconds(self, since: float, until: float) -> float:
         return max((most for begin, end, most in self._hidden if begin <= until and end >= since), default=0.0)

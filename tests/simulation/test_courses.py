@@ -11,6 +11,7 @@ from tests.simulation.run import play
 from tests.simulation.story import Promise
 
 _SEEDS = range(3)
+pytestmark = pytest.mark.timeout(100)
 
 
 @pytest.mark.parametrize("course", Course)
@@ -30,6 +31,7 @@ def test_the_product_keeps_every_promise_in_a_course(course: Course) -> None:
         (defects.what_no_row_tells_of_is_not_looked_for, Course.NO_ROW, {Promise.REASONS}),
         (defects.the_feed_is_read_from_the_newest_number, Course.LATE_ROW, {Promise.ONE_HOLDER}),
         (defects.an_exempt_yes_rests_on_an_old_report, Course.FROZEN, {Promise.ONE_HOLDER}),
+        (defects.what_is_down_is_not_held, Course.DOWN, {Promise.ONE_HOLDER}),
     ],
 )
 def test_the_fault_that_a_course_is_for_is_found(defect: Defect, course: Course, promises: set[Promise]) -> None:
