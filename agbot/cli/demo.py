@@ -238,7 +238,7 @@ def _summary(hub: DemoHub, options: Options, real_seconds: float) -> Summary:
         max_concurrent_in_any_group=report["max_concurrent_in_any_group"],
         violations=len(report["violations"]),
         violation_stories=report["violations"],
-        handoff_seconds=report["handoff_to_free_seconds"],
+        handoff_seconds=report["handoff_seconds"],
         exchange_requests=hub.daemon.metrics.exchange_requests(),
         upgrades=report["upgrades"],
         simulated_seconds=round(hub.clock.elapsed_seconds, 1),

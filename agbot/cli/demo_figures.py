@@ -18,6 +18,12 @@ _MARKS: Final[Mapping[str, tuple[str, str]]] = {
     Outcome.OTHERWISE: ("!", "red bold"),
     Outcome.CUT_SHORT: ("-", "yellow"),
 }
+_HANDOFFS: Final[Mapping[str, str]] = {
+    "agent-asked": "agents that asked",
+    "service-asked": "services for which the agbot asked",
+    "agent-unasked": "agents that did not ask",
+    "service-unasked": "services for which the agbot did not ask",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +50,8 @@ class Summary:
     violation_stories: Sequence[str]
     overlaps: int
     """Told by the daemon: somebody began unasked while another member upgraded."""
-    handoff_seconds: Mapping[str, float | int | None]
-    """From the Exchange holding `successful` to the lease being free: count, p50, p99."""
+    handoff_seconds: Mapping[str, Mapping[str, Mapping[str, float | int | None]]]
+    """From the end of an upgrade to the lease being free, by kind of upgrade: count, p50, p99 (`agbot.sim.handoffs`)."""
     exchange_requests: int
     """Of the daemon; nodes and the simulated agbot not counted."""
     upgrades: Mapping[str, int]
@@ -96,20 +102,36 @@ def _verdict(summary: Summary) -> Text:
 
 
 def _figures(summary: Summary) -> list[tuple[str, str]]:
-    handoff = summary.handoff_seconds
-    times = f"p50 {_seconds(handoff['p50'])}, p99 {_seconds(handoff['p99'])} of {handoff['count']} (simulated)"
     return [
         ("grants", f"{summary.grants} and {summary.exempt} without a lease"),
         ("releases", _counted(summary.releases)),
         ("refusals", _counted(summary.refusals)),
         ("overlaps", f"{summary.overlaps} told"),
-        ("hand-off", f"from `successful` in the Exchange to the lease being free: {times}"),
+        *_handoffs(summary),
         (
             "exchange",
             f"{summary.exchange_requests} requests of the coordinator in {summary.simulated_seconds / 60:.0f} minutes",
         ),
         ("run", f"{summary.real_seconds:.0f} s at {summary.speed:g}x, seed {summary.seed}"),
     ]
+
+
+def _handoffs(summary: Summary) -> list[tuple[str, str]]:
+    """Tell how soon a lease was free after the end of its upgrade, by kind; the agbot's part of it apart."""
+    told = [("hand-off", "simulated seconds from the end of an upgrade to the free lease")]
+    for way, name in _HANDOFFS.items():
+        figures = summary.handoff_seconds.get(way, {})
+        whole, after = figures.get("whole"), figures.get("after_agbot_row")
+        if whole is None or not whole["count"]:
+            continue
+        told.append(("", f"{name}: {_percentiles(whole)}"))
+        if after is not None and after["count"]:
+            told.append(("", f"  of which after the agbot's own row had gone: {_percentiles(after)}"))
+    return told
+
+
+def _percentiles(figures: Mapping[str, float | int | None]) -> str:
+    return f"p50 {_seconds(figures['p50'])}, p99 {_seconds(figures['p99'])} of {figures['count']}"
 
 
 def _seconds(value: float | None) -> str:

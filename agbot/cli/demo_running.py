@@ -60,7 +60,7 @@ class Heard:
     releases: Counter[str] = field(default_factory=Counter)
     lines: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN_LINES))
     on_line: Callable[[datetime, str], None] | None = None
-    on_release: Callable[[str, datetime], None] | None = None
+    on_release: Callable[[str, str, str, datetime], None] | None = None
     """The observer: it measures the hand-off against what the Exchange held, and judges nothing by it."""
 
     def entry(self, entry: Entry) -> None:
@@ -73,8 +73,8 @@ class Heard:
             self.overlaps += 1
         elif entry.event == "lease.released":
             self.releases[str(entry.facts.get("cause"))] += 1
-            if self.on_release is not None and entry.group is not None:
-                self.on_release(entry.group, entry.at)
+            if self.on_release is not None:
+                self.on_release(entry.group or "", entry.node or "", entry.subject or "", entry.at)
         words = in_words(entry)
         if words is not None:
             self.line(entry.at, words)

@@ -30,17 +30,17 @@ def _granted(entry: Entry) -> str:
 
 def _observed(entry: Entry) -> str:
     subject = f" {bare(entry.subject)}" if entry.subject else ""
-    return f"{bare(entry.node)} upgrades{subject} without having asked: the lease is its (token {entry.token})"
+    return f"{bare(entry.node)} upgrades{subject} without having asked, and holds the group's lease from now on (token {entry.token})"
 
 
 def _overlapped(entry: Entry) -> str:
     return (
-        f"{bare(entry.node)} upgrades {bare(entry.subject)} unasked beside another one: the next grant waits for both"
+        f"{bare(entry.node)} upgrades {bare(entry.subject)} unasked while another member upgrades: the next grant waits for both"
     )
 
 
 def _bypassed(entry: Entry) -> str:
-    return f"{bare(entry.node)} upgrades without asking here"
+    return f"the agent of {bare(entry.node)} asks somebody else: its HZN_AGBOT_URL does not point to the coordinator"
 
 
 def _stuck(entry: Entry) -> str:
@@ -52,7 +52,7 @@ def _exempted(entry: Entry) -> str:
 
 
 def _released(entry: Entry) -> str:
-    return f"{bare(entry.node)} gives the lease back: {entry.facts.get('cause')} ({entry.facts.get('why')})"
+    return f"the lease of {bare(entry.node)} ends: {entry.facts.get('cause')} ({entry.facts.get('why')})"
 
 
 def _suspected(entry: Entry) -> str:
@@ -63,7 +63,7 @@ def _waits(entry: Entry) -> str | None:
     reasons = [dict(each) for each in cast("Iterable[Mapping[str, str]]", entry.facts.get("reasons", ()))]
     if not reasons or reasons[0]["code"] in _ORDINARY:
         return None
-    return f"{bare(entry.node)} waits with {bare(entry.subject)}: {reasons[0]['code']} ({reasons[0]['text']})"
+    return f"{bare(entry.node)} waits to upgrade {bare(entry.subject)}: {reasons[0]['code']} ({reasons[0]['text']})"
 
 
 def _deferral_begun(entry: Entry) -> str:

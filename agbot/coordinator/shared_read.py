@@ -64,7 +64,14 @@ class SharedRead(Generic[Value]):
     def _begin(self) -> _Look[Value]:
         look = _Look(task=asyncio.ensure_future(self._look()), begun_seconds=self._clock.monotonic_seconds())
         self._latest = look
+        look.task.add_done_callback(_seen)
         return look
 
     async def _look(self) -> Value:
         return await self._read()
+
+
+def _seen(look: asyncio.Task[Value]) -> None:
+    """Take note of a failure that nobody waits for any more: whoever asked was stopped meanwhile, and that is no error of the program."""
+    if not look.cancelled():
+        look.exception()

@@ -49,6 +49,8 @@ class AgbotRows:
         """Start with empty tables."""
         self.services: list[ServiceRow] = []
         self.agents: list[AgentRow] = []
+        self.on_gone: Callable[[AgentRow | ServiceRow], None] = _nobody_watches
+        """Is told of every row that is deleted."""
 
     def claim_service(self, wanted: ServiceRow) -> bool:
         """Insert a row unless its group and policy have one, and say whether it was inserted.
@@ -66,7 +68,7 @@ class AgbotRows:
 
     def end_service(self, node: str, policy: str) -> None:
         """Delete the rows of a node (`org/id`) and policy: it is upgraded."""
-        self.services = [row for row in self.services if (row.node, row.policy) != (node, policy)]
+        self.keep_services(lambda row: (row.node, row.policy) != (node, policy))
 
     def claim_agent(self, wanted: AgentRow) -> bool:
         """Insert a row unless its group has one, and say whether the row is exactly the one wanted."""
@@ -77,11 +79,14 @@ class AgbotRows:
 
     def delete_services(self, org: str = "", group: str = "", policy: str = "") -> None:
         """Delete rows by what is given; without arguments all of them."""
-        self.services = [row for row in self.services if not _meant(row, org, group, policy)]
+        self.keep_services(lambda row: not _meant(row, org, group, policy))
 
     def delete_agents(self, org: str = "", group: str = "") -> None:
         """Delete rows by what is given: by group, whoever holds it (A4), or all of them."""
-        self.agents = [row for row in self.agents if not _meant(row, org, group)]
+        gone = [row for row in self.agents if _meant(row, org, group)]
+        self.agents = [row for row in self.agents if row not in gone]
+        for row in gone:
+            self.on_gone(row)
 
     def list_services(self, org: str = "", group: str = "", policy: str = "") -> list[Doc]:
         """Return rows as the local API shows them."""
@@ -93,9 +98,16 @@ class AgbotRows:
 
     def keep_services(self, wanted: Callable[[ServiceRow], bool]) -> None:
         """Delete the service rows that are not wanted."""
+        gone = [row for row in self.services if not wanted(row)]
         self.services = [row for row in self.services if wanted(row)]
+        for row in gone:
+            self.on_gone(row)
 
 
 def _meant(row: ServiceRow | AgentRow, org: str, group: str, policy: str = "") -> bool:
     wanted = ((org, row.org), (group, row.group), (policy, row.policy if isinstance(row, ServiceRow) else policy))
     return all(given in ("", is_) for given, is_ in wanted)
+
+
+def _nobody_watches(_row: AgentRow | ServiceRow) -> None:
+    """Do nothing."""

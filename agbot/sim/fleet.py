@@ -67,6 +67,7 @@ class Fleet:
         )
         self._agbot_spec = agbot or AgbotSpec()
         self.rows = AgbotRows() if rows is None else rows
+        self.rows.on_gone = self.observer.row_gone
         self.agbot = self._new_agbot(self._agbot_spec.name)
         self._more_agbots: list[SimAgbot] = []
         self.bypass: GatewayPort = self.agbot.agent_lock

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.agent_state import PAST_THE_GATE, Word
 from agbot.sim.clock import Clock
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.episodes import Episode, Excuse, Forgiven, Rule, Tolerance, Violation, excuse_for, excuse_together
 from agbot.sim.exchange.world import World, Write
+from agbot.sim.handoffs import HandOffs
 from agbot.sim.links import Kind
 from agbot.sim.membership import Membership
 from agbot.sim.turns import Turns
@@ -43,8 +45,11 @@ class Observer:
         self.tolerance = tolerance or Tolerance()
         self.members = Membership()
         self.turns = Turns(self.members, self.tolerance.offline_after_seconds)
+        self.handoffs = HandOffs()
         self.episodes: list[Episode] = []
         self._open: dict[tuple[str, Kind], Episode] = {}
+        self._latest: dict[tuple[str, Kind], Episode] = {}
+        """The last one of each node, also when it has ended: an agent reports after that."""
         self._joined_at: dict[str, datetime] = {}
         """Of nodes that have not been told yes since."""
         self.violations: list[Violation] = []
@@ -86,9 +91,13 @@ class Observer:
             case _:
                 pass
 
-    def lease_free_at(self, group: str, at: datetime | None = None) -> None:
-        """Be told that the lease of a group (`org/group`) has become free; measures the hand-off, judges nothing."""
-        self.turns.lease_free(group, at or self._clock.now())
+    def lease_free_at(self, group: str, node: str, subject: str, at: datetime | None = None) -> None:
+        """Be told that the lease that a member had for a policy is free; measures the hand-off, judges nothing. All names with `org/`."""
+        self.handoffs.lease_free(group, node, subject, at or self._clock.now())
+
+    def row_gone(self, row: AgentRow | ServiceRow) -> None:
+        """See that the agbot has deleted a row of its tables."""
+        self.handoffs.row_gone(row, self._clock.now())
 
     def excuse(self, node: str, excuse: Excuse = Excuse.FORGIVEN) -> None:
         """Take what a node is in the middle of out of the judgement, because the test did it on purpose."""
@@ -116,6 +125,7 @@ class Observer:
             "forgiven": dict(Counter(one.excuse.value for one in self.forgiven)),
             "upgrades": dict(Counter(f"{one.kind}: {one.how or 'under way'}" for one in self.episodes)),
             **self.turns.report(),
+            "handoff_seconds": self.handoffs.report(),
         }
 
     def _of(self, node: str) -> list[Episode]:
@@ -138,8 +148,9 @@ class Observer:
             episode.excuse = Excuse.NO_GROUP
         elif self._is_unaware(deed):
             episode.excuse = Excuse.UNAWARE
-        self._open[deed.node, deed.kind] = episode
+        self._open[deed.node, deed.kind] = self._latest[deed.node, deed.kind] = episode
         self.episodes.append(episode)
+        self.handoffs.begun(episode)
         if episode.counts:
             self._judge(episode)
             self._judge_peers(episode)
@@ -199,7 +210,8 @@ class Observer:
         if episode is not None:
             episode.ended_at, episode.how = deed.at, deed.detail
             if episode.kind is Kind.SERVICE and episode.group:
-                self.turns.ended(episode.group, deed.node, deed.at, is_in_the_exchange=False)
+                self.turns.ended(episode.group, deed.node, deed.at)
+                self.handoffs.ended_well(episode, deed.at)
 
     def _status(self, node: str, status: Mapping[str, Any]) -> None:
         word = status["status"]
@@ -208,7 +220,10 @@ class Observer:
             episode.reported = episode.reported or word in _PAST_THE_GATE
         self._note(node, word)
         if word in _ENDS and (group := self.members.group_of(node)):
-            self.turns.ended(group, node, self._clock.now(), is_in_the_exchange=word == _SUCCESS)
+            self.turns.ended(group, node, self._clock.now())
+            latest = self._latest.get((node, Kind.AGENT))
+            if word == _SUCCESS and latest is not None and latest.subject == status["policy"]:
+                self.handoffs.ended_well(latest, self._clock.now())
 
     def _seen_node(self, node: str, doc: Mapping[str, Any]) -> None:
         now = self._clock.now()

@@ -1,24 +1,23 @@
-"""How long members waited and how quickly a turn was handed on: figures, no judgement.
+"""How long members waited, and how long it took from the end of one upgrade to the next yes: figures, no judgement.
 
-A *hand-off* begins when the Exchange holds the status that ends the holder's upgrade (for a service: when its containers run),
-and is measured twice: until the lease is free (`lease_free`, told by whoever reads the coordinator's interface), and
-until another member gets its yes, which is bound by how often agents ask.
+The next yes is bound by how often agents ask; how soon the lease is free is another figure (`handoffs`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from agbot.sim.deeds import Deed
+from agbot.sim.figures import summary
 from agbot.sim.links import Kind
 from agbot.sim.membership import Membership
 
 
 class Turns:
-    """Questions, answers and hand-offs of all groups."""
+    """Questions and answers of all groups."""
 
     def __init__(self, members: Membership, offline_after_seconds: float) -> None:
         """Take who is where, and from when on a silent node is offline."""
@@ -31,12 +30,10 @@ class Turns:
         self.longest_wait_seconds = 0.0
         self.longest_block_by_offline_peers_seconds = 0.0
         """P6: how long a service upgrade was refused while every peer was offline and no live member was upgrading."""
-        self.handoff_to_free_seconds: list[float] = []
         self.handoff_to_grant_seconds: list[float] = []
         self._waiting: dict[tuple[str, str], datetime] = {}
         self._blocked: dict[tuple[str, str], datetime] = {}
         self._ended: dict[str, tuple[str, datetime]] = {}
-        self._not_yet_free: dict[str, datetime] = {}
         self._granted: dict[str, tuple[str, str]] = {}
 
     def asked(self, deed: Deed, *, holder_is_live: bool) -> None:
@@ -52,18 +49,10 @@ class Turns:
             self._waiting.setdefault(key, deed.at)
         self._block(deed, key, holder_is_live=holder_is_live)
 
-    def ended(self, group: str, node: str, at: datetime, *, is_in_the_exchange: bool) -> None:
-        """Take in that the upgrade of a group's holder is over, and whether the Exchange holds its success from this moment on."""
+    def ended(self, group: str, node: str, at: datetime) -> None:
+        """Take in that the upgrade of a group's holder is over."""
         self._ended[group] = (node, at)
-        if is_in_the_exchange:
-            self._not_yet_free[group] = at
         self._granted.pop(group, None)
-
-    def lease_free(self, group: str, at: datetime) -> None:
-        """Take in that the lease of a group is free."""
-        ended = self._not_yet_free.pop(group, None)
-        if ended is not None:
-            self.handoff_to_free_seconds.append((at - ended).total_seconds())
 
     def report(self) -> Mapping[str, Any]:
         """Return the figures as JSON."""
@@ -74,7 +63,6 @@ class Turns:
             "service_grants_with_peers_offline": self.service_grants_with_peers_offline,
             "longest_wait_seconds": round(self.longest_wait_seconds, 3),
             "longest_block_by_offline_peers_seconds": round(self.longest_block_by_offline_peers_seconds, 3),
-            "handoff_to_free_seconds": summary(self.handoff_to_free_seconds),
             "handoff_to_grant_seconds": summary(self.handoff_to_grant_seconds),
         }
 
@@ -105,15 +93,3 @@ class Turns:
         peers = self._members.peers(deed.node)
         silent = (self._members.silent_seconds(peer, deed.at) for peer in peers)
         return bool(peers) and all(seconds >= self._offline_after for seconds in silent)
-
-
-def summary(seconds: Sequence[float]) -> Mapping[str, float | int | None]:
-    """Return count, median and 99th percentile (nearest rank) of some durations."""
-    ranked = sorted(seconds)
-    if not ranked:
-        return {"count": 0, "p50": None, "p99": None}
-    return {
-        "count": len(ranked),
-        "p50": round(ranked[(len(ranked) - 1) // 2], 3),
-        "p99": round(ranked[-(-99 * len(ranked) // 100) - 1], 3),
-    }

@@ -34,7 +34,11 @@ def test_the_json_summary_holds_the_promised_figures_and_no_violation() -> None:
     assert summary["grants"] >= 2
     assert summary["releases"]["succeeded"] >= 1
     assert summary["refusals"]["lease-held"] >= 1
-    assert set(summary["handoff_seconds"]) == {"count", "p50", "p99"}
+    handoffs = summary["handoff_seconds"]
+    assert set(handoffs) == {"agent-asked", "agent-unasked", "service-asked", "service-unasked"}
+    assert set(handoffs["agent-asked"]["whole"]) == {"count", "p50", "p99"}
+    assert "after_agbot_row" in handoffs["service-unasked"]
+    assert handoffs["agent-asked"]["whole"]["count"] >= 1
     assert summary["exchange_requests"] > 0
     assert summary["seed"] == 1
 
@@ -47,6 +51,7 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
     assert "may upgrade" in done.stdout
     assert "cluster-node-3 is a cluster node and upgrades by itself" in done.stdout
     assert "At most 1 member of any group" in done.stdout
+    assert "agents that asked: p50 " in done.stdout
 
 
 def test_input_that_makes_no_sense_is_refused_before_anything_starts() -> None:

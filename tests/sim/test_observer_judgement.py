@@ -13,11 +13,12 @@ from agbot.sim.clock import ManualClock
 from agbot.sim.deeds import Act, Deed
 from agbot.sim.episodes import Excuse, Rule, Tolerance
 from agbot.sim.exchange import SimExchange, seed
+from agbot.sim.figures import summary
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Fate
+from agbot.sim.handoffs import Way
 from agbot.sim.links import Answered, Kind, Question, permit, refuse
 from agbot.sim.observer import Observer
-from agbot.sim.turns import summary
 from tests.sim.gates import EPOCH, ORG, always_yes, fleet_of
 
 _NMP = "up1"
@@ -276,12 +277,12 @@ def test_a_hand_off_is_measured_from_the_exchanges_successful_to_the_free_lease_
         scene.does("n1", Act.UP)
         scene.reports("n1", "successful")
         scene.clock.advance(2)
-        scene.observer.lease_free_at(f"{ORG}/g")
+        scene.observer.lease_free_at(f"{ORG}/g", f"{ORG}/n1", f"{ORG}/{_NMP}")
         scene.clock.advance(30)
         scene.does("n2", Act.ASKED, granted=True)
 
     turns = scene.observer.turns
-    assert turns.handoff_to_free_seconds == [2.0]
+    assert scene.observer.handoffs.of(Way.AGENT_ASKED) == [2.0]
     assert turns.handoff_to_grant_seconds == [32.0]
     assert turns.grants[Kind.AGENT] == 2
 
