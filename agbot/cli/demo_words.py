@@ -34,9 +34,7 @@ def _observed(entry: Entry) -> str:
 
 
 def _overlapped(entry: Entry) -> str:
-    return (
-        f"{bare(entry.node)} upgrades {bare(entry.subject)} unasked while another member upgrades: the next grant waits for both"
-    )
+    return f"{bare(entry.node)} upgrades {bare(entry.subject)} unasked while another member upgrades: the next grant waits for both"
 
 
 def _bypassed(entry: Entry) -> str:

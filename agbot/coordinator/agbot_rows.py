@@ -68,6 +68,8 @@ class AgbotRows:
         for row in listed:
             state = known.get(row.group, {}).get(row)
             states.setdefault(row.group, {})[row] = state or RowState(row=row, not_before=not_before)
+        seen.gone.update(row for of_group in known.values() for row in of_group if row not in states.get(row.group, {}))
+        seen.gone.difference_update(listed)
         seen.states = states
         seen.claims = {row: claim for row, claim in seen.claims.items() if row in states.get(row.group, {})}
 

@@ -51,7 +51,7 @@ class ListedUpgrades:
             return []
         groups = [group for group in situation.rows.states if only in {None, group} and self._is_ours(group)]
         states = [state for group in groups for state in situation.rows.of(group)]
-        await self._reader.refresh(self._due(states))
+        await self._reader.refresh([*self._due(states), *self._proofs()])
         await self._reader.make_current(self._policies(states))
         done: list[str] = []
         for state in states:
@@ -77,6 +77,18 @@ class ListedUpgrades:
                 if is_new or aged or not picture.is_current(read):
                     found.append(read)
         return found
+
+    def _proofs(self) -> list[Read]:
+        """Return how to look at the holders whose rows have just gone.
+
+        The agbot deletes the row of a service when it has seen its containers run, and the lease waits for nothing but the same sight. No
+        change record tells of a container, and the one that hints at it comes before the report. The end of an agent is told by the feed.
+        """
+        situation = self._situation
+        gone, situation.rows.gone = situation.rows.gone, set()
+        holds = [(row, situation.ledger.lease(row.group).hold) for row in gone if row.kind is Kind.SERVICE]
+        nodes = [row.node for row, hold in holds if hold is not None and hold.claim.holder == row.node]
+        return [Read(what=What.AGREEMENTS, id=node) for node in nodes]
 
     def _policies(self, states: Iterable[RowState]) -> list[Read]:
         picture = self._situation.picture

@@ -44,6 +44,8 @@ class RowsSeen:
     """Why they cannot be read, while they cannot."""
     states: dict[GroupId, dict[Row, RowState]] = field(default_factory=dict)
     claims: dict[Row, Claim] = field(default_factory=dict)
+    gone: set[Row] = field(default_factory=set)
+    """Rows that a look has missed, until their nodes have been looked at because of that."""
 
     def of(self, group: GroupId) -> Iterable[RowState]:
         """Return the states of a group's rows."""

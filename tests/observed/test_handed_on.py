@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from agbot.sim.handoffs import HandOffs, Way
 from agbot.sim.node import Asks
 from agbot.sim.service_upgrades import GOVERNANCE_SECONDS
 from tests.membership.living import CYCLE, Living, living
-from tests.observed.upgrading import AFTER, BRISK, deploy, members, serve, serves, unasked
+from tests.observed.upgrading import AFTER, BRISK, deploy, members, serve, serves, unasked, until_observed
 from tests.support.hub import NEW
 from tests.support.virtual_time import in_virtual_time
 
@@ -61,6 +63,23 @@ async def test_the_lease_of_a_service_that_the_agbot_took_down_unasked_is_free_w
 
     assert len(took.of(Way.SERVICE_UNASKED)) == 5
     assert max(took.of(Way.SERVICE_UNASKED)) > CYCLE, "the rest is the agbot's, whose row goes with its own next look"
+    assert max(took.after_row(Way.SERVICE_UNASKED)) <= CYCLE
+
+
+@pytest.mark.parametrize("start_seconds", [2.0, 4.0, 6.0, 8.0])
+@in_virtual_time
+async def test_when_the_row_of_a_service_has_gone_its_node_is_looked_at_although_no_change_tells_of_it(
+    start_seconds: float,
+) -> None:
+    async with unasked(1, replace(BRISK, start_seconds=(start_seconds, start_seconds))) as hub:
+        hub.fleet.agbot._governance_seconds = 6.0  # noqa: SLF001 - not in step with our own reads
+        deploy(hub, AFTER)
+        await until_observed(hub)
+        await hub.fleet.clock.sleep(4)  # the end of the old agreement is told, and looked at
+        hub.freeze()
+        await hub.until(lambda: serves(AFTER, *members(hub)), 400)
+        took = await measured(hub)
+
     assert max(took.after_row(Way.SERVICE_UNASKED)) <= CYCLE
 
 
