@@ -41,7 +41,7 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
     path = _path(config)
     doubt = f"it is a backup made at {_now()}"
     _do(f"back {path} up", lambda: copies.back_up(path, file, doubt))
-    _say({"store": str(path), "backup": str(file)}, f"backed {path} up into {file}", as_json=as_json)
+    _say({"store": str(path), "backup": str(file)}, f"copied {path} to {file}", as_json=as_json)
 
 
 @store.command("restore")
@@ -69,14 +69,18 @@ def restore(*, file: Path, reason: str, config: Path | None, as_json: bool) -> N
 @config
 @options.as_json
 def restored(*, reason: str, config: Path | None, as_json: bool) -> None:
-    """Tell a store that was put back by other means that it is an older one. The daemon must be stopped.
+    """Mark the store as an older copy. The daemon must be stopped.
 
-    For a snapshot of the machine or of its disk, which puts back everything that could show it.
+    For a store that was put back with a snapshot of the machine or its disk: that puts back everything that could show it.
     """
     path = _path(config)
     doubt = f"{options.person()} said at {_now()} that it was put back: {reason}"
     _do(f"declare {path} restored", lambda: copies.declare_restored(path, doubt))
-    _say({"store": str(path)}, f"{path} is another store from its next start on", as_json=as_json)
+    _say(
+        {"store": str(path)},
+        f"{path} counts as an older copy: after its next start the daemon grants nothing until it has looked at every organisation",
+        as_json=as_json,
+    )
 
 
 @store.command("compact")

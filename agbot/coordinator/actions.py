@@ -10,12 +10,15 @@ from dataclasses import replace
 from agbot.coordinator import entries
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.entries import Ending
+from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.views import view_lease
+from agbot.fleet.policies import policy_read
 from agbot.rules import ids, words
 from agbot.rules.facts import Allowance, Approval, Brake, Pause, Sight
 from agbot.rules.ids import GroupId, PolicyId, org_of
+from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.rules.rest import rest_after
 from agbot.rules.words import clock
@@ -26,9 +29,10 @@ from agbot.store.records import key_of
 class Actions:
     """Carries out what operators ask for."""
 
-    def __init__(self, situation: Situation, reviewing: Reviewing) -> None:
+    def __init__(self, situation: Situation, reviewing: Reviewing, reader: Reader) -> None:
         self._situation = situation
         self._reviewing = reviewing
+        self._reader = reader
 
     async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
         """Free a lease whatever its holder does; with a token only that grant."""
@@ -37,7 +41,8 @@ class Actions:
         hold = lease.hold
         if hold is None:
             known = lease.token > 0 or group in self._situation.picture.groups()
-            return NotDone(text=f"{group} holds no lease; nothing was changed", not_found=not known)
+            text = f"nobody holds the lease of {group}" if known else f"{group} is not known"
+            return NotDone(text=f"{text}; nothing was changed", not_found=not known)
         if token is not None and token != lease.token:
             return NotDone(
                 text=f"{group} is held under token {lease.token} now, not {token}: {hold.claim.holder} has it for "
@@ -59,8 +64,8 @@ class Actions:
         now = self._situation.now()
         await self._situation.write_due(lambda: Writes(put=[pause], entries=[entries.pause_set(pause, now)]))
         until = f" until {clock(pause.until)}" if pause.until else ""
-        text = f"no new upgrades in {words.scope(pause.scope)}{until}; upgrades that run go on"
-        return Done(text=f"{text}{f'; instead of the hold: {_said(before)}' if before else ''}")
+        text = f"{words.scope(pause.scope)} is held{until}: no new upgrades begin, those that run go on"
+        return Done(text=f"{text}{f'. This replaces the hold: {_said(before)}' if before else ''}")
 
     def _is_known(self, scope: str) -> bool:
         picture = self._situation.picture
@@ -81,14 +86,18 @@ class Actions:
 
     async def allow(self, allowance: Allowance) -> Done | NotDone:
         """Let one upgrade of a node past what `consent.ALLOWABLE` names, once."""
-        if isinstance(self._situation.picture.node(allowance.node), Sight):
+        node = self._situation.picture.node(allowance.node)
+        if isinstance(node, Sight):
             return NotDone(text=f"{allowance.node} is not known; nothing was changed", not_found=True)
+        # policies that a pattern makes are not in the Exchange under their own names
+        if allowance.subject and not node.pattern and await self._is_missing(allowance.subject, *Kind):
+            return NotDone(text=f"{allowance.subject} does not exist; nothing was changed", not_found=True)
         now, before = self._situation.now(), self._situation.ledger.allowances.get(allowance.node)
         await self._situation.write(Writes(put=[allowance], entries=[entries.allowance_given(allowance, now)]))
         what = allowance.subject or "its next upgrade"
-        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; never past a lease or a hold"
+        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; a lease, a rest or a hold still stops it"
         instead = (
-            f"; instead of the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
+            f". This replaces the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
         )
         return Done(text=f"{text}{instead}")
 
@@ -96,11 +105,21 @@ class Actions:
         """Let a release begin where it needs a person's word. A scope that nobody knows is a mistake in it."""
         if not self._is_known(approval.scope):
             return NotDone(text=f"{words.scope(approval.scope)} is not known; nothing was changed", not_found=True)
-        if self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT:
+        is_absent = self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT
+        if is_absent or (approval.kind is Kind.AGENT and await self._is_missing(approval.subject, approval.kind)):
             return NotDone(text=f"{approval.subject} does not exist; nothing was changed", not_found=True)
         now = self._situation.now()
         await self._situation.write(Writes(put=[approval], entries=[entries.approval_given(approval, now)]))
         return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
+
+    async def _is_missing(self, subject: PolicyId, *kinds: Kind) -> bool:
+        """Tell whether there is no such policy: a mistyped name would be answered with "done". What cannot be read may be there."""
+        picture, reads = self._situation.picture, [policy_read(kind, subject) for kind in kinds]
+        await self._reader.make_current(read for read in reads if not picture.is_current(read))
+        is_missing = all(picture.policies.get(kind, subject) is Sight.ABSENT for kind in kinds)
+        for read in reads:
+            picture.forget_absent(read)
+        return is_missing
 
     async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
         generation, now = self._situation.ledger.generation, self._situation.now()
@@ -140,11 +159,11 @@ class Actions:
 
         await self._situation.write_due(due)
         if not ended:
-            text = f"{words.scope(scope)} is not paused; nothing was changed{self._stopped_in(scope)}"
+            text = f"{words.scope(scope)} is not held; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
         (pause,) = ended
         return Done(
-            text=f"upgrades in {words.scope(scope)} go on; the hold was: {_said(pause)}{self._still_held(scope)}"
+            text=f"{words.scope(scope)} is no longer held; the hold was: {_said(pause)}{self._still_held(scope)}"
         )
 
     def _still_held(self, scope: str) -> str:
@@ -158,7 +177,7 @@ class Actions:
     def _stopped_in(self, scope: str) -> str:
         """Name the upgrades that are stopped there: perhaps one of them was meant."""
         found = sorted({brake.subject for brake in self._brakes_in(scope)})
-        return f". Stopped there: {', '.join(f'--subject {each}' for each in found)}" if found else ""
+        return f". Brakes there are lifted with {', '.join(f'--subject {each}' for each in found)}" if found else ""
 
     def _brakes_in(self, scope: str) -> list[Brake]:
         return [

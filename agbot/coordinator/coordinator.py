@@ -123,7 +123,7 @@ class Coordinator:
         self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
         self._unasked = Unasked(self._situation, reader, self._reviewing, self._deferring, means.agbot)
         self._asking = self._new_asking(reader, serving, pace)
-        self._actions = Actions(self._situation, self._reviewing)
+        self._actions = Actions(self._situation, self._reviewing, reader)
         self._cycle = self._new_cycle(means)
         self._wake = asyncio.Event()
         self._progress = reader.progress

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -40,7 +41,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.CANARY: "the end of the upgrade in the groups that go first",
     Code.PACED: "the end of an upgrade in another group",
     Code.BRAKE: "publish a new revision of the policy that brings another version, or `agbot resume GROUP --subject POLICY --reason …`",
-    Code.PAUSED: "the end of the pause, or `agbot resume SCOPE --reason …`",
+    Code.PAUSED: "the end of the hold, or HOLDS",
     Code.OUTSIDE_WINDOW: "the next maintenance window",
     Code.PEERS_UNAVAILABLE: "other members coming back",
     Code.TURN: "the other waiters being served",
@@ -54,7 +55,7 @@ UNBLOCKS: dict[Code, str] = {
     Code.INTERNAL_ERROR: "a look at the daemon's log: this is a mistake in the coordinator",
 }
 """What makes each reason go away; `_unblock` puts the names in."""
-_PLACEHOLDER = re.compile(r"\b(GROUP|TOKEN|POLICY|ORG)\b")
+_PLACEHOLDER = re.compile(r"\b(GROUP|TOKEN|POLICY|ORG|HOLDS)\b")
 
 
 _ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
@@ -66,15 +67,15 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
     decide.deferred: ("no-other-upgrade", "no other upgrade of its own is under way"),
     decide.unknown_policy: ("policy", "the policy exists and is enabled"),
     decide.lease_held: ("lease-free", "nobody else in the group upgrades"),
-    beside.overlap: ("no-overlap", "no other upgrade, begun unasked, is under way"),
-    beside.agbot_unavailable: ("agbot-known", "it is known what the agbot has begun by itself, or does not matter"),
+    beside.overlap: ("no-overlap", "no upgrade that began without asking is under way"),
+    beside.agbot_unavailable: ("agbot-known", "the agbot's list of its own upgrades is known, or not needed"),
     decide.lease_suspect: ("lease-certain", "it is known how the last upgrade ended"),
     decide.soaking: ("rested", "the group has rested since the last upgrade"),
     brakes.brake: ("no-brake", "this upgrade has not failed in the group"),
     brakes.org_brake: ("no-org-brake", "this upgrade has not failed in too many groups of the organisation"),
     decide.paused: ("not-paused", "nobody has paused upgrades here"),
     decide.outside_window: ("window-open", "upgrades may start at this time"),
-    consent.not_approved: ("approved", "a person has approved it, or nobody has to"),
+    consent.not_approved: ("approved", "a person has approved it, or no approval is needed"),
     pace.canary: ("canary", "the groups that go first have finished, or this is one of them"),
     pace.paced: ("pace", "fewer groups upgrade than may at once"),
     decide.peers_unavailable: ("peers", "enough other members are available"),
@@ -129,17 +130,26 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         rules=view_rules(case, situation),
         lease=view_lease(case.group.lease, now, case.group.limits, note),
         unblock="; then ".join(
-            dict.fromkeys(_unblock(reason.code, claim.subject, case.group.lease) for reason in against)
+            dict.fromkeys(_unblock(reason.code, claim.subject, case.group.lease, _resuming(case)) for reason in against)
         ),
         earliest=_earliest(against),
     )
 
 
-def _unblock(code: Code, subject: PolicyId, lease: Lease) -> str:
+def _unblock(code: Code, subject: PolicyId, lease: Lease, resuming: str = "") -> str:
     """Say what makes a reason go away, with the names in it: the command is to be copied."""
     names = {"GROUP": lease.group, "TOKEN": str(lease.token), "POLICY": subject, "ORG": ids.org_of(lease.group)}
+    names["HOLDS"] = resuming
     # in one pass: a name may hold one of these words itself
     return _PLACEHOLDER.sub(lambda found: names[found[0]], UNBLOCKS[code])
+
+
+def _resuming(case: Case) -> str:
+    """Return the commands that end the holds which cover this question."""
+    group, node, now = case.group, case.ask.node, case.at
+    holds = [each for each in group.pauses if decide.applies(each, group, now) or decide.pauses_node(each, node, now)]
+    named = (f"--node {node}" if ids.node_of_scope(each.scope) else shlex.quote(each.scope) for each in holds)
+    return " and ".join(f"`agbot resume {name} --reason …`" for name in named)
 
 
 def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:

@@ -79,7 +79,7 @@ def reasons_of(entry: Entry | HistoryView) -> list[Mapping[str, str]]:
 def _why(entry: Entry) -> str:
     if entry.event in {"lease.granted", "lease.taken_over"}:
         allowed_by = _fact(entry, "allowed_by")
-        return f"allowed by {allowed_by}: {_fact(entry, 'allowed_why')}" if allowed_by else "no rule speaks against it"
+        return f"allowed by {allowed_by}: {_fact(entry, 'allowed_why')}" if allowed_by else "every rule allows it"
     if reasons := reasons_of(entry):
         return "; ".join(str(each.get("text", "")) for each in reasons)
     return _fact(entry, "why") or _fact(entry, "reason") or _fact(entry, "error")
@@ -97,7 +97,7 @@ def _waits(entry: Entry) -> str:
 
 def _held_back(entry: Entry) -> str:
     until = f" until {_fact(entry, 'until')}" if _fact(entry, "until") else ""
-    return f"upgrades in {_scope(entry)} are held back{until}"
+    return f"{_scope(entry)} is held{until}: no new upgrades"
 
 
 def _what(entry: Entry) -> str:
@@ -117,11 +117,13 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
     "agbot.stuck": lambda entry: (
         f"the agbot keeps its row for {entry.subject}, which is over: {_fact(entry, 'why')}; cure: {_fact(entry, 'cure')}"
     ),
-    "gateway.bypassed": lambda entry: f"upgrades {entry.subject} and has not asked here: see its HZN_AGBOT_URL",
+    "gateway.bypassed": lambda entry: (
+        f"upgrades {entry.subject} and has not asked the coordinator: see its HZN_AGBOT_URL"
+    ),
     "lease.granted": lambda entry: f"may upgrade {entry.subject}",
     "lease.exempted": lambda entry: f"may upgrade {entry.subject} without a lease: {_fact(entry, 'code')}",
     "lease.observed": lambda entry: (
-        f"upgrades {_what(entry)}, which was seen and not asked for" if entry.subject else "has lost a service"
+        f"upgrades {_what(entry)} without having asked, and holds the lease" if entry.subject else "has lost a service"
     ),
     "lease.overlapped": lambda entry: (
         f"upgrades {_what(entry)} while others of its group upgrade; nobody could stop it"
@@ -142,13 +144,13 @@ _WORDS: Final[Mapping[str, Callable[[Entry], str]]] = {
         f"reported success of {entry.subject} and runs {_fact(entry, 'runs')}, not {_fact(entry, 'reported')}: that counts as failed"
     ),
     "pause.set": _held_back,
-    "pause.ended": lambda entry: f"upgrades in {_scope(entry)} go on",
+    "pause.ended": lambda entry: f"{_scope(entry)} is no longer held",
     "rest.ended": lambda _entry: "the rest of the group is over",
     "clock.stepped": lambda entry: f"the date of this machine was set by {_fact(entry, 'seconds')} s",
     "allowance.given": lambda entry: (
-        f"may begin {entry.subject or 'its next upgrade'} once, past what an allowance lets past"
+        f"is allowed to begin {entry.subject or 'its next upgrade'} once, whatever most rules say"
     ),
-    "allowance.ended": lambda _entry: "its allowance has ended unused",
+    "allowance.ended": lambda _entry: "its allowance has ended without being used",
     "approval.given": lambda entry: f"{entry.subject} may begin in {_scope(entry)}",
     "store.changed": lambda _entry: "the lease store is not the one that was used last",
     "store.settled": lambda _entry: "grants go on after the lease store had changed",

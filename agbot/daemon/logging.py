@@ -8,6 +8,7 @@ In every form a name from outside is text: no control character of it reaches a 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import logging
@@ -130,10 +131,16 @@ def _without_secrets(key: str, value: object) -> object:
 
 
 def _names_a_secret(key: str, value: object) -> bool:
-    words = set(re.split(r"[^a-z0-9]+", key.lower()))
+    words = _words_of(key)
     if words & _SECRET_WORDS:
         return True
     return _LEASE_TOKEN in words and not isinstance(value, int | None)
+
+
+@functools.lru_cache(maxsize=1024)
+def _words_of(key: str) -> frozenset[str]:
+    """Split a key into its words. Keys repeat: a refusal's line has 200 of them, and many members may begin to wait at once."""
+    return frozenset(re.split(r"[^a-z0-9]+", key.lower()))
 
 
 def _shared() -> list[Processor]:

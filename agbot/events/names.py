@@ -95,9 +95,9 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "The date of this machine was set forward (or back: negative) by so many `seconds`. Everything is read anew, and nothing is "
             "granted until the Exchange's clock has been compared with it."
         ),
-        "allowance.given": _info("A person lets one upgrade of a node past what would keep it, once."),
+        "allowance.given": _info("A person allowed a node to begin one upgrade, once, although rules are against it."),
         "allowance.ended": _info("An allowance was not used in its time."),
-        "approval.given": _info("A person lets a release begin where a person's word is asked for."),
+        "approval.given": _info("A person approved a release that may not begin without approval."),
         "agbot.failed": _warning(
             "The real agbot's local API cannot be read: no agbot runs (`agbot` is `nobody-there`; what was last seen holds), or it "
             "does not answer (`unreadable`; agent upgrades wait). Told once, until `agbot.recovered` or one becomes the other."

@@ -199,7 +199,8 @@ class ChangeFeed:
     def _why_odd(self, page: FeedPage) -> str | None:
         """Say how the page shows that this is not the change log we followed."""
         if not page.hit_max and page.most_recent < self._last_id:
-            return f"the Exchange counts changes from {page.most_recent} where we had {self._last_id}: it was set up anew or restored"
+            now = f"the newest change of the Exchange is {page.most_recent}, and was {self._last_id} before"
+            return f"{now}: it was set up anew or restored from a backup"
         for change in page.changes:
             about = (change.org, change.resource, change.id)
             for change_id in change.change_ids:

@@ -221,7 +221,7 @@ def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) ->
         since = case.now.seen_at(status.updated_at)  # what has come in between was not written down any more
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
     if read_at is None or read_at < over_at or (cause is Cause.FAILED and not _was_alive_after(case, over_at)):
-        return replace(case.keep, note=f"{status.value}, may still change")
+        return replace(case.keep, note=f"{status.value} is not taken for the end yet: a rollback may follow")
     return Release(cause=cause, why=f"{case.holder} reports {status.value} for {grace_seconds:g} s")
 
 

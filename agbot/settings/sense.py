@@ -114,7 +114,7 @@ def _agbot(settings: Settings) -> Iterator[Nonsense]:
     if agbot.secure_api and not agbot.api:
         yield Nonsense(
             key="agbot.api",
-            problem="it is not set: what the agbot begins by itself is not known before it shows, and no policy of it at all",
+            problem="it is not set: upgrades that the agbot begins by itself are seen late, and without their policy",
             expected='its local API, such as ["http://127.0.0.1:8080"]; for each agbot that shares the database one',
             is_warning=True,
         )

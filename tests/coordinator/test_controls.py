@@ -15,6 +15,7 @@ from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from agbot.store.memory import Failure, MemoryStore
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -116,7 +117,10 @@ async def test_a_release_that_is_bad_everywhere_stops_after_the_first_few_groups
     mistaken = [
         await hub.coordinator.resume(ORG, subject=each, reason="?", who="ada") for each in (None, PolicyId("up1"))
     ]
-    assert all(isinstance(each, NotDone) and each.text.endswith("Stopped there: --subject o1/up1") for each in mistaken)
+    assert all(
+        isinstance(each, NotDone) and each.text.endswith("Brakes there are lifted with --subject o1/up1")
+        for each in mistaken
+    )
     done = await hub.coordinator.resume(ORG, subject=UP1, reason="repaired", who="ada")
     assert isinstance(done, Done)
     assert "o1/g0, where it failed on o1/a0" in done.text
@@ -339,7 +343,7 @@ async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> N
 
     assert isinstance(first, Done)
     assert isinstance(again, Done)
-    assert "instead of the hold: audit, by ada" in again.text
+    assert "This replaces the hold: audit, by ada" in again.text
     assert isinstance(resumed, Done)
     assert "the hold was: longer, by bob" in resumed.text
     assert "Still held: the whole fleet (fair, by eva" in resumed.text
@@ -388,7 +392,7 @@ async def test_an_allowance_is_used_up_by_the_next_grant_although_that_did_not_n
     assert isinstance(await hub.coordinator.allow(allowance), Done)
     done = await hub.coordinator.allow(again)
     assert isinstance(done, Done)
-    assert "instead of the allowance by eva" in done.text
+    assert "This replaces the allowance by eva" in done.text
     explained = hub.coordinator.explain(node_id(ORG, "a"))
     assert explained is not None
     assert explained.answer.endswith("eva has allowed its next upgrade once, until 2026-11-24 12:00:01Z: more urgent.")
@@ -413,4 +417,53 @@ async def test_an_approval_for_what_nobody_knows_is_refused() -> None:
     assert isinstance(refused, NotDone)
     assert refused.text == "o1/nosuch is not known; nothing was changed"
     assert isinstance(await hub.coordinator.approve(replace(approval, scope="o1/g")), Done)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_mistyped_policy_is_neither_approved_nor_allowed_and_replaces_nothing() -> None:
+    hub = Hub()
+    hub.group("g", "a", "b")
+    await hub.start()
+    mistyped = PolicyId("o1/up11")
+    assert isinstance(await hub.coordinator.allow(allowance(hub, "a")), Done)
+
+    refused = [
+        await hub.coordinator.allow(replace(allowance(hub, "a"), subject=mistyped)),
+        await hub.coordinator.approve(replace(approval(hub, "o1/g"), subject=mistyped)),
+    ]
+
+    assert [each.text for each in refused] == ["o1/up11 does not exist; nothing was changed"] * 2
+    assert all(isinstance(each, NotDone) for each in refused)
+    kept = hub.coordinator._situation.ledger.allowances[node_id(ORG, "a")]  # noqa: SLF001 - no view shows them
+    assert kept.subject == UP1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_policy_that_cannot_be_looked_up_may_be_there_and_is_approved() -> None:
+    hub = Hub()
+    hub.group("g", "a", "b")
+    await hub.start()
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/managementpolicies/"))
+
+    assert isinstance(await hub.coordinator.approve(approval(hub, "o1/g")), Done)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_waits_for_holds_is_told_the_command_that_ends_each_of_them() -> None:
+    hub = Hub()
+    hub.group("g", "a", "b")
+    hub.report("a", "ha node waiting")
+    await hub.start()
+    for scope in ("*", "o1/g", "node:o1/a", "node:o1/b"):
+        await hub.coordinator.hold(Pause(scope=scope, since=hub.clock.now(), by="ada", why="audit"))
+    assert codes(await hub.ask("a", "g")) == ["paused"]
+
+    explained = hub.coordinator.explain(node_id(ORG, "a"))
+
+    assert explained is not None
+    ends = [f"`agbot resume {name} --reason …`" for name in ("'*'", "o1/g", "--node o1/a")]
+    assert explained.unblock == f"the end of the hold, or {' and '.join(ends)}"
     await hub.stop()

@@ -64,8 +64,8 @@ def asker(options: Options, environ: Mapping[str, str]) -> Asker:
     credentials = _credentials(options, environ, org)
     url = environ.get("HZN_EXCHANGE_URL", "").rstrip("/")
     if not url:
-        next_step = f"set HZN_EXCHANGE_URL, such as https://hub.example.com/edge-exchange/v1; {LAST_RESORT} is read too"
-        raise _missing(Exit.REFUSED, "nobody has said where the Exchange is", next_step)
+        next_step = f"set it, for example to https://hub.example.com/edge-exchange/v1, here or in {LAST_RESORT}"
+        raise _missing(Exit.REFUSED, "HZN_EXCHANGE_URL is not set", next_step)
     ca_file = environ.get("HZN_MGMT_HUB_CERT_PATH") or environ.get("HZN_ICP_CA_CERT_PATH")
     return Asker(
         url=url,

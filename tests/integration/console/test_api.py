@@ -99,7 +99,7 @@ async def test_the_history_says_what_happened_who_did_it_why_and_on_which_facts(
         "at": "2026-03-04T05:06:07Z",
         "event": "lease.granted",
         "what": "may upgrade acme/agent-2.32",
-        "why": "no rule speaks against it",
+        "why": "every rule allows it",
         "who": "coordinator",
         "group": "acme/mills",
         "node": "acme/alpha",

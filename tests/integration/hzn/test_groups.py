@@ -158,7 +158,7 @@ def test_wrong_usage_is_exit_code_1_as_in_hzn(hub: Hub, words: tuple[str, ...]) 
         ({}, 1, "the organisation is not known"),
         ({"HZN_ORG_ID": "o1"}, 1, "no credentials were given"),
         ({"HZN_ORG_ID": "o1", "HZN_EXCHANGE_USER_AUTH": "admin"}, 1, "not of the form [org/]name:secret"),
-        ({"HZN_ORG_ID": "o1", "HZN_EXCHANGE_USER_AUTH": "admin:x"}, 7, "nobody has said where the Exchange is"),
+        ({"HZN_ORG_ID": "o1", "HZN_EXCHANGE_USER_AUTH": "admin:x"}, 7, "HZN_EXCHANGE_URL is not set"),
         (
             {"HZN_ORG_ID": "o1", "HZN_EXCHANGE_USER_AUTH": "admin:x", "HZN_EXCHANGE_URL": "http://127.0.0.1:1/v1"},
             5,

@@ -85,7 +85,7 @@ def waits(code: Code) -> Entry:
 
 
 def test_a_wait_out_of_the_ordinary_is_told_with_its_reason_and_an_ordinary_one_is_not() -> None:
-    assert in_words(waits(Code.BRAKE)) == "g1: g1-2 waits with agent-g1: brake (agent-g1 failed on g1-1)"
+    assert in_words(waits(Code.BRAKE)) == "g1: g1-2 waits to upgrade agent-g1: brake (agent-g1 failed on g1-1)"
     assert in_words(waits(Code.LEASE_HELD)) is None
 
 

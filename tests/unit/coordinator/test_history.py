@@ -33,7 +33,7 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
 @pytest.mark.parametrize(
     ("entry", "what", "why", "who"),
     [
-        (entries.granted(HELD, NOW), f"may upgrade {NMP}", "no rule speaks against it", "coordinator"),
+        (entries.granted(HELD, NOW), f"may upgrade {NMP}", "every rule allows it", "coordinator"),
         (
             entries.released(HELD, FORCED, NOW),
             f"no longer holds the lease for {NMP}: forced",
@@ -55,17 +55,17 @@ FORCED = Ending(cause=Cause.FORCED, why="it burns", who="ada@hub")
         ),
         (
             entries.pause_set(PAUSE, NOW),
-            "upgrades in o1 are held back until 2026-03-04T18:00:00.000Z",
+            "o1 is held until 2026-03-04T18:00:00.000Z: no new upgrades",
             "fair",
             "eva",
         ),
         (
             entries.pause_set(replace(PAUSE, scope="*", until=None), NOW),
-            "upgrades in the whole fleet are held back",
+            "the whole fleet is held: no new upgrades",
             "fair",
             "eva",
         ),
-        (entries.pause_ended(PAUSE, "over", NOW, "ada"), "upgrades in o1 go on", "over", "ada"),
+        (entries.pause_ended(PAUSE, "over", NOW, "ada"), "o1 is no longer held", "over", "ada"),
         (entries.brake_set(values.brake(), NOW, "crashed"), f"{NMP} is stopped in the group: failed", "crashed", "coordinator"),
         (
             Entry(at=NOW.wall, event="delivery.lost", facts={"sink": "mqtt", "receiver": "hall:1883", "first": 5, "last": 7}),
