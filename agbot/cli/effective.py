@@ -10,7 +10,7 @@ from typing import Any
 from agbot.cli import screen
 from agbot.rules import window
 from agbot.rules.ids import GroupId
-from agbot.settings import windows
+from agbot.rules.window import Window
 from agbot.settings.model import Settings
 from agbot.settings.scopes import Effective, effective
 
@@ -24,10 +24,12 @@ def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
     return {
         "group": group,
         "rules": {
-            name: {"value": value, "origin": str(found.origins[name]), **asdict(found.origins[name])}
+            name: {"value": _plain(value), "origin": str(found.origins[name]), **asdict(found.origins[name])}
             for name, value in _values(found)
         },
-        "windows": [{"window": each, "next_opening": _iso(_next_opening([each], now))} for each in found.rules.windows],
+        "windows": [
+            {"window": str(each), "next_opening": _iso(_next_opening([each], now))} for each in found.rules.windows
+        ],
         "may_start_now": not found.rules.windows or opening == now,
         "next_opening": _iso(opening),
     }
@@ -47,6 +49,10 @@ def _values(found: Effective) -> list[tuple[str, Any]]:
     return [(each.name, getattr(found.rules, each.name)) for each in fields(found.rules)]
 
 
+def _plain(value: object) -> object:
+    return [str(each) for each in value] if isinstance(value, tuple) else value
+
+
 def _text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -55,8 +61,8 @@ def _text(value: object) -> str:
     return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
 
 
-def _windows(written: Sequence[str], now: datetime) -> list[str]:
-    return [f"{each} ({_when(_next_opening([each], now), now)})" for each in written] or [_ALWAYS]
+def _windows(windows: Sequence[Window], now: datetime) -> list[str]:
+    return [f"{each} ({_when(_next_opening([each], now), now)})" for each in windows] or [_ALWAYS]
 
 
 def _when(opening: datetime | None, now: datetime) -> str:
@@ -65,8 +71,8 @@ def _when(opening: datetime | None, now: datetime) -> str:
     return "open now" if opening == now else f"opens {screen.moment(opening)}"
 
 
-def _next_opening(written: Sequence[str], now: datetime) -> datetime | None:
-    return window.next_opening(tuple(windows.parse(each) for each in written), now)
+def _next_opening(windows: Sequence[Window], now: datetime) -> datetime | None:
+    return window.next_opening(tuple(windows), now)
 
 
 def _iso(moment: datetime | None) -> str | None:

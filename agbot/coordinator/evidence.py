@@ -17,7 +17,6 @@ from agbot.rules import rest as rests
 from agbot.rules.decide import Rule
 from agbot.rules.facts import Policy
 from agbot.rules.lease import State
-from agbot.rules.limits import Order
 from agbot.rules.seen_time import SeenTime
 
 
@@ -176,7 +175,7 @@ def _turn(case: Case, situation: Situation) -> Evidence:
         "waiting": len(waiting),
         **({"served_until": case.at.shown(mine.until)} if mine else {}),
     }
-    if group.limits.order is not Order.PROPERTY or member is None:
+    if not group.limits.order_property or member is None:
         return Evidence(facts=facts)
     facts[group.limits.order_property] = member.properties.get(group.limits.order_property)
     return Evidence(facts=facts, read_at=situation.picture.read_at(Read(what=What.PROPERTIES, id=asker)))

@@ -22,7 +22,7 @@ from agbot.fleet.picture import Picture
 from agbot.rules.facts import Approval, Ask, Deferral, Group, Member
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
-from agbot.rules.limits import LimitsOf, Order
+from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest, is_waited_for, rest_after, why_unproven
 from agbot.rules.seen_time import Now, SeenTime
@@ -205,7 +205,7 @@ class Situation:
 
     def unread_of(self, group: GroupId) -> tuple[Read, ...]:
         """Return what must be read before anything can be decided about a group."""
-        return self.picture.unread(group, by_property=self.limits_of(group).order is Order.PROPERTY)
+        return self.picture.unread(group, by_property=bool(self.limits_of(group).order_property))
 
     def group(
         self,

@@ -35,9 +35,10 @@ from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
 from agbot.listening import descriptors
-from agbot.settings import limits, secret
+from agbot.settings import secret
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.problems import SettingsError
+from agbot.settings.scopes import limits_of
 from agbot.store.contract import Store
 from agbot.store.sqlite import SqliteStore
 
@@ -101,7 +102,7 @@ class Daemon:
             journal_age=timedelta(days=settings.store.journal_days),
             journal_bytes=journal_bytes,
         )
-        self.coordinator = Coordinator(means, settings.exchange, limits.limits_of(settings))
+        self.coordinator = Coordinator(means, settings.exchange, limits_of(settings))
         self.metrics.watch_log(surroundings.dropped_lines)
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         outbox = Outbox(self._store, clock, tell)
@@ -267,7 +268,7 @@ class Daemon:
         old = before.settings
         kept = replace(new, **{name: getattr(old, name) for name in _FIXED_SECTIONS})
         self._loaded = replace(loaded, settings=kept)
-        self.coordinator.set_limits(limits.limits_of(new))
+        self.coordinator.set_limits(limits_of(new))
         if new.log != old.log:
             daemon_logging.set_up(new.log)
         facts = {

@@ -47,7 +47,7 @@ def bearing_on(ask: Ask, group: Group) -> Group:
 
 def _rivals(ask: Ask, group: Group) -> tuple[Waiter, ...]:
     """Return those to whom the asker may have to yield."""
-    if ask.node not in group.served and group.limits.order is Order.ASKED:
+    if ask.node not in group.served and group.limits.order == Order.ASKED:
         return ()
     return tuple(replace(waiter, reasons=()) for waiter in group.waiters if waiter.ask.node != ask.node)
 

@@ -32,20 +32,17 @@ def turn(ask: Ask, group: Group, now: Now, could_go: CouldGo) -> Reason | None:
     for waiter in sorted(group.waiters, key=lambda each: each.since):
         if _yields(ask, waiter, group, now) and could_go(waiter.ask, group, now):
             text = f"{waiter.ask.node} waits since {clock(now.shown(waiter.since))} and {_why(group)}"
-            return Reason(code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": said(group.limits)})
+            return Reason(
+                code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": str(group.limits.order)}
+            )
     return None
-
-
-def said(limits: Limits) -> str:
-    """Name the order as an operator writes it."""
-    return f"{limits.order}:{limits.order_property}" if limits.order is Order.PROPERTY else str(limits.order)
 
 
 def _why(group: Group) -> str:
     return (
         "has not had its turn"
-        if group.limits.order is Order.ASKED
-        else f"comes first in the order {said(group.limits)}"
+        if group.limits.order == Order.ASKED
+        else f"comes first in the order {group.limits.order}"
     )
 
 
@@ -59,7 +56,7 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
         return False
     if not {ask.node, waiter.ask.node} <= group.members.keys():
         return False  # who is no member has no place in the order, and no turn
-    if group.limits.order is not Order.ASKED:
+    if group.limits.order != Order.ASKED:
         return rank(waiter.ask, group, now) < rank(ask, group, now)
     return _was_served_meanwhile(ask, waiter, group)
 
@@ -91,13 +88,9 @@ def rank(ask: Ask, group: Group, now: Now) -> Rank:
 
 def _value(member: Member, limits: Limits) -> str | None:
     """Return what the members are put in order by, beside their names; None where this one has no such thing."""
-    match limits.order:
-        case Order.OLDEST_VERSION:
-            return member.node.agent_version
-        case Order.PROPERTY:
-            return member.properties.get(limits.order_property)
-        case _:
-            return ""
+    if limits.order_property:
+        return member.properties.get(limits.order_property)
+    return member.node.agent_version if limits.order == Order.OLDEST_VERSION else ""
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:

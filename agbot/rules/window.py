@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -26,9 +26,13 @@ class Window:
     opens: time
     closes: time
     zone: tzinfo = UTC
+    written: str = field(default="", compare=False)
+    """The text that it was read from."""
 
     def __str__(self) -> str:
         """Return the window as an operator writes it."""
+        if self.written:
+            return self.written
         days = ",".join(WEEKDAYS[day] for day in sorted(self.weekdays))
         return f"{days} {self.opens:%H:%M}-{self.closes:%H:%M} {self.zone}"
 

@@ -1,20 +1,21 @@
-"""What a single value must be, beyond its type. A table: key -> checks; each check gives a sentence on what is wrong, or None.
+"""What a single value must be, beyond its type: annotations of a field, each of which gives a sentence on what is wrong, or None.
 
-What one value means for another is in `sense`.
+Bounds of numbers are msgspec's own (`Meta`). What one value means for another is in `sense`.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import operator
 import re
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from agbot.rules.limits import Order
-from agbot.settings import windows
+from msgspec import Meta
 
 
 class Check:
@@ -31,34 +32,51 @@ class Check:
         return self._wrong(value)
 
 
-AGENT_PATIENCE_SECONDS: Final = 20
-"""Agents give up a question after this long (`HTTPRequestTimeoutS`, cut to 20 s) and then ask in a loop."""
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
 _PORTS: Final = 65535
-_LONGEST_KEEPALIVE_SECONDS: Final = 65535
-"""MQTT sends it in two bytes."""
 
 
-def _more_than(least: float) -> Check:
-    expected = f"a number greater than {least:g}"
-    return Check(expected, lambda value: None if value > least else f"{value:g} is not greater than {least:g}")
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An annotation: what the sample shows where there is no default."""
+
+    value: str
 
 
-def _at_least(least: float) -> Check:
-    return Check(f"{least:g} or more", lambda value: None if value >= least else f"{value:g} is less than {least:g}")
+def of_annotations(annotations: Iterable[object]) -> tuple[Check, ...]:
+    """Return the checks among the annotations of a field."""
+    found: list[Check] = []
+    for each in annotations:
+        if isinstance(each, Check):
+            found.append(each)
+        elif isinstance(each, Meta):
+            found += _of_bounds(each)
+    return tuple(found)
 
 
-def _at_most(most: float) -> Check:
-    return Check(f"{most:g} or less", lambda value: None if value <= most else f"{value:g} is more than {most:g}")
+def _of_bounds(meta: Meta) -> Iterator[Check]:
+    if meta.gt is not None:
+        yield _bound(f"a number greater than {meta.gt:g}", operator.gt, meta.gt, "is not greater than")
+    if meta.ge is not None:
+        yield _bound(f"{meta.ge:g} or more", operator.ge, meta.ge, "is less than")
+    if meta.le is not None:
+        yield _bound(f"{meta.le:g} or less", operator.le, meta.le, "is more than")
+    if meta.lt is not None:
+        yield _bound(f"less than {meta.lt:g}", operator.lt, meta.lt, "is not less than")
+    if meta.pattern is not None:
+        pattern = re.compile(meta.pattern)
+        yield Check(
+            meta.description or meta.pattern,
+            lambda value: None if pattern.search(value) else f'"{value}" is none of them',
+        )
 
 
-def _less_than(limit: float) -> Check:
-    return Check(
-        f"less than {limit:g}", lambda value: None if value < limit else f"{value:g} is not less than {limit:g}"
-    )
+def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, wrong: str) -> Check:
+    return Check(expected, lambda value: None if holds(value, limit) else f"{value:g} {wrong} {limit:g}")
 
 
-def _one_of(*words: str) -> Check:
+def one_of(*words: str) -> Check:
+    """Take these words and no others."""
     return Check(f"one of {', '.join(words)}", lambda value: None if value in words else f'"{value}" is none of them')
 
 
@@ -148,22 +166,6 @@ def _wrong_prefix(value: str) -> str | None:
     return next((fault for fault, is_so in faults.items() if is_so), None)
 
 
-def _wrong_windows(value: tuple[str, ...]) -> str | None:
-    for each in value:
-        try:
-            windows.parse(each)
-        except windows.WindowError as error:
-            return str(error)
-    return None
-
-
-def _wrong_order(value: str) -> str | None:
-    order, colon, named = value.partition(":")
-    if order == Order.PROPERTY.value:
-        return None if named and named.isprintable() and named == named.strip() else f'"{value}" names no property'
-    return None if not colon and order in _ORDERS else f'"{value}" is none of them'
-
-
 def _wrong_pem(value: Path | None) -> str | None:
     if value is None:
         return None
@@ -187,87 +189,14 @@ def _wrong_certificates(value: Path | None) -> str | None:
     return None
 
 
-_ORDERS: Final = tuple(each.value for each in Order if each is not Order.PROPERTY)
-_ORDER: Final = Check(f"one of {', '.join(_ORDERS)}, or property:NAME, such as property:zone", _wrong_order)
-_BROKER: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
-_PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
-_URLS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
-_LOCAL_APIS: Final = Check('addresses such as ["http://127.0.0.1:8080"]', _wrong_urls)
-_POSITIVE: Final = (_more_than(0),)
-_PERCENT: Final = (_at_least(0), _at_most(100))
-_ZERO_OR_MORE: Final = (_at_least(0),)
-_URL: Final = Check("an address such as https://agbot.example.com:8083", _wrong_url)
-_EXCHANGE_URL: Final = Check("an address such as https://hub.example.com/edge-exchange/v1", _wrong_exchange_url)
-_IDENTITY: Final = Check("org/name, such as IBM/upgrade-coordinator", _wrong_identity)
-_LISTEN: Final = Check("host:port, such as 127.0.0.1:8084 or [::1]:8084", _wrong_listen)
-_ORGANISATIONS: Final = Check('names of organisations, or "*"', _wrong_organisations)
-_WINDOWS: Final = Check(windows.SHAPE, _wrong_windows)
-_CERTIFICATES: Final = Check("a readable PEM file with certificates", _wrong_certificates)
-_PEM: Final = Check("a readable PEM file", _wrong_pem)
-
-CHECKS: Final[Mapping[str, tuple[Check, ...]]] = {
-    "exchange.url": (_EXCHANGE_URL,),
-    "exchange.identity": (_IDENTITY,),
-    "exchange.ca_file": (_CERTIFICATES,),
-    "exchange.organisations": (_ORGANISATIONS,),
-    "exchange.poll_seconds": _POSITIVE,
-    "exchange.busy_poll_seconds": _POSITIVE,
-    "exchange.heartbeat_seconds": _POSITIVE,
-    "exchange.resync_seconds": _POSITIVE,
-    "exchange.view_max_age_seconds": _POSITIVE,
-    "exchange.request_seconds": _POSITIVE,
-    "exchange.max_requests_open": (_at_least(1),),
-    "agbot.secure_api": (_URL,),
-    "agbot.secure_api_ca_file": (_CERTIFICATES,),
-    "agbot.api": (_LOCAL_APIS,),
-    "agbot.identity": (_IDENTITY,),
-    "agbot.request_seconds": _POSITIVE,
-    "gateway.listen": (_LISTEN,),
-    "gateway.certificate_file": (_PEM,),
-    "gateway.key_file": (_PEM,),
-    "gateway.answer_seconds": (_more_than(0), _less_than(AGENT_PATIENCE_SECONDS)),
-    "gateway.remember_seconds": _ZERO_OR_MORE,
-    "gateway.max_open": (_at_least(1),),
-    "gateway.questions_per_minute": (_at_least(1),),
-    "gateway.request_seconds": _POSITIVE,
-    "gateway.max_body_bytes": _ZERO_OR_MORE,
-    "gateway.max_header_bytes": (_at_least(1024),),
-    "console.listen": (_LISTEN,),
-    "store.journal_days": _POSITIVE,
-    "store.journal_megabytes": _ZERO_OR_MORE,
-    "mqtt.host": (_BROKER,),
-    "mqtt.port": (_at_least(1), _less_than(_PORTS + 1)),
-    "mqtt.ca_file": (_CERTIFICATES,),
-    "mqtt.certificate_file": (_PEM,),
-    "mqtt.key_file": (_PEM,),
-    "mqtt.protocol": (_one_of("5", "3.1.1"),),
-    "mqtt.prefix": (_PREFIX,),
-    "mqtt.keepalive_seconds": (_at_least(1), _less_than(_LONGEST_KEEPALIVE_SECONDS + 1)),
-    "webhook.urls": (_URLS,),
-    "webhook.ca_file": (_CERTIFICATES,),
-    "webhook.timeout_seconds": _POSITIVE,
-    "log.level": (_one_of("debug", "info", "warning", "error"),),
-    "log.format": (_one_of("auto", "json", "console"),),
-    "rules.lease_seconds": _POSITIVE,
-    "rules.confirm_seconds": _POSITIVE,
-    "rules.failure_grace_seconds": _ZERO_OR_MORE,
-    "rules.reset_grace_seconds": _ZERO_OR_MORE,
-    "rules.max_upgrade_seconds": _POSITIVE,
-    "rules.dead_after_seconds": _POSITIVE,
-    "rules.heartbeat_stale_seconds": _POSITIVE,
-    "rules.min_available": _ZERO_OR_MORE,
-    "rules.min_available_percent": _PERCENT,
-    "rules.order": (_ORDER,),
-    "rules.org_brake_groups": _ZERO_OR_MORE,
-    "rules.org_brake_percent": _PERCENT,
-    "rules.max_groups_in_org": _ZERO_OR_MORE,
-    "rules.max_groups_in_fleet": _ZERO_OR_MORE,
-    "rules.canary_percent": _PERCENT,
-    "rules.agent_soak_seconds": _ZERO_OR_MORE,
-    "rules.service_soak_seconds": _ZERO_OR_MORE,
-    "rules.rest_proof_seconds": _ZERO_OR_MORE,
-    "rules.version_proof_seconds": _ZERO_OR_MORE,
-    "rules.ask_period_seconds": _POSITIVE,
-    "rules.windows": (_WINDOWS,),
-}
-"""Keys that are missing here take any value of their type; a test names them."""
+EXCHANGE_URL: Final = Check("an address such as https://hub.example.com/edge-exchange/v1", _wrong_exchange_url)
+URL: Final = Check("an address such as https://agbot.example.com:8083", _wrong_url)
+WEBHOOKS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
+LOCAL_APIS: Final = Check('addresses such as ["http://127.0.0.1:8080"]', _wrong_urls)
+IDENTITY: Final = Check("org/name, such as IBM/upgrade-coordinator", _wrong_identity)
+LISTEN: Final = Check("host:port, such as 127.0.0.1:8084 or [::1]:8084", _wrong_listen)
+ORGANISATIONS: Final = Check('names of organisations, or "*"', _wrong_organisations)
+HOST: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
+TOPIC_PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
+CERTIFICATES: Final = Check("a readable PEM file with certificates", _wrong_certificates)
+PEM: Final = Check("a readable PEM file", _wrong_pem)

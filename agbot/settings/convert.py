@@ -7,6 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Final
 
+from agbot.rules.window import Window
+from agbot.settings import windows
+
 _BOOLEANS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -53,8 +56,9 @@ def from_text(text: str, kind: object, separator: str = ",") -> object:
             return _finite(float(text))
     except (KeyError, ValueError) as error:
         raise WrongTypeError(f'"{text}" is not {expected(kind)}') from error
-    if kind == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(separator) if part.strip())
+    if kind in (tuple[str, ...], tuple[Window, ...]):
+        parts = [part.strip() for part in text.split(separator) if part.strip()]
+        return _TOML[kind](parts)
     return Path(text) if kind in (Path, Path | None) else text
 
 
@@ -105,6 +109,13 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _windows(value: object) -> tuple[Window, ...]:
+    try:
+        return tuple(windows.parse(each) for each in _texts(value))
+    except windows.WindowError as error:
+        raise WrongTypeError(str(error)) from error
+
+
 def _wrong(value: object, kind: object) -> WrongTypeError:
     shown = f'"{value}"' if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
     return WrongTypeError(f"{shown} is {_TOML_NAMES.get(type(value), 'a date or time')}, not {expected(kind)}")
@@ -118,6 +129,7 @@ _TOML: Final[Mapping[object, Callable[[object], object]]] = {
     Path: _path,
     Path | None: _path,
     tuple[str, ...]: _texts,
+    tuple[Window, ...]: _windows,
 }
 _EXPECTED: Final[Mapping[object, str]] = {
     str: 'text, such as "…"',
@@ -127,4 +139,5 @@ _EXPECTED: Final[Mapping[object, str]] = {
     Path: 'the path of a file, such as "/…"',
     Path | None: 'the path of a file, such as "/…"',
     tuple[str, ...]: 'a list of texts, such as ["…"]',
+    tuple[Window, ...]: windows.SHAPE,
 }

@@ -1,4 +1,4 @@
-"""The documentation of every setting, read from `model.py` itself: a section is a class, a key a field, its text the string under it.
+"""What the model says of every setting: a section is a class, a key a field, its text the string under it.
 
 Whoever explains a setting (the sample, `docs/settings.md`, `agbot check-config`) takes the words from here, so that they cannot differ.
 """
@@ -13,8 +13,10 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any
 
-from agbot.settings import model
+from agbot.rules.window import Window
+from agbot.settings import checks, model
 
 HZN_VARIABLES: Mapping[str, str] = types.MappingProxyType(
     {
@@ -39,14 +41,15 @@ def variable_of(path: str) -> str:
     return "AGBOT_" + path.replace(".", "_").upper()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Key:
     """One setting with its documentation."""
 
     section: str
     name: str
     kind: object
-    """The resolved annotation, such as `float` or `Path | None`."""
+    """The type, such as `float` or `Path | None`."""
+    annotations: tuple[object, ...]
     default: object
     text: str
 
@@ -63,7 +66,17 @@ class Key:
     @property
     def separator(self) -> str:
         """What stands between the members of a list in the environment; a window holds commas of its own."""
-        return ";" if self.path == "rules.windows" else ","
+        return ";" if self.kind == tuple[Window, ...] else ","
+
+    @functools.cached_property
+    def checks(self) -> tuple[checks.Check, ...]:
+        """What a value must be, beyond its type."""
+        return checks.of_annotations(self.annotations)
+
+    @property
+    def shown(self) -> object:
+        """What the sample shows: an example where there is no default."""
+        return next((each.value for each in self.annotations if isinstance(each, checks.Example)), self.default)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -84,27 +97,23 @@ class Section:
 @functools.cache
 def sections() -> Mapping[str, Section]:
     """Return every section by name, in the order of the model."""
-    texts = _texts()
     found = {}
     for part in fields(model.Settings):
         section = typing.get_type_hints(model.Settings)[part.name]
         if not (isinstance(section, type) and is_dataclass(section)):
             continue
-        kinds = typing.get_type_hints(section)
-        keys = {
-            each.name: Key(
-                section=part.name,
-                name=each.name,
-                kind=kinds[each.name],
-                default=_default(each),
-                text=texts[section.__name__][each.name],
-            )
-            for each in fields(section)
-        }
+        hints, texts = typing.get_type_hints(section, include_extras=True), _texts(section)
+        keys = {each.name: _key(part.name, each, hints[each.name], texts[each.name]) for each in fields(section)}
         found[part.name] = Section(
             name=part.name, model=section, text=_class_text(section), keys=types.MappingProxyType(keys)
         )
     return types.MappingProxyType(found)
+
+
+def _key(section: str, field: Field[Any], hint: object, text: str) -> Key:
+    kind, *annotations = typing.get_args(hint) if typing.get_origin(hint) is typing.Annotated else (hint,)
+    default = field.default if field.default is not MISSING else None
+    return Key(section=section, name=field.name, kind=kind, annotations=tuple(annotations), default=default, text=text)
 
 
 def key(path: str) -> Key | None:
@@ -122,14 +131,10 @@ def _class_text(owner: type) -> str:
     return re.sub(r"^`\[.*?]`: ", "", _one_line(inspect.getdoc(owner) or ""))
 
 
-def _default(field: Field[object]) -> object:
-    return field.default if field.default is not MISSING else None
-
-
-def _texts() -> dict[str, dict[str, str]]:
-    """Collect the string that follows each annotated field of each class."""
-    tree = ast.parse(inspect.getsource(model))
-    return {each.name: _field_texts(each) for each in tree.body if isinstance(each, ast.ClassDef)}
+def _texts(owner: type) -> dict[str, str]:
+    """Collect the string that follows each annotated field of a class."""
+    (found,) = ast.parse(inspect.getsource(owner)).body
+    return _field_texts(found) if isinstance(found, ast.ClassDef) else {}
 
 
 def _field_texts(owner: ast.ClassDef) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agbot.settings import checks, document, sample
+from agbot.settings import document, sample
 from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem
 
@@ -46,7 +46,8 @@ class Draft:
     def check_each(self) -> None:
         """Hold every value against the checks of its key."""
         for key, value in self.values.items():
-            for check in checks.CHECKS.get(self.documented.get(key, key), ()):
+            known = document.key(self.documented.get(key, key))
+            for check in known.checks if known else ():
                 wrong = check.wrong(value)
                 if wrong is not None:
                     self.note(key, wrong, check.expected)

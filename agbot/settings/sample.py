@@ -15,27 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from agbot import _dist
+from agbot.rules.limits import Limits
 from agbot.settings import document, model
 
 _FILE = "agbot.toml"
-_EXAMPLES: Mapping[str, object] = {
-    "exchange.url": "https://hub.example.com/edge-exchange/v1",
-    "exchange.identity": "IBM/upgrade-coordinator",
-    "exchange.token_file": "/etc/agbot/exchange-token",
-    "exchange.ca_file": "/etc/agbot/hub.crt",
-    "agbot.secure_api_ca_file": "/etc/agbot/hub.crt",
-    "gateway.certificate_file": "/etc/agbot/tls.crt",
-    "gateway.key_file": "/etc/agbot/tls.key",
-    "console.token_file": "/etc/agbot/operator-token",
-    "mqtt.ca_file": "/etc/agbot/hub.crt",
-    "mqtt.certificate_file": "/etc/agbot/mqtt.crt",
-    "mqtt.key_file": "/etc/agbot/mqtt.key",
-    "mqtt.password_file": "/etc/agbot/mqtt-password",
-    "webhook.secret_file": "/etc/agbot/webhook-secret",
-    "webhook.ca_file": "/etc/agbot/hub.crt",
-}
-"""What stands in the sample where there is no default to show."""
-
 _EXAMPLE_SCOPES = """\
 #[scope."east-*"]
 #windows = ["sat,sun 22:00-04:00 Europe/Berlin"]
@@ -145,7 +128,7 @@ def _toml_lines() -> Iterator[str]:
             yield ""
             yield from _comment(key.text)
             yield f"{'' if key.is_required else '#'}{key.name} = {_shown(key)}"
-        if section.model is model.RuleSettings:
+        if section.model is Limits:
             yield ""
             yield from _comment(_sentence(document.scope_text()))
             yield _EXAMPLE_SCOPES
@@ -176,7 +159,7 @@ def _page_lines() -> Iterator[str]:
         for key in section.keys.values():
             default = "required" if key.is_required else f"`{_toml_value(key.default)}`" if _has_default(key) else ""
             yield f"| `{key.name}` | {default} | {key.text.replace('|', chr(92) + '|')} |"
-        if section.model is model.RuleSettings:
+        if section.model is Limits:
             yield from ("", _PAGE_WINDOWS, "", f'## `[{model.SCOPE}."…"]`', "", _sentence(document.scope_text()), "")
             yield from ("```toml", _EXAMPLE_SCOPES.replace("#", ""), "```", "", _PAGE_SCOPES, "", _SHOWN_EFFECTIVE)
 
@@ -186,7 +169,7 @@ def _has_default(key: document.Key) -> bool:
 
 
 def _shown(key: document.Key) -> str:
-    return _toml_value(_EXAMPLES.get(key.path, key.default))
+    return _toml_value(key.shown)
 
 
 def _toml_value(value: object) -> str:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
 from agbot.rules.ids import GroupId
+from agbot.rules.limits import Limits, LimitsOf
 from agbot.settings import globs, places
-from agbot.settings.model import SCOPE, RuleSettings, Scope, Settings
+from agbot.settings.model import SCOPE, Scope, Settings
 from agbot.settings.origin import DEFAULT, Origin
 
 
@@ -20,8 +22,22 @@ from agbot.settings.origin import DEFAULT, Origin
 class Effective:
     """The rules of one group, and where each value was written, by key."""
 
-    rules: RuleSettings
+    rules: Limits
     origins: Mapping[str, Origin]
+
+
+_GROUPS_REMEMBERED: Final = 65_536
+"""More than a hub has. A bound all the same: a question may name a group that does not exist."""
+
+
+def limits_of(settings: Settings) -> LimitsOf:
+    """Give the way to each group's limits. Each is worked out once, as every question needs them; other settings are another way."""
+
+    @lru_cache(maxsize=_GROUPS_REMEMBERED)
+    def of(group: GroupId) -> Limits:
+        return effective(settings, group).rules
+
+    return of
 
 
 def effective(settings: Settings, group: GroupId) -> Effective:
@@ -32,7 +48,7 @@ def effective(settings: Settings, group: GroupId) -> Effective:
     return Effective(rules=rules, origins=origins)
 
 
-def layered(rules: RuleSettings, scopes: Iterable[Scope]) -> tuple[RuleSettings, Mapping[str, Scope]]:
+def layered(rules: Limits, scopes: Iterable[Scope]) -> tuple[Limits, Mapping[str, Scope]]:
     """Lay scopes over the rules; return what comes of it, and by key the scope that has the last word."""
     winners: dict[str, Scope] = {}
     # A stable sort keeps the order of the file within each kind.

@@ -13,13 +13,13 @@ from itertools import chain, combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agbot.rules.limits import Limits
 from agbot.settings.globs import can_meet
 from agbot.settings.model import (
     AgbotSettings,
     ExchangeSettings,
     GatewaySettings,
     MqttSettings,
-    RuleSettings,
     Scope,
     Settings,
     WebhookSettings,
@@ -181,7 +181,7 @@ def _pair(section: str, certificate: Path | None, key: Path | None, expected: st
         )
 
 
-def _rules(rules: RuleSettings, exchange: ExchangeSettings) -> Iterator[Nonsense]:
+def _rules(rules: Limits, exchange: ExchangeSettings) -> Iterator[Nonsense]:
     for key, value, least, other in (
         ("lease_seconds", rules.lease_seconds, exchange.heartbeat_seconds, "exchange.heartbeat_seconds"),
         ("confirm_seconds", rules.confirm_seconds, exchange.poll_seconds, "exchange.poll_seconds"),

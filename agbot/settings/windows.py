@@ -35,7 +35,7 @@ def parse(text: str) -> Window:
         raise WindowError(f'"{text}" has {len(parts)} parts, not days and hours and perhaps a time zone')
     opens, closes = _hours(parts[1])
     zone = _zone(parts[2]) if len(parts) == _MOST_PARTS else UTC
-    return Window(weekdays=_weekdays(parts[0]), opens=opens, closes=closes, zone=zone)
+    return Window(weekdays=_weekdays(parts[0]), opens=opens, closes=closes, zone=zone, written=text)
 
 
 def _weekdays(text: str) -> frozenset[int]:

@@ -13,7 +13,7 @@ from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 POLICY = ("GET", "/orgs/{org}/nodes/{node}/policy")
-BY_ZONE = Limits(order=Order.PROPERTY, order_property="zone")
+BY_ZONE = Limits(order="property:zone")
 NODES = ("a", "b", "c")
 
 

@@ -9,8 +9,8 @@ from agbot.coordinator.contract import Granted, Refused
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import SeenTime
-from agbot.settings.limits import limits_of
 from agbot.settings.model import Scope, Settings
+from agbot.settings.scopes import limits_of
 from agbot.sim.exchange import seed
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time

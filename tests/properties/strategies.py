@@ -147,8 +147,7 @@ limits = st.builds(
     Limits,
     min_available=st.integers(0, 3),
     services_must_run=st.booleans(),
-    order=st.sampled_from(Order),
-    order_property=st.just("zone"),
+    order=st.sampled_from((*Order, "property:zone")),
     agent_soak_seconds=st.sampled_from((0.0, 60.0)),
     windows=st.just(()) | st.lists(windows, max_size=2).map(tuple),
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 from agbot.rules.ids import policy_id
 from agbot.rules.limits import Limits, Order
-from agbot.settings.limits import limits_of
 from agbot.settings.model import Scope, Settings
+from agbot.settings.scopes import limits_of
 from agbot.sim.links import Kind
 from agbot.sim.stage import SERVICE_NEW
 from tests.membership.living import STEADY

@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from agbot.cli import effective
 from agbot.rules.ids import GroupId
-from agbot.settings.model import RuleSettings, Scope, Settings
+from agbot.rules.limits import Limits
+from agbot.settings.model import Scope, Settings
 from agbot.settings.origin import Origin
+from agbot.settings.windows import parse
 
 NOON = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)
 """A Saturday; the clocks of Berlin are put back in the night that follows."""
@@ -17,13 +19,15 @@ GROUP = GroupId("o1/g1")
 
 def windowed(*windows: str) -> Settings:
     where = {'scope."o1/*".windows': Origin(file="agbot.toml", table='scope."o1/*"', line=9)}
-    return Settings(scopes=(Scope(pattern="o1/*", values={"windows": windows}),), origins=where)
+    return Settings(
+        scopes=(Scope(pattern="o1/*", values={"windows": tuple(parse(each) for each in windows)}),), origins=where
+    )
 
 
 def test_every_rule_is_a_row_with_its_unit_in_the_key_and_its_origin() -> None:
     rows = effective.rows(windowed("sat 22:00-04:00 Europe/Berlin"), GROUP, NOON)
 
-    assert [key for key, _, _ in rows] == [each.name for each in fields(RuleSettings)]
+    assert [key for key, _, _ in rows] == [each.name for each in fields(Limits)]
     assert ("lease_seconds", "600", "default") in rows
     window = "sat 22:00-04:00 Europe/Berlin (opens 2026-10-24 20:00:00Z)"
     assert ("windows", window, '[scope."o1/*"] line 9') in rows

@@ -41,7 +41,7 @@ def test_by_version_the_oldest_agent_goes_and_2_9_is_older_than_2_31() -> None:
 
 
 def test_by_a_property_the_lowest_zone_goes_first_and_nodes_without_one_go_last() -> None:
-    by_zone = limits(order=Order.PROPERTY, order_property="zone")
+    by_zone = limits(order="property:zone")
     zones = {ANNA: {"rack": "1"}, BERT: {"zone": "10"}, CARL: {"zone": "9"}}
     members = tuple(member(name, properties=zones[name]) for name in (ANNA, BERT, CARL))
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
@@ -52,7 +52,7 @@ def test_by_a_property_the_lowest_zone_goes_first_and_nodes_without_one_go_last(
 
 
 def test_within_a_zone_the_name_decides_and_the_reason_names_the_property() -> None:
-    by_zone = limits(order=Order.PROPERTY, order_property="zone")
+    by_zone = limits(order="property:zone")
     members = tuple(member(name, properties={"zone": "east"}) for name in (ANNA, BERT, CARL))
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
 

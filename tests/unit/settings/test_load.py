@@ -317,7 +317,7 @@ def test_the_environment_is_stronger_than_the_file(config: Path) -> None:
     assert settings.exchange.organisations == ("a", "b")
     assert settings.exchange.poll_seconds == 4.5
     assert settings.gateway.quiet_refusals
-    assert settings.rules.windows == ("sat,sun 22:00-04:00", "mon 01:00-02:00")
+    assert tuple(map(str, settings.rules.windows)) == ("sat,sun 22:00-04:00", "mon 01:00-02:00")
 
 
 def test_our_own_variable_is_stronger_than_that_of_open_horizon(config: Path) -> None:

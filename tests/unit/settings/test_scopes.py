@@ -11,10 +11,9 @@ from agbot.rules.decide import outside_window
 from agbot.rules.ids import GroupId
 from agbot.rules.seen_time import Now
 from agbot.settings import document, load, sample
-from agbot.settings.limits import limits_of
 from agbot.settings.model import Settings
 from agbot.settings.problems import Problem
-from agbot.settings.scopes import Effective, effective
+from agbot.settings.scopes import Effective, effective, limits_of
 from tests.support.values import ask, group
 
 GOOD = """[exchange]
@@ -86,7 +85,7 @@ lease_seconds = 800
 """
     found = effective(read(config, text, AGBOT_RULES_CONFIRM_SECONDS="200"), GroupId("o1/edge-7"))
 
-    assert (found.rules.windows, origin(found, "windows")) == (
+    assert (tuple(map(str, found.rules.windows)), origin(found, "windows")) == (
         ("sat 22:00-04:00 Europe/Berlin",),
         f"[scope.o1] line {FIRST + 1}",
     )
