@@ -11,6 +11,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.seen_time import SeenTime
 from agbot.settings.model import Scope, Settings
 from agbot.settings.scopes import limits_of
+from agbot.settings.windows import parse
 from agbot.sim.exchange import seed
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -35,7 +36,10 @@ async def two_groups(settings: Settings) -> Hub:
 @in_virtual_time
 async def test_the_end_of_a_window_stops_grants_and_revokes_nothing_and_another_scope_goes_on() -> None:
     """The hub's clock begins on a Monday at noon."""
-    windows = {"early": {"windows": ("mon 11:00-13:00",)}, "late": {"windows": ("mon 14:00-16:00 Europe/Berlin",)}}
+    windows = {
+        "early": {"windows": (parse("mon 11:00-13:00"),)},
+        "late": {"windows": (parse("mon 14:00-16:00 Europe/Berlin"),)},
+    }
     hub = await two_groups(scoped(**windows))
     granted = await hub.ask("a1", "early")
     assert isinstance(granted, Granted)
@@ -61,7 +65,7 @@ async def test_the_end_of_a_window_stops_grants_and_revokes_nothing_and_another_
 
 @in_virtual_time
 async def test_new_settings_hold_for_the_next_question() -> None:
-    closed, open_again = {"windows": ("tue 01:00-02:00",)}, {"windows": ("mon 11:00-13:00",)}
+    closed, open_again = {"windows": (parse("tue 01:00-02:00"),)}, {"windows": (parse("mon 11:00-13:00"),)}
     hub = await two_groups(scoped(early=closed, late=closed))
     for node, group in (("a1", "early"), ("b1", "late")):
         assert codes(await hub.ask(node, group)) == ["outside-window"]

@@ -76,7 +76,7 @@ def test_what_is_left_out_is_left_out_of_what_is_written(ask: Ask, group: Group)
     asked = {ask.subject, *(waiter.ask.subject for waiter in reduced.waiters)}
 
     assert not any(waiter.reasons for waiter in reduced.waiters)
-    assert ask.node in group.served or group.limits.order is not Order.ASKED or not reduced.waiters
+    assert ask.node in group.served or group.limits.order != Order.ASKED or not reduced.waiters
     assert {(brake.kind, brake.subject) for brake in reduced.brakes} <= asked
     assert set(reduced.policies) <= asked
     assert list(reduced.members) == list(group.members)

@@ -11,6 +11,7 @@ from agbot.rules.ids import policy_id
 from agbot.rules.limits import Limits, Order
 from agbot.settings.model import Scope, Settings
 from agbot.settings.scopes import limits_of
+from agbot.settings.windows import parse
 from agbot.sim.links import Kind
 from agbot.sim.stage import SERVICE_NEW
 from tests.membership.living import STEADY
@@ -144,7 +145,7 @@ async def test_groups_and_organisations_keep_their_own_settings_in_one_rollout()
     """`g1` rests, `g2` has a window, the other organisation needs an approval; everybody else goes at once."""
     scopes: dict[str, dict[str, Any]] = {
         "o1/g1": {"agent_soak_seconds": 300.0},
-        "o1/g2": {"windows": ("mon 12:40-14:00",)},
+        "o1/g2": {"windows": (parse("mon 12:40-14:00"),)},
         "o2": {"approval": True},
     }
     settings = Settings(scopes=tuple(Scope(pattern=pattern, values=values) for pattern, values in scopes.items()))
