@@ -152,7 +152,7 @@ class Listener:
             self._descriptors,
             backlog=BACKLOG,
             tls=context,
-            handshake_seconds=self._bounds.head_seconds,
+            tls_seconds=self._bounds.head_seconds,
             max_handshakes=self._bounds.max_connections // 2,
         )
         await acceptor.start(host, port)

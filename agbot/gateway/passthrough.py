@@ -27,6 +27,8 @@ from agbot.settings.model import AgbotSettings, GatewaySettings
 CONNECT_SECONDS = 5.0
 UPSTREAM_SECONDS = 60.0
 """Longest silence of the real agbot. Its slowest answers wait for the Exchange and its secrets provider; `hzn` gives up after 30 s."""
+ANSWER_SECONDS = 600.0
+"""Longest time of one answer, from its head to its end: one that never ends would keep its place for ever."""
 
 _HOP_BY_HOP = frozenset(
     {
@@ -164,13 +166,28 @@ class PassThroughRoute:
             body.is_answered = True
             self._recovered()
             try:
-                return await self._relay(request, upstream)
+                return await self._relay_in_time(request, upstream)
             finally:
                 upstream.close()  # and with it the rest of a body that the upstream did not wait for
         except TimeoutError as error:
             return body.reply or self._failed(504, "The agbot did not answer in time.", error)
         except (aiohttp.ClientError, ValueError) as error:
             return body.reply or self._failed(502, "The agbot cannot be reached, or its answer is broken.", error)
+
+    async def _relay_in_time(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Write the upstream's answer as it comes, and break off one that does not end.
+
+        Raises:
+            ConnectionError: one side broke off, or we did.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await self._relay(request, upstream)
+        except TimeoutError as error:
+            self._failed(504, "", TimeoutError(f"an answer did not end within {ANSWER_SECONDS:g} s"))
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionError("the answer does not end") from error
 
     async def _relay(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         """Write the upstream's answer as it comes.

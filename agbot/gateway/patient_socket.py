@@ -1,8 +1,11 @@
-"""A socket on which a write that comes too late is no error: what the other side has answered by then decides.
+"""The socket to the real agbot: a write that comes too late is no error, and one read takes little.
 
 A server may answer before it has read the whole request (401, 413), and close. The next write then fails, and asyncio closes the
 connection at once, with the answer still unread in the kernel. Here such a write counts as done: reading goes on to the end, and a
 connection that ends without an answer is told from that.
+
+What is read is parsed in one go: of the heads of interim answers (1xx), which may come without an end until the time is over, asyncio would
+take thousands at once.
 """
 
 from __future__ import annotations
@@ -14,11 +17,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
 
+READ_BYTES = 16_384
+"""Most that one read takes."""
 _TOO_LATE = BrokenPipeError, ConnectionResetError
 
 
 class PatientSocket(socket.socket):
     """A TCP socket for one request."""
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Receive no more than that."""
+        return super().recv(min(size, READ_BYTES), flags)
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:  # noqa: ANN401 - see `send`
+        """Receive no more than that; TLS does it so."""
+        return super().recv_into(buffer, min(size or len(buffer), READ_BYTES), flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:  # noqa: ANN401 - whatever bytes-like thing asyncio writes
         """Send, or do as if."""

@@ -35,19 +35,20 @@ class Acceptor:
         *,
         backlog: int,
         tls: ssl.SSLContext | None = None,
-        handshake_seconds: float | None = None,
+        tls_seconds: float | None = None,
         max_handshakes: int = 1,
         keeps_spare: bool = False,
     ) -> None:
         """Take what is needed; nothing happens before `start`.
 
+        A handshake may take `tls_seconds`, and so may the end of TLS once a connection is being closed.
         `keeps_spare` keeps a descriptor open that makes room for one more connection where there is none left.
         """
         self._connections = connections
         self._descriptors = descriptors
         self._backlog = backlog
         self._tls = tls
-        self._handshake_seconds = handshake_seconds
+        self._tls_seconds = tls_seconds if tls else None
         self._handshakes = Shares(max_handshakes)
         self._keeps_spare = keeps_spare
         self._spare: int | None = None
@@ -139,7 +140,8 @@ class Acceptor:
                 self._connections,
                 accepted,
                 ssl=self._tls,
-                ssl_handshake_timeout=self._handshake_seconds if self._tls else None,
+                ssl_handshake_timeout=self._tls_seconds,
+                ssl_shutdown_timeout=self._tls_seconds,
             )
         except (OSError, TimeoutError):
             return  # a handshake that fails is the client's affair

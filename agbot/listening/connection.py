@@ -2,7 +2,8 @@
 
 What cannot be parsed is answered in the listener's own format, without a word in the log, and the connection is closed so that the answer
 still arrives. A request whose head does not arrive in time ends its connection: that is aiohttp's own timer between requests, which runs
-from the opening. No read is larger than `READ_BYTES`, so that many connections take turns in small steps.
+from the opening. Whoever does not take his answers is given as long: asyncio would wait for ever for him, and once more half a minute for
+TLS to be ended on both sides. Reads are small (`reads`), so that many connections take turns in small steps.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
@@ -22,13 +24,12 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
 from agbot.listening.parsing import Parser, TakesChunks
+from agbot.listening.reads import take_small_reads
 
 MAX_HEADERS = 64
 """Header fields of one request; agents send 8."""
 LINGER_SECONDS = 1.0
 """How long the rest of a request that nobody wants is read, so that the answer is not lost to a reset."""
-READ_BYTES = 16_384
-"""Most that one read takes. asyncio's own 256 kB are parsed in one go, for which everybody else waits."""
 _BUFFER_BYTES = 65_536
 _V6_NETWORK_BITS = 64
 """One customer's IPv6 addresses: counting them singly would give each attacker as many shares as it likes."""
@@ -49,6 +50,7 @@ class Bounds:
     """What one connection, and all of them, may cost. Seconds are the event loop's."""
 
     head_seconds: float
+    """For a head to arrive, and for answers to be taken."""
     max_field_bytes: int
     max_connections: int
     takes_chunks: TakesChunks = lambda _method, _target: True
@@ -62,7 +64,18 @@ Refuse = Callable[[HttpProcessingError], web.StreamResponse]
 class Connection(web.RequestHandler):
     """aiohttp's connection with our parser, bounds and error format."""
 
-    __slots__ = ("_gone", "_is_last", "_is_lingering", "_refusal", "_refuse", "client")
+    __slots__ = (
+        "_gone",
+        "_is_last",
+        "_is_lingering",
+        "_is_over",
+        "_patience",
+        "_refusal",
+        "_refuse",
+        "_seconds",
+        "_wire",
+        "client",
+    )
 
     def __init__(self, manager: web.Server, *, loop: asyncio.AbstractEventLoop, bounds: Bounds, refuse: Refuse) -> None:
         super().__init__(
@@ -95,14 +108,67 @@ class Connection(web.RequestHandler):
         """Whether the client has closed its half, and nothing can follow what has come."""
         self._is_lingering = False
         """Whether a refusal has been written, and its connection waits for nothing but the client's end."""
+        self._is_over = False
+        """Whether nothing will be answered any more, and the connection has only to end."""
         self._gone: asyncio.Future[None] = loop.create_future()
+        self._seconds = bounds.head_seconds
+        self._patience: asyncio.TimerHandle | None = None
+        """Runs while the client has answers to take, or the connection to end."""
+        self._wire: asyncio.Transport | None = None
+        """The transport until it is lost; aiohttp's own is None as soon as it is being closed."""
         self.client = ""
         """Who is at the other end, as `client_of` names it."""
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no request of this connection is being answered."""
+        """Tell whether no request of this connection is being answered; so is none while it is being closed."""
         return self._current_request is None and not self._messages
+
+    @property
+    def is_there(self) -> bool:
+        """Tell whether it still takes a descriptor, and was not hung up on."""
+        return self._wire is not None
+
+    def hang_up(self) -> None:
+        """End the connection now. What the client has not taken is lost."""
+        wire, self._wire = self._wire, None
+        if wire is None:
+            return
+        if (
+            not wire.is_closing()
+        ):  # over TLS, a second `close` would leave `abort` without effect (CPython 3.11 to 3.13)
+            wire.close()  # which says so over TLS
+        wire.abort()
+        self.force_close()
+
+    async def start(self) -> None:
+        """Answer one request after the other; then the client has as long as for a request to take what is left, and to go."""
+        try:
+            await super().start()
+        finally:
+            self._is_over = True
+            self._wait_for_client()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that does not take its answers."""
+        super().pause_writing()
+        self._wait_for_client()
+
+    def resume_writing(self) -> None:
+        """Take note that it has taken some."""
+        super().resume_writing()
+        self._wait_no_longer()
+        if self._is_over:
+            self._wait_for_client()
+
+    def _wait_for_client(self) -> None:
+        if self._patience is None and self._wire is not None:
+            self._patience = self._loop.call_later(self._seconds, self.hang_up)
+
+    def _wait_no_longer(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def linger(self, seconds: float) -> None:
         """Read what is left of the present request for so long at most, once it is answered."""
@@ -110,15 +176,17 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection up."""
-        if hasattr(transport, "max_size"):  # a plain socket's; what TLS reads is parsed in pieces all the same
-            transport.max_size = READ_BYTES
+        take_small_reads(transport)
         self.client = client_of(transport.get_extra_info("peername"))
+        self._wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take note that nobody is there any more."""
         if not self._gone.done():
             self._gone.set_result(None)
+        self._wire = None
+        self._wait_no_longer()
         super().connection_lost(exc)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp says None, asyncio takes both
@@ -204,14 +272,14 @@ class Connections(web.Server):
                 self._of.pop(handler.client, None)
 
     def give_up(self, number: int) -> None:
-        """Close so many idle connections, the oldest of whoever has the most."""
+        """End so many connections on which nothing is being answered, the oldest of whoever has the most."""
         for _ in range(number):
             by_number = sorted(self._of.values(), key=len, reverse=True)
-            idle = (one for each in by_number for one in each if one.is_idle and one.connected)
+            idle = (one for each in by_number for one in each if one.is_idle and one.is_there)
             oldest = next(idle, None)
             if oldest is None:
                 return
-            oldest.force_close()
+            oldest.hang_up()
 
 
 def client_of(peername: object) -> str:

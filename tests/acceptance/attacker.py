@@ -1,4 +1,6 @@
-"""Sends one head, and then the same bytes again and again, on many connections at once: `attacker.py PORT HEAD AGAIN CONNECTIONS SECONDS`.
+"""Sends one head, and then the same bytes again and again, on many connections at once.
+
+    attacker.py plain|tls PORT HEAD AGAIN CONNECTIONS SECONDS
 
 A program of its own, so that what it costs is nobody else's time. Head and bytes are hexadecimal; `-` sends nothing after the head.
 """
@@ -7,11 +9,13 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import sys
 import time
 from dataclasses import dataclass, field
 
 _BLOCK_BYTES = 262_144
+_HANDSHAKE_SECONDS = 10.0
 
 
 @dataclass
@@ -19,6 +23,7 @@ class Attacker:
     """All connections of one attack."""
 
     port: int
+    context: ssl.SSLContext | None
     head: bytes
     block: bytes
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
@@ -27,8 +32,11 @@ class Attacker:
 
     def dial(self) -> None:
         dialled = socket.socket()
-        dialled.settimeout(0)
+        dialled.settimeout(0 if self.context is None else _HANDSHAKE_SECONDS)
         dialled.connect_ex(("127.0.0.1", self.port))
+        if self.context is not None:
+            dialled = self.context.wrap_socket(dialled)
+            dialled.settimeout(0)
         self.rest[dialled] = self.head
         self.selector.register(dialled, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
@@ -39,7 +47,7 @@ class Attacker:
                 raise ConnectionResetError
             if events & selectors.EVENT_WRITE:
                 self.send(dialled)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return
         except OSError:
             self.selector.unregister(dialled)
@@ -55,11 +63,20 @@ class Attacker:
             self.selector.modify(dialled, selectors.EVENT_READ)
 
 
-def main(port: str, head: str, again: str, connections: str, seconds: str) -> None:
-    """Attack until the time is over."""
+def _trusting_anybody() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def main(how: str, port: str, head: str, again: str, *bounds: str) -> None:
+    """Attack on so many connections, until the time is over."""
+    connections, seconds = bounds
     repeated = b"" if again == "-" else bytes.fromhex(again)
     block = repeated * (_BLOCK_BYTES // len(repeated) + 1) if repeated else b""
-    attacker = Attacker(int(port), b"" if head == "-" else bytes.fromhex(head), block)
+    context = _trusting_anybody() if how == "tls" else None
+    attacker = Attacker(int(port), context, b"" if head == "-" else bytes.fromhex(head), block)
     for _ in range(int(connections)):
         attacker.dial()
     until = time.monotonic() + float(seconds)

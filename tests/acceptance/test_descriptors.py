@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.acceptance.attacking import look, pulse_of
+import pytest
+
+from tests.acceptance.attacking import LOOPBACK, look, pulse_of
 from tests.acceptance.hub import Hub
 from tests.acceptance.programs import Program, until
 from tests.acceptance.site import Site, ask, group_of_three
@@ -65,7 +67,12 @@ async def test_a_soft_limit_is_raised_as_far_as_it_may_be(hub: Hub, site: Site) 
     assert limit(daemon) == resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)[1]
 
 
-async def test_without_any_descriptor_left_it_lives_and_says_so_once(hub: Hub, site: Site) -> None:
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_without_any_descriptor_left_it_lives_and_says_so_once(hub: Hub, site: Site, tls: bool) -> None:
+    """Over TLS the connections that say nothing are handshakes under way."""
+    if tls:
+        site.use_certificate(LOOPBACK)
+        site.write()
     await group_of_three(hub)
     daemon = await site.start_ready()
     assert (await ask(site, "anna"))[0] == 201

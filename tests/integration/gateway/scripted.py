@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import Answer, Confirm, Ended, Granted, Refused
@@ -21,6 +23,7 @@ from agbot.rules.ids import NodeId
 from agbot.rules.reasons import Code, Reason
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
+LOOPBACK = Path(__file__).with_name("loopback.pem")
 RECORDED = Path(__file__).parents[2] / "recorded"
 HELD = Reason(code=Code.LEASE_HELD, text="o1/n1 upgrades o1/p1")
 NOT_A_MEMBER = Reason(code=Code.NOT_A_MEMBER, text="it is in another group")
@@ -174,10 +177,17 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
     return body
 
 
+def settings_of(*, tls: bool, **more: Any) -> GatewaySettings:
+    """Settings with a certificate or without."""
+    pair = LOOPBACK if tls else None
+    return GatewaySettings(certificate_file=pair, key_file=pair, **more)
+
+
 @asynccontextmanager
-async def dialled(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def dialled(port: int, *, tls: bool = False) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A connection to the gateway."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22)
+    context = ssl.create_default_context(cafile=str(LOOPBACK)) if tls else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**22, ssl=context)
     try:
         yield reader, writer
     finally:

@@ -8,15 +8,13 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from agbot.gateway import passthrough
 from agbot.settings.model import AgbotSettings, GatewaySettings
-from tests.integration.gateway.scripted import Got, dialled, gateway, read_reply, request
+from tests.integration.gateway.scripted import LOOPBACK, Got, dialled, gateway, read_reply, request, settings_of
 
-LOOPBACK = Path(__file__).with_name("loopback.pem")
 TRIES = 8
 """Before, two to four of five were lost."""
 BODY = b"x" * 4_000_000
@@ -74,13 +72,13 @@ async def upstream(answer: bytes, leave: Leave, *, read_bytes: int = 0, tls: boo
             writer.transport.abort()
 
 
-async def passed(url: str, raw: bytes, *, upstream_seconds: float = 60.0) -> list[Got]:
+async def passed(url: str, raw: bytes, *, upstream_seconds: float = 60.0, tls: bool = False) -> list[Got]:
     """Send a request several times, each on a connection of its own, all at once sent and then the answer read."""
     settings = AgbotSettings(secure_api=url, secure_api_ca_file=LOOPBACK)
     got = []
-    async with gateway(GatewaySettings(), agbot=settings, upstream_seconds=upstream_seconds) as running:
+    async with gateway(settings_of(tls=tls), agbot=settings, upstream_seconds=upstream_seconds) as running:
         for _ in range(TRIES):
-            async with dialled(running.port) as (reader, writer):
+            async with dialled(running.port, tls=tls) as (reader, writer):
                 writer.write(raw)
                 got.append(await read_reply(reader))
     return got
@@ -93,6 +91,13 @@ async def test_an_answer_before_the_end_of_the_body_is_kept(tls: bool, leave: Le
     async with upstream(REFUSED, leave, read_bytes=read_bytes, tls=tls) as url:
         got = await passed(url, request("PUT", "/x", None, BODY))
     assert {(one.status, one.body, one.header("X-Own")) for one in got} == {(401, b'"not you, no"', "1")}
+
+
+@pytest.mark.parametrize("leave", [close, reset, stay])
+async def test_so_is_one_to_a_client_that_speaks_tls(leave: Leave) -> None:
+    async with upstream(REFUSED, leave) as url:
+        got = await passed(url, request("PUT", "/x", None, BODY), tls=True)
+    assert {(one.status, one.body) for one in got} == {(401, b'"not you, no"')}
 
 
 @pytest.mark.parametrize("leave", [close, close_half])

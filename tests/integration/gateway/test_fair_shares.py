@@ -6,29 +6,39 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from agbot.settings.model import AgbotSettings, GatewaySettings
-from tests.integration.gateway.scripted import Gateway, Got, StandIn, gateway, read_reply, request
+from tests.integration.gateway.scripted import (
+    LOOPBACK,
+    Gateway,
+    Got,
+    StandIn,
+    gateway,
+    read_reply,
+    request,
+    settings_of,
+)
 
-LOOPBACK = Path(__file__).with_name("loopback.pem")
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SLOW = b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\nx"
 ATTACKER, OTHER = "127.0.0.2", "127.0.0.3"
 
 
-async def dial(running: Gateway, address: str, raw: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def dial(
+    running: Gateway, address: str, raw: bytes, *, tls: bool = False
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect from an address, and send."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=(address, 0))
+    context = ssl.create_default_context(cafile=str(LOOPBACK)) if tls else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port, local_addr=(address, 0), ssl=context)
     writer.write(raw)
     return reader, writer
 
 
-async def got(running: Gateway, address: str, raw: bytes) -> Got:
-    reader, writer = await dial(running, address, raw)
+async def got(running: Gateway, address: str, raw: bytes, *, tls: bool = False) -> Got:
+    reader, writer = await dial(running, address, raw, tls=tls)
     try:
         return await read_reply(reader)
     finally:
@@ -36,29 +46,30 @@ async def got(running: Gateway, address: str, raw: bytes) -> Got:
 
 
 @asynccontextmanager
-async def many(running: Gateway, number: int, raw: bytes, *, address: str = ATTACKER) -> AsyncIterator[None]:
+async def many(running: Gateway, number: int, raw: bytes, *, tls: bool = False) -> AsyncIterator[None]:
     """As many connections that have sent this and wait."""
     async with AsyncExitStack() as stack:
         for _ in range(number):
-            _, writer = await dial(running, address, raw)
+            _, writer = await dial(running, ATTACKER, raw, tls=tls)
             stack.callback(writer.close)
         await asyncio.sleep(0.1)
         yield
 
 
 @asynccontextmanager
-async def passing(max_open: int = 40) -> AsyncIterator[Gateway]:
+async def passing(*, tls: bool = False) -> AsyncIterator[Gateway]:
     stand_in = StandIn(lambda _head, _body: OK)
     await stand_in.start()
-    async with gateway(GatewaySettings(max_open=max_open), agbot=AgbotSettings(secure_api=stand_in.url)) as running:
+    async with gateway(settings_of(tls=tls, max_open=40), agbot=AgbotSettings(secure_api=stand_in.url)) as running:
         yield running
     await stand_in.stop()
 
 
-async def test_slow_bodies_of_one_client_leave_room_for_others() -> None:
-    async with passing() as running, many(running, 60, SLOW):
-        assert (await got(running, OTHER, request("GET", "/x", None))).status == 200
-        assert (await got(running, ATTACKER, request("GET", "/x", None))).status == 503
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_slow_bodies_of_one_client_leave_room_for_others(tls: bool) -> None:
+    async with passing(tls=tls) as running, many(running, 60, SLOW, tls=tls):
+        assert (await got(running, OTHER, request("GET", "/x", None), tls=tls)).status == 200
+        assert (await got(running, ATTACKER, request("GET", "/x", None), tls=tls)).status == 503
 
 
 async def test_behind_one_address_they_leave_room_for_whoever_names_himself() -> None:

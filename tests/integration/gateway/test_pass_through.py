@@ -6,15 +6,13 @@ import asyncio
 import gzip
 import json
 import ssl
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from agbot.settings.model import AgbotSettings, GatewaySettings
-from tests.integration.gateway.scripted import Got, StandIn, dialled, gateway, read_reply, request, send
+from tests.integration.gateway.scripted import LOOPBACK, Got, StandIn, dialled, gateway, read_reply, request, send
 
-LOOPBACK = Path(__file__).with_name("loopback.pem")
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 

@@ -1,0 +1,124 @@
+"""Clients that neither take what they get nor go: in clear and over TLS, their connections end in time, and leave room for others."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from tests.integration.gateway.scripted import (
+    LOOPBACK,
+    Gateway,
+    dialled,
+    gateway,
+    read_reply,
+    request,
+    settings_of,
+)
+
+N1 = "/org/o1/hagroup/g1/nodemanagement/n1/p1"
+OVER_EITHER = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+PATIENCE_SECONDS = 10.0
+"""For what takes a second, and would take half a minute or for ever."""
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not is_so():  # noqa: ASYNC110 - a listener tells nobody what has changed
+            await asyncio.sleep(0.01)
+
+
+def deaf(port: int, *, tls: bool) -> socket.socket:
+    """Connect, and read nothing of what comes: not even that the other side ends."""
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    made.settimeout(PATIENCE_SECONDS)
+    made.connect(("127.0.0.1", port))
+    return (
+        ssl.create_default_context(cafile=str(LOOPBACK)).wrap_socket(made, server_hostname="127.0.0.1") if tls else made
+    )
+
+
+@asynccontextmanager
+async def deaf_ones(running: Gateway, number: int, *, tls: bool) -> AsyncIterator[list[socket.socket]]:
+    async with AsyncExitStack() as stack:
+        found = []
+        for _ in range(number):
+            found.append(await asyncio.to_thread(deaf, running.port, tls=tls))
+            stack.callback(found[-1].close)
+        yield found
+
+
+def ask_for_ever(client: socket.socket) -> None:
+    """Send requests until nobody takes any more of them."""
+    client.settimeout(0.3)
+    try:
+        while True:
+            client.sendall(request("POST", N1, "o1/n1:n1tok") * 20)
+    except OSError:
+        return
+
+
+@OVER_EITHER
+async def test_whoever_asks_again_and_again_and_takes_no_answer_is_hung_up_on(tls: bool) -> None:
+    async with gateway(settings_of(tls=tls, request_seconds=0.5)) as running, deaf_ones(running, 1, tls=tls) as (one,):
+        await asyncio.to_thread(ask_for_ever, one)
+        await until(lambda: running.listener.open_connections == 0)
+
+
+@OVER_EITHER
+async def test_whoever_has_got_his_answer_and_does_not_go_is_hung_up_on(tls: bool) -> None:
+    async with gateway(settings_of(tls=tls, request_seconds=0.5)) as running, deaf_ones(running, 1, tls=tls) as (one,):
+        await asyncio.to_thread(one.sendall, request("POST", N1, "o1/n1:n1tok", headers="Connection: close\r\n"))
+        await until(lambda: len(running.seen) == 1)
+        await until(lambda: running.listener.open_connections == 0)
+
+
+@OVER_EITHER
+async def test_connections_that_give_way_are_gone_at_once(tls: bool) -> None:
+    """Over TLS the other side would be waited for, for half a minute, beyond every bound."""
+    async with (
+        gateway(settings_of(tls=tls, max_open=2, request_seconds=60)) as running,
+        deaf_ones(running, 12, tls=tls),
+        dialled(running.port, tls=tls) as (reader, writer),
+    ):
+        writer.write(request("POST", N1, "o1/n1:n1tok"))
+        assert (await read_reply(reader)).status == 201
+        assert running.listener.open_connections <= 4
+
+
+async def test_those_that_only_have_to_end_give_way_before_whoever_has_just_come() -> None:
+    """Over TLS: in clear nobody is waited for who has got all."""
+    async with (
+        gateway(settings_of(tls=True, max_open=2, request_seconds=60)) as running,
+        deaf_ones(running, 4, tls=True) as attackers,
+    ):
+        for each in attackers:
+            await asyncio.to_thread(each.sendall, request("POST", N1, "o1/n1:n1tok", headers="Connection: close\r\n"))
+        await until(lambda: len(running.seen) == len(attackers))
+        for _ in range(8):
+            async with dialled(running.port, tls=True) as (reader, writer):
+                await asyncio.sleep(0.05)  # to be hung up on before it asks, if that were so
+                writer.write(request("POST", N1, "o1/n1:n1tok"))
+                assert (await read_reply(reader)).status == 201
+
+
+async def test_a_handshake_byte_by_byte_ends_in_time() -> None:
+    """What makes a TLS client begin is one record of some hundred bytes."""
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500)
+    async with gateway(settings_of(tls=True, request_seconds=0.5)) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        began_at = time.monotonic()
+        closing = asyncio.ensure_future(reader.read())
+        for one in hello:
+            writer.write(bytes([one]))
+            if (await asyncio.wait([closing], timeout=0.05))[0]:
+                break
+        assert time.monotonic() - began_at < PATIENCE_SECONDS
+        assert closing.done()
+        writer.close()
