@@ -8,6 +8,7 @@ from agbot.coordinator.dossier import Case
 from agbot.fleet.changes import Read, What
 from agbot.rules.decide import Decision, Wait
 from agbot.rules.reasons import Code
+from agbot.rules.statuses import ACTIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ def rests_on(made: Made) -> list[Read]:
 
     That a lease may be taken over rests on its holder's silence, or a node that has just returned would lose it; that a
     member is exempt, on its own report. Who is exempt as a cluster node was read with its own credentials a moment ago.
+    An agent reports before it asks. Where no such report is known, the feed has not told of it, and a look shows whether it should have.
     """
     decision, hold = made.decision, made.case.group.lease.hold
     if isinstance(decision, Wait) or decision.repeated:
@@ -30,4 +32,13 @@ def rests_on(made: Made) -> list[Read]:
     if decision.exempt is not None:
         is_deferred = decision.exempt.code is Code.DEFERRED
         return [Read(what=What.STATUSES, id=made.case.ask.node)] if is_deferred else []
-    return [Read(what=What.NODE, id=hold.claim.holder)] if hold is not None else []
+    found = [Read(what=What.NODE, id=hold.claim.holder)] if hold is not None else []
+    return [*found, Read(what=What.STATUSES, id=made.case.ask.node)] if _is_unreported(made.case) else found
+
+
+def _is_unreported(case: Case) -> bool:
+    if not case.ask.is_agent:
+        return False
+    member = case.group.members.get(case.ask.node)
+    report = member.statuses.get(case.ask.claim.subject) if member is not None else None
+    return report is None or report.phase not in ACTIVE

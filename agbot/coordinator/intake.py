@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from agbot.coordinator import stopping
 from agbot.coordinator.ahead import Ahead
-from agbot.coordinator.comparing import compare_clocks
+from agbot.coordinator.comparing import Comparing
 from agbot.coordinator.contract import Refused as NotOurs
 from agbot.coordinator.earlier_reports import EarlierReports
 from agbot.coordinator.organisations import Organisations
@@ -75,6 +75,7 @@ class Intake:
         self._pace = pace
         self._feed = ChangeFeed(exchange, situation.clock)
         self._earlier = EarlierReports(self._feed, situation.picture)
+        self._comparing = Comparing(situation, exchange)
         self._taken_in = 0
         self.feed = SharedRead(self._follow_feed, situation.clock)
         """Reads the change feed to its end and takes it in: the cycle at its own pace, a question before a yes."""
@@ -86,6 +87,7 @@ class Intake:
         self._silent_ends = SilentEnds(situation, pace.heartbeat)
         self._unreadable: set[Read] = set()
         """What was told to be unreadable."""
+        self._standstill = ""
         self.failing = ""
         """What the last read of the feed said, while it fails."""
         self.joined: dict[GroupId, None] = {}
@@ -107,6 +109,7 @@ class Intake:
         report.synced = await self._organisations.sync()
         self.joined.update(dict.fromkeys(await self._read_what_matters()))
         self._tell_unreadables()
+        self._tell_standstill()
         return report
 
     def meet(self, org: OrgId) -> None:
@@ -129,14 +132,16 @@ class Intake:
             self._organisations.saw(change)
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
+            situation.picture.standstill.begins_anew()
             self.read_anew()
             self._earlier.lost()
             if result.reset:
                 for org in self.orgs:
                     situation.picture.distrust_absences(org)
                     situation.picture.shows_the_past(org, asked_at)
+        await self._comparing.look()
         situation.saw(begun_seconds)
-        await compare_clocks(situation, self._exchange, self.orgs)
+        self._comparing.learn(self.orgs)
         self._taken_in += len(result.changes)
 
     async def _read_what_matters(self) -> list[GroupId]:
@@ -249,6 +254,15 @@ class Intake:
         return [
             Read(what=What.AGREEMENTS, id=node) for node in found if is_older(picture.agreements_read_at(node), old)
         ]
+
+    def _tell_standstill(self) -> None:
+        """Tell once that the feed stands still, and once that it goes on."""
+        why = self._situation.why_feed_stands_still()
+        if why and not self._standstill:
+            self._tell("feed.stalled", {"error": why})
+        elif self._standstill and not why:
+            self._tell("feed.recovered", {})
+        self._standstill = why
 
     def _tell_unreadables(self) -> None:
         """Tell each record that cannot be read once, by its name, and once that it can be read again."""

@@ -179,7 +179,9 @@ class Organisations:
 
     def _read_again(self, org: OrgId) -> None:
         self.states[org].sync_at = None
-        self._situation.picture.outdate_org(org)  # at once: a question may be decided before the cycle reads it
+        self._situation.picture.outdate_org(
+            org, may_differ=True
+        )  # at once: a question may be decided before the cycle reads it
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
         self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))

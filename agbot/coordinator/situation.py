@@ -192,10 +192,15 @@ class Situation:
         elif age > self.view_max_age:
             text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
             found.append(Reason(code=Code.VIEW_STALE, text=text))
-        still = self.picture.standstill.why(now or self.now())
+        still = self.why_feed_stands_still(now)
         if still:
             found.append(Reason(code=Code.VIEW_STALE, text=still))
         return tuple(found)
+
+    def why_feed_stands_still(self, now: Now | None = None) -> str:
+        """Say why the change feed answers and tells nothing; empty while it is not known to."""
+        age = self.view_age()
+        return self.picture.standstill.why(None if age is None else (now or self.now()).seen - age)
 
     def unread(self, ask: Ask) -> tuple[Read, ...]:
         """Return what must be read before this question can be decided."""

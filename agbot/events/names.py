@@ -115,6 +115,11 @@ EVENTS: Mapping[str, Event] = MappingProxyType(
             "Requests to the Exchange fail. Told once until `exchange.recovered`, and again when it says no."
         ),
         "exchange.recovered": _info("The Exchange answers again."),
+        "feed.stalled": _warning(
+            "The change feed answers and stands still: something has changed in the Exchange, and no row tells of it. Nothing is granted "
+            "until `feed.recovered`."
+        ),
+        "feed.recovered": _info("The change feed goes on."),
         "org.discovered": _info("An organisation was found that is looked after from now on."),
         "org.gone": _info(
             "An organisation is not in the Exchange any more; it is looked after again when it shows itself."

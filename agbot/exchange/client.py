@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,7 +19,7 @@ import msgspec
 from agbot.clock import Clock
 from agbot.exchange import mapping, policy_mapping, routes, wire
 from agbot.exchange.credentials import Credentials
-from agbot.exchange.errors import Forbidden, Unreadable
+from agbot.exchange.errors import Forbidden, StoodStill, Unreadable
 from agbot.exchange.mapping import FeedPage
 from agbot.exchange.replies import Answered
 from agbot.exchange.timestamps import ExchangeClock
@@ -27,6 +28,19 @@ from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Agreement, Node, Policy
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.statuses import Status
+
+_STAMPED_WITHIN_SECONDS = 30.0
+"""A stamp that is older is no longer one that was read before the last question's had reached every copy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnEntry:
+    """What the Exchange says of ourselves."""
+
+    stamp: str | None
+    """When it last heard of us; None where it does not show that."""
+    asked: tuple[datetime, datetime]
+    """Between which moments it took the question that left the stamp."""
 
 
 class ExchangeClient:
@@ -50,6 +64,8 @@ class ExchangeClient:
         self._exchange_clock = ExchangeClock()
         self._asked: tuple[datetime, datetime] | None = None
         """Between which moments the Exchange took our last question for changes."""
+        self._stamped: tuple[str, float] | None = None
+        """What our own entry was stamped with, and when (on the monotonic clock) the question was put that had left it."""
 
     @property
     def identity(self) -> str:
@@ -204,20 +220,38 @@ class ExchangeClient:
             patterns.read_or_none(wire.ServedPatterns, lambda reply: reply) or wire.ServedPatterns(patterns={}),
         )
 
-    async def compare_clocks(self) -> bool:
-        """Read the stamp that our last question for changes has left on our own entry; say whether that told the Exchange's time."""
+    async def own_entry(self) -> OwnEntry | None:
+        """Read the stamp that our last question for changes has left on our own entry; None before the first question.
+
+        Raises:
+            StoodStill: the stamp is that of a question long before.
+        """
         asked, identity = self._asked, self._credentials.identity
         if asked is None:
-            return False
+            return None
+        path, asked_seconds = routes.of("agbots", identity), self._clock.monotonic_seconds()
         try:
-            answered = await self._get(routes.of("agbots", identity))
-            entry = answered.read_or_none(wire.Agbots, lambda reply: mapping.own_heartbeat(identity, reply))
+            answered = await self._get(path)
+            stamp = answered.read_or_none(wire.Agbots, lambda reply: mapping.own_heartbeat(identity, reply))
         except (Forbidden, Unreadable):
-            entry = None
-        if entry is None:
+            stamp = None
+        if stamp is not None and self._stamped is not None and stamp == self._stamped[0]:
+            seconds = asked_seconds - self._stamped[1]
+            if seconds >= _STAMPED_WITHIN_SECONDS:
+                what = f"our own entry is as it was {seconds:.0f} s ago, although every question for changes stamps it anew"
+                raise StoodStill(
+                    "GET", path, what, "see whether the Exchange, or what is between, answers from an old copy"
+                )
+        elif stamp is not None:
+            self._stamped = (stamp, asked_seconds)
+        return OwnEntry(stamp=stamp, asked=asked)
+
+    def compare_clocks(self, entry: OwnEntry) -> bool:
+        """Learn from our own entry how far the Exchange's clock is from ours; say whether it told that."""
+        if entry.stamp is None:
             self._exchange_clock.rely_on_dates()
             return True
-        return self._exchange_clock.learn(entry, *asked)
+        return self._exchange_clock.learn(entry.stamp, *entry.asked)
 
     async def _get(self, path: str, credentials: Credentials | None = None) -> Answered:
         return await self._ask("GET", path, credentials=credentials or self._credentials)

@@ -46,5 +46,9 @@ class Failed(ExchangeError):
     """The Exchange, or something before it, answered with a status that this question does not expect."""
 
 
+class StoodStill(ExchangeError):
+    """The answer is an old one: what we wrote ourselves a while ago is not in it."""
+
+
 class Unreadable(ExchangeError):
     """The answer is not the JSON that this question expects."""

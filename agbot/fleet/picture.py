@@ -15,11 +15,12 @@ from agbot.fleet import changes
 from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.garbled import Garbled
+from agbot.fleet.standstill import has_changed
 from agbot.fleet.view import Statuses, View
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Node, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 
 
 class Picture(View):
@@ -29,7 +30,7 @@ class Picture(View):
         """Take one row of the change feed in: mark what it outdates."""
         self._sequence += 1
         self._changed()
-        self.standstill.goes_on()
+        self.standstill.goes_on(now)
         self._announce(change)
         for read in (*changes.outdates(change), *self._cascade(change)):
             self.unreadables.retry(read)
@@ -90,13 +91,17 @@ class Picture(View):
         for absences in (self._gone, self._left, self._dropped, self.policies.gone):
             absences.distrust(org)
 
-    def shows_the_past(self, org: OrgId, now: Now) -> None:
-        """Take in that the nodes of this organisation are shown as they had been: how silent each of them is, is known from before."""
+    def shows_the_past(self, org: OrgId, now: Now, until: SeenTime | None = None) -> None:
+        """Take in that the nodes of this organisation are shown as they had been: how silent each of them is, is known from before.
+
+        With `until` they were shown so in every read since then.
+        """
         self._changed()
         for node in self._nodes:
             known, read_at = self._nodes.get(node), self._nodes.read_at(node)
             if ids.org_of(node) == org and isinstance(known, Node) and read_at is not None:
-                self.sights.hide(NodeId(node), known.heartbeat_at, read_at, now)
+                last_at = read_at if until is None else min(read_at, until)
+                self.sights.hide(NodeId(node), known.heartbeat_at, last_at, now)
         self.sights.reset(org, now)
 
     def forget_org(self, org: OrgId) -> None:
@@ -104,14 +109,14 @@ class Picture(View):
         self._changed()
         self._orgs.forget(org)
 
-    def outdate_org(self, org: OrgId) -> None:
-        """Mark everything of an organisation as out of date: a resync begins."""
+    def outdate_org(self, org: OrgId, *, may_differ: bool = False) -> None:
+        """Mark everything of an organisation as out of date: a resync begins, with `may_differ` because changes may have gone unseen."""
         self._sequence += 1
         self._changed()
         self._orgs.outdate(org, sequence=self._sequence)
         for what in What:
             if what is not What.ORG:
-                self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence)
+                self._shelves[what].outdate_all(f"{org}/", sequence=self._sequence, may_differ=may_differ)
 
     def outdate_unannounced(self) -> None:
         """Mark as out of date what no row of the feed announces: heartbeats, and what members run. We were blind for a while."""
@@ -225,6 +230,8 @@ class Picture(View):
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
+            if self._nodes.is_untold(node) and has_changed(self._nodes.get(node), seen):
+                self.standstill.found(f"node {node}", now)
             self.sights.learnt(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)
             self._take_node(node, seen, begun=begun, now=now)
         self._settle(Read(what=What.NODE, id=node))
@@ -274,8 +281,9 @@ class Picture(View):
         if self._statuses.is_late(node, begun):
             return
         read, before = Read(what=What.STATUSES, id=node), self._statuses.get(node)
-        if self.is_current(read) and not isinstance(before, Sight) and _is_newer(statuses, before):
-            self.standstill.found(node, now)
+        written_at = _written_since(statuses, before) if self._statuses.is_untold(node) else None
+        if written_at is not None:
+            self.standstill.found(f"the report of {node}", now, written_at, self._statuses.read_at(node))
         dropped = (
             {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
         )
@@ -332,6 +340,9 @@ class Picture(View):
             self._eager.pop(read, None)
 
 
-def _is_newer(statuses: Statuses, before: Statuses) -> bool:
-    """Tell whether a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
-    return any(policy not in before or each.stamp > before[policy].stamp for policy, each in statuses.items())
+def _written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | None:
+    """Return when a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
+    if isinstance(before, Sight):
+        return None
+    news = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
+    return min((each.updated_at for each in news), default=None)

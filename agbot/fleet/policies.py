@@ -8,6 +8,7 @@ from typing import Any
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read, What
 from agbot.fleet.shelf import Shelf
+from agbot.fleet.standstill import Standstill
 from agbot.rules.facts import Policy, Sight
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
@@ -25,7 +26,9 @@ def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
 class Policies:
     """What the Exchange said of policies. `begun` is the picture's mark, as for everything that is learnt."""
 
-    def __init__(self) -> None:
+    def __init__(self, standstill: Standstill) -> None:
+        """Tell `standstill` what is news and was not announced."""
+        self._standstill = standstill
         self._management: Shelf[Policy] = Shelf()
         self._deployment: Shelf[Policy] = Shelf()
         self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
@@ -68,6 +71,8 @@ class Policies:
             return
         if isinstance(policy, Policy):
             self.gone.seen(read, begun=begun)
+            if shelf.is_untold(read.id) and isinstance(before, Policy) and policy.revision > before.revision:
+                self._standstill.found(f"{read.what} {read.id}", now, policy.revised_at, shelf.read_at(read.id))
         elif self._is_open(read, before, begun=begun, now=now) and isinstance(before, Policy):
             shelf.outdate(read.id, sequence=begun + 1)
             return
@@ -85,7 +90,10 @@ class Policies:
             self.gone.seen(read, begun=begun)
         found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
         gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]
+        is_told = not self._patterns.is_untold(pattern)
         for key in (*found, *gone):
+            if is_told:  # the row of a pattern tells of its services as well
+                self._deployment.outdate(key, sequence=begun)
             # a pattern that is read as a whole without one of its services, or is gone, has been looked at twice or announced
             one = Read(what=What.DEPLOYMENT_POLICY, id=key)
             self.gone.announce(one, sequence=begun)

@@ -33,6 +33,8 @@ class Shelf(Generic[Value]):
     def __init__(self) -> None:
         self._slots: dict[str, _Slot[Value]] = {}
         self._outdated: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        """As `_outdated`, without what was outdated for another reason than a change."""
         self._unread_changed = 0
 
     def __iter__(self) -> Iterator[str]:
@@ -77,32 +79,41 @@ class Shelf(Generic[Value]):
         """Tell whether there is an answer that no later change has outdated."""
         return key in self._slots and key not in self._outdated
 
+    def is_untold(self, key: str) -> bool:
+        """Tell whether there is an answer of which nothing has told a change since: the next one should be the same."""
+        return key in self._slots and key not in self._told
+
     def put(self, key: str, value: Value | Sight, *, begun: int, now: Now) -> bool:
         """Take an answer in, unless one whose reading began later is there; say whether it was taken."""
         if self.is_late(key, begun):
             return False
         slot = self._slots.get(key)
         if slot is None:
-            self._outdated[key] = self._unread_changed
+            self._outdated[key] = self._told[key] = self._unread_changed
         self._slots[key] = _Slot(value, begun, now.seen, slot.since if slot is not None else now.seen)
-        if self._outdated.get(key, begun) <= begun:
-            self._outdated.pop(key, None)
+        for marks in (self._outdated, self._told):
+            if marks.get(key, begun) <= begun:
+                marks.pop(key, None)
         return True
 
     def outdate(self, key: str, *, sequence: int) -> None:
         """Mark an answer as out of date, also one that is still under way."""
         if key in self._slots:
-            self._outdated[key] = max(sequence, self._outdated.get(key, sequence))
+            self._outdated[key] = self._told[key] = max(sequence, self._outdated.get(key, sequence))
         else:
             self._unread_changed = max(sequence, self._unread_changed)
 
-    def outdate_all(self, prefix: str, *, sequence: int) -> None:
-        """Mark every answer of an organisation (`org/`) as out of date."""
-        self._outdated.update((key, sequence) for key in self._slots if key.startswith(prefix))
+    def outdate_all(self, prefix: str, *, sequence: int, may_differ: bool = False) -> None:
+        """Mark every answer of an organisation (`org/`) as out of date: it is old, or, with `may_differ`, a change may have gone unseen."""
+        marks = dict.fromkeys((key for key in self._slots if key.startswith(prefix)), sequence)
+        self._outdated.update(marks)
+        if may_differ:
+            self._told.update(marks)
         self._unread_changed = max(sequence, self._unread_changed)
 
     def forget(self, key: str) -> None:
         """Drop an answer that nobody needs any more; older ones that are still under way stay older."""
         slot = self._slots.pop(key, None)
+        self._told.pop(key, None)
         if slot is not None:
             self._unread_changed = max(self._unread_changed, slot.begun, self._outdated.pop(key, 0))

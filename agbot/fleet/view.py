@@ -41,7 +41,8 @@ class View:
         self._statuses: Shelf[Statuses] = Shelf()
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
         self._properties: Shelf[Mapping[str, str]] = Shelf()
-        self.policies = Policies()
+        self.standstill = Standstill()
+        self.policies = Policies(self.standstill)
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
             What.GROUP: self._groups,
@@ -69,7 +70,6 @@ class View:
         """What `read_members` returned since something was last learnt: between two readings, many ask about the same group."""
         self.unreadables = Unreadables()
         self.sights = Sights()
-        self.standstill = Standstill()
         self._gaps = Gaps(self._shelves, self._membership, self._arrivals, self.unreadables)
 
     # What is there

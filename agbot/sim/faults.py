@@ -10,9 +10,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+
+Reply = TypeVar("Reply")
 
 
 class FaultKind(StrEnum):
@@ -30,6 +32,8 @@ class FaultKind(StrEnum):
     """The body is `text`, with the right status."""
     FREEZE = "freeze"
     """The change feed shows nothing newer than the moment when the fault was added."""
+    STALE = "stale"
+    """What is read is repeated as it was first read after the fault was added, and the feed is frozen: an old copy answers, or a cache."""
     LATE = "late"
     """A share (`rate`) of the rows of the change feed appears only `seconds` after their time, with their old ids."""
     RACE = "race"
@@ -128,6 +132,8 @@ class _Active:
     fault: Fault
     mark: int
     hits: int = 0
+    replies: dict[tuple[str, str, str], Any] = field(default_factory=dict)
+    """What an old copy has answered, by request."""
 
 
 class FaultPlan:
@@ -174,8 +180,15 @@ class FaultPlan:
 
     def frozen_at(self, method: str, path: str, caller: str) -> int | None:
         """Return the point at which the feed stands still for this request, or None."""
-        struck = self._struck(FaultKind.FREEZE, method, path, caller)
+        struck = self._struck(FaultKind.FREEZE, method, path, caller) or self._struck(
+            FaultKind.STALE, method, path, caller
+        )
         return struck.mark if struck else None
+
+    def as_first_read(self, at: tuple[str, str, str], reply: Reply) -> Reply:
+        """Return the reply that an old copy gives to this request, which would be this one now."""
+        struck = self._struck(FaultKind.STALE, *at)
+        return struck.replies.setdefault(at, reply) if struck else reply
 
     def selected(self, kind: FaultKind, method: str, path: str, caller: str) -> Fault | None:
         """Return the first fault of a kind that means this request, without drawing a chance."""

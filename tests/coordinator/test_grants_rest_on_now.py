@@ -32,27 +32,13 @@ async def ready(limits: Limits | None = None) -> Hub:
     return hub
 
 
-def publish(hub: Hub, *, enabled: bool = True) -> None:
-    body: dict[str, object] = {
-        "label": NMP,
-        "description": "",
-        "constraints": [],
-        "properties": [],
-        "enabled": enabled,
-        "start": "now",
-        "startWindow": 300,
-        "agentUpgradePolicy": {"manifest": "IBM/manifest", "allowDowngrade": False},
-    }
-    hub.admin("PUT", f"/managementpolicies/{NMP}", body)
-
-
 @in_virtual_time
 async def test_a_revision_published_a_moment_ago_is_not_started_on_the_approval_of_the_one_before() -> None:
     hub = await ready(Limits(approval=True))
     said = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
     assert isinstance(await hub.coordinator.approve(said), Done)
     await asyncio.sleep(2.5)
-    publish(hub)
+    hub.write_policy()
 
     assert codes(await hub.ask("n1", "g1")) == ["not-approved"]
     await hub.stop()
@@ -66,7 +52,7 @@ async def test_a_revision_published_a_moment_ago_is_a_new_release_also_where_the
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     hub.report("n1", "successful")
     await hub.live("n1", "n2", seconds=63)
-    publish(hub)
+    hub.write_policy()
 
     assert codes(await hub.ask("n2", "g1")) == ["not-approved"]
     await hub.stop()
@@ -75,7 +61,7 @@ async def test_a_revision_published_a_moment_ago_is_a_new_release_also_where_the
 @in_virtual_time
 async def test_a_policy_disabled_a_moment_ago_to_stop_a_rollout_is_not_started() -> None:
     hub = await ready()
-    publish(hub, enabled=False)
+    hub.write_policy(enabled=False)
 
     assert codes(await hub.ask("n1", "g1"))[0] == "policy-disabled"
     assert hub.lease("g1").token == 0
@@ -120,7 +106,7 @@ async def test_a_repeated_yes_rests_on_the_feed_too() -> None:
     hub = await ready()
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     await asyncio.sleep(2)
-    publish(hub, enabled=False)
+    hub.write_policy(enabled=False)
 
     assert codes(await hub.ask("n1", "g1"))[0] == "policy-disabled"
     await hub.stop()

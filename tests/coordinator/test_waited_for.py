@@ -21,7 +21,6 @@ from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
-from tests.coordinator.test_grants_rest_on_now import publish
 from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -152,7 +151,7 @@ async def test_a_read_of_the_group_that_fails_at_once_is_told_as_the_exchange_no
 ) -> None:
     hub, _store = await started()
     hub.report("n1", "ha node waiting")
-    publish(hub)
+    hub.write_policy()
     hub.exchange.faults.add(replace(fault, path=path))
 
     heard = await asked(hub)

@@ -200,6 +200,20 @@ class Hub:
     def admin(self, method: str, path: str, body: dict[str, object] | None = None) -> None:
         seed.send(self.exchange, method, f"/orgs/{ORG}{path}", body, caller=f"{ORG}/admin")
 
+    def write_policy(self, *, enabled: bool = True) -> None:
+        """Write the management policy anew."""
+        body: dict[str, object] = {
+            "label": NMP,
+            "description": "",
+            "constraints": [],
+            "properties": [],
+            "enabled": enabled,
+            "start": "now",
+            "startWindow": 300,
+            "agentUpgradePolicy": {"manifest": "IBM/manifest", "allowDowngrade": False},
+        }
+        self.admin("PUT", f"/managementpolicies/{NMP}", body)
+
     def question(self, node: str, group: str, subject: str = NMP, kind: Kind = Kind.AGENT) -> Ask:
         claim = Claim(holder=node_id(ORG, node), kind=kind, subject=policy_id(ORG, subject))
         return Ask(group=group_id(ORG, group), claim=claim)

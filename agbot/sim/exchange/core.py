@@ -180,6 +180,8 @@ class SimExchange:
         )
 
     def _spoilt(self, good: Reply, at: tuple[str, str, str]) -> Reply:
+        if at[0] == "GET":
+            good = self.faults.as_first_read(at, good)
         for kind in spoiling.KINDS:
             if (at[0] == "GET" or kind is FaultKind.DATE) and (fault := self.faults.hit(kind, *at)) is not None:
                 good = spoiling.spoil(fault, good, at[1], self.now())

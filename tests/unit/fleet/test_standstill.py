@@ -1,0 +1,85 @@
+"""When news that no row told of shows that the feed stands still, and when it does not."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.picture import Picture
+from agbot.fleet.standstill import Standstill
+from agbot.rules.facts import Policy
+from agbot.rules.ids import NodeId, OrgId, PolicyId
+from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Status
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+START = Now.unblinded(NOON)
+PATTERN = "o1/pat"
+
+
+def after(seconds: float) -> Now:
+    return START + timedelta(seconds=seconds)
+
+
+def stamped(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def test_what_was_written_half_a_minute_before_a_look_that_tells_nothing_shows_it_at_once() -> None:
+    still = Standstill()
+    still.found("it", after(60), stamped(25), after(0).seen)
+
+    assert still.why(after(54).seen) == ""
+    assert "it has changed" in still.why(after(55).seen)
+
+
+@pytest.mark.parametrize(
+    "written", [-5.0, 10.0, 1e9], ids=["before the former read", "before the last row", "in the far future"]
+)
+def test_a_time_that_proves_nothing_counts_from_the_moment_in_which_it_was_read(written: float) -> None:
+    still = Standstill()
+    still.goes_on(after(20))
+    still.found("it", after(60), stamped(written), after(0).seen)
+
+    assert still.why(after(89).seen) == ""
+    assert still.why(after(90).seen) != ""
+
+
+def test_a_row_ends_it_and_so_does_a_feed_that_begins_anew() -> None:
+    still = Standstill()
+    still.found("it", after(0))
+    still.goes_on(after(10))
+    assert still.why(after(100).seen) == ""
+
+    still.found("it", after(20))
+    still.begins_anew()
+    assert still.why(after(100).seen) == ""
+
+
+def learn_pattern(picture: Picture, revision: str, now: Now) -> None:
+    policy = Policy(id=PolicyId("o1/pat_svc"), revision=revision, revised_at=now.wall, pattern=PATTERN)
+    picture.policies.learn_pattern(PATTERN, (policy,), begun=picture.begin(), now=now)
+
+
+def test_a_pattern_that_is_read_again_after_its_row_is_no_news_and_one_without_a_row_is() -> None:
+    picture = Picture()
+    learn_pattern(picture, "1", after(0))
+    picture.apply(Change(org=OrgId("o1"), resource="pattern", id="pat", operation="modified"), after(10))
+    learn_pattern(picture, "2", after(20))
+    assert picture.standstill.why(after(100).seen) == ""
+
+    learn_pattern(picture, "3", after(30))
+    assert "deployment-policy o1/pat_svc" in picture.standstill.why(after(100).seen)
+
+
+def test_what_is_read_anew_after_a_lost_feed_is_no_news_and_after_a_periodic_look_it_is() -> None:
+    picture, node = Picture(), NodeId("o1/n1")
+    read = Read(what=What.STATUSES, id=node)
+    for moment, was_lost in ((0, True), (100, False), (200, False)):
+        status = Status(value="initiated", stamp=f"{moment:03}", updated_at=stamped(moment))
+        picture.learn_statuses(node, {PolicyId("o1/p"): status}, begun=picture.begin(), now=after(moment + 50))
+        assert picture.is_current(read)
+        assert (picture.standstill.why(after(moment + 99).seen) != "") is (moment == 200)
+        picture.outdate_org(OrgId("o1"), may_differ=was_lost)
