@@ -2,9 +2,9 @@
 
 The Exchange numbers every change when it is begun and shows it when it is committed: a change can become visible
 after one with a higher number, and the number it calls the most recent may belong to one that nobody can see yet
-(a real agent lost a change so). So we never go by the newest number: every poll asks again for what was given out
-in the last minute, and what was seen before is dropped here. Whenever the feed may have missed something, `poll`
-says so, once, and everything has to be read anew.
+(a real agent lost a change so). So we never go by the newest number. Polls ask again for what was given out in the
+last minute, every number is asked for once more a minute or longer after it was given out, and what was seen before is
+dropped here. Whenever the feed may have missed something, `poll` says so, once, and everything has to be read anew.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from heapq import nlargest
+from math import inf
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
@@ -26,8 +28,13 @@ HORIZON = timedelta(hours=4)
 _MARGIN = timedelta(minutes=10)
 _SETTLED_SECONDS = 60.0
 """So long after a number was given out its change is asked for: longer than any request to the Exchange may take (20 s)."""
-_OVERLAP_IDS = 500
-"""So many numbers at most, so that a burst is not repeated page after page in every poll of that minute."""
+_OVERLAP_ROWS = 500
+"""So many rows at most are repeated by every poll of that minute; many numbers are of changes that nobody shows us, and cost nothing."""
+_WHOLE_EVERY_SECONDS = 15.0
+"""So often all rows of that minute are repeated where they are more."""
+_START_IDS = 2000
+"""So many numbers before the start are asked for: what was given out seconds before it may become visible after what is read then."""
+_TAIL_IDS = 500
 _SMALL_TAIL_ROWS = 20
 """An inclusive question repeats the changes of the two seconds before its number (`exchange-api.md` 4.4). Where those
 are few, it is asked for ever."""
@@ -69,7 +76,11 @@ class ChangeFeed:
         self._given_out: deque[tuple[float, int]] = deque()
         """When (on the monotonic clock) the feed was first seen to stand at which number."""
         self._settled_id = 0
-        """The last number that was given out a minute ago."""
+        """The last number that was asked for a minute or longer after it was given out."""
+        self._whole_at = -inf
+        """When all that is not settled was last asked for."""
+        self._unsettled_rows = 0
+        """How many rows that brought."""
         self._long_tail_id = 0
         """The number before which there was a burst, which an inclusive question repeats."""
         self._looked_back_at = 0.0
@@ -131,7 +142,8 @@ class ChangeFeed:
     async def _go_to_the_end(self) -> None:
         """Forget what was read. The id is taken before anything is read anew, so that nothing falls between."""
         self._last_id = await self._client.max_change_id()
-        self._settled_id = max(self._last_id - _OVERLAP_IDS, 0)
+        self._settled_id = max(self._last_id - _START_IDS, 0)
+        self._whole_at, self._unsettled_rows = -inf, 0
         self._given_out.clear()
         self._given_out.append((self._clock.monotonic_seconds(), self._last_id))
         self._long_tail_id = 0
@@ -143,8 +155,8 @@ class ChangeFeed:
 
         Rows up to `known_to` are taken down and not given out: whatever they tell is read after this.
         """
-        size, cursor = self._max_records, self._from_id()
-        looks_back, rows = self._settled_id >= self._last_id >= cursor, 0
+        size, cursor, asked_seconds = self._max_records, self._from_id(), self._clock.monotonic_seconds()
+        looks_back, is_whole, rows = self._settled_id >= self._last_id >= cursor, cursor <= self._settled_id + 1, 0
         for _ in range(_MOST_PAGES):
             page = await self._client.changes(cursor, self._orgs, size)
             odd = self._why_odd(page)
@@ -154,6 +166,8 @@ class ChangeFeed:
             rows += sum(len(change.change_ids) for change in page.changes)
             if not page.hit_max:
                 self._stand_at(page, repeated=rows if looks_back else None)
+                if is_whole:
+                    self._asked_for_all(rows, asked_seconds)
                 return self._all_pending()
             if page.most_recent > cursor:
                 cursor = page.most_recent
@@ -165,16 +179,22 @@ class ChangeFeed:
         return await self._start_over("more has changed than the feed can tell in reasonable time")
 
     def _from_id(self) -> int:
-        """Return the number to ask from: behind it is only what was given out more than a minute, or very many changes, ago."""
+        """Return the number to ask from: before it is only what is settled, or, between two questions for all of it, the 500th last row."""
         now = self._clock.monotonic_seconds()
-        while self._given_out and now - self._given_out[0][0] >= _SETTLED_SECONDS:
-            self._settled_id = self._given_out.popleft()[1]
         if self._settled_id < self._last_id:
-            return max(self._settled_id, self._last_id - _OVERLAP_IDS) + 1
+            if self._unsettled_rows <= _OVERLAP_ROWS or now - self._whole_at >= _WHOLE_EVERY_SECONDS:
+                return self._settled_id + 1
+            return max(self._settled_id + 1, nlargest(_OVERLAP_ROWS, self._seen)[-1])
         has_long_tail = self._long_tail_id == self._last_id
         if has_long_tail and now - self._looked_back_at < self._look_back_seconds:
             return self._last_id + 1
-        return max(self._last_id - _OVERLAP_IDS, 0) + 1 if has_long_tail else max(self._last_id, 1)
+        return max(self._last_id - _TAIL_IDS, 0) + 1 if has_long_tail else max(self._last_id, 1)
+
+    def _asked_for_all(self, rows: int, asked_seconds: float) -> None:
+        """Take down that all numbers that were not settled were asked for by a question at this time: those of a minute before it are."""
+        self._whole_at, self._unsettled_rows = asked_seconds, rows
+        while self._given_out and asked_seconds - self._given_out[0][0] >= _SETTLED_SECONDS:
+            self._settled_id = self._given_out.popleft()[1]
 
     def _stand_at(self, page: FeedPage, *, repeated: int | None) -> None:
         """Take down where the feed stands, and how often a question that repeats so many rows may be put."""
