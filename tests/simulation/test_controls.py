@@ -144,7 +144,7 @@ def anything(_limits: Limits) -> bool:
         (nobody_has_to_approve, 2, attrgetter("approval"), {Promise.CONTROLS}),
         (nobody_goes_first, 5, attrgetter("canary_percent"), {Promise.CONTROLS}),
         (groups_are_not_counted, 2, anything, {Promise.CONTROLS}),
-        (a_share_of_the_group_does_not_matter, 152, attrgetter("min_available_percent"), {Promise.CONTROLS}),
+        (a_share_of_the_group_does_not_matter, 264, attrgetter("min_available_percent"), {Promise.CONTROLS}),
         (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
         (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
         (who_has_left_still_comes_first, 26, anything, {Promise.NO_BUGS, Promise.REASONS}),
