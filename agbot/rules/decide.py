@@ -7,7 +7,7 @@ always asked, so that a waiter knows everything it waits for. Whatever is not pl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agbot.rules import beside, brakes, consent, health, ids, order, pace, window
 from agbot.rules import deferral as deferrals
@@ -35,11 +35,13 @@ class Wait:
     """Not yet, with every reason that holds."""
 
     reasons: tuple[Reason, ...]
+    is_remembered: bool = field(init=False, compare=False)
+    """Whether the asker becomes a waiter; a question that makes no sense leaves nothing behind."""
 
-    @property
-    def is_remembered(self) -> bool:
-        """Whether the asker becomes a waiter; a question that makes no sense leaves nothing behind."""
-        return NEVER_REMEMBERED.isdisjoint([reason.code for reason in self.reasons])
+    def __post_init__(self) -> None:
+        """Find out once what is asked several times for each refusal."""
+        is_remembered = NEVER_REMEMBERED.isdisjoint([reason.code for reason in self.reasons])
+        object.__setattr__(self, "is_remembered", is_remembered)
 
 
 Decision = Grant | Wait
