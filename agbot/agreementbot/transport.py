@@ -60,7 +60,7 @@ class HttpTransport:
             async with self._open().get(url, allow_redirects=False, timeout=timeout) as response:
                 return Reply(status=response.status, body=await self._read(response))
         except TimeoutError as error:
-            message = f"no whole answer within {timeout_seconds:g} s"
+            message = f"no whole answer within {timeout_seconds:.3g} s"
             raise NoAnswerError(message) from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):

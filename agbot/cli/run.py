@@ -78,7 +78,9 @@ async def _run(config: Path | None, loaded: Loaded, lines: LogQueue) -> int:
         log.warning("settings.doubtful", problem=str(warning))
     surroundings = replace(ordinary(reload=lambda: load.load(config, os.environ)), dropped_lines=lambda: lines.dropped)
     try:
-        await Daemon(loaded, surroundings).run(gc.freeze)  # what the program itself consists of is looked through no more
+        await Daemon(loaded, surroundings).run(
+            gc.freeze
+        )  # what the program itself consists of is looked through no more
     except StoreLockedError as error:
         log.error("daemon.failed", error=str(error))
         return STORE_IN_USE

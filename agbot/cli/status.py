@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
 
@@ -18,6 +18,10 @@ from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
 from agbot.rules.facts import Pause
 
+_AGBOT_FAILS: Final[Mapping[str, str]] = {
+    "nobody-there": "no agbot runs where [agbot] api says; what it had begun is still waited for",
+    "unreadable": "the agbot's local API cannot be read, so agent upgrades wait",
+}
 _LABEL: Final = 10
 
 
@@ -50,7 +54,10 @@ def status(show_all: bool, url: str, as_json: bool) -> None:
 def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
     if overview.ready:
         out.print("ready", style="bold green", end="")
-        out.print(f": {screen.clean(overview.sentence)}")
+        done = (
+            overview.sentence.rpartition("; ")[0] or overview.sentence
+        )  # the counts of the last cycle; those of now come below
+        out.print(f"; last cycle: {screen.clean(done)}")
     for sentence in [] if overview.ready else overview.not_ready or ["no reason given"]:
         out.print("NOT READY", style="bold red", end="")
         out.print(f": {screen.clean(sentence)}")
@@ -78,7 +85,8 @@ def _write_unasked(out: Console, overview: Overview) -> None:
     if overview.agbot == "none":
         out.print("what the agbot begins by itself is not known: set [agbot] api to its local API", style="yellow")
     elif overview.agbot_failing:
-        out.print(f"the agbot's local API: {screen.clean(overview.agbot_failing)}", style="bold red")
+        meaning = _AGBOT_FAILS.get(overview.agbot, "the agbot's local API cannot be read")
+        out.print(f"{meaning}: {screen.clean(overview.agbot_failing)}", style="bold red")
     for number, named, what in (
         (overview.bypassing, overview.bypassing_named, "upgraded without asking here; see HZN_AGBOT_URL"),
         (overview.never_asked, overview.never_asked_named, "never asked here"),

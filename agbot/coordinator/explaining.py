@@ -118,7 +118,8 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
     if not against:
         answer = f"Nothing keeps {claim.holder} any more; it is granted {claim.subject} when it asks next."
     else:
-        more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+        others = len(against) - 1
+        more = f" (and {others} more {'reason' if others == 1 else 'reasons'})" if others else ""
         answer = f"{claim.holder} waits to upgrade {claim.subject}: {against[0].text}{more}."
     return Explanation(
         node=claim.holder,

@@ -129,7 +129,7 @@ class HttpTransport:
             outcome = str(reply.status)
         except TimeoutError as error:
             outcome = "timeout"
-            came = f"no whole answer within {timeout_seconds:g} s"
+            came = f"no whole answer within {timeout_seconds:.3g} s"
             raise Unreachable(method, path, came, _TRY_LATER) from error
         except aiohttp.ClientError as error:
             outcome = "unreachable"

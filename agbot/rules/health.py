@@ -18,6 +18,7 @@ from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
+from agbot.rules.words import duration
 
 _AHEAD = timedelta(seconds=10)
 """The two clocks are known against each other to a few seconds."""
@@ -41,7 +42,7 @@ def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
     if is_future(node.heartbeat_at, now):
         return f"its last heartbeat is {int(-age_seconds)} s in the future"
     if age_seconds > heartbeat_limit_seconds(node, limits):
-        return f"last heartbeat {int(age_seconds)} s ago"
+        return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
     return None
 
 
@@ -59,7 +60,7 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
         return "has never sent a heartbeat"
     silent_seconds = _silent_seconds(node, node.heartbeat_at, limits, now)
     if silent_seconds > heartbeat_limit_seconds(node, limits):
-        return f"last heartbeat {int((now.wall - node.heartbeat_at).total_seconds())} s ago"
+        return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
     return None
 
 
@@ -141,7 +142,7 @@ def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collecti
         return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
     if ended_at is None or now.age_of(ended_at) > timedelta(seconds=limits.lease_seconds):
         return None
-    ended = f"an agreement of it ended {int(now.age_of(ended_at).total_seconds())} s ago"
+    ended = f"an agreement of it ended {duration(now.age_of(ended_at))} ago"
     serving = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
         return None if any(is_since(each, ended_at, now) for each in serving) else f"{ended} and no new one runs"

@@ -20,6 +20,7 @@ from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, GOING_BACK, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.rules.words import duration
 
 _AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
 _CLOCK_TOLERANCE = timedelta(seconds=2)
@@ -295,9 +296,9 @@ def _review_time(case: _Case, kept: Keep) -> Verdict:
         return Renew(progress=kept.progress, why="heartbeat", evidence_at=_heard_at(case))
     if case.now.seen < case.expires_at or not _was_looked_at_since(case, node, case.expires_at):
         return kept
-    silent = int((case.now.seen - hold.progress.moved_at).total_seconds())
+    silent = duration(case.now.seen - hold.progress.moved_at)
     alive = health.why_offline(node, case.limits, case.now) or "its heartbeat is fresh"
-    why = f"{case.holder} reports {hold.progress.status or 'nothing'} since {silent} s; {alive}"
+    why = f"{case.holder} has reported {hold.progress.status or 'nothing'} for {silent}; {alive}"
     return Suspect(why=why, progress=kept.progress)
 
 

@@ -18,6 +18,7 @@ from agbot.rules.reasons import Cause
 from agbot.rules.review import Seen, review
 from agbot.rules.statuses import PHASES, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.rules.words import duration
 from tests.support.values import (
     ANNA,
     BERT,
@@ -387,7 +388,7 @@ def test_a_lease_without_evidence_becomes_suspect_when_it_expires(ago: float, ex
     assert word(verdict) == expected
     if isinstance(verdict, Suspect):
         assert ANNA in verdict.why
-        assert f"last heartbeat {int(ago + 1)} s ago" in verdict.why
+        assert f"last heartbeat {duration(timedelta(seconds=ago + 1))} ago" in verdict.why
 
 
 @pytest.mark.parametrize(
