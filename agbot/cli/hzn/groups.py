@@ -23,12 +23,18 @@ class Outcome:
     """What a command did, for people and programs."""
 
     text: str
+    """Made by `said`."""
     group: GroupId
     did: str
     """`added`, `updated`, `removed`, `moved`, or `nothing`."""
     nodes_added: tuple[str, ...] = ()
     nodes_removed: tuple[str, ...] = ()
     nodes_unchanged: tuple[str, ...] = ()
+
+
+def said(*lines: str) -> str:
+    """Put lines together in which names stand; a name that holds a line end begins no line of its own."""
+    return "\n".join(map(screen.clean, lines))
 
 
 async def add(session: Session, given: str | None, file: GroupFile, *, says_yes: bool, coordinator: str) -> Outcome:
@@ -53,14 +59,14 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
         return await _replace(session, before, members, file.description, says_yes=says_yes, coordinator=coordinator)
     if session.is_dry:
         return Outcome(
-            text=f"dry run: HA group {group} would be created with {_count(members)}", group=group, did="nothing"
+            text=said(f"dry run: HA group {group} would be created with {_count(members)}"), group=group, did="nothing"
         )
     try:
         await session.exchange.create_group(group, file.description, members)
     except Conflicting as error:
         raise _overtaken(group, error) from error
     return Outcome(
-        text=f"HA group {group} added in the Horizon Exchange", group=group, did="added", nodes_added=members
+        text=said(f"HA group {group} added in the Horizon Exchange"), group=group, did="added", nodes_added=members
     )
 
 
@@ -93,7 +99,7 @@ async def _replace(
         return unchanged
     await session.exchange.replace_group(before.id, description, members)
     return Outcome(
-        text=f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}",
+        text=said(f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}"),
         group=before.id,
         did="updated",
         nodes_added=change.added,
@@ -129,10 +135,12 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
         raise absent(session, group)
     if session.is_dry:
         return Outcome(
-            text=f"dry run: HA group {group} with {_count(before.members)} would be removed", group=group, did="nothing"
+            text=said(f"dry run: HA group {group} with {_count(before.members)} would be removed"),
+            group=group,
+            did="nothing",
         )
     return Outcome(
-        text=f"HA group {group} removed from the Horizon Exchange.",
+        text=said(f"HA group {group} removed from the Horizon Exchange."),
         group=group,
         did="removed",
         nodes_removed=before.members,

@@ -231,4 +231,4 @@ def _tell(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         screen.print_json(asdict(outcome))
     elif outcome.text:
-        click.echo("\n".join(screen.clean(line) for line in outcome.text.split("\n")))
+        click.echo(outcome.text)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
-from agbot.cli.hzn.groups import Outcome, absent
+from agbot.cli.hzn.groups import Outcome, absent, said
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session, node_in, other_org
 from agbot.exchange.administration import HaGroup, NodeRecord
@@ -38,7 +38,7 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
     outcome = Outcome(
-        text="\n".join(lines),
+        text=said(*lines),
         group=group,
         did="updated" if added and not session.is_dry else "nothing",
         nodes_added=tuple(added),
@@ -94,7 +94,7 @@ def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry
         noun = "Node" if len(removed) == 1 else "Nodes"
         lines.append(f"{noun} {', '.join(removed)} {verb} removed from HA group {group} in the Horizon Exchange")
     return Outcome(
-        text="\n".join(lines),
+        text=said(*lines),
         group=group,
         did="updated" if removed and not is_dry else "nothing",
         nodes_removed=tuple(removed),
@@ -129,7 +129,7 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
     verb = "Would move" if session.is_dry else "Moved"
     lines += [f"{verb} {way} to HA group {group}"] if moving else []
     return Outcome(
-        text="\n".join(lines),
+        text=said(*lines),
         group=group,
         did="moved" if moving and not session.is_dry else "nothing",
         nodes_added=tuple(ids.name_of(each.id) for each in moving),

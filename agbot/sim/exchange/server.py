@@ -32,7 +32,7 @@ class ExchangeServer:
         self.port = 0
         self._closing = asyncio.Event()
         application = web.Application(client_max_size=2 * MAX_BODY_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._serve)
+        application.router.add_route("*", r"/{path:[\s\S]*}", self._serve)
         application.on_response_prepare.append(_without_server_header)
         self._runner = web.AppRunner(
             application,

@@ -136,9 +136,9 @@ def hub(empty_hub: Hub) -> Hub:
         hub.as_admin("POST", f"/users/{user}", {"password": f"{user}pw", "admin": False, "email": "u@x"})
     for name in ("n1", "n2", "n3", "n4", "c1"):
         kind = "cluster" if name == "c1" else "device"
-        hub.as_admin("PUT", f"/nodes/{name}", _node(name, kind))
+        hub.as_admin("PUT", f"/nodes/{name}", node_body(name, kind))
     for name in ("m1", "m2"):
-        assert hub.send("o1/u1", "u1pw", "PUT", f"/v1/orgs/o1/nodes/{name}", _node(name, "device")) == 201
+        assert hub.send("o1/u1", "u1pw", "PUT", f"/v1/orgs/o1/nodes/{name}", node_body(name, "device")) == 201
     hub.as_admin("POST", "/hagroups/g1", {"description": "group one", "members": ["n1", "n2", "n3"]})
     hub.as_admin("POST", "/hagroups/g2", {"description": "group two", "members": []})
     mine = {"description": "u1's", "members": ["m1"]}
@@ -147,7 +147,7 @@ def hub(empty_hub: Hub) -> Hub:
     return hub
 
 
-def _node(name: str, kind: str) -> dict[str, Any]:
+def node_body(name: str, kind: str) -> dict[str, Any]:
     return {
         "token": f"{name}tok",
         "name": name,
