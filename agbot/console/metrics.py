@@ -106,9 +106,9 @@ class Metrics:
         PlatformCollector(registry=registry)
         self._refusals_by = _Series(CODES, self._refusals.labels)
         self._answers_by = _Series(ANSWER_OUTCOMES, self._answers.labels)
-        self._log, self._certificates = _Log(), _Certificates()
-        registry.register(self._log)
-        registry.register(self._certificates)
+        self._log, self._certificates, self._store = _Log(), _certificates(), _store()
+        for each in (self._log, self._certificates, self._store):
+            registry.register(each)
         self._begin_at_zero()
 
     def granted(self, kind: str) -> None:
@@ -167,7 +167,12 @@ class Metrics:
 
     def watch_deliveries(self, lags: Callable[[], Mapping[SinkKind, int]]) -> None:
         """Read how far the sinks are behind at every scrape. Call once."""
-        self.registry.register(_Lags(lags))
+        text = "Events that the last sink of a kind has not taken yet."
+
+        def of_sinks() -> dict[str, float]:
+            return {sink.value: entries for sink, entries in lags().items()}
+
+        self.registry.register(_Labelled("agbot_delivery_lag_entries", text, "sink", of_sinks))
 
     def watch_log(self, dropped: Callable[[], int]) -> None:
         """Read how many lines the log had to drop at every scrape."""
@@ -175,7 +180,11 @@ class Metrics:
 
     def watch_certificates(self, days_left: Callable[[], Mapping[str, float]]) -> None:
         """Read how many days are left of each certificate in use at every scrape."""
-        self._certificates.days_left = days_left
+        self._certificates.values = days_left
+
+    def watch_store(self, sizes: Callable[[], Mapping[str, float]]) -> None:
+        """Read how large the store's files are at every scrape."""
+        self._store.values = sizes
 
     def _begin_at_zero(self) -> None:
         """Show every value of every label from the start: a rate over a counter that appears with its first event misses that event."""
@@ -245,22 +254,22 @@ class _Standing(Collector):
             )
 
 
-class _Lags(Collector):
-    """How far the sinks are behind at the moment of the scrape."""
+class _Labelled(Collector):
+    """What stands in several places at the moment of the scrape, each under a value of one label."""
 
-    def __init__(self, lags: Callable[[], Mapping[SinkKind, int]]) -> None:
-        self._lags = lags
+    def __init__(self, name: str, text: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        self._name, self._text, self._label = name, text, label
+        self.values = values
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Name nothing beforehand, as above."""
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Show the kinds of sinks that the settings name."""
-        text = "Events that the last sink of a kind has not taken yet."
-        family = GaugeMetricFamily("agbot_delivery_lag_entries", text, labels=["sink"])
-        for sink, entries in self._lags().items():
-            family.add_metric([sink.value], entries)
+        """Show what there is."""
+        family = GaugeMetricFamily(self._name, self._text, labels=[self._label])
+        for word, value in self.values().items():
+            family.add_metric([word], value)
         yield family
 
 
@@ -280,24 +289,15 @@ class _Log(Collector):
         yield CounterMetricFamily("agbot_log_lines_dropped", text, value=self.dropped())
 
 
-class _Certificates(Collector):
-    """How long the certificates in use last."""
+def _certificates() -> _Labelled:
+    """Make the metric of the certificates in use. Which there are is not known before somebody says so."""
+    text = "Days until the first certificate of a file in use ends; negative when it has ended."
+    return _Labelled("agbot_certificate_days_left", text, "use", lambda: {"gateway": math.nan})
 
-    def __init__(self) -> None:
-        self.days_left: Callable[[], Mapping[str, float]] = lambda: {"gateway": math.nan}
-        """Not known before somebody says what there is."""
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name nothing beforehand, as above."""
-        return iter(())
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Show the uses for which the settings name a file."""
-        text = "Days until the first certificate of a file in use ends; negative when it has ended."
-        family = GaugeMetricFamily("agbot_certificate_days_left", text, labels=["use"])
-        for use, days in self.days_left().items():
-            family.add_metric([use], days)
-        yield family
+def _store() -> _Labelled:
+    """Make the metric of the store's files, in the same way."""
+    return _Labelled("agbot_store_bytes", "Room that the store's files take.", "file", lambda: {"main": math.nan})
 
 
 def _counted(counter: Counter, label: str) -> dict[str, int]:

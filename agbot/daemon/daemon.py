@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -40,6 +41,7 @@ from agbot.settings.load import Loaded, Secrets
 from agbot.settings.problems import SettingsError
 from agbot.settings.scopes import limits_of
 from agbot.store.contract import Store
+from agbot.store.files import sizes
 from agbot.store.sqlite import SqliteStore
 
 STOP_SECONDS = 4.0
@@ -104,6 +106,7 @@ class Daemon:
         )
         self.coordinator = Coordinator(means, settings.exchange, limits_of(settings))
         self.metrics.watch_log(surroundings.dropped_lines)
+        self.metrics.watch_store(partial(sizes, settings.store.path))
         self.metrics.watch(self.coordinator.overview, lambda: len(self.coordinator.groups()))
         outbox = Outbox(self._store, clock, tell)
         self._told = Told(loaded, outbox, clock, self.coordinator, self.metrics.delivered)

@@ -26,6 +26,13 @@ class Trouble:
     """Nothing is lost yet: what only the removed file held can be moved into the main file from here."""
 
 
+def sizes(path: Path) -> dict[str, float]:
+    """Return how many bytes the files of a store take: `main`, and `log` for its write-ahead log; without those that are not there."""
+    files = Files(path)
+    found = {"main": _stat(files.main), "log": _stat(files.wal)}
+    return {name: each.st_size for name, each in found.items() if each is not None}
+
+
 class Files:
     """The files of one store: the main file, its write-ahead log and the log's index."""
 

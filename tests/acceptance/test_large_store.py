@@ -7,6 +7,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.hub import Hub
 from tests.acceptance.programs import until
@@ -76,7 +77,8 @@ async def test_a_file_is_made_smaller_by_one_command_and_the_lease_stays(hub: Hu
     await with_large_store(site)
     daemon = await site.start_ready()
     assert (await ask(site, "anna"))[0] == 201
-    await until("the old to go", lambda: entries_in(site.store_file) < 100)
+    await until("the old to go", lambda: entries_in(site.store_file) < 100, within_seconds=60)
+    measured = await bytes_measured(site)
     words = ("store", "compact", "--config", str(site.settings_file))
     refused = await site.programs.run(*words)
     daemon.terminate()
@@ -86,10 +88,20 @@ async def test_a_file_is_made_smaller_by_one_command_and_the_lease_stays(hub: Hu
 
     assert refused.code != 0
     assert "systemctl stop agbot" in refused.err
+    assert measured["main"] > 50_000_000, "the metric shows what a compaction would give back"
+    assert 0 < measured["log"] < 50_000_000
     sizes = json.loads(said.out)
     assert sizes["bytes_before"] > 50_000_000
     assert sizes["bytes_after"] < 1_000_000
     daemon = await site.start_ready()
     assert daemon.events("store.changed") == []
+    assert (await bytes_measured(site))["main"] < 1_000_000
     assert (await site.leases())["g1"]["holder"] == "o1/anna"
     assert (await ask(site, "ben"))[0] == 409
+
+
+async def bytes_measured(site: Site) -> dict[str, float]:
+    """Return what the metric of the store's files shows."""
+    families = text_string_to_metric_families((await site.get("/metrics"))[1])
+    samples = [sample for family in families for sample in family.samples]
+    return {each.labels["file"]: each.value for each in samples if each.name == "agbot_store_bytes"}
