@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 
@@ -86,6 +88,22 @@ async def test_who_is_cancelled_takes_the_look_from_nobody_else() -> None:
     with pytest.raises(asyncio.CancelledError):
         await impatient
     assert await patient == 1
+
+
+@in_virtual_time
+async def test_a_look_that_fails_when_nobody_waits_any_more_fails_in_silence() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+    shared = SharedRead(Looks(failing=frozenset({1})), LoopClock())
+    asker = asyncio.ensure_future(shared.fresh())
+    await asyncio.sleep(0.1)
+
+    asker.cancel()
+    await asyncio.sleep(1)
+    del shared, asker
+    gc.collect()
+
+    assert complaints == []
 
 
 @in_virtual_time
