@@ -139,7 +139,7 @@ def anything(_limits: Limits) -> bool:
 @pytest.mark.parametrize(
     ("defect", "first", "needs", "promises"),
     [
-        (windows_do_not_matter, 27, attrgetter("windows"), {Promise.CONTROLS}),
+        (windows_do_not_matter, 53, attrgetter("windows"), {Promise.CONTROLS}),
         (holds_do_not_matter, 2, anything, {Promise.CONTROLS}),
         (nobody_has_to_approve, 2, attrgetter("approval"), {Promise.CONTROLS}),
         (nobody_goes_first, 5, attrgetter("canary_percent"), {Promise.CONTROLS}),
@@ -147,7 +147,7 @@ def anything(_limits: Limits) -> bool:
         (a_share_of_the_group_does_not_matter, 264, attrgetter("min_available_percent"), {Promise.CONTROLS}),
         (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
         (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
-        (who_has_left_still_comes_first, 26, anything, {Promise.NO_BUGS, Promise.REASONS}),
+        (who_has_left_still_comes_first, 59, anything, {Promise.NO_BUGS, Promise.REASONS}),
         (a_hold_stays_for_ever, 7, anything, {Promise.SERVED}),
     ],
 )
