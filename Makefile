@@ -32,7 +32,7 @@ demo: $(MADE) ## watch a simulated hub upgrade its groups, one member at a time
 	@$(BIN)/agbot demo $(ARGS)
 
 test: $(MADE) ## run all tests
-	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses auto --dist loadfile)
+	@$(BIN)/python -m pytest $(or $(ARGS),--numprocesses auto --dist worksteal)
 
 simulate: $(MADE) ## play 300 seeds of a hub where everything goes wrong (ARGS="--seeds 5000", ARGS="--seed 7 --verbose")
 	@$(BIN)/python -m tests.simulation $(or $(ARGS),--first 30 --seeds 300)

@@ -1,8 +1,13 @@
-"""A management hub for the daemon: `agbot sim exchange` as a process, filled over HTTP as people and nodes fill a real one."""
+"""A management hub for the daemon: the simulated Exchange, listening, filled over HTTP as people and nodes fill a real one.
+
+It has a thread and an event loop of its own, so that it answers whatever the test's loop is busy with.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -10,9 +15,12 @@ from typing import Any
 
 import aiohttp
 
+from agbot.sim.clock import ScaledClock
+from agbot.sim.exchange import SimExchange
+from agbot.sim.exchange.server import ExchangeServer, serve
 from agbot.sim.http_links import HttpGateway
 from agbot.sim.links import Answered, Kind, Question
-from tests.acceptance.programs import Programs, free_port, until
+from tests.acceptance.programs import free_port
 
 ORG, GROUP, NMP = "o1", "g1", "up1"
 OLD, NEW = "2.31.0", "2.32.0"
@@ -33,13 +41,32 @@ def auth_of(name: str, org: str = ORG) -> Auth:
     return f"{org}/{name}", secret_of(name)
 
 
+class Listening:
+    """A simulated Exchange that listens until it is closed."""
+
+    def __init__(self, port: int) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        exchange = SimExchange(clock=ScaledClock(), root_password=ROOT[1], seed=0)
+        starting = asyncio.run_coroutine_threadsafe(serve(exchange, "127.0.0.1", port), self._loop)
+        self._server: ExchangeServer = starting.result()
+
+    def close(self) -> None:
+        """End every connection and the thread."""
+        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
 @dataclass
 class Hub:
     """The Exchange, and short ways to play people and nodes."""
 
-    programs: Programs
     session: aiohttp.ClientSession
     port: int = field(default_factory=free_port)
+    listening: Listening | None = None
     auths: set[Auth] = field(default_factory=set)
     """Everybody whose secret was ever sent."""
 
@@ -49,15 +76,23 @@ class Hub:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def start(self) -> None:
-        """Start the Exchange with an organisation, its policy, and the coordinator's identity."""
-        program = self.programs.start("sim", "exchange", "--listen", f"127.0.0.1:{self.port}")
-        await until("the simulated Exchange", lambda: "simulated Exchange at" in program.log)
+        """Start the Exchange, and fill it."""
+        self.listening = Listening(self.port)
+        await self.fill()
+
+    async def fill(self) -> None:
+        """Give an empty Exchange an organisation, its policy, and the coordinator's identity."""
         await self.send("POST", f"/orgs/{ORG}", {"label": ORG, "description": ORG}, ROOT)
         admin = {"password": secret_of("admin"), "admin": True, "email": "admin@o1.example"}
         await self.send("POST", f"/orgs/{ORG}/users/admin", admin, ROOT)
         agbot = {"token": secret_of(COORDINATOR), "name": COORDINATOR, "msgEndPoint": "", "publicKey": "QUdCT1Q="}
         await self.send("PUT", f"/orgs/IBM/agbots/{COORDINATOR}", agbot, ROOT)
         self.auths |= {auth_of("admin"), auth_of(COORDINATOR, "IBM")}
+
+    def end(self) -> None:
+        """End the Exchange, if it was started."""
+        if self.listening is not None:
+            self.listening.close()
 
     async def publish(self, nmp: str = NMP, version: str = NEW) -> None:
         """Publish a node management policy for every node."""
