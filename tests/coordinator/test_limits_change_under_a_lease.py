@@ -14,7 +14,7 @@ from agbot.rules.limits import Limits
 from tests.support.hub import NEW, OLD, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
-LONG = Limits(lease_seconds=3000, max_upgrade_seconds=7200, dead_after_seconds=7200)
+LONG = Limits(lease_seconds=1500, max_upgrade_seconds=7200, dead_after_seconds=7200)
 
 
 async def installing(hub: Hub) -> Hub:
@@ -49,7 +49,7 @@ async def test_a_longer_one_holds_from_the_next_sign_of_life_on() -> None:
     hub.coordinator.set_limits(lambda _group: LONG)
     await hub.live("n1", "n2", seconds=120)
     hub.report("n1", "downloaded")
-    await hub.live("n2", seconds=2400)
+    await hub.live("n2", seconds=1200)
 
     assert hub.lease("g1").state is State.HELD
     await hub.stop()
@@ -58,8 +58,8 @@ async def test_a_longer_one_holds_from_the_next_sign_of_life_on() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "seconds"),
     [
-        (LONG, replace(LONG, max_upgrade_seconds=1800, lease_seconds=600), 3600),
-        (replace(LONG, lease_seconds=600), replace(LONG, lease_seconds=600, max_upgrade_seconds=1800), 3000),
+        (LONG, replace(LONG, max_upgrade_seconds=900, lease_seconds=300), 1800),
+        (replace(LONG, lease_seconds=300), replace(LONG, lease_seconds=300, max_upgrade_seconds=900), 1500),
     ],
 )
 @in_virtual_time

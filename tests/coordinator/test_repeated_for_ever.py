@@ -6,20 +6,23 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.rules.lease import State
+from agbot.rules.limits import Limits
 from tests.support.hub import Hub
 from tests.support.virtual_time import in_virtual_time
+
+LIMITS = Limits(max_upgrade_seconds=1800)
 
 
 @pytest.mark.parametrize("turns", [("initiated",), ("downloaded", "initiated"), ("failed", "rollback started")])
 @in_virtual_time
 async def test_a_status_written_anew_every_minute_becomes_suspect(turns: tuple[str, ...]) -> None:
-    hub = Hub()
+    hub = Hub(limits=LIMITS)
     hub.group("g1", "n1", "n2")
     await hub.start()
     hub.report("n1", "ha node waiting")
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
-    for minute in range(180):
+    for minute in range(45):
         hub.report("n1", turns[minute % len(turns)])
         await hub.live("n1", "n2", seconds=60)
 
@@ -30,11 +33,11 @@ async def test_a_status_written_anew_every_minute_becomes_suspect(turns: tuple[s
 
 @in_virtual_time
 async def test_nor_do_questions_together_with_reports() -> None:
-    hub = Hub()
+    hub = Hub(limits=LIMITS)
     hub.group("g1", "n1", "n2")
     await hub.start()
 
-    for _minute in range(180):
+    for _minute in range(45):
         hub.report("n1", "ha node waiting")
         await hub.ask("n1", "g1")
         await hub.live("n1", "n2", seconds=60)

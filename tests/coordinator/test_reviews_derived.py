@@ -45,7 +45,7 @@ async def a_day() -> list[Entry]:
     await hub.live(*ALL, seconds=90)
     assert isinstance(await hub.ask("n2", "g1"), Granted)
     hub.report("n2", "downloaded")
-    await hub.live("n1", "n3", seconds=3 * 3600)
+    await hub.live("n1", "n3", seconds=3600)
     await asyncio.sleep(5)
     entries = await hub.store.journal(JournalQuery(limit=1000))
     await hub.stop()

@@ -148,7 +148,7 @@ def anything(_limits: Limits) -> bool:
         (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
         (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
         (who_has_left_still_comes_first, 59, anything, {Promise.NO_BUGS, Promise.REASONS}),
-        (a_hold_stays_for_ever, 7, anything, {Promise.SERVED}),
+        (a_hold_stays_for_ever, 12, anything, {Promise.SERVED}),
     ],
 )
 def test_a_control_that_does_not_hold_is_found(
