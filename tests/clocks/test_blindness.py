@@ -9,6 +9,7 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.rules.lease import State
+from agbot.rules.limits import Limits
 from tests.clocks import blindness
 from tests.clocks.blindness import Blindness, bad, held, upgrading
 from tests.support.hub import codes
@@ -60,14 +61,14 @@ OF_US = pytest.mark.parametrize(
 @OF_US
 @in_virtual_time
 async def test_a_holder_that_died_in_the_meantime_is_found_out_as_if_it_had_died_afterwards(blind: Blindness) -> None:
-    hub = await upgrading()
+    hub = await upgrading(limits=Limits(dead_after_seconds=1000))
 
     await blind(hub, TWELVE_MINUTES)
     await hub.live("n2", "n3", seconds=500)
     assert hub.lease("g1").state is State.HELD
     await hub.live("n2", "n3", seconds=300)
     assert hub.lease("g1").state is State.SUSPECT
-    await hub.live("n2", "n3", seconds=2400)
+    await hub.live("n2", "n3", seconds=500)
     assert hub.lease("g1").state is State.FREE
 
 

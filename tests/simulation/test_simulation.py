@@ -166,7 +166,7 @@ def first_broken(first: int, seeds: int = 40) -> Promise | None:
     [
         (unknown_statuses_count_as_done, 87, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
         (releases_free_whoever_is_there, 6, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
-        (failed_ends_at_once, 0, {Promise.ONE_HOLDER}),
+        (failed_ends_at_once, 26, {Promise.ONE_HOLDER}),
         (offline_peers_count_for_a_running_service, 0, {Promise.OFFLINE_PEERS}),
         (a_dead_holder_counts_for_a_running_service, 9, {Promise.OFFLINE_PEERS}),
         (what_memory_does_not_know_is_no_agreement, 0, {Promise.OFFLINE_PEERS}),
