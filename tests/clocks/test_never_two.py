@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agbot.coordinator.contract import Granted
+from agbot.rules.limits import Limits
 from tests.clocks import blindness
 from tests.clocks.blindness import Blindness, upgrading
 from tests.support import virtual_time
@@ -13,7 +14,7 @@ from tests.support.hub import Hub
 
 Story = list[tuple[float, Blindness, float]]
 stories = st.lists(
-    st.tuples(st.floats(0, 240), st.sampled_from(blindness.ALL), st.floats(1, 1500)), min_size=1, max_size=3
+    st.tuples(st.floats(0, 120), st.sampled_from(blindness.ALL), st.floats(1, 750)), min_size=1, max_size=3
 )
 
 
@@ -25,7 +26,7 @@ async def refuses_the_others(hub: Hub) -> None:
 
 async def tell(story: Story) -> None:
     """Let the holder upgrade slowly through all of it, alive whenever somebody can see it."""
-    hub = await upgrading()
+    hub = await upgrading(limits=Limits(lease_seconds=300))
     for seeing, blind, seconds in story:
         await hub.live("n1", "n2", "n3", seconds=seeing)
         await refuses_the_others(hub)

@@ -20,7 +20,7 @@ from tests.properties import strategies as facts
 from tests.properties.test_decide import questions
 from tests.support.values import NOW
 
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY
