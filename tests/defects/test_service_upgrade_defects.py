@@ -275,7 +275,7 @@ async def test_a_service_upgrade_never_jumps_a_lease_that_a_live_member_holds() 
     hub = await trio()
     await begin(hub)
 
-    await hub.live("s1", "s2", seconds=5000)
+    await hub.live("s1", "s2", seconds=2000)
 
     assert codes(await hub.ask_as_agbot(hub.question("s2", "gs", POLICY, Kind.SERVICE)))[0] == "lease-held"
 
