@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 AGBOT = Path(sys.executable).with_name("agbot")
-PATIENCE_SECONDS = 15.0
-"""For what takes a second on an idle machine."""
+PATIENCE_SECONDS = 40.0
+"""For what takes a second on an idle machine, and may take thirty times as long on one that is busy with other things."""
 _GLANCE_SECONDS = 0.02
 _PORTS = range(10_240, 32_000)
 """Below the ports that the kernel gives to clients: one of those could take a listener's port while its daemon is being restarted."""

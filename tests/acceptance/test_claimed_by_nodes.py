@@ -154,10 +154,12 @@ async def test_policies_that_a_node_makes_up_make_no_waiters_and_few_reads(hub: 
     odd = {"kind": "status", "status": 414, "path": "managementpolicies/made-up"}
     await hub.break_down(odd, {"kind": "latency", "path": "managementpolicies/"})
 
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     for number in range(80):
         assert (await ask(site, "carl", nmp=f"made-up-{number}"))[0] == 409
-    made_up = (await hub.faults())[0]["hits"]
-    assert 0 < made_up <= 30, "reads of one node in a minute"
+    made_up, more = (await hub.faults())[0]["hits"], (loop.time() - began) / 60 * 30
+    assert 0 < made_up <= 30 + more, "reads of one node in a minute"
     for number in range(12):
         assert (await ask(site, "ben", nmp=f"real{number}"))[0] == 409
 

@@ -70,7 +70,7 @@ class Story:
             self.survived += 1
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_killed_in_mid_rollout_it_grants_nobody_twice_and_loses_no_lease(hub: Hub, site: Site) -> None:
     seed = 20261123
     await hub.publish()

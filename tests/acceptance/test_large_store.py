@@ -26,11 +26,14 @@ async def with_large_store(site: Site) -> None:
     fill(site.store_file, ENTRIES, datetime.now(UTC) - timedelta(days=90))
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_a_large_store_becomes_small_while_nodes_are_answered_and_the_watchdog_is_fed(
     hub: Hub, site: Site
 ) -> None:
     await group_of_three(hub)
+    # what is slow here is the machine, never the Exchange
+    site.tables["exchange"] |= {"request_seconds": 10.0, "view_max_age_seconds": 10.0}
+    site.write()
     await with_large_store(site)
 
     with systemd() as manager:
@@ -71,7 +74,7 @@ async def test_a_stop_in_the_middle_of_it_is_quick_and_the_next_start_goes_on(hu
     await until("the rest to go", lambda: entries_in(site.store_file) < 100)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_a_file_is_made_smaller_by_one_command_and_the_lease_stays(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await with_large_store(site)

@@ -36,7 +36,7 @@ async def killed(site: Site, daemon: Program) -> None:
     site.start()
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("be_away", [stopped, killed], ids=lambda each: each.__name__)
 async def test_away_for_longer_than_a_lease_the_holder_keeps_it_and_its_peer_waits(
     hub: Hub, site: Site, be_away: object

@@ -70,7 +70,7 @@ async def content(path: Path) -> tuple[Mapping[GroupId, Lease], Counter[GroupId]
         await store.close()
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_killed_at_random_moments_it_loses_nothing_it_returned_from(tmp_path: Path) -> None:
     chance = Random(20260301)
     path = tmp_path / "agbot.db"
@@ -91,7 +91,7 @@ async def test_killed_at_random_moments_it_loses_nothing_it_returned_from(tmp_pa
     assert sum(before.values()) > ROUNDS
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 async def test_stopped_between_any_two_statements_a_grant_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     statements = await asyncio.to_thread(stop_before_every_statement, tmp_path)
     seen = set()

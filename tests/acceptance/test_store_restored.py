@@ -68,7 +68,7 @@ async def until_granted(hub: Hub, site: Site, node: str) -> None:
     await until(f"a yes for {node}", asked)
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_a_log_removed_under_the_running_daemon_loses_no_grant_and_gives_none_twice(hub: Hub, site: Site) -> None:
     await group_without_rest(hub, site)
     daemon = await site.start_ready()
@@ -89,7 +89,7 @@ async def test_a_log_removed_under_the_running_daemon_loses_no_grant_and_gives_n
     assert (await ask(site, "ben"))[0] == 409
 
 
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(120)
 async def test_a_log_removed_after_a_yes_and_before_a_kill_lets_nobody_else_go(hub: Hub, site: Site) -> None:
     await group_without_rest(hub, site)
     daemon = await site.start_ready()
@@ -210,7 +210,7 @@ async def test_an_older_copy_put_in_place_by_hand_is_known_and_gives_no_token_tw
     assert (lease["holder"], lease["token"] > token) == ("o1/ben", True)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("put", [copy_over_it, copy_in_its_place])
 async def test_a_copy_put_over_the_store_of_a_running_daemon_grants_nothing_and_is_told_with_the_cure(
     hub: Hub, site: Site, put: Callable[[Site, Path], None]
