@@ -153,7 +153,7 @@ def what_no_row_tells_of_is_not_looked_for() -> AbstractContextManager[None]:
 def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:
     right = Situation.doubts
 
-    def doubts(self: Situation) -> tuple[Reason, ...]:
-        return tuple(each for each in right(self) if each.code is not Code.STORE_CHANGED)
+    def doubts(self: Situation, now: Now | None = None) -> tuple[Reason, ...]:
+        return tuple(each for each in right(self, now) if each.code is not Code.STORE_CHANGED)
 
     return patched(Situation, "doubts", doubts)

@@ -165,7 +165,7 @@ def first_broken(first: int, seeds: int = 40) -> Promise | None:
     ("defect", "first", "promises"),
     [
         (unknown_statuses_count_as_done, 87, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
-        (releases_free_whoever_is_there, 6, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
+        (releases_free_whoever_is_there, 15, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
         (failed_ends_at_once, 26, {Promise.ONE_HOLDER}),
         (offline_peers_count_for_a_running_service, 0, {Promise.OFFLINE_PEERS}),
         (a_dead_holder_counts_for_a_running_service, 9, {Promise.OFFLINE_PEERS}),
