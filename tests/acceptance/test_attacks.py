@@ -59,7 +59,7 @@ async def test_the_daemon_moves_on_under_attack(hub: Hub, site: Site, listener: 
         if tls and name not in OVER_TLS:
             continue
         with pulse_of(site.console_port) as pulse:
-            await asyncio.to_thread(attack, port, head, again, connections=20, seconds=1.0, tls=tls)
+            await asyncio.to_thread(attack, port, head, again, connections=20, seconds=0.5, tls=tls)
         worst[name] = pulse.worst
     assert {name: seconds for name, seconds in worst.items() if seconds > STILL_SECONDS} == {}, worst
     assert (await ask(site, "anna"))[0] == 201

@@ -1,6 +1,7 @@
 """Who holds the run to the promises of DESIGN, section 2, after every step: each commit, each answer, each thing a node does.
 
-It believes the simulated Exchange and the simulated nodes, never the coordinator. Where a promise leaves room (a dead node, a release by
+It believes the simulated Exchange and the simulated nodes, never the coordinator, and takes words for what they meant when it was imported,
+before any planted fault. Where a promise leaves room (a dead node, a release by
 force), the room is named here.
 """
 
@@ -12,12 +13,12 @@ from collections.abc import Callable, Mapping
 from agbot.coordinator import history
 from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.replaying import replay
-from agbot.rules import ids, statuses
+from agbot.rules import ids
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Kind, Lease, State
 from agbot.rules.reasons import Cause
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import PHASES, Phase
 from agbot.sim.agent_state import Word
 from agbot.sim.deployment import Phase as AgbotPhase
 from agbot.sim.episodes import Excuse
@@ -164,9 +165,7 @@ class Judge:
     def _is_backed(self, end: End, granted_at: float) -> bool:
         """Whether the node has really said so since the grant, or really runs what was asked for."""
         said = self._said.get((end.claim.holder, end.claim.subject), [])
-        if any(
-            at >= granted_at - _CLOCK_SECONDS and statuses.PHASES.get(word) in _ENDS[end.cause] for at, word in said
-        ):
+        if any(at >= granted_at - _CLOCK_SECONDS and PHASES.get(word) in _ENDS[end.cause] for at, word in said):
             return True
         node = self._fleet.nodes.get(end.claim.holder)
         return end.cause is Cause.SUCCEEDED and node is not None and node.version in end.detail

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.rules import statuses
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Lease
 from agbot.rules.lease import Kind as LeaseKind
 from agbot.rules.reasons import Cause
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import PHASES, Phase
 from agbot.sim.episodes import Episode, Excuse, Rule, Violation
 from agbot.sim.exchange import Write
 from agbot.sim.faults import Fault, FaultKind
@@ -85,7 +84,7 @@ class OverlapJudge:
             self._take_agreement(write)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
             name = f"{write.org}/{write.id}"
-            if statuses.PHASES.get(str(write.data["status"])) is Phase.UNDER_WAY:
+            if PHASES.get(str(write.data["status"])) is Phase.UNDER_WAY:
                 self._past_gate.setdefault(name, _now())
             else:
                 self._past_gate.pop(name, None)

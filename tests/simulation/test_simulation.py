@@ -164,7 +164,7 @@ def first_broken(first: int, seeds: int = 40) -> Promise | None:
 @pytest.mark.parametrize(
     ("defect", "first", "promises"),
     [
-        (unknown_statuses_count_as_done, 87, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
+        (unknown_statuses_count_as_done, 84, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
         (releases_free_whoever_is_there, 15, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
         (failed_ends_at_once, 26, {Promise.ONE_HOLDER}),
         (offline_peers_count_for_a_running_service, 0, {Promise.OFFLINE_PEERS}),
