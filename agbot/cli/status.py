@@ -74,6 +74,7 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
         ("overlaps", overview.overlaps, "bold red"),
         ("brakes", overview.brakes, "bold red"),
         ("holds", overview.pauses, "yellow"),
+        ("stuck", overview.stuck, "bold red"),
     )
     shown = (Text(f"{name} {number}", style=style if number else "") for name, number, style in counts)
     out.print(Text(", ").join(shown))
@@ -165,6 +166,13 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
         )
     for brake in group.brakes:
         yield "brake", f"{brake.subject}: {brake.cause} on {brake.node} {screen.ago(brake.since, now)}", "bold red"
+    for row in group.stuck:
+        defect = f" ({row.defect})" if row.defect else ""
+        yield (
+            "stuck",
+            f"the agbot's row of {row.node} for {row.subject}{defect}: {row.why}; cure: {row.cure}",
+            "bold red",
+        )
     for pause in group.pauses:
         if "/" in pause.scope:
             yield "hold", _hold(pause), "yellow"
@@ -182,4 +190,5 @@ def _scope(scope: str) -> str:
 def _is_busy(group: GroupView) -> bool:
     deferred = any(member.deferred_for for member in group.members)
     held_back = any("/" in pause.scope for pause in group.pauses)
-    return bool(group.lease.state != "free" or group.waiting or group.brakes or held_back or deferred)
+    happens = group.lease.state != "free" or group.waiting or group.brakes or group.stuck
+    return bool(happens or held_back or deferred)

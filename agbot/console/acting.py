@@ -16,6 +16,7 @@ from agbot.console import access, parts, replies
 from agbot.console.replies import ApiError
 from agbot.console.showing import bad_input, group_of
 from agbot.coordinator.contract import Done, NotDone
+from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import REST_SCOPE, NodeId, PolicyId
 from agbot.rules.lease import Kind
@@ -94,7 +95,7 @@ async def hold(request: web.Request) -> web.Response:
     if wanted.until is not None:
         _require_coming(request, wanted.until, now)
     pause = Pause(scope=wanted.scope, since=now, by=wanted.by.strip(), why=wanted.reason.strip(), until=wanted.until)
-    return _reply(request, await parts.of(request).operations.hold(pause))
+    return _reply(request, await parts.of(request).operations.hold(pause), wanted.scope)
 
 
 async def resume(request: web.Request) -> web.Response:
@@ -124,7 +125,7 @@ async def allow(request: web.Request) -> web.Response:
         by=wanted.by.strip(),
         why=wanted.reason.strip(),
     )
-    return _reply(request, await parts.of(request).operations.allow(allowance))
+    return _reply(request, await parts.of(request).operations.allow(allowance), wanted.node)
 
 
 async def approve(request: web.Request) -> web.Response:
@@ -139,7 +140,7 @@ async def approve(request: web.Request) -> web.Response:
         by=wanted.by.strip(),
         why=wanted.reason.strip(),
     )
-    return _reply(request, await parts.of(request).operations.approve(approval))
+    return _reply(request, await parts.of(request).operations.approve(approval), wanted.scope)
 
 
 def _require_coming(request: web.Request, until: datetime, now: datetime) -> None:
@@ -194,9 +195,17 @@ def _check_texts(request: web.Request, body: Release | Hold | Resume | Allow | A
         raise bad_input(request, "a lease's token is 1 or more", "take it from /v1/leases, or leave it out")
 
 
-def _reply(request: web.Request, done: Done | NotDone) -> web.Response:
+def _reply(request: web.Request, done: Done | NotDone, about: str = "*") -> web.Response:
+    """Answer what was done; what is not found `about` an organisation that is not looked after is not found because of that."""
     if isinstance(done, Done):
         return replies.json(done)
+    org = ids.org_of(ids.node_of_scope(about) or about)
+    why = parts.of(request).operations.why_excluded(org) if done.not_found and about != "*" else ""
     status = 404 if done.not_found else 409
     next_step = "GET /v1/groups, or agbot status --all, shows how things stand"
-    raise ApiError(status, tried=f"{request.method} {request.path}", problem=done.text, next_step=next_step)
+    raise ApiError(
+        status,
+        tried=f"{request.method} {request.path}",
+        problem=f"{done.text}: {why}" if why else done.text,
+        next_step=next_step,
+    )

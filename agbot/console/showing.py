@@ -10,7 +10,7 @@ from aiohttp import web
 from agbot.console import parts, replies
 from agbot.console.replies import ApiError
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.lease import State
 from agbot.store.contract import JournalQuery
 
@@ -19,7 +19,7 @@ MOST_ENTRIES: Final = 1000
 
 async def groups(request: web.Request) -> web.Response:
     """List every group with members, lease and waiters; `?org=` narrows."""
-    org = request.query.get("org")
+    org = _org_of(request)
     found = parts.of(request).operations.groups()
     return replies.json({"groups": [each for each in found if org is None or ids.org_of(each.id) == org]})
 
@@ -29,14 +29,15 @@ async def group(request: web.Request) -> web.Response:
     wanted = group_of(request)
     found = parts.of(request).operations.group(wanted)
     if found is None:
-        raise not_found(request, f"no HA group {wanted} is known")
+        why = parts.of(request).operations.why_excluded(ids.org_of(wanted))
+        raise not_found(request, why or f"no HA group {wanted} is known")
     return replies.json(found)
 
 
 async def leases(request: web.Request) -> web.Response:
     """List the leases; `?state=held|suspect|free` narrows, `?org=` too."""
     state = request.query.get("state")
-    org = request.query.get("org")
+    org = _org_of(request)
     if state is not None and state not in set(State):
         raise bad_input(request, f'"{state}" is no state of a lease', f"use one of {', '.join(State)}")
     found = [each.lease for each in parts.of(request).operations.groups()]
@@ -59,6 +60,19 @@ async def journal(request: web.Request) -> web.Response:
     """Read decisions, the newest first; with `?after=ID` in order from there."""
     found = await parts.of(request).operations.journal(journal_query(request))
     return replies.json({"entries": found})
+
+
+def _org_of(request: web.Request) -> str | None:
+    """Return the organisation that a list is narrowed to. Nothing of one that is not looked after would look like nothing there.
+
+    Raises:
+        ApiError: it is not looked after.
+    """
+    org = request.query.get("org")
+    why = parts.of(request).operations.why_excluded(OrgId(org)) if org is not None else ""
+    if why:
+        raise not_found(request, why)
+    return org
 
 
 def group_of(request: web.Request) -> GroupId:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from agbot.rules.facts import Allowance, Approval, Ask, Node, Pause
-from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.reasons import Cause, Reason
 from agbot.store.contract import Entry, JournalQuery
 
@@ -140,6 +140,21 @@ class BrakeView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StuckView:
+    """A row of the real agbot that stays although its upgrade is over: the agbot begins no other one there."""
+
+    node: NodeId
+    kind: str
+    subject: PolicyId
+    defect: str
+    """The agbot's weakness that leaves such rows behind; empty where none is known."""
+    why: str
+    """What shows that the upgrade is over."""
+    cure: str
+    """The command that deletes the rows of that group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
     """A group with everything that bears on it."""
 
@@ -154,6 +169,7 @@ class GroupView:
     """How many of the others must be available while one of them upgrades its agent."""
     required_by: str = ""
     """The setting that this number comes from."""
+    stuck: Sequence[StuckView] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +257,8 @@ class Overview:
     `nobody-there` or `unreadable`."""
     agbot_failing: str = ""
     """What its local API said, while it fails."""
+    stuck: int = 0
+    """How many of its rows stay although their upgrade is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +288,9 @@ class Operations(Protocol):
 
     def group(self, group: GroupId) -> GroupView | None:
         """Show one group."""
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Say why this organisation is not looked after; empty for one that is."""
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"; None for a node nobody knows."""

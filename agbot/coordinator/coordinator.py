@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from agbot.agreementbot.client import AgreementBot
@@ -37,16 +37,15 @@ from agbot.coordinator.serving import Serving
 from agbot.coordinator.situation import Situation, Tell
 from agbot.coordinator.stages import Look, Stage
 from agbot.coordinator.unasked import Unasked
-from agbot.coordinator.views import view_group, view_orgs
+from agbot.coordinator.views import view_group, view_overview
 from agbot.coordinator.waiting import Waiting
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
 from agbot.rules import lease as leases
 from agbot.rules.facts import Allowance, Approval, Ask, Pause, Sight
-from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
-from agbot.rules.lease import State
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, org_of
 from agbot.rules.limits import LimitsOf
-from agbot.rules.reasons import Cause, Code
+from agbot.rules.reasons import Cause
 from agbot.settings.model import ExchangeSettings
 from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
 
@@ -71,11 +70,8 @@ class Means:
 
 _SERVICES_PACE = 10
 """What a member runs takes two requests, a heartbeat a share of one, and mostly the feed tells when to look: an agreement ends."""
-_FAILURES_SHOWN = 5
 _POLLS_REACHED = 2
 """One look that fails is no blindness."""
-_NAMED = 20
-"""So many members are named where there may be thousands."""
 
 
 class Coordinator:
@@ -256,36 +252,11 @@ class Coordinator:
 
     def overview(self) -> Overview:
         """Summarise; see `agbot.coordinator.contract.Operations`."""
-        situation, ledger, silent = self._situation, self._situation.ledger, self._unasked.contacts.silent()
-        states = [lease.state for lease in ledger.occupied()]
-        view_age = situation.view_age()
-        failing = [*situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
-        not_ready = [*(reason.text for reason in situation.doubts()), *failing[:_FAILURES_SHOWN]]
-        if self._intake.failing:
-            not_ready.append(f"the Exchange cannot be read: {self._intake.failing}")
-        return Overview(
-            sentence=self.last_cycle.sentence if self.last_cycle else "no cycle has run yet",
-            cycle_at=self.last_cycle.at if self.last_cycle else None,
-            ready=not situation.doubts() and not failing,
-            not_ready=not_ready,
-            view_age_seconds=None if view_age is None else view_age.total_seconds(),
-            view_ok=all(reason.code is not Code.VIEW_STALE for reason in situation.doubts()),
-            store_ok=ledger.is_trusted,
-            orgs=view_orgs({org: state.failing for org, state in self._intake.orgs.items()}, situation),
-            held=states.count(State.HELD),
-            suspect=states.count(State.SUSPECT),
-            waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
-            deferred=sum(len(deferrals) for deferrals in ledger.deferrals.values()),
-            overlaps=sum(each.is_overlap for deferrals in ledger.deferrals.values() for each in deferrals.values()),
-            brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
-            pauses=len(ledger.pauses),
-            never_asked=len(silent.never_asked),
-            never_asked_named=silent.never_asked[:_NAMED],
-            bypassing=len(silent.bypassing),
-            bypassing_named=silent.bypassing[:_NAMED],
-            agbot=situation.rows.source.value,
-            agbot_failing=situation.rows.failing,
-        )
+        orgs = {org: state.failing for org, state in self._intake.orgs.items()}
+        failing = [*self._situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
+        seen = view_overview(self._situation, self._unasked.contacts.silent(), orgs, failing, self._intake.failing)
+        cycle = self.last_cycle
+        return replace(seen, sentence=cycle.sentence, cycle_at=cycle.at) if cycle else seen
 
     def groups(self) -> Sequence[GroupView]:
         """List every group that exists or whose lease is occupied."""
@@ -311,6 +282,10 @@ class Coordinator:
         is_held = self._situation.ledger.lease(group).hold is not None
         lacks = self._situation.picture.lacks(group)
         return None if lacks is Sight.ABSENT and is_held else lacks
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Say why this organisation is not looked after; empty for one that is."""
+        return self._intake.why_excluded(org)
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from agbot.coordinator.contract import StuckView
 from agbot.rules import ids
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Row, Waiter
+from agbot.rules.facts import Allowance, Approval, Ask, Brake, Deferral, Pause, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Claim, End, Kind, Lease
 from agbot.rules.reasons import Cause, Reason
@@ -98,10 +99,10 @@ def overlapped(deferral: Deferral, others: Mapping[NodeId, str], now: Now) -> En
     )
 
 
-def stuck(row: Row, claim: Claim, *, defect: str, why: str, cure: str, now: Now) -> Entry:
+def stuck(group: GroupId, row: StuckView, now: Now) -> Entry:
     """The agbot's row of an upgrade that is over has not been deleted."""
-    facts = {"kind": str(row.kind), "defect": defect, "why": why, "cure": cure}
-    return Entry(at=now.wall, event="agbot.stuck", group=row.group, node=row.node, subject=claim.subject, facts=facts)
+    facts = {"kind": row.kind, "defect": row.defect, "why": row.why, "cure": row.cure}
+    return Entry(at=now.wall, event="agbot.stuck", group=group, node=row.node, subject=row.subject, facts=facts)
 
 
 def bypassed(group: GroupId, claim: Claim, now: Now) -> Entry:

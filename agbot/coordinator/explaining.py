@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from agbot.coordinator import dossier, evidence
+from agbot.coordinator import dossier, evidence, stuck
 from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.dossier import Case
 from agbot.coordinator.situation import Situation
@@ -87,6 +87,8 @@ STATEMENTS: dict[Rule, tuple[str, str]] = {
 def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
     """Explain a node's situation from memory; None when nobody knows it."""
     found, allowed = _explain(node, situation, note), situation.ledger.allowances.get(node)
+    if found is not None and found.group is not None:
+        found = replace(found, answer=f"{found.answer}{stuck.said(found.group, situation)}")
     if found is None or allowed is None:
         return found
     what = allowed.subject or "its next upgrade"

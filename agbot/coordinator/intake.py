@@ -120,6 +120,10 @@ class Intake:
         """Refuse a node of an organisation that is not looked after; None for one that is."""
         return self._organisations.excludes(node)
 
+    def why_excluded(self, org: OrgId) -> str:
+        """Say why this organisation is not looked after; empty for one that is."""
+        return self._organisations.why_excluded(org)
+
     def read_anew(self) -> None:
         """Let every organisation be read as a whole in the next intake."""
         self._organisations.read_anew()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -137,8 +137,11 @@ class Ledger:
         return await self.finish(swap, is_grant=is_grant)
 
     async def write(self, writes: Writes) -> None:
-        """Write records and entries to the store, then here."""
-        write = self._write(writes)
+        """Write records and entries to the store, then here. A waiter is dropped here at once: whoever asks meanwhile waits anew."""
+        leaving = [key for key in writes.drop if key.of is Waiter]
+        for key in leaving:
+            self._drop(key)
+        write = self._write(writes, leaving)
         await self.finish(self._stop(write) if stops(writes) else write)
 
     async def move(self, step: timedelta, writes: Writes) -> None:
@@ -240,13 +243,14 @@ class Ledger:
         stays = (new.token, new.state) == (expected.token, expected.state)
         return stays and self.lease(new.group) != expected
 
-    async def _write(self, writes: Writes) -> None:
+    async def _write(self, writes: Writes, done: Sequence[Key] = ()) -> None:
         try:
             await self._store.write(writes)
         except StoreUnavailableError as error:
             self._doubt(error)
             raise
-        self._apply(writes)
+        put = [record for record in writes.put if not isinstance(record, Waiter) or key_of(record) not in done]
+        self._apply(replace(writes, put=put, drop=[key for key in writes.drop if key not in done]))
 
     async def _move(self, step: timedelta, writes: Writes) -> None:
         async with AsyncExitStack() as swaps:
@@ -287,7 +291,8 @@ class Ledger:
 
     def _drop(self, key: Key) -> None:
         records, name = self._place(key)
-        records.pop(name, None)
+        if records.pop(name, None) is not None:
+            self.version += 1
 
     def _place(self, key: Key) -> tuple[dict[Any, Any], str | tuple[str, ...]]:
         """Return where the record with this key is kept, and under which name: the rest of its key, where it belongs to a group."""

@@ -9,26 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from urllib.parse import quote
 
-from agbot.coordinator import entries
+from agbot.coordinator import entries, stuck
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.rows_seen import Source
 from agbot.coordinator.situation import Situation, is_older
 from agbot.coordinator.taking import Begun, Taking
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
-from agbot.rules import ids, rows
+from agbot.rules import rows
 from agbot.rules.facts import Member, Node, Policy, Row, Sight
 from agbot.rules.health import is_since
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim, Kind, Progress
-from agbot.rules.rows import RowFacts, RowState, Standing
+from agbot.rules.rows import RowState, Standing
 from agbot.store.contract import Writes
 
 _AGAIN = timedelta(seconds=10)
 """The feed shows an agbot neither a new agreement nor a container: how often a node with a row is looked at."""
-_ROUTES = {Kind.SERVICE: "upgradingwlu", Kind.AGENT: "upgradingnode"}
 
 
 class ListedUpgrades:
@@ -108,33 +106,15 @@ class ListedUpgrades:
             return []  # a later look did not find it any more
         picture = situation.picture
         claim = rows.claim_of(row, picture.node(row.node))
-        facts = self._facts(row, claim)
+        facts = stuck.facts_of(row, claim, situation)
         after = situation.rows.follow(row, facts, claim, now)
         if after.standing is Standing.UNDER_WAY and isinstance(facts.member, Member) and not after.has_ended_here:
             return await self._taking.take(self._begun(after, claim, facts.member))
         if after.standing is Standing.STUCK and situation.rows.source is Source.LISTED and row not in self._told:
             self._told.add(row)
-            await self._tell_stuck(after, claim, facts)
+            await self._tell_stuck(after)
             return [f"the agbot's row of {row.node} for {claim.subject} is stuck"]
         return []
-
-    def _facts(self, row: Row, claim: Claim) -> RowFacts:
-        situation = self._situation
-        overlap = situation.ledger.deferrals.get(row.group, {}).get(row.node)
-        member, policy = situation.picture.member(row.node), situation.picture.policies.get(claim.kind, claim.subject)
-        if (
-            isinstance(member, Member)
-            and row.kind is Kind.AGENT
-            and isinstance(situation.picture.statuses(row.node), Sight)
-        ):
-            member = Sight.UNREAD  # without its statuses nothing is known of its upgrade
-        return RowFacts(
-            member=member,
-            policy=policy,
-            lease=situation.ledger.lease(row.group),
-            overlaps=overlap is not None and overlap.is_overlap and overlap.subject == claim.subject,
-            limits=situation.limits_of(row.group),
-        )
 
     def _begun(self, state: RowState, claim: Claim, member: Member) -> Begun:
         situation, now = self._situation, self._situation.now()
@@ -168,11 +148,7 @@ class ListedUpgrades:
             service=service,
         )
 
-    async def _tell_stuck(self, state: RowState, claim: Claim, facts: RowFacts) -> None:
-        situation, row = self._situation, state.row
-        now = situation.now()
-        kind, why = rows.defect(state, claim, facts, now)
-        org, name = ids.org_of(row.group), ids.name_of(row.group)
-        url = f"{situation.rows.url}/ha/{_ROUTES[row.kind]}/{quote(org, safe='')}/{quote(name, safe='')}"
-        told = entries.stuck(row, claim, defect=kind, why=why, cure=f"curl -X DELETE '{url}'", now=now)
+    async def _tell_stuck(self, state: RowState) -> None:
+        situation = self._situation
+        told = entries.stuck(state.row.group, stuck.view(state, situation), situation.now())
         await situation.write(Writes(entries=[told]))

@@ -82,8 +82,13 @@ class Organisations:
         if self._served_by and not self._has_discovered:
             text = f"the organisations that {self._served_by} serves have not been read yet"
             return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=text),))
-        text = f"organisation {org} is not among those that this coordinator looks after ([exchange] organisations)"
-        return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=text),), is_final=True)
+        return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=self.why_excluded(org)),), is_final=True)
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Say why this organisation is not looked after; empty for one that is, or may be."""
+        if self.serves(org) or (self._served_by and not self._has_discovered):
+            return ""
+        return f"organisation {org} is not among those that this coordinator looks after ([exchange] organisations)"
 
     def meet(self, org: OrgId) -> None:
         """Look after an organisation from now on, if it is ours: a node of it has asked, or the feed has shown it."""

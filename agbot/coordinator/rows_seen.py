@@ -14,7 +14,7 @@ from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim
 from agbot.rules.reasons import Code, Reason
-from agbot.rules.rows import RowState
+from agbot.rules.rows import RowState, Standing
 from agbot.rules.seen_time import Now, SeenTime
 
 
@@ -50,6 +50,10 @@ class RowsSeen:
     def of(self, group: GroupId) -> Iterable[RowState]:
         """Return the states of a group's rows."""
         return tuple(self.states.get(group, {}).values())
+
+    def count_stuck(self) -> int:
+        """Return how many rows stay although their upgrade is over."""
+        return sum(state.standing is Standing.STUCK for of_group in self.states.values() for state in of_group.values())
 
     def waited_for(self, group: GroupId) -> tuple[Row, ...]:
         """Return the rows of a group that have to be waited for, each with its qualified subject."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, WaitView
+from agbot.coordinator import stuck
+from agbot.coordinator.contacts import Silent
+from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
 from agbot.coordinator.situation import Situation
 from agbot.rules import health, ids
 from agbot.rules.facts import Brake, Group, Member, Pause, Sight, Waiter
 from agbot.rules.ids import GroupId, OrgId
-from agbot.rules.lease import Lease
+from agbot.rules.lease import Lease, State
 from agbot.rules.limits import Limits
+from agbot.rules.reasons import Code
 from agbot.rules.seen_time import Now
+
+_FAILURES_SHOWN = 5
+_NAMED = 20
+"""So many members are named where there may be thousands."""
 
 
 def view_lease(lease: Lease, now: Now, limits: Limits, note: str = "") -> LeaseView:
@@ -52,6 +59,42 @@ def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupVie
         pauses=(*facts.pauses, *_pauses_of(facts, situation)),
         required=health.required_of_others(facts.limits, size),
         required_by=health.said_required(facts.limits, size),
+        stuck=tuple(stuck.of(group, situation)),
+    )
+
+
+def view_overview(
+    situation: Situation, silent: Silent, orgs: Mapping[OrgId, str], failing: Sequence[str], exchange_failing: str
+) -> Overview:
+    """Summarise everything but the last cycle, with what the last read of each organisation said while it fails, and what fails besides."""
+    ledger, doubts, view_age = situation.ledger, situation.doubts(), situation.view_age()
+    states = [lease.state for lease in ledger.occupied()]
+    not_ready = [*(reason.text for reason in doubts), *failing[:_FAILURES_SHOWN]]
+    if exchange_failing:
+        not_ready.append(f"the Exchange cannot be read: {exchange_failing}")
+    return Overview(
+        sentence="no cycle has run yet",
+        cycle_at=None,
+        ready=not doubts and not failing,
+        not_ready=not_ready,
+        view_age_seconds=None if view_age is None else view_age.total_seconds(),
+        view_ok=all(reason.code is not Code.VIEW_STALE for reason in doubts),
+        store_ok=ledger.is_trusted,
+        orgs=view_orgs(orgs, situation),
+        held=states.count(State.HELD),
+        suspect=states.count(State.SUSPECT),
+        waiting=sum(len(waiters) for waiters in ledger.waiters.values()),
+        deferred=sum(len(deferrals) for deferrals in ledger.deferrals.values()),
+        overlaps=sum(each.is_overlap for deferrals in ledger.deferrals.values() for each in deferrals.values()),
+        brakes=sum(len(brakes) for brakes in ledger.brakes.values()),
+        pauses=len(ledger.pauses),
+        never_asked=len(silent.never_asked),
+        never_asked_named=silent.never_asked[:_NAMED],
+        bypassing=len(silent.bypassing),
+        bypassing_named=silent.bypassing[:_NAMED],
+        agbot=situation.rows.source.value,
+        agbot_failing=situation.rows.failing,
+        stuck=situation.rows.count_stuck(),
     )
 
 

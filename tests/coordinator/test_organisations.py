@@ -57,6 +57,8 @@ async def test_organisations_that_are_named_are_the_only_ones() -> None:
 
     assert looked_after(hub) == {ORG}
     assert all(str(view.id).startswith(f"{ORG}/") for view in hub.coordinator.groups())
+    assert "is not among those" in hub.coordinator.why_excluded(OrgId(OTHER))
+    assert hub.coordinator.why_excluded(OrgId(ORG)) == ""
     await hub.stop()
 
 

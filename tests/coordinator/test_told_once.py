@@ -15,7 +15,7 @@ from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
-from tests.support.hub import NMP, ORG, Hub
+from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -23,13 +23,14 @@ class SlowStore(MemoryStore):
     """Takes a moment for each write, in which others come."""
 
     seconds = 0.2
+    swap_seconds = 0.2
 
     async def write(self, writes: Writes) -> None:
         await asyncio.sleep(self.seconds)
         await super().write(writes)
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
-        await asyncio.sleep(self.seconds)
+        await asyncio.sleep(self.swap_seconds)
         return await super().swap(expected, new, writes)
 
 
@@ -69,6 +70,70 @@ async def test_a_deferral_that_two_questions_find_in_the_same_moment_is_told_onc
     await asyncio.gather(*(hub.ask(node, "g1") for node in ("n1", "n2", "n3", "n1")))
 
     assert [entry.node for entry in hub.events("deferral.begun")] == [node_id(ORG, "n3")]
+    await hub.stop()
+
+
+async def waiting(*, silent_seconds: float) -> tuple[Hub, SlowStore]:
+    """Return a hub in which n1 holds the lease, and n2 waits and has not asked for so long."""
+    hub = await started()
+    assert isinstance(hub.store, SlowStore)
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated")
+    hub.report("n2", "ha node waiting")
+    await hub.live("n1", "n2", "n3", seconds=5)
+    assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
+    await hub.live("n1", "n2", "n3", seconds=silent_seconds)
+    return hub, hub.store
+
+
+def waits(hub: Hub) -> list[str]:
+    view = hub.coordinator.group(hub.lease("g1").group)
+    assert view is not None
+    return [each.node for each in view.waiting]
+
+
+@in_virtual_time
+async def test_a_waiter_whom_a_grant_takes_away_is_not_ended_by_the_cycle_in_the_same_moment() -> None:
+    hub, store = await waiting(silent_seconds=140)
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=30)
+    store.swap_seconds = 30
+
+    answer = await asyncio.gather(hub.ask("n2", "g1"), hub.live("n1", "n2", "n3", seconds=40))
+
+    assert isinstance(answer[0], Granted)
+    assert hub.events("wait.ended") == []
+    assert waits(hub) == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_asks_again_while_it_is_written_that_it_has_stopped_waits_all_the_same() -> None:
+    hub, store = await waiting(silent_seconds=170)
+    store.seconds = 8
+    await hub.live("n1", "n2", "n3", seconds=15)
+    assert hub.events("wait.ended") == []  # on its way
+
+    assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
+    await hub.live("n1", "n2", "n3", seconds=12)
+    assert len(hub.events("wait.ended")) == 1
+    assert waits(hub) == [node_id(ORG, "n2")]
+    await hub.live("n1", "n2", "n3", seconds=20)
+    await hub.crash()
+    assert waits(hub) == [node_id(ORG, "n2")]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_waiter_that_is_gone_before_it_was_ever_written_is_ended_once() -> None:
+    hub, _ = await waiting(silent_seconds=1)
+    assert codes(await hub.ask("n3", "g1")) == ["lease-held"]
+    hub.admin("DELETE", "/nodes/n3")
+    await hub.live("n1", "n2", seconds=60)
+
+    assert [entry.node for entry in hub.events("wait.ended")] == [node_id(ORG, "n3")]
+    assert waits(hub) == [node_id(ORG, "n2")]
     await hub.stop()
 
 

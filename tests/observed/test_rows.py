@@ -193,6 +193,20 @@ async def test_a_row_that_stays_although_its_node_is_done_is_told_once_with_the_
         assert (told.node, told.subject, told.facts["defect"]) == (holder.name, f"{ORG}/dp", "W2")
         assert told.facts["cure"] == f"curl -X DELETE '{AGBOT_URL}/ha/upgradingwlu/{ORG}/{GROUP}'"
         assert hub.is_free()
+        view = hub.coordinator.group(hub.lease(GROUP).group)
+        assert view is not None
+        assert [(each.node, each.defect, each.cure) for each in view.stuck] == [(holder.name, "W2", told.facts["cure"])]
+        assert hub.coordinator.overview().stuck == 1
+        for node in members(hub):
+            explained = hub.coordinator.explain(NodeId(node.name))
+            assert explained is not None
+            assert str(told.facts["cure"]) in explained.answer
+
+        hub.rows.delete_services()
+        await asyncio.sleep(2 * IDLE_CYCLE)
+        after = hub.coordinator.group(view.id)
+        assert after is not None
+        assert (hub.coordinator.overview().stuck, list(after.stuck)) == (0, [])
         hub.publish()
         await hub.until(lambda: hub.runs(NEW, *members(hub)), 2000)
 

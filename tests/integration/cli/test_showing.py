@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from agbot.coordinator.contract import Explanation
+from agbot.coordinator.contract import Explanation, StuckView
 from agbot.rules.ids import NodeId
 from tests.integration.cli.conftest import Shell
-from tests.integration.console.scripted import BETA, FREE, GROUPS, HELD, IDLE, NOW, WAITING
+from tests.integration.console.scripted import BETA, FREE, GROUPS, HELD, IDLE, NMP, NOW, OVERVIEW, WAITING
 
 
 def test_the_first_line_of_an_explanation_answers_the_question(shell: Shell) -> None:
@@ -50,6 +50,17 @@ def test_a_rule_shows_what_it_looked_at_and_how_old_that_is(shell: Shell) -> Non
     assert lines[6].endswith("  read 0 s ago")
     assert lines[3].index("revision r7") == lines[6].index("read 0 s ago"), "one column"
     assert lines[4].endswith("[lease-held]")
+
+
+def test_status_lists_the_rows_of_the_agbot_that_are_stuck_with_their_cure(shell: Shell) -> None:
+    row = StuckView(node=BETA, kind="agent", subject=NMP, defect="A1", why="it is dead", cure="curl -X DELETE 'x'")
+    shell.operations.known = [replace(GROUPS[1], brakes=(), stuck=(row,))]
+    shell.operations.seen = replace(OVERVIEW, stuck=1)
+
+    out = " ".join(shell.run("status").stdout.split())
+
+    assert "stuck 1" in out
+    assert f"stuck the agbot's row of {BETA} for {NMP} (A1): it is dead; cure: curl -X DELETE 'x'" in out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from agbot.coordinator import contract
 from agbot.coordinator.contract import Done, Explanation, GroupView, LeaseView, MemberView, NotDone, Overview, RuleView
 from agbot.rules.facts import Allowance, Approval, Pause
-from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry, JournalQuery
@@ -22,6 +22,8 @@ NMP = PolicyId("acme/agent-2.32")
 ALPHA = NodeId("acme/alpha")
 BETA = NodeId("acme/beta")
 GAMMA = NodeId("acme/gamma")
+ELSEWHERE = OrgId("elsewhere")
+"""An organisation that is not looked after."""
 
 HELD = LeaseView(
     group=MILLS,
@@ -185,6 +187,9 @@ class Scripted:
 
     def group(self, group: GroupId) -> GroupView | None:
         return next((each for each in self.known if each.id == group), None)
+
+    def why_excluded(self, org: OrgId) -> str:
+        return f"organisation {org} is not among those" if org == ELSEWHERE else ""
 
     def explain(self, node: NodeId) -> Explanation | None:
         return self.explained.get(node)

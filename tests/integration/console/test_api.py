@@ -54,6 +54,30 @@ async def test_one_group_is_shown_or_not_found(desk: Desk) -> None:
     refused(await desk.get("/v1/groups/acme/none"), 404, "no HA group acme/none is known")
 
 
+@pytest.mark.parametrize("path", ["/v1/groups?org=elsewhere", "/v1/groups/elsewhere/g1", "/v1/leases?org=elsewhere"])
+async def test_what_is_asked_of_an_organisation_that_is_not_looked_after_is_answered_with_that(
+    desk: Desk, path: str
+) -> None:
+    refused(await desk.get(path), 404, "organisation elsewhere is not among those")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/holds", {"scope": "elsewhere/g1"}),
+        ("/v1/holds", {"scope": "node:elsewhere/n1"}),
+        ("/v1/allowances", {"node": "elsewhere/n1", "until": "2026-03-05T00:00:00Z"}),
+        ("/v1/approvals", {"scope": "elsewhere", "subject": "elsewhere/p"}),
+    ],
+)
+async def test_neither_can_anything_be_done_there_and_it_says_why(
+    desk: Desk, path: str, body: dict[str, object]
+) -> None:
+    desk.operations.outcome = NotDone(text="it is not known", not_found=True)
+
+    refused(await desk.post(path, {**body, "reason": "x"}), 404, "it is not known", "elsewhere is not among those")
+
+
 async def test_an_escaped_name_is_the_name(desk: Desk) -> None:
     refused(await desk.get("/v1/explain/acme/gr%C3%B6%C3%9Fe%40x%20y"), 404, "acme/größe@x y")
 
