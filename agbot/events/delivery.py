@@ -60,6 +60,8 @@ class Pauses:
     """The same for a while after that: else each event of a kind that a receiver does not take would cost a quarter of an hour."""
     steady_seconds: float = 5.0
     """A connection that has held for so long, with nothing left to tell, is no longer in doubt."""
+    quiet_seconds: float = 1.0
+    """A connection holds for so long with nothing on its way before a message is sent on which one like it seems to have been closed."""
     longest_asked_seconds: float = 3600.0
     """No receiver can ask for more: a mistake of its clock or of its settings must not silence it for days."""
 

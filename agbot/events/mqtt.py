@@ -22,7 +22,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agbot import __version__
 from agbot.events.delivery import Count, Kind, Outcome, Pauses, paused
-from agbot.events.mqtt_blame import CLOSES, Blame
+from agbot.events.mqtt_blame import Blame
 from agbot.events.mqtt_connection import (
     TAKEN_OVER,
     Broker,
@@ -42,6 +42,8 @@ _GOODBYE_SECONDS: Final = 0.5
 _BATCH: Final = 50
 _LARGEST_BATCH: Final = 800
 """So many events wait at most while the broker takes none at all."""
+_BEHIND: Final = "behind"
+"""The key of what is sent behind others, to see whether they are left without an answer."""
 _log = structlog.get_logger()
 T = TypeVar("T")
 
@@ -123,7 +125,7 @@ class Mqtt:
                 raise
             finally:
                 steady.cancel()
-                self._blame.ended(by_broker=listening.done())
+                self._blame.ended(loop.time(), by_broker=listening.done())
                 outcomes = [await _ended(delivering), await _ended(listening)]
         for outcome in outcomes:
             if outcome is not None:
@@ -222,22 +224,26 @@ class Mqtt:
     ) -> AsyncIterator[tuple[int, RefusedError | None]]:
         """Send messages in order, each under its key, and say of each whether it is taken: one by one where one of them is suspected."""
         await asyncio.sleep(0)  # lets others run in any case
+        behind = [(_BEHIND, self._status(Presence.ONLINE))] if self._blame.is_doubtful else []
         step = 1 if self._blame.is_careful else max(len(messages), 1)
         for first in range(0, len(messages), step):
             part = messages[first : first + step]
             # they begin in this order, and one does not wait for the acknowledgement of another
-            sending = [asyncio.create_task(self._send(connection, key, message)) for key, message in part]
+            sending = [asyncio.create_task(self._send(connection, key, message)) for key, message in (*part, *behind)]
             try:
                 outcomes = await asyncio.gather(*sending)
             finally:
                 for task in sending:
                     task.cancel()
-            for position, outcome in enumerate(outcomes, first):
+            for position, outcome in enumerate(outcomes[: len(part)], first):
                 yield position, outcome
 
     async def _send(self, connection: Connection, key: Hashable, message: Message) -> RefusedError | None:
-        if self._blame.is_to_blame(key, len(message.payload)):
-            return RefusedError(message.topic, f"it closes the connection, {CLOSES} times in a row", lasts=True)
+        finding = self._blame.why_not(key, len(message.payload), asyncio.get_running_loop().time())
+        if finding is not None:
+            return RefusedError(message.topic, finding.why, lasts=finding.lasts)
+        if self._blame.is_careful and self._blame.is_suspected(key):
+            await asyncio.sleep(self._pauses.quiet_seconds)
         self._blame.sent(key, len(message.payload))
         refusal = None
         try:

@@ -20,13 +20,15 @@ from agbot.rules.ids import GroupId
 from agbot.store.contract import Entry
 from tests.acceptance.programs import until
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP
-from tests.integration.events.conftest import Counted, Journal, delivering
+from tests.integration.events.conftest import Counted, Journal, delivering, firsts
 from tests.integration.events.test_mqtt import Standing, Telling, heard_all
 from tests.support.listening import listening
 from tests.support.mosquitto import Mosquitto
 
 BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 LARGEST_BYTES = 4000
+PUBLISH = 3
+"""The kind of packet (MQTT 5, 2.1.2)."""
 MQTT_REFUSED = (Kind.MQTT, Outcome.REFUSED)
 
 
@@ -179,6 +181,87 @@ async def test_a_name_too_long_for_a_topic_is_passed_over(telling: Telling) -> N
 
 
 @asynccontextmanager
+async def swallowing(port: int, end_of_topic: str) -> AsyncIterator[int]:
+    """Pass everything on to a broker but what is published to some topics, as one whose queue behind them is away; yields the port."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(1)
+                body = await _sized(reader)
+                topic = body[-1][2 : 2 + int.from_bytes(body[-1][:2], "big")]
+                if head[0] >> 4 != PUBLISH or not topic.endswith(end_of_topic.encode()):
+                    writer.write(head + b"".join(body))
+        writer.close()
+
+    async def pass_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while part := await reader.read(65536):
+                writer.write(part)
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        broker_reader, broker_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pass_on(reader, broker_writer), pass_back(broker_reader, writer))
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def _sized(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """Read how long a packet is (MQTT 5, 1.5.5), and so much of it."""
+    written = await reader.readexactly(1)
+    while written[-1] & 128:
+        written += await reader.readexactly(1)
+    size = sum((byte & 127) << 7 * place for place, byte in enumerate(written))
+    return written, await reader.readexactly(size)
+
+
+@BOTH
+async def test_an_event_that_a_broker_leaves_without_an_answer_is_passed_over_where_it_takes_others(
+    telling: Telling, protocol: str
+) -> None:
+    await telling.broker.start()
+    async with swallowing(telling.broker.port, "pumps/event") as port, listening(telling.broker.port) as listener:
+        telling.way = replace(telling.way, port=port, protocol=protocol, answer_seconds=1.0)
+        await until("it listens", lambda: listener.is_connected)
+        async with telling.running() as deliveries:
+            await telling.journal.upgrade(GROUP, ANNA)
+            await until("attempts", lambda: telling.counted[Kind.MQTT, Outcome.FAILED] >= 4)
+            assert passed_over(telling.journal) == [], "as long as it takes none of them they wait"
+            await telling.journal.upgrade(OTHER_GROUP, BERT)
+            await until("the notes", lambda: len(listener.on("agbot/event")) >= len(telling.journal.lost) > 0)
+            await until("it is behind nothing", lambda: deliveries.lags()[Kind.MQTT] == 0)
+
+    assert passed_over(telling.journal) == [(Topics("agbot").event(GROUP), [1, 2])]
+    assert all("without an answer" in str(note.facts["error"]) for note in telling.journal.lost)
+    told = firsts(listener.events())
+    assert [each["event"] for each in told if each["group"]] == ["lease.granted", "lease.released"]
+
+
+async def test_a_state_that_a_broker_leaves_without_an_answer_stands_in_no_event_s_way(telling: Telling) -> None:
+    await telling.broker.start()
+    async with swallowing(telling.broker.port, "pumps/state") as port, listening(telling.broker.port) as listener:
+        telling.way = replace(telling.way, port=port, answer_seconds=1.0)
+        await until("it listens", lambda: listener.is_connected)
+        with capture_logs() as log:
+            async with telling.running():
+                await telling.journal.upgrade(GROUP, ANNA)
+                await until("it is told", lambda: any(line["event"] == "mqtt.refused" for line in log))
+                failed = telling.counted[Kind.MQTT, Outcome.FAILED]
+                await telling.journal.upgrade(GROUP, BERT)
+                await heard_all(listener, 4)
+
+    (refused,) = [line for line in log if line["event"] == "mqtt.refused"]
+    assert refused["topic"] == Topics("agbot").state(GROUP)
+    assert telling.counted[Kind.MQTT, Outcome.FAILED] == failed, "the connection holds from then on"
+    assert passed_over(telling.journal) == []
+
+
+@asynccontextmanager
 async def namesake(broker: Mosquitto, client_id: str, protocol: str) -> AsyncIterator[list[int]]:
     """Connect with the same client id again and again; yields the connections so far."""
     connections: list[int] = []
@@ -204,7 +287,7 @@ async def test_a_second_client_with_the_same_id_is_told_once_and_met_with_growin
     telling: Telling, protocol: str
 ) -> None:
     telling.way = replace(telling.way, protocol=protocol)
-    pauses = Pauses(first_seconds=0.1, longest_seconds=30.0)
+    pauses = Pauses(first_seconds=0.1, longest_seconds=30.0, quiet_seconds=0.5)
     sink = Mqtt(telling.way, Topics("agbot"), telling.standing, telling.counted.count, pauses=pauses)
     await telling.broker.start()
     with capture_logs() as log:
