@@ -543,6 +543,7 @@ async def test_a_daemon_that_stops_says_so(telling: Telling) -> None:
 @pytest.mark.parametrize("state", ["absent", "frozen", "deaf"])
 async def test_a_daemon_stops_at_once_whatever_the_broker_does(telling: Telling, state: str) -> None:
     deaf = socket.create_server(("127.0.0.1", 0))  # the kernel accepts, nobody ever answers
+    telling.way = replace(telling.way, answer_seconds=60.0)
     if state == "deaf":
         telling.way = replace(telling.way, port=deaf.getsockname()[1])
     elif state == "frozen":
@@ -555,7 +556,7 @@ async def test_a_daemon_stops_at_once_whatever_the_broker_does(telling: Telling,
             telling.broker.freeze()
         await telling.journal.upgrade(GROUP, BERT)
         began = loop.time()
-    assert loop.time() - began < 2.0
+    assert loop.time() - began < 5.0, "so long a stop may take"
     deaf.close()
 
 
