@@ -3,7 +3,8 @@
 aiomqtt 2 leaves gaps, which are closed here: a handshake that fails leaves its socket open, and one that the broker breaks off is waited
 for to the last; connecting runs in a thread that nobody can cancel, for up to 5 s per step; a refusal in the acknowledgement of a message
 (MQTT 5) counts as success, and one that the standard does not list there breaks the connection; an error that ends the connection is
-complained of if nobody looked at it. That needs private names of aiomqtt 2, one more reason for its bound `<3`.
+complained of if nobody looked at it, and so is a socket that is closed in the moment in which something is to be written. That needs
+private names of aiomqtt 2, one more reason for its bound `<3`.
 """
 
 from __future__ import annotations
@@ -220,6 +221,27 @@ class Connection(aiomqtt.Client):
         if not self._connected.done() and not self._is_given_up:
             self._connected.set_exception(MqttError("the broker closed the connection before it had answered"))
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    def _on_socket_register_write(
+        self,
+        client: PahoClient,
+        userdata: Any,  # noqa: ANN401 - the signature is aiomqtt's
+        sock: Any,  # noqa: ANN401 - paho names no public type
+    ) -> None:
+        # may be called in the thread that connects
+        self._loop.call_soon_threadsafe(self._write_soon, client, sock)
+
+    def _write_soon(self, client: PahoClient, sock: Any) -> None:  # noqa: ANN401 - paho names no public type
+        number = sock.fileno()
+        if number >= 0:  # closed meanwhile: the number may be another socket's by now
+            self._loop.add_writer(number, self._write, client)
+
+    def _write(self, client: PahoClient) -> None:
+        try:
+            client.loop_write()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the connection is broken
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
     def _on_publish(
         self,

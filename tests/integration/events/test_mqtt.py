@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from agbot.events.delivery import Deliveries, Kind, Outcome, Pauses
 from agbot.events.mqtt import Mqtt
-from agbot.events.mqtt_connection import Broker, tls_context
+from agbot.events.mqtt_connection import Broker, Connection, Message, tls_context
 from agbot.events.payload import BrakeState, GroupState, HoldState, MemberState, ReasonState, WaiterState
 from agbot.events.topics import Topics
 from agbot.rules.ids import GroupId, NodeId
@@ -538,6 +538,20 @@ async def test_a_daemon_that_stops_says_so(telling: Telling) -> None:
         await until("the status", lambda: later.on("agbot/status"))
 
     assert [each["status"] for each in later.on("agbot/status")] == ["offline"]
+
+
+async def test_a_connection_that_is_closed_before_a_write_begins_is_no_error(
+    telling: Telling, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Alone, aiomqtt would watch the number of the closed socket, which is nobody's then or somebody else's."""
+    connection = Connection(telling.way, Message(topic="agbot/status", payload=b""))
+    closed = socket.socket()
+    paho = connection._client  # noqa: SLF001 - the moment between two calls of the libraries cannot be met from outside
+    connection._on_socket_register_write(paho, None, closed)  # noqa: SLF001 - as paho calls it when something is to be written
+    closed.close()
+    await asyncio.sleep(0)
+
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("state", ["absent", "frozen", "deaf"])
