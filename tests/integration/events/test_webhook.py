@@ -331,7 +331,7 @@ async def test_one_event_that_is_never_taken_is_passed_over_when_the_next_one_is
     receiver.refuses, receiver.refuses_with = "poison.poison", status
     pauses = replace(HASTY, patience_seconds=0.3)
     with capture_logs() as log:
-        seconds = 1.0 if status == HANGS else ATTEMPT_SECONDS
+        seconds = 3.0 if status == HANGS else ATTEMPT_SECONDS
         async with delivering(journal, webhook(receiver.url, counted, timeout_seconds=seconds, pauses=pauses)):
             await journal.tell(entry("a.a"), entry("poison.poison"), entry("b.b"), entry("c.c"))
             await until("the others told", lambda: len(firsts(receiver.taken)) == 4)
