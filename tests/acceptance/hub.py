@@ -108,12 +108,14 @@ class Hub:
         }
         await self.admin("POST", f"/managementpolicies/{nmp}", body)
 
-    async def node(self, name: str, *, public_key: str = "QUJD", claims_seconds: int = 0) -> None:
-        """Create a device node with a fresh heartbeat, which claims to be heard so seldom."""
+    async def node(
+        self, name: str, *, public_key: str = "QUJD", claims_seconds: int = 0, node_type: str = "device"
+    ) -> None:
+        """Create a node with a fresh heartbeat, which claims to be heard so seldom."""
         body = {
             "token": secret_of(name),
             "name": name,
-            "nodeType": "device",
+            "nodeType": node_type,
             "pattern": "",
             "publicKey": public_key,
             "arch": "amd64",

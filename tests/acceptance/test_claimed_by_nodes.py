@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 from agbot.sim.agent_state import Word
-from tests.acceptance.hub import NEW, NMP, OLD, Hub
+from tests.acceptance.hub import NEW, NMP, OLD, Hub, auth_of
 from tests.acceptance.programs import Program, until
 from tests.acceptance.site import Site, ask, group_of_three
 
@@ -119,6 +120,32 @@ async def test_a_success_against_the_node_s_own_version_stops_the_release_with_b
     assert (lease["last_cause"], lease["last_detail"]) == ("failed", SAID)
 
 
+async def test_a_version_that_is_told_late_or_not_at_all_lets_the_next_member_begin(hub: Hub, site: Site) -> None:
+    await hub.publish()
+    await hub.group("g1", "anna", "ben")
+    await hub.group("g2", "dora", "emil")
+    await started(site)
+    for node, group, runs in (("anna", "g1", OLD), ("dora", "g2", "")):
+        assert (await ask(site, node, group=group))[0] == 201
+        await hub.report(node, Word.INITIATED)
+        await hub.report(node, Word.SUCCESSFUL, runs=runs)
+    waited: list[str] = []
+
+    async def may_begin(node: str, group: str) -> bool:
+        for each in ("anna", "ben", "dora", "emil"):
+            await hub.heartbeat(each)
+        status, message = await ask(site, node, group=group)
+        waited.append(message)
+        return status == 201
+
+    await until("the member behind one that tells no version", lambda: may_begin("emil", "g2"))
+    await until("the contradiction", lambda: says(may_begin("ben", "g1"), waited, SAID))
+    versions = {"softwareVersions": {"horizon": NEW, "certificate": "1.0.0", "config": "1.0.0"}}
+    await hub.send("PATCH", "/orgs/o1/nodes/anna", versions, auth_of("anna"))
+    await until("the member behind one that tells it late", lambda: may_begin("ben", "g1"))
+    assert not [entry for entry in await site.journal() if entry["event"] == "brake.set"]
+
+
 async def test_the_brakes_of_a_deleted_group_and_of_a_deleted_policy_go_away(hub: Hub, site: Site) -> None:
     await hub.publish()
     await hub.publish("up2")
@@ -173,6 +200,27 @@ async def test_policies_that_a_node_makes_up_make_no_waiters_and_few_reads(hub: 
     assert {line["node"] for line in told(daemon, "wait.changed")} == {"o1/ben"}
     assert "o1/made-up" not in site.store_file.read_bytes().decode("latin-1")
     assert (await ask(site, "anna", nmp=NMP))[0] == 201
+
+
+async def test_a_cluster_node_that_asks_without_pause_is_told_yes_and_little_of_it_is_written(
+    hub: Hub, site: Site
+) -> None:
+    for number in range(12):
+        await hub.publish(f"real{number}")
+    await hub.node("clara", node_type="cluster")
+    await hub.group("g1", "clara", exists=True)
+    daemon = await started(site)
+
+    answers = [(await ask(site, "clara", nmp=f"real{number % 12}"))[0] for number in range(60)]
+
+    assert set(answers) == {201}
+    assert len(told(daemon, "lease.exempted")) <= 8
+    assert len([entry for entry in await site.journal() if entry["node"] == "o1/clara"]) <= 8
+
+
+async def says(asked: Coroutine[Any, Any, bool], heard: list[str], words: str) -> bool:
+    """Ask, and tell whether the answer was no, with these words."""
+    return not await asked and words in heard[-1]
 
 
 async def same(found: Any, expected: list[str]) -> bool:
