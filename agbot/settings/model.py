@@ -116,7 +116,8 @@ class GatewaySettings:
     """How many questions of one node go to the Exchange in a minute; more are told to ask again. An agent asks once a minute for each
     policy that it has downloaded; a refusal from memory is not counted."""
     request_seconds: Seconds = 10.0
-    """A request must have arrived completely within this time."""
+    """A request must have arrived completely within this time; as long may a TLS handshake take, and a client to take a piece of its
+    answer."""
     max_body_bytes: Count = 10_485_760
     """Largest body that is passed through. A question has none."""
     max_header_bytes: Annotated[int, Meta(ge=1024)] = 16_384
