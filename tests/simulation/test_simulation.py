@@ -29,9 +29,9 @@ from tests.simulation.plan import Plan, draw
 from tests.simulation.run import Outcome, play
 from tests.simulation.story import Promise
 
-SEEDS = 30
+SEEDS = 20
 """More are played by `make simulate`, in CI at least 300."""
-CHUNK = 30
+CHUNK = 20
 
 
 def told(outcomes: list[Outcome]) -> str:
