@@ -84,4 +84,4 @@ class AgbotRows:
             self._tell("agbot.failed", {"error": look.why, "agbot": after.value})
 
     def _tell(self, event: str, facts: dict[str, object]) -> None:
-        self._situation.tell(Entry(at=self._situation.clock.now(), event=event, facts=facts))
+        self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))

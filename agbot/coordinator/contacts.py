@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agbot.coordinator import entries
 from agbot.coordinator.situation import Situation
@@ -39,9 +39,8 @@ class Contacts:
 
     def asked(self, node: NodeId) -> None:
         """Note that this node has asked about its agent, with its own credentials; the cycle writes it."""
-        now, known = self._situation.clock.now(), self._situation.ledger.contacts.get(node)
-        is_known = known is not None and known.bypassed_at is None and known.asked_at is not None
-        if is_known and known is not None and known.asked_at is not None and now - known.asked_at < _WRITTEN_AGAIN:
+        now, known = self._situation.now().wall, self._situation.ledger.contacts.get(node)
+        if known is not None and known.bypassed_at is None and _asked_within(known, _WRITTEN_AGAIN, now):
             return
         contact = Contact(node=node, asked_at=now)
         self._situation.ledger.contacts[node] = self._unwritten[node] = contact
@@ -70,8 +69,7 @@ class Contacts:
         situation, now = self._situation, self._situation.now()
         known = situation.ledger.contacts.get(claim.holder) or Contact(node=claim.holder)
         longest = timedelta(seconds=situation.limits_of(group).max_upgrade_seconds)
-        asks = known.asked_at is not None and now.wall - known.asked_at < max(longest, _WRITTEN_AGAIN)
-        if known.bypassed_at is not None or asks:
+        if known.bypassed_at is not None or _asked_within(known, max(longest, _WRITTEN_AGAIN), now.wall):
             return Writes()
         told = entries.bypassed(group, claim, now)
         return Writes(put=[replace(known, bypassed_at=now.wall)], entries=[told])
@@ -101,3 +99,8 @@ class Contacts:
             for name, node in picture.members(group).items():
                 if isinstance(node, Node) and node.node_type is not NodeType.CLUSTER:
                     yield name
+
+
+def _asked_within(known: Contact, time: timedelta, now: datetime) -> bool:
+    """Tell whether the node has asked within this time. A date that is still to come was written by a wrong clock, and proves nothing."""
+    return known.asked_at is not None and timedelta() <= now - known.asked_at < time

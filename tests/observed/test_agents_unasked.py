@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
 from agbot.coordinator.contract import Granted
+from agbot.rules.facts import Contact
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.faults import Fault, FaultKind
+from agbot.store.contract import Writes
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -165,6 +168,19 @@ async def test_who_waits_for_a_permission_that_it_has_not_asked_for_here_is_expl
     explanation = hub.coordinator.explain(node_id(ORG, "n1"))
     assert explanation is not None
     assert explanation.answer.endswith("if that lasts for minutes, its `HZN_AGBOT_URL` names somebody else.")
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_question_under_a_date_that_is_still_to_come_hides_no_bypass() -> None:
+    hub = await quiet()
+    later = hub.clock.now() + timedelta(days=300)
+    await hub.store.write(Writes(put=[Contact(node=node_id(ORG, "n1"), asked_at=later)]))
+    await hub.crash()
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    assert [entry.node for entry in hub.events("gateway.bypassed")] == [f"{ORG}/n1"]
     await hub.stop()
 
 
