@@ -149,17 +149,27 @@ async def _unproven(stage: Stage, people: People, chance: random.Random) -> None
 
 
 def _plan_late_row(plan: Plan, chance: random.Random) -> Plan:
-    hasty = replace(_QUICK, ask_seconds=5.0, install_seconds=(280.0, 300.0))
-    slow = replace(_QUICK, ask_seconds=chance.uniform(100.0, 120.0))
-    return replace(plan, groups=(_group(chance.choice((3, 4)), hasty, slow),), bypasses=(Asks.NOBODY,))
+    """Draw a group in which others ask, and are held, while the one that asks nobody still downloads: by then its report was read."""
+    slow = replace(_QUICK, ask_seconds=chance.uniform(110.0, 130.0), install_seconds=(120.0, 150.0))
+    hasty = replace(_QUICK, ask_seconds=chance.uniform(15.0, 25.0))
+    settings = replace(plan.settings, poll_seconds=2.0, busy_poll_seconds=2.0, resync_seconds=3600.0)
+    limits = replace(plan.limits, lease_seconds=400.0, max_upgrade_seconds=800.0)
+    groups = (_group(chance.choice((3, 4)), slow, hasty),)
+    return replace(plan, groups=groups, bypasses=(Asks.NOBODY,), settings=settings, limits=limits, is_controlled=True)
 
 
 async def _late_row(stage: Stage, people: People, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(20, 60))
-    late = Fault(kind=FaultKind.LATE, path="/changes", caller=f"^{COORDINATOR}$", seconds=chance.uniform(5.0, 20.0))
+    people.do(Event(at=0.0, deed=Deed.HOLD, pick=0.0, seconds=900.0))
+    late = Fault(kind=FaultKind.LATE, path="/changes", caller=f"^{COORDINATOR}$", seconds=chance.uniform(10.0, 20.0))
     people.do(Event(at=0.0, deed=Deed.FAULT, seconds=600.0, fault=late))
     _publish(people)
-    await asyncio.sleep(600.0)
+    group = f"{ORG}/{group_name(0)}"
+    if await _until(lambda: any(one.reported for one in stage.fleet.observer.under_way(group))):
+        await asyncio.sleep(chance.uniform(30, 45))
+        people.do(Event(at=0.0, deed=Deed.END_HOLDS))
+        await asyncio.sleep(300.0)
+    stage.fleet.let_ask(people.nodes(0)[0], Asks.COORDINATOR)
 
 
 def _plan_frozen(plan: Plan, chance: random.Random) -> Plan:
