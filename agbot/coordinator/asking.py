@@ -82,6 +82,7 @@ class Asking:
         stages.reach(Stage.CONFIRM)
         begun, now = self._situation.picture.begin(), self._situation.now()
         node = await confirm()
+        self._situation.picture.stamps.heard(self._situation.now())
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
         if ask.is_agent:
             self._unasked.contacts.asked(node.id)

@@ -46,8 +46,8 @@ class Comparing:
     def learn(self, orgs: Iterable[OrgId]) -> None:
         """Take in what the entry tells, after the look at the feed counts as seen.
 
-        What was read in other terms is read anew. When it is the Exchange's clock that has moved, or an old copy was shown, what was read
-        since then says nothing about who is silent.
+        What was read in other terms is read anew: stamps that could not be right then may be so now (`agbot.fleet.stamps`). When an old
+        copy was shown, what was read since then says nothing about who is silent.
         """
         situation, time, entry = self._situation, self._exchange.time, self._entry
         if entry is None:
@@ -59,7 +59,7 @@ class Comparing:
                 situation.learnt_offset(time.offset)
         has_moved = time.offset != offset
         shown_until = self._new_at if self._stood_still else None
-        if (has_moved and was_known) or shown_until is not None:
+        if shown_until is not None:
             for org in orgs:
                 situation.picture.shows_the_past(org, now, shown_until)
         if self._stood_still or (time.is_known and (has_moved or not was_known)):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
@@ -39,6 +40,7 @@ _REPEATED_AFTER_SECONDS = 10.0
 
 _SERVER_FAILS = 500
 
+Answer = TypeVar("Answer")
 Failures = dict[Read, ExchangeError]
 
 
@@ -157,7 +159,7 @@ class Reader:
         match read.what:
             case What.ORG:
                 groups = await self._retry(partial(exchange.groups, read.org))
-                nodes = await self._retry(partial(exchange.nodes, read.org))
+                nodes = await self._heard(self._retry(partial(exchange.nodes, read.org)))
                 picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
             case What.GROUP:
                 members = await exchange.group(GroupId(read.id))
@@ -165,13 +167,13 @@ class Reader:
                     GroupId(read.id), Sight.ABSENT if members is None else members, begun=begun, now=now
                 )
             case What.NODE:
-                node = await exchange.node(NodeId(read.id))
+                node = await self._heard(exchange.node(NodeId(read.id)))
                 picture.learn_node(NodeId(read.id), node or Sight.ABSENT, begun=begun, now=now)
             case What.STATUSES:
-                statuses = await exchange.statuses(NodeId(read.id))
+                statuses = await self._heard(exchange.statuses(NodeId(read.id)))
                 picture.learn_statuses(NodeId(read.id), statuses, begun=begun, now=now)
             case What.AGREEMENTS:
-                agreements = await exchange.agreements(NodeId(read.id))
+                agreements = await self._heard(exchange.agreements(NodeId(read.id)))
                 picture.learn_agreements(NodeId(read.id), agreements, begun=begun, now=now)
             case What.PROPERTIES:
                 properties = await exchange.properties(NodeId(read.id))
@@ -179,17 +181,22 @@ class Reader:
             case _:
                 await self._fetch_policies(read, begun, now)
 
+    async def _heard(self, answer: Awaitable[Answer]) -> Answer:
+        heard = await answer
+        self._picture.stamps.heard(self._now())
+        return heard
+
     async def _fetch_policies(self, read: Read, begun: int, now: Now) -> None:
         policies, exchange = self._picture.policies, self._exchange
         match read.what:
             case What.PATTERN:
-                services = await exchange.pattern(read.id)
+                services = await self._heard(exchange.pattern(read.id))
                 policies.learn_pattern(read.id, Sight.ABSENT if services is None else services, begun=begun, now=now)
             case What.MANAGEMENT_POLICY:
-                policy = await exchange.management_policy(PolicyId(read.id))
+                policy = await self._heard(exchange.management_policy(PolicyId(read.id)))
                 policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
             case What.DEPLOYMENT_POLICY:
-                policy = await exchange.deployment_policy(PolicyId(read.id))
+                policy = await self._heard(exchange.deployment_policy(PolicyId(read.id)))
                 policies.learn(read, policy or Sight.ABSENT, begun=begun, now=now)
 
 

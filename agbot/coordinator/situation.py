@@ -90,6 +90,8 @@ class Situation:
         """
         before, self.exchange_ahead = self.exchange_ahead, ahead
         step = before - ahead if before is not None else timedelta()
+        if not self._has_compared:
+            self.picture.stamps.forget()  # they were told in our time before that could be done
         if not self._has_compared and abs(step) > AWAY_STEP:
             self.unmoved += step
             self.seen_clock.date_had_stepped(step)

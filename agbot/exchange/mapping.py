@@ -68,6 +68,7 @@ def _node(node: NodeId, entry: wire.Node, clock: ExchangeClock) -> Node:
         group=group_id(org_of(node), entry.ha_group) if entry.ha_group else None,
         node_type=NodeType.CLUSTER if entry.node_type == NodeType.CLUSTER.value else NodeType.DEVICE,
         heartbeat_at=clock.ours(entry.last_heartbeat) if entry.last_heartbeat else None,
+        heartbeat_stamp=entry.last_heartbeat or "",
         heartbeat_interval_seconds=min(
             max((intervals and intervals.max_interval) or 0.0, 0.0), _LONGEST_INTERVAL_SECONDS
         ),
@@ -114,7 +115,7 @@ def _any_status(raw: msgspec.Raw, clock: ExchangeClock) -> Status:
 
 
 def _no_status(value: str) -> Status:
-    return Status(value=value, stamp="", updated_at=_EPOCH)
+    return Status(value=value, stamp="", updated_at=_EPOCH, is_dated=False)
 
 
 def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -> Status:
@@ -122,16 +123,17 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     if entry is None:
         return _no_status("(no status)")
     stamp, said = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
-    brought, is_garbled = entry.upgraded_versions or wire.UpgradedVersions(), False
+    brought, is_dated, is_garbled = entry.upgraded_versions or wire.UpgradedVersions(), True, False
     try:
         moment = clock.ours(stamp)
     except ValueError:
         is_garbled = PHASES.get(said, Phase.UNREADABLE) in _MAY_BE_UNDER_WAY
-        moment, said = _EPOCH, f"{said} (its time {stamp!r} is unreadable)"
+        moment, is_dated, said = _EPOCH, False, f"{said} (its time {stamp!r} is unreadable)"
     return Status(
         value=said,
         stamp=stamp,
         updated_at=moment,
+        is_dated=is_dated,
         target_version=(brought.software_version or "")[:_LONGEST_TEXT],
         certificate=(brought.cert_version or "")[:_LONGEST_TEXT],
         configuration=(brought.config_version or "")[:_LONGEST_TEXT],
@@ -163,6 +165,7 @@ def _agreement(
         version=(own and own.version) or "",
         containers=tuple(box.state or "" for each in reported for box in each.container_status or ()),
         updated_at=clock.ours_or_none(entry.last_updated),
+        stamp=entry.last_updated or "",
     )
 
 

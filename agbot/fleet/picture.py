@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agbot.fleet import changes
+from agbot.fleet import changes, dating
 from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.garbled import Garbled
-from agbot.fleet.standstill import has_changed
+from agbot.fleet.standstill import has_changed, written_since
 from agbot.fleet.view import Statuses, View
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Node, Sight
@@ -38,7 +38,7 @@ class Picture(View):
             tells = changes.tells_of_member(change, read) and self._membership.group_of(NodeId(read.id)) is not None
             if read.what is What.GROUP or tells:
                 self._eager[read] = None
-        node, at = ids.node_id(change.org, change.id), change.at or now.wall
+        node, at = ids.node_id(change.org, change.id), dating.of_row(change.at, now)
         if changes.is_lost_agreement(change):
             self._remember(node, at, now)
             self._arrivals.lose(node, at)
@@ -103,6 +103,7 @@ class Picture(View):
                 last_at = read_at if until is None else min(read_at, until)
                 self.sights.hide(NodeId(node), known.heartbeat_at, last_at, now)
         self.sights.reset(org, now)
+        self.stamps.shows_the_past(org)
 
     def forget_org(self, org: OrgId) -> None:
         """Drop an organisation that is not there any more; what was in it is known to be gone."""
@@ -132,6 +133,7 @@ class Picture(View):
             known = self._nodes.get(node)
             if isinstance(known, Node) and known.heartbeat_at is not None:
                 self._nodes.amend(node, replace(known, heartbeat_at=known.heartbeat_at + step))
+        self.stamps.date_stepped(step, sequence=self._sequence)
         self._arrivals.date_stepped(step)
         self.sights.date_stepped(step)
         self._created_at = {node: at + step for node, at in self._created_at.items()}
@@ -230,6 +232,7 @@ class Picture(View):
         self._changed()
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
+            seen = dating.of_node(self.stamps, seen, begun=begun, now=now)
             if self._nodes.is_untold(node) and has_changed(self._nodes.get(node), seen):
                 self.standstill.found(f"node {node}", now)
             self.sights.learnt(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)
@@ -281,7 +284,8 @@ class Picture(View):
         if self._statuses.is_late(node, begun):
             return
         read, before = Read(what=What.STATUSES, id=node), self._statuses.get(node)
-        written_at = _written_since(statuses, before) if self._statuses.is_untold(node) else None
+        statuses = dating.of_statuses(self.stamps, node, dict(statuses), begun=begun, now=now)
+        written_at = written_since(statuses, before) if self._statuses.is_untold(node) else None
         if written_at is not None:
             self.standstill.found(f"the report of {node}", now, written_at, self._statuses.read_at(node))
         dropped = (
@@ -293,7 +297,7 @@ class Picture(View):
             self._statuses.amend(node, {**dropped, **statuses})
             self._statuses.outdate(node, sequence=begun + 1)
             return
-        self._statuses.put(node, dict(statuses), begun=begun, now=now)
+        self._statuses.put(node, statuses, begun=begun, now=now)
         if dropped:
             self._statuses.vouch(node, CONFIRM_AFTER)
         self._settle(Read(what=What.STATUSES, id=node))
@@ -301,6 +305,9 @@ class Picture(View):
     def learn_agreements(self, node: NodeId, agreements: tuple[Agreement, ...], *, begun: int, now: Now) -> None:
         """Take in the agreements of a node."""
         self._changed()
+        if self._agreements.is_late(node, begun):
+            return
+        agreements = dating.of_agreements(self.stamps, node, agreements, begun=begun, now=now)
         before = self._agreements.get(node)
         if not isinstance(before, Sight) and {each.id for each in before} - {each.id for each in agreements}:
             self._former[node] = before
@@ -338,11 +345,3 @@ class Picture(View):
     def _settle(self, read: Read) -> None:
         if self.is_current(read):
             self._eager.pop(read, None)
-
-
-def _written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | None:
-    """Return when a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
-    if isinstance(before, Sight):
-        return None
-    news = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
-    return min((each.updated_at for each in news), default=None)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agbot.fleet import dating
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read, What
 from agbot.fleet.shelf import Shelf
+from agbot.fleet.stamps import Stamps
 from agbot.fleet.standstill import Standstill
 from agbot.rules.facts import Policy, Sight
 from agbot.rules.ids import PolicyId
@@ -26,9 +28,10 @@ def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
 class Policies:
     """What the Exchange said of policies. `begun` is the picture's mark, as for everything that is learnt."""
 
-    def __init__(self, standstill: Standstill) -> None:
+    def __init__(self, standstill: Standstill, stamps: Stamps) -> None:
         """Tell `standstill` what is news and was not announced."""
         self._standstill = standstill
+        self._stamps = stamps
         self._management: Shelf[Policy] = Shelf()
         self._deployment: Shelf[Policy] = Shelf()
         self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
@@ -71,6 +74,7 @@ class Policies:
             return
         if isinstance(policy, Policy):
             self.gone.seen(read, begun=begun)
+            policy = dating.of_policy(self._stamps, read, policy, begun=begun, now=now)
             if shelf.is_untold(read.id) and isinstance(before, Policy) and policy.revision > before.revision:
                 self._standstill.found(f"{read.what} {read.id}", now, policy.revised_at, shelf.read_at(read.id))
         elif self._is_open(read, before, begun=begun, now=now) and isinstance(before, Policy):

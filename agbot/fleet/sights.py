@@ -15,8 +15,6 @@ from agbot.rules.seen_time import Now, SeenTime
 
 _HIDES = timedelta(seconds=60)
 """A shorter time without a look hides nothing that the next one does not show."""
-_WENT_BACK = timedelta(seconds=5)
-"""More than an estimate of the Exchange's clock moves between two looks."""
 
 
 class Sights:
@@ -35,14 +33,7 @@ class Sights:
             self._failed_at[read.id] = now.seen
 
     def learnt(self, node: NodeId, known: Node | Sight, found: Node | Sight, before: SeenTime | None, now: Now) -> None:
-        """Take down that a node was read, after it was last read at `before` and was `known` then.
-
-        A heartbeat is only ever replaced by a later one. An earlier one was made by a clock that was set back, which tells that the node
-        lives and not since when. Where it is known already why the Exchange shows the past, that has been taken down.
-        """
-        if before is not None and _went_back(known, found) and not self._was_reset_since(org_of(node), before, now):
-            self.hide(node, None, before, now)
-            return
+        """Take down that a node was read, after it was last read at `before` and was `known` then."""
         failures = (self._failed_at.pop(node, None), self._failed_at.get(org_of(node)))
         was_hidden = before is not None and any(each is not None and each > before for each in failures)
         if was_hidden and before is not None and now.seen - before > _HIDES:
@@ -51,7 +42,7 @@ class Sights:
             self.hide(node, heard_at if is_silent else None, before, now)
 
     def hide(self, node: NodeId, heard_at: datetime | None, read_at: SeenTime, now: Now) -> None:
-        """Take down that a node was hidden until now since it was read, with its last heartbeat; None where that is of no use."""
+        """Take down that a node was hidden until now since it was read, with its last heartbeat; None where it has sent another since."""
         since, hidden = self.unseen_until(node), timedelta()
         if heard_at is not None and since is not None and heard_at < since:
             heard_at, hidden = since, self.silent_before(node)
@@ -69,10 +60,6 @@ class Sights:
         is_of_then = own is not None and (whole is None or own >= whole)
         return self._silent_before.get(node, timedelta()) if is_of_then else timedelta()
 
-    def _was_reset_since(self, org: OrgId, before: SeenTime, now: Now) -> bool:
-        reset_at = self._reset_at.get(org)
-        return reset_at is not None and now.seen_at(reset_at) >= before
-
     def date_stepped(self, step: timedelta) -> None:
         """Let all moments move along with the date."""
         self._unseen_until = {node: at + step for node, at in self._unseen_until.items()}
@@ -82,9 +69,3 @@ class Sights:
         """Return until when a node was hidden; None when it was not, lately."""
         own, whole = self._unseen_until.get(node), self._reset_at.get(org_of(node))
         return max(own, whole) if own is not None and whole is not None else own or whole
-
-
-def _went_back(known: Node | Sight, found: Node | Sight) -> bool:
-    if isinstance(known, Sight) or isinstance(found, Sight) or known.heartbeat_at is None or found.heartbeat_at is None:
-        return False
-    return found.heartbeat_at < known.heartbeat_at - _WENT_BACK

@@ -9,11 +9,15 @@ without a row that an agbot sees (a heartbeat, the agreements and containers of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from agbot.rules.facts import Node, Sight
+from agbot.rules.ids import PolicyId
 from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.statuses import Status
 
+Statuses = Mapping[PolicyId, Status]
 _SHOWN_WITHIN = timedelta(seconds=30)
 
 
@@ -74,3 +78,11 @@ def _registration(node: Node) -> tuple[object, ...]:
         node.node_type,
         node.heartbeat_interval_seconds,
     )
+
+
+def written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | None:
+    """Return when a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
+    if isinstance(before, Sight):
+        return None
+    news = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
+    return min((each.updated_at for each in news), default=None)

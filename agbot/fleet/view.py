@@ -19,6 +19,7 @@ from agbot.fleet.membership import Membership
 from agbot.fleet.policies import Policies
 from agbot.fleet.shelf import Shelf
 from agbot.fleet.sights import Sights
+from agbot.fleet.stamps import Stamps
 from agbot.fleet.standstill import Standstill
 from agbot.rules import ids
 from agbot.rules.facts import Agreement, Member, Node, Sight
@@ -42,7 +43,8 @@ class View:
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
         self._properties: Shelf[Mapping[str, str]] = Shelf()
         self.standstill = Standstill()
-        self.policies = Policies(self.standstill)
+        self.stamps = Stamps()
+        self.policies = Policies(self.standstill, self.stamps)
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
             What.GROUP: self._groups,

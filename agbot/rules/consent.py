@@ -7,7 +7,9 @@ says the picture cannot be trusted. The node's next grant uses it up, whether th
 
 from __future__ import annotations
 
-from agbot.rules import health, ids
+from datetime import timedelta
+
+from agbot.rules import ids
 from agbot.rules.facts import Allowance, Approval, Ask, Group, Policy
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import Now
@@ -25,6 +27,8 @@ ALLOWABLE = frozenset(
     }
 )
 """Reasons that an allowance lets an upgrade past."""
+_AHEAD = timedelta(seconds=10)
+"""A date that was corrected by less is no wrong one."""
 
 
 def not_approved(ask: Ask, group: Group, now: Now) -> Reason | None:
@@ -47,10 +51,9 @@ def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None, n
     """Whether this was said of this release here: of a revision that was published before it was said."""
     if (approval.kind, approval.subject) != ask.subject or approval.scope not in {"*", ids.org_of(group.id), group.id}:
         return False
-    if health.is_future(approval.since, now):
-        return False  # said by a clock that was wrong: what was published by then is not known
-    revised_at = policy.revised_at if policy else None
-    return revised_at is None or revised_at <= approval.since
+    if approval.since > now.wall + _AHEAD:
+        return False  # said by a clock of ours that was wrong: what was published by then is not known
+    return policy is not None and policy.revised_at is not None and policy.revised_at <= approval.since
 
 
 def allowance(ask: Ask, group: Group, now: Now) -> Allowance | None:

@@ -9,7 +9,6 @@ began without asking is no such case: it takes the lease (`unasked`). Deferral e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -107,10 +106,6 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
     if status is None or (deferral.cut_off and status.phase in _NOT_BEGUN):
         # a policy that matches again begins a report of its own, while the script of before still installs
         return _why_cut_off_over(deferral, member, limits, now)
-    if health.is_future(
-        status.updated_at, now
-    ):  # when it was written is not known; it was there when the deferral began, or came later
-        status = replace(status, updated_at=deferral.since)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
     if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"the upgrade is {status.value}"

@@ -47,10 +47,13 @@ class Node:
     group: GroupId | None = None
     node_type: NodeType = NodeType.DEVICE
     heartbeat_at: datetime | None = None
+    is_dated: bool = True
+    heartbeat_earliest: datetime | None = None
+    """Unless `is_dated`, `heartbeat_at` is when its last heartbeat was sent at the latest, and this at the earliest; None: any time."""
+    heartbeat_stamp: str = field(default="", compare=False)
     heartbeat_interval_seconds: float = 0.0
     """The node's own longest interval between heartbeats (`heartbeatIntervals.maxInterval`); 0 when it has none."""
     agent_version: str = ""
-    """`softwareVersions.horizon`."""
     arch: str = ""
     pattern: str = ""
     """The pattern, `org/name`, that its services come from; empty where deployment policies bring them."""
@@ -71,7 +74,7 @@ class Policy:
     revision: str = ""
     """`lastUpdated` as the Exchange wrote it: a new revision lifts a brake."""
     revised_at: datetime | None = None
-    """The same moment on the coordinator's clock, where it can be read."""
+    """The same moment on the coordinator's clock; at the latest, where that is not known."""
     service: str = ""
     """Deployment policies: `org/url` of the service."""
     arch: str = ""
@@ -79,9 +82,8 @@ class Policy:
     pattern: str = ""
     """The pattern, `org/name`, of which this is one service; empty for a policy that stands for itself."""
     top_version: str = ""
-    """Deployment policies: the version of highest priority."""
     versions: tuple[str, ...] = ()
-    """Deployment policies: all versions, the one of highest priority first."""
+    """Deployment policies: all versions, the one of highest priority, `top_version`, first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,8 +98,9 @@ class Agreement:
     """The version that runs under it, from the node's status; empty when not reported."""
     containers: tuple[str, ...] = ()
     """The state of each container, from the node's status."""
+    stamp: str = field(default="", compare=False)
     updated_at: datetime | None = None
-    """When the node last wrote it, which it does while it is being made."""
+    """When the node last wrote it, which it does while it is being made; None where that is not known."""
 
     @property
     def runs(self) -> bool:

@@ -20,9 +20,6 @@ from agbot.rules.seen_time import Now, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.words import duration
 
-_AHEAD = timedelta(seconds=10)
-"""The two clocks are known against each other to a few seconds."""
-
 
 def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
@@ -38,17 +35,18 @@ def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
     """Say why the node counts as offline, or None when it is alive."""
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    age_seconds = (now.wall - node.heartbeat_at).total_seconds()
-    if is_future(node.heartbeat_at, now):
-        return f"its last heartbeat is {int(-age_seconds)} s in the future"
+    heard = heard_at(node)
+    if heard is None:
+        return "the time of its last heartbeat cannot be right"
+    age_seconds = (now.wall - heard).total_seconds()
     if age_seconds > heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
     return None
 
 
-def is_future(moment: datetime, now: Now) -> bool:
-    """Tell whether a stamp lies in the future: it says nothing then, least of all that something is fresh."""
-    return moment - now.wall > _AHEAD
+def heard_at(node: Node) -> datetime | None:
+    """Return when the node last proved that it lives, at the earliest; None where that is not known."""
+    return node.heartbeat_at if node.is_dated else node.heartbeat_earliest
 
 
 def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
@@ -145,7 +143,7 @@ def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collecti
     ended = f"an agreement of it ended {duration(now.age_of(ended_at))} ago"
     serving = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
-        return None if any(is_since(each, ended_at, now) for each in serving) else f"{ended} and no new one runs"
+        return None if any(is_since(each, ended_at) for each in serving) else f"{ended} and no new one runs"
     lacking = sorted(set(at_stake).difference(each.service for each in serving))
     return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
 
@@ -155,12 +153,9 @@ def is_stopped(agreement: Agreement) -> bool:
     return bool(agreement.containers) and not agreement.runs
 
 
-def is_since(agreement: Agreement, at: datetime, now: Now | None = None) -> bool:
-    """Tell whether an agreement was written at this time or later; with `now`, one of the future tells nothing."""
-    written_at = agreement.updated_at
-    if written_at is None or (now is not None and is_future(written_at, now)):
-        return False
-    return written_at >= at
+def is_since(agreement: Agreement, at: datetime) -> bool:
+    """Tell whether an agreement was written at this time or later, as far as that is known."""
+    return agreement.updated_at is not None and agreement.updated_at >= at
 
 
 def served_by(member: Member | None) -> frozenset[str] | None:

@@ -54,8 +54,8 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
     contradiction = why_contradicted(rest, member)
     if contradiction is not None:
         return contradiction
-    heartbeat = member.node.heartbeat_at
-    if heartbeat is None or heartbeat <= rest.end.at:
+    heard_at = health.heard_at(member.node)
+    if heard_at is None or heard_at <= rest.end.at:
         return "no heartbeat of it is newer"
     at_stake = {rest.end.service} if rest.end.service else None
     unavailable = health.why_unavailable(member, limits, now, at_stake=at_stake)
@@ -75,9 +75,8 @@ def why_contradicted(rest: Rest, member: Member) -> str | None:
     Only one that was heard since tells what it runs. One that reports no version, or brought only a certificate or a configuration,
     contradicts nothing. A build number that only one of the two names is no difference.
     """
-    end, node = rest.end, member.node
-    is_heard = node.heartbeat_at is not None and node.heartbeat_at > end.at
-    if rest.version_until is None or not is_heard or not node.agent_version:
+    end, node, heard_at = rest.end, member.node, health.heard_at(member.node)
+    if rest.version_until is None or heard_at is None or heard_at <= end.at or not node.agent_version:
         return None
     shorter, longer = sorted((end.version, node.agent_version), key=len)
     if longer.startswith(shorter) and longer[len(shorter) :][:1] in {"", "-", "+"}:

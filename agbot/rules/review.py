@@ -158,14 +158,13 @@ def _is_alive_after_the_grant(case: _Case) -> bool:
 
     A node that died at once still shows its old agreement while the agbot has cancelled it already (measured: up to 10.5 s later).
     """
-    node = case.seen.node
-    heartbeat = node.heartbeat_at if isinstance(node, Node) else None
-    return heartbeat is not None and case.now.seen_at(heartbeat) - _claimed_at(case) > _AGREEMENT_ENDS_WITHIN
+    heard_at = _heard_at(case)
+    return heard_at is not None and heard_at - _claimed_at(case) > _AGREEMENT_ENDS_WITHIN
 
 
 def _review_status(case: _Case) -> Verdict:
     """Read the holder's own report. One from before the grant is about an earlier upgrade and proves no end."""
-    status = _without_future(case)
+    status = _without_undated(case)
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
         return case.keep if status is Sight.UNREAD else _if_unconfirmed(case, case.seen.status_read_at)
     if status.phase in ENDINGS:
@@ -192,18 +191,19 @@ def _ended(case: _Case, status: Status) -> Verdict:
     return Release(cause=ENDINGS[status.phase], why=why, ended_at=status.updated_at)
 
 
-def _without_future(case: _Case) -> Status | Sight:
-    """Return the holder's status; one whose time has not come yet says nothing that anybody can read."""
+def _without_undated(case: _Case) -> Status | Sight:
+    """Return the holder's status; one that may have been written at any time says nothing that anybody can read."""
     status = case.seen.status
-    if isinstance(status, Status) and health.is_future(status.updated_at, case.now):
-        return replace(status, value=f"{status.value} (its time is in the future)")
+    if isinstance(status, Status) and status.written_after is None and status.phase is not Phase.UNREADABLE:
+        return replace(status, value=f"{status.value} (its time cannot be right)")
     return status
 
 
 def _is_old(case: _Case, status: Status) -> bool:
     """Whether it was written before the grant. Once one was seen, a later stamp is news whatever the clocks say; a backup's is not."""
     is_earlier = status.stamp < case.hold.progress.stamp or not case.hold.progress.stamp
-    return is_earlier and status.updated_at < case.hold.granted_at - _CLOCK_TOLERANCE
+    written_after = status.written_after
+    return is_earlier and written_after is not None and written_after < case.hold.granted_at - _CLOCK_TOLERANCE
 
 
 def _pending(case: _Case, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
@@ -233,7 +233,8 @@ def _was_alive_after(case: _Case, moment: SeenTime) -> bool:
 
 def _heard_at(case: _Case) -> SeenTime | None:
     node = case.seen.node
-    return case.now.seen_at(node.heartbeat_at) if isinstance(node, Node) and node.heartbeat_at is not None else None
+    heard_at = health.heard_at(node) if isinstance(node, Node) else None
+    return case.now.seen_at(heard_at) if heard_at is not None else None
 
 
 def _renew(case: _Case, status: Status, *, pending_since: SeenTime | None) -> Renew | None:

@@ -28,7 +28,7 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
     if isinstance(member.agreements, Sight):
         return None
     mine = [each for each in member.agreements if service in {"", each.service}]
-    new = [each for each in mine if is_since(each, lost_at, now)]
+    new = [each for each in mine if is_since(each, lost_at)]
     if new and all(each.finalized and each.runs for each in new):
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)

@@ -77,13 +77,22 @@ class Status:
     stamp: str
     """`lastUpdated` as the Exchange wrote it: a new stamp is a new report, even of the same value."""
     updated_at: datetime
-    """The same moment on the coordinator's clock."""
+    """When it was written, on the coordinator's clock; at the latest, where that is not known."""
+    is_dated: bool = True
+    """Whether `updated_at` is when it was written; otherwise its stamp cannot be believed (`agbot.fleet.stamps`)."""
+    earliest: datetime | None = None
+    """Where that is not known, when it was written at the earliest; None: at any time."""
     target_version: str = ""
     """`upgradedVersions.softwareVersion`: what the agent read from the policy's manifest."""
     certificate: str = ""
     """`upgradedVersions.certVersion`."""
     configuration: str = ""
     """`upgradedVersions.configVersion`."""
+
+    @property
+    def written_after(self) -> datetime | None:
+        """When it was written at the earliest; None: at any time."""
+        return self.updated_at if self.is_dated else self.earliest
 
     @property
     def versions(self) -> Versions:

@@ -150,6 +150,27 @@ async def test_an_exchange_whose_clock_is_set_right_makes_nobody_silent() -> Non
         assert bad(hub) == []
 
 
+@pytest.mark.parametrize("seconds", [86_400.0, -86_400.0, -10_800.0])
+@in_virtual_time
+async def test_an_upgrade_that_was_reported_under_a_wrong_clock_of_the_exchange_is_no_old_one(seconds: float) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    hub.report("n1", "ha node waiting")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=60)
+
+    wrong = hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=seconds))
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", seconds=12)
+    hub.exchange.faults.remove(wrong)
+    await hub.live("n1", "n2", seconds=600)
+
+    assert codes(await hub.ask("n2", "g1"))[0] == "lease-held"
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", seconds=60)
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+
+
 @pytest.mark.parametrize("step", [30 * 86_400.0, -30 * 86_400.0])
 @in_virtual_time
 async def test_twelve_seconds_of_a_wrong_date_end_no_hold_and_prune_nothing(step: float) -> None:

@@ -30,6 +30,7 @@ class Truth:
     policies: dict[PolicyId, Policy] = field(default_factory=dict)
     feed: deque[Change] = field(default_factory=deque)
     number: int = 0
+    now: Now = NOW
 
     def put_node(self, node: NodeId, node_type: NodeType) -> None:
         """Make a node, or change it."""
@@ -74,13 +75,13 @@ class Truth:
         """Let a node report a status."""
         if node in self.nodes:
             stamp = self._next()
-            self.statuses[node][policy] = Status(value="downloaded", stamp=stamp, updated_at=NOW.wall)
+            self.statuses[node][policy] = Status(value="downloaded", stamp=stamp, updated_at=self.now.wall)
             self._tell("nodemgmtpolstatus", node, "created/modified")
 
     def put_policy(self, policy: PolicyId) -> None:
         """Make a policy, or change it."""
         operation = "modified" if policy in self.policies else "created"
-        self.policies[policy] = Policy(id=policy, revision=self._next())
+        self.policies[policy] = Policy(id=policy, revision=self._next(), revised_at=self.now.wall)
         self._tell("mgmtpolicy", policy, operation)
 
     def delete_policy(self, policy: PolicyId) -> None:
@@ -117,8 +118,9 @@ class Reading:
         elif self.nodes is None:
             self.nodes = dict(truth.nodes)
 
-    def learn(self, truth: Truth, picture: Picture, now: Now = NOW) -> None:
+    def learn(self, truth: Truth, picture: Picture) -> None:
         """Give the answer to the picture."""
+        now = truth.now
         self.serve(truth)
         self.serve(truth)
         read, begun = self.read, self.begun

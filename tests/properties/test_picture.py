@@ -50,7 +50,6 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.truth, self.picture = Truth(), Picture()
         self.readings: list[Reading] = []
-        self.now = NOW
 
     @initialize(members=st.lists(groups | st.none(), min_size=len(NODES), max_size=len(NODES)), known=st.booleans())
     def an_exchange_with_groups(self, members: list[GroupId | None], *, known: bool) -> None:
@@ -99,7 +98,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(rows=st.integers(1, 3) | st.just(99))
     def read_feed(self, rows: int) -> None:
         for _row in range(min(rows, len(self.truth.feed))):
-            self.picture.apply(self.truth.feed.popleft(), NOW)
+            self.picture.apply(self.truth.feed.popleft(), self.truth.now)
 
     @rule(read=reads)
     def begin_read(self, read: Read) -> None:
@@ -158,14 +157,14 @@ class Interleavings(RuleBasedStateMachine):
 
     def settle(self) -> None:
         while self.truth.feed:
-            self.picture.apply(self.truth.feed.popleft(), NOW)
+            self.picture.apply(self.truth.feed.popleft(), self.truth.now)
         for _round in range(ROUNDS):
             missing = {read for group in GROUPS for read in self.picture.unread(group)} | set(self.picture.eager())
-            if not missing and not self.picture.second_looks((self.now + CONFIRM_AFTER).seen):
+            if not missing and not self.picture.second_looks((self.truth.now + CONFIRM_AFTER).seen):
                 break
-            for read in sorted(missing | set(self.picture.second_looks(self.now.seen)), key=str):
-                Reading(read, self.picture.begin()).learn(self.truth, self.picture, self.now)
-            self.now += CONFIRM_AFTER
+            for read in sorted(missing | set(self.picture.second_looks(self.truth.now.seen)), key=str):
+                Reading(read, self.picture.begin()).learn(self.truth, self.picture)
+            self.truth.now += CONFIRM_AFTER
         else:
             message = "reading what is not current does not come to an end"
             raise AssertionError(message)

@@ -13,7 +13,7 @@ from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
 from agbot.rules import health
-from agbot.rules.facts import Member, Node, NodeType, Sight
+from agbot.rules.facts import Member, Node, NodeType, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId, OrgId, name_of
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
@@ -228,14 +228,15 @@ def test_a_member_has_its_statuses_as_far_as_they_were_read() -> None:
 def test_agreements_and_policies_are_kept_by_kind() -> None:
     picture = Picture()
     picture.learn_agreements(ANNA, (agreement("a1"),), begun=picture.begin(), now=NOW)
-    picture.policies.learn(policy_read(Kind.AGENT, NMP), policy(), begun=picture.begin(), now=NOW)
-    picture.policies.learn(policy_read(Kind.SERVICE, DEPLOYMENT), deployment(), begun=picture.begin(), now=NOW)
+    published, deployed = policy(revised_at=at(60)), replace(deployment(), revised_at=at(60))
+    picture.policies.learn(policy_read(Kind.AGENT, NMP), published, begun=picture.begin(), now=NOW)
+    picture.policies.learn(policy_read(Kind.SERVICE, DEPLOYMENT), deployed, begun=picture.begin(), now=NOW)
 
     assert picture.agreements(ANNA) == (agreement("a1"),)
     assert picture.agreements_read_at(ANNA) == NOW.seen
-    assert picture.policies.get(Kind.AGENT, NMP) == policy()
+    assert picture.policies.get(Kind.AGENT, NMP) == published
     assert picture.policies.get(Kind.SERVICE, NMP) is Sight.UNREAD
-    assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) == deployment()
+    assert picture.policies.get(Kind.SERVICE, DEPLOYMENT) == deployed
 
 
 def whole() -> Picture:
@@ -402,7 +403,7 @@ def test_only_what_is_absent_is_forgotten() -> None:
     picture.forget_absent(policy_read(Kind.AGENT, NMP))
     picture.forget_absent(Read(what=What.NODE, id=CARL))
 
-    assert picture.policies.get(Kind.AGENT, NMP) == policy()
+    assert isinstance(picture.policies.get(Kind.AGENT, NMP), Policy)
 
 
 def test_changes_of_things_nobody_reads_leave_nothing_behind() -> None:

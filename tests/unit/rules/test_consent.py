@@ -13,7 +13,7 @@ from agbot.rules.facts import Allowance, Approval, Ask, Group
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
-from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, limits, member
+from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, limits, member, policy
 from tests.unit.rules.test_decide import ONE_REASON
 
 
@@ -74,8 +74,10 @@ def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
         scope="*", kind=Kind.AGENT, subject=NMP, since=NOW.wall + timedelta(hours=2), by="eva", why="tested"
     )
 
-    early = decide(ask(), group(limits=limits_with, approvals=(said,)), NOW)
-    late = decide(ask(), group(limits=limits_with, approvals=(said,)), NOW + timedelta(hours=3))
+    policies = {(Kind.AGENT, NMP): policy(revised_at=at(60))}
+
+    early = decide(ask(), group(limits=limits_with, approvals=(said,), policies=policies), NOW)
+    late = decide(ask(), group(limits=limits_with, approvals=(said,), policies=policies), NOW + timedelta(hours=3))
 
     assert isinstance(early, Wait)
     assert Code.NOT_APPROVED in [reason.code for reason in early.reasons]

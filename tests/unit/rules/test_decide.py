@@ -273,7 +273,10 @@ NO_REASON = {
             limits=limits(org_brake_groups=0),
         ),
     ),
-    "the organisation is approved": (ask(), group(limits=APPROVAL_WANTED, approvals=(approval("o1"),))),
+    "the organisation is approved": (
+        ask(),
+        group(limits=APPROVAL_WANTED, approvals=(approval("o1"),), policies=revised(ago=60)),
+    ),
     "approved after it was published": (
         ask(),
         group(limits=APPROVAL_WANTED, approvals=(approval(GROUP, ago=59),), policies=revised(ago=60)),

@@ -19,7 +19,6 @@ from tests.support.values import (
     NMP,
     NOW,
     OTHER_NMP,
-    at,
     claim,
     deferral,
     ended,
@@ -129,13 +128,3 @@ def test_a_rollback_under_the_new_version_is_still_under_way() -> None:
 
     assert begin(undoing) is not None
     assert rule.why_ended(deferral(), undoing, LIMITS, NOW) is None
-
-
-@pytest.mark.parametrize("value", ["initiated", "failed"])
-def test_a_report_of_the_future_defers_nobody_for_ever(value: str) -> None:
-    begun = replace(deferral(), since=at(LIMITS.max_upgrade_seconds + 60))
-    lately = replace(deferral(), since=at(10))
-    of_the_future = member(ANNA, {begun.subject: status(value, ago=-86_400)})
-
-    assert rule.why_ended(begun, of_the_future, LIMITS, NOW) is not None
-    assert rule.why_ended(lately, of_the_future, LIMITS, NOW) is None

@@ -184,12 +184,3 @@ def test_an_overlap_ends_on_an_agreement_for_its_own_service_alone() -> None:
 
     assert rule.why_ended(overlap, member(ANNA, agreements=(RUNS,)), LIMITS, NOW) is None
     assert rule.why_ended(overlap, member(ANNA, agreements=(RUNS, camera)), LIMITS, NOW) == "it runs o1/camera 2.0.0"
-
-
-def test_an_agreement_of_the_future_is_not_the_new_one() -> None:
-    lost_at = at(60)
-    future = replace(agreement("new1", "2.0.0"), updated_at=at(-3600))
-    present = replace(agreement("new1", "2.0.0"), updated_at=at(30))
-
-    assert service_gap.why_over(lost_at, member(agreements=(future,)), LIMITS, NOW) is None
-    assert service_gap.why_over(lost_at, member(agreements=(present,)), LIMITS, NOW) is not None

@@ -1,0 +1,56 @@
+"""What a look shows, with the moments at which it was written: each kind of record that has a stamp (`stamps`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from agbot.fleet.changes import Read, What
+from agbot.fleet.stamps import AHEAD, Stamps
+from agbot.rules.facts import Agreement, Node, Policy, Sight
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Status
+
+
+def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
+    """Date the last heartbeat of a node that has sent one."""
+    if isinstance(seen, Sight) or seen.heartbeat_at is None:
+        return seen
+    written = {"": (seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at)}
+    dated = stamps.date(Read(what=What.NODE, id=seen.id), written, begun=begun, now=now)[""]
+    return replace(
+        seen, heartbeat_at=dated.at, heartbeat_stamp="", is_dated=dated.is_known, heartbeat_earliest=dated.if_unknown
+    )
+
+
+def of_statuses(
+    stamps: Stamps, node: NodeId, seen: dict[PolicyId, Status], *, begun: int, now: Now
+) -> dict[PolicyId, Status]:
+    """Date the statuses of a node."""
+    written = {key: (each.stamp, each.updated_at if each.is_dated else None) for key, each in seen.items()}
+    dated = stamps.date(Read(what=What.STATUSES, id=node), written, begun=begun, now=now)
+    return {
+        key: replace(each, updated_at=dated[key].at, is_dated=dated[key].is_known, earliest=dated[key].if_unknown)
+        for key, each in seen.items()
+    }
+
+
+def of_agreements(
+    stamps: Stamps, node: NodeId, seen: tuple[Agreement, ...], *, begun: int, now: Now
+) -> tuple[Agreement, ...]:
+    """Date the agreements of a node. Each is a record of its own, so that no look bounds when it was made."""
+    written = {each.id: (each.stamp or str(each.updated_at), each.updated_at) for each in seen}
+    dated = stamps.date(Read(what=What.AGREEMENTS, id=node), written, begun=begun, now=now, is_kept=True)
+    return tuple(replace(each, updated_at=dated[each.id].earliest, stamp="") for each in seen)
+
+
+def of_policy(stamps: Stamps, read: Read, seen: Policy, *, begun: int, now: Now) -> Policy:
+    """Date a policy's revision."""
+    dated = stamps.date(read, {"": (seen.revision, seen.revised_at)}, begun=begun, now=now)[""]
+    return replace(seen, revised_at=dated.at)
+
+
+def of_row(moment: datetime | None, now: Now) -> datetime:
+    """Return when a row of the feed was written, that was not shown before: one of the future was written by now."""
+    return now.wall if moment is None or moment > now.wall + AHEAD else moment
