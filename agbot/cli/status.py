@@ -133,7 +133,7 @@ def _write_groups(out: Console, shown: list[GroupView], known: int, now: datetim
     if not known:
         out.print("no HA group is known")
     elif len(shown) < known:
-        out.print(f"{known - len(shown)} of {known} groups are idle (--all shows them)")
+        out.print(f"idle: {known - len(shown)} of {known} groups (--all shows them)")
 
 
 def _write_group(out: Console, group: GroupView, now: datetime) -> None:

@@ -161,7 +161,7 @@ def test_idle_groups_are_counted_and_shown_on_demand(shell: Shell) -> None:
 
     text = shell.run("status").stdout
     assert "acme/pumps" not in text
-    assert "1 of 2 groups are idle (--all shows them)" in text
+    assert "idle: 1 of 2 groups (--all shows them)" in text
 
     assert "acme/pumps" in shell.run("status", "--all").stdout
 
