@@ -19,7 +19,7 @@ async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(
 
     status = await site.operate("status")
     assert status.code == 0
-    assert status.out.startswith("ready: ")
+    assert status.out.startswith("ready; ")
     assert "held 1" in status.out
     assert "o1/ben for agent upgrade o1/up1" in status.out
     explained = await site.operate("explain", "o1/ben")
