@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
+from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate, Habits
 from agbot.sim.node import Asks
+from tests.simulation.disk import Fault as StoreFault
 from tests.simulation.people import People
 from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan
 from tests.simulation.stage import ORG, Stage, group_name
@@ -40,6 +42,8 @@ class Course(StrEnum):
     """A node that has joined in the middle of an upgrade asks again behind a frozen feed while another node holds the lease."""
     DOWN = "down"
     """An agbot whose lists nobody shows takes a service down without a question, and others ask before it runs again."""
+    STORE_FAILS = "store fails"
+    """A node dies in its upgrade, the store fails while its silence becomes long enough, and a peer's service gets a new version."""
 
 
 def laid(plan: Plan, course: Course) -> Plan:
@@ -212,6 +216,26 @@ async def _down(stage: Stage, people: People, chance: random.Random) -> None:
         await asyncio.sleep(400.0)
 
 
+def _plan_store_fails(plan: Plan, chance: random.Random) -> Plan:
+    slow = replace(_QUICK, install_seconds=(100.0, 120.0))
+    limits = replace(plan.limits, lease_seconds=130.0, heartbeat_stale_seconds=200.0, dead_after_seconds=600.0)
+    return replace(plan, groups=(_group(chance.choice((2, 3)), slow, has_service=True),), limits=limits)
+
+
+async def _store_fails(stage: Stage, people: People, chance: random.Random) -> None:
+    await asyncio.sleep(chance.uniform(20, 60))
+    _publish(people)
+    under_way, group = stage.fleet.observer.under_way, f"{ORG}/{group_name(0)}"
+    if await _until(lambda: any(one.reported for one in under_way(group))):
+        stage.fleet.nodes[under_way(group)[0].node].die()
+        await _until(lambda: any(lease.state is State.SUSPECT for lease in stage.disk.leases().values()))
+        people.do(Event(at=0.0, deed=Deed.DEPLOY))
+        stage.disk.rates[StoreFault.BEFORE] = 1.0
+        await asyncio.sleep(chance.uniform(80, 100))
+        stage.disk.rates.clear()
+        await asyncio.sleep(120.0)
+
+
 _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.OLD_DOWNLOAD: _plan_old_download,
     Course.CUT_OFF: _plan_cut_off,
@@ -220,6 +244,7 @@ _PLANS: Mapping[Course, Callable[[Plan, random.Random], Plan]] = {
     Course.LATE_ROW: _plan_late_row,
     Course.FROZEN: _plan_frozen,
     Course.DOWN: _plan_down,
+    Course.STORE_FAILS: _plan_store_fails,
 }
 _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]]] = {
     Course.OLD_DOWNLOAD: _old_download,
@@ -229,4 +254,5 @@ _DEEDS: Mapping[Course, Callable[[Stage, People, random.Random], Awaitable[None]
     Course.LATE_ROW: _late_row,
     Course.FROZEN: _frozen,
     Course.DOWN: _down,
+    Course.STORE_FAILS: _store_fails,
 }

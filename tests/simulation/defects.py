@@ -15,7 +15,9 @@ import pytest
 from agbot.coordinator import asking, basis, clocks, reviewing, seen_clock, traffic
 from agbot.coordinator.basis import Made
 from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.cycle import Cycle
 from agbot.coordinator.down import Down
+from agbot.coordinator.intake import IntakeReport
 from agbot.coordinator.silent_ends import SilentEnds
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.taking import Begun, Taking
@@ -148,6 +150,16 @@ def an_exempt_yes_rests_on_an_old_report() -> Iterator[None]:
 
 def what_no_row_tells_of_is_not_looked_for() -> AbstractContextManager[None]:
     return patched(SilentEnds, "_statuses", lambda *_: iter(()))
+
+
+@contextmanager
+def nobody_looks_while_the_store_fails() -> Iterator[None]:
+    async def look(self: Cycle) -> IntakeReport:
+        return await right(self) if self._situation.ledger.is_trusted else IntakeReport()
+
+    right = Cycle._look  # noqa: SLF001 - the defect is inside
+    with patched(Cycle, "_look", look):
+        yield
 
 
 def a_replaced_store_goes_on_granting() -> AbstractContextManager[None]:

@@ -32,6 +32,7 @@ def test_the_product_keeps_every_promise_in_a_course(course: Course) -> None:
         (defects.the_feed_is_read_from_the_newest_number, Course.LATE_ROW, {Promise.ONE_HOLDER}),
         (defects.an_exempt_yes_rests_on_an_old_report, Course.FROZEN, {Promise.ONE_HOLDER}),
         (defects.what_is_down_is_not_held, Course.DOWN, {Promise.ONE_HOLDER}),
+        (defects.nobody_looks_while_the_store_fails, Course.STORE_FAILS, {Promise.OFFLINE_PEERS}),
     ],
 )
 def test_the_fault_that_a_course_is_for_is_found(defect: Defect, course: Course, promises: set[Promise]) -> None:
