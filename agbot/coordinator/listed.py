@@ -23,7 +23,7 @@ from agbot.rules.health import is_since
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim, Kind, Progress
 from agbot.rules.rows import RowState, Standing
-from agbot.store.contract import Writes
+from agbot.store.contract import StoreUnavailableError, Writes
 
 _AGAIN = timedelta(seconds=10)
 """The feed shows an agbot neither a new agreement nor a container: how often a node with a row is looked at."""
@@ -111,7 +111,6 @@ class ListedUpgrades:
         if after.standing is Standing.UNDER_WAY and isinstance(facts.member, Member) and not after.has_ended_here:
             return await self._taking.take(self._begun(after, claim, facts.member))
         if after.standing is Standing.STUCK and situation.rows.source is Source.LISTED and row not in self._told:
-            self._told.add(row)
             await self._tell_stuck(after)
             return [f"the agbot's row of {row.node} for {claim.subject} is stuck"]
         return []
@@ -151,4 +150,9 @@ class ListedUpgrades:
     async def _tell_stuck(self, state: RowState) -> None:
         situation = self._situation
         told = entries.stuck(state.row.group, stuck.view(state, situation), situation.now())
-        await situation.write(Writes(entries=[told]))
+        self._told.add(state.row)  # before it is written: the cycle and a question may see it in the same moment
+        try:
+            await situation.write(Writes(entries=[told]))
+        except StoreUnavailableError:
+            self._told.discard(state.row)
+            raise

@@ -39,8 +39,8 @@ class StoreChange:
         if not generation.doubt:
             return []
         if self._look_from is None or self._noticed != generation.id:
-            self._noticed, self._look_from, self._is_looking = generation.id, now.seen + _LAST_REPORTS, False
             await self._situation.write(Writes(entries=[entries.store_changed(generation, now)]))
+            self._noticed, self._look_from, self._is_looking = generation.id, now.seen + _LAST_REPORTS, False
             return [f"found another lease store: {generation.doubt}"]
         if failing or now.seen < self._look_from:
             return []

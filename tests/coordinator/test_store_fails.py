@@ -7,8 +7,10 @@ import pytest
 from agbot.coordinator.contract import Granted
 from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind
+from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
+from agbot.store.contract import Writes
 from agbot.store.memory import Failure, MemoryStore
 from tests.membership.living import CYCLE, IDLE_CYCLE
 from tests.observed.upgrading import members, unasked
@@ -19,6 +21,20 @@ from tests.support.virtual_time import in_virtual_time
 def store_of(hub: Hub) -> MemoryStore:
     assert isinstance(hub.store, MemoryStore)
     return hub.store
+
+
+class Refusing(MemoryStore):
+    """Fails once, in the moment in which this is to be written."""
+
+    def __init__(self, event: str) -> None:
+        super().__init__()
+        self.event = event
+
+    async def write(self, writes: Writes) -> None:
+        if any(entry.event == self.event for entry in writes.entries):
+            self.event = ""
+            self.fail_next(Failure.BEFORE_COMMIT)
+        await super().write(writes)
 
 
 async def without_store(hub: Hub, *nodes: str, seconds: float) -> None:
@@ -100,6 +116,32 @@ async def test_a_service_that_went_down_is_not_forgotten_because_the_store_faile
         await hub.until(lambda: bool(hub.events("store.failed")), IDLE_CYCLE)
 
         await hub.until(lambda: hub.holder() is node, 2 * IDLE_CYCLE)
+
+
+@in_virtual_time
+async def test_neither_is_a_stuck_row_of_the_agbot() -> None:
+    hub = Hub(store=Refusing("agbot.stuck"), shows_rows=True)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.rows.services.append(ServiceRow(org=ORG, group="g1", policy=f"{ORG}/gone", node=f"{ORG}/n1"))
+    await hub.live("n1", "n2", seconds=250)
+
+    assert len(hub.events("store.failed")) == 1
+    assert [entry.node for entry in hub.events("agbot.stuck")] == [f"{ORG}/n1"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_nor_that_the_store_is_an_older_copy() -> None:
+    hub = Hub(store=Refusing("store.changed"))
+    await hub.start()
+    store_of(hub).change_generation("it is an older copy", 5)
+    await hub.crash()
+    await hub.live(seconds=60)
+
+    assert len(hub.events("store.failed")) == 1
+    assert [len(hub.events(event)) for event in ("store.changed", "store.settled")] == [1, 1]
+    await hub.stop()
 
 
 @in_virtual_time
