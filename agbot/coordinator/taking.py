@@ -108,6 +108,10 @@ class Taking:
         after = leases.grant(before, begun.claim, now, ttl, begun.progress, token_floor=group.token_floor)
         told = [*entries.superseded(before, after, now), entries.observed(after, begun.since, now)]
         others = _others(begun.claim.holder, group)
+        hold = before.hold
+        if hold is not None and hold.progress.observed and situation.rows.is_listed(begun.group, hold.claim) is False:
+            # the agbot began that one as well: what it lists no more is over, although its node could not be read
+            others = {node: what for node, what in others.items() if node != hold.claim.holder}
         if others:
             told.append(entries.overlapped(begun.as_overlap(), others, now))
         outcome = await situation.swap(before, after, Writes(entries=told))

@@ -41,7 +41,7 @@ async def test_a_node_that_dies_after_its_agreement_was_cancelled_makes_the_leas
 
 
 @in_virtual_time
-async def test_a_bound_service_of_a_peer_takes_the_suspect_lease_of_the_dead_over() -> None:
+async def test_a_bound_service_of_a_peer_takes_the_suspect_lease_of_the_dead_over_and_is_no_overlap() -> None:
     async with unasked() as hub:
         deploy(hub, AFTER)
         holder = await until_observed(hub)
@@ -55,6 +55,7 @@ async def test_a_bound_service_of_a_peer_takes_the_suspect_lease_of_the_dead_ove
 
         assert await hub.causes() == [(holder.spec.id, "superseded"), (peer.spec.id, "succeeded")]
         assert [entry.token for entry in await hub.journal("lease.observed")] == [1, 2]
+        assert await hub.journal("lease.overlapped") == [], "the agbot lists the former one no more"
         hub.fleet.observer.violations.clear()
 
 
