@@ -24,24 +24,22 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="tell everything that happens")
     kinds = [kind.value for kind in Kind]
     parser.add_argument("--wild", action="append", default=[], choices=kinds, help="only wild things of this kind")
-    parser.add_argument(
-        "--at-once", action="store_true", help="about half of all wild things in one run, not two of them"
-    )
     named = [course.value for course in Course]
     parser.add_argument("--course", choices=named, help="in place of what a seed draws, this course of events")
     options = parser.parse_args()
     only, course = frozenset(Kind(kind) for kind in options.wild), Course(options.course) if options.course else None
-    played = partial(play, only=only, course=course, is_all_at_once=options.at_once)
     if options.seed is not None:
-        return _tell([played(options.seed, is_told_aloud=options.verbose)], options.at_once)
+        return _tell([play(options.seed, is_told_aloud=options.verbose, only=only, course=course)])
     began = time.monotonic()
     with multiprocessing.Pool() as pool:
         outcomes: list[Outcome] = []
-        for outcome in pool.imap_unordered(played, range(options.first, options.first + options.seeds), chunksize=4):
+        for outcome in pool.imap_unordered(
+            partial(play, only=only, course=course), range(options.first, options.first + options.seeds), chunksize=4
+        ):
             outcomes.append(outcome)
             if len(outcomes) % _TOLD_EVERY == 0:
                 print(f"{len(outcomes)} of {options.seeds} seeds, {time.monotonic() - began:.0f} s", flush=True)  # noqa: T201 - progress of a long command
-    code = _tell([outcome for outcome in outcomes if outcome.broken is not None], options.at_once)
+    code = _tell([outcome for outcome in outcomes if outcome.broken is not None])
     grants = sum(outcome.grants for outcome in outcomes)
     alone = sum(outcome.asked_alone > 0 for outcome in outcomes)
     met = f"{grants} grants, a running service met only offline peers in {alone}"
@@ -49,11 +47,10 @@ def main() -> int:
     return code
 
 
-def _tell(outcomes: list[Outcome], is_all_at_once: bool) -> int:
-    at_once = " --at-once" if is_all_at_once else ""
+def _tell(outcomes: list[Outcome]) -> int:
     for outcome in outcomes:
         verdict = outcome.broken or f"every promise was kept; {outcome.grants} grants, {outcome.upgrades} upgrades"
-        replay = f".venv/bin/python -m tests.simulation --seed {outcome.seed}{at_once} --verbose"
+        replay = f".venv/bin/python -m tests.simulation --seed {outcome.seed} --verbose"
         print(f"seed {outcome.seed}: {verdict}\n  replay: {replay}")  # noqa: T201 - the command's output
     return 1 if any(outcome.broken for outcome in outcomes) else 0
 

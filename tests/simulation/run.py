@@ -58,17 +58,12 @@ class Outcome:
 
 
 def play(
-    number: int,
-    *,
-    is_told_aloud: bool = False,
-    only: frozenset[wild.Kind] = frozenset(),
-    course: Course | None = None,
-    is_all_at_once: bool = False,
+    number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind] = frozenset(), course: Course | None = None
 ) -> Outcome:
     """Play one seed; with `only`, with wild things of these kinds and in every run that has no controls; or one course."""
     try:
         drawn = controls.added(draw(number))
-        plan = wild.added(drawn, only, share=1.0) if only else wild.added(drawn, is_all_at_once=is_all_at_once)
+        plan = wild.added(drawn, only, share=1.0) if only else wild.added(drawn)
         plan = plan if course is None else courses.laid(draw(number), course)
         return virtual_time.run(Run(plan, is_told_aloud=is_told_aloud).play())
     except Exception as error:

@@ -21,13 +21,6 @@ def test_every_kind_that_the_product_stands_is_drawn_in_several_seeds() -> None:
     assert not any(plan.wild for plan in plans if plan.is_controlled)
 
 
-def test_each_kind_is_drawn_in_many_seeds_where_half_of_them_come_at_once() -> None:
-    plans = [wild.added(controls.added(draw(seed)), is_all_at_once=True) for seed in range(300)]
-
-    for kind in wild.DRAWN:
-        assert sum(kind in plan.wild for plan in plans) > 20, kind
-
-
 def test_some_outages_are_longer_than_a_lease_and_some_clocks_step_by_a_day() -> None:
     plans = [wild.added(draw(seed), frozenset(Kind), share=1.0) for seed in range(60)]
     outages = [

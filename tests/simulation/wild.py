@@ -44,15 +44,12 @@ DRAWN = frozenset(Kind)
 """What the product stands."""
 
 
-def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE, is_all_at_once: bool = False) -> Plan:
-    """Return the plan with wild things, if its seed draws any: two of those that are drawn by themselves, or about half of those named.
-
-    With `is_all_at_once` about half of all, as if all were named, by the seeds that draw any.
-    """
+def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -> Plan:
+    """Return the plan with wild things, if its seed draws any: two of those that are drawn by themselves, or about half of those named."""
     chance = plan.chance("wild")
     if plan.is_controlled or chance.random() >= share:
         return plan
-    if kinds == DRAWN and not is_all_at_once:
+    if kinds == DRAWN:
         drawn = frozenset(chance.sample(sorted(kinds), 2))
     else:
         some = frozenset(kind for kind in _FIRST if chance.random() < _HALF and kind in kinds)
