@@ -45,15 +45,12 @@ DRAWN = frozenset(Kind)
 
 
 def added(plan: Plan, kinds: frozenset[Kind] = DRAWN, *, share: float = SHARE) -> Plan:
-    """Return the plan with wild things, if its seed draws any: two of those that are drawn by themselves, or about half of those named."""
+    """Return the plan with wild things, if its seed draws any: about half of the kinds, or of those named."""
     chance = plan.chance("wild")
     if plan.is_controlled or chance.random() >= share:
         return plan
-    if kinds == DRAWN:
-        drawn = frozenset(chance.sample(sorted(kinds), 2))
-    else:
-        some = frozenset(kind for kind in _FIRST if chance.random() < _HALF and kind in kinds)
-        drawn = some | _later(plan, kinds) or kinds
+    some = frozenset(kind for kind in _FIRST if chance.random() < _HALF and kind in kinds)
+    drawn = some | _later(plan, kinds) or kinds
     events = list(plan.events)
     for kind in sorted(drawn):
         events.extend(_EVENTS.get(kind, _nothing)(plan.chance(f"wild {kind}"), plan))
