@@ -59,8 +59,8 @@ async def test_the_history_tells_who_went_when_and_which_person_had_a_hand_in_it
     async with rollout() as hub:
         held, urgent, _ = hub.members()
         await hub.hold(f"node:{held.name}")
-        await hub.allow(urgent)
         hub.publish()
+        await hub.allow(urgent)
         await hub.until(lambda: len(hub.went()) == 2, 1200)
         await hub.resume(f"node:{held.name}")
         await hub.until_all()
