@@ -80,7 +80,7 @@ async def test_a_policy_published_twice_ends_each_upgrade_as_what_it_was() -> No
 
 
 @in_virtual_time
-async def test_a_fall_back_to_the_lower_version_is_a_failure_with_a_brake() -> None:
+async def test_a_fall_back_to_the_lower_version_is_a_failure_with_a_brake_and_its_row_is_stuck() -> None:
     """W3: the agbot never released its row."""
     async with unasked() as hub:
         for node in members(hub):
@@ -94,6 +94,10 @@ async def test_a_fall_back_to_the_lower_version_is_a_failure_with_a_brake() -> N
         assert (released.node, released.facts["cause"]) == (holder.name, "failed")
         assert released.facts["why"] == f"{holder.name} runs o1/svc-dp {BEFORE}, not {AFTER}"
         assert [entry.subject for entry in await hub.journal("brake.set")][:1] == ["o1/dp"]
+        await hub.until(lambda: bool(hub.events("agbot.stuck")), 1000)
+        told = hub.events("agbot.stuck")[0]
+        assert (told.node, told.facts["defect"]) == (holder.name, "W3")
+        assert hub.is_free()
 
 
 @in_virtual_time

@@ -16,11 +16,9 @@ from agbot.settings.model import ExchangeSettings
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
-from agbot.sim.habits import Outcome
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, Living, living
 from tests.observed.upgrading import (
     AFTER,
-    BEFORE,
     BRISK,
     LATEST,
     SLOW_START,
@@ -209,22 +207,6 @@ async def test_a_row_that_stays_although_its_node_is_done_is_told_once_with_the_
         assert (hub.coordinator.overview().stuck, list(after.stuck)) == (0, [])
         hub.publish()
         await hub.until(lambda: hub.runs(NEW, *members(hub)), 2000)
-
-
-@in_virtual_time
-async def test_a_fall_back_to_the_lower_version_is_a_failure_and_its_row_is_stuck() -> None:
-    """W3."""
-    async with unasked() as hub:
-        for node in members(hub):
-            node.services.outcomes[AFTER] = Outcome.NEVER_STARTS
-        deploy(hub, AFTER, BEFORE)
-        holder = await until_observed(hub)
-        await hub.until(lambda: bool(hub.events("agbot.stuck")), 1000)
-
-        told = hub.events("agbot.stuck")[0]
-        assert (told.node, told.facts["defect"]) == (holder.name, "W3")
-        assert (await hub.causes())[0] == (holder.spec.id, "failed")
-        assert hub.is_free()
 
 
 @in_virtual_time
