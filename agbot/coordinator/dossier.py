@@ -64,11 +64,12 @@ class Review:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Blindness:
-    """What makes seen time differ from wall time at that moment; left out where nothing does."""
+    """What makes seen time differ from wall time at that moment, or the date doubtful; left out where nothing does."""
 
     seen: SeenTime
     clear_since: SeenTime | None = None
     gaps: tuple[Gap, ...] = ()
+    is_steady: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ def read_review(dossier: object) -> Review:
 
 
 def _blindness(at: Now) -> _Blindness | None:
-    blindness = _Blindness(seen=at.seen, clear_since=at.clear_since, gaps=at.gaps)
+    blindness = _Blindness(seen=at.seen, clear_since=at.clear_since, gaps=at.gaps, is_steady=at.is_steady)
     return None if at == Now.unblinded(at.wall) else blindness
 
 
@@ -150,7 +151,13 @@ def _now(written: _Written | _WrittenReview) -> Now:
     known = written.blindness
     if known is None:
         return Now.unblinded(written.at)
-    return Now(wall=written.at, seen=known.seen, clear_since=known.clear_since, gaps=known.gaps)
+    return Now(
+        wall=written.at,
+        seen=known.seen,
+        clear_since=known.clear_since,
+        gaps=known.gaps,
+        is_steady=known.is_steady,
+    )
 
 
 def _converted(dossier: object, form: type[_Form]) -> _Form:

@@ -1,4 +1,4 @@
-"""What a running coordinator wrote down with the end of a lease, derived again: from the journal, as `agbot history replay` does."""
+"""What a running coordinator wrote down with a decision, derived again: from the journal, as `agbot history replay` does."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
@@ -16,12 +17,13 @@ from agbot.coordinator.replaying import REVIEWS, replay
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Teller
 from agbot.events.payload import encoded, event_message
+from agbot.rules.facts import Pause
 from agbot.rules.ids import group_id
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
 from agbot.settings.model import LogSettings
 from agbot.store.contract import Entry, JournalQuery
-from tests.support.hub import NMP, Hub
+from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 pytestmark = pytest.mark.usefixtures("logging_put_back")
@@ -103,3 +105,24 @@ async def test_neither_the_log_nor_an_event_told_on_carries_them() -> None:
 
     assert f"o1/{NMP}" in out.getvalue()
     assert "heartbeat_stale_seconds" not in out.getvalue()
+
+
+@in_virtual_time
+async def test_a_refusal_under_a_hold_that_would_be_over_by_a_doubtful_date_is_derived_as_it_was_told() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    until = hub.clock.now() + timedelta(hours=1)
+    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
+    hub.report("n1", "ha node waiting")
+    hub.clock.step(7200)
+    await hub.live("n1", "n2", seconds=30)
+
+    refused = codes(await hub.ask("n1", "g1"))
+    await asyncio.sleep(10)
+    entries = await hub.store.journal(JournalQuery(limit=1000))
+    found = replay(history.view(entry) for entry in entries)
+
+    assert "paused" in refused
+    assert (found.derived, found.different) == (1, [])
+    await hub.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import HealthCheck, event, given, settings
@@ -24,15 +25,17 @@ MANY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 
 
 @MANY
-@given(questions())
-def test_a_dossier_that_went_through_json_gives_the_same_decision(question: tuple[Ask, Group]) -> None:
+@given(questions(), st.booleans())
+def test_a_dossier_that_went_through_json_gives_the_same_decision(question: tuple[Ask, Group], is_steady: bool) -> None:
     ask, group = question
-    read = dossier.read(json.loads(json.dumps(dossier.write(ask, group, NOW))))
+    now = replace(NOW, is_steady=is_steady)
+    read = dossier.read(json.loads(json.dumps(dossier.write(ask, group, now))))
 
-    before, after = decide(ask, group, NOW), decide(read.ask, read.group, read.at)
+    before, after = decide(ask, group, now), decide(read.ask, read.group, read.at)
     event(type(before).__name__)
+    assert read.at == now
     assert after == before
-    assert why_not(read.ask, read.group, read.at) == why_not(ask, group, NOW)
+    assert why_not(read.ask, read.group, read.at) == why_not(ask, group, now)
 
 
 @MANY
