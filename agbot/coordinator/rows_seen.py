@@ -12,7 +12,7 @@ from enum import Enum
 from agbot.rules import rows
 from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId
-from agbot.rules.lease import Claim
+from agbot.rules.lease import Claim, Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rows import RowState, Standing
 from agbot.rules.seen_time import Now, SeenTime
@@ -78,6 +78,17 @@ class RowsSeen:
         if self.source is not Source.LISTED:
             return None
         return any(self.claim(row) == claim for row in self.states.get(group, {}))
+
+    def is_done_with(self, group: GroupId, claim: Claim) -> bool:
+        """Tell whether the agbot lists no service's upgrade on this node any more: its own one is over.
+
+        That shows also where neither the node nor the policy can be read. Rows of another policy
+        count as well: which one a row of a pattern is for is known only once it was judged.
+        """
+        if self.source is not Source.LISTED or claim.kind is not Kind.SERVICE or not claim.subject:
+            return False  # an agent's upgrade needs no row, nor does a service that is down without a known policy
+        listed = self.states.get(group, {})
+        return not any((row.node, row.kind) == (claim.holder, Kind.SERVICE) for row in listed)
 
     @property
     def doubt(self) -> Reason | None:

@@ -14,13 +14,16 @@ from agbot.coordinator import entries
 from agbot.coordinator.deferring import Deferring
 from agbot.coordinator.reading import Reader
 from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.rows_seen import RowsSeen
 from agbot.coordinator.situation import Situation
 from agbot.fleet.changes import Read, What
 from agbot.rules import decide
 from agbot.rules import lease as leases
+from agbot.rules.deferral import claim_of
 from agbot.rules.facts import Ask, Deferral, Group
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Claim, Kind, Progress, State
+from agbot.rules.statuses import Phase
 from agbot.store.contract import Lost, Writes
 
 
@@ -107,11 +110,7 @@ class Taking:
         before, ttl = group.lease, timedelta(seconds=group.limits.lease_seconds)
         after = leases.grant(before, begun.claim, now, ttl, begun.progress, token_floor=group.token_floor)
         told = [*entries.superseded(before, after, now), entries.observed(after, begun.since, now)]
-        others = _others(begun.claim.holder, group)
-        hold = before.hold
-        if hold is not None and hold.progress.observed and situation.rows.is_listed(begun.group, hold.claim) is False:
-            # the agbot began that one as well: what it lists no more is over, although its node could not be read
-            others = {node: what for node, what in others.items() if node != hold.claim.holder}
+        others = _others(begun.claim.holder, group, situation.rows)
         if others:
             told.append(entries.overlapped(begun.as_overlap(), others, now))
         outcome = await situation.swap(before, after, Writes(entries=told))
@@ -120,27 +119,43 @@ class Taking:
         return [f"saw {begun.claim.holder} upgrade {begun.claim.what} (token {after.token})"]
 
     async def _overlap(self, begun: Begun) -> list[str]:
-        node, others = begun.claim.holder, _others(begun.claim.holder, self._situation.group(begun.group))
-        written = await self._situation.write_due(lambda: self._overlap_due(begun))
+        situation, node = self._situation, begun.claim.holder
+        others = _others(node, situation.group(begun.group), situation.rows)
+        written = await situation.write_due(lambda: self._overlap_due(begun))
         if not written.put:
             return []
-        return [f"saw {node} upgrade {begun.claim.what} while {', '.join(others) or 'it'} upgrades"]
+        beside = f"while {', '.join(others)} upgrades" if others else "beside the lease"
+        return [f"saw {node} upgrade {begun.claim.what} {beside}"]
 
     def _overlap_due(self, begun: Begun) -> Writes:
         group, now, node = self._situation.group(begun.group), self._situation.now(), begun.claim.holder
         if node in group.deferrals or group.lease.is_held_for(begun.claim):
             return Writes()
-        deferral, others = begun.as_overlap(), _others(node, group)
+        deferral, others = begun.as_overlap(), _others(node, group, self._situation.rows)
         told = [entries.deferral_begun(deferral, now)]
         if others:
             told.insert(0, entries.overlapped(deferral, others, now))
         return Writes(put=[deferral], entries=told)
 
 
-def _others(node: NodeId, group: Group) -> Mapping[NodeId, str]:
-    """Return who else upgrades in the group, and what."""
-    found = {each.node: each.what for each in group.deferrals.values() if each.is_overlap}
-    if group.lease.hold is not None:
-        found[group.lease.hold.claim.holder] = group.lease.hold.claim.what
+def _others(node: NodeId, group: Group, rows: RowsSeen) -> Mapping[NodeId, str]:
+    """Return who else is known to upgrade in the group, and what.
+
+    Who only may do so is waited for, and not told to overlap.
+    """
+    beside = (each for each in group.deferrals.values() if each.is_overlap)
+    found = {each.node: each.what for each in beside if _goes_on(each, group, rows)}
+    hold = group.lease.hold
+    if hold is not None and not (hold.progress.observed and rows.is_done_with(group.id, hold.claim)):
+        found[hold.claim.holder] = hold.claim.what
     found.pop(node, None)
     return found
+
+
+def _goes_on(deferral: Deferral, group: Group, rows: RowsSeen) -> bool:
+    if not deferral.cut_off:
+        return not rows.is_done_with(group.id, claim_of(deferral))
+    # its report has gone, and may have told of its end where nobody could read it: known is what is reported anew
+    member = group.members.get(deferral.node)
+    status = member.statuses.get(deferral.subject) if member is not None else None
+    return status is not None and status.phase is Phase.UNDER_WAY

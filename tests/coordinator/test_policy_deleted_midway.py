@@ -57,6 +57,24 @@ async def test_others_wait_while_the_node_whose_policy_is_gone_may_still_install
 
 
 @in_virtual_time
+@pytest.mark.parametrize("is_reported_anew", [False, True])
+async def test_what_can_be_reported_no_more_is_told_to_overlap_only_where_it_is_reported_anew(
+    is_reported_anew: bool,
+) -> None:
+    hub = await cut_off("initiated")
+    if is_reported_anew:
+        seed.management_policy(hub.exchange, ORG, NMP)
+        hub.report("n1", "initiated")
+        await hub.live("n1", "n2", seconds=20)
+    hub.report("n2", "initiated", "up2")
+    await hub.live("n1", "n2", seconds=20)
+
+    assert [entry.node for entry in hub.events("lease.observed")] == [node_id(ORG, "n2")]
+    assert len(hub.events("lease.overlapped")) == int(is_reported_anew)
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_they_wait_no_longer_than_a_lease_lasts() -> None:
     hub = await cut_off("initiated")
 

@@ -444,3 +444,39 @@ async def test_a_node_in_a_service_upgrade_and_an_agent_upgrade_is_waited_for_un
     assert codes(await hub.ask("n2", GROUP))[0] == "overlap"
     assert hub.events("lease.overlapped") == [], "no second member was down"
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_service_that_the_agbot_lists_no_more_overlaps_with_nobody_although_its_policy_cannot_be_read() -> None:
+    hub = await quiet("n1", "n2")
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/business/policies/dp$"))
+    list_service(hub, "n1")
+    await asyncio.sleep(IDLE_CYCLE)
+    hub.rows.services.clear()
+    list_service(hub, "n2")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert hold.claim.holder == f"{ORG}/n1", "nobody could see how it ended"
+    assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n2"]
+    assert hub.events("lease.overlapped") == [], "the agbot went on from one to the other"
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_agent_that_never_had_a_row_overlaps_with_the_service_that_takes_its_suspect_lease_over() -> None:
+    hub = await quiet("n1", "n2")
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", seconds=IDLE_CYCLE)
+    await hub.live("n2", seconds=900)
+    assert hub.lease(GROUP).state is State.SUSPECT
+    list_service(hub, "n2")
+    await hub.live("n2", seconds=IDLE_CYCLE)
+
+    hold = hub.lease(GROUP).hold
+    assert hold is not None
+    assert hold.claim.holder == f"{ORG}/n2"
+    (told,) = hub.events("lease.overlapped")
+    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    await hub.stop()
