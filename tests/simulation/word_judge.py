@@ -12,6 +12,7 @@ from agbot.rules.facts import Brake
 from agbot.rules.ids import GroupId, name_of, org_of
 from agbot.rules.lease import End, Hold, Kind, Lease
 from agbot.rules.reasons import BRAKING, Cause
+from agbot.rules.statuses import PHASES, Phase
 from agbot.sim.episodes import Episode
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
@@ -110,11 +111,13 @@ class WordJudge:
                 self._story.broke(Promise.WORDS, group, text)
 
     def _were_together(self, entry: Entry, other: str, leases: Mapping[GroupId, Lease], fleet: Fleet) -> bool:
-        """Whether both were down at once, or the other one had a yes that it may not have acted on yet."""
+        """Whether both were down at once, or the other one says so itself, or had a yes that it may not have acted on yet."""
         lease = leases.get(entry.group) if entry.group is not None else None
         hold = lease.hold if lease is not None else None
         if hold is not None and hold.claim.holder == other and not hold.progress.observed:
             return True
+        if _reports_that_it_upgrades(other, fleet):
+            return True  # its installation may have died with it, and nobody else can know that while its report stands
         mine, theirs = (list(_of(name, fleet)) for name in (str(entry.node), other))
         now = fleet.clock.now()
         return any(
@@ -126,3 +129,9 @@ class WordJudge:
 
 def _of(node: str, fleet: Fleet) -> Iterator[Episode]:
     return (one for one in fleet.observer.episodes if one.node == node)
+
+
+def _reports_that_it_upgrades(node: str, fleet: Fleet) -> bool:
+    reports = fleet.exchange.world.management_status.get((org_of(node), name_of(node)), {})
+    values = (each["agentUpgradePolicyStatus"]["status"] for each in reports.values())
+    return any(PHASES.get(value) is Phase.UNDER_WAY for value in values)
