@@ -32,7 +32,7 @@ from agbot.store.contract import (
     Writes,
     at_once,
 )
-from agbot.store.records import KEPT, Key, Record, key_of, waiter_key
+from agbot.store.records import KEPT, Key, Record, key_of, waiter_name
 from agbot.store.swaps import is_as_expected
 
 _Result = TypeVar("_Result")
@@ -100,9 +100,7 @@ class Ledger:
 
     def waiter(self, ask: Ask) -> Waiter | None:
         """Return who waits with this question."""
-        waiters, name = self._place(waiter_key(ask))
-        found: Waiter | None = waiters.get(name)
-        return found
+        return self.waiters[ask.group].get(waiter_name(ask))
 
     def lease(self, group: GroupId) -> Lease:
         """Return the group's lease; one that never had any has a free lease with token 0."""
@@ -189,7 +187,7 @@ class Ledger:
 
     def note(self, waiter: Waiter) -> None:
         """Keep a waiter in memory; the cycle writes it to the store."""
-        waiters, name = self._place(key_of(waiter))
+        waiters, name = self.waiters[waiter.ask.group], waiter_name(waiter.ask)
         if name not in waiters:
             self.version += 1
         waiters[name] = waiter
@@ -311,7 +309,7 @@ class Ledger:
         for record in stored.records:
             self._put(record)
         for waiter in noted:
-            waiters, name = self._place(key_of(waiter))
-            before = waiters.get(name)
+            before = self.waiter(waiter.ask)
             # who asks a daemon that has just started has perhaps waited long before
-            waiters[name] = replace(waiter, since=min(waiter.since, before.since)) if before else waiter
+            since = min(waiter.since, before.since) if before else waiter.since
+            self.waiters[waiter.ask.group][waiter_name(waiter.ask)] = replace(waiter, since=since)

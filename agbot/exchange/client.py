@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import msgspec
 
@@ -76,11 +76,6 @@ class ExchangeClient:
     def time(self) -> ExchangeClock:
         """The Exchange's clock, as far as it is known."""
         return self._exchange_clock
-
-    @property
-    def clock_offset(self) -> timedelta:
-        """How far the Exchange's clock is ahead of ours; zero below two seconds."""
-        return self._exchange_clock.offset
 
     def use(self, credentials: Credentials) -> None:
         """Ask as somebody else, or with another secret, from now on."""

@@ -95,8 +95,14 @@ class Codec(Generic[T]):
 
     def __init__(self, of: type[T], columns: Mapping[str, str] | None = None) -> None:
         """Derive it from the fields; `columns` names those of which the column has another name than in `COLUMNS`."""
-        self._columns = _columns(of, {**COLUMNS, **(columns or {})}, is_optional=False)
+        self._renamed = {**COLUMNS, **(columns or {})}
+        self._columns = _columns(of, self._renamed, is_optional=False)
         self.names = tuple(self._columns.names())
+
+    def column(self, path: str) -> str:
+        """Return the column of a field of plain form, dotted where it is nested."""
+        last = path.rpartition(".")[2]
+        return self._renamed.get(last, last)
 
     def row(self, value: T) -> Row:
         """Write a value.

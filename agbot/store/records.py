@@ -70,4 +70,9 @@ def key_of(record: Record) -> Key:
 
 def waiter_key(ask: Ask) -> Key:
     """Return the key of the waiter with this question."""
-    return Key(Waiter, (ask.group, ask.claim.holder, ask.claim.kind, ask.claim.subject))
+    return Key(Waiter, (ask.group, *waiter_name(ask)))
+
+
+def waiter_name(ask: Ask) -> tuple[str, ...]:
+    """Return what tells the waiter with this question from the others of its group."""
+    return ask.claim.holder, ask.claim.kind, ask.claim.subject

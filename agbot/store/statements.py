@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from agbot.store.codec import COLUMNS, ENTRIES, LEASES, RECORDS
+from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import Entry
 from agbot.store.records import KEPT, Kept, Key, Record
 from agbot.store.texts import Row
@@ -40,8 +40,8 @@ def _equal(names: Iterable[str], separator: str) -> str:
 
 
 def _table(kept: Kept) -> Table:
-    names, renamed = RECORDS[kept.of].names, {**COLUMNS, **kept.columns}
-    key = tuple(renamed.get(last, last) for last in (path.rpartition(".")[2] for path in kept.key))
+    codec = RECORDS[kept.of]
+    names, key = codec.names, tuple(codec.column(path) for path in kept.key)
     only, number = ((), ()) if key else (("id",), ("1",))  # a table of one row
     replaced = _listed(f"{name} = excluded.{name}" for name in names if name not in key)
     return Table(

@@ -134,7 +134,7 @@ async def test_a_proxys_own_date_moves_nothing() -> None:
     await hub.start()
     await hub.live("n1", "n2", seconds=60)
 
-    assert hub.client.clock_offset == timedelta()
+    assert hub.client.time.offset == timedelta()
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
 

@@ -225,4 +225,4 @@ async def test_the_exchanges_clock_is_taken_from_its_replies() -> None:
     assert found is not None
     assert found.heartbeat_at is not None
     assert abs((found.heartbeat_at - HandClock().now()).total_seconds()) <= 1
-    assert exchange.clock_offset.total_seconds() in {3599, 3600, 3601}
+    assert exchange.time.offset.total_seconds() in {3599, 3600, 3601}
