@@ -14,11 +14,11 @@ import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from agbot.listening.reads import READ_BYTES
+
 if TYPE_CHECKING:
     from aiohttp.connector import AddrInfoType
 
-READ_BYTES = 16_384
-"""Most that one read takes."""
 _TOO_LATE = BrokenPipeError, ConnectionResetError
 
 

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agbot.gateway import passthrough
-from agbot.gateway.patient_socket import READ_BYTES, PatientSocket
+from agbot.gateway.patient_socket import PatientSocket
+from agbot.listening.reads import READ_BYTES
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import dialled, gateway, read_reply, request
 
