@@ -1,33 +1,36 @@
-"""Time as an argument. The rim of the program asks a `Clock`; rules and fleet are given `now`.
+"""Time as an argument: the shell uses a `Clock`; rules and fleet get `now`.
 
-The demo runs faster than the wall clock, the simulation on a virtual one; both hand in their own implementation.
+The demo runs faster than real time and the simulation on a virtual clock; both pass an
+implementation of their own.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 NOW_HEADER: Final = "X-Agbot-Now"
-"""In which the operators' listener says its time: with the demo's clock, and beside a laptop that is wrong, ages are to be right."""
+"""The header with the console's time. With the demo's clock, or a wrong clock on the client's
+machine, ages are still right."""
 
 
 class Clock(Protocol):
-    """What time it is, and waiting."""
+    """The current time, and waiting."""
 
     def now(self) -> datetime:
-        """Return the present time, aware, UTC."""
+        """Return the current time, aware, in UTC."""
 
     def monotonic_seconds(self) -> float:
-        """Return seconds that only ever go forward: for durations. Their zero means nothing."""
+        """Return seconds that never go back, for durations. Their zero has no meaning."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait for this many seconds of this clock."""
 
     def real_seconds(self, seconds: float) -> float:
-        """Return how long that is on the event loop's clock, for timeouts of sockets and transactions."""
+        """Return the duration on the event loop's clock, for timeouts of sockets and the store."""
 
 
 class SystemClock:
@@ -38,13 +41,15 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic_seconds(self) -> float:
-        """Return the time since the host's start, which no step of its date moves; a machine that sleeps is away all the same."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+        """Return the time since boot, with suspension; steps of the date do not change it."""
+        return time.clock_gettime(_CLOCK)
 
     async def sleep(self, seconds: float) -> None:
         """Wait on the event loop."""
+        import asyncio  # noqa: PLC0415 - a command needs the time alone, and starts faster without
+
         await asyncio.sleep(seconds)
 
     def real_seconds(self, seconds: float) -> float:
-        """One second is one second."""
+        """Return the same duration."""
         return seconds

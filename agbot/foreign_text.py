@@ -1,9 +1,10 @@
-"""Text that came from outside, made harmless before it is shown. Pure.
+"""Makes text from outside harmless before it is shown. Pure.
 
-Names of nodes and groups, and what servers answer, are other people's text. Two things must not come through: control characters, which a
-terminal obeys (ESC, the C1 controls, the marks that turn the direction of writing), and a secret of ours that something on the way repeats.
-A secret is looked for as it is and under every usual way of writing it: JSON and JavaScript escapes, HTML references, percent escapes,
-base64 and hexadecimal, one upon another, broken into lines, and in part.
+Names of nodes and groups, and servers' answers, are untrusted. Two things must not be shown:
+control characters that a terminal interprets (ESC, the C1 controls, the marks that change the
+direction of text), and a secret of ours that a server or proxy repeats. A secret is searched for in
+plain text and in every usual encoding: JSON and JavaScript escapes, HTML references, percent
+escapes, base64 and hexadecimal, also combined, broken into lines, and in part.
 """
 
 from __future__ import annotations
@@ -18,47 +19,48 @@ from urllib.parse import unquote
 
 HIDDEN: Final = "***"
 _SHORTEST_SECRET: Final = 4
-"""Hiding every `t` would make a text unreadable and hide nothing."""
+"""Replacing every `t` would make a text unreadable and protect nothing."""
 _PART: Final = 6
-"""So many characters in a row of a secret are a part of it, and no accident."""
-_READ_TIMES: Final = 10
-"""How many times what is shown is read: an escape is that much longer than what it means."""
+"""So many consecutive characters of a secret are a part of it, not a coincidence."""
+_EXAMINED_RATIO: Final = 10
+"""How many times the shown length is examined: an escape is up to this much longer than its
+character."""
 _NOT_PRINTABLE_IN_JSON: Final = re.compile(r"[^\x00-\x7e]")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})|([\"\\/'<>&]))")
 _URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def escaped(text: str) -> str:
-    r"""Write each character that is not printable as an escape, such as `\x1b`: what is left is one line that no terminal obeys."""
+    r"""Replace each unprintable character by an escape such as `\x1b`: one safe line."""
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
 def escaped_lines(text: str) -> str:
-    """Do the same with a text of several lines, which stay lines."""
+    """Escape a text of several lines, and keep the lines."""
     return "\n".join(escaped(line.replace("\t", "    ")) for line in text.split("\n"))
 
 
 def escaped_json(written: str) -> str:
-    """Do the same with a JSON document; it means what it did. What is not ASCII stands inside strings there."""
+    """Escape a JSON document but keep its value: only its strings contain non-ASCII."""
     return _NOT_PRINTABLE_IN_JSON.sub(_escape_in_json, written)
 
 
 def excerpt(text: str, secrets: Iterable[str], characters: int) -> str:
     """Return the beginning of a text in one printable line, without the secrets."""
-    read = redacted(text[: _READ_TIMES * characters], secrets)
+    read = redacted(text[: _EXAMINED_RATIO * characters], secrets)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in read).split())
     return line if len(line) <= characters else f"{line[:characters]}…"
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
-    """Return a text without these secrets, as it came or, where only reading it shows one, as it reads."""
+    """Return a text without these secrets: decoded if only its decoded form shows one."""
     forms = {compact for secret in secrets for form in _forms(secret) if (compact := _compact(form))}
     if not forms:
         return text
     parts = {form[start : start + _PART] for form in forms for start in range(max(len(form) - _PART, 0) + 1)}
-    read = _hide(text, forms)  # a part is hidden last: what is left of the secret could not be recognised any more
+    read = _hide(text, forms)  # whole forms first: a hidden part would make the rest unrecognisable
     shown = _hide(read, parts)
-    for decode in _DECODERS * 3:  # what is escaped more than three times over is nobody's error page
+    for decode in _DECODERS * 3:  # no error page is escaped more than three times
         decoded = decode(read)
         if decoded == read:
             continue
@@ -69,13 +71,14 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Return a secret as it is, in hexadecimal, and as the middle of any base64 that holds it."""
+    """Yield a secret as it is, in hexadecimal, and as the middle of any base64 that contains it."""
     if len(secret) < _SHORTEST_SECRET:
         return
     content = secret.encode("utf-8", "replace")
     yield secret
     yield content.hex()
-    for before, own in enumerate((0, 2, 3)):  # bytes before it in a group of three, and the characters that these share
+    # the number of bytes before it in a group of three, and of the characters that encode them too
+    for before, own in enumerate((0, 2, 3)):
         written = base64.b64encode(bytes(before) + content)
         middle = written.rstrip(b"=")[own : -1 if written.endswith(b"=") else None].decode()
         yield middle
@@ -83,12 +86,15 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _compact(form: str) -> str:
-    return "".join(letter for letter in form.casefold() if _counts(letter))
+    folded = form.casefold()
+    if folded.isprintable():  # as nearly every secret is; a blank is the only printable space
+        return folded.replace(" ", "")
+    return "".join(letter for letter in folded if _is_compared(letter))
 
 
 def _hide(text: str, parts: set[str]) -> str:
-    """Replace whatever belongs to a secret, across line breaks too."""
-    places = [place for place, letter in enumerate(text) if _counts(letter)]
+    """Replace every part of a secret, across line breaks too."""
+    places = [place for place, letter in enumerate(text) if _is_compared(letter)]
     folded = (text[place].casefold() for place in places)
     compact = "".join(letter if len(letter) == 1 else " " for letter in folded)
     hidden: set[int] = set()
@@ -110,14 +116,15 @@ def _without(text: str, hidden: set[int]) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda found: _meant(*found.groups()), text)
+    return _ESCAPE.sub(lambda found: _character(*found.groups()), text)
 
 
-def _meant(four: str | None, braced: str | None, two: str | None, itself: str | None) -> str:
+def _character(four: str | None, braced: str | None, two: str | None, itself: str | None) -> str:
     if itself is not None:
         return itself
     number = int(four or braced or two or "0", 16)
-    return chr(min(number, sys.maxunicode)).encode("utf-8", "replace").decode()  # half a surrogate pair is no text
+    # a lone surrogate becomes `?`
+    return chr(min(number, sys.maxunicode)).encode("utf-8", "replace").decode()
 
 
 def _percent_decoded(text: str) -> str:
@@ -127,7 +134,7 @@ def _percent_decoded(text: str) -> str:
 _DECODERS: Final[tuple[Callable[[str], str], ...]] = (_unescaped, html.unescape, _percent_decoded)
 
 
-def _counts(letter: str) -> bool:
+def _is_compared(letter: str) -> bool:
     return letter.isprintable() and not letter.isspace()
 
 

@@ -1,1 +1,1 @@
-"""What the coordinator costs, measured beside the bare machinery it stands on in the same run. `make bench` runs it."""
+"""What the coordinator costs, next to a bare implementation in the same run (`make bench`)."""

@@ -1,7 +1,7 @@
-"""What a measurement says: one figure per line of the table, with its rounds, and whether it keeps its bound.
+"""A figure of a measurement: a line of the table, with its rounds and its bound.
 
-Speed is told as a ratio to a bare baseline that was measured in alternation with it, because a number of requests per second says more
-about the machine than about the program. Counts and delays are told as they are.
+Speed is a ratio to a bare baseline that was measured in alternation with it, because a number of
+requests per second depends more on the machine than on the program. Counts and delays are absolute.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.bounds import BOUNDS, Bound
+from bench.bounds import Bound, bound_of
 
 
 class Unit(StrEnum):
-    """How a figure is to be read."""
+    """The unit of a figure."""
 
     RATIO = "of bare"
     PER_SECOND = "/s"
@@ -25,11 +25,16 @@ class Unit(StrEnum):
     REQUESTS = "requests"
     MEBIBYTES = "MiB"
     SHARE = "of a core"
+    EXPONENT = "exponent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One figure. `rounds` are the same thing measured several times; what is judged is their median, or `worst` where given."""
+    """One figure.
+
+    `rounds` are repeated measurements. Their median is judged, or the worst of them if the bound is
+    for every round.
+    """
 
     name: str
     unit: Unit
@@ -38,17 +43,17 @@ class Figure:
 
     @property
     def median(self) -> float:
-        """The middle one of the rounds."""
+        """The median of the rounds."""
         return statistics.median(self.rounds)
 
     @property
     def bound(self) -> Bound | None:
-        """What it must keep, if anything."""
-        return BOUNDS.get(self.name)
+        """Its bound, if it has one."""
+        return bound_of(self.name)
 
     @property
-    def keeps(self) -> bool:
-        """Whether it keeps its bound; a figure without one always does."""
+    def is_within_bound(self) -> bool:
+        """Whether it is within its bound; a figure without one always is."""
         bound = self.bound
         if bound is None:
             return True
@@ -66,7 +71,7 @@ class Figure:
             "max": max(self.rounds),
             "rounds": list(self.rounds),
             "bound": None if bound is None else {"sense": bound.sense, "limit": bound.limit, "reason": bound.reason},
-            "keeps": self.keeps,
+            "keeps": self.is_within_bound,
             "note": self.note,
         }
 

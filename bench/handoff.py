@@ -1,4 +1,4 @@
-"""From the moment the Exchange holds `successful` to the lease being free, at default settings, over real HTTP."""
+"""From `successful` in the Exchange to the free lease, at default settings, over real HTTP."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bench.figure import Figure, Unit
 from bench.hub import Hub
 
 _BETWEEN_SECONDS = 0.37
-"""Not in step with the poll."""
+"""Out of step with the poll."""
 
 
 def measure(folder: Path, *, upgrades: int) -> list[Figure]:
-    """Measure so many upgrades, one after the other, each in its own group."""
+    """Measure a number of upgrades, one after the other, each in its own group."""
     took: list[float] = []
     with Hub(folder, groups=upgrades) as hub:
         load.drive(hub.gateway_port, hub.questions("a"), in_flight=4).expect(201)

@@ -1,7 +1,8 @@
-"""A hub to measure: a simulated Exchange and the daemon, each a process of its own as `agbot` starts it, talking real HTTP.
+"""A hub to measure: a simulated Exchange and the daemon, each in a separate process.
 
-Groups are pairs: group `g0007` has the members `g0007a` and `g0007b`. Nodes here do nothing by themselves; what they report and ask is put
-to the Exchange and the daemon by whoever measures.
+Both are started by the command `agbot` and use real HTTP. Groups are pairs: group `g0007` has the
+members `g0007a` and `g0007b`. The nodes do nothing by themselves; the measurement sends their
+reports and questions to the Exchange and the daemon.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from bench.ports import free_port, wait_for
 ORG, POLICY = "o1", "up1"
 _IDENTITY, _ROOT = "IBM/coordinator", ("root/root", "rootpw")
 _START_SECONDS = 60.0
-_PAUSE_SECONDS = 0.02
+_RETRY_SECONDS = 0.02
 _SETTINGS = """
 [exchange]
 url = "http://127.0.0.1:{exchange}/v1"
@@ -45,12 +46,12 @@ path = "agbot.db"
 
 
 def secret_of(name: str) -> str:
-    """Return the made-up secret of a node or user."""
+    """Return the secret of a node or user."""
     return f"{name}-secret"
 
 
 class Hub:
-    """Started by `with`, ended by its end. Everything it writes is in `folder`."""
+    """A context manager; on leaving, both processes end. All files are in `folder`."""
 
     def __init__(self, folder: Path, *, groups: int, exchange_settings: str = "") -> None:
         self._folder = folder
@@ -84,7 +85,7 @@ class Hub:
         return [load.question(ORG, group, group + member, POLICY, secret_of(group + member)) for group in named]
 
     def report(self, node: str, status: str) -> None:
-        """Let a node report a status of its upgrade."""
+        """Report a status of a node's upgrade."""
         upgrade = {
             "scheduledTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             "upgradedVersions": {"softwareVersion": "2.32.0", "certVersion": "", "configVersion": ""},
@@ -95,16 +96,16 @@ class Hub:
         self._as(f"{ORG}/{node}", "PUT", path, {"agentUpgradePolicyStatus": upgrade})
 
     def heartbeat(self, node: str) -> None:
-        """Let a node be alive."""
+        """Send a heartbeat of a node."""
         self._as(f"{ORG}/{node}", "POST", f"/orgs/{ORG}/nodes/{node}/heartbeat")
 
     def requests(self) -> Counter[str]:
-        """Return what was asked of the Exchange so far, by `METHOD template role`."""
+        """Return the requests to the Exchange so far, by `METHOD template role`."""
         found = self._call("GET", "/sim/report", None, *_ROOT)["requests"]
         return Counter({str(name): int(number) for name, number in found.items()})
 
     def console(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON of any shape
-        """Ask the operators' listener; a status of 400 or more is an error."""
+        """Send a request to the operators' listener; a status of 400 or more is an error."""
         connection = http.client.HTTPConnection("127.0.0.1", self.console_port, timeout=30)
         headers = {"Authorization": "Bearer operator", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
@@ -115,12 +116,12 @@ class Hub:
         return json.loads(content) if content[:1] in (b"{", b"[") else content.decode()
 
     def overview(self) -> dict[str, Any]:
-        """Return the coordinator at one glance."""
+        """Return the coordinator's overview."""
         found: dict[str, Any] = self.console("GET", "/healthz")
         return found
 
     def wait_until(self, is_so: Callable[[dict[str, Any]], bool], *, seconds: float = _START_SECONDS) -> float:
-        """Wait until the overview says so; return the seconds it took.
+        """Wait until the overview meets a condition; return the seconds that this took.
 
         Raises:
             TimeoutError: it never did.
@@ -128,9 +129,9 @@ class Hub:
         began_at = time.perf_counter()
         while not is_so(self.overview()):
             if time.perf_counter() - began_at > seconds:
-                message = f"the daemon never came to it: {self.overview()}"
+                message = f"the daemon did not reach the expected state: {self.overview()}"
                 raise TimeoutError(message)
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_SECONDS)
         return time.perf_counter() - began_at
 
     def _start(self) -> None:

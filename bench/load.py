@@ -1,8 +1,9 @@
-"""Asking questions as agents do, each on a connection of its own, and taking the time.
+"""A client that asks questions as agents do, each on a separate connection, and takes the time.
 
-One process, one loop over raw sockets, the same for every server that is measured: a connection is opened, the request of a real agent is
-sent, the answer is read, the connection is closed, and the next one takes its place. Nothing is parsed that need not be. `Answers` says
-how much processor time this took: far less than a core, so the server is what was measured.
+It is one process with one loop over raw sockets, the same for every server. A connection is opened,
+the request of a real agent is sent, the answer is read, the connection is closed, and the next one
+follows. Nothing is parsed without need. `Answers` has the processor time of the client: far less
+than a core, so the server is what is measured.
 """
 
 from __future__ import annotations
@@ -29,18 +30,19 @@ _QUESTION = (
     "Content-Type: application/json\r\n"
     "Accept-Encoding: gzip\r\n\r\n"
 )
-"""As a real agent sent it: `tests/recorded/agent-permission.jsonl`; a test holds it against the recording."""
+"""As a real agent sent it (`tests/recorded/agent-permission.jsonl`); a test compares it with the
+recording."""
 
 
 def question(org: str, group: str, node: str, policy: str, secret: str) -> bytes:
-    """Return the question of an agent, byte for byte; all names bare."""
+    """Return the question of an agent, byte for byte; all names are bare."""
     credentials = base64.b64encode(f"{org}/{node}:{secret}".encode()).decode()
     return _QUESTION.format(org=org, group=group, node=node, policy=policy, credentials=credentials).encode()
 
 
 @dataclass(slots=True, kw_only=True)
 class Answers:
-    """What came of a load."""
+    """The results of a load."""
 
     seconds: float = 0.0
     client_cpu_seconds: float = 0.0
@@ -54,10 +56,10 @@ class Answers:
         return len(self.latencies) / self.seconds
 
     def expect(self, status: int) -> Answers:
-        """Return itself if every answer has this status: a wrong answer is no measurement.
+        """Return itself if every answer has this status: wrong answers are not measured.
 
         Raises:
-            AssertionError: some have not.
+            AssertionError: some have another status.
         """
         assert set(self.statuses) == {status}, f"answers other than {status}: {dict(self.statuses)}"
         return self
@@ -70,11 +72,11 @@ class _Open:
 
 
 def drive(port: int, questions: Sequence[bytes], *, in_flight: int, seconds: float | None = None) -> Answers:
-    """Ask each question once, or all of them round and round for `seconds`, with so many open at a time.
+    """Ask each question once, or all in turn for `seconds`, with `in_flight` open at a time.
 
     Raises:
         ConnectionError: a connection ended without a whole answer.
-        TimeoutError: nothing was answered for half a minute.
+        TimeoutError: no answer came for half a minute.
     """
     answers = Answers()
     began_at, cpu_began_at = time.perf_counter(), time.process_time()
@@ -85,9 +87,9 @@ def drive(port: int, questions: Sequence[bytes], *, in_flight: int, seconds: flo
         while selector.get_map():
             ready = selector.select(_SILENT_SECONDS)
             if not ready:
-                raise TimeoutError("no answer for a long time")
+                raise TimeoutError("no answer for half a minute")
             for key, _ in ready:
-                if _take(key, answers):
+                if _receive(key, answers):
                     selector.unregister(key.fileobj)
                     key.fileobj.close()  # type: ignore[union-attr] # only sockets are registered
                     payload_next = next(supply, None)
@@ -110,8 +112,11 @@ def _ask(selector: selectors.BaseSelector, port: int, payload: bytes) -> None:
     selector.register(connection, selectors.EVENT_READ, _Open(began_at))
 
 
-def _take(key: selectors.SelectorKey, answers: Answers) -> bool:
-    """Read what there is; tell whether the answer is whole: every body ends with a newline, no head does so twice over."""
+def _receive(key: selectors.SelectorKey, answers: Answers) -> bool:
+    """Read what has arrived; return whether the answer is complete.
+
+    Every body ends with a newline, and no head ends like that.
+    """
     connection, this = key.fileobj, key.data
     assert isinstance(connection, socket.socket)
     assert isinstance(this, _Open)

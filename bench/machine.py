@@ -1,4 +1,4 @@
-"""What the figures were measured on, and what a process costs. Linux only, as the bench's servers are its own children."""
+"""The machine of a measurement, and the cost of a process. Linux only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def shape(folder: Path) -> Mapping[str, str]:
-    """Describe the machine: figures of different machines do not compare."""
+def description(folder: Path) -> Mapping[str, str]:
+    """Describe the machine: figures of different machines cannot be compared."""
     return {
         "processor": f"{len(os.sched_getaffinity(0))} x {_processor()}",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
@@ -22,18 +22,18 @@ def shape(folder: Path) -> Mapping[str, str]:
         "aiohttp": version("aiohttp"),
         "sqlite": sqlite3.sqlite_version,
         "file system": _file_system(folder),
-        "load before": f"{os.getloadavg()[0]:.2f} (1 min; others that compute meanwhile make the rounds differ)",
+        "load before": f"{os.getloadavg()[0]:.2f} (1 min; other programs make the rounds differ)",
     }
 
 
 def cpu_seconds(process: int) -> float:
-    """Return the processor time a process has used so far."""
+    """Return the processor time that a process has used so far."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def resident_mebibytes(process: int) -> float:
-    """Return how much memory a process holds."""
+    """Return the memory of a process."""
     pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -45,7 +45,7 @@ def _processor() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """Name the type of the file system that holds a folder: the longest mount point above it."""
+    """Return the type of the file system of a folder: that of the longest mount point above it."""
     found: dict[str, str] = {}
     for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines():
         _, point, kind, *_ = line.split()

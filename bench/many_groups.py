@@ -1,6 +1,7 @@
-"""A thousand groups of two through one daemon: what an answer takes, what it costs the Exchange, and what idle groups cost.
+"""A thousand groups of two with one daemon: the cost of answers and of idle groups.
 
-Cold is the first question of a group after the start, when its members' statuses have not been read. Warm is every later one.
+Cold is the first question of a group after the start, before the statuses of its members have been
+read. Warm is every later one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ IN_FLIGHT = 16
 _IDLE_SECONDS = 10.0
 _POLL_SECONDS = 1.0
 _SETTLE_SECONDS = 65.0
-"""After a minute without news the feed no longer repeats the burst in which the hub was made."""
+"""After a minute without changes, the feed no longer repeats the rows of the hub's creation."""
 _FEED = "POST /orgs/{org}/changes agbot"
 _OWN_READ = "GET /orgs/{org}/nodes/{id} node"
 _WARM_SAMPLE = 100
@@ -63,17 +64,17 @@ def _idle(hub: Hub, *, settle: bool) -> list[Figure]:
         time.sleep(_SETTLE_SECONDS)
     before = hub.requests()
     time.sleep(_IDLE_SECONDS)
-    spent = hub.requests() - before
+    used = hub.requests() - before
     polls = _IDLE_SECONDS / _POLL_SECONDS
-    others = sum(number for name, number in spent.items() if name != _FEED)
+    others = sum(number for name, number in used.items() if name != _FEED)
     return [
-        Figure(name="idle, feed reads per poll", unit=Unit.REQUESTS, rounds=[spent[_FEED] / polls]),
+        Figure(name="idle, feed reads per poll", unit=Unit.REQUESTS, rounds=[used[_FEED] / polls]),
         Figure(name="idle, other reads", unit=Unit.REQUESTS, rounds=[float(others)]),
     ]
 
 
 def _warm_grants(hub: Hub) -> tuple[load.Answers, float, float]:
-    """Free some leases by force, and let the same members ask again: their groups are known."""
+    """Free some leases by force, and ask again for their groups, which have been read."""
     groups = hub.groups[:_WARM_SAMPLE]
     for group in groups:
         hub.console("POST", f"/v1/leases/o1/{group}/release", {"reason": "measured"})
@@ -82,17 +83,17 @@ def _warm_grants(hub: Hub) -> tuple[load.Answers, float, float]:
         hub.heartbeat(f"{group}b")
     before = hub.requests()
     warm = load.drive(hub.gateway_port, hub.questions("b", groups), in_flight=IN_FLIGHT).expect(201)
-    spent = hub.requests() - before
-    background = spent[_FEED]
-    return warm, _own(spent) / len(groups), max(0.0, (spent.total() - background - _own(spent)) / len(groups))
+    used = hub.requests() - before
+    background = used[_FEED]
+    return warm, _own(used) / len(groups), max(0.0, (used.total() - background - _own(used)) / len(groups))
 
 
-def _own(spent: Counter[str]) -> int:
-    return spent[_OWN_READ]
+def _own(used: Counter[str]) -> int:
+    return used[_OWN_READ]
 
 
-def _answers_reads(spent: Counter[str]) -> int:
-    return spent.total() - spent[_FEED]
+def _answers_reads(used: Counter[str]) -> int:
+    return used.total() - used[_FEED]
 
 
 def _latency(name: str, answers: load.Answers) -> Figure:

@@ -1,4 +1,4 @@
-"""Ports of the loopback: one that nobody listens on, and waiting until somebody does."""
+"""Ports of the loopback interface: a free one, and the wait for a server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import socket
 import time
 
 _START_SECONDS = 20.0
-_PAUSE_SECONDS = 0.02
+_RETRY_SECONDS = 0.02
 
 
 def free_port() -> int:
-    """Return a port that is free now. Somebody else may take it before it is used; then the start fails loudly."""
+    """Return a port that is free now. If another program takes it, the server fails to start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -29,6 +29,6 @@ def wait_for(port: int) -> None:
         except ConnectionRefusedError:
             if time.perf_counter() > end:
                 raise
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_RETRY_SECONDS)
         else:
             return

@@ -1,7 +1,11 @@
-"""Refusals per second, a new connection for each question, against a bare aiohttp handler: the same client, the same parser, in turns.
+"""Refusals, with a new connection for each question, and a bare aiohttp handler, in turns.
 
-The daemon is a whole one (`agbot run` with its scheduler, store, log and metrics); the lease of every group is held by the asker's peer,
-and the askers' credentials are remembered. Nearly all that agents ever hear is a refusal, so this is what the daemon's cost is made of.
+The bare handler uses aiohttp's C parser, and the client is the same. The daemon is a complete one
+(`agbot run` with its scheduler, store, log and metrics). The asker's peer holds the lease of every
+group, and the askers' credentials are cached: nearly every question is answered by such a refusal
+from memory. The listener alone is measured too, with a constant refusal: the difference is the cost
+of the decision. Both are judged by the servers' own processor time, which other programs on the
+machine disturb least; the speed is only shown.
 """
 
 from __future__ import annotations
@@ -25,6 +29,12 @@ _WARM_UP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Server:
+    port: int
+    process: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Round:
     per_second: float
     cpu_microseconds: float
@@ -34,28 +44,27 @@ class _Round:
 
 
 def measure(folder: Path, *, rounds: int, seconds: float) -> list[Figure]:
-    """Measure, `rounds` times in turns, each turn `seconds` long."""
+    """Measure all servers in turns of `seconds`, `rounds` times."""
     with Hub(folder, groups=GROUPS) as hub:
         load.drive(hub.gateway_port, hub.questions("a"), in_flight=IN_FLIGHT).expect(201)
         for group in hub.groups:
-            hub.report(f"{group}a", "download started")  # a claim that nothing confirms would be taken back
+            # a lease without a sign of its upgrade would be taken back
+            hub.report(f"{group}a", "download started")
         questions = hub.questions("b")
         load.drive(hub.gateway_port, questions, in_flight=IN_FLIGHT).expect(409)
-        with _bare(_body(hub.gateway_port, questions[0])) as (bare_port, bare):
-            for port in (bare_port, hub.gateway_port):
-                load.drive(port, questions, in_flight=IN_FLIGHT, seconds=_WARM_UP_SECONDS).expect(409)
-            theirs: list[_Round] = []
-            ours: list[_Round] = []
-            for _ in range(rounds):
-                theirs.append(_turn(bare_port, bare, questions, seconds))
-                ours.append(_turn(hub.gateway_port, hub.daemon, questions, seconds))
-    return _figures(theirs, ours)
+        body = _body(hub.gateway_port, questions[0])
+        with _process("bench.bare", body) as bare, _process("bench.gateway") as alone:
+            servers = (bare, alone, _Server(port=hub.gateway_port, process=hub.daemon))
+            for each in servers:
+                load.drive(each.port, questions, in_flight=IN_FLIGHT, seconds=_WARM_UP_SECONDS).expect(409)
+            turns = [[_turn(each, questions, seconds) for each in servers] for _ in range(rounds)]
+    return _figures(turns)
 
 
-def _turn(port: int, process: int, questions: Sequence[bytes], seconds: float) -> _Round:
-    before = machine.cpu_seconds(process)
-    answers = load.drive(port, questions, in_flight=IN_FLIGHT, seconds=seconds).expect(409)
-    used = machine.cpu_seconds(process) - before
+def _turn(server: _Server, questions: Sequence[bytes], seconds: float) -> _Round:
+    before = machine.cpu_seconds(server.process)
+    answers = load.drive(server.port, questions, in_flight=IN_FLIGHT, seconds=seconds).expect(409)
+    used = machine.cpu_seconds(server.process) - before
     return _Round(
         per_second=answers.per_second,
         cpu_microseconds=1e6 * used / len(answers.latencies),
@@ -64,39 +73,57 @@ def _turn(port: int, process: int, questions: Sequence[bytes], seconds: float) -
     )
 
 
-def _figures(theirs: Sequence[_Round], ours: Sequence[_Round]) -> list[Figure]:
-    pairs = list(zip(theirs, ours, strict=True))
+def _figures(turns: Sequence[Sequence[_Round]]) -> list[Figure]:
+    theirs, alone, ours = zip(*turns, strict=True)
     return [
-        Figure(
-            name="refusals, ratio",
-            unit=Unit.RATIO,
-            rounds=[mine.per_second / bare.per_second for bare, mine in pairs],
-            note="answers per second over those of the bare handler",
-        ),
         Figure(
             name="refusals, ratio by processor time",
             unit=Unit.RATIO,
-            rounds=[bare.cpu_microseconds / mine.cpu_microseconds for bare, mine in pairs],
-            note="the same from the servers' own processor time",
+            rounds=[bare.cpu_microseconds / mine.cpu_microseconds for bare, _, mine in turns],
+            note="processor time of the bare handler over the daemon's",
         ),
-        Figure(name="refusals", unit=Unit.PER_SECOND, rounds=[each.per_second for each in ours]),
-        Figure(name="bare answers", unit=Unit.PER_SECOND, rounds=[each.per_second for each in theirs]),
-        Figure(name="processor per refusal", unit=Unit.MICROSECONDS, rounds=[each.cpu_microseconds for each in ours]),
         Figure(
-            name="processor per bare answer", unit=Unit.MICROSECONDS, rounds=[each.cpu_microseconds for each in theirs]
+            name="listener alone, ratio by processor time",
+            unit=Unit.RATIO,
+            rounds=[bare.cpu_microseconds / listener.cpu_microseconds for bare, listener, _ in turns],
+            note="the same without the decision",
         ),
+        Figure(
+            name="refusals, ratio",
+            unit=Unit.RATIO,
+            rounds=[mine.per_second / bare.per_second for bare, _, mine in turns],
+            note="answers per second over those of the bare handler",
+        ),
+        *_each("refusal", ours),
+        *_each("listener's answer", alone),
+        *_each("bare answer", theirs),
         Figure(
             name="server while measured",
             unit=Unit.SHARE,
-            rounds=[each.server_share for each in (*ours, *theirs)],
-            note="near 1: the server is what was measured",
+            rounds=[each.server_share for turn in turns for each in turn],
+            note="near 1: the server was the limit",
         ),
-        Figure(name="client while measured", unit=Unit.SHARE, rounds=[each.client_share for each in (*ours, *theirs)]),
+        Figure(
+            name="client while measured",
+            unit=Unit.SHARE,
+            rounds=[each.client_share for turn in turns for each in turn],
+        ),
+    ]
+
+
+def _each(what: str, rounds: Sequence[_Round]) -> list[Figure]:
+    return [
+        Figure(name=f"{what}s", unit=Unit.PER_SECOND, rounds=[each.per_second for each in rounds]),
+        Figure(
+            name=f"processor per {what}",
+            unit=Unit.MICROSECONDS,
+            rounds=[each.cpu_microseconds for each in rounds],
+        ),
     ]
 
 
 def _body(port: int, question: bytes) -> bytes:
-    """Return the body that the gateway answers with."""
+    """Return the body of the gateway's answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(question)
         received = b""
@@ -106,16 +133,18 @@ def _body(port: int, question: bytes) -> bytes:
 
 
 @contextmanager
-def _bare(body: bytes) -> Iterator[tuple[int, int]]:
-    """Run the baseline; its port and process id."""
+def _process(module: str, given: bytes = b"") -> Iterator[_Server]:
+    """Run a server of the bench with `given` on its standard input."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)], stdin=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, str(port)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
     try:
         assert process.stdin is not None
-        process.stdin.write(body)
+        process.stdin.write(given)
         process.stdin.close()
         wait_for(port)
-        yield port, process.pid
+        yield _Server(port=port, process=process.pid)
     finally:
         process.terminate()
         process.wait(timeout=10)

@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from tests.support.mosquitto import Mosquitto
+from tests.support.postgres import Postgres
+
+# what takes long on a busy machine is no finding
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, and let every program that a test starts take it, also where a shell has started this in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -22,6 +35,39 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
     found = Mosquitto(folder)
     yield found
     found.kill()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    """The PostgreSQL of this worker, which no test may stop: one that does makes its own (`Postgres.create`)."""
+    server = Postgres.create()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def postgres_database(postgres_server: Postgres) -> Iterator[str]:
+    """The name of an empty database of that server, for one test."""
+    name = postgres_server.database()
+    yield name
+    postgres_server.drop(name)
+
+
+@pytest.fixture(scope="session")
+def postgres_common(postgres_server: Postgres) -> str:
+    """The name of a database for tests that use a schema of their own, which is cheaper than a database."""
+    return postgres_server.database()
+
+
+@pytest.fixture
+def postgres_schema(postgres_server: Postgres, postgres_common: str) -> Iterator[str]:
+    """The name of a schema of that database for one test, which is not created."""
+    name = f"agbot_{postgres_server.number()}"
+    yield name
+    postgres_server.run(postgres_common, f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
 @pytest.fixture
@@ -45,7 +91,8 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
     """Say that there is no loop before looptime's plugin asks for one, which would then be made and never closed."""
-    # by now pytest-asyncio has put a plain function in the coroutine's place: only its runner tells
+    # by now pytest-asyncio has put a plain function in the coroutine's place: only its runner
+    # reports
     if not any(name.endswith("_scoped_runner") for name in pyfuncitem.funcargs):
         asyncio.set_event_loop(None)
     return (yield)

@@ -1,7 +1,8 @@
-"""The files that travel with the code but are not code: systemd units and the documented sample configuration.
+"""The files that are shipped with the code: systemd units and the documented sample configuration.
 
-In a checkout they live beside the package (`systemd/`, `config/`); in a wheel they lie inside this one (see
-`force-include` in `pyproject.toml`). Nobody else needs to know which of the two it is. Imports nothing of the product.
+In a checkout they are beside the package (`systemd/`, `config/`); in a wheel they are inside this
+package (see `force-include` in `pyproject.toml`). Only this module distinguishes the two. It
+imports nothing of the product.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ __all__ = ["folder"]
 
 
 def folder(name: Literal["config", "systemd"]) -> Traversable:
-    """Give the folder of shipped files called `name`.
+    """Return the folder of shipped files with this name.
 
     Raises:
         FileNotFoundError: the installation is incomplete, neither a wheel nor a checkout.

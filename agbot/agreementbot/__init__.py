@@ -1,1 +1,1 @@
-"""The real agbot's local API: the only place that knows its JSON. It is read, never written."""
+"""The real agbot's local API, which is only read. No other package knows its JSON."""

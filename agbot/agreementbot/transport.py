@@ -1,7 +1,7 @@
-"""One GET to the agbot's local API over HTTP, and nothing of what it means.
+"""GET requests to the agbot's local API over HTTP.
 
-It keeps no connection, no cookie, follows no redirect, unpacks nothing, and bounds time and size. That nobody listens at an address is told
-apart from everything else: it alone proves that no agbot runs there.
+It keeps no connection or cookie, follows no redirect, decompresses nothing, and bounds time and
+size. A refused connection is an error of its own: it alone proves that no agbot runs there.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 
 class NotListeningError(Exception):
-    """The connection was refused: nobody listens at this address."""
+    """The connection was refused: no process listens at this address."""
 
 
 class NoAnswerError(Exception):
-    """No whole answer, or none in time. Whether an agbot runs there is not known."""
+    """No complete answer, or none in time. It is not known whether an agbot runs there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whatever it is."""
+    """The answer, of any status."""
 
     status: int
     body: bytes
 
 
 class Transport(Protocol):
-    """How a request reaches a local API."""
+    """Sends requests to a local API."""
 
     async def get(self, url: str, *, timeout_seconds: float) -> Reply:
         """Send one request; `timeout_seconds` on the event loop's clock covers all of it.
 
         Raises:
             NotListeningError: the connection was refused.
-            NoAnswerError: anything else than a whole answer.
+            NoAnswerError: there was no complete answer.
         """
 
     async def close(self) -> None:
-        """Give back what is open. A request after it opens it anew."""
+        """Close what is open. A later request opens it again."""
 
 
 class HttpTransport:
@@ -60,7 +60,7 @@ class HttpTransport:
             async with self._open().get(url, allow_redirects=False, timeout=timeout) as response:
                 return Reply(status=response.status, body=await self._read(response))
         except TimeoutError as error:
-            message = f"no whole answer within {timeout_seconds:.3g} s"
+            message = f"no complete answer within {timeout_seconds:.3g} s"
             raise NoAnswerError(message) from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):
@@ -81,7 +81,7 @@ class HttpTransport:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            # a new connection each: one that is kept may belong to an agbot that has ended since
+            # a new connection for each: a kept one may belong to an agbot that has ended
             connector = aiohttp.TCPConnector(limit=4, force_close=True)
             self._session = aiohttp.ClientSession(
                 connector=connector,

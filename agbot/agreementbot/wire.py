@@ -1,11 +1,12 @@
-"""The JSON of the agbot's local API, as far as we read it (the recorded `agbot-local-api.jsonl`).
+"""The JSON of the agbot's local API, as far as it is read (`agbot-local-api.jsonl`).
 
-Unknown fields are skipped. Strict where "missing" could be taken for "nobody upgrades": a row without one of its names, or `null` where a
-list is due (the agbot prints that where its database failed), is not decoded at all.
+Unknown fields are ignored. What could be mistaken for "no upgrade" is an error: a row without one
+of its names, or `null` in place of a list (which the agbot prints if its database has failed).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -17,11 +18,14 @@ from agbot.rules.lease import Kind
 
 
 class _Wire(msgspec.Struct, rename="camel"):
-    """What both lists share: field names in camel case."""
+    """The base of both lists: field names in camel case."""
 
 
 class ServiceRow(_Wire):
-    """One entry of `/ha/upgradingwlu`. The node is `org/id`; the policy is `org/name`, or a name alone where a pattern made it."""
+    """One entry of `/ha/upgradingwlu`.
+
+    The node is `org/id`; the policy is `org/name`, or a name alone if it comes from a pattern.
+    """
 
     group_name: str
     org_id: str
@@ -74,8 +78,31 @@ def agent_rows(body: bytes) -> list[Row]:
     ]
 
 
+class WorkloadUsage(msgspec.Struct):
+    """One entry of `/workloadusage`; its names are those of `WorkloadUsage` in anax.
+
+    The node is `org/id`, the policy as in a service row.
+    """
+
+    device_id: str
+    policy_name: str
+    pending_upgrade_time: int = 0
+
+
+def waiting_services(body: bytes) -> list[tuple[NodeId, PolicyId]]:
+    """Decode from `/workloadusage` the members that wait for a service upgrade, and its policy.
+
+    The agbot notes the time when it begins to wait, and deletes the entry when the upgrade begins.
+
+    Raises:
+        ValueError: it is not that list.
+    """
+    found = msgspec.json.decode(body, type=list[WorkloadUsage])
+    return [(NodeId(each.device_id), PolicyId(each.policy_name)) for each in found if each.pending_upgrade_time]
+
+
 def _is_real(*names: str) -> bool:
-    """Leave out the empty row that an agbot on its file database shows for ever (A16)."""
+    """Drop the empty row that an agbot with a file database always lists (A16)."""
     return all(names)
 
 
@@ -86,3 +113,8 @@ def _node(org: str, name: str) -> NodeId:
 def distinct(rows: Sequence[Row]) -> tuple[Row, ...]:
     """Return each row once: the agbot's tables have no unique keys (W14)."""
     return tuple(dict.fromkeys(rows))
+
+
+def repeated(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Return each row that is there more than once (W14)."""
+    return tuple(row for row, times in Counter(rows).items() if times > 1)

@@ -1,4 +1,4 @@
-"""`agbot check-config`: every mistake of a settings file at once, each with its line and the line of the sample that explains the key."""
+"""`agbot check-config`: every mistake of a settings file at once, with line and sample line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from agbot import _dist
-from agbot.cli import effective, options, screen
+from agbot.cli import effective, options, screen, settings_file
 from agbot.cli.failure import Exit
 from agbot.clock import SystemClock
 from agbot.foreign_text import escaped
@@ -19,21 +19,19 @@ from agbot.settings import load
 from agbot.settings.load import Reading
 from agbot.settings.problems import Problem
 
-_DEFAULT = Path("/etc/agbot/agbot.toml")
-
 
 @click.command("check-config")
-@click.argument("file", type=click.Path(path_type=Path), default=_DEFAULT)
-@click.option("--effective", "group_name", metavar="ORG/GROUP", help="Show what holds for this group, and why.")
+@click.argument("file", type=click.Path(path_type=Path), default=settings_file.DEFAULT)
+@click.option("--effective", "group_name", metavar="ORG/GROUP", help="Show the rules of this group and their origins.")
 @options.org
 @options.as_json
 def check_config(file: Path, group_name: str | None, org: str | None, as_json: bool) -> None:
     """Report every mistake in a settings file.
 
-    FILE is /etc/agbot/agbot.toml unless given. The environment is judged together with it, as `agbot run` would. A secret that systemd will
-    hand over, or that you may not read, is a warning. With --effective every rule is shown as it holds for one group, with the place it was
-    written at and the next opening of each maintenance window; the group need not exist. Exits with 0 if the daemon could start with the
-    file, with 1 if not.
+    FILE is /etc/agbot/agbot.toml unless given. The environment is checked too, as by `agbot run`. A
+    secret that systemd will provide, or that you may not read, is a warning. With --effective each
+    rule of one group is shown with its origin and the next opening of each maintenance window; the
+    group need not exist. The exit code is 0 if the daemon could start with the file, else 1.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
     reading = load.read(file, os.environ, may_lack_secrets=True)
@@ -51,7 +49,7 @@ def _plain(file: Path, reading: Reading, group: GroupId | None) -> dict[str, obj
         "mistakes": [asdict(each) for each in reading.mistakes],
         "warnings": [asdict(each) for each in reading.warnings],
     }
-    if group is not None:  # with a mistake nothing holds for any group
+    if group is not None:  # with a mistake there are no limits for any group
         settings = reading.loaded.settings if reading.loaded else None
         shown["effective"] = effective.plain(settings, group, SystemClock().now()) if settings else None
     return shown

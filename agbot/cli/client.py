@@ -1,6 +1,7 @@
-"""How commands talk to the running coordinator: its operators' listener, by plain HTTP.
+"""The client for the coordinator's operators' listener, over plain HTTP.
 
-Through the standard library alone, so that a command starts fast; never through a proxy: the listener is on this machine or beside it.
+It uses the standard library alone, so that a command starts fast, and never a proxy: the listener
+is on this machine or close to it.
 """
 
 from __future__ import annotations
@@ -22,16 +23,15 @@ import msgspec
 from agbot.cli.failure import Exit, Failure
 from agbot.clock import NOW_HEADER, SystemClock
 from agbot.settings import secret
-from agbot.settings.secret import Secret
-from agbot.settings.sense import goes_in_clear
+from agbot.settings.secret import Secret, goes_in_clear
 
 DEFAULT_URL: Final = "http://127.0.0.1:8084"
 DEFAULT_TOKEN_FILE: Final = Path("/etc/agbot/operator-token")
 SECONDS: Final = 10.0
 MOST_SECONDS: Final = 60.0
-"""Longest time of an answer that goes on coming."""
+"""Timeout of a whole answer."""
 MOST_BYTES: Final = 128 * 1024 * 1024
-"""Largest answer: all groups of the largest organisation are a quarter of it."""
+"""Maximum size of an answer: four times that of all groups of the largest organisation."""
 _PIECE_BYTES: Final = 1024 * 1024
 _EXITS: Final = {
     400: Exit.BAD_INPUT,
@@ -52,29 +52,32 @@ class Client:
 
     url: str
     seconds: float = SECONDS
-    _told: str = ""
-    """The coordinator's time at its last answer, as it told it."""
+    _server_time: str = ""
+    """The coordinator's time, as in the header of its last answer."""
 
     def now(self) -> datetime:
-        """Return the coordinator's time at its last answer, for ages; this machine's where it told none."""
+        """Return the coordinator's time at its last answer, to compute ages.
+
+        Without one, this machine's time.
+        """
         try:
-            return datetime.fromisoformat(self._told).astimezone(UTC)
+            return datetime.fromisoformat(self._server_time).astimezone(UTC)
         except ValueError:
             return SystemClock().now()
 
     def get(self, *path: str, query: str = "") -> bytes:
-        """Read. Each part of the path is one element, escaped here.
+        """Send a GET request. Each part of the path is one element, escaped here.
 
         Raises:
-            Failure: with the exit code that fits.
+            Failure: with its exit code.
         """
         return self._send("GET", _join(path) + query, None, {})
 
     def post(self, *path: str, body: dict[str, Any], token: Secret) -> bytes:
-        """Act, with the operator token.
+        """Send a POST request with the operator token.
 
         Raises:
-            Failure: with the exit code that fits.
+            Failure: with its exit code.
         """
         if goes_in_clear(self.url):
             print(f"agbot: warning: the operator token goes to {self.url} unencrypted", file=sys.stderr)  # noqa: T201 - a warning to a person
@@ -89,12 +92,12 @@ class Client:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
             with connection.getresponse() as reply:
                 content = _read(reply, time.monotonic() + MOST_SECONDS)
-            self._told = reply.getheader(NOW_HEADER, "")
+            self._server_time = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
                 Exit.UNREACHABLE,
                 tried=tried,
-                problem=f"the coordinator at {self.url} cannot be reached: {_said(error, self.seconds)}",
+                problem=f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}",
                 next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
             ) from error
         finally:
@@ -108,7 +111,7 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
     """Read an answer.
 
     Raises:
-        OSError: it has no end that one could wait for.
+        OSError: it is too large or too slow.
     """
     content = bytearray()
     while piece := reply.read1(_PIECE_BYTES):
@@ -116,14 +119,14 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
         if len(content) > MOST_BYTES:
             raise OSError(f"the answer has more than {MOST_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise OSError(f"the answer has not ended after {MOST_SECONDS:g} s")
-    if reply.length:  # read1 tells the end of the connection from that of the answer no more than this
+            raise OSError(f"the answer was not complete after {MOST_SECONDS:g} s")
+    if reply.length:  # read1 returns the same for the end of the connection and of the answer
         raise http.client.IncompleteRead(bytes(content), reply.length)
     return bytes(content)
 
 
 def decode(content: bytes, kind: type[T], url: str) -> T:
-    """Read an answer.
+    """Decode an answer.
 
     Raises:
         Failure: it is not what this version expects.
@@ -140,7 +143,7 @@ def decode(content: bytes, kind: type[T], url: str) -> T:
 
 
 def operator_token(file: Path | None) -> Secret:
-    """Read the token that writing needs.
+    """Read the operator token.
 
     Raises:
         Failure: there is none that this user may read.
@@ -187,8 +190,8 @@ def _bad_url(url: str, why: str) -> Failure:
     return Failure(
         Exit.BAD_INPUT,
         tried=f"using {url!r} as address",
-        problem=f"the address is no good: {why}",
-        next_step=f"give one such as {DEFAULT_URL}",
+        problem=f"the address is invalid: {why}",
+        next_step=f"use an address such as {DEFAULT_URL}",
     )
 
 
@@ -198,7 +201,7 @@ def _refusal(status: int, content: bytes, tried: str) -> Failure:
         error = json.loads(content)["error"]
         return Failure(code, tried=tried, problem=error["problem"], next_step=error["next"])
     except (ValueError, KeyError, TypeError):
-        problem = f"what listens there answered {status}, and not as the coordinator does"
+        problem = f"the answer was {status}, and not in the form of the coordinator"
         return Failure(
             Exit.UNREACHABLE,
             tried=tried,
@@ -207,9 +210,9 @@ def _refusal(status: int, content: bytes, tried: str) -> Failure:
         )
 
 
-def _said(error: Exception, seconds: float) -> str:
+def _reason(error: Exception, seconds: float) -> str:
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s"
     if isinstance(error, socket.gaierror):
-        return "the name is not known"
+        return "the host name cannot be resolved"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,7 +1,9 @@
-"""The clock of the demo: simulated time that runs `speed` times as fast as real time, but never ahead of the work.
+"""The demo's clock: `speed` times as fast as real time, but never ahead of the work.
 
-The hub and the real daemon live in one process on one such clock, so that the daemon's default settings hold in simulated time. When the
-machine cannot keep up (its event loop comes late), simulated time slows down instead of making nodes look silent that were only not served.
+The hub and the real daemon run in one process on this clock, so that the daemon's default settings
+apply in simulated time. If the machine cannot keep up (its event loop is late), simulated time
+slows down; otherwise nodes would look silent that only had no turn. Between two ticks it stands
+still, so that the date and the monotonic time that one piece of code reads are of the same moment.
 """
 
 from __future__ import annotations
@@ -13,44 +15,37 @@ from typing import Final
 
 _TICK_SECONDS: Final = 0.004
 _LONGEST_STEP_SECONDS: Final = 0.02
-"""Simulated time moves on for at most this much real time between two ticks."""
+"""The maximum real time that counts between two ticks."""
 PATIENCE_SECONDS: Final = 2.0
-"""Sockets are not faster because time is: no time limit is scaled to less than this (or than it is)."""
+"""Sockets do not become faster: no timeout is scaled to less than this (or than itself)."""
 
 
 class DemoClock:
-    """Fits the product's `Clock` and the simulation's. It stands still unless `run` runs, and belongs to one event loop."""
+    """Implements the product's `Clock` and the simulation's.
+
+    It advances only while `run` runs, and belongs to one event loop.
+    """
 
     def __init__(self, speed: float, epoch: datetime) -> None:
         if speed <= 0:
             raise ValueError(f"the speed must be above 0, not {speed:g}")
         self.speed = speed
         self.epoch = epoch
-        self._elapsed = 0.0
-        self._ticked_at: float | None = None
+        self.elapsed_seconds = 0.0
+        """Simulated seconds since the epoch."""
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._slept = 0
 
     async def run(self) -> None:
         """Let time pass, until cancelled."""
         loop = asyncio.get_running_loop()
-        self._ticked_at = loop.time()
-        try:
-            while True:
-                await asyncio.sleep(_TICK_SECONDS)
-                now = loop.time()
-                self._elapsed += self._step(now)
-                self._ticked_at = now
-                self._wake()
-        finally:
-            self._ticked_at = None
-
-    @property
-    def elapsed_seconds(self) -> float:
-        """Simulated seconds since the epoch."""
-        if self._ticked_at is None:
-            return self._elapsed
-        return self._elapsed + self._step(asyncio.get_running_loop().time())
+        ticked_at = loop.time()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            now = loop.time()
+            self.elapsed_seconds += min(now - ticked_at, _LONGEST_STEP_SECONDS) * self.speed
+            ticked_at = now
+            self._wake()
 
     def now(self) -> datetime:
         """Return the simulated time, aware and in UTC."""
@@ -71,15 +66,11 @@ class DemoClock:
         await waiting
 
     def real_seconds(self, seconds: float) -> float:
-        """Return how long a time limit is on the event loop: scaled, but never too short for a socket."""
+        """Return a timeout for the event loop: scaled, but never too short for a socket."""
         return max(seconds / self.speed, min(seconds, PATIENCE_SECONDS))
 
-    def _step(self, now: float) -> float:
-        since = now if self._ticked_at is None else self._ticked_at
-        return min(now - since, _LONGEST_STEP_SECONDS) * self.speed
-
     def _wake(self) -> None:
-        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
+        while self._sleepers and self._sleepers[0][0] <= self.elapsed_seconds:
             _, _, waiting = heapq.heappop(self._sleepers)
             if not waiting.done():  # a sleeper that was cancelled is done
                 waiting.set_result(None)

@@ -1,7 +1,8 @@
-"""The demo's closing figures: what the observer saw, what the daemon did, how each story ended. Pure: values in, values out."""
+"""The demo's summary: what the observer saw, what the daemon did, how each story ended. Pure."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -10,25 +11,29 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agbot.cli.demo_stories import Outcome
+from agbot.cli.demo_stories import GUARD_STORY, Outcome
 
 _TWO: Final = 2
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {
-    Outcome.AS_TOLD: ("+", "green"),
+    Outcome.AS_DESCRIBED: ("+", "green"),
     Outcome.OTHERWISE: ("!", "red bold"),
     Outcome.CUT_SHORT: ("-", "yellow"),
 }
+_ENDED: Final[Mapping[str, str]] = {
+    Outcome.OTHERWISE: "Ended otherwise than described: ",
+    Outcome.CUT_SHORT: "Cut short, its end was not seen: ",
+}
 _HANDOFFS: Final[Mapping[str, str]] = {
     "agent-asked": "agents that asked",
-    "service-asked": "services for which the agbot asked",
-    "agent-unasked": "agents that did not ask",
-    "service-unasked": "services for which the agbot did not ask",
+    "service-asked": "services, asked by the agbot",
+    "agent-unasked": "agents, unasked",
+    "service-unasked": "services, unasked",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """How one story ended."""
+class Played:
+    """How one story has ended."""
 
     name: str
     sentence: str
@@ -38,7 +43,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """What `agbot demo --json` prints. Seconds are simulated ones, but for `real_seconds`."""
+    """The content of `agbot demo --json`. Seconds are simulated, except `real_seconds`."""
 
     grants: int
     exempt: int
@@ -49,21 +54,24 @@ class Summary:
     """Counted by the observer from what the nodes really did."""
     violation_stories: Sequence[str]
     overlaps: int
-    """Told by the daemon: somebody began unasked while another member upgraded."""
+    """Reported by the daemon: an unasked upgrade while another member upgraded."""
     handoff_seconds: Mapping[str, Mapping[str, Mapping[str, float | int | None]]]
-    """From the end of an upgrade to the lease being free, by kind of upgrade: count, p50, p99 (`agbot.sim.handoffs`)."""
+    """From the end of an upgrade to the lease being free, by kind of upgrade: count, p50, p99
+    (`agbot.sim.handoffs`)."""
     exchange_requests: int
-    """Of the daemon; nodes and the simulated agbot not counted."""
+    """Of the daemon, not of nodes and the simulated agbot."""
     upgrades: Mapping[str, int]
     simulated_seconds: float
     real_seconds: float
     speed: float
     seed: int
-    stories: Sequence[Told]
+    stories: Sequence[Played]
+    left_out: str = ""
+    """Why the story with the guard was left out; empty if it was played."""
 
     @property
     def is_as_promised(self) -> bool:
-        """Whether no promise was broken, no overlap told that was none, and no story ended otherwise than told."""
+        """Whether promises were kept, overlaps were true, and stories ended as described."""
         has_phantoms = self.overlaps > 0 and self.max_concurrent_in_any_group < _TWO
         return (
             self.violations == 0
@@ -77,18 +85,28 @@ class Summary:
 
 
 def render(summary: Summary) -> RenderableType:
-    """Show it to people."""
-    stories = Table.grid(padding=(0, 2))
-    for story in summary.stories:
-        mark, style = _MARKS[story.outcome]
-        stories.add_row(Text(mark, style=style), Text(story.name, style="bold"), story.sentence)
-        for sentence in story.wrong:
-            stories.add_row("", "", Text(sentence, style="red"))
+    """Print it for people."""
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="dim")
     for name, value in _figures(summary):
         figures.add_row(name, value)
-    return Group(Text("How the stories ended", style="bold underline"), stories, Text(), _verdict(summary), figures)
+    return Group(stories(summary.stories, summary.left_out), Text(), _verdict(summary), figures)
+
+
+def stories(played: Sequence[Played], left_out: str = "") -> RenderableType:
+    """Print how each story has ended, in words where it is not as described."""
+    counts = Counter(story.outcome for story in played)
+    counted = ", ".join(f"{counts[each]} {each}" for each in Outcome if counts[each])
+    table = Table.grid(padding=(0, 2))
+    for story in played:
+        mark, style = _MARKS[story.outcome]
+        ended = Text.assemble((_ENDED.get(story.outcome, ""), style), story.sentence)
+        table.add_row(Text(mark, style=style), Text(story.name, style="bold"), ended)
+        for sentence in story.wrong:
+            table.add_row("", "", Text(sentence, style="red"))
+    if left_out:
+        table.add_row("", Text(GUARD_STORY, style="bold"), Text(f"left out: {left_out}", style="dim"))
+    return Group(Text(f"How the stories have ended: {counted}", style="bold underline"), table)
 
 
 def _verdict(summary: Summary) -> Text:
@@ -106,7 +124,7 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
         ("grants", f"{summary.grants} and {summary.exempt} without a lease"),
         ("releases", _counted(summary.releases)),
         ("refusals", _counted(summary.refusals)),
-        ("overlaps", f"{summary.overlaps} told"),
+        ("overlaps", f"{summary.overlaps} reported"),
         *_handoffs(summary),
         (
             "exchange",
@@ -117,17 +135,20 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
 
 
 def _handoffs(summary: Summary) -> list[tuple[str, str]]:
-    """Tell how soon a lease was free after the end of its upgrade, by kind; the agbot's part of it apart."""
-    told = [("hand-off", "simulated seconds from the end of an upgrade to the free lease")]
+    """Return how soon leases were free after the end of their upgrades, by kind.
+
+    Also without the agbot's part.
+    """
+    rows = [("hand-off", "simulated seconds from the end of an upgrade to the free lease")]
     for way, name in _HANDOFFS.items():
         figures = summary.handoff_seconds.get(way, {})
         whole, after = figures.get("whole"), figures.get("after_agbot_row")
         if whole is None or not whole["count"]:
             continue
-        told.append(("", f"{name}: {_percentiles(whole)}"))
+        rows.append(("", f"{name}: {_percentiles(whole)}"))
         if after is not None and after["count"]:
-            told.append(("", f"  of which after the agbot's own row had gone: {_percentiles(after)}"))
-    return told
+            rows.append(("", f"  of which after the agbot had deleted its row: {_percentiles(after)}"))
+    return rows
 
 
 def _percentiles(figures: Mapping[str, float | int | None]) -> str:

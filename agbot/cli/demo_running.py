@@ -1,7 +1,8 @@
-"""The demo's whole hub in one process: simulated Exchange, agents and agbot, and the real daemon, over loopback HTTP.
+"""The hub of the demo in one process: a simulated Exchange, agents and agbot, and the real daemon.
 
-The daemon is the one of production with its default settings, but for addresses, secrets and where it keeps its leases. Everything runs on
-one clock, so that its periods hold in simulated time.
+They are connected by HTTP on the loopback interface. The daemon is the one of production with its
+default settings, except for addresses, secrets and the path of its store. Everything runs on one
+clock, so that the daemon's periods hold in simulated time.
 """
 
 from __future__ import annotations
@@ -17,24 +18,30 @@ from pathlib import Path
 from typing import Any, Final
 
 from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
-from agbot.cli.demo_store import OverheardStore
+from agbot.cli.demo_guard import GuardedDatabase
+from agbot.cli.demo_store import observed as observed_store
 from agbot.cli.demo_stories import ORG, Plan, Story, set_up
 from agbot.cli.demo_words import in_words, short
-from agbot.daemon.daemon import Daemon, Surroundings
+from agbot.daemon.context import Context
+from agbot.daemon.daemon import Daemon
 from agbot.daemon.notify import Notifier
-from agbot.events.names import GRANTS
+from agbot.events.leases import Granting, LeaseExempted, LeaseOverlapped, LeaseReleased
 from agbot.settings.load import Loaded, Secrets
 from agbot.settings.model import (
     AgbotSettings,
     ConsoleSettings,
     ExchangeSettings,
     GatewaySettings,
+    GuardSettings,
     Settings,
     StoreSettings,
 )
 from agbot.settings.secret import Secret
+from agbot.sim.actions import Act, Action
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.agbot_rows import AgbotRows
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.clock import Clock as SimClock
+from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed, serving
 from agbot.sim.fleet import GROUP_PROPERTY, Fleet
 from agbot.sim.http_links import HttpExchange, HttpGateway
@@ -42,17 +49,19 @@ from agbot.sim.links import GatewayPort
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.plain_http import listening
 from agbot.sim.secure_api import SecureApi
-from agbot.store.contract import Entry
+from agbot.store.contract import Entry, Store
 from agbot.store.sqlite import SqliteStore
 
 COORDINATOR: Final = "coordinator"
+OPERATOR_TOKEN: Final = "demo"  # noqa: S105 - it is shown on the screen, and protects nothing but the demo
+"""Of the demo's console, which listens on the loopback: so that the page's actions can be tried."""
 _SHOWN_LINES: Final = 200
 _START_SECONDS: Final = 15.0
 
 
 @dataclass(slots=True, kw_only=True)
-class Heard:
-    """What the daemon has committed so far, counted, and told in words."""
+class Observed:
+    """What the daemon has committed so far: counted, and described in lines for people."""
 
     grants: int = 0
     exempt: int = 0
@@ -61,26 +70,29 @@ class Heard:
     lines: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN_LINES))
     on_line: Callable[[datetime, str], None] | None = None
     on_release: Callable[[str, str, str, datetime], None] | None = None
-    """The observer: it measures the hand-off against what the Exchange held, and judges nothing by it."""
+    """Is called when a lease is released, so that the observer of the fleet can measure the
+    hand-off."""
 
     def entry(self, entry: Entry) -> None:
-        """Count an entry of the journal and tell it."""
-        if entry.event in GRANTS:
-            self.grants += 1
-        elif entry.event == "lease.exempted":
-            self.exempt += 1
-        elif entry.event == "lease.overlapped":
-            self.overlaps += 1
-        elif entry.event == "lease.released":
-            self.releases[str(entry.facts.get("cause"))] += 1
-            if self.on_release is not None:
-                self.on_release(entry.group or "", entry.node or "", entry.subject or "", entry.at)
-        words = in_words(entry)
+        """Count an entry of the journal and show it."""
+        event = entry.read()
+        match event:
+            case Granting():
+                self.grants += 1
+            case LeaseExempted():
+                self.exempt += 1
+            case LeaseOverlapped():
+                self.overlaps += 1
+            case LeaseReleased():
+                self.releases[str(event.cause)] += 1
+                if self.on_release is not None:
+                    self.on_release(event.group, event.node or "", event.subject or "", entry.at)
+        words = in_words(event)
         if words is not None:
             self.line(entry.at, words)
 
     def line(self, at: datetime, text: str) -> None:
-        """Tell one line."""
+        """Add a line and show it."""
         self.lines.append((at, text))
         if self.on_line is not None:
             self.on_line(at, text)
@@ -94,114 +106,177 @@ class DemoHub:
     fleet: Fleet
     daemon: Daemon
     stories: list[Story]
-    heard: Heard
+    observed: Observed
     running: asyncio.Task[None]
+    beside: DemoHub | None = None
+    """The guarded hub, if there is one."""
 
     @property
-    def is_told(self) -> bool:
+    def hubs(self) -> list[DemoHub]:
+        """This one and the one beside it."""
+        return [self] if self.beside is None else [self, self.beside]
+
+    @property
+    def every_story(self) -> list[Story]:
+        """The stories of all."""
+        return [story for hub in self.hubs for story in hub.stories]
+
+    @property
+    def is_over(self) -> bool:
         """Whether every story is over."""
-        return all(story.is_over for story in self.stories)
+        return all(story.is_over for story in self.every_story)
 
 
 @asynccontextmanager
 async def running_hub(
-    plan: Plan, *, clock: DemoClock, chance_seed: int, folder: Path, heard: Heard, gateway: GatewayPort | None = None
+    plan: Plan,
+    *,
+    clock: DemoClock,
+    chance_seed: int,
+    folder: Path,
+    observed: Observed,
+    gateway: GatewayPort | None = None,
+    database: GuardedDatabase | None = None,
 ) -> AsyncIterator[DemoHub]:
-    """Start everything, and end it on leaving: the agbot's two interfaces before the daemon that is configured with them.
+    """Start everything, and end it when the context is left.
 
-    `gateway` stands in for the daemon's, to show what an observer sees without one.
+    The agbot's two interfaces start before the daemon that is configured with them. `gateway`
+    replaces the daemon's, to show what the observer sees without one. With a guarded `database`
+    the agbot is an unmodified one, which asks no one; that hub is beside another, whose clock runs.
 
     Raises:
-        TimeoutError: the daemon was not ready in time; its log says why.
-        Exception: whatever ended a part while it ran.
+        TimeoutError: the daemon was not ready in time; its log states why.
+        Exception: the error that ended a part while it ran.
     """
     exchange = SimExchange(clock=clock, root_password=f"{random.Random(chance_seed).random()}", seed=chance_seed)  # noqa: S311 - made up
     seed.agbot(exchange, "IBM", COORDINATOR)
     async with AsyncExitStack() as stack:
-        ticking = asyncio.create_task(clock.run(), name="clock")
-        stack.push_async_callback(_end, ticking)
+        if database is None:
+            stack.push_async_callback(_end, asyncio.create_task(clock.run(), name="clock"))
         server = await stack.enter_async_context(serving(exchange))
-        rows, secure = AgbotRows(), SecureApi(clock)
-        known: list[Fleet] = []
+        rows: AgbotRows = AgbotRows() if database is None else database.rows
+        secure, known = SecureApi(clock), list[Fleet]()
         agbot = AgbotSettings(
             secure_api=(await stack.enter_async_context(listening(secure))).url,
             api=((await stack.enter_async_context(listening(_local_api(rows, clock, known)))).url,),
         )
-        daemon, started = _daemon(server.url, agbot, clock, folder, heard), asyncio.Event()
-        running = asyncio.create_task(daemon.run(started.set), name="daemon")
-        stack.push_async_callback(_stop, daemon, running)
-        await _first(running, started.wait(), "the daemon did not start")
-        await _first(running, _ready(daemon), "the daemon did not become ready")
+        daemon = _daemon(server.url, agbot, clock, database.url if database else folder / "agbot.db", observed)
+        running = await _start(stack, daemon)
         port = await stack.enter_async_context(HttpExchange(server.url, timeout_seconds=2 * PATIENCE_SECONDS))
         own = HttpGateway(f"http://127.0.0.1:{daemon.gateway.port}", timeout_seconds=2 * PATIENCE_SECONDS)
-        fleet = Fleet(exchange, gateway or own, clock, chance_seed=chance_seed, exchange_port=port, rows=rows)
+        fleet = Fleet(
+            exchange,
+            gateway or own,
+            clock,
+            chance_seed=chance_seed,
+            exchange_port=port,
+            tolerance=Tolerance(is_guarded=database is not None),
+            agbot=AgbotSpec(asks=database is None),
+            rows=rows,
+        )
         fleet.bypass = HttpGateway(agbot.secure_api, timeout_seconds=2 * PATIENCE_SECONDS)
         secure.lock = fleet.agbot.agent_lock
         known.append(fleet)
-        heard.on_release = fleet.observer.lease_free_at
+        if database is None:
+            observed.on_release = fleet.observer.on_lease_released
         await stack.enter_async_context(fleet)
-        fleet.add_org(ORG)
-        fleet.add_agbot()
-        fleet.listen(lambda deed: _tell_exempt(deed, fleet, heard))
-        stories = await set_up(plan, fleet)
-        for story in stories:
-            story.stage.cues = _Cues(story.scenario.name, clock, heard)
-        yield DemoHub(clock=clock, fleet=fleet, daemon=daemon, stories=stories, heard=heard, running=running)
+        stories = await _people(fleet, plan, observed)
+        yield DemoHub(clock=clock, fleet=fleet, daemon=daemon, stories=stories, observed=observed, running=running)
+
+
+async def _people(fleet: Fleet, plan: Plan, observed: Observed) -> list[Story]:
+    """Create the organisation, the agbot and the groups of all stories."""
+    fleet.add_org(ORG)
+    fleet.add_agbot()
+    fleet.subscribe(lambda action: _show_exempt(action, fleet, observed))
+    stories = await set_up(plan, fleet)
+    for story in stories:
+        story.stage.cues = _Cues(story.scenario.name, fleet.clock, observed)
+    return stories
 
 
 class _Cues(list[str]):
-    """What is done to a group, told at the moment it is done: a cue that came late would stand after what it has caused."""
+    """What is done to a group, shown at the moment when it is done, before its effects."""
 
-    def __init__(self, group: str, clock: DemoClock, heard: Heard) -> None:
+    def __init__(self, group: str, clock: SimClock, observed: Observed) -> None:
         super().__init__()
         self._group = group
         self._clock = clock
-        self._heard = heard
+        self._observed = observed
 
     def append(self, cue: str) -> None:
-        """Take a cue, `HH:MM:SS text`."""
+        """Add a cue, `HH:MM:SS text`, and show it."""
         super().append(cue)
-        self._heard.line(self._clock.now(), short(f"{self._group}: * {cue.partition(' ')[2]}"))
+        self._observed.line(self._clock.now(), short(f"{self._group}: * {cue.partition(' ')[2]}"))
 
 
-def _tell_exempt(deed: Deed, fleet: Fleet, heard: Heard) -> None:
-    """Tell what no journal has: cluster nodes do not ask."""
-    node = fleet.nodes.get(deed.node)
-    if deed.act is Act.DOWN and node is not None and node.spec.node_type == "cluster":
+def _show_exempt(action: Action, fleet: Fleet, observed: Observed) -> None:
+    """Show the upgrade of a cluster node.
+
+    The journal has none, because cluster nodes do not ask.
+    """
+    node = fleet.nodes.get(action.node)
+    if action.act is Act.DOWN and node is not None and node.spec.node_type == "cluster":
         group = node.spec.properties.get(GROUP_PROPERTY, "")
-        heard.line(
-            deed.at, f"{group}: {node.spec.id} is a cluster node and upgrades by itself, beside the group's lease"
+        observed.line(
+            action.at, f"{group}: {node.spec.id} is a cluster node and upgrades by itself, beside the group's lease"
         )
 
 
 def _local_api(rows: AgbotRows, clock: DemoClock, known: list[Fleet]) -> LocalApi:
-    """Show the agbot's rows before there is a fleet: the daemon that looks at them starts first."""
-    shown = Shown(org="IBM", id="agbot1", policies=lambda: known[0].agbot.ledger.by_org() if known else {})
+    """Serve the agbot's rows. The daemon that reads them starts before there is a fleet."""
+    shown = Shown(
+        org="IBM",
+        id="agbot1",
+        policies=lambda: known[0].agbot.ledger.by_org() if known else {},
+        waiting=lambda: known[0].agbot.ledger.waiting() if known else [],
+    )
     return LocalApi(rows, clock, shown)
 
 
-def _daemon(exchange_url: str, agbot: AgbotSettings, clock: DemoClock, folder: Path, heard: Heard) -> Daemon:
+def _daemon(exchange_url: str, agbot: AgbotSettings, clock: DemoClock, place: Path | str, observed: Observed) -> Daemon:
+    """Return the daemon with its store at a place: a file, or the URL of a guarded database."""
     settings = Settings(
         exchange=ExchangeSettings(url=exchange_url, identity=f"IBM/{COORDINATOR}"),
         gateway=GatewaySettings(listen="127.0.0.1:0"),
         agbot=agbot,
         console=ConsoleSettings(listen="127.0.0.1:0"),
-        store=StoreSettings(path=folder / "agbot.db"),
+        store=StoreSettings(path=place) if isinstance(place, Path) else StoreSettings(url=place),
+        guard=GuardSettings(enabled=not isinstance(place, Path)),
     )
-    secrets = Secrets(exchange_token=Secret(seed.token_of(COORDINATOR)))
-    store = OverheardStore(SqliteStore(settings.store.path), heard.entry)
-    surroundings = Surroundings(clock=clock, notifier=Notifier({}), handles_signals=False)
-    return Daemon(Loaded(settings=settings, secrets=secrets), surroundings, store=store)
+    secrets = Secrets(exchange_token=Secret(seed.token_of(COORDINATOR)), operator_token=Secret(OPERATOR_TOKEN))
+    store = observed_store(_store(place), observed.entry)
+    context = Context(clock=clock, notifier=Notifier({}), handles_signals=False)
+    return Daemon(Loaded(settings=settings, secrets=secrets), context, store=store)
+
+
+async def _start(stack: AsyncExitStack, daemon: Daemon) -> asyncio.Task[None]:
+    """Run the daemon until the context is left, and wait until it is ready."""
+    started = asyncio.Event()
+    running = asyncio.create_task(daemon.run(started.set), name="daemon")
+    stack.push_async_callback(_stop, daemon, running)
+    await _first(running, started.wait(), "the daemon did not start")
+    await _first(running, _ready(daemon), "the daemon did not become ready")
+    return running
+
+
+def _store(place: Path | str) -> Store:
+    if isinstance(place, Path):
+        return SqliteStore(place)
+    from agbot.store.postgres.address import Address
+    from agbot.store.postgres.store import PostgresStore
+
+    return PostgresStore(Address(url=place))
 
 
 async def _ready(daemon: Daemon) -> None:
-    while not daemon.coordinator.overview().ready:  # noqa: ASYNC110 - readiness is shown, not signalled
+    while not daemon.coordinator.overview().ready:  # noqa: ASYNC110 - readiness can only be polled
         await asyncio.sleep(0.02)
 
 
-async def _first(running: asyncio.Task[None], coming: Coroutine[Any, Any, Any], what: str) -> None:
-    """Wait for something of the daemon, unless the daemon ends before."""
-    waiting = asyncio.create_task(coming)
+async def _first(running: asyncio.Task[None], awaited: Coroutine[Any, Any, Any], what: str) -> None:
+    """Wait for something that the daemon does, unless the daemon ends before."""
+    waiting = asyncio.create_task(awaited)
     try:
         await asyncio.wait({waiting, running}, timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if running.done():

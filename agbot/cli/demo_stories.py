@@ -1,4 +1,4 @@
-"""What is played in the demo: stories of the simulation, each in an HA group of its own, and ordinary groups whose releases go well."""
+"""The demo's stories, each in its own HA group, and ordinary groups whose upgrades succeed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from agbot.sim.bypass_scenarios import BYPASS_SCENARIOS
 from agbot.sim.fleet import Fleet, quick
+from agbot.sim.guard_scenarios import GUARDED
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from agbot.sim.stage import NEW, SERVICE_NEW, SERVICE_OLD, Play, Scenario, Stage
 
@@ -23,49 +24,56 @@ _BEGIN_SECONDS: Final[Mapping[str, float]] = {
     "deleted-node": 120.0,
     "bad-release": 180.0,
 }
-"""When each story begins, in simulated seconds: one after the other, so that a person can follow; the longest first."""
+"""When each story begins, in simulated seconds: one after the other, so that a viewer can follow;
+the longest first."""
+_GUARD_BEGIN_SECONDS: Final = 150.0
+GUARD_STORY: Final = "guarded"
+"""It is played in a hub of its own, whose agbot has a guarded database."""
 _BETWEEN_GROUPS_SECONDS: Final = 30.0
 _BETWEEN_RELEASES_SECONDS: Final = 120.0
 _TURN_SECONDS: Final = 1200.0
-"""Long enough for one member: question, cron, install, and its service."""
+"""Enough for one member: question, cron, installation, and its service."""
 
 
 class Outcome(StrEnum):
     """How a story has ended."""
 
-    AS_TOLD = "as told"
+    AS_DESCRIBED = "as described"
     OTHERWISE = "otherwise"
     CUT_SHORT = "cut short"
-    """The run was over before the story was."""
+    """The run was over before the story."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Story:
-    """A scenario on its stage in this run."""
+    """A scenario in this run."""
 
     scenario: Scenario
     stage: Stage
     begin_seconds: float
     is_over: bool = False
     releases: int = 0
-    """Of an ordinary group: releases that reached every member."""
+    """Of an ordinary group: upgrades that have reached every member."""
 
     @property
     def wrong(self) -> list[str]:
-        """In sentences, what has come otherwise than told; of a story that was cut short, only what must never be."""
+        """Sentences about what differs from the description.
+
+        Of a story that was cut short, only broken promises.
+        """
         if self.is_over or self.releases:
             return self.scenario.wrong(self.stage)
-        return self.stage.shortcomings()
+        return self.stage.common_failures()
 
     @property
     def outcome(self) -> Outcome:
-        """Say how it has ended."""
+        """How it has ended."""
         if self.wrong:
             return Outcome.OTHERWISE
-        return Outcome.AS_TOLD if self.is_over or self.releases else Outcome.CUT_SHORT
+        return Outcome.AS_DESCRIBED if self.is_over or self.releases else Outcome.CUT_SHORT
 
-    async def tell(self) -> None:
-        """Wait for its moment and play it."""
+    async def play(self) -> None:
+        """Wait for its time and play it."""
         await self.stage.clock.sleep(self.begin_seconds)
         await self.scenario.play(self.stage)
         self.is_over = True
@@ -73,15 +81,15 @@ class Story:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run is made of."""
+    """The content of a run."""
 
     groups: int = 3
-    """Ordinary groups beside the stories."""
+    """Ordinary groups besides the stories."""
     members: int = 3
     """Members of each ordinary group."""
     stories: Sequence[str] = field(default=tuple(_BEGIN_SECONDS))
     is_endless: bool = False
-    """Ordinary groups get one release after the other, until somebody ends the run."""
+    """Ordinary groups get one upgrade after the other, until the run is interrupted."""
 
 
 def names() -> tuple[str, ...]:
@@ -92,15 +100,16 @@ def names() -> tuple[str, ...]:
 async def set_up(plan: Plan, fleet: Fleet) -> list[Story]:
     """Create the groups of every story, and of the ordinary rollouts."""
     known = {one.name: one for one in (*AGENT_SCENARIOS, *BYPASS_SCENARIOS)}
+    known[GUARD_STORY] = GUARDED
     known["dead-node"] = replace(known["dead-node"], play=_dies_after_its_report)
-    told = [(known[name], _BEGIN_SECONDS[name]) for name in plan.stories]
-    stories = [Story(scenario=one, stage=await one.set_up(fleet, ORG), begin_seconds=begin) for one, begin in told]
+    begins = [(known[name], _BEGIN_SECONDS.get(name, _GUARD_BEGIN_SECONDS)) for name in plan.stories]
+    stories = [Story(scenario=one, stage=await one.set_up(fleet, ORG), begin_seconds=begin) for one, begin in begins]
     stories += [await _ordinary(number, plan, fleet) for number in range(1, plan.groups + 1)]
     return stories
 
 
 async def _dies_after_its_report(stage: Stage) -> None:
-    """As the simulation's own story, but the holder surely dies after it has reported: over sockets a report takes its time."""
+    """The simulation's story, but the holder dies only after its report has arrived."""
     stage.publish()
     holder = await stage.wait_for_holder()
     if holder is None:
@@ -112,7 +121,10 @@ async def _dies_after_its_report(stage: Stage) -> None:
 
 
 async def _ordinary(number: int, plan: Plan, fleet: Fleet) -> Story:
-    """Make an ordinary group; in every second one agents and services are upgraded at the same time and share the lease."""
+    """Create an ordinary group.
+
+    In every second one, agents and services are upgraded at the same time and share the lease.
+    """
     with_service = number % 2 == 0
     scenario = Scenario(
         name=f"group-{number}",
@@ -133,7 +145,7 @@ _WITH_SERVICE: Final = "A new agent and a new service reach every member; both s
 
 
 async def _nothing(_: Stage) -> None:
-    """Stand in for the play until the story is there to be counted on."""
+    """A placeholder until the story exists."""
 
 
 def _releases(story: Story, *, with_service: bool, is_endless: bool) -> Play:

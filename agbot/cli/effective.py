@@ -1,4 +1,4 @@
-"""What `agbot check-config --effective` shows: every rule that holds for one group, and where its value was written."""
+"""The output of `agbot check-config --effective`: each rule of a group, and its origin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALWAYS = "always open"
 
 
 def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
-    """Give it for programs."""
+    """Return it as JSON values."""
     found = effective(settings, group)
     opening = _next_opening(found.rules.windows, now)
     return {
@@ -36,7 +36,7 @@ def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
 
 
 def rows(settings: Settings, group: GroupId, now: datetime) -> list[tuple[str, str, str]]:
-    """Give it for people: key, value and origin; each window in a row of its own."""
+    """Return it as rows of key, value and origin; each window is a row."""
     found = effective(settings, group)
     return [
         (name, shown, str(found.origins[name]))

@@ -1,4 +1,7 @@
-"""`agbot explain NODE`: why is this node not upgrading? The first line answers; the rest is what the answer rests on."""
+"""`agbot explain NODE`: why does this node not upgrade?
+
+The first line answers; the rest is the evidence.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from agbot.cli.client import Client, decode
 from agbot.coordinator.contract import Explanation, RuleView
 
 _COLUMN = 90
-"""A longer line does not push the column of facts to the right."""
+"""A longer line does not move the column of facts."""
 
 
 @click.command("explain")
@@ -22,7 +25,7 @@ _COLUMN = 90
 @options.url
 @options.as_json
 def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
-    """Answer why a node is not upgrading, rule by rule.
+    """Explain why a node is not upgrading, rule by rule.
 
     NODE is org/name, or a name with -o.
     """
@@ -35,24 +38,24 @@ def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
 
 
 def write(out: Console, found: Explanation, now: datetime) -> None:
-    """Write an explanation: the answer, each rule, the way out."""
-    out.print(Text(screen.clean(found.answer), style="bold"))
+    """Print an explanation: the answer, each rule, and what unblocks the node."""
+    screen.say(out, (found.answer, "bold"))
     if found.rules:
         out.print()
         width = max(len(each.rule) for each in found.rules)
-        said = [_say(rule, width, now) for rule in found.rules]
-        column = max((line.cell_len for line in said if line.cell_len <= _COLUMN), default=0)
-        for rule, line in zip(found.rules, said, strict=True):
-            out.print(Text.assemble(line, _looked_at(rule, column - line.cell_len)))
+        lines = [_line(rule, width, now) for rule in found.rules]
+        column = max((line.cell_len for line in lines if line.cell_len <= _COLUMN), default=0)
+        for rule, line in zip(found.rules, lines, strict=True):
+            screen.say(out, line, _looked_at(rule, column - line.cell_len), indent=width + 6)
     facts = _facts(found, now)
     if facts:
         out.print()
     width = max((len(name) for name, _ in facts), default=0)
     for name, text in facts:
-        out.print(Text.assemble((name.ljust(width), "bold"), "  ", screen.clean(text)))
+        screen.say(out, (name.ljust(width), "bold"), "  ", text, indent=width + 2)
 
 
-def _say(rule: RuleView, width: int, now: datetime) -> Text:
+def _line(rule: RuleView, width: int, now: datetime) -> Text:
     yes, no = screen.marks()
     mark = (yes, "green") if rule.passes else (no, "bold red")
     code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
@@ -64,7 +67,7 @@ def _say(rule: RuleView, width: int, now: datetime) -> Text:
 
 
 def _looked_at(rule: RuleView, gap: int) -> Text:
-    """Write what the rule looked at, and how long ago the oldest of it was read."""
+    """Return the facts of a rule, and the age of the oldest read."""
     facts = [
         f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None, [])
     ]
@@ -82,7 +85,7 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
     if found.unblock:
         facts.append(("to go on", found.unblock))
     if found.earliest:
-        facts.append(("earliest", _coming(found.earliest, now)))
+        facts.append(("earliest", _from_now(found.earliest, now)))
     if found.subject and found.since:
         facts.append(
             (
@@ -97,6 +100,6 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
     return facts
 
 
-def _coming(at: datetime, now: datetime) -> str:
+def _from_now(at: datetime, now: datetime) -> str:
     left = (at - now).total_seconds()
     return f"{screen.moment(at)}, in {screen.span(left)}" if left > 0 else screen.moment(at)

@@ -1,6 +1,7 @@
-"""What a command says when it could not do what was asked, and the exit code that says it to scripts.
+"""Failures of commands, and their exit codes.
 
-Every failure names what was tried, what came back and what to do next; with `--json` the same stands on standard output as an object.
+Each states what was tried, what came back and what to do next; with `--json` as an object on
+standard output.
 """
 
 from __future__ import annotations
@@ -20,28 +21,33 @@ class Exit(IntEnum):
 
     OK = 0
     BAD_INPUT = 1
-    """A file, a value or a request makes no sense."""
+    """A file, a value or a request is invalid."""
     USAGE = 2
-    """The command line makes no sense (`hagroup` says 1, as `hzn` does)."""
+    """The command line is invalid (`hagroup` exits with 1, as `hzn` does)."""
     BAD_JSON = 3
-    """A file is not the JSON that it should be."""
+    """A file is not the JSON that is expected."""
     BAD_FILE = 4
     """A file cannot be read."""
     UNREACHABLE = 5
     """The coordinator or the Exchange could not be reached, or its answer was an error."""
+    NEEDS_A_PERSON = 6
+    """`agbot status`: grants go on, but something fails or is stopped until a person acts."""
     REFUSED = 7
-    """The coordinator said no: no or a wrong token, or things stand differently. Or nobody knows where the Exchange is."""
+    """The coordinator refused: no token or a wrong one, or the state has changed. Or
+    HZN_EXCHANGE_URL is not set."""
     NOT_FOUND = 8
     """There is no such group, node or lease."""
+    NOTHING_GRANTED = 9
+    """`agbot status`: the coordinator is not ready, or none leads: nothing is granted."""
 
 
 class Failure(click.ClickException):
-    """A command that ends without having done what was asked."""
+    """A command has failed."""
 
     def __init__(self, code: Exit, *, tried: str, problem: str, next_step: str) -> None:
         super().__init__(problem)
         self.exit_code = int(code)  # type: ignore[misc]  # click declares it for the class and reads it from the instance
-        # When it is shown the command's context is gone.
+        # When it is shown, the command's context is gone.
         context = click.get_current_context(silent=True)
         self._as_json = context is not None and bool(context.params.get("as_json"))
         self.tried = tried
@@ -49,14 +55,9 @@ class Failure(click.ClickException):
         self.next_step = next_step
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write it for people on standard error, and for programs on standard output if they asked for JSON."""
+        """Print it on standard error, and with `--json` on standard output."""
         if self._as_json:
-            error = {
-                "tried": self.tried,
-                "problem": self.problem,
-                "next": self.next_step,
-                "exit_code": self.exit_code,
-            }
+            error = {"tried": self.tried, "problem": self.problem, "next": self.next_step, "exit_code": self.exit_code}
             click.echo(escaped_json(json.dumps({"error": error}, ensure_ascii=False, indent=2)))
             return
         out = file or sys.stderr

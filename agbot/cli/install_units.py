@@ -1,6 +1,7 @@
-"""`agbot install-units`: copies the systemd unit and the documented sample out of the installation.
+"""`agbot install-units`: writes what belongs to an installation to its places.
 
-It never overwrites a file that differs without being told to, and then keeps the old one beside it.
+It overwrites a file that differs only with `--force`, and then keeps the old one beside it. Man
+pages and completion scripts, which are made from the commands, are always overwritten.
 """
 
 from __future__ import annotations
@@ -8,17 +9,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib.resources.abc import Traversable
+from collections import Counter
 from pathlib import Path
 
 import click
 
 from agbot import _dist
-from agbot.cli import options
+from agbot.cli import manuals, options
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.main import main
 
 _UNITS = Path("etc/systemd/system")
 _SETTINGS = Path("etc/agbot")
+_SHARED = Path("usr/local/share/agbot")
 _PROGRAM = Path("/opt/agbot/bin/agbot")
 
 
@@ -28,63 +31,78 @@ _PROGRAM = Path("/opt/agbot/bin/agbot")
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("/"),
     show_default=True,
-    help="Where the file system begins, for images and packages.",
+    help="Root of the file system, for images and packages.",
 )
 @click.option("--force", is_flag=True, help="Replace files that differ; the old one stays as NAME.old.")
 @options.as_json
 def install_units(prefix: Path, force: bool, as_json: bool) -> None:
-    """Copy the systemd unit and the sample settings out.
+    """Install the systemd unit, sample settings, man pages, completion, alerts and dashboard.
 
-    The unit goes to PREFIX/etc/systemd/system, the documented sample to PREFIX/etc/agbot/agbot.toml. A file that is there already and
-    differs is kept, unless --force is given.
+    The unit goes to PREFIX/etc/systemd/system, the documented sample to
+    PREFIX/etc/agbot/agbot.toml. Man pages, completion for bash, zsh and fish, Prometheus's alerts
+    and Grafana's dashboard go below PREFIX/usr/local/share. An existing file that differs is kept,
+    unless --force is given; man pages and completion are always replaced.
     """
-    done: dict[str, str] = {}
-    for source, folder in _sources():
-        target = prefix / folder / source.name
-        try:
-            done[str(target)] = _install(source.read_bytes(), target, force=force)
-        except OSError as error:
-            raise Failure(
-                Exit.BAD_INPUT,
-                tried=f"writing {target}",
-                problem=f"{target} cannot be written: {error.strerror}",
-                next_step="run it as root, or give --prefix a folder of your own",
-            ) from error
+    done: dict[Path, str] = {}
+    for path, content in _shipped():
+        done[prefix / path] = _install(content, prefix / path, force=force)
+    for path, content in manuals.files(main):
+        done[prefix / path] = _install(content, prefix / path, keep_old=False)
     if as_json:
-        click.echo(json.dumps({"files": done}, indent=2))
+        click.echo(json.dumps({"files": {str(path): outcome for path, outcome in done.items()}}, indent=2))
         return
-    for name, outcome in done.items():
-        click.echo(f"{outcome:9} {name}")
-    _say_what_is_next(
-        kept=[name for name, outcome in done.items() if outcome == "kept"], is_this_machine=prefix == Path("/")
-    )
+    _say(done)
+    _say_what_is_next(kept="kept" in done.values(), is_this_machine=prefix == Path("/"))
 
 
-def _sources() -> list[tuple[Traversable, Path]]:
-    units = [(each, _UNITS) for each in _dist.folder("systemd").iterdir() if each.is_file()]
-    settings = [(each, _SETTINGS) for each in _dist.folder("config").iterdir() if each.name.endswith(".toml")]
-    return sorted(units + settings, key=lambda pair: pair[0].name)
+def _shipped() -> list[tuple[Path, bytes]]:
+    units = [(_UNITS, each) for each in _dist.folder("systemd").iterdir() if each.is_file()]
+    others = [
+        (_SETTINGS if each.name.endswith(".toml") else _SHARED, each) for each in _dist.folder("config").iterdir()
+    ]
+    return [(folder / each.name, each.read_bytes()) for folder, each in sorted(units + others, key=str)]
 
 
-def _install(content: bytes, target: Path, *, force: bool) -> str:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    outcome = "written"
-    if target.exists():
-        if target.read_bytes() == content:
-            return "unchanged"
-        if not force:
-            return "kept"
-        target.replace(target.with_name(f"{target.name}.old"))
-        outcome = "replaced"
-    # Complete or not at all: systemd may read it at any moment.
-    draft = target.with_name(f".{target.name}.draft")
-    draft.write_bytes(content)
-    draft.chmod(0o644)
-    draft.replace(target)
+def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool = True) -> str:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        outcome = "written"
+        if target.exists():
+            if target.read_bytes() == content:
+                return "unchanged"
+            if not force:
+                return "kept"
+            if keep_old:
+                target.replace(target.with_name(f"{target.name}.old"))
+            outcome = "replaced"
+        # Complete or not at all: systemd may read it at any moment.
+        draft = target.with_name(f".{target.name}.draft")
+        draft.write_bytes(content)
+        draft.chmod(0o644)
+        draft.replace(target)
+    except OSError as error:
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"writing {target}",
+            problem=f"{target} cannot be written: {error.strerror}",
+            next_step="run it as root, or use --prefix with a folder of your own",
+        ) from error
     return outcome
 
 
-def _say_what_is_next(kept: list[str], *, is_this_machine: bool) -> None:
+def _say(done: dict[Path, str]) -> None:
+    """Name each file with what became of it; the man pages only by their folder."""
+    pages: Counter[tuple[str, Path]] = Counter()
+    for path, outcome in done.items():
+        if path.suffix == ".1":
+            pages[outcome, path.parent] += 1
+        else:
+            click.echo(f"{outcome:9} {path}")
+    for (outcome, folder), number in pages.items():
+        click.echo(f"{outcome:9} {folder}: {number} man pages")
+
+
+def _say_what_is_next(*, kept: bool, is_this_machine: bool) -> None:
     click.echo()
     if kept:
         click.echo(

@@ -1,4 +1,4 @@
-"""`agbot leases`: who holds what."""
+"""`agbot leases`: the leases and their holders."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from agbot.coordinator.contract import LeaseView
 
 class _Leases(msgspec.Struct):
     leases: list[LeaseView]
+    total: int
 
 
 @click.command("leases")
-@click.option("--all", "show_all", is_flag=True, help="Show the free ones too, with how they ended last.")
+@click.option("--all", "show_all", is_flag=True, help="Show free leases too, with their last end.")
 @options.url
 @options.as_json
 def leases(show_all: bool, url: str, as_json: bool) -> None:
-    """List the leases."""
+    """List the leases.
+
+    NEXT is what becomes of a lease, and when, if nothing new is seen of its holder.
+    """
     client = Client(url=url)
-    content = client.get("v1", "leases")
+    content = client.get("v1", "leases", query="" if show_all else "?state=held,suspect")
     if as_json:
         screen.print_answer(content)
         return
-    known = decode(content, _Leases, url).leases
-    shown = [each for each in known if show_all or each.state != "free"]
+    found = decode(content, _Leases, url)
+    shown = found.leases
     out = screen.console()
     now = client.now()
     if shown:
-        headings = ("GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "EXPIRES", "STATUS", "NOTE")
+        headings = ("GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "STATUS", "NEXT", "NOTE")
         screen.table(out, headings, [_row(each, now) for each in shown])
     else:
-        out.print(f"none of {len(known)} leases is held" if known else "no HA group is known")
+        out.print(f"none of {found.total} leases is held" if found.total else "no HA group is known")
 
 
 def _row(lease: LeaseView, now: datetime) -> tuple[str, ...]:
@@ -51,14 +55,7 @@ def _row(lease: LeaseView, now: datetime) -> tuple[str, ...]:
         lease.holder or "",
         f"{lease.kind} {lease.subject}" if lease.subject else lease.what or "",
         screen.ago(lease.granted_at, now),
-        _expiry(lease, now),
         lease.status,
+        screen.next_of(lease, now),
         lease.note if lease.state != "free" else ended,
     )
-
-
-def _expiry(lease: LeaseView, now: datetime) -> str:
-    if lease.expires_at is None:
-        return ""
-    left = (lease.expires_at - now).total_seconds()
-    return f"in {screen.span(left)}" if left > 0 else f"{screen.span(-left)} ago"

@@ -1,8 +1,8 @@
-"""The `agbot` command. Knows the name and the one line of each command, and imports a command only when it is called."""
+"""The `agbot` command: names and help of all commands, which are imported when called."""
 
 from __future__ import annotations
 
-import difflib
+import gc
 import importlib
 import io
 import sys
@@ -10,47 +10,61 @@ from collections.abc import Mapping
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from agbot import __version__
 
-# Name -> module below agbot.cli, line of help. The command is the module's attribute of the same name, with underscores.
+# Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
+# name, with underscores.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("run", "Run the coordinator until SIGTERM or Ctrl-C."),
     "demo": ("demo", "Watch a simulated hub upgrade its groups, one member at a time."),
-    "status": ("status", "Show the coordinator and every group where something happens."),
-    "explain": ("explain", "Answer why a node is not upgrading, rule by rule."),
+    "status": ("status", "Show the coordinator and every busy group."),
+    "explain": ("explain", "Explain why a node is not upgrading, rule by rule."),
     "history": (
         "history",
-        "Tell what happened, the newest first: grants, changed reasons, releases, holds, forced actions.",
+        "Show what happened, newest first: grants, changed reasons, releases, holds, forced actions.",
     ),
+    "shadow": ("shadow", "Show where the real agbot decided otherwise than the coordinator would have, newest first."),
+    "rollout": ("rollout", "Show how far a rollout is in all groups, or list running and recent ones."),
+    "simulate": ("simulate", "Forecast a rollout: when each group begins and ends, which stay blocked and why."),
     "leases": ("leases", "List the leases."),
     "release": ("act", "Free a group's lease by force."),
-    "hold": ("act", "Stop new grants for everything, an organisation, a group or a node."),
+    "hold": ("act", "Stop new grants for the fleet, an organisation, a group or a node."),
     "resume": ("act", "End a hold or a rest, or lift the brakes on an upgrade."),
     "allow": ("act", "Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once."),
-    "approve": ("act", "Let a release begin where the settings ask for a person's word."),
+    "approve": ("act", "Let an upgrade begin where the settings require an approval."),
+    "orders": ("orders", "List holds, allowances, approvals and brakes, and the maintenance windows."),
+    "lead": ("act", "Let another coordinator on the same PostgreSQL store lead."),
+    "notify": ("notify", "List the receivers of events, or send them a test event."),
     "hagroup": ("hzn.hagroup", "List and change HA groups in the Exchange, as `hzn exchange hagroup` does."),
-    "node": ("hzn.looking", "Show nodes as the Exchange has them."),
-    "nmp": ("hzn.looking", "Show node management policies as nodes carry them out."),
+    "node": ("hzn.looking", "Show the nodes in the Exchange."),
+    "nmp": ("hzn.looking", "Show the progress of nodes with node management policies."),
     "version": ("hzn.looking", "Show the versions of this program and of the Exchange."),
-    "store": ("store", "Back the lease store up, and put a backup in its place."),
+    "guard": ("guard", "Let the agbot's own upgrades wait for the leases, by triggers in its database."),
+    "store": ("store", "Back up, restore and compact the lease store."),
+    "doctor": ("doctor", "Check what the coordinator depends on, and find stuck slots of the real agbot."),
     "check-config": ("check_config", "Report every mistake in a settings file."),
-    "install-units": ("install_units", "Copy the systemd unit and the sample settings out."),
-    "sim": ("sim", "Start simulated parts, for trying things out."),
+    "install-units": (
+        "install_units",
+        "Install the systemd unit, sample settings, man pages, completion, alerts and dashboard.",
+    ),
+    "sim": ("sim", "Start simulated parts, for trials."),
 }
 ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
-"""What `hzn` users type."""
+"""The names that `hzn` users expect."""
 EPILOG: Final = (
     "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read; "
-    "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 there is no such thing."
+    "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 not found. "
+    "Of status: 6 something needs a person; 9 nothing is granted."
 )
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called, and not for `--help`."""
+    """A group whose commands are imported when they are called, not for `--help`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names in the order of the table."""
+        """Return the names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -58,7 +72,11 @@ class LazyGroup(click.Group):
         cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"agbot.cli.{COMMANDS[cmd_name][0]}")
+        gc.disable()  # nothing that an import creates is garbage, and looking for some is a tenth of it
+        try:
+            module = importlib.import_module(f"agbot.cli.{COMMANDS[cmd_name][0]}")
+        finally:
+            gc.enable()
         command = getattr(module, cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             raise TypeError(f"{module.__name__} has no command {cmd_name}")
@@ -67,13 +85,18 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is meant, with a proposal when there is none."""
+        """Find the command, or suggest a similar one."""
         name = args[0] if args else ""
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
         if name and not name.startswith("-") and name not in {*COMMANDS, *ALIASES}:
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"No such command {name!r}.{hint}")
+            from agbot.rules.nearest import did_you_mean
+
+            ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command from the table, without importing them all."""
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
@@ -86,9 +109,10 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="agbot")
 def main() -> None:
-    """Upgrade coordinator for Open Horizon HA node groups: one member of a group upgrades at a time."""
+    """Upgrade coordinator for Open Horizon HA groups: one member of a group upgrades at a time."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot show must not end the command
+        # a name that this terminal cannot show must not end the command
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 

@@ -1,10 +1,11 @@
-"""Options that several commands share, each with one meaning everywhere."""
+"""Options of several commands, each with the same meaning everywhere."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,8 +34,19 @@ def url(command: F) -> F:
     )(command)
 
 
+def watch(command: F) -> F:
+    """Add `--watch` and `--interval`."""
+    interval = click.option(
+        "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two looks."
+    )
+    return click.option("-W", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")(interval(command))
+
+
 def token_file(command: F) -> F:
-    """Add `--token-file`. The token itself is never an argument: everybody on the machine can read those."""
+    """Add `--token-file`.
+
+    The token itself is never an argument: every user of the machine can read those.
+    """
     return click.option(
         "--token-file",
         envvar="AGBOT_OPERATOR_TOKEN_FILE",
@@ -45,15 +57,15 @@ def token_file(command: F) -> F:
 
 
 def org(command: F) -> F:
-    """Add `-o`."""
+    """Add `-o`. It completes names and does nothing else, in every command."""
     return click.option(
-        "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of a name that is given without one."
+        "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names that are given without one."
     )(command)
 
 
 def reason(command: F) -> F:
     """Add `--reason`."""
-    return click.option("--reason", required=True, help="Why, for whoever reads the journal.")(command)
+    return click.option("--reason", required=True, help="The reason, for the journal.")(command)
 
 
 def qualified(name: str, org: str | None, noun: str) -> tuple[str, str]:
@@ -72,8 +84,48 @@ def qualified(name: str, org: str | None, noun: str) -> tuple[str, str]:
     return org, name
 
 
+def qualified_name(name: str | None, org: str | None, noun: str) -> str | None:
+    """Complete the bare name of an option with the organisation; None if it is not given.
+
+    Raises:
+        click.UsageError: there is no organisation.
+    """
+    return "/".join(qualified(name, org, noun)) if name is not None else None
+
+
+def is_person() -> bool:
+    """Whether a person can answer."""
+    return sys.stdin.isatty()
+
+
+def confirm(effect: str, question: str, *, yes: bool) -> None:
+    """State the effect and ask a person before something is done, unless `--yes` is given.
+
+    Raises:
+        click.UsageError: there is no terminal.
+        click.exceptions.Exit: the answer is no, or there is none.
+    """
+    if yes:
+        return
+    if not is_person():
+        raise click.UsageError(f"{effect} This is no terminal: give --yes. Nothing was changed.")
+    try:
+        agrees = click.confirm(f"{effect} {question}", err=True)
+    except click.Abort:
+        agrees = False
+        click.echo(err=True)
+    if not agrees:
+        click.echo("Nothing was changed.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def says_yes(command: F) -> F:
+    """Add `--yes`."""
+    return click.option("--yes", is_flag=True, help="Do not ask, for scripts.")(command)
+
+
 def person() -> str:
-    """Name who acts, for the journal: the user behind sudo if there is one."""
+    """Return the user's name for the journal: the user behind sudo, if there is one."""
     try:
         user = os.environ.get("SUDO_USER") or getpass.getuser()
     except (KeyError, OSError):

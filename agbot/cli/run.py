@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from agbot.cli import settings_file
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from agbot.daemon.log_queue import LogQueue
     from agbot.settings.load import Loaded
 
@@ -26,68 +28,74 @@ FAILED = 70
 
 @click.command(
     "run",
-    epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store, 7 cannot start (address or store), "
+    epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store or its name, 7 cannot start (address or store), "
     "70 an error of the program.",
 )
 @click.option(
     "--config",
     "config",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Settings file (TOML). Without one: defaults and environment.",
+    help=f"Settings file (TOML).  {settings_file.WHERE_IT_IS}",
 )
-def run(config: Path | None) -> None:
+@click.option(
+    "--mode", type=click.Choice(["gateway", "shadow"]), help="Overrides [run] mode. shadow: grant nothing, compare."
+)
+def run(config: Path | None, mode: str | None) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C.
 
-    SIGHUP reads the settings anew; a bad file is refused and the old settings stay. Logs go to standard error.
+    SIGHUP reads the settings again; an invalid file is refused, and the old settings stay in force.
+    Logs go to standard error.
     """
     from agbot.daemon import logging as daemon_logging
     from agbot.daemon.log_queue import LogQueue
 
-    # Whatever the program writes there from now on, a traceback of the interpreter included, waits for no reader.
-    with LogQueue(sys.stderr, daemon_logging.tell_dropped) as lines, contextlib.redirect_stderr(lines):
-        code = _settle(config, lines)
+    # Whatever the program writes there from now on, a traceback of the interpreter included, waits
+    # for no reader.
+    with LogQueue(sys.stderr, daemon_logging.report_dropped) as lines, contextlib.redirect_stderr(lines):
+        code = _settle(settings_file.find(config), lines, {**os.environ, **({"AGBOT_RUN_MODE": mode} if mode else {})})
     sys.exit(code)
 
 
-def _settle(config: Path | None, lines: LogQueue) -> int:
+def _settle(config: Path | None, lines: LogQueue, environ: Mapping[str, str]) -> int:
     from agbot.daemon import logging as daemon_logging
     from agbot.foreign_text import escaped
     from agbot.settings import load
     from agbot.settings.problems import SettingsError
 
     try:
-        loaded = load.load(config, os.environ)
+        loaded = load.load(config, environ)
     except SettingsError as error:
         for problem in error.problems:
             click.echo(f"agbot: {escaped(str(problem))}", err=True)
-        click.echo(f"agbot: not started; `agbot check-config {config or ''}` explains each mistake", err=True)
+        installed = f"there is no {settings_file.DEFAULT}; `agbot install-units` writes one, --config names another"
+        next_step = f"`agbot check-config {config}` explains each mistake" if config else installed
+        click.echo(f"agbot: not started; {next_step}", err=True)
         return BAD_SETTINGS
     daemon_logging.set_up(loaded.settings.log)
-    return asyncio.run(_run(config, loaded, lines))
+    return asyncio.run(_run(config, loaded, lines, environ))
 
 
-async def _run(config: Path | None, loaded: Loaded, lines: LogQueue) -> int:
-    import structlog
-
-    from agbot.daemon.daemon import Daemon, ordinary
+async def _run(config: Path | None, loaded: Loaded, lines: LogQueue, environ: Mapping[str, str]) -> int:
+    from agbot import log
+    from agbot.daemon import garbage
+    from agbot.daemon.context import Context
+    from agbot.daemon.daemon import Daemon
+    from agbot.events.process import DaemonFailed, SettingsDoubtful
     from agbot.settings import load
     from agbot.store.contract import StoreError, StoreLockedError
 
-    log = structlog.get_logger()
     for warning in loaded.warnings:
-        log.warning("settings.doubtful", problem=str(warning))
-    surroundings = replace(ordinary(reload=lambda: load.load(config, os.environ)), dropped_lines=lambda: lines.dropped)
+        log.write(SettingsDoubtful(problem=str(warning)))
+    context = Context(reload=lambda: load.load(config, environ), dropped_lines=lambda: lines.dropped)
     try:
-        await Daemon(loaded, surroundings).run(
-            gc.freeze
-        )  # what the program itself consists of is looked through no more
+        await Daemon(loaded, context).run(garbage.begin)
     except StoreLockedError as error:
-        log.error("daemon.failed", error=str(error))
+        log.write(DaemonFailed(error=str(error)))
         return STORE_IN_USE
     except (StoreError, OSError) as error:
-        log.error("daemon.failed", error=str(error))
+        log.write(DaemonFailed(error=str(error)))
         return CANNOT_START
-    except Exception:
-        log.exception("daemon.failed")
+    except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
+        log.write_with_traceback(DaemonFailed())
         return FAILED
     return 0

@@ -1,11 +1,17 @@
-"""How commands write: tables and colours on a terminal, aligned text when piped, and never a control character that came from outside."""
+"""Output of commands: tables on a terminal, aligned text in a pipe, no control characters.
+
+On a terminal a line is broken between words only, and its rest is indented below its beginning. A
+pipe gets whole lines.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
 import click
 from rich.box import SIMPLE_HEAD
@@ -14,53 +20,106 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agbot.coordinator.contract import LeaseView
 from agbot.foreign_text import escaped_json
+
+if TYPE_CHECKING:
+    from agbot.coordinator.contract import LeaseView
 
 _MINUTE = 60
 _HOUR = 3600
 _DAY = 86400
 
 
+_LABEL: Final = 10
+_FEWEST_COLUMNS: Final = 24
+"""A text is not made narrower than this: a terminal that is narrower breaks it itself."""
+
+
 def console() -> Console:
-    """Return standard output. Lines are as long as they are: the terminal wraps them, and a pipe gets them whole."""
+    """Return standard output, for `say`, `labelled` and `table`."""
     return Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def say(out: Console, *parts: str | tuple[str, str] | Text, indent: int = 0) -> None:
+    """Print a line of parts, each a text or a text with its style.
+
+    `indent` is where its further lines begin on a terminal. Texts are cleaned.
+    """
+    cleaned = [
+        each if isinstance(each, Text) else clean(each) if isinstance(each, str) else (clean(each[0]), each[1])
+        for each in parts
+    ]
+    text = Text.assemble(*cleaned)
+    if not out.is_terminal:
+        out.out(text.plain, highlight=False)
+        return
+    if text.cell_len <= out.width:
+        out.print(text)
+        return
+    for number, line in enumerate(text.divide(_breaks(text.plain, out.width, indent))):
+        line.rstrip()
+        room = max(out.width - line.cell_len, 0)  # a long word begins further to the left
+        out.print(Text.assemble(" " * min(indent, room) if number else "", line))
+
+
+def _breaks(text: str, width: int, indent: int) -> list[int]:
+    """Return where lines begin; a word that is longer than a line stays whole."""
+    breaks, left = list[int](), width
+    for word in re.finditer(r"\s*\S+\s*", text):
+        if cell_len(word[0].rstrip()) > left < width:
+            breaks.append(word.start())
+            left = max(width - indent, _FEWEST_COLUMNS)
+        left -= cell_len(word[0])
+    return breaks
+
+
+def labelled(out: Console, label: str, text: str | Text, style: str = "", *, width: int = _LABEL) -> None:
+    """Print a text behind its label, below a heading."""
+    say(out, "  ", (label.ljust(width), style), text, indent=width + 2)
+
+
 def print_answer(content: bytes) -> None:
-    """Write the coordinator's own answer, indented."""
+    """Print the coordinator's own answer, indented."""
     print_json(json.loads(content))
 
 
 def print_json(value: object) -> None:
-    """Write JSON for programs; a terminal that it lands on has nothing to obey."""
+    """Print JSON without control characters."""
     click.echo(json_text(value))
 
 
 def json_text(value: object) -> str:
-    """Return indented JSON with letters as they are, and what is not printable escaped."""
+    """Return indented JSON; only what is not printable is escaped."""
     return escaped_json(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def clean(text: str) -> str:
-    """Replace what is not printable: names come from other people's machines, and a terminal obeys escape sequences."""
+    """Replace what is not printable: a terminal would execute escape sequences in names."""
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write rows under headings: ruled on a terminal that is wide enough, else in aligned lines that one can cut and grep."""
+    """Print rows under headings: aligned lines in a pipe, and on a terminal a table.
+
+    If that is too wide, each row is printed below its first cell, which names it.
+    """
     cleaned = [[clean(cell) for cell in row] for row in rows]
     widths = [max(cell_len(line[column]) for line in (headings, *cleaned)) for column in range(len(headings))]
-    if out.is_terminal and sum(widths) + 2 * len(widths) <= out.width:
+    if not out.is_terminal:
+        lines = (map(set_cell_size, line, widths) for line in (headings, *cleaned))
+        out.out("\n".join("  ".join(line).rstrip() for line in lines), highlight=False)
+    elif sum(widths) + 2 * len(widths) <= out.width:
         drawn = Table(*headings, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
         for row in cleaned:
             drawn.add_row(*(Text(cell) for cell in row))
         out.print(drawn, soft_wrap=False)
-        return
-    for line in (headings, *cleaned):
-        out.print(
-            Text("  ".join(set_cell_size(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip())
-        )
+    else:
+        width = max(_LABEL, *(len(heading) + 2 for heading in headings[1:]))
+        for name, *cells in cleaned:
+            say(out, (name, "bold"))
+            for heading, cell in zip(headings[1:], cells, strict=True):
+                if cell:
+                    labelled(out, heading.lower(), cell, width=width)
 
 
 def marks() -> tuple[str, str]:
@@ -73,12 +132,18 @@ def marks() -> tuple[str, str]:
 
 
 def moment(at: datetime | None) -> str:
-    """Write a time as the logs do, to the second."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%SZ}" if at else ""
+    """Format a time in this machine's zone, with the zone's name, to the second."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S %Z}" if at else ""
+
+
+def short_moment(at: datetime, now: datetime) -> str:
+    """Format a time to the minute, with its date unless it is today."""
+    own = at.astimezone()
+    return f"{own:%H:%M %Z}" if own.date() == now.astimezone().date() else f"{own:%Y-%m-%d %H:%M %Z}"
 
 
 def span(seconds: float) -> str:
-    """Write a duration for people: 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    """Format a duration: 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
     whole = int(max(seconds, 0))
     for unit, name, smaller, smaller_name in (
         (_DAY, "d", _HOUR, "h"),
@@ -92,17 +157,17 @@ def span(seconds: float) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """Write how long ago something was."""
+    """Format the time since something."""
     return f"{span((now - at).total_seconds())} ago" if at else ""
 
 
 def span_since(at: datetime, now: datetime) -> str:
-    """Write how long something has been so."""
+    """Format the duration since a time."""
     return span((now - at).total_seconds())
 
 
 def lease(shown: LeaseView, now: datetime, *, with_state: bool = False) -> str:
-    """Write a lease in a line: who holds it for what and how far it is, or how it ended last."""
+    """Describe a lease in one line: its holder, upgrade and progress, or how it ended last."""
     if shown.holder is None:
         free = "free" if with_state else ""
         if shown.last_holder is None:
@@ -113,5 +178,16 @@ def lease(shown: LeaseView, now: datetime, *, with_state: bool = False) -> str:
     state = f"{shown.state} " if with_state else ""
     status = f", reports {shown.status}" if shown.status else ""
     note = f"; {shown.note}" if shown.note else ""
-    granted = ago(shown.granted_at, now)
-    return f"{state}by {shown.holder} for {shown.kind} upgrade {shown.subject}, granted {granted}, token {shown.token}{status}{note}"
+    begun = f"{'begun unasked' if shown.is_unasked else 'granted'} {ago(shown.granted_at, now)}"
+    after = f"; next: {next_of(shown, now)}" if shown.next else ""
+    upgrade = f"{shown.kind} upgrade {shown.subject}"
+    return f"{state}by {shown.holder} for {upgrade}, {begun}, token {shown.token}{status}{note}{after}"
+
+
+def next_of(shown: LeaseView, now: datetime) -> str:
+    """Write what becomes of a lease, and when, if nothing new is seen of its holder."""
+    if shown.next is None:
+        return ""
+    left = (shown.next.at - now).total_seconds() if shown.next.at else None
+    when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next look"
+    return f"{shown.next.then}{when}: {shown.next.unless}"

@@ -1,4 +1,4 @@
-"""`agbot sim exchange`: a simulated Exchange as a process, to try the coordinator or `hzn` against without a hub."""
+"""`agbot sim`: a simulated Exchange, or a whole simulated hub, as a process, for trials."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PORT_DIGITS = 5
 
 @click.group("sim")
 def sim() -> None:
-    """Simulated parts of a hub, for trials and tests. Nothing here is for production."""
+    """Simulated parts of a hub, for trials and tests. Not for production."""
 
 
 @sim.command("exchange")
@@ -22,23 +22,85 @@ def sim() -> None:
     default="rootpw",
     show_default=True,
     metavar="PW",
-    help="Password of root/root. The simulator holds nothing worth keeping, so it may stand on the command line.",
+    help="Password of root/root. The simulator keeps no secrets, so it may be on the command line.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of the faults' chances.")
+@click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
 def exchange(listen: str, root_password: str, seed: int) -> None:
     """Run a simulated Exchange, empty as a new one: the organisations root and IBM, and root/root.
 
-    Set HZN_EXCHANGE_URL to the URL it prints. Faults are set with PUT /sim/faults, what was asked is in GET /sim/report (both as root).
+    Set HZN_EXCHANGE_URL to the URL it prints. Faults are set with PUT /sim/faults, requests are in
+    GET /sim/report (both as root).
     """
-    host, _, port = listen.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or len(port) > _PORT_DIGITS:
-        raise click.BadParameter(f"{listen!r} is not HOST:PORT, such as 127.0.0.1:3090", param_hint="--listen")
+    host, port = _address(listen, "--listen")
     try:
-        asyncio.run(_serve(host.strip("[]"), int(port), root_password, seed))
+        asyncio.run(_serve(host, port, root_password, seed))
     except OSError as error:
         raise click.ClickException(
             f"cannot listen on {listen}: {error.strerror or error}. Is the port taken?"
         ) from error
+
+
+@sim.command("hub")
+@click.option("--exchange", default="127.0.0.1:3090", show_default=True, metavar="HOST:PORT", help="The Exchange.")
+@click.option("--api", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="The agbot's local API.")
+@click.option(
+    "--secure-api", default="127.0.0.1:8083", show_default=True, metavar="HOST:PORT", help="Where its agents ask."
+)
+@click.option(
+    "--defect", "defects", multiple=True, metavar="NAME", help="Leave the row of this defect behind. Repeatable; `all`."
+)
+@click.option("--upgrades-after", default=60.0, show_default=True, help="Seconds until upgrades begin; -1: none.")
+@click.option("--gateway", metavar="URL", help="Let the agents ask the coordinator with this gateway.")
+@click.option("--fails", metavar="GROUP", help="Let the first agent upgrade of this group fail.")
+@click.option("--fast", is_flag=True, help="Agents ask, upgrade and report within seconds.")
+def hub(
+    *,
+    exchange: str,
+    api: str,
+    secure_api: str,
+    defects: tuple[str, ...],
+    upgrades_after: float,
+    gateway: str | None,
+    fails: str | None,
+    fast: bool,
+) -> None:
+    """Run a simulated hub: an Exchange, an agbot with its defects, agents, and HA groups.
+
+    Without --gateway no agent asks a coordinator, as on a hub that has none yet: this is what
+    shadow mode and `agbot doctor` are tried on. With it, the agents of all groups upgrade under one
+    policy. Upgrades take the time of real ones, with a cron job every minute, unless --fast is
+    given.
+    """
+    from agbot.cli import sim_hub
+    from agbot.sim.leftovers import SCENES
+
+    named = tuple(SCENES) if "all" in defects else defects
+    unknown = [each for each in named if each not in SCENES]
+    if unknown:
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(SCENES)}, all", param_hint="--defect")
+    plan = sim_hub.Plan(
+        exchange=_address(exchange, "--exchange"),
+        agbot=_address(api, "--api"),
+        secure=_address(secure_api, "--secure-api"),
+        defects=named,
+        upgrades_after_seconds=upgrades_after,
+        gateway=gateway,
+        fails=fails,
+        is_fast=fast,
+    )
+    if fails not in {None, *sim_hub.GROUPS}:
+        raise click.BadParameter(f"{fails!r} is none of {', '.join(sim_hub.GROUPS)}", param_hint="--fails")
+    try:
+        asyncio.run(sim_hub.run(plan))
+    except OSError as error:
+        raise click.ClickException(f"cannot listen: {error.strerror or error}. Is a port taken?") from error
+
+
+def _address(listen: str, option: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or len(port) > _PORT_DIGITS:
+        raise click.BadParameter(f"{listen!r} is not HOST:PORT, such as 127.0.0.1:3090", param_hint=option)
+    return host.strip("[]"), int(port)
 
 
 async def _serve(host: str, port: int, root_password: str, seed: int) -> None:
@@ -52,6 +114,6 @@ async def _serve(host: str, port: int, root_password: str, seed: int) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    click.echo(f"simulated Exchange at {server.url} (root/root); Ctrl-C ends it and forgets everything")
+    click.echo(f"simulated Exchange at {server.url} (root/root); Ctrl-C ends it; nothing is kept")
     await stop.wait()
     await server.close()

@@ -1,71 +1,154 @@
-"""`agbot status`: the coordinator at one glance, and every group where something happens."""
+"""`agbot status`: the coordinator, what needs a person, and every busy group, of one moment.
+
+The exit code states it for programs.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import click
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from agbot.cli import options, screen
+from agbot.cli import options, screen, watching
 from agbot.cli.client import Client, decode
+from agbot.cli.failure import Exit
+from agbot.console.leading import CoordinatorView
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
-from agbot.rules.facts import Pause
+from agbot.rules.reasons import Reason
+from agbot.rules.records import Hold
 
-_AGBOT_FAILS: Final[Mapping[str, str]] = {
-    "nobody-there": "no agbot runs where [agbot] api says; what it had begun is still waited for",
-    "unreadable": "the agbot's local API cannot be read, so agent upgrades wait",
-}
-_LABEL: Final = 10
+_STYLES: Final[Mapping[str, str]] = {"bad": "bold red", "warn": "yellow", "note": ""}
+_SHOWN: Final = 100
 
 
-class _Groups(msgspec.Struct):
+class _Attention(msgspec.Struct):
+    level: str
+    title: str
+    text: str
+
+
+class _Status(msgspec.Struct):
+    """The answer; `Overview` has the keys of the summary."""
+
+    at: datetime
+    coordinators: list[CoordinatorView]
+    attention: list[_Attention]
     groups: list[GroupView]
+    total: int
+    known: int
 
 
 @click.command("status")
-@click.option("--all", "show_all", is_flag=True, help="Show the groups where nothing happens too.")
+@click.argument("where", metavar="[ORG|ORG/GROUP]", required=False)
+@click.option("--all", "show_all", is_flag=True, help="Show idle groups too.")
+@click.option("--limit", type=click.IntRange(1, 250), default=_SHOWN, show_default=True, help="At most so many groups.")
+@options.watch
 @options.url
 @options.as_json
-def status(show_all: bool, url: str, as_json: bool) -> None:
-    """Show the coordinator and every group where something happens."""
+def status(
+    *, where: str | None, show_all: bool, limit: int, watch: bool, interval: float, url: str, as_json: bool
+) -> None:
+    """Show the coordinator and every busy group.
+
+    With ORG or ORG/GROUP only the groups of that organisation, or that group. Everything is of the
+    same moment. The exit code is 0 if all is well, 6 if something needs a person, and 9 if nothing
+    is granted: not ready, or no leader. Holds, and members that never asked, change it not.
+    """
+    query: dict[str, Any] = {"limit": limit}
+    if where is not None:
+        query["group" if "/" in where else "org"] = where
+    if not show_all:
+        query["state"] = "busy"
     client = Client(url=url)
-    health = client.get("healthz")
-    content = client.get("v1", "groups")
-    if as_json:
-        screen.print_json({**json.loads(health), **json.loads(content)})
-        return
-    overview = decode(health, Overview, url)
-    groups = decode(content, _Groups, url).groups
-    out = screen.console()
-    now = client.now()
+
+    def ask() -> bytes:
+        return client.get("v1", "status", query=f"?{urlencode(query)}")
+
+    def draw(out: Console) -> int:
+        content = ask()
+        found, overview = decode(content, _Status, url), decode(content, Overview, url)
+        _write(out, found, overview, is_part=where is not None)
+        return _exit_code(found, overview)
+
+    if watch:
+        watching.watch_json(ask, interval) if as_json else watching.watch(draw, interval)
+    elif as_json:
+        content = ask()
+        screen.print_answer(content)
+        raise SystemExit(_exit_code(decode(content, _Status, url), decode(content, Overview, url)))
+    else:
+        raise SystemExit(draw(screen.console()))
+
+
+def _exit_code(found: _Status, overview: Overview) -> int:
+    if not (overview.ready and any(each.leads for each in found.coordinators)):
+        return Exit.NOTHING_GRANTED
+    return Exit.NEEDS_A_PERSON if any(each.level != "note" for each in found.attention) else Exit.OK
+
+
+def _write(out: Console, found: _Status, overview: Overview, *, is_part: bool) -> None:
+    now = found.at
+    _write_coordinators(out, found.coordinators, now)
     _write_overview(out, overview, now)
-    _write_holds(out, groups)
-    _write_organisations(out, overview, now)
-    _write_groups(out, [each for each in groups if show_all or _is_busy(each)], len(groups), now)
+    for item in found.attention:
+        if item.text not in overview.not_ready:
+            title = f"{item.level.upper()}: {item.title}" if item.level != "note" else item.title
+            screen.say(out, (title, _STYLES.get(item.level, "")), f": {item.text}", indent=2)
+    if not is_part:
+        _write_organisations(out, overview, now)
+    _write_groups(out, found, now, is_part=is_part)
+
+
+def _write_coordinators(out: Console, coordinators: list[CoordinatorView], now: datetime) -> None:
+    """Print who leads since when, if there is more than one, or none that leads."""
+    if len(coordinators) <= 1 and any(each.leads for each in coordinators):
+        return
+    rows = [
+        (each.name, _position(each, now), f"{screen.span(each.seen_seconds_ago)} ago", each.gateway_url, each.version)
+        for each in coordinators
+    ]
+    screen.table(out, ("COORDINATOR", "POSITION", "LAST SEEN", "GATEWAY", "VERSION"), rows)
+    if not any(each.leads for each in coordinators):
+        screen.say(out, ("NO LEADER", "bold red"), ": questions are refused until a coordinator leads", indent=2)
+    out.print()
+
+
+def _position(each: CoordinatorView, now: datetime) -> str:
+    if each.leads:
+        since = f" for {screen.span_since(each.since, now)}" if each.since else ""
+        return f"leads{since}, epoch {each.epoch}"
+    return "GONE" if each.is_gone else "stands by"
+
+
+def _write_shadow(out: Console, overview: Overview) -> None:
+    """Print what was compared in shadow mode."""
+    found = "none of them" if not overview.differs else f"{overview.differs} of them (`agbot shadow` lists them)"
+    compared = f"Compared {overview.compared} decisions of the agbot since the start"
+    text = f": nothing is granted. {compared}; the coordinator would have decided {found} otherwise"
+    screen.say(out, ("SHADOW MODE", "bold yellow"), text, indent=2)
 
 
 def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
+    if overview.mode == "shadow":
+        _write_shadow(out, overview)
     if overview.ready:
-        out.print("ready", style="bold green", end="")
-        done = (
-            overview.sentence.rpartition("; ")[0] or overview.sentence
-        )  # the counts of the last cycle; those of now come below
-        out.print(f"; last cycle: {screen.clean(done)}")
+        # without the counts of that cycle; present ones follow
+        done = overview.sentence.rpartition("; ")[0] or overview.sentence
+        screen.say(out, ("ready", "bold green"), f"; last cycle: {done}", indent=2)
     for sentence in [] if overview.ready else overview.not_ready or ["no reason given"]:
-        out.print("NOT READY", style="bold red", end="")
-        out.print(f": {screen.clean(sentence)}")
+        screen.say(out, ("NOT READY", "bold red"), f": {sentence}", indent=2)
     age = overview.view_age_seconds
     view = f"the Exchange was read {screen.span(age)} ago" if age is not None else "the Exchange has not been read yet"
     store = "the store works" if overview.store_ok else "the store FAILS"
     cycle = f"last cycle {screen.ago(overview.cycle_at, now)}" if overview.cycle_at else "no cycle yet"
-    out.print(f"{view}; {store}; {cycle}")
+    screen.say(out, f"{view}; {store}; {cycle}", indent=2)
     counts = (
         ("held", overview.held, ""),
         ("suspect", overview.suspect, "bold red"),
@@ -73,41 +156,14 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
         ("deferred", overview.deferred, ""),
         ("overlaps", overview.overlaps, "bold red"),
         ("brakes", overview.brakes, "bold red"),
-        ("holds", overview.pauses, "yellow"),
+        ("holds", overview.holds, "yellow"),
         ("stuck", overview.stuck, "bold red"),
     )
     shown = (Text(f"{name} {number}", style=style if number else "") for name, number, style in counts)
-    out.print(Text(", ").join(shown))
-    _write_unasked(out, overview)
-
-
-def _write_unasked(out: Console, overview: Overview) -> None:
-    """Say how well is known what goes on without asking here."""
+    screen.say(out, Text(", ").join(shown), indent=2)
     if overview.agbot == "none":
-        out.print("what the agbot begins by itself is not known: set [agbot] api to its local API", style="yellow")
-    elif overview.agbot_failing:
-        meaning = _AGBOT_FAILS.get(overview.agbot, "the agbot's local API cannot be read")
-        out.print(f"{meaning}: {screen.clean(overview.agbot_failing)}", style="bold red")
-    for number, named, what in (
-        (overview.bypassing, overview.bypassing_named, "upgraded without asking here; see HZN_AGBOT_URL"),
-        (overview.never_asked, overview.never_asked_named, "never asked here"),
-    ):
-        if number:
-            more = f" and {number - len(named)} more" if number > len(named) else ""
-            noun = "member has" if number == 1 else "members have"
-            out.print(f"{number} {noun} {what}: {screen.clean(', '.join(named))}{more}")
-
-
-def _write_holds(out: Console, groups: list[GroupView]) -> None:
-    """Tell the holds of everything and of organisations once, not at each of their groups."""
-    wide = {pause.scope: pause for group in groups for pause in group.pauses if "/" not in pause.scope}
-    for _, pause in sorted(wide.items()):
-        out.print(Text.assemble(("HOLD", "bold yellow"), f" {screen.clean(_hold(pause))}"))
-
-
-def _hold(pause: Pause) -> str:
-    until = f" until {screen.moment(pause.until)}" if pause.until else ""
-    return f"of {_scope(pause.scope)}{until} by {pause.by}: {pause.why}"
+        text = "upgrades that the agbot begins by itself are not known: set [agbot] api to its local API"
+        screen.say(out, (text, "yellow"), indent=2)
 
 
 def _write_organisations(out: Console, overview: Overview, now: datetime) -> None:
@@ -125,45 +181,48 @@ def _write_organisations(out: Console, overview: Overview, now: datetime) -> Non
         screen.table(out, ("ORGANISATION", "GROUPS", "MEMBERS", "STATE"), rows)
 
 
-def _write_groups(out: Console, shown: list[GroupView], known: int, now: datetime) -> None:
-    for group in shown:
+def _write_groups(out: Console, found: _Status, now: datetime, *, is_part: bool) -> None:
+    for group in found.groups:
         out.print()
         _write_group(out, group, now)
     out.print()
-    if not known:
+    if not found.known and not found.total:
         out.print("no HA group is known")
-    elif len(shown) < known:
-        out.print(f"idle: {known - len(shown)} of {known} groups (--all shows them)")
+    elif found.total > len(found.groups):
+        screen.say(out, f"{len(found.groups)} of {found.total} groups are shown: --limit, or name one", indent=2)
+    elif found.total < found.known and not is_part:
+        screen.say(out, f"idle: {found.known - found.total} of {found.known} groups (--all shows them)", indent=2)
 
 
 def _write_group(out: Console, group: GroupView, now: datetime) -> None:
-    out.print(Text.assemble((screen.clean(group.id), "bold"), f"  {_members(group)}"))
+    screen.say(out, (group.id, "bold"), f"  {_members(group)}", indent=2)
     for label, text, style in _lines(group, now):
-        out.print(Text.assemble("  ", (label.ljust(_LABEL), style), screen.clean(text)))
+        screen.labelled(out, label, text, style)
 
 
 def _members(group: GroupView) -> str:
-    """Count the members; what was not looked at lately is neither available nor not."""
+    """Count the members.
+
+    Of one that was not read lately it is not known whether it is available.
+    """
     available = sum(member.available is True for member in group.members)
     unknown = sum(member.available is None for member in group.members)
     if unknown == len(group.members) and unknown:
-        return f"{unknown} members, not looked at lately"
-    more = f", {unknown} not looked at lately" if unknown else ""
-    needed = f", {group.required} must stay so ({group.required_by})" if group.required else ""
+        return f"{unknown} members, not read lately"
+    more = f", {unknown} not read lately" if unknown else ""
+    needed = f", {group.required} must stay available ({group.required_by})" if group.required else ""
     return f"{available} of {len(group.members)} members are available{more}{needed}"
 
 
 def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
-    """Give what is to be known of a group, as label, text and style."""
+    """Yield the lines of a group, as label, text and style."""
     lease = group.lease
     yield lease.state, screen.lease(lease, now), {"held": "green", "suspect": "bold red"}.get(lease.state, "")
     for wait in group.waiting:
-        why = ", ".join(reason.code for reason in wait.reasons)
-        yield (
-            "waiting",
-            f"{wait.node} for {wait.kind} upgrade {wait.subject}, since {screen.span_since(wait.since, now)}: {why}",
-            "",
-        )
+        since = screen.span_since(wait.since, now)
+        asked = f"when it last asked, {screen.ago(wait.asked_at, now)}"
+        text = f"{wait.node}, {wait.kind} upgrade {wait.subject}, for {since}; {asked}: {_why(wait.reasons)}"
+        yield "waiting", text, ""
     for brake in group.brakes:
         yield "brake", f"{brake.subject}: {brake.cause} on {brake.node} {screen.ago(brake.since, now)}", "bold red"
     for row in group.stuck:
@@ -173,9 +232,9 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
             f"the agbot's row of {row.node} for {row.subject}{defect}: {row.why}; cure: {row.cure}",
             "bold red",
         )
-    for pause in group.pauses:
-        if "/" in pause.scope:
-            yield "hold", _hold(pause), "yellow"
+    for hold in group.holds:
+        if "/" in hold.scope:
+            yield "hold", _hold(hold), "yellow"
     for member in group.members:
         if member.deferred_for:
             yield "deferred", f"{member.node} until {member.deferred_for} has ended", ""
@@ -183,12 +242,12 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
             yield "missing", f"{member.node}: {member.why_unavailable}", "yellow"
 
 
-def _scope(scope: str) -> str:
-    return "everything" if scope == "*" else words.scope(scope)
+def _hold(hold: Hold) -> str:
+    until = f" until {screen.moment(hold.until)}" if hold.until else ""
+    return f"of {words.scope(hold.scope)}{until} by {hold.by}: {hold.why}"
 
 
-def _is_busy(group: GroupView) -> bool:
-    deferred = any(member.deferred_for for member in group.members)
-    held_back = any("/" in pause.scope for pause in group.pauses)
-    happens = group.lease.state != "free" or group.waiting or group.brakes or group.stuck
-    return bool(happens or held_back or deferred)
+def _why(reasons: Sequence[Reason]) -> str:
+    """Write the first reason in words, and the codes of all."""
+    codes = f"[{', '.join(reason.code for reason in reasons)}]"
+    return f"{reasons[0].text} {codes}" if reasons else "it asks again"

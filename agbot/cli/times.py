@@ -1,39 +1,57 @@
-"""Times as people write them: a duration (90m, 2h, 3d), or a time; one without a zone is meant on this machine's clock."""
+"""Times as people write them: a duration (90m, 2h, 3d), a day by its name, or a time.
+
+Without a zone it is this machine's local time.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
 
 import click
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DAYS: Final = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_FORMS: Final = (
+    "a duration such as 2h (s, m, h, d, w), today, yesterday, tomorrow (with a time: yesterday 18:00), "
+    "a time of today such as 18:00, a date such as 2026-01-31, or a time such as 2026-01-31T18:00, local or with a zone (…Z)"
+)
 
 
-def coming(text: str, now: datetime, option: str) -> datetime:
-    """Read a time, or a duration from now on.
+def future(text: str, now: datetime, option: str) -> datetime:
+    """Parse a time, or a duration from now.
 
     Raises:
-        click.BadParameter: it is neither.
+        click.BadParameter: it is none.
     """
     return _read(text, now, 1, option)
 
 
 def past(text: str, now: datetime, option: str) -> datetime:
-    """Read a time, or a duration back from now.
+    """Parse a time, or a duration before now.
 
     Raises:
-        click.BadParameter: it is neither.
+        click.BadParameter: it is none, or in the future.
     """
-    return _read(text, now, -1, option)
+    found = _read(text, now, -1, option)
+    if found > now:
+        raise click.BadParameter(
+            f"{text!r} is in the future: {found.astimezone():%Y-%m-%d %H:%M %Z}.", param_hint=option
+        )
+    return found
 
 
 def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
     duration = re.fullmatch(r"\+?(\d{1,6})([smhdw])", text)
+    of_day = re.fullmatch(r"(?:(yesterday|today|tomorrow)\b *)?(\d?\d:\d\d)?", text)
     try:
         if duration:
             return now + direction * timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+        if of_day and text:
+            day = now.astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
+            clock = time.fromisoformat((of_day[2] or "00:00").rjust(5, "0"))
+            return datetime.combine(day, clock).astimezone(UTC)
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        problem = f"{text!r} is neither a duration such as 2h nor a time such as 2026-01-31T18:00Z."
-        raise click.BadParameter(problem, param_hint=option) from error
+        raise click.BadParameter(f"{text!r} is no time: give {_FORMS}.", param_hint=option) from error

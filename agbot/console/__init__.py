@@ -1,1 +1,4 @@
-"""The operators' listener: health, metrics and the JSON API. Reading is free, writing needs the operator token."""
+"""The operators' listener: health, metrics and the JSON API.
+
+Requests that change something need the operator token.
+"""

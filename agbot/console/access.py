@@ -1,8 +1,9 @@
-"""Who may do what on the operators' listener, and what becomes of everything that goes wrong.
+"""Access control of the operators' listener, and its error replies.
 
-Reading is free for whoever reaches the listener, writing needs the operator token. A browser cannot be made to do either: a writing request
-needs a header that a foreign page may not send, and a listener on the loopback answers only to names of this machine (a foreign page whose
-name suddenly leads to 127.0.0.1 still sends its own name).
+Reading needs no token; a request that changes something needs the operator token. A browser cannot
+be misused for either: such a request needs a header that a foreign page may not send, and a
+listener on the loopback answers only to names of this machine (after DNS rebinding, a foreign page
+still sends its own name).
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import hmac
 import ipaddress
 from typing import Final
 
-import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from agbot import log
 from agbot.console import parts
 from agbot.console.replies import ApiError
+from agbot.events.listeners import ConsoleDenied, ConsoleFailed
 from agbot.store.contract import StoreError
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _BEARER: Final = "bearer "
 _HOW_TO_SHOW_IT: Final = (
@@ -28,10 +28,21 @@ _HOW_TO_SHOW_IT: Final = (
 
 
 def require_operator(request: web.Request) -> None:
-    """Let only the bearer of the operator token pass.
+    """Require the operator token in the header.
 
     Raises:
-        ApiError: 403 when no token is configured, 401 when the request shows none or another.
+        ApiError: 403 if no token is configured, 401 if the request has none or a wrong one.
+    """
+    shown = request.headers.get("Authorization", "")
+    given = shown[len(_BEARER) :].strip() if shown.lower().startswith(_BEARER) else ""
+    require_token(request, given, was_shown=bool(shown))
+
+
+def require_token(request: web.Request, given: str, *, was_shown: bool, next_step: str = _HOW_TO_SHOW_IT) -> None:
+    """Require that this is the operator token.
+
+    Raises:
+        ApiError: 403 if no token is configured, 401 if it is not.
     """
     tried = f"{request.method} {request.path}"
     secret = parts.of(request).operator_token()
@@ -39,28 +50,44 @@ def require_operator(request: web.Request) -> None:
         raise ApiError(
             403,
             tried=tried,
-            problem="writing is off: no operator token is configured",
+            problem="changes are disabled: no operator token is configured",
             next_step="put a token into a file, name it as [console] token_file or LoadCredential=operator-token:…, and restart",
         )
-    shown = request.headers.get("Authorization", "")
-    given = shown[len(_BEARER) :].strip() if shown.lower().startswith(_BEARER) else ""
-    # Of bytes, and in constant time: neither the length of the common beginning nor a strange character tells anything.
+    # Bytes, compared in constant time: neither a common prefix nor an odd character leaks anything.
     if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.reveal().encode()):
         return
-    log.warning("console.denied", request=tried, peer=request.remote, shown=bool(shown))
-    problem = "the operator token is wrong" if shown else "this needs the operator token"
+    log.write(ConsoleDenied(request=tried, peer=request.remote, shown=was_shown))
+    problem = "the operator token is wrong" if was_shown else "this needs the operator token"
     raise ApiError(
         401,
         tried=tried,
         problem=problem,
-        next_step=_HOW_TO_SHOW_IT,
+        next_step=next_step,
         headers={"WWW-Authenticate": 'Bearer realm="agbot"'},
     )
 
 
+def require_own_page(request: web.Request) -> None:
+    """Require that a form was sent by a page of this listener, as the browser states.
+
+    Raises:
+        ApiError: 403 if another page has sent it, or nothing shows which one did.
+    """
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
+    # The scheme is not compared: behind a proxy that ends TLS it differs.
+    is_own = origin.partition("://")[2] == request.host if origin is not None else site == "same-origin"
+    if not is_own or site not in {None, "same-origin"}:
+        raise ApiError(
+            403,
+            tried=f"{request.method} {request.path}",
+            problem=f"the form was not sent by this page but by {origin or 'an unknown one'}",
+            next_step="open the page itself and try again; a proxy before it has to pass the header Host on; programs use /v1",
+        )
+
+
 @web.middleware
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into JSON, and nothing into a traceback."""
+    """Turn every error into a JSON reply without a traceback."""
     tried = f"{request.method} {request.path}"
     try:
         return await handler(request)
@@ -71,10 +98,10 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except StoreError as error:
         next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
         return ApiError(503, tried=tried, problem=f"the lease store failed: {error}", next_step=next_step).response()
-    except Exception:
-        log.exception("console.failed", request=tried)
-        next_step = "the log of the daemon has it as console.failed; please report it"
-        return ApiError(500, tried=tried, problem="an error that was not foreseen", next_step=next_step).response()
+    except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
+        log.write_with_traceback(ConsoleFailed(request=tried))
+        next_step = "the daemon's log has the traceback under console.failed; please report it"
+        return ApiError(500, tried=tried, problem="unexpected error", next_step=next_step).response()
 
 
 def own_names_only(listen: str) -> Middleware:
@@ -97,7 +124,7 @@ def own_names_only(listen: str) -> Middleware:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether this address is reached from this machine alone."""
+    """Whether this address can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -105,7 +132,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _is_own(host: str) -> bool:
-    """A name must be localhost; an address cannot be rebound, so any will do."""
+    """A name must be localhost. An address cannot be rebound, so any is accepted."""
     if host.lower().rstrip(".") in {"localhost", ""}:
         return True
     try:
@@ -116,9 +143,17 @@ def _is_own(host: str) -> bool:
 
 
 def _of_http(error: web.HTTPException, tried: str) -> ApiError:
-    problems = {404: "there is no such path", 405: "this path does not take that method", 413: "the body is too large"}
+    problems = {
+        404: "there is no such path",
+        405: "this path does not support that method",
+        413: "the body is too large",
+    }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
     problem = problems.get(error.status, error.reason.lower())
     return ApiError(
-        error.status, tried=tried, problem=problem, next_step="GET / lists every path with its methods", headers=headers
+        error.status,
+        tried=tried,
+        problem=problem,
+        next_step="GET /v1 lists every path with its methods",
+        headers=headers,
     )

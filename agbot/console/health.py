@@ -1,13 +1,14 @@
-"""How the daemon is: for systemd, load balancers, orchestrators and people.
+"""Health endpoints, for systemd, load balancers, orchestrators and people.
 
-`/livez` says only that the event loop moves; it never depends on the Exchange or the store, because a restart cures neither. `/readyz` says
-whether the daemon may grant, and why not.
+`/livez` states only that the event loop runs. It never depends on the Exchange or the store,
+because a restart repairs neither. `/readyz` states whether the daemon may grant, or
+stands by and forwards questions to the one that does; if not, why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Final
 
 from aiohttp import web
@@ -15,17 +16,21 @@ from aiohttp import web
 from agbot import __version__
 from agbot.console import parts, replies
 from agbot.coordinator.contract import Overview
+from agbot.rules.leadership import Whereabouts
 
 _UNAVAILABLE: Final = 503
 
 
 async def livez(_request: web.Request) -> web.Response:
-    """Say that the loop moves: a loop that does not would not answer."""
+    """Answer: a loop that is stuck cannot."""
     return replies.text("alive")
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Say whether the daemon may grant; with `?verbose`, each thing that was looked at."""
+    """State whether the daemon may grant; with `?verbose`, list each check."""
+    where = parts.of(request).coordinators.where()
+    if not where.leads:
+        return _standby(where)
     overview = parts.of(request).operations.overview()
     lines = list(_checks(overview)) if "verbose" in request.query else []
     lines += (
@@ -37,8 +42,32 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Show the coordinator at one glance."""
-    return replies.json({"version": __version__, **asdict(parts.of(request).operations.overview())})
+    """Return the overview of the coordinator."""
+    return replies.json(summary(request, parts.of(request).operations.overview()))
+
+
+def summary(request: web.Request, overview: Overview) -> dict[str, object]:
+    """Return the overview with the version, and who leads."""
+    where = parts.of(request).coordinators.where()
+    leader = where.leader
+    leads = {
+        "position": where.position,
+        "leader": (where.own_name if where.leads else None) if leader is None else leader.name,
+        "epoch": None if leader is None else leader.epoch,
+    }
+    # not `asdict`, which copies each of a thousand organisations
+    return {"version": __version__, **leads, **{each.name: getattr(overview, each.name) for each in fields(overview)}}
+
+
+def _standby(where: Whereabouts) -> web.Response:
+    """State that this coordinator stands by, and whether it knows a leader to forward to."""
+    leader, doubt = where.leader, f": {where.doubt}" if where.doubt else ""
+    if leader is None:
+        return replies.text(f"not ready: no coordinator is known to lead at present{doubt}", _UNAVAILABLE)
+    if doubt:
+        text = f"not ready: {leader.name} led when the store could last be read, and may not by now{doubt}"
+        return replies.text(text, _UNAVAILABLE)
+    return replies.text(f"ready: stands by; {leader.name} leads since {leader.since:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _checks(overview: Overview) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What the console's handlers work with, handed to them through the application."""
+"""The dependencies of the console's handlers, which they find in the application."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from typing import Final
 from aiohttp import web
 
 from agbot.clock import Clock
-from agbot.coordinator.contract import Operations
+from agbot.console.leading import Coordinators
+from agbot.coordinator.operations import Operations
+from agbot.delivery.sinks import Deliveries
 from agbot.settings.secret import Secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The coordinator, and what the listener needs beside it."""
+    """The coordinator, and what else the handlers need."""
 
     operations: Operations
     clock: Clock
+    coordinators: Coordinators
+    deliveries: Deliveries | None
+    """None if this console serves no receivers, as in some tests."""
     operator_token: Callable[[], Secret | None]
-    """Asked at every writing request, so that a reload changes it."""
+    """Called for each request that needs the token, so that a reload takes effect."""
 
 
 PARTS: Final = web.AppKey("parts", Parts)

@@ -1,6 +1,8 @@
-"""How the console writes its answers: JSON of the coordinator's own values; errors say what was tried, what came of it, what to do next.
+"""Replies of the console: the coordinator's own values as JSON.
 
-Ids stand as `org/name`, times as ISO 8601 in UTC with a `Z`, a missing value as null.
+Errors with what was tried, the problem and the next step.
+
+Ids are `org/name`, times ISO 8601 in UTC with a `Z`, a missing value is null.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""Of every reply."""
 
 
 def _plain(value: object) -> object:
-    """Write what msgspec does not know: other mappings, and datetimes of a subclass."""
+    """Convert what msgspec does not encode: other mappings, and subclasses of datetime."""
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime):
@@ -27,18 +30,23 @@ def _plain(value: object) -> object:
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
 
 
+def encoded(value: object) -> bytes:
+    """Return a value as JSON."""
+    return _ENCODER.encode(value)
+
+
 def json(value: object, status: int = 200) -> web.Response:
-    """Answer with a value."""
-    return web.Response(body=_ENCODER.encode(value), status=status, content_type="application/json", headers=_HEADERS)
+    """Reply with a value."""
+    return web.Response(body=encoded(value), status=status, content_type="application/json", headers=HEADERS)
 
 
 def text(content: str, status: int = 200) -> web.Response:
-    """Answer in plain text, for people and probes."""
-    return web.Response(text=f"{content}\n", status=status, headers=_HEADERS)
+    """Reply in plain text, for people and probes."""
+    return web.Response(text=f"{content}\n", status=status, headers=HEADERS)
 
 
 class ApiError(Exception):
-    """An answer that is not what was asked for."""
+    """An error reply."""
 
     def __init__(
         self, status: int, *, tried: str, problem: str, next_step: str, headers: Mapping[str, str] | None = None
@@ -51,7 +59,7 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
     def response(self) -> web.Response:
-        """Write it."""
+        """Return the reply."""
         body = {"error": {"tried": self.tried, "problem": self.problem, "next": self.next_step}}
         reply = json(body, self.status)
         reply.headers.update(self.headers)

@@ -1,36 +1,46 @@
-"""The operators' listener: puts routes, access and metrics together and owns the socket.
+"""The operators' listener: combines routes, access control and metrics, and owns the socket.
 
-It shows what the coordinator knows and carries a person's action there; it decides nothing. No node's question passes here.
+It shows what the coordinator knows and passes operators' requests on to it; it decides nothing.
+Questions of nodes go through the gateway.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
-import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from agbot import log
 from agbot.clock import NOW_HEADER, Clock
 from agbot.console import access
 from agbot.console.acting import BODY_BYTES
+from agbot.console.forwarding import to_the_leader
+from agbot.console.leading import Alone, Coordinators
 from agbot.console.metrics import Metrics
+from agbot.console.page.rollouts import Rollouts
+from agbot.console.page.views import ROLLOUTS
 from agbot.console.parts import PARTS, Parts
 from agbot.console.replies import ApiError
 from agbot.console.routes import ROUTES
-from agbot.coordinator.contract import Operations
+from agbot.console.streaming import STREAMS, Streams, end_streams
+from agbot.coordinator.operations import Operations
+from agbot.delivery.sinks import Deliveries
+from agbot.events.listeners import ConsoleStarted
 from agbot.listening.acceptor import Acceptor
-from agbot.listening.connection import Bounds, Connections
+from agbot.listening.connection import Bounds
+from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
+from agbot.listening.hop import Hop
 from agbot.settings.secret import Secret
-
-log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _STOP_SECONDS: Final = 1.0
 MAX_CONNECTIONS: Final = 64
-"""Monitors and people are few. When there are more, the oldest idle connection of whoever has the most gives way."""
+"""Monitors and people are few. At the limit, the oldest idle connection of the client with the most
+is closed."""
 _HEADER_BYTES: Final = 8192
 _BACKLOG: Final = 64
 _BOUNDS: Final = Bounds(
@@ -52,14 +62,26 @@ class Console:
         metrics: Metrics,
         clock: Clock,
         operator_token: Callable[[], Secret | None],
+        deliveries: Deliveries | None = None,
         descriptors: Descriptors | None = None,
+        coordinators: Coordinators | None = None,
+        hop_ca_file: Path | None = None,
+        rollouts: Rollouts | None = None,
     ) -> None:
-        """Take what is needed; nothing happens before `start`. `listen` is host:port, port 0 takes any."""
+        """Listen nowhere before `start`. `listen` is host:port; port 0 is any free port."""
         self._host, _, port = listen.rpartition(":")
         self._port = int(port)
-        app = application(
-            Parts(operations=operations, clock=clock, operator_token=operator_token), listen=listen, metrics=metrics
+        coordinators = coordinators or Alone("")
+        self._hop = Hop(coordinators.where().own_name, hop_ca_file)
+        parts = Parts(
+            operations=operations,
+            clock=clock,
+            coordinators=coordinators,
+            deliveries=deliveries,
+            operator_token=operator_token,
         )
+        app = application(parts, listen=listen, metrics=metrics, hop=self._hop)
+        app[ROLLOUTS] = rollouts or Rollouts(operations)
         self._descriptors = descriptors or Descriptors()
         self._acceptor: Acceptor | None = None
         self._runner = _Runner(app, handle_signals=False, shutdown_timeout=_STOP_SECONDS)
@@ -77,22 +99,33 @@ class Console:
         except OSError:
             await self._runner.cleanup()
             raise
-        log.info("console.started", url=self.url)
+        log.write(ConsoleStarted(url=self.url))
 
     async def stop(self) -> None:
-        """Finish what is being answered, at most for a second, and close."""
+        """Finish open requests for at most a second, and close."""
         if self._acceptor is not None:
             self._acceptor.close()
-        await self._runner.cleanup()
+        try:
+            await self._runner.cleanup()
+        finally:
+            await self._hop.stop()
+
+    def renew_hop_trust(self) -> None:
+        """Load again the CA certificates for the other coordinators.
+
+        Raises:
+            OSError: they are not usable; the former ones stay in use.
+        """
+        self._hop.renew_trust()
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The base URL of the listener."""
         return f"http://{self._host}:{self._acceptor.port if self._acceptor else self._port}"
 
 
 class _Runner(web.AppRunner):
-    """Serves an application on connections with our bounds."""
+    """Runs an application on bounded connections."""
 
     connections: Connections
 
@@ -105,7 +138,7 @@ class _Runner(web.AppRunner):
 
 
 def _refusal(error: HttpProcessingError) -> web.StreamResponse:
-    """Answer what could not be parsed."""
+    """Reply to what could not be parsed."""
     status = 431 if isinstance(error, LineTooLong) else 400
     next_step = "send HTTP/1.1 as written in RFC 9112, and a body, if any, with Content-Length and not in chunks"
     reply = ApiError(status, tried="reading a request", problem=error.message.lower(), next_step=next_step).response()
@@ -113,11 +146,15 @@ def _refusal(error: HttpProcessingError) -> web.StreamResponse:
     return reply
 
 
-def application(parts: Parts, *, listen: str, metrics: Metrics) -> web.Application:
+def application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> web.Application:
     """Build the application without a socket."""
-    app = web.Application(middlewares=[access.plain_errors, access.own_names_only(listen)], client_max_size=BODY_BYTES)
+    middlewares = [access.plain_errors, access.own_names_only(listen), to_the_leader(parts.coordinators, hop)]
+    app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)
     app[PARTS] = parts
+    app[STREAMS] = Streams()
     app.on_response_prepare.append(_stamp)
+    app.on_shutdown.append(end_streams)
+    app.on_cleanup.append(_stop_reading)
     for route in ROUTES:
         handler = route.handler or make_aiohttp_handler(metrics.registry)
         add = app.router.add_get if route.method == "GET" else app.router.add_post
@@ -125,6 +162,10 @@ def application(parts: Parts, *, listen: str, metrics: Metrics) -> web.Applicati
     return app
 
 
+async def _stop_reading(app: web.Application) -> None:
+    await app[ROLLOUTS].chronicler.stop()
+
+
 async def _stamp(request: web.Request, response: web.StreamResponse) -> None:
-    """Say what time it is here, so that a command tells ages as they are, whatever the clock of its machine says."""
+    """Send our time, so that commands compute ages independently of their machine's clock."""
     response.headers[NOW_HEADER] = request.app[PARTS].clock.now().isoformat()

@@ -1,4 +1,4 @@
-"""The scheduler: answers a node's ask, reviews the leases once a cycle, carries out operators' actions.
+"""Answers questions, reviews leases in each cycle, and carries out operators' requests.
 
-The rules decide, it acts.
+The rules and transitions decide; this package reads, commits and reports.
 """

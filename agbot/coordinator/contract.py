@@ -1,6 +1,7 @@
-"""What the listeners need of the coordinator, and what they get.
+"""The interface of the coordinator for the listeners.
 
-The gateway asks, the console shows and acts; neither decides anything. Values here are plain and can be written as JSON as they are.
+The gateway puts questions; the console shows, and carries out what operators order. Neither decides
+anything. The values here are plain and can be written as JSON.
 """
 
 from __future__ import annotations
@@ -10,27 +11,36 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from agbot.rules.facts import Allowance, Approval, Ask, Node, Pause
-from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
-from agbot.rules.reasons import Cause, Reason
-from agbot.store.contract import Entry, JournalQuery
+import msgspec
+
+from agbot.rules.facts import Ask, Node
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.reasons import Reason
+from agbot.rules.records import Hold
+from agbot.rules.verdict import Outlook
 
 Confirm = Callable[[], Awaitable[Node]]
-"""Reads the node anew from the Exchange with the asker's own credentials. Raises an `agbot.exchange.errors.ExchangeError`."""
+"""Reads the node again from the Exchange with the asker's own credentials.
+
+It raises an `agbot.exchange.errors.ExchangeError`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """Yes. `token` is None for a node that is exempt and holds no lease."""
+    """A grant. `token` is None for a node that is exempt and holds no lease."""
 
     token: int | None
     exempt: Reason | None = None
     repeated: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    """Not yet, or never; `is_final` when asking again cannot help before something changes (not a member, no such policy)."""
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A refusal.
+
+    `is_final`: another question cannot help before something changes (not a member, no such
+    policy).
+    """
 
     reasons: tuple[Reason, ...]
     is_final: bool = False
@@ -41,21 +51,28 @@ Answer = Granted | Refused
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """The end of a service upgrade was taken down; `released` is False when the node held no such lease (nothing was freed)."""
+    """The answer to the report of a service upgrade's end.
+
+    `released` is False if the node held no such lease, so that none was freed.
+    """
 
     released: bool
     token: int | None = None
     refused: str = ""
-    """Why it was not taken down although the node holds that lease: somebody else was granted it, or it is another grant."""
+    """Why the report was refused although the node holds that lease.
+
+    The grant was to another identity, or it is another grant.
+    """
 
 
 class Permission(Protocol):
     """What the gateway needs."""
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
-        """Refuse without waiting for anything; None when it may be yes, or when a look at the Exchange could change it.
+        """Refuse without I/O; None if a grant is possible, or could be after a read.
 
-        Only for somebody whose credentials the Exchange has accepted lately. Nearly all that agents hear is answered here.
+        Only for an asker whose credentials the Exchange has accepted lately. Nearly all questions
+        of agents are answered here.
         """
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
@@ -66,15 +83,15 @@ class Permission(Protocol):
         """
 
     async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
-        """Take down that a service upgrade has ended. Frees only that node's own lease for that policy.
+        """Note that a service upgrade has ended: it frees only that node's lease for that policy.
 
-        Only from the identity that was granted, or with the token of that grant.
+        It is accepted only from the identity that got the grant, or with the token of that grant.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseView:
-    """A lease as operators see it."""
+    """A lease as it is shown to operators."""
 
     group: GroupId
     state: str
@@ -82,16 +99,21 @@ class LeaseView:
     holder: NodeId | None = None
     kind: str | None = None
     subject: PolicyId | None = None
-    """None also where only a service of the holder is known to be down, and not for which policy."""
+    """None also if it is known that a service of the holder is down, but not for which policy."""
     what: str | None = None
-    """What is upgraded, for people: the subject, or `a service of org/node`."""
+    """What is upgraded, in words: the subject, or `a service of org/node`."""
     granted_at: datetime | None = None
+    """When its tenure began, also of an unasked upgrade."""
+    is_unasked: bool = False
+    """It was not granted: its upgrade began without a question, and was seen."""
     renewed_at: datetime | None = None
     expires_at: datetime | None = None
     status: str = ""
-    """The last status the holder reported since the grant."""
+    """The last status that the holder has reported since the grant."""
     note: str = ""
-    """What is odd about it, if anything: why it is suspect, which status is not known."""
+    """What is unusual about it, if anything: why it is suspect, or which status is unknown."""
+    next: Outlook | None = None
+    """What becomes of it if nothing new is seen of its holder; None of a free lease."""
     last_holder: NodeId | None = None
     last_subject: PolicyId | None = None
     last_cause: str | None = None
@@ -118,14 +140,14 @@ class MemberView:
     node: NodeId
     node_type: str
     available: bool | None
-    """None: its heartbeat was not looked at lately, because nothing goes on in its group."""
+    """None: its heartbeat was not read lately, because its group is idle."""
     why_unavailable: str = ""
     heartbeat_at: datetime | None = None
     agent_version: str = ""
     statuses: Mapping[str, str] = field(default_factory=dict)
     """Policy -> status, where known."""
     deferred_for: str | None = None
-    """The upgrade that it came with: a node management policy, or that of its service in words."""
+    """The upgrade that it joined in the middle of: a policy, or a service upgrade in words."""
     holds_lease: bool = False
 
 
@@ -141,13 +163,13 @@ class BrakeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StuckView:
-    """A row of the real agbot that stays although its upgrade is over: the agbot begins no other one there."""
+    """A row of the real agbot that remains although its upgrade is over: it begins no other."""
 
     node: NodeId
     kind: str
     subject: PolicyId
     defect: str
-    """The agbot's weakness that leaves such rows behind; empty where none is known."""
+    """The defect of the agbot that leaves such rows behind; empty if none is known."""
     why: str
     """What shows that the upgrade is over."""
     cure: str
@@ -156,17 +178,17 @@ class StuckView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
-    """A group with everything that bears on it."""
+    """A group with everything that is relevant to it."""
 
     id: GroupId
     members: Sequence[MemberView]
     lease: LeaseView
     waiting: Sequence[WaitView] = ()
     brakes: Sequence[BrakeView] = ()
-    pauses: Sequence[Pause] = ()
-    """Those of everything, of its organisation, of itself and of its members."""
+    holds: Sequence[Hold] = ()
+    """Those of the fleet, of its organisation, of the group and of its members."""
     required: int = 0
-    """How many of the others must be available while one of them upgrades its agent."""
+    """How many of the other members must be available while one upgrades its agent."""
     required_by: str = ""
     """The setting that this number comes from."""
     stuck: Sequence[StuckView] = ()
@@ -174,7 +196,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleView:
-    """One rule's word on a question."""
+    """The result of one rule for a question."""
 
     rule: str
     passes: bool
@@ -182,10 +204,12 @@ class RuleView:
     text: str = ""
     until: datetime | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
-    """What it looked at: JSON values and times."""
+    """The facts that it used: JSON values and times."""
     age_seconds: float | None = None
-    """How long ago the oldest of that was read from the Exchange; None where nothing was read. What the change feed announces (policies,
-    members, statuses) has not changed since."""
+    """How long ago the oldest of these facts was read from the Exchange; None if none was read.
+
+    What the change feed announces (policies, members, statuses) has not changed since.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,37 +227,37 @@ class Explanation:
     """Every rule in order; empty when the node asks for nothing."""
     lease: LeaseView | None = None
     unblock: str = ""
-    """What would let it go."""
+    """What would allow its upgrade."""
     earliest: datetime | None = None
-    """The earliest time that can happen by itself, where one is known."""
+    """The earliest time at which that can happen without an operator, if it is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgView:
-    """How well one organisation is seen."""
+    """How well one organisation can be read."""
 
     org: str
     groups: int
     members: int
     read_at: datetime | None
     failing: str = ""
-    """What the last read of it said, while it fails."""
+    """The error of the last read of it, while it fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """The coordinator at one glance."""
+    """The summary of the coordinator."""
 
     sentence: str
-    """What the last cycle did."""
+    """What the last cycle has done."""
     cycle_at: datetime | None
     ready: bool
     not_ready: Sequence[str]
     """Why it is not ready, each a sentence."""
     view_age_seconds: float | None
-    """Age of the picture of the Exchange; None before the first."""
+    """Age of the picture of the Exchange; None before the first read."""
     view_ok: bool
-    """Whether the picture of the Exchange is young enough to be trusted."""
+    """Whether the picture of the Exchange is recent enough to be trusted."""
     store_ok: bool
     orgs: Sequence[OrgView]
     held: int
@@ -241,29 +265,41 @@ class Overview:
     waiting: int
     deferred: int
     overlaps: int
-    """How many of those are service upgrades that nobody could stop while another one was under way."""
+    """How many of those are unasked service upgrades that began during another upgrade."""
     brakes: int
-    pauses: int
+    holds: int
     never_asked: int = 0
-    """Members that have never asked here: their agents may ask somebody else, or had nothing to upgrade yet."""
+    """Members that never asked here: their agents ask another agbot, or had no upgrade yet."""
     never_asked_named: Sequence[NodeId] = ()
     """The first of them."""
     bypassing: int = 0
-    """Members that were seen to upgrade their agent without asking, and have not asked since."""
+    """Members that have upgraded their agent without a question, and have not asked since."""
     bypassing_named: Sequence[NodeId] = ()
     """The first of them."""
+    failed: int = 0
+    """Members whose last agent upgrade has failed, which no brake stops and which do not ask."""
+    failed_named: Sequence[NodeId] = ()
+    """The first of them."""
     agbot: str = "none"
-    """How well the upgrades that the agbot begins by itself are known: `none` (no local API is configured), `unread`, `listed`,
-    `nobody-there` or `unreadable`."""
+    """How well the unasked upgrades of the agbot are known.
+
+    `none` (no local API is configured), `unread`, `listed`, `not-running` or `unreadable`.
+    """
     agbot_failing: str = ""
-    """What its local API said, while it fails."""
+    """The error of its local API, while it fails."""
     stuck: int = 0
-    """How many of its rows stay although their upgrade is over."""
+    """How many of its rows remain although their upgrade is over."""
+    mode: str = "gateway"
+    """`gateway`, or `shadow`: it decides as it would, and grants nothing."""
+    compared: int = 0
+    """In shadow mode: how many decisions of the agbot were compared since the start."""
+    differs: int = 0
+    """How many of them the coordinator would have made differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A person's action was carried out."""
+    """An operator's action has been carried out."""
 
     text: str
     lease: LeaseView | None = None
@@ -271,48 +307,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotDone:
-    """A person's action changed nothing; `text` says why and what to do."""
+    """An operator's action has changed nothing; `text` states why and what to do."""
 
     text: str
     not_found: bool = False
-
-
-class Operations(Protocol):
-    """What the console and the CLI need. Everything that shows is answered from memory, without any I/O."""
-
-    def overview(self) -> Overview:
-        """Summarise."""
-
-    def groups(self) -> Sequence[GroupView]:
-        """List every known group, by id."""
-
-    def group(self, group: GroupId) -> GroupView | None:
-        """Show one group."""
-
-    def why_excluded(self, org: OrgId) -> str:
-        """Say why this organisation is not looked after; empty for one that is."""
-
-    def explain(self, node: NodeId) -> Explanation | None:
-        """Answer "why is this node waiting?"; None for a node nobody knows."""
-
-    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
-        """Free a lease by force, cause `forced`. With a token only that grant is freed."""
-
-    async def hold(self, pause: Pause) -> Done | NotDone:
-        """Stop new grants for a scope."""
-
-    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
-        """End the pause of this scope, or, with a subject, lift the brakes on it in this group, organisation or everywhere."""
-
-    async def allow(self, allowance: Allowance) -> Done | NotDone:
-        """Let one upgrade of a node past what `agbot.rules.consent.ALLOWABLE` names, once; never past a lease."""
-
-    async def approve(self, approval: Approval) -> Done | NotDone:
-        """Let a release begin where a person's word is asked for."""
-
-    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
-        """Read the journal."""
-
-
-CAUSES_BY_KIND: Mapping[bool, Cause] = {True: Cause.SUCCEEDED, False: Cause.FAILED}
-"""What a reported end means."""

@@ -1,126 +1,87 @@
-"""The coordinator: the one object that the gateway asks, the console shows, and the daemon runs."""
+"""The coordinator: the gateway puts questions to it, the console shows it, the daemon runs it."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 
-from agbot.agreementbot.client import AgreementBot
-from agbot.clock import Clock
-from agbot.coordinator.actions import Actions
-from agbot.coordinator.asking import Asking, Freshness
 from agbot.coordinator.contract import (
     Answer,
     Confirm,
-    Done,
     Ended,
     Explanation,
     GroupView,
-    NotDone,
     Overview,
     Refused,
 )
 from agbot.coordinator.cycle import Cycle, CycleReport
-from agbot.coordinator.deferring import Deferring
-from agbot.coordinator.entries import Ending
-from agbot.coordinator.explaining import explain
-from agbot.coordinator.intake import Intake, Pace
-from agbot.coordinator.ledger import Ledger
-from agbot.coordinator.reading import Reader
-from agbot.coordinator.reviewing import Reviewing
-from agbot.coordinator.seen_clock import REACH
-from agbot.coordinator.serving import Serving
-from agbot.coordinator.situation import Situation, Tell
-from agbot.coordinator.stages import Look, Stage
-from agbot.coordinator.unasked import Unasked
-from agbot.coordinator.views import view_group, view_overview
-from agbot.coordinator.waiting import Waiting
-from agbot.exchange.client import ExchangeClient
-from agbot.fleet.picture import Picture
-from agbot.rules import lease as leases
-from agbot.rules.facts import Allowance, Approval, Ask, Pause, Sight
-from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, org_of
+from agbot.coordinator.dependencies import Dependencies, create_intake, create_reader, create_situation
+from agbot.coordinator.guarded.guarded import Guarded
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.operators.acting import Acting
+from agbot.coordinator.operators.actions import Actions
+from agbot.coordinator.operators.explaining import explain
+from agbot.coordinator.operators.looking import Looking
+from agbot.coordinator.operators.views import view_group, view_overview, why_not_ready
+from agbot.coordinator.questions.asking import Asking
+from agbot.coordinator.questions.stages import FreshRead, Stage
+from agbot.coordinator.review.reviewing import Reviewing
+from agbot.coordinator.shadow import shadow
+from agbot.coordinator.unasked.unasked import Unasked
+from agbot.events.leases import Ending
+from agbot.rules.busy import NotNow
+from agbot.rules.facts import Ask, Node, Sight
+from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Cause
+from agbot.rules.reported_end import why_not_ended_by
 from agbot.settings.model import ExchangeSettings
 from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What a coordinator works with."""
-
-    exchange: ExchangeClient
-    store: Store
-    clock: Clock
-    tell: Tell
-    agbot_identity: str = ""
-    """The real agbot, `org/name`, whose organisations are looked after; empty where it is not known."""
-    agbot: AgreementBot | None = None
-    """The real agbot's local API, if it is configured."""
-    chance: random.Random | None = None
-    journal_age: timedelta = timedelta(days=30)
-    journal_bytes: int = 0
-    """0: no limit."""
+_LOOKS_SECONDS = 1.0
+"""How often the guard's decisions are looked for between two cycles."""
+_MOST_OF_GUARD = 3
 
 
-_SERVICES_PACE = 10
-"""What a member runs takes two requests, a heartbeat a share of one, and mostly the feed tells when to look: an agreement ends."""
-_POLLS_REACHED = 2
-"""One look that fails is no blindness."""
+class Coordinator(Looking, Acting):
+    """Answers questions, runs cycles, and shows operators its state."""
 
-
-class Coordinator:
-    """Answers questions, runs cycles, shows itself."""
-
-    def __init__(self, means: Means, settings: ExchangeSettings, limits_of: LimitsOf) -> None:
-        self._clock = means.clock
-        self._store = means.store
+    def __init__(self, dependencies: Dependencies, settings: ExchangeSettings, limits_of: LimitsOf) -> None:
+        self._clock = dependencies.clock
         self._settings = settings
-        heartbeat = timedelta(seconds=settings.heartbeat_seconds)
-        longest_poll = timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
-        self._situation = Situation(
-            picture=Picture(),
-            ledger=Ledger(means.store),
-            clock=means.clock,
-            exchange_time=means.exchange.time,
-            limits_of=limits_of,
-            view_max_age=timedelta(seconds=settings.view_max_age_seconds),
-            services_max_age=_SERVICES_PACE * heartbeat,
-            tell=means.tell,
-            reach=max(REACH, _POLLS_REACHED * longest_poll),
-        )
-        reader = Reader(
-            means.exchange,
-            self._situation.picture,
-            means.clock,
-            now=self._situation.now,
-            max_open=settings.max_requests_open,
-            chance=means.chance.random if means.chance else random.random,
-        )
-        pace = Pace(heartbeat=heartbeat, resync=timedelta(seconds=settings.resync_seconds))
-        serving = Serving(self._situation, pace.heartbeat / 3)
-        self._intake = Intake(
-            self._situation,
-            means.exchange,
-            reader,
-            serving,
-            pace=pace,
-            organisations=settings.organisations,
-            served_by=means.agbot_identity,
-            chance=means.chance,
-        )
+        self._dependencies = dependencies
+        self._begin(limits_of)
+
+    def begin_term(self, store: Store, why_not_leading: Callable[[], str]) -> None:
+        """Forget everything, and use this store from now on: for each leadership, and after it.
+
+        No cycle may be running. A question that is being answered goes on with what was known when
+        it arrived, and with its store, which refuses its writes if another leads.
+        """
+        self._dependencies = replace(self._dependencies, store=store, why_not_leading=why_not_leading)
+        self._begin(self._situation.limits_of)
+
+    def _begin(self, limits_of: LimitsOf) -> None:
+        """Create all parts, which know nothing yet."""
+        dependencies, settings = self._dependencies, self._settings
+        self._store = dependencies.store
+        self._situation = create_situation(dependencies, settings, limits_of)
+        reader = create_reader(dependencies, settings, self._situation)
+        self._intake = create_intake(dependencies, settings, self._situation, reader)
         self._waiting = Waiting(self._situation.ledger)
-        self._deferring = Deferring(self._situation)
-        self._reviewing = Reviewing(self._situation, self._situation.view_max_age + 2 * pace.heartbeat)
-        self._unasked = Unasked(self._situation, reader, self._reviewing, self._deferring, means.agbot)
-        self._asking = self._new_asking(reader, serving, pace)
+        self._reviewing = Reviewing(self._situation)
+        guard = dependencies.guard(dependencies.store) if dependencies.guard and not dependencies.is_shadow else None
+        lists = dependencies.agbot or guard
+        self._unasked = Unasked(self._situation, reader, self._reviewing, lists)
+        self._asking = self._create_asking(reader)
         self._actions = Actions(self._situation, self._reviewing, reader)
-        self._cycle = self._new_cycle(means)
+        self._cycle = self._create_cycle(dependencies)
+        self._guarded = Guarded(self._situation, reader, guard, self._answer_guard) if guard is not None else None
+        shadowing = (self._situation, reader, self._waiting, self._unasked, dependencies.agbot)
+        self._shadow = shadow.beside(*shadowing) if dependencies.is_shadow else None
         self._wake = asyncio.Event()
         self._progress = reader.progress
         self._is_idle = False
@@ -128,30 +89,19 @@ class Coordinator:
         self._cycle_failing = ""
         self.last_cycle: CycleReport | None = None
 
-    def _new_cycle(self, means: Means) -> Cycle:
-        return Cycle(
-            self._situation,
-            self._intake,
-            self._reviewing,
-            self._deferring,
-            self._waiting,
-            unasked=self._unasked,
-            journal_age=means.journal_age,
-            journal_bytes=means.journal_bytes,
-        )
+    def _create_cycle(self, dependencies: Dependencies) -> Cycle:
+        parts = (self._situation, self._intake, self._reviewing, self._waiting)
+        age, size = dependencies.journal_age, dependencies.journal_bytes
+        return Cycle(*parts, unasked=self._unasked, journal_age=age, journal_bytes=size)
 
-    def _new_asking(self, reader: Reader, serving: Serving, pace: Pace) -> Asking:
-        freshness = Freshness(peers=pace.heartbeat, rest=timedelta(seconds=self._settings.busy_poll_seconds))
-        looks = (Look(stage=Stage.FEED, fresh=self._intake.feed.fresh),)
+    def _create_asking(self, reader: Reader) -> Asking:
+        reads = (FreshRead(stage=Stage.FEED, fresh=self._intake.feed.fresh),)
         return Asking(
             self._situation,
             reader,
             self._waiting,
-            self._deferring,
-            serving=serving,
             unasked=self._unasked,
-            freshness=freshness,
-            looks=looks,
+            fresh_reads=reads,
         )
 
     # The gateway's side
@@ -167,23 +117,39 @@ class Coordinator:
         """Answer a question; see `agbot.coordinator.contract.Permission`."""
         excluded = self._intake.excludes(ask.node)
         if excluded is not None:
-            await confirm()  # a stranger is not told whom we look after
+            await confirm()  # only a confirmed asker learns which organisations are coordinated
             return excluded
         answer = await self._asking.ask(ask, confirm)
         self._answered(ask)
         return answer
 
+    async def _answer_guard(self, ask: Ask) -> Answer | None:
+        """Answer a question that the agbot put to its own database."""
+        refused = self.refuse_from_memory(ask)
+        if refused is not None:
+            return refused
+        node = await self._dependencies.exchange.node(ask.node)
+        if node is None:
+            return None
+
+        async def confirm() -> Node:
+            return node
+
+        return await self.ask(ask, confirm)
+
     def _answered(self, ask: Ask) -> None:
-        """Look after the asker's organisation from now on, and begin the fast cycle."""
+        """Coordinate the asker's organisation from now on, and begin the fast cycle."""
         self._intake.meet(org_of(ask.node))
         if self._is_idle:
             self._wake.set()
 
     async def report_end(self, ask: Ask, *, succeeded: bool, who: str, token: int | None = None) -> Ended:
-        """Take down the end of a service upgrade. Frees only that node's own lease for that policy (P2).
+        """Record the end of a service upgrade.
+
+        Free only that node's own lease for that policy (P2).
 
         Raises:
-            StoreUnavailableError: it may or may not have been taken down.
+            StoreUnavailableError: it is not known whether it was recorded.
         """
         if not self._situation.ledger.is_trusted:
             raise StoreUnavailableError(self._situation.ledger.distrust)
@@ -191,7 +157,7 @@ class Coordinator:
         lease = self._situation.ledger.lease(ask.group)
         if not lease.is_held_for(ask.claim):
             return Ended(released=False)
-        refused = leases.why_not_ended_by(lease, who, token)
+        refused = why_not_ended_by(lease, who, token)
         if refused:
             return Ended(released=False, refused=refused)
         cause = Cause.SUCCEEDED if succeeded else Cause.FAILED
@@ -202,13 +168,19 @@ class Coordinator:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a lease is held, somebody waits, or a membership is deferred."""
-        return bool(self._situation.ledger.groups_that_matter())
+        """Whether a lease is occupied, a member waits, or a membership is deferred."""
+        return bool(self._situation.ledger.tally.mattering)
 
     async def cycle(self) -> CycleReport:
-        """Run one cycle; not for two at a time."""
+        """Run one cycle. Only one may run at a time."""
+        done = await self._guarded.before_cycle() if self._guarded is not None else []
         try:
-            self.last_cycle = await self._cycle.run()
+            report = await self._cycle.run()
+            if self._guarded is not None:
+                await self._guarded.after_cycle()
+            self.last_cycle = replace(report, sentence="; ".join([*done[:_MOST_OF_GUARD], report.sentence]))
+            if self._shadow is not None:
+                await self._shadow.follow()
         except Exception as error:
             self._cycle_failing = f"the last cycle failed: {type(error).__name__}: {error}"[:300]
             raise
@@ -217,11 +189,11 @@ class Coordinator:
         return self.last_cycle
 
     async def pause_between_cycles(self) -> None:
-        """Wait until the next cycle is due: soon while something goes on, and at once when it begins."""
+        """Wait for the next cycle: shortly while a group is busy, and not at all once one is."""
         self._wake.clear()
         self._is_idle = not self.is_busy
         seconds = self._settings.poll_seconds if self._is_idle else self._settings.busy_poll_seconds
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
         waking = asyncio.ensure_future(self._wake.wait())
         try:
             await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
@@ -230,19 +202,39 @@ class Coordinator:
             sleeping.cancel()
             waking.cancel()
 
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep for so long, or until the guard has decided something."""
+        while self._guarded is not None and seconds > 0:
+            step = min(seconds, _LOOKS_SECONDS)
+            await self._clock.sleep(step)
+            seconds -= step
+            if await self._guarded.has_news():
+                return
+        await self._clock.sleep(seconds)
+
     def stalled_seconds(self) -> float:
-        """Return for how long nothing has moved in the scheduler: no cycle ended, and no read came back or failed."""
+        """Return for how long the scheduler has made no progress: no cycle or read has ended."""
         return asyncio.get_running_loop().time() - max(self._progress.at, self._cycled_at)
 
     async def stop(self) -> None:
-        """Grant nothing new, and wait for the writes under way. The leases stay: they belong to the nodes."""
-        self._situation.is_stopping = True
-        await self._cycle.stop()
-        with suppress(
-            StoreUnavailableError
-        ):  # then the time until the next start counts as not seen from a little earlier on
+        """Grant nothing new, and wait for the writes under way.
+
+        The leases stay with their holders.
+        """
+        await self.end_term()
+        # Without this write, time that was seen counts as not seen after the next start.
+        with suppress(StoreUnavailableError):
             await self._situation.save_clock(at_once=True)
         await self._situation.ledger.settle()
+
+    async def end_term(self) -> None:
+        """Grant nothing new, and end what a cycle has left running."""
+        self._situation.is_stopping = True
+        await self._cycle.stop()
+
+    def note_busy(self, node: NodeId, word: NotNow | None) -> None:
+        """Note a node's word that it is busy, None if it is not any more, for the next cycle."""
+        self._cycle.note_busy(node, word)
 
     def set_limits(self, limits_of: LimitsOf) -> None:
         """Use these limits from now on."""
@@ -251,12 +243,27 @@ class Coordinator:
     # The operators' side
 
     def overview(self) -> Overview:
-        """Summarise; see `agbot.coordinator.contract.Operations`."""
+        """Summarise; see `agbot.coordinator.operations.Operations`."""
         orgs = {org: state.failing for org, state in self._intake.orgs.items()}
-        failing = [*self._situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
-        seen = view_overview(self._situation, self._unasked.contacts.silent(), orgs, failing, self._intake.failing)
+        silent = self._unasked.contacts.silent()
+        seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
+        seen = self._shadow.shown(seen) if self._shadow is not None else seen
         cycle = self.last_cycle
         return replace(seen, sentence=cycle.sentence, cycle_at=cycle.at) if cycle else seen
+
+    def why_not_ready(self) -> Sequence[str]:
+        """Return why nothing may be granted, and what else fails; empty if it is ready."""
+        doubts, failing = self._situation.doubts(), self._failing()
+        return why_not_ready(doubts, failing, self._intake.failing) if doubts or failing else ()
+
+    def _failing(self) -> list[str]:
+        return [*self._situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
+
+    def count_groups(self) -> int:
+        """Count the groups that exist or whose lease is occupied."""
+        situation, picture = self._situation, self._situation.picture
+        unknown = sum(not picture.exists(group) for group in situation.ledger.tally.mattering)
+        return unknown + picture.count_all_groups()
 
     def groups(self) -> Sequence[GroupView]:
         """List every group that exists or whose lease is occupied."""
@@ -264,57 +271,50 @@ class Coordinator:
         return [self._view(group) for group in sorted(known)]
 
     def group(self, group: GroupId) -> GroupView | None:
-        """Show one group; None when nobody knows it."""
-        known = group in self._situation.picture.groups() or group in self._situation.ledger.leases
+        """Show one group; None if it is not known."""
+        known = self._situation.picture.exists(group) or group in self._situation.ledger.leases
         return self._view(group) if known else None
 
     def busy_groups(self) -> Sequence[GroupId] | None:
-        """List the groups where something goes on: a lease, a waiter, a deferral or a brake. None before everything was read once."""
+        """List the groups with a lease, a waiter, a deferral or a brake.
+
+        None before everything has been read once.
+        """
         ledger = self._situation.ledger
         if self._situation.view_at is None or not ledger.was_read:
             return None
-        return sorted({*ledger.groups_that_matter(), *(group for group, brakes in ledger.brakes.items() if brakes)})
+        braked = ledger.tally.braked.values()
+        return list({**ledger.tally.mattering, **{group: None for of_org in braked for group in of_org}})
 
     def lacks(self, group: GroupId) -> Sight | None:
-        """Say why there is nothing to show of a group: it is not there (and nobody holds its lease), or was not read yet."""
+        """Return why a group cannot be shown; None if it can.
+
+        It is absent and no node holds its lease, or it is unread.
+        """
         if not self._situation.ledger.was_read:
             return Sight.UNREAD
-        is_held = self._situation.ledger.lease(group).hold is not None
-        lacks = self._situation.picture.lacks(group)
+        is_held = self._situation.ledger.lease(group).tenure is not None
+        lacks = self._situation.picture.why_missing(group)
         return None if lacks is Sight.ABSENT and is_held else lacks
 
     def why_excluded(self, org: OrgId) -> str:
-        """Say why this organisation is not looked after; empty for one that is."""
+        """Return why this organisation is not coordinated; empty for one that is."""
         return self._intake.why_excluded(org)
 
     def explain(self, node: NodeId) -> Explanation | None:
-        """Answer "why is this node waiting?"."""
+        """Explain why a node is waiting."""
         excluded = self._intake.excludes(node)
         if excluded is not None:
             return Explanation(node=node, group=None, answer=f"{node} is not answered for: {excluded.reasons[0].text}.")
         known = self._situation.picture.node(node)
         group = getattr(known, "group", None)
-        return explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")
+        found = explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")
+        return self._shadow.explained(found) if self._shadow is not None and found is not None else found
 
-    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
-        """Free a lease by force."""
-        return await self._actions.release(group, token=token, reason=reason, who=who)
-
-    async def hold(self, pause: Pause) -> Done | NotDone:
-        """Stop new grants for a scope."""
-        return await self._actions.hold(pause)
-
-    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
-        """End a pause or lift a brake."""
-        return await self._actions.resume(scope, subject=subject, reason=reason, who=who)
-
-    async def allow(self, allowance: Allowance) -> Done | NotDone:
-        """Let one upgrade of a node past what would keep it, once."""
-        return await self._actions.allow(allowance)
-
-    async def approve(self, approval: Approval) -> Done | NotDone:
-        """Let a release begin."""
-        return await self._actions.approve(approval)
+    def carried_out(self) -> None:
+        """Let the guard know at once."""
+        if self._guarded is not None:
+            self._wake.set()
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read the journal."""

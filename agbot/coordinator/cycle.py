@@ -1,29 +1,40 @@
-"""The scheduler's cycle: take in what has changed, review the leases, write what has come up, and say in one sentence what was done.
+"""The scheduler's cycle: take in changes, review the leases, write, and report it in one sentence.
 
-The cycle polls fast while a lease is held or somebody waits, and slowly otherwise. Whatever fails in it is told once and tried again in
-the next one. While the store fails nothing is decided, but the Exchange is looked at all the same: that is no blindness. What one group
-contains keeps nobody else from being looked at (`troubles`); a cycle that fails altogether is a bug, is logged with its traceback, and
-does not end the daemon.
+The cycle polls fast while a lease is held or a member waits, and slowly otherwise. A failure in it
+is reported once, and the part is tried again in the next one. While the store fails nothing is
+decided, but the Exchange is read all the same, so that this time counts as seen. A failure in one
+group does not affect the others (`troubles`). A cycle that raises is a bug: it is logged with its
+traceback, and does not end the daemon.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections import ChainMap
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agbot.coordinator.deferring import Deferring
-from agbot.coordinator.housekeeping import Housekeeping
-from agbot.coordinator.intake import Intake, IntakeReport
-from agbot.coordinator.reviewing import Reviewing
+from agbot.coordinator.intake.intake import Intake, IntakeReport
+from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.review import deferring
+from agbot.coordinator.review.housekeeping import Housekeeping
+from agbot.coordinator.review.resting import Resting
+from agbot.coordinator.review.reviewing import Reviewing
+from agbot.coordinator.review.store_change import StoreChange
+from agbot.coordinator.review.waiters import Waiters
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.store_change import StoreChange
-from agbot.coordinator.unasked import Unasked
-from agbot.coordinator.waiting import Waiting
+from agbot.coordinator.slices import Slices
+from agbot.coordinator.unasked.unasked import Unasked
+from agbot.events.outage import Outage
+from agbot.events.store import StoreFailed, StoreRecovered
 from agbot.exchange.errors import ExchangeError
+from agbot.rules.ids import GroupId
 from agbot.rules.lease import State
 from agbot.rules.seen_time import Now
-from agbot.store.contract import Entry, StoreUnavailableError, Writes
+from agbot.store.contract import NotLeadingError, StoreUnavailableError
+from agbot.transitions.change import Change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,87 +46,114 @@ class CycleReport:
     took_seconds: float
 
 
+_FOLLOWED_EVERY = timedelta(seconds=2.5)
+"""How often the feed is read within a cycle, so that the picture stays fresh enough to judge."""
 _JUDGED_WITHIN = timedelta(seconds=5)
-"""A cycle whose look at the feed is older looks again before it judges."""
-
-
+"""The cycle reads the feed again before it judges, if the last read is older than this."""
 _MOST_PHRASES = 5
 _LONGEST_PHRASE = 300
 
 
 class Cycle:
-    """One round after the other; not for two at a time."""
+    """Runs cycles. Only one may run at a time."""
 
     def __init__(
         self,
         situation: Situation,
         intake: Intake,
         reviewing: Reviewing,
-        deferring: Deferring,
         waiting: Waiting,
         *,
         unasked: Unasked,
         journal_age: timedelta,
         journal_bytes: int = 0,
     ) -> None:
-        """Drop journal entries that are older than `journal_age`, and the oldest while all take more than `journal_bytes` (0: any)."""
+        """Set the limits of the journal.
+
+        Entries that are older than `journal_age` are dropped, and the oldest while all take
+        more than `journal_bytes` (0: no limit).
+        """
         self._housekeeping = Housekeeping(situation, journal_age, journal_bytes)
+        self.note_busy = self._housekeeping.busy.note
         self._situation = situation
         self._intake = intake
         self._store_change = StoreChange(situation, intake)
         self._reviewing = reviewing
-        self._deferring = deferring
+        self._resting = Resting(situation)
         self._unasked = unasked
-        self._waiting = waiting
-        self.store_failing = ""
-        """What the store said, while it fails."""
+        self._waiters = Waiters(situation, intake.attention, waiting)
+        self._attention = intake.attention
+        self._store_outage = Outage()
 
     async def run(self) -> CycleReport:
         """Run one cycle."""
         began = self._situation.clock.monotonic_seconds()
+        following = asyncio.create_task(self._follow_feed(began), name="feed")
+        try:
+            return await self._run(began)
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
+
+    async def _follow_feed(self, began: float) -> None:
+        """Read the change feed while a cycle takes long, without waiting for its reads and reviews.
+
+        The cycle itself does the first read, and reports failures.
+        """
+        situation = self._situation
+        while True:
+            await situation.clock.sleep(_FOLLOWED_EVERY.total_seconds())
+            if situation.view_at is not None and situation.view_seconds >= began:
+                with situation.troubles.guard("feed"), suppress(ExchangeError):
+                    await self._intake.feed.fresh()
+
+    async def _run(self, began: float) -> CycleReport:
         done: list[str] = []
         report = IntakeReport()
         is_trusted = await self._trust_store() and await self._move_along()
-        if self._situation.seen_clock.is_running:  # once the store was read: before that nobody knows how late it is
-            report = await self._look()
+        # the clock runs once the store has been read
+        if self._situation.seen_clock.is_running:
+            report = await self._read()
         if is_trusted:
             try:
                 done = await self._store_change.look(failing=bool(report.failing))
                 done += await self._act(report)
             except StoreUnavailableError as error:
-                self._store_failed(str(error))
+                self._store_failed(error)
         took_seconds = self._situation.clock.monotonic_seconds() - began
         now = self._situation.now().wall
         return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
 
-    async def _look(self) -> IntakeReport:
-        """See what there is to see, whether or not anything can be written about it."""
+    async def _read(self) -> IntakeReport:
+        """Read what has changed, also while the store fails."""
         report = IntakeReport()
         with self._situation.troubles.guard("intake"):
             report = await self._intake.take_in()
         with self._situation.troubles.guard("agbot"):
-            await self._unasked.look()
+            await self._unasked.read()
         return report
 
     async def stop(self) -> None:
-        """End what a cycle has begun and goes on beside it."""
+        """End the work that a cycle has begun and that outlasts it."""
+        await self._intake.stop()
         await self._housekeeping.stop()
 
     async def _trust_store(self) -> bool:
-        """Read the store anew when a write has failed; without it nothing is decided."""
+        """Read the store again if a write has failed. Until that succeeds nothing is decided."""
         ledger = self._situation.ledger
         if ledger.is_trusted and await self._is_in_place():
             return True
-        if ledger.failure:  # a question may have met the failure, and the store be well again by now
+        if ledger.failure:  # a question had the failure, and the store may have recovered since
             self._store_failed(ledger.failure)
         try:
             await ledger.load()
         except StoreUnavailableError as error:
-            self._store_failed(str(error))
+            self._store_failed(error)
             return False
         self._situation.resume()
+        self._attention.everything()
         now = self._situation.now()
-        for waiters in ledger.waiters.values():  # they were silent because nobody listened
+        for waiters in ledger.waiters.values():  # no question was received while the store failed
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
         return await self._has_recovered(now)
 
@@ -123,44 +161,55 @@ class Cycle:
         try:
             await self._situation.move_along()
         except StoreUnavailableError as error:
-            self._store_failed(str(error))
+            self._store_failed(error)
             return False
         return True
 
     async def _is_in_place(self) -> bool:
-        """Look whether what would be written is still there; a removed file is found before somebody asks."""
+        """Whether the store is still in place: a removed file is found before a node asks."""
         try:
             await self._situation.ledger.check()
         except StoreUnavailableError as error:
-            self._store_failed(str(error))
+            self._store_failed(error)
             return False
         return True
 
     async def _has_recovered(self, now: Now) -> bool:
-        """Prove that a store which had failed takes writes again: a full disk reads well all the time."""
-        if self.store_failing:
+        """Whether a store that had failed can be written again: a full disk can still be read."""
+        if self._store_outage.is_on:
             try:
-                await self._situation.write(Writes(entries=[Entry(at=now.wall, event="store.recovered")]))
+                await self._situation.commit(Change(events=[StoreRecovered()], at=now.wall))
             except StoreUnavailableError as error:
-                self._store_failed(str(error))
+                self._store_failed(error)
                 return False
-        self.store_failing = ""
+        self._store_outage.ends()
         return True
 
     async def _act(self, report: IntakeReport) -> list[str]:
-        guard = self._situation.troubles.guard
-        with guard("waiters"):
-            await self._write_waiters()
-            await self._unasked.contacts.write()
-        done = await self._judge() if await self._sees(report) else []
-        with guard("housekeeping"):
+        found = await asyncio.gather(self._write_waiters(), self._judge_if_fresh(report), return_exceptions=True)
+        for failed in found:
+            if isinstance(failed, BaseException):
+                raise failed
+        done = found[1] if isinstance(found[1], list) else []
+        with self._situation.troubles.guard("housekeeping"):
             await self._housekeeping.run()
-        if self._situation.ledger.groups_that_matter():
+        if self._situation.ledger.tally.mattering:
             await self._situation.save_clock()
         return done
 
-    async def _sees(self, report: IntakeReport) -> bool:
-        """Look at the feed again where the reads have taken long, or the process was stopped among them: nothing is judged blindly."""
+    async def _write_waiters(self) -> None:
+        with self._situation.troubles.guard("waiters"):
+            await self._waiters.write()
+            await self._unasked.contacts.write()
+
+    async def _judge_if_fresh(self, report: IntakeReport) -> list[str]:
+        return await self._judge() if await self._is_fresh(report) else []
+
+    async def _is_fresh(self, report: IntakeReport) -> bool:
+        """Whether the picture is fresh enough to judge on.
+
+        The feed is read again if the reads have taken long, or the process was stopped in between.
+        """
         age = self._situation.view_age()
         if not report.failing and (age is None or age > _JUDGED_WITHIN):
             try:
@@ -170,71 +219,75 @@ class Cycle:
         return not report.failing and not self._situation.why_times_unknown()
 
     async def _judge(self) -> list[str]:
-        """Say what the facts prove: only from what was read after we could last see."""
-        ledger, guard = self._situation.ledger, self._situation.troubles.guard
-        groups = dict.fromkeys((*self._intake.joined, *ledger.groups_that_matter()))
+        """Judge the groups that are due, only on facts that are fresh; return what was done."""
+        situation, attention, reviewing = self._situation, self._attention, self._reviewing
+        attention.gather()
+        now = situation.now().seen
+        due = attention.judging.take(now)
         done: list[str] = []
-        for group in groups:
-            with guard("deferrals", group):
-                await self._deferring.refresh(group)
-                done += await self._unasked.reported(group)
-            if not self._situation.doubts():  # with a doubt nothing was begun
-                self._intake.joined.pop(group, None)
-        self._situation.troubles.keep("deferrals", groups)
-        with guard("upgrades unasked"):
-            done += await self._unasked.follow()
-        done += await self._reviewing.review_all()
-        with guard("rests"):
-            done += await self._reviewing.watch_rests()
+        try:
+            done += await self._follow_unasked(due)
+            # what was begun is reviewed at once, and may have taken leases
+            attention.gather()
+            due = list(dict.fromkeys((*due, *attention.judging.take(now))))
+            done += await reviewing.review_each(due)
+            with situation.troubles.guard("rests"):
+                done += await self._resting.watch(due)
+            await self._housekeeping.lift_brakes(due)
+        except BaseException:
+            attention.judging.at_once(due)  # not all of them were judged
+            raise
+        if situation.doubts() or situation.why_times_unknown():
+            # a doubt has arisen meanwhile, and it is not known which were judged before it
+            attention.judging.at_once(due)
+        slices = Slices()
+        for group in due:
+            with situation.troubles.guard("next review", group):
+                attention.judge_again(group, now)
+            await slices.end()
+        attention.judging.at_once(situation.troubles.abouts("deferrals", "review", "rest", "brakes", "next review"))
         return done
 
-    async def _write_waiters(self) -> None:
-        situation, waiting = self._situation, self._waiting
-        now = situation.now()
-        gone: list[Writes] = []
-        groups = waiting.groups()
-        for group in groups:
-            with situation.troubles.guard("waiters", group):
-                gone.append(waiting.gone(situation.group(group), situation.picture.certain_node, now))
-        situation.troubles.keep("waiters", ("", *groups))
-        unwritten = waiting.unwritten()
-        writes = Writes(
-            put=unwritten.put,
-            drop=[key for each in gone for key in each.drop],
-            entries=[*unwritten.entries, *(entry for each in gone for entry in each.entries)],
-        )
-        if writes.put or writes.drop:
-            await situation.write(writes)
-            waiting.written(unwritten)
+    async def _follow_unasked(self, due: Iterable[GroupId]) -> list[str]:
+        """Begin and end deferrals, and take leases for unasked upgrades, in busy groups."""
+        situation, joined, done, slices = self._situation, self._intake.joined, list[str](), Slices()
+        mattering = situation.ledger.tally.mattering
+        for group in dict.fromkeys((*joined, *(group for group in due if group in mattering))):
+            with situation.troubles.guard("deferrals", group):
+                if self._unasked.concerns(group):
+                    await deferring.refresh(situation, group)
+                    done += await self._unasked.reported(group)
+            if group in joined and not situation.doubts():  # with a doubt nothing was begun
+                del joined[group]
+            await slices.end()
+        situation.troubles.keep("deferrals", ChainMap(mattering, joined))
+        with situation.troubles.guard("upgrades unasked"):
+            done += await self._unasked.follow()
+        return done
 
     def _sentence(self, report: IntakeReport, done: list[str]) -> str:
         ledger = self._situation.ledger
-        states = [lease.state for lease in ledger.occupied()]
-        held, suspect = states.count(State.HELD), states.count(State.SUSPECT)
-        waiting = sum(len(waiters) for waiters in ledger.waiters.values())
+        held, suspect = ledger.tally.states[State.HELD], ledger.tally.states[State.SUSPECT]
         parts = _at_most(_MOST_PHRASES, done)
-        if self.store_failing:
-            parts.append(f"grants nothing because the lease store fails: {self.store_failing}")
+        if self._store_outage.why:
+            parts.append(f"grants nothing because the lease store fails: {self._store_outage.why}")
         if report.failing:
             parts.append(f"cannot read the Exchange: {report.failing}")
         if report.synced:
             parts.append(f"read {', '.join(_at_most(_MOST_PHRASES, report.synced))} as a whole")
         if report.changes:
             parts.append(f"took in {report.changes} {'change' if report.changes == 1 else 'changes'}")
-        state = f"{held} held, {suspect} suspect, {waiting} waiting"
-        said = "; ".join(part if len(part) <= _LONGEST_PHRASE else f"{part[:_LONGEST_PHRASE]} …" for part in parts)
-        return f"{said}; {state}" if parts else f"nothing new; {state}"
+        state = f"{held} held, {suspect} suspect, {ledger.tally.waiting} waiting"
+        sentence = "; ".join(part if len(part) <= _LONGEST_PHRASE else f"{part[:_LONGEST_PHRASE]} …" for part in parts)
+        return f"{sentence}; {state}" if parts else f"nothing new; {state}"
 
-    def _store_failed(self, error: str) -> None:
-        if not self.store_failing:
-            self._tell("store.failed", {"error": error})
-        self.store_failing = error
-
-    def _tell(self, event: str, facts: dict[str, object]) -> None:
-        self._situation.tell(Entry(at=self._situation.now().wall, event=event, facts=facts))
+    def _store_failed(self, error: StoreUnavailableError) -> None:
+        """Note the failure; that another leads is reported as `leader.lost`."""
+        if self._store_outage.begins(str(error)) and not isinstance(error, NotLeadingError):
+            self._situation.report_event(StoreFailed(error=str(error)))
 
 
 def _at_most(most: int, phrases: Sequence[str]) -> list[str]:
-    """Return the first of many, and how many more there are: a sentence is read by people, and stands in systemd's STATUS=."""
+    """Return the first phrases, and how many more there are, for people and systemd's STATUS=."""
     left = len(phrases) - most
     return [*phrases[:most], f"and {left} more"] if left > 0 else list(phrases)

@@ -1,17 +1,20 @@
-"""What fails in a way that was not foreseen, by the part that it happened in.
+"""Unexpected failures of parts of the cycle.
 
-A cycle looks at many groups. What one of them contains must not keep the others from being looked at, so each part is done in a guard: a
-failure is told once with the group's name, the part is tried again in the next cycle, and the daemon is not ready meanwhile. Failures that
-are foreseen (an unreachable store, a cancelled task) pass through.
+A cycle handles many groups. The data of one group must not stop the work on the others, so each
+part runs in a guard: a failure is reported once with the group's name, the part is tried again in
+the next cycle, and the daemon is not ready meanwhile. Expected failures (an unreachable store, a
+cancelled task) pass through.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 
 from agbot.clock import Clock
+from agbot.events.event import Event
+from agbot.events.process import PartFailed, PartRecovered
 from agbot.rules.ids import GroupId
 from agbot.store.contract import Entry, StoreError
 
@@ -20,33 +23,37 @@ _LONGEST = 300
 
 
 class Troubles:
-    """Guards the parts of a cycle, and knows which of them failed."""
+    """Guards the parts of a cycle, and keeps which of them have failed."""
 
-    def __init__(self, tell: Callable[[Entry], None], clock: Clock) -> None:
-        self._tell = tell
+    def __init__(self, publish: Callable[[Entry], None], clock: Clock) -> None:
+        self._publish = publish
         self._clock = clock
         self._failing: dict[tuple[str, str], str] = {}
 
     @contextmanager
     def guard(self, part: str, about: str = "") -> Iterator[None]:
-        """Do one part, about one group (`org/name`) where it is about one."""
+        """Run one part, about one group (`org/name`) if it is about one."""
         key = (part, about)
         try:
             yield
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the other groups; it is told with its place
+        except Exception as error:  # noqa: BLE001 - it must not affect other groups; it is reported
             self._failed(key, error)
         else:
             self._recovered(key)
 
-    def keep(self, part: str, abouts: Collection[str]) -> None:
-        """Take failures of this part for over that are about other groups: nothing is left to do there."""
+    def keep(self, part: str, abouts: Container[GroupId]) -> None:
+        """End the failures of this part in all other groups: there is nothing left to do there."""
         for key in [key for key in self._failing if key[0] == part and key[1] not in abouts]:
             self._recovered(key)
 
+    def abouts(self, *parts: str) -> list[GroupId]:
+        """Return the groups in which one of these parts fails."""
+        return [GroupId(about) for part, about in self._failing if part in parts and about]
+
     def sentences(self) -> list[str]:
-        """Say what fails at present."""
+        """Return one sentence for each present failure."""
         return [
             f"{part} of {about} fails: {why}" if about else f"{part} fails: {why}"
             for (part, about), why in sorted(self._failing.items())
@@ -58,18 +65,17 @@ class Troubles:
         if key not in self._failing:
             frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
             where = [f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})" for frame in frames]
-            facts = {"part": part, "error": why, "where": where}
-            self._tell(
-                Entry(at=self._clock.now(), event="part.failed", group=GroupId(about) if about else None, facts=facts)
-            )
+            self._report(PartFailed(group=_group(about), part=part, error=why, where=tuple(where)))
         self._failing[key] = why
 
     def _recovered(self, key: tuple[str, str]) -> None:
         part, about = key
         if self._failing.pop(key, None) is not None:
-            facts = {"part": part}
-            self._tell(
-                Entry(
-                    at=self._clock.now(), event="part.recovered", group=GroupId(about) if about else None, facts=facts
-                )
-            )
+            self._report(PartRecovered(group=_group(about), part=part))
+
+    def _report(self, event: Event) -> None:
+        self._publish(Entry.of(event, self._clock.now()))
+
+
+def _group(about: str) -> GroupId | None:
+    return GroupId(about) if about else None

@@ -1,7 +1,7 @@
-"""When certificates end, as their PEM files say. Pure.
+"""The expiry of certificates in PEM files. Pure.
 
-Python's own `ssl` tells that of a peer's certificate only, so the few fields before it are read here (X.509, RFC 5280, 4.1: a sequence that
-begins with version, serial number, algorithm, issuer, validity).
+Python's `ssl` has that for a peer's certificate only, so the fields before it are parsed here
+(X.509, RFC 5280, 4.1: a sequence of version, serial number, algorithm, issuer, validity and more).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CENTURY_TURNS_AT: Final = "50"
 
 
 def first_end(pem: bytes) -> datetime | None:
-    """Return when the first of these certificates ends; None where there is none that can be read."""
+    """Return when the first of these certificates expires; None if none can be parsed."""
     return min(_ends(pem), default=None)
 
 

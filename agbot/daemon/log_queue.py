@@ -1,8 +1,9 @@
-"""Standard error for a daemon that nobody may stop: lines go through a bounded queue, and a thread of its own writes them.
+"""Standard error that never blocks the daemon: a thread writes lines from a bounded queue.
 
-A reader that stalls (a full pipe, a terminal that somebody has stopped with Ctrl-S, a journald that hangs) holds up that thread alone. What
-finds no room is dropped and counted. Lines keep their order; after a gap, lines are taken again when half of the queue is written, and the
-first one says how many are missing. At the end the thread gets a moment to write what is left, and is then left behind.
+A reader that stalls (a full pipe, a terminal stopped with Ctrl-S, a hanging journald) blocks that
+thread alone. Lines that do not fit are dropped and counted. Lines keep their order. After a gap,
+lines are accepted again once half of the queue has been written, and the first states how many are
+missing. At the end the thread has a moment to write the rest, and is then abandoned.
 """
 
 from __future__ import annotations
@@ -17,28 +18,32 @@ from types import TracebackType
 from typing import Final, Self, TextIO
 
 MAX_BYTES: Final = 4_000_000
-"""Some ten thousand lines: minutes of a busy hub, and no matter for its memory."""
+"""About ten thousand lines: minutes of a busy hub, and little memory."""
 FLUSH_SECONDS: Final = 1.0
-"""How long the end of the program waits for the reader."""
+"""How long the program waits for the reader at its end."""
 _WRITE_BYTES: Final = 65_536
-"""As much as a pipe holds, in one system call."""
+"""The capacity of a pipe, in one system call."""
 _RETRY_MILLISECONDS: Final = 500
 
 
 class LogQueue(io.TextIOBase):
-    """A text stream whose `write` never waits. For any number of writing threads, between `with` and its end."""
+    """A text stream whose `write` never waits.
+
+    A context manager; any number of threads may write.
+    """
 
     def __init__(
         self,
         out: TextIO | None,
-        tell_dropped: Callable[[int], None],
+        report_dropped: Callable[[int], None],
         *,
         max_bytes: int = MAX_BYTES,
         flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
-        """Take the stream that is written to (through its descriptor, past its buffer; None is a closed one), and who tells of a gap.
+        """Write to the descriptor of `out`, past its buffer; None is a closed stream.
 
-        `tell_dropped` is called in the thread that writes, when lines are taken again after so many were dropped.
+        `report_dropped` is called in the writing thread when lines are accepted again after so many
+        were dropped.
         """
         super().__init__()
         self._file = -1 if out is None else out.fileno()
@@ -47,41 +52,42 @@ class LogQueue(io.TextIOBase):
         self._flush_seconds = flush_seconds
         self._lines: deque[bytes] = deque()
         self._waiting_bytes = 0
-        """Of all lines that are not written yet, the one that is being written included."""
+        """The size of all unwritten lines, including the one being written."""
         self._is_full = False
-        """Until half of the queue is written: one gap of a hundred lines is told once, not line by line."""
+        """True until half of the queue is written: one gap of a hundred lines is reported once, not
+        line by line."""
         self._is_over = False
         self._dropped = 0
-        self._untold = 0
-        self._tell_dropped = tell_dropped
+        self._unreported = 0
+        self._report_dropped = report_dropped
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._write_all, name="log", daemon=True)
 
     @property
     def dropped(self) -> int:
-        """How many lines were dropped so far."""
+        """The number of dropped lines so far."""
         return self._dropped
 
     def fileno(self) -> int:
-        """Return where it leads, for whoever asks what that is.
+        """Return the descriptor.
 
         Raises:
-            OSError: nowhere.
+            OSError: standard error is closed.
         """
         if self._file < 0:
             raise OSError("standard error is closed")
         return self._file
 
     def isatty(self) -> bool:
-        """Whether a person looks."""
+        """Whether it is a terminal."""
         return self._is_terminal
 
     def writable(self) -> bool:
-        """It takes text."""
+        """It can be written to."""
         return True
 
     def write(self, text: str) -> int:
-        """Take text, whole lines as the log writes them, or drop it; never wait."""
+        """Queue text (whole lines, as the log writes them) or drop it; never wait."""
         content = text.encode("utf-8", "backslashreplace")
         with self._changed:
             self._is_full = self._is_full or self._waiting_bytes + len(content) > self._max_bytes
@@ -94,7 +100,7 @@ class LogQueue(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Return at once: waiting is the thread's business."""
+        """Return at once: only the thread waits."""
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -103,7 +109,7 @@ class LogQueue(io.TextIOBase):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Wait for what is left to be written, for a moment."""
+        """Wait a moment for the rest to be written."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting_bytes, self._flush_seconds)
             self._is_over = True
@@ -111,7 +117,7 @@ class LogQueue(io.TextIOBase):
 
     def _drop(self, lines: int) -> None:
         self._dropped += lines
-        self._untold += lines
+        self._unreported += lines
 
     def _write_all(self) -> None:
         while True:
@@ -121,17 +127,17 @@ class LogQueue(io.TextIOBase):
                     return
                 batch = self._next_batch()
             is_written = self._written(b"".join(batch))
-            untold = 0
+            unreported = 0
             with self._changed:
                 self._waiting_bytes -= sum(map(len, batch))
                 self._is_full = self._is_full and self._waiting_bytes > self._max_bytes // 2
                 if not is_written:
                     self._drop(len(batch))
                 elif not self._is_full:
-                    untold, self._untold = self._untold, 0
+                    unreported, self._unreported = self._unreported, 0
                 self._changed.notify_all()
-            if untold:
-                self._tell_dropped(untold)
+            if unreported:
+                self._report_dropped(unreported)
 
     def _next_batch(self) -> list[bytes]:
         batch = [self._lines.popleft()]
@@ -142,12 +148,15 @@ class LogQueue(io.TextIOBase):
         return batch
 
     def _written(self, content: bytes) -> bool:
-        """Write all of it, for as long as it takes. False when nobody will ever read it, or the disk is full."""
+        """Write everything, however long that takes.
+
+        False if there is no reader any more, or the disk is full.
+        """
         left = memoryview(content)
         while left:
             try:
                 left = left[os.write(self._file, left) :]
-            except BlockingIOError:  # somebody else has made the file non-blocking
+            except BlockingIOError:  # another process has made the file non-blocking
                 _wait_for_room(self._file)
             except OSError:
                 return False

@@ -1,8 +1,9 @@
-"""The log: one line on standard error per change, `noun.verb` names from `agbot.events.names`, data in keys, no secrets.
+"""The log: one line on standard error per event, with its data in keys, and no secrets.
 
-Under journald (it sets JOURNAL_STREAM) and wherever nobody watches, a line is JSON; under journald it begins with `<N>`, the priority that
-journald understands. On a terminal the same events are written for people. Lines of libraries take the same way and the same shape.
-In every form a name from outside is text: no control character of it reaches a terminal.
+A line is JSON unless a person reads it: on a terminal, and under journald (it sets JOURNAL_STREAM),
+where it is a sentence with its data after it. Under journald each line begins with `<N>`, the
+priority that journald understands. Lines of libraries are treated in the same way. A name from
+outside is text in every format: none of its control characters reaches a terminal.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
+from agbot import log
+from agbot.events.process import LogDropped
+from agbot.events.shortening import MAX_FIELDS_BYTES, MAX_SENTENCE_BYTES, shortened
 from agbot.foreign_text import escaped, escaped_json, escaped_lines
-from agbot.settings.model import LogSettings
+from agbot.settings.running import LogSettings
 
-Form = Literal["json", "console"]
+Form = Literal["json", "console", "journal"]
 HIDDEN: Final = "[hidden]"
 
 _LEVELS: Final[Mapping[str, int]] = {
@@ -42,19 +46,21 @@ _SECRET_WORDS: Final = frozenset(
     {"auth", "authorization", "credential", "credentials", "passwd", "password", "pw", "secret"}
 )
 _LEASE_TOKEN: Final = "token"  # noqa: S105 - the name of a key: a lease's token is a number and no secret
+_EXPLAINING: Final = frozenset({"why", "reason", "error", "text", "sentence", "problem"})
+"""Fields that a sentence repeats."""
+_PLAIN_WORD: Final = re.compile(r"[^\s\"=\[\]]+")
+_SENTENCE: Final = "_sentence"
+_INDENT: Final = "    "
 _IN_A_URL: Final = re.compile(r"(?<=://)[^/\s@:]+(?:/[^/\s@:]+)?:[^/\s@]+(?=@)")
 _IN_A_HEADER: Final = re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~-]{4,}")
 
 
 def set_up(settings: LogSettings, environ: Mapping[str, str] | None = None, stream: TextIO | None = None) -> None:
-    """Send everything that is logged from now on, here and in libraries, to one stream in one shape.
-
-    May be called again, with changed settings.
-    """
+    """Configure logging, also of libraries. It may be called again with changed settings."""
     out = stream or sys.stderr
     environment = os.environ if environ is None else environ
     under_journald = is_journal(environment, out)
-    form = form_of(settings, out)
+    form = form_of(settings, out, under_journald=under_journald)
     level = _LEVELS[settings.level]
     handler = logging.StreamHandler(out)
     handler.setFormatter(
@@ -71,7 +77,7 @@ def set_up(settings: LogSettings, environ: Mapping[str, str] | None = None, stre
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(level)
-    # One line per request is the reverse proxy's business; asyncio's debug lines are nobody's.
+    # Access logs are the reverse proxy's task; asyncio's debug lines are of no use to operators.
     logging.getLogger("aiohttp.access").setLevel(max(level, logging.WARNING))
     logging.getLogger("asyncio").setLevel(max(level, logging.INFO))
     logging.captureWarnings(capture=True)
@@ -88,24 +94,28 @@ def set_up(settings: LogSettings, environ: Mapping[str, str] | None = None, stre
     )
 
 
-def tell_dropped(lines: int) -> None:
-    """Write that lines are missing before this one."""
-    structlog.get_logger().warning("log.dropped", lines=lines)
+def report_dropped(lines: int) -> None:
+    """Log that so many lines are missing before this one."""
+    log.write(LogDropped(lines=lines))
 
 
-def form_of(settings: LogSettings, stream: TextIO) -> Form:
-    """Decide what `auto` means for this stream."""
+def form_of(settings: LogSettings, stream: TextIO, *, under_journald: bool) -> Form:
+    """Return the format for this stream."""
     match settings.format:
         case "json":
             return "json"
         case "console":
             return "console"
+        case "journal":
+            return "journal"
+        case _ if stream.isatty():
+            return "console"
         case _:
-            return "console" if stream.isatty() else "json"
+            return "journal" if under_journald else "json"
 
 
 def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
-    """Tell whether the stream leads to journald: JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
+    """Whether the stream goes to journald, by JOURNAL_STREAM (systemd.exec(5))."""
     named = environ.get("JOURNAL_STREAM", "")
     with contextlib.suppress(OSError, ValueError):
         status = os.fstat(stream.fileno())
@@ -114,7 +124,7 @@ def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank whatever looks like a secret. The last net: nobody should log one in the first place."""
+    """Hide what looks like a secret: a last resort, for no secret should be logged at all."""
     return {key: _without_secrets(key, value) for key, value in event.items()}
 
 
@@ -139,7 +149,7 @@ def _names_a_secret(key: str, value: object) -> bool:
 
 @functools.lru_cache(maxsize=1024)
 def _words_of(key: str) -> frozenset[str]:
-    """Split a key into its words. Keys repeat: a refusal's line has 200 of them, and many members may begin to wait at once."""
+    """Split a key into its words. It is cached, because the same keys occur in most lines."""
     return frozenset(re.split(r"[^a-z0-9]+", key.lower()))
 
 
@@ -154,21 +164,24 @@ def _shared() -> list[Processor]:
 
 
 def _as_library_line(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Give a library's sentence a name of ours, with the sentence as data."""
+    """Make an event of a library's line, with its text as data."""
     record: logging.LogRecord = event["_record"]
-    return {**event, "event": "library.logged", "logger": record.name, "text": event["event"]}
+    text = shortened(str(event["event"]), MAX_FIELDS_BYTES)
+    return {**event, "event": "library.logged", "logger": record.name, "text": text}
 
 
 def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[Processor]:
     if form == "console":
         return [
             hide_secrets,
-            _for_people,
             _harmless,
             structlog.dev.ConsoleRenderer(
                 colors=with_colours, pad_event_to=20, exception_formatter=_harmless_traceback
             ),
         ]
+    if form == "journal":
+        traceback = structlog.processors.ExceptionRenderer(_traceback)
+        return [_say, traceback, hide_secrets, _SentenceAndFields(with_priority=with_priority)]
     # Local variables stay out of tracebacks, here and above: they hold the nodes' tokens.
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
@@ -176,17 +189,49 @@ def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[P
     return [tracebacks, hide_secrets, _prioritized_json if with_priority else _json]
 
 
-def _for_people(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Write the reasons of a wait as `code: text`, without the rules' words: those are for programs, and for `agbot explain`."""
-    reasons = event.get("reasons")
-    if not isinstance(reasons, list) or not all(isinstance(each, Mapping) for each in reasons):
-        return event
-    shown = "; ".join(f"{each.get('code', '')}: {each.get('text', '')}" for each in reasons)
-    return {**{key: value for key, value in event.items() if key != "rules"}, "reasons": shown}
+class _SentenceAndFields:
+    """A line for people: the sentence, and after it the name and the data.
+
+    journald keeps the time of each line itself, and takes a priority before each.
+    """
+
+    def __init__(self, *, with_priority: bool) -> None:
+        self._with_priority = with_priority
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> str:
+        name, level, at = event.pop("event"), event.pop("level", ""), event.pop("timestamp", "")
+        sentence = escaped(shortened(event.pop(_SENTENCE), MAX_SENTENCE_BYTES))
+        behind = [event.pop(key, "") for key in ("exception", "stack")]
+        fields = (f" {escaped(key)}={_bare(value)}" for key, value in event.items() if not _is_in(sentence, key, value))
+        lines = [f"{sentence} [{name}{''.join(fields)}]"]
+        lines += (f"{_INDENT}{line}" for text in behind for line in escaped_lines(text).splitlines())
+        before = f"<{_PRIORITIES.get(level, 6)}>" if self._with_priority else f"{at} "
+        return "\n".join(f"{before}{line}" for line in lines)
+
+
+def _say(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add the sentence, before secrets are hidden. A library's line is its own sentence."""
+    name = event["event"]
+    return {**event, _SENTENCE: name.sentence if isinstance(name, log.Name) else str(event.get("text", name))}
+
+
+def _is_in(sentence: str, key: str, value: object) -> bool:
+    """Whether a text that explains the event is in its sentence already."""
+    return key in _EXPLAINING and isinstance(value, str) and value in sentence
+
+
+def _bare(value: object) -> str:
+    """Write a value as logfmt does: a plain word without quotes."""
+    if isinstance(value, str) and value.isprintable() and _PLAIN_WORD.fullmatch(value):
+        return value
+    return escaped_json(json.dumps(value, default=_plain, ensure_ascii=False))
 
 
 def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Escape what a terminal would obey; what is no string is written as `repr` does, which escapes too."""
+    """Escape control characters.
+
+    Values that are not strings are written with `repr`, which escapes too.
+    """
     return {
         escaped(key): (escaped_lines if key == "stack" else escaped)(value) if isinstance(value, str) else value
         for key, value in event.items()
@@ -194,10 +239,14 @@ def _harmless(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 
 
 def _harmless_traceback(out: TextIO, error: ExcInfo) -> None:
-    written = io.StringIO()
-    structlog.dev.plain_traceback(written, error)
     # Indented: a message of two lines must not look like a line of the log.
-    out.write(textwrap.indent(escaped_lines(written.getvalue()), "    "))
+    out.write(textwrap.indent(escaped_lines(_traceback(error)), _INDENT))
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    written = io.StringIO()
+    structlog.dev.plain_traceback(written, exc_info)
+    return written.getvalue()
 
 
 def _json(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

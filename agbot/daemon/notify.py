@@ -1,7 +1,7 @@
-"""What systemd is told: ready, what the last cycle did, still alive, reloading, stopping (sd_notify(3), datagrams on $NOTIFY_SOCKET).
+"""Notifications to systemd: ready, status, watchdog, reloading, stopping (sd_notify(3)).
 
-Without systemd nothing is told and nothing fails: the same daemon runs in a terminal. The watchdog is fed by whoever has seen progress,
-never by a bare timer.
+Without systemd nothing is sent and nothing fails: the same daemon runs in a terminal. The watchdog
+is fed by code that has seen progress, never by a timer alone.
 """
 
 from __future__ import annotations
@@ -19,48 +19,44 @@ _MICROSECONDS: Final = 1_000_000
 
 
 class Notifier:
-    """The line to systemd. Every call is one datagram and never blocks."""
+    """Notifies systemd. Every call is one datagram and never blocks."""
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         """Read NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID."""
         environment = os.environ if environ is None else environ
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self.watchdog_seconds = _watchdog_seconds(environment)
-        """How often systemd wants to see progress; None when nobody watches."""
-
-    @property
-    def is_listened_to(self) -> bool:
-        """Whether there is a systemd to tell."""
-        return self._address is not None
+        """The interval in which systemd expects progress; None without a watchdog."""
 
     def ready(self, status: str = "") -> None:
-        """The start, or a reload, is over."""
-        self._tell("READY=1", status)
+        """The start or a reload is complete."""
+        self._send("READY=1", status)
 
     def status(self, sentence: str) -> None:
-        """What `systemctl status` shows."""
-        self._tell("", sentence)
+        """Set the text that `systemctl status` shows."""
+        self._send("", sentence)
 
     def extend(self, seconds: float, status: str = "") -> None:
-        """Ask for so much more time for the start, counted from now."""
-        self._tell(f"EXTEND_TIMEOUT_USEC={round(seconds * _MICROSECONDS)}", status)
+        """Extend the timeout of the start to so many seconds from now."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(seconds * _MICROSECONDS)}", status)
 
     def watchdog(self, status: str = "") -> None:
         """Progress has been made."""
-        self._tell("WATCHDOG=1", status)
+        self._send("WATCHDOG=1", status)
 
     def reloading(self) -> None:
-        """The settings are read anew; `ready` ends it. systemd needs the moment to tell an old notification from a new one."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}", "")
+        """A reload begins; `ready` ends it. The time lets systemd ignore old notifications."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}", "")
 
     def stopping(self, status: str = "") -> None:
-        """The daemon ends."""
-        self._tell("STOPPING=1", status)
+        """The daemon is stopping."""
+        self._send("STOPPING=1", status)
 
-    def _tell(self, message: str, status: str) -> None:
+    def _send(self, message: str, status: str) -> None:
         if self._address is None:
             return
-        # A status is one line: a newline in it would begin another assignment. `systemctl status` shows it on a terminal.
+        # A status is one line: a newline would begin another assignment. `systemctl status` shows
+        # it on a terminal.
         lines = [each for each in (message, f"STATUS={escaped(' '.join(status.split()))}" if status else "") if each]
         with (
             contextlib.suppress(OSError),
@@ -71,7 +67,10 @@ class Notifier:
 
 
 def _address(named: str) -> str | None:
-    """Return the socket's address; `@` stands for the abstract namespace. Anything else (such as vsock) is not for us."""
+    """Return the socket's address; `@` is the abstract namespace.
+
+    Others, such as vsock, are not supported.
+    """
     if named.startswith("/"):
         return named
     return f"\0{named[1:]}" if named.startswith("@") and len(named) > 1 else None

@@ -1,7 +1,8 @@
-"""Certificates and authorities that are renewed in place: found by their contents at a reload, and loaded while everything runs.
+"""Certificates and authorities that are renewed in place: a reload loads changed files.
 
-What is loaded is compared with what the file holds now, not times or names. A renewed file that cannot be used leaves the former one in use
-and is told each time. Connections that are open go on with what they began with, but for the broker's, which would stay open for months.
+The contents of the files are compared, not times or names. If a renewed file cannot be used, the
+former one stays in use, and the error is logged at each reload. Open connections keep what they
+began with, except for the broker's, which would stay open for months.
 """
 
 from __future__ import annotations
@@ -11,55 +12,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import structlog
-
+from agbot import log
 from agbot.clock import Clock
+from agbot.console.server import Console
 from agbot.daemon.certificates import first_end
-from agbot.daemon.delivering import Told
+from agbot.daemon.receivers import Receivers
+from agbot.events.process import CertificateExpiring, CertificateRefused
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
 from agbot.settings.model import Settings
 
 WARN_DAYS: Final = 21.0
-"""Certificates of 90 days are usually renewed a month before their end: then something has gone wrong."""
+"""A certificate of 90 days is usually renewed a month before its expiry. Later than that, something
+has gone wrong."""
 _CHECK_SECONDS: Final = 86_400.0
 _SECONDS_PER_DAY: Final = 86_400.0
-
-_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewable:
-    """Files that belong together, and what loads them into a part that runs."""
+    """Files that belong together, and the function that loads them into a running part."""
 
     use: str
-    """What for, as the log and the metrics know it."""
+    """The use, as in the log and the metrics."""
     files: tuple[Path, ...]
     load: Callable[[], None]
-    """Raises OSError when they cannot be used; what was loaded before stays then."""
+    """Raises OSError if they cannot be used; what was loaded before then stays."""
 
 
 class Renewals:
-    """Everything that can be renewed in place."""
+    """All files that can be renewed in place."""
 
     def __init__(self, items: Sequence[Renewable], clock: Clock) -> None:
-        """Remember what the files hold as they are loaded for the first time."""
+        """Remember the contents of the files as they are first loaded."""
         self._clock = clock
         self._items = [item for item in items if item.files]
         self._loaded = {item.use: _contents(item) for item in self._items}
 
     def renew(self) -> list[str]:
-        """Load what has changed, and return its uses."""
+        """Load what has changed; return its uses."""
         return [item.use for item in self._items if self._renew(item)]
 
     def days_left(self) -> Mapping[str, float]:
-        """Return how many days are left of the first certificate to end of each use; negative when it has ended."""
+        """Return by use the days until its first certificate expires; negative afterwards."""
         now = self._clock.now()
         ends = {use: first_end(b"\n".join(contents)) for use, contents in self._loaded.items()}
         return {use: (end - now).total_seconds() / _SECONDS_PER_DAY for use, end in ends.items() if end is not None}
 
     async def watch(self) -> None:
-        """Tell of each certificate that ends soon, at the start and once a day, for ever."""
+        """Warn of each certificate that expires soon, at the start and once a day."""
         while True:
             self._warn()
             await self._clock.sleep(_CHECK_SECONDS)
@@ -69,7 +70,7 @@ class Renewals:
         for item in self._items:
             days = days_left.get(item.use, WARN_DAYS)
             if days < WARN_DAYS:
-                _log.warning("certificate.expiring", use=item.use, days_left=round(days, 1), files=_named(item))
+                log.write(CertificateExpiring(use=item.use, days_left=round(days, 1), files=_named(item)))
 
     def _renew(self, item: Renewable) -> bool:
         contents = _contents(item)
@@ -78,21 +79,27 @@ class Renewals:
         try:
             item.load()
         except OSError as error:
-            _log.error("certificate.refused", use=item.use, files=_named(item), error=str(error))
+            log.write(CertificateRefused(use=item.use, files=_named(item), error=str(error)))
             return False
         self._loaded[item.use] = contents
         return True
 
 
-def renewables(settings: Settings, gateway: Listener, exchange: HttpTransport, told: Told) -> list[Renewable]:
-    """List what can be renewed in place, as the settings name it."""
+def renewables(
+    settings: Settings, gateway: Listener, console: Console, exchange: HttpTransport, receivers: Receivers
+) -> list[Renewable]:
+    """Return what can be renewed in place with these settings."""
     own, mqtt = settings.gateway, settings.mqtt
 
     def renew_mqtt() -> None:
-        told.renew_mqtt(mqtt)
+        receivers.renew_mqtt(mqtt)
 
     def renew_webhooks() -> None:
-        told.renew_webhooks(settings.webhook)
+        receivers.renew_webhooks(settings.webhook)
+
+    def renew_hop() -> None:
+        gateway.renew_hop_trust()
+        console.renew_hop_trust()
 
     return [
         Renewable(use=use, files=tuple(file for file in files if file is not None), load=load)
@@ -100,6 +107,7 @@ def renewables(settings: Settings, gateway: Listener, exchange: HttpTransport, t
             ("gateway", (own.certificate_file, own.key_file), gateway.renew_certificate),
             ("upstream-ca", (settings.agbot.secure_api_ca_file,), gateway.renew_upstream_trust),
             ("exchange-ca", (settings.exchange.ca_file,), exchange.renew_trust),
+            ("leadership-ca", (settings.leadership.ca_file,), renew_hop),
             ("mqtt", (mqtt.certificate_file, mqtt.key_file), renew_mqtt),
             ("mqtt-ca", (mqtt.ca_file,), renew_mqtt),
             ("webhook-ca", (settings.webhook.ca_file,), renew_webhooks),
@@ -118,5 +126,5 @@ def _content(file: Path) -> bytes:
         return b""
 
 
-def _named(item: Renewable) -> list[str]:
-    return [str(file) for file in item.files]
+def _named(item: Renewable) -> tuple[str, ...]:
+    return tuple(map(str, item.files))

@@ -1,5 +1,6 @@
-"""Every decision as an event, under one name, from the journal to the log, to MQTT and to webhooks. Nothing is told before it is committed.
+"""Everything that can happen, as types. Pure: no I/O, no clock, no log.
 
-The journal in the store is the outbox: entries are written in the transaction that they tell of, so nothing that happened is missing from
-it and nothing is in it that did not happen. Each sink reads on from where it has come, in its own task; none can slow anything else.
+There is one class for each event, with its name (`noun.verb`), its level, its meaning, its fields
+and the sentence for people. The log line, the row of the journal, the payload for other systems,
+the history, the JSON schema and the table in `docs/events.md` derive from the class.
 """

@@ -1,1 +1,1 @@
-"""The client side of the Exchange: the change feed and the reads we need. The only package that knows Exchange JSON."""
+"""The client of the Exchange: the change feed, and reads. No other package knows its JSON."""

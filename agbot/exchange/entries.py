@@ -1,8 +1,9 @@
-"""Collections of the Exchange, entry by entry: one that cannot be read must not hide the others.
+"""Reads collections entry by entry: an unreadable one must not hide the others.
 
-A list of an organisation holds what many different agents have written. Its entries stay undecoded (`msgspec.Raw`) until each is read on
-its own. Two things break even that, because a parser stops at them wherever they stand: JSON nested deeper than it likes, and half of a
-surrogate pair. Then the entries are found by their brackets alone, and those that no parser takes are replaced by `null`.
+A list of an organisation contains what many agents have written. Its entries stay undecoded
+(`msgspec.Raw`) until each is read by itself. Two things prevent even that, because a parser stops
+at them: JSON that is nested too deeply, and half of a surrogate pair. Then the entries are found by
+their brackets alone, and those that cannot be parsed are replaced by `null`.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 Value = TypeVar("Value")
 
 NOT_JSON = (ValueError, ArithmeticError, RecursionError, TypeError, LookupError, AttributeError)
-"""What decoding and understanding of text from outside may raise: msgspec's errors are ValueErrors, as are wrong encodings and meanings.
-The others would be mistakes of ours; also these must harm nobody but the record that brought them to light."""
+"""Errors of decoding text from outside: msgspec's are ValueErrors, as are wrong encodings. The
+others would be bugs of ours; they too must affect only the record that revealed them."""
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\]]', re.DOTALL)
 _COLLECTION_DEPTH = 2
-"""An entry is a value in the collection in the reply's object: `{"nodes": {"o1/n1": ENTRY}}`, `{"nodeGroups": [ENTRY]}`."""
+"""The depth of an entry in a reply: `{"nodes": {"o1/n1": ENTRY}}`, `{"nodeGroups": [ENTRY]}`."""
 _OPEN = (b"{", b"[")
 _NULL = b"null"
 
@@ -33,7 +34,7 @@ _NULL = b"null"
 def entry(raw: msgspec.Raw, shape: type[Shape], meaning: Callable[[Shape], Value]) -> Value | Garbled:
     """Read one entry of a collection."""
     if bytes(raw).strip() == _NULL:
-        return Garbled("it is no JSON that can be read: nested too deeply, or not in Unicode")
+        return Garbled("it is not valid JSON, or nested too deeply")
     try:
         return meaning(msgspec.json.decode(raw, type=shape))
     except NOT_JSON as error:
@@ -41,7 +42,7 @@ def entry(raw: msgspec.Raw, shape: type[Shape], meaning: Callable[[Shape], Value
 
 
 def needed(found: Value | Garbled) -> Value:
-    """Return the one entry that was asked for.
+    """Return the requested entry.
 
     Raises:
         ValueError: it cannot be read.
@@ -52,7 +53,7 @@ def needed(found: Value | Garbled) -> Value:
 
 
 def only(wanted: str, found: Mapping[str, Value]) -> Value | None:
-    """Return the one entry that was asked for, None from an empty reply.
+    """Return the requested entry, None from an empty reply.
 
     Raises:
         ValueError: the reply is about others.
@@ -64,7 +65,7 @@ def only(wanted: str, found: Mapping[str, Value]) -> Value | None:
 
 
 def only_of(org: OrgId, found: Iterable[str]) -> None:
-    """Hold that a list is one of this organisation.
+    """Check that a list is of this organisation.
 
     Raises:
         ValueError: it is not.
@@ -76,7 +77,10 @@ def only_of(org: OrgId, found: Iterable[str]) -> None:
 
 
 def mended(body: bytes) -> bytes:
-    """Replace the entries that no parser takes by `null`; about a second for 10 MB, and only where the whole could not be parsed."""
+    """Replace entries that cannot be parsed by `null`.
+
+    It takes about a second for 10 MB, and runs only if the whole could not be parsed.
+    """
     kept: list[bytes] = []
     depth = begin = done = 0
     for token in _TOKEN.finditer(body):

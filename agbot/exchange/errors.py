@@ -1,20 +1,21 @@
-"""What can go wrong between us and the Exchange, as one family.
+"""The errors of requests to the Exchange.
 
-Every message says what was tried (method and path), what came back, and what to do next. It never holds a secret: paths carry ids only,
-excerpts of replies are redacted where they are made. That a thing does not exist is not an error but a value (`None`, an empty mapping),
-and only the Exchange's own words make it so: a 404 from anything else is `Failed`, because unknown is never gone (P3).
+Every message states what was tried (method and path), what came back, and what to do next. It
+contains no secret: paths have ids only, and excerpts of replies are redacted. That something does
+not exist is not an error but a value (`None`, an empty mapping), and only the Exchange's own reply
+proves it: any other 404 is `Failed`, because unknown is never gone (P3).
 """
 
 from __future__ import annotations
 
 
 class ExchangeError(Exception):
-    """The Exchange could not be asked, or did not answer as it should."""
+    """The Exchange could not be reached, or its answer was an error."""
 
     def __init__(
         self, method: str, path: str, what_came_back: str, what_next: str, *, status: int | None = None
     ) -> None:
-        """Say what was tried, what came back and what to do; `status` is the HTTP status where one arrived."""
+        """State what was tried, what came back and what to do; `status` is HTTP's, if any."""
         super().__init__(method, path, what_came_back, what_next)
         self.method = method
         self.path = path
@@ -27,7 +28,7 @@ class ExchangeError(Exception):
 
 
 class Unreachable(ExchangeError):
-    """No answer, a broken one, or none in time."""
+    """No answer, an incomplete one, or none in time."""
 
 
 class Refused(ExchangeError):
@@ -35,20 +36,20 @@ class Refused(ExchangeError):
 
 
 class Forbidden(ExchangeError):
-    """The Exchange knows the caller but does not let it do this (403)."""
+    """The Exchange knows the caller, which may not do this (403)."""
 
 
 class Conflicting(ExchangeError):
-    """The Exchange would not write, because something is there already (409)."""
+    """The Exchange refused to write, because something exists already (409)."""
 
 
 class Failed(ExchangeError):
-    """The Exchange, or something before it, answered with a status that this question does not expect."""
+    """The Exchange, or a proxy, answered with an unexpected status."""
 
 
 class StoodStill(ExchangeError):
-    """The answer is an old one: what we wrote ourselves a while ago is not in it."""
+    """The answer is old: something that we wrote earlier is missing."""
 
 
 class Unreadable(ExchangeError):
-    """The answer is not the JSON that this question expects."""
+    """The answer is not the expected JSON."""

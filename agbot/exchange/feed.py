@@ -1,10 +1,11 @@
-"""Following the change feed without losing a change or believing one twice.
+"""Follows the change feed without missing a change or returning one twice.
 
-The Exchange numbers every change when it is begun and shows it when it is committed: a change can become visible
-after one with a higher number, and the number it calls the most recent may belong to one that nobody can see yet
-(a real agent lost a change so). So we never go by the newest number. Polls ask again for what was given out in the
-last minute, every number is asked for once more a minute or longer after it was given out, and what was seen before is
-dropped here. Whenever the feed may have missed something, `poll` says so, once, and everything has to be read anew.
+The Exchange assigns the id of a change when its transaction begins, and shows the change when it is
+committed: it can become visible after one with a higher id, and the most recent id may belong to a
+change that is not visible yet (a real agent has lost a change in this way). So the newest id proves
+nothing. Polls request the ids of the last minute again, every id is requested once more a minute or
+longer after it was assigned, and known changes are dropped here. If the feed may have missed
+something, `poll` reports that once, and everything has to be read again.
 """
 
 from __future__ import annotations
@@ -18,32 +19,35 @@ from math import inf
 from agbot.clock import Clock
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Unreadable
-from agbot.exchange.mapping import FeedPage
+from agbot.exchange.feed_page import FeedPage
 from agbot.fleet.changes import Change
 
 MULTITENANT_ORG = "IBM"
-"""An agbot of this organisation sees all others'; any other agbot only its own."""
+"""An agbot of this organisation sees all organisations, any other only its own."""
 HORIZON = timedelta(hours=4)
-"""The Exchange drops change rows after this long and does not say so."""
+"""The Exchange silently drops change rows after this time."""
 _MARGIN = timedelta(minutes=10)
 _SETTLED_SECONDS = 60.0
-"""So long after a number was given out its change is asked for: longer than any request to the Exchange may take (20 s)."""
+"""How long the change of an assigned id is requested: longer than any request to the Exchange may
+take (20 s)."""
 _OVERLAP_ROWS = 500
-"""So many rows at most are repeated by every poll of that minute; many numbers are of changes that nobody shows us, and cost nothing."""
+"""The maximum number of repeated rows per poll. Ids of changes that are not shown to us cost
+nothing."""
 _WHOLE_EVERY_SECONDS = 15.0
-"""So often all rows of that minute are repeated where they are more."""
+"""How often all rows of that minute are repeated if there are more."""
 _START_IDS = 2000
-"""So many numbers before the start are asked for: what was given out seconds before it may become visible after what is read then."""
+"""How many ids before the start are requested: those of the last seconds may become visible
+later."""
 _TAIL_IDS = 500
 _SMALL_TAIL_ROWS = 20
-"""An inclusive question repeats the changes of the two seconds before its number (`exchange-api.md` 4.4). Where those
-are few, it is asked for ever."""
+"""An inclusive request repeats the changes of the two seconds before its id (`exchange-api.md`
+4.4). If those are few, it is always used."""
 _SECONDS_PER_ROW = 0.6
-"""Where they are many, the last numbers are asked for so rarely that this repeats a hundred rows a minute, and in between the next
-number is."""
+"""If they are many, the last ids are requested so rarely that a hundred rows are repeated per
+minute, and otherwise the next id."""
 _LOOK_BACK_AT_MOST_SECONDS = 1800.0
 _LARGEST_PAGE = 10_000
-"""The Exchange's own cap on `maxRecords`."""
+"""The Exchange's own limit of `maxRecords`."""
 _MOST_PAGES = 50
 _REMEMBERED_IDS = 2 * _LARGEST_PAGE
 _REMEMBERED_UNREADABLE = 100
@@ -51,21 +55,21 @@ _REMEMBERED_UNREADABLE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedResult:
-    """What one poll brought."""
+    """The result of one poll."""
 
     changes: tuple[Change, ...] = ()
-    """New changes in order of their latest id; each holds only ids that were not given out before."""
+    """New changes in order of their latest id; each has only new ids."""
     resync: str | None = None
-    """Why everything must be read anew, None if nothing was missed. Told once: who cannot resync now has to remember it."""
+    """Why everything has to be read again; None if nothing was missed. It is reported once."""
     reset: bool = False
-    """The Exchange was set up anew or restored: what was true a moment ago may be gone, and come again."""
+    """The Exchange was reset or restored: things may be missing for a while."""
 
 
 class ChangeFeed:
-    """The change feed, from one poll to the next. Not for two polls at a time."""
+    """The change feed, poll by poll. Polls must not overlap."""
 
     def __init__(self, client: ExchangeClient, clock: Clock, *, max_records: int = 1000) -> None:
-        """Follow the feed as the client's identity; `max_records` is the size of a page to begin with."""
+        """Follow the feed as the client's identity; `max_records` is the initial size of a page."""
         self._client = client
         self._clock = clock
         self._max_records = max_records
@@ -74,34 +78,35 @@ class ChangeFeed:
         self._last_id = 0
         self._polled_seconds: float | None = None
         self._given_out: deque[tuple[float, int]] = deque()
-        """When (on the monotonic clock) the feed was first seen to stand at which number."""
+        """When (on the monotonic clock) the feed was first seen at which id."""
         self._settled_id = 0
-        """The last number that was asked for a minute or longer after it was given out."""
+        """The last id that was requested a minute or longer after it was assigned."""
         self._whole_at = -inf
-        """When all that is not settled was last asked for."""
+        """When all unsettled ids were last requested."""
         self._unsettled_rows = 0
-        """How many rows that brought."""
+        """The number of rows of that request."""
         self._long_tail_id = 0
-        """The number before which there was a burst, which an inclusive question repeats."""
+        """The id after a burst, which an inclusive request would repeat."""
         self._looked_back_at = 0.0
         self._look_back_seconds = 0.0
         self._broken: str | None = "the feed is read for the first time"
         self._seen: dict[int, tuple[str, str, str]] = {}
         self._pending: list[Change] = []
         self._unreadable: dict[str, None] = {}
-        """Rows that could not be read; the feed repeats its last rows, and each is told once."""
+        """Unreadable rows; the feed repeats its last rows, and each is reported once."""
         self._lost_row = False
 
     @property
     def last_id(self) -> int:
-        """The last change id known to have been given out; 0 before the first poll."""
+        """The last known id; 0 before the first poll."""
         return self._last_id
 
     async def poll(self) -> FeedResult:
         """Read what is new.
 
         Raises:
-            ExchangeError: the feed could not be read; after an unreadable page the next good poll tells to resync.
+            ExchangeError: the feed could not be read; after an unreadable page the next successful
+                poll requests a resync.
         """
         started = self._clock.monotonic_seconds()
         away = timedelta(seconds=started - (self._polled_seconds if self._polled_seconds is not None else started))
@@ -113,13 +118,14 @@ class ChangeFeed:
             self._broken = f"a page of the feed was unreadable ({error.what_came_back})"
             raise
         except ExchangeError:
-            self._long_tail_id = 0  # whatever comes back may be another Exchange: its last rows tell
+            # the answer may come from another Exchange, which its last rows show
+            self._long_tail_id = 0
             raise
         self._polled_seconds = started
         return result
 
     async def kept(self, resource: str) -> list[Change]:
-        """Return the changes of one kind that the Exchange still keeps, the oldest first; where the feed stands is not touched.
+        """Return all changes of one kind that the Exchange has, oldest first, without moving on.
 
         Raises:
             ExchangeError: they could not be read.
@@ -140,7 +146,10 @@ class ChangeFeed:
         return replace(result, resync=result.resync or why)
 
     async def _go_to_the_end(self) -> None:
-        """Forget what was read. The id is taken before anything is read anew, so that nothing falls between."""
+        """Start again.
+
+        The id is read before everything else, so that no change is missed in between.
+        """
         self._last_id = await self._client.max_change_id()
         self._settled_id = max(self._last_id - _START_IDS, 0)
         self._whole_at, self._unsettled_rows = -inf, 0
@@ -151,9 +160,9 @@ class ChangeFeed:
         self._pending.clear()
 
     async def _follow(self, known_to: int = 0) -> FeedResult:
-        """Read page after page. Pages before one that fails are kept for the next poll.
+        """Read all pages. Pages before a failed one are kept for the next poll.
 
-        Rows up to `known_to` are taken down and not given out: whatever they tell is read after this.
+        Rows up to `known_to` are noted and not returned: what they are about is read after this.
         """
         size, cursor, asked_seconds = self._max_records, self._from_id(), self._clock.monotonic_seconds()
         looks_back, is_whole, rows = self._settled_id >= self._last_id >= cursor, cursor <= self._settled_id + 1, 0
@@ -173,13 +182,13 @@ class ChangeFeed:
                 cursor = page.most_recent
                 self._last_id = max(self._last_id, cursor)
             elif size < _LARGEST_PAGE:
-                size = min(2 * size, _LARGEST_PAGE)  # the whole page was the overlap
+                size = min(2 * size, _LARGEST_PAGE)  # the whole page was an overlap
             else:
                 break
-        return await self._start_over("more has changed than the feed can tell in reasonable time")
+        return await self._start_over("more has changed than the feed can return in reasonable time")
 
     def _from_id(self) -> int:
-        """Return the number to ask from: before it is only what is settled, or, between two questions for all of it, the 500th last row."""
+        """Return the id to request from: the first unsettled, or sometimes a later one."""
         now = self._clock.monotonic_seconds()
         if self._settled_id < self._last_id:
             if self._unsettled_rows <= _OVERLAP_ROWS or now - self._whole_at >= _WHOLE_EVERY_SECONDS:
@@ -191,13 +200,13 @@ class ChangeFeed:
         return max(self._last_id - _TAIL_IDS, 0) + 1 if has_long_tail else max(self._last_id, 1)
 
     def _asked_for_all(self, rows: int, asked_seconds: float) -> None:
-        """Take down that all numbers that were not settled were asked for by a question at this time: those of a minute before it are."""
+        """Note that all unsettled ids were requested at this time, which settles older ones."""
         self._whole_at, self._unsettled_rows = asked_seconds, rows
         while self._given_out and asked_seconds - self._given_out[0][0] >= _SETTLED_SECONDS:
             self._settled_id = self._given_out.popleft()[1]
 
     def _stand_at(self, page: FeedPage, *, repeated: int | None) -> None:
-        """Take down where the feed stands, and how often a question that repeats so many rows may be put."""
+        """Note the position of the feed, and when so many rows may be repeated."""
         if repeated is not None:
             self._looked_back_at = self._clock.monotonic_seconds()
         newest = self._given_out[-1][1] if self._given_out else self._settled_id
@@ -211,16 +220,16 @@ class ChangeFeed:
         self._last_id = page.most_recent
 
     async def _start_over(self, why: str) -> FeedResult:
-        self._broken = why  # stands until the end of the feed has been found
+        self._broken = why  # valid until the end of the feed has been found
         await self._go_to_the_end()
         self._broken = None
         return FeedResult(resync=why)
 
     def _why_odd(self, page: FeedPage) -> str | None:
-        """Say how the page shows that this is not the change log we followed."""
+        """Return how the page shows that this is another change log than before."""
         if not page.hit_max and page.most_recent < self._last_id:
             now = f"the newest change of the Exchange is {page.most_recent}, and was {self._last_id} before"
-            return f"{now}: it was set up anew or restored from a backup"
+            return f"{now}: it was reset or restored from a backup"
         for change in page.changes:
             about = (change.org, change.resource, change.id)
             for change_id in change.change_ids:
@@ -229,7 +238,7 @@ class ChangeFeed:
         return None
 
     def _take(self, page: FeedPage, known_to: int) -> None:
-        """Keep what was not seen before."""
+        """Return the new changes."""
         for change in page.changes:
             ids = tuple(each for each in change.change_ids if each not in self._seen)
             self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))

@@ -1,23 +1,24 @@
-"""From the Exchange's JSON to the values that rules decide on.
+"""Maps the Exchange's JSON to the values that rules use.
 
-Each function raises `ValueError` when the reply cannot mean what was asked for: another node than the one named, or a time that is not
-one. In a list such an entry is `Garbled` and the others stand. A heartbeat that cannot be read must not become "has never sent one", nor a
-status without a time one that counts.
+Each function raises `ValueError` if the reply is not what was requested: it is about another node,
+or a time is invalid. In a list such an entry is `Garbled`, and the others are valid. An unreadable
+heartbeat must not become "has never sent one", nor a status without a time one that counts. Texts
+that thousands of nodes share (ids, versions, statuses) are interned: one copy is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from sys import intern
 
 import msgspec
 
 from agbot.exchange import timestamps, wire
 from agbot.exchange.entries import entry, needed, only, only_of
 from agbot.exchange.timestamps import ExchangeClock
-from agbot.fleet.changes import Change
 from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Agreement, Node, NodeType
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, group_id, node_id, org_of
@@ -27,31 +28,20 @@ _FINAL = {"finalized agreement", "finalized"}
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _MAY_BE_UNDER_WAY = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 _LONGEST_TEXT = 200
-"""What a node says of its upgrade is written into the journal and shown; every status there is fits in."""
+"""A node's status is journalled and shown; every known one is shorter."""
 _LONGEST_INTERVAL_SECONDS = 86_400.0
-"""A node may name any number as its own interval; with a larger one it would count as alive for ever."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeedPage:
-    """One answer of the change feed."""
-
-    changes: tuple[Change, ...]
-    most_recent: int
-    """The last id that was given out at all or, with `hit_max`, the last row of this page (which may be lower than the id asked for)."""
-    hit_max: bool
-    garbled: tuple[str, ...] = ()
-    """Rows that cannot be read, as they came: nobody knows what has changed."""
+"""A node may set any interval; with a larger one it would always count as alive."""
 
 
 def nodes(org: OrgId, reply: wire.Nodes, clock: ExchangeClock) -> dict[NodeId, Node | Garbled]:
     """Map the nodes of an organisation."""
     only_of(org, reply.nodes)
-    return {NodeId(key): _any_node(NodeId(key), each, clock) for key, each in reply.nodes.items()}
+    names = ((NodeId(intern(key)), each) for key, each in reply.nodes.items())
+    return {node: _any_node(node, each, clock) for node, each in names}
 
 
 def one_node(node: NodeId, reply: wire.Nodes, clock: ExchangeClock) -> Node | None:
-    """Map a single node; an empty reply means that it is not there."""
+    """Map a single node; an empty reply means that it does not exist."""
     found = only(node, reply.nodes)
     return None if found is None else needed(_any_node(node, found, clock))
 
@@ -72,15 +62,18 @@ def _node(node: NodeId, entry: wire.Node, clock: ExchangeClock) -> Node:
         heartbeat_interval_seconds=min(
             max((intervals and intervals.max_interval) or 0.0, 0.0), _LONGEST_INTERVAL_SECONDS
         ),
-        agent_version=versions.get("horizon") or "",
+        agent_version=intern(versions.get("horizon") or ""),
         registered=bool(entry.public_key),
-        arch=entry.arch or "",
-        pattern=entry.pattern or "",
+        arch=intern(entry.arch or ""),
+        pattern=intern(entry.pattern or ""),
     )
 
 
 def groups(org: OrgId, reply: wire.NodeGroups) -> dict[GroupId, tuple[NodeId, ...] | Garbled]:
-    """Map the groups of an organisation to their members. One without a readable name may be any: then the list says nothing."""
+    """Map the groups of an organisation to their members.
+
+    A group without a readable name could be any: then the whole list is unreadable.
+    """
     return {_group_name(org, each): _any_group(org, each) for each in reply.node_groups}
 
 
@@ -93,7 +86,7 @@ def _any_group(org: OrgId, raw: msgspec.Raw) -> tuple[NodeId, ...] | Garbled:
 
 
 def one_group(group: GroupId, reply: wire.NodeGroups) -> tuple[NodeId, ...] | None:
-    """Map a single group to its members; an empty reply means that it is not there."""
+    """Map a single group to its members; an empty reply means that it does not exist."""
     org = org_of(group)
     found = only(group, {_group_name(org, each): each for each in reply.node_groups})
     return None if found is None else needed(_any_group(org, found))
@@ -105,11 +98,11 @@ def _members(org: OrgId, group: wire.NodeGroup) -> tuple[NodeId, ...]:
 
 def statuses(reply: wire.ManagementStatuses, clock: ExchangeClock) -> dict[PolicyId, Status]:
     """Map a node's statuses by policy."""
-    return {PolicyId(key): _any_status(each, clock) for key, each in reply.management_status.items()}
+    return {PolicyId(intern(key)): _any_status(each, clock) for key, each in reply.management_status.items()}
 
 
 def _any_status(raw: msgspec.Raw, clock: ExchangeClock) -> Status:
-    """Map one status; one that cannot be read becomes a value that rules do not know, and is not gone (P3)."""
+    """Map one status; an unreadable one is unknown to the rules, not gone (P3)."""
     found = entry(raw, wire.PolicyStatus, lambda each: _status(each.agent_upgrade_policy_status, clock))
     return replace(_no_status(f"(unreadable: {found.why})"), is_garbled=True) if isinstance(found, Garbled) else found
 
@@ -119,22 +112,26 @@ def _no_status(value: str) -> Status:
 
 
 def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -> Status:
-    """Map one status. Without a readable time it could be about an earlier upgrade: its value becomes one that rules do not know."""
+    """Map one status.
+
+    Without a readable time it could be about an earlier upgrade, so its value becomes one that is
+    unknown to the rules.
+    """
     if entry is None:
         return _no_status("(no status)")
-    stamp, said = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
+    stamp, value = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
     brought, is_dated, is_garbled = entry.upgraded_versions or wire.UpgradedVersions(), True, False
     try:
         moment = clock.ours(stamp)
     except ValueError:
-        is_garbled = PHASES.get(said, Phase.UNREADABLE) in _MAY_BE_UNDER_WAY
-        moment, is_dated, said = _EPOCH, False, f"{said} (its time {stamp!r} is unreadable)"
+        is_garbled = PHASES.get(value, Phase.UNREADABLE) in _MAY_BE_UNDER_WAY
+        moment, is_dated, value = _EPOCH, False, f"{value} (its time {stamp!r} is unreadable)"
     return Status(
-        value=said,
+        value=intern(value),
         stamp=stamp,
         updated_at=moment,
         is_dated=is_dated,
-        target_version=(brought.software_version or "")[:_LONGEST_TEXT],
+        target_version=intern((brought.software_version or "")[:_LONGEST_TEXT]),
         certificate=(brought.cert_version or "")[:_LONGEST_TEXT],
         configuration=(brought.config_version or "")[:_LONGEST_TEXT],
         is_garbled=is_garbled,
@@ -142,7 +139,7 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
 
 
 def agreements(reply: wire.Agreements, status: wire.NodeStatus | None, clock: ExchangeClock) -> tuple[Agreement, ...]:
-    """Merge a node's agreements with what its status says of their containers, in order of id."""
+    """Merge a node's agreements with the states of their containers, in order of id."""
     running: dict[str, list[wire.RunningService]] = {}
     for each in (status and status.services) or ():
         running.setdefault(each.agreement_id or "", []).append(each)
@@ -170,21 +167,27 @@ def _agreement(
 
 
 def properties(reply: wire.NodePolicy) -> dict[str, str]:
-    """Map the properties of a node policy to texts. Those for everything win over those for management or deployment alone."""
+    """Map the properties of a node policy to texts.
+
+    Properties for both override those for management or deployment alone.
+    """
     sections = (each.properties for each in (reply.deployment, reply.management) if each is not None)
     found = [each for listed in (*sections, reply.properties) for each in listed or ()]
     return {each.name: _text(each.value) for each in found if each.name and each.value is not None}
 
 
 def _text(value: object) -> str:
-    """Write a property's value as `hzn` takes it: truths as true and false, lists with commas."""
+    """Write a property's value as in `hzn`: true and false, lists with commas."""
     if isinstance(value, bool):
         return str(value).lower()
     return ",".join(_text(each) for each in value) if isinstance(value, list) else str(value)
 
 
 def _service(org: str | None, url: str | None) -> str:
-    """Qualify a service: agents write `org/url` into agreements and the bare url into the status. An old url may begin `https://`."""
+    """Qualify a service: agents write `org/url` in agreements and only the url in the status.
+
+    An old url may begin with `https://`.
+    """
     first, slash, _ = (url or "").partition("/")
     if not url or not org or (slash and first and not first.endswith(":")):
         return url or ""
@@ -192,10 +195,10 @@ def _service(org: str | None, url: str | None) -> str:
 
 
 def served_orgs(policies: wire.ServedPolicies, patterns: wire.ServedPatterns) -> frozenset[OrgId]:
-    """Return the organisations an agbot serves: those of the policies and patterns, and those of the nodes.
+    """Return the organisations that an agbot serves: of its policies, its patterns, and its nodes.
 
-    An Exchange that was not told the nodes' organisation stores the policy's name in its place (`exchange-api.md` 4.3); the key, which
-    ends in the right one, tells.
+    Without a nodes' organisation in the request the Exchange stores the policy's name in its place
+    (`exchange-api.md` 4.3); the key ends with the right one.
     """
     served = [_served(key, each, wire.ServedPolicy) for key, each in policies.business_pols.items()]
     served += [_served(key, each, wire.ServedPattern) for key, each in patterns.patterns.items()]
@@ -203,7 +206,7 @@ def served_orgs(policies: wire.ServedPolicies, patterns: wire.ServedPatterns) ->
 
 
 def _served(key: str, raw: msgspec.Raw, shape: type[wire.ServedPolicy | wire.ServedPattern]) -> set[str | None]:
-    """Return the organisations of one entry; one that cannot be read names none."""
+    """Return the organisations of one entry; an unreadable one has none."""
     found = entry(raw, shape, lambda each: each)
     if isinstance(found, Garbled):
         return set()
@@ -212,10 +215,10 @@ def _served(key: str, raw: msgspec.Raw, shape: type[wire.ServedPolicy | wire.Ser
 
 
 def own_heartbeat(agbot: str, reply: wire.Agbots) -> str | None:
-    """Return when the Exchange last heard of this agbot, as it wrote it; None where it does not say.
+    """Return the last heartbeat of this agbot in the Exchange's notation; None if there is none.
 
     Raises:
-        ValueError: it is no time.
+        ValueError: it is not a time.
     """
     found = only(agbot, reply.agbots)
     stamp = None if found is None else msgspec.json.decode(found, type=wire.Agbot).last_heartbeat
@@ -225,31 +228,5 @@ def own_heartbeat(agbot: str, reply: wire.Agbots) -> str | None:
 
 
 def has_agbot(agbot: str, reply: wire.Agbots) -> bool:
-    """Tell whether the reply holds this agbot; an empty one means that it is not there."""
+    """Whether the reply has this agbot; an empty one means that it does not exist."""
     return only(agbot, reply.agbots) is not None
-
-
-def page(reply: wire.ChangesPage, clock: ExchangeClock) -> FeedPage:
-    """Map one page of the change feed. `at` of a change is when its latest row was written, on the coordinator's clock."""
-    read = [(each, entry(each, wire.ChangeGroup, partial(_change, clock=clock))) for each in reply.changes]
-    return FeedPage(
-        changes=tuple(change for _raw, change in read if isinstance(change, Change)),
-        most_recent=reply.most_recent_change_id,
-        hit_max=reply.hit_max_records,
-        garbled=tuple(bytes(raw).decode(errors="replace") for raw, change in read if isinstance(change, Garbled)),
-    )
-
-
-def _change(group: wire.ChangeGroup, clock: ExchangeClock) -> Change:
-    if not group.resource_changes:
-        message = f"the change of {group.resource} {group.org_id}/{group.id} has no rows"
-        raise ValueError(message)
-    rows = sorted(group.resource_changes, key=lambda row: row.change_id)
-    return Change(
-        org=OrgId(group.org_id),
-        resource=group.resource,
-        id=group.id,
-        operation=group.operation,
-        change_ids=tuple(row.change_id for row in rows),
-        at=clock.ours_or_none(rows[-1].last_updated),
-    )

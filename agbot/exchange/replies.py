@@ -1,7 +1,8 @@
-"""What a reply means, by its HTTP status alone: `code` and `msg` of the Exchange are in the language of its host.
+"""Interprets replies by their HTTP status, because their texts are localised.
 
-A 404 is an answer only when the Exchange itself says so, with the empty collection or its `{"code","msg"}`. One from a proxy, or from an
-Exchange that does not know the route (a wrong base URL), must not look like "nobody there" (P3): it is `Failed`.
+A 404 is an answer only if it is the Exchange's own, with the empty collection or `{"code","msg"}`.
+One from a proxy, or for an unknown route (a wrong base URL), must not look like an absence (P3): it
+is `Failed`.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ _CAME_CHARACTERS = 400
 _READ_BYTES = 10 * _EXCERPT_CHARACTERS
 _SUCCESS = {HTTPStatus.OK, HTTPStatus.CREATED}  # searches and the change feed answer 201
 _OF_THE_DAEMON = "the daemon's: [exchange] identity and token_file, or the credential exchange-token"
-_A_RECORD = "it is an Exchange's answer with a record that cannot be read: look at that record, and mend or delete it"
+_A_RECORD = "it is an answer of the Exchange with an unreadable record: check that record, and correct or delete it"
 _UNKNOWN_ROUTE = "unrecognized route"
 _IS_IT_THE_EXCHANGE = "check that [exchange] url is the Exchange's base URL, ending in /v1"
 
 
 class Answered:
-    """One reply with what was asked, ready to be judged."""
+    """One reply and its request."""
 
     def __init__(self, method: str, path: str, credentials: Credentials | None, reply: Reply) -> None:
         self._method = method
@@ -52,20 +53,21 @@ class Answered:
         return self._reply.body.decode(errors="replace").strip()
 
     def read(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
-        """Decode a reply that must be there.
+        """Decode a reply that must exist.
 
         Raises:
-            ExchangeError: any status but success, or not the JSON expected.
+            ExchangeError: any status but success, or not the expected JSON.
         """
         if self._reply.status not in _SUCCESS:
             raise self._refusal()
         return self._decoded(shape, meaning)
 
     def read_or_none(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value | None:
-        """Decode a reply whose 404 means that there is nothing.
+        """Decode a reply whose 404 means an absence.
 
         Raises:
-            ExchangeError: any other status, a 404 that is not the Exchange's own, or not the JSON expected.
+            ExchangeError: any other status, a 404 that is not the Exchange's own, or not the
+                expected JSON.
         """
         if self._reply.status == HTTPStatus.NOT_FOUND:
             if self._says_nothing_there(shape):
@@ -77,7 +79,7 @@ class Answered:
         try:
             return meaning(self._parsed(shape))
         except entries.NOT_JSON as error:
-            came = f"an answer ({self._reply.status}) that is not what it should be: {Garbled.by(error).why}"
+            came = f"an unexpected answer ({self._reply.status}): {Garbled.by(error).why}"
             raise self._error(Unreadable, came, _A_RECORD if self._is_json_object() else _IS_IT_THE_EXCHANGE) from error
 
     def _parsed(self, shape: type[Body]) -> Body:
@@ -90,7 +92,7 @@ class Answered:
             return msgspec.json.decode(mended, type=shape)
 
     def _is_json_object(self) -> bool:
-        """Whether it looks like what an Exchange writes, so that the address is hardly to blame; what is nested too deeply does as well."""
+        """Whether it looks like an answer of an Exchange, so that the address is right."""
         body = self._reply.body.strip()
         return body.startswith(b"{") and body.endswith(b"}") and len(body) > len(b"{}")
 
@@ -110,7 +112,7 @@ class Answered:
 
     def _refusal(self) -> ExchangeError:
         status = self._reply.status
-        who = self._credentials.identity if self._credentials else "nobody"
+        who = self._credentials.identity if self._credentials else "the anonymous caller"
         came = f"the answer is {status} {self._excerpt()}".rstrip()
         if status == HTTPStatus.UNAUTHORIZED:
             return self._error(Refused, came, f"check the identity and the secret of {who} ({_OF_THE_DAEMON})")
@@ -119,17 +121,17 @@ class Answered:
                 Forbidden, came, f"{who} may not do this: use an agbot's identity, in org IBM for other organisations"
             )
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return self._error(Failed, came, "look into the Exchange's log; it is tried again")
+            return self._error(Failed, came, "check the Exchange's log; the request is retried")
         if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
             return self._error(Failed, came, "redirects are not followed: name the final address in [exchange] url")
         return self._error(Failed, came, _IS_IT_THE_EXCHANGE)
 
     def _error(self, kind: type[ExchangeError], came: str, what_next: str) -> ExchangeError:
-        # a decoder's complaint may repeat what it read
+        # a decoder's error may repeat what it read
         shown = excerpt(came, secrets_of(self._credentials), _CAME_CHARACTERS)
         return kind(self._method, self._path, shown, what_next, status=self._reply.status)
 
     def _excerpt(self) -> str:
-        """Return the beginning of the body in one printable line, without secrets that something on the way may have echoed."""
+        """Return the beginning of the body in one printable line, without secrets."""
         text = self._reply.body[:_READ_BYTES].decode(errors="replace")
         return excerpt(text, secrets_of(self._credentials), _EXCERPT_CHARACTERS)

@@ -1,7 +1,8 @@
-"""Trying a background read again, with growing random pauses, until a deadline.
+"""Retries of background reads, with growing random delays, until a deadline.
 
-Only what may pass by itself is tried again: no answer, or a 5xx. Wrong credentials, missing rights and unreadable replies stay. The read
-that stands before a grant is never retried: it has three seconds, and the agent asks again anyway.
+Only transient errors are retried: no answer, or a 5xx. Wrong credentials, missing permissions and
+unreadable replies are not. The reads before a grant are never retried: they have three seconds, and
+the agent asks again anyway.
 """
 
 from __future__ import annotations
@@ -20,29 +21,30 @@ Value = TypeVar("Value")
 
 
 class Retry:
-    """How a background read is tried again, on the coordinator's clock (tenacity's own rules know only the real one)."""
+    """The retry policy, on the coordinator's clock (tenacity's own strategies use the real one)."""
 
     def __init__(
         self,
         clock: Clock,
         *,
         deadline_seconds: float = 30.0,
-        first_pause_seconds: float = 0.5,
-        longest_pause_seconds: float = 8.0,
+        first_delay_seconds: float = 0.5,
+        longest_delay_seconds: float = 8.0,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """No attempt begins later than `deadline_seconds` after the first; the last one may take its own time beyond it.
+        """No attempt begins later than `deadline_seconds` after the first; the last may end later.
 
-        `chance` returns a number from 0 to 1 and scatters the pauses, so that replicas do not return in step.
+        `chance` returns a number from 0 to 1, which randomises the delays, so that clients do not
+        retry in step.
         """
         self._clock = clock
         self._deadline_seconds = deadline_seconds
-        self._first_pause_seconds = first_pause_seconds
-        self._longest_pause_seconds = longest_pause_seconds
+        self._first_delay_seconds = first_delay_seconds
+        self._longest_delay_seconds = longest_delay_seconds
         self._chance = chance
 
     async def __call__(self, read: Callable[[], Awaitable[Value]]) -> Value:
-        """Read, if need be several times.
+        """Read, with retries if necessary.
 
         Raises:
             ExchangeError: the last attempt's.
@@ -52,27 +54,26 @@ class Retry:
         def too_late(state: RetryCallState) -> bool:
             return self._clock.monotonic_seconds() + state.upcoming_sleep > last_start
 
-        async def attempt() -> (
-            Value
-        ):  # tenacity awaits only what is declared async: not a lambda that returns an awaitable
+        # tenacity awaits only async functions, not a lambda that returns an awaitable
+        async def attempt() -> Value:
             return await read()
 
         attempts = AsyncRetrying(
             sleep=self._clock.sleep,
             stop=too_late,
-            wait=self._pause_seconds,
+            wait=self._delay_seconds,
             retry=retry_if_exception(may_pass),
             reraise=True,
         )
         return await attempts(attempt)
 
-    def _pause_seconds(self, state: RetryCallState) -> float:
-        doubled = self._first_pause_seconds * 2.0 ** min(state.attempt_number - 1, 30)
-        return min(doubled, self._longest_pause_seconds) * (0.5 + self._chance() / 2)
+    def _delay_seconds(self, state: RetryCallState) -> float:
+        doubled = self._first_delay_seconds * 2.0 ** min(state.attempt_number - 1, 30)
+        return min(doubled, self._longest_delay_seconds) * (0.5 + self._chance() / 2)
 
 
 def may_pass(error: BaseException) -> bool:
-    """Tell whether the same question may be answered a moment later."""
+    """Whether the error is transient."""
     if isinstance(error, Failed):
         return error.status is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return isinstance(error, Unreachable)

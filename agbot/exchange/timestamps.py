@@ -1,7 +1,7 @@
-"""The Exchange's time: its two ways to write it, and how far its clock is from ours.
+"""The Exchange's time: its two formats, and the offset of its clock from ours.
 
-Versions since 2.143.0 write `2026-01-21T21:39:49.123456789Z` with 0 to 9 digits of fraction, older ones append `[UTC]` and leave out
-seconds that are zero (`exchange-api.md` 0.6).
+Versions since 2.143.0 write `2026-01-21T21:39:49.123456789Z` with 0 to 9 digits of fraction; older
+ones append `[UTC]` and omit seconds that are zero (`exchange-api.md` 0.6).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from statistics import median
 
 _ONE_SECOND = timedelta(seconds=1)
@@ -16,38 +17,43 @@ _TOLERANCE = timedelta(seconds=2)
 _ABSURD = timedelta(days=1)
 _REMEMBERED = 9
 _WIDEST = timedelta(seconds=10)
-"""A slower answer tells too little."""
+"""A slower answer is too imprecise."""
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-"""Nothing of Open Horizon is older or that far ahead. Within these years no rule's arithmetic can leave the range of datetimes."""
+"""No valid time is outside these years, and within them no rule's arithmetic can overflow."""
 
 
 def parse(text: str) -> datetime:
-    """Read a timestamp of the Exchange as an aware datetime in UTC, on the Exchange's clock.
+    """Parse a timestamp of the Exchange as an aware datetime in UTC, on the Exchange's clock.
 
     Raises:
         ValueError: it is not one.
     """
     moment = datetime.fromisoformat(text.removesuffix("[UTC]"))
     if moment.tzinfo is None:
-        message = f"{text!r} names no time zone"
+        message = f"{text!r} has no time zone"
         raise ValueError(message)
-    if not _EARLIEST <= moment < _LATEST:  # compared before it is converted, which can overflow
-        message = f"{text!r} is out of all range"
+    if not _EARLIEST <= moment < _LATEST:  # compared before the conversion, which can overflow
+        message = f"{text!r} is out of range"
         raise ValueError(message)
     return moment.astimezone(UTC)
 
 
+_parsed_date = lru_cache(maxsize=16)(parsedate_to_datetime)
+"""The replies of one second have the same header."""
+
+
 class ExchangeClock:
-    """How far the Exchange's clock is ahead of ours.
+    """The offset of the Exchange's clock from ours.
 
-    The Exchange itself tells: asking for changes stamps our own entry (`lastHeartbeat`), so the stamp that is read there was made between
-    that question and its answer. An offset that contradicts the one before by more than two seconds is believed when a second comparison
-    agrees; one below two seconds counts as none.
+    A request for changes stamps our own record (`lastHeartbeat`), so that stamp was made between
+    the request and its reply. An offset that differs from the previous one by more than two seconds
+    is accepted once a second comparison agrees; one below two seconds counts as zero.
 
-    The `Date` headers of its replies may be a proxy's. They only show that something has moved; before the first comparison, and where our
-    entry cannot be read, there is nothing better. A reply says that the clock showed that second at some moment between request and reply;
-    the estimate stands until most of the recent replies contradict it.
+    The `Date` headers of replies may be a proxy's. They only show that a clock has changed; before
+    the first comparison, and if our record cannot be read, there is nothing better. A header means
+    that the clock showed that second between request and reply; the estimate is valid until most
+    recent replies contradict it.
     """
 
     def __init__(self) -> None:
@@ -56,20 +62,20 @@ class ExchangeClock:
         self._bounds: deque[tuple[timedelta, timedelta]] = deque(maxlen=_REMEMBERED)
         self._has_compared = False
         self.is_known = False
-        """Whether the offset can be relied upon."""
+        """Whether the offset is reliable."""
         self.why_unknown = "the Exchange's clock has not been compared with ours yet"
         self.is_doubtful = False
-        """Whether it should be compared again soon."""
+        """Whether another comparison is due."""
         self._is_absurd = False
         """Whether the last `Date` header was more than a day off."""
 
     @property
     def offset(self) -> timedelta:
-        """How far the Exchange's clock is ahead."""
+        """How far the Exchange's clock is ahead of ours."""
         return self._offset
 
     def ours_moved(self, step: timedelta) -> None:
-        """Take in that our own clock was set forward by this (back, when negative): the offset is to be learnt anew."""
+        """Note that our clock was set forward (back, if negative): the offset is unknown again."""
         self._offset -= step
         self._from_dates -= step
         self._bounds.clear()
@@ -80,7 +86,9 @@ class ExchangeClock:
         )
 
     def learn(self, stamp: str, sent_at: datetime, received_at: datetime) -> bool:
-        """Take in a stamp that the Exchange made between these two moments; say whether it was of use.
+        """Use a stamp that the Exchange made between these moments.
+
+        Return whether it was precise enough.
 
         Raises:
             ValueError: it is not a timestamp.
@@ -94,23 +102,24 @@ class ExchangeClock:
             is_first, self._offset = not self._has_compared, middle if abs(middle) >= _TOLERANCE else timedelta()
             if not is_first:
                 self.is_known, self.is_doubtful = False, True
-                self.why_unknown = "the Exchange's clock has moved against ours; it is compared again"
+                self.why_unknown = "the Exchange's clock has changed relative to ours; it is compared again"
                 return True
         self._has_compared = self.is_known = True
         self.is_doubtful = False
         return True
 
     def rely_on_dates(self) -> None:
-        """Go by the `Date` headers: the Exchange does not show us our own entry."""
+        """Use the `Date` headers: the Exchange does not show our own record."""
         self._offset, self.is_known, self.is_doubtful = self._from_dates, bool(self._bounds), not self._bounds
 
     def note(self, date_header: str, sent_at: datetime, received_at: datetime) -> None:
-        """Take in the header of one reply. One that is missing or unreadable says nothing.
+        """Use the header of one reply. A missing or unreadable one is ignored.
 
-        One that is more than a day off says nothing of how far, but the first such, and the first after it, ask for a comparison.
+        One that is more than a day off gives no offset, but the first such, and the first one after
+        it, make a comparison due.
         """
         try:
-            date = parsedate_to_datetime(date_header)
+            date = _parsed_date(date_header)
         except (ValueError, OverflowError):
             return
         if date.tzinfo is None or received_at < sent_at:
@@ -135,7 +144,7 @@ class ExchangeClock:
         return bounds[0] - _TOLERANCE <= offset <= bounds[1] + _TOLERANCE
 
     def ours(self, text: str) -> datetime:
-        """Read a timestamp of the Exchange as a moment on the coordinator's clock.
+        """Parse a timestamp of the Exchange as a time on the coordinator's clock.
 
         Raises:
             ValueError: it is not a timestamp.
@@ -143,7 +152,7 @@ class ExchangeClock:
         return parse(text) - self._offset
 
     def ours_or_none(self, text: str | None) -> datetime | None:
-        """Read a time on which little hangs: without one, an agreement is never taken for a new one, nor a policy for a changed one."""
+        """Parse an optional time; without it, nothing counts as new or changed."""
         try:
             return self.ours(text or "")
         except ValueError:

@@ -1,8 +1,9 @@
-"""One request to the Exchange over HTTP, and nothing of what it means.
+"""Requests to the Exchange over HTTP, without their meaning.
 
-A `Transport` answers with whatever status and body came, or raises `Unreachable`. It follows no redirect (credentials must not go to
-another host), keeps no cookies, retries nothing, and bounds time and size: of each answer by what was asked, and of all that are under way
-together. Nothing is unpacked: what takes a thousand times its room asks for packed answers. `routes.template` names what is counted.
+A `Transport` returns any status and body, or raises `Unreachable`. It follows no redirect
+(credentials must not go to another host), keeps no cookies, retries nothing, and bounds time and
+size, both of each answer and of all open ones together. Nothing is decompressed, because a small
+answer could expand a thousand times. Requests are counted by `resources.template`.
 """
 
 from __future__ import annotations
@@ -20,30 +21,30 @@ import aiohttp
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from agbot.exchange import routes
+from agbot.exchange import resources
 from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import Unreachable, Unreadable
 from agbot.foreign_text import excerpt
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
-"""The whole node list of the largest organisation the Exchange allows (45,000 nodes) is less than half of it."""
+"""Twice the node list of the largest organisation that the Exchange allows (45,000 nodes)."""
 MAX_THING_BYTES = 4 * 1024 * 1024
 """One node, group or policy, or an error page."""
 MAX_HELD_BYTES = 2 * MAX_LIST_BYTES
-"""All answers that are being read at once. Whichever goes beyond it fails, and is read again later."""
+"""All answers that are being read. One that exceeds it fails, and is read again later."""
 
-_SAID_CHARACTERS = 300
+_SHOWN_CHARACTERS = 300
 
 Observe = Callable[[str, str, float], None]
-"""Is told of each request: the route's template, the outcome (an HTTP status, `timeout`, `unreachable`, `too-large` or
-`cancelled`), seconds."""
+"""Receives each request: the route's template, the outcome (an HTTP status, `timeout`,
+`unreachable`, `too-large` or `cancelled`), and seconds."""
 
-_TRY_LATER = "check that the Exchange runs and that [exchange] url, proxy and certificates are right; it is tried again"
+_TRY_LATER = "check that the Exchange runs and that [exchange] url, proxy and certificates are right; it is retried"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, whatever it is."""
+    """The answer, of any status."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -56,20 +57,23 @@ class Reply:
 
 
 class Transport(Protocol):
-    """How a request reaches the Exchange."""
+    """Sends requests to the Exchange."""
 
     async def request(
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
     ) -> Reply:
-        """Send one request. `path` is below `/v1` and percent-encoded; `timeout_seconds` on the event loop's clock covers all of it.
+        """Send one request.
+
+        `path` is below `/v1` and percent-encoded; `timeout_seconds` on the event loop's clock
+        covers all of it.
 
         Raises:
-            Unreachable: no whole answer within the time.
-            Unreadable: the answer is larger than we read.
+            Unreachable: no complete answer in time.
+            Unreadable: the answer is too large.
         """
 
     async def close(self) -> None:
-        """Give connections back. A request after it opens new ones."""
+        """Close the connections. A later request opens new ones."""
 
 
 class HttpTransport:
@@ -87,9 +91,10 @@ class HttpTransport:
         max_held_bytes: int = MAX_HELD_BYTES,
         observe: Observe | None = None,
     ) -> None:
-        """Take the base URL, ending in `/v1`, and a PEM file whose authorities are trusted besides the system's.
+        """Use the base URL, ending in `/v1`, and trust the authorities of a PEM file too.
 
-        `is_checked` False takes any certificate: for a person who says so (HZN_SSL_SKIP_VERIFY), never for the daemon.
+        With `is_checked` False any certificate is accepted: only on request of a person
+        (HZN_SSL_SKIP_VERIFY), never for the daemon.
 
         Raises:
             ValueError: the URL is not a plain http(s) one.
@@ -116,7 +121,7 @@ class HttpTransport:
         self._observe = observe or _ignore
         self._session: aiohttp.ClientSession | None = None
         self._trust: ssl.SSLContext | bool | None = None
-        """None until the first request, which tells what is wrong with the file."""
+        """None until the first request, which reports what is wrong with the file."""
 
     async def request(
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
@@ -129,7 +134,7 @@ class HttpTransport:
             outcome = str(reply.status)
         except TimeoutError as error:
             outcome = "timeout"
-            came = f"no whole answer within {timeout_seconds:.3g} s"
+            came = f"no complete answer within {timeout_seconds:.3g} s"
             raise Unreachable(method, path, came, _TRY_LATER) from error
         except aiohttp.ClientError as error:
             outcome = "unreachable"
@@ -143,7 +148,7 @@ class HttpTransport:
             outcome = "too-large"
             raise
         finally:
-            self._observe(routes.template(path), outcome, time.monotonic() - started)
+            self._observe(resources.template(path), outcome, time.monotonic() - started)
         return reply
 
     async def _exchange(
@@ -176,9 +181,10 @@ class HttpTransport:
         packed = response.headers.get("Content-Encoding", "identity")
         if packed.lower() != "identity":
             raise unreadable(
-                f"the answer is packed ({packed[:20]!r})", "let nothing on the way to the Exchange pack its answers"
+                f"the answer is compressed ({packed[:20]!r})",
+                "disable compression between the Exchange and the coordinator",
             )
-        most = self._max_list_bytes if routes.is_list(path) else min(MAX_THING_BYTES, self._max_list_bytes)
+        most = self._max_list_bytes if resources.is_list(path) else min(MAX_THING_BYTES, self._max_list_bytes)
         if (response.content_length or 0) > most:
             raise unreadable(f"an answer of more than {most} bytes")
         body = bytearray()
@@ -190,7 +196,7 @@ class HttpTransport:
                     raise unreadable(f"an answer of more than {most} bytes")
                 if self._held_bytes > self._max_held_bytes:
                     raise unreadable(
-                        f"more than {self._max_held_bytes} bytes in all answers under way", "it is read again later"
+                        f"more than {self._max_held_bytes} bytes in all open answers", "it is read again later"
                     )
         finally:
             self._held_bytes -= len(body)
@@ -209,7 +215,7 @@ class HttpTransport:
         return self._session
 
     def renew_trust(self) -> None:
-        """Read the authorities again; connections that are open stay open, and no new request uses them.
+        """Read the authorities again. Open connections stay open, but no new request uses them.
 
         Raises:
             OSError: they cannot be used; the former ones stay in use.
@@ -232,20 +238,21 @@ class HttpTransport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
-            await asyncio.sleep(0)  # lets the sockets' own close callbacks run before the loop may end
+            # lets the close callbacks of the sockets run before the loop ends
+            await asyncio.sleep(0)
 
 
 def _what(error: Exception, credentials: Credentials | None) -> str:
-    """Say what went wrong. What is not HTTP stands in aiohttp's error as it came, and may be our own request."""
-    said = excerpt(str(error), secrets_of(credentials), _SAID_CHARACTERS)
-    return f"no usable answer ({type(error).__name__}: {said or 'the connection was closed'})"
+    """Describe the error. aiohttp's error quotes what is not HTTP, which may be our own request."""
+    shown = excerpt(str(error), secrets_of(credentials), _SHOWN_CHARACTERS)
+    return f"no usable answer ({type(error).__name__}: {shown or 'the connection was closed'})"
 
 
 def _without_secrets(error: aiohttp.ClientError, credentials: Credentials | None) -> aiohttp.ClientError:
-    """Take the request's headers, and what came instead of an answer, out of an error that would show them in a traceback."""
+    """Remove the request's headers and the invalid answer from an error."""
     if isinstance(error, aiohttp.ClientResponseError):
         error.request_info = error.request_info._replace(headers=CIMultiDictProxy(CIMultiDict()))
-        error.message = excerpt(error.message, secrets_of(credentials), _SAID_CHARACTERS)
+        error.message = excerpt(error.message, secrets_of(credentials), _SHOWN_CHARACTERS)
         error.args = (error.request_info, error.history)
         error.__cause__ = error.__context__ = None
     return error

@@ -1,9 +1,10 @@
-"""The Exchange's JSON, as far as we read and write it (`exchange-api.md` 1 to 4, and the recorded replies).
+"""The Exchange's JSON, as far as it is used here (`exchange-api.md` 1 to 4).
 
-Tolerant where nothing hangs on it: unknown fields are skipped, optional ones may be missing or null. Strict where "missing" could be taken
-for "gone": a reply without its collection, or a node without the keys that every Exchange writes (`ha_group`, `lastHeartbeat`,
-`publicKey`, null when unset), is not decoded at all. Collections hold their entries undecoded: one that
-cannot be read must not hide the others (`entries`). Only `mapping` and `policy_mapping` turn these into values of the domain.
+Unknown fields are ignored, and optional ones may be missing or null. What could turn "missing" into
+"gone" is an error: a reply without its collection, or a node without the keys that every Exchange
+writes (`ha_group`, `lastHeartbeat`, `publicKey`, null if unset). Entries of collections stay
+undecoded: an unreadable one must not hide the others (`entries`). Only `mapping` and
+`policy_mapping` convert these to values of the domain.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import msgspec
 
 
 class Wire(msgspec.Struct, rename="camel"):
-    """What every wire type shares: field names in camel case."""
+    """The base of all wire types: field names in camel case."""
 
 
 class ApiResponse(Wire):
-    """Success or failure of anything that is not a collection; `code` is localized, so nothing depends on it."""
+    """A result that is not a collection; `code` is localised, so nothing depends on it."""
 
     code: str
     msg: str
@@ -50,7 +51,7 @@ class Nodes(Wire):
 
 
 class GroupName(Wire):
-    """What tells which HA group an entry is about."""
+    """The part of an entry that names its HA group."""
 
     name: str
 
@@ -68,36 +69,8 @@ class NodeGroups(Wire):
     node_groups: list[msgspec.Raw]
 
 
-class ShownGroup(Wire):
-    """One HA group as it is shown to a person."""
-
-    name: str
-    members: list[str] | None
-    description: str | None = ""
-    admin: bool = False
-    last_updated: str | None = ""
-
-
-class ShownGroups(Wire):
-    """`GET orgs/{org}/hagroups` and `…/hagroups/{name}`, for a person."""
-
-    node_groups: list[ShownGroup]
-
-
-class RawNodes(Wire):
-    """`GET orgs/{org}/nodes` and `…/nodes/{id}` with everything that the Exchange says of a node."""
-
-    nodes: dict[str, dict[str, Any]]
-
-
-class RawStatuses(Wire):
-    """`GET orgs/{org}/nodes/{id}/managementStatus` with everything that the Exchange says."""
-
-    management_status: dict[str, dict[str, Any]]
-
-
 class UpgradedVersions(Wire):
-    """What the agent read from the policy's manifest."""
+    """The content of the policy's manifest that the agent has read."""
 
     software_version: str | None = ""
     cert_version: str | None = ""
@@ -105,7 +78,7 @@ class UpgradedVersions(Wire):
 
 
 class AgentUpgradePolicyStatus(Wire):
-    """How far an agent upgrade is."""
+    """The progress of an agent upgrade."""
 
     status: str | None = ""
     last_updated: str | None = ""
@@ -129,6 +102,10 @@ class ManagementPolicy(Wire):
 
     enabled: bool
     last_updated: str | None = ""
+    constraints: list[str] | None = None
+    patterns: list[str] | None = None
+    start: str | None = ""
+    start_window: float | None = 0.0
 
 
 class ManagementPolicies(Wire):
@@ -138,13 +115,13 @@ class ManagementPolicies(Wire):
 
 
 class Priority(msgspec.Struct):
-    """Rollback order; written in snake case on the wire, 1 is the highest."""
+    """The rollback order; snake case on the wire, 1 is the highest."""
 
     priority_value: int | None = None
 
 
 class ServiceVersion(Wire):
-    """One choice of version."""
+    """One version choice."""
 
     version: str
     priority: Priority | None = None
@@ -173,7 +150,7 @@ class DeploymentPolicies(Wire):
 
 
 class PatternService(Wire):
-    """One service of a pattern; one without agreements runs beside the others and is no subject of an upgrade."""
+    """One service of a pattern; one without agreements is not upgraded by itself."""
 
     service_url: str
     service_orgid: str
@@ -190,7 +167,7 @@ class Pattern(Wire):
 
 
 class Patterns(Wire):
-    """`GET orgs/{org}/patterns/{name}` (`table/deploymentpattern/` of the Exchange; the recording shows the same services as written)."""
+    """`GET orgs/{org}/patterns/{name}` (`table/deploymentpattern/` of the Exchange; recorded)."""
 
     patterns: dict[str, Pattern]
 
@@ -223,7 +200,7 @@ class Container(Wire):
 
 
 class RunningService(Wire):
-    """One service that the node reports; one that belongs to no agreement has an empty `agreementId`."""
+    """One service that the node reports; without an agreement its `agreementId` is empty."""
 
     agreement_id: str | None = ""
     service_url: str | None = ""
@@ -239,14 +216,14 @@ class NodeStatus(Wire):
 
 
 class Property(Wire):
-    """One property; `value` is a text, a number, a truth or a list of texts."""
+    """One property; `value` is a text, a number, a boolean or a list of texts."""
 
     name: str | None = ""
     value: Any = None
 
 
 class Properties(Wire):
-    """The part of a node policy that is for deployment, or for management, alone."""
+    """The part of a node policy for deployment or management alone."""
 
     properties: list[Property] | None = None
 
@@ -260,19 +237,19 @@ class NodePolicy(Wire):
 
 
 class Orgs(Wire):
-    """`GET orgs/{org}`; nothing in an entry is needed."""
+    """`GET orgs/{org}`; no field of an entry is used."""
 
     orgs: dict[str, msgspec.Raw]
 
 
 class Agbots(Wire):
-    """`GET orgs/{org}/agbots/{id}`; nothing in an entry is needed."""
+    """`GET orgs/{org}/agbots/{id}`; no field of an entry is used."""
 
     agbots: dict[str, msgspec.Raw]
 
 
 class Agbot(Wire):
-    """One entry of `Agbots`, as far as it tells the Exchange's time."""
+    """One entry of `Agbots`: only the time of its heartbeat."""
 
     last_heartbeat: str | None = None
 
@@ -307,37 +284,3 @@ class MaxChangeId(Wire):
     """`GET changes/maxchangeid`."""
 
     max_change_id: int
-
-
-class ChangeRow(Wire):
-    """One row of the change log."""
-
-    change_id: int
-    last_updated: str
-
-
-class ChangeGroup(Wire):
-    """The rows of one resource, with the operation of the latest; `id` is the name without the organisation."""
-
-    org_id: str
-    resource: str
-    id: str
-    operation: str
-    resource_changes: list[ChangeRow]
-
-
-class ChangesPage(Wire):
-    """The answer of `POST orgs/{org}/changes`."""
-
-    changes: list[msgspec.Raw]
-    most_recent_change_id: int
-    hit_max_records: bool
-
-
-class ChangesRequest(Wire, omit_defaults=True):
-    """The question of `POST orgs/{org}/changes`. An unknown field would be a 400; a missing `maxRecords` counts as 0 (no rows)."""
-
-    change_id: int
-    max_records: int
-    org_list: list[str] | None = None
-    last_updated: str | None = None

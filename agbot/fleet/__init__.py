@@ -1,4 +1,4 @@
-"""The in-memory picture of organisations, groups, nodes, statuses and agreements.
+"""The picture of the fleet, in memory, and the plan of what is read from the Exchange.
 
-Pure: it changes only by what it is given.
+Pure: the picture changes only by its arguments.
 """

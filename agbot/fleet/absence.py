@@ -1,8 +1,9 @@
-"""When an absence is believed: once the feed has told of it, or at a second look a while after the first.
+"""When an absence is accepted: after a row of the feed, or at the second read.
 
-One answer is no evidence. A proxy's 404, an empty or cut list, a restored database: each of them ended a lease and let a second member
-upgrade. So what is missing for the first time stays as it was known, and is out of date, so that it is looked at again. The other direction
-needs none of this: what is there is there.
+One answer is not evidence: a proxy's 404, an empty or truncated list and a restored database each
+look like an absence, and each could end a lease and let a second member upgrade. So what is missing
+for the first time stays as it was known and is out of date, which makes another read necessary. A
+presence needs no confirmation.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from agbot.rules.ids import OrgId
 from agbot.rules.seen_time import SeenTime
 
 CONFIRM_AFTER = timedelta(seconds=10)
-"""Between the two looks: longer than a proxy's restart, and than the few seconds in which an Exchange commits what belongs together."""
-_WHOLE_LOOKS = 2
-"""After an Exchange was set up anew or restored, so many whole looks come before any absence in it is believed."""
+"""The time between the two reads. It is longer than a proxy's restart, and than the few seconds in
+which an Exchange commits related changes."""
+_COMPLETE_READS = 2
+"""How many complete reads of an organisation must come before any absence in it is accepted, after
+its Exchange was reset or restored."""
 
 
 class Absences:
-    """What is missing, by how it is read. `begun` and `sequence` are the picture's marks."""
+    """What is missing, by its read. `begun` and `sequence` are the picture's marks."""
 
     def __init__(self) -> None:
         self._missed_at: dict[Read, SeenTime] = {}
@@ -28,11 +31,11 @@ class Absences:
         self._wary: dict[OrgId, tuple[int, SeenTime | None]] = {}
 
     def announce(self, read: Read, *, sequence: int) -> None:
-        """Take in that the feed tells of the end of this: the next look that begins from now on is believed."""
+        """Note that the feed announces the end of this: the next read that begins confirms it."""
         self._announced[read] = sequence
 
     def confirms(self, read: Read, *, begun: int, now: SeenTime) -> bool:
-        """Take in a look at which this is missing, and tell whether that is believed."""
+        """Note that a read has not found this, and return whether its absence is confirmed now."""
         is_announced = self._take_announcement(read, begun)
         first = self._missed_at.setdefault(read, now)
         if read.org in self._wary or not (is_announced or now - first >= CONFIRM_AFTER):
@@ -41,32 +44,32 @@ class Absences:
         return True
 
     def seen(self, read: Read, *, begun: int) -> None:
-        """Take in that it is there."""
+        """Note that it exists."""
         self._take_announcement(read, begun)
         self._missed_at.pop(read, None)
 
     def forget(self, read: Read) -> None:
-        """Drop what nobody needs any more."""
+        """Drop what is no longer needed."""
         self._announced.pop(read, None)
         self._missed_at.pop(read, None)
 
-    def is_open(self, read: Read) -> bool:
-        """Tell whether this was missing at the last look and is not believed to be gone yet."""
+    def is_unconfirmed(self, read: Read) -> bool:
+        """Whether the last read did not find this and its absence is not confirmed yet."""
         return read in self._missed_at
 
     def due(self, now: SeenTime) -> list[Read]:
-        """Return what is to be looked at a second time."""
+        """Return what is due for its second read."""
         return [read for read, first in self._missed_at.items() if now - first >= CONFIRM_AFTER]
 
     def distrust(self, org: OrgId) -> None:
-        """Believe no absence in this organisation until the whole of it has been seen twice."""
-        self._wary[org] = (_WHOLE_LOOKS, None)
+        """Accept no absence in this organisation until two complete reads of it."""
+        self._wary[org] = (_COMPLETE_READS, None)
         for found in (self._missed_at, self._announced):
             for read in [read for read in found if read.org == org]:
                 del found[read]
 
-    def saw_whole(self, org: OrgId, now: SeenTime) -> None:
-        """Take in that the whole organisation is being seen."""
+    def read_completely(self, org: OrgId, now: SeenTime) -> None:
+        """Note a complete read of the organisation."""
         left, last = self._wary.get(org, (0, None))
         if left == 0 or (last is not None and now - last < CONFIRM_AFTER):
             return
@@ -76,7 +79,7 @@ class Absences:
             self._wary[org] = (left - 1, now)
 
     def is_wary(self, org: OrgId) -> bool:
-        """Tell whether no absence in this organisation is believed at present."""
+        """Whether no absence in this organisation is accepted at present."""
         return org in self._wary
 
     def _take_announcement(self, read: Read, begun: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a look shows, with the moments at which it was written: each kind of record that has a stamp (`stamps`)."""
+"""Adds to what was read when it was written, for each kind of record with a stamp (`stamps`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agbot.rules.statuses import Status
 
 
 def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
-    """Date the last heartbeat of a node that has sent one."""
+    """Date the last heartbeat of a node, if it has sent one."""
     if isinstance(seen, Sight) or seen.heartbeat_at is None:
         return seen
     written = {"": (seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at)}
@@ -39,7 +39,10 @@ def of_statuses(
 def of_agreements(
     stamps: Stamps, node: NodeId, seen: tuple[Agreement, ...], *, begun: int, now: Now
 ) -> tuple[Agreement, ...]:
-    """Date the agreements of a node. Each is a record of its own, so that no look bounds when it was made."""
+    """Date the agreements of a node.
+
+    Each is a record of its own, so an earlier read is no lower bound for when it was made.
+    """
     written = {each.id: (each.stamp or str(each.updated_at), each.updated_at) for each in seen}
     dated = stamps.date(Read(what=What.AGREEMENTS, id=node), written, begun=begun, now=now, is_kept=True)
     return tuple(replace(each, updated_at=dated[each.id].earliest, stamp="") for each in seen)
@@ -52,5 +55,5 @@ def of_policy(stamps: Stamps, read: Read, seen: Policy, *, begun: int, now: Now)
 
 
 def of_row(moment: datetime | None, now: Now) -> datetime:
-    """Return when a row of the feed was written, that was not shown before: one of the future was written by now."""
+    """Return when a new row of the feed was written: now, if its own time is in the future."""
     return now.wall if moment is None or moment > now.wall + AHEAD else moment

@@ -1,7 +1,8 @@
-"""What must be read before anything can be decided about a group, and since when it is known what its members run.
+"""What must be read before a decision about a group, and since when its services are known.
 
-Both are asked for with every question and change only when something is learnt, so they are kept until then. A member that cannot be read
-is no gap: it does not count as available (`Member.unreadable`), and reading it again would bring the same.
+Every question needs both, and they change only when something is learnt, so they are kept until
+then. A member that cannot be read is not a gap: it does not count as available
+(`Member.unreadable`), and another read would give the same result.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agbot.rules.facts import Node, NodeType
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.seen_time import SeenTime
 
-_NEVER = SeenTime(datetime.min.replace(tzinfo=UTC))
+_NEVER_READ = SeenTime(datetime.min.replace(tzinfo=UTC))
 
 
 class Gaps:
@@ -38,16 +39,21 @@ class Gaps:
         self._arrivals = arrivals
         self._unreadables = unreadables
         self._complete: set[tuple[GroupId, bool]] = set()
-        """The groups of which nothing was missing when they were last looked at."""
-        self._serving_at: dict[GroupId, SeenTime] = {}
+        """The groups of which nothing was missing at the last check."""
+        self._services_read_at: dict[GroupId, SeenTime] = {}
 
-    def forget(self) -> None:
-        """Forget what was derived: something has been learnt."""
+    def forget(self, group: GroupId) -> None:
+        """Forget what was derived about this group, because something has changed."""
+        self._complete.difference_update(((group, False), (group, True)))
+        self._services_read_at.pop(group, None)
+
+    def forget_all(self) -> None:
+        """Forget everything that was derived."""
         self._complete.clear()
-        self._serving_at.clear()
+        self._services_read_at.clear()
 
     def of(self, group: GroupId, *, by_property: bool) -> tuple[Read, ...]:
-        """Return what must be read about this group, with `by_property` also the members' properties."""
+        """Return what must be read about this group; `by_property` adds members' properties."""
         if (group, by_property) in self._complete:
             return ()
         found = self._missing(group, by_property=by_property)
@@ -56,18 +62,23 @@ class Gaps:
         return tuple(found)
 
     def services_read_at(self, group: GroupId) -> SeenTime:
-        """Return since when it is known what all devices of a group run: the earliest time while a change has outdated one of them."""
-        known = self._serving_at.get(group)
+        """Return since when the services of all devices of a group are known.
+
+        This is the earliest possible time while one of them is out of date.
+        """
+        known = self._services_read_at.get(group)
         if known is None:
             agreements = self._shelves[What.AGREEMENTS]
             devices = [node for node in self._membership.members(group) if not self._is_cluster(node)]
             reads = [agreements.read_at(node) if agreements.is_current(node) else None for node in devices]
-            known = min((each or _NEVER for each in reads), default=_NEVER)
-            self._serving_at[group] = known
+            known = min((each or _NEVER_READ for each in reads), default=_NEVER_READ)
+            self._services_read_at[group] = known
         return known
 
     def why_unreadable(self, node: NodeId) -> str:
-        """Say what of a member cannot be read, empty when everything can."""
+        """Return why a member cannot be read, empty if it can be."""
+        if not self._unreadables:
+            return ""
         reads = (Read(what=what, id=node) for what in (What.NODE, What.STATUSES, What.PROPERTIES, What.AGREEMENTS))
         return next(
             (
@@ -83,9 +94,8 @@ class Gaps:
         groups, members = self._shelves[What.GROUP], self._membership.members(group)
         is_alone = len(members) == 1 and not self._is_cluster(members[0])
         if not groups.is_current(group) or (is_alone and groups.known_for(group) < CONFIRM_AFTER):
-            found.append(
-                Read(what=What.GROUP, id=group)
-            )  # a group of one is not gated: one look is not enough for that
+            # the only member may upgrade without a lease: one read is not enough for that
+            found.append(Read(what=What.GROUP, id=group))
         for node in members:
             wanted = [What.NODE, *([What.PROPERTIES] if by_property else [])]
             if not self._is_cluster(node):

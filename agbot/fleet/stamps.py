@@ -1,33 +1,38 @@
-"""When a record was written: its own time as far as that can be, and otherwise the looks between which it appeared.
+"""When a record was written: by its own stamp if possible, otherwise by the reads around it.
 
-The Exchange stamps what it stores, and its clock may be wrong, or be set. Three things are known for certain: what was never shown before
-was written after the last look that showed something else in its place, it was written before the look that shows it, and the same text is
-the same moment, whatever the clocks say today. So a stamp is told in our time once, at the first look, and keeps that. One from before
-those looks or from after them is not known, and then the record counts as written when it was first seen, at the latest. A look that does
-not show a record at all proves little (`absence`): only with a second one before it is it taken for one without.
+The Exchange's clock may be wrong, and may be set. Three things are certain: a new record was
+written after the last read that showed something else in its place, it was written before the read
+that shows it, and an equal stamp is the same moment, whatever the clocks show today. So a stamp is
+converted to our time once, at the first read, and that time is kept. A stamp from before or after
+those two reads is wrong, and then the record counts as written when it was first seen, at the
+latest. A read that does not show a record at all proves little (`absence`), so the one before it is
+the bound.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from agbot.fleet.changes import Read
-from agbot.rules.ids import OrgId
+import msgspec
+
+from agbot.fleet.changes import Read, What
+from agbot.rules.ids import OrgId, org_of
 from agbot.rules.seen_time import Now
 
 AHEAD = timedelta(seconds=30)
-"""The two clocks are known against each other to a few seconds, and an answer may be shared that was asked for a while before."""
+"""The difference of the two clocks is known to a few seconds, and an answer may be shared that was
+requested a while ago."""
 _REMEMBERED = 4
-"""A proxy or a replica may show the stamp before once more."""
+"""A proxy or a replica may show the previous stamp once more."""
 _MOST_GONE = 50
 
 Key = TypeVar("Key", bound=str)
 Stamped = tuple[str, datetime | None]
-"""A stamp as the Exchange wrote it, and by its present clock; None where it cannot be read."""
+"""A stamp as the Exchange wrote it, and its time by the Exchange's present clock; None if it is
+invalid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,97 +40,115 @@ class Dated:
     """When a record was written."""
 
     at: datetime
-    """With `is_known` when it was; without at the latest."""
+    """The time, if it `is_known`; otherwise the latest possible one."""
     is_known: bool
     earliest: datetime | None
-    """When it was written at the earliest; None where its stamp is from the future. One of the past may be right: old copies are shown."""
+    """The earliest possible time, None if the stamp is in the future. A stamp in the past may be
+    right, because old copies are shown."""
 
     @property
     def if_unknown(self) -> datetime | None:
-        """The earliest time, where it is not known when it was written."""
+        """The earliest possible time, None if the time is known."""
         return None if self.is_known else self.earliest
 
 
-@dataclass(slots=True)
-class _Record:
+class _Record(msgspec.Struct, gc=False):
+    """One record of a read. There are several for each node, so they are kept small."""
+
+    key: str
     stamp: str
     at: datetime | None
     since: datetime | None
     until: datetime
     shown: datetime | None
-    """When it was last read, as far as that bounds the next one."""
+    """When it was last read, None if that is no bound for the next one."""
 
-    def try_out(self, moment: datetime | None) -> None:
-        """Take its own time for when it was written, if that can be."""
+    def date_by_stamp(self, moment: datetime | None) -> None:
+        """Use the time of its stamp if that is possible."""
         if self.at is None and moment is not None and moment <= self.until + AHEAD:
             self.at = moment if self.since is None or moment >= self.since - AHEAD else None
 
 
-@dataclass(slots=True)
-class _Shown:
-    """What one kind of read has shown: the records by key, of each the last ones, the present one last."""
+class _Shown(msgspec.Struct):
+    """What one read has shown: the last few records of each key, the latest last."""
 
-    records: dict[str, list[_Record]] = field(default_factory=dict)
-    looks: tuple[datetime | None, datetime | None] = (None, None)
-    """The last look but one, and the last."""
+    records: tuple[_Record, ...] = ()
+    older: datetime | None = None
+    """The time of the last read but one."""
+    last: datetime | None = None
 
 
 class Stamps:
-    """What was made of each stamp when it was first seen. `begun` is the picture's mark, as for everything that is learnt."""
+    """The time of each stamp since it was first seen. `begun` is the picture's mark."""
 
     def __init__(self) -> None:
-        self._shown: defaultdict[Read, _Shown] = defaultdict(_Shown)
+        self._shown: dict[What, dict[str, _Shown]] = {}
         self._stepped = 0
-        self._heard: datetime | None = None
+        self._received_at: datetime | None = None
 
-    def heard(self, now: Now) -> None:
-        """Take in that an answer has come just now: it may show what was written while it was waited for."""
-        self._heard = now.wall
+    def received(self, now: Now) -> None:
+        """Note that an answer has just come: it may show what was written after its request."""
+        self._received_at = now.wall
 
     def date(
         self, read: Read, written: Mapping[Key, Stamped], *, begun: int, now: Now, is_kept: bool = False
     ) -> dict[Key, Dated]:
-        """Date all that a look shows, by key. `is_kept`: records never replace each other, so that none bounds another."""
-        if begun < self._stepped:  # asked for by another date, which bounds nothing: it is out of date, and read again
+        """Date all records of one read, by key.
+
+        With `is_kept`, records never replace each other, so none is a bound for another.
+        """
+        # requested before our clock was set, so no bound; it is read again
+        if begun < self._stepped:
             return {key: Dated(moment or now.wall, moment is not None, moment) for key, (_, moment) in written.items()}
-        shown, found = self._shown[read], dict[Key, Dated]()
-        until = max(now.wall, self._heard or now.wall)
+        if is_kept and not written and read.id not in self._shown.get(read.what, {}):
+            return {}  # without records, and no earlier read is a bound for one
+        shown, found = self._shown.setdefault(read.what, {}).setdefault(read.id, _Shown()), dict[Key, Dated]()
+        until = max(now.wall, self._received_at or now.wall)
+        of_key: dict[str, list[_Record]] = {}
+        for each in shown.records:
+            of_key.setdefault(each.key, []).append(each)
         for key, (stamp, moment) in written.items():
-            known = shown.records.pop(key, [])
-            before = known[-1].shown if known else shown.looks[0]
+            known = of_key.pop(key, [])
+            before = known[-1].shown if known else shown.older
             record = next((each for each in known if each.stamp == stamp), None)
             if record is None:
-                record = _Record(stamp=stamp, at=None, since=None if is_kept else before, until=until, shown=None)
+                record = _Record(key, stamp, None, None if is_kept else before, until, None)
             record.shown = now.wall
-            record.try_out(moment)
+            record.date_by_stamp(moment)
             others = [each for each in known if each is not record]
-            shown.records[key] = [*others, record][-_REMEMBERED:]
+            of_key[key] = [*others, record][-_REMEMBERED:]
             earliest = moment if moment is not None and moment <= record.until + AHEAD else None
             found[key] = Dated(record.at or record.until, record.at is not None, record.at or earliest)
-        for gone in list(shown.records)[: max(len(shown.records) - len(written) - _MOST_GONE, 0)]:
-            del shown.records[gone]
-        shown.looks = (shown.looks[1], now.wall)
+        gone = max(len(of_key) - len(written) - _MOST_GONE, 0)
+        shown.records = tuple([each for records in list(of_key.values())[gone:] for each in records])
+        shown.older, shown.last = shown.last, now.wall
         return found
 
-    def shows_the_past(self, org: OrgId) -> None:
-        """Take in that this organisation is shown as it had been: what appears is from before the last looks."""
-        for read, shown in self._shown.items():
-            if read.org == org:
-                shown.looks = (None, None)
-                for record in (each for known in shown.records.values() for each in known):
-                    record.since = record.shown = None
+    def note_old_state(self, org: OrgId) -> None:
+        """Note that the Exchange shows an older state of this organisation.
+
+        Earlier reads are no bounds any more.
+        """
+        for shown in self._all(org):
+            shown.older = shown.last = None
+            for record in shown.records:
+                record.since = record.shown = None
 
     def forget(self) -> None:
-        """Forget everything: the Exchange's clock was not known when it was told in our time."""
+        """Forget everything: the Exchange's clock was not known when the stamps were converted."""
         self._shown.clear()
 
     def date_stepped(self, step: timedelta, *, sequence: int) -> None:
-        """Let all moments move along with the date."""
+        """Move all times by the step of our clock."""
         self._stepped = sequence
-        self._heard = self._heard and self._heard + step
-        for shown in self._shown.values():
-            older, last = shown.looks
-            shown.looks = (older and older + step, last and last + step)
-            for record in (each for known in shown.records.values() for each in known):
+        self._received_at = self._received_at and self._received_at + step
+        for shown in self._all():
+            shown.older, shown.last = shown.older and shown.older + step, shown.last and shown.last + step
+            for record in shown.records:
                 record.at, record.since = record.at and record.at + step, record.since and record.since + step
                 record.until, record.shown = record.until + step, record.shown and record.shown + step
+
+    def _all(self, org: OrgId | None = None) -> Iterator[_Shown]:
+        """Yield what was shown of an organisation, or of all."""
+        for of_kind in self._shown.values():
+            yield from (shown for key, shown in of_kind.items() if org is None or org_of(key) == org)

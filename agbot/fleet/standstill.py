@@ -1,10 +1,12 @@
-"""Whether the change feed stands still while it answers: something is new in the Exchange, and no row tells of it.
+"""Whether the feed has stopped although it answers: something is new, and no row announces it.
 
-Whatever is written of a node's registration, its status or a policy makes a row, which a poll shows within the twenty seconds that a
-request may take. When a read shows such news, and a look at the feed that began half a minute later tells nothing at all, the feed is as it
-was: what has no other read (policies, members) may be old. Any row that was not given out before shows that it goes on. What is written
-without a row that an agbot sees (a heartbeat, the agreements and containers of a node, what goes by cascade) is no such news. The
-`lastUpdated` of a node moves with its agreements, so the fields of its registration are compared instead.
+Every change of a node's registration, of its status or of a policy makes a row, which a poll shows
+within the twenty seconds that a request may take. If a read shows such a change, and a poll that
+began half a minute later shows no row at all, the feed has stopped: what is read only after a row
+(policies, members) may be old. Any new row shows that the feed goes on. What is written without a
+row for an agbot (heartbeats, a node's agreements and containers, cascading deletions) does not
+count. A node's `lastUpdated` changes with its agreements, so the fields of its registration are
+compared instead.
 """
 
 from __future__ import annotations
@@ -22,48 +24,56 @@ _SHOWN_WITHIN = timedelta(seconds=30)
 
 
 class Standstill:
-    """The earliest news that the feed did not announce."""
+    """The earliest change that the feed has not announced."""
 
     def __init__(self) -> None:
-        self._news: tuple[str, SeenTime] | None = None
-        self._told_at: SeenTime | None = None
+        self._unannounced: tuple[str, SeenTime] | None = None
+        self._last_row_at: SeenTime | None = None
 
-    def found(self, what: str, now: Now, written_at: datetime | None = None, known_at: SeenTime | None = None) -> None:
-        """Take down that a read has shown news that the feed has not told of.
+    def note_unannounced(
+        self, what: str, now: Now, written_at: datetime | None = None, known_at: SeenTime | None = None
+    ) -> None:
+        """Note that a read has shown a change that the feed has not announced.
 
-        It may be known when it was written, after the former read at `known_at`. Where the feed has gone on since, or that time makes no
-        sense, only silence from now on tells something.
+        It counts from `written_at` if that is known, and possible after the previous read at
+        `known_at`. If the feed has shown a row since, or that time is impossible, it counts from
+        now.
         """
         since = now.seen
         if written_at is not None and known_at is not None:
             written = now.seen_at(written_at)
-            is_after_all = known_at <= written and (self._told_at is None or self._told_at < written)
-            since = min(written, since) if is_after_all else since
-        if self._news is None or since < self._news[1]:
-            self._news = (what, since)
+            is_possible = known_at <= written and (self._last_row_at is None or self._last_row_at < written)
+            since = min(written, since) if is_possible else since
+        if self._unannounced is None or since < self._unannounced[1]:
+            self._unannounced = (what, since)
 
-    def goes_on(self, now: Now) -> None:
-        """Take down that the feed has told something, by a look that began at this time."""
-        self._news, self._told_at = None, now.seen
+    def note_row(self, now: Now) -> None:
+        """Note that the feed has shown a row, in a poll that began at this time."""
+        self._unannounced, self._last_row_at = None, now.seen
 
-    def begins_anew(self) -> None:
-        """Take down that the feed is followed from its present end on: whatever it did not tell before is read anew."""
-        self._news = None
+    def restart(self) -> None:
+        """Note that the feed is followed from its present end, and what it missed is read again."""
+        self._unannounced = None
 
-    def why(self, looked_at: SeenTime | None) -> str:
-        """Say why the feed stands still, when it was last looked at at this time; empty while it is not known to."""
-        if self._news is None or looked_at is None or looked_at - self._news[1] < _SHOWN_WITHIN:
+    @property
+    def is_suspected(self) -> bool:
+        """Whether there is a change that the feed has not announced."""
+        return self._unannounced is not None
+
+    def why(self, polled_at: SeenTime) -> str:
+        """Return why the feed has stopped, by the last poll; empty if it is not known to have."""
+        if self._unannounced is None or polled_at - self._unannounced[1] < _SHOWN_WITHIN:
             return ""
-        what, since = self._news
-        seconds = int((looked_at - since).total_seconds())
+        what, since = self._unannounced
+        seconds = int((polled_at - since).total_seconds())
         return (
-            f"the change feed of the Exchange stands still: {what} has changed, and the feed tells nothing since, for {seconds} s; "
-            "see whether the Exchange, or what is between, answers from an old copy"
+            f"the change feed of the Exchange stands still: {what} has changed, but no row has come for {seconds} s; "
+            "check whether the Exchange or a proxy answers from an old copy"
         )
 
 
 def has_changed(known: Node | Sight, seen: Node | Sight) -> bool:
-    """Tell whether a node was written anew in a way that makes a row of its own."""
+    """Whether a node has changed in a way that makes a row of its own."""
     if isinstance(known, Sight) or isinstance(seen, Sight):
         return False
     return _registration(known) != _registration(seen)
@@ -81,8 +91,11 @@ def _registration(node: Node) -> tuple[object, ...]:
 
 
 def written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | None:
-    """Return when a report was written since: each is a row of the feed, while one that is gone may have gone with its policy."""
+    """Return when the first new status was written, None if there is none.
+
+    Each new status makes a row, but a missing one may have been deleted with its policy.
+    """
     if isinstance(before, Sight):
         return None
-    news = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
-    return min((each.updated_at for each in news), default=None)
+    new = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)
+    return min((each.updated_at for each in new), default=None)

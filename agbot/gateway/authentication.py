@@ -1,8 +1,10 @@
-"""Who asks: reading the Authorization header, and remembering for a while what the Exchange said about credentials.
+"""Authenticates callers, and caches what the Exchange has answered about their credentials.
 
-The Exchange alone decides. What is remembered here saves reads for refusals and never gives a grant: an accepted credential for
-`remember_seconds`, a refused one for a few seconds, so that a storm of wrong credentials costs one read each. Kept is a keyed hash
-with a key of this process, never a secret, in two bounded tables, so that a flood of refused ones pushes out no accepted one.
+Only the Exchange decides. The cache saves reads for refusals and never gives a grant. Accepted
+credentials are kept for `remember_seconds`, refused ones for a few seconds, so that a storm of
+wrong credentials costs one read each. An entry is keyed by a hash with a key of this process and
+holds no secret. Refused credentials have a bounded table of their own, so that a flood of them
+evicts no accepted ones.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Node
 
 REFUSED_SECONDS = 10.0
-"""How long a refusal of the Exchange stands. A node that was registered anew asks again after 60 s anyway."""
+"""How long a refusal of the Exchange is cached. A node that was registered again asks after 60 s
+anyway."""
 MAX_REMEMBERED = 65_536
 """Entries in each table; about 200 bytes each."""
 
@@ -31,7 +34,7 @@ _WRONG = "Failed to authenticate the {kind} with the Exchange. Wrong organizatio
 
 @dataclass(frozen=True, slots=True)
 class Unproven:
-    """The header does not name anybody; `text` is the body of the 401."""
+    """The header identifies no caller; `text` is the body of the 401."""
 
     text: str
 
@@ -39,7 +42,8 @@ class Unproven:
 def read(header: str | None, kind: str) -> Credentials | Unproven:
     """Read an Authorization header.
 
-    The texts are those recorded from the real agbot. It would take Bearer tokens too (with X-Organization and X-UserId); agents send none.
+    The texts are recorded from the real agbot. It accepts Bearer tokens too (with X-Organization
+    and X-UserId), but agents send none.
 
     Args:
         header: the header's value, or None.
@@ -59,12 +63,12 @@ def read(header: str | None, kind: str) -> Credentials | Unproven:
 
 
 def claimed(header: str | None) -> str:
-    """Return whom an Authorization header names, whether or not it is true; empty when nobody."""
+    """Return the identity in an Authorization header, unproven; empty if there is none."""
     return (_basic(header or "") or "").partition(":")[0]
 
 
 def _basic(header: str) -> str | None:
-    """Return `user:password` of a Basic header with a user, else None: the form that Go's `BasicAuth` takes."""
+    """Return `user:password` of a Basic header with a user, else None, as Go's `BasicAuth` does."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -75,18 +79,11 @@ def _basic(header: str) -> str | None:
     return text if ":" in text[1:] else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    until: float
-    at: float
-    node: Node | None
-
-
 class Memory:
-    """What the Exchange said about credentials, for a bounded time and a bounded number of them.
+    """A bounded cache of what the Exchange has answered about credentials.
 
-    `now` is the event loop's time. It comes in as an argument: asking for the running loop is a system call, and those of one refusal
-    were a tenth of its cost.
+    `now` is the event loop's time. It is an argument because each call for the running loop is a
+    system call, and these calls were a tenth of the cost of a refusal.
     """
 
     def __init__(self, clock: Clock, remember_seconds: float, *, max_remembered: int = MAX_REMEMBERED) -> None:
@@ -94,35 +91,36 @@ class Memory:
         self._accept_seconds = clock.real_seconds(remember_seconds)
         self._refuse_seconds = clock.real_seconds(min(REFUSED_SECONDS, remember_seconds))
         self._max = max_remembered
-        self._accepted: OrderedDict[bytes, _Accepted] = OrderedDict()
+        self._accepted: OrderedDict[bytes, float] = OrderedDict()
+        """Until when each is accepted."""
+        self._fresh: OrderedDict[bytes, tuple[float, Node]] = OrderedDict()
+        """The nodes that were read within the last seconds, each with the time."""
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
     def key(self, credentials: Credentials) -> bytes:
-        """Return the name under which credentials are remembered; it tells nothing about them."""
-        # the identity has no NUL in front of the colon that matters: its length separates the two parts
-        said = f"{len(credentials.identity)}:{credentials.identity}{credentials.secret}"
-        return hashlib.blake2b(said.encode("utf-8"), digest_size=16, key=self._key).digest()
+        """Return the key under which credentials are cached; it reveals nothing about them."""
+        # the length of the identity separates the two parts
+        text = f"{len(credentials.identity)}:{credentials.identity}{credentials.secret}"
+        return hashlib.blake2b(text.encode("utf-8"), digest_size=16, key=self._key).digest()
 
     def is_accepted(self, key: bytes, now: float) -> bool:
-        """Tell whether the Exchange accepted these credentials lately."""
-        entry = self._accepted.get(key)
-        if entry is None:
+        """Whether the Exchange has recently accepted these credentials."""
+        until = self._accepted.get(key)
+        if until is None:
             return False
-        if entry.until <= now:
+        if until <= now:
             del self._accepted[key]
             return False
         self._accepted.move_to_end(key)
         return True
 
     def fresh_node(self, key: bytes, now: float) -> Node | None:
-        """Return the node as it was read with these credentials within the last seconds."""
-        entry = self._accepted.get(key)
-        if entry is None or entry.at + self._refuse_seconds <= now:
-            return None
-        return entry.node
+        """Return the node if these credentials have read it within the last seconds."""
+        read_at, node = self._fresh.get(key, (0.0, None))
+        return node if node is not None and read_at + self._refuse_seconds > now else None
 
     def is_refused(self, key: bytes, now: float) -> bool:
-        """Tell whether the Exchange refused these credentials within the last seconds."""
+        """Whether the Exchange has refused these credentials within the last seconds."""
         until = self._refused.get(key)
         if until is None:
             return False
@@ -132,16 +130,25 @@ class Memory:
         return True
 
     def accept(self, key: bytes, now: float, node: Node | None = None) -> None:
-        """Remember that the Exchange accepted these credentials."""
+        """Cache that the Exchange has accepted these credentials."""
         self._refused.pop(key, None)
-        self._accepted[key] = _Accepted(until=now + self._accept_seconds, at=now, node=node)
+        self._accepted[key] = now + self._accept_seconds
         self._accepted.move_to_end(key)
+        self._keep_fresh(key, now, node)
         if len(self._accepted) > self._max:
-            self._accepted.popitem(last=False)
+            self._fresh.pop(self._accepted.popitem(last=False)[0], None)
+
+    def _keep_fresh(self, key: bytes, now: float, node: Node | None) -> None:
+        self._fresh.pop(key, None)
+        if node is not None:
+            self._fresh[key] = (now, node)
+        while self._fresh and next(iter(self._fresh.values()))[0] + self._refuse_seconds <= now:
+            self._fresh.popitem(last=False)
 
     def refuse(self, key: bytes, now: float) -> None:
-        """Remember that the Exchange refused these credentials, and forget that it ever accepted them."""
+        """Cache that the Exchange has refused these credentials, and drop an earlier acceptance."""
         self._accepted.pop(key, None)
+        self._fresh.pop(key, None)
         self._refused[key] = now + self._refuse_seconds
         self._refused.move_to_end(key)
         if len(self._refused) > self._max:

@@ -1,4 +1,7 @@
-"""The body of a request on its way through: bounded in size and time, and never ended as if whole when it was not."""
+"""The body of a request that is passed through: limited in size and time.
+
+A body that breaks off is never ended as if it were whole.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,20 @@ _BROKEN = web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError
 
 
 class Body:
-    """What a client sends, as it comes."""
+    """The body that a client sends, as it arrives."""
 
     def __init__(self, request: web.BaseRequest, *, max_bytes: int, seconds: float) -> None:
         self._request = request
         self._max_bytes = max_bytes
         self._seconds = seconds
         self.reply: Reply | None = None
-        """Set when the body was not what may be passed on: what to answer instead."""
+        """The answer to a body that must not be passed through; None if the body is acceptable."""
         self.is_answered = False
-        """Whether the upstream has begun to answer: what happens to the body from then on must not touch that answer."""
+        """Whether the upstream has begun to answer. From then on, errors of the body must not
+        change that answer."""
 
     def is_too_large(self) -> bool:
-        """Tell whether the request says itself that it is too large."""
+        """Whether the declared length of the body is over the limit."""
         length = self._request.content_length
         return length is not None and length > self._max_bytes
 
@@ -37,18 +41,20 @@ class Body:
             raise ConnectionError("the body is too large")
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Yield what arrives; stops with an error when it is too much, too slow or broken."""
+        """Yield the received data; raise an error if they are too much, too slow or broken."""
         try:
             async for chunk in self._arriving():
                 yield chunk
         except (TimeoutError, ConnectionError, *_BROKEN):
             if not self.is_answered:
                 raise
-            await asyncio.Event().wait()  # cancelled with the request; to return would end a body that is not whole
+            # until the request is cancelled: a return would end a body that is not whole
+            await asyncio.Event().wait()
 
     async def _arriving(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        total, left = 0, self._seconds  # of waiting for the client: an upstream that reads slowly is not its fault
+        # only time spent on the client counts: it is not responsible for a slow upstream
+        total, left = 0, self._seconds
         try:
             while True:
                 began_at = loop.time()
@@ -72,5 +78,5 @@ class Body:
 
 
 def too_large(max_bytes: int) -> Reply:
-    """Answer a body that is larger than what is passed through."""
+    """Answer that the body is too large to be passed through."""
     return answers.bad_request(f"A body may have {max_bytes} bytes at most.", status=413, closes=True)

@@ -1,7 +1,8 @@
-"""How often one asker may cause work outside: a bucket of tokens each, filled again as time passes.
+"""A limit on how often one asker may cause reads: one token bucket each.
 
-A refusal from memory costs nothing and is not counted. The rest reads the Exchange, which serves the whole hub, and may be made up: a node
-can name as many policies as it likes.
+A refusal from memory costs nothing and is not counted. All other questions read the Exchange, which
+serves the whole hub, and a node can name as many policies as it likes. A full bucket is as good as
+none, so only those of the last minute are kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from agbot.clock import Clock
 
 MAX_ASKERS = 65_536
-"""Buckets that are kept; whoever has not asked for the longest has a full one anyway."""
+"""The most buckets that are kept. The asker with the oldest question has the fullest."""
+_DROPPED_AT_ONCE = 2
+"""How many full buckets one question removes: more than it adds."""
 
 
 @dataclass(slots=True)
@@ -32,14 +35,21 @@ class Budget:
         self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
 
     def spend(self, asker: Hashable, now: float) -> bool:
-        """Take one token; False when there is none."""
+        """Take one token; False if there is none."""
         bucket = self._buckets.pop(asker, None) or _Bucket(self._size, now)
         bucket.tokens = min(self._size, bucket.tokens + (now - bucket.at) * self._per_second)
         bucket.at = now
         self._buckets[asker] = bucket
-        if len(self._buckets) > self._max_askers:
-            self._buckets.popitem(last=False)
+        self._drop_full(now)
         if bucket.tokens < 1.0:
             return False
         bucket.tokens -= 1.0
         return True
+
+    def _drop_full(self, now: float) -> None:
+        for _ in range(_DROPPED_AT_ONCE):
+            oldest = next(iter(self._buckets.values()))
+            is_full = oldest.tokens + (now - oldest.at) * self._per_second >= self._size
+            if not (is_full and oldest.at < now) and len(self._buckets) <= self._max_askers:
+                return
+            self._buckets.popitem(last=False)

@@ -1,7 +1,8 @@
-"""The listener's certificate, which may be renewed while it listens.
+"""The listener's certificate, which can be renewed while the listener runs.
 
-A context that listens cannot be given another pair safely: a key that does not fit would leave it with half of each. So each pair gets a
-context of its own, and every handshake takes the latest one that could be loaded. Connections that are open go on.
+A context in use cannot safely load another pair: a key that does not match would leave half of each
+in it. So each pair gets its own context, and each handshake uses the latest pair that has been
+loaded. Open connections continue.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ class Certificate:
         """Load the pair.
 
         Raises:
-            OSError: a file cannot be read, or the two are no pair.
+            OSError: a file cannot be read, or the two do not match.
         """
         self._files = (certificate_file, key_file)
         self._current = self._loaded()
         self.context = self._current
-        """What the listener is to be started with."""
+        """The context with which the listener starts."""
         self.context.sni_callback = self._choose
 
     def renew(self) -> None:
-        """Load the pair again for the handshakes to come; when that fails, the former one stays.
+        """Load the pair again for future handshakes; on failure the former pair stays.
 
         Raises:
-            OSError: as above.
+            OSError: as for the first pair.
         """
         self._current = self._loaded()
 
     def _choose(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Take the latest pair; OpenSSL asks at every handshake, also where the client names no host."""
+        """Use the latest pair. OpenSSL calls this in each handshake, also without a host name."""
         connection.context = self._current
 
     def _loaded(self) -> ssl.SSLContext:

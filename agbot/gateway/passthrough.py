@@ -1,8 +1,10 @@
-"""Every other route and method, passed to the real agbot's secure API and back, streaming and unchanged.
+"""Passes all other requests to the real agbot's secure API and back, streamed and unchanged.
 
-Method, target, headers (order, spelling, repetitions) and body bytes go through as they came, in both directions; only what belongs to
-one connection (hop-by-hop headers, Host) is made anew. Nothing is followed, decompressed, remembered or retried. A broken or missing
-upstream is told on these routes alone, as 502 or 504 with a JSON string; a reply that breaks off is broken off, never ended as if whole.
+Method, target, headers (order, spelling, repetitions) and body bytes are passed unchanged in both
+directions. Only the headers of one connection (hop-by-hop headers, Host) are replaced. Redirects
+are not followed, and nothing is decompressed, cached or retried. A broken or missing upstream is
+reported on these routes only, as 502 or 504 with a JSON string. An answer that breaks off is cut
+off for the client too, and never ended as if it were whole.
 """
 
 from __future__ import annotations
@@ -12,11 +14,13 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable
 
 import aiohttp
-import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
+from agbot import log
+from agbot.events.listeners import UpstreamFailed, UpstreamRecovered
+from agbot.events.outage import Outage
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.body import Body, too_large
@@ -26,9 +30,11 @@ from agbot.settings.model import AgbotSettings, GatewaySettings
 
 CONNECT_SECONDS = 5.0
 UPSTREAM_SECONDS = 60.0
-"""Longest silence of the real agbot. Its slowest answers wait for the Exchange and its secrets provider; `hzn` gives up after 30 s."""
+"""The longest silence of the real agbot. Its slowest answers wait for the Exchange and its secrets
+provider; `hzn` gives up after 30 s."""
 ANSWER_SECONDS = 600.0
-"""Longest time of one answer, from its head to its end: one that never ends would keep its place for ever."""
+"""The longest time of one answer, from its head to its end. An endless one would keep its place
+without limit."""
 
 _HOP_BY_HOP = frozenset(
     {
@@ -44,18 +50,16 @@ _HOP_BY_HOP = frozenset(
         "upgrade",
     },
 )
-"""RFC 9110 7.6.1, and `Expect`, which this side has answered by itself."""
+"""RFC 9110 7.6.1, and `Expect`, which the gateway answers itself."""
 _NEVER_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-
-_log = structlog.get_logger()
 
 
 class _BrokenOffError(Exception):
-    """The upstream broke off in the middle of its answer."""
+    """The upstream has broken off during its answer."""
 
 
 class _Relay(web.StreamResponse):
-    """A response to which the server adds no header that the upstream did not send."""
+    """A response without headers that the upstream did not send."""
 
     async def _prepare_headers(self) -> None:
         sent = {name.lower() for name in self.headers}
@@ -66,7 +70,7 @@ class _Relay(web.StreamResponse):
 
 
 async def _chunks(upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    """Yield an answer's body as it comes."""
+    """Yield the body of an answer as it arrives."""
     try:
         while chunk := await upstream.content.readany():
             yield chunk
@@ -93,16 +97,17 @@ class PassThroughRoute:
         self._upstream_seconds = upstream_seconds
         self._session: aiohttp.ClientSession | None = None
         self._trust: ssl.SSLContext | bool = True
-        self._is_failing = False
+        self._outage = Outage()
 
     async def start(self) -> None:
-        """Open the client.
+        """Open the HTTP client.
 
         Raises:
-            OSError: the CA file cannot be used.
+            OSError: the CA file is not usable.
         """
         self.renew_trust()
-        # a new connection each: the agbot may close an idle one just when it is used again, and a POST cannot be repeated
+        # a new connection for each request: the agbot could close an idle one just when it is used
+        # again, and a POST must not be repeated
         connector = aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=patient_socket)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=self._upstream_seconds)
         self._session = aiohttp.ClientSession(
@@ -114,14 +119,15 @@ class PassThroughRoute:
             max_line_size=self._max_header_bytes,
             max_field_size=self._max_header_bytes,
         )
-        # aiohttp would send an idempotent request again after a lost connection, with what is left of its body
-        self._session._retry_connection = False  # noqa: SLF001 - there is no public switch
+        # aiohttp would repeat an idempotent request after a lost connection, with the rest of its
+        # body
+        self._session._retry_connection = False  # noqa: SLF001 - no public setting
 
     def renew_trust(self) -> None:
-        """Read the authorities again that may sign the agbot's certificate; when that fails, the former ones stay.
+        """Load again the CA certificates for the agbot; on failure the former ones stay.
 
         Raises:
-            OSError: the file cannot be used.
+            OSError: the file is not usable.
         """
         try:
             self._trust = ssl.create_default_context(cafile=self._ca_file)
@@ -130,16 +136,16 @@ class PassThroughRoute:
             raise OSError(message) from error
 
     async def stop(self) -> None:
-        """Close the client."""
+        """Close the HTTP client."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     async def handle(self, request: web.BaseRequest, target: str) -> web.StreamResponse | Reply:
-        """Pass one request on; a `Reply` is what to answer instead.
+        """Pass a request through. A `Reply` is an answer of the gateway itself.
 
         Raises:
-            ConnectionError: one side broke off in the middle of the answer.
+            ConnectionError: one side broke off during the answer.
         """
         if not self._upstream or self._session is None:
             return answers.string(
@@ -168,17 +174,17 @@ class PassThroughRoute:
             try:
                 return await self._relay_in_time(request, upstream)
             finally:
-                upstream.close()  # and with it the rest of a body that the upstream did not wait for
+                upstream.close()  # this also ends a body for which the upstream did not wait
         except TimeoutError as error:
             return body.reply or self._failed(504, "The agbot did not answer in time.", error)
         except (aiohttp.ClientError, ValueError) as error:
             return body.reply or self._failed(502, "The agbot cannot be reached, or its answer is broken.", error)
 
     async def _relay_in_time(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-        """Write the upstream's answer as it comes, and break off one that does not end.
+        """Write the upstream's answer as it arrives, and cut off one that does not end.
 
         Raises:
-            ConnectionError: one side broke off, or we did.
+            ConnectionError: one side broke off, or the answer was cut off.
         """
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -190,70 +196,70 @@ class PassThroughRoute:
             raise ConnectionError("the answer does not end") from error
 
     async def _relay(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
-        """Write the upstream's answer as it comes.
+        """Write the upstream's answer as it arrives.
 
         Raises:
             ConnectionError: one side broke off.
         """
         relay = _Relay(status=upstream.status, reason=upstream.reason, headers=_passed_back(upstream.raw_headers))
-        if not request.content.is_eof():  # it answers early: what the client still sends is no next request
+        if not request.content.is_eof():  # an early answer: the remaining data are no new request
             relay.force_close()
             _linger(request, self._request_seconds)
         try:
-            await self._taken(relay.prepare(request))
+            await self._write_in_time(relay.prepare(request))
             async for chunk in _chunks(upstream):
-                await self._taken(relay.write(chunk))
-            await self._taken(relay.write_eof())
+                await self._write_in_time(relay.write(chunk))
+            await self._write_in_time(relay.write_eof())
         except TimeoutError as error:
             if request.transport is not None:
-                request.transport.abort()  # to close it would wait for the client to take the rest
+                request.transport.abort()  # `close` would wait for the client to read the rest
             raise ConnectionError("the client does not take the answer") from error
-        except (
-            aiohttp.ClientError,
-            _BrokenOffError,
-        ) as error:  # what a client's going away is called, and an upstream's
+        # from the client, and from the upstream
+        except (aiohttp.ClientError, _BrokenOffError) as error:
             if request.transport is not None:
                 request.transport.close()
             raise ConnectionError("the answer broke off") from error
         return relay
 
-    async def _taken(self, writing: Awaitable[object]) -> None:
-        """Wait until the client has taken a piece of the answer.
+    async def _write_in_time(self, writing: Awaitable[object]) -> None:
+        """Write a piece of the answer within the time that the client has to read it.
 
         Raises:
-            TimeoutError: it does not, and must not keep its place for that.
+            TimeoutError: the client does not read it, and must not keep its place.
         """
         async with asyncio.timeout(self._request_seconds):
             await writing
 
     def _failed(self, status: int, message: str, error: BaseException) -> Reply:
-        if not self._is_failing:
-            self._is_failing = True
-            _log.warning("upstream.failed", upstream=self._upstream, error=_said(error))
+        if self._outage.begins(_cause(error)):
+            log.write(UpstreamFailed(upstream=self._upstream, error=self._outage.why))
         return answers.string(status, message, Outcome.UPSTREAM_FAILED)
 
     def _recovered(self) -> None:
-        if self._is_failing:
-            self._is_failing = False
-            _log.info("upstream.recovered", upstream=self._upstream)
+        if self._outage.ends():
+            log.write(UpstreamRecovered(upstream=self._upstream))
 
 
-def _said(error: BaseException) -> str:
-    """Say what went wrong; not what came instead of an answer, in which the client's credentials may stand."""
+def _cause(error: BaseException) -> str:
+    """Describe an error without the data received, which may hold the client's credentials."""
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is not HTTP"
     return str(error) or type(error).__name__
 
 
 def _linger(request: web.BaseRequest, seconds: float) -> None:
-    """Read on after the answer for so long at most: to close before the client has sent everything would tear the answer away."""
+    """Limit how long the rest of the request is read after the answer.
+
+    If the connection closed before the client has sent everything, a reset could destroy the
+    answer.
+    """
     connection = request.protocol
     if isinstance(connection, Connection):
         connection.linger(seconds)
 
 
 def _passed_on(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str] | None:
-    """Return a request's headers for the upstream; None when one cannot be written again as it came."""
+    """Return a request's headers for the upstream; None if one cannot be passed unchanged."""
     try:
         pairs = [(name.decode("ascii"), value.decode("utf-8")) for name, value in raw]
     except UnicodeDecodeError:

@@ -1,16 +1,17 @@
-"""Reads of the Exchange on behalf of those who ask, each at most once at a time.
+"""Reads of the Exchange for callers, with identical reads in flight only once.
 
-Identical questions that arrive together share one read. All reads together are bounded in number and in time, so that neither a storm of
-questions nor a hanging Exchange becomes a storm of reads (A15). What the Exchange says of the credentials is remembered; see
-`agbot.gateway.authentication`. A read that its asker no longer waits for goes on: the next asker profits.
+Identical questions that arrive together share one read. All reads together are limited in number
+and in time, so that neither a storm of questions nor a hanging Exchange causes a storm of reads
+(A15). The Exchange's answer about the credentials is cached; see `agbot.gateway.authentication`. A
+read continues when its caller has stopped waiting, for the benefit of the next one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 from agbot.clock import Clock
 from agbot.exchange.credentials import Credentials
@@ -18,61 +19,34 @@ from agbot.exchange.errors import Forbidden, Refused, Unreachable
 from agbot.gateway.authentication import Memory
 from agbot.rules.facts import Node
 from agbot.rules.ids import NodeId
+from agbot.single_flight import SingleFlight
 
 MAX_OPEN_READS = 32
-"""At 400 node reads per second for a whole hub, this many keep an Exchange busy without queueing on it."""
+"""At 400 node reads per second for a whole hub, this many keep an Exchange busy without a queue."""
 
 MAX_STRANGERS_READS = 24
-"""So many of them at most are for credentials that the Exchange has not accepted lately: anybody may make those up."""
+"""The most of them for credentials that the Exchange has not recently accepted: any client can
+invent those."""
 
 T = TypeVar("T")
 
 
 class Exchange(Protocol):
-    """What the gateway needs of `agbot.exchange.client.ExchangeClient`."""
+    """The part of `agbot.exchange.client.ExchangeClient` that the gateway uses."""
 
     async def node(self, node_id: NodeId, credentials: Credentials | None = None) -> Node | None:
-        """Read a node; None if there is none, or none for these credentials."""
+        """Read a node; None if it does not exist or is not visible to these credentials."""
 
     async def agbot_exists(self, agbot_id: str, credentials: Credentials) -> bool:
-        """Tell whether these credentials can see this agbot."""
+        """Whether these credentials can see this agbot."""
 
 
 class NodeAbsent(Refused):
-    """The Exchange shows no such node to these credentials: for a node's own credentials, they are not a node's."""
-
-
-class SingleFlight(Generic[T]):
-    """Runs what is asked for under one key once, for everybody who asks while it runs."""
-
-    def __init__(self) -> None:
-        self._flying: dict[Hashable, asyncio.Task[T]] = {}
-
-    async def run(self, key: Hashable, start: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of the run under way, or start one. A cancelled caller leaves it running."""
-        task = self._flying.get(key)
-        if task is None:
-            task = asyncio.ensure_future(start())
-            self._flying[key] = task
-            task.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(task)
-
-    def _landed(self, key: Hashable, task: asyncio.Task[T]) -> None:
-        if self._flying.get(key) is task:
-            del self._flying[key]
-        if not task.cancelled():
-            task.exception()  # nobody may be left to see it
-
-    async def stop(self) -> None:
-        """Cancel what still runs."""
-        tasks = list(self._flying.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    """The Exchange shows no such node to these credentials: a node's own ones are then wrong."""
 
 
 class Reads:
-    """The gateway's reads, bounded, and remembered in `memory`."""
+    """The gateway's reads, limited, with their results in `memory`."""
 
     def __init__(self, exchange: Exchange, memory: Memory, clock: Clock, *, seconds: float) -> None:
         self._exchange = exchange
@@ -84,11 +58,11 @@ class Reads:
         self._agbots: SingleFlight[bool] = SingleFlight()
 
     async def own_node(self, key: bytes, credentials: Credentials) -> Node:
-        """Read the node that these credentials name, with them: authentication and confirmation in one.
+        """Read the node that these credentials name: authentication and confirmation in one.
 
         Raises:
-            NodeAbsent: they are not a node's.
-            ExchangeError: any other failure; `Unreachable` when there was no answer in time.
+            NodeAbsent: the credentials do not belong to a node.
+            ExchangeError: any other failure; `Unreachable` if there was no answer in time.
         """
 
         async def read() -> Node:
@@ -109,7 +83,7 @@ class Reads:
         """Read a node with an agbot's credentials.
 
         Raises:
-            NodeAbsent: there is no such node for this agbot.
+            NodeAbsent: this agbot can see no such node.
             ExchangeError: any other failure.
         """
 
@@ -126,10 +100,10 @@ class Reads:
         return await self._nodes.run((key, node_id), read)
 
     async def is_agbot(self, key: bytes, credentials: Credentials) -> bool:
-        """Ask the Exchange whether these are an agbot's credentials.
+        """Whether the credentials belong to an agbot; they do not if the Exchange refuses them.
 
         Raises:
-            ExchangeError: the Exchange gave no answer to that; refused credentials are the answer no.
+            ExchangeError: the Exchange did not answer.
         """
 
         async def read() -> bool:
@@ -148,12 +122,12 @@ class Reads:
         return await self._agbots.run(key, read)
 
     async def stop(self) -> None:
-        """Cancel the reads under way."""
+        """Cancel all open reads."""
         await self._nodes.stop()
         await self._agbots.stop()
 
     async def _bounded(self, key: bytes, read: Callable[[], Awaitable[T]]) -> T:
-        """Wait for a free slot and then for the answer, both within the time."""
+        """Wait for a free slot and for the answer, both within the time limit."""
         is_known = self._memory.is_accepted(key, _now())
         try:
             async with asyncio.timeout(self._seconds):

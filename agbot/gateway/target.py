@@ -1,9 +1,11 @@
-"""Read a raw request target: is it a question for us, or for the real agbot? Pure.
+"""Reads a raw request target: is it a question for us, or a request for the real agbot? Pure.
 
-The rule kept here: what the real agbot would take for its permission route never reaches it. Its router matches on the decoded and cleaned
-path, so `/%6Frg/o1/…`, `//org/o1/…` or `/org%2Fo1/…` would be granted behind our back; they are refused. Elements are decoded one
-by one and strictly, so that an id that holds a `%2F` cannot move the border between node and policy. A name that the Exchange would
-read as another one (it trims), or for which no request to it has room, is nobody's: no question is put for it.
+The rule kept here: a target that the real agbot would route to its permission route never reaches
+it. Its router matches the decoded and cleaned path, so it would grant `/%6Frg/o1/…`, `//org/o1/…`
+or `/org%2Fo1/…` without our knowledge; they are refused. Elements are decoded one by one and
+strictly, so that a `%2F` in an id cannot move the border between node and policy. A name that the
+Exchange would read differently (it trims spaces), or that is too long for a request to it, cannot
+exist there: the question is refused.
 """
 
 from __future__ import annotations
@@ -13,28 +15,36 @@ import unicodedata
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
+import msgspec
+
 from agbot.rules import ids
 from agbot.rules.facts import Ask
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,40}")
+"""A name that is written as it is, and that no other check can refuse."""
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _TOKEN = re.compile(r"[0-9]{1,18}")
 _AGENT_WORD = "nodemanagement"
 _SERVICE_WORD = "deployment"
 _ELEMENTS = 8
-"""`/org/{org}/hagroup/{group}/{word}/{node}/{policy}` split at its slashes, the empty string before the first one included."""
+"""`/org/{org}/hagroup/{group}/{word}/{node}/{policy}`, split at its slashes, with the empty string
+before the first."""
 _DISGUISED = "The permission route must be written plainly, as /org/{org}/hagroup/{group}/nodemanagement/{node}/{nmp}."
 MAX_NAME_BYTES = 512
-"""Of one name, percent-encoded. A path of ours to the Exchange holds three at most, and it answers 414 beyond 2048 bytes."""
+"""The limit of one name, percent-encoded. A path of ours to the Exchange holds at most three, and
+the Exchange answers 414 beyond 2048 bytes."""
 _TOO_LONG = f"A name may have {MAX_NAME_BYTES} bytes at most, as it is written in a path."
 _POLICY_FORM = "The last path element must be a deployment policy as org%2Fname."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AgentQuestion:
-    """`POST /org/{org}/hagroup/{group}/nodemanagement/{node}/{policy}`: may this node upgrade its agent? All names bare."""
+class AgentQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A question: may this node upgrade its agent? All names are bare.
+
+    `POST /org/{org}/hagroup/{group}/nodemanagement/{node}/{policy}`
+    """
 
     org: str
     group: str
@@ -47,7 +57,7 @@ class AgentQuestion:
         return ids.node_id(self.org, self.node)
 
     def ask(self) -> Ask:
-        """Put the question in the rules' terms."""
+        """Return the question as the rules define it."""
         subject = ids.policy_id(self.org, self.policy)
         claim = Claim(holder=self.node_id, kind=Kind.AGENT, subject=subject)
         return Ask(group=ids.group_id(self.org, self.group), claim=claim)
@@ -55,7 +65,10 @@ class AgentQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceQuestion:
-    """`POST /org/{org}/hagroup/{group}/deployment/{node}/{policy}`: may the agbot upgrade a service there? The policy is `org/name`."""
+    """A question: may the agbot upgrade a service on this node? The policy is `org/name`.
+
+    `POST /org/{org}/hagroup/{group}/deployment/{node}/{policy}`
+    """
 
     org: str
     group: str
@@ -68,30 +81,57 @@ class ServiceQuestion:
         return ids.node_id(self.org, self.node)
 
     def ask(self) -> Ask:
-        """Put the question in the rules' terms."""
+        """Return the question as the rules define it."""
         claim = Claim(holder=self.node_id, kind=Kind.SERVICE, subject=PolicyId(self.policy))
         return Ask(group=ids.group_id(self.org, self.group), claim=claim)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceEnd:
-    """`DELETE` of the same path: that service upgrade has ended. `?outcome=failed` when it failed, `?token=N` with the grant's token."""
+    """The end of that service upgrade: `DELETE` of the same path.
+
+    The query has `outcome=failed` for a failed upgrade, and `token=N` with the token of the grant.
+    """
 
     upgrade: ServiceQuestion
     succeeded: bool
     token: int | None = None
 
+    @property
+    def org(self) -> str:
+        """The organisation of the node."""
+        return self.upgrade.org
+
+    @property
+    def group(self) -> str:
+        """The node's group, bare."""
+        return self.upgrade.group
+
+    @property
+    def policy(self) -> str:
+        """The deployment policy, as `org/name`."""
+        return self.upgrade.policy
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node, qualified."""
+        return self.upgrade.node_id
+
+    def ask(self) -> Ask:
+        """Return the upgrade as the rules define it."""
+        return self.upgrade.ask()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassThrough:
-    """Everything else: for the real agbot. `target` is the origin form of what was sent, otherwise unchanged."""
+    """A request for the real agbot. `target` is its origin form, otherwise unchanged."""
 
     target: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadTarget:
-    """A target that nobody can answer."""
+    """A target that is refused."""
 
     status: int
     message: str
@@ -109,7 +149,8 @@ def parse(method: str, raw: str) -> Target:
 
     Args:
         method: in upper case.
-        raw: the target as it was sent; bytes that are not UTF-8 as lone surrogates, the way aiohttp hands them over.
+        raw: the target as received, with bytes that are not UTF-8 as lone surrogates, as aiohttp
+            passes them.
     """
     if method == "CONNECT":
         return BadTarget(status=405, message="CONNECT is not supported.")
@@ -126,7 +167,7 @@ def parse(method: str, raw: str) -> Target:
 
 
 def _origin_form(raw: str) -> str | None:
-    """Cut scheme and authority off an absolute target, as Go's server does."""
+    """Remove scheme and authority from an absolute target, as Go's server does."""
     matched = _ABSOLUTE.match(raw)
     if matched is None:
         return None
@@ -135,7 +176,7 @@ def _origin_form(raw: str) -> str | None:
 
 
 def _question(method: str, elements: list[str], query: str) -> Target | None:
-    """Read a target that has the shape of one of our routes; None when this method there is not ours."""
+    """Read a target in the form of one of our routes; None if the method there is not ours."""
     word = elements[5]
     is_agent = word == _AGENT_WORD and method == "POST"
     if not is_agent and not (word == _SERVICE_WORD and method in {"POST", "DELETE"}):
@@ -151,7 +192,7 @@ def _question(method: str, elements: list[str], query: str) -> Target | None:
 
 
 def _service(method: str, question: ServiceQuestion, query: str) -> Target:
-    """Add what the query says. An unknown key is refused: a mistyped outcome must not count as success."""
+    """Read the query. An unknown key is refused: a mistyped outcome must not count as success."""
     given = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
     if method == "DELETE":
         outcome, token = given.pop("outcome", "succeeded"), given.pop("token", None)
@@ -172,8 +213,11 @@ def _name(element: str) -> str:
     """Decode one element into a name.
 
     Raises:
-        _BadElementError: it is empty, `.` or `..`, not valid percent-encoded UTF-8, or holds a slash or a control character.
+        _BadElementError: it is empty, `.` or `..`, is not valid percent-encoded UTF-8, or holds a
+            slash or a control character.
     """
+    if _PLAIN.fullmatch(element):  # nearly all names
+        return element
     text = _decoded(element)
     if "/" in text:
         raise _BadElementError("A path element must not hold an escaped slash.")
@@ -182,7 +226,7 @@ def _name(element: str) -> str:
 
 
 def _policy(element: str) -> str:
-    """Decode the element that names a deployment policy, `org%2Fname`."""
+    """Decode the element with a deployment policy, `org%2Fname`."""
     text = _decoded(element)
     org, _, name = text.partition("/")
     if org in {"", ".", ".."} or name in {"", ".", ".."} or "/" in name:
@@ -193,7 +237,7 @@ def _policy(element: str) -> str:
 
 
 def _check_name(name: str) -> None:
-    """Refuse a name that cannot be found in the Exchange as it is.
+    """Refuse a name that cannot exist in the Exchange.
 
     Raises:
         _BadElementError: it begins or ends with a space, which the Exchange drops, or is too long.
@@ -205,8 +249,6 @@ def _check_name(name: str) -> None:
 
 
 def _decoded(element: str) -> str:
-    if element.isascii() and element.isalnum():  # almost every element of almost every question
-        return element
     if _BAD_ESCAPE.search(element):
         raise _BadElementError("A path element holds an invalid percent escape.")
     try:
@@ -221,12 +263,13 @@ def _decoded(element: str) -> str:
 
 
 def _for_the_agbot(method: str, origin: str, path: str) -> Target:
-    """Pass a target on, unless the agbot's router would read it as its permission route."""
+    """Pass a target through, unless the agbot would route it to its permission route."""
     if "#" in origin:
         return BadTarget(status=400, message="The request target must not hold a fragment.")
     if not _is_utf8(origin):
         return BadTarget(status=400, message="The request target is not valid UTF-8.")
-    if method not in {"POST", "DELETE"}:  # it grants on POST alone; DELETE for the hint below
+    # the agbot grants only on POST; DELETE is checked for the hint below
+    if method not in {"POST", "DELETE"}:
         return PassThrough(target=origin)
     seen = _cleaned(unquote_to_bytes(path).decode("utf-8", "replace"))
     if seen[:1] == ["org"] and seen[2:3] == ["hagroup"] and len(seen) >= _ELEMENTS - 1:
@@ -246,7 +289,7 @@ def _is_utf8(text: str) -> bool:
 
 
 def _cleaned(path: str) -> list[str]:
-    """Return the elements as Go's `path.Clean` leaves them."""
+    """Return the elements as Go's `path.Clean` does."""
     kept: list[str] = []
     for element in path.split("/"):
         if element == "..":

@@ -1,7 +1,7 @@
-"""Writing a `Reply` to the wire as the real agbot writes it: its headers, in one piece, without a word about the server's software.
+"""Writes a `Reply` as the real agbot does: with its headers, and in one piece.
 
-Refusals are most of what this listener says, each on a connection of its own, so the constant part of the head is made once and head and
-body leave in one write: that saves a tenth of the whole cost of an answer.
+Most answers of this listener are refusals, each on its own connection. So the constant part of the
+head is built once, and head and body are sent in one write.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _FIXED = "".join(f"{name}: {value}\r\n" for name, value in answers.HEADERS.items
 _FIXED_TLS = f"{_FIXED}Strict-Transport-Security: {answers.STRICT_TRANSPORT_SECURITY}\r\n"
 _HTTP_1_0 = (1, 0)
 _STATUS = {each.value: f"{each.value} {each.phrase}" for each in HTTPStatus}
-"""The status line's end by status: the lookup of an enumeration's member is a call of its own."""
+"""The end of the status line by status: a lookup of an enumeration's member costs a call."""
 
 
 class _Date:
-    """The Date header, made once a second."""
+    """The Date header, built once a second."""
 
     def __init__(self) -> None:
         self._second = 0
@@ -41,7 +41,7 @@ _date = _Date()
 
 
 class Written(web.StreamResponse):
-    """A reply as aiohttp's response. Nothing is written before `write_eof`."""
+    """A reply as aiohttp's response. `write_eof` writes all of it."""
 
     def __init__(self, reply: Reply, *, is_tls: bool = False) -> None:
         super().__init__(status=reply.status)
@@ -54,21 +54,21 @@ class Written(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool | None:
-        """Tell whether the connection stays open after this."""
+        """Whether the connection stays open after this answer."""
         if self._reply.closes or self._request is None:
             return False
         return self._request.keep_alive
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Take note of the request that is answered."""
+        """Store the request that is answered."""
         self._request = request
         return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Write everything.
+        """Write the whole answer.
 
         Raises:
-            ConnectionError: the client has gone.
+            ConnectionError: the client has closed the connection.
         """
         request = self._request
         if request is None or self._is_written:
@@ -80,11 +80,23 @@ class Written(web.StreamResponse):
         major, minor = request.version
         is_old = (major, minor) <= _HTTP_1_0
         connection = ""
-        if self.keep_alive == is_old:  # say only what is not the version's default
+        if self.keep_alive == is_old:  # only if it is not the version's default
             connection = "Connection: keep-alive\r\n" if is_old else "Connection: close\r\n"
-        token = "" if self._reply.token is None else f"{answers.TOKEN_HEADER}: {self._reply.token}\r\n"
-        return (
-            f"HTTP/{major}.{minor} {_STATUS[self._reply.status]}\r\n"
-            f"{_FIXED_TLS if self._is_tls else _FIXED}"
-            f"Date: {_date}\r\nContent-Length: {len(self._reply.body)}\r\n{token}{connection}\r\n"
-        ).encode("ascii")
+        return head(self._reply, is_tls=self._is_tls, version=f"HTTP/{major}.{minor}", connection=connection)
+
+
+def head(reply: Reply, *, is_tls: bool, version: str = "HTTP/1.1", connection: str = "") -> bytes:
+    """Return the head of an answer.
+
+    Args:
+        reply: the answer.
+        is_tls: whether it is sent over TLS.
+        version: in the form of a status line.
+        connection: the whole line of this header; empty for the version's default.
+    """
+    token = "" if reply.token is None else f"{answers.TOKEN_HEADER}: {reply.token}\r\n"
+    return (
+        f"{version} {_STATUS[reply.status]}\r\n"
+        f"{_FIXED_TLS if is_tls else _FIXED}"
+        f"Date: {_date}\r\nContent-Length: {len(reply.body)}\r\n{token}{connection}\r\n"
+    ).encode("ascii")

@@ -1,4 +1,4 @@
-"""What the agents' and the operators' listeners share: how a connection is taken, read, bounded and given up.
+"""Shared by the agents' and the operators' listener: accepts, parses, limits and ends connections.
 
-It knows nothing of what is asked or answered.
+It does not know what a request asks or how it is answered.
 """

@@ -1,8 +1,9 @@
-"""Accepts connections on one address, and makes of each a protocol.
+"""Accepts connections on one address and creates a protocol for each.
 
-asyncio's own server does not take running out of descriptors well: it accepts again at once, as often as its backlog is long, with a line
-in the log for each try (24,840 in 40 s were seen). Here a try that fails ends the round, the oldest idle connections are given up, and
-the next round comes after a pause. Connections that are still in their TLS handshake are counted: nothing else bounds them.
+asyncio's own server handles a lack of descriptors badly: it accepts again at once, as often as its
+backlog is long, and logs a line for each try (24,840 lines in 40 s were seen). Here a failed accept
+ends the round, the oldest idle connections are closed, and the next round starts after a pause.
+Connections in their TLS handshake are counted, because nothing else limits them.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import errno
 import os
 import socket
 import ssl
+from collections.abc import Callable, Coroutine
+from functools import partial
 
-from agbot.listening.connection import Connections, client_of
+from agbot.listening.connection import Connection, client_of
+from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
 from agbot.listening.shares import Place, Shares
 
 BATCH = 16
-"""So many are accepted before others get their turn."""
+"""The most connections that are accepted before other tasks run."""
 PAUSE_SECONDS = 0.5
-"""Until the next try after one that failed for want of descriptors; also how long there must have been enough for it to be over."""
+"""The delay until the next try after a lack of descriptors. The lack is over when there have been
+enough for as long."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
@@ -39,10 +44,12 @@ class Acceptor:
         max_handshakes: int = 1,
         keeps_spare: bool = False,
     ) -> None:
-        """Take what is needed; nothing happens before `start`.
+        """Store the dependencies; `start` opens the sockets.
 
-        A handshake may take `tls_seconds`, and so may the end of TLS once a connection is being closed.
-        `keeps_spare` keeps a descriptor open that makes room for one more connection where there is none left.
+        A handshake may take `tls_seconds`, and so may the shutdown of TLS when a connection is
+        closed. `keeps_spare` keeps one descriptor open in reserve: it is freed to accept one more
+        connection when no descriptor is left. The other listeners of this process accept nothing
+        until there is a spare again.
         """
         self._connections = connections
         self._descriptors = descriptors
@@ -51,59 +58,60 @@ class Acceptor:
         self._tls_seconds = tls_seconds if tls else None
         self._handshakes = Shares(max_handshakes)
         self._keeps_spare = keeps_spare
-        self._spare: int | None = None
         self._sockets: list[socket.socket] = []
-        self._taking: set[asyncio.Task[None]] = set()
-        self._resuming: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next_try: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
 
     @property
     def port(self) -> int:
-        """The port that is listened on.
+        """The port on which the listener accepts connections.
 
         Raises:
-            RuntimeError: nothing is listened on.
+            RuntimeError: the listener has not been started.
         """
         if not self._sockets:
-            raise RuntimeError("nothing is listened on")
+            raise RuntimeError("the listener has not been started")
         return int(self._sockets[0].getsockname()[1])
 
     async def start(self, host: str, port: int) -> None:
-        """Listen on every address that the host has; an empty host is every address of this machine.
+        """Listen on every address of the host; an empty host is every address of this machine.
 
         Raises:
-            OSError: an address is taken or not ours.
+            OSError: an address is in use or not local.
         """
         self._loop = asyncio.get_running_loop()
         found = await self._loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, address in dict.fromkeys((each[0], each[4]) for each in found):
-                self._sockets.append(_listening(family, address, self._backlog))
+                self._sockets.append(_bound_socket(family, address, self._backlog))
         except OSError:
             self.close()
             raise
-        self._keep_spare()
-        self._accept_again()
+        self._take_spare()
+        self._watch_sockets()
 
     def close(self) -> None:
-        """Accept nothing any more."""
-        if self._resuming is not None:
-            self._resuming.cancel()
+        """Stop accepting."""
+        if self._next_try is not None:
+            self._next_try.cancel()
         for each in self._sockets:
             self._loop.remove_reader(each)
             each.close()
         self._sockets = []
-        for task in self._taking:
+        for task in self._tasks:
             task.cancel()
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        if self._keeps_spare:
+            self._descriptors.free_spare()
 
-    def _accept_again(self) -> None:
+    def _watch_sockets(self) -> None:
         for each in self._sockets:
             self._loop.add_reader(each, self._accept, each)
 
     def _accept(self, listening: socket.socket) -> None:
+        if not self._keeps_spare and not self._descriptors.may_accept():
+            self._pause()
+            return
         for _ in range(BATCH):
             try:
                 accepted, address = listening.accept()
@@ -111,97 +119,107 @@ class Acceptor:
                 return
             except OSError as error:
                 if error.errno in _EXHAUSTED:
-                    self._pause(listening, error)
+                    self._ran_out(listening, error)
                     return
-                continue  # that connection is gone already (accept(2))
-            self._take(accepted, address)
+                continue  # the client has closed that connection already (accept(2))
+            self._begin_connection(accepted, address)
 
-    def _take(self, accepted: socket.socket, address: object) -> None:
-        """Begin with a connection. A client that has its share of the handshakes under way is hung up on."""
+    def _begin_connection(self, accepted: socket.socket, address: object) -> None:
+        """Start a connection, or close it if the client has its share of the open handshakes."""
         accepted.setblocking(False)  # noqa: FBT003 - the standard library's own form
         if self._tls is None:
-            beginning = self._begin(accepted)
+            if self._connections.begin_at_once(accepted, address, self._hand_over):
+                return
+            beginning = self._make_transport(accepted, self._connections)
         elif (place := self._handshakes.take(client_of(address))) is not None:
             beginning = self._shake_hands(accepted, place)
         else:
             accepted.close()
             return
+        self._run(accepted, beginning)
+
+    def _hand_over(self, accepted: socket.socket, connection: Connection) -> None:
+        self._run(accepted, self._make_transport(accepted, lambda: connection))
+
+    def _run(self, accepted: socket.socket, beginning: Coroutine[None, None, None]) -> None:
         task = self._loop.create_task(beginning)
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._finished, accepted))
+
+    def _finished(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():  # perhaps before its first step, so that none of its code has run
+            accepted.close()
 
     async def _shake_hands(self, accepted: socket.socket, place: Place) -> None:
         with place:
-            await self._begin(accepted)
+            await self._make_transport(accepted, self._connections)
 
-    async def _begin(self, accepted: socket.socket) -> None:
+    async def _make_transport(self, accepted: socket.socket, new_protocol: Callable[[], asyncio.BaseProtocol]) -> None:
         try:
             await self._loop.connect_accepted_socket(
-                self._connections,
+                new_protocol,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._tls_seconds,
                 ssl_shutdown_timeout=self._tls_seconds,
             )
-        except (OSError, TimeoutError):
-            return  # a handshake that fails is the client's affair
-        except asyncio.CancelledError:
+        except OSError:  # the handshake has failed, or no transport could be created
             accepted.close()
-            raise
 
-    def _pause(self, listening: socket.socket, error: OSError) -> None:
-        """Make room, and accept nothing for a moment."""
+    def _ran_out(self, listening: socket.socket, error: OSError) -> None:
         self._descriptors.ran_out(error)
-        self._connections.give_up(BATCH)
-        if self._spare is not None:
-            os.close(self._spare)
-            self._spare = None
+        if self._keeps_spare and self._descriptors.free_spare():
             with contextlib.suppress(OSError):
-                self._take(*listening.accept())
+                self._begin_connection(*listening.accept())
+        self._pause()
+
+    def _pause(self) -> None:
+        """Close idle connections to free descriptors, and stop accepting until the next try."""
+        self._connections.give_up(BATCH)
         for each in self._sockets:
             self._loop.remove_reader(each)
-        if self._resuming is not None:
-            self._resuming.cancel()
-        self._resuming = self._loop.call_later(PAUSE_SECONDS, self._resume)
+        if self._next_try is not None:
+            self._next_try.cancel()
+        self._next_try = self._loop.call_later(PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
-        self._keep_spare()
-        self._accept_again()
-        self._resuming = self._loop.call_later(PAUSE_SECONDS, self._over)
+        self._take_spare()
+        self._watch_sockets()
+        self._next_try = self._loop.call_later(PAUSE_SECONDS, self._check_recovery)
 
-    def _over(self) -> None:
-        self._resuming = None
+    def _check_recovery(self) -> None:
+        self._next_try = None
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError:
-            self._resuming = self._loop.call_later(PAUSE_SECONDS, self._over)
+            self._next_try = self._loop.call_later(PAUSE_SECONDS, self._check_recovery)
         else:
-            self._keep_spare()
-            self._descriptors.sufficed()
+            self._take_spare()
+            self._descriptors.recovered()
 
-    def _keep_spare(self) -> None:
-        if self._keeps_spare and self._spare is None:
-            with contextlib.suppress(OSError):
-                self._spare = os.open(os.devnull, os.O_RDONLY)
+    def _take_spare(self) -> None:
+        if self._keeps_spare:
+            self._descriptors.keep_spare()
 
 
-def _listening(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
+def _bound_socket(family: int, address: tuple[object, ...], backlog: int) -> socket.socket:
     """Bind one address.
 
     Raises:
-        OSError: it is taken or not ours.
+        OSError: it is in use or not local.
     """
-    made = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        made.bind(address)
-        made.listen(backlog)
-        made.setblocking(False)  # noqa: FBT003 - the standard library's own form
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(backlog)
+        bound.setblocking(False)  # noqa: FBT003 - the standard library's own form
     except OSError as error:
-        made.close()
-        said = (error.strerror or str(error)).lower()
-        message = f"error while attempting to bind on address {address!r}: {said}"
+        bound.close()
+        why = (error.strerror or str(error)).lower()
+        message = f"error while attempting to bind on address {address!r}: {why}"
         raise OSError(error.errno, message) from error
-    return made
+    return bound

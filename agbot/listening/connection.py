@@ -1,9 +1,11 @@
-"""One HTTP connection of either listener, on top of aiohttp's, with the parser and the bounds that ours need; and all of them together.
+"""One HTTP connection of either listener: aiohttp's, with our parser and limits.
 
-What cannot be parsed is answered in the listener's own format, without a word in the log, and the connection is closed so that the answer
-still arrives. A request whose head does not arrive in time ends its connection: that is aiohttp's own timer between requests, which runs
-from the opening. Whoever does not take his answers is given as long: asyncio would wait for ever for him, and once more half a minute for
-TLS to be ended on both sides. Reads are small (`reads`), so that many connections take turns in small steps.
+A request that cannot be parsed is answered in the listener's own format and not logged, and the
+connection is closed in a way that still delivers the answer. A connection ends if the head of a
+request does not arrive in time: aiohttp's own keep-alive timer measures this, from the opening of
+the connection. A client that does not read its answers has the same time; asyncio would wait for it
+without limit, and 30 s more for the shutdown of TLS. Reads are small (`reads`), so that many
+connections take turns in small steps.
 """
 
 from __future__ import annotations
@@ -29,13 +31,14 @@ from agbot.listening.reads import take_small_reads
 MAX_HEADERS = 64
 """Header fields of one request; agents send 8."""
 LINGER_SECONDS = 1.0
-"""How long the rest of a request that nobody wants is read, so that the answer is not lost to a reset."""
+"""How long the rest of an unwanted request is read, so that a reset does not destroy the answer."""
 _BUFFER_BYTES = 65_536
 _V6_NETWORK_BITS = 64
-"""One customer's IPv6 addresses: counting them singly would give each attacker as many shares as it likes."""
+"""The prefix of one customer's IPv6 addresses. If each address counted, an attacker would have any
+number of shares."""
 
 _silent = logging.getLogger(__name__)
-"""What aiohttp would say about a connection: nothing of it is an event of ours."""
+"""Drops aiohttp's log lines about connections: none of them is an event of ours."""
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
@@ -47,32 +50,33 @@ RequestFactory = Callable[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What one connection, and all of them, may cost. Seconds are the event loop's."""
+    """The limits of one connection and of all of them. Seconds are those of the event loop."""
 
     head_seconds: float
-    """For a head to arrive, and for answers to be taken."""
+    """For the head of a request to arrive, and for the client to read the answers."""
     max_field_bytes: int
     max_connections: int
     takes_chunks: TakesChunks = lambda _method, _target: True
-    """Tells whether a request may have a chunked body."""
+    """Whether a request may have a chunked body, by its method and raw target."""
 
 
 Refuse = Callable[[HttpProcessingError], web.StreamResponse]
-"""Answers what could not be parsed."""
+"""Answers a request that could not be parsed."""
 
 
 class Connection(web.RequestHandler):
-    """aiohttp's connection with our parser, bounds and error format."""
+    """aiohttp's connection with our parser, limits and error format."""
 
     __slots__ = (
-        "_gone",
+        "_client_seconds",
+        "_client_timer",
+        "_handed_over",
+        "_is_finished",
         "_is_last",
         "_is_lingering",
-        "_is_over",
-        "_patience",
+        "_lost",
         "_refusal",
         "_refuse",
-        "_seconds",
         "_wire",
         "client",
     )
@@ -90,9 +94,31 @@ class Connection(web.RequestHandler):
             lingering_time=LINGER_SECONDS,
             auto_decompress=False,
         )
-        self._parser = Parser(
+        self._parser = self._new_parser(bounds)
+        self._refuse = refuse
+        self._refusal: web.StreamResponse | None = None
+        self._is_last = False
+        """Whether the client has closed its half, so that no further request can arrive."""
+        self._is_lingering = False
+        """Whether an error has been answered, and only the end of the client is awaited."""
+        self._is_finished = False
+        """Whether all requests have been answered, and the connection only has to close."""
+        self._lost: asyncio.Future[None] = loop.create_future()
+        self._client_seconds = bounds.head_seconds
+        self._client_timer: asyncio.TimerHandle | None = None
+        """Runs while answers are unread by the client, or the connection is closing."""
+        self._wire: asyncio.Transport | None = None
+        """The transport until it is lost. aiohttp's own attribute is None as soon as it is closing.
+        """
+        self._handed_over: tuple[bytes, bytes, float] | None = None
+        """The arguments of `go_on_with`, until the connection is made."""
+        self.client = ""
+        """The client, as `client_of` names it."""
+
+    def _new_parser(self, bounds: Bounds) -> Parser:
+        return Parser(
             self,
-            loop,
+            self._loop,
             _BUFFER_BYTES,
             max_line_size=bounds.max_field_bytes,
             max_field_size=bounds.max_field_bytes,
@@ -102,98 +128,105 @@ class Connection(web.RequestHandler):
             max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
             takes_chunks=bounds.takes_chunks,
         )
-        self._refuse = refuse
-        self._refusal: web.StreamResponse | None = None
-        self._is_last = False
-        """Whether the client has closed its half, and nothing can follow what has come."""
-        self._is_lingering = False
-        """Whether a refusal has been written, and its connection waits for nothing but the client's end."""
-        self._is_over = False
-        """Whether nothing will be answered any more, and the connection has only to end."""
-        self._gone: asyncio.Future[None] = loop.create_future()
-        self._seconds = bounds.head_seconds
-        self._patience: asyncio.TimerHandle | None = None
-        """Runs while the client has answers to take, or the connection to end."""
-        self._wire: asyncio.Transport | None = None
-        """The transport until it is lost; aiohttp's own is None as soon as it is being closed."""
-        self.client = ""
-        """Who is at the other end, as `client_of` names it."""
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no request of this connection is being answered; so is none while it is being closed."""
+        """Whether no request of this connection is being answered, also while it is closing."""
         return self._current_request is None and not self._messages
 
     @property
-    def is_there(self) -> bool:
-        """Tell whether it still takes a descriptor, and was not hung up on."""
+    def is_open(self) -> bool:
+        """Whether it still occupies a descriptor: it is neither lost nor aborted."""
         return self._wire is not None
 
     def hang_up(self) -> None:
-        """End the connection now. What the client has not taken is lost."""
+        """Abort the connection. Answers that the client has not read are lost."""
         wire, self._wire = self._wire, None
-        if wire is None:
-            return
-        if (
-            not wire.is_closing()
-        ):  # over TLS, a second `close` would leave `abort` without effect (CPython 3.11 to 3.13)
-            wire.close()  # which says so over TLS
-        wire.abort()
-        self.force_close()
+        if wire is not None:
+            hang_up(wire)
+            self.force_close()
 
     async def start(self) -> None:
-        """Answer one request after the other; then the client has as long as for a request to take what is left, and to go."""
+        """Answer one request after the other, then limit the time of the closing.
+
+        The client has as long as for a request to read the remaining answers and to close its side.
+        """
         try:
             await super().start()
         finally:
-            self._is_over = True
-            self._wait_for_client()
+            self._is_finished = True
+            self._start_client_timer()
 
     def pause_writing(self) -> None:
-        """Begin to wait for a client that does not take its answers."""
+        """Start the timer for a client that does not read its answers."""
         super().pause_writing()
-        self._wait_for_client()
+        self._start_client_timer()
 
     def resume_writing(self) -> None:
-        """Take note that it has taken some."""
+        """Stop the timer, because the client has read some; restart it if the connection closes."""
         super().resume_writing()
-        self._wait_no_longer()
-        if self._is_over:
-            self._wait_for_client()
+        self._stop_client_timer()
+        if self._is_finished:
+            self._start_client_timer()
 
-    def _wait_for_client(self) -> None:
-        if self._patience is None and self._wire is not None:
-            self._patience = self._loop.call_later(self._seconds, self.hang_up)
+    def _start_client_timer(self) -> None:
+        if self._client_timer is None and self._wire is not None:
+            self._client_timer = self._loop.call_later(self._client_seconds, self.hang_up)
 
-    def _wait_no_longer(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _stop_client_timer(self) -> None:
+        if self._client_timer is not None:
+            self._client_timer.cancel()
+            self._client_timer = None
 
     def linger(self, seconds: float) -> None:
-        """Read what is left of the present request for so long at most, once it is answered."""
+        """Limit how long the rest of the present request is read after its answer."""
         self._lingering_time = seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection up."""
+        """Start the connection, also from where another protocol has left it."""
         take_small_reads(transport)
         self.client = client_of(transport.get_extra_info("peername"))
         self._wire = cast("asyncio.Transport", transport)
         super().connection_made(transport)
+        if self._handed_over is not None:
+            self._go_on(self._wire, *self._handed_over)
+
+    def _go_on(self, wire: asyncio.Transport, data: bytes, unsent: bytes, deadline: float) -> None:
+        if self._keepalive_handle is not None:
+            self._keepalive_handle.cancel()
+        self._next_keepalive_close_time = deadline
+        self._keepalive_handle = self._loop.call_at(deadline, self._process_keepalive)
+        if unsent:
+            wire.write(unsent)
+        if data:
+            self.data_received(data)
+
+    def go_on_with(self, data: bytes, *, unsent: bytes, deadline: float) -> None:
+        """Continue, as soon as the connection is made, from where another protocol has left it.
+
+        Args:
+            data: has been read and is not answered.
+            unsent: the rest of the previous answer, still to be written.
+            deadline: for the rest of the head, in the event loop's time.
+        """
+        self._handed_over = (data, unsent, deadline)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Take note that nobody is there any more."""
-        if not self._gone.done():
-            self._gone.set_result(None)
+        """Record that the connection has ended."""
+        if not self._lost.done():
+            self._lost.set_result(None)
         self._wire = None
-        self._wait_no_longer()
+        self._stop_client_timer()
         super().connection_lost(exc)
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp says None, asyncio takes both
-        """Keep our half open while whole requests are still to be answered: that the client sends no more is no end of its interest."""
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # aiohttp declares None, asyncio accepts both
+        """Keep our half open while whole requests are still to be answered.
+
+        A client that sends no more may still read its answers.
+        """
         if self._is_lingering:
-            return None  # both halves are closed now, and the connection with them
-        body = self._parser._payload_parser if self._parser is not None else None  # noqa: SLF001 - nothing public tells
+            return None  # both halves are closed now, so the transport closes
+        body = self._parser._payload_parser if self._parser is not None else None  # noqa: SLF001 - no public attribute
         is_plain = self.transport is not None and self.transport.can_write_eof()
         is_waiting = self._waiter is not None and not self._waiter.done()
         self._is_last = is_plain and body is None and not is_waiting
@@ -202,7 +235,10 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer. After a refusal go on reading for a moment: closing before would tear the answer away."""
+        """Write the answer; after a refusal, read on for a moment.
+
+        If the connection closed at once, a reset could destroy the answer.
+        """
         written = await super().finish_response(request, resp, start_time)
         transport = self.transport
         if self._is_last and not self._messages:
@@ -213,7 +249,7 @@ class Connection(web.RequestHandler):
             if not transport.is_reading():
                 transport.resume_reading()
             self._is_lingering = True
-            await asyncio.wait([self._gone], timeout=LINGER_SECONDS)
+            await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
         return written
 
     def handle_error(
@@ -223,10 +259,10 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what could not be parsed; end the connection of a request that can have no answer.
+        """Answer a request that could not be parsed.
 
         Raises:
-            ConnectionError: the handler gave up, because one side went away.
+            ConnectionError: the handler gave up, because one side has closed the connection.
         """
         if not isinstance(exc, HttpProcessingError):
             raise ConnectionError("no answer can be written") from exc
@@ -234,56 +270,17 @@ class Connection(web.RequestHandler):
         return self._refusal
 
 
-class Connections(web.Server):
-    """Makes the connections, and gives up the oldest idle one of whoever has the most when there are too many."""
-
-    def __init__(
-        self,
-        handler: Handler,
-        bounds: Bounds,
-        *,
-        refuse: Refuse,
-        request_factory: RequestFactory | None = None,
-    ) -> None:
-        super().__init__(handler, request_factory=request_factory)
-        self._bounds = bounds
-        self._refuse = refuse
-        self._of: dict[str, dict[Connection, None]] = {}
-
-    def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
-        return Connection(self, loop=self._loop, bounds=self._bounds, refuse=self._refuse)
-
-    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        """Take a new connection in; the newcomer itself goes where every other one is being answered."""
-        super().connection_made(handler, transport)
-        if isinstance(handler, Connection):
-            self._of.setdefault(handler.client, {})[handler] = None
-        if len(self._connections) > self._bounds.max_connections:
-            self._loop.call_soon(self.give_up, 1)  # not at once: it may be the newcomer, whose task does not run yet
-
-    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-        """Let a connection go."""
-        super().connection_lost(handler, exc)
-        if isinstance(handler, Connection):
-            mine = self._of.get(handler.client, {})
-            mine.pop(handler, None)
-            if not mine:
-                self._of.pop(handler.client, None)
-
-    def give_up(self, number: int) -> None:
-        """End so many connections on which nothing is being answered, the oldest of whoever has the most."""
-        for _ in range(number):
-            by_number = sorted(self._of.values(), key=len, reverse=True)
-            idle = (one for each in by_number for one in each if one.is_idle and one.is_there)
-            oldest = next(idle, None)
-            if oldest is None:
-                return
-            oldest.hang_up()
+def hang_up(transport: asyncio.Transport) -> None:
+    """Abort a connection. Answers that the client has not read are lost."""
+    # over TLS, `close` sends the alert that ends it; a second `close` would leave `abort` without
+    # effect (CPython 3.11 to 3.13)
+    if not transport.is_closing():
+        transport.close()
+    transport.abort()
 
 
 def client_of(peername: object) -> str:
-    """Name whoever is at the other end: its IPv4 address, its IPv6 network, or nothing where there is no address.
+    """Return the client's IPv4 address or IPv6 network; empty where there is no address.
 
     Behind a load balancer that does not keep addresses, all clients are one.
     """
@@ -292,7 +289,7 @@ def client_of(peername: object) -> str:
 
 @functools.lru_cache(maxsize=4096)
 def _network(host: str) -> str:
-    """Name the network of an address. Agents come again and again: to parse theirs each time would be felt."""
+    """Return the network of an address. It is cached, because agents return often."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

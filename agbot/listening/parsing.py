@@ -1,9 +1,10 @@
-"""The parser of both listeners: aiohttp's pure Python one, with a bound on what it may cost.
+"""The parser of both listeners: aiohttp's pure Python parser, with limits on its cost.
 
-aiohttp's C parser answers the method `LIST`, which the agbot's secret routes use, with 400; the pure Python one takes it. It is made for
-data that comes in good faith: it copies what is left of a read for each chunk, so that 256 kB of one-byte chunks take it seconds, in which
-nobody else is served. Here it is fed in small pieces, and a body whose framing is out of proportion is refused, as are long rows of blank
-lines. What has been refused once is read no further.
+aiohttp's C parser answers the method `LIST`, which the agbot's secret routes use, with 400; the
+pure Python one accepts it. It is not made for hostile data: it copies the rest of a read for each
+chunk, so that 256 kB of one-byte chunks take seconds, in which no other request is answered. Here
+it gets the data in small pieces. A body with too much framing is refused, and so are long runs of
+blank lines. After a refusal the parser reads no further.
 """
 
 from __future__ import annotations
@@ -19,36 +20,37 @@ from aiohttp.web_protocol import RequestPayloadError
 from yarl import URL
 
 HEAD_FIELDS = 4
-"""A whole head may have this many times the bytes of its largest field."""
+"""The size of a whole head, in multiples of the largest field."""
 PIECE_BYTES = 1024
-"""So much is parsed at once; 170 one-byte chunks, about 1 ms."""
+"""The bytes that are parsed in one step: 170 one-byte chunks, about 1 ms."""
 FRAMING_BYTES = 2048
-"""What a chunked body may spend on sizes, extensions, line ends and trailers, whatever it holds."""
+"""The framing that any chunked body may have: sizes, extensions, line ends and trailers."""
 FRAMING_SHARE = 8
-"""Of what it holds, it may spend one part in so many besides: chunks of 50 bytes on average do not reach it."""
+"""A body may have one part in this many of its size as further framing. Chunks of 50 bytes on
+average stay below."""
 BLANK_BYTES = 16
-"""Line ends before a request; RFC 9112 2.2 asks for one to be overlooked."""
+"""Bytes of line ends before a request. RFC 9112 2.2 requires that one line end is ignored."""
 _LINE_ENDS = re.compile(rb"(?:\r\n)+")
 _NO_URL = URL("/")
 
 Fed = tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]
-"""What aiohttp's parser returns: the messages whose heads are complete, whether the protocol changes, and what is left."""
+"""The messages with complete heads, whether the protocol changes, and the unparsed rest."""
 TakesChunks = Callable[[str, str], bool]
-"""Tells by method and raw target whether a request may have a chunked body."""
+"""Whether a request may have a chunked body, by its method and raw target."""
 
 
 class ChunkedBodyError(BadHttpMessage):
-    """A body came in chunks where none may."""
+    """A chunked body came where none is allowed."""
 
 
 class Parser(HttpRequestParserPy):
-    """The pure Python parser with bounds."""
+    """The pure Python parser with limits."""
 
     def __init__(
         self,
-        *args: Any,  # noqa: ANN401 - handed on as they are
+        *args: Any,  # noqa: ANN401 - passed on unchanged
         takes_chunks: TakesChunks,
-        **kwargs: Any,  # noqa: ANN401 - handed on as they are
+        **kwargs: Any,  # noqa: ANN401 - passed on unchanged
     ) -> None:
         super().__init__(*args, **kwargs)
         self._takes_chunks = takes_chunks
@@ -56,13 +58,14 @@ class Parser(HttpRequestParserPy):
         self._body: HttpPayloadParser | None = None
         self._wire_bytes = 0
         self.is_refusing = False
-        """Whether something could not be accepted: nothing that follows is looked at."""
+        """Whether a refusal has occurred: all further data are ignored."""
 
     def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
-        """Read a head; refuse every target that aiohttp cannot make a URL of.
+        """Parse a head, and refuse a target of which aiohttp cannot make a URL.
 
-        We use the raw target alone, so the URL of an absolute one is left out: aiohttp would look into its host again where an error, as
-        for a host that is no domain name, ends the connection's task and leaves the client waiting for ever.
+        We use only the raw target, so the URL of an absolute target is replaced. aiohttp would read
+        its host later, where an error (a host that is no domain name) ends the connection's task
+        and leaves the client waiting without limit.
         """
         try:
             message = super().parse_message(lines)
@@ -75,13 +78,13 @@ class Parser(HttpRequestParserPy):
     def feed_data(
         self,
         data: bytes,
-        *args: Any,  # noqa: ANN401 - handed on as they are
-        **kwargs: Any,  # noqa: ANN401 - handed on as they are
+        *args: Any,  # noqa: ANN401 - passed on unchanged
+        **kwargs: Any,  # noqa: ANN401 - passed on unchanged
     ) -> Fed:
-        """Parse what arrived, piece by piece.
+        """Parse received data, piece by piece.
 
         Raises:
-            HttpProcessingError: it is not HTTP, or costs more than it may. Whatever is fed afterwards is dropped.
+            HttpProcessingError: it is not HTTP, or costs too much. All data after it are dropped.
         """
         if self.is_refusing:
             return [], False, b""
@@ -91,7 +94,7 @@ class Parser(HttpRequestParserPy):
             while True:
                 size = self._piece_bytes(len(data))
                 piece, data = data[:size], data[size:]
-                found, is_upgraded, left = super().feed_data(self._begun(piece), *args, **kwargs)
+                found, is_upgraded, left = super().feed_data(self._without_blank_lines(piece), *args, **kwargs)
                 messages += found
                 rest.append(left)
                 self._check_head()
@@ -103,17 +106,17 @@ class Parser(HttpRequestParserPy):
             raise
 
     def _piece_bytes(self, available: int) -> int:
-        """Return how much may be parsed at once: the rest of a plain body, and what is only put aside, cost nothing."""
+        """Return the size of the next step. A plain body and queued data cost nothing."""
         body = self._payload_parser
         if body is None:
             is_full = self._msg_in_flight >= self._max_msg_queue_size
             return available if self._upgraded or is_full else PIECE_BYTES
-        if body._type is ParseState.PARSE_LENGTH:  # noqa: SLF001 - nothing public tells
+        if body._type is ParseState.PARSE_LENGTH:  # noqa: SLF001 - no public attribute
             return max(PIECE_BYTES, body._length)  # noqa: SLF001 - see above
         return PIECE_BYTES
 
-    def _begun(self, piece: bytes) -> bytes:
-        """Return what is to be parsed next, without the line ends before a request: the parser would look at them one by one."""
+    def _without_blank_lines(self, piece: bytes) -> bytes:
+        """Remove line ends before a request, which the parser would read one by one."""
         if self._lines or self._payload_parser is not None or self._upgraded:
             return piece
         whole, self._tail = self._tail + piece, b""
@@ -122,7 +125,7 @@ class Parser(HttpRequestParserPy):
         self._blank_bytes += skipped
         if self._blank_bytes > BLANK_BYTES:
             raise BadHttpMessage("too many blank lines before a request")
-        if len(whole) - skipped > 1:  # more than the first half of the next line end
+        if len(whole) - skipped > 1:  # more than the first byte of the next line end
             self._blank_bytes = 0
         return whole[skipped:]
 
@@ -131,24 +134,24 @@ class Parser(HttpRequestParserPy):
             raise LineTooLong(b"the head of the request", HEAD_FIELDS * self.max_field_size)
 
     def _check_framing(self, arrived_bytes: int) -> None:
-        """Compare what a chunked body holds with what it took on the wire.
+        """Compare the content of a chunked body with its bytes on the wire.
 
         Raises:
-            BadHttpMessage: it is mostly framing. Whoever reads the body is told so as well.
+            BadHttpMessage: it is mostly framing. The reader of the body gets an error too.
         """
         body = self._payload_parser
-        if body is None or body._type is not ParseState.PARSE_CHUNKED:  # noqa: SLF001 - nothing public tells
+        if body is None or body._type is not ParseState.PARSE_CHUNKED:  # noqa: SLF001 - no public attribute
             self._body = None
             return
         payload = body.payload
         if not isinstance(payload, StreamReader):  # nothing is decompressed here
-            raise TypeError("a body is read as it came")
-        if body is not self._body:  # its head came with this piece, and how much of the piece that was is not known
+            raise TypeError("a body is read without decompression")
+        if body is not self._body:  # the piece began with its head, of unknown size
             self._body, self._wire_bytes = body, 0
             return
         self._wire_bytes += arrived_bytes
         held = payload.total_bytes
-        framing = self._wire_bytes - held - len(body._chunk_tail)  # noqa: SLF001 - what is not looked at yet is neither
+        framing = self._wire_bytes - held - len(body._chunk_tail)  # noqa: SLF001 - not parsed yet
         if framing > FRAMING_BYTES + held // FRAMING_SHARE:
             message = "the chunks of the body are too small for their number"
             payload.set_exception(RequestPayloadError(message))

@@ -1,7 +1,8 @@
-"""How much one read of a connection takes, in clear and over TLS.
+"""The size of one read of a connection, in clear text and over TLS.
 
-asyncio reads 256 kB at once. What has been read is parsed in one go, for which everybody else waits; and over TLS each connection keeps a
-buffer of that size and as much again undecrypted: 1.2 MB for one whose body is not taken, before anybody has said who he is.
+asyncio reads 256 kB at once. The data of one read are parsed in one step, and all other tasks wait
+for it. Over TLS each connection also keeps a buffer of that size and as much encrypted data: 1.2 MB
+for a connection whose body is not read, and before its client is authenticated.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import asyncio
 from typing import Any, Final
 
 READ_BYTES: Final = 16_384
-"""Most that one read takes; also the size of the largest TLS record."""
+"""The largest read, and also the size of the largest TLS record."""
 
 
 def take_small_reads(transport: asyncio.BaseTransport) -> None:
-    """Let no read of this connection be larger than `READ_BYTES`. asyncio has no public way to say so."""
+    """Limit each read of this connection to `READ_BYTES`. asyncio has no public setting for it."""
     tls: Any = getattr(transport, "_ssl_protocol", None)
     if tls is None:
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's transports of sockets

@@ -1,7 +1,8 @@
-"""Fair shares of a bounded number of places. Pure.
+"""Fair shares of a limited number of places. Pure.
 
-An owner may take another place while it has fewer than `GREED` times as many as are free. Alone, it gets four fifths of all, and the more
-others there are, the fewer are free, and the fewer it may take: somebody new always finds room, and no number has to be set per client.
+An owner may take another place while it has fewer than `GREED` times the number of free places.
+Alone, it gets four fifths of all. With more owners fewer places are free, and each may take fewer.
+So a new owner always finds a place, and no limit per client has to be configured.
 """
 
 from __future__ import annotations
@@ -10,50 +11,52 @@ GREED = 4
 
 
 class Shares:
-    """Who has how many of the places."""
+    """The places and their owners."""
 
     def __init__(self, places: int) -> None:
         self._places = places
         self._used = 0
-        self._of: dict[str, int] = {}
+        self._used_by: dict[str, int] = {}
 
     @property
     def used(self) -> int:
-        """How many places are taken."""
+        """The number of places in use."""
         return self._used
 
     def take(self, owner: str, part: str | None = None) -> Place | None:
-        """Take a place for an owner, if it may have another; it is given back at the end of the place's `with` block.
+        """Take a place for an owner; None if it may not have another.
+
+        The end of the place's `with` block frees it.
 
         Args:
-            owner: who is known for certain, such as an address.
-            part: whom the owner says that it acts for, such as a user behind a load balancer. It is believed only against itself:
-                a part has no more places than are free.
+            owner: a proven identity, such as an address.
+            part: for whom the owner claims to act, such as a user behind a load balancer. It can
+                only lower what the owner gets: a part has no more places than are free.
         """
-        of, free = self._of, self._places - self._used
-        if of.get(owner, 0) >= GREED * free:
+        used_by, free = self._used_by, self._places - self._used
+        if used_by.get(owner, 0) >= GREED * free:
             return None
         names = (owner,) if part is None else (owner, f"{owner}\n{part}")
-        if part is not None and of.get(names[-1], 0) >= free:
+        if part is not None and used_by.get(names[-1], 0) >= free:
             return None
         self._used += 1
         for each in names:
-            of[each] = of.get(each, 0) + 1
+            used_by[each] = used_by.get(each, 0) + 1
         return Place(self, names)
 
     def give(self, names: tuple[str, ...]) -> None:
-        """Take a place back; see `Place`."""
+        """Free a place; called by `Place`."""
         self._used -= 1
         for each in names:
-            left = self._of[each] - 1
+            left = self._used_by[each] - 1
             if left:
-                self._of[each] = left
+                self._used_by[each] = left
             else:
-                del self._of[each]
+                del self._used_by[each]
 
 
 class Place:
-    """One place that was taken."""
+    """One place in use."""
 
     __slots__ = ("_names", "_shares")
 
@@ -62,8 +65,8 @@ class Place:
         self._names = names
 
     def __enter__(self) -> None:
-        """Use it."""
+        """Use the place."""
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
+        """Free the place."""
         self._shares.give(self._names)

@@ -1,55 +1,99 @@
-"""Upgrades beside the one that holds the lease, which nobody could stop: they are waited for as if they held it.
+"""Upgrades that began without a grant, beside the one that holds the lease.
 
-Two sources tell of them: the records of upgrades that were begun while another one was under way, and what the agbot lists of its own. An
+The other members wait for them as they wait for the holder. Two sources show them: the records of
+upgrades that began while another one was under way, and the agbot's list of its own upgrades. An
 offline peer never blocks a service that runs under a current agreement (P6).
 """
 
 from __future__ import annotations
 
 from agbot.rules import health
-from agbot.rules.facts import Ask, Deferral, Group, Row
+from agbot.rules.facts import Ask, Row
+from agbot.rules.group import Group
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Claim
 from agbot.rules.reasons import Code, Reason
-from agbot.rules.seen_time import Now
+from agbot.rules.records import Deferral
+from agbot.rules.rule import Case, Evidence, Rule, oldest
 from agbot.rules.words import clock
 
 
-def overlap(ask: Ask, group: Group, now: Now) -> Reason | None:
-    """An upgrade that was begun unasked and does not hold the lease has not ended."""
+def overlap(case: Case) -> Reason | None:
+    """Refuse while an upgrade that began without a grant has not ended."""
+    ask, group = case.ask, case.group
+    if not group.deferrals and not group.rows:
+        return None
     for node, deferral in sorted(group.deferrals.items()):
-        if not deferral.is_overlap or node == ask.node or _gives_way(ask, group, node, now):
+        if not deferral.is_overlap or node == ask.node or _gives_way(case, node):
             continue
-        text = _said(deferral)
+        text = _in_words(deferral)
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     for row in group.rows:
-        if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(ask, group, row.node, now):
+        if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(case, row.node):
             continue
         text = f"the agbot lists {row.what} of {row.node} as under way"
         return Reason(code=Code.OVERLAP, text=text, facts={"node": row.node, "subject": row.subject})
     return None
 
 
-def _said(deferral: Deferral) -> str:
-    begun = f"since {clock(deferral.since)}"
+def _in_words(deferral: Deferral) -> str:
+    since = clock(deferral.since)
     if deferral.cut_off:
         why = "the policy was deleted or the node has unregistered"
-        return f"{deferral.node} may still be in {deferral.what}, which it cannot report {begun}: {why}"
-    return f"{deferral.node} is in {deferral.what} {begun}, which nobody asked for"
+        return f"{deferral.node} may still be in {deferral.what}, which it has not been able to report since {since}: {why}"
+    return f"{deferral.node} has been in {deferral.what} since {since}, which began without a grant"
 
 
-def _gives_way(ask: Ask, group: Group, node: NodeId, now: Now) -> bool:
-    member = group.members.get(node)
-    is_offline = member is not None and health.why_silent(member.node, group.limits, now) is not None
-    return ask.is_bound_service and is_offline
+def _gives_way(case: Case, node: NodeId) -> bool:
+    """Whether the member is offline and the asker a service that no offline peer may block."""
+    member = case.group.members.get(node) if case.ask.is_bound_service else None
+    return member is not None and health.why_silent(member.node, case.group.limits, case.at) is not None
 
 
 def _is_known(row: Row, ask: Ask, group: Group) -> bool:
-    """Whether the row tells of the asker's own upgrade, or of the one that holds the lease."""
+    """Whether the row is the asker's own upgrade or the one that holds the lease."""
     claim = Claim(holder=row.node, kind=row.kind, subject=row.subject)
     return claim == ask.claim or group.lease.is_held_for(claim)
 
 
-def agbot_unavailable(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """While it is not known what the agbot has begun, no agent may begin; about a service it is the agbot that asks."""
-    return group.agbot_doubt if ask.is_agent else None
+def _overlaps(case: Case) -> Evidence:
+    """An overlap is a deferral with a policy; the agreements of its node show how far it is."""
+    group = case.group
+    found = sorted(node for node, each in group.deferrals.items() if each.is_overlap)
+    facts: dict[str, object] = {"overlapping": found} if found else {}
+    if group.rows:
+        facts["listed"] = sorted({row.node for row in group.rows})
+    reads = [group.members[node].agreements_read_at for node in found if node in group.members]
+    return Evidence(facts=facts, read_at=oldest([*reads, group.reads.rows]))
+
+
+def agbot_unavailable(case: Case) -> Reason | None:
+    """Refuse all but services while it is not known which upgrades the agbot has begun.
+
+    A service upgrade does not wait: it is the agbot that asks for it.
+    """
+    return case.group.agbot_doubt if not case.ask.is_service else None
+
+
+def _list_of_the_agbot(case: Case) -> Evidence:
+    doubt = case.group.agbot_doubt
+    return Evidence(facts={} if doubt is None else {"agbot": doubt.text}, read_at=case.group.reads.rows)
+
+
+NO_OVERLAP = Rule(
+    name="no-overlap",
+    passes="no upgrade that began without a grant is under way",
+    unblocks={Code.OVERLAP: "wait until that upgrade has ended"},
+    check=overlap,
+    evidence=_overlaps,
+)
+
+AGBOT_KNOWN = Rule(
+    name="agbot-known",
+    passes="the agbot's list of its own upgrades is known, or is not needed",
+    unblocks={
+        Code.AGBOT_UNAVAILABLE: "repair the local API of the agbot (`[agbot] api`); the daemon's log says what failed"
+    },
+    check=agbot_unavailable,
+    evidence=_list_of_the_agbot,
+)

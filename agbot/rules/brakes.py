@@ -1,21 +1,26 @@
-"""Brakes: a release that failed does not reach the next member, and one that fails in group after group stops in the whole organisation.
+"""Brakes: a release that has failed does not reach the next member.
 
-There is one kind of record, a brake of one upgrade in one group. It is about what failed: the policy, and the versions that the failed node
-reported. A new revision lifts it only for nodes that bring something else, for a node goes on under its old download for a while. That an
-organisation is stopped follows from how many of its groups have one that holds the asker, so lifting them lets it go on.
+A release that has failed in too many groups stops in the whole organisation.
+
+There is one kind of record: the brake of one upgrade in one group. It names the policy and the
+versions that the failed node reported. A new revision lifts it only for nodes that bring another
+version, because a node continues with its old download for a while. An organisation is stopped when
+enough of its groups have a brake that stops the asker, so lifting those brakes starts it again.
 """
 
 from __future__ import annotations
 
 import math
 
-from agbot.rules import ids
-from agbot.rules.facts import Ask, Brake, Group, Policy
+from agbot.rules import eligibility, ids
+from agbot.rules.facts import Ask, Policy
+from agbot.rules.group import Group
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import BRAKING, Cause, Code, Reason
-from agbot.rules.seen_time import Now
+from agbot.rules.records import Brake
+from agbot.rules.rule import Case, Evidence, Rule
 from agbot.rules.versions import NO_VERSIONS, Versions, is_same
 from agbot.rules.words import clock
 
@@ -23,11 +28,15 @@ _NAMED_GROUPS = 5
 _REMEMBERED = 8
 """How many failed versions of one policy are remembered."""
 _FELL_SILENT = frozenset({Cause.SUPERSEDED, Cause.EXPIRED})
-"""How the hold of a node that has died ends: a peer has taken the lease over, or nobody has in time."""
+"""How the tenure of a dead node ends: a peer has taken the lease over, or it has expired."""
 
 
-def brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """A release that failed here does not reach the next member until a person lifts the brake, or that member brings something else."""
+def brake(case: Case) -> Reason | None:
+    """Refuse a release that has failed in this group.
+
+    The brake lasts until an operator lifts it or the asker brings another version.
+    """
+    ask, group = case.ask, case.group
     for set_brake in group.brakes:
         if (set_brake.kind, set_brake.subject) == ask.subject and holds(set_brake, ask, group):
             text = f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {clock(set_brake.since)}"
@@ -40,7 +49,7 @@ def brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
 
 
 def _contradicted(set_brake: Brake, group: Group) -> str:
-    """Name both versions where the failure was that they contradict each other."""
+    """Name both versions if the failure was that they contradict each other."""
     end = group.lease.last_end
     is_this = end is not None and end.token == set_brake.token and end.cause is Cause.FAILED and end.version
     return f": {end.detail}" if end is not None and is_this else ""
@@ -51,15 +60,25 @@ def _still_brings(set_brake: Brake, ask: Ask, group: Group) -> str:
         return ""
     brought = brought_by(ask, group)
     if ask.is_agent:
-        return f"; there is a new revision, but {ask.node} still reports {brought}, which failed, until it has downloaded anew"
+        return (
+            f"; there is a new revision, but {ask.node} has not downloaded it and still reports {brought}, which failed"
+        )
     return f"; there is a new revision, but it still brings {brought}, which failed"
 
 
-def org_brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """A release that failed in too many groups of the organisation begins in none of the others."""
+def _what_is_brought(case: Case) -> Evidence:
+    """A brake stops one revision of the policy, and every node that still brings what failed."""
+    seen, brought = eligibility.policy_evidence(case), brought_by(case.ask, case.group)
+    is_shown = brought and case.group.brakes
+    return Evidence(facts={**seen.facts, "brings": str(brought)}, read_at=seen.read_at) if is_shown else seen
+
+
+def org_brake(case: Case) -> Reason | None:
+    """Refuse a release that has failed in too many groups of the organisation."""
+    ask, group = case.ask, case.group
     if not group.org_brakes:
         return None
-    failed = failed_groups(ask, group)
+    failed = case.once(_failed_groups)
     limit = org_limit(group.limits, group.org_groups)
     if limit is None or len(failed) < limit:
         return None
@@ -72,43 +91,57 @@ def org_brake(ask: Ask, group: Group, _now: Now) -> Reason | None:
     )
 
 
-def stops(lease: Lease, cause: Cause) -> bool:
-    """Tell whether the upgrade that holds this lease, and ends like this, is stopped in its group.
+def _failed_groups(case: Case) -> list[GroupId]:
+    return failed_groups(case.ask, case.group)
 
-    Not a service whose node has died: that says nothing about the release, and an offline peer never blocks a service (P6). Unless it is
-    the second in a row: then it is the release.
+
+def _how_often_it_failed(case: Case) -> Evidence:
+    return Evidence(facts={"failed_groups": len(case.once(_failed_groups)), "groups": case.group.org_groups})
+
+
+def stops(lease: Lease, cause: Cause) -> bool:
+    """Return whether an upgrade that ends with this cause is stopped in its group.
+
+    A service upgrade whose node has died is not stopped: that proves nothing about the release, and
+    an offline peer never blocks a service (P6). The exception is a second node that falls silent in
+    the same release: then the release is the likely cause.
     """
-    if lease.hold is None or cause not in BRAKING:
+    if lease.tenure is None or cause not in BRAKING:
         return False
-    return lease.hold.claim.kind is Kind.AGENT or cause is not Cause.EXPIRED or is_second_to_fall(lease)
+    return lease.tenure.claim.kind is not Kind.SERVICE or cause is not Cause.EXPIRED or is_second_to_fall(lease)
 
 
 def is_second_to_fall(lease: Lease) -> bool:
-    """Tell whether another member fell silent in the middle of the same release just before the present holder began it."""
-    hold, end = lease.hold, lease.last_end
-    if hold is None or end is None or end.cause not in _FELL_SILENT or end.claim.holder == hold.claim.holder:
+    """Return whether the previous holder, another member, fell silent in the same release."""
+    tenure, end = lease.tenure, lease.last_end
+    if tenure is None or end is None or end.cause not in _FELL_SILENT or end.claim.holder == tenure.claim.holder:
         return False
-    now, then = hold.claim, end.claim
-    return (then.kind, then.subject, end.revision) == (now.kind, now.subject, hold.progress.revision)
+    now, then = tenure.claim, end.claim
+    return (then.kind, then.subject, end.revision) == (now.kind, now.subject, tenure.progress.revision)
 
 
 def failed_groups(ask: Ask, group: Group) -> list[GroupId]:
-    """Return the groups of the organisation in which what is asked for failed and was not resumed, sorted."""
+    """Return the groups, sorted, in which the requested upgrade failed and was not resumed."""
     mine = (each for each in group.org_brakes if (each.kind, each.subject) == ask.subject)
     return sorted(each.group for each in mine if holds(each, ask, group))
 
 
 def org_limit(limits: Limits, groups: int) -> int | None:
-    """Return how many failed groups stop a release in an organisation of so many groups; None: it never stops."""
+    """Return how many failed groups stop a release in an organisation with this many groups.
+
+    None: it is never stopped.
+    """
     by_share = math.ceil(limits.org_brake_percent / 100 * groups) if limits.org_brake_percent else 0
     wanted = [each for each in (limits.org_brake_groups, by_share) if each > 0]
     return min(wanted, default=None)
 
 
 def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
-    """Tell whether a brake holds this asker: the policy has not changed since, or the asker still brings what failed.
+    """Return whether a brake stops this asker.
 
-    Where nobody has reported what failed, or what is brought, the revision alone decides. An unread policy changes nothing.
+    It does while the policy has not changed, or the asker still brings what failed. If no node has
+    reported what failed, or it is not known what the asker brings, the revision alone decides. A
+    policy that is unread counts as unchanged.
     """
     if not is_other_revision(set_brake, revision_of(ask, group)):
         return True
@@ -116,17 +149,20 @@ def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
 
 
 def names_failed(set_brake: Brake, brought: Versions) -> bool:
-    """Tell whether this is something that failed."""
+    """Return whether the brake names these versions as failed."""
     return any(is_same(failed, brought) for failed in set_brake.failed)
 
 
 def is_other_revision(set_brake: Brake, revision: str | None) -> bool:
-    """Tell whether the policy has changed since. An unread one has not, as far as is known."""
+    """Return whether the policy has changed since the failure. An unread one is unchanged."""
     return revision is not None and revision != set_brake.revision
 
 
 def brought_by(ask: Ask, group: Group) -> Versions:
-    """Return what the asker would install: an agent what its own status names, a service the policy's top version."""
+    """Return what the asker would install.
+
+    For an agent that is what its own status names, for a service the policy's top version.
+    """
     policy, member = group.policies.get(ask.subject), group.members.get(ask.node)
     if not ask.is_agent:
         return Versions(software=policy.top_version) if isinstance(policy, Policy) else NO_VERSIONS
@@ -135,7 +171,10 @@ def brought_by(ask: Ask, group: Group) -> Versions:
 
 
 def added(before: Brake | None, failed: Versions) -> tuple[Versions, ...]:
-    """Return all that has failed under a policy, the latest first: a node may still bring what failed before the last time."""
+    """Return all versions that have failed under a policy, the latest first.
+
+    A node may still bring a version that failed before the last failure.
+    """
     earlier = before.failed if before is not None else ()
     return tuple(each for each in dict.fromkeys((failed, *earlier)) if each)[:_REMEMBERED]
 
@@ -144,3 +183,28 @@ def revision_of(ask: Ask, group: Group) -> str | None:
     """Return the revision that is asked for, None if the policy was not read."""
     policy = group.policies.get(ask.subject)
     return policy.revision if isinstance(policy, Policy) else None
+
+
+NO_BRAKE = Rule(
+    name="no-brake",
+    passes="this upgrade has not failed in the group",
+    unblocks={
+        Code.BRAKE: "publish a new revision of the policy that brings another version, "
+        "or run `agbot resume {group} --subject {policy} --reason …`"
+    },
+    is_allowable=True,
+    check=brake,
+    evidence=_what_is_brought,
+)
+
+NO_ORG_BRAKE = Rule(
+    name="no-org-brake",
+    passes="this upgrade has not failed in too many groups of the organisation",
+    unblocks={
+        Code.ORG_BRAKE: "publish a new revision of the policy that brings another version, "
+        "or run `agbot resume {org} --subject {policy} --reason …`"
+    },
+    is_allowable=True,
+    check=org_brake,
+    evidence=_how_often_it_failed,
+)

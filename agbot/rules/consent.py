@@ -1,8 +1,9 @@
-"""What needs a person's word, and what a person's word lets past.
+"""What needs an operator's approval, and what an operator's allowance overrides.
 
-An approval is asked for before the first member of a group may begin a release. An allowance lets one upgrade of one node past health,
-window, brakes, approval, canary, pace and turn, once; never past the lease or the rest of another, nor past a hold, nor past anything that
-says the picture cannot be trusted. The node's next grant uses it up, whether that needed it or not.
+An approval is required before the first member of a group may begin a release. An allowance lets
+one upgrade of one node past the rules that permit it (`Rule.is_allowable`), once. It never
+overrides the lease or the rest of another member, a hold, or a doubt about the picture. The node's
+next grant uses it up, whether or not the grant needed it.
 """
 
 from __future__ import annotations
@@ -10,36 +11,34 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agbot.rules import ids
-from agbot.rules.facts import Allowance, Approval, Ask, Group, Policy
+from agbot.rules.facts import Ask, Policy
+from agbot.rules.group import Group
+from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Allowance, Approval
+from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 from agbot.rules.seen_time import Now
 
-ALLOWABLE = frozenset(
-    {
-        Code.PEERS_UNAVAILABLE,
-        Code.OUTSIDE_WINDOW,
-        Code.BRAKE,
-        Code.ORG_BRAKE,
-        Code.NOT_APPROVED,
-        Code.CANARY,
-        Code.PACED,
-        Code.TURN,
-    }
-)
-"""Reasons that an allowance lets an upgrade past."""
 _AHEAD = timedelta(seconds=10)
-"""A date that was corrected by less is no wrong one."""
+"""A date that was corrected by less than this counts as right."""
 
 
-def not_approved(ask: Ask, group: Group, now: Now) -> Reason | None:
-    """Where it is asked for, the first member of a group begins a release only after a person has approved it."""
-    if not group.limits.approval or _has_begun(ask, group):
+def not_approved(case: Case) -> Reason | None:
+    """Refuse the first upgrade of a release in a group without the approval that it requires."""
+    ask, group = case.ask, case.group
+    if ask.claim.kind is Kind.HOST or not group.limits.approval or _has_begun(ask, group):
         return None
-    policy = group.policies.get(ask.subject)
-    if any(_covers(each, ask, group, policy if isinstance(policy, Policy) else None, now) for each in group.approvals):
+    known = group.policies.get(ask.subject)
+    policy = known if isinstance(known, Policy) else None
+    if any(_covers(each, ask, group, policy, case.at) for each in group.approvals):
         return None
-    text = f"nobody has approved {ask.claim.subject} in {group.id} yet"
+    text = f"{ask.claim.subject} has not been approved in {group.id} yet"
     return Reason(code=Code.NOT_APPROVED, text=text)
+
+
+def _approvals(case: Case) -> Evidence:
+    scopes = [each.scope for each in case.group.approvals if (each.kind, each.subject) == case.ask.subject]
+    return Evidence(facts={"approved_in": scopes}) if scopes else NO_EVIDENCE
 
 
 def _has_begun(ask: Ask, group: Group) -> bool:
@@ -48,11 +47,12 @@ def _has_begun(ask: Ask, group: Group) -> bool:
 
 
 def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None, now: Now) -> bool:
-    """Whether this was said of this release here: of a revision that was published before it was said."""
+    """Whether the approval covers this release: it was published before the approval was given."""
     if (approval.kind, approval.subject) != ask.subject or approval.scope not in {"*", ids.org_of(group.id), group.id}:
         return False
     if approval.since > now.wall + _AHEAD:
-        return False  # said by a clock of ours that was wrong: what was published by then is not known
+        # given while the clock was wrong: it is not known what had been published by then
+        return False
     return policy is not None and policy.revised_at is not None and policy.revised_at <= approval.since
 
 
@@ -64,8 +64,11 @@ def allowance(ask: Ask, group: Group, now: Now) -> Allowance | None:
     return found
 
 
-def without_allowed(reasons: tuple[Reason, ...], allowed: Allowance | None) -> tuple[Reason, ...]:
-    """Return the reasons that still hold with this allowance, if there is one."""
-    if allowed is None:
-        return reasons
-    return tuple(reason for reason in reasons if reason.code not in ALLOWABLE)
+APPROVED = Rule(
+    name="approved",
+    passes="the release has been approved, or needs no approval",
+    unblocks={Code.NOT_APPROVED: "run `agbot approve {group} --subject {policy}{service} --reason …`"},
+    is_allowable=True,
+    check=not_approved,
+    evidence=_approvals,
+)

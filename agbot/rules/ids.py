@@ -1,11 +1,16 @@
-"""Names of the things the Exchange holds, as types.
+"""The types of the names that the Exchange uses.
 
-Every id is the qualified form `org/name` that the Exchange itself uses as a key. An organisation never contains a slash (the
-Exchange splits credentials at the first one), a name may contain anything else, so the first slash always separates the two.
+Every id has the qualified form `org/name` that the Exchange itself uses as a key. An organisation
+never contains a slash (the Exchange splits credentials at the first one) and a name may contain
+anything, so the first slash always separates the two.
+
+An id is in many places: in the picture, in leases, waiters and indexes. Each is interned, so that a
+fleet has one copy of it.
 """
 
 from __future__ import annotations
 
+from sys import intern
 from typing import NewType
 
 OrgId = NewType("OrgId", str)
@@ -15,39 +20,42 @@ PolicyId = NewType("PolicyId", str)
 """A node management policy or a deployment policy, `org/name`."""
 
 NODE_SCOPE = "node:"
-"""Begins the scope of a pause of a single node; a bare `org/name` is a group's."""
+"""The prefix of the scope of a hold of one node; a plain `org/name` is a group."""
 
 
 def node_id(org: str, name: str) -> NodeId:
     """Qualify a node's name with its organisation."""
-    return NodeId(f"{org}/{name}")
+    return NodeId(intern(f"{org}/{name}"))
 
 
 def group_id(org: str, name: str) -> GroupId:
     """Qualify an HA group's name with its organisation."""
-    return GroupId(f"{org}/{name}")
+    return GroupId(intern(f"{org}/{name}"))
 
 
 def policy_id(org: str, name: str) -> PolicyId:
-    """Qualify a policy's name with its organisation; a name that is qualified already stays as it is."""
-    return PolicyId(name if name.startswith(f"{org}/") else f"{org}/{name}")
+    """Qualify a policy's name with its organisation.
+
+    A name that is already qualified stays as it is.
+    """
+    return PolicyId(intern(name if name.startswith(f"{org}/") else f"{org}/{name}"))
 
 
 REST_SCOPE = "rest:"
-"""Begins the scope of a resumption that ends rests: of a group, an organisation, or all."""
+"""The prefix of the scope of a resumption that ends rests: of a group, an organisation, or all."""
 
 
 def node_scope(node: NodeId) -> str:
-    """Return the scope of a pause of a single node."""
+    """Return the scope of a hold of a single node."""
     return f"{NODE_SCOPE}{node}"
 
 
 STORE_SCOPE = "store:"
-"""What a person resumes when the store is not the one that was used last."""
+"""The scope that an operator resumes when the store is not the one that was used last."""
 
 
 def node_of_scope(scope: str) -> NodeId | None:
-    """Return the node that the scope of a pause is about, if it is a single one."""
+    """Return the node that the scope of a hold names; None if it is not a single node."""
     return NodeId(scope.removeprefix(NODE_SCOPE)) if scope.startswith(NODE_SCOPE) else None
 
 
@@ -57,5 +65,5 @@ def org_of(qualified: str) -> OrgId:
 
 
 def name_of(qualified: str) -> str:
-    """Return the bare name of a qualified id."""
+    """Return the name without its organisation."""
     return qualified.partition("/")[2]

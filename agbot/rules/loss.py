@@ -1,17 +1,23 @@
-"""What the end of an agreement tells of a member: which of its services is down, or that a release has crashed.
+"""What the end of an agreement shows: which service is down, or that a release has crashed.
 
-The feed shows an agbot that an agreement of a node has ended, not which one, nor why. So what the node was known to run before is
-compared with what it has now. For which policy the service went down is not guessed (`docs/decisions/0014`).
+The feed shows an agbot that an agreement of a node has ended, but not which one, nor why. Therefore
+what the node was known to run before is compared with what it runs now. For which policy the
+service went down is not guessed (`docs/decisions/0014`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from agbot.rules import health
 from agbot.rules.facts import Agreement, Policy, Sight
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import End, Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Cause
+from agbot.rules.seen_time import Now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,13 +26,14 @@ class Loss:
 
     at: datetime
     before: tuple[Agreement, ...] | Sight = Sight.UNREAD
-    """The node's agreements as they were known before that, if they were."""
+    """The node's agreements before that, if they were known."""
 
 
 def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collection[str]) -> list[str]:
-    """Return the services (`org/url`) that the node ran and does not run any more, sorted.
+    """Return the services (`org/url`), sorted, that the node ran and no longer runs.
 
-    Of a node of which nothing was known, those that are `common` to its group and that it has no agreement for.
+    If nothing was known of the node, these are the services that are `common` to its group and for
+    which it has no agreement.
     """
     if isinstance(loss.before, Sight):
         return sorted(set(common).difference(each.service for each in agreements))
@@ -36,11 +43,37 @@ def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collect
     return sorted(lost - serving)
 
 
-def crashed(loss: Loss, agreements: tuple[Agreement, ...], policy: Policy | Sight) -> Agreement | None:
-    """Return the agreement at the policy's top version that the node has lost, None if that is not what it lost.
+def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> list[End]:
+    """Return the service upgrades that may have crashed, as a lost agreement of this node shows.
 
-    On a member whose upgrade has just ended well, or whose peer is being upgraded to that very version, nobody takes it away but the
-    agent whose containers have crashed: they are reported for 2 to 4 s only (measured), but the agreement is gone for good.
+    One is its own upgrade that has just ended, another that of a peer, which may have reached this
+    node too.
+    """
+    end, tenure, found = lease.last_end, lease.tenure, list[End]()
+    proof = timedelta(seconds=limits.service_soak_seconds + limits.rest_proof_seconds)
+    if end is not None and end.claim.holder == node and end.cause is Cause.SUCCEEDED and now.seen - end.since <= proof:
+        found.append(end)
+    if tenure is not None and tenure.claim.holder != node:
+        progress = tenure.progress
+        peers = End(
+            claim=replace(tenure.claim, holder=node),
+            token=lease.token,
+            cause=Cause.SUCCEEDED,
+            at=now.wall,
+            revision=progress.revision,
+            service=progress.service,
+            top_version=progress.versions.software,
+        )
+        found.append(peers)
+    return [each for each in found if each.claim.kind is Kind.SERVICE and each.claim.subject]
+
+
+def crashed(loss: Loss, agreements: tuple[Agreement, ...], policy: Policy | Sight) -> Agreement | None:
+    """Return the lost agreement at the policy's top version; None if another one was lost.
+
+    On a member whose upgrade has just succeeded, or whose peer is being upgraded to the same
+    version, such an agreement ends only if its containers have crashed. The crash is reported for
+    only 2 to 4 s (measured), but the agreement does not come back.
     """
     if isinstance(loss.before, Sight) or not isinstance(policy, Policy) or not policy.top_version:
         return None
@@ -56,7 +89,10 @@ def crashed(loss: Loss, agreements: tuple[Agreement, ...], policy: Policy | Sigh
 
 
 def why_runs_again(service: str, before: Collection[str], agreements: tuple[Agreement, ...], *, is_over: bool) -> str:
-    """Say that a node runs a service again under a new agreement, empty while it does not. `is_over`: it need not be final."""
+    """Say that a node runs a service again under a new agreement; empty while it does not.
+
+    `is_over`: the agreement need not be final.
+    """
     runs = (
         each
         for each in agreements

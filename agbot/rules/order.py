@@ -1,9 +1,11 @@
-"""Whose turn it is, among those who ask and could go now.
+"""Whose turn it is among the members that ask and could upgrade now.
 
-Without a set order a free lease goes to whoever asks first, but nobody is served twice while another waits. With one, the asker yields to a
-waiter who comes before it: by name, by the agent's version, or by a property of its node policy, such as a zone. A member whose last claim
-meant nothing comes after all others, one whose heartbeat is old after those that are alive, one without the property after those that have
-it. Nobody yields to one who could not go anyway.
+Without a set order the first member that asks gets a free lease, but no member goes twice while
+another waits. With a set order, the asker yields to a waiter that comes before it: by name, by the
+agent's version, or by a property of its node policy, such as a zone. A member whose last claim was
+unconfirmed comes after all others, one whose heartbeat is old after those that are alive, and one
+without the property after those that have it. No member yields to one that could not upgrade
+anyway.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from agbot.rules import health
-from agbot.rules.facts import Ask, Group, Member, Waiter
+from agbot.rules.facts import Ask, Member
+from agbot.rules.group import Group
 from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.records import Waiter
+from agbot.rules.rule import Case, Evidence
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.words import clock
 
-CouldGo = Callable[[Ask, Group, Now], bool]
+CouldGo = Callable[[Case], bool]
 Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _SILENT_PERIODS = 3
@@ -27,11 +32,14 @@ _LONG_AGO = SeenTime(datetime.min.replace(tzinfo=UTC))
 _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
 
 
-def turn(ask: Ask, group: Group, now: Now, could_go: CouldGo) -> Reason | None:
-    """Name the waiter to whom the asker yields."""
+def turn(case: Case, could_go: CouldGo) -> Reason | None:
+    """Refuse while the asker has to yield to a waiter that only its turn keeps waiting."""
+    ask, group, now = case.ask, case.group, case.at
+    if ask.node not in group.turns and group.limits.order == Order.ASKED:
+        return None
     for waiter in sorted(group.waiters, key=lambda each: each.since):
-        if _yields(ask, waiter, group, now) and could_go(waiter.ask, group, now):
-            text = f"{waiter.ask.node} waits since {clock(now.shown(waiter.since))} and {_why(group)}"
+        if _yields(ask, waiter, group, now) and could_go(Case(at=now, ask=waiter.ask, group=group)):
+            text = f"{waiter.ask.node} has been waiting since {clock(now.shown(waiter.since))} and {_why(group)}"
             return Reason(
                 code=Code.TURN, text=text, facts={"waiter": waiter.ask.node, "order": str(group.limits.order)}
             )
@@ -46,31 +54,49 @@ def _why(group: Group) -> str:
     )
 
 
+def evidence(case: Case) -> Evidence:
+    """Return the number of other waiters, the asker's last turn, and its ordering property."""
+    group, asker, by = case.group, case.ask.node, case.group.limits.order_property
+    waiting = {each.ask.node for each in group.waiters if still_asks(each, group, case.at)} - {asker}
+    turn, member = group.turns.get(asker), group.members.get(asker)
+    facts: dict[str, object] = {"waiting": len(waiting)}
+    if turn is not None:
+        facts["last_turn_ended"] = case.at.shown(turn.until)
+    if not by or member is None:
+        return Evidence(facts=facts)
+    return Evidence(facts={**facts, by: member.properties.get(by)}, read_at=member.properties_read_at)
+
+
 def still_asks(waiter: Waiter, group: Group, now: Now) -> bool:
-    """Tell whether a waiter still asks: silent for three of its periods means gone."""
-    return now.seen - waiter.asked_at <= timedelta(seconds=_SILENT_PERIODS * group.limits.ask_period_seconds)
+    """Return whether a waiter still asks: it is gone after three silent periods."""
+    return now.seen - waiter.asked_at <= silence(group.limits.ask_period_seconds)
+
+
+def silence(ask_period_seconds: float) -> timedelta:
+    """Return how long a waiter may be silent."""
+    return timedelta(seconds=_SILENT_PERIODS * ask_period_seconds)
 
 
 def _yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
     if waiter.ask.node == ask.node or not still_asks(waiter, group, now):
         return False
     if not {ask.node, waiter.ask.node} <= group.members.keys():
-        return False  # who is no member has no place in the order, and no turn
+        return False  # a node that is no member has no place in the order and no turn
     if group.limits.order != Order.ASKED:
         return rank(waiter.ask, group, now) < rank(ask, group, now)
     return _was_served_meanwhile(ask, waiter, group)
 
 
 def _was_served_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
-    """Whether the asker has been served since this waiter began to wait.
+    """Whether the asker has had its turn since this waiter began to wait.
 
-    Served members yield along a strict order (unconfirmed ones last, then by the time they were last served), so that two can never wait
-    for each other.
+    Members that have had their turn yield in a strict order (unconfirmed ones last, then by the
+    time of their last turn), so that two can never wait for each other.
     """
-    mine = group.served.get(ask.node)
+    mine = group.turns.get(ask.node)
     if mine is None:
         return False
-    theirs = group.served.get(waiter.ask.node)
+    theirs = group.turns.get(waiter.ask.node)
     my_rank = (mine.cause is Cause.UNCONFIRMED, mine.until)
     their_rank = (theirs.cause is Cause.UNCONFIRMED, theirs.until) if theirs else (False, _LONG_AGO)
     served_meanwhile = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
@@ -78,8 +104,11 @@ def _was_served_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
 
 
 def rank(ask: Ask, group: Group, now: Now) -> Rank:
-    """Return where a member stands in the group's order; the lower goes first. A strict order, since names differ."""
-    member, mark = group.members[ask.node], group.served.get(ask.node)
+    """Return a member's rank in the group's order; the lowest goes first.
+
+    The order is strict, because names differ.
+    """
+    member, mark = group.members[ask.node], group.turns.get(ask.node)
     is_offline = health.why_offline(member.node, group.limits, now) is not None
     means_nothing = mark is not None and mark.cause is Cause.UNCONFIRMED
     value = _value(member, group.limits)
@@ -87,17 +116,22 @@ def rank(ask: Ask, group: Group, now: Now) -> Rank:
 
 
 def _value(member: Member, limits: Limits) -> str | None:
-    """Return what the members are put in order by, beside their names; None where this one has no such thing."""
+    """Return the value by which the members are ordered, before their names.
+
+    None if this member has no such value.
+    """
     if limits.order_property:
         return member.properties.get(limits.order_property)
     return member.node.agent_version if limits.order == Order.OLDEST_VERSION else ""
 
 
 def numbered(text: str) -> tuple[tuple[int, str], ...]:
-    """Return a key by which 2.9 comes before 2.31: numbers by their value, all else as it is written. Any text has one.
+    """Return a key for natural order: 2.9 comes before 2.31.
 
-    Only ASCII digits make numbers: `²` is a digit to Python and no number. Nor is any number converted, which thousands of digits would
-    refuse: of two without leading zeros the longer one is larger.
+    Numbers compare by their value, everything else as it is written, and any text has a key. Only
+    ASCII digits make numbers: `²` is a digit to Python and no number. No number is converted,
+    because Python refuses thousands of digits: of two numbers without leading zeros the longer one
+    is larger.
     """
     return tuple(_part(part) for part in _NUMBER_OR_TEXT.findall(text))
 

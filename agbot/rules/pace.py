@@ -1,10 +1,12 @@
-"""How many groups upgrade at once, and who goes first: a canary share of the groups, the rest when those have finished and rested.
+"""How many groups upgrade at once, and which groups go first as canaries.
 
-A group takes part in the rollout of a release once one of its members has held the lease for it. The first so many groups that ask are the
-canaries; nobody names them, so none can hold the others up by not asking. One has finished when its last upgrade has succeeded, none of its
-members holds the lease for the release, waits for it, or is being watched in its rest, and no brake stands. When so many have finished, all
-others may go. A canary whose upgrade ended in a way that proves nothing (taken back, reset, forced, its node or policy gone) is none any
-more: another group takes its place.
+A group takes part in the rollout of a release once one of its members has held the lease for it.
+The first groups that ask are the canaries; they are not named, so none of them can delay the others
+by not asking. A canary has finished when its last upgrade has succeeded, no brake is set, and no
+member holds the lease for the release, waits for it, or is being observed in its rest. When enough
+canaries have finished, all other groups may begin. A canary whose upgrade ended in a way that
+proves nothing (taken back, reset, forced, its node or policy gone) loses its place to another
+group.
 """
 
 from __future__ import annotations
@@ -12,16 +14,17 @@ from __future__ import annotations
 import math
 
 from agbot.rules import ids
-from agbot.rules.facts import Ask, Group
+from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code, Reason
-from agbot.rules.seen_time import Now
+from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 
 _NAMED_GROUPS = 5
 
 
-def paced(_ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """At most so many groups of an organisation, and of the fleet, upgrade at once."""
+def paced(case: Case) -> Reason | None:
+    """Refuse while as many groups upgrade as the limits of the organisation and fleet permit."""
+    group = case.group
     limits, traffic = group.limits, group.traffic
     if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
         return None
@@ -30,28 +33,63 @@ def paced(_ask: Ask, group: Group, _now: Now) -> Reason | None:
         (limits.max_groups_in_fleet, traffic.busy_in_fleet, "the fleet"),
     ):
         if limit and busy >= limit:
-            text = f"{busy} other groups of {where} upgrade now, {limit} may at once"
+            text = f"{busy} other groups of {where} are upgrading now; at most {limit} may at once"
             return Reason(code=Code.PACED, text=text, facts={"busy": busy, "limit": limit})
     return None
 
 
-def canary(ask: Ask, group: Group, _now: Now) -> Reason | None:
-    """All but the first groups wait until so many have finished this release with success and rested."""
-    wanted = canaries(group.limits, group.org_groups)
+def _traffic(case: Case) -> Evidence:
+    traffic, limits = case.group.traffic, case.group.limits
+    if not limits.max_groups_in_org and not limits.max_groups_in_fleet:
+        return NO_EVIDENCE
+    return Evidence(facts={"busy_in_org": traffic.busy_in_org, "busy_in_fleet": traffic.busy_in_fleet})
+
+
+def canary(case: Case) -> Reason | None:
+    """Refuse all but the canaries until enough of those have succeeded and rested."""
+    ask, group = case.ask, case.group
+    wanted = canaries(group.limits, group.org_groups) if ask.claim.kind is not Kind.HOST else 0
     rollout = group.rollouts.get(ask.subject) if wanted else None
     if rollout is None or group.id in rollout.places or len(rollout.places) < wanted:
         return None
     if len(rollout.places - rollout.unfinished.keys()) >= wanted:
         return None
     named = sorted(rollout.unfinished)[:_NAMED_GROUPS]
-    said = "; ".join(f"{each} {rollout.unfinished[each]}" for each in named)
+    unfinished = "; ".join(f"{each} {rollout.unfinished[each]}" for each in named)
     return Reason(
         code=Code.CANARY,
-        text=f"{len(rollout.places)} groups go first with {ask.claim.subject} and have not finished: {said}",
+        text=f"{len(rollout.places)} groups go first with {ask.claim.subject} and have not finished: {unfinished}",
         facts={"canaries": wanted, "started": len(rollout.places), "unfinished": len(rollout.unfinished)},
     )
+
+
+def _rollout(case: Case) -> Evidence:
+    rollout = case.group.rollouts.get(case.ask.subject)
+    if rollout is None:
+        return NO_EVIDENCE
+    unproven = {"unproven": len(rollout.unproven)} if rollout.unproven else {}
+    return Evidence(facts={"started": len(rollout.places), "unfinished": len(rollout.unfinished), **unproven})
 
 
 def canaries(limits: Limits, groups: int) -> int:
     """Return how many groups of an organisation go first; 0: there is no canary."""
     return math.ceil(limits.canary_percent / 100 * groups) if limits.canary_percent else 0
+
+
+CANARY = Rule(
+    name="canary",
+    passes="the groups that go first have finished, or this group is one of them",
+    unblocks={Code.CANARY: "wait until the upgrade has ended in the groups that go first"},
+    is_allowable=True,
+    check=canary,
+    evidence=_rollout,
+)
+
+PACE = Rule(
+    name="pace",
+    passes="fewer groups are upgrading than may at once",
+    unblocks={Code.PACED: "wait until an upgrade in another group has ended"},
+    is_allowable=True,
+    check=paced,
+    evidence=_traffic,
+)

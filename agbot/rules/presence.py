@@ -1,4 +1,4 @@
-"""Whether a node is still in a group: what was not read is still there."""
+"""Whether a node is still in a group; a node that was not read counts as present."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from agbot.rules.ids import GroupId
 
 
 def why_absent(node: Node | Sight, group: GroupId) -> str | None:
-    """Say why the node is no member of the group any more, or None while it is one or nothing is known."""
+    """Say why the node is no longer in the group; None if it is, or nothing is known."""
     if node is Sight.UNREAD:
         return None
     if isinstance(node, Sight):

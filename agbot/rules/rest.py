@@ -1,9 +1,10 @@
-"""The rest of a group after a successful upgrade: before the next member goes, the upgraded one must have been seen healthy.
+"""The rest of a group after a successful upgrade, until its member has been seen healthy.
 
-A release that reports `running` and crashes 20 s later went through all members of a real group, because the agbot went on at the first
-`running` (`reference/agbot-ha.md`, "Service upgrades, live"). So the rest has two parts: a time, and a proof that was read at its end. The
-proof is a heartbeat after the end of the upgrade, and containers that run when the time is over: for a service its own, for an agent all
-that the node reports.
+On real agents a release that reported `running` and crashed 20 s later reached all members of a
+group, because the agbot continued at the first `running` (`reference/agbot-ha.md`, "Service
+upgrades, live"). So the rest has two parts: a time, and a proof that is read at its end. The proof
+is a heartbeat after the end of the upgrade, and containers that run when the time is over: those of
+the service, or after an agent upgrade all that the node reports.
 """
 
 from __future__ import annotations
@@ -21,22 +22,23 @@ from agbot.rules.seen_time import Now, SeenTime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rest:
-    """The rest that follows an end."""
+    """The rest that follows the end of a tenure."""
 
     end: End
     until: SeenTime
     """The end of its time."""
     proof_until: SeenTime
-    """So long the group waits for the proof; then the other rules alone decide."""
+    """The group waits for the proof until then; after that the other rules alone decide."""
     version_until: SeenTime | None = None
-    """So long the member may run another agent version than it reported to have installed; None where that does not matter."""
+    """Until then the member may run another agent version than it reported as installed; None if
+    that does not matter."""
 
 
 def rest_after(end: End | None, limits: Limits) -> Rest | None:
-    """Return the rest that this end began, if it began one."""
+    """Return the rest that follows this end; None if none does."""
     if end is None or end.is_rested or end.cause not in RESTING:
         return None
-    seconds = limits.agent_soak_seconds if end.claim.kind is Kind.AGENT else limits.service_soak_seconds
+    seconds = limits.service_soak_seconds if end.claim.kind is Kind.SERVICE else limits.agent_soak_seconds
     until = end.since + timedelta(seconds=seconds)
     proof_until = until + timedelta(seconds=limits.rest_proof_seconds)
     version_until = end.since + timedelta(seconds=limits.version_proof_seconds)
@@ -45,18 +47,18 @@ def rest_after(end: End | None, limits: Limits) -> Rest | None:
 
 
 def needs_services(rest: Rest, limits: Limits) -> bool:
-    """Tell whether the proof is also in what the member reports of its services, read after the time of the rest."""
-    return bool(rest.end.service) or (rest.end.claim.kind is Kind.AGENT and limits.services_must_run)
+    """Return whether the proof includes the member's services, read after the time of the rest."""
+    return bool(rest.end.service) or (rest.end.claim.kind is not Kind.SERVICE and limits.services_must_run)
 
 
 def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | None:
-    """Say why the upgraded member does not count as seen healthy, or None when it does."""
+    """Say why the upgraded member does not count as seen healthy; None if it does."""
     contradiction = why_contradicted(rest, member)
     if contradiction is not None:
         return contradiction
-    heard_at = health.heard_at(member.node)
-    if heard_at is None or heard_at <= rest.end.at:
-        return "no heartbeat of it is newer"
+    alive_at = health.alive_at(member.node)
+    if alive_at is None or alive_at <= rest.end.at:
+        return "it has sent no heartbeat since"
     at_stake = {rest.end.service} if rest.end.service else None
     unavailable = health.why_unavailable(member, limits, now, at_stake=at_stake)
     if unavailable is not None:
@@ -65,18 +67,19 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
     if needs_services(rest, limits) and (read_at is None or read_at < rest.until):
         return "its services have not been read since"
     if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in upgraded(rest, member)):
-        return f"no agreement of it for {rest.end.service} is final"
+        return f"none of its agreements for {rest.end.service} is final"
     return None
 
 
 def why_contradicted(rest: Rest, member: Member) -> str | None:
-    """Say how the agent version that the member runs contradicts its own report, or None when it does not.
+    """Say how the member's agent version contradicts its own report; None if it does not.
 
-    Only one that was heard since tells what it runs. One that reports no version, or brought only a certificate or a configuration,
-    contradicts nothing. A build number that only one of the two names is no difference.
+    Only a node that has sent a heartbeat since then shows what it runs. A node that reports no
+    version, or brought only a certificate or a configuration, contradicts nothing. A build number
+    that only one of the two names is no difference.
     """
-    end, node, heard_at = rest.end, member.node, health.heard_at(member.node)
-    if rest.version_until is None or heard_at is None or heard_at <= end.at or not node.agent_version:
+    end, node, alive_at = rest.end, member.node, health.alive_at(member.node)
+    if rest.version_until is None or alive_at is None or alive_at <= end.at or not node.agent_version:
         return None
     shorter, longer = sorted((end.version, node.agent_version), key=len)
     if longer.startswith(shorter) and longer[len(shorter) :][:1] in {"", "-", "+"}:
@@ -84,13 +87,36 @@ def why_contradicted(rest: Rest, member: Member) -> str | None:
     return f"{node.id} reported success with agent version {end.version} and runs {node.agent_version}"
 
 
+def why_failed(rest: Rest, member: Member, read_at: SeenTime | None) -> str | None:
+    """Return how the member contradicts its own report for good; None if it does not.
+
+    A contradiction counts once the node was read after the time in which it may run its former
+    version.
+    """
+    is_late = rest.version_until is not None and read_at is not None and read_at >= rest.version_until
+    return why_contradicted(rest, member) if is_late else None
+
+
 def is_waited_for(rest: Rest, member: Member, now: Now) -> bool:
-    """Tell whether the group still waits for what the member has to show: a contradiction ends by itself, or is found to be a failure."""
+    """Return whether the group still waits for the member's proof.
+
+    A contradiction is waited for until it ends by itself or counts as a failure.
+    """
     return now.seen < rest.proof_until or why_contradicted(rest, member) is not None
 
 
+def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -> bool:
+    """Return whether the group still rests: for its time, or for the proof of its member.
+
+    A member that could not be read may lack its proof.
+    """
+    if now.seen < rest.until or not isinstance(member, Member):
+        return now.seen < rest.until or (member is Sight.UNREAD and now.seen < rest.proof_until)
+    return is_waited_for(rest, member, now) and why_unproven(rest, member, limits, now) is not None
+
+
 def why_crashed(rest: Rest, member: Member) -> str | None:
-    """Say what has stopped on the upgraded member since its upgrade ended well, or None while nothing has."""
+    """Say what has stopped on the member since its successful upgrade; None if nothing has."""
     read_at = member.agreements_read_at
     if not rest.end.service or read_at is None or read_at <= rest.end.since:
         return None
@@ -101,6 +127,6 @@ def why_crashed(rest: Rest, member: Member) -> str | None:
 
 
 def upgraded(rest: Rest, member: Member) -> tuple[Agreement, ...]:
-    """Return the member's agreements for the service that was upgraded, as far as they were read."""
+    """Return the known agreements of the member for the upgraded service."""
     known: tuple[Agreement, ...] = () if isinstance(member.agreements, Sight) else member.agreements
     return tuple(each for each in known if each.service == rest.end.service)

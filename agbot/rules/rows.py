@@ -1,8 +1,9 @@
-"""The upgrades that the real agbot has begun by itself, as it lists them, and how far each is.
+"""The upgrades that the real agbot has begun by itself, as it lists them.
 
-A row is written before the agreement is cancelled (or the agent is let go), and deleted when the agbot has seen the end
-(`reference/live-trials.md`). It can stay for ever (W1 to W3, A1 to A3), so what the node itself shows decides whether the row still
-tells of an upgrade: a row of a node that is done, or whose lease has ended, is waited for a while and then called stuck.
+A row is written before the agreement is cancelled (or the agent may begin), and deleted when the
+agbot has seen the end (`reference/live-trials.md`). It can stay indefinitely (W1 to W3, A1 to A3),
+so the state of the node decides whether the row still stands for an upgrade. A row of a node that
+has finished, or whose lease has ended, is waited for a while and then counts as stuck.
 """
 
 from __future__ import annotations
@@ -20,43 +21,46 @@ from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.statuses import Phase, Status
 
 STUCK_AFTER = timedelta(seconds=180)
-"""An agbot deletes the row of a service up to 25 s after its containers run, and looks after agents every 60 to 73 s (measured)."""
+"""An agbot deletes the row of a service up to 25 s after its containers run, and checks agents
+every 60 to 73 s (measured)."""
 _ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
 
 
 class Standing(Enum):
-    """What a row means at this moment."""
+    """What a row stands for at this moment."""
 
     FOREIGN = "foreign"
-    """Nothing to this group: its node is a cluster node, or in another group by now."""
+    """No upgrade of this group: its node is a cluster node, or is in another group by now."""
     UNDER_WAY = "under-way"
     OVER = "over"
-    """Its node is done, or our lease for it has ended, and the row has not been deleted yet."""
+    """Its node has finished, or our lease for it has ended, and the row has not been deleted
+    yet."""
     STUCK = "stuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowState:
-    """What is remembered of a row while it is listed."""
+    """What is remembered of a row while the agbot lists it."""
 
     row: Row
     not_before: datetime
-    """When the agbot was last looked at without this row: it has begun later."""
+    """When the agbot's list was last read without this row: the upgrade began later."""
     target: str = ""
-    """The version of highest priority when the row was first looked into: published again, the policy has another one (W2)."""
+    """The version of highest priority when the row was first read; a policy that is published again
+    may have another one (W2)."""
     token: int | None = None
     """The token of our lease for it, once there is one."""
     was_overlap: bool = False
     standing: Standing = Standing.UNDER_WAY
     over_since: SeenTime | None = None
     marks: frozenset[str] | None = None
-    """What the node showed then: if that changes, the row tells of an upgrade again."""
+    """What the node reported then: if that changes, the row stands for an upgrade again."""
     has_ended_here: bool = False
-    """Our own lease or overlap for it has ended: nobody waits for the row any more."""
+    """Our own lease or overlap for it has ended, so the row is no longer waited for."""
 
     @property
     def is_waited_for(self) -> bool:
-        """Whether nobody else of the group may begin because of it."""
+        """Whether no other member of the group may begin because of it."""
         return self.standing is Standing.UNDER_WAY or (self.standing is Standing.OVER and not self.has_ended_here)
 
 
@@ -69,14 +73,15 @@ class RowFacts:
     lease: Lease
     """Of the row's group."""
     overlaps: bool
-    """Whether it is kept as an upgrade beside the one that holds the lease."""
+    """Whether it is recorded as an overlap."""
     limits: Limits
 
 
 def claim_of(row: Row, node: Node | Sight) -> Claim:
-    """Return the upgrade that a row tells of, as far as the node is known.
+    """Return the upgrade that a row stands for, as far as the node is known.
 
-    A policy that a pattern made has the organisation of its node's pattern before it (W18).
+    The name of a policy that a pattern made lacks its organisation, which is that of the node's
+    pattern (W18).
     """
     if "/" in row.subject:
         return Claim(holder=row.node, kind=row.kind, subject=row.subject)
@@ -86,7 +91,7 @@ def claim_of(row: Row, node: Node | Sight) -> Claim:
 
 
 def next_state(state: RowState, facts: RowFacts, now: Now) -> RowState:
-    """Follow a row that is still listed."""
+    """Return the next state of a row that is still listed."""
     row, member = state.row, facts.member
     if isinstance(member, Member) and (member.node.node_type is NodeType.CLUSTER or member.node.group != row.group):
         return replace(state, standing=Standing.FOREIGN)
@@ -117,7 +122,7 @@ def next_state(state: RowState, facts: RowFacts, now: Now) -> RowState:
 
 
 def why_over(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> str | None:
-    """Say why a row's upgrade cannot be under way, by what its node shows; None when it may be."""
+    """Say why a row's upgrade cannot be under way, by its node's state; None if it may be."""
     member, policy = facts.member, facts.policy
     if member is Sight.ABSENT:
         return f"{state.row.node} does not exist"
@@ -134,9 +139,8 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
         return f"{row.node} is not registered"
     if row.kind is Kind.AGENT:
         status = member.statuses.get(claim.subject)
-        if (
-            status is not None and status.phase is Phase.UNDER_WAY
-        ):  # a final status can be lost, and this one stands for ever
+        # a final status can be lost, and then this one stays indefinitely
+        if status is not None and status.phase is Phase.UNDER_WAY:
             is_old = not health.is_under_way(status, member, facts.limits, now)
             return f"{row.node} has an old report, {status.value}" if is_old else None
         return f"{row.node} reports {status.value}" if status is not None and status.phase in _ENDED else None
@@ -146,36 +150,40 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
 
 
 def defect(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> tuple[str, str]:
-    """Name the defect of the agbot that leaves such a row behind (`reference/agbot-ha.md` 5.4, 5.5), if one is known, and say why."""
+    """Return the known defect of the agbot that leaves such a row behind, and why.
+
+    The defects are those of `reference/agbot-ha.md` 5.4 and 5.5; empty if none is known.
+    """
     member = facts.member
     is_gone = isinstance(member, Sight) or health.why_offline(member.node, facts.limits, now) is not None
-    told = why_over(state, claim, facts, now) or ""
+    why = why_over(state, claim, facts, now) or ""
     if state.row.kind is Kind.AGENT:
-        return _defect_of_agent(claim, facts, told, is_gone=is_gone)
-    return _defect_of_service(state, facts, told, is_gone=is_gone)
+        return _defect_of_agent(claim, facts, why, is_gone=is_gone)
+    return _defect_of_service(state, facts, why, is_gone=is_gone)
 
 
-def _defect_of_agent(claim: Claim, facts: RowFacts, told: str, *, is_gone: bool) -> tuple[str, str]:
+def _defect_of_agent(claim: Claim, facts: RowFacts, why: str, *, is_gone: bool) -> tuple[str, str]:
     member = facts.member
     status = member.statuses.get(claim.subject) if isinstance(member, Member) else None
     if member is Sight.ABSENT:
-        return "A2", told
+        return "A2", why
     is_registered = not isinstance(member, Member) or member.node.registered
     if facts.policy is Sight.ABSENT or status is None or not is_registered:
-        return "A3", told or f"{claim.holder} has no status for {claim.subject}"
-    return ("A1" if is_gone else ""), told or f"{claim.holder} reports {status.value}"
+        return "A3", why or f"{claim.holder} has no status for {claim.subject}"
+    lost = "A7" if why and status.phase is Phase.UNDER_WAY else ""
+    return ("A1" if is_gone else lost), why or f"{claim.holder} reports {status.value}"
 
 
-def _defect_of_service(state: RowState, facts: RowFacts, told: str, *, is_gone: bool) -> tuple[str, str]:
+def _defect_of_service(state: RowState, facts: RowFacts, why: str, *, is_gone: bool) -> tuple[str, str]:
     member, policy, node = facts.member, facts.policy, state.row.node
     if policy is Sight.ABSENT:
-        return "", told
+        return "", why
     mine = _mine(member, policy) if isinstance(member, Member) else []
     running = [each for each in mine if each.finalized and each.runs]
     if is_gone or not running:
-        return "W1", told or f"{node} has no agreement for it that runs"
+        return "W1", why or f"{node} has no agreement for it that runs"
     if any(_is_wanted(each, state, policy) for each in running):
-        return "W2", told
+        return "W2", why
     top = policy.top_version if isinstance(policy, Policy) else "the first version"
     return "W3", f"{node} runs {running[0].service} {running[0].version}, not {top}"
 

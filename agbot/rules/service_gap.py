@@ -1,8 +1,10 @@
-"""A node whose service is down in the middle of an upgrade that nobody asked for here, as far as the Exchange shows it.
+"""A service that is down during an upgrade without a grant, as the Exchange shows it.
 
-Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the node's agreement goes, 5 to 35 s later there is a new one,
-and seconds after that is final its containers run. Any other cancellation looks the same at first, so the wait is bounded. An agreement
-tells when it was written, but not whose place it takes: on a node with several services the first new one that runs ends it.
+Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the node's agreement
+ends, 5 to 35 s later there is a new one, and its containers run seconds after it is final. Any
+other cancellation looks the same at first, so the wait is bounded. An agreement shows when it was
+written, but not which one it replaces: on a node with several services the first new one that runs
+ends the gap.
 """
 
 from __future__ import annotations
@@ -16,12 +18,12 @@ from agbot.rules.seen_time import Now
 
 
 def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, service: str = "") -> str | None:
-    """Say why a service that was lost then is no longer being upgraded, or None while it is or nothing is known.
+    """Say why the upgrade of a lost service is over; None while it lasts or nothing is known.
 
-    Where it is known which `service` (`org/url`) that is, agreements for others tell nothing.
+    If the `service` (`org/url`) is known, agreements for others do not count.
 
-    Containers that are reported may take as long to run as an upgrade may take. Without any, the service was taken away for good, or is one
-    of those that never report (W10).
+    Containers that are reported may take as long to run as an upgrade may take. Without any, the
+    service was removed for good, or is one of those that never report (W10).
     """
     if not member.node.registered:
         return "the node has unregistered"
@@ -35,4 +37,4 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
     limit = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
     if now.age_of(lost_at) <= timedelta(seconds=limit):
         return None
-    return f"no new agreement of it was seen to run within {limit:g} s"
+    return f"no new agreement was seen running within {limit:g} s"

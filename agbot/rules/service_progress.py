@@ -1,10 +1,13 @@
 """How far a service upgrade is, read from the holder's agreements and containers.
 
-Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the old agreement goes, a new one appears, becomes final, and
-its containers run. Finalized alone is too early. The end is a new agreement, final, with every container `running`: at the policy's top
-version the upgrade has succeeded, at another one the agbot has rolled it back (W3). Where the agbot lists its upgrades, its row has
-to be gone as well, and then `final` is not waited for: it reaches the Exchange up to ten seconds after the containers run. A node that
-reports no containers at all proves less: its new agreement has to be final for as long as a lease lasts, and the release says so.
+Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the old agreement ends,
+a new one appears and becomes final, and its containers run. A final agreement alone is too early.
+The end is a new agreement, final, with every container `running`: at the policy's top version the
+upgrade has succeeded, at another one the agbot has rolled it back (W3). If the agbot lists its
+upgrades, its row has to be gone as well, and then `final` is not required: it reaches the Exchange
+up to ten seconds after the containers run. A node that reports no containers proves less: its new
+agreement has to be final for as long as a lease lasts, while the node is alive, and the release
+states that. One that has died with its service down reports no containers either.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
-from agbot.rules.lease import Hold, Progress
+from agbot.rules.lease import Progress, Tenure
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
@@ -24,80 +27,92 @@ _CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 def review_service(
-    hold: Hold,
+    tenure: Tenure,
     policy: Policy | Sight,
     agreements: tuple[Agreement, ...] | Sight,
     limits: Limits,
     now: Now,
     *,
     is_listed: bool | None = None,
+    is_silent: bool = False,
 ) -> Verdict:
-    """Compare what the node runs now with what it ran at the grant."""
-    progress = hold.progress
+    """Compare what the node runs now with what it ran at the grant.
+
+    `is_silent`: the node has sent no heartbeat for longer than it may.
+    """
+    progress = tenure.progress
     if isinstance(agreements, Sight) or not isinstance(policy, Policy):
         return Keep(progress=progress)
     mine = tuple(each for each in agreements if each.service == policy.service)
     is_taken_for_done = progress.observed and is_listed is False
-    news = tuple(each for each in mine if _is_since(each, hold))
-    done = next((each for each in news if _runs_anew(each, progress, may_be_proposed=is_taken_for_done)), None)
+    news = tuple(each for each in mine if _is_since(each, tenure))
+    done = next((each for each in news if _runs_again(each, progress, may_be_proposed=is_taken_for_done)), None)
     if done is not None and progress.observed and is_listed:
-        kept = still_listed(hold, _digest(mine), now)
+        kept = still_listed(tenure, _digest(mine), now)
         if kept is not None:
             return kept
-    can_tell = done is not None and done.version and policy.top_version
+    is_comparable = done is not None and done.version and policy.top_version
     wanted = {policy.top_version, progress.target_version}
-    if done is not None and can_tell and done.version in wanted:
-        return Release(cause=Cause.SUCCEEDED, why=f"{hold.claim.holder} runs {policy.service} {done.version}")
-    if done is not None and can_tell:
-        why = f"{hold.claim.holder} runs {policy.service} {done.version}, not {policy.top_version}"
+    if done is not None and is_comparable and done.version in wanted:
+        return Release(cause=Cause.SUCCEEDED, why=f"{tenure.claim.holder} runs {policy.service} {done.version}")
+    if done is not None and is_comparable:
+        why = f"{tenure.claim.holder} runs {policy.service} {done.version}, not {policy.top_version}"
         return Release(cause=Cause.FAILED, why=why)
     seen = _digest(mine)
     if seen == progress.status:
-        return _unreported(news, progress, limits, now) or Keep(progress=progress)
+        proven = None if is_silent else _unreported(news, progress, limits, now)
+        return proven or Keep(progress=progress)
     moved = _moved(progress, seen, mine, now)
     is_spent = moved.standstill(now.seen) >= timedelta(seconds=limits.max_upgrade_seconds)
-    back_and_forth = Keep(progress=progress, note=f"{hold.claim.holder} goes back and forth: {seen}")
+    back_and_forth = Keep(progress=progress, note=f"{tenure.claim.holder} goes back and forth: {seen}")
     return back_and_forth if is_spent else Renew(progress=moved, why=seen or "the agreement is gone")
 
 
-def _is_since(agreement: Agreement, hold: Hold) -> bool:
-    """Tell whether an agreement may have followed from the grant: an older one is there again after the Exchange was restored.
+def _is_since(agreement: Agreement, tenure: Tenure) -> bool:
+    """Return whether an agreement may have followed from the grant.
 
-    One that nobody asked for was granted when it had begun already.
+    An older one may be back after the Exchange was restored. An observed upgrade got its lease only
+    after it had begun.
     """
     made_at = agreement.updated_at
-    return hold.progress.observed or made_at is None or made_at >= hold.granted_at - _CLOCK_TOLERANCE
+    return tenure.progress.observed or made_at is None or made_at >= tenure.granted_at - _CLOCK_TOLERANCE
 
 
-def _runs_anew(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:
+def _runs_again(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:
     is_made = agreement.finalized or may_be_proposed
     return agreement.id not in progress.agreements_before and is_made and agreement.runs
 
 
-def still_listed(hold: Hold, status: str, now: Now, stamp: str = "") -> Verdict | None:
-    """Keep the lease of a node that is done while the agbot's row stands, for a while; None when it is stuck."""
-    progress = hold.progress
+def still_listed(tenure: Tenure, status: str, now: Now, stamp: str = "") -> Verdict | None:
+    """Keep the lease of a node that has finished while the agbot still lists the upgrade.
+
+    None once the agbot's row is stuck.
+    """
+    progress = tenure.progress
     if progress.pending_since is None:
         done = replace(progress, moved_at=now.seen, status=status, stamp=stamp, confirmed=True, pending_since=now.seen)
         return Renew(progress=done, why=f"{status}; the agbot still lists it")
     if now.seen - progress.pending_since < STUCK_AFTER:
-        return Keep(progress=progress, note=f"{hold.claim.holder} is done; the agbot still lists it")
+        return Keep(progress=progress, note=f"{tenure.claim.holder} is done; the agbot still lists it")
     return None
 
 
 def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: Now) -> Release | None:
-    """Take a final agreement for the end where the node reports no container of it: weaker, so only after it has stood for a while."""
+    """Release at a final agreement without containers.
+
+    The node reports none, so this proves less, and the agreement has to stand for a while.
+    """
     is_silent = all(each.finalized and not each.containers for each in mine)
     is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
     if not (is_silent and is_new) or now.seen - progress.moved_at < timedelta(seconds=limits.lease_seconds):
         return None
     names = ", ".join(each.id[:8] for each in mine)
-    why = f"its new agreement {names} is final for {limits.lease_seconds:g} s and no container is reported: a weaker proof"
+    why = f"its new agreement {names} has been final for {limits.lease_seconds:g} s and no container is reported: a weaker proof"
     return Release(cause=Cause.SUCCEEDED, why=why)
 
 
 def _digest(agreements: tuple[Agreement, ...]) -> str:
-    """Describe the agreements in one line that changes when anything about them does."""
+    """Describe the agreements in one line that changes whenever one of them changes."""
     lines = (
         f"{each.id[:8]} {'final' if each.finalized else 'proposed'} {each.version} {','.join(each.containers)}".strip()
         for each in sorted(agreements, key=lambda each: each.id)
@@ -107,6 +122,6 @@ def _digest(agreements: tuple[Agreement, ...]) -> str:
 
 def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: Now) -> Progress:
     ids = {each.id for each in mine}
-    # of an upgrade that was only seen, a cancellation is no sign: that may have been for good
+    # for an observed upgrade a cancellation is no sign: it may have been for good
     begun = progress.confirmed or ((bool(ids) or not progress.observed) and not ids & set(progress.agreements_before))
     return replace(progress.reported(seen, now.seen), status=seen, confirmed=begun)

@@ -1,7 +1,8 @@
-"""The status strings that agents report for a node management policy, and what each one means for the lease.
+"""The statuses that agents report for a node management policy, and what each means.
 
-The table is the whole knowledge (`reference/agbot-ha.md` 1.1; the order in which real agents report them is in the recorded
-`agent-status-sequence.jsonl`). A string that is not in it is `UNREADABLE`: unknown is never done.
+The table holds all that is known (`reference/agbot-ha.md` 1.1; the order in which real agents
+report them is in the recorded `agent-status-sequence.jsonl`). A string that is not in it is
+`UNREADABLE`, and an unknown status is never taken for an end.
 """
 
 from __future__ import annotations
@@ -12,17 +13,18 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
+from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.versions import Versions
 
 
 class Phase(StrEnum):
-    """What a status means for the group."""
+    """What a status shows about the upgrade."""
 
     IDLE = "idle"
-    """Nothing has begun, or a person has put it back."""
+    """Nothing has begun, or an operator has reset it."""
     ASKING = "asking"
-    """Downloads, or asks for permission: the service still runs."""
+    """The agent downloads or asks for permission: the service still runs."""
     UNDER_WAY = "under-way"
     """Past the gate: the agent may stop the service at any moment."""
     FAILING = "failing"
@@ -59,14 +61,27 @@ ENDINGS: Mapping[Phase, Cause] = MappingProxyType(
         Phase.ENDED_BADLY: Cause.FAILED,
     }
 )
-"""How a lease ends by a status that says so by itself."""
+"""How a lease ends by a final status."""
+
+
+def grace(phase: Phase | None, limits: Limits) -> tuple[Cause, float] | None:
+    """Return how a status ends a lease that lasts, and after how many seconds; None if never."""
+    match phase:
+        case Phase.FAILING:
+            return Cause.FAILED, limits.failure_grace_seconds
+        case Phase.IDLE:
+            return Cause.RESET, limits.reset_grace_seconds
+        case _:
+            return None
+
 
 ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
 CONFIRMING = ACTIVE | {Phase.UNREADABLE}
-"""Phases of a report from before a grant with which the claim may be real: one that nobody can read may be active (P3)."""
+"""Phases of a report from before a grant under which the claim may be real: an unreadable one may
+be active (P3)."""
 
 GOING_BACK = frozenset({"failed", "rollback started"})
-"""Statuses under which the new agent version proves nothing: it ran, and is being taken away again."""
+"""Statuses under which the new agent version proves nothing: it ran and is being removed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +90,16 @@ class Status:
 
     value: str
     stamp: str
-    """`lastUpdated` as the Exchange wrote it: a new stamp is a new report, even of the same value."""
+    """`lastUpdated` as the Exchange wrote it: a new stamp is a new report, even with the same
+    value."""
     updated_at: datetime
-    """When it was written, on the coordinator's clock; at the latest, where that is not known."""
+    """When it was written, on the coordinator's clock; if that is not known, the latest possible
+    time."""
     is_dated: bool = True
-    """Whether `updated_at` is when it was written; otherwise its stamp cannot be believed (`agbot.fleet.stamps`)."""
+    """Whether `updated_at` is when it was written; otherwise its stamp is not trusted
+    (`agbot.fleet.stamps`)."""
     earliest: datetime | None = None
-    """Where that is not known, when it was written at the earliest; None: at any time."""
+    """If that is not known, the earliest possible time; None: at any time."""
     target_version: str = ""
     """`upgradedVersions.softwareVersion`: what the agent read from the policy's manifest."""
     certificate: str = ""
@@ -91,18 +109,18 @@ class Status:
 
     @property
     def written_after(self) -> datetime | None:
-        """When it was written at the earliest; None: at any time."""
+        """The earliest time at which it may have been written; None: any time."""
         return self.updated_at if self.is_dated else self.earliest
 
     @property
     def versions(self) -> Versions:
-        """All that the upgrade brings."""
+        """The versions that the upgrade brings."""
         return Versions(software=self.target_version, certificate=self.certificate, configuration=self.configuration)
 
     is_garbled: bool = False
-    """It may be about an upgrade that is past the gate, and cannot be read as a whole."""
+    """It cannot be read as a whole and may be about an upgrade past the gate."""
 
     @property
     def phase(self) -> Phase:
-        """What the value means."""
+        """The phase that the value stands for."""
         return PHASES.get(self.value, Phase.UNREADABLE)

@@ -1,8 +1,10 @@
-"""Agent upgrades that members began without asking here, by what they report themselves.
+"""Agent upgrades that members began without asking, as they report them.
 
-Under way is what is past the gate (`downloaded`, `initiated`, `rollback started`): who downloads, or waits for a permission, has stopped
-nothing and may still ask. Such a member takes the lease or overlaps. Two are no such members: one that came to its group with its upgrade
-under way is deferred, as users are promised, and so is one whose lease has ended under that very report: we have judged it already.
+An upgrade is under way past the gate (`downloaded`, `initiated`, `rollback started`): an agent that
+downloads, or waits for permission, has stopped nothing and may still ask. A member in such an
+upgrade takes the lease or is an overlap. Two cases are deferred instead: a member that joined its
+group with the upgrade under way, as the users' documents promise, and one whose lease has ended
+under the same report, which has been reviewed already.
 """
 
 from __future__ import annotations
@@ -10,29 +12,46 @@ from __future__ import annotations
 from datetime import datetime
 
 from agbot.rules import health
-from agbot.rules.facts import Member, NodeType, Served
+from agbot.rules.facts import Member, NodeType
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
+from agbot.rules.records import Turn
 from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Phase
 
 
 def past_the_gate(member: Member, lease: Lease, limits: Limits, now: Now) -> PolicyId | None:
-    """Return the policy whose upgrade this member is in without holding the lease, None if there is none.
+    """Return the policy of this member's upgrade without the lease; None if there is none.
 
-    Of somebody who is silent nothing is believed: nobody counts on it, and it is looked at again when it comes back.
+    The report of a silent node does not count: the node is no available peer, and is checked again
+    when it comes back.
     """
     if member.node.node_type is NodeType.CLUSTER or health.why_silent(member.node, limits, now) is not None:
         return None
-    if lease.hold is not None and lease.hold.claim.holder == member.node.id:
+    if lease.tenure is not None and lease.tenure.claim.holder == member.node.id:
         return None
     return health.upgrading(member, limits, now)
 
 
-def came_with(member: Member, subject: PolicyId, served: Served | None, now: Now) -> bool:
-    """Tell whether a member past the gate is deferred: it has joined with this report, or lost the lease with it."""
+def can_begin(member: Member, lease: Lease) -> bool:
+    """Return whether this member may be in an unasked upgrade or be deferred.
+
+    Most members report no upgrade under way and have not joined with a service down.
+    """
+    if lease.tenure is not None and lease.tenure.claim.holder == member.node.id:
+        return False
+    is_under_way = any(status.phase is Phase.UNDER_WAY for status in member.statuses.values())
+    return is_under_way or member.service_lost_at is not None
+
+
+def came_with(member: Member, subject: PolicyId, turn: Turn | None, now: Now) -> bool:
+    """Return whether a member past the gate is deferred.
+
+    It has joined with this report, or lost the lease with it.
+    """
     reported_at = member.statuses[subject].updated_at
-    return _joined_after(member, reported_at) or (served is not None and now.seen_at(reported_at) <= served.until)
+    return _joined_after(member, reported_at) or (turn is not None and now.seen_at(reported_at) <= turn.until)
 
 
 def _joined_after(member: Member, reported_at: datetime) -> bool:

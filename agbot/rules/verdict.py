@@ -1,4 +1,4 @@
-"""What a review of a lease can say."""
+"""The verdicts of a review of a lease, and what may follow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agbot.rules.seen_time import SeenTime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """Nothing new. `note` says what is odd, if anything is."""
+    """No new evidence. `note` states what is odd, if anything is."""
 
     progress: Progress
     note: str = ""
@@ -20,7 +20,10 @@ class Keep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renew:
-    """Evidence that the upgrade goes on. `evidence_at` is when the evidence was made, where that is not now."""
+    """Evidence that the upgrade continues.
+
+    `evidence_at` is when the evidence arose, if that is not now.
+    """
 
     progress: Progress
     why: str
@@ -34,15 +37,27 @@ class Release:
     cause: Cause
     why: str
     ended_at: datetime | None = None
-    """When the upgrade ended, where the evidence says so."""
+    """When the upgrade ended, if the evidence shows that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspect:
-    """The lease has expired and nobody knows how the upgrade ended."""
+    """The lease has expired and it is not known how the upgrade ended."""
 
     why: str
     progress: Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """What becomes of an occupied lease next if nothing new is seen, for operators."""
+
+    then: str
+    """Such as `taken back`, `suspect`, `ends as failed`, `held until proof`."""
+    unless: str
+    """What would change that, or what ends it."""
+    at: datetime | None = None
+    """When, at the earliest; None: no time alone decides it."""
 
 
 Verdict = Keep | Renew | Release | Suspect

@@ -1,7 +1,9 @@
-"""What an upgrade brings: versions of the agent's software, certificate and configuration, or of a service.
+"""What an upgrade brings: versions of the agent's parts, or of a service.
 
-A brake is about these and not about a revision of a policy: a node goes on under its old download for a while after a new revision, and
-would install what has failed once more. What is not reported proves nothing either way.
+The agent has a version of its software, its certificate and its configuration. A brake is about
+these versions and not about a revision of a policy: after a new revision a node continues with its
+old download for a while, and would install what has failed again. A version that is not reported
+proves nothing either way.
 """
 
 from __future__ import annotations
@@ -11,18 +13,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versions:
-    """As a node reports them (`upgradedVersions`); empty where nothing is brought. A service has a software version alone."""
+    """Versions as a node reports them (`upgradedVersions`); empty if it brings none.
+
+    A service has only a software version.
+    """
 
     software: str = ""
     certificate: str = ""
     configuration: str = ""
 
     def __bool__(self) -> bool:
-        """Tell whether anything was reported."""
+        """Return whether anything was reported."""
         return bool(self.software or self.certificate or self.configuration)
 
     def __str__(self) -> str:
-        """Name them for people."""
+        """Name the versions in words."""
         named = (("", self.software), ("certificate ", self.certificate), ("configuration ", self.configuration))
         return ", ".join(f"{what}{version}" for what, version in named if version)
 
@@ -31,9 +36,12 @@ NO_VERSIONS = Versions()
 
 
 def is_same(failed: Versions, brought: Versions) -> bool | None:
-    """Tell whether what is brought is what failed; None when they name nothing that can be compared.
+    """Return whether the versions that are brought are those that failed.
 
-    The first that both name decides: which of them was to blame nobody reports, and the software is what most likely was.
+    None if the two name nothing that can be compared.
+
+    The first part that both name decides: it is not reported which part was the cause, and it was
+    most likely the software.
     """
     for one, other in (
         (failed.software, brought.software),

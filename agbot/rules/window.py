@@ -1,8 +1,8 @@
 """Maintenance windows: when an upgrade may start.
 
-A window opens at a local wall-clock time on given weekdays and closes at another, possibly on the next day. It is decided on the
-wall clock of its time zone, so that it keeps its local hours when daylight saving time begins or ends. The end of a window stops
-grants and revokes nothing.
+A window opens at a local wall-clock time on given weekdays and closes at another, possibly on the
+next day. The wall clock of its time zone decides, so it keeps its local hours when daylight saving
+time begins or ends. The end of a window stops new grants and revokes none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Window:
     closes: time
     zone: tzinfo = UTC
     written: str = field(default="", compare=False)
-    """The text that it was read from."""
+    """The text that the window was read from."""
 
     def __str__(self) -> str:
         """Return the window as an operator writes it."""
@@ -38,7 +38,10 @@ class Window:
 
 
 def is_open(window: Window, now: datetime) -> bool:
-    """Tell whether the window is open at `now`. A window that closes at or before it opens runs into the next day."""
+    """Return whether the window is open at `now`.
+
+    A window whose closing time is not after its opening time lasts into the next day.
+    """
     local = now.astimezone(window.zone)
     overnight = window.closes <= window.opens
     clock = local.time().replace(tzinfo=None)
@@ -50,7 +53,10 @@ def is_open(window: Window, now: datetime) -> bool:
 
 
 def next_opening(windows: tuple[Window, ...], now: datetime) -> datetime | None:
-    """Return the earliest time at or after `now` when one of the windows is open, to the minute; None when none ever opens."""
+    """Return the earliest time at or after `now` when a window is open, to the minute.
+
+    None if none ever opens.
+    """
     if any(is_open(window, now) for window in windows):
         return now
     found = [opening for window in windows for opening in (next(_openings(window, now), None), _reopening(window, now))]
@@ -58,7 +64,10 @@ def next_opening(windows: tuple[Window, ...], now: datetime) -> datetime | None:
 
 
 def _openings(window: Window, now: datetime) -> Iterator[datetime]:
-    """Yield when the window opens on each of the coming days, in turn. A change of the clocks may skip one: a week is too short."""
+    """Yield when the window opens on each of the coming days, in order.
+
+    A change of the clocks may skip an opening, so a week is too short.
+    """
     today = now.astimezone(window.zone).date()
     for day in (today + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS)):
         opening = _opening(window, day, now) if day.weekday() in window.weekdays else None
@@ -67,7 +76,10 @@ def _openings(window: Window, now: datetime) -> Iterator[datetime]:
 
 
 def _opening(window: Window, day: date, now: datetime) -> datetime | None:
-    """Return when the window opens on this day, not before `now`. When the clocks change then, that time comes twice, or never."""
+    """Return when the window opens on this day, not before `now`.
+
+    If the clocks change at that time, it comes twice or never.
+    """
     opens = datetime.combine(day, window.opens, window.zone)
     either = (opens.astimezone(UTC), opens.replace(fold=1).astimezone(UTC))
     minutes = int((max(either) - min(either)) / _MINUTE)
@@ -76,7 +88,10 @@ def _opening(window: Window, day: date, now: datetime) -> datetime | None:
 
 
 def _reopening(window: Window, now: datetime) -> datetime | None:
-    """Return when the clocks are put back into the window. It opens again then, if it closed in the hour that comes twice."""
+    """Return when the clocks are put back into the window; None if they are not.
+
+    The window opens again then, if it closed in the hour that comes twice.
+    """
     start, zone = now.replace(second=0, microsecond=0), window.zone
     offset, minutes = start.astimezone(zone).utcoffset(), range(_LOOK_AHEAD_DAYS * 24 * 60)
     if offset == (start + len(minutes) * _MINUTE).astimezone(zone).utcoffset():

@@ -1,4 +1,4 @@
-"""How times and scopes are written for people."""
+"""The written form of times, durations and scopes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from agbot.rules import ids
 
 @lru_cache(maxsize=1024)
 def clock(moment: datetime) -> str:
-    """Write a time, which is UTC as all times here, to the second. Who waits hears the same one every minute."""
+    """Write a time, which is in UTC like all times here, to the second.
+
+    A waiter gets the same one every minute, so it is cached.
+    """
     return f"{moment.isoformat(' ')[:19]}Z"
 
 
 def scope(of: str) -> str:
-    """Write where a pause or an approval holds."""
+    """Write the scope of a hold or an approval."""
     node = ids.node_of_scope(of)
     if node is not None:
         return f"node {node}"
@@ -23,7 +26,7 @@ def scope(of: str) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """Write how long something is, in the largest unit of which it has two."""
+    """Write a duration in the largest unit of which it has at least two."""
     seconds = int(length.total_seconds())
     for name, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:

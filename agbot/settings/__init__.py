@@ -1,4 +1,5 @@
-"""What an operator may set, as frozen values, documented field by field.
+"""The settings of an operator, as frozen values with a documentation of each field.
 
-Read from TOML and environment and checked as a whole: every mistake is told at once.
+They are read from TOML and the environment and checked as a whole: every mistake is reported at
+once.
 """

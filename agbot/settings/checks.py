@@ -1,10 +1,11 @@
-"""What a single value must be, beyond its type: annotations of a field, each of which gives a sentence on what is wrong, or None.
+"""Checks of a single value beyond its type, as annotations of its field.
 
-Bounds of numbers are msgspec's own (`Meta`). What one value means for another is in `sense`.
+Bounds of numbers are msgspec's own (`Meta`). Checks across values are in `consistency`.
 """
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import operator
 import re
@@ -13,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Meta
 
 
 class Check:
-    """A test of one value with the words for what is expected."""
+    """A check of one value, and the text for what is expected."""
 
     __slots__ = ("_wrong", "expected")
 
@@ -28,7 +29,7 @@ class Check:
         self._wrong = wrong
 
     def wrong(self, value: object) -> str | None:
-        """Say what is wrong with the value, or None."""
+        """Return what is wrong with the value, or None."""
         return self._wrong(value)
 
 
@@ -38,7 +39,7 @@ _PORTS: Final = 65535
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An annotation: what the sample shows where there is no default."""
+    """An annotation: the value in the sample where there is no default."""
 
     value: str
 
@@ -67,7 +68,7 @@ def _of_bounds(meta: Meta) -> Iterator[Check]:
         pattern = re.compile(meta.pattern)
         yield Check(
             meta.description or meta.pattern,
-            lambda value: None if pattern.search(value) else f'"{value}" is none of them',
+            lambda value: None if pattern.search(value) else f'"{value}" is not one of them',
         )
 
 
@@ -76,8 +77,21 @@ def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, w
 
 
 def one_of(*words: str) -> Check:
-    """Take these words and no others."""
-    return Check(f"one of {', '.join(words)}", lambda value: None if value in words else f'"{value}" is none of them')
+    """Accept these words only."""
+    return Check(
+        f"one of {', '.join(words)}", lambda value: None if value in words else f'"{value}" is not one of them'
+    )
+
+
+def _wrong_events(value: tuple[str, ...]) -> str | None:
+    from agbot.events.catalogue import EVENTS  # noqa: PLC0415 - slow to import, and seldom needed
+
+    journalled = [name for name, event in EVENTS.items() if event.is_journalled]
+    for name in value:
+        if name not in journalled:
+            near = difflib.get_close_matches(name, journalled, n=1)
+            return f'"{name}" is not an event of the journal' + (f'; did you mean "{near[0]}"?' if near else "")
+    return None
 
 
 def _wrong_url(value: str) -> str | None:
@@ -88,9 +102,9 @@ def _wrong_url(value: str) -> str | None:
         port = parts.port
     except ValueError as error:
         return f'"{value}" is not a URL: {error}'
-    # A user or password is not shown again: it would be a secret in a log.
+    # A user or password is not repeated: it would be a secret in a log.
     faults = {
-        "it holds a user or password; credentials come from files": bool(parts.username or parts.password),
+        "it contains a user or password; credentials come from files": bool(parts.username or parts.password),
         f'"{value}" does not begin with http:// or https://': parts.scheme not in {"http", "https"},
         f'"{value}" names no host': not parts.hostname or port == 0,
         f'"{value}" has a query or fragment': bool(parts.query or parts.fragment),
@@ -99,7 +113,7 @@ def _wrong_url(value: str) -> str | None:
 
 
 def _wrong_urls(value: tuple[str, ...]) -> str | None:
-    wrong = (_wrong_url(each) if each else "an empty text is no address" for each in value)
+    wrong = (_wrong_url(each) if each else "an empty text is not an address" for each in value)
     return next((each for each in wrong if each), None) or _twice(value)
 
 
@@ -110,14 +124,29 @@ def _wrong_exchange_url(value: str) -> str | None:
     return f'"{value}" does not end in /v1'
 
 
+def _wrong_database(value: str) -> str | None:
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        has_password = bool(parts.password) or not {"password", "sslpassword"}.isdisjoint(parse_qs(parts.query))
+    except ValueError:
+        return "it is not a URL"
+    if has_password:
+        return "it contains a password, which comes from a file"
+    if parts.scheme not in {"postgresql", "postgres"}:
+        return f'"{value}" does not begin with postgresql://'
+    return None
+
+
 def _wrong_identity(value: str) -> str | None:
     org, slash, name = value.partition("/")
     if not value:
         return None
     if not (org and slash and name):
-        return f'"{value}" is not an organisation and a name with a slash between'
+        return f'"{value}" is not of the form org/name'
     if ":" in value or not value.isprintable() or " " in value:
-        return f'"{value}" holds a colon or space, which no identity can have'
+        return f'"{value}" contains a colon or a space; no identity does'
     return None
 
 
@@ -146,7 +175,7 @@ def _wrong_organisations(value: tuple[str, ...]) -> str | None:
 
 def _twice(value: tuple[str, ...]) -> str | None:
     twice = [each for each in value if value.count(each) > 1]
-    return f'"{twice[0]}" stands there twice' if twice else None
+    return f'"{twice[0]}" is listed twice' if twice else None
 
 
 def _wrong_host(value: str) -> str | None:
@@ -155,13 +184,19 @@ def _wrong_host(value: str) -> str | None:
     return f'"{value}" is not the name or address of a host'
 
 
+def _wrong_name(value: str) -> str | None:
+    return (
+        None if not value or _HOST.fullmatch(value) else f'"{value}" has other characters than letters, digits, . _ -'
+    )
+
+
 def _wrong_prefix(value: str) -> str | None:
     faults = {
         "it is empty": not value,
-        f'"{value}" holds + or #, which stand for other topics': bool({"+", "#"} & set(value)),
-        f'"{value}" begins with $, which belongs to the broker': value.startswith("$"),
+        f'"{value}" contains + or #, the wildcards of topics': bool({"+", "#"} & set(value)),
+        f'"{value}" begins with $, which is reserved for the broker': value.startswith("$"),
         f'"{value}" begins or ends with /': value.startswith("/") or value.endswith("/"),
-        "it holds a character that cannot be seen": not value.isprintable(),
+        "it contains an unprintable character": not value.isprintable(),
     }
     return next((fault for fault, is_so in faults.items() if is_so), None)
 
@@ -185,18 +220,22 @@ def _wrong_certificates(value: Path | None) -> str | None:
     try:
         ssl.create_default_context(cafile=str(value))
     except (ssl.SSLError, OSError) as error:
-        return f"{value} holds no usable certificate: {error}"
+        return f"{value} contains no usable certificate: {error}"
     return None
 
 
+EVENTS_OF_JOURNAL: Final = Check('events of the journal, such as ["lease.released"]', _wrong_events)
 EXCHANGE_URL: Final = Check("an address such as https://hub.example.com/edge-exchange/v1", _wrong_exchange_url)
 URL: Final = Check("an address such as https://agbot.example.com:8083", _wrong_url)
 WEBHOOKS: Final = Check('addresses such as ["https://example.com/agbot-events"]', _wrong_urls)
 LOCAL_APIS: Final = Check('addresses such as ["http://127.0.0.1:8080"]', _wrong_urls)
+DATABASE: Final = Check("an address such as postgresql://agbot@db.example.com/agbot", _wrong_database)
+SCHEMA: Final = Meta(pattern="^[a-z_][a-z0-9_]{0,62}$", description="a name of lower-case letters, digits and _")
 IDENTITY: Final = Check("org/name, such as IBM/upgrade-coordinator", _wrong_identity)
 LISTEN: Final = Check("host:port, such as 127.0.0.1:8084 or [::1]:8084", _wrong_listen)
 ORGANISATIONS: Final = Check('names of organisations, or "*"', _wrong_organisations)
-HOST: Final = Check("a host alone, such as broker.example.com; the port has a key of its own", _wrong_host)
+HOST: Final = Check("a host without a port, such as broker.example.com; `port` is a key of its own", _wrong_host)
+NAME: Final = Check("a short name, such as hub-1", _wrong_name)
 TOPIC_PREFIX: Final = Check("the beginning of a topic, such as agbot or site-1/agbot", _wrong_prefix)
 CERTIFICATES: Final = Check("a readable PEM file with certificates", _wrong_certificates)
 PEM: Final = Check("a readable PEM file", _wrong_pem)

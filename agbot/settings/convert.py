@@ -1,4 +1,4 @@
-"""From what TOML or the environment gives to the type that a setting has, or a sentence that says why not."""
+"""Converts values of TOML and of the environment to the types of the settings."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _TOML_NAMES: Final[Mapping[type, str]] = {
 
 
 class WrongTypeError(ValueError):
-    """The value cannot be what the setting is; the message says what it is instead."""
+    """The value is not of the setting's type; the message names both."""
 
 
 def from_toml(value: object, kind: object, folder: Path) -> object:
-    """Convert a value of the file. A relative path starts at `folder`, the file's own.
+    """Convert a value of the file. A relative path is relative to `folder`, the file's own.
 
     Raises:
         WrongTypeError: it is of another type.
@@ -42,10 +42,10 @@ def from_toml(value: object, kind: object, folder: Path) -> object:
 
 
 def from_text(text: str, kind: object, separator: str = ",") -> object:
-    """Convert the value of an environment variable; `separator` stands between the members of a list.
+    """Convert the value of an environment variable; `separator` separates the elements of a list.
 
     Raises:
-        WrongTypeError: it does not read as the setting's type.
+        WrongTypeError: it cannot be parsed as the setting's type.
     """
     try:
         if kind is bool:
@@ -63,13 +63,13 @@ def from_text(text: str, kind: object, separator: str = ",") -> object:
 
 
 def expected(kind: object) -> str:
-    """Name what a setting of this type takes."""
+    """Return what a setting of this type accepts."""
     return _EXPECTED.get(kind, str(kind))
 
 
 def _finite(number: float) -> float:
     if not isfinite(number):
-        raise WrongTypeError(f"{number} is not a number one can wait for")
+        raise WrongTypeError(f"{number} is not a finite number")
     return number
 
 
@@ -110,10 +110,15 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _windows(value: object) -> tuple[Window, ...]:
-    try:
-        return tuple(windows.parse(each) for each in _texts(value))
-    except windows.WindowError as error:
-        raise WrongTypeError(str(error)) from error
+    parsed, wrong = [], []
+    for text in _texts(value):
+        try:
+            parsed.append(windows.parse(text))
+        except windows.WindowError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise WrongTypeError("; ".join(wrong))
+    return tuple(parsed)
 
 
 def _wrong(value: object, kind: object) -> WrongTypeError:

@@ -1,6 +1,7 @@
-"""What the model says of every setting: a section is a class, a key a field, its text the string under it.
+"""The documentation of every setting, from the model: classes, fields, and their texts.
 
-Whoever explains a setting (the sample, `docs/settings.md`, `agbot check-config`) takes the words from here, so that they cannot differ.
+The sample, `docs/settings.md` and `agbot check-config` take their texts from here, so that they
+cannot differ.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ MOVED: Mapping[str, str] = types.MappingProxyType(
         "exchange.served_by": "agbot.identity",
     }
 )
-"""Keys of earlier versions, and what they are called now. To ignore one would turn off what it said, so it is a mistake."""
+"""Keys of earlier versions and their present names. One of them is a mistake: ignoring it would
+silently change what the daemon does."""
 
 
 def variable_of(path: str) -> str:
@@ -55,32 +57,32 @@ class Key:
 
     @property
     def path(self) -> str:
-        """`section.key`, as it stands in every message."""
+        """`section.key`, as in every message."""
         return f"{self.section}.{self.name}"
 
     @property
     def is_required(self) -> bool:
-        """Whether nothing works without it."""
+        """Whether it has to be set."""
         return self.text.endswith("Required.")
 
     @property
     def separator(self) -> str:
-        """What stands between the members of a list in the environment; a window holds commas of its own."""
+        """The separator of a list in the environment; a window contains commas."""
         return ";" if self.kind == tuple[Window, ...] else ","
 
     @functools.cached_property
     def checks(self) -> tuple[checks.Check, ...]:
-        """What a value must be, beyond its type."""
+        """The checks of a value, beyond its type."""
         return checks.of_annotations(self.annotations)
 
     @property
     def shown(self) -> object:
-        """What the sample shows: an example where there is no default."""
+        """The value in the sample: an example where there is no default."""
         return next((each.value for each in self.annotations if isinstance(each, checks.Example)), self.default)
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The environment variables that set it, the strongest first."""
+        """The environment variables that set it, in order of precedence."""
         return (variable_of(self.path), *(variable for variable, path in HZN_VARIABLES.items() if path == self.path))
 
 

@@ -1,7 +1,7 @@
-"""The patterns that name organisations and groups: `*` stands for any characters, `?` for one, everything else for itself.
+"""Patterns of organisations and groups: `*` matches any characters, `?` one.
 
-`east-*` is a pattern of organisations and holds for every group in them; `o1/edge-*` and `*/canary-*` are patterns of groups. Letters
-are compared as they are written: the Exchange tells names apart by case.
+`east-*` is a pattern of organisations and matches every group in them; `o1/edge-*` and `*/canary-*`
+are patterns of groups. Matching is case-sensitive, as names in the Exchange are.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ SHAPE: Final = 'an organisation such as [scope."east-*"], or a group such as [sc
 
 
 def wrong(pattern: str) -> str | None:
-    """Say why this pattern cannot match anything, or None."""
+    """Return why this pattern cannot match anything, or None."""
     org, slash, name = pattern.partition("/")
     faults = {
         "it is empty": not pattern,
         "it names no organisation before the slash": bool(slash) and not org,
         "it names no group after the slash": bool(slash) and not name,
-        "it has two slashes, and no group has": "/" in name,
-        "it holds white space, and no name does": not pattern.isprintable() or " " in pattern,
-        "it holds brackets; only * and ? stand for other characters": not {"[", "]"}.isdisjoint(pattern),
+        "it has two slashes; a group's id has one": "/" in name,
+        "it contains white space; no name does": not pattern.isprintable() or " " in pattern,
+        "it contains brackets; the only wildcards are * and ?": not {"[", "]"}.isdisjoint(pattern),
     }
     return next((fault for fault, is_so in faults.items() if is_so), None)
 
 
 def is_of_groups(pattern: str) -> bool:
-    """Tell a pattern of groups from one of organisations."""
+    """Whether this is a pattern of groups, not of organisations."""
     return "/" in pattern
 
 
 def matches(pattern: str, group: GroupId) -> bool:
-    """Tell whether the pattern names this group, or its organisation."""
+    """Whether the pattern matches this group or its organisation."""
     org, slash, name = pattern.partition("/")
     return fnmatchcase(org_of(group), org) and (not slash or fnmatchcase(name_of(group), name))
 
 
 def can_meet(one: str, other: str) -> bool:
-    """Tell whether some group could match both patterns."""
+    """Whether a group can match both patterns."""
     one_org, one_slash, one_name = one.partition("/")
     other_org, other_slash, other_name = other.partition("/")
     in_one_group = not (one_slash and other_slash) or _share_a_name(one_name, other_name)
@@ -48,7 +48,7 @@ def can_meet(one: str, other: str) -> bool:
 
 
 def _share_a_name(one: str, other: str) -> bool:
-    """Tell whether one text can match both; row by row over the beginnings of `one`, each against every beginning of `other`."""
+    """Whether a text can match both: dynamic programming over the prefixes of the two."""
     row = [all(char == "*" for char in other[:end]) for end in range(len(other) + 1)]
     for mine in one:
         above, row = row, [row[0] and mine == "*"]

@@ -1,11 +1,15 @@
-"""The way from a file and the environment to `Settings`, or to every mistake at once.
+"""Reads the settings from a file and the environment.
 
-The environment is stronger than the file: AGBOT_<SECTION>_<KEY> for any key, and the variables that Open Horizon's own tools read.
-Nothing is guessed: an unknown key, a wrong type or a value out of range is a mistake, and with a mistake there are no settings at all.
+The result is `Settings`, or every mistake at once.
+
+The environment overrides the file: AGBOT_<SECTION>_<KEY> for any key, and the variables that Open
+Horizon's own tools read. An unknown key, a wrong type and a value out of range are mistakes; with a
+mistake there are no settings at all.
 """
 
 from __future__ import annotations
 
+import ast
 import difflib
 import re
 import tomllib
@@ -13,12 +17,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agbot.settings import convert, document, globs, model, places, secret
+from agbot.settings import addresses, convert, document, globs, model, places, secret
+from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
 from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem, SettingsError
 from agbot.settings.secret import Secret
-from agbot.settings.sense import nonsense
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +33,13 @@ class Secrets:
     operator_token: Secret | None = None
     mqtt_password: Secret | None = None
     webhook_secret: Secret | None = None
+    notify_addresses: tuple[Secret, ...] = ()
+    store_password: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """Settings that may be used. `warnings` say what works but is probably not meant."""
+    """Valid settings. `warnings` name what works but is probably not intended."""
 
     settings: model.Settings
     secrets: Secrets
@@ -42,7 +48,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What came of reading: with a mistake there are no settings."""
+    """The result of reading: with a mistake there are no settings."""
 
     loaded: Loaded | None
     mistakes: tuple[Problem, ...]
@@ -62,21 +68,22 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
 
 
 def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: bool = False) -> Reading:
-    """Read the settings and report everything found.
+    """Read the settings and return every mistake and warning.
 
-    With `may_lack_secrets` a secret that systemd will hand over, or that this user may not read, is a warning: an administrator checks a
-    file before the daemon has its credentials.
+    With `may_lack_secrets`, a secret that systemd will provide or that this user may not read is a
+    warning: an administrator checks a file before the daemon has its credentials.
     """
     draft = Draft()
     if path is not None:
         _read_file(path, draft)
-        if draft.mistakes and not draft.origins:  # nothing of it could be read: what it lacks is no mistake of its own
+        # nothing could be read: missing keys are not mistakes of their own
+        if draft.mistakes and not draft.origins:
             return Reading(loaded=None, mistakes=tuple(draft.mistakes), warnings=())
     _read_environment(environ, draft)
     draft.check_each()
     settings = _build(draft)
-    for found in nonsense(settings):
-        if not draft.is_wrong(found.key):
+    for found in mismatches(settings):
+        if not (draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other))):
             draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
     secrets = _read_secrets(settings, environ, draft, may_lack=may_lack_secrets)
     mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.file == "", each.line or 0)))
@@ -89,7 +96,14 @@ def _read_file(path: Path, draft: Draft) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        draft.mistakes.append(Problem(key="", file=str(path), problem=f"the file cannot be read: {error.strerror}"))
+        draft.mistakes.append(
+            Problem(
+                key="",
+                file=str(path),
+                problem=f"the file cannot be read: {error.strerror}",
+                expected="the path of a settings file",
+            )
+        )
         return
     except UnicodeDecodeError:
         draft.mistakes.append(Problem(key="", file=str(path), problem="the file is not UTF-8 text"))
@@ -109,7 +123,7 @@ def _read_file(path: Path, draft: Draft) -> None:
             known = (*document.sections(), model.SCOPE)
             draft.note(section, _unknown("section", section, known), meant=_near(section, known))
         elif not isinstance(content, dict):
-            draft.note(section, "it is a value, not a section", f"[{section}] on a line of its own")
+            draft.note(section, "it is a value, not a section", f"[{section}] on a separate line")
         else:
             _read_table(section, content, origin, lines, draft)
 
@@ -122,14 +136,26 @@ def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
         key="",
         file=str(path),
         line=number,
-        problem=f"this is not TOML: {error}",
+        problem=_twice(text, str(error)) or f"this is not TOML: {error}",
         expected=f"a name in quotes: {globs.SHAPE}" if is_scope else "",
+    )
+
+
+def _twice(text: str, error: str) -> str:
+    """Name the section that the file has twice; empty if the error is another one."""
+    found = re.match(r"Cannot declare (\(.*\)) twice", error)
+    if found is None:
+        return ""
+    section = places.dotted(*ast.literal_eval(found[1]))
+    first = places.lines(text).get(section)
+    return (
+        f"[{section}] is here a second time{f', first in line {first}' if first else ''}: write its keys in one section"
     )
 
 
 def _read_scopes(content: object, origin: Origin, lines: Mapping[str, int], draft: Draft) -> None:
     if not isinstance(content, dict):
-        draft.note(model.SCOPE, "it does not say whose rules it holds", globs.SHAPE)
+        draft.note(model.SCOPE, "it names no organisation or group", globs.SHAPE)
         return
     for pattern, keys in content.items():
         table = places.dotted(model.SCOPE, pattern)
@@ -151,7 +177,7 @@ def _read_scopes(content: object, origin: Origin, lines: Mapping[str, int], draf
 def _read_table(
     section: str, content: Mapping[str, object], header: Origin, lines: Mapping[str, int], draft: Draft
 ) -> None:
-    """Read one table of the file, which may have the keys of `section`."""
+    """Read one table of the file; its keys are those of `section`."""
     keys = document.sections()[section].keys
     for name, value in content.items():
         key = f"{header.table}.{places.dotted(name)}"
@@ -163,7 +189,7 @@ def _read_table(
             continue
         if name not in keys:
             is_split = header.table != section and isinstance(value, dict)
-            expected = 'the whole name in quotes when it holds a dot, such as [scope."my.org"]' if is_split else ""
+            expected = 'the whole name in quotes if it contains a dot, such as [scope."my.org"]' if is_split else ""
             meant = f"{section}.{_near(name, tuple(keys))}"
             draft.note(key, _unknown("key", name, tuple(keys)), expected, meant=meant)
             continue
@@ -219,7 +245,10 @@ def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:
 
 
 def _of_a_section(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Find variables that look like settings. An orchestrator may set such names too, so an unknown one is no mistake."""
+    """Find variables that look like settings.
+
+    An orchestrator may set such names too: an unknown one is no mistake.
+    """
     for variable in sorted(environ):
         for section in document.sections():
             if variable.startswith(f"AGBOT_{section.upper()}_"):
@@ -227,7 +256,10 @@ def _of_a_section(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _build(draft: Draft) -> model.Settings:
-    """Put the good values into the model; a bad one leaves the default, so that the rest can be judged too."""
+    """Build the model from the valid values.
+
+    An invalid one leaves the default, so that the rest can be checked.
+    """
     parts: dict[str, object] = {
         name: section.model(**draft.good(name, name)) for name, section in document.sections().items()
     }
@@ -244,18 +276,42 @@ def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: D
     exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
     operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
     password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
+    database = find("store.password_file", settings.store.password_file, secret.STORE_PASSWORD)
     signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
     if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
-        problem = "there is no token for the coordinator's identity: the key is not set and systemd has handed over no credential"
+        problem = "there is no token for the coordinator's identity: the key is not set and systemd has provided no credential"
         expected = f"a file, or LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit"
         draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
     if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
-        draft.note("exchange.token_file", "the file holds the identity as well", "the token alone, without org/name:")
+        draft.note("exchange.token_file", "the file contains the identity too", "the token alone, without org/name:")
     if settings.webhook.urls and signer is None and not settings.webhook.secret_file:
-        problem = "there is no secret to sign with: the key is not set and systemd has handed over no credential"
+        problem = "there is no secret to sign with: the key is not set and systemd has provided no credential"
         expected = f"a file, or LoadCredential={secret.WEBHOOK_SECRET}:… in the unit"
         draft.note("webhook.secret_file", problem, expected, is_warning=may_lack)
-    return Secrets(exchange_token=exchange, operator_token=operator, mqtt_password=password, webhook_secret=signer)
+    return Secrets(
+        exchange_token=exchange,
+        operator_token=operator,
+        mqtt_password=password,
+        webhook_secret=signer,
+        store_password=database,
+        notify_addresses=_read_addresses(settings, environ, draft, may_lack=may_lack),
+    )
+
+
+def _read_addresses(
+    settings: model.Settings, environ: Mapping[str, str], draft: Draft, *, may_lack: bool
+) -> tuple[Secret, ...]:
+    key = "notify.addresses_file"
+    path = secret.where(settings.notify.addresses_file, secret.NOTIFY_ADDRESSES, environ)
+    if path is None:
+        return ()
+    found, wrong = addresses.read(path)
+    for problem in wrong:
+        draft.note(key, problem, "one address of Apprise per line", is_warning=may_lack and not found)
+    warning = secret.why_open(path) if path == settings.notify.addresses_file else ""
+    if found and warning:
+        draft.note(key, warning, secret.closed(path), is_warning=True)
+    return tuple(found)
 
 
 def _read_secret(
@@ -270,7 +326,7 @@ def _read_secret(
         is_warning = may_lack and isinstance(error.__cause__, PermissionError)
         draft.note(key, str(error), "a readable file with one token", is_warning=is_warning)
         return None
-    # systemd's own copies belong to the service alone, whatever their mode says.
+    # systemd's copies belong to the service alone, whatever their mode.
     if found.warning and file is not None:
-        draft.note(key, found.warning, is_warning=True)
+        draft.note(key, found.warning, secret.closed(found.path), is_warning=True)
     return found.secret

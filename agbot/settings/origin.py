@@ -1,4 +1,4 @@
-"""Where the value of a setting comes from, so that a mistake and an effective value can name it."""
+"""The source of a setting's value, which mistakes and effective values name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where a value was written. With nothing given it was not: it is a default."""
+    """Where a value was written. Without any field it is a default."""
 
     file: str = ""
     table: str = ""

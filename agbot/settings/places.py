@@ -1,7 +1,7 @@
-"""Where in a TOML file a key stands. `tomllib` does not say, and a mistake without its line is half a report.
+"""The lines of the keys of a TOML file, which `tomllib` does not give.
 
-A scan of lines, not a second parser: it is asked only about keys that `tomllib` has found, and answers None rather than a wrong line
-it could know to be wrong.
+This is a scan of lines, not a second parser: it is used only for keys that `tomllib` has found, and
+has no line for a key rather than a wrong one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def lines(text: str) -> Mapping[str, int]:
-    """Return the line of every table header (`section`) and of every assignment (`section.key`), counted from 1."""
+    """Return the line, from 1, of every table (`section`) and assignment (`section.key`)."""
     found: dict[str, int] = {}
     section = ""
     closing = ""
@@ -29,7 +29,7 @@ def lines(text: str) -> Mapping[str, int]:
             continue
         if header := _HEADER.match(line):
             section = _plain(header[1])
-            # `[a.b]` is where `a` begins, when nothing of it stood before.
+            # `[a.b]` is the line of `a` too, unless `a` came before.
             found.setdefault(section.partition(".")[0], number)
             found.setdefault(section, number)
             continue
@@ -41,7 +41,7 @@ def lines(text: str) -> Mapping[str, int]:
 
 
 def dotted(*parts: str) -> str:
-    """Write a name as TOML does: what is not a bare word stands in quotes, so that a dot inside a part separates nothing."""
+    """Write a dotted key as TOML does: a part that is not a bare key is quoted."""
     return ".".join(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)
 
 
@@ -50,6 +50,6 @@ def _plain(name: str) -> str:
 
 
 def _left_open(line: str) -> str:
-    """Return the quotes of a multi-line string that this line opens and does not close."""
+    """Return the quotes of a multi-line string that this line leaves open, or nothing."""
     quotes = _MULTILINE.findall(line.partition("#")[0])
     return quotes[0] if len(quotes) % 2 else ""

@@ -1,7 +1,7 @@
-"""A mistake in the settings, said so that it can be mended without reading the code.
+"""A mistake in the settings, with all that an operator needs to correct it.
 
-Each names the key, where the value came from (the line of the operator's file, or the environment variable), what is wrong, what is
-expected, and the line of the documented sample that explains the key.
+It names the key, the source of the value (a line of the file, or an environment variable), what is
+wrong, what is expected, and the line of the documented sample that explains the key.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake, or, in a list of warnings, one thing that works but should not stay so."""
+    """One mistake or one warning."""
 
     key: str
-    """`section.key`, a bare section, or empty when the file as a whole is at fault."""
+    """`section.key`, a section, or empty if it is about the whole file."""
     problem: str
     expected: str = ""
     file: str = ""
-    """Where the value stands; empty for a default."""
+    """The file of the value; empty for a default."""
     line: int | None = None
     variable: str = ""
     """The environment variable it came from, if it did."""
@@ -33,7 +33,7 @@ class Problem:
         return f"{self.file}:{self.line}" if self.file and self.line else self.file or "not set"
 
     def __str__(self) -> str:
-        """Return everything in one line, as it stands in the log."""
+        """Return everything in one line, as in the log."""
         named = f"{self.key}: " if self.key else ""
         expected = f"; expected: {self.expected}" if self.expected else ""
         explained = f" (sample, line {self.sample_line})" if self.sample_line else ""
@@ -44,6 +44,6 @@ class SettingsError(Exception):
     """The settings cannot be used."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        """Keep every problem, so that all of them can be told at once."""
+        """Keep every problem, so that all of them can be reported at once."""
         super().__init__("\n".join(str(each) for each in problems))
         self.problems = tuple(problems)

@@ -1,7 +1,8 @@
-"""The documented sample `config/agbot.toml` and the page `docs/settings.md`, written from the model.
+"""Generates the sample `config/agbot.toml` and the page `docs/settings.md` from the model.
 
-`python -m agbot.settings.sample toml` and `... page` print them; a test holds the files in the repository against that.
-A key of the sample stands on a line of its own, commented out with its default unless it has to be set.
+`python -m agbot.settings.sample toml` and `... page` print them; a test compares the files in the
+repository with that. Each key of the sample is on a separate line, commented out with its default
+unless it has to be set.
 """
 
 from __future__ import annotations
@@ -30,49 +31,52 @@ _EXAMPLE_SCOPES = """\
 _TOML_HEAD = """\
 Settings of the agbot upgrade coordinator: `agbot run --config FILE`. Check a changed file with `agbot check-config FILE`.
 
-A key behind `#` shows its default (or an example, where it has none); take the `#` away to change it.
-Every key can also come from the environment as AGBOT_<SECTION>_<KEY>, which is stronger than the file; HZN_EXCHANGE_URL and
-HZN_MGMT_HUB_CERT_PATH are read as well. Secrets are files, never values. Relative paths start at the folder of this file.
-The running daemon re-reads the file on SIGHUP (`systemctl reload agbot`); a bad file is refused and the old settings stay."""
+A key after `#` shows its default (or an example, where it has none); remove the `#` to change it.
+Every key can also be set in the environment as AGBOT_<SECTION>_<KEY>, which overrides the file; HZN_EXCHANGE_URL and
+HZN_MGMT_HUB_CERT_PATH are read too. Secrets are files, never values. Paths are relative to the folder of this file.
+The running daemon re-reads the file on SIGHUP (`systemctl reload agbot`); an invalid file is refused, and the old
+settings stay in force."""
 
 _PAGE_HEAD = """\
 # Settings
 
 `agbot run --config FILE` reads a TOML file; `agbot check-config FILE` reports every mistake at once, each with its key and line.
-The documented sample is [`config/agbot.toml`](../config/agbot.toml), copied out by `agbot install-units`. This page is written from
-the same source (`python -m agbot.settings.sample page`).
+The documented sample is [`config/agbot.toml`](../config/agbot.toml), which `agbot install-units` installs. This page is generated
+from the same source (`python -m agbot.settings.sample page`).
 
-- Every key can also come from the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`). The environment is stronger than the file.
-  `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools do; the `AGBOT_` form is stronger than these.
-  In the environment, lists are separated by commas, windows by semicolons.
-- Secrets are files: named by a key, or handed over by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`, `mqtt-password:…`,
-  `webhook-secret:…`). They are never values in the file, on the command line or in a log.
-- Relative paths in the file start at the folder of the file.
-- `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole and the old settings stay.
+- Every key can also be set in the environment as `AGBOT_<SECTION>_<KEY>` (`AGBOT_STORE_PATH`), which overrides the
+  file. `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools read them; the `AGBOT_`
+  form overrides these. In the environment, lists are separated by commas, windows by semicolons.
+- Secrets are files: named by a key, or provided by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`,
+  `mqtt-password:…`, `webhook-secret:…`, `notify-addresses:…`, `store-password:…`). They are never values in the file, on the
+  command line or in a log.
+- Relative paths in the file are relative to the folder of the file.
+- `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole, and the old
+  settings stay in force.
 """
 
 _PAGE_WINDOWS = """\
 ### Maintenance windows
 
-A window names the weekdays on which it opens (`mon-fri`, `sat,sun`, `daily`), its hours, and the IANA time zone whose wall clock they mean
-(UTC without one). One that closes at or before it opens runs into the next day. A grant needs an open window; the end of a window stops
-grants and revokes nothing: the upgrade that runs goes on, and its lease stays.
+A window consists of the weekdays on which it opens (`mon-fri`, `sat,sun`, `daily`), its hours, and an IANA time zone
+(UTC by default). A window that closes at or before its opening time closes on the next day. A grant needs an open
+window. The end of a window stops grants and revokes nothing: a running upgrade continues, and its lease stays.
 
-The hours are those of the wall clock on every day. When the clocks are put forward, a window that would open in the hour that is skipped
-opens when the clocks have changed, and one that lies within it does not open that day. When they are put back, the hour comes twice and is
-in the window both times: one that closed in it opens again.
+The hours are wall-clock time on every day. When clocks are set forward, a window that would open in the skipped hour
+opens right after the change, and one that lies within that hour does not open on that day. When clocks are set back,
+the repeated hour is inside the window both times: a window that closed in it opens again.
 
-`windows = []` in a scope means always open, whatever stands in a weaker place."""
+`windows = []` in a scope means always open, and overrides less specific settings."""
 
 _PAGE_SCOPES = """\
-What holds for one group is put together key by key, from the weakest to the strongest: the default; `[rules]`, or its environment variable;
-the scopes of organisations that match, in the order of the file; the scopes of groups that match, in the order of the file. So a group may
-take its windows from its organisation and `min_available` from a scope of its own. Scopes stand in the file only: the environment overrides
-`[rules]`, and a scope is stronger than both.
+The limits of a group are merged key by key; later sources override earlier ones: the default; `[rules]` or its
+environment variable; the matching scopes of organisations, in the order of the file; the matching scopes of groups, in
+the order of the file. So a group may take its windows from its organisation and `min_available` from a scope of its
+own. Scopes are in the file only: the environment overrides `[rules]`, and a scope overrides both.
 
-The name is one part of the header, so it stands in quotes as soon as it holds more than letters, digits, `-` and `_`. Upper and lower case
-differ. What cannot match anything (an empty part, two slashes, white space) is a mistake, and so are values that do not go together in a
-group which two scopes share."""
+The name is one part of the header: it has to be quoted if it contains anything but letters, digits, `-` and `_`. It is
+case-sensitive. A pattern that cannot match anything (an empty part, two slashes, white space) is a mistake, and so are
+values that conflict in a group that two scopes match."""
 
 _SHOWN_EFFECTIVE = """\
     $ agbot check-config /etc/agbot/agbot.toml --effective east-1/edge-7
@@ -85,20 +89,21 @@ _SHOWN_EFFECTIVE = """\
 
 
 def toml() -> str:
-    """Write the sample."""
+    """Return the sample."""
     return "\n".join(_toml_lines()) + "\n"
 
 
 def page() -> str:
-    """Write the page of the documentation."""
+    """Return the page of the documentation."""
     return "\n".join(_page_lines()) + "\n"
 
 
 @functools.cache
 def lines() -> Mapping[str, int]:
-    """Return where the installed sample explains each `section.key` (and each `section`), as line numbers.
+    """Return the line of each `section.key` (and each `section`) in the installed sample.
 
-    Empty when the program was installed without its sample: a mistake is reported all the same.
+    Empty if the program was installed without its sample; mistakes are then reported without that
+    line.
     """
     try:
         text = (_dist.folder("config") / _FILE).read_text(encoding="utf-8")
@@ -138,7 +143,7 @@ def _comment(text: str) -> Iterator[str]:
     for index, paragraph in enumerate(text.split("\n\n")):
         if index:
             yield "#"
-        for line in textwrap.wrap(" ".join(paragraph.split()), width=118, break_on_hyphens=False):
+        for line in textwrap.wrap(" ".join(paragraph.split()), width=100, break_on_hyphens=False):
             yield f"# {line}"
 
 

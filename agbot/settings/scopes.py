@@ -1,7 +1,8 @@
-"""What holds for one group: `[rules]`, over it the scopes of its organisation, over them those of the group itself.
+"""The limits of one group: `[rules]`, overridden by scopes of its organisation, then its own.
 
-Key by key: a group may take its windows from its organisation and `min_available` from a scope of its own. Within one kind the scope
-that stands later in the file wins, so that a file reads from the general to the particular.
+They are merged key by key: a group may take its windows from its organisation and `min_available`
+from a scope of its own. Of two scopes of the same kind the later in the file wins: a file reads
+from the general to the specific.
 """
 
 from __future__ import annotations
@@ -20,18 +21,21 @@ from agbot.settings.origin import DEFAULT, Origin
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effective:
-    """The rules of one group, and where each value was written, by key."""
+    """The limits of one group, and the origin of each value, by key."""
 
     rules: Limits
     origins: Mapping[str, Origin]
 
 
 _GROUPS_REMEMBERED: Final = 65_536
-"""More than a hub has. A bound all the same: a question may name a group that does not exist."""
+"""More than a hub has. It is bounded because a question may name a group that does not exist."""
 
 
 def limits_of(settings: Settings) -> LimitsOf:
-    """Give the way to each group's limits. Each is worked out once, as every question needs them; other settings are another way."""
+    """Return the function from a group to its limits.
+
+    It caches, because every question needs them.
+    """
 
     @lru_cache(maxsize=_GROUPS_REMEMBERED)
     def of(group: GroupId) -> Limits:
@@ -41,7 +45,7 @@ def limits_of(settings: Settings) -> LimitsOf:
 
 
 def effective(settings: Settings, group: GroupId) -> Effective:
-    """Work out what holds for a group."""
+    """Return the limits of a group, with the origin of each."""
     rules, winners = layered(settings.rules, (each for each in settings.scopes if globs.matches(each.pattern, group)))
     tables = {each.name: table_of(winners[each.name]) if each.name in winners else "rules" for each in fields(rules)}
     origins = {name: settings.origins.get(f"{table}.{name}", DEFAULT) for name, table in tables.items()}
@@ -49,9 +53,9 @@ def effective(settings: Settings, group: GroupId) -> Effective:
 
 
 def layered(rules: Limits, scopes: Iterable[Scope]) -> tuple[Limits, Mapping[str, Scope]]:
-    """Lay scopes over the rules; return what comes of it, and by key the scope that has the last word."""
+    """Override the rules by these scopes; return the result, and the scope of each key."""
     winners: dict[str, Scope] = {}
-    # A stable sort keeps the order of the file within each kind.
+    # The sort is stable: within each kind the order of the file stays.
     for scope in sorted(scopes, key=lambda each: globs.is_of_groups(each.pattern)):
         winners.update(dict.fromkeys(scope.values, scope))
     values: dict[str, Any] = {name: scope.values[name] for name, scope in winners.items()}

@@ -1,36 +1,48 @@
-"""Secrets: read from files or from systemd's credentials, kept in a type that does not show them.
+"""Secrets: read from files or systemd credentials, and kept in a type that does not show them.
 
-A secret is never a value in the settings file, in the environment or on a command line, and never in a log: whoever needs it says
-`reveal()`.
+A secret is never a value in the settings file, in the environment or on a command line, and is
+never logged. Code that needs its value calls `reveal()`.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 EXCHANGE_TOKEN: Final = "exchange-token"  # noqa: S105 - the name of a systemd credential, not a secret
 OPERATOR_TOKEN: Final = "operator-token"  # noqa: S105 - the name of a systemd credential, not a secret
 MQTT_PASSWORD: Final = "mqtt-password"  # noqa: S105 - the name of a systemd credential, not a secret
 WEBHOOK_SECRET: Final = "webhook-secret"  # noqa: S105 - the name of a systemd credential, not a secret
+NOTIFY_ADDRESSES: Final = "notify-addresses"
+STORE_PASSWORD: Final = "store-password"  # noqa: S105 - the name of a systemd credential, not a secret
 CREDENTIALS_DIRECTORY: Final = "CREDENTIALS_DIRECTORY"
 _LARGEST_BYTES: Final = 4096
 
 
 class Secret:
-    """A value that hides itself from repr, str, format, logs and pickles."""
+    """A value that repr, str, format, logs and pickle do not show."""
 
-    __slots__ = ("_value",)
+    __slots__ = ("_path", "_value")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, path: Path | None = None) -> None:
         self._value = value
+        self._path = path
 
     def reveal(self) -> str:
-        """Return the secret itself; call it where it goes out, not before."""
+        """Return the value; call it only where it is sent or compared."""
         return self._value
+
+    def as_it_is_now(self) -> Secret:
+        """Return what its file has now; this one if it is from none, or that cannot be used."""
+        try:
+            return self if self._path is None else read(self._path).secret
+        except SecretError:
+            return self
 
     def __repr__(self) -> str:
         return "Secret('…')"
@@ -44,7 +56,7 @@ class Secret:
         raise TypeError("a secret is not pickled")
 
     def __eq__(self, other: object) -> bool:
-        """Compare for a changed file; never for a login, which needs constant time."""
+        """Compare to detect a changed file; never for a login, which needs constant time."""
         return isinstance(other, Secret) and self._value == other._value
 
     def __hash__(self) -> int:
@@ -57,7 +69,7 @@ class SecretError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A secret with the file it came from; `warning` when that file is open to everybody."""
+    """A secret with its file; `warning` is set if every user can read that file."""
 
     secret: Secret
     path: Path
@@ -65,16 +77,16 @@ class Found:
 
 
 def where(file: Path | None, credential: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the file that holds a secret: the one the settings name, else systemd's credential, else None."""
+    """Return the file of a secret: of the settings, else of systemd, else None."""
     if file is not None:
         return file
     directory = environ.get(CREDENTIALS_DIRECTORY, "")
-    handed_over = Path(directory) / credential
-    return handed_over if directory and handed_over.exists() else None
+    provided = Path(directory) / credential
+    return provided if directory and provided.exists() else None
 
 
-def handed_over(environ: Mapping[str, str]) -> list[str]:
-    """Name what systemd has handed over: copies that it made at the start, which stay as they are until the next one (systemd.exec(5))."""
+def provided_by_systemd(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the systemd credentials, which are copies from the start."""
     directory = environ.get(CREDENTIALS_DIRECTORY, "")
     try:
         return sorted(file.name for file in Path(directory).iterdir()) if directory else []
@@ -83,13 +95,12 @@ def handed_over(environ: Mapping[str, str]) -> list[str]:
 
 
 def read(path: Path) -> Found:
-    """Read one secret. Surrounding white space, such as the newline of an editor, is no part of it.
+    """Read one secret, without white space around it such as a final newline.
 
     Raises:
-        SecretError: the file is missing, unreadable, empty or holds something that cannot be a token.
+        SecretError: the file is missing, unreadable, empty, or not a token.
     """
     try:
-        mode = path.stat().st_mode
         content = path.read_bytes()
     except OSError as error:
         raise SecretError(f"{path} cannot be read: {error.strerror}") from error
@@ -100,6 +111,34 @@ def read(path: Path) -> Found:
     if not value:
         raise SecretError(f"{path} is empty")
     if len(content) > _LARGEST_BYTES or not value.isprintable() or " " in value:
-        raise SecretError(f"{path} does not hold a token: it must be one line without spaces")
-    warning = f"{path} is readable by everybody (mode {mode & 0o777:03o}); make it 600" if mode & stat.S_IROTH else ""
-    return Found(secret=Secret(value), path=path, warning=warning)
+        raise SecretError(f"{path} does not contain a token: it must be one line without spaces")
+    return Found(secret=Secret(value, path), path=path, warning=why_open(path))
+
+
+def why_open(path: Path) -> str:
+    """Return a warning if every user can read this file; empty if not, or if there is none."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return ""
+    return f"{path} is readable by every user (mode {mode & 0o777:03o}); make it 600" if mode & stat.S_IROTH else ""
+
+
+def closed(path: Path) -> str:
+    """Return what is expected of a file that `why_open` warns of."""
+    return f"mode 600 (chmod 600 {path})"
+
+
+def goes_in_clear(url: str) -> bool:
+    """Whether what is sent there crosses a network in clear text: plain HTTP to another machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme != "http" or not host or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return True

@@ -1,7 +1,7 @@
-"""How operators write maintenance windows: `sat,sun 22:00-04:00 Europe/Berlin`.
+"""The notation of maintenance windows: `sat,sun 22:00-04:00 Europe/Berlin`.
 
-Days (`mon`…`sun`, ranges such as `mon-fri`, or `daily`), the hours, and the time zone whose wall clock they mean (UTC without one).
-A window that closes at or before it opens runs into the next day; `24:00` closes at midnight.
+Days (`mon`…`sun`, ranges such as `mon-fri`, or `daily`), hours, and a time zone (UTC by default). A
+window that closes at or before its opening time closes on the next day; `24:00` is midnight.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _DAY: Final = len(WEEKDAYS)
 
 
 class WindowError(ValueError):
-    """The text is not a maintenance window; the message says which part of it."""
+    """The text is not a maintenance window; the message names the part that is wrong."""
 
 
 def parse(text: str) -> Window:
-    """Read one window.
+    """Parse one window.
 
     Raises:
         WindowError: with the part that is wrong.
     """
     parts = text.split()
     if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS:
-        raise WindowError(f'"{text}" has {len(parts)} parts, not days and hours and perhaps a time zone')
+        raise WindowError(f'"{text}" has {len(parts)} parts; expected are days, hours and optionally a time zone')
     opens, closes = _hours(parts[1])
     zone = _zone(parts[2]) if len(parts) == _MOST_PARTS else UTC
     return Window(weekdays=_weekdays(parts[0]), opens=opens, closes=closes, zone=zone, written=text)
@@ -61,7 +61,7 @@ def _weekday(text: str) -> int:
 def _hours(text: str) -> tuple[time, time]:
     written = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", text)
     if written is None:
-        raise WindowError(f'"{text}" are not hours such as 22:00-04:00')
+        raise WindowError(f'"{text}" is not a range of hours such as 22:00-04:00')
     return _clock(written[1]), time(0) if written[2] == "24:00" else _clock(written[2])
 
 
@@ -80,7 +80,7 @@ def _zone(name: str) -> tzinfo:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         known = available_timezones()
         if not known:
-            raise WindowError(f'time zone "{name}" is not known: this machine has no tzdata') from error
+            raise WindowError(f'time zone "{name}" cannot be looked up: this machine has no tzdata') from error
         near = difflib.get_close_matches(name, known, n=1)
         hint = f', did you mean "{near[0]}"?' if near else ""
         raise WindowError(f'"{name}" is not a time zone{hint}') from error

@@ -1,5 +1,5 @@
 """A simulated management hub: Exchange, nodes and agbot, for the demo and the tests.
 
-It speaks raw JSON, as the real programs do, and imports nothing of the product, so that a mistake about the wire cannot be
-on both sides and cancel out.
+It reads and writes raw JSON, as the real programs do, and imports nothing of the product. So a
+mistake about the wire format cannot be on both sides and go unnoticed.
 """

@@ -1,7 +1,8 @@
-"""What an agent keeps in its own database about node management policies, and what it does next. Pure.
+"""The entries of an agent's database for node management policies, and its next steps. Pure.
 
-Status words, their order and what survives a restart are those of real agents (`agbot-ha.md` 1.1 to 1.6; recorded order in
-`agent-status-sequence.jsonl`). A status is saved here first and reported afterwards; a report can get lost.
+Status words, their order and what survives a restart are those of real agents (`agbot-ha.md` 1.1 to
+1.6; recorded order in `agent-status-sequence.jsonl`). A status is saved here first and reported
+afterwards; a report can get lost.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ DOWNLOAD_ATTEMPTS = 4
 
 
 class Word(StrEnum):
-    """The status strings on the wire."""
+    """The status words on the wire."""
 
     RESET = "reset"
     WAITING = "waiting"
@@ -38,14 +39,19 @@ class Word(StrEnum):
 
 
 IN_FLIGHT = frozenset({Word.DOWNLOADED, Word.INITIATED, Word.DOWNLOADING, Word.HA_WAITING})
-"""While one policy is here no other is started; `rollback started` is not among them (`agbot-ha.md` 1.3)."""
+"""While one policy has one of these, no other is started. `rollback started` is not among them
+(`agbot-ha.md` 1.3)."""
 
 PAST_THE_GATE = frozenset({Word.DOWNLOADED, Word.INITIATED, Word.ROLLBACK_STARTED})
 
 
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One policy on one node. `nmp` is its bare name, `manifest` what it asks for, `version` the agent version in that."""
+    """One policy on one node.
+
+    `nmp` is its bare name, `manifest` is what it requests, and `version` is the agent version in
+    the manifest.
+    """
 
     nmp: str
     version: str
@@ -71,9 +77,10 @@ class Entry:
         }
 
     def restart(self) -> bool:
-        """Do what an agent's start does to an entry, and say whether it changed.
+        """Update an entry as the start of an agent does; return whether it changed.
 
-        An interrupted download begins anew, as does a reset one, and one that waits for permission if it asks for `latest`.
+        A download starts again from the beginning if it was interrupted, if it was reset, or if it
+        waits for permission and requests `latest`.
         """
         again = self.word in (Word.DOWNLOADING, Word.RESET)
         if not again and not (self.word is Word.HA_WAITING and self.manifest.endswith("latest")):
@@ -96,7 +103,7 @@ class Move(StrEnum):
 
     ASK = "ask"
     PROCEED = "proceed"
-    """The node has left its group while it waited: it goes on without asking."""
+    """The node has left its group while it waited: it continues without a question."""
     DOWNLOAD = "download"
 
 
@@ -107,7 +114,10 @@ class Notebook:
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def moves(self, group: str, now: datetime) -> list[tuple[Move, Entry]]:
-        """Return what one run does (`agbot-ha.md` 1.3): who waited for permission comes first, and alone."""
+        """Return what one run does (`agbot-ha.md` 1.3).
+
+        Entries that wait for permission come first, without any others.
+        """
         waiting = [entry for entry in self.entries.values() if entry.word is Word.HA_WAITING]
         if waiting:
             return [(Move.ASK if group else Move.PROCEED, entry) for entry in waiting]
@@ -117,12 +127,12 @@ class Notebook:
         return [(Move.DOWNLOAD, max(due, key=lambda entry: entry.scheduled_at))] if due else []
 
     def next_job(self) -> Entry | None:
-        """Return the entry that the upgrade script takes up: downloaded, earliest scheduled."""
+        """Return the entry for the upgrade script: downloaded, with the earliest schedule."""
         ready = [entry for entry in self.entries.values() if entry.word is Word.DOWNLOADED]
         return min(ready, key=lambda entry: entry.scheduled_at) if ready else None
 
     def is_idle(self) -> bool:
-        """Say whether a run would find nothing to do, whatever the time and the group."""
+        """Return whether a run would have nothing to do, at any time and in any group."""
         return not any(entry.word in (Word.HA_WAITING, Word.WAITING) for entry in self.entries.values())
 
 
@@ -137,9 +147,10 @@ class Wanted:
 
 
 def wanted(policies: Doc, properties: dict[str, str]) -> dict[str, Wanted]:
-    """Return the policies of `GET …/managementpolicies` that apply to a node with these properties, by bare name.
+    """Return the policies of `GET …/managementpolicies` that match these properties, by bare name.
 
-    Of constraints only `name == value` is understood; the version is what follows the manifest's last underscore.
+    The only constraint that is understood is `name == value`. The version is what follows the last
+    underscore of the manifest.
     """
     found: dict[str, Wanted] = {}
     for name, doc in policies.items():

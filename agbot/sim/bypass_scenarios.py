@@ -1,6 +1,7 @@
-"""Stories about upgrades that nobody asked the coordinator for: of an agent that asks the agbot itself, and of the agbot. See `scenarios`.
+"""Scenarios of upgrades that begin without a question to the coordinator. See `scenarios`.
 
-Who bypasses cannot be held back. What must come of it is that nobody else goes meanwhile.
+Either an agent asks the agbot itself, or the agbot begins an upgrade. A bypass cannot be stopped,
+but no other member may upgrade at the same time.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from dataclasses import replace
 
 from agbot.sim.fleet import quick
 from agbot.sim.links import Kind
-from agbot.sim.node import Asks
+from agbot.sim.machine import Asks
 from agbot.sim.stage import NEW, SERVICE_NEW, SERVICE_OLD, Scenario, Stage
 
 _TURN_SECONDS = 900.0
 _HASTY = replace(quick(), ask_seconds=10.0, heartbeat_seconds=10.0, install_seconds=(60.0, 90.0))
-"""Of the node that bypasses: it is under way before anybody else asks for the first time."""
+"""The habits of the node that bypasses: its upgrade begins before any other node asks."""
 
 
 async def _bypassing(stage: Stage) -> None:
@@ -22,7 +23,7 @@ async def _bypassing(stage: Stage) -> None:
 
 
 async def _unaware(stage: Stage) -> None:
-    await _with_one_that_asks(stage, Asks.NOBODY)
+    await _with_one_that_asks(stage, Asks.NO_ONE)
 
 
 async def _with_one_that_asks(stage: Stage, whom: Asks) -> None:
@@ -36,7 +37,7 @@ async def _with_one_that_asks(stage: Stage, whom: Asks) -> None:
     await stage.clock.sleep(30.0)
     stage.publish()
     await stage.wait("the upgrade of the node that bypasses", lambda: node.down_for is not None, _TURN_SECONDS)
-    stage.cue(f"{node.name} upgrades without having asked here")
+    stage.cue(f"{node.name} upgrades without a question to the coordinator")
     seconds = _TURN_SECONDS * len(stage.nodes)
     await stage.wait("the new agent on every member", lambda: stage.are_at(NEW), seconds)
 
@@ -48,7 +49,7 @@ async def _unasked_service(stage: Stage) -> None:
     stage.redeploy(SERVICE_NEW)
     holder = await stage.wait_for_holder()
     if holder is not None:
-        stage.cue(f"the agbot has begun with {holder.name}, unasked")
+        stage.cue(f"the agbot has begun with {holder.name}, without a question")
     stage.publish()
     seconds = _TURN_SECONDS * len(stage.nodes)
     await stage.wait("the new service on every member", lambda: stage.serve(SERVICE_NEW), seconds)
@@ -57,11 +58,11 @@ async def _unasked_service(stage: Stage) -> None:
 
 def _one_at_a_time(stage: Stage) -> list[str]:
     most = stage.fleet.observer.max_concurrent_by_group[stage.name]
-    return [] if most == 1 else [f"at most {most} members were down at once, not 1"]
+    return [] if most == 1 else [f"{most} members were down at once, not 1"]
 
 
 def _bypasser_went_first(stage: Stage) -> list[str]:
-    first = stage.begun()[0].node if stage.begun() else "nobody"
+    first = stage.begun()[0].node if stage.begun() else "no node"
     mine = stage.holder.name if stage.holder else ""
     return [*_one_at_a_time(stage), *([] if first == mine else [f"{first} went first, not {mine}"])]
 
@@ -75,7 +76,7 @@ def _services_went_first(stage: Stage) -> list[str]:
 BYPASS_SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         name="bypassing",
-        sentence="A member's agent asks the agbot itself and not here; the others wait until it is through.",
+        sentence="A member's agent asks the agbot instead of the coordinator; the others wait until its upgrade ends.",
         play=_bypassing,
         expect=_bypasser_went_first,
         members=2,
@@ -84,7 +85,7 @@ BYPASS_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="unaware",
-        sentence="A member's agent does not know of its group and asks nobody; the others wait until it is through.",
+        sentence="A member's agent does not know of its group and does not ask; the others wait until its upgrade ends.",
         play=_unaware,
         expect=_bypasser_went_first,
         members=2,
@@ -92,7 +93,7 @@ BYPASS_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-unasked",
-        sentence="The agbot upgrades a service without a question; agents wait until it has been through all members.",
+        sentence="The agbot upgrades a service without a question; agents wait until all members have the new service.",
         play=_unasked_service,
         expect=_services_went_first,
         habits=quick(),

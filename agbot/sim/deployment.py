@@ -1,6 +1,7 @@
-"""What an agbot keeps about a deployment policy and about each upgrade that it must bring about. Pure.
+"""An agbot's records of deployment policies, agreements and upgrades. Pure.
 
-Versions are tried in the order of their priority; a version is given up after its retries (`agbot-ha.md` 4.6).
+Versions are tried in the order of their priority; a version is given up after its retries
+(`agbot-ha.md` 4.6).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Doc = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A deployment policy: one service and its versions, the one wanted most first."""
+    """A deployment policy: one service and its versions, by descending priority."""
 
     name: str
     """`org/policy`."""
@@ -34,13 +35,13 @@ class Deployment:
         return self.versions[0]
 
     def service(self, attempt: int) -> Service:
-        """Return what to propose at the `attempt`-th try, counted from 0."""
+        """Return what to propose in an attempt, counted from 0."""
         index = min(attempt // self.retries, len(self.versions) - 1)
         return Service(org=self.org, url=self.url, version=self.versions[index])
 
 
 def deployment(name: str, doc: Doc) -> Deployment:
-    """Read a deployment policy as the Exchange shows it."""
+    """Parse a deployment policy as the Exchange shows it."""
     service = doc["service"]
     ranked = sorted(service["serviceVersions"], key=_priority)
     return Deployment(
@@ -53,7 +54,10 @@ def deployment(name: str, doc: Doc) -> Deployment:
 
 
 def policy_body(org: str, url: str, versions: tuple[str, ...], constraints: tuple[str, ...] = ()) -> Doc:
-    """Return the body that creates or replaces a policy; the first version has the highest priority."""
+    """Return the body that creates or replaces a policy.
+
+    The first version has the highest priority.
+    """
     ranked = [
         {"version": version, "priority": {"priority_value": rank, "retries": 2, "retry_durations": 3600}}
         for rank, version in enumerate(versions, start=1)
@@ -71,38 +75,39 @@ def _priority(version: Doc) -> int:
 
 
 class Phase(StrEnum):
-    """How far an upgrade of one member is."""
+    """The progress of one member's upgrade."""
 
     WAITING = "waiting"
-    """For its turn: the agreement stands."""
-    GOING = "going"
-    """Permission given, the agreement cancelled, a new one being made."""
+    """It waits for its turn; the agreement is still in force."""
+    UPGRADING = "upgrading"
+    """Permission was given and the agreement was cancelled; a new one is being made."""
     REPORTING = "reporting"
-    """Over; its end has not been taken down yet."""
+    """It is over, but its end has not been recorded yet."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Upgrade:
-    """One member's upgrade, as the agbot's database has it."""
+    """One member's upgrade in the agbot's database."""
 
     node: str
     policy: str
     phase: Phase = Phase.WAITING
     attempt: int = 0
     wanted: str = ""
-    """The policy's first version when the present agreement was proposed."""
+    """The policy's first version when the current agreement was proposed."""
     group: str = ""
-    """The group in whose name the permission was given."""
+    """The group for which the permission was given."""
     succeeded: bool = False
     is_overtaken: bool = False
-    """The policy was published again after the node had agreed: what a real agbot's row then waits for never comes (W2)."""
+    """The policy was published again after the node had agreed. A real agbot's row then waits for
+    something that never comes (W2)."""
     is_down: bool = False
-    """The service is down for it: from the cancellation until containers run again."""
+    """Its service is down: from the cancellation until containers run again."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Agreement:
-    """An agreement of the agbot. `final` once the node has agreed."""
+    """An agreement of the agbot. It is `final` once the node has agreed."""
 
     id: str
     node: str
@@ -120,7 +125,7 @@ class Ledger:
     upgrades: dict[tuple[str, str], Upgrade] = field(default_factory=dict)
     """By node and policy, in the order in which they became due."""
     dropped: dict[str, list[str]] = field(default_factory=dict)
-    """Node -> the policies of which its agreements were cancelled while it was offline."""
+    """Node -> the policies whose agreements with it were cancelled while it was offline."""
     crashes: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     """Node, policy, its first version -> how often containers failed after they had run."""
 
@@ -129,19 +134,23 @@ class Ledger:
         return next((one for one in self.agreements.values() if (one.node, one.policy) == (node, policy)), None)
 
     def by_org(self) -> dict[str, list[str]]:
-        """Return the bare names of the policies that are known, by organisation."""
+        """Return the bare names of the known policies, by organisation."""
         found: dict[str, list[str]] = {}
         for name in self.deployments:
             org, _, policy = name.partition("/")
             found.setdefault(org, []).append(policy)
         return found
 
+    def waiting(self) -> list[tuple[str, str]]:
+        """Return the members that wait for an upgrade, each with its policy."""
+        return [name for name, upgrade in self.upgrades.items() if upgrade.phase is Phase.WAITING]
+
     def plan(self, policy: str) -> None:
-        """Note an upgrade for every member whose final agreement has another version than the policy's first."""
+        """Add an upgrade for every final agreement without the policy's first version."""
         top = self.deployments[policy].top
         for one in self.agreements.values():
             due = one.policy == policy and one.final and one.service.version != top
             if not due:
                 continue
             upgrade = self.upgrades.setdefault((one.node, policy), Upgrade(node=one.node, policy=policy))
-            upgrade.is_overtaken = upgrade.phase is Phase.GOING
+            upgrade.is_overtaken = upgrade.phase is Phase.UPGRADING

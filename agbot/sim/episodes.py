@@ -1,8 +1,8 @@
-"""One member's upgrade as it really happened, and what makes two of them at once wrong or excusable. Pure.
+"""One member's upgrade as it actually happened, and when two at once are a violation. Pure.
 
-An *episode* begins when a node (or the agbot, for its service) acts on a permission and ends when it is back. An episode counts
-against its group unless something in it is excused by what the users' documents or the design say; the excuse is kept, so
-that a report can list what was forgiven.
+An *episode* begins when a node (or the agbot, for its service) acts on a permission, and ends when
+the node is back. An episode counts against its group unless the users' documents or the design
+excuse it. The excuse is kept, so a report can list what was forgiven.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from agbot.sim.links import Kind
 
 
 class Rule(StrEnum):
-    """Which promise was broken."""
+    """The promise that was broken."""
 
     ONE_AT_A_TIME = "one at a time"
-    NOBODY_LEFT = "nobody left"
-    """An agent upgrade began while every other member had long been silent."""
+    NO_MEMBER_LEFT = "no member left"
+    """An agent upgrade began long after the last other member had fallen silent."""
 
 
 class Excuse(StrEnum):
@@ -52,20 +52,21 @@ class Episode:
     ended_at: datetime | None = None
     how: str = ""
     is_unasked: bool = False
-    """The coordinator was not asked: nobody could have prevented it, but from some moment on it can be known."""
+    """The coordinator was not asked. It could not have prevented the upgrade, but it can learn of
+    it some time later."""
     is_listed: bool = False
-    """The agbot has let it go, and lists it among the upgrades under way."""
+    """The agbot has permitted it, and lists it among the upgrades under way."""
     reported: bool = False
-    """A status past the gate was in the Exchange at some time since it began."""
+    """The Exchange has had a status past the gate since it began."""
     story: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> bool:
-        """Say whether it counts against its group now."""
+        """Return whether it counts against its group now."""
         return self.ended_at is None and self.excuse is None and bool(self.group)
 
-    def tell(self) -> str:
-        """Say in one paragraph who, what and when."""
+    def describe(self) -> str:
+        """Describe in one paragraph which node did what, and when."""
         end = f"ended {self.ended_at:%H:%M:%S} ({self.how})" if self.ended_at else "under way"
         steps = "; ".join(self.story) or "nothing reported"
         return f"{self.node} {self.kind} upgrade {self.subject} since {self.began_at:%H:%M:%S}, {end}: {steps}"
@@ -81,10 +82,10 @@ class Violation:
     nodes: tuple[str, ...]
     story: str
     together: tuple[Episode, ...] = ()
-    """What was under way at once, the newest last."""
+    """The upgrades that were under way at once, the newest last."""
 
     def __str__(self) -> str:
-        """Return it as a person reads it."""
+        """Return it as text for people."""
         return f"{self.at:%H:%M:%S} {self.group}: {self.rule}: {', '.join(self.nodes)}\n{self.story}"
 
 
@@ -100,24 +101,35 @@ class Forgiven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tolerance:
-    """What the observer was told that the operators accept. Seconds."""
+    """What the operators accept, in seconds."""
 
     offline_after_seconds: float = 300.0
-    """A node silent for longer does not hold up a service upgrade (P6), and is no member to rely on."""
+    """A node that is silent for longer does not hold up a service upgrade (P6), and does not count
+    as an available peer."""
     dead_after_seconds: float = 1800.0
-    """The upgrade of a node silent for longer is given up."""
+    """The upgrade of a node that is silent for longer is given up."""
     unconfirmed_after_seconds: float | None = None
-    """A permission that left no trace in the Exchange for longer may be taken back; None: it may not."""
+    """A permission without a trace in the Exchange may be taken back after this long. None: it may
+    not."""
     unseen_seconds: float = 10.0
-    """For so long after its begin an upgrade that was not asked for may still be unknown to the coordinator."""
+    """For this long after its beginning, an upgrade without a question may be unknown to the
+    coordinator."""
     unaware_seconds: float = 5.0
-    """So soon after it has joined a node may begin without a question: it was told that it was in no group."""
+    """For this long after it has joined, a node may begin without a question: the Exchange had
+    answered that it was in no group."""
     peers_margin_seconds: float = 180.0
-    """How much longer than offline the last other member must have been silent before an agent upgrade that begins is wrong."""
+    """An agent upgrade that begins is wrong if the last other member has been offline for longer
+    than this."""
+    is_guarded: bool = False
+    """Whether the agbot's database asks for every upgrade that the agbot permits or begins, so that
+    none of them is without a question."""
 
 
 def excuse_together(older: Episode, newer: Episode, *, now: datetime, tolerance: Tolerance) -> Excuse | None:
-    """Return why nobody could keep these two apart; each of them still counts against every other."""
+    """Return why it was impossible to keep these two apart, or None.
+
+    Each of them still counts against every other.
+    """
     if newer.is_unasked:
         return Excuse.UNASKED
     is_new = (now - older.began_at).total_seconds() <= tolerance.unseen_seconds
@@ -127,7 +139,10 @@ def excuse_together(older: Episode, newer: Episode, *, now: datetime, tolerance:
 def excuse_for(
     older: Episode, newer: Episode, *, silent_seconds: float, now: datetime, tolerance: Tolerance
 ) -> Excuse | None:
-    """Return why `newer` may begin beside `older`, whose node has been silent for so long; None if it may not."""
+    """Return why `newer` may begin beside `older`, whose node has been silent for so long.
+
+    None if it may not.
+    """
     if silent_seconds >= tolerance.dead_after_seconds:
         return Excuse.DEAD
     if newer.kind is Kind.SERVICE and silent_seconds >= tolerance.offline_after_seconds:

@@ -1,8 +1,9 @@
-"""Fault switches: what goes wrong with a simulated server, for whom and how often.
+"""Faults of a simulated server: what goes wrong, for whom and how often.
 
-A fault selects requests by method, path, organisation and caller, and then happens with a probability drawn from a seeded
-generator, so that a run can be repeated. The server applies faults that can be said as a value; its transport enacts
-the rest (`Dropped`, `Hang`, a reply with a delay or a body cut short).
+A fault selects requests by method, path, organisation and caller. It then happens with a
+probability that is drawn from a seeded generator, so a run can be repeated. The server applies the
+faults that a value can express; its transport carries out the others (`Dropped`, `Hang`, a reply
+with a delay or a truncated body).
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ class FaultKind(StrEnum):
     """What goes wrong."""
 
     LATENCY = "latency"
-    """The reply comes `seconds` later, give or take up to `jitter_seconds`."""
+    """The reply comes `seconds` later, plus or minus up to `jitter_seconds`."""
     STATUS = "status"
-    """The reply is `status` with an error body, and nothing was done."""
+    """The reply is `status` with an error body, and the request was not carried out."""
     DROP = "drop"
-    """The connection ends without a reply; with `applied` the request was carried out before."""
+    """The connection ends without a reply. With `applied`, the request was carried out before."""
     TRUNCATE = "truncate"
     """The body ends half way, then the connection does."""
     GARBAGE = "garbage"
@@ -33,40 +34,45 @@ class FaultKind(StrEnum):
     FREEZE = "freeze"
     """The change feed shows nothing newer than the moment when the fault was added."""
     STALE = "stale"
-    """What is read is repeated as it was first read after the fault was added, and the feed is frozen: an old copy answers, or a cache."""
+    """Reads get the answer that they got first after the fault was added, and the feed is frozen,
+    as if an old copy or a cache answered."""
     LATE = "late"
-    """A share (`rate`) of the rows of the change feed appears only `seconds` after their time, with their old ids."""
+    """A share (`rate`) of the rows of the change feed appears only `seconds` after their time, with
+    their old ids."""
     RACE = "race"
-    """A member is added to a group on the strength of what was read before another request put it into one: 500."""
+    """A member is added to a group on the basis of a read that another request has outdated:
+    500."""
     REFUSE = "refuse"
-    """Nobody listens: the connection is refused. In one process; a listener on a real socket is closed instead."""
+    """The connection is refused. This is for calls in one process; a listener on a real socket is
+    closed instead."""
     HANG = "hang"
-    """No answer ever, and nothing was done unless `applied`."""
+    """No answer ever comes, and the request was not carried out unless `applied`."""
     CLOCK = "clock"
-    """The server's clock is off by `seconds`; selection does not matter."""
+    """The server's clock is off by `seconds`; the selectors have no effect."""
     DATE = "date"
-    """The `Date` header is a proxy's in front of the server, whose clock is off by `seconds`."""
+    """The `Date` header is that of a proxy in front of the server, whose clock is off by
+    `seconds`."""
     ABSENT = "absent"
-    """What was read is answered as if it did not exist: 404."""
+    """Reads are answered as if nothing existed: 404."""
     EMPTY = "empty"
     """A list of nodes is empty."""
     SHORT = "short"
-    """A list of nodes leaves some out: those of `node`."""
+    """A list of nodes leaves out those that match `node`."""
     NO_GROUP = "no group"
     """Nodes show no `ha_group`."""
     FUTURE = "future"
     """In a node's own data `lastUpdated` is in the year 9999."""
     NESTED = "nested"
-    """In a node's own data is JSON nested deeper than a parser likes."""
+    """A node's own data contains JSON that is nested too deep for a recursive parser."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault. Empty selectors match everything; `path` and `caller` are regular expressions searched for."""
+    """One fault. Empty selectors match everything; `path` and `caller` are regular expressions."""
 
     kind: FaultKind
     rate: float = 1.0
-    """Probability that a selected request is hit, 0 to 1."""
+    """The probability that a selected request is hit, 0 to 1."""
     seconds: float = 0.0
     jitter_seconds: float = 0.0
     status: int = 503
@@ -75,16 +81,17 @@ class Fault:
     path: str = ""
     method: str = ""
     org: str = ""
-    """Organisation in the path (`/orgs/{org}`)."""
+    """The organisation in the path (`/orgs/{org}`)."""
     caller: str = ""
     """Searched for in the caller's `org/id`."""
     node: str = ""
-    """Searched for in the `org/id` of the nodes in a reply, by kinds that change what is said of nodes."""
+    """Searched for in the `org/id` of the nodes in a reply, by kinds that change the data of
+    nodes."""
     times: int | None = None
-    """At most so many requests are hit; None is without end."""
+    """At most so many requests are hit; None means no limit."""
 
     def selects(self, method: str, path: str, caller: str) -> bool:
-        """Say whether a request is one of those meant."""
+        """Return whether a request is selected."""
         if self.method and self.method != method:
             return False
         if self.org and not re.search(rf"/orgs/{re.escape(self.org)}(/|$)", path):
@@ -93,7 +100,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Fault:
-        """Read one fault as `FaultPlan.to_json` writes it.
+        """Parse one fault in the form that `FaultPlan.to_json` writes.
 
         Raises:
             ValueError: an unknown field or kind, or a value of the wrong type.
@@ -137,61 +144,61 @@ class _Active:
 
 
 class FaultPlan:
-    """The faults that are switched on. Adding and removing takes effect with the next request."""
+    """The active faults. Adding and removing takes effect with the next request."""
 
     def __init__(self, seed: int = 0, *, mark: Callable[[], int] = lambda: 0) -> None:
-        """Start without faults; `mark` gives the point of the change feed at which a freeze begins."""
+        """Start without faults; `mark` returns the point of the feed at which a freeze begins."""
         self._random = random.Random(seed)
         self._mark = mark
         self._active: dict[int, _Active] = {}
         self._next = 1
 
     def add(self, fault: Fault) -> int:
-        """Switch a fault on and return its handle."""
+        """Add a fault and return its handle."""
         handle, self._next = self._next, self._next + 1
         self._active[handle] = _Active(fault, self._mark())
         return handle
 
     def remove(self, handle: int) -> None:
-        """Switch a fault off; one that is off already stays off."""
+        """Remove a fault; removing it twice has no effect."""
         self._active.pop(handle, None)
 
     def clear(self) -> None:
-        """Switch every fault off."""
+        """Remove every fault."""
         self._active.clear()
 
     def __bool__(self) -> bool:
-        """Say whether any fault is on."""
+        """Return whether any fault is active."""
         return bool(self._active)
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Return the faults that are on, with handle and number of hits."""
+        """Return the active faults, with handle and number of hits."""
         return [{"handle": handle, "hits": one.hits, **asdict(one.fault)} for handle, one in self._active.items()]
 
     @property
     def clock_offset_seconds(self) -> float:
-        """Return how far the server's clock is off: the sum of the clock faults."""
+        """Return the offset of the server's clock: the sum of the clock faults."""
         return sum(one.fault.seconds for one in self._active.values() if one.fault.kind is FaultKind.CLOCK)
 
     def hit(self, kind: FaultKind, method: str, path: str, caller: str) -> Fault | None:
         """Return the first fault of a kind that hits this request, and count the hit."""
-        struck = self._struck(kind, method, path, caller)
-        return struck.fault if struck else None
+        active = self._first_hit(kind, method, path, caller)
+        return active.fault if active else None
 
     def frozen_at(self, method: str, path: str, caller: str) -> int | None:
-        """Return the point at which the feed stands still for this request, or None."""
-        struck = self._struck(FaultKind.FREEZE, method, path, caller) or self._struck(
+        """Return the point at which the feed is frozen for this request, or None."""
+        active = self._first_hit(FaultKind.FREEZE, method, path, caller) or self._first_hit(
             FaultKind.STALE, method, path, caller
         )
-        return struck.mark if struck else None
+        return active.mark if active else None
 
     def as_first_read(self, at: tuple[str, str, str], reply: Reply) -> Reply:
-        """Return the reply that an old copy gives to this request, which would be this one now."""
-        struck = self._struck(FaultKind.STALE, *at)
-        return struck.replies.setdefault(at, reply) if struck else reply
+        """Return the reply of an old copy to this request; `reply` is the current one."""
+        active = self._first_hit(FaultKind.STALE, *at)
+        return active.replies.setdefault(at, reply) if active else reply
 
     def selected(self, kind: FaultKind, method: str, path: str, caller: str) -> Fault | None:
-        """Return the first fault of a kind that means this request, without drawing a chance."""
+        """Return the first fault of a kind that selects this request, without drawing a chance."""
         for one in self._active.values():
             if one.fault.kind is kind and one.fault.selects(method, path, caller):
                 one.hits += 1
@@ -199,7 +206,7 @@ class FaultPlan:
         return None
 
     def delay_seconds(self, method: str, path: str, caller: str) -> float:
-        """Return how long the reply to this request is held back: the sum of the latency faults that hit it."""
+        """Return the delay of the reply: the sum of the latency faults that hit this request."""
         total = 0.0
         for one in list(self._active.values()):
             if one.fault.kind is FaultKind.LATENCY and self._hits(one, method, path, caller):
@@ -207,7 +214,7 @@ class FaultPlan:
                 total += max(0.0, one.fault.seconds + self._random.uniform(-jitter, jitter))
         return total
 
-    def _struck(self, kind: FaultKind, method: str, path: str, caller: str) -> _Active | None:
+    def _first_hit(self, kind: FaultKind, method: str, path: str, caller: str) -> _Active | None:
         for one in self._active.values():
             if one.fault.kind is kind and self._hits(one, method, path, caller):
                 return one

@@ -1,15 +1,15 @@
-"""Many durations in three figures."""
+"""Statistics of durations: count, median and 99th percentile."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 Summary = Mapping[str, float | int | None]
-"""`count`, `p50` and `p99`; the last two are None without any."""
+"""`count`, `p50` and `p99`. The last two are None if there are no durations."""
 
 
 def summary(seconds: Sequence[float]) -> Summary:
-    """Return count, median and 99th percentile (nearest rank) of some durations."""
+    """Return the count, the median and the 99th percentile (nearest rank) of durations."""
     ranked = sorted(seconds)
     if not ranked:
         return {"count": 0, "p50": None, "p99": None}

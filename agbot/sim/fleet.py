@@ -1,8 +1,9 @@
-"""A whole simulated fleet round one simulated Exchange: nodes, HA groups, policies, an agbot, and the observer.
+"""A whole simulated fleet around one simulated Exchange: nodes, groups, policies, agbot, observer.
 
-The same fleet runs over real HTTP in (accelerated) real time and in one process on a virtual loop; only the two ports and the clock
-differ. What people do (create, delete, join) is done at once through the Exchange's own routes; chance is drawn from the seed and
-the name of whoever draws, so that one more node changes nothing for the others.
+The same fleet runs over real HTTP in (accelerated) real time, and in one process on a virtual loop;
+only the two ports and the clock differ. Actions of people (create, delete, join) are carried out at
+once through the Exchange's own routes. Random values are drawn from the seed and the name of the
+drawing part, so that another node changes nothing for the others.
 """
 
 from __future__ import annotations
@@ -14,27 +15,29 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
+from agbot.sim.actions import Action, ActionListener
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import Clock
-from agbot.sim.deeds import Deed, Tell
 from agbot.sim.deployment import policy_body
 from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.habits import Habits
 from agbot.sim.links import DirectExchange, ExchangePort, GatewayPort, segment
 from agbot.sim.local_api import LocalApi, Shown
-from agbot.sim.node import Asks, NodeSpec, SimNode, Surroundings
+from agbot.sim.machine import Asks, Environment, NodeSpec
+from agbot.sim.node import SimNode
 from agbot.sim.observer import Observer
-from agbot.sim.service_upgrades import AgbotSpec, SimAgbot
+from agbot.sim.service_upgrades import SimAgbot
 
 GROUP_PROPERTY = "group"
-"""The node property that policies of one group select by."""
+"""The node property by which policies select one group."""
 
 _POLL_SECONDS = 1.0
 
 
 class Fleet:
-    """Use as an async context manager: on leaving, every loop has ended. `nodes` is by `org/id`."""
+    """An async context manager: when it is left, every loop has ended. `nodes` is by `org/id`."""
 
     def __init__(
         self,
@@ -49,7 +52,10 @@ class Fleet:
         agbot: AgbotSpec | None = None,
         rows: AgbotRows | None = None,
     ) -> None:
-        """Take the hub, and the agbots' database if somebody else shows it. Without `exchange_port` nodes call the Exchange directly."""
+        """Take the hub, and the agbots' database if it is shared.
+
+        Without `exchange_port` nodes call the Exchange directly.
+        """
         self.exchange = exchange
         self.clock = clock
         self.habits = habits or Habits()
@@ -57,22 +63,22 @@ class Fleet:
         self.nodes: dict[str, SimNode] = {}
         self._seed = chance_seed
         self._group = asyncio.TaskGroup()
-        self._listeners: list[Tell] = [self.observer.hear]
-        self._around = Surroundings(
+        self._listeners: list[ActionListener] = [self.observer.on_action]
+        self._environment = Environment(
             exchange=exchange_port or DirectExchange(exchange.handle, clock),
             gateway=gateway,
             clock=clock,
-            tell=self._tell,
+            notify=self._notify,
             spawn=self._group.create_task,
         )
         self._agbot_spec = agbot or AgbotSpec()
         self.rows = AgbotRows() if rows is None else rows
-        self.rows.on_gone = self.observer.row_gone
+        self.rows.on_deleted = self.observer.on_row_deleted
         self.agbot = self._new_agbot(self._agbot_spec.name)
         self._more_agbots: list[SimAgbot] = []
         self.bypass: GatewayPort = self.agbot.agent_lock
-        """What agents ask that do not ask the coordinator."""
-        exchange.subscribe(self.observer.see)
+        """Where agents ask that do not ask the coordinator."""
+        exchange.subscribe(self.observer.on_write)
 
     async def __aenter__(self) -> Fleet:  # noqa: PYI034 - a fleet is not subclassed
         await self._group.__aenter__()
@@ -82,25 +88,26 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if kind is asyncio.CancelledError:  # a task failed, or somebody ends the whole run: the group tells them apart
+        # a task failed, or the whole run was cancelled: the group distinguishes them
+        if kind is asyncio.CancelledError:
             await self._group.__aexit__(kind, error, trace)
-        else:  # an error of the block itself comes out as it is, in no group
+        else:  # an error of the block itself is raised as it is, not in an exception group
             await self._group.__aexit__(None, None, None)
 
     def stop(self) -> None:
-        """End every loop, telling nobody."""
+        """End every loop, without a report."""
         for agbot in (self.agbot, *self._more_agbots):
             agbot.stop()
         for node in self.nodes.values():
             node.halt()
 
-    def listen(self, tell: Tell) -> None:
-        """Tell every deed to somebody else as well, such as a demo's screen."""
-        self._listeners.append(tell)
+    def subscribe(self, listener: ActionListener) -> None:
+        """Notify another listener, such as a demo's screen, of every action."""
+        self._listeners.append(listener)
 
-    def _tell(self, deed: Deed) -> None:
+    def _notify(self, action: Action) -> None:
         for listener in self._listeners:
-            listener(deed)
+            listener(action)
 
     def _chance(self, name: str) -> random.Random:
         return random.Random(f"{self._seed}/{name}")
@@ -111,7 +118,7 @@ class Fleet:
 
     @property
     def has_agbot(self) -> bool:
-        """Say whether the agbot exists in the Exchange."""
+        """Return whether the agbot exists in the Exchange."""
         return (self._agbot_spec.org, self._agbot_spec.id) in self.exchange.world.agbots
 
     def add_agbot(self) -> SimAgbot:
@@ -124,7 +131,10 @@ class Fleet:
         return self.agbot
 
     def second_agbot(self) -> SimAgbot:
-        """Start one more agbot of the same identity on the same database; it has its own agreements (`agbot-ha.md` 3.4)."""
+        """Start another agbot with the same identity and database.
+
+        It has its own agreements (`agbot-ha.md` 3.4).
+        """
         agbot = self._new_agbot(f"{self._agbot_spec.name} {len(self._more_agbots) + 2}")
         self._more_agbots.append(agbot)
         agbot.start()
@@ -132,13 +142,15 @@ class Fleet:
 
     def _new_agbot(self, name: str) -> SimAgbot:
         return SimAgbot(
-            self._agbot_spec, self._around, nodes=self.nodes.__getitem__, chance=self._chance(name), rows=self.rows
+            self._agbot_spec, self._environment, nodes=self.nodes.__getitem__, chance=self._chance(name), rows=self.rows
         )
 
     def local_api(self, agbot: SimAgbot | None = None) -> LocalApi:
-        """Return the local API of an agbot, of the first one if none is given: something to listen with, or to call."""
+        """Return the local API of an agbot, by default of the first one."""
         of = agbot or self.agbot
-        return LocalApi(self.rows, self.clock, Shown(org=of.spec.org, id=of.spec.id, policies=of.ledger.by_org))
+        ledger = of.ledger
+        shown = Shown(org=of.spec.org, id=of.spec.id, policies=ledger.by_org, waiting=ledger.waiting)
+        return LocalApi(self.rows, self.clock, shown)
 
     async def add_node(
         self,
@@ -162,22 +174,25 @@ class Fleet:
             properties=dict(properties or {}),
             asks=asks,
         )
-        around = replace(self._around, gateway=self.bypass) if asks is Asks.AGBOT else self._around
-        node = SimNode(spec, around, chance=self._chance(spec.name), habits=habits or self.habits)
+        environment = replace(self._environment, gateway=self.bypass) if asks is Asks.AGBOT else self._environment
+        node = SimNode(spec, environment, chance=self._chance(spec.name), habits=habits or self.habits)
         self.nodes[spec.name] = node
         node.power_on()
         await node.register()
         return node
 
-    def let_ask(self, node: SimNode, whom: Asks) -> None:
-        """Let a node's agent ask somebody else from now on."""
-        gateway = self.bypass if whom is Asks.AGBOT else self._around.gateway
-        node.spec, node.around = replace(node.spec, asks=whom), replace(self._around, gateway=gateway)
+    def redirect_questions(self, node: SimNode, whom: Asks) -> None:
+        """Change where a node's agent asks from now on."""
+        gateway = self.bypass if whom is Asks.AGBOT else self._environment.gateway
+        node.spec, node.environment = replace(node.spec, asks=whom), replace(self._environment, gateway=gateway)
 
     async def add_group(
         self, org: str, group: str, members: int, *, cluster_members: int = 0, habits: Habits | None = None
     ) -> list[SimNode]:
-        """Create an HA group of new nodes, called `GROUP-1` and so on; they have the property `group == GROUP`."""
+        """Create an HA group of new nodes, called `GROUP-1` and so on.
+
+        They have the property `group == GROUP`.
+        """
         nodes = [
             await self.add_node(
                 org,
@@ -192,7 +207,7 @@ class Fleet:
         return nodes
 
     def create_group(self, org: str, group: str, nodes: list[str]) -> None:
-        """Create an HA group of nodes that exist (bare ids)."""
+        """Create an HA group of existing nodes (bare ids)."""
         seed.group(self.exchange, org, group, nodes)
 
     def delete_group(self, org: str, group: str) -> None:
@@ -208,12 +223,15 @@ class Fleet:
         self._as_admin("DELETE", org, f"/hagroups/{segment(group)}/nodes/{segment(node)}")
 
     def delete_node(self, node: SimNode) -> None:
-        """Delete a node from the Exchange and switch it off for good."""
+        """Delete a node from the Exchange and switch it off permanently."""
         self._as_admin("DELETE", node.spec.org, f"/nodes/{segment(node.spec.id)}")
         node.die()
 
     def publish(self, org: str, nmp: str, version: str, *, group: str = "", enabled: bool = True) -> None:
-        """Create or change a node management policy that brings agents to `version`; with `group`, only that group's nodes."""
+        """Create or change a node management policy that upgrades agents to `version`.
+
+        With `group`, it is only for that group's nodes.
+        """
         body = {
             "label": nmp,
             "description": f"agent {version}",
@@ -232,7 +250,10 @@ class Fleet:
         self._as_admin("DELETE", org, f"/managementpolicies/{segment(nmp)}")
 
     def deploy(self, org: str, policy: str, url: str, *versions: str, constraints: tuple[str, ...] = ()) -> None:
-        """Create or change a deployment policy; the first version is the one wanted, by nodes that match every constraint."""
+        """Create or change a deployment policy for nodes that match every constraint.
+
+        The first version has the highest priority.
+        """
         body = policy_body(org, url, versions, constraints)
         exists = (org, policy) in self.exchange.world.business_policies
         self._as_admin("PUT" if exists else "POST", org, f"/business/policies/{segment(policy)}", body)
@@ -241,7 +262,7 @@ class Fleet:
         seed.send(self.exchange, method, f"/orgs/{segment(org)}{below}", body, caller=seed.admin_of(org))
 
     async def until(self, holds: Callable[[], bool], *, within_seconds: float) -> bool:
-        """Wait until something holds, looking every simulated second; say whether it came in time."""
+        """Wait until a condition holds, checked every simulated second; return whether it does."""
         for _ in range(int(within_seconds / _POLL_SECONDS) + 1):
             if holds():
                 return True
@@ -249,7 +270,7 @@ class Fleet:
         return holds()
 
     def report(self) -> dict[str, Any]:
-        """Return the observer's figures, and how often the Exchange was asked and by whom (JSON)."""
+        """Return the observer's figures, and the requests to the Exchange by role (JSON)."""
         by_role: dict[str, int] = {}
         for key, count in self.exchange.requests.items():
             by_role[key.role] = by_role.get(key.role, 0) + count
@@ -262,7 +283,7 @@ class Fleet:
 
 
 def quick(habits: Habits | None = None) -> Habits:
-    """Return habits of nodes that do not idle: cron every minute, short installs. For tests and short demos."""
+    """Return habits with cron every minute and short installs, for tests and short demos."""
     return replace(
         habits or Habits(),
         cron_seconds=60.0,

@@ -1,8 +1,9 @@
-"""The two ports over real HTTP: the Exchange through a shared session, questions each on a connection of its own.
+"""The two ports over real HTTP: the Exchange on a shared session, questions on own connections.
 
-A question carries exactly the headers that a recorded agent sends, in that order (`agent-permission.jsonl`): no `Connection`,
-no port beyond the URL's, `Content-Length: 0`. A 307 is followed at once. Timeouts here are real seconds: a hub that runs faster
-than real time passes shorter ones.
+A question has exactly the headers that a recorded agent sends, in that order
+(`agent-permission.jsonl`): no `Connection`, no port except the URL's, `Content-Length: 0`. A 307 is
+followed at once. Timeouts here are real seconds: a hub that runs faster than real time passes
+shorter ones.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from yarl import URL
 from agbot.sim.links import HEADER_TIMEOUT_SECONDS, Answered, Doc, Kind, Question, Unanswered, basic
 
 _FAILED_END = "?outcome=failed"
-"""How the end of a service upgrade that did not reach its version is told."""
+"""The reported end of a service upgrade that did not reach its version."""
 
 
 def _broken(error: Exception) -> Unanswered:
@@ -27,10 +28,10 @@ def _broken(error: Exception) -> Unanswered:
 
 
 class HttpExchange:
-    """The Exchange behind a URL such as `http://127.0.0.1:3090/v1`. Use as an async context manager."""
+    """The Exchange at a URL such as `http://127.0.0.1:3090/v1`. An async context manager."""
 
     def __init__(self, url: str, *, timeout_seconds: float = HEADER_TIMEOUT_SECONDS, connections: int = 50) -> None:
-        """Take the Exchange's URL with its `/v1`, and the real seconds to wait for an answer."""
+        """Take the Exchange's URL with its `/v1`, and the timeout in real seconds."""
         self._url = url.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._connections = connections
@@ -65,7 +66,7 @@ class HttpExchange:
 
 
 class HttpGateway:
-    """The permission giver behind a URL, as an agent's `HZN_AGBOT_URL` names it."""
+    """What gives permissions at a URL, as an agent's `HZN_AGBOT_URL` names it."""
 
     def __init__(
         self,
@@ -112,7 +113,8 @@ class HttpGateway:
         }
         url = URL(self._url + path, encoded=True)
         try:
-            # a session of its own: that is a connection of its own, without the `Connection: close` agents do not send
+            # a separate session is a separate connection, without the `Connection: close` that
+            # agents do not send
             async with (
                 aiohttp.ClientSession(timeout=self._timeout) as session,
                 session.request(method, url, headers=headers, ssl=self._tls) as reply,
@@ -128,4 +130,4 @@ async def _read(reply: aiohttp.ClientResponse) -> Answered:
     try:
         return Answered(reply.status, await reply.read())
     except aiohttp.ClientPayloadError:
-        return Answered(reply.status)  # an agent finds no JSON in a body that was cut short
+        return Answered(reply.status)  # an agent finds no JSON in a truncated body

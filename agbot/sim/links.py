@@ -1,7 +1,7 @@
-"""How a simulated program reaches the rest of the hub: the Exchange, and whoever gives permission to upgrade.
+"""How a simulated program reaches the rest of the hub: the Exchange, and what gives permissions.
 
-Two ports, each with an implementation in one process (here) and one over real HTTP (`http_links`). A port only carries:
-what an answer means to an agent is in `agent_reply`.
+There are two ports, each with an implementation in one process (here) and one over real HTTP
+(`http_links`). A port only transports; `agent_reply` decides what an answer means to an agent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agbot.sim.exchange.message import Reply, Request
 from agbot.sim.faults import Dropped, Hang
 
 HEADER_TIMEOUT_SECONDS = 20.0
-"""An agent gives up when no reply has begun by then (`agbot-ha.md` 1.4)."""
+"""An agent gives up if no reply has begun by then (`agbot-ha.md` 1.4)."""
 
 Doc = dict[str, Any]
 
@@ -28,12 +28,13 @@ Doc = dict[str, Any]
 class Unanswered(Exception):
     """No usable answer came.
 
-    `is_transport` says whether an agent takes it for a transport error, which it repeats every 10 s without end; a name
-    that does not resolve, or a certificate that does not verify, is an ordinary error to it.
+    `is_transport` is whether an agent takes it for a transport error, which it repeats every 10 s
+    indefinitely. For an agent, a name that does not resolve, or a certificate that does not verify,
+    is an ordinary error.
     """
 
     def __init__(self, reason: str, *, is_transport: bool = True) -> None:
-        """Take what happened, in words."""
+        """Take a description of what happened."""
         super().__init__(reason)
         self.is_transport = is_transport
 
@@ -54,7 +55,7 @@ class Answered:
 
     @property
     def ok(self) -> bool:
-        """Say whether the status is one of success."""
+        """Return whether the status is one of success."""
         return 200 <= self.status < 300
 
 
@@ -67,7 +68,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """May this node upgrade now? `policy` is a bare name for an agent upgrade, `org/name` for a service upgrade."""
+    """The question: may this node upgrade now?
+
+    `policy` is a bare name for an agent upgrade, `org/name` for a service upgrade.
+    """
 
     kind: Kind
     org: str
@@ -81,7 +85,8 @@ class Question:
     def path(self) -> str:
         """Return the path of the permission route, encoded as the asking program encodes it.
 
-        Agents join the parts as they are and encode only what is illegal; the service route takes the policy as `org%2Fname`.
+        Agents join the parts as they are and encode only what is illegal; the service route has the
+        policy as `org%2Fname`.
         """
         if self.kind is Kind.AGENT:
             bare = f"/org/{self.org}/hagroup/{self.group}/nodemanagement/{self.node}/{self.policy}"
@@ -91,7 +96,7 @@ class Question:
 
 
 class ExchangePort(Protocol):
-    """The way to the Exchange."""
+    """The connection to the Exchange."""
 
     async def request(self, method: str, path: str, identity: str, secret: str, body: Doc | None = None) -> Answered:
         """Send one request; `path` is below `/v1` and already encoded.
@@ -103,7 +108,7 @@ class ExchangePort(Protocol):
 
 
 class GatewayPort(Protocol):
-    """The way to whoever gives permission."""
+    """The connection to what gives permissions: the coordinator or an agbot."""
 
     async def ask(self, question: Question) -> Answered:
         """Ask for permission.
@@ -134,10 +139,13 @@ def segment(text: str) -> str:
 
 
 class DirectExchange:
-    """The Exchange called in this process: no socket, and no wait but for the delay that a fault asks for."""
+    """The Exchange, called in this process, without a socket.
+
+    The only waits are the delays of faults.
+    """
 
     def __init__(self, handle: Callable[[Request], Reply], clock: Clock) -> None:
-        """Take the Exchange's entry, `SimExchange.handle`."""
+        """Take the Exchange's entry point, `SimExchange.handle`."""
         self._handle = handle
         self._clock = clock
 
@@ -145,7 +153,7 @@ class DirectExchange:
         """Call the Exchange.
 
         Raises:
-            Unanswered: a fault took the reply away.
+            Unanswered: a fault lost the reply.
         """
         headers = {"Authorization": basic(identity, secret), "Content-Type": "application/json"}
         content = json.dumps(body).encode() if body is not None else b""
@@ -171,10 +179,13 @@ ReportEnd = Callable[[Question, bool], Awaitable[Answered]]
 
 
 class DirectGateway:
-    """A permission giver in this process: two callables. They may raise `Unanswered` to play a lost answer."""
+    """What gives permissions, in this process: two callables.
+
+    They may raise `Unanswered` to simulate a lost answer.
+    """
 
     def __init__(self, ask: Ask, report_end: ReportEnd) -> None:
-        """Take what answers questions, and what takes down ends (`succeeded` is its second argument)."""
+        """Take what answers questions and what records ends (its second argument: `succeeded`)."""
         self._ask = ask
         self._report_end = report_end
 
@@ -188,10 +199,10 @@ class DirectGateway:
 
 
 def permit(msg: str = "") -> Answered:
-    """Return the agbot's own yes: 201 with `code` a string."""
+    """Return the agbot's own grant: 201 with `code` as a string."""
     return Answered(201, json.dumps({"code": "201", "msg": msg}).encode())
 
 
 def refuse(msg: str = "") -> Answered:
-    """Return the agbot's own "not yet": 409."""
+    """Return the agbot's own refusal: 409."""
     return Answered(409, json.dumps({"code": "409", "msg": msg}).encode())

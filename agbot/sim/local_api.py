@@ -1,7 +1,9 @@
-"""The simulated agbot's local API: what the real one shows on loopback, without credentials (`agbot-local-api.jsonl`).
+"""The simulated agbot's local API.
 
-`/ha/upgradingwlu` and `/ha/upgradingnode` are the two tables of `agbot_rows`, those of all agbots that share the database. A policy of
-`org/name` cannot be named in a path: only the rows of a whole group can be deleted. The other routes show enough to be known by.
+It answers as the real one does on loopback, without credentials (`agbot-local-api.jsonl`).
+`/ha/upgradingwlu` and `/ha/upgradingnode` are the two tables of `agbot_rows`, which all agbots on
+the same database share. A policy `org/name` cannot be given in a path, so only the rows of a whole
+group can be deleted. The other routes show enough to identify the agbot.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _VERSION = "2.32.0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """What the agbot shows beside its rows; all of it is as the agbot has it at that moment."""
+    """What the agbot shows in addition to its rows, as it is at that moment."""
 
     org: str
     id: str
@@ -39,6 +41,8 @@ class Shown:
     policies: Callable[[], Mapping[str, list[str]]] = dict
     """The deployment policies that it knows, by organisation."""
     agreements: Callable[[], list[Mapping[str, Any]]] = list
+    waiting: Callable[[], list[tuple[str, str]]] = list
+    """The members (`org/id`) that it keeps waiting for a service upgrade, each with its policy."""
 
 
 class LocalApi:
@@ -48,9 +52,10 @@ class LocalApi:
         """Take the database, and what else the agbot shows."""
         self.clock = clock
         self.faults = FaultPlan(chance_seed)
-        """`REFUSE`, `HANG`, `DROP`, `STATUS`, `GARBAGE` (nonsense or a wrong shape), `TRUNCATE`, `LATENCY`."""
+        """`REFUSE`, `HANG`, `DROP`, `STATUS`, `GARBAGE` (malformed, or with a wrong shape),
+        `TRUNCATE`, `LATENCY`."""
         self.requests: list[str] = []
-        """What was asked, as `METHOD path`."""
+        """The requests so far, as `METHOD path`."""
         self._rows = rows
         self._shown = shown
 
@@ -66,9 +71,9 @@ class LocalApi:
         """Answer one request.
 
         Raises:
-            NotListening: a fault lets nobody listen here.
+            NotListening: a fault refuses the connection.
             Dropped: a fault breaks the connection.
-            Hang: a fault lets the caller wait for ever.
+            Hang: a fault lets the caller wait indefinitely.
         """
         at = (received.method, received.path, "")
         for kind, error in ((FaultKind.REFUSE, NotListening), (FaultKind.DROP, Dropped), (FaultKind.HANG, Hang)):
@@ -113,13 +118,18 @@ class LocalApi:
             "/status/workers": lambda: {"workers": {}, "worker_status_log": []},
             "/node": lambda: {"agbot_id": self._shown.id, "organization": self._shown.org},
             "/partition": self._partition,
-            "/workloadusage": list,
+            "/workloadusage": lambda: [self._usage(*each) for each in self._shown.waiting()],
             "/agreement": lambda: {"agreements": {"active": self._shown.agreements(), "archived": []}},
             "/policy": dict,
             "/cache/servedorg": self._served,
             "/cache/deploymentpol": self._shown.policies,
             "/config": lambda: {"InMemoryConfig": {}, "FileSystemConfig": {}},
         }
+
+    def _usage(self, node: str, policy: str) -> Mapping[str, object]:
+        """Show a member that waits (`agbot-ha.md` 3.2); what is not about that is left out."""
+        since = int(self.clock.now().timestamp())
+        return {"record_id": 0, "device_id": node, "pending_upgrade_time": since, "policy": "", "policy_name": policy}
 
     def _health(self, *, exchange_version: bool) -> Mapping[str, object]:
         configuration = {

@@ -1,7 +1,8 @@
 """Which nodes a policy is for: its constraints against the properties of a node's policy.
 
-Of the real language only `name == value` is understood, with or without quotes, and all of a list must hold. That is enough to have several
-policies for one service of which a node matches one, and policies that match nobody.
+The only constraint that is understood is `name == value`, with or without quotes, and all
+constraints of a list must hold. That is enough for several policies of one service of which a node
+matches one, and for policies that no node matches.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 
 def matches(constraints: Iterable[str], properties: Mapping[str, str]) -> bool:
-    """Say whether a node with these properties is meant."""
+    """Return whether a node with these properties matches."""
     pairs = (constraint.partition("==") for constraint in constraints)
     return all(not equals or properties.get(name.strip()) == _bare(value) for name, equals, value in pairs)
 

@@ -1,6 +1,7 @@
-"""Who is in which HA group, of which type, and when it was last heard of: the observer's own copy, made from writes.
+"""The observer's own record of groups, node types and last heartbeats, made from writes.
 
-Kept by the simulation's clock, not by the Exchange's stamps, so that an Exchange whose clock is off misleads nobody here.
+Times are those of the simulation's clock, not of the Exchange's stamps, so an Exchange whose clock
+is off has no effect here.
 """
 
 from __future__ import annotations
@@ -17,38 +18,38 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 class _Known:
     group: str = ""
     is_cluster: bool = False
-    heard_at: datetime = _NEVER
+    seen_at: datetime = _NEVER
     stamp: str | None = None
 
 
 class Membership:
-    """Nodes are `org/id`, groups `org/name`, no group is the empty string."""
+    """Nodes are `org/id`, groups `org/name`; no group is the empty string."""
 
     def __init__(self) -> None:
         """Start without nodes."""
         self._nodes: dict[str, _Known] = {}
         self._groups: dict[str, set[str]] = {}
 
-    def update(self, node: str, doc: Mapping[str, Any], now: datetime) -> None:
-        """Take in a node as the Exchange shows it."""
+    def update(self, node: str, doc: Mapping[str, Any], seen_at: datetime | None) -> None:
+        """Record a node as the Exchange shows it; `seen_at` is None if it shows the past."""
         known = self._nodes.setdefault(node, _Known())
         org = node.partition("/")[0]
         self._move(node, known, f"{org}/{doc['ha_group']}" if doc["ha_group"] else "")
         known.is_cluster = doc["nodeType"] == "cluster"
         if doc["lastHeartbeat"] != known.stamp:
-            known.stamp, known.heard_at = doc["lastHeartbeat"], now
+            known.stamp, known.seen_at = doc["lastHeartbeat"], seen_at or known.seen_at
 
     def delete(self, node: str) -> None:
-        """Forget a node."""
+        """Remove a node."""
         known = self._nodes.pop(node, None)
         if known is not None:
             self._move(node, known, "")
 
-    def heard_of(self, node: str, now: datetime) -> None:
-        """Take in a heartbeat."""
+    def heartbeat(self, node: str, now: datetime) -> None:
+        """Record a heartbeat."""
         known = self._nodes.get(node)
         if known is not None:
-            known.heard_at = now
+            known.seen_at = now
 
     def group_of(self, node: str) -> str:
         """Return the group of a node."""
@@ -56,7 +57,7 @@ class Membership:
         return known.group if known else ""
 
     def is_cluster(self, node: str) -> bool:
-        """Say whether a node is of type cluster."""
+        """Return whether a node is of type cluster."""
         known = self._nodes.get(node)
         return known is not None and known.is_cluster
 
@@ -65,9 +66,9 @@ class Membership:
         return sorted(self._groups.get(self.group_of(node), set()) - {node})
 
     def silent_seconds(self, node: str, now: datetime) -> float:
-        """Return how long nothing was heard of a node; of one that is not there, for ever."""
+        """Return the seconds since a node was last seen, infinite for an unknown node."""
         known = self._nodes.get(node)
-        return (now - known.heard_at).total_seconds() if known else float("inf")
+        return (now - known.seen_at).total_seconds() if known else float("inf")
 
     def _move(self, node: str, known: _Known, group: str) -> None:
         if known.group != group:

@@ -1,7 +1,8 @@
-"""Agreements and containers of a simulated node: what its agent does with the messages of an agbot.
+"""Agreements and containers of a simulated node: how its agent handles an agbot's messages.
 
-Messages wait while the agent is down. The order of writes and their delays follow a recorded service upgrade
-(`service-upgrade-sequence.jsonl`): agreement gone, status empty; later agreement back, final, containers running.
+Messages wait while the agent is down. The order of writes and their delays follow a recorded
+service upgrade (`service-upgrade-sequence.jsonl`): first the agreement is gone and the status
+empty; later the agreement is back and final, and the containers run.
 """
 
 from __future__ import annotations
@@ -10,17 +11,14 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from agbot.sim.habits import CRASH_SECONDS, CRASH_SHOWS_SECONDS, Outcome
 from agbot.sim.links import Doc, segment
-
-if TYPE_CHECKING:
-    from agbot.sim.node import SimNode
+from agbot.sim.machine import Machine
 
 
-class Talk(StrEnum):
-    """What an agbot tells a node."""
+class MessageKind(StrEnum):
+    """The kinds of messages from an agbot to a node."""
 
     PROPOSE = "propose"
     CONFIRM = "confirm"
@@ -29,7 +27,7 @@ class Talk(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What an agreement is about."""
+    """The service of an agreement."""
 
     org: str
     url: str
@@ -41,10 +39,11 @@ class Service:
 class Message:
     """One message of an agbot.
 
-    `reply` is called when the node has agreed, or when the confirmed containers run; `failed` when they have failed after that.
+    `reply` is called when the node has agreed, or when the confirmed containers run; `failed` is
+    called when they have failed after that.
     """
 
-    talk: Talk
+    kind: MessageKind
     agreement: str
     service: Service | None = None
     reply: Callable[[], None] | None = None
@@ -53,17 +52,23 @@ class Message:
 
 @dataclass(slots=True, kw_only=True)
 class Instance:
-    """A service on a node under one agreement; `state` is its container's, empty before there is one."""
+    """A service on a node under one agreement.
+
+    `state` is that of its container, empty before there is one.
+    """
 
     service: Service
     state: str = ""
 
 
 class NodeServices:
-    """One node's agreements. `outcomes` says per version what its containers do; the others run."""
+    """One node's agreements.
 
-    def __init__(self, node: SimNode) -> None:
-        """Take the node that this is a part of."""
+    `outcomes` has what the containers of a version do; those of other versions run.
+    """
+
+    def __init__(self, node: Machine) -> None:
+        """Take the machine that the containers run on."""
         self._node = node
         self._mail: list[Message] = []
         self._arrived = asyncio.Event()
@@ -73,16 +78,16 @@ class NodeServices:
 
     @property
     def is_starting(self) -> bool:
-        """Say whether an agreement has no running container yet: the upgrade script waits for it."""
+        """Return whether an agreement has no running container; the upgrade script waits for it."""
         return any(not instance.state for instance in self.instances.values())
 
     def deliver(self, message: Message) -> None:
-        """Put a message where the agent will find it."""
+        """Put a message into the agent's mailbox."""
         self._mail.append(message)
         self._arrived.set()
 
     async def read_mail(self) -> None:
-        """Handle messages for ever, some seconds after they arrive."""
+        """Handle messages forever, some seconds after they arrive."""
         node = self._node
         self._arrived = asyncio.Event()
         if self._mail:
@@ -90,27 +95,27 @@ class NodeServices:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            await node.clock.sleep(node.pause(node.habits.mail_seconds))
+            await node.clock.sleep(node.draw_seconds(node.habits.mail_seconds))
             while self._mail:
                 await self._handle(self._mail[0])
                 self._mail.pop(0)
 
     async def _handle(self, message: Message) -> None:
-        match message.talk:
-            case Talk.CANCEL:
+        match message.kind:
+            case MessageKind.CANCEL:
                 await self._cancel(message.agreement)
-            case Talk.PROPOSE if message.service is not None:
+            case MessageKind.PROPOSE if message.service is not None:
                 await self._agree(message.agreement, message.service)
-            case Talk.CONFIRM:
+            case MessageKind.CONFIRM:
                 await self._start(message)
-        if message.reply is not None and message.talk is not Talk.CONFIRM:
+        if message.reply is not None and message.kind is not MessageKind.CONFIRM:
             message.reply()
 
     async def _cancel(self, agreement: str) -> None:
         if self.instances.pop(agreement, None) is None:
             return
         node = self._node
-        await node.insist("DELETE", node.path(f"/agreements/{segment(agreement)}"))
+        await node.send_until_answered("DELETE", node.path(f"/agreements/{segment(agreement)}"))
         await self.report()
 
     async def _agree(self, agreement: str, service: Service) -> None:
@@ -125,7 +130,7 @@ class NodeServices:
         if not is_final_later:
             await self._put(message.agreement, instance.service, "Finalized Agreement")
         outcome = self.outcomes.get(instance.service.version, Outcome.RUNS)
-        await node.clock.sleep(node.pause(node.habits.start_seconds))
+        await node.clock.sleep(node.draw_seconds(node.habits.start_seconds))
         instance.state = "exited" if outcome is Outcome.NEVER_STARTS else "running"
         if instance.state == "running" and message.reply is not None:
             message.reply()
@@ -136,7 +141,7 @@ class NodeServices:
             node.run_aside(self._crash(message, vanishes=outcome is Outcome.VANISHES))
 
     async def _finalize_later(self, agreement: str) -> None:
-        await self._node.clock.sleep(self._node.pause(self._node.habits.final_seconds))
+        await self._node.clock.sleep(self._node.draw_seconds(self._node.habits.final_seconds))
         if agreement in self.instances:
             await self._put(agreement, self.instances[agreement].service, "Finalized Agreement")
 
@@ -148,7 +153,7 @@ class NodeServices:
         self.instances[agreement].state = "exited"
         await self.report()
         if vanishes:
-            await node.clock.sleep(node.pause(CRASH_SHOWS_SECONDS))
+            await node.clock.sleep(node.draw_seconds(CRASH_SHOWS_SECONDS))
             await self._cancel(agreement)
             if message.failed is not None:
                 message.failed()
@@ -160,26 +165,26 @@ class NodeServices:
             "agreementService": {"orgid": service.org, "pattern": "", "url": f"{service.org}/{service.url}"},
             "state": state,
         }
-        await node.insist("PUT", node.path(f"/agreements/{segment(agreement)}"), body)
+        await node.send_until_answered("PUT", node.path(f"/agreements/{segment(agreement)}"), body)
 
     async def report(self) -> None:
-        """Report which containers run."""
+        """Report the running containers."""
         node = self._node
         services = [_shown(agreement, one) for agreement, one in self.instances.items() if one.state]
         if services or self._has_reported:
             self._has_reported = True
-            await node.insist("PUT", node.path("/status"), {"connectivity": {}, "services": services})
+            await node.send_until_answered("PUT", node.path("/status"), {"connectivity": {}, "services": services})
 
     async def give_up(self) -> None:
-        """End every agreement, as an agent does that is unregistered."""
+        """End every agreement, as the agent of an unregistered node does."""
         node = self._node
         if self.instances:
             self.instances.clear()
-            await node.insist("DELETE", node.path("/agreements"))
+            await node.send_until_answered("DELETE", node.path("/agreements"))
             await self.report()
 
     async def settle(self, agreement: str, service: Service) -> None:
-        """Have an agreement with running containers at once: how a scenario begins."""
+        """Have an agreement with running containers at once: the start of a scenario."""
         self.instances[agreement] = Instance(service=service, state="running")
         await self._put(agreement, service, "Finalized Agreement")
         await self.report()

@@ -1,8 +1,9 @@
-"""The independent observer: what really happened to the nodes, whatever anybody's lease table says.
+"""The independent observer: what actually happened to the nodes, whatever a lease table has.
 
-It hears of deeds from the nodes and the agbot themselves, and sees every write in the simulated Exchange (membership,
-statuses, heartbeats). From these alone it finds how many members of a group were ever down for an upgrade at once. It never asks
-the coordinator anything; only `lease_free_at` is told by whoever reads the coordinator's interface, and measures, not judges.
+The nodes and the agbot report their actions to it, and it sees every write in the simulated
+Exchange (membership, statuses, heartbeats). From these alone it derives how many members of a group
+were ever down for an upgrade at once. It asks the coordinator nothing. Only `on_lease_released` is
+called by a reader of the coordinator's interface; it measures and does not judge.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from agbot.sim.actions import Act, Action
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.agent_state import PAST_THE_GATE, Word
 from agbot.sim.clock import Clock
-from agbot.sim.deeds import Act, Deed
 from agbot.sim.episodes import Episode, Excuse, Forgiven, Rule, Tolerance, Violation, excuse_for, excuse_together
 from agbot.sim.exchange.world import World, Write
 from agbot.sim.handoffs import HandOffs
@@ -37,7 +38,10 @@ _ENDS = frozenset(
 
 
 class Observer:
-    """Watch one simulated hub: give `hear` to nodes and agbot, `see` to the Exchange's `subscribe`."""
+    """The observer of one simulated hub.
+
+    Nodes and agbot call `on_action`; the Exchange calls `on_write`.
+    """
 
     def __init__(self, clock: Clock, tolerance: Tolerance | None = None) -> None:
         """Start with an empty hub."""
@@ -51,28 +55,28 @@ class Observer:
         self._latest: dict[tuple[str, Kind], Episode] = {}
         """The last one of each node, also when it has ended: an agent reports after that."""
         self._joined_at: dict[str, datetime] = {}
-        """Of nodes that have not been told yes since."""
+        """When each node has joined its group, until its first grant."""
         self.violations: list[Violation] = []
         self.forgiven: list[Forgiven] = []
         self.max_concurrent = 0
         self.max_concurrent_by_group: Counter[str] = Counter()
 
-    def hear(self, deed: Deed) -> None:
-        """Take a deed in."""
-        match deed.act:
+    def on_action(self, action: Action) -> None:
+        """Record an action."""
+        match action.act:
             case Act.DOWN:
-                self._begin(deed)
+                self._begin(action)
             case Act.UP:
-                self._end(deed)
+                self._end(action)
             case Act.ASKED:
-                if deed.granted:
-                    self._joined_at.pop(deed.node, None)
-                self.turns.asked(deed, holder_is_live=self._holder_is_live(deed))
+                if action.granted:
+                    self._joined_at.pop(action.node, None)
+                self.turns.asked(action, holder_is_live=self._holder_is_live(action))
             case Act.DIED | Act.RETURNED:
-                self._note(deed.node, deed.act.value)
+                self._note(action.node, action.act.value)
 
-    def see(self, write: Write) -> None:
-        """Take a write in the Exchange in, after it took effect."""
+    def on_write(self, write: Write) -> None:
+        """Record a write in the Exchange, after it took effect."""
         node = f"{write.org}/{write.id}"
         match write.resource, write.operation:
             case "node", "heartbeat":
@@ -81,7 +85,7 @@ class Observer:
                 self.members.delete(node)
                 self._moved(node, "")
             case "node", _:
-                self._seen_node(node, write.data)
+                self._seen_node(node, write.data, self._clock.now())
             case "nodemgmtpolstatus", "created/modified":
                 self._status(node, write.data)
             case "nodemgmtpolstatus", "deleted":
@@ -91,30 +95,36 @@ class Observer:
             case _:
                 pass
 
-    def lease_free_at(self, group: str, node: str, subject: str, at: datetime | None = None) -> None:
-        """Be told that the lease that a member had for a policy is free; measures the hand-off, judges nothing. All names with `org/`."""
-        self.handoffs.lease_free(group, node, subject, at or self._clock.now())
+    def on_lease_released(self, group: str, node: str, subject: str, at: datetime | None = None) -> None:
+        """Record that a member's lease for a policy is free; all names with `org/`.
 
-    def row_gone(self, row: AgentRow | ServiceRow) -> None:
-        """See that the agbot has deleted a row of its tables."""
-        self.handoffs.row_gone(row, self._clock.now())
+        It measures the hand-off and judges nothing.
+        """
+        self.handoffs.lease_released(group, node, subject, at or self._clock.now())
+
+    def on_row_deleted(self, row: AgentRow | ServiceRow) -> None:
+        """Record that the agbot has deleted a row of its tables."""
+        self.handoffs.row_deleted(row, self._clock.now())
 
     def excuse(self, node: str, excuse: Excuse = Excuse.FORGIVEN) -> None:
-        """Take what a node is in the middle of out of the judgement, because the test did it on purpose."""
+        """Excuse the upgrades that a node is in, because the test caused them on purpose."""
         for episode in self._of(node):
             episode.excuse = episode.excuse or excuse
 
-    def look_again(self, world: World) -> None:
-        """Take in every node as the Exchange has it now: it was restored from a backup."""
+    def reread(self, world: World) -> None:
+        """Record every node as the Exchange has it now, after it was restored from a backup.
+
+        No node was seen by that: a dead one stays as silent as it was.
+        """
         for (org, name), node in world.nodes.items():
-            self._seen_node(f"{org}/{name}", node.doc)
+            self._seen_node(f"{org}/{name}", node.doc, seen_at=None)
 
     def under_way(self, group: str = "") -> list[Episode]:
         """Return the episodes that have not ended, of one group or of all."""
         return [one for one in self._open.values() if group in ("", one.group)]
 
     def ended(self, group: str, how: str = "") -> list[Episode]:
-        """Return the episodes of a group that have ended, one way or any way."""
+        """Return the episodes of a group that have ended, with `how` only those that ended so."""
         return [one for one in self.episodes if one.group == group and one.ended_at and how in ("", one.how)]
 
     def report(self) -> Mapping[str, Any]:
@@ -131,33 +141,33 @@ class Observer:
     def _of(self, node: str) -> list[Episode]:
         return [self._open[key] for key in ((node, Kind.AGENT), (node, Kind.SERVICE)) if key in self._open]
 
-    def _begin(self, deed: Deed) -> None:
-        group = self.members.group_of(deed.node)
+    def _begin(self, action: Action) -> None:
+        group = self.members.group_of(action.node)
         episode = Episode(
-            node=deed.node,
-            kind=deed.kind,
-            subject=deed.subject,
+            node=action.node,
+            kind=action.kind,
+            subject=action.subject,
             group=group,
-            began_at=deed.at,
-            is_unasked=deed.is_unasked,
-            is_listed=deed.is_listed,
+            began_at=action.at,
+            is_unasked=action.is_unasked and not self.tolerance.is_guarded,
+            is_listed=action.is_listed,
         )
-        if self.members.is_cluster(deed.node):
+        if self.members.is_cluster(action.node):
             episode.excuse = Excuse.CLUSTER
         elif not group:
             episode.excuse = Excuse.NO_GROUP
-        elif self._is_unaware(deed):
+        elif self._is_unaware(action):
             episode.excuse = Excuse.UNAWARE
-        self._open[deed.node, deed.kind] = self._latest[deed.node, deed.kind] = episode
+        self._open[action.node, action.kind] = self._latest[action.node, action.kind] = episode
         self.episodes.append(episode)
         self.handoffs.begun(episode)
         if episode.counts:
             self._judge(episode)
             self._judge_peers(episode)
 
-    def _is_unaware(self, deed: Deed) -> bool:
-        joined_at = self._joined_at.get(deed.node)
-        return joined_at is not None and (deed.at - joined_at).total_seconds() <= self.tolerance.unaware_seconds
+    def _is_unaware(self, action: Action) -> bool:
+        joined_at = self._joined_at.get(action.node)
+        return joined_at is not None and (action.at - joined_at).total_seconds() <= self.tolerance.unaware_seconds
 
     def _judge(self, newer: Episode) -> None:
         now = self._clock.now()
@@ -172,11 +182,11 @@ class Observer:
         count = len({newer.node, *(one.node for one in together)})
         self.max_concurrent = max(self.max_concurrent, count)
         self.max_concurrent_by_group[newer.group] = max(self.max_concurrent_by_group[newer.group], count)
-        guilty = [one for one in together if not self._could_not_be_helped(one, newer)]
+        guilty = [one for one in together if not self._is_unavoidable(one, newer)]
         if guilty:
             self._violated(Rule.ONE_AT_A_TIME, newer, [*guilty, newer])
 
-    def _could_not_be_helped(self, older: Episode, newer: Episode) -> bool:
+    def _is_unavoidable(self, older: Episode, newer: Episode) -> bool:
         now = self._clock.now()
         excuse = excuse_together(older, newer, now=now, tolerance=self.tolerance)
         if excuse is not None:
@@ -184,14 +194,17 @@ class Observer:
         return excuse is not None
 
     def _judge_peers(self, newer: Episode) -> None:
-        """An agent upgrade needs somebody else to stay; one that begins long after the last other fell silent is wrong."""
+        """Check that the group has another live member when an agent upgrade begins.
+
+        An upgrade that begins long after the last other member has fallen silent is a violation.
+        """
         peers = self.members.peers(newer.node)
         if newer.kind is not Kind.AGENT or newer.is_unasked or not peers:
             return
         now = self._clock.now()
         limit = self.tolerance.offline_after_seconds + self.tolerance.peers_margin_seconds
         if all(self.members.silent_seconds(peer, now) >= limit for peer in peers):
-            self._violated(Rule.NOBODY_LEFT, newer, [newer])
+            self._violated(Rule.NO_MEMBER_LEFT, newer, [newer])
 
     def _violated(self, rule: Rule, newer: Episode, together: list[Episode]) -> None:
         self.violations.append(
@@ -200,18 +213,18 @@ class Observer:
                 at=self._clock.now(),
                 group=newer.group,
                 nodes=tuple(one.node for one in together),
-                story="\n".join(f"  {one.tell()}" for one in together),
+                story="\n".join(f"  {one.describe()}" for one in together),
                 together=tuple(together),
             )
         )
 
-    def _end(self, deed: Deed) -> None:
-        episode = self._open.pop((deed.node, deed.kind), None)
+    def _end(self, action: Action) -> None:
+        episode = self._open.pop((action.node, action.kind), None)
         if episode is not None:
-            episode.ended_at, episode.how = deed.at, deed.detail
+            episode.ended_at, episode.how = action.at, action.detail
             if episode.kind is Kind.SERVICE and episode.group:
-                self.turns.ended(episode.group, deed.node, deed.at)
-                self.handoffs.ended_well(episode, deed.at)
+                self.turns.ended(episode.group, action.node, action.at)
+                self.handoffs.ended_well(episode, action.at)
 
     def _status(self, node: str, status: Mapping[str, Any]) -> None:
         word = status["status"]
@@ -225,16 +238,18 @@ class Observer:
             if word == _SUCCESS and latest is not None and latest.subject == status["policy"]:
                 self.handoffs.ended_well(latest, self._clock.now())
 
-    def _seen_node(self, node: str, doc: Mapping[str, Any]) -> None:
-        now = self._clock.now()
+    def _seen_node(self, node: str, doc: Mapping[str, Any], seen_at: datetime | None) -> None:
         before = self.members.group_of(node)
-        self.members.update(node, doc, now)
+        self.members.update(node, doc, seen_at)
         after = self.members.group_of(node)
         if before != after:
             self._moved(node, after)
 
     def _moved(self, node: str, group: str) -> None:
-        """A node has left its group, or joined one: what it is in the middle of is judged as deferred from then on."""
+        """Record that a node has left its group or joined one.
+
+        The upgrades that it is in are judged as deferred from then on.
+        """
         self._joined_at[node] = self._clock.now()
         for episode in self._of(node):
             if group:
@@ -248,21 +263,21 @@ class Observer:
         if self.members.silent_seconds(node, now) >= self.tolerance.dead_after_seconds:
             for episode in self._of(node):
                 episode.excuse = episode.excuse or Excuse.DEAD
-        self.members.heard_of(node, now)
+        self.members.heartbeat(node, now)
 
     def _excuse_subject(self, policy: str) -> None:
         for episode in self._open.values():
             if episode.subject == policy:
                 episode.excuse = episode.excuse or Excuse.POLICY_GONE
 
-    def _holder_is_live(self, deed: Deed) -> bool:
+    def _holder_is_live(self, action: Action) -> bool:
         now = self._clock.now()
         limit = self.tolerance.offline_after_seconds
-        group = self.members.group_of(deed.node)
+        group = self.members.group_of(action.node)
         return any(
             one.counts and one.group == group and self.members.silent_seconds(one.node, now) < limit
             for one in self._open.values()
-            if one.node != deed.node
+            if one.node != action.node
         )
 
     def _note(self, node: str, what: str) -> None:

@@ -1,7 +1,8 @@
 """A small HTTP server on bare streams, for the simulated agbot's two interfaces.
 
-Bare streams, because the secret routes use the method `LIST`, because the real agbot's headers can be given to the letter, and because
-nothing that the product is built with should be on both sides of a test. Who answers is a `Responder`; this module only carries.
+It uses bare streams for three reasons. The secret routes use the method `LIST`; the real agbot's
+headers can be reproduced exactly; and nothing that the product is built with should be on both
+sides of a test. A `Responder` answers; this module only transports.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ _CHUNKED_FROM_BYTES = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """One request; names of headers are in lower case, `path` is as it was sent, without its query."""
+    """One request.
+
+    Names of headers are in lower case, and `path` is as it was sent, without its query.
+    """
 
     method: str
     path: str
@@ -38,13 +42,17 @@ class Received:
 
     @property
     def decoded(self) -> str:
-        """Return the path as a Go router matches it: decoded, so that an escaped slash is one more segment."""
+        """Return the path as a Go router matches it: decoded, so `%2F` separates segments."""
         return unquote(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One reply. `more` are headers beside those of every reply; `delay_seconds` and `cut_short` are what faults ask for."""
+    """One reply.
+
+    `more` are headers in addition to those of every reply; `delay_seconds` and `cut_short` are for
+    faults.
+    """
 
     status: int
     body: str = ""
@@ -60,7 +68,7 @@ NOT_FOUND = Reply(
 
 
 class Responder(Protocol):
-    """Who answers."""
+    """What answers requests."""
 
     clock: Clock
 
@@ -79,10 +87,13 @@ class Responder(Protocol):
 
 
 class Listener:
-    """A responder on a port. While it is `deaf`, connections to the port are refused, as when the program does not run."""
+    """A responder on a port.
+
+    While it is `deaf`, connections to the port are refused, as when the program does not run.
+    """
 
     def __init__(self, responder: Responder, host: str = "127.0.0.1", port: int = 0) -> None:
-        """Take who answers and where to listen; port 0 takes a free one."""
+        """Take the responder and the address; port 0 takes a free one."""
         self._responder = responder
         self._host = host
         self.port = port
@@ -91,21 +102,21 @@ class Listener:
 
     @property
     def url(self) -> str:
-        """Return where it listens, `http://HOST:PORT`."""
+        """Return the address, `http://HOST:PORT`."""
         return f"http://{self._host}:{self.port}"
 
     async def listen(self) -> None:
         """Begin to listen, or listen again on the same port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, self._host, self.port)
             self._host, self.port = self._server.sockets[0].getsockname()[:2]
 
     async def close(self) -> None:
-        """Stop listening and end every connection: from now on connections are refused."""
+        """Stop listening and end every connection; from now on connections are refused."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -128,7 +139,7 @@ class Listener:
         except (Dropped, NotListening):
             writer.transport.abort()
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a client that breaks off, or does not speak HTTP, gets nothing
+            pass  # a client that breaks off, or does not send HTTP, gets no reply
         finally:
             writer.close()
 
@@ -149,7 +160,7 @@ class Listener:
 
 
 def encode(reply: Reply, headers: tuple[tuple[str, str], ...], now: datetime) -> bytes:
-    """Return a reply as it goes over the wire."""
+    """Return a reply in its form on the wire."""
     content = reply.body.encode()
     chunked = len(content) > _CHUNKED_FROM_BYTES
     typed = (("Content-Type", reply.content_type),) if content else ()
@@ -164,7 +175,7 @@ async def _receive(reader: asyncio.StreamReader) -> Received | None:
     """Read one request, or None at the end of the connection.
 
     Raises:
-        ValueError: that was no HTTP.
+        ValueError: it was not HTTP.
     """
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -194,10 +205,10 @@ async def _chunks(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def listening(responder: Responder, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Listener]:
-    """Listen for the length of a block.
+    """Listen for the duration of a block.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address is not available.
     """
     listener = Listener(responder, host, port)
     await listener.listen()

@@ -1,6 +1,7 @@
-"""A set of tasks that live and die together, as the threads of one program do.
+"""A set of tasks that start and end together, like the threads of one program.
 
-Tasks run in the task group of the whole simulation, so that a bug in one of them ends the run instead of being lost.
+Tasks run in the task group of the whole simulation, so a bug in one of them ends the run and does
+not go unnoticed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 
 
 class Process:
-    """Start tasks; kill them all at once."""
+    """Start tasks; cancel them all at once."""
 
     def __init__(self, spawn: Spawn) -> None:
         """Take what starts a task, such as a task group's `create_task`."""
@@ -29,13 +30,13 @@ class Process:
         return task
 
     def kill(self) -> None:
-        """Cancel every task; one that kills its own process ends at its next wait."""
+        """Cancel every task; a task that kills its own process ends at its next wait."""
         for task in tuple(self._tasks):
             task.cancel()
 
     @property
     def runs(self) -> bool:
-        """Say whether any task is left."""
+        """Return whether any task is left."""
         return bool(self._tasks)
 
 

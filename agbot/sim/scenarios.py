@@ -1,6 +1,7 @@
-"""Stories about agent upgrades, each of one HA group: what happens, and what must have come of it.
+"""Scenarios of agent upgrades, each in one HA group: what happens, and what the result must be.
 
-They are played in the demo and in tests. A story acts on whoever got permission first, so it holds for every order of turns.
+They run in the demo and in tests. A scenario acts on the member that gets permission first, so it
+is valid for every order of turns.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ _TURN_SECONDS = 900.0
 """Long enough for one member: question, cron, install."""
 
 _PROOF_SECONDS = 9000.0
-"""Long enough for a lease that only heartbeats renew to expire, at default settings (two hours), and be looked into."""
+"""Long enough for the coordinator to examine a lease that expires at default settings (two hours)
+and was renewed by heartbeats alone."""
 
 _QUICK = quick()
 
@@ -30,7 +32,7 @@ async def _rollout(stage: Stage) -> None:
 
 def _one_at_a_time(stage: Stage) -> list[str]:
     most = stage.fleet.observer.max_concurrent_by_group[stage.name]
-    return [] if most == 1 else [f"at most {most} members were down at once, not 1"]
+    return [] if most == 1 else [f"{most} members were down at once, not 1"]
 
 
 async def _dead_node(stage: Stage) -> None:
@@ -44,7 +46,7 @@ async def _dead_node(stage: Stage) -> None:
 
 def _stopped_after_first(stage: Stage) -> list[str]:
     begun = [one.node for one in stage.begun()]
-    return [] if len(begun) == 1 else [f"{len(begun)} members went, not 1: {', '.join(begun)}"]
+    return [] if len(begun) == 1 else [f"{len(begun)} members upgraded, not 1: {', '.join(begun)}"]
 
 
 async def _bad_release(stage: Stage) -> None:
@@ -54,7 +56,7 @@ async def _bad_release(stage: Stage) -> None:
     await stage.wait("the first failure", lambda: any(_ended(one) for one in stage.begun()), _TURN_SECONDS)
     await stage.clock.sleep(900.0)
     if _stopped_after_first(stage):
-        stage.missed.append("the brake let a second member go")
+        stage.missed.append("the brake did not stop a second member")
     for node in stage.nodes:
         node.fate = Fate.SUCCEEDS
     stage.publish(FIXED)
@@ -63,7 +65,10 @@ async def _bad_release(stage: Stage) -> None:
 
 
 def _bad_version_went_once(stage: Stage) -> list[str]:
-    """Look at what was installed, not only at how many went: who waits goes on for a while to ask under the bad download."""
+    """Check what was installed, not only how many members upgraded.
+
+    A waiting member keeps asking under the bad download for a while.
+    """
     victims = [node.name for node in stage.nodes if NEW in node.installs]
     wrong = [] if len(victims) == 1 else [f"{NEW} was installed on {len(victims)} members, not 1: {', '.join(victims)}"]
     return [*_one_at_a_time(stage), *wrong]
@@ -148,9 +153,9 @@ async def _policy_deleted(stage: Stage) -> None:
         return
     stage.cue("the policy is deleted")
     stage.fleet.delete_nmp(stage.org, stage.nmp)
-    await stage.wait("the holder's giving up", lambda: holder.down_for is None, 300.0)
+    await stage.wait("the end of the holder's upgrade", lambda: holder.down_for is None, 300.0)
     if stage.are_at(NEW, [holder]):
-        stage.missed.append("the holder installed before it learnt of the deletion")
+        stage.missed.append("the holder installed before it learned of the deletion")
     await stage.clock.sleep(60.0)
     stage.publish(FIXED)
     seconds = _TURN_SECONDS * len(stage.nodes)
@@ -181,7 +186,7 @@ async def _lost_report(stage: Stage) -> None:
 
 def _cluster_went_alone(stage: Stage) -> list[str]:
     excused = [one for one in stage.begun() if one.excuse is Excuse.CLUSTER and one.how == "successful"]
-    return [] if excused else ["the cluster node did not go by itself"]
+    return [] if excused else ["the cluster node did not upgrade by itself"]
 
 
 AGENT_SCENARIOS: tuple[Scenario, ...] = (
@@ -193,7 +198,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="dead-node",
-        sentence="A member dies with its permission; the group keeps what it has, and nobody else is risked.",
+        sentence="A member dies with its permission; the others keep the old agent, and no other member is put at risk.",
         play=_dead_node,
         expect=_stopped_after_first,
         habits=replace(_QUICK, cron_seconds=300.0, cron_phase=(0.9, 1.0)),
@@ -201,7 +206,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="bad-release",
-        sentence="A release that fails stops at the first member; the repaired one reaches all.",
+        sentence="An upgrade that fails stops at the first member; the repaired version reaches all.",
         play=_bad_release,
         expect=_bad_version_went_once,
         habits=replace(_QUICK, revision_seconds=(30.0, 150.0)),
@@ -209,7 +214,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="joining",
-        sentence="A node joins while its own upgrade is under way: it finishes first and counts from then on.",
+        sentence="A node joins while its own upgrade is under way: it finishes first and counts as a member from then on.",
         play=_joining,
         expect=_was_deferred,
         members=2,
@@ -217,7 +222,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="offline-peer",
-        sentence="With its only peer offline a member keeps its agent, but gets its new service at once.",
+        sentence="With its only peer offline, a member keeps its agent, but gets its new service at once.",
         play=_offline_peer,
         members=2,
         habits=_QUICK,
@@ -234,22 +239,22 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="deleted-node",
-        sentence="The member that holds the permission is deleted; the others go on.",
+        sentence="The member that holds the permission is deleted; the others continue.",
         play=_deleted_node,
         habits=_QUICK,
     ),
     Scenario(
         name="unregistered",
-        sentence="The member that holds the permission is unregistered; the others go on.",
+        sentence="The member that holds the permission is unregistered; the others continue.",
         play=_unregistered,
         habits=_QUICK,
     ),
     Scenario(
         name="policy-deleted",
-        sentence="The policy is deleted while a member holds the permission; the next policy finds the group free.",
+        sentence="The policy is deleted while a member holds the permission; the lease is free for the next policy.",
         play=_policy_deleted,
         expect=_one_at_a_time,
-        # cron late enough for the holder to hear of the deletion first
+        # cron is late enough for the holder to learn of the deletion first
         habits=replace(_QUICK, cron_seconds=600.0, cron_phase=(0.9, 1.0), heartbeat_seconds=20.0),
         minutes=60.0,
     ),
@@ -261,7 +266,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="slow-cron",
-        sentence="A node takes 20 minutes to use its permission; it keeps it for as long as it shows that it lives.",
+        sentence="A node takes 20 minutes to use its permission; it keeps it as long as it sends heartbeats.",
         play=_rollout,
         expect=_one_at_a_time,
         members=2,
@@ -270,7 +275,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="lost-report",
-        sentence="A node's success is never reported; the version that it runs proves it, and the group goes on.",
+        sentence="A node's success is never reported; its agent's version proves it, and the group continues.",
         play=_lost_report,
         expect=_one_at_a_time,
         habits=_QUICK,

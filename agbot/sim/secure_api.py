@@ -1,7 +1,8 @@
-"""A stand-in for the real agbot's secure API: some of its routes, with the replies that were recorded of it.
+"""A stand-in for the real agbot's secure API: some of its routes, with recorded replies.
 
-It is what the gateway passes other routes through to in the demo, and what agents ask whose `HZN_AGBOT_URL` does not point at the
-coordinator: the permission route then grants from the agbot's own table, with all its defects (`agent_lock`).
+In the demo, the gateway passes other routes through to it. Agents whose `HZN_AGBOT_URL` does not
+name the coordinator ask it for permission: that route grants from the agbot's own table, with all
+its defects (`agent_lock`).
 """
 
 from __future__ import annotations
@@ -66,9 +67,10 @@ _ROUTES = (
 
 
 class SecureApi:
-    """The stand-in; `knows` says which `org/user` and password are good. Get a listening one from `serving`.
+    """The stand-in; `serving` returns a listening one.
 
-    Without `lock` it has no permission route, as a proxy that only passes the others on.
+    `knows` decides which `org/user` and password are valid. Without `lock` it has no permission
+    route, like a proxy that only passes other routes through.
     """
 
     def __init__(
@@ -78,12 +80,12 @@ class SecureApi:
         *,
         lock: AgentLock | None = None,
     ) -> None:
-        """Take the clock of the `Date` header, whom it lets in, and what grants."""
+        """Take the clock of the `Date` header, the check of credentials, and the agbot's lock."""
         self.clock = clock
         self.lock = lock
         self._knows = knows
         self.requests: list[str] = []
-        """What was asked, as `METHOD path`."""
+        """The requests so far, as `METHOD path`."""
 
     def headers(self, received: Received) -> tuple[tuple[str, str], ...]:
         """Return the headers of every reply."""
@@ -139,7 +141,7 @@ def _unauthorized(text: str) -> Reply:
 
 
 def _given(received: Received) -> tuple[str, str] | None:
-    """Return who asks, and the secret; None when the header is none that the agbot understands."""
+    """Return the caller and the secret, or None if the agbot does not understand the header."""
     scheme, _, coded = received.headers.get("authorization", "").partition(" ")
     try:
         user, colon, password = b64decode(coded, validate=True).decode().partition(":")
@@ -150,10 +152,10 @@ def _given(received: Received) -> tuple[str, str] | None:
 
 @asynccontextmanager
 async def serving(api: SecureApi, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Listen for the length of a block; gives the URL.
+    """Listen for the duration of a block; yields the URL.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address is not available.
     """
     async with listening(api, host, port) as listener:
         yield listener.url

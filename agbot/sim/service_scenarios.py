@@ -1,4 +1,4 @@
-"""Stories about service upgrades, each of one HA group with one deployment policy. See `scenarios`."""
+"""Scenarios of service upgrades, each in a group with one deployment policy. See `scenarios`."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def _falls_back(stage: Stage) -> None:
 def _only_one_went(stage: Stage) -> list[str]:
     went = {one.node for one in stage.begun(Kind.SERVICE)}
     rest = stage.others()
-    wrong = [] if len(went) == 1 else [f"{len(went)} members went, not 1: {', '.join(sorted(went))}"]
-    return wrong if stage.serve(SERVICE_OLD, rest) else [*wrong, "the others do not run the old version any more"]
+    wrong = [] if len(went) == 1 else [f"{len(went)} members upgraded, not 1: {', '.join(sorted(went))}"]
+    return wrong if stage.serve(SERVICE_OLD, rest) else [*wrong, "the others no longer run the old version"]
 
 
 async def _dies(stage: Stage) -> None:
@@ -69,7 +69,7 @@ async def _agbot_restarts(stage: Stage) -> None:
     await stage.deploy(SERVICE_OLD)
     stage.redeploy(SERVICE_NEW)
     if await stage.wait_for_holder() is not None:
-        stage.cue("the agbot restarts in the middle")
+        stage.cue("the agbot restarts during the upgrade")
         stage.fleet.agbot.stop()
         await stage.clock.sleep(30.0)
         stage.fleet.agbot.start()
@@ -104,7 +104,7 @@ SERVICE_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-crashes",
-        sentence="A release that crashes 20 s after it began to run does not reach the second member.",
+        sentence="A release that crashes 20 s after its start does not reach the second member.",
         play=_crashes,
         expect=_only_one_went,
         habits=quick(),
@@ -113,7 +113,7 @@ SERVICE_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-falls-back",
-        sentence="A release that fails is replaced by the next lower version on the first member, and stops there.",
+        sentence="On the first member, a release that fails is replaced by the next lower version; the rollout stops there.",
         play=_falls_back,
         expect=_only_one_went,
         habits=quick(),
@@ -122,7 +122,7 @@ SERVICE_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-node-dies",
-        sentence="A member dies after its agreement was cancelled; offline, it does not hold the others up for ever.",
+        sentence="A member dies after its agreement was cancelled; the others do not wait for it indefinitely.",
         play=_dies,
         habits=quick(),
         needs_agbot=True,
@@ -130,7 +130,7 @@ SERVICE_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-agbot-restarts",
-        sentence="The agbot restarts in the middle of an upgrade and takes it up again.",
+        sentence="The agbot restarts in the middle of an upgrade and continues it.",
         play=_agbot_restarts,
         habits=quick(),
         needs_agbot=True,
@@ -138,7 +138,7 @@ SERVICE_SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         name="service-published-twice",
-        sentence="The policy is published again in the middle of an upgrade; every member ends at the last version.",
+        sentence="The policy is published again in the middle of an upgrade; every member ends with the last version.",
         play=_twice,
         habits=quick(),
         needs_agbot=True,

@@ -1,7 +1,7 @@
-"""What a scenario is, and the stage on which it is played. The scenarios themselves are in `scenarios` and `service_scenarios`.
+"""Scenarios and their stages. The scenarios themselves are in `scenarios` and `service_scenarios`.
 
-A scenario is one HA group's story: how it is set up, what happens to it and when, and what must have come of it. Several can
-play at the same time in one fleet, each in its own group.
+A scenario describes the setup of one HA group, the events and their times, and the expected result.
+Several can run at the same time in one fleet, each in its own group.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Stage:
     group: str
     nodes: list[SimNode] = field(default_factory=list)
     cues: list[str] = field(default_factory=list)
-    """What was done to the group and when, for people."""
+    """What was done to the group and when, as text for people."""
     missed: list[str] = field(default_factory=list)
-    """What was waited for in vain."""
+    """Descriptions of what was expected and did not come."""
     holder: SimNode | None = None
-    """Whoever was first to go, where the story is about that node."""
+    """The member that upgraded first, in a scenario that is about that node."""
 
     @property
     def clock(self) -> Clock:
@@ -60,7 +60,7 @@ class Stage:
         return f"{self.org}/service-{self.group}"
 
     def cue(self, text: str) -> None:
-        """Note what is being done."""
+        """Record an action on the group."""
         self.cues.append(f"{self.clock.now():%H:%M:%S} {text}")
 
     def publish(self, version: str = NEW) -> None:
@@ -80,13 +80,16 @@ class Stage:
         self._publish_service(*versions)
 
     def _publish_service(self, *versions: str) -> None:
-        """Publish it for this group's nodes; beside it, for the same service, a policy that no node matches changes as well."""
+        """Publish the policy for this group's nodes, and another one that no node matches.
+
+        Both are for the same service.
+        """
         url = f"svc-{self.group}"
         for name, group in ((self.policy.partition("/")[2], self.group), (f"elsewhere-{self.group}", "elsewhere")):
             self.fleet.deploy(self.org, name, url, *versions, constraints=(f"{GROUP_PROPERTY} == {group}",))
 
     async def wait(self, what: str, holds: Callable[[], bool], within_seconds: float) -> bool:
-        """Wait for something that must come; note it as missed if it does not."""
+        """Wait for an expected result; record it as missed if it does not come."""
         came = await self.fleet.until(holds, within_seconds=within_seconds)
         if not came:
             self.missed.append(f"{what} did not come within {within_seconds:.0f} s")
@@ -94,11 +97,11 @@ class Stage:
 
     async def wait_for_holder(self, within_seconds: float = 600.0) -> SimNode | None:
         """Wait until a member is down for an upgrade, and return it."""
-        if await self.wait("the first upgrade", lambda: bool(self.going()), within_seconds):
-            self.holder = self.fleet.nodes[self.going()[0].node]
+        if await self.wait("the first upgrade", lambda: bool(self.under_way()), within_seconds):
+            self.holder = self.fleet.nodes[self.under_way()[0].node]
         return self.holder
 
-    def going(self) -> list[Episode]:
+    def under_way(self) -> list[Episode]:
         """Return the group's upgrades that are under way and count."""
         return [one for one in self.fleet.observer.under_way(self.name) if one.counts]
 
@@ -107,22 +110,22 @@ class Stage:
         return [one for one in self.fleet.observer.episodes if one.group == self.name and one.kind is kind]
 
     def are_at(self, version: str, nodes: list[SimNode] | None = None) -> bool:
-        """Say whether these nodes, or all, run an agent of that version and are back."""
+        """Return whether these nodes, or all, run an agent of that version and are back."""
         return all(node.version == version and not node.down_for for node in nodes or self.nodes)
 
     def serve(self, version: str, nodes: list[SimNode] | None = None) -> bool:
-        """Say whether these nodes, or all, run that version of the service."""
+        """Return whether these nodes, or all, run that version of the service."""
         return all(
             any(one.service.version == version and one.state == "running" for one in node.services.instances.values())
             for node in nodes or self.nodes
         )
 
     def others(self) -> list[SimNode]:
-        """Return the members that the story is not about."""
+        """Return the members other than the holder."""
         return [node for node in self.nodes if node is not self.holder]
 
-    def shortcomings(self) -> list[str]:
-        """Return what every scenario must avoid: things waited for in vain, broken promises."""
+    def common_failures(self) -> list[str]:
+        """Return what must not occur in any scenario: missed results and broken promises."""
         broken = [str(one) for one in self.fleet.observer.violations if one.group == self.name]
         return [*self.missed, *broken]
 
@@ -132,13 +135,13 @@ Expect = Callable[[Stage], list[str]]
 
 
 def nothing_more(_: Stage) -> list[str]:
-    """Expect no more than what every scenario must avoid."""
+    """Expect only what every scenario expects."""
     return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A story. `name` is also the group's name; `sentence` is for people."""
+    """A scenario. `name` is also the group's name; `sentence` is for people."""
 
     name: str
     sentence: str
@@ -149,7 +152,7 @@ class Scenario:
     habits: Habits | None = None
     needs_agbot: bool = False
     minutes: float = 30.0
-    """About how long it takes, in simulated time."""
+    """The approximate duration in simulated time."""
 
     async def set_up(self, fleet: Fleet, org: str) -> Stage:
         """Create the group in a fleet whose organisation exists."""
@@ -160,14 +163,15 @@ class Scenario:
         return stage
 
     def wrong(self, stage: Stage) -> list[str]:
-        """Return, in sentences, what did not come as expected; empty when all did."""
-        return [*stage.shortcomings(), *self.expect(stage)]
+        """Return, in sentences, what did not meet expectations; empty if all did."""
+        return [*stage.common_failures(), *self.expect(stage)]
 
 
 async def perform(fleet: Fleet, org: str, scenarios: Sequence[Scenario]) -> list[Stage]:
-    """Set up and play several scenarios at the same time in one fleet; the stages come in the scenarios' order.
+    """Set up and run several scenarios at the same time in one fleet.
 
-    The organisation exists; the agbot is added if a scenario needs it and it is not there yet.
+    The stages are in the order of the scenarios. The organisation exists; the agbot is added if a
+    scenario needs it and it does not exist yet.
     """
     if any(one.needs_agbot for one in scenarios) and not fleet.has_agbot:
         fleet.add_agbot()

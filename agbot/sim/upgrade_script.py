@@ -1,19 +1,17 @@
 """The root cron job of a node, and the script that installs a new agent (`agbot-ha.md` 1.6).
 
-It runs beside the agent: it survives the agent's restarts, reports through the agent, and takes up only what is `downloaded`.
-While it installs, the agent is down and the node sends no heartbeat.
+It runs beside the agent: it survives the agent's restarts, reports through the agent, and starts
+only what is `downloaded`. While it installs, the agent is down and the node sends no heartbeat.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from agbot.sim.agent_state import Entry, Word
 from agbot.sim.habits import Fate, Range
-
-if TYPE_CHECKING:
-    from agbot.sim.node import SimNode
+from agbot.sim.machine import Machine
+from agbot.sim.node_services import NodeServices
 
 _ROLLED_BACK = {Fate.ROLLS_BACK: Word.ROLLBACK_SUCCESSFUL, Fate.ROLLBACK_FAILS: Word.ROLLBACK_FAILED}
 
@@ -21,30 +19,29 @@ _ROLLED_BACK = {Fate.ROLLS_BACK: Word.ROLLBACK_SUCCESSFUL, Fate.ROLLBACK_FAILS: 
 class UpgradeScript:
     """One node's cron job."""
 
-    def __init__(self, node: SimNode) -> None:
-        """Take the node that it installs on."""
+    def __init__(self, node: Machine, services: NodeServices) -> None:
+        """Take the machine that it installs on, and the services whose start it waits for."""
         self._node = node
+        self._services = services
         self._at_once = asyncio.Event()
-        self.running: Entry | None = None
-        """What it installs now."""
 
-    def start_now(self, entry: Entry) -> None:
+    def start_now(self) -> None:
         """Start without waiting for cron, as the worker of a cluster's agent does."""
         self._at_once.set()
 
     async def cron(self) -> None:
-        """Run for ever."""
+        """Run forever."""
         node = self._node
         self._at_once = asyncio.Event()
-        await node.clock.sleep(node.habits.cron_seconds * node.pause(node.habits.cron_phase))
+        await node.clock.sleep(node.habits.cron_seconds * node.draw_seconds(node.habits.cron_phase))
         while True:
             entry = node.notebook.next_job()
-            if entry is not None and node.agent_runs and not node.services.is_starting:
-                self.running = entry
+            if entry is not None and node.agent_runs and not self._services.is_starting:
+                node.installing = entry
                 try:
                     await self._run(entry)
                 finally:
-                    self.running = None
+                    node.installing = None
             await self._until_next()
 
     async def _until_next(self) -> None:
@@ -58,7 +55,7 @@ class UpgradeScript:
     async def _run(self, entry: Entry) -> None:
         node = self._node
         fate = node.fate_of(entry.nmp)
-        await node.clock.sleep(node.pause(node.habits.precheck_seconds))
+        await node.clock.sleep(node.draw_seconds(node.habits.precheck_seconds))
         if fate is Fate.PRECHECK_FAILS:
             await self._end(entry, Word.PRECHECK_FAILED, "precheck failed")
             return
@@ -80,9 +77,9 @@ class UpgradeScript:
     async def _fail(self, entry: Entry, last: Word) -> None:
         node = self._node
         await self._install(node.habits.install_seconds, node.version)
-        await self._say(entry, Word.FAILED, "install failed")
-        await node.clock.sleep(node.pause(node.habits.failed_shows_seconds))
-        await self._say(entry, Word.ROLLBACK_STARTED, "install failed")
+        await self._set_word(entry, Word.FAILED, "install failed")
+        await node.clock.sleep(node.draw_seconds(node.habits.failed_shows_seconds))
+        await self._set_word(entry, Word.ROLLBACK_STARTED, "install failed")
         await self._install(node.habits.rollback_seconds, node.version)
         await self._end(entry, last, "install failed")
 
@@ -90,7 +87,7 @@ class UpgradeScript:
         """Stop the agent, install, start it again and wait for it."""
         node = self._node
         node.stop_agent()
-        duration = node.pause(seconds)
+        duration = node.draw_seconds(seconds)
         await node.clock.sleep(duration / 2 if dies else duration)
         if dies:
             node.die()
@@ -99,18 +96,18 @@ class UpgradeScript:
         if not node.registered:
             return
         node.start_agent()
-        await node.clock.sleep(max(node.habits.boot_seconds) + node.pause(node.habits.settle_seconds))
+        await node.clock.sleep(max(node.habits.boot_seconds) + node.draw_seconds(node.habits.settle_seconds))
 
-    async def _say(self, entry: Entry, word: Word, error: str) -> None:
+    async def _set_word(self, entry: Entry, word: Word, error: str) -> None:
         entry.word, entry.error = word, error
         if self._is_known(entry):
             await self._node.report(entry)
 
     async def _end(self, entry: Entry, word: Word, error: str = "") -> None:
-        # up first: the machine is back before anybody can learn of it
+        # the machine is up before any server can learn of it
         self._node.come_up(word.value)
-        await self._say(entry, word, error)
+        await self._set_word(entry, word, error)
 
     def _is_known(self, entry: Entry) -> bool:
-        """Say whether the agent still knows the policy: for one that it has dropped it takes no report."""
+        """Return whether the agent still has the policy; it reports no status of a dropped one."""
         return self._node.notebook.entries.get(entry.nmp) is entry

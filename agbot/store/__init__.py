@@ -1,1 +1,4 @@
-"""Leases, deferrals, brakes, waiters and the journal, kept through crashes. Nobody else uses a database driver."""
+"""Leases, other records and the journal, durable through crashes.
+
+No other package uses a database driver.
+"""

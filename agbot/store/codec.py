@@ -1,7 +1,7 @@
-"""Values to rows and back, derived from the fields of their dataclass: a column for each field, in the form that its type has.
+"""Converts values to rows and back, derived from their dataclass: a column for each field.
 
-Rows are made in the caller's task, before anything is sent: a value that cannot be stored, or could not be read back, is the caller's
-error and disturbs nobody else. A row that cannot be read means a damaged store.
+Rows are made in the caller's task, before anything is sent: a value that cannot be stored or read
+back is an error of the caller alone. A row that cannot be read means a damaged store.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from enum import Enum
+from sys import intern
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from agbot.foreign_text import excerpt
 from agbot.rules.facts import Ask
-from agbot.rules.lease import Claim, Hold, Lease
+from agbot.rules.lease import Claim, Lease, Tenure
 from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import Entry, StoreUnavailableError
 from agbot.store.records import KEPT
@@ -26,25 +27,25 @@ from agbot.store.texts import Row, json_text, moment, seen_in_json, seen_moment,
 T = TypeVar("T")
 
 COLUMNS: Mapping[str, str] = {"by": "made_by", "group": "group_id", "node": "node_id"}
-"""Fields whose names SQL keeps for itself, or that would not say what they hold."""
+"""Fields whose names are reserved in SQL, or would not describe the column."""
 
-_INLINE = frozenset({Ask, Claim, Hold})
-"""Parts of a value that have columns of their own, by which it is looked for; any other part is one column of JSON."""
+_INLINE = frozenset({Ask, Claim, Tenure})
+"""Nested dataclasses whose fields have columns; any other nested value is one column of JSON."""
 
 _NAMES = ("id", "node_id", "group_id", "scope")
-"""The columns by which people know a row."""
+"""The columns that identify a row for people."""
 _MESSAGE_CHARACTERS = 1000
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How a type is written in one column, and read."""
+    """How a type is written to one column, and read."""
 
     write: Callable[[Any], str | int]
     read: Callable[[Any], Any]
     suffix: str = ""
-    """What the name of its column ends with."""
+    """The suffix of the column's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class _Column:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """A dataclass whose fields have columns of their own; when it is None they are all NULL."""
+    """A nested dataclass whose fields have columns; if it is None they are all NULL."""
 
     of: type
     parts: Mapping[str, _Column | _Columns]
@@ -91,16 +92,19 @@ class _Columns:
 
 
 class Codec(Generic[T]):
-    """Writes values of one type as rows of its table, and reads them."""
+    """Writes and reads values of one type as rows of its table."""
 
     def __init__(self, of: type[T], columns: Mapping[str, str] | None = None) -> None:
-        """Derive it from the fields; `columns` names those of which the column has another name than in `COLUMNS`."""
+        """Derive the codec from the fields.
+
+        `columns` are names of columns that differ from `COLUMNS`.
+        """
         self._renamed = {**COLUMNS, **(columns or {})}
         self._columns = _columns(of, self._renamed, is_optional=False)
         self.names = tuple(self._columns.names())
 
     def column(self, path: str) -> str:
-        """Return the column of a field of plain form, dotted where it is nested."""
+        """Return the column of a field; a nested field is dotted."""
         last = path.rpartition(".")[2]
         return self._renamed.get(last, last)
 
@@ -108,17 +112,17 @@ class Codec(Generic[T]):
         """Write a value.
 
         Raises:
-            TypeError, ValueError, msgspec.MsgspecError: it cannot be stored, or not be read back.
+            TypeError, ValueError, msgspec.MsgspecError: it cannot be stored or read back.
         """
         row: Row = {}
         self._columns.write(value, row)
         return row
 
     def value(self, row: Mapping[str, Any], what: str) -> T:
-        """Read a row; `what` names it for people.
+        """Read a row; `what` names its kind for people.
 
         Raises:
-            StoreUnavailableError: the row makes no sense; it is named.
+            StoreUnavailableError: the row is invalid; the error names it.
         """
         try:
             value: T = self._columns.read(row)
@@ -130,15 +134,16 @@ class Codec(Generic[T]):
 def _unreadable(found: Mapping[str, Any], what: str, error: Exception) -> str:
     name = " of ".join(str(found[key]) for key in _NAMES if found.get(key) is not None)
     message = (
-        f"the {what} {name} in the file of [store] path cannot be read ({error}); stop the daemon and put a backup in place"
-        f" (`agbot store restore`), or mend that row: {found}"
+        f"the {what} {name} in the store ([store] path or url) cannot be read ({error}); stop the daemon and put"
+        f" a backup in place (`agbot store restore` for a file), or repair that row: {found}"
     )
     return excerpt(message, (), _MESSAGE_CHARACTERS)
 
 
 def _columns(of: type, columns: Mapping[str, str], *, is_optional: bool) -> _Columns:
     hints = get_type_hints(of)
-    kept = [each.name for each in fields(of) if each.compare]  # what two equal values may differ in is no part of them
+    # a field that is not compared is not part of the value
+    kept = [each.name for each in fields(of) if each.compare]
     return _Columns(of, {name: _part(name, hints[name], columns) for name in kept}, is_optional)
 
 
@@ -168,12 +173,13 @@ def _of_json(kind: type, value: object) -> object:
 
 def _readable_json(value: object, decoder: msgspec.json.Decoder[Any]) -> str:
     text = json_text(value)
-    decoder.decode(text)  # facts are an open mapping: what cannot be read back must not stop the next start
+    # facts are an open mapping; a value that cannot be read back would stop the next start
+    decoder.decode(text)
     return text
 
 
 _FORMS: Mapping[type, _Form] = {
-    str: _Form(lambda text: text, lambda text: text),
+    str: _Form(lambda text: text, intern),  # mostly ids, of which the picture has a copy
     int: _Form(lambda number: number, lambda number: number),
     bool: _Form(int, bool),
     datetime: _Form(stamp, moment),

@@ -1,7 +1,8 @@
-"""Giving the room of deleted entries back to the disk: `agbot store compact`.
+"""Compaction: returns the space of deleted entries to the disk (`agbot store compact`).
 
-SQLite keeps the pages of what was deleted and uses them again. Compacting writes what is left into a new file and puts that in place in one
-step, under the store's lock. It is the same generation: the leases are those of the moment, and nothing is doubted afterwards.
+SQLite keeps the pages of deleted rows and reuses them. Compaction writes the content into a new
+file and replaces the old one atomically, under the store's lock. The generation stays the same: the
+leases are current, so nothing is in doubt afterwards.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ from agbot.store.keeping import Keeper
 from agbot.store.mark import sync_folder
 
 _SPARE: Final = 1.05
-"""Pages of a fresh file are filled a little differently."""
+"""The pages of a new file are filled slightly differently."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """What the file took, in bytes."""
+    """The size of the file before and after, in bytes."""
 
     before: int
     after: int
 
 
 def compact(store: Path) -> Sizes:
-    """Make the file of a store that is not in use as small as what it holds.
+    """Shrink the file of a store that is not in use to its content.
 
     Raises:
         StoreLockedError: a daemon uses the store.
-        StoreUnavailableError: there is none, there is too little room beside it, or reading or writing failed; it is as it was.
-        StoreSchemaError: it is no store of this program.
+        StoreUnavailableError: there is none, there is too little free space, or reading or writing
+            failed; it is unchanged.
+        StoreSchemaError: it is not a store of this program.
     """
     files = Files(store)
     if not files.main.is_file():
@@ -74,30 +76,30 @@ def _refuse_without_room(connection: sqlite3.Connection, folder: Path) -> None:
     if there < needed:
         message = (
             f"compacting needs {needed / 1e6:.1f} MB beside the store, and {folder} has {there / 1e6:.1f} MB free; free space there,"
-            " or lower [store] journal_days or journal_megabytes first, and let the daemon run until the old has gone"
+            " or lower [store] journal_days or journal_megabytes first, and run the daemon until old events are deleted"
         )
         raise StoreUnavailableError(message)
 
 
 def _write_again(connection: sqlite3.Connection, new: Path) -> None:
-    """Write the content into the new file, and compare what tells stores apart."""
+    """Write the content into the new file, and verify what identifies a store."""
     new.unlink(missing_ok=True)
     connection.execute("VACUUM INTO ?", (str(new),))
     with closing(sqlite3.connect(new, isolation_level=None)) as written:
         (verdict,) = written.execute("PRAGMA quick_check(1)").fetchone()
         same = all(
-            tell(connection) == tell(written)
-            for tell in (generation.read, generation.last_entry, generation.highest_token, migrations.version_of)
+            identify(connection) == identify(written)
+            for identify in (generation.read, generation.last_entry, generation.highest_token, migrations.version_of)
         )
     if verdict != "ok" or not same:
-        message = f"what was written into {new} is not what the store holds ({verdict}); look for errors of the disk"
+        message = f"the content of {new} differs from the store's ({verdict}); look for errors of the disk"
         raise StoreUnavailableError(message)
 
 
 def _put_in_place(files: Files, new: Path) -> None:
-    """Replace the file, which SQLite has closed: its log is gone, unless another program reads it."""
+    """Replace the closed file; its log is gone, unless another program reads it."""
     if files.wal.exists():
-        message = f"another program has {files.main} open, perhaps an sqlite3 shell or a backup: close that"
+        message = f"another program has {files.main} open, perhaps an sqlite3 shell or a backup; close it"
         raise StoreUnavailableError(message)
     new.chmod(files.main.stat().st_mode & 0o777)
     sync(new)

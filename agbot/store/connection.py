@@ -1,7 +1,7 @@
-"""How the store's file is opened: the settings on which durability rests, and what is checked before the first write.
+"""Opens the store's file with durable settings, and checks it before the first write.
 
-WAL with `synchronous=FULL` syncs the log at every commit: a commit that returned survives the loss of power. `isolation_level=None` keeps
-the driver from beginning transactions of its own.
+WAL with `synchronous=FULL` syncs the log at every commit: a commit that has returned survives a
+power failure. `isolation_level=None` keeps the driver from beginning transactions by itself.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from agbot.store import migrations
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 
 OLDEST_SQLITE = (3, 35, 0)
-"""The first with RETURNING, the oldest that is tested against (Debian 12 has 3.40, RHEL 9 has 3.34)."""
+"""The first version with RETURNING, and the oldest that is tested (Debian 12 has 3.40, RHEL 9 has
+3.34)."""
 
 _ADVICE = {
     "SQLITE_FULL": "free space on its disk",
@@ -22,29 +23,31 @@ _ADVICE = {
     "SQLITE_READONLY": "make the file and its directory writable for this user",
     "SQLITE_PERM": "make the file and its directory writable for this user",
     "SQLITE_CANTOPEN": "the directory must exist and be writable for this user",
-    "SQLITE_BUSY": "another program has it locked, perhaps an open sqlite3 shell: close that",
-    "SQLITE_LOCKED": "another program has it locked, perhaps an open sqlite3 shell: close that",
+    "SQLITE_BUSY": "another program has it locked, perhaps an sqlite3 shell; close it",
+    "SQLITE_LOCKED": "another program has it locked, perhaps an sqlite3 shell; close it",
     "SQLITE_CORRUPT": "the file is damaged: stop the daemon and restore it from a backup",
     "SQLITE_NOTADB": "the file is damaged or no database: stop the daemon and restore it from a backup",
 }
 
 
 def unavailable(tried: str, path: Path, error: sqlite3.Error) -> StoreUnavailableError:
-    """Say what was tried, what came back and what to do."""
-    name = getattr(error, "sqlite_errorname", "")  # errors of the driver itself have none
+    """Return an error that states what was tried, what came back and what to do."""
+    name = getattr(error, "sqlite_errorname", "")  # the driver's own errors have none
     family = "_".join(name.split("_")[:2])
-    advice = _ADVICE.get(family, "see what SQLite says")
+    advice = _ADVICE.get(family, "see the message of SQLite")
     return StoreUnavailableError(f"could not {tried} {path}: {name or type(error).__name__}, {error}; {advice}")
 
 
-def _nobody(_doing: str) -> None:
-    """Hear what is being done."""
+def _ignore(_doing: str) -> None:
+    """Ignore the progress."""
 
 
 def connect(
-    path: Path, busy_seconds: float, steps: Sequence[migrations.Step], tell: Callable[[str], None] = _nobody
+    path: Path, busy_seconds: float, steps: Sequence[migrations.Step], report: Callable[[str], None] = _ignore
 ) -> sqlite3.Connection:
-    """Open, check and migrate the file, and tell what is being done: each takes as long as the file is. Belongs to the calling thread.
+    """Open, check and migrate the file, and report each step: they take time for a large file.
+
+    The connection belongs to the calling thread.
 
     Raises:
         StoreSchemaError: the schema is newer than this program, damaged, or another program's.
@@ -56,7 +59,7 @@ def connect(
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
-        _prepare(connection, path, steps, tell)
+        _prepare(connection, path, steps, report)
     except sqlite3.Error as error:
         _close(connection)
         raise unavailable("open", path, error) from error
@@ -72,21 +75,21 @@ def connect(
 
 
 def _prepare(
-    connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step], tell: Callable[[str], None]
+    connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step], report: Callable[[str], None]
 ) -> None:
-    tell("reads its write-ahead log")
+    report("reading its write-ahead log")
     migrations.check_origin(connection, steps)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
-        message = f"could not open {path} with a write-ahead log: its file system gives {mode!r}; a store needs a local file system"
+        message = f"could not open {path} with a write-ahead log: its file system allows {mode!r} only; a store needs a local file system"
         raise StoreUnavailableError(message)
     connection.execute("PRAGMA synchronous = FULL")
-    tell("checks that it is whole")
+    report("checking its integrity")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         message = f"could not open {path}: {verdict}; {_ADVICE['SQLITE_CORRUPT']}"
         raise StoreUnavailableError(message)
-    tell(f"brings its schema from version {migrations.version_of(connection)} to {len(steps)}")
+    report(f"migrating its schema from version {migrations.version_of(connection)} to {len(steps)}")
     migrations.migrate(connection, steps)
     migrations.check_complete(connection, steps)
 

@@ -1,19 +1,23 @@
-"""What a lease store promises. One contract, one test suite (`tests/contract`), several implementations.
+"""The contract of a lease store: one test suite (`tests/contract`) for all implementations.
 
-- `swap` is compare and set: it replaces a lease only if the stored one still has the expected token and state. A lost race is a value
-  (`Lost`, with the lease that stands there now), never an error. The records and journal entries given with it are written in the same
-  transaction, or not at all. The stored token never goes back: a swap to a lower token is refused as a programming error.
-- Whatever a call has returned from is durable: it survives `kill -9` and the loss of power.
-- An unreachable, full, locked or broken store raises `StoreUnavailableError`. After that error the write may or may not have happened;
-  the caller reads the lease again before it decides anything. Every write here may be repeated without harm.
+- `swap` is compare and set: it replaces a lease only if the stored one still has the expected token
+  and state. A lost race is a value (`Lost`, with the present lease), never an error. The records
+  and journal entries given with it are written in the same transaction or not at all. The stored
+  token never goes back: a swap to a lower token is refused as a programming error.
+- When a call has returned, its effect is durable: it survives `kill -9` and a power failure.
+- An unreachable, full, locked or damaged store raises `StoreUnavailableError`. The write may or may
+  not have happened then; the caller reads the lease again before it decides anything. All writes
+  are idempotent.
 - A cancelled caller leaves no open transaction behind.
-- The journal is the outbox of what other systems are told. Ids rise in the order of commits: once an entry can be read, no entry with a
-  lower id appears any more. Whoever reads `after` the last id that it has seen therefore misses nothing.
-- Ids are counted without a gap: a write that was lost, refused or rolled back uses none up. Whoever finds one missing therefore knows that
-  this entry was committed and has been pruned or trimmed since.
-- Times are given by the caller; a store never asks the clock of its host, but to find tokens that are higher than all earlier ones.
-- A store that is not the one that was last used here is another `Generation`: its tokens begin above all earlier ones, and its doubt stays
-  until `settle`.
+- The journal is the outbox of the deliveries. Ids rise in the order of commits: once an entry can
+  be read, no entry with a lower id appears any more. A reader that reads `after` the last id it has
+  seen misses nothing.
+- Ids have no gaps: a write that was lost, refused or rolled back uses none. A missing id therefore
+  means that its entry was committed and has been pruned or trimmed since.
+- The caller provides all times. A store asks the clock of its host only to find tokens above all
+  earlier ones.
+- A store that is not the one that was last used here is another `Generation`: its tokens begin
+  above all earlier ones, and its doubt remains until `settle`.
 """
 
 from __future__ import annotations
@@ -21,24 +25,34 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
+from agbot.events import catalogue
+from agbot.events.event import COORDINATOR, DECISION_RECORD, Event, Unread
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Lease
 from agbot.store.records import Key, Record
 
 R = TypeVar("R", bound=Record)
 
-DOSSIER: Final = "dossier"
-"""Under this name the facts of an entry hold what a decision was made on: for the history, and left out wherever an entry is told on."""
-
 
 class StoreError(Exception):
-    """The lease store failed."""
+    """The lease store has failed."""
 
 
 class StoreUnavailableError(StoreError):
-    """The store could not be reached or did not commit; whether the write happened is unknown."""
+    """The store could not be reached or did not commit.
+
+    It is unknown whether the write has happened.
+    """
+
+
+class StoreRefusedError(StoreUnavailableError):
+    """The database does not let us in, or lacks what an operator has to create."""
+
+
+class NotLeadingError(StoreUnavailableError):
+    """Another coordinator leads, so this write was refused. It has not happened."""
 
 
 class StoreLockedError(StoreError):
@@ -51,7 +65,10 @@ class StoreSchemaError(StoreError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the journal: a decision or a change, with what it rested on."""
+    """One row of the journal: an event with its time.
+
+    A row may be older or newer than this program, and keeps what it says.
+    """
 
     at: datetime
     event: str
@@ -60,27 +77,43 @@ class Entry:
     node: NodeId | None = None
     subject: PolicyId | None = None
     token: int | None = None
-    who: str = "coordinator"
+    who: str = COORDINATOR
     facts: Mapping[str, object] = field(default_factory=dict)
     """JSON values only, no secrets."""
     id: int = 0
-    """Given by the store: rises with every entry. 0 before it is stored."""
+    """Assigned by the store, rising with every entry. 0 before it is stored."""
+    written_of: Event | None = field(default=None, compare=False, repr=False)
+    """The event, if this process has written the row: it need not be read back to be logged."""
+
+    @classmethod
+    def of(cls, event: Event, at: datetime) -> Self:
+        """Write an event as a row."""
+        return cls(at=at, event=event.name, facts=event.facts, written_of=event, **event.columns)
+
+    def read(self) -> Event | Unread:
+        """Return the event; `Unread` if this program does not know it or its facts."""
+        if self.written_of is not None:
+            return self.written_of
+        columns: dict[str, Any] = {"group": self.group, "node": self.node, "subject": self.subject, "token": self.token}
+        named = {name: value for name, value in columns.items() if value is not None}
+        return catalogue.read(self.event, {**named, "who": self.who}, self.facts)
 
     @property
-    def told(self) -> dict[str, object]:
-        """The facts for whoever is told of it: without the dossier, which is kilobytes, and for the history."""
-        return {name: fact for name, fact in self.facts.items() if name != DOSSIER}
+    def delivered_facts(self) -> dict[str, object]:
+        """The facts for other systems, without the decision record, which is large."""
+        return {name: fact for name, fact in self.facts.items() if name != DECISION_RECORD}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writes:
-    """What goes into one transaction beside a lease: records to put (by their key), keys to drop, journal entries to append."""
+    """The rest of a transaction: records to put, keys to drop, journal entries to append."""
 
     put: Sequence[Record] = ()
     drop: Sequence[Key] = ()
     entries: Sequence[Entry] = ()
     moved: Sequence[Lease] = ()
-    """Leases of which only times of the wall clock differ: written where token and state are still the same."""
+    """Leases whose wall-clock times have been shifted: written if token and state are still the
+    same."""
 
 
 NOTHING = Writes()
@@ -88,25 +121,28 @@ NOTHING = Writes()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """The lease was not as expected; this is how it stands."""
+    """The lease was not as expected; `current` is the present one."""
 
     current: Lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """Which store this is. Another one begins when an older copy, or another store, has been put in the place of the one in use."""
+    """Identifies the store.
+
+    A new generation begins when an older copy or another store has replaced the one in use.
+    """
 
     id: str = ""
     token_floor: int = 0
-    """No token that was ever given here is higher; every coming one is."""
+    """No earlier token is higher, and every later one is."""
     doubt: str = ""
-    """Why it is not known what was granted last; empty once that is settled."""
+    """Why the last grants are not known; empty once that is settled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """Everything a coordinator needs at its start."""
+    """Everything that a coordinator loads at its start."""
 
     leases: Mapping[GroupId, Lease]
     generation: Generation = Generation()
@@ -119,37 +155,40 @@ class Stored:
 
 
 ENTRY_BYTES = 256
-"""What an entry takes beside its facts: columns and indexes, about."""
+"""The approximate size of an entry without its facts: columns and indexes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalQuery:
-    """Which entries to read: the newest first, or from `after` on in order."""
+    """The entries to read: newest first, or in order from `after` on."""
 
     org: str | None = None
-    """What concerns this organisation: its groups, its nodes, and the holds that cover it."""
+    """Entries about this organisation: its groups, its nodes, and the holds that cover it."""
     group: GroupId | None = None
     node: NodeId | None = None
     events: tuple[str, ...] = ()
-    """Only these; none given: all."""
+    """Only these events; if empty, all."""
+    without: tuple[str, ...] = ()
+    """All but these. What a newer program has written is among the others."""
     since: datetime | None = None
     after: int | None = None
     before: int | None = None
-    """Only entries with a lower id: reads on where the newest came first."""
+    """Only entries with a lower id: the next page, newest first."""
     limit: int = 100
 
 
 Pace = Callable[[float], Awaitable[bool]]
-"""Awaited between two short transactions of a long deletion, with the seconds that the last one took: whether to go on."""
+"""Awaited between the short transactions of a long deletion, with the duration of the last in
+seconds: whether to continue."""
 
 
 async def at_once(_seconds: float) -> bool:
-    """Go on without a pause."""
+    """Continue at once."""
     return True
 
 
 class Store(Protocol):
-    """See the module's text for the promises."""
+    """See the docstring of the module."""
 
     async def open(self) -> None:
         """Make the store ready: take the lock, check or migrate the schema.
@@ -161,30 +200,30 @@ class Store(Protocol):
         """
 
     async def close(self) -> None:
-        """Finish the write under way and let go of the lock. Closing twice is fine."""
+        """Finish the current write and release the lock. Closing twice is allowed."""
 
     async def load(self) -> Stored:
-        """Read everything that is live; first mend what can be mended after a failure."""
+        """Load all live data, after repairing what can be repaired after a failure."""
 
     async def check(self) -> None:
-        """Make sure that what is written still is the store that was opened.
+        """Verify that writes still go to the store that was opened.
 
         Raises:
-            StoreUnavailableError: it is not; nothing that is written now would be found again.
+            StoreUnavailableError: they do not; nothing written now would be found again.
         """
 
     async def settle(self, entry: Entry) -> None:
-        """End the doubt of the generation, with the entry that says who ended it and why, in one transaction."""
+        """End the doubt of the generation, with a journal entry, in one transaction."""
 
     async def lease(self, group: GroupId) -> Lease:
-        """Read one lease; a group that never had one has a free lease with token 0."""
+        """Read one lease; a group that has never had one has a free lease with token 0."""
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
-        """Replace the lease if its token and state are still those of `expected`, with `writes`, in one transaction.
+        """Replace the lease if token and state are those of `expected`, with `writes`, atomically.
 
         Raises:
-            ValueError: `new` is of another group, its token is lower than the expected one, or it is a grant under a token that is not
-                above the generation's floor.
+            ValueError: `new` is of another group, its token is lower than the expected one, or it
+                is a grant under a token that is not above the generation's floor.
         """
 
     async def write(self, writes: Writes) -> None:
@@ -194,23 +233,37 @@ class Store(Protocol):
         """Read journal entries."""
 
     async def last_entry_id(self) -> int:
-        """Return the id of the newest journal entry that was ever committed, also if it is gone by now; 0 before the first."""
+        """Return the id of the last journal entry ever committed, even if it has been deleted.
+
+        0 before the first.
+        """
 
     async def cursor(self, sink: str) -> int | None:
-        """Return the id of the last journal entry that this sink has confirmed; None for a sink that has never confirmed any."""
+        """Return the id of the last journal entry that this sink has confirmed.
+
+        None if it has confirmed none.
+        """
 
     async def save_cursor(self, sink: str, entry_id: int) -> None:
-        """Take down how far a sink has confirmed the journal. A cursor never goes back: a lower id changes nothing."""
+        """Save how far a sink has confirmed the journal.
+
+        A cursor never goes back: a lower id has no effect.
+        """
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete journal entries older than this and served marks older than this; return how many entries went.
+        """Delete journal entries older than this and turns older than this.
 
-        Entries go whether every sink has confirmed them or not: their age is what is promised to the sinks. Cursors stay. Short
-        transactions, so that nobody waits for it; whatever cuts it off, the next call goes on from there.
+        Return the number of deleted entries.
+
+        Entries are deleted by age, confirmed or not. Cursors stay. The transactions are short, so
+        that other writers do not wait; after an interruption the next call continues.
         """
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
-        """Delete the oldest journal entries until what is left takes at most this much; return how many went.
+        """Delete the oldest journal entries until the rest takes at most this size.
 
-        An entry takes the UTF-8 bytes of its facts and `ENTRY_BYTES` for the rest. Short transactions, as in `prune`.
+        Return the number of deleted entries.
+
+        An entry counts as the UTF-8 bytes of its facts plus `ENTRY_BYTES`. The transactions are
+        short, as in `prune`.
         """

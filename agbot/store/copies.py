@@ -1,8 +1,9 @@
-"""Backup and restore of a store file, as operators do them: `agbot store backup`, `restore` and `restored`.
+"""Backup and restore of a store file: `agbot store backup`, `restore` and `restored`.
 
-A backup is one whole file, taken through SQLite from a store that may be in use. It says of itself that it is a copy, so that a daemon that
-finds it in its store's place knows that another generation begins. A restore puts a checked copy in place in one step, with what was there
-before kept beside it; a kill in the middle leaves the old store, or the new one, or an empty one that its mark gives away.
+A backup is one complete file, copied through SQLite from a store that may be in use. It is marked
+as a copy, so that a daemon which finds it in place of its store begins a new generation. A restore
+replaces the store atomically by a checked copy and keeps the previous one beside it. A kill in the
+middle leaves the old store, the new one, or an empty one that its mark reveals.
 """
 
 from __future__ import annotations
@@ -25,36 +26,42 @@ from agbot.store.mark import sync_folder
 
 BUSY_SECONDS = 5.0
 KEPT = "before-restore"
-"""What was in place before a restore stays beside it under the store's name with this."""
+"""Suffix of the previous store, which stays beside the restored one."""
 
 
 def back_up(store: Path, copy: Path, doubt: str) -> None:
-    """Copy a store, in use or not, into one new file. `doubt` is what a daemon says that finds the copy in its store's place.
+    """Copy a store, in use or not, into one new file.
+
+    `doubt` is the reason that a daemon gives which finds the copy in place of its store.
 
     Raises:
-        StoreUnavailableError: there is no such store, the copy exists already, or reading or writing failed.
-        StoreSchemaError: it is no store of this program.
+        StoreUnavailableError: there is no such store, the copy exists already, or reading or
+            writing failed.
+        StoreSchemaError: it is not a store of this program.
     """
     if copy.exists():
         message = f"{copy} exists already; name a file that does not, or remove that one"
         raise StoreUnavailableError(message)
     if not copy.resolve().parent.is_dir():
-        message = f"{copy.parent} is no directory"
+        message = f"{copy.parent} is not a directory"
         raise StoreUnavailableError(message)
     _copy(store, copy, doubt)
 
 
 def restore(store: Path, copy: Path, doubt: str) -> Path | None:
-    """Put a checked copy in the store's place, and return where the store from before is kept; None where there was none.
+    """Replace the store by a checked copy.
+
+    Return where the previous store is kept, None if there was none.
 
     Raises:
         StoreLockedError: a daemon uses the store.
-        StoreUnavailableError: the copy is damaged or not there, or a file could not be written or moved.
-        StoreSchemaError: the copy is no store, or of a newer program.
+        StoreUnavailableError: the copy is damaged or missing, or a file could not be written or
+            moved.
+        StoreSchemaError: the copy is not a store, or is of a newer program.
     """
     files = Files(store)
     if copy.exists() and files.main.exists() and copy.samefile(files.main):
-        message = f"{copy} is the store itself; give the file of a backup"
+        message = f"{copy} is the store itself; name the file of a backup"
         raise StoreUnavailableError(message)
     new = files.main.with_name(f"{files.main.name}.restoring")
     had_one = files.main.exists()
@@ -71,12 +78,12 @@ def restore(store: Path, copy: Path, doubt: str) -> Path | None:
 
 
 def declare_restored(store: Path, doubt: str) -> None:
-    """Let another generation begin with the next start: the store was put back by means that leave no trace, a snapshot for example.
+    """Begin a new generation at the next start: the store was restored, e.g. from a snapshot.
 
     Raises:
         StoreLockedError: a daemon uses the store.
         StoreUnavailableError: there is none, or it could not be written.
-        StoreSchemaError: it is no store of this program.
+        StoreSchemaError: it is not a store of this program.
     """
     if not store.exists():
         message = f"there is no store at {store}"
@@ -89,7 +96,10 @@ def declare_restored(store: Path, doubt: str) -> None:
 
 
 def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
-    """Keep the old file and its log together, and put the new one in place. The log goes first: it must never lie beside the new file."""
+    """Keep the old file with its log, and put the new one in place.
+
+    The log is moved first: it must never be beside the new file.
+    """
     files.shm.unlink(missing_ok=True)
     if kept is None:
         files.wal.unlink(missing_ok=True)
@@ -104,10 +114,13 @@ def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
 
 
 def _copy(source: Path, target: Path, doubt: str) -> None:
-    """Copy through SQLite, check what came out, and let it say that it is a copy. The target appears whole or not at all."""
+    """Copy through SQLite, check the result and mark it as a copy.
+
+    The target appears complete or not at all.
+    """
     part = target.with_name(f"{target.name}.part")
     if not source.is_file():
-        message = f"{source} is not there, or no file"
+        message = f"{source} is missing or not a file"
         raise StoreUnavailableError(message)
     try:
         part.unlink(missing_ok=True)
@@ -130,24 +143,24 @@ def _copy(source: Path, target: Path, doubt: str) -> None:
 
 
 def _read_only(source: Path) -> str:
-    """Name a file for reading, also on a medium where SQLite can make no files of its own beside it."""
+    """Return a URI for reading, also on a medium where SQLite cannot create files."""
     has_log = source.with_name(f"{source.name}-wal").exists()
     is_fixed = not has_log and not os.access(source.parent, os.W_OK)
     return f"{source.resolve().as_uri()}?{'immutable=1' if is_fixed else 'mode=ro'}"
 
 
 def _mark_as_copy(path: Path, doubt: str) -> None:
-    """Check a file as a whole, bring it up to date, and write that another generation begins with it."""
+    """Check a whole file, migrate it, and mark it so that a new generation begins with it."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             steps = migrations.shipped()
             migrations.check_origin(connection, steps)
             if migrations.version_of(connection) == 0:
-                message = f"{path} is empty and no lease store"
+                message = f"{path} is empty and not a lease store"
                 raise StoreSchemaError(message)
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":
-                message = f"{path} is damaged: {verdict}; take another backup"
+                message = f"{path} is damaged: {verdict}; use another backup"
                 raise StoreUnavailableError(message)
             migrations.migrate(connection, steps)
             migrations.check_complete(connection, steps)
@@ -159,7 +172,7 @@ def _mark_as_copy(path: Path, doubt: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file on its disk."""
+    """Sync a file to its disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -169,7 +182,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def locked(store: Path) -> Iterator[None]:
-    """Keep daemons and other commands out of a store, and leave its files to whom its folder belongs, if that is not root.
+    """Lock a store, and give its files to the owner of its folder, if that is not root.
 
     Raises:
         StoreLockedError: one of them uses it.
@@ -184,7 +197,7 @@ def locked(store: Path) -> Iterator[None]:
 
 
 def _give_away(main: Path) -> None:
-    """Let the daemon's user have what root has made: systemd does not look inside a state directory that has the right owner."""
+    """Give files that root has created to the daemon's user, which systemd does not do."""
     folder = main.parent.stat()
     if os.geteuid() == 0 and folder.st_uid != 0:
         for each in main.parent.glob(f"{glob.escape(main.name)}*"):

@@ -1,9 +1,10 @@
-"""One daemon per store: an advisory lock on the store's file itself, and one on a file beside it.
+"""One daemon per store: an advisory lock on the store's file, and one on a lock file beside it.
 
-The lock on the file itself is on what is really written: a hard link, a bind mount or a symlink leads to the same one. The lock beside it
-is on the name: it keeps a second daemon out while somebody replaces the file under the first. The kernel frees both when their holder dies,
-however it dies. They are `flock` locks, which do not meet the record locks that SQLite takes on the same file. The lock file stays:
-removing it would let two daemons lock two different files of the same name. The number in it only serves the message.
+The lock on the store's file covers hard links, bind mounts and symlinks to the same file. The lock
+file covers the name: it keeps a second daemon out while the file is replaced under the first. The
+kernel releases both when the process ends in any way. They are `flock` locks, which do not conflict
+with SQLite's record locks on the same file. The lock file is never removed: two daemons could then
+lock two different files of the same name. The number in it is only for the message.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ class FileLock:
         self._itself: int | None = None
 
     def take(self) -> None:
-        """Take the locks, without waiting for them. A store that is not there yet is made as an empty file.
+        """Take the locks without waiting. A missing store is created as an empty file.
 
         Raises:
-            StoreLockedError: somebody has one of them, perhaps this very process.
-            StoreUnavailableError: the lock file or the store cannot be made.
+            StoreLockedError: one of them is taken, perhaps by this process.
+            StoreUnavailableError: the lock file or the store cannot be created.
         """
         try:
             self._beside = self._open(self.path, 0o600)
@@ -43,7 +44,10 @@ class FileLock:
             raise
 
     def give_back(self) -> None:
-        """Let go of the locks, if they are held. Only when the store is closed: closing its file ends SQLite's locks as well."""
+        """Release the locks, if they are held.
+
+        Only once the store is closed: closing its file ends SQLite's locks too.
+        """
         for descriptor in (self._itself, self._beside):
             if descriptor is not None:
                 os.close(descriptor)
@@ -53,13 +57,13 @@ class FileLock:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         except IsADirectoryError:
-            message = f"could not open {path}: SQLITE_CANTOPEN, it is a directory; give the store a file"
+            message = f"could not open {path}: SQLITE_CANTOPEN, it is a directory; set a file as the store"
             raise StoreUnavailableError(message) from None
         except OSError as error:
             message = (
-                f"cannot make {'the lock file ' if path == self.path else ''}{path}: {error.strerror}; the directory must exist and"
+                f"cannot create {'the lock file ' if path == self.path else ''}{path}: {error.strerror}; the directory must exist and"
                 " be writable for this user"
-                " (it is not created here: an empty store in place of one that is not mounted would forget who holds a lease)"
+                " (it is not created here: an empty store in place of one that is not mounted would lose all leases)"
             )
             raise StoreUnavailableError(message) from error
 
@@ -69,11 +73,12 @@ class FileLock:
         except BlockingIOError as error:
             holder = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             who = f"process {holder}" if holder else "another process"
-            message = f"{self._store} is in use by {who} (lock file {self.path}); stop that one first, or give this one a store of its own"
+            message = f"{self._store} is in use by {who} (lock file {self.path}); stop that one first, or set another store for this one"
             raise StoreLockedError(message) from error
         except OSError as error:
             raise self._unlockable(self.path, error) from error
-        with suppress(OSError):  # on a full disk the message names nobody, and the lock holds all the same
+        # on a full disk the message names no process, but the lock is taken
+        with suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
@@ -82,8 +87,8 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             message = (
-                f"{self._name} ([store] path) is in use by another process under another name: a hard link or a mount leads to the same"
-                " file; stop that one first, or give this one a store of its own"
+                f"{self._name} ([store] path) is in use by another process under another name: a hard link or a mount refers to the same"
+                " file; stop that one first, or set another store for this one"
             )
             raise StoreLockedError(message) from error
         except OSError as error:

@@ -1,8 +1,9 @@
-"""Which files are open, and whether they still are the ones at the store's path.
+"""Detects that the open files are not those at the store's path any more.
 
-SQLite goes on writing into a log that somebody has removed, and into a main file that has been replaced: every commit succeeds, and is lost
-with the process. So the names are compared with what is open around every commit. The main file may change only while a commit
-of ours is under way (SQLite moves its log into it then): a change at any other time is another program's, a copy over it for example.
+SQLite continues to write to a log that has been removed and to a main file that has been replaced:
+every commit succeeds, and is lost at the end of the process. So the names are compared with the
+open files around every commit. The main file may change only during a commit of ours (SQLite then
+moves its log into it): any other change comes from another program, such as a copy over it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 Identity = tuple[int, int]
 _LOG_HEADER_BYTES = 32
 _MOVED_AT_BYTES = 1000 * 4096
-"""SQLite's own default: a log of a thousand pages."""
+"""SQLite's default: a log of a thousand pages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +24,12 @@ class Trouble:
 
     text: str
     is_curable: bool = False
-    """Nothing is lost yet: what only the removed file held can be moved into the main file from here."""
+    """Nothing is lost yet: the content of the removed file can still be moved into the main
+    file."""
 
 
 def sizes(path: Path) -> dict[str, float]:
-    """Return how many bytes the files of a store take: `main`, and `log` for its write-ahead log; without those that are not there."""
+    """Return the sizes in bytes of the store's files: `main`, and `log` for its write-ahead log."""
     files = Files(path)
     found = {"main": _stat(files.main), "log": _stat(files.wal)}
     return {name: each.st_size for name, each in found.items() if each is not None}
@@ -47,20 +49,20 @@ class Files:
         self._log_bytes = 0
 
     def note(self) -> None:
-        """Take down the files as they are, when SQLite has just opened them."""
+        """Record the files when SQLite has just opened them."""
         found = self._path.stat()
         self._main_identity = (found.st_dev, found.st_ino)
         self._others = {each: _identity(_stat(each)) for each in (self.wal, self.shm)}
         self.note_written()
 
     def note_written(self) -> None:
-        """Take down how a commit of ours left the files."""
+        """Record the files after a commit of ours."""
         found, log = self._path.stat(), _stat(self.wal)
         self._written = (found.st_size, found.st_mtime_ns)
         self._log_bytes = log.st_size if log is not None else 0
 
     def trouble(self) -> Trouble | None:
-        """Say what is wrong; None when every name leads to the file that is open."""
+        """Return what is wrong; None if every name refers to the open file."""
         found = _stat(self._path)
         if found is None or (found.st_dev, found.st_ino) != self._main_identity:
             return Trouble(
@@ -75,7 +77,7 @@ class Files:
         for each, stat in present.items():
             if stat is not None and _identity(stat) != self._others[each]:
                 return Trouble(
-                    text=f"{each} has been replaced under the running daemon; close whatever else has the store open, and"
+                    text=f"{each} has been replaced under the running daemon; close other programs that have the store open, and"
                     " restart the daemon"
                 )
         gone = " and ".join(each.name for each, stat in present.items() if stat is None)
@@ -83,26 +85,30 @@ class Files:
             text = (
                 f"{gone} beside {self._path} has been removed under the running daemon; nothing is lost while it runs"
             )
-            return Trouble(text=f"{text}, and it mends this by itself", is_curable=True)
+            return Trouble(text=f"{text}, and it repairs this by itself", is_curable=True)
         log = present.get(self.wal)
-        if log is not None and log.st_size < self._log_bytes:  # SQLite never makes it shorter while it has it open
+        # SQLite never truncates it while it has it open
+        if log is not None and log.st_size < self._log_bytes:
             return Trouble(
-                text=f"{self.wal} has been cut off under the running daemon; what stood there is lost, restart the daemon"
+                text=f"{self.wal} has been truncated under the running daemon; its content is lost, restart the daemon"
             )
         return None
 
     def may_be_moving(self) -> bool:
-        """Tell whether the log is as long as one that SQLite moves into the main file in the course of a commit."""
+        """Whether the log is so long that a commit may move it into the main file."""
         log = _stat(self.wal)
         return log is not None and log.st_size >= _MOVED_AT_BYTES
 
     def main_stamp(self) -> tuple[int, int, int]:
-        """Return what tells this content of the main file from another one."""
+        """Return what identifies this content of the main file."""
         found = self.main.stat()
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def log_stamp(self) -> tuple[int, str]:
-        """Return the inode of the log and its header, which is random; (0, "") for none, or an empty one. SQLite locks no part of it."""
+        """Return the inode of the log and its random header.
+
+        (0, "") if there is none or it is empty. SQLite locks no part of it.
+        """
         try:
             descriptor = os.open(self.wal, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

@@ -1,8 +1,9 @@
-"""Telling, when a store is opened, whether it is the one that was last used here, and what follows if it is not.
+"""Detects at the start that a store is not the one last used, and begins a new generation.
 
-Another generation begins with an older copy, with a store from elsewhere, with an empty one where there was one, and with every doubt
-about that: what was granted since the copy was made is not known. Its tokens therefore begin above every earlier one, and the coordinator
-grants nothing until it has looked at everything or a person has said so.
+A new generation begins with an older copy, a store from elsewhere, an empty one in place of
+another, and with any doubt about that: grants made since the copy are unknown. Its tokens therefore
+begin above all earlier ones, and the coordinator grants nothing until it has read every
+organisation or an operator has resumed it.
 """
 
 from __future__ import annotations
@@ -15,35 +16,36 @@ from agbot.store.contract import Generation
 from agbot.store.mark import Mark
 
 _JUMP = 1_000_000
-"""Where the clock is of no use: more grants than a group can have had since a copy that anybody would restore."""
+"""If the clock is of no use: more grants than a group can have had since any copy that would be
+restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beside:
-    """What was found beside the store's file."""
+    """The mark that was found beside the store's file."""
 
     mark: Mark | None
     trouble: str = ""
-    """Why the mark cannot be relied on, or which log did not belong to the file."""
+    """Why the mark is not reliable, or which log did not belong to the file."""
 
 
 def recognise(connection: sqlite3.Connection, beside: Beside, now_ms: int) -> Generation:
-    """Return the generation of the store that has just been opened; begin another one if it is not the one that was last used here.
+    """Return the generation of the opened store; begin one if it is not the store last used.
 
-    `now_ms` is the system's clock in milliseconds since 1970. Writes in a transaction of its own.
+    `now_ms` is the system's clock in milliseconds since 1970. It writes in its own transaction.
     """
     stored = read(connection)
     why = _why_another(connection, stored, beside)
     if stored is not None and not why:
         return stored
     if stored is not None and stored.doubt:
-        why = stored.doubt  # a person restored it, and has said why
-    floor = _floor(connection, stored, beside.mark, now_ms) if why else 0
+        why = stored.doubt  # an operator has restored it, with this reason
+    floor = floor_above(_highest_known(connection, stored, beside.mark), now_ms) if why else 0
     return begin(connection, why, floor)
 
 
 def read(connection: sqlite3.Connection) -> Generation | None:
-    """Return what the file says of itself; None for one that was never opened by this version."""
+    """Return the generation in the file; None if this version has never opened it."""
     found = connection.execute("SELECT id, token_floor, doubt FROM generation").fetchone()
     return None if found is None else Generation(id=found[0], token_floor=found[1], doubt=found[2])
 
@@ -61,7 +63,7 @@ def begin(connection: sqlite3.Connection, doubt: str, token_floor: int) -> Gener
 
 
 def last_entry(connection: sqlite3.Connection) -> int:
-    """Return the id of the newest journal entry that was ever committed."""
+    """Return the id of the last journal entry ever committed."""
     found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'journal'").fetchone()
     return 0 if found is None else int(found[0])
 
@@ -77,26 +79,30 @@ def _why_another(connection: sqlite3.Connection, stored: Generation | None, besi
         return beside.trouble
     mark = beside.mark
     if mark is None:
-        return "it was in use before, and its mark is not beside it" if stored is not None else ""
+        return "it was in use before, and its mark is missing" if stored is not None else ""
     if stored is None:
-        return "it is empty or from before a change of version, and another store was in use here"
+        return "it is empty or of an earlier version, and another store was in use here"
     if stored.id != mark.generation:
-        return "it is a copy or another store than the one that was last used here"
+        return "it is a copy, or not the store that was last used here"
     entry = last_entry(connection)
     if entry < mark.entry:
-        return f"it is an older copy: its journal ends at entry {entry}, and {mark.entry} had been written"
+        return f"it is an older copy: its journal ends at entry {entry}, but {mark.entry} had been written"
     return ""
 
 
-def _floor(connection: sqlite3.Connection, stored: Generation | None, mark: Mark | None, now_ms: int) -> int:
-    """Return a number that no token given here before exceeds.
+def floor_above(known: int, now_ms: int) -> int:
+    """Return a number that is not lower than any earlier token; `known` is the highest known one.
 
-    No group is granted a thousand times a second, so tokens that begin at the milliseconds of the clock stay below them: the clock of now
-    is above whatever an earlier generation gave, also one of which nothing is left. A clock behind what is known is wrong.
+    Tokens begin at the clock's milliseconds, and no group has a thousand grants per second, so the
+    clock is above all tokens of earlier generations, even lost ones. A clock that is behind a known
+    token is wrong.
     """
-    known = max(
+    return now_ms if now_ms > known else known + _JUMP
+
+
+def _highest_known(connection: sqlite3.Connection, stored: Generation | None, mark: Mark | None) -> int:
+    return max(
         highest_token(connection),
         stored.token_floor if stored is not None else 0,
         mark.token if mark is not None else 0,
     )
-    return now_ms if now_ms > known else known + _JUMP

@@ -1,6 +1,6 @@
-"""Keeps the store's thread on the store that was opened: connects, compares files and names around every commit, and mends what can be.
+"""Keeps the store's thread on the opened store: checks its files around every commit.
 
-Belongs to the store's thread, but for the reading of `generation`.
+It belongs to the store's thread, except for reads of `generation`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Connect = Callable[[], sqlite3.Connection]
 
 
 class Keeper:
-    """One store's files, mark and generation, from `connect` to `closed`."""
+    """The files, the mark and the generation of one store, from `connect` to `closed`."""
 
     def __init__(self, path: Path, connect: Connect) -> None:
         self._path = path
@@ -37,7 +37,7 @@ class Keeper:
         self.generation = Generation(id="")
 
     def connect(self) -> sqlite3.Connection:
-        """Open the store's file, tell which generation it is, and put its mark beside it.
+        """Open the store's file, determine its generation, and write its mark.
 
         Raises:
             StoreSchemaError: see `connection.connect`.
@@ -54,7 +54,7 @@ class Keeper:
         return connection
 
     def check(self) -> None:
-        """Refuse to go on where the files are not the ones that were opened.
+        """Check that the files are the ones that were opened.
 
         Raises:
             StoreUnavailableError: they are not.
@@ -63,11 +63,11 @@ class Keeper:
         if trouble is not None:
             raise StoreUnavailableError(trouble.text)
         if not self._mark_file.is_in_place():
-            message = f"{self._mark_file.path} has been removed or replaced under the running daemon, and it mends this by itself"
+            message = f"{self._mark_file.path} has been removed or replaced under the running daemon, and it repairs this by itself"
             raise StoreUnavailableError(message)
 
     def noting(self, token: int, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
-        """Return the work, which gives this token, so that the mark of its commit has the token as well."""
+        """Return the work with its token noted for the mark of its commit."""
 
         def noted(connection: sqlite3.Connection) -> T:
             done = work(connection)
@@ -77,21 +77,22 @@ class Keeper:
         return noted
 
     def committing(self) -> None:
-        """Take down that a commit is under way: only then may the main file change."""
+        """Record that a commit is in progress: only then may the main file change."""
         self._mark_file.write(msgspec.structs.replace(self._mark, is_writing=True))
 
     def committed(self, connection: sqlite3.Connection) -> None:
-        """Take down a commit that has happened, and prove that it went into the files that have the store's names.
+        """Record a commit, and verify that it went into the files with the store's names.
 
         Raises:
-            StoreUnavailableError: it did not, and is lost when the process ends; or the mark could not be written.
+            StoreUnavailableError: it did not, and is lost at the end of the process; or the mark
+                could not be written.
         """
         self._files.note_written()
         self._write_mark(connection)
         self.check()
 
     def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Return a connection to go on with: this one, or another one when removed files could be replaced from what is open.
+        """Return the connection to use: this one, or a new one after removed files were restored.
 
         Raises:
             StoreUnavailableError: that is not possible.
@@ -105,7 +106,10 @@ class Keeper:
         return connection
 
     def closed(self) -> None:
-        """Take down how the file was left, after the connection was closed. Whatever fails here is found at the next start."""
+        """Record the state of the file after the connection was closed.
+
+        Failures here are detected at the next start.
+        """
         try:
             if self._files.main.exists():
                 self._mark_file.write(
@@ -116,7 +120,7 @@ class Keeper:
             return
 
     def _look_beside(self) -> Beside:
-        """Read the mark; a log that belongs to another file than the one in place is put aside before SQLite mixes the two."""
+        """Read the mark; move a log of another file away before SQLite applies it."""
         mark, trouble = self._mark_file.read()
         if mark is None or not self._is_log_of_another(mark):
             return Beside(mark=mark, trouble=trouble)
@@ -126,17 +130,20 @@ class Keeper:
             self._files.shm.unlink(missing_ok=True)
         except OSError as error:
             message = (
-                f"could not put {self._files.wal} aside, which belongs to another {self._path.name}: {error.strerror}"
+                f"could not move {self._files.wal} away, which belongs to another {self._path.name}: {error.strerror}"
             )
             raise StoreUnavailableError(message) from error
-        trouble = f"its file was replaced and the write-ahead log of the one before left beside it; that log is {aside.name} now"
+        trouble = (
+            f"its file was replaced, but not the write-ahead log of the previous one; that log is now {aside.name}"
+        )
         return Beside(mark=mark, trouble=trouble)
 
     def _is_log_of_another(self, mark: Mark) -> bool:
-        """Tell whether the log is the one that was in use, and the main file is not.
+        """Whether the log is the one that was in use, but the main file is not.
 
-        Not where a commit was cut off that may have been moving the log into the main file. After a loss of power the mark may be half a
-        minute behind both: then the main file must have been touched well after the mark was written, by the kernel's own stamp.
+        False after an interrupted commit, which may have been moving the log into the main file.
+        After a power failure the mark may be half a minute older than both; then the main file must
+        have changed well after the mark was written, by the kernel's timestamp.
         """
         log, main = self._files.log_stamp(), self._files.main
         if not log[0] or log[0] != mark.log[0] or (mark.is_writing and self._files.may_be_moving()):
@@ -151,7 +158,7 @@ class Keeper:
         self.generation = generations.recognise(connection, beside, time.time_ns() // 1_000_000)
         token = max(generations.highest_token(connection), self.generation.token_floor)
         self._mark = Mark(generation=self.generation.id, token=token, boot=boot_id())
-        # a copy of the main file alone shall say that it was in use
+        # so that a copy of the main file alone shows that it was in use
         connection.execute("PRAGMA wal_checkpoint").fetchone()
         self._files.note()
         self._mark = self._as_it_stands(connection)
@@ -170,14 +177,12 @@ class Keeper:
         self._mark_file.write(self._mark)
 
     def _reopen(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Move what only the removed log holds into the main file, and open the store anew."""
+        """Move the content of the removed log into the main file, and open the store again."""
         if not self._is_closed:
             self.committing()
             busy, frames, moved = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy or frames != moved:
-                message = (
-                    f"the log of {self._path} cannot be replaced while another program reads the store; close that"
-                )
+                message = f"the log of {self._path} cannot be replaced while another program reads the store; close it"
                 raise StoreUnavailableError(message)
             connection.close()
             self._is_closed = True
@@ -188,7 +193,7 @@ class Keeper:
         found = generations.read(again)
         if found is None or found.id != self.generation.id or generations.last_entry(again) != self._mark.entry:
             again.close()
-            message = f"{self._path} is not what it was before its log was removed; restart the daemon"
+            message = f"{self._path} has changed since its log was removed; restart the daemon"
             raise StoreUnavailableError(message)
         self._mark = self._as_it_stands(again)
         self._mark_file.make(self._mark)

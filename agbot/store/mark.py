@@ -1,9 +1,10 @@
-"""The mark beside the store: what the coordinator last wrote there, so that a start can tell the same store from an older copy of it.
+"""The mark beside the store: its last commit, so that a start detects an older copy.
 
-A copy of the store's file is whole and says nothing of what was granted after it was made. The mark says it: the generation, the newest
-journal entry and the highest token, in a small file of its own that is overwritten in place with every commit. It is not synced there: it
-has to survive `kill -9`, and after a loss of power it is half a minute old at most, while the store itself is synced. A mark that is
-behind the store is therefore harmless; a store that is behind its mark is an older copy.
+A copy of the store's file is complete and does not show later grants. The mark does: it has the
+generation, the last journal entry and the highest token, in a small file that every commit
+overwrites in place. It is not synced: it has to survive `kill -9`; after a power failure it is at
+most half a minute old, while the store itself is synced. A mark behind the store is therefore
+harmless; a store behind its mark is an older copy.
 """
 
 from __future__ import annotations
@@ -17,34 +18,38 @@ import msgspec
 from agbot.store.contract import StoreUnavailableError
 
 _BYTES = 512
-"""Always written as a whole, within one block: room is taken once, when the file is made."""
+"""Always written completely, within one block: the space is allocated once, when the file is
+created."""
 _TOUCHED_NS = 10_000_000_000
-"""The kernel stamps the change of a file as we write our own time into it; a file that was put here later shows another time."""
+"""The kernel stamps the file as we write our time into it; a file that was put here later has
+another timestamp."""
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What stands in the file."""
+    """The content of the file."""
 
     generation: str
     entry: int = 0
-    """The newest journal entry."""
+    """The last journal entry."""
     token: int = 0
     """The highest token of any group."""
     boot: str = ""
-    """Of which start of the machine the rest speaks: a loss of power may leave files a moment older than it says."""
+    """The boot of the machine during which this was written: a power failure may leave older
+    files."""
     file: tuple[int, int, int] = (0, 0, 0)
     """The main file after the last commit: inode, size, time of its last change in nanoseconds."""
     log: tuple[int, str] = (0, "")
-    """Which write-ahead log belongs to that file: its inode, and what tells it from the logs before it."""
+    """The write-ahead log of that file: its inode, and what distinguishes it from earlier logs."""
     is_writing: bool = False
-    """A commit is under way, and may be moving the log into the main file."""
+    """A commit is in progress, and may be moving the log into the main file."""
     at: int = 0
-    """When this was written: the system's clock, nanoseconds. Only compared with what the kernel says of this file."""
+    """The system's time of this write, in nanoseconds. It is only compared with the kernel's
+    timestamp of this file."""
 
 
 def boot_id() -> str:
-    """Return what names this start of the machine; empty where the kernel does not say."""
+    """Return the id of this boot of the machine; empty if the kernel has none."""
     try:
         return _BOOT.read_text(encoding="ascii").strip()
     except OSError:
@@ -52,14 +57,14 @@ def boot_id() -> str:
 
 
 class MarkFile:
-    """The file with the mark. Belongs to whoever has the store's lock."""
+    """The file of the mark. It belongs to the process with the store's lock."""
 
     def __init__(self, store: Path) -> None:
         self.path = store.with_name(f"{store.name}.mark")
         self._descriptor: int | None = None
 
     def read(self) -> tuple[Mark | None, str]:
-        """Return the mark, and what is wrong with it: empty where it can be relied on, or where there is none."""
+        """Return the mark, and what is wrong with it, if anything."""
         try:
             content = self.path.read_bytes()
             changed_at = self.path.stat().st_ctime_ns
@@ -72,11 +77,11 @@ class MarkFile:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None, f"its mark {self.path} is damaged"
         if abs(changed_at - found.at) > _TOUCHED_NS:
-            return found, f"its mark {self.path} was put there or touched by somebody else"
+            return found, f"its mark {self.path} was put there or changed by another program"
         return found, ""
 
     def make(self, mark: Mark) -> None:
-        """Put a mark in place, synced, and keep it open.
+        """Create or replace the mark, synced, and keep it open.
 
         Raises:
             StoreUnavailableError: it could not be written.
@@ -104,7 +109,7 @@ class MarkFile:
             raise self._failed(error) from error
 
     def is_in_place(self) -> bool:
-        """Tell whether the file that is open still is the one beside the store."""
+        """Whether the open file is still the one beside the store."""
         try:
             found = self.path.stat()
         except OSError:
@@ -132,12 +137,12 @@ class MarkFile:
 
     def _failed(self, error: OSError) -> StoreUnavailableError:
         return StoreUnavailableError(
-            f"could not write {self.path}: {error.strerror}; free space on its disk, or look for its errors"
+            f"could not write {self.path}: {error.strerror}; free space on its disk, or look for errors of the disk"
         )
 
 
 def sync_folder(file: Path) -> None:
-    """Make the names in a file's folder durable."""
+    """Sync the directory of a file."""
     descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

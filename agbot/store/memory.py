@@ -1,8 +1,10 @@
-"""The lease store without a disk: for tests and the simulation. Same promises as the others, but for durability.
+"""The lease store in memory, for tests and the simulation.
 
-Deterministic: no thread, no clock, no chance. Each call lets the other tasks run once before it looks at anything and once after it has
-committed, as a real store does, so that races show. Faults are part of it: `fail_next` makes calls fail before or after their commit, and
-`crash` is what `kill -9` leaves behind.
+It keeps the contract except for durability.
+
+It is deterministic: no thread, no clock, no randomness. Each call yields to the other tasks before
+it reads and after it has committed, as a real store does, so that races appear. It has faults:
+`fail_next` makes calls fail before or after their commit, and `crash` acts as `kill -9`.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.records import Turn
 from agbot.rules.seen_time import SeenTime
 from agbot.store import statements
 from agbot.store.codec import ENTRIES, LEASES
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 
 class Failure(StrEnum):
-    """Where a call fails."""
+    """When a call fails."""
 
     BEFORE_COMMIT = "before-commit"
     """Nothing was written."""
@@ -50,8 +52,8 @@ class Failure(StrEnum):
 
 
 @dataclass(slots=True)
-class _Content:
-    """What a file would hold."""
+class Content:
+    """The content that a file or a database would have."""
 
     leases: dict[GroupId, Lease] = field(default_factory=dict)
     records: dict[type, dict[tuple[str, ...], Record]] = field(default_factory=lambda: {of: {} for of in KEPT})
@@ -62,27 +64,29 @@ class _Content:
 
 
 class MemoryStore:
-    """A store that lives as long as this object; closing and opening it again is a restart of the daemon."""
+    """A store with the lifetime of this object; reopening it is a restart of the daemon."""
 
-    def __init__(self) -> None:
-        self._content = _Content()
+    def __init__(self, content: Content | None = None, fence: Callable[[], None] = lambda: None) -> None:
+        """Use `content`, which others may share. `fence` raises if a write is to be refused."""
+        self._content = content or Content()
+        self._fence = fence
         self._is_open = False
         self._failures: list[Failure] = []
 
     def fail_next(self, failure: Failure, calls: int = 1) -> None:
-        """Let the next calls raise `StoreUnavailableError`, after those that were to fail already."""
+        """Make the next calls raise `StoreUnavailableError`, after those already set to fail."""
         self._failures.extend([failure] * calls)
 
     def heal(self) -> None:
-        """Forget the failures that have not happened yet."""
+        """Cancel the failures that have not happened yet."""
         self._failures.clear()
 
     def crash(self) -> None:
-        """Die without closing: calls under way end nowhere, the lock is free, what was committed stays."""
+        """Stop without closing: open calls never return, the lock is free, commits stay."""
         self._is_open = False
 
     def change_generation(self, doubt: str, token_floor: int) -> None:
-        """Be another store from now on, as a file is into whose place an older copy was put."""
+        """Become another generation, like a file that was replaced by an older copy."""
         self._content.generation = Generation(id=f"memory above {token_floor}", token_floor=token_floor, doubt=doubt)
 
     async def open(self) -> None:
@@ -93,7 +97,7 @@ class MemoryStore:
         self._is_open = True
 
     async def close(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         self._is_open = False
 
     async def load(self) -> Stored:
@@ -101,7 +105,7 @@ class MemoryStore:
         return await self._call(self._load)
 
     async def check(self) -> None:
-        """Nobody can put another one in its place."""
+        """Do nothing: a store in memory cannot be replaced."""
         if not self._is_open:
             message = "the memory store is not open"
             raise StoreUnavailableError(message)
@@ -114,7 +118,7 @@ class MemoryStore:
             self._content.generation = replace(self._content.generation, doubt="")
             self._write(NOTHING, entries)
 
-        await self._call(settle)
+        await self._write_call(settle)
 
     async def lease(self, group: GroupId) -> Lease:
         """Return one lease."""
@@ -134,12 +138,12 @@ class MemoryStore:
             self._write(writes, entries)
             return new
 
-        return await self._call(swap)
+        return await self._write_call(swap)
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries."""
         entries = _checked(writes)
-        await self._call(lambda: self._write(writes, entries))
+        await self._write_call(lambda: self._write(writes, entries))
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Return journal entries."""
@@ -154,31 +158,40 @@ class MemoryStore:
         return await self._call(lambda: self._content.cursors.get(sink))
 
     async def save_cursor(self, sink: str, entry_id: int) -> None:
-        """Move a sink's cursor on."""
-        await self._call(lambda: self._save_cursor(sink, entry_id))
+        """Advance a sink's cursor."""
+        await self._write_call(lambda: self._save_cursor(sink, entry_id))
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete what is older."""
-        return await self._call(lambda: self._prune(before))
+        """Delete older entries and marks."""
+        return await self._write_call(lambda: self._prune(before))
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
-        """Delete what is too much."""
-        return await self._call(lambda: self._trim(most_bytes))
+        """Delete the oldest entries beyond the limit."""
+        return await self._write_call(lambda: self._trim(most_bytes))
+
+    async def _write_call(self, work: Callable[[], T]) -> T:
+        """Do the work unless the fence refuses it, in the same step."""
+
+        def fenced() -> T:
+            self._fence()
+            return work()
+
+        return await self._call(fenced)
 
     async def _call(self, work: Callable[[], T]) -> T:
-        """Do the work as one step between two turns of the loop, and fail where that was asked for."""
+        """Do the work as one step between two turns of the loop, and fail if set to."""
         await asyncio.sleep(0)
         if not self._is_open:
             message = "the memory store is not open"
             raise StoreUnavailableError(message)
         failure = self._failures.pop(0) if self._failures else None
         if failure is Failure.BEFORE_COMMIT:
-            message = "could not write to the memory store: it was told to fail"
+            message = "could not write to the memory store: a test made it fail"
             raise StoreUnavailableError(message)
         result = work()
         await asyncio.sleep(0)
         if failure is Failure.AFTER_COMMIT:
-            message = "no answer from the memory store: it was told to fail after the commit"
+            message = "no answer from the memory store: a test made it fail after the commit"
             raise StoreUnavailableError(message)
         return result
 
@@ -216,10 +229,10 @@ class MemoryStore:
 
     def _prune(self, before: datetime) -> int:
         content = self._content
-        served = content.records[Served]
-        gone = [place for place, mark in served.items() if isinstance(mark, Served) and mark.until < SeenTime(before)]
+        turns = content.records[Turn]
+        gone = [place for place, mark in turns.items() if isinstance(mark, Turn) and mark.until < SeenTime(before)]
         for place in gone:
-            del served[place]
+            del turns[place]
         kept = [entry for entry in content.entries if entry.at >= before]
         pruned = len(content.entries) - len(kept)
         content.entries = kept
@@ -238,7 +251,7 @@ class MemoryStore:
 
 
 def _checked(writes: Writes) -> Sequence[Entry]:
-    """Refuse what a file could not hold, and return the entries as a file would give them back."""
+    """Reject what a file could not store, and return the entries as read back from a file."""
     for record in writes.put:
         statements.put(record)
     return [ENTRIES.value(ENTRIES.row(entry), "journal entry") for entry in writes.entries]
@@ -253,6 +266,7 @@ def _matches(entry: Entry, query: JournalQuery) -> bool:
         and (query.after is None or entry.id > query.after)
         and (query.before is None or entry.id < query.before)
         and (not query.events or entry.event in query.events)
+        and entry.event not in query.without
     )
 
 

@@ -1,7 +1,9 @@
-"""The schema's versions. Each file `sql/NNNN_name.sql` is one step; the number of the last one applied stands in the file's user_version.
+"""Schema migrations.
 
-A step happens in one transaction with the raise of the version, so a crash leaves the version before or the version after. A file of a
-newer program, or of another program altogether, is refused before anything in it is changed.
+Each file `sql/NNNN_name.sql` is one step; `user_version` is the number of the last one applied.
+
+A step and the new version are one transaction, so a crash leaves the version before or after it. A
+file of a newer program, or of another program, is refused before anything in it is changed.
 """
 
 from __future__ import annotations
@@ -29,10 +31,10 @@ class Step:
 
 
 def in_order(files: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
-    """Sort (name, text) pairs into steps; files of other names are no steps.
+    """Return the steps among (name, text) pairs in order; other names are ignored.
 
     Raises:
-        ValueError: a number is missing or stands twice.
+        ValueError: a number is missing or is used twice.
     """
     numbered = ((_FILE.match(name), text) for name, text in files)
     steps = sorted((int(found[1]), text) for found, text in numbered if found)
@@ -43,13 +45,13 @@ def in_order(files: Iterable[tuple[str, str]]) -> tuple[Step, ...]:
 
 
 def shipped() -> tuple[Step, ...]:
-    """Return the steps that come with this program."""
+    """Return the steps of this program."""
     folder = resources.files("agbot.store").joinpath("sql")
     return in_order((entry.name, entry.read_text(encoding="utf-8")) for entry in folder.iterdir())
 
 
 def check_origin(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
-    """Refuse a file that this program must not touch. Only reads.
+    """Refuse a file that this program must not change. It only reads.
 
     Raises:
         StoreSchemaError: it is newer, or another program's.
@@ -59,11 +61,11 @@ def check_origin(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     is_new = (version, application, objects) == (0, 0, 0)
     if application != APPLICATION_ID and not is_new:
-        message = "it is a database of another program; give the store a file of its own"
+        message = "it is a database of another program; use another file for the store"
         raise StoreSchemaError(message)
     if version > len(steps):
         message = (
-            f"its schema has version {version} and this program knows {len(steps)}; it was written by a newer program: install that"
+            f"its schema has version {version} and this program knows {len(steps)}; it was written by a newer program; install that"
             " one again. The file has not been changed"
         )
         raise StoreSchemaError(message)
@@ -76,7 +78,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
-    """Apply the steps that the file has not seen, each in a transaction of its own."""
+    """Apply the missing steps, each in its own transaction."""
     for step in steps[version_of(connection) :]:
         marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step.version};"
         try:
@@ -88,7 +90,9 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
 
 
 def check_complete(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
-    """Compare the schema with the one that the steps make. What an operator added, an index for example, is no fault.
+    """Compare the schema with that of the steps.
+
+    Additions of an operator, such as an index, are allowed.
 
     Raises:
         StoreSchemaError: something is missing or different.

@@ -1,6 +1,7 @@
-"""The statements of the SQLite store, by name, read from `sql/queries.sql` so that SQL reads as SQL.
+"""The SQLite store's statements by name, from `sql/queries.sql`.
 
-A statement is sent exactly as it stands there: the driver keeps a prepared statement per text.
+A statement is sent exactly as it is written there: the driver caches a prepared statement for each
+text.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ _NAME = re.compile(r"^-- ([a-z]+\.[a-z]+) --$", re.MULTILINE)
 
 
 def parse(text: str) -> Mapping[str, str]:
-    """Split a file of named blocks; comments inside a block are left out.
+    """Split a file of named blocks; comments in a block are dropped.
 
     Raises:
-        ValueError: a name stands twice.
+        ValueError: a name is used twice.
     """
     _, *pieces = _NAME.split(text)
     names, bodies = pieces[::2], pieces[1::2]
     if len(set(names)) < len(names):
-        message = f"a query's name stands twice among {sorted(names)}"
+        message = f"a query's name is used twice among {sorted(names)}"
         raise ValueError(message)
     return MappingProxyType({name: _statement(body) for name, body in zip(names, bodies, strict=True)})
 
@@ -39,19 +40,25 @@ QUERIES = parse(resources.files("agbot.store").joinpath("sql", "queries.sql").re
 
 
 _ABOUT = "COALESCE(group_id, node_id, json_extract(facts, '$.scope'))"
-"""What an entry is about: a hold of an organisation or of everything names neither group nor node."""
+"""The subject of an entry: a hold of an organisation or the fleet has neither group nor node."""
 
 
-def journal_read(query: JournalQuery) -> tuple[str, Row]:
-    """Return the statement that answers a journal query: only the filters that are asked for, so that an index can serve it."""
+def journal_read(query: JournalQuery, about: str = _ABOUT) -> tuple[str, Row]:
+    """Return the statement of a journal query, with only its own filters.
+
+    `about` is the expression for the subject of an entry.
+    """
     filters: list[str] = []
     row: Row = {"limit": max(query.limit, 0)}
     if query.org is not None:
-        filters.append(f"({_ABOUT} IN (:org, '*') OR substr({_ABOUT}, 1, length(:within)) = :within)")
+        filters.append(f"({about} IN (:org, '*') OR substr({about}, 1, length(:within)) = :within)")
         row |= {"org": query.org, "within": f"{query.org}/"}
     if query.events:
         row |= {f"event_{number}": event for number, event in enumerate(query.events)}
         filters.append(f"event IN ({', '.join(f':event_{number}' for number in range(len(query.events)))})")
+    if query.without:
+        row |= {f"without_{number}": event for number, event in enumerate(query.without)}
+        filters.append(f"event NOT IN ({', '.join(f':without_{number}' for number in range(len(query.without)))})")
     if query.group is not None:
         filters.append("group_id = :group_id")
         row["group_id"] = query.group

@@ -1,6 +1,7 @@
-"""The types of records that a store keeps beside leases and the journal: one line of `KEPT` for each.
+"""The record types of a store besides leases and the journal: one line of `KEPT` each.
 
-Keys, rows and statements derive from that line and from the fields of the dataclass (`codec`, `statements`), for every store alike.
+Keys, rows and statements derive from that line and from the fields of the dataclass (`codec`,
+`statements`), for every store in the same way.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from types import MappingProxyType
 
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Ask
+from agbot.rules.records import Allowance, Approval, Brake, Busy, Contact, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import ClockMark
 
-Record = Allowance | Approval | Brake | ClockMark | Contact | Deferral | Pause | Served | Waiter
+Record = Allowance | Approval | Brake | Busy | ClockMark | Contact | Deferral | Hold | Turn | Waiter
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Names one record of a type: no two of the same type have the same values."""
+    """Identifies one record of a type."""
 
     of: type[Record]
     values: tuple[str, ...]
@@ -26,18 +28,18 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How one type of record is kept."""
+    """The description of one record type."""
 
     of: type[Record]
     table: str
     key: tuple[str, ...]
-    """The fields, dotted where they are nested, by which a record is known; none: there is only one such record."""
+    """The fields of the key, dotted if nested; empty if there is only one such record."""
     columns: Mapping[str, str] = field(default_factory=dict)
-    """Names of columns that differ from `codec.COLUMNS`, by field."""
+    """Field -> name of its column, where it differs from `codec.COLUMNS`."""
 
     @property
     def is_of_group(self) -> bool:
-        """Whether such records belong to a group, which then comes first in their keys."""
+        """Whether such records belong to a group, which is then first in the key."""
         return bool(self.key) and self.key[0].rpartition(".")[2] == "group"
 
 
@@ -50,11 +52,12 @@ KEPT: Mapping[type, Kept] = MappingProxyType(
             Kept(of=Allowance, table="allowance", key=("node",)),
             Kept(of=Approval, table="approval", key=("scope", "kind", "subject")),
             Kept(of=Brake, table="brake", key=("group", "kind", "subject")),
+            Kept(of=Busy, table="busy", key=("node",)),
             Kept(of=ClockMark, table="seen_clock", key=()),
             Kept(of=Contact, table="contact", key=("node",)),
             Kept(of=Deferral, table="deferral", key=("group", "node")),
-            Kept(of=Pause, table="pause", key=("scope",)),
-            Kept(of=Served, table="served", key=("group", "node")),
+            Kept(of=Hold, table="hold", key=("scope",)),
+            Kept(of=Turn, table="served", key=("group", "node")),
             Kept(of=Waiter, table="waiter", key=_WAITER_KEY, columns={"holder": "node_id"}),
         )
     }
@@ -74,5 +77,5 @@ def waiter_key(ask: Ask) -> Key:
 
 
 def waiter_name(ask: Ask) -> tuple[str, ...]:
-    """Return what tells the waiter with this question from the others of its group."""
+    """Return the rest of the waiter's key within its group."""
     return ask.claim.holder, ask.claim.kind, ask.claim.subject

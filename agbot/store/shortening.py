@@ -1,7 +1,7 @@
-"""Making the SQLite store's journal shorter, a stretch in each transaction: a grant waits for one stretch at most, never for all of them.
+"""Shortens the SQLite store's journal in batches, so that a grant waits for one at most.
 
-Deleting gigabytes in one transaction takes minutes, and a write-ahead log as long as what is deleted. A stretch is as long as a few
-hundredths of a second allow, on this disk and with entries of this size.
+Deleting gigabytes in one transaction would take minutes, and a write-ahead log of that size. The
+size of a batch is adjusted to a few hundredths of a second on this disk.
 """
 
 from __future__ import annotations
@@ -18,31 +18,35 @@ from agbot.store.texts import Row, stamp
 FIRST_STRETCH: Final = 64
 LONGEST_STRETCH: Final = 2048
 AIM_SECONDS: Final = 0.02
-"""About what one sync of a slow disk takes: waiting for a stretch is waiting for one more writer."""
+"""About one sync of a slow disk: waiting for a batch is like waiting for one more writer."""
 LONGEST_LOG_BYTES: Final = 64_000_000
-"""While another program reads the store, a long backup for example, the write-ahead log cannot be moved into the file and only grows."""
+"""While another program reads the store, e.g. a long backup, the write-ahead log cannot be moved
+into the file and grows."""
 MORE_THAN_ADDED: Final = 8
-"""So many more entries than it adds a write may drop: those before may have been smaller than the new ones."""
+"""How many more entries a write may drop than it adds: older ones may have been smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What one stretch has done."""
+    """The result of one batch."""
 
     gone: int
     rest: Work | None
-    """What is left to do; None: nothing."""
+    """The rest of the work; None if there is none."""
 
 
 class Work(Protocol):
-    """One long deletion, as far as it is not done yet. It never changes: a stretch whose transaction failed is done again."""
+    """The remaining part of a long deletion.
+
+    It is immutable: a batch whose transaction failed is repeated.
+    """
 
     def step(self, connection: sqlite3.Connection, stretch: int) -> Done:
-        """Look at so many entries, and delete those of them that are to go."""
+        """Examine so many entries, and delete those that match."""
 
 
 def next_stretch(stretch: int, took_seconds: float) -> int:
-    """Return how long the next stretch may be, after one that took so long."""
+    """Return the size of the next batch, after one that took so many seconds."""
     if took_seconds > 2 * AIM_SECONDS:
         return max(stretch // 2, 1)
     return min(stretch * 2, LONGEST_STRETCH) if took_seconds < AIM_SECONDS / 2 else stretch
@@ -50,13 +54,16 @@ def next_stretch(stretch: int, took_seconds: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """Deletes what is older than a date. Looks at every entry: after a clock that was wrong, an old one may stand behind newer ones."""
+    """Deletes entries older than a date.
+
+    It examines all: after a wrong clock, an old one may come after newer ones.
+    """
 
     before: str
     after: int = 0
 
     def step(self, connection: sqlite3.Connection, stretch: int) -> Done:
-        """Look at the next entries, the oldest first."""
+        """Examine the next entries, oldest first."""
         row: Row = {"after": self.after, "stretch": stretch}
         window = connection.execute(QUERIES["journal.window"], row).fetchall()
         if not window:
@@ -71,12 +78,12 @@ class Pruning:
 
 @dataclass(frozen=True, slots=True)
 class Trimming:
-    """Deletes the oldest while all take more than a bound."""
+    """Deletes the oldest entries while all are larger than a limit."""
 
     most_bytes: int
 
     def step(self, connection: sqlite3.Connection, stretch: int) -> Done:
-        """Delete of the oldest entries as many as have no room."""
+        """Delete as many of the oldest entries as exceed the limit."""
         too_much = connection.execute(QUERIES["journal.bytes"]).fetchone()["bytes"] - self.most_bytes
         if too_much <= 0:
             return Done(gone=0, rest=None)
@@ -91,5 +98,5 @@ class Trimming:
 
 
 def forget_served(connection: sqlite3.Connection, before: datetime) -> None:
-    """Delete marks of members that were served before this date: one per member at most, so never many."""
+    """Delete older marks of turns: at most one per member, so never many."""
     connection.execute(QUERIES["served.prune"], {"before": stamp(before)})

@@ -1,8 +1,8 @@
-"""The lease store in one SQLite file: the default, for one daemon. See `contract` for what it promises.
+"""The lease store in one SQLite file: the default, for one daemon. It implements `contract`.
 
-Each call is one hop to the store's thread (`sqlite_thread`). Rows are made before the hop (`statements`), so that a value
-that cannot be stored fails in its caller's task. A file lock keeps a second daemon out; if that ever failed, the SQL
-would still let only one of them win a swap.
+Each call is one hop to the store's thread (`sqlite_thread`). Rows are made before the hop
+(`statements`), so that a value that cannot be stored fails in its caller's task. A file lock keeps
+a second daemon out; if that ever failed, the SQL would still let only one of them win a swap.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ from agbot.store.queries import QUERIES, journal_read
 from agbot.store.records import KEPT, Kept, Record
 from agbot.store.sqlite_thread import SqliteThread
 from agbot.store.statements import Statement
-from agbot.store.swaps import is_virgin, refuse_impossible
+from agbot.store.swaps import is_first, refuse_impossible
 from agbot.store.texts import Row, stamp
 
 T = TypeVar("T")
 Statements = Sequence[Statement]
 
 BUSY_SECONDS = 1.0
-"""How long a statement waits for another program's lock: shorter than the gateway's patience with a question (3 s)."""
+"""How long a statement waits for another program's lock: less than a question may take (3 s)."""
 
 
 class SqliteStore:
-    """Leases and everything around them in the file at `path`.
+    """The store in the file at `path`.
 
-    The directory must exist: it is not created, because an empty store in place of one that is not mounted would forget who holds a lease.
-    Each write drops the oldest of the journal while all take more than `journal_bytes` (0: any), a few more entries than it adds; `trim`
-    does the rest where the bound has become lower. `steps` are the schema's versions, others than the shipped ones only in tests.
+    The directory must exist: it is not created, because an empty store in place of one that is not
+    mounted would lose all leases. Each write drops the oldest journal entries beyond
+    `journal_bytes` (0: no limit), a few more than it adds; `trim` does the rest after the limit was
+    lowered. `steps` are the schema's versions; only tests pass others.
     """
 
     def __init__(
@@ -71,18 +72,19 @@ class SqliteStore:
         self._keeper = Keeper(path, partial(connection.connect, path, busy_seconds, self._steps, self._does))
         self._thread = SqliteThread(path, self._keeper)
         self.doing = ""
-        """What the opening is at. Told by the store's thread, read by whoever waits for it."""
+        """The step at which the opening is. Written by the store's thread, read by the starting
+        daemon."""
 
     def _does(self, doing: str) -> None:
         self.doing = doing
 
     @property
     def commits(self) -> int:
-        """How many transactions have been committed; fewer than writes where callers shared some."""
+        """The number of committed transactions; fewer than writes, because callers share some."""
         return self._thread.commits
 
     async def open(self) -> None:
-        """Take the lock, open and check the file, bring its schema up to date."""
+        """Take the lock, open and check the file, migrate its schema."""
         self._lock.take()
         try:
             await self._thread.start(self._keeper.connect)
@@ -91,20 +93,20 @@ class SqliteStore:
             raise
 
     async def close(self) -> None:
-        """Finish what is queued, close the file, let go of the lock."""
+        """Finish what is queued, close the file, release the lock."""
         await self._thread.stop()
         self._lock.give_back()
 
     async def load(self) -> Stored:
-        """Read everything but the journal."""
+        """Load everything except the journal."""
         return await self._thread.run(_load, writes=False, mends=True)
 
     async def check(self) -> None:
-        """Compare the open files with the names."""
+        """Compare the open files with those at the path."""
         await self._thread.run(_nothing, writes=False)
 
     async def settle(self, entry: Entry) -> None:
-        """End the doubt, with its entry."""
+        """End the doubt, with a journal entry."""
         settling: Statements = [(QUERIES["generation.settle"], {}), statements.append(entry)]
         await self._thread.run(partial(_write, written=settling, journal_bytes=self._journal_bytes), writes=True)
 
@@ -113,11 +115,11 @@ class SqliteStore:
         return await self._thread.run(partial(_lease, group=group), writes=False)
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
-        """Compare and set the lease, with everything that belongs to it, in one transaction."""
+        """Compare and set the lease with its writes, in one transaction."""
         refuse_impossible(expected, new, self._keeper.generation.token_floor)
         row = LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
         written = partial(_write, written=_statements(writes), journal_bytes=self._journal_bytes)
-        swapped = partial(_swap, row=row, first=is_virgin(expected), write=written)
+        swapped = partial(_swap, row=row, first=is_first(expected), write=written)
         current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
 
@@ -131,7 +133,7 @@ class SqliteStore:
         return await self._thread.run(partial(_journal, query=query), writes=False)
 
     async def last_entry_id(self) -> int:
-        """Read the newest id."""
+        """Return the last id."""
         return await self._thread.run(_last_entry_id, writes=False)
 
     async def cursor(self, sink: str) -> int | None:
@@ -139,23 +141,23 @@ class SqliteStore:
         return await self._thread.run(partial(_cursor, row={"sink": sink}), writes=False)
 
     async def save_cursor(self, sink: str, entry_id: int) -> None:
-        """Move a sink's cursor on."""
+        """Advance a sink's cursor."""
         row: Row = {"sink": sink, "confirmed_id": entry_id}
         await self._thread.run(partial(_write, written=[(QUERIES["cursor.save"], row)], journal_bytes=0), writes=True)
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete what is older, from the old end on, a stretch at a time."""
+        """Delete older entries and marks, in batches."""
         await self._thread.run(partial(shortening.forget_served, before=before), writes=True)
         return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
-        """Delete what is too much, a stretch at a time."""
+        """Delete the oldest entries beyond the limit, in batches."""
         return await self._shortened(shortening.Trimming(most_bytes), pace)
 
     async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
-        """Do the work in stretches of which each keeps the thread for a few hundredths of a second.
+        """Do the work in batches, each of a few hundredths of a second.
 
-        Ends early where the write-ahead log is long and still grows; what is left goes the next time.
+        It stops early if the write-ahead log is long and still grows; the next call does the rest.
         """
         loop, gone, stretch = asyncio.get_running_loop(), 0, shortening.FIRST_STRETCH
         rest: shortening.Work | None = work
@@ -166,7 +168,8 @@ class SqliteStore:
             took_seconds = loop.time() - began
             gone, rest = gone + done.gone, done.rest
             growing = growing + 1 if self._log_bytes() > max(log_bytes, shortening.LONGEST_LOG_BYTES) else 0
-            if growing > 1:  # the first stretch after a reader has gone still appends, the second begins the log anew
+            # the first batch after a reader has gone still appends, the second starts the log again
+            if growing > 1:
                 break
             if rest is not None and not await pace(took_seconds):
                 break
@@ -176,7 +179,7 @@ class SqliteStore:
     def _log_bytes(self) -> int:
         try:
             return self._wal.stat().st_size
-        except OSError:  # whoever removed it is told of by the next write
+        except OSError:  # the next write reports that it was removed
             return 0
 
 
@@ -194,7 +197,7 @@ def _unchanged(lease: Lease) -> Row:
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:
-    """Only be let in."""
+    """Do nothing in a transaction."""
 
 
 def _write(connection: sqlite3.Connection, written: Statements, journal_bytes: int) -> None:
@@ -208,7 +211,7 @@ def _write(connection: sqlite3.Connection, written: Statements, journal_bytes: i
 def _swap(
     connection: sqlite3.Connection, row: Row, write: Callable[[sqlite3.Connection], None], *, first: bool
 ) -> Lease | None:
-    """Swap and write; None, or the lease that stands in the way, with nothing written."""
+    """Swap and write; return None, or the lease that prevented the swap, with nothing written."""
     swapped = connection.execute(statements.SWAP, row).rowcount
     if not swapped and first:
         swapped = connection.execute(statements.FIRST, row).rowcount

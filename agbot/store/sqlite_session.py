@@ -1,7 +1,8 @@
-"""What happens in the store's thread: one connection, transactions on it, and the words for what went wrong.
+"""The work of the store's thread: one connection, its transactions, and their errors.
 
-Several writes may share a transaction and with it one sync of the disk. Each still is all or nothing by itself: when one of them fails,
-the transaction is rolled back and every one is tried again in a transaction of its own. When the commit fails, all of them are told so.
+Several writes may share a transaction and so one sync of the disk. Each of them is still atomic: if
+one fails, the transaction is rolled back and each is tried again in a transaction of its own. If
+the commit fails, all of them fail.
 """
 
 from __future__ import annotations
@@ -21,29 +22,32 @@ Work = Callable[[sqlite3.Connection], T]
 
 
 class Watch(Protocol):
-    """Keeps the session on the files that were opened; each method may raise `StoreUnavailableError`. See `keeping.Keeper`."""
+    """Keeps the session on the files that were opened.
+
+    Every method may raise `StoreUnavailableError`. See `keeping.Keeper`.
+    """
 
     def check(self) -> None:
-        """Refuse to go on where the files are not the ones that were opened."""
+        """Check that the files are the ones that were opened."""
 
     def committing(self) -> None:
-        """Hear that a commit is about to be made."""
+        """Note that a commit begins."""
 
     def committed(self, connection: sqlite3.Connection) -> None:
-        """Hear that a commit was made."""
+        """Note that a commit is done."""
 
     def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Return the connection to go on with."""
+        """Return the connection to use."""
 
     def closed(self) -> None:
-        """Hear that the connection was closed."""
+        """Note that the connection is closed."""
 
 
 class Unwatched:
-    """For connections to what is no store."""
+    """For connections to files that are not stores."""
 
     def check(self) -> None:
-        """Be content."""
+        """Accept anything."""
 
     def committing(self) -> None:
         """Do nothing."""
@@ -52,7 +56,7 @@ class Unwatched:
         """Do nothing."""
 
     def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Go on with the same."""
+        """Use the same."""
         return connection
 
     def closed(self) -> None:
@@ -61,24 +65,24 @@ class Unwatched:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """In place of a result: what to raise in the caller's task."""
+    """The error to raise in the caller's task, in place of a result."""
 
     error: Exception
 
 
 class _WorkFailedError(Exception):
-    """One of the works of a transaction raised; nothing has been committed."""
+    """One part of a transaction raised; nothing has been committed."""
 
 
 class SqliteSession:
-    """One connection to one file. Belongs to one thread, but for the making of it."""
+    """One connection to one file. It belongs to one thread, except for its creation."""
 
     def __init__(self, path: Path, watch: Watch) -> None:
         self._path = path
         self._watch = watch
         self._connection: sqlite3.Connection | None = None
         self.commits = 0
-        """How many transactions have been committed."""
+        """The number of committed transactions."""
 
     def connect(self, connect: Connect) -> None:
         """Connect."""
@@ -92,11 +96,11 @@ class SqliteSession:
             self._watch.closed()
 
     def read(self, works: Sequence[Work[Any]]) -> list[Any]:
-        """Run works that only read; a result or a `Failed` for each."""
+        """Run functions that only read; return a result or a `Failed` for each."""
         return [self._read_one(work) for work in works]
 
     def mend(self, works: Sequence[Work[Any]]) -> list[Any]:
-        """Mend what can be mended, then read."""
+        """Repair what can be repaired, then read."""
         if self._connection is not None:
             try:
                 self._connection = self._watch.mend(self._connection)
@@ -105,14 +109,17 @@ class SqliteSession:
         return self.read(works)
 
     def write(self, works: Sequence[Work[Any]]) -> list[Any]:
-        """Run works in one transaction; a result or a `Failed` for each, after the commit."""
+        """Run functions in one transaction.
+
+        Return a result or a `Failed` for each, after the commit.
+        """
         try:
             return self._transact(works)
         except _WorkFailedError as failure:
             if len(works) == 1:
                 return [Failed(self._explain("write to", failure.__cause__))]
             return [outcome for work in works for outcome in self.write([work])]
-        except Exception as error:  # noqa: BLE001 - whatever it was goes to the callers, not into a thread that nobody watches
+        except Exception as error:  # noqa: BLE001 - every error goes to the callers, not into an unwatched thread
             return [Failed(self._explain("write to", error)) for _ in works]
 
     def _read_one(self, work: Work[Any]) -> Any:  # noqa: ANN401 - the queue knows which result belongs to which caller
@@ -129,7 +136,7 @@ class SqliteSession:
             self._watch.committing()
             connection.execute("COMMIT")
         finally:
-            # SQLite has rolled back by itself after some errors (a full disk), not after others
+            # after some errors (a full disk) SQLite has rolled back by itself, after others not
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         self.commits += 1
@@ -137,7 +144,7 @@ class SqliteSession:
         return results
 
     def _present(self) -> sqlite3.Connection:
-        """Return the connection, if its files still are where they were: a commit to a file that was removed is lost at the next start."""
+        """Return the connection, if its files are still in place."""
         if self._connection is None:
             message = f"the store {self._path} is not open"
             raise StoreUnavailableError(message)

@@ -1,8 +1,9 @@
-"""The one thread that touches the SQLite file, and the queue before it.
+"""The thread that uses the SQLite file, and its queue.
 
-A whole transaction is one function and one hop to the thread: no task can interleave with it, and a cancelled caller cannot leave it open,
-because it runs to its end without him. Writes that wait while the thread is busy are committed together, and each caller hears of his own
-only after that commit: the sync of the disk is what a commit costs, and callers that come together share one.
+A whole transaction is one function and one hop to the thread: no task can interleave with it, and a
+cancelled caller cannot leave it open, because it runs to its end anyway. Writes that queue while
+the thread is busy are committed together, and each caller returns only after that commit: the cost
+of a commit is the sync of the disk, which they share.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agbot.store.contract import StoreUnavailableError
 from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Unwatched, Watch, Work
 
 BATCH = 64
-"""Most writes in one commit: bounds how long the first of them waits for the last."""
+"""Maximum number of writes in one commit: bounds how long the first waits for the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class _Job:
 
 
 class SqliteThread:
-    """Runs functions of a connection, one after the other. All its methods belong to one event loop."""
+    """Runs functions on a connection, one after the other. Its methods belong to one event loop."""
 
     def __init__(self, path: Path, watch: Watch | None = None) -> None:
         self._path = path
@@ -44,16 +45,20 @@ class SqliteThread:
 
     @property
     def commits(self) -> int:
-        """How many transactions have been committed; fewer than writes where callers shared some."""
+        """The number of committed transactions; fewer than writes, because callers share some."""
         return self._session.commits
 
     async def start(self, connect: Connect) -> None:
-        """Start the thread and connect in it. Raises what `connect` raises, with no thread left."""
+        """Start the thread and connect in it.
+
+        It raises what `connect` raises, and then leaves no thread.
+        """
         executor = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
             await asyncio.get_running_loop().run_in_executor(executor, self._session.connect, connect)
         except BaseException:
-            # the caller may have been cancelled while the connection is still being made: this comes after that
+            # the caller may have been cancelled while the connection is being made: this comes
+            # after that
             executor.submit(self._session.disconnect)
             executor.shutdown(wait=False)
             raise
@@ -61,7 +66,10 @@ class SqliteThread:
         self._takes_work = True
 
     async def stop(self) -> None:
-        """Take no more work, finish what is queued, disconnect. A second call finishes what a cancelled first one left."""
+        """Accept no more work, finish the queue, disconnect.
+
+        A second call completes a cancelled first one.
+        """
         self._takes_work = False
         while self._running is not None:
             await asyncio.wait([self._running])
@@ -73,9 +81,12 @@ class SqliteThread:
         await disconnected
 
     async def run(self, work: Work[T], *, writes: bool, mends: bool = False) -> T:
-        """Run a function in the thread, inside a transaction if it writes; one that only reads may have the files mended first.
+        """Run a function in the thread, in a transaction if it writes.
 
-        Work of a caller who was cancelled before its transaction began is not done; once begun, it is.
+        Before a read, files may be repaired.
+
+        If the caller is cancelled before its transaction has begun, the work is not done;
+        afterwards it is.
 
         Raises:
             StoreUnavailableError: the file failed, or the store is not open.
@@ -101,7 +112,7 @@ class SqliteThread:
         self._running.add_done_callback(partial(self._deliver, batch))
 
     def _take(self) -> list[_Job]:
-        """Take one read, or the writes at the head of the queue, in the order in which they came."""
+        """Take one read, or the writes at the head of the queue, in order."""
         batch: list[_Job] = []
         while self._queue and len(batch) < BATCH:
             if batch and not (batch[0].writes and self._queue[0].writes):

@@ -1,6 +1,6 @@
-"""The statements that are alike for every table, made from `records.KEPT` and the columns that `codec` derives.
+"""The statements that are the same for every table, generated from `records.KEPT`.
 
-The others, which are about one table alone, stand in `sql/queries.sql`.
+The others, each for one table, are in `sql/queries.sql`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ class Table:
     """The statements about the records of one type."""
 
     put: str
+    insert: str
+    """The beginning of `put`, up to its values."""
+    values: str
+    """The parameters of the values."""
+    replace: str
+    """The end of `put`."""
     drop: str
     all: str
     key: tuple[str, ...]
@@ -31,45 +37,55 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
+def _named(names: Iterable[str]) -> str:
+    """Quote the columns: some of their names are words of one dialect of SQL or another."""
+    return _listed(f'"{name}"' for name in names)
+
+
 def _given(names: Iterable[str]) -> str:
-    return ", ".join(f":{name}" for name in names)
+    return _listed(f":{name}" for name in names)
 
 
 def _equal(names: Iterable[str], separator: str) -> str:
-    return separator.join(f"{name} = :{name}" for name in names)
+    return separator.join(f'"{name}" = :{name}' for name in names)
 
 
 def _table(kept: Kept) -> Table:
     codec = RECORDS[kept.of]
     names, key = codec.names, tuple(codec.column(path) for path in kept.key)
-    only, number = ((), ()) if key else (("id",), ("1",))  # a table of one row
-    replaced = _listed(f"{name} = excluded.{name}" for name in names if name not in key)
+    only, number = ((), ()) if key else (("id",), ("1",))  # a table with one row
+    insert = f"INSERT INTO {kept.table} ({_named((*only, *names))})"
+    values = _listed((*number, _given(names)))
+    replaced = _listed(f'"{name}" = excluded."{name}"' for name in names if name not in key)
+    replace = f"ON CONFLICT ({_named(key or only)}) DO UPDATE SET {replaced}"
     return Table(
-        put=f"INSERT INTO {kept.table} ({_listed((*only, *names))}) VALUES ({_listed((*number, _given(names)))})"
-        f" ON CONFLICT ({_listed(key or only)}) DO UPDATE SET {replaced}",
+        put=f"{insert} VALUES ({values}) {replace}",
+        insert=insert,
+        values=values,
+        replace=replace,
         drop=f"DELETE FROM {kept.table} WHERE {_equal(key, ' AND ') or 'true'}",
-        all=f"SELECT * FROM {kept.table} ORDER BY {_listed(key or only)}",
+        all=f"SELECT * FROM {kept.table} ORDER BY {_named(key or only)}",
         key=key,
     )
 
 
 TABLES: Mapping[type, Table] = {of: _table(kept) for of, kept in KEPT.items()}
 
-_APPENDED = tuple(name for name in ENTRIES.names if name != "id")  # the table counts
-APPEND = f"INSERT INTO journal ({_listed(_APPENDED)}) VALUES ({_given(_APPENDED)})"
+APPENDED = tuple(name for name in ENTRIES.names if name != "id")  # the table counts
+APPEND = f"INSERT INTO journal ({_named(APPENDED)}) VALUES ({_given(APPENDED)})"
 
 SWAP = (
     f"UPDATE lease SET {_equal((name for name in LEASES.names if name != 'group_id'), ', ')}"
     " WHERE group_id = :group_id AND token = :expected_token AND state = :expected_state"
 )
-"""Compare and set: no row changes unless token and state are still the expected ones."""
+"""Compare and set: a row changes only if its token and state are the expected ones."""
 
-FIRST = f"INSERT INTO lease ({_listed(LEASES.names)}) VALUES ({_given(LEASES.names)}) ON CONFLICT (group_id) DO NOTHING"
-"""The first swap of a group makes its row; whoever comes second finds it there."""
+FIRST = f"INSERT INTO lease ({_named(LEASES.names)}) VALUES ({_given(LEASES.names)}) ON CONFLICT (group_id) DO NOTHING"
+"""The first swap of a group inserts its row; a second one finds it."""
 
 
 def put(record: Record) -> Statement:
-    """Write a record in the place of the one with its key."""
+    """Insert or replace the record with its key."""
     return TABLES[type(record)].put, RECORDS[type(record)].row(record)
 
 

@@ -1,4 +1,4 @@
-"""What every store checks alike before and while it swaps a lease."""
+"""Checks of every store before and during a swap of a lease."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from agbot.rules.lease import Lease
 
 
 def refuse_impossible(expected: Lease, new: Lease, token_floor: int) -> None:
-    """Refuse a swap that no correct caller asks for.
+    """Reject a swap that no correct caller requests.
 
     Raises:
-        ValueError: `new` is of another group, its token is lower than the expected one, or it is a grant under a token that may have been
-            given before.
+        ValueError: `new` is of another group, its token is lower than the expected one, or it is a
+            grant under a token that may have been given before.
     """
     if new.group != expected.group:
         message = f"a swap of {expected.group}'s lease cannot write the lease of {new.group}"
@@ -24,10 +24,10 @@ def refuse_impossible(expected: Lease, new: Lease, token_floor: int) -> None:
 
 
 def is_as_expected(current: Lease, expected: Lease) -> bool:
-    """Compare what a compare-and-set compares: token and state."""
+    """Whether token and state, the compared part of a lease, are the expected ones."""
     return (current.token, current.state) == (expected.token, expected.state)
 
 
-def is_virgin(lease: Lease) -> bool:
-    """Tell whether this is the lease of a group that never had one, which stands in no table."""
+def is_first(lease: Lease) -> bool:
+    """Whether this is the lease of a group that has never had one, which is not stored."""
     return lease == Lease(group=lease.group)

@@ -1,6 +1,6 @@
-"""How single values are written: times as UTC text that sorts as it reads, the rest as JSON.
+"""The text form of single values: times as sortable UTC text, the rest as JSON.
 
-Nothing is written that cannot be read back. Nothing here knows of a table.
+Nothing is written that cannot be read back.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def stamp(moment: datetime) -> str:
     """Write a time as UTC text with microseconds, always 27 characters.
 
     Raises:
-        ValueError: the time names no zone.
+        ValueError: the time has no zone.
     """
     if moment.tzinfo is None:
         message = f"a time without a zone is not stored: {moment!r}"
@@ -28,25 +28,25 @@ def stamp(moment: datetime) -> str:
 
 
 def moment(text: str) -> datetime:
-    """Read what `stamp` wrote."""
+    """Parse the text of `stamp`."""
     return datetime.fromisoformat(text)
 
 
 def seen_stamp(seen: SeenTime) -> str:
-    """Write a seen time in the same form: a store from before there was any reads as it is."""
+    """Write a seen time in the same form: stores that are older than seen time stay readable."""
     return stamp(seen.as_if_never_blind)
 
 
 def seen_moment(text: str) -> SeenTime:
-    """Read what `seen_stamp` wrote."""
+    """Parse the text of `seen_stamp`."""
     return SeenTime(moment(text))
 
 
 def seen_in_json(kind: type, value: object) -> SeenTime:
-    """Read a seen time in JSON, for a decoder.
+    """Parse a seen time in JSON, for a decoder.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     if kind is not SeenTime or not isinstance(value, str):
         message = f"no {kind.__name__} can be read from {value!r}"
@@ -55,7 +55,10 @@ def seen_in_json(kind: type, value: object) -> SeenTime:
 
 
 def _plain(value: object) -> object:
-    """Reduce what JSON has no form for. A subclass of datetime comes from a frozen clock, which the encoder refuses."""
+    """Convert what JSON cannot represent.
+
+    A subclass of datetime comes from a frozen clock; the encoder refuses it.
+    """
     if isinstance(value, datetime):
         return stamp(value)
     if isinstance(value, SeenTime):

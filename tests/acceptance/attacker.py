@@ -2,7 +2,8 @@
 
     attacker.py plain|tls PORT HEAD AGAIN CONNECTIONS SECONDS
 
-A program of its own, so that what it costs is nobody else's time. Head and bytes are hexadecimal; `-` sends nothing after the head.
+A program of its own, so that what it costs is no one else's time. Head and bytes are hexadecimal;
+`-` sends nothing after the head.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Attacker:
         self.selector.register(dialled, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
     def serve(self, dialled: socket.socket, events: int) -> None:
-        """Send what there is room for; dial anew where the other side has hung up."""
+        """Send what there is room for; dial again where the other side has hung up."""
         try:
             if events & selectors.EVENT_READ and not dialled.recv(65_536):
                 raise ConnectionResetError

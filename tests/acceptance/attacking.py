@@ -1,7 +1,7 @@
 """Attacks on a listener, from a process of their own, and how long the daemon stands still under them, seen from outside.
 
-The daemon is measured by what a monitor sees: `/livez` on a new connection, again and again, by a thread that shares
-nothing with it.
+The daemon is measured by what a monitor sees: `/livez` on a new connection, again and again, by a
+thread that shares nothing with it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_SECONDS
+
 LOOPBACK = Path(__file__).parents[1] / "integration" / "gateway" / "loopback.pem"
 """Certificate and key of a listener that speaks TLS."""
 ATTACKER = Path(__file__).with_name("attacker.py")
 _PULSE_SECONDS = 0.02
-_PATIENCE_SECONDS = 20.0
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Pulse:
 
 def look(port: int, path: str = "/livez") -> bool:
     """Whether the listener answers with 200."""
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS) as dialled:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as dialled:
         dialled.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         return dialled.recv(4096).startswith(b"HTTP/1.1 200")
 
@@ -71,7 +72,10 @@ def pulse_of(console_port: int) -> Iterator[Pulse]:
 def attack(
     port: int, head: bytes, again: bytes = b"", *, connections: int = 1, seconds: float = 3.0, tls: bool = False
 ) -> None:
-    """Send a head and then the same bytes again and again, on so many connections at once; whoever is cut off dials anew."""
+    """Send a head and then the same bytes again and again, on so many connections at once.
+
+    Whoever is cut off dials again.
+    """
     words = [
         "tls" if tls else "plain",
         str(port),
@@ -80,4 +84,4 @@ def attack(
         str(connections),
         str(seconds),
     ]
-    subprocess.run([sys.executable, str(ATTACKER), *words], check=True, timeout=seconds + _PATIENCE_SECONDS)
+    subprocess.run([sys.executable, str(ATTACKER), *words], check=True, timeout=PATIENCE_SECONDS)

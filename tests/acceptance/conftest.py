@@ -1,21 +1,33 @@
-"""A hub and a host for a coordinator, new for each test; whatever is started ends with the test, and nobody's secret is in any log."""
+"""A hub and a host for a coordinator, new for each test.
+
+Whatever is started ends with the test, and no one's secret is in any log.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.acceptance.hub import Hub, revealed
-from tests.acceptance.programs import Programs
+from tests.acceptance.programs import Programs, environment
 from tests.acceptance.site import OPERATOR, Site
+from tests.acceptance.template import Template
+from tests.support.patience import PATIENCE_SECONDS
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[Template]:
+    found = Template(environment())
+    yield found
+    found.end()
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Iterator[Programs]:
-    found = Programs(tmp_path)
+def programs(tmp_path: Path, template: Template) -> Iterator[Programs]:
+    found = Programs(tmp_path, template)
     try:
         yield found
     finally:
@@ -24,9 +36,12 @@ def programs(tmp_path: Path) -> Iterator[Programs]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    # a connection each: a kept one to a killed daemon would break in the middle of the next question
+    # a connection each: a kept one to a killed daemon would break in the middle of the next
+    # question
     connector = aiohttp.TCPConnector(force_close=True)
-    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=10)) as found:
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
+    ) as found:
         yield found
 
 
@@ -46,13 +61,27 @@ async def hub(absent_hub: Hub) -> Hub:
 
 
 @pytest.fixture
-def site(tmp_path: Path, programs: Programs, absent_hub: Hub) -> Iterator[Site]:
-    """A host whose hub is there if the test asks for one."""
-    found = Site(tmp_path / "site", programs, absent_hub.session, absent_hub.url)
-    yield found
-    for daemon in found.daemons:
+def new_site(tmp_path: Path, programs: Programs, absent_hub: Hub) -> Iterator[Callable[[str], Site]]:
+    """Make hosts beside the same hub, which is there if the test asks for it.
+
+    Each has a coordinator and a store of its own.
+    """
+    made: list[Site] = []
+
+    def make(name: str) -> Site:
+        made.append(Site(tmp_path / name, programs, absent_hub.session, absent_hub.url))
+        return made[-1]
+
+    yield make
+    for daemon in [daemon for each in made for daemon in each.daemons]:
         assert not revealed({*absent_hub.auths, ("operator", OPERATOR)}, daemon.log), "a secret stands in the log"
         failed = [
             line for line in daemon.lines() if "exception" in line or line["event"] in {"cycle.failed", "part.failed"}
         ]
         assert not failed, "something failed that nobody foresaw"
+
+
+@pytest.fixture
+def site(new_site: Callable[[str], Site]) -> Site:
+    """A host."""
+    return new_site("site")

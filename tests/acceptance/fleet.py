@@ -1,6 +1,7 @@
 """Nodes that live in the test's process and reach Exchange and coordinator over real sockets, and a witness of what they really do.
 
-The witness knows nothing of leases: a member is down from the moment it takes an answer for a yes until it is about to report its end.
+The witness knows nothing of leases: a member is down from the moment it takes an answer for a yes
+until it is about to report its end.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from agbot.sim.actions import Act, Action
 from agbot.sim.clock import ScaledClock
-from agbot.sim.deeds import Act, Deed
 from agbot.sim.habits import Habits
 from agbot.sim.http_links import HttpExchange, HttpGateway
-from agbot.sim.node import NodeSpec, SimNode, Surroundings
+from agbot.sim.links import HEADER_TIMEOUT_SECONDS
+from agbot.sim.machine import Environment, NodeSpec
+from agbot.sim.node import SimNode
 from tests.acceptance.hub import NEW, NMP, OLD, ORG, Hub, secret_of
 
 HASTY = Habits(
@@ -45,22 +48,22 @@ class Witness:
     together: list[str] = field(default_factory=list)
     """Each time that two members of a group were down at once."""
     answers: dict[int, int] = field(default_factory=dict)
-    """HTTP status -> how many answers had it; 0: nobody answered."""
+    """HTTP status -> how many answers had it; 0: no one answered."""
 
-    def hear(self, deed: Deed) -> None:
-        match deed.act:
+    def hear(self, action: Action) -> None:
+        match action.act:
             case Act.ASKED:
-                self.answers[deed.status] = self.answers.get(deed.status, 0) + 1
+                self.answers[action.status] = self.answers.get(action.status, 0) + 1
             case Act.DOWN:
-                group = self.group_of[deed.node]
+                group = self.group_of[action.node]
                 others = [node for node in self.down if self.group_of[node] == group]
                 if others:
-                    self.together.append(f"{deed.node} went down while {others} of {group} were down")
+                    self.together.append(f"{action.node} went down while {others} of {group} were down")
                 self.begun += 1
-                self.down[deed.node] = self.begun
+                self.down[action.node] = self.begun
             case Act.UP:
-                self.down.pop(deed.node, None)
-                self.ended.append(f"{deed.node} {deed.detail}")
+                self.down.pop(action.node, None)
+                self.ended.append(f"{action.node} {action.detail}")
 
 
 @dataclass
@@ -68,17 +71,22 @@ class Fleet:
     """Nodes and their witness; get one from `living`."""
 
     hub: Hub
-    around: Surroundings
+    around: Environment
     witness: Witness
     seed: int
-    habits: Habits
+    habits: Habits = HASTY
     nodes: dict[str, SimNode] = field(default_factory=dict)
 
     async def add_group(self, group: str, members: int) -> None:
-        """Create an HA group of new nodes, registered and alive."""
+        """Create an HA group of new nodes, registered and alive.
+
+        The group comes first: a node that lives without one upgrades without a question.
+        """
         names = [f"{group}-{number}" for number in range(1, members + 1)]
         for name in names:
             await self.hub.node(name, public_key="")
+        await self.hub.group(group, *names, exists=True)
+        for name in names:
             node = SimNode(
                 NodeSpec(org=ORG, id=name, token=secret_of(name), version=OLD),
                 self.around,
@@ -89,10 +97,15 @@ class Fleet:
             self.witness.group_of[node.name] = group
             node.power_on()
             await node.register()
-        await self.hub.group(group, *names, exists=True)
+
+    def install_for(self, seconds: float) -> None:
+        """Let every installation that begins from now on take longer than this, and at most twice as long."""
+        self.habits = replace(self.habits, install_seconds=(seconds, 2 * seconds))
+        for node in self.nodes.values():
+            node.habits = self.habits
 
     def are_upgraded(self) -> bool:
-        """Whether every node runs the new version, is back, and has said so."""
+        """Whether every node runs the new version, is back, and has stated so."""
         return all(
             node.version == NEW and not node.down_for and node.notebook.entries[NMP].ended_at
             for node in self.nodes.values()
@@ -100,8 +113,15 @@ class Fleet:
 
 
 @asynccontextmanager
-async def living(hub: Hub, gateway_url: str, *, seed: int, habits: Habits = HASTY) -> AsyncIterator[Fleet]:
-    """Give a fleet without nodes; at the end every node halts, and one that failed is told."""
+async def living(
+    hub: Hub,
+    gateway_url: str,
+    *,
+    seed: int,
+    habits: Habits = HASTY,
+    answer_seconds: float = HEADER_TIMEOUT_SECONDS,
+) -> AsyncIterator[Fleet]:
+    """Give a fleet without nodes; at the end every node halts, and one that failed is reported."""
     tasks: set[asyncio.Task[None]] = set()
 
     def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -111,8 +131,12 @@ async def living(hub: Hub, gateway_url: str, *, seed: int, habits: Habits = HAST
 
     witness = Witness()
     async with HttpExchange(hub.url) as exchange:
-        around = Surroundings(
-            exchange=exchange, gateway=HttpGateway(gateway_url), clock=ScaledClock(), tell=witness.hear, spawn=spawn
+        around = Environment(
+            exchange=exchange,
+            gateway=HttpGateway(gateway_url, timeout_seconds=answer_seconds),
+            clock=ScaledClock(),
+            notify=witness.hear,
+            spawn=spawn,
         )
         fleet = Fleet(hub, around, witness, seed, habits)
         try:

@@ -1,13 +1,11 @@
-"""A management hub for the daemon: the simulated Exchange, listening, filled over HTTP as people and nodes fill a real one.
+"""A management hub for the daemon as a process: the simulated Exchange on a socket, filled over HTTP as people and nodes fill a real one.
 
-It has a thread and an event loop of its own, so that it answers whatever the test's loop is busy with.
+`tests.support.hub` has the same without sockets and processes, in virtual time.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,6 +19,7 @@ from agbot.sim.exchange.server import ExchangeServer, serve
 from agbot.sim.http_links import HttpGateway
 from agbot.sim.links import Answered, Kind, Question
 from tests.acceptance.programs import free_port
+from tests.support.loop_thread import LoopThread
 
 ORG, GROUP, NMP = "o1", "g1", "up1"
 OLD, NEW = "2.31.0", "2.32.0"
@@ -45,18 +44,13 @@ class Listening:
     """A simulated Exchange that listens until it is closed."""
 
     def __init__(self, port: int) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+        self._loop = LoopThread()
         exchange = SimExchange(clock=ScaledClock(), root_password=ROOT[1], seed=0)
-        starting = asyncio.run_coroutine_threadsafe(serve(exchange, "127.0.0.1", port), self._loop)
-        self._server: ExchangeServer = starting.result()
+        self._server: ExchangeServer = self._loop.run(serve(exchange, "127.0.0.1", port))
 
     def close(self) -> None:
         """End every connection and the thread."""
-        asyncio.run_coroutine_threadsafe(self._server.close(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._loop.run(self._server.close())
         self._loop.close()
 
 
@@ -111,7 +105,7 @@ class Hub:
     async def node(
         self, name: str, *, public_key: str = "QUJD", claims_seconds: int = 0, node_type: str = "device"
     ) -> None:
-        """Create a node with a fresh heartbeat, which claims to be heard so seldom."""
+        """Create a node with a fresh heartbeat, which claims to be received so seldom."""
         body = {
             "token": secret_of(name),
             "name": name,
@@ -142,8 +136,13 @@ class Hub:
         if status == "successful":
             versions = {"softwareVersions": {"horizon": runs, "certificate": "1.0.0", "config": "1.0.0"}}
             await self.send("PATCH", f"/orgs/{ORG}/nodes/{node}", versions, auth_of(node))
-        told = {"softwareVersion": NEW, "certVersion": "", "configVersion": ""}
-        body = {"scheduledTime": "2026-11-23T12:00:00Z", "upgradedVersions": told, "status": status, "errorMessage": ""}
+        emitted = {"softwareVersion": NEW, "certVersion": "", "configVersion": ""}
+        body = {
+            "scheduledTime": "2026-11-23T12:00:00Z",
+            "upgradedVersions": emitted,
+            "status": status,
+            "errorMessage": "",
+        }
         path = f"/orgs/{ORG}/nodes/{node}/managementStatus/{nmp}"
         await self.send("PUT", path, {"agentUpgradePolicyStatus": body}, auth_of(node))
 
@@ -161,7 +160,10 @@ class Hub:
             assert reply.status < HTTPStatus.BAD_REQUEST, f"{method} {path}: {reply.status} {await reply.text()}"
 
     async def break_down(self, *faults: dict[str, Any]) -> None:
-        """Let requests go wrong from now on, and all those be right that are not named; without faults all are."""
+        """Let requests go wrong from now on, and all those be right that are not named.
+
+        Without faults all are.
+        """
         url = f"http://127.0.0.1:{self.port}/sim/faults"
         async with self.session.put(url, json=faults, headers=_headers(ROOT)) as reply:
             assert reply.status == HTTPStatus.CREATED

@@ -1,12 +1,15 @@
-"""Programs under test: processes of the installed `agbot` script, each with a log of its own. None outlives its test.
+"""Programs under test: processes of the `agbot` command, each with a log of its own.
 
-They get an environment of their own, so that whatever is set where the tests run (HZN_EXCHANGE_URL, NOTIFY_SOCKET) changes nothing, and
-every warning that Python or a library would give is an error in them.
+None outlives its test. Most are forks of a template (`tests/acceptance/template.py`); where it matters
+how a process begins, it is the installed script.
+
+They get an environment of their own, so that whatever is set where the tests run (HZN_EXCHANGE_URL,
+NOTIFY_SOCKET) changes nothing, and every warning that Python or a library would give is an error in
+them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
@@ -14,41 +17,22 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from inspect import isawaitable
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, cast
+
+from tests.acceptance.template import Forked, Template
+from tests.support.patience import PATIENCE_SECONDS, until
 
 AGBOT = Path(sys.executable).with_name("agbot")
-PATIENCE_SECONDS = 40.0
-"""For what takes a second on an idle machine, and may take thirty times as long on one that is busy with other things."""
-_GLANCE_SECONDS = 0.02
 _PORTS = range(10_240, 32_000)
-"""Below the ports that the kernel gives to clients: one of those could take a listener's port while its daemon is being restarted."""
-
-T = TypeVar("T")
-
-
-@overload
-async def until(what: str, look: Callable[[], Coroutine[Any, Any, T]], *, within_seconds: float = ...) -> T: ...
-@overload
-async def until(what: str, look: Callable[[], T], *, within_seconds: float = ...) -> T: ...
-async def until(what: str, look: Callable[[], Any], *, within_seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait until a look shows something that counts as true, and return it."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_seconds
-    while True:
-        found = look()
-        seen = await found if isawaitable(found) else found
-        if seen:
-            return seen
-        assert loop.time() < deadline, f"{what}: not within {within_seconds:g} s, seen last: {seen!r}"
-        await asyncio.sleep(_GLANCE_SECONDS)
+"""Below the ports that the kernel gives to clients: one of those could take a listener's port while
+its daemon is being restarted."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that no one listens on now."""
     while True:
         port = random.choice(_PORTS)
         with socket.socket() as probe:
@@ -69,12 +53,12 @@ def environment(**more: str) -> dict[str, str]:
 class Program:
     """One process from start to end."""
 
-    popen: subprocess.Popen[bytes]
+    process: Forked | subprocess.Popen[bytes]
     log_file: Path
 
     @property
     def pid(self) -> int:
-        return self.popen.pid
+        return self.process.pid
 
     @property
     def log(self) -> str:
@@ -92,26 +76,34 @@ class Program:
 
     def kill(self) -> None:
         """End it as `kill -9` does."""
-        self.popen.kill()
-        self.popen.wait(PATIENCE_SECONDS)
+        self.process.kill()
+        self.process.wait(PATIENCE_SECONDS)
+
+    def freeze(self) -> None:
+        """Stop it where it is, as SIGSTOP does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         """Ask it to stop, as systemd does."""
-        self.popen.terminate()
+        self.process.terminate()
 
     def reload(self) -> None:
-        """Let it read its settings anew."""
-        self.popen.send_signal(signal.SIGHUP)
+        """Let it read its settings again."""
+        self.process.send_signal(signal.SIGHUP)
 
-    async def ended(self, *, within_seconds: float = PATIENCE_SECONDS) -> int:
+    async def ended(self) -> int:
         """Wait for its end and return its exit code."""
-        await until("the end of the process", lambda: self.popen.poll() is not None, within_seconds=within_seconds)
-        return cast("int", self.popen.returncode)
+        await until("the end of the process", lambda: self.process.poll() is not None)
+        return cast("int", self.process.returncode)
 
 
 @dataclass
 class Said:
-    """What a command said."""
+    """What a command stated."""
 
     code: int
     out: str
@@ -127,6 +119,7 @@ class Programs:
     """Every process that a test has started."""
 
     folder: Path
+    template: Template
     started: list[Program] = field(default_factory=list)
 
     def start(
@@ -135,44 +128,46 @@ class Programs:
         open_files: int | None = None,
         environ: Mapping[str, str] | None = None,
         stderr: int | None = None,
+        installed: bool = False,
     ) -> Program:
-        """Start `agbot` with these words; its log goes to a file of its own unless `stderr` says where.
+        """Start `agbot` with these words: a fork of the template, or the installed script.
+
+        Its log goes to a file of its own unless `stderr` says where.
 
         `open_files` is the limit of descriptors, which it cannot raise.
         """
-        limited = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"] if open_files else []
         log_file = self.folder / f"{len(self.started)}-{words[0]}.log"
+        start = start_installed if installed else self.template.fork
         with log_file.open("wb") as log:
-            popen = subprocess.Popen(
-                [*limited, AGBOT, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log if stderr is None else stderr,
-                env=environment(**(environ or {})),
+            process = start(
+                [str(word) for word in words],
+                environment(**(environ or {})),
+                stdout=log.fileno(),
+                stderr=log.fileno() if stderr is None else stderr,
+                open_files=open_files,
             )
-        self.started.append(Program(popen, log_file))
+        self.started.append(Program(process, log_file))
         return self.started[-1]
 
     async def run(self, *words: str | Path, environ: Mapping[str, str] | None = None) -> Said:
         """Run `agbot` with these words to its end."""
-        process = await asyncio.create_subprocess_exec(
-            AGBOT,
-            *words,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(**(environ or {})),
-        )
-        try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                out, err = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return Said(process.returncode or 0, out.decode(), err.decode())
+        err_file = self.folder / f"{len(self.started)}-{words[0]}.err"
+        with err_file.open("wb") as err:
+            program = self.start(*words, environ=environ, stderr=err.fileno())
+        code = await program.ended()
+        return Said(code, program.log, err_file.read_text(encoding="utf-8"))
 
     def end(self) -> None:
         """Let nothing live on."""
         for program in self.started:
             program.kill()
+
+
+def start_installed(
+    words: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int, open_files: int | None
+) -> subprocess.Popen[bytes]:
+    """Start the installed script, with an interpreter of its own."""
+    limited = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh"] if open_files else []
+    return subprocess.Popen(
+        [*limited, AGBOT, *words], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=dict(environ)
+    )

@@ -1,6 +1,7 @@
 """The host of a coordinator: a folder with settings, tokens and store, two addresses, and the process that runs there.
 
-Periods are short, so that seconds show what takes minutes; nothing else differs from what an operator would write.
+Periods are short, so that seconds show what takes minutes; nothing else differs from what an
+operator would write.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import aiohttp
 
 from tests.acceptance import hub as hubs
 from tests.acceptance.hub import COORDINATOR, Hub, secret_of
-from tests.acceptance.programs import Program, Programs, Said, free_port, until
+from tests.acceptance.programs import Program, Programs, Said, free_port
+from tests.support.patience import until
 
 OPERATOR = secret_of("operator")
+_TOO_SLOW = ("exchange-unavailable", "view-stale")
 Tables = dict[str, dict[str, Any]]
 
 
@@ -35,6 +38,8 @@ class Site:
     daemons: list[Program] = field(default_factory=list)
     stderr: int | None = None
     """Where the daemon's log goes, if not to a file of its own."""
+    installed: bool = False
+    """Whether the daemon is the installed script, with an interpreter of its own."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(exist_ok=True)
@@ -86,10 +91,21 @@ class Site:
             lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in content.items())]
         self.settings_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    def share(self, url: str, schema: str = "agbot_ha", **leadership: float) -> None:
+        """Use a PostgreSQL store that other hosts use too, under the name of the folder."""
+        self.tables["store"] = {"url": url, "schema": schema}
+        self.tables["leadership"] = {
+            "name": self.folder.name,
+            "gateway_url": self.gateway,
+            "console_url": self.console,
+            **leadership,
+        }
+        self.write()
+
     def start(self, **environ: str) -> Program:
         """Start the daemon."""
         words = ("run", "--config", self.settings_file)
-        self.daemons.append(self.programs.start(*words, environ=environ, stderr=self.stderr))
+        self.daemons.append(self.programs.start(*words, environ=environ, stderr=self.stderr, installed=self.installed))
         return self.daemons[-1]
 
     async def start_ready(self, **environ: str) -> Program:
@@ -111,7 +127,7 @@ class Site:
         return await until(f"not ready ({why})", look)
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Read from the operators' listener; status 0 when nobody answers."""
+        """Read from the operators' listener; status 0 when no one answers."""
         try:
             async with self.session.get(f"{self.console}{path}") as reply:
                 return reply.status, await reply.text()
@@ -160,6 +176,22 @@ async def ask(site: Site, node: str, **more: str) -> tuple[int, str]:
     answer = await hubs.ask(site.gateway, node, **more)
     body = answer.json()
     return answer.status, body["msg"] if isinstance(body, dict) else str(body)
+
+
+async def granted(site: Site, node: str, **more: str) -> None:
+    """Ask until the node is permitted, as its agent does.
+
+    Only what a busy machine explains is asked again: reads that took too long.
+    """
+
+    async def is_granted() -> bool:
+        status, message = await ask(site, node, **more)
+        if status == HTTPStatus.CONFLICT and any(code in message for code in _TOO_SLOW):
+            return False
+        assert status == HTTPStatus.CREATED, message
+        return True
+
+    await until(f"the grant to {node}", is_granted)
 
 
 async def group_of_three(hub: Hub) -> None:

@@ -3,9 +3,10 @@
     python -m tests.acceptance.store_victim loop FILE GROUPS
     python -m tests.acceptance.store_victim stop-at FOLDER
 
-`loop` grants and releases in every group for ever and writes one line per call that returned. `stop-at` runs the same short story once per
-statement, each time in a fork and on a file of its own, and ends before the n-th statement as `kill -9` would: nothing is closed or rolled
-back. It prints how many statements the story has.
+`loop` grants and releases in every group forever and writes one line per call that returned.
+`stop-at` runs the same short story once per statement, each time in a fork and on a file of its
+own, and ends before the n-th statement as `kill -9` would: nothing is closed or rolled back. It
+prints how many statements the story has.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Turn
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry, Lost, Writes
 from agbot.store.sqlite import SqliteStore
@@ -35,18 +36,18 @@ Say = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    """Tell the parent, in one unbuffered write: what is in the pipe outlives this process."""
+    """Report the parent, in one unbuffered write: what is in the pipe outlives this process."""
     os.write(1, f"{line}\n".encode())
 
 
 async def next_step(store: SqliteStore, lease: Lease) -> Lease:
-    """Grant the lease if it is free, release it if not, each with a served mark and a journal entry that name the step."""
-    if lease.hold is None:
+    """Grant the lease if it is free, release it if not, each with a turn and a journal entry that name the step."""
+    if lease.tenure is None:
         claim = Claim(holder=NODE, kind=Kind.AGENT, subject=PolicyId("acme/agent"))
         new = leases.grant(lease, claim, Now.unblinded(NOW), timedelta(hours=1))
     else:
         new = leases.release(lease, Cause.SUCCEEDED, Now.unblinded(NOW))
-    mark = Served(
+    mark = Turn(
         group=lease.group, node=NODE, until=SeenTime(NOW + timedelta(seconds=step_of(new))), cause=Cause.SUCCEEDED
     )
     entry = Entry(at=NOW, event=f"lease.{new.state}", group=lease.group, token=new.token)
@@ -59,10 +60,10 @@ async def next_step(store: SqliteStore, lease: Lease) -> Lease:
 
 def step_of(lease: Lease) -> int:
     """Count the swaps that lead to this lease: grant, release, grant, ..."""
-    return 2 * lease.token - (lease.hold is not None)
+    return 2 * lease.token - (lease.tenure is not None)
 
 
-async def swap_for_ever(store: SqliteStore, group: GroupId) -> None:
+async def swap_forever(store: SqliteStore, group: GroupId) -> None:
     lease = await store.lease(group)
     while True:
         lease = await next_step(store, lease)
@@ -73,21 +74,21 @@ async def loop(path: Path, groups: int) -> None:
     store = SqliteStore(path)
     await store.open()
     say("open")
-    await asyncio.gather(*(swap_for_ever(store, GroupId(f"acme/g{number}")) for number in range(groups)))
+    await asyncio.gather(*(swap_forever(store, GroupId(f"acme/g{number}")) for number in range(groups)))
 
 
-async def story(path: Path, told: Say) -> None:
+async def story(path: Path, emitted: Say) -> None:
     """Open a new store, grant, release, prune, close."""
     store = SqliteStore(path)
     await store.open()
-    told("open")
+    emitted("open")
     lease = await store.lease(GroupId("acme/g0"))
     for _ in range(2):
         lease = await next_step(store, lease)
-        told(str(step_of(lease)))
+        emitted(str(step_of(lease)))
     await store.prune(NOW)
     await store.close()
-    told("closed")
+    emitted("closed")
 
 
 def stop_before(statement: int) -> None:
@@ -116,8 +117,8 @@ def run_until(statement: int, folder: Path) -> int:
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     stop_before(statement)
-    with (folder / f"{statement}.told").open("w", encoding="utf-8") as told:
-        asyncio.run(story(folder / f"{statement}.db", lambda line: print(line, file=told, flush=True)))
+    with (folder / f"{statement}.told").open("w", encoding="utf-8") as emitted:
+        asyncio.run(story(folder / f"{statement}.db", lambda line: print(line, file=emitted, flush=True)))
     os._exit(FINISHED)
 
 

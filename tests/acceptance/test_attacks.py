@@ -11,14 +11,20 @@ import pytest
 from tests.acceptance.attacking import LOOPBACK, attack, pulse_of
 from tests.acceptance.hub import Hub
 from tests.acceptance.programs import Program
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.site import Site, granted, group_of_three
+from tests.support.examples import some
+from tests.support.patience import allowed_seconds
 
 QUESTION = b"POST /org/o1/hagroup/g1/nodemanagement/anna/up1 HTTP/1.1\r\nHost: h\r\n"
 OTHER = b"PUT /api/v1/vault/x HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 TINY = b"1\r\nx\r\n"
 STILL_SECONDS = 1.5
-"""Longest time that `/livez` may take on two busy cores: 0.1 to 0.4 s were measured, and 2 ms at rest."""
+"""Longest time that `/livez` may take on two busy cores: 0.1 to 0.4 s were measured, and 2 ms at
+rest."""
+TRIES = 3
+"""What stands still because of an attack does so under each; what the machine was late with does
+not."""
 ATTACKS = {
     "one-byte chunks to the permission route": (QUESTION + CHUNKED, TINY),
     "one-byte chunks to the pass-through": (OTHER + CHUNKED, TINY),
@@ -44,7 +50,7 @@ OVER_TLS = {
 """What was read over TLS is parsed as in clear; these would show if more were read at once."""
 
 
-@pytest.mark.parametrize("listener", ["gateway", "console", "gateway over TLS"])
+@pytest.mark.parametrize("listener", some(["gateway", "console", "gateway over TLS"], first=2))
 async def test_the_daemon_moves_on_under_attack(hub: Hub, site: Site, listener: str) -> None:
     site.tables["agbot"] = {"secure_api": "http://127.0.0.1:9"}
     tls = listener == "gateway over TLS"
@@ -58,16 +64,21 @@ async def test_the_daemon_moves_on_under_attack(hub: Hub, site: Site, listener: 
     for name, (head, again) in ATTACKS.items():
         if tls and name not in OVER_TLS:
             continue
-        with pulse_of(site.console_port) as pulse:
-            await asyncio.to_thread(attack, port, head, again, connections=20, seconds=0.5, tls=tls)
-        worst[name] = pulse.worst
-    assert {name: seconds for name, seconds in worst.items() if seconds > STILL_SECONDS} == {}, worst
-    assert (await ask(site, "anna"))[0] == 201
+        limit = allowed_seconds(STILL_SECONDS)
+        for _ in range(TRIES):
+            with pulse_of(site.console_port) as pulse:
+                await asyncio.to_thread(attack, port, head, again, connections=20, seconds=0.5, tls=tls)
+            worst[name] = pulse.worst
+            if pulse.worst <= limit:
+                break
+        else:
+            pytest.fail(f"under {name} it stood still for more than {limit:.1f} s each time: {worst}")
+    await granted(site, "anna")
 
 
-async def test_bodies_that_nobody_takes_cost_little_memory_over_tls_too(hub: Hub, site: Site) -> None:
+async def test_bodies_that_no_one_takes_cost_little_memory_over_tls_too(hub: Hub, site: Site) -> None:
     """Where a read of TLS takes as much as asyncio likes, 100 such connections cost 120 MB."""
-    with socket.create_server(("127.0.0.1", 0), backlog=200) as upstream:  # nobody ever accepts
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as upstream:  # no one ever accepts
         site.tables["agbot"] = {"secure_api": f"http://127.0.0.1:{upstream.getsockname()[1]}"}
         site.use_certificate(LOOPBACK)
         site.write()

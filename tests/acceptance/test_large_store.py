@@ -6,14 +6,14 @@ import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.acceptance.systemd import WATCHDOG_SECONDS, systemd
+from tests.support.examples import thorough
 from tests.support.old_entries import entries_in, fill
+from tests.support.patience import allowed_seconds, in_time, until
 
 ENTRIES = 12_000
 
@@ -26,7 +26,6 @@ async def with_large_store(site: Site) -> None:
     fill(site.store_file, ENTRIES, datetime.now(UTC) - timedelta(days=90))
 
 
-@pytest.mark.timeout(120)
 async def test_a_large_store_becomes_small_while_nodes_are_answered_and_the_watchdog_is_fed(
     hub: Hub, site: Site
 ) -> None:
@@ -44,29 +43,29 @@ async def test_a_large_store_becomes_small_while_nodes_are_answered_and_the_watc
         last_fed = loop.time()
         while entries_in(site.store_file) > 100:
             answers.append((await ask(site, "anna"))[0])
-            heard = len(manager.said("WATCHDOG"))
-            if heard > fed:
-                fed, last_fed = heard, loop.time()
+            received = len(manager.stated("WATCHDOG"))
+            if received > fed:
+                fed, last_fed = received, loop.time()
             longest = max(longest, loop.time() - last_fed)
             await asyncio.sleep(0.02)
 
         assert set(answers) == {201}
-        assert longest < WATCHDOG_SECONDS
+        assert longest < allowed_seconds(WATCHDOG_SECONDS)
         assert await site.shows("/readyz", 200)
         assert daemon.events("cycle.failed") == []
         daemon.terminate()
         assert await daemon.ended() == 0
 
 
+@thorough
 async def test_a_stop_in_the_middle_of_it_is_quick_and_the_next_start_goes_on(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await with_large_store(site)
 
     daemon = await site.start_ready()
-    began = asyncio.get_running_loop().time()
-    daemon.terminate()
-    assert await daemon.ended() == 0
-    assert asyncio.get_running_loop().time() - began < 6
+    with in_time(5.0):
+        daemon.terminate()
+        assert await daemon.ended() == 0
     left = entries_in(site.store_file)
     assert left > 0
 
@@ -74,26 +73,26 @@ async def test_a_stop_in_the_middle_of_it_is_quick_and_the_next_start_goes_on(hu
     await until("the rest to go", lambda: entries_in(site.store_file) < 100)
 
 
-@pytest.mark.timeout(120)
+@thorough
 async def test_a_file_is_made_smaller_by_one_command_and_the_lease_stays(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await with_large_store(site)
     daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
-    await until("the old to go", lambda: entries_in(site.store_file) < 100, within_seconds=60)
+    await granted(site, "anna")
+    await until("the old to go", lambda: entries_in(site.store_file) < 100)
     measured = await bytes_measured(site)
     words = ("store", "compact", "--config", str(site.settings_file))
     refused = await site.programs.run(*words)
     daemon.terminate()
     assert await daemon.ended() == 0
 
-    said = await site.programs.run(*words, "--json")
+    stated = await site.programs.run(*words, "--json")
 
     assert refused.code != 0
     assert "systemctl stop agbot" in refused.err
     assert measured["main"] > 50_000_000, "the metric shows what a compaction would give back"
     assert 0 < measured["log"] < 50_000_000
-    sizes = json.loads(said.out)
+    sizes = json.loads(stated.out)
     assert sizes["bytes_before"] > 50_000_000
     assert sizes["bytes_after"] < 1_000_000
     daemon = await site.start_ready()

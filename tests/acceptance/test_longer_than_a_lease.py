@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-
-import pytest
+from collections.abc import Callable
+from functools import partial
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import Program, until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.programs import Program
+from tests.acceptance.site import Site, ask, granted, group_of_three
+from tests.support.patience import until
 
 LEASE_SECONDS = 24.0
-"""Longer than time goes on without a look (20 s), so that a blindness of any length leaves some of it."""
+"""Longer than time goes on without a look (20 s), so that a blindness of any length leaves some of
+it."""
 AWAY_SECONDS = 27.0
 WATCHED_SECONDS = 6.0
 
@@ -36,37 +38,45 @@ async def killed(site: Site, daemon: Program) -> None:
     site.start()
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("be_away", [stopped, killed], ids=lambda each: each.__name__)
 async def test_away_for_longer_than_a_lease_the_holder_keeps_it_and_its_peer_waits(
-    hub: Hub, site: Site, be_away: object
+    hub: Hub, site: Site, new_site: Callable[[str], Site]
 ) -> None:
-    site.tables["rules"] = {"lease_seconds": LEASE_SECONDS, "confirm_seconds": LEASE_SECONDS}
-    site.write()
+    """Two hosts, each with a coordinator of its own beside the same Exchange, are away at the same time."""
+    other = new_site("other")
+    for each in (site, other):
+        each.tables["rules"] = {"lease_seconds": LEASE_SECONDS, "confirm_seconds": LEASE_SECONDS}
+        each.write()
     await group_of_three(hub)
-    daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    daemons = [await each.start_ready() for each in (site, other)]
+    for each in (site, other):
+        await granted(each, "anna")
     await hub.report("anna", Word.INITIATED)
-    assert (await ask(site, "ben"))[0] == 409
-    before = (await site.leases())["g1"]
+    for each in (site, other):
+        assert (await ask(each, "ben"))[0] == 409
+    tokens = [(await each.leases())["g1"]["token"] for each in (site, other)]
 
-    await be_away(site, daemon)  # type: ignore[operator]  # one of the two above
+    await asyncio.gather(stopped(site, daemons[0]), killed(other, daemons[1]))
+    await asyncio.gather(*(peer_waits(each, token) for each, token in zip((site, other), tokens, strict=True)))
+
+    await hub.report("anna", Word.SUCCESSFUL)
+    for each in (site, other):
+        await until("the end of the upgrade", partial(is_free, each))
+
+
+async def peer_waits(site: Site, token: int) -> None:
+    """See for a while that the holder keeps its lease and that its peer waits."""
     await site.until_ready()
-
     loop = asyncio.get_running_loop()
     end = loop.time() + WATCHED_SECONDS
-    while loop.time() < end:  # the nodes are not heard at once either
+    while loop.time() < end:  # the nodes are not received at once either
         status, message = await ask(site, "ben")
         assert (status, "lease-held" in message) == (409, True), message
         await asyncio.sleep(0.5)
     lease = (await site.leases())["g1"]
-    assert (lease["state"], lease["holder"], lease["token"]) == ("held", "o1/anna", before["token"])
-    told = {entry["event"] for entry in await site.journal()}
-    assert not told & {"lease.suspected", "lease.released", "lease.taken_over", "brake.set"}
+    assert (lease["state"], lease["holder"], lease["token"]) == ("held", "o1/anna", token)
+    emitted = {entry["event"] for entry in await site.journal()}
+    assert not emitted & {"lease.suspected", "lease.released", "lease.taken_over", "brake.set"}
 
-    await hub.report("anna", Word.SUCCESSFUL)
 
-    async def is_free() -> bool:
-        return bool((await site.leases())["g1"]["state"] == "free")
-
-    await until("the end of the upgrade", is_free)
+async def is_free(site: Site) -> bool:
+    return bool((await site.leases())["g1"]["state"] == "free")

@@ -21,11 +21,12 @@ from aiohttp.typedefs import Handler
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.hub import COORDINATOR, ROOT, Hub
-from tests.acceptance.programs import Program, free_port, until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.programs import Program, free_port
+from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.support.authority import Pair, made
 from tests.support.listening import listening
 from tests.support.mosquitto import Mosquitto
+from tests.support.patience import until
 
 
 @dataclass
@@ -112,7 +113,7 @@ async def test_the_listener_shows_the_renewed_certificate_and_open_connections_g
 
 
 @pytest.mark.parametrize("what", ["another key", "no certificate", "half a file", "no file"])
-async def test_a_renewed_pair_that_is_none_leaves_the_former_one_in_use_and_is_told(
+async def test_a_renewed_pair_that_is_none_leaves_the_former_one_in_use_and_is_reported(
     hub: Hub, site: Site, files: Renewed, what: str
 ) -> None:
     site.tables["gateway"] |= {"certificate_file": str(files.certificate), "key_file": str(files.key)}
@@ -184,7 +185,7 @@ async def test_a_renewed_authority_of_the_exchange_is_trusted_after_a_reload(
     await group_of_three(hub)
     async with tls_before(hub.port, files.first, port):
         daemon = await site.start_ready()
-        assert (await ask(site, "anna"))[0] == 201
+        await granted(site, "anna")
     files.renew()
     assert (await reloaded(daemon))["renewed"] == ["exchange-ca"]
     async with tls_before(hub.port, files.second, port):
@@ -259,7 +260,7 @@ async def test_a_broker_s_renewed_authority_and_our_renewed_certificate_are_used
     broker.lines = lines(files.second)
     await broker.start()
     await until("the failure", lambda: daemon.events("mqtt.failed"))
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     context = files.second.client()
     context.load_cert_chain(files.second.certificate, files.second.key)
     async with listening(broker.port, tls=context) as listener:
@@ -298,7 +299,7 @@ async def test_a_webhook_s_renewed_authority_and_secret_are_used_after_a_reload(
         }
         site.write()
         daemon = await site.start_ready()
-        assert (await ask(site, "anna"))[0] == 201
+        await granted(site, "anna")
         await until("the failure", lambda: daemon.events("webhook.failed"))
         files.renew()
         secret_file.write_text("hush7after7hush", encoding="utf-8")
@@ -320,7 +321,7 @@ async def test_a_renewed_token_of_the_exchange_is_used_after_a_reload(hub: Hub, 
     assert (line["renewed"], line["needs_restart"]) == (["exchange token"], [])
     await until("the recovery", lambda: daemon.events("exchange.recovered"))
     await site.until_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
 
 
 async def test_what_systemd_has_handed_over_is_named_as_a_copy(hub: Hub, site: Site, tmp_path: Path) -> None:
@@ -335,7 +336,7 @@ async def test_what_systemd_has_handed_over_is_named_as_a_copy(hub: Hub, site: S
     assert (await reloaded(daemon))["copied_at_start"] == ["exchange-token", "operator-token"]
 
 
-async def test_a_certificate_that_ends_soon_is_told_at_the_start_and_measured(
+async def test_a_certificate_that_ends_soon_is_reported_at_the_start_and_measured(
     hub: Hub, site: Site, tmp_path: Path
 ) -> None:
     short, long = made(tmp_path / "tls", "short", days=5), made(tmp_path / "tls", "long", days=300)

@@ -1,4 +1,4 @@
-"""Nobody's secret is anywhere: no log, no metric, no answer, no file of ours, no process's arguments, however talkative the log."""
+"""No one's secret is anywhere: no log, no metric, no answer, no file of ours, no process's arguments, however talkative the log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub, auth_of, revealed
-from tests.acceptance.programs import Program, until
-from tests.acceptance.site import OPERATOR, Site, ask, group_of_three
+from tests.acceptance.programs import Program
+from tests.acceptance.site import OPERATOR, Site, ask, granted, group_of_three
+from tests.support.patience import until
 
 PATHS = ("/readyz?verbose", "/healthz", "/metrics", "/v1/groups", "/v1/leases", "/v1/journal", "/v1/explain/o1/ben")
 WRONG = "hush7wrong7hush"
@@ -17,14 +18,15 @@ async def test_nobodys_secret_is_anywhere(hub: Hub, site: Site) -> None:
     assert site.tables["log"]["level"] == "debug"
     await group_of_three(hub)
     secrets = {*hub.auths, ("o1/ben", WRONG), ("operator", OPERATOR)}
+    site.installed = True
     daemon = await site.start_ready()
 
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     assert (await ask(site, "ben"))[0] == 409
     assert (await ask(site, "ben", secret=WRONG))[0] == 401
     await passed(site)
-    said = [await site.operate(*words) for words in (("status",), ("leases", "--json"), ("explain", "o1/ben"))]
-    said.append(await site.operate("release", "o1/g1", "--reason", "a trial"))
+    stated = [await site.operate(*words) for words in (("status",), ("leases", "--json"), ("explain", "o1/ben"))]
+    stated.append(await site.operate("release", "o1/g1", "--yes", "--reason", "a trial"))
     async with site.session.post(
         f"{site.console}/v1/holds", json={"scope": "*", "reason": "x"}, headers={"Authorization": f"Bearer {WRONG}"}
     ) as denied:
@@ -43,7 +45,7 @@ async def test_nobodys_secret_is_anywhere(hub: Hub, site: Site) -> None:
 
     seen["log"] = daemon.log
     seen |= {f"path {number}": text for number, text in enumerate(shown)}
-    seen |= {f"command {number}": each.out + each.err for number, each in enumerate(said)}
+    seen |= {f"command {number}": each.out + each.err for number, each in enumerate(stated)}
     own = {"exchange-token", "operator-token"}
     files = [file for file in site.folder.iterdir() if file.name not in own]
     assert site.store_file in files

@@ -1,12 +1,16 @@
-"""`agbot sim exchange`: the simulated Exchange as a process, for trials. The other tests have it in a thread of theirs."""
+"""`agbot sim exchange`: the simulated Exchange as a process, for trials.
+
+The other tests have it in a thread of theirs.
+"""
 
 from __future__ import annotations
 
 import aiohttp
 
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import Programs, until
+from tests.acceptance.programs import Programs
 from tests.acceptance.site import group_of_three
+from tests.support.patience import until
 
 
 async def test_a_simulated_exchange_says_where_it_listens_can_be_filled_and_ends(

@@ -1,4 +1,7 @@
-"""A start that cannot succeed says so in one sentence: the setting, what is wrong, and the next step. So does one that cannot get ready."""
+"""A start that cannot succeed says so in one sentence: the setting, what is wrong, and the next step.
+
+So does one that cannot get ready.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.support.authority import made
+from tests.support.patience import until
 
 BAD_SETTINGS, CANNOT_START = 1, 7
 
@@ -29,9 +32,9 @@ async def failed(site: Site) -> str:
     assert await daemon.ended() == CANNOT_START
     (line,) = daemon.events("daemon.failed")
     assert "Traceback" not in daemon.log
-    said: str = line["error"]
-    assert said.isprintable()
-    return said
+    stated: str = line["error"]
+    assert stated.isprintable()
+    return stated
 
 
 @pytest.mark.parametrize("section", ["gateway", "console"])
@@ -42,25 +45,26 @@ async def test_a_port_in_use_is_named_with_its_setting_and_how_to_find_who_uses_
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         site.tables[section]["listen"] = listen
         site.write()
-        said = await failed(site)
-    assert f"[{section}] listen {listen}" in said
-    assert "address already in use" in said
-    assert "ss -ltnp" in said
+        site.installed = True
+        stated = await failed(site)
+    assert f"[{section}] listen {listen}" in stated
+    assert "address already in use" in stated
+    assert "ss -ltnp" in stated
 
 
 @pytest.mark.parametrize("section", ["gateway", "console"])
 async def test_an_address_of_another_machine_is_named_with_its_setting(hub: Hub, site: Site, section: str) -> None:
     site.tables[section]["listen"] = "192.0.2.1:8083"  # reserved for documentation (RFC 5737)
     site.write()
-    said = await failed(site)
-    assert f"[{section}] listen 192.0.2.1:8083" in said
-    assert "ip addr" in said
+    stated = await failed(site)
+    assert f"[{section}] listen 192.0.2.1:8083" in stated
+    assert "ip addr" in stated
 
 
 async def test_a_host_that_is_not_known_is_named_with_its_setting(hub: Hub, site: Site) -> None:
     site.tables["gateway"]["listen"] = "nowhere.invalid:8083"
     site.write()
-    assert "[gateway] listen nowhere.invalid:8083: the host is not known" in await failed(site)
+    assert "[gateway] listen nowhere.invalid:8083: the host name cannot be resolved" in await failed(site)
 
 
 def missing(folder: Path) -> Path:
@@ -89,10 +93,12 @@ async def test_a_store_that_cannot_be_is_named_with_its_setting_and_the_next_ste
     path = place(site.folder)
     site.tables["store"]["path"] = str(path)
     site.write()
-    said = await failed(site)
-    assert said.startswith("[store] path: ")
-    assert str(path) in said
-    assert any(step in said for step in ("must exist", "give the store a file", "restore it", "another program")), said
+    stated = await failed(site)
+    assert stated.startswith("[store] path: ")
+    assert str(path) in stated
+    assert any(step in stated for step in ("must exist", "set a file as the store", "restore it", "another program")), (
+        stated
+    )
 
 
 @contextmanager
@@ -116,9 +122,9 @@ async def test_a_full_disk_is_named_with_the_setting_of_the_store(hub: Hub, site
         (disk / "rest").write_bytes(b"x" * 12_288)
         site.tables["store"]["path"] = str(disk / "agbot.db")
         site.write()
-        said = await failed(site)
-    assert said.startswith("[store] path: ")
-    assert "free space on its disk" in said
+        stated = await failed(site)
+    assert stated.startswith("[store] path: ")
+    assert "free space on its disk" in stated
 
 
 def spoil(store: Path, statement: str) -> None:
@@ -130,7 +136,7 @@ def spoil(store: Path, statement: str) -> None:
     ("statement", "name"),
     [
         ("UPDATE lease SET granted_at = 'yesterday' WHERE group_id = 'o1/g1'", "the lease o1/g1 "),
-        ("INSERT INTO pause (scope, since, made_by, why) VALUES ('o1', 'never', 'eva', '')", "the pause o1 "),
+        ("INSERT INTO hold (scope, since, made_by, why) VALUES ('o1', 'never', 'eva', '')", "the hold o1 "),
     ],
 )
 async def test_a_record_of_the_store_that_cannot_be_read_is_named_with_the_next_step(
@@ -138,7 +144,7 @@ async def test_a_record_of_the_store_that_cannot_be_read_is_named_with_the_next_
 ) -> None:
     await group_of_three(hub)
     daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     daemon.terminate()
     assert await daemon.ended() == 0
     spoil(site.store_file, statement)
@@ -164,14 +170,16 @@ async def test_a_certificate_of_a_broker_that_cannot_be_used_is_named_with_its_s
         "key_file": str(other.key),
     }
     site.write()
-    said = await site.programs.run("run", "--config", site.settings_file)
-    assert said.code == BAD_SETTINGS
-    assert "mqtt.key_file" in said.err
-    assert "Traceback" not in said.err
+    stated = await site.programs.run("run", "--config", site.settings_file)
+    assert stated.code == BAD_SETTINGS
+    assert "mqtt.key_file" in stated.err
+    assert "Traceback" not in stated.err
 
 
 @pytest.mark.parametrize("what", ["identity", "token"])
-async def test_a_wrong_identity_keeps_it_unready_and_is_told_with_its_settings(hub: Hub, site: Site, what: str) -> None:
+async def test_a_wrong_identity_keeps_it_unready_and_is_reported_with_its_settings(
+    hub: Hub, site: Site, what: str
+) -> None:
     if what == "identity":
         site.tables["exchange"]["identity"] = "IBM/nobody"
         site.write()

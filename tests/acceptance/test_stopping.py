@@ -10,12 +10,11 @@ import pytest
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.acceptance.systemd import WATCHDOG_SECONDS, Systemd, systemd
+from tests.support.patience import in_time, until
 
 STOP_SECONDS = 5.0
-SLACK_SECONDS = 1.0
 
 
 @pytest.mark.parametrize(
@@ -31,19 +30,18 @@ async def test_a_question_in_flight_is_answered_and_the_leases_stay(
     await group_of_three(hub)
     await hub.group("g2", "dora", "emil")
     daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     await hub.report("anna", Word.INITIATED)
     token = (await site.leases())["g1"]["token"]
 
     await hub.break_down({**fault, "caller": "o1/dora"})
     question = asyncio.create_task(ask(site, "dora", group="g2"))
     await until("the question's read of its node", lambda: struck(hub))
-    began = asyncio.get_running_loop().time()
-    daemon.terminate()
-    status, message = await question
-    assert (status, reason in message) == (409, True), message
-    assert await daemon.ended() == 0
-    assert asyncio.get_running_loop().time() - began < STOP_SECONDS + SLACK_SECONDS
+    with in_time(STOP_SECONDS):
+        daemon.terminate()
+        status, message = await question
+        assert (status, reason in message) == (409, True), message
+        assert await daemon.ended() == 0
     assert daemon.lines()[-1]["event"] == "daemon.stopped"
 
     await hub.break_down()
@@ -51,7 +49,7 @@ async def test_a_question_in_flight_is_answered_and_the_leases_stay(
     lease = (await site.leases())["g1"]
     assert (lease["state"], lease["holder"], lease["token"]) == ("held", "o1/anna", token)
     assert (await ask(site, "ben"))[0] == 409
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     assert (await site.leases())["g1"]["token"] == token
     assert (await site.leases())["g2"]["state"] == "free", "nothing new was granted on the way out"
     again.terminate()
@@ -83,10 +81,9 @@ async def test_it_stops_in_time_while_the_exchange_hangs_and_a_passed_on_request
     passed_on = asyncio.create_task(passed(site))
     await reached.wait()
 
-    began = asyncio.get_running_loop().time()
-    daemon.terminate()
-    assert await daemon.ended() == 0
-    assert asyncio.get_running_loop().time() - began < STOP_SECONDS + SLACK_SECONDS
+    with in_time(STOP_SECONDS):
+        daemon.terminate()
+        assert await daemon.ended() == 0
     assert len(daemon.events("gateway.cut")) == 1
     await passed_on
     over.set()
@@ -104,43 +101,49 @@ async def passed(site: Site) -> None:
 
 async def test_systemd_hears_ready_what_is_done_that_it_lives_reloads_and_stops(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
-    with systemd() as told:
-        daemon = await site.start_ready(**told.environ)
-        assert told.listen()[0] == {"READY": "1", "STATUS": "started; has not read the Exchange yet"}
+    site.installed = True
+    with systemd() as emitted:
+        daemon = await site.start_ready(**emitted.environ)
+        assert emitted.listen()[0] == {"READY": "1", "STATUS": "started; has not read the Exchange yet"}
         await ask(site, "anna")
-        await until("a sentence", lambda: any("1 held, 0 suspect, 0 waiting" in each for each in told.said("STATUS")))
-        assert told.said("WATCHDOG")
+        await until(
+            "a sentence", lambda: any("1 held, 0 suspect, 0 waiting" in each for each in emitted.stated("STATUS"))
+        )
+        assert emitted.stated("WATCHDOG")
 
-        before = len(told.listen())
+        before = len(emitted.listen())
         daemon.reload()
-        await until("the end of the reload", lambda: {"READY": "1"} in told.listen()[before:])
-        reload = [each for each in told.listen()[before:] if "RELOADING" in each]
+        await until("the end of the reload", lambda: {"READY": "1"} in emitted.listen()[before:])
+        reload = [each for each in emitted.listen()[before:] if "RELOADING" in each]
         assert len(reload) == 1
         assert reload[0]["MONOTONIC_USEC"].isdigit()
 
         daemon.terminate()
         assert await daemon.ended() == 0
-        assert told.said("STOPPING") == ["1"]
+        assert emitted.stated("STOPPING") == ["1"]
 
 
 async def test_the_watchdog_is_fed_while_the_exchange_hangs(hub: Hub, site: Site) -> None:
     site.tables["exchange"] |= {"request_seconds": 5.0, "view_max_age_seconds": 1.0}
     site.write()
-    with systemd() as told:
-        await site.start_ready(**told.environ)
+    with systemd() as emitted:
+        await site.start_ready(**emitted.environ)
         await hub.break_down({"kind": "hang"})
         await site.until_unready()
-        began = asyncio.get_running_loop().time()
-        gaps = [began]
-        fed = len(told.said("WATCHDOG"))
-        for meal in range(fed + 1, fed + 5):
-            await until("food for the watchdog", partial(was_fed, told, meal))
-            gaps.append(asyncio.get_running_loop().time())
-        longest = max(later - earlier for earlier, later in pairwise(gaps))
-        assert longest < WATCHDOG_SECONDS
+        meals = [(len(emitted.stated("WATCHDOG")), asyncio.get_running_loop().time())]
+        await until("four meals in a row in time", partial(was_fed_in_time, emitted, meals, 4))
         assert await site.shows("/livez", 200)
 
 
-def was_fed(told: Systemd, times: int) -> bool:
-    """Whether the watchdog got its food so often."""
-    return len(told.said("WATCHDOG")) >= times
+def was_fed_in_time(emitted: Systemd, meals: list[tuple[int, float]], times: int) -> bool:
+    """Whether the watchdog's last meals, so many of them, came in time.
+
+    On a busy machine a single one may be late.
+
+    `meals` are added to: how often it was fed by then, and when.
+    """
+    fed, now = len(emitted.stated("WATCHDOG")), asyncio.get_running_loop().time()
+    if fed > meals[-1][0]:
+        meals.append((fed, now))
+    gaps = [later - earlier for (_, earlier), (_, later) in pairwise(meals)]
+    return len(gaps) >= times and max(gaps[-times:]) < WATCHDOG_SECONDS

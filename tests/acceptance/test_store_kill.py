@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-import pytest
-
-from agbot.rules.facts import Served
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.records import Turn
 from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import JournalQuery
 from agbot.store.sqlite import SqliteStore
 from tests.acceptance.store_victim import NOW, step_of
+from tests.support.examples import thorough
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 8
@@ -32,45 +31,45 @@ def victim(*arguments: str | Path) -> subprocess.Popen[str]:
 
 
 def kill_after(lines: int, path: Path) -> dict[GroupId, int]:
-    """Let a victim work until it has said so many lines, kill it, and return the last step that it said of every group."""
+    """Let a victim work until it has stated so many lines, kill it, and return the last step that it stated of every group."""
     with victim("loop", path, str(GROUPS)) as process:
         assert process.stdout is not None
-        said = [process.stdout.readline() for _ in range(lines)]
+        stated = [process.stdout.readline() for _ in range(lines)]
         process.kill()
-        said += process.stdout.readlines()  # what it said before it died is in the pipe
-    assert said[0] == "open\n"
-    steps = (line.split() for line in said[1:])
+        stated += process.stdout.readlines()  # what it stated before it died is in the pipe
+    assert stated[0] == "open\n"
+    steps = (line.split() for line in stated[1:])
     return {GroupId(group): int(step) for group, step in steps}
 
 
 def stop_before_every_statement(folder: Path) -> int:
-    """Let a victim tell its story once per statement; return how many statements it has."""
+    """Let a victim report its story once per statement; return how many statements it has."""
     with victim("stop-at", folder) as process:
-        said, _ = process.communicate()
+        stated, _ = process.communicate()
     assert process.returncode == 0
-    return int(said)
+    return int(stated)
 
 
-def last_returned(told: Path) -> int:
-    """Return the last step that a story has told of."""
-    lines = told.read_text(encoding="utf-8").split()
+def last_returned(emitted: Path) -> int:
+    """Return the last step that a story has reported of."""
+    lines = emitted.read_text(encoding="utf-8").split()
     return max((int(line) for line in lines if line.isdigit()), default=0)
 
 
 async def content(path: Path) -> tuple[Mapping[GroupId, Lease], Counter[GroupId], dict[GroupId, int]]:
-    """Return the leases, how many entries each group has, and the step that its served mark names."""
+    """Return the leases, how many entries each group has, and the step that its turn names."""
     store = SqliteStore(path)
     await store.open()
     try:
         stored = await store.load()
         entries = Counter(entry.group for entry in await store.journal(EVERYTHING) if entry.group)
-        marks = {mark.group: round((mark.until - SeenTime(NOW)).total_seconds()) for mark in stored.of(Served)}
+        marks = {mark.group: round((mark.until - SeenTime(NOW)).total_seconds()) for mark in stored.of(Turn)}
         return stored.leases, entries, marks
     finally:
         await store.close()
 
 
-@pytest.mark.timeout(120)
+@thorough
 async def test_killed_at_random_moments_it_loses_nothing_it_returned_from(tmp_path: Path) -> None:
     chance = Random(20260301)
     path = tmp_path / "agbot.db"
@@ -91,7 +90,6 @@ async def test_killed_at_random_moments_it_loses_nothing_it_returned_from(tmp_pa
     assert sum(before.values()) > ROUNDS
 
 
-@pytest.mark.timeout(120)
 async def test_stopped_between_any_two_statements_a_grant_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     statements = await asyncio.to_thread(stop_before_every_statement, tmp_path)
     seen = set()

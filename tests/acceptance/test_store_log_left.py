@@ -40,7 +40,7 @@ def copy_through_sqlite(path: Path, copy: Path) -> None:
 
 
 def age_mark(path: Path, *, seconds: float, boot: str) -> None:
-    """Let the mark be one that was written so long ago, before the machine started anew."""
+    """Let the mark be one that was written so long ago, before the machine started again."""
     mark, _ = MarkFile(path).read()
     assert mark is not None
     aged = msgspec.structs.replace(mark, boot=boot, at=mark.at - int(seconds * 1e9))
@@ -48,13 +48,16 @@ def age_mark(path: Path, *, seconds: float, boot: str) -> None:
 
 
 async def killed_twice(path: Path) -> tuple[Path, int]:
-    """Let a daemon work, copy its store, let another one work and be killed; return the copy and the last step that was told of."""
+    """Let a daemon work, copy its store, let another one work and be killed.
+
+    Return the copy and the last step that was reported of.
+    """
     await asyncio.to_thread(kill_after, 60, path)
     copy = path.with_name("copy.db")
     copy_through_sqlite(path, copy)
-    told = await asyncio.to_thread(kill_after, 60, path)
+    emitted = await asyncio.to_thread(kill_after, 60, path)
     assert path.with_name("agbot.db-wal").stat().st_size > 0
-    return copy, told[GROUP]
+    return copy, emitted[GROUP]
 
 
 def token_of(stored: Stored) -> int:
@@ -84,7 +87,7 @@ async def test_a_copy_beside_the_log_that_was_left_counts_and_the_log_is_kept_as
     stored = await opened(path)
 
     assert token_of(stored) == in_copy < (step + 1) // 2
-    assert "write-ahead log of the one before" in stored.generation.doubt
+    assert "write-ahead log of the previous one" in stored.generation.doubt
     assert stored.generation.token_floor >= (step + 1) // 2
     assert path.with_name("agbot.db-wal.replaced").stat().st_size > 0
 
@@ -144,15 +147,16 @@ async def test_an_older_pair_of_file_and_log_put_over_both_stays_together_and_is
     old = tmp_path / "old"
     await asyncio.to_thread(kill_after, 60, path)
     shutil.copytree(path.parent, old)
-    await opened(path)  # the log of the first is moved into the file, and the next one begins another
-    told = await asyncio.to_thread(kill_after, 60, path)
+    # the log of the first is moved into the file, and the next one begins another
+    await opened(path)
+    emitted = await asyncio.to_thread(kill_after, 60, path)
     for name in ("agbot.db", "agbot.db-wal"):
         shutil.copyfile(old / name, tmp_path / name)
 
     stored = await opened(path)
 
     assert "older copy" in stored.generation.doubt
-    assert 0 < step_of(stored.leases[GROUP]) < told[GROUP]
+    assert 0 < step_of(stored.leases[GROUP]) < emitted[GROUP]
     assert not path.with_name("agbot.db-wal.replaced").exists()
 
 
@@ -164,6 +168,6 @@ async def test_another_name_of_the_file_without_its_log_is_another_generation(tm
 
     generation = (await opened(link)).generation
 
-    assert "mark is not beside it" in generation.doubt
+    assert "mark is missing" in generation.doubt
     assert generation.token_floor >= (step + 1) // 2
     assert (await opened(path)).generation.doubt, "and the first name has an older log"

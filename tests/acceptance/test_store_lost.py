@@ -1,4 +1,4 @@
-"""A store that goes away under the running daemon: nothing is granted, the reason is told, and when it is back so is the daemon."""
+"""A store that goes away under the running daemon: nothing is granted, the reason is reported, and when it is back so is the daemon."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import Program, until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.programs import Program
+from tests.acceptance.site import Site, ask, granted, group_of_three
+from tests.support.patience import until
 
 
 async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await hub.group("g2", "dora", "emil")
     daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     token = (await site.leases())["g1"]["token"]
 
     away = site.store_file.with_name("elsewhere.db")
@@ -30,8 +31,8 @@ async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site
     [failed] = await until("the failure in the log", lambda: daemon.events("store.failed"))
     assert "has been moved, removed or replaced" in failed["error"]
     assert await site.shows("/livez", 200)
-    said = await site.operate("status")
-    assert "the store FAILS" in said.out
+    stated = await site.operate("status")
+    assert "the store FAILS" in stated.out
 
     away.rename(site.store_file)
     await site.until_ready()
@@ -39,14 +40,14 @@ async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site
     assert len(daemon.events("store.failed")) == len(daemon.events("store.recovered")) == 1
     lease = (await site.leases())["g1"]
     assert (lease["state"], lease["holder"], lease["token"]) == ("held", "o1/anna", token)
-    assert (await ask(site, "dora", group="g2"))[0] == 201
+    await granted(site, "dora", group="g2")
 
 
 async def test_while_another_program_locks_it_nothing_is_granted_and_nothing_is_lost(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await hub.group("g2", "dora", "emil")
     daemon = await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     await hub.report("anna", Word.INITIATED)
 
     with closing(sqlite3.connect(site.store_file, isolation_level=None)) as shell:
@@ -61,7 +62,7 @@ async def test_while_another_program_locks_it_nothing_is_granted_and_nothing_is_
 
     await site.until_ready()
     await until("the release of what has ended meanwhile", lambda: is_free(site))
-    assert (await ask(site, "dora", group="g2"))[0] == 201
+    await granted(site, "dora", group="g2")
     assert len(daemon.events("store.failed")) == len(daemon.events("store.recovered")) == 1
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
-from tests.acceptance.programs import until
-from tests.acceptance.site import Site, ask, group_of_three
+from tests.acceptance.site import Site, ask, granted, group_of_three
+from tests.support.patience import until
 
 
 async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     await hub.report("anna", Word.INITIATED)
     assert (await ask(site, "ben"))[0] == 409
 
@@ -21,7 +21,7 @@ async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(
     assert status.code == 0
     assert status.out.startswith("ready; ")
     assert "held 1" in status.out
-    assert "o1/ben for agent upgrade o1/up1" in status.out
+    assert "o1/ben, agent upgrade o1/up1" in status.out
     explained = await site.operate("explain", "o1/ben")
     assert explained.code == 0
     assert "o1/anna" in explained.out.splitlines()[0], "the first line answers"
@@ -30,8 +30,8 @@ async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(
     [lease] = [each for each in leases.json["leases"] if each["state"] == "held"]
     assert (leases.code, lease["holder"], lease["token"]) == (0, "o1/anna", 1)
 
-    assert (await site.operate("release", "o1/g1", "--token", "7", "--reason", "a wrong guess")).code == 7
-    freed = await site.operate("release", "o1/g1", "--token", "1", "--reason", "it burns")
+    assert (await site.operate("release", "o1/g1", "--yes", "--token", "7", "--reason", "a wrong guess")).code == 7
+    freed = await site.operate("release", "o1/g1", "--yes", "--token", "1", "--reason", "it burns")
     assert (freed.code, "o1/anna" in freed.out) == (0, True)
     assert await site.holder() is None
     [entry] = [each for each in await site.journal() if each["event"] == "lease.released"]
@@ -39,27 +39,27 @@ async def test_the_commands_show_who_holds_and_why_others_wait_and_free_a_group(
     assert entry["who"] != "coordinator"
 
 
-async def test_in_the_morning_the_night_can_be_told_and_its_decisions_derived_again(hub: Hub, site: Site) -> None:
+async def test_in_the_morning_the_night_can_be_reported_and_its_decisions_derived_again(hub: Hub, site: Site) -> None:
     await group_of_three(hub)
     await site.start_ready()
-    assert (await ask(site, "anna"))[0] == 201
+    await granted(site, "anna")
     await hub.report("anna", Word.INITIATED)
     assert (await ask(site, "ben"))[0] == 409
     assert (await site.operate("hold", "o1", "--reason", "enough for tonight")).code == 0
-    assert (await site.operate("release", "o1/g1", "--token", "1", "--reason", "it burns")).code == 0
+    assert (await site.operate("release", "o1/g1", "--yes", "--token", "1", "--reason", "it burns")).code == 0
 
-    async def told() -> bool:  # a refusal is written in the next cycle
+    async def emitted() -> bool:  # a refusal is written in the next cycle
         return "wait.changed" in {each["event"] for each in await site.journal()}
 
-    await until("the refusal is in the journal", told)
-    night = await site.operate("history", "--org", "o1", "--since", "1h")
+    await until("the refusal is in the journal", emitted)
+    night = await site.operate("history", "--in", "o1", "--since", "1h")
     assert night.code == 0
-    for words in ("may upgrade o1/up1", "waits to upgrade o1/up1: lease-held", "enough for tonight", "it burns"):
+    for words in ("may upgrade o1/up1", "is waiting to upgrade o1/up1: lease-held", "enough for tonight", "it burns"):
         assert words in night.out
-    told_in_json = await site.operate("history", "--event", "lease.granted", "--json")
-    [grant] = told_in_json.json["entries"]
+    reported_in_json = await site.operate("history", "--event", "lease.granted", "--json")
+    [grant] = reported_in_json.json["entries"]
     assert (grant["node"], grant["token"]) == ("o1/anna", 1)
-    assert set(grant["facts"]["dossier"]["group"]["members"]) == {"o1/anna", "o1/ben", "o1/carl"}
+    assert set(grant["facts"]["decision_record"]["group"]["members"]) == {"o1/anna", "o1/ben", "o1/carl"}
 
     replayed = await site.operate("history", "replay")
     assert replayed.code == 0, replayed.out
@@ -85,8 +85,8 @@ async def test_a_command_says_by_its_exit_code_what_it_could_not_do(hub: Hub, si
 async def test_with_the_daemon_down_a_command_ends_with_5_and_says_where_it_looked(
     absent_hub: Hub, site: Site, words: tuple[str, ...]
 ) -> None:
-    said = await site.operate(*words)
-    assert said.code == 5
-    told = said.out if "--json" in words else said.err
-    assert site.console in told
-    assert "systemctl status agbot" in told
+    stated = await site.operate(*words)
+    assert stated.code == 5
+    emitted = stated.out if "--json" in words else stated.err
+    assert site.console in emitted
+    assert "systemctl status agbot" in emitted

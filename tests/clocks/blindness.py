@@ -1,6 +1,7 @@
 """The ways in which the coordinator becomes blind, and a group in the middle of an upgrade to be blind about.
 
-While the Exchange itself is away no node can send it a heartbeat; while only we are cut off, all of them go on.
+While the Exchange itself is away no node can send it a heartbeat; while only we are cut off, all of
+them go on.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ async def upgrading(*, status: str = "initiated", **settings: object) -> Hub:
 
 
 async def exchange_away(hub: Hub, seconds: float) -> None:
-    """Nobody reaches the Exchange, and no heartbeat is taken."""
+    """No one reaches the Exchange, and no heartbeat is taken."""
     down = hub.exchange.faults.add(Fault(kind=FaultKind.DROP))
     await asyncio.sleep(seconds)
     hub.exchange.faults.remove(down)
@@ -75,7 +76,7 @@ async def process_stopped(_hub: Hub, seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-async def nobody_runs(hub: Hub, seconds: float) -> None:
+async def no_one_runs(hub: Hub, seconds: float) -> None:
     """Killed, and started again when this time is over."""
     await hub.away(seconds)
 
@@ -95,14 +96,14 @@ ALL: tuple[Blindness, ...] = (
     we_are_cut_off,
     nodes_cannot_be_read,
     process_stopped,
-    nobody_runs,
+    no_one_runs,
     exchange_away_and_killed_in_the_middle,
 )
 
 
 def bad(hub: Hub) -> list[str]:
     """Return what has come of it that must not."""
-    return [entry.event for entry in hub.told if entry.event in BAD]
+    return [entry.event for entry in hub.emitted if entry.event in BAD]
 
 
 def held(hub: Hub) -> Lease:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agbot.coordinator.contract import Granted
@@ -10,6 +10,7 @@ from agbot.rules.limits import Limits
 from tests.clocks import blindness
 from tests.clocks.blindness import Blindness, upgrading
 from tests.support import virtual_time
+from tests.support.examples import examples
 from tests.support.hub import Hub
 
 Story = list[tuple[float, Blindness, float]]
@@ -24,7 +25,7 @@ async def refuses_the_others(hub: Hub) -> None:
     assert hub.lease("g1").token == 1
 
 
-async def tell(story: Story) -> None:
+async def report(story: Story) -> None:
     """Let the holder upgrade slowly through all of it, alive whenever somebody can see it."""
     hub = await upgrading(limits=Limits(lease_seconds=300))
     for seeing, blind, seconds in story:
@@ -36,7 +37,7 @@ async def tell(story: Story) -> None:
         await refuses_the_others(hub)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30))
 @given(stories)
 def test_blindness_of_any_length_inserted_anywhere_never_makes_a_second_grant(story: Story) -> None:
-    virtual_time.run(tell(story))
+    virtual_time.run(report(story))

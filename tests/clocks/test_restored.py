@@ -10,12 +10,14 @@ from agbot.coordinator.contract import Granted
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from tests.clocks.blindness import bad, held, upgrading
+from tests.support.examples import thorough
 from tests.support.hub import Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
+@thorough
 @in_virtual_time
-async def test_the_heartbeats_of_a_backup_make_nobody_silent() -> None:
+async def test_the_heartbeats_of_a_backup_make_no_one_silent() -> None:
     hub = await upgrading()
     copy = hub.exchange.backup()
     await hub.live("n1", "n2", "n3", seconds=3000)
@@ -29,6 +31,7 @@ async def test_the_heartbeats_of_a_backup_make_nobody_silent() -> None:
     assert bad(hub) == []
 
 
+@thorough
 @in_virtual_time
 async def test_a_holder_that_died_with_the_exchange_is_found_out_all_the_same() -> None:
     hub = await upgrading()
@@ -42,7 +45,7 @@ async def test_a_holder_that_died_with_the_exchange_is_found_out_all_the_same() 
 
 
 @in_virtual_time
-async def test_a_feed_that_stood_still_for_an_hour_ends_nothing_and_lets_nobody_go() -> None:
+async def test_a_feed_that_stood_still_for_an_hour_ends_nothing_and_lets_no_one_go() -> None:
     hub = await upgrading()
     frozen = hub.exchange.faults.add(Fault(kind=FaultKind.FREEZE))
 
@@ -84,7 +87,7 @@ async def test_an_end_that_a_backup_shows_again_is_not_that_of_the_present_upgra
 @pytest.mark.parametrize("was_moved", [False, True], ids=["restored", "the Exchange's clock was set"])
 @in_virtual_time
 async def test_how_long_a_node_was_silent_is_not_forgotten_with_a_restore(*, was_moved: bool) -> None:
-    """P6: who waits for the death of a holder does not begin to wait anew."""
+    """P6: who waits for the death of a holder does not begin to wait again."""
     hub = await upgrading()
     copy = hub.exchange.backup()
     await hub.live("n2", "n3", seconds=1500)

@@ -1,17 +1,16 @@
-"""The clock that stands still while nobody can look: what it counts, what it remembers, and that nothing stops it for ever."""
+"""The clock that stands still while no one can look: what it counts, what it remembers, and that nothing stops it forever."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agbot.clock import SystemClock
-from agbot.coordinator.clocks import Clocks
-from agbot.coordinator.seen_clock import REACH, SeenClock
+from agbot.coordinator.clocks.clocks import Clocks
+from agbot.coordinator.clocks.seen_clock import REACH, SeenClock
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.rules import lease as leases
 from agbot.rules.facts import Sight
@@ -20,29 +19,16 @@ from agbot.rules.review import review
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.verdict import Keep, Renew
 from tests.support import values
+from tests.support.clocks import NOON, HandClock
 
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-
-
-class Hands(SystemClock):
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        self.seconds, self.stepped = 0.0, timedelta()
-
-    def now(self) -> datetime:
-        return NOON + self.stepped + timedelta(seconds=self.seconds)
-
-    def monotonic_seconds(self) -> float:
-        return self.seconds
 
 
 class Seer:
     """A seen clock with the hands that move it."""
 
     def __init__(self) -> None:
-        self.hands = Hands()
+        self.hands = HandClock()
         self.clock = SeenClock(Clocks(self.hands, ExchangeClock(), self._stepped))
         self.clock.resume(None, None)
         self.look()
@@ -51,19 +37,19 @@ class Seer:
         self.clock.date_stepped(step)
 
     def look(self) -> timedelta:
-        return self.clock.looked(self.hands.seconds)
+        return self.clock.looked(self.hands.monotonic_seconds())
 
     def see(self, seconds: float) -> None:
         """Let this much time go by, looking often enough."""
         left = seconds
         while left > 0:
             passing = min(left, 10.0)
-            self.hands.seconds += passing
+            self.hands.advance(passing)
             left -= passing
             self.look()
 
     def be_blind(self, seconds: float) -> None:
-        self.hands.seconds += seconds
+        self.hands.advance(seconds)
         self.look()
 
 
@@ -79,7 +65,7 @@ def test_seen_time_goes_on_with_the_wall_clock_while_we_look() -> None:
 @pytest.mark.parametrize("seconds", [21, 720, 86_400])
 def test_a_look_that_does_not_come_stops_it_after_its_reach(seconds: float) -> None:
     seer = Seer()
-    seer.hands.seconds += seconds
+    seer.hands.advance(seconds)
 
     assert seer.clock.now().seen == SeenTime(NOON) + REACH
     assert seer.look() == timedelta(seconds=seconds) - REACH
@@ -108,11 +94,11 @@ def test_after_a_restart_it_goes_on_from_where_it_was_written_down() -> None:
     assert mark is not None
 
     later = SeenClock(Clocks(seer.hands, ExchangeClock(), lambda _step: None))
-    seer.hands.seconds += 7200
+    seer.hands.advance(7200)
     later.resume(mark, None)
 
     assert later.now().seen == mark.seen + REACH
-    later.looked(seer.hands.seconds)
+    later.looked(seer.hands.monotonic_seconds())
     assert later.now().seen == mark.seen + REACH
     assert later.now().age_of(mark.wall) == REACH
 
@@ -127,7 +113,7 @@ def test_it_is_never_earlier_than_a_stored_moment_that_has_passed() -> None:
     assert later.now().seen >= SeenTime(NOON) + timedelta(minutes=3)
 
 
-def test_blindness_after_blindness_gives_no_time_to_settle_for_ever() -> None:
+def test_blindness_after_blindness_gives_no_time_to_settle_forever() -> None:
     seer, settled = Seer(), 0
     for _ in range(100):
         seer.be_blind(60)
@@ -143,7 +129,7 @@ def test_a_step_of_the_date_is_no_time() -> None:
     seer.see(100)
     before = seer.clock.now()
 
-    seer.hands.stepped += timedelta(hours=5)
+    seer.hands.set(seer.hands.now() + timedelta(hours=5))
 
     now = seer.clock.now()
     assert now.seen == before.seen
@@ -157,7 +143,7 @@ def test_a_step_of_the_date_is_no_time() -> None:
 def test_blindness_of_any_length_inserted_anywhere_makes_no_held_lease_suspect(
     story: list[tuple[float, float]], left: float
 ) -> None:
-    """The holder was heard just before each blindness, and is heard again only with the next one."""
+    """The holder was received just before each blindness, and is received again only with the next one."""
     seer, limits = Seer(), Limits()
     ttl = timedelta(seconds=limits.lease_seconds)
     granted = seer.clock.now()

@@ -1,4 +1,4 @@
-"""A step of our date is a fact about our clock: nobody expires, nobody is fresh, nothing ends by it."""
+"""A step of our date is a fact about our clock: no one expires, no one is fresh, nothing ends by it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted
-from agbot.rules.facts import Pause
+from agbot.coordinator.contract import Done, Granted, NotDone
 from agbot.rules.lease import Lease, State
+from agbot.rules.records import Hold
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Pace, Writes, at_once
 from agbot.store.memory import MemoryStore
 from tests.clocks.blindness import bad, held, upgrading
+from tests.support.examples import some
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 HOURS_AND_A_HALF = 5400.0
-STEPS = pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0, 30.0, -30.0])
+STEPS = pytest.mark.parametrize("step", some([HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0, 30.0, -30.0]))
 
 
 @STEPS
@@ -32,8 +33,8 @@ async def test_a_step_of_the_date_expires_no_live_holder(step: float) -> None:
 
     assert held(hub).token == 1
     assert bad(hub) == []
-    (told,) = hub.events("clock.stepped")
-    assert told.facts == {"seconds": step}
+    (emitted,) = hub.events("clock.stepped")
+    assert emitted.facts == {"seconds": step}
 
 
 @STEPS
@@ -83,7 +84,7 @@ async def test_what_was_reported_before_the_grant_stays_old_after_a_step(step: f
 @in_virtual_time
 async def test_the_moments_that_stamps_are_compared_with_move_along_in_the_store_too(step: float) -> None:
     hub = await upgrading()
-    before = held(hub).hold
+    before = held(hub).tenure
     assert before is not None
 
     hub.clock.step(step)
@@ -91,8 +92,8 @@ async def test_the_moments_that_stamps_are_compared_with_move_along_in_the_store
 
     stored = (await hub.store.load()).leases[held(hub).group]
     assert stored == held(hub)
-    assert stored.hold is not None
-    assert stored.hold.granted_at - before.granted_at == timedelta(seconds=step)
+    assert stored.tenure is not None
+    assert stored.tenure.granted_at - before.granted_at == timedelta(seconds=step)
 
 
 @in_virtual_time
@@ -139,7 +140,7 @@ async def test_a_proxys_own_date_moves_nothing() -> None:
 
 
 @in_virtual_time
-async def test_an_exchange_whose_clock_is_set_right_makes_nobody_silent() -> None:
+async def test_an_exchange_whose_clock_is_set_right_makes_no_one_silent() -> None:
     for seconds in (3600.0, -3600.0):
         hub = await upgrading()
         hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=seconds))
@@ -178,7 +179,7 @@ async def test_twelve_seconds_of_a_wrong_date_end_no_hold_and_prune_nothing(step
     hub.group("g1", "n1", "n2")
     await hub.start()
     until = hub.clock.now() + timedelta(days=14)
-    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
     await hub.store.write(Writes(entries=[Entry(at=hub.clock.now(), event="store.recovered")]))
     before = len(await hub.store.journal(JournalQuery(limit=1000)))
 
@@ -190,7 +191,7 @@ async def test_twelve_seconds_of_a_wrong_date_end_no_hold_and_prune_nothing(step
     await hub.live("n1", "n2", seconds=7200)
 
     assert "paused" in codes(await hub.ask("n1", "g1"))
-    assert hub.events("pause.ended") == []
+    assert hub.events("hold.ended") == []
     assert len(await hub.store.journal(JournalQuery(limit=1000))) >= before
 
 
@@ -200,14 +201,14 @@ async def test_a_hold_ends_by_its_date_once_the_date_is_steady_again() -> None:
     hub.group("g1", "n1", "n2")
     await hub.start()
     until = hub.clock.now() + timedelta(hours=1)
-    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="fair", until=until))
 
     hub.clock.step(HOURS_AND_A_HALF)
     await hub.live("n1", "n2", seconds=200)
     assert "paused" in codes(await hub.ask("n1", "g1"))
 
     await hub.live("n1", "n2", seconds=200)
-    assert [entry.facts["why"] for entry in hub.events("pause.ended")] == ["its time is over"]
+    assert [entry.facts["why"] for entry in hub.events("hold.ended")] == ["its time is over"]
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
 
@@ -239,10 +240,23 @@ async def test_a_person_can_end_a_rest() -> None:
     done = await hub.coordinator.resume("rest:o1/g1", subject=None, reason="looked at it", who="eva")
 
     assert isinstance(done, Done)
-    (told,) = hub.events("rest.ended")
-    assert (told.who, told.facts, told.node) == ("eva", {"why": "looked at it"}, "o1/n1")
+    (emitted,) = hub.events("rest.ended")
+    assert (emitted.who, emitted.facts, emitted.node) == ("eva", {"why": "looked at it"}, "o1/n1")
     assert isinstance(await hub.ask("n2", "g1"), Granted)
     assert not isinstance(await hub.coordinator.resume("rest:o1/g1", subject=None, reason="x", who="eva"), Done)
+
+
+@in_virtual_time
+async def test_a_rest_whose_member_has_been_seen_healthy_is_not_ended_again() -> None:
+    hub = await upgrading()
+    hub.report("n1", "successful")
+    await hub.live("n1", "n2", "n3", seconds=hub.limits.agent_soak_seconds + 100)
+
+    done = await hub.coordinator.resume("rest:o1/g1", subject=None, reason="looked at it", who="eva")
+
+    assert isinstance(done, NotDone)
+    assert done.text == "no group rests in o1/g1; nothing was changed"
+    assert not hub.events("rest.ended")
 
 
 @in_virtual_time
@@ -258,7 +272,7 @@ async def test_an_ordinary_adjustment_of_the_clock_is_no_step() -> None:
 
 
 @in_virtual_time
-async def test_a_clock_that_stays_a_day_off_keeps_no_lease_for_ever() -> None:
+async def test_a_clock_that_stays_a_day_off_keeps_no_lease_forever() -> None:
     """P5: nothing is granted by it, but what has ended is known all the same."""
     hub = await upgrading()
 
@@ -338,7 +352,8 @@ async def test_a_grant_that_is_on_its_way_to_the_store_moves_along_as_well(step:
     hub.report("n1", "successful")
     await hub.start()
     await hub.live("n1", "n2", "m1", "m2", seconds=60)
-    assert isinstance(await hub.ask("m1", "g2"), Granted)  # cycles follow each other soon while somebody upgrades
+    # cycles follow each other soon while somebody upgrades
+    assert isinstance(await hub.ask("m1", "g2"), Granted)
     before = hub.clock.now()
     asking = asyncio.create_task(hub.ask("n1", "g1"))
 
@@ -347,9 +362,9 @@ async def test_a_grant_that_is_on_its_way_to_the_store_moves_along_as_well(step:
     await hub.live("n1", "n2", seconds=60)
     await asking
 
-    hold = held(hub).hold
-    assert hold is not None
-    assert abs((hold.granted_at - before).total_seconds() - step) < 1
+    tenure = held(hub).tenure
+    assert tenure is not None
+    assert abs((tenure.granted_at - before).total_seconds() - step) < 1
     stored = (await hub.store.load()).leases[held(hub).group]
     assert stored == held(hub)
 
@@ -363,7 +378,7 @@ async def test_a_renewal_that_is_on_its_way_to_the_store_moves_along_as_well(ste
     hub.report("n1", "ha node waiting")
     await hub.start()
     assert isinstance(await hub.ask("n1", "g1"), Granted)
-    before = held(hub).hold
+    before = held(hub).tenure
     assert before is not None
     repeated = asyncio.create_task(hub.ask("n1", "g1"))
 
@@ -372,7 +387,7 @@ async def test_a_renewal_that_is_on_its_way_to_the_store_moves_along_as_well(ste
     await hub.live("n1", "n2", "n3", seconds=60)
     await repeated
 
-    hold = held(hub).hold
-    assert hold is not None
-    assert hold.granted_at - before.granted_at == timedelta(seconds=step)
-    assert hold.renewed_at > before.renewed_at
+    tenure = held(hub).tenure
+    assert tenure is not None
+    assert tenure.granted_at - before.granted_at == timedelta(seconds=step)
+    assert tenure.renewed_at > before.renewed_at

@@ -35,18 +35,18 @@ async def test_no_report_from_before_the_grant_becomes_newer_than_it(step: float
     await hub.start()
     await hub.live("n1", "n2", seconds=60)
     assert isinstance(await hub.ask("n1", "g1"), Granted)
-    before = held(hub).hold
+    before = held(hub).tenure
     assert before is not None
     await asyncio.sleep(3)
 
     await away(hub, seconds, step)
     await hub.live("n1", "n2", seconds=60)
 
-    after = held(hub).hold
+    after = held(hub).tenure
     assert after is not None
     assert abs((after.granted_at - before.granted_at).total_seconds() - step) < 2
     assert bad(hub) == []
-    assert [round(told.facts["seconds"]) for told in hub.events("clock.stepped")] == [step]  # type: ignore[call-overload]  # it is a number of seconds
+    assert [round(emitted.facts["seconds"]) for emitted in hub.events("clock.stepped")] == [step]  # type: ignore[call-overload]  # it is a number of seconds
     hub.report("n1", "successful")
     await hub.live("n1", "n2", seconds=40)
     assert hub.lease("g1").state is State.FREE
@@ -55,7 +55,7 @@ async def test_no_report_from_before_the_grant_becomes_newer_than_it(step: float
 @STEPS
 @ABSENCES
 @in_virtual_time
-async def test_nobody_expires_by_it(step: float, seconds: float) -> None:
+async def test_no_one_expires_by_it(step: float, seconds: float) -> None:
     hub = await upgrading()
     await asyncio.sleep(530)  # the holder has been silent since, and 10 s are left
 
@@ -70,7 +70,7 @@ async def test_nobody_expires_by_it(step: float, seconds: float) -> None:
 @in_virtual_time
 async def test_a_date_that_was_wrong_for_one_run_of_the_daemon_leaves_no_trace() -> None:
     hub = await upgrading()
-    before = held(hub).hold
+    before = held(hub).tenure
     assert before is not None
 
     await away(hub, 60, -FIFTY_SIX_YEARS)
@@ -79,7 +79,7 @@ async def test_a_date_that_was_wrong_for_one_run_of_the_daemon_leaves_no_trace()
     await away(hub, 60, FIFTY_SIX_YEARS)
     await hub.live("n1", "n2", "n3", seconds=120)
 
-    after = held(hub).hold
+    after = held(hub).tenure
     assert after is not None
     assert abs(after.granted_at - before.granted_at) < timedelta(seconds=4)
     assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
@@ -89,7 +89,7 @@ async def test_a_date_that_was_wrong_for_one_run_of_the_daemon_leaves_no_trace()
 @in_virtual_time
 async def test_a_crash_between_a_step_and_its_write_loses_nothing() -> None:
     hub = await upgrading()
-    before = held(hub).hold
+    before = held(hub).tenure
     assert before is not None
 
     hub.clock.step(5400.0)
@@ -97,6 +97,6 @@ async def test_a_crash_between_a_step_and_its_write_loses_nothing() -> None:
     await hub.crash()
     await hub.live("n1", "n2", "n3", seconds=60)
 
-    after = held(hub).hold
+    after = held(hub).tenure
     assert after is not None
     assert abs((after.granted_at - before.granted_at).total_seconds() - 5400) < 2

@@ -1,6 +1,7 @@
 """What reads the wall clock of the host: the system clock, times and ages on the command line, log times, windows.
 
-The date is freezegun's (`real_asyncio=True`, so that an event loop goes on); what counts durations is not its business.
+The date is freezegun's (`real_asyncio=True`, so that an event loop goes on); what counts durations
+is not its business.
 """
 
 from __future__ import annotations
@@ -18,20 +19,21 @@ from freezegun import freeze_time
 from agbot.cli import times
 from agbot.cli.screen import ago
 from agbot.clock import SystemClock
-from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.clocks.clocks import Clocks
 from agbot.exchange.timestamps import ExchangeClock
-from agbot.rules import decide
+from agbot.rules.maintenance import outside_window
 from agbot.rules.reasons import Code
 from agbot.rules.seen_time import Now
 from agbot.rules.window import Window
 from agbot.store.texts import moment, stamp
 from tests.support import values
+from tests.support.patience import PATIENCE_SECONDS
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 IN_THE_MORNING = "2026-11-23 09:30:00"
 
 
-def test_the_system_clock_tells_the_hosts_date_aware_and_in_utc() -> None:
+def test_the_system_clock_reports_the_hosts_date_aware_and_in_utc() -> None:
     with freeze_time(IN_THE_MORNING, real_asyncio=True):
         now = SystemClock().now()
 
@@ -53,7 +55,7 @@ def test_a_machine_that_slept_was_away() -> None:
 
 async def test_waiting_on_the_event_loop_goes_on_under_a_frozen_date() -> None:
     with freeze_time(IN_THE_MORNING, real_asyncio=True):
-        await asyncio.wait_for(SystemClock().sleep(0.001), 5)
+        await asyncio.wait_for(SystemClock().sleep(0.001), PATIENCE_SECONDS)
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
@@ -75,9 +77,9 @@ def test_a_step_of_the_hosts_date_is_seen_at_the_next_look(step: float) -> None:
 )
 def test_a_time_on_the_command_line_counts_from_the_hosts_date(text: str, expected: datetime) -> None:
     with freeze_time(NOON, real_asyncio=True):
-        assert times.coming(text, SystemClock().now(), "--until") == expected
+        assert times.future(text, SystemClock().now(), "--until") == expected
         with pytest.raises(click.BadParameter):
-            times.coming("soon", SystemClock().now(), "--until")
+            times.future("soon", SystemClock().now(), "--until")
 
 
 def test_an_age_on_the_command_line_is_that_of_the_hosts_date() -> None:
@@ -100,7 +102,7 @@ def test_a_window_goes_by_the_hosts_date(hour: int, *, is_open: bool) -> None:
     with freeze_time(NOON.replace(hour=hour), real_asyncio=True):
         now = Now.unblinded(SystemClock().now())
 
-    reason = decide.outside_window(values.ask(), group, now)
+    reason = outside_window(values.case(values.ask(), group, now))
     assert (reason is None) is is_open
 
 
@@ -109,7 +111,7 @@ def test_no_window_is_open_by_a_date_that_has_just_changed() -> None:
     group = values.group(limits=values.limits(windows=(always,)))
     unsteady = Now(wall=NOON, seen=Now.unblinded(NOON).seen, is_steady=False)
 
-    reason = decide.outside_window(values.ask(), group, unsteady)
+    reason = outside_window(values.case(values.ask(), group, unsteady))
 
     assert reason is not None
     assert reason.code is Code.OUTSIDE_WINDOW

@@ -1,4 +1,7 @@
-"""Where the stores under the contract live. A further implementation adds its place here and nothing else."""
+"""Where the stores under the contract live.
+
+A further implementation adds its place here and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ import pytest
 from agbot.store.contract import Store
 from agbot.store.mark import MarkFile
 from agbot.store.memory import MemoryStore
+from agbot.store.postgres.address import Address
+from agbot.store.postgres.store import PostgresStore
 from agbot.store.sqlite import SqliteStore
+from tests.support.postgres import Postgres
 
 
 class Place(Protocol):
@@ -55,8 +61,29 @@ class SqlitePlace:
         return opened
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+class PostgresPlace:
+    """A schema of a database."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._server: Postgres = request.getfixturevalue("postgres_server")
+        self._database: str = request.getfixturevalue("postgres_common")
+        schema: str = request.getfixturevalue("postgres_schema")
+        self._address = Address(url=self._server.url(self._database), schema=schema)
+
+    def store(self) -> Store:
+        return PostgresStore(self._address)
+
+    async def changed(self) -> Store:
+        self._server.run(self._database, f"UPDATE {self._address.schema}.generation SET home = 'another/one'")  # noqa: S608 - a name
+        opened = self.store()
+        await opened.open()
+        return opened
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    if request.param == "postgres":
+        return PostgresPlace(request)
     places: dict[str, Place] = {"memory": MemoryPlace(), "sqlite": SqlitePlace(tmp_path / "agbot.db")}
     return places[request.param]
 

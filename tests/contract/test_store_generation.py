@@ -1,4 +1,4 @@
-"""The generation: one that begins in doubt keeps its floor for ever, and its doubt until somebody ends it."""
+"""The generation: one that begins in doubt keeps its floor forever, and its doubt until somebody ends it."""
 
 from __future__ import annotations
 

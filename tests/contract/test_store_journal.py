@@ -9,14 +9,15 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from agbot.rules.facts import Served, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
+from agbot.rules.records import Turn, Waiter
 from agbot.store import texts
 from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, Writes
 from tests.contract import values
 from tests.contract.conftest import Place
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, entry
+from tests.support.examples import examples
 
 ALL = JournalQuery(after=0, limit=10_000)
 
@@ -138,16 +139,16 @@ async def test_entries_of_one_write_stay_together_when_many_write_at_once(store:
     assert all(found[index][2:] == found[index + 1][2:] for index in range(0, 100, 2))
 
 
-async def test_a_prune_removes_what_is_older_and_tells_how_many_entries_went(store: Store) -> None:
+async def test_a_prune_removes_what_is_older_and_reports_how_many_entries_went(store: Store) -> None:
     await store.write(Writes(entries=[entry("a.a", 0), entry("b.b", 1), entry("c.c", 2)]))
-    await store.write(Writes(put=[values.served(ANNA, 0), values.served(BERT, 1), values.waiter()]))
+    await store.write(Writes(put=[values.turn(ANNA, 0), values.turn(BERT, 1), values.waiter()]))
     await store.swap(Lease(group=GROUP), values.granted(Lease(group=GROUP)))
 
     assert await store.prune(NOW + timedelta(minutes=1)) == 1
 
     stored = await store.load()
     assert await events(store, ALL) == ["b.b", "c.c"]
-    assert stored.of(Served) == [values.served(BERT, 1)]
+    assert stored.of(Turn) == [values.turn(BERT, 1)]
     assert stored.of(Waiter) == [values.waiter()]
     assert list(stored.leases) == [GROUP]
 
@@ -157,17 +158,17 @@ def bulky(event: str, text: str) -> Entry:
 
 
 @pytest.mark.parametrize(("spare", "kept"), [(0, 3), (-1, 2), (100, 3), (255, 3), (256 + 2, 4)])
-async def test_a_trim_keeps_the_newest_entries_that_fit_and_tells_how_many_went(
+async def test_a_trim_keeps_the_newest_entries_that_fit_and_reports_how_many_went(
     store: Store, spare: int, kept: int
 ) -> None:
     written = [bulky("a.a", ""), bulky("b.b", "größe"), bulky("c.c", "x" * 500), bulky("d.d", "")]
-    await store.write(Writes(entries=written, put=[values.served(ANNA, 0)]))
+    await store.write(Writes(entries=written, put=[values.turn(ANNA, 0)]))
     fits = sum(ENTRY_BYTES + len(texts.json_text(each.facts).encode()) for each in written[1:])
 
     assert await store.trim(fits + spare) == 4 - kept
 
     assert await events(store, ALL) == ["a.a", "b.b", "c.c", "d.d"][4 - kept :]
-    assert (await store.load()).of(Served) == [values.served(ANNA, 0)]
+    assert (await store.load()).of(Turn) == [values.turn(ANNA, 0)]
     assert await store.trim(fits + spare) == 0
 
 
@@ -247,8 +248,7 @@ async def test_ids_have_no_gap_whatever_was_lost_or_refused_in_between(store: St
 
 
 @settings(
-    max_examples=100,
-    deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(written=values.entries)

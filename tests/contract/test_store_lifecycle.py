@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from agbot.rules.facts import Served
 from agbot.rules.lease import Lease
+from agbot.rules.records import Turn
 from agbot.store.contract import JournalQuery, Lost, Store, StoreLockedError, StoreUnavailableError, Writes
 from tests.contract import values
 from tests.contract.conftest import Place
@@ -38,10 +38,10 @@ async def test_a_second_daemon_is_refused_until_the_first_has_gone(store: Store,
     with pytest.raises(StoreLockedError, match="in use"):
         await second.open()
 
-    await store.write(Writes(put=[values.served()]))
+    await store.write(Writes(put=[values.turn()]))
     await store.close()
     await second.open()
-    assert (await second.load()).of(Served) == [values.served()]
+    assert (await second.load()).of(Turn) == [values.turn()]
     await second.close()
 
 
@@ -58,11 +58,11 @@ async def test_closing_what_was_never_opened_is_fine(place: Place) -> None:
 
 
 async def test_a_closed_store_opens_again(store: Store) -> None:
-    await store.write(Writes(put=[values.served()]))
+    await store.write(Writes(put=[values.turn()]))
     await store.close()
     await store.open()
 
-    assert (await store.load()).of(Served) == [values.served()]
+    assert (await store.load()).of(Turn) == [values.turn()]
 
 
 async def test_a_store_that_is_not_open_answers_with_an_error_and_not_with_a_free_lease(place: Place) -> None:

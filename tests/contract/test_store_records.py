@@ -1,4 +1,4 @@
-"""What stands beside the leases: brakes, deferrals, pauses, served marks and waiters."""
+"""What stands beside the leases: brakes, deferrals, pauses, turns and waiters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 
-from agbot.rules.facts import Allowance, Approval, Contact, Deferral, Pause, Served, Waiter
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.records import Allowance, Approval, Contact, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import ClockMark, Gap, SeenTime
 from agbot.store.contract import JournalQuery, Store, Writes
 from agbot.store.records import Record, key_of
 from tests.contract import values
 from tests.contract.values import ANNA, BERT, GROUP, NOW, TTL, UPGRADE
+from tests.support.examples import examples
 
 BRAKE = values.brake()
 CONTACT = Contact(node=ANNA, asked_at=NOW)
@@ -29,18 +30,18 @@ CLOCK = ClockMark(
     gaps=(Gap(NOW - 2 * TTL, NOW - TTL),),
     exchange_ahead=-TTL,
 )
-PAUSE = Pause(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
+HOLD = Hold(scope="acme", since=NOW, by="ola", why="audit", until=NOW + TTL)
 
 same_store = settings(
-    max_examples=100,
-    deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The examples share one store on purpose: they are told apart by their keys, and old content must not matter."""
+"""The examples share one store on purpose: they are distinguished by their keys, and old content
+must not matter."""
 
 
-LASTING = {ClockMark, Contact, Served}
-"""A served mark is only pruned, and a contact and the one clock stay."""
+LASTING = {ClockMark, Contact, Turn}
+"""A turn is only pruned, and a contact and the one clock stay."""
 
 
 async def all_of(store: Store) -> Sequence[Record]:
@@ -60,8 +61,8 @@ async def test_what_is_put_is_loaded(store: Store) -> None:
         CLOCK,
         CONTACT,
         DEFERRAL,
-        PAUSE,
-        values.served(),
+        HOLD,
+        values.turn(),
         values.waiter(),
     ]
 
@@ -71,12 +72,12 @@ async def test_what_is_put_is_loaded(store: Store) -> None:
 
 
 async def test_a_record_replaces_the_one_with_its_key(store: Store) -> None:
-    before: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.served(), values.waiter()]
+    before: list[Record] = [BRAKE, DEFERRAL, HOLD, values.turn(), values.waiter()]
     after: list[Record] = [
         values.brake(revision="r2", token=4),
         replace(DEFERRAL, status="successful"),
-        replace(PAUSE, why="longer", until=None),
-        values.served(minutes=5),
+        replace(HOLD, why="longer", until=None),
+        values.turn(minutes=5),
         replace(values.waiter(minutes=1), reasons=()),
     ]
 
@@ -87,7 +88,7 @@ async def test_a_record_replaces_the_one_with_its_key(store: Store) -> None:
 
 
 async def test_writing_the_same_again_does_no_harm(store: Store) -> None:
-    writes = Writes(put=[BRAKE, values.waiter()], drop=[key_of(PAUSE)])
+    writes = Writes(put=[BRAKE, values.waiter()], drop=[key_of(HOLD)])
 
     await store.write(writes)
     await store.write(writes)
@@ -102,9 +103,9 @@ async def test_the_last_of_two_puts_with_one_key_stays(store: Store) -> None:
 
 
 async def test_a_drop_comes_after_a_put_of_the_same_write(store: Store) -> None:
-    await store.write(Writes(put=[PAUSE], drop=[key_of(PAUSE)]))
+    await store.write(Writes(put=[HOLD], drop=[key_of(HOLD)]))
 
-    assert (await store.load()).of(Pause) == []
+    assert (await store.load()).of(Hold) == []
 
 
 async def test_a_key_drops_its_record_and_no_other(store: Store) -> None:
@@ -112,11 +113,11 @@ async def test_a_key_drops_its_record_and_no_other(store: Store) -> None:
         values.brake(subject=PolicyId("acme/other")),
         values.brake(kind=Kind.SERVICE),
         replace(DEFERRAL, node=BERT),
-        replace(PAUSE, scope="acme/pumps"),
+        replace(HOLD, scope="acme/pumps"),
         values.waiter(ANNA),
         values.waiter(group=values.OTHER_GROUP),
     ]
-    dropped: list[Record] = [BRAKE, DEFERRAL, PAUSE, values.waiter(BERT)]
+    dropped: list[Record] = [BRAKE, DEFERRAL, HOLD, values.waiter(BERT)]
     await store.write(Writes(put=[*others, *dropped]))
 
     await store.write(Writes(drop=[key_of(record) for record in dropped]))
@@ -129,9 +130,9 @@ async def test_a_key_drops_its_record_and_no_other(store: Store) -> None:
 async def test_records_come_in_the_order_of_their_keys(store: Store) -> None:
     nodes = [NodeId(f"acme/{name}") for name in ("z", "a", "é", "Z", "😀", "a/1")]
 
-    await store.write(Writes(put=[values.served(node) for node in nodes]))
+    await store.write(Writes(put=[values.turn(node) for node in nodes]))
 
-    assert [mark.node for mark in (await store.load()).of(Served)] == sorted(nodes)
+    assert [mark.node for mark in (await store.load()).of(Turn)] == sorted(nodes)
 
 
 async def test_nothing_may_be_written(store: Store) -> None:

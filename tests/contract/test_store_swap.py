@@ -9,24 +9,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import Served, Waiter
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Turn, Waiter
 from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import JournalQuery, Lost, Store, Writes
 from agbot.store.records import key_of
 from tests.contract import values
 from tests.contract.values import ANNA, BERT, GROUP, NOW, OTHER_GROUP, TTL
+from tests.support.examples import examples
 
 FREE = Lease(group=GROUP)
 
 same_store = settings(
-    max_examples=60,
-    deadline=None,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-"""The examples share one store on purpose: they are told apart by their keys, and old content must not matter."""
+"""The examples share one store on purpose: they are distinguished by their keys, and old content
+must not matter."""
 
 
 async def won(store: Store, expected: Lease, new: Lease, writes: Writes | None = None) -> Lease:
@@ -56,7 +57,7 @@ async def test_leases_of_different_groups_know_nothing_of_each_other(store: Stor
     assert (await store.load()).leases == {GROUP: pumps, OTHER_GROUP: fans}
 
 
-async def test_the_loser_of_a_race_is_told_what_stands_there_now(store: Store) -> None:
+async def test_the_loser_of_a_race_is_reported_what_stands_there_now(store: Store) -> None:
     held = await won(store, FREE, values.granted(FREE))
 
     lost = await store.swap(FREE, values.granted(FREE, BERT))
@@ -127,25 +128,25 @@ async def test_what_goes_with_a_lost_swap_is_not_written(store: Store) -> None:
     await store.write(Writes(put=[values.waiter()]))
     held = await won(store, FREE, values.granted(FREE))
     drop = key_of(values.waiter(BERT))
-    writes = Writes(put=[values.served()], drop=[drop], entries=[values.entry()])
+    writes = Writes(put=[values.turn()], drop=[drop], entries=[values.entry()])
 
     assert isinstance(await store.swap(FREE, values.granted(FREE, BERT), writes), Lost)
 
     stored = await store.load()
     assert stored.leases == {GROUP: held}
-    assert (stored.of(Served), stored.of(Waiter)) == ([], [values.waiter()])
+    assert (stored.of(Turn), stored.of(Waiter)) == ([], [values.waiter()])
     assert await store.journal(JournalQuery()) == []
 
 
 async def test_what_goes_with_a_swap_is_written_with_it(store: Store) -> None:
     await store.write(Writes(put=[values.waiter()]))
     drop = key_of(values.waiter(BERT))
-    writes = Writes(put=[values.served()], drop=[drop], entries=[values.entry(), values.entry("waiter.gone")])
+    writes = Writes(put=[values.turn()], drop=[drop], entries=[values.entry(), values.entry("waiter.gone")])
 
     await won(store, FREE, values.granted(FREE), writes)
 
     stored = await store.load()
-    assert (stored.of(Served), stored.of(Waiter)) == ([values.served()], [])
+    assert (stored.of(Turn), stored.of(Waiter)) == ([values.turn()], [])
     assert [entry.event for entry in await store.journal(JournalQuery(after=0))] == ["lease.granted", "waiter.gone"]
 
 
@@ -153,10 +154,10 @@ async def test_a_write_that_cannot_be_stored_takes_the_swap_with_it(store: Store
     bad = replace(values.entry(), facts={"node": object()})
 
     with pytest.raises(TypeError, match="no form in JSON"):
-        await store.swap(FREE, values.granted(FREE), Writes(put=[values.served()], entries=[bad]))
+        await store.swap(FREE, values.granted(FREE), Writes(put=[values.turn()], entries=[bad]))
 
     stored = await store.load()
-    assert (stored.leases, stored.of(Served)) == ({}, [])
+    assert (stored.leases, stored.of(Turn)) == ({}, [])
 
 
 async def test_a_time_without_a_zone_is_refused(store: Store) -> None:
@@ -196,7 +197,7 @@ async def test_of_a_hundred_swaps_at_once_exactly_one_wins(store: Store, before:
     assert len(winners) == 1
     assert losers == [Lost(current=winners[0])] * 99
     assert await store.lease(GROUP) == winners[0]
-    holder = winners[0].hold and winners[0].hold.claim.holder
+    holder = winners[0].tenure and winners[0].tenure.claim.holder
     assert [entry.node for entry in await store.journal(JournalQuery())] == [holder]
 
 

@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
+from msgspec import Struct, structs
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import Allowance, Approval, Ask, Brake, Contact, Deferral, Pause, Served, Waiter
+from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
+from agbot.rules.lease import OF_POLICIES, Claim, End, Kind, Lease, Progress, State, Tenure
 from agbot.rules.reasons import Cause, Code, Reason
+from agbot.rules.records import Allowance, Approval, Brake, Busy, BusyState, Contact, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
 from agbot.rules.versions import Versions
 from agbot.store.contract import Entry
@@ -57,8 +59,8 @@ def brake(kind: Kind = Kind.AGENT, subject: PolicyId = UPGRADE, revision: str = 
     )
 
 
-def served(node: NodeId = ANNA, minutes: int = 0) -> Served:
-    return Served(group=GROUP, node=node, until=SeenTime(NOW + timedelta(minutes=minutes)), cause=Cause.SUCCEEDED)
+def turn(node: NodeId = ANNA, minutes: int = 0) -> Turn:
+    return Turn(group=GROUP, node=node, until=SeenTime(NOW + timedelta(minutes=minutes)), cause=Cause.SUCCEEDED)
 
 
 def entry(
@@ -68,12 +70,15 @@ def entry(
 
 
 def drawn(made: type[T], /, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[T]:
-    """Draw values of a dataclass, every field of it: one that is added must be given here, or a store may forget it."""
-    assert set(fields) == {field.name for field in dataclasses.fields(made)}  # type: ignore[arg-type]  # T is a dataclass here
+    """Draw values of a dataclass or struct, every field of it: one that is added must be given here, or a store may forget it."""
+    known = structs.fields(made) if issubclass(made, Struct) else dataclasses.fields(made)  # type: ignore[arg-type]  # T is one of both here
+    kept = {field.name for field in known if getattr(field, "compare", True)}  # the others are not stored
+    assert kept <= set(fields) <= {field.name for field in known}
     return st.builds(made, **fields)
 
 
-# Ids as hostile as the Exchange lets them be: any character, also quotes, NUL, emoji, `%`-escapes and further slashes.
+# Ids as hostile as the Exchange lets them be: any character, also quotes, NUL, emoji, `%`-escapes
+# and further slashes.
 texts = st.text(max_size=12) | st.sampled_from(["org/ä€😀'\"%2F@.;--", "a/b/c", "IBM/*", "x\x00y", "é vs e\u0301"])
 ids = st.builds("{}/{}".format, st.text(max_size=6).map(lambda org: org.replace("/", "_")), texts)
 moments = st.datetimes(timezones=st.just(UTC)) | st.datetimes(
@@ -114,8 +119,11 @@ progresses = drawn(
     asked_by=st.lists(texts, max_size=3).map(tuple),
     marks=st.lists(texts, max_size=3).map(tuple),
     advanced_at=st.none() | seen_times,
+    is_untaken=st.booleans(),
 )
-holds = drawn(Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses)
+tenures = drawn(
+    Tenure, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses
+)
 ends = st.none() | drawn(
     End,
     claim=claims,
@@ -136,7 +144,7 @@ occupied_leases = st.builds(
     group=ids.map(GroupId),
     token=tokens,
     state=st.sampled_from([State.HELD, State.SUSPECT]),
-    hold=holds,
+    tenure=tenures,
     last_end=ends,
 )
 any_leases = free_leases | occupied_leases
@@ -159,14 +167,14 @@ deferrals = drawn(
     subject=ids.map(PolicyId),
     since=moments,
     status=texts,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(OF_POLICIES),
     service=texts,
     overlaps=st.booleans(),
     cut_off=texts,
 )
 contacts = drawn(Contact, node=ids.map(NodeId), asked_at=st.none() | moments, bypassed_at=st.none() | moments)
-pauses = drawn(Pause, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
-served_marks = drawn(Served, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)
+holds = drawn(Hold, scope=texts, since=moments, by=texts, why=texts, until=st.none() | moments)
+served_marks = drawn(Turn, group=ids.map(GroupId), node=ids.map(NodeId), until=seen_times, cause=causes)
 waiters = drawn(
     Waiter,
     # who asks on a node's behalf is not kept with a waiter: it is the grant that remembers it
@@ -178,10 +186,13 @@ waiters = drawn(
 allowances = drawn(
     Allowance, node=ids.map(NodeId), subject=texts.map(PolicyId), since=moments, until=moments, by=texts, why=texts
 )
+busy_nodes = drawn(
+    Busy, node=ids.map(NodeId), since=moments, until=moments, why=texts, state=st.sampled_from(BusyState)
+)
 approvals = drawn(
     Approval,
     scope=texts,
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(OF_POLICIES),
     subject=ids.map(PolicyId),
     since=moments,
     by=texts,
@@ -197,7 +208,7 @@ clock_marks = drawn(
     exchange_ahead=st.none() | st.integers(-(2**45), 2**45).map(lambda ms: ms * timedelta(milliseconds=1)),
 )
 records: st.SearchStrategy[Record] = (
-    allowances | approvals | brakes | clock_marks | contacts | deferrals | pauses | served_marks | waiters
+    allowances | approvals | brakes | busy_nodes | clock_marks | contacts | deferrals | holds | served_marks | waiters
 )
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | texts,

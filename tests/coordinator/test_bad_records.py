@@ -28,7 +28,7 @@ STATUSES = re.compile(r"/orgs/o1/nodes/([^/]+)/managementStatus$")
 
 @dataclass
 class Spoiler:
-    """Writes nonsense into what the Exchange holds of some nodes."""
+    """Writes invalid text into what the Exchange holds of some nodes."""
 
     deep_nodes: set[str] = field(default_factory=set)
     late_statuses: set[str] = field(default_factory=set)
@@ -36,13 +36,13 @@ class Spoiler:
     def __call__(self, _method: str, path: str, reply: Reply) -> Reply:
         if NODES.search(path) and self.deep_nodes:
             nodes: dict[str, Any] = json.loads(reply.body)["nodes"]
-            told = [
+            emitted = [
                 f'"{name}": {json.dumps({**node, "userInput": "HERE"})}'.replace(
                     '"HERE"', DEEP if name.partition("/")[2] in self.deep_nodes else "null"
                 )
                 for name, node in nodes.items()
             ]
-            return replace(reply, body=f'{{"nodes": {{{", ".join(told)}}}, "lastIndex": 0}}'.encode())
+            return replace(reply, body=f'{{"nodes": {{{", ".join(emitted)}}}, "lastIndex": 0}}'.encode())
         about = STATUSES.search(path)
         if about and about[1] in self.late_statuses:
             body = re.sub(rb'"lastUpdated": ?"[^"]*"', b'"lastUpdated": "9999-12-31T23:59:59Z"', reply.body)
@@ -94,7 +94,7 @@ async def test_a_status_of_the_year_9999_keeps_its_own_lease_and_ends_no_other_r
 
 
 @in_virtual_time
-async def test_a_node_nested_too_deeply_is_told_once_by_its_name_and_harms_nobody_else() -> None:
+async def test_a_node_nested_too_deeply_is_reported_once_by_its_name_and_harms_no_one_else() -> None:
     hub = await two_groups()
     spoilt(hub).deep_nodes = {"a1"}
     assert codes(await hub.ask("a2", "g1")) == []  # known from before, and healthy
@@ -110,7 +110,7 @@ async def test_a_node_nested_too_deeply_is_told_once_by_its_name_and_harms_nobod
 
 
 @in_virtual_time
-async def test_a_record_that_can_be_read_again_is_told() -> None:
+async def test_a_record_that_can_be_read_again_is_reported() -> None:
     hub = await two_groups()
     spoiler = spoilt(hub)
     spoiler.deep_nodes = {"a1"}
@@ -127,7 +127,7 @@ async def test_a_record_that_can_be_read_again_is_told() -> None:
 
 @pytest.mark.parametrize(("size", "waits"), [(2, ["peers-unavailable"]), (3, [])])
 @in_virtual_time
-async def test_a_member_that_cannot_be_read_is_a_member_that_nobody_can_count_on(size: int, waits: list[str]) -> None:
+async def test_a_member_that_cannot_be_read_is_a_member_that_no_one_can_count_on(size: int, waits: list[str]) -> None:
     hub = Hub()
     hub.group("g1", *(f"a{number}" for number in range(1, size + 1)))
     spoilt(hub).deep_nodes = {"a2"}  # before anything of it was ever read
@@ -154,14 +154,14 @@ async def test_a_holder_that_cannot_be_read_any_more_is_suspect_when_its_lease_e
     await hub.live("a1", "a2", seconds=900)
 
     assert hub.lease("g1").state is State.SUSPECT
-    (told,) = hub.events("lease.suspected")
-    assert "cannot be read" in str(told.facts["why"])
+    (emitted,) = hub.events("lease.suspected")
+    assert "cannot be read" in str(emitted.facts["why"])
     await hub.stop()
 
 
 @pytest.mark.parametrize("version", ["2.²", "²", "٣", "9" * 5000, "①"])
 @in_virtual_time
-async def test_a_version_that_is_no_number_keeps_nobody_from_being_put_in_order(version: str) -> None:
+async def test_a_version_that_is_no_number_keeps_no_one_from_being_put_in_order(version: str) -> None:
     hub = await two_groups(limits=Limits(order=Order.OLDEST_VERSION))
     hub.admin("PATCH", "/nodes/a1", {"softwareVersions": {"horizon": version}})
     await hub.ask("b1", "g2")
@@ -192,14 +192,15 @@ async def test_a_group_whose_review_fails_unexpectedly_is_named_and_the_others_g
     hub.report("a1", "initiated")
     await asyncio.sleep(5)
     broken.add(GroupId(f"{ORG}/g1"))
+    hub.report("a1", "downloaded")
 
     await upgrade(hub, "b1", "g2")
 
     assert hub.lease("g2").state is State.FREE
-    told = hub.events("part.failed")
-    assert {entry.group for entry in told} == {f"{ORG}/g1"}
-    assert len({entry.facts["part"] for entry in told}) == len(told)  # once each
-    assert "ZeroDivisionError: of this group alone" in str(told[0].facts["error"])
+    emitted = hub.events("part.failed")
+    assert {entry.group for entry in emitted} == {f"{ORG}/g1"}
+    assert len({entry.facts["part"] for entry in emitted}) == len(emitted)  # once each
+    assert "ZeroDivisionError: of this group alone" in str(emitted[0].facts["error"])
     overview = hub.coordinator.overview()
     assert not overview.ready
     assert any("of o1/g1 fails" in sentence for sentence in overview.not_ready)
@@ -208,18 +209,20 @@ async def test_a_group_whose_review_fails_unexpectedly_is_named_and_the_others_g
     await asyncio.sleep(5)
 
     assert hub.coordinator.overview().ready
-    assert len(hub.events("part.recovered")) == len(told)
+    assert len(hub.events("part.recovered")) == len(emitted)
     await hub.stop()
 
 
-@pytest.mark.parametrize(("said", "waits"), [("initiated", ["peers-unavailable"]), ("successful", [])])
+@pytest.mark.parametrize(("stated", "waits"), [("initiated", ["peers-unavailable"]), ("successful", [])])
 @in_virtual_time
-async def test_a_peer_whose_report_of_an_upgrade_cannot_be_read_is_not_counted_on(said: str, waits: list[str]) -> None:
+async def test_a_peer_whose_report_of_an_upgrade_cannot_be_read_is_not_counted_on(
+    stated: str, waits: list[str]
+) -> None:
     hub = await two_groups()
     for member in ("a1", "a2"):
         hub.heartbeat(member)
     spoilt(hub).late_statuses = {"a2"}
-    hub.report("a2", said)
+    hub.report("a2", stated)
     await asyncio.sleep(15)
 
     answer = await hub.ask("a1", "g1")
@@ -229,7 +232,7 @@ async def test_a_peer_whose_report_of_an_upgrade_cannot_be_read_is_not_counted_o
 
 
 class Broken(MemoryStore):
-    """A store that holds something which nobody foresaw."""
+    """A store that holds something which no one foresaw."""
 
     is_broken = True
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agbot.coordinator.contract import Done, Granted, Refused
-from agbot.rules.ids import group_id, policy_id
+from agbot.coordinator.review import brake_facts
+from agbot.coordinator.situation import Situation
+from agbot.rules.ids import GroupId, group_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
 from agbot.store.sqlite import SqliteStore
+from agbot.transitions.upgraded import Outlook
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -36,7 +40,10 @@ def publish(hub: Hub) -> None:
 
 
 async def failed(bad: Versions, *, hub: Hub | None = None, group: str = "g1", node: str = "n1") -> Hub:
-    """Let an upgrade of the first member fail; the second has downloaded the same and waits, and a new revision is published."""
+    """Let an upgrade of the first member fail.
+
+    The second has downloaded the same and waits, and a new revision is published.
+    """
     if hub is None:
         hub = Hub()
         hub.group("g1", "n1", "n2")
@@ -71,7 +78,7 @@ async def test_a_new_revision_reaches_a_node_only_when_that_reports_something_el
     answer = await hub.ask("n2", "g1")
     assert codes(answer) == ["brake"]
     assert isinstance(answer, Refused)
-    assert "n2 still reports" in answer.reasons[0].text
+    assert "n2 has not downloaded it and still reports" in answer.reasons[0].text
 
     hub.report("n2", "ha node waiting", **good)
     await asyncio.sleep(2)
@@ -101,7 +108,7 @@ async def test_the_brake_goes_when_no_member_reports_what_failed_any_more() -> N
     await hub.live("n1", "n2", seconds=30)
 
     assert [entry.facts["why"] for entry in hub.events("brake.lifted")] == [
-        "the policy has a new revision, and no member brings what failed"
+        "the policy has a new revision, and no member installs the failed version"
     ]
     await hub.stop()
 
@@ -223,4 +230,33 @@ async def test_a_brake_remembers_what_failed_through_a_restart(tmp_path: Path) -
     await hub.live("n1", "n2", seconds=15)
 
     assert codes(await hub.ask("n2", "g1")) == ["brake"]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_brake_about_which_nothing_changes_is_not_looked_at_in_every_cycle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.report("n1", "ha node waiting", **BAD)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "rollback successful", **BAD)
+    await hub.live("n1", "n2", seconds=900)
+    looked, look = list[str](), brake_facts.outlook
+
+    def counted(situation: Situation, group: GroupId, *about: Any) -> Outlook:
+        looked.append(group)
+        return look(situation, group, *about)
+
+    monkeypatch.setattr(brake_facts, "outlook", counted)
+    await hub.live("n1", "n2", seconds=600)
+    assert len(looked) <= 2
+    assert hub.events("brake.set") != []
+
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    await hub.live("n1", "n2", seconds=120)
+
+    assert [entry.facts["why"] for entry in hub.events("brake.lifted")] == ["the policy was deleted"]
     await hub.stop()

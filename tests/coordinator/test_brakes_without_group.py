@@ -1,4 +1,7 @@
-"""A brake whose group or policy was deleted goes away; one answer that misses the group is no evidence."""
+"""A brake whose group or policy was deleted goes away.
+
+One answer that misses the group is no evidence.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ async def braked() -> Hub:
 
 @pytest.mark.parametrize("restarts", [False, True])
 @in_virtual_time
-async def test_the_brake_of_a_deleted_group_is_lifted_and_told(*, restarts: bool) -> None:
+async def test_the_brake_of_a_deleted_group_is_lifted_and_reported(*, restarts: bool) -> None:
     hub = await braked()
     hub.admin("DELETE", "/hagroups/g1")
     if restarts:
@@ -59,7 +62,7 @@ async def test_a_group_that_is_missing_for_a_moment_keeps_its_brake(*, restarts:
     hub.exchange.faults.add(Fault(kind=FaultKind.NO_GROUP))
     if restarts:
         await hub.crash()
-    hub.coordinator._intake.read_anew()  # noqa: SLF001 - as at a resync
+    hub.coordinator._intake.read_all_again()  # noqa: SLF001 - as at a resync
     await asyncio.sleep(7)
     hub.exchange.faults.clear()
     await hub.live("n1", "n2", seconds=180)

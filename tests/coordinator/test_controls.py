@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 
 from agbot.coordinator.contract import Done, Granted, NotDone
-from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order
+from agbot.rules.records import Allowance, Approval, Hold
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.memory import Failure, MemoryStore
@@ -69,7 +69,7 @@ async def test_an_allowance_lets_one_upgrade_past_offline_peers_once_and_survive
 
 
 @in_virtual_time
-async def test_an_allowance_that_is_not_used_lapses_and_one_for_nobody_is_refused() -> None:
+async def test_an_allowance_that_is_not_used_lapses_and_one_for_no_one_is_refused() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2")
     await hub.start()
@@ -213,7 +213,7 @@ def test_a_canary_whose_end_proves_nothing_gives_its_place_to_one_other_group(en
         for node in ("b1", "b2"):
             hub.heartbeat(node)
         await asyncio.sleep(5)
-        assert hub.lease("g0").hold is None
+        assert hub.lease("g0").tenure is None
 
         assert isinstance(await hub.ask("a1", "g1"), Granted)
         assert codes(await hub.ask("a2", "g2")) == ["canary"]
@@ -295,7 +295,7 @@ async def test_members_go_in_the_order_of_their_names_where_that_is_set() -> Non
         hub.heartbeat(node)
         hub.report(node, "ha node waiting")
     hub.admin("POST", "/hagroups/g2", {"description": "", "members": []})
-    await hub.coordinator.hold(Pause(scope="o1/g1", since=hub.clock.now(), by="ada", why="to gather them"))
+    await hub.coordinator.hold(Hold(scope="o1/g1", since=hub.clock.now(), by="ada", why="to gather them"))
     for node in ("n3", "n2", "n1"):
         await hub.ask(node, "g1")
     await hub.coordinator.resume("o1/g1", subject=None, reason="go", who="ada")
@@ -314,8 +314,8 @@ async def test_a_hold_of_one_node_keeps_that_node_and_survives_a_restart() -> No
     for node in ("n1", "n2"):
         hub.heartbeat(node)
         hub.report(node, "ha node waiting")
-    pause = Pause(scope="node:o1/n1", since=hub.clock.now(), by="ada", why="being moved")
-    assert isinstance(await hub.coordinator.hold(pause), Done)
+    hold = Hold(scope="node:o1/n1", since=hub.clock.now(), by="ada", why="being moved")
+    assert isinstance(await hub.coordinator.hold(hold), Done)
     await hub.crash()
     for node in ("n1", "n2"):
         hub.heartbeat(node)
@@ -333,13 +333,13 @@ async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> N
     hub.group("g1", "n1", "n2")
     await hub.start()
     now = hub.clock.now()
-    await hub.coordinator.hold(Pause(scope="*", since=now, by="eva", why="fair"))
+    await hub.coordinator.hold(Hold(scope="*", since=now, by="eva", why="fair"))
     first = await hub.coordinator.hold(
-        Pause(scope=ORG, since=now, by="ada", why="audit", until=now + timedelta(hours=2))
+        Hold(scope=ORG, since=now, by="ada", why="audit", until=now + timedelta(hours=2))
     )
-    again = await hub.coordinator.hold(Pause(scope=ORG, since=now, by="bob", why="longer"))
+    again = await hub.coordinator.hold(Hold(scope=ORG, since=now, by="bob", why="longer"))
     resumed = await hub.coordinator.resume(ORG, subject=None, reason="over", who="bob")
-    unknown = await hub.coordinator.hold(Pause(scope="o1/nosuch", since=now, by="ada", why="typo"))
+    unknown = await hub.coordinator.hold(Hold(scope="o1/nosuch", since=now, by="ada", why="typo"))
 
     assert isinstance(first, Done)
     assert isinstance(again, Done)
@@ -406,7 +406,7 @@ async def test_an_allowance_is_used_up_by_the_next_grant_although_that_did_not_n
 
 
 @in_virtual_time
-async def test_an_approval_for_what_nobody_knows_is_refused() -> None:
+async def test_an_approval_for_what_no_one_knows_is_refused() -> None:
     hub = Hub()
     hub.group("g", "a", "b")
     await hub.start()
@@ -433,7 +433,7 @@ async def test_a_mistyped_policy_is_neither_approved_nor_allowed_and_replaces_no
         await hub.coordinator.approve(replace(approval(hub, "o1/g"), subject=mistyped)),
     ]
 
-    assert [each.text for each in refused] == ["o1/up11 does not exist; nothing was changed"] * 2
+    assert [each.text for each in refused] == ["o1/up11 does not exist (did you mean o1/up1?); nothing was changed"] * 2
     assert all(isinstance(each, NotDone) for each in refused)
     kept = hub.coordinator._situation.ledger.allowances[node_id(ORG, "a")]  # noqa: SLF001 - no view shows them
     assert kept.subject == UP1
@@ -452,18 +452,18 @@ async def test_a_policy_that_cannot_be_looked_up_may_be_there_and_is_approved() 
 
 
 @in_virtual_time
-async def test_who_waits_for_holds_is_told_the_command_that_ends_each_of_them() -> None:
+async def test_who_waits_for_holds_is_reported_the_command_that_ends_each_of_them() -> None:
     hub = Hub()
     hub.group("g", "a", "b")
     hub.report("a", "ha node waiting")
     await hub.start()
     for scope in ("*", "o1/g", "node:o1/a", "node:o1/b"):
-        await hub.coordinator.hold(Pause(scope=scope, since=hub.clock.now(), by="ada", why="audit"))
+        await hub.coordinator.hold(Hold(scope=scope, since=hub.clock.now(), by="ada", why="audit"))
     assert codes(await hub.ask("a", "g")) == ["paused"]
 
     explained = hub.coordinator.explain(node_id(ORG, "a"))
 
     assert explained is not None
     ends = [f"`agbot resume {name} --reason …`" for name in ("'*'", "o1/g", "--node o1/a")]
-    assert explained.unblock == f"the end of the hold, or {' and '.join(ends)}"
+    assert explained.unblock == f"wait until the hold ends, or run {' and '.join(ends)}"
     await hub.stop()

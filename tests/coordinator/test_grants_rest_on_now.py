@@ -1,4 +1,4 @@
-"""What a yes rests on is read for it, whichever yes it is: the feed within the last second, and what the feed does not tell."""
+"""What a yes rests on is read for it, whichever yes it is: the feed within the last second, and what the feed does not report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 
 from agbot.coordinator.contract import Done, Granted
-from agbot.rules.facts import Approval
 from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind, release
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Approval
 from agbot.rules.seen_time import Now
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -35,8 +35,8 @@ async def ready(limits: Limits | None = None) -> Hub:
 @in_virtual_time
 async def test_a_revision_published_a_moment_ago_is_not_started_on_the_approval_of_the_one_before() -> None:
     hub = await ready(Limits(approval=True))
-    said = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
-    assert isinstance(await hub.coordinator.approve(said), Done)
+    stated = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
+    assert isinstance(await hub.coordinator.approve(stated), Done)
     await asyncio.sleep(2.5)
     hub.write_policy()
 
@@ -47,8 +47,8 @@ async def test_a_revision_published_a_moment_ago_is_not_started_on_the_approval_
 @in_virtual_time
 async def test_a_revision_published_a_moment_ago_is_a_new_release_also_where_the_former_has_begun() -> None:
     hub = await ready(Limits(approval=True))
-    said = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
-    assert isinstance(await hub.coordinator.approve(said), Done)
+    stated = Approval(scope=ORG, kind=Kind.AGENT, subject=policy_id(ORG, NMP), since=hub.clock.now(), by="a", why="b")
+    assert isinstance(await hub.coordinator.approve(stated), Done)
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     hub.report("n1", "successful")
     await hub.live("n1", "n2", seconds=63)
@@ -128,7 +128,7 @@ async def test_a_repeated_yes_is_given_only_while_the_store_says_that_the_lease_
 
         answer = await hub.ask("n1", "g1")
 
-        assert free.hold is None
+        assert free.tenure is None
         assert not isinstance(answer, Granted) or (not answer.repeated and answer.token == lease.token + 1)
         await hub.stop()
 
@@ -172,7 +172,7 @@ async def test_an_exempt_yes_is_not_given_when_the_report_cannot_be_read() -> No
 
 
 @in_virtual_time
-async def test_a_node_that_was_made_anew_as_a_device_a_moment_ago_is_gated() -> None:
+async def test_a_node_that_was_made_again_as_a_device_a_moment_ago_is_gated() -> None:
     hub = Hub()
     seed.node(hub.exchange, ORG, "n1", version="2.31.0", node_type="cluster")
     seed.node(hub.exchange, ORG, "n2", version="2.31.0")

@@ -17,7 +17,7 @@ from tests.support.hub import AGBOT, Hub
 from tests.support.virtual_time import in_virtual_time
 
 SETTINGS = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", heartbeat_seconds=3600)
-"""Nothing is read but what the feed tells of: a lost change would stay lost for an hour."""
+"""Nothing is read but what the feed reports of: a lost change would stay lost for an hour."""
 
 
 @dataclass

@@ -106,7 +106,9 @@ async def test_a_policy_that_was_answered_oddly_and_is_mended_is_found_soon() ->
 
 
 @in_virtual_time
-async def test_a_node_that_asks_about_ever_more_policies_waits_for_the_last_of_them_and_the_others_are_told() -> None:
+async def test_a_node_that_asks_about_ever_more_policies_waits_for_the_last_of_them_and_the_others_are_reported() -> (
+    None
+):
     policies = [f"p{number}" for number in range(30)]
     hub = await busy_hub(*policies)
 

@@ -1,4 +1,4 @@
-"""The order of members by a property of their node policies: read where it is wanted, once, and again when the feed tells of a change."""
+"""The order of members by a property of their node policies: read where it is wanted, once, and again when the feed reports of a change."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_the_lowest_zone_goes_first_and_the_node_without_one_last() -> Non
     await all_wait(hub)
     hub.report("c", "successful")
     await hub.live(*NODES, seconds=5, every=2)
-    assert hub.lease("g").hold is None
+    assert hub.lease("g").tenure is None
 
     assert codes(await hub.ask("c", "g", "up1")) == ["turn"]
     refused = await hub.ask("a", "g")
@@ -90,7 +90,7 @@ async def test_another_order_reads_no_policy_of_a_node() -> None:
 
 
 @in_virtual_time
-async def test_while_a_members_zone_cannot_be_read_nobody_is_granted() -> None:
+async def test_while_a_members_zone_cannot_be_read_no_one_is_granted() -> None:
     """Whoever comes first is not known (P4)."""
     hub = await hub_of_zones()
     broken = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/nodes/b/policy$"))

@@ -1,4 +1,4 @@
-"""Whom we coordinate: the setting limits, what is gone disappears, and what nobody in a group is concerned by costs nothing."""
+"""Whom we coordinate: the setting limits, what is gone disappears, and what no one in a group is concerned by costs nothing."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ async def test_one_404_of_an_organisation_makes_it_disappear_no_more_than_an_emp
 
 
 @in_virtual_time
-async def test_a_policy_that_concerns_nobody_in_a_group_does_not_make_the_feed_be_followed_closely() -> None:
+async def test_a_policy_that_concerns_no_one_in_a_group_does_not_make_the_feed_be_followed_closely() -> None:
     hub = hub_of("*")
     seed.org(hub.exchange, "o3")
     await hub.start()

@@ -1,6 +1,7 @@
 """An installation that can be reported no more ends the lease, and the others wait for it all the same.
 
-That is so when its policy is deleted or disabled in the middle of it, and when its node unregisters.
+That is so when its policy is deleted or disabled in the middle of it, and when its node
+unregisters.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pytest
 
 from agbot.coordinator.contract import Granted
 from agbot.rules.ids import node_id
-from agbot.rules.lease import Hold, State
+from agbot.rules.lease import State, Tenure
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
@@ -21,7 +22,10 @@ from tests.support.virtual_time import in_virtual_time
 
 
 async def cut_off(status: str) -> Hub:
-    """Delete the policy under the holder, which has reported this; the other member wants another policy's upgrade."""
+    """Delete the policy under the holder, which has reported this.
+
+    The other member wants another policy's upgrade.
+    """
     hub = Hub()
     hub.group("g1", "n1", "n2")
     seed.management_policy(hub.exchange, ORG, "up2")
@@ -57,12 +61,12 @@ async def test_others_wait_while_the_node_whose_policy_is_gone_may_still_install
 
 
 @in_virtual_time
-@pytest.mark.parametrize("is_reported_anew", [False, True])
-async def test_what_can_be_reported_no_more_is_told_to_overlap_only_where_it_is_reported_anew(
-    is_reported_anew: bool,
+@pytest.mark.parametrize("is_reported_again", [False, True])
+async def test_what_can_be_reported_no_more_is_reported_to_overlap_only_where_it_is_reported_again(
+    is_reported_again: bool,
 ) -> None:
     hub = await cut_off("initiated")
-    if is_reported_anew:
+    if is_reported_again:
         seed.management_policy(hub.exchange, ORG, NMP)
         hub.report("n1", "initiated")
         await hub.live("n1", "n2", seconds=20)
@@ -70,7 +74,7 @@ async def test_what_can_be_reported_no_more_is_told_to_overlap_only_where_it_is_
     await hub.live("n1", "n2", seconds=20)
 
     assert [entry.node for entry in hub.events("lease.observed")] == [node_id(ORG, "n2")]
-    assert len(hub.events("lease.overlapped")) == int(is_reported_anew)
+    assert len(hub.events("lease.overlapped")) == int(is_reported_again)
     await hub.stop()
 
 
@@ -97,7 +101,7 @@ async def test_the_nodes_new_agent_version_ends_the_wait() -> None:
 
 
 @in_virtual_time
-async def test_a_policy_deleted_before_anything_was_stopped_keeps_nobody_waiting() -> None:
+async def test_a_policy_deleted_before_anything_was_stopped_keeps_no_one_waiting() -> None:
     hub = await cut_off("download started")
 
     assert isinstance(await hub.ask("n2", "g1", "up2"), Granted)
@@ -105,7 +109,7 @@ async def test_a_policy_deleted_before_anything_was_stopped_keeps_nobody_waiting
 
 
 @in_virtual_time
-async def test_the_same_name_published_anew_is_no_way_round_for_the_node_that_still_installs() -> None:
+async def test_the_same_name_published_again_is_no_way_round_for_the_node_that_still_installs() -> None:
     hub = await cut_off("initiated")
     seed.management_policy(hub.exchange, ORG, NMP)
 
@@ -144,10 +148,10 @@ async def test_an_unknown_status_is_remembered_over_a_restart_and_extends_no_lea
     await hub.stop()
 
 
-def _hold(hub: Hub) -> Hold:
-    hold = hub.lease("g1").hold
-    assert hold is not None
-    return hold
+def _hold(hub: Hub) -> Tenure:
+    tenure = hub.lease("g1").tenure
+    assert tenure is not None
+    return tenure
 
 
 @in_virtual_time
@@ -178,14 +182,14 @@ async def test_others_wait_for_an_installation_whose_policy_was_disabled_and_who
 
 
 @in_virtual_time
-@pytest.mark.parametrize("said", ["waiting", "ha node waiting"])
-async def test_a_policy_that_matches_again_does_not_end_the_wait_for_the_installation_of_before(said: str) -> None:
+@pytest.mark.parametrize("stated", ["waiting", "ha node waiting"])
+async def test_a_policy_that_matches_again_does_not_end_the_wait_for_the_installation_of_before(stated: str) -> None:
     hub = await holding("initiated")
     publish(hub, enabled=False)
     seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/managementStatus/{NMP}", caller=f"{ORG}/n1")
     await hub.live("n1", "n2", seconds=60)
     publish(hub, enabled=True)
-    hub.report("n1", said)
+    hub.report("n1", stated)
     await hub.live("n1", "n2", seconds=60)
 
     assert "overlap" in codes(await hub.ask("n2", "g1", "up2"))
@@ -231,7 +235,7 @@ async def test_others_wait_for_the_installation_of_a_node_that_has_unregistered_
 
 
 @in_virtual_time
-async def test_a_node_that_registers_anew_in_the_middle_of_its_installation_is_still_waited_for() -> None:
+async def test_a_node_that_registers_again_in_the_middle_of_its_installation_is_still_waited_for() -> None:
     hub = await holding("initiated", "n3")
     unregister(hub, "n1")
     await hub.live("n2", "n3", seconds=30)
@@ -243,7 +247,7 @@ async def test_a_node_that_registers_anew_in_the_middle_of_its_installation_is_s
 
 
 @in_virtual_time
-async def test_nobody_waits_for_a_node_that_left_the_group_and_its_new_group_does_not_count_on_it() -> None:
+async def test_no_one_waits_for_a_node_that_left_the_group_and_its_new_group_does_not_count_on_it() -> None:
     hub = await holding("initiated", "n3")
     hub.group("g2", "m1")
     hub.admin("DELETE", "/hagroups/g1/nodes/n1")
@@ -273,7 +277,7 @@ async def test_others_wait_for_a_service_whose_deployment_policy_was_deleted_in_
 
 
 @in_virtual_time
-async def test_a_service_of_a_node_that_has_unregistered_keeps_nobody_waiting() -> None:
+async def test_a_service_of_a_node_that_has_unregistered_keeps_no_one_waiting() -> None:
     hub = await trio()
     await begin(hub)
     seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/s1", {"publicKey": ""}, caller=f"{ORG}/s1")

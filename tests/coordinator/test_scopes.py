@@ -86,15 +86,15 @@ async def test_each_group_is_granted_and_reviewed_by_its_own_limits() -> None:
 
     assert codes(await hub.ask("b1", "late")) == ["peers-unavailable"]
     assert isinstance(await hub.ask("a1", "early"), Granted)
-    hold = hub.lease("early").hold
-    assert hold is not None
-    assert hold.expires_at - SeenTime(hold.granted_at) == timedelta(seconds=100)
+    tenure = hub.lease("early").tenure
+    assert tenure is not None
+    assert tenure.expires_at - SeenTime(tenure.granted_at) == timedelta(seconds=100)
 
     await hub.live(*NODES, seconds=40)
     assert isinstance(await hub.ask("b1", "late"), Granted)
-    hold = hub.lease("late").hold
-    assert hold is not None
-    assert hold.expires_at - SeenTime(hold.granted_at) == timedelta(seconds=Limits().lease_seconds)
+    tenure = hub.lease("late").tenure
+    assert tenure is not None
+    assert tenure.expires_at - SeenTime(tenure.granted_at) == timedelta(seconds=Limits().lease_seconds)
     await hub.live(*NODES, seconds=70)
 
     assert [(entry.group, entry.facts["cause"]) for entry in hub.events("lease.released")] == [

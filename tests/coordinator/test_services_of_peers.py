@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from agbot.coordinator.contract import Answer, Granted
-from agbot.rules.facts import Pause
 from agbot.rules.ids import group_id, node_id
+from agbot.rules.records import Hold
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Outcome
 from agbot.sim.node import SimNode
-from agbot.sim.node_services import Message, Service, Talk
+from agbot.sim.node_services import Message, MessageKind, Service
 from tests.membership.living import GROUP, IDLE_CYCLE, Living, living
 from tests.observed.upgrading import AFTER, BEFORE, BRISK, deploy, members, serve, serves
 from tests.support.hub import NEW, ORG, codes
@@ -42,7 +42,10 @@ async def ask(hub: Living, node: SimNode, *, is_remembered: bool = False) -> Ans
 
 
 async def turns(node: SimNode, state: str) -> None:
-    """Let the node's containers be in a state, and the node say so; the feed shows an agbot nothing of it."""
+    """Let the node's containers be in a state, and the node say so.
+
+    The feed shows an agbot nothing of it.
+    """
     for one in node.services.instances.values():
         one.state = state
     await node.services.report()
@@ -85,7 +88,7 @@ async def test_it_goes_as_soon_as_the_service_runs_again() -> None:
 
 
 @in_virtual_time
-async def test_a_service_that_is_down_everywhere_keeps_nobody_from_upgrading() -> None:
+async def test_a_service_that_is_down_everywhere_keeps_no_one_from_upgrading() -> None:
     """Nothing is taken away by going down, and the repair may be in the new agent."""
     async with serving() as hub:
         asker, peer = members(hub)
@@ -115,7 +118,7 @@ async def test_between_the_end_of_an_agreement_and_the_next_one_the_peer_does_no
         await asyncio.sleep(IDLE_CYCLE)
 
         assert codes(await ask(hub, asker)) == ["peers-unavailable"]
-        assert "an agreement of it ended" in hub.seen(peer).why_unavailable
+        assert "one of its agreements ended" in hub.seen(peer).why_unavailable
 
         await hub.fleet.agbot.adopt(peer, f"{ORG}/dp")
         await asyncio.sleep(60)
@@ -137,7 +140,10 @@ async def test_an_agreement_that_ended_for_good_keeps_the_peers_only_for_a_while
 
 @in_virtual_time
 async def test_a_bad_release_that_one_member_has_keeps_the_others_up() -> None:
-    """The brake stops the release after the first member; an agent upgrade of the others would leave the group without the service."""
+    """The brake stops the release after the first member.
+
+    An agent upgrade of the others would leave the group without the service.
+    """
     async with living(2, habits=BRISK, has_agbot=True) as hub:
         hub.fleet.publish(ORG, NMP, NEW, group="nobody")
         await serve(hub, *members(hub))
@@ -175,7 +181,7 @@ async def test_the_first_question_reads_what_each_member_runs_and_the_next_ones_
 async def test_while_somebody_waits_what_members_run_is_read_every_few_minutes() -> None:
     async with serving(3) as hub:
         waiter = members(hub)[0]
-        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
         spent: Counter[tuple[str, str]] = Counter()
         for _minute in range(20):
             assert codes(await ask(hub, waiter, is_remembered=True)) == ["paused"]
@@ -187,7 +193,7 @@ async def test_while_somebody_waits_what_members_run_is_read_every_few_minutes()
 
 
 @in_virtual_time
-async def test_a_group_in_which_nobody_waits_costs_no_such_read() -> None:
+async def test_a_group_in_which_no_one_waits_costs_no_such_read() -> None:
     async with serving(3) as hub:
         await ask(hub, members(hub)[0])
         before = hub.transport.requests.copy()
@@ -198,13 +204,13 @@ async def test_a_group_in_which_nobody_waits_costs_no_such_read() -> None:
 
 
 @in_virtual_time
-async def test_what_cannot_be_read_stops_nobody_and_is_not_read_in_every_cycle() -> None:
+async def test_what_cannot_be_read_stops_no_one_and_is_not_read_in_every_cycle() -> None:
     """What members run is advice: not knowing it is no reason to stop a fleet."""
     async with serving(3) as hub:
         waiter, broken = members(hub)[0], members(hub)[1]
         path = f"/nodes/{broken.spec.id}/status$"
         hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path=path))
-        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
         assert codes(await ask(hub, waiter)) == ["paused"]
         before = hub.transport.requests.copy()
         for _minute in range(10):
@@ -229,7 +235,7 @@ async def test_a_member_that_is_down_is_looked_at_soon_only_where_that_keeps_som
                 await asyncio.sleep(60)
             return (hub.transport.requests - before)[AGREEMENTS]
 
-        await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
+        await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="fair"))
         assert await spent(20) <= 3 * 6
         hub.limits = replace(hub.limits, min_available=2)
         assert codes(await ask(hub, waiter)) == ["paused", "peers-unavailable"]
@@ -237,12 +243,12 @@ async def test_a_member_that_is_down_is_looked_at_soon_only_where_that_keeps_som
 
 
 @in_virtual_time
-async def test_an_agreement_that_flaps_for_another_service_keeps_nobody_waiting() -> None:
+async def test_an_agreement_that_flaps_for_another_service_keeps_no_one_waiting() -> None:
     async with serving() as hub:
         asker, peer = await long_after_the_last_release(hub)
         for minute in range(5):
             await peer.services.settle(f"flap-{minute}", Service(org=ORG, url="svc-other", version="1.0.0"))
-            peer.services.deliver(Message(talk=Talk.CANCEL, agreement=f"flap-{minute}"))
+            peer.services.deliver(Message(kind=MessageKind.CANCEL, agreement=f"flap-{minute}"))
             await asyncio.sleep(30)
 
             assert isinstance(await ask(hub, asker), Granted)

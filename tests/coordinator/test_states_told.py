@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.daemon.delivering import CoordinatorGroups
-from agbot.events.payload import encoded
-from agbot.rules.facts import Pause, Sight
+from agbot.daemon.receivers import CoordinatorGroups
+from agbot.delivery.payload import encoded
+from agbot.rules.facts import Sight
 from agbot.rules.ids import group_id
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Hold
 from agbot.rules.seen_time import Now
 from agbot.sim.agent_state import Word
 from tests.support.hub import NMP, ORG, Hub
@@ -30,19 +31,19 @@ async def test_a_group_is_shown_with_holder_waiters_and_their_reasons_and_holds(
     await hub.live("n1", "n2", seconds=30)
     await hub.ask("n1", "g1")
     await hub.ask("n2", "g1")
-    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="ola", why="a trial"))
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="ola", why="a trial"))
 
     state = groups_of(hub).state(GROUP)
 
     assert state is not None
-    told = validated(encoded(state), "state")
-    assert (told["group"], told["state"], told["token"], told["holder"]) == (GROUP, "held", 1, f"{ORG}/n1")
-    assert (told["kind"], told["subject"]) == ("agent", f"{ORG}/{NMP}")
-    assert [member["node"] for member in told["members"]] == [f"{ORG}/n1", f"{ORG}/n2"]
-    (waiter,) = told["waiting"]
+    emitted = validated(encoded(state), "state")
+    assert (emitted["group"], emitted["state"], emitted["token"], emitted["holder"]) == (GROUP, "held", 1, f"{ORG}/n1")
+    assert (emitted["kind"], emitted["subject"]) == ("agent", f"{ORG}/{NMP}")
+    assert [member["node"] for member in emitted["members"]] == [f"{ORG}/n1", f"{ORG}/n2"]
+    (waiter,) = emitted["waiting"]
     assert (waiter["node"], waiter["reasons"][0]["code"]) == (f"{ORG}/n2", "lease-held")
-    (hold,) = told["holds"]
-    assert (hold["scope"], hold["by"], hold["until"]) == (ORG, "ola", None)
+    (tenure,) = emitted["holds"]
+    assert (tenure["scope"], tenure["by"], tenure["until"]) == (ORG, "ola", None)
     assert groups_of(hub).busy() == [GROUP]
     await hub.stop()
 
@@ -68,7 +69,7 @@ async def test_a_brake_alone_keeps_a_group_busy_and_is_shown() -> None:
 
 
 @in_virtual_time
-async def test_nothing_is_said_of_a_group_before_store_and_exchange_were_read() -> None:
+async def test_nothing_is_stated_of_a_group_before_store_and_exchange_were_read() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2")
     groups = groups_of(hub)

@@ -1,4 +1,4 @@
-"""Who was told that a stop is set sees no grant after it that was decided before it, however long the store takes for either."""
+"""Who was reported that a stop is set sees no grant after it that was decided before it, however long the store takes for either."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import suppress
 import pytest
 
 from agbot.coordinator.contract import Done, Granted, Refused
-from agbot.rules.facts import Pause
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
+from agbot.rules.records import Hold
 from agbot.store.contract import NOTHING, JournalQuery, Lost, Writes
 from agbot.store.memory import MemoryStore
 from tests.support.hub import ORG, Hub, codes
@@ -47,8 +47,8 @@ async def hub_of(store: MemoryStore, limits: Limits | None = None, groups: int =
     return hub
 
 
-def hold(hub: Hub, scope: str) -> Pause:
-    return Pause(scope=scope, since=hub.clock.now(), by="ada", why="a bad release")
+def hold(hub: Hub, scope: str) -> Hold:
+    return Hold(scope=scope, since=hub.clock.now(), by="ada", why="a bad release")
 
 
 async def journal(hub: Hub, *events: str) -> list[str]:
@@ -67,8 +67,8 @@ async def test_a_hold_is_done_only_behind_the_grants_that_were_decided_before_it
     done = await hub.coordinator.hold(hold(hub, scope))
 
     assert isinstance(done, Done)
-    assert hub.lease("g1").hold is not None
-    assert await journal(hub, "lease.granted", "pause.set") == ["lease.granted", "pause.set"]
+    assert hub.lease("g1").tenure is not None
+    assert await journal(hub, "lease.granted", "hold.set") == ["lease.granted", "hold.set"]
     assert isinstance(await asking, Granted)
     await hub.stop()
 
@@ -85,14 +85,14 @@ async def test_so_is_it_behind_the_grant_of_an_asker_who_has_hung_up() -> None:
     await asyncio.sleep(0)
     await hub.coordinator.hold(hold(hub, "*"))
 
-    assert await journal(hub, "lease.granted", "pause.set") == ["lease.granted", "pause.set"]
+    assert await journal(hub, "lease.granted", "hold.set") == ["lease.granted", "hold.set"]
     with suppress(asyncio.CancelledError):
         await asking
     await hub.stop()
 
 
 @in_virtual_time
-async def test_nobody_is_granted_while_the_store_has_taken_a_hold_and_not_confirmed_it() -> None:
+async def test_no_one_is_granted_while_the_store_has_taken_a_hold_and_not_confirmed_it() -> None:
     store = UnevenStore()
     hub = await hub_of(store)
     store.confirm_seconds = 2.0

@@ -61,8 +61,8 @@ async def test_who_was_granted_by_the_store_before_and_is_under_way_is_found_bef
     hub.report("n2", "ha node waiting")
     assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
     lease = hub.lease("g1")
-    assert lease.hold is not None
-    assert (lease.hold.claim.holder, lease.token > FLOOR) == ("o1/n1", True)
+    assert lease.tenure is not None
+    assert (lease.tenure.claim.holder, lease.token > FLOOR) == ("o1/n1", True)
     await hub.stop()
 
 

@@ -10,7 +10,7 @@ from agbot.rules.lease import Claim, Kind
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
-from agbot.store.contract import Writes
+from agbot.store.contract import NotLeadingError, Stored, Writes
 from agbot.store.memory import Failure, MemoryStore
 from tests.membership.living import CYCLE, IDLE_CYCLE
 from tests.observed.upgrading import members, unasked
@@ -154,4 +154,35 @@ async def test_the_sentence_of_a_cycle_names_a_store_and_an_exchange_that_fail_a
     assert hub.coordinator.last_cycle is not None
     assert "the lease store fails" in hub.coordinator.last_cycle.sentence
     assert "cannot read the Exchange" in hub.coordinator.last_cycle.sentence
+    await hub.stop()
+
+
+class Fenced(MemoryStore):
+    """Refuses everything from some moment on, because another leads."""
+
+    is_over = False
+
+    def _fail_if_over(self) -> None:
+        if self.is_over:
+            raise NotLeadingError("refused a write of epoch 1: two leads since epoch 2")
+
+    async def check(self) -> None:
+        self._fail_if_over()
+        await super().check()
+
+    async def load(self) -> Stored:
+        self._fail_if_over()
+        return await super().load()
+
+
+@in_virtual_time
+async def test_a_refusal_because_another_leads_is_no_failure_of_the_store() -> None:
+    store = Fenced()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    store.is_over = True
+    await hub.live("n1", "n2", seconds=60.0)
+    assert not hub.coordinator.overview().ready
+    assert "store.failed" not in [entry.event for entry in hub.emitted]
     await hub.stop()

@@ -59,9 +59,9 @@ async def test_a_node_that_reports_success_and_runs_the_old_version_stops_the_re
     assert answers[-3:] == ["brake"] * 3
     assert set(answers) == {"soaking", "brake"}
     assert [entry.facts["why"] for entry in hub.events("brake.set")] == [SAID]
-    (told,) = hub.events("success.contradicted")
-    assert (told.node, told.subject, told.token) == (node_id(ORG, "n1"), policy_id(ORG, NMP), 1)
-    assert (told.facts["reported"], told.facts["runs"], told.facts["why"]) == (NEW, OLD, SAID)
+    (emitted,) = hub.events("success.contradicted")
+    assert (emitted.node, emitted.subject, emitted.token) == (node_id(ORG, "n1"), policy_id(ORG, NMP), 1)
+    assert (emitted.facts["reported"], emitted.facts["runs"], emitted.facts["why"]) == (NEW, OLD, SAID)
     assert SAID in because(hub, "n2")
     view = hub.coordinator.group(group_id(ORG, "g1"))
     assert view is not None
@@ -83,7 +83,7 @@ async def test_while_it_is_waited_for_both_versions_are_shown_with_the_time_of_t
 
 
 @in_virtual_time
-async def test_a_node_that_tells_its_new_version_late_lets_the_next_one_begin() -> None:
+async def test_a_node_that_reports_its_new_version_late_lets_the_next_one_begin() -> None:
     hub = await reported(Hub(), OLD)
     assert codes(await hub.ask("n2", "g1")) == ["soaking"]
     await hub.live("n1", "n2", "n3", seconds=300)
@@ -98,8 +98,8 @@ async def test_a_node_that_tells_its_new_version_late_lets_the_next_one_begin() 
 
 
 @in_virtual_time
-async def test_behind_a_new_version_the_contradiction_is_told_and_stops_nothing() -> None:
-    """Told all the same: what was told of that end before is a success, and history, canaries and paces go by a failure from now on."""
+async def test_behind_a_new_version_the_contradiction_is_reported_and_stops_nothing() -> None:
+    """The last event reports a failure: that, the history, canaries and paces count it as one from now on."""
     hub = await reported(Hub(), OLD)
     publish(hub)
     for node in ("n1", "n2", "n3"):
@@ -140,7 +140,7 @@ async def test_an_upgrade_of_the_certificate_alone_contradicts_nothing() -> None
 
 
 @in_virtual_time
-async def test_a_node_that_tells_no_version_contradicts_nothing() -> None:
+async def test_a_node_that_reports_no_version_contradicts_nothing() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2", "n3")
     seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", {"softwareVersions": {}}, caller=f"{ORG}/n1")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from agbot.coordinator import entries
 from agbot.coordinator.contract import Done, Granted, NotDone
-from agbot.rules import lease as leases
-from agbot.rules.facts import Allowance, Pause
 from agbot.rules.ids import PolicyId, node_id, policy_id
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
+from agbot.rules.records import Allowance, Hold
+from agbot.rules.verdict import Renew
 from agbot.sim.exchange import seed
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
+from agbot.transitions import reviews
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -58,7 +58,7 @@ async def failed() -> Hub:
 
 
 @in_virtual_time
-async def test_a_deferral_that_two_questions_find_in_the_same_moment_is_told_once() -> None:
+async def test_a_deferral_that_two_questions_find_in_the_same_moment_is_reported_once() -> None:
     hub = Hub(store=SlowStore())
     hub.group("g1", "n1", "n2")
     await hub.start()
@@ -112,7 +112,7 @@ async def test_a_waiter_whom_a_grant_takes_away_is_not_ended_by_the_cycle_in_the
 async def test_who_asks_again_while_it_is_written_that_it_has_stopped_waits_all_the_same() -> None:
     hub, store = await waiting(silent_seconds=170)
     store.seconds = 8
-    await hub.live("n1", "n2", "n3", seconds=15)
+    await hub.live("n1", "n2", "n3", seconds=18)
     assert hub.events("wait.ended") == []  # on its way
 
     assert codes(await hub.ask("n2", "g1")) == ["lease-held"]
@@ -145,11 +145,11 @@ def cluster_hub() -> Hub:
 
 
 def exempted(hub: Hub) -> int:
-    return len([entry for entry in hub.told if entry.event == "lease.exempted"])
+    return len([entry for entry in hub.emitted if entry.event == "lease.exempted"])
 
 
 @in_virtual_time
-async def test_an_exempt_yes_is_told_once_for_as_long_as_its_node_goes_on_asking() -> None:
+async def test_an_exempt_yes_is_reported_once_for_as_long_as_its_node_goes_on_asking() -> None:
     hub = cluster_hub()
     await hub.start()
 
@@ -164,7 +164,7 @@ async def test_an_exempt_yes_is_told_once_for_as_long_as_its_node_goes_on_asking
 
 
 @in_virtual_time
-async def test_an_exempt_yes_after_a_while_without_questions_is_told_again() -> None:
+async def test_an_exempt_yes_after_a_while_without_questions_is_reported_again() -> None:
     hub = cluster_hub()
     await hub.start()
 
@@ -177,7 +177,7 @@ async def test_an_exempt_yes_after_a_while_without_questions_is_told_again() -> 
 
 
 @in_virtual_time
-async def test_a_cluster_node_that_asks_about_ever_more_policies_is_told_yes_and_few_of_them_are_written() -> None:
+async def test_a_cluster_node_that_asks_about_ever_more_policies_is_granted_and_few_of_them_are_written() -> None:
     hub = cluster_hub()
     for number in range(50):
         seed.management_policy(hub.exchange, ORG, f"nmp-{number}")
@@ -214,14 +214,14 @@ async def test_a_cycle_in_which_much_was_done_still_says_one_sentence() -> None:
 
 
 @in_virtual_time
-async def test_of_two_operators_who_lift_the_same_hold_one_has_done_it_and_the_other_is_told_so() -> None:
+async def test_of_two_operators_who_lift_the_same_hold_one_has_done_it_and_the_other_is_reported_so() -> None:
     hub = await started()
-    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="ada", why="a storm"))
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="ada", why="a storm"))
 
     done = await asyncio.gather(resume(hub, ORG, "ada"), resume(hub, ORG, "bob"))
 
     assert [type(each) for each in done] == [Done, NotDone]
-    assert [entry.who for entry in hub.events("pause.ended")] == ["ada"]
+    assert [entry.who for entry in hub.events("hold.ended")] == ["ada"]
     await hub.stop()
 
 
@@ -229,15 +229,15 @@ async def test_of_two_operators_who_lift_the_same_hold_one_has_done_it_and_the_o
 async def test_a_hold_that_a_person_and_its_own_time_end_in_the_same_moment_ends_once() -> None:
     hub = await started()
     until = hub.clock.now() + timedelta(seconds=30)
-    await hub.coordinator.hold(Pause(scope=ORG, since=hub.clock.now(), by="ada", why="a storm", until=until))
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="ada", why="a storm", until=until))
     await asyncio.sleep((until - hub.clock.now()).total_seconds())
 
     for _ in range(200):  # whenever the cycle finds it
         await asyncio.sleep(0.1)
-        if _is_being_written(hub) or hub.events("pause.ended"):
+        if _is_being_written(hub) or hub.events("hold.ended"):
             await resume(hub, ORG, "ada")
 
-    assert len(hub.events("pause.ended")) == 1
+    assert len(hub.events("hold.ended")) == 1
     await hub.stop()
 
 
@@ -265,7 +265,7 @@ async def test_a_brake_that_an_operator_lifts_while_the_cycle_finds_its_policy_g
 
 
 def _is_being_written(hub: Hub) -> bool:
-    """Tell whether something that has ended is on its way to the store."""
+    """Whether something that has ended is on its way to the store."""
     return hub.coordinator._situation._one_at_a_time.locked()  # noqa: SLF001 - the very moment shows nowhere else
 
 
@@ -309,7 +309,7 @@ async def test_a_rest_that_two_operators_end_in_the_same_moment_is_ended_once() 
 
 
 @in_virtual_time
-async def test_upgrades_begun_unasked_that_several_questions_find_in_the_same_moment_are_told_once() -> None:
+async def test_upgrades_begun_unasked_that_several_questions_find_in_the_same_moment_are_reported_once() -> None:
     hub = await started()
     await hub.live("n1", "n2", "n3", seconds=60)
     hub.report("n1", "downloaded")
@@ -330,12 +330,13 @@ async def test_of_two_renewals_from_the_same_sight_of_a_lease_the_second_is_lost
     hub = await started()
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     situation = hub.coordinator._situation  # noqa: SLF001 - two reviews in one moment cannot be asked for otherwise
-    lease, now, ttl = hub.lease("g1"), situation.now(), timedelta(seconds=600)
-    told = entries.renewed(lease, "n1 reports initiated", now)
+    lease, now = hub.lease("g1"), situation.now()
+    assert lease.tenure is not None
+    verdict = Renew(progress=lease.tenure.progress, why="n1 reports initiated")
+    change = reviews.renew(lease, verdict, Limits(lease_seconds=700), now)
 
-    steps = [situation.swap(lease, leases.renew(lease, now.seen, ttl), Writes(entries=[told])) for _ in range(2)]
-    outcomes = await asyncio.gather(*steps)
+    outcomes = await asyncio.gather(*[situation.commit(change) for _ in range(2)])
 
-    assert [isinstance(each, Lost) for each in outcomes] == [False, True]
+    assert outcomes == [True, False]
     assert len(hub.events("lease.renewed")) == 1
     await hub.stop()

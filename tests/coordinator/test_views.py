@@ -1,17 +1,17 @@
-"""What operators are shown: nothing is claimed that nobody has looked at."""
+"""What operators are shown: nothing is claimed that no one has looked at."""
 
 from __future__ import annotations
 
-from agbot.rules.facts import Pause
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.limits import Limits
+from agbot.rules.records import Hold
 from agbot.sim.exchange import seed
 from tests.support.hub import ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
 @in_virtual_time
-async def test_a_member_of_an_idle_group_is_not_called_offline_because_nobody_read_its_heartbeat() -> None:
+async def test_a_member_of_an_idle_group_is_not_called_offline_because_no_one_read_its_heartbeat() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2")
     await hub.start()
@@ -39,7 +39,7 @@ async def test_a_member_that_is_silent_while_somebody_waits_is_shown_as_offline(
 
 
 @in_virtual_time
-async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_called_so_for_ever() -> None:
+async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_called_so_forever() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2")
     seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n2", {"publicKey": ""}, caller=f"{ORG}/n2")
@@ -60,7 +60,7 @@ async def test_a_group_is_shown_with_what_is_required_and_with_the_holds_of_its_
     hub = Hub(limits=Limits(min_available_percent=60))
     hub.group("g1", "n1", "n2", "n3")
     await hub.start()
-    held = Pause(scope=f"node:{ORG}/n2", since=hub.clock.now(), by="eva", why="broken disk")
+    held = Hold(scope=f"node:{ORG}/n2", since=hub.clock.now(), by="eva", why="broken disk")
     await hub.coordinator.hold(held)
 
     view = hub.coordinator.group(group_id(ORG, "g1"))
@@ -68,7 +68,7 @@ async def test_a_group_is_shown_with_what_is_required_and_with_the_holds_of_its_
 
     assert view is not None
     assert (view.required, view.required_by) == (2, "60 % of 3")
-    assert view.pauses == (held,)
+    assert view.holds == (held,)
     assert explained is not None
-    assert explained.answer.endswith("It would have to wait: paused by eva: broken disk.")
+    assert explained.answer.endswith("It would have to wait: on hold by eva: broken disk.")
     assert hub.coordinator.explain(node_id(ORG, "n1")) != explained

@@ -1,6 +1,7 @@
 """The incumbent's defects in agent upgrades, by their number in the reference of the agbot's HA mechanism, each answered.
 
-The whole hub runs here on a virtual clock: the simulated Exchange, the real client, feed, picture, rules and store contract.
+The whole hub runs here on a virtual clock: the simulated Exchange, the real client, feed, picture,
+rules and store contract.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def end_of(hub: Hub, group: str = "g1") -> Cause | None:
 
 
 @in_virtual_time
-async def test_a1_a_dead_holder_does_not_hold_the_group_for_ever() -> None:
+async def test_a1_a_dead_holder_does_not_hold_the_group_forever() -> None:
     hub = await pair()
     await upgrading(hub)
 
@@ -144,9 +145,9 @@ async def test_a4_a_late_release_of_an_earlier_holder_frees_nothing_else() -> No
     late = await hub.coordinator.release(hub.lease("g1").group, token=token, reason="late", who="somebody")
 
     assert "not" in late.text
-    hold = hub.lease("g1").hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/n2"
+    tenure = hub.lease("g1").tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/n2"
 
 
 @in_virtual_time
@@ -229,7 +230,7 @@ async def test_a7_a_lost_final_status_ends_by_the_version_that_the_node_runs() -
     seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n1", versions, caller=f"{ORG}/n1")
     await hub.live("n1", "n2", seconds=2400)
 
-    assert [entry.event for entry in hub.told if entry.event == "lease.suspected"] == ["lease.suspected"]
+    assert [entry.event for entry in hub.emitted if entry.event == "lease.suspected"] == ["lease.suspected"]
     assert end_of(hub) is Cause.SUCCEEDED
 
 
@@ -335,7 +336,7 @@ async def test_a10_an_agent_upgrade_and_a_service_upgrade_share_one_lease() -> N
 
 
 @in_virtual_time
-async def test_a11_nobody_goes_while_too_few_others_are_alive() -> None:
+async def test_a11_no_one_goes_while_too_few_others_are_alive() -> None:
     hub = await pair()
     await hub.live("n1", seconds=400)
 
@@ -360,7 +361,7 @@ async def test_a11_the_next_goes_only_after_the_upgraded_member_is_seen_alive() 
 
 
 @in_virtual_time
-async def test_a12_nobody_is_served_twice_while_another_waits() -> None:
+async def test_a12_no_one_is_served_twice_while_another_waits() -> None:
     hub = await pair()
     await upgrading(hub)
     await hub.ask("n2", "g1")

@@ -19,7 +19,10 @@ SERVICE = "svc"
 
 
 async def trio() -> Hub:
-    """Start a hub with a group of three whose members run version 1.0.0 of a service; version 1.0.1 is published."""
+    """Start a hub with a group of three whose members run version 1.0.0 of a service.
+
+    Version 1.0.1 is published.
+    """
     hub = Hub()
     hub.group("gs", "s1", "s2", "s3")
     seed.deployment_policy(hub.exchange, ORG, POLICY, service=SERVICE, versions=["1.0.1"])
@@ -30,7 +33,10 @@ async def trio() -> Hub:
 
 
 def agree(hub: Hub, node: str, agreement: str, version: str, *containers: str) -> None:
-    """Let the node have a finalized agreement whose containers are in these states; all running by default."""
+    """Let the node have a finalized agreement whose containers are in these states.
+
+    All running by default.
+    """
     caller = f"{ORG}/{node}"
     terms = {
         "agreementService": {"orgid": ORG, "pattern": "", "url": f"{ORG}/{SERVICE}"},
@@ -64,7 +70,10 @@ def cancel(hub: Hub, node: str, agreement: str) -> None:
 
 
 async def begin(hub: Hub, node: str = "s1", policy: str = POLICY) -> int:
-    """Let the agbot begin a member's upgrade: granted, then the old agreement is cancelled; return the token."""
+    """Let the agbot begin a member's upgrade: granted, then the old agreement is cancelled.
+
+    Return the token.
+    """
     answer = await hub.ask_as_agbot(hub.question(node, "gs", policy, Kind.SERVICE))
     assert isinstance(answer, Granted)
     assert answer.token is not None
@@ -79,7 +88,7 @@ def end_of(hub: Hub) -> Cause | None:
 
 
 @in_virtual_time
-async def test_a_service_upgrade_ends_when_the_new_version_runs_even_if_nobody_reports_it() -> None:
+async def test_a_service_upgrade_ends_when_the_new_version_runs_even_if_no_one_reports_it() -> None:
     hub = await trio()
     await begin(hub)
 
@@ -93,7 +102,7 @@ async def test_a_service_upgrade_ends_when_the_new_version_runs_even_if_nobody_r
 
 
 @in_virtual_time
-async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_hold_the_group_for_ever() -> None:
+async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_hold_the_group_forever() -> None:
     hub = await trio()
     token = await begin(hub)
 
@@ -103,11 +112,11 @@ async def test_w1_a_node_that_dies_after_its_agreement_was_cancelled_does_not_ho
     assert isinstance(answer, Granted)
     assert answer.token == token + 1
     assert end_of(hub) is Cause.SUPERSEDED
-    assert [entry.event for entry in hub.told if entry.event == "lease.taken_over"] == ["lease.taken_over"]
+    assert [entry.event for entry in hub.emitted if entry.event == "lease.taken_over"] == ["lease.taken_over"]
 
 
 @in_virtual_time
-async def test_w1_the_dead_holder_of_a_service_blocks_no_peer_when_nobody_took_over_in_time() -> None:
+async def test_w1_the_dead_holder_of_a_service_blocks_no_peer_when_no_one_took_over_in_time() -> None:
     hub = await trio()
     await begin(hub)
 
@@ -119,7 +128,10 @@ async def test_w1_the_dead_holder_of_a_service_blocks_no_peer_when_nobody_took_o
 
 @in_virtual_time
 async def test_a_holder_that_is_back_keeps_its_suspect_lease_although_its_last_heartbeat_read_is_old() -> None:
-    """Heartbeats make no change records; a seed of the simulation took the lease from a node that had been back for nine seconds."""
+    """Heartbeats make no change records.
+
+    A seed of the simulation took the lease from a node that had been back for nine seconds.
+    """
     hub = await trio()
     await begin(hub)
     await hub.live("s2", "s3", seconds=700)
@@ -245,7 +257,7 @@ async def test_a_new_agreement_that_the_feed_does_not_show_keeps_offline_peers_f
 
 
 @in_virtual_time
-async def test_a_service_whose_agreements_nobody_has_read_does_not_hear_of_offline_peers() -> None:
+async def test_a_service_whose_agreements_no_one_has_read_does_not_hear_of_offline_peers() -> None:
     hub = await trio()
     await begin(hub, "s2")
     await hub.live("s1", seconds=400)
@@ -316,7 +328,7 @@ async def test_an_end_is_taken_from_the_identity_that_was_granted_or_with_the_to
 
 
 @in_virtual_time
-async def test_two_agbots_that_were_both_told_yes_may_both_report_the_end() -> None:
+async def test_two_agbots_that_were_both_granted_may_both_report_the_end() -> None:
     for who in ("IBM/first", "IBM/second"):
         hub = await trio()
         question = hub.question("s1", "gs", POLICY, Kind.SERVICE)
@@ -462,7 +474,7 @@ async def test_a_service_upgrade_whose_agreements_cannot_be_read_is_not_granted(
 
 
 @in_virtual_time
-async def test_an_agbot_that_was_told_yes_again_has_the_whole_time_to_begin() -> None:
+async def test_an_agbot_that_was_granted_again_has_the_whole_time_to_begin() -> None:
     """The first yes may have been lost."""
     hub = await trio()
     question = hub.question("s1", "gs", POLICY, Kind.SERVICE)

@@ -1,4 +1,4 @@
-"""The documents: their links lead somewhere and the commands they name exist."""
+"""The documents: their links lead to a file and a heading, and the commands that they name exist."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ def test_every_link_inside_the_repository_leads_to_a_file(document: Path) -> Non
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=named)
+def test_every_link_to_a_heading_leads_to_one(document: Path) -> None:
+    links = re.findall(r"]\((?!https?:|mailto:)([^)#\s]*)#([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    targets = [(document.parent / path if path else document, anchor) for path, anchor in links]
+
+    assert [(path.name, anchor) for path, anchor in targets if anchor not in anchors(path)] == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_every_make_command_in_the_documents_is_a_target(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
@@ -36,3 +50,10 @@ def test_the_page_for_contributors_names_every_make_target() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
     assert {target for target in TARGETS if f"make {target}" not in text} == set()
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    navigation = (ROOT / "site" / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")}
+
+    assert pages - set(re.findall(r"- (?:[\w ]+: )?([\w-]+\.md)$", navigation, flags=re.MULTILINE)) == set()

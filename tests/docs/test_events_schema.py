@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,22 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
-from agbot.events import schema
-from agbot.events.payload import encoded, event_message
-from agbot.events.topics import Topics
-from agbot.events.webhook import ID, SIGNATURE, TIMESTAMP, signed
+from agbot.delivery import schema
+from agbot.delivery.payload import encoded, event_message
+from agbot.delivery.topics import Topics
+from agbot.delivery.webhook import ID, SIGNATURE, TIMESTAMP, signed
+from agbot.events.catalogue import EVENTS
+from agbot.events.event import Event
 from agbot.rules.ids import GroupId
 from agbot.settings.secret import Secret
 from agbot.store.contract import Entry
 from tests.contract.values import entry
+from tests.support.events import example_of
 from tests.support.listening import validated
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "events.md").read_text(encoding="utf-8")
+SCHEMA = schema.schema()
 ENTRY = Entry(id=1042, at=datetime(2026, 11, 23, 12, tzinfo=UTC), event="lease.granted")
 
 
@@ -34,12 +39,12 @@ def example(language: str) -> str:
 
 def test_the_schema_is_that_of_the_types() -> None:
     assert (DOCS / "events.schema.json").read_text(encoding="utf-8") == schema.text(), (
-        "run: python -m agbot.events.schema > docs/events.schema.json"
+        "run: python -m agbot.delivery.schema > docs/events.schema.json"
     )
 
 
 def test_the_schema_is_one_itself() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema.schema())
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
 def test_the_page_s_example_of_an_event_is_one_and_has_the_id_that_it_would_have() -> None:
@@ -49,7 +54,20 @@ def test_the_page_s_example_of_an_event_is_one_and_has_the_id_that_it_would_have
     assert shown["at"] == json.loads(encoded(event_message(ENTRY)))["at"]
 
 
-@pytest.mark.parametrize("wrong", [{"token": "7"}, {"event": "granted"}, {"number": 0}, {"id": None}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"token": "7"},
+        {"token": None},
+        {"event": "granted"},
+        {"event": "lease.released"},
+        {"number": 0},
+        {"id": None},
+        {"facts": {"kind": "agent"}},
+        {"facts": {"kind": "toaster", "expires_at": "2026-11-23T12:10:00.000Z"}},
+        {"facts": {"kind": "agent", "expires_at": 7}},
+    ],
+)
 def test_the_schema_refuses_what_is_no_event(wrong: dict[str, Any]) -> None:
     message = json.loads(example("json")) | wrong
 
@@ -57,10 +75,24 @@ def test_the_schema_refuses_what_is_no_event(wrong: dict[str, Any]) -> None:
         validated(json.dumps(message), "event")
 
 
-def test_an_entry_without_anything_is_told_as_well() -> None:
-    message = validated(encoded(event_message(ENTRY)), "event")
+def test_an_event_of_a_newer_program_is_an_event_as_well() -> None:
+    message = validated(encoded(event_message(Entry(id=1, at=ENTRY.at, event="moon.has_risen"))), "event")
 
     assert [message[key] for key in ("group", "node", "subject", "token", "facts")] == [None, None, None, None, {}]
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS.values() if event.is_journalled], ids=str)
+def test_each_event_of_the_journal_has_a_schema_and_is_valid_by_it(event: type[Event]) -> None:
+    entry = replace(Entry.of(example_of(event), ENTRY.at), id=7)
+
+    message = validated(encoded(event_message(entry)), "event")
+
+    described = SCHEMA["$defs"][event.name]
+    assert set(message["facts"]) == set(described["properties"]["facts"]["properties"])
+    for fact in described["properties"]["facts"]["required"]:
+        facts = {name: value for name, value in message["facts"].items() if name != fact}
+        with pytest.raises(jsonschema.ValidationError):
+            validated(json.dumps(message | {"facts": facts}), "event")
 
 
 def test_the_same_number_at_another_time_is_another_event() -> None:

@@ -1,38 +1,34 @@
 """A whole hub whose nodes live on their own: simulated agents and agbot, the gateway's real routes, the real coordinator and its client.
 
-What people do is done at the Exchange; what an agent makes of it is up to the agent. An observer who never asks the coordinator judges at
-the end whether two members of one group were down at once, and the journal whether a token ever went back.
+What people do is done at the Exchange; what an agent makes of it is up to the agent. An observer
+who never asks the coordinator judges at the end whether two members of one group were down at once,
+and the journal whether a token ever went back.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from agbot.coordinator.contract import MemberView
 from agbot.coordinator.coordinator import Coordinator
-from agbot.events.names import GRANTS
-from agbot.gateway import target
-from agbot.gateway.authentication import Memory
-from agbot.gateway.budget import Budget
-from agbot.gateway.permission import PermissionRoute
-from agbot.gateway.reads import Reads
-from agbot.gateway.service import ServiceRoute
-from agbot.rules.facts import Deferral
+from agbot.events.leases import GRANTS
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
-from agbot.settings.model import GatewaySettings
+from agbot.rules.records import Deferral
+from agbot.sim import links
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
-from agbot.sim.links import Answered, DirectGateway, Question, basic
+from agbot.sim.links import Answered, Question
 from agbot.sim.node import SimNode
-from agbot.sim.service_upgrades import AgbotSpec
 from agbot.store.contract import Entry, JournalQuery
-from tests.support.hub import AGBOT, NEW, OLD, ORG, Hub, LoopClock
+from tests.support.clocks import LoopClock
+from tests.support.direct_gateway import DirectGateway
+from tests.support.hub import AGBOT, NEW, OLD, ORG, Hub
 
 GROUP = "g1"
 OTHER = "g2"
@@ -47,13 +43,14 @@ STEADY = replace(quick(), heartbeat_seconds=30.0, boot_seconds=(1.0, 1.0), cron_
 SLOW_INSTALL = replace(STEADY, install_seconds=(200.0, 200.0))
 COORDINATOR = f"^IBM/{AGBOT}$"
 FROZEN = Fault(kind=FaultKind.FREEZE, caller=COORDINATOR)
-_REMEMBER_SECONDS = 300.0
-_ANSWER_SECONDS = 2.4
 
 
 @dataclass
 class Living(Hub):
-    """A hub with a fleet. Its own node management policy is taken away: it is for every node there is."""
+    """A hub with a fleet.
+
+    Its own node management policy is taken away: it is for every node there is.
+    """
 
     agbot_asks: bool = True
 
@@ -62,43 +59,26 @@ class Living(Hub):
         self.admin("DELETE", "/managementpolicies/up1")
         self.fleet = Fleet(
             self.exchange,
-            DirectGateway(self._answer, self._end),
+            links.DirectGateway(self._answer, self._end),
             LoopClock(),
             habits=STEADY,
             agbot=AgbotSpec(asks=self.agbot_asks),
             rows=self.rows,
         )
-        self._routes: tuple[Coordinator, PermissionRoute, ServiceRoute] | None = None
+        self._gateway_of: tuple[Coordinator, DirectGateway] | None = None
 
-    def _gateway(self) -> tuple[PermissionRoute, ServiceRoute]:
-        """Return the routes of the coordinator that runs now: a crash brings a new one."""
-        if self._routes is None or self._routes[0] is not self.coordinator:
-            memory = Memory(self.clock, _REMEMBER_SECONDS)
-            reads = Reads(self.client, memory, self.clock, seconds=_ANSWER_SECONDS)
-            seconds, budget = _ANSWER_SECONDS, Budget(GatewaySettings().questions_per_minute, self.clock)
-            agents = PermissionRoute(
-                self.coordinator, reads, memory, self.clock, budget=budget, answer_seconds=seconds, quiet_refusals=False
-            )
-            services = ServiceRoute(self.coordinator, reads, memory, self.clock, budget=budget, answer_seconds=seconds)
-            self._routes = (self.coordinator, agents, services)
-        return self._routes[1:]
+    def _gateway(self) -> DirectGateway:
+        """Return the gateway of the coordinator that runs now: a crash brings a new one."""
+        if self._gateway_of is None or self._gateway_of[0] is not self.coordinator:
+            self._gateway_of = (self.coordinator, DirectGateway(self.coordinator, self.client, self.clock))
+        return self._gateway_of[1]
 
     async def _answer(self, question: Question) -> Answered:
-        return await self._carry("POST", question.path, question)
+        return await self._gateway().carry("POST", question.path, question)
 
     async def _end(self, question: Question, succeeded: bool) -> Answered:
         path = question.path if succeeded else f"{question.path}?outcome=failed"
-        return await self._carry("DELETE", path, question)
-
-    async def _carry(self, method: str, path: str, question: Question) -> Answered:
-        (agents, services), now = self._gateway(), asyncio.get_running_loop().time()
-        found, proof = target.parse(method, path), basic(question.identity, question.secret)
-        if isinstance(found, target.AgentQuestion):
-            reply = await agents.answer(found, proof, now)
-        else:
-            assert isinstance(found, target.ServiceQuestion | target.ServiceEnd)
-            reply = await services.answer(found, proof, now)
-        return Answered(reply.status, reply.body)
+        return await self._gateway().carry("DELETE", path, question)
 
     # What people do
 
@@ -126,7 +106,7 @@ class Living(Hub):
         return self.fleet.nodes[f"{ORG}/{name}"]
 
     def says(self, node: SimNode) -> str:
-        """Return what the Exchange was last told of the node's agent upgrade."""
+        """Return what the Exchange was last reported of the node's agent upgrade."""
         known = self.exchange.world.management_status.get((ORG, node.spec.id), {}).get(f"{ORG}/{AGENT}")
         return str(known["agentUpgradePolicyStatus"]["status"]) if known else ""
 
@@ -141,8 +121,8 @@ class Living(Hub):
         return next(each for each in view.members if each.node == node.name)
 
     def holder(self, group: str = GROUP) -> SimNode | None:
-        hold = self.lease(group).hold
-        return self.fleet.nodes[hold.claim.holder] if hold else None
+        tenure = self.lease(group).tenure
+        return self.fleet.nodes[tenure.claim.holder] if tenure else None
 
     def ended(self, group: str = GROUP) -> Cause | None:
         end = self.lease(group).last_end
@@ -161,7 +141,7 @@ class Living(Hub):
     async def until(self, holds: Callable[[], bool], within: float = TURN) -> None:
         assert await self.fleet.until(holds, within_seconds=within), f"not within {within:g} s"
 
-    async def until_said(self, node: SimNode, word: str, within: float = TURN) -> None:
+    async def until_stated(self, node: SimNode, word: str, within: float = TURN) -> None:
         await self.until(lambda: self.says(node) == word, within)
 
     async def journal(self, *events: str, group: str = GROUP) -> list[Entry]:
@@ -182,10 +162,10 @@ class Living(Hub):
         ]
 
     def judge(self) -> None:
-        """Nobody overlapped but those who were deferred or had left, and no token went back (P1, P2)."""
+        """No one overlapped but those who were deferred or had left, and no token went back (P1, P2)."""
         assert [str(each) for each in self.fleet.observer.violations] == []
         tokens: dict[str, list[int]] = {}
-        for entry in self.told:
+        for entry in self.emitted:
             if entry.event in GRANTS and entry.token is not None:
                 tokens.setdefault(str(entry.group), []).append(entry.token)
         assert all(each == list(range(1, len(each) + 1)) for each in tokens.values()), tokens
@@ -214,10 +194,13 @@ async def living(
 
 
 async def installing(hub: Living) -> tuple[SimNode, list[SimNode]]:
-    """Let one member get the lease and install; return it, and the others in the order of their names."""
+    """Let one member get the lease and install.
+
+    Return it, and the others in the order of their names.
+    """
     hub.publish()
     await hub.until(lambda: hub.holder() is not None)
     holder = hub.holder()
     assert holder is not None
-    await hub.until_said(holder, "initiated")
+    await hub.until_stated(holder, "initiated")
     return holder, [node for name, node in sorted(hub.fleet.nodes.items()) if node is not holder]

@@ -85,7 +85,7 @@ ODD: dict[str, Callable[[Spoiling], None]] = {
 @pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("members", [2, 6])
 @in_virtual_time
-async def test_one_odd_answer_ends_no_lease_and_lets_nobody_else_go(
+async def test_one_odd_answer_ends_no_lease_and_lets_no_one_else_go(
     odd: Callable[[Spoiling], None], members: int
 ) -> None:
     hub, spoiling = await upgrading(*MEMBERS[:members])
@@ -123,7 +123,7 @@ async def test_peers_that_are_missing_once_are_still_counted(odd: Callable[[Spoi
 
 @in_virtual_time
 async def test_a_holder_that_no_row_says_is_deleted_is_released_within_its_next_reading_and_a_second_look() -> None:
-    """Its user was deleted, and all that is his with him: the feed tells nothing of that."""
+    """Its user was deleted, and all that is his with him: the feed reports nothing of that."""
     hub, spoiling = await upgrading("n1", "n2", hub=hub_of(resync_seconds=3600))
     spoiling.nothing_there(r"/nodes/n1$", "nodes", times=None)
 
@@ -178,7 +178,8 @@ async def test_a_status_that_no_row_says_is_gone_refuses_no_peer_for_longer_than
         hub.heartbeat(member)
     assert "peers-unavailable" in codes(await hub.ask("n1", "g1"))
 
-    del hub.exchange.world.management_status[ORG, "n2"][f"{ORG}/{OTHER}"]  # as a deleted user's policies take it along
+    # as a deleted user's policies take it along
+    del hub.exchange.world.management_status[ORG, "n2"][f"{ORG}/{OTHER}"]
     await hub.live("n1", "n2", seconds=HEARTBEAT + SECOND_LOOK + 2 * CYCLE, every=5)
 
     assert isinstance(await hub.ask("n1", "g1"), Granted)
@@ -259,7 +260,7 @@ def all_without(name: str) -> Callable[[Spoiling], None]:
 
 @pytest.mark.parametrize("odd", [all_without("n1"), *ODD.values()], ids=["the holder in no answer", *ODD])
 @in_virtual_time
-async def test_what_the_first_answers_after_a_restart_lack_ends_no_lease_and_lets_nobody_else_go(
+async def test_what_the_first_answers_after_a_restart_lack_ends_no_lease_and_lets_no_one_else_go(
     odd: Callable[[Spoiling], None],
 ) -> None:
     hub, _ = await upgrading("n1", "n2", hub=hub_of(resync_seconds=3600))

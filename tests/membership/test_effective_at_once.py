@@ -1,6 +1,7 @@
-"""A group is effective as soon as it exists: a member's very next question is answered under it, whatever the change feed has told.
+"""A group is effective as soon as it exists: a member's very next question is answered under it, whatever the change feed has reported.
 
-Time stands still in most of these: what the administrator does and the questions after it fall into the same moment.
+Time stands still in most of these: what the administrator does and the questions after it fall into
+the same moment.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from tests.support.virtual_time import in_virtual_time
 
 
 async def hub_with_nodes(*names: str) -> Hub:
-    """Start a hub whose nodes are in no group; a minute later the coordinator knows all there is to know."""
+    """Start a hub whose nodes are in no group.
+
+    A minute later the coordinator knows all there is to know.
+    """
     hub = Hub()
     for name in names:
         seed.node(hub.exchange, ORG, name, version=OLD)
@@ -68,7 +72,7 @@ async def test_two_questions_at_the_same_moment_after_a_creation_give_one_grant(
 
 @in_virtual_time
 async def test_who_asked_for_the_group_before_it_existed_is_gated_once_it_does() -> None:
-    """What was said before, and remembered, does not stand any more."""
+    """What was stated before, and remembered, does not stand any more."""
     hub = await hub_with_nodes("n1", "n2")
     hub.exchange.faults.add(FROZEN)
     for node in ("n1", "n2"):
@@ -81,7 +85,7 @@ async def test_who_asked_for_the_group_before_it_existed_is_gated_once_it_does()
 
 
 @in_virtual_time
-async def test_who_was_told_that_it_is_no_member_is_gated_once_it_is_one() -> None:
+async def test_who_was_reported_that_it_is_no_member_is_gated_once_it_is_one() -> None:
     """The group is known and the feed is silent: memory alone would go on saying so."""
     hub = await hub_with_nodes("n1", "n2", "n3")
     seed.group(hub.exchange, ORG, "g1", ["n1", "n2"])
@@ -96,7 +100,7 @@ async def test_who_was_told_that_it_is_no_member_is_gated_once_it_is_one() -> No
 
 @in_virtual_time
 async def test_a_group_that_was_known_to_be_gone_is_read_whole_before_the_first_answer_under_it() -> None:
-    """Otherwise the asker would be the only member known, and nobody's absence would hold it back."""
+    """Otherwise the asker would be the only member known, and no one's absence would hold it back."""
     hub = await hub_with_nodes("n1", "n2")
     seed.group(hub.exchange, ORG, "g1", ["n1", "n2"])
     await hub.ask("n1", "g1")
@@ -167,11 +171,11 @@ async def test_agents_whose_group_is_created_while_they_download_take_turns_thou
         nodes = [await hub.add(name, slow) for name in ("n1", "n2", "n3")]
         hub.publish()
         frozen = hub.freeze()
-        await hub.until_said(nodes[0], "download started")
+        await hub.until_stated(nodes[0], "download started")
 
         hub.fleet.create_group(ORG, GROUP, ["n1", "n2", "n3"])
 
-        await asyncio.sleep(TURN)  # while it is known to stand still nobody begins
+        await asyncio.sleep(TURN)  # while it is known to stand still no one begins
         hub.exchange.faults.remove(frozen)
         await hub.until(lambda: hub.runs(NEW, *nodes), 4 * TURN)
         assert sorted(token or 0 for _, token in await hub.grants()) == [1, 2, 3]

@@ -16,7 +16,7 @@ from tests.support.virtual_time import in_virtual_time
 async def test_a_group_deleted_while_held_frees_the_lease_and_lets_everybody_go_without_asking() -> None:
     async with living(2, habits=SLOW_INSTALL) as hub:
         holder, (other,) = await installing(hub)
-        await hub.until(lambda: f"{holder.name} upgrades o1/agent" in hub.explains(other), 61)
+        await hub.until(lambda: f"{holder.name} has been upgrading o1/agent" in hub.explains(other), 61)
 
         hub.fleet.delete_group(ORG, GROUP)
         await asyncio.sleep(CYCLE)
@@ -45,7 +45,7 @@ async def test_a_group_deleted_and_created_again_within_one_poll_of_the_feed_kee
 
         assert hub.holder() is holder
         assert hub.lease(GROUP).token == 1
-        await hub.until(lambda: f"{holder.name} upgrades o1/agent" in hub.explains(other), 61)
+        await hub.until(lambda: f"{holder.name} has been upgrading o1/agent" in hub.explains(other), 61)
         assert other.version == OLD
         await hub.until(lambda: hub.runs(NEW, holder, other), 3 * TURN)
         await asyncio.sleep(CYCLE)
@@ -100,7 +100,7 @@ async def test_a_group_created_again_behind_a_frozen_feed_is_not_stuck() -> None
         hub.fleet.delete_group(ORG, GROUP)
         hub.fleet.create_group(ORG, GROUP, [holder.spec.id, other.spec.id])
 
-        await asyncio.sleep(TURN)  # while it is known to stand still nobody begins
+        await asyncio.sleep(TURN)  # while it is known to stand still no one begins
         hub.exchange.faults.remove(frozen)
         await hub.until(lambda: hub.runs(NEW, holder, other), 3 * TURN)
         assert [token for _, token in await hub.grants()] == [1, 2]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from agbot.rules.facts import Deferral
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Deferral
 from agbot.sim.habits import Fate, Habits
 from agbot.sim.node import SimNode
 from tests.membership.living import (
@@ -38,16 +38,17 @@ async def test_a_node_that_joins_while_it_downloads_is_gated_and_goes_in_its_tur
     async with living(2, habits=SLOW_INSTALL) as hub:
         late = await hub.add("late", SLOW_DOWNLOAD)
         hub.publish()
-        await hub.until_said(late, "download started")
+        await hub.until_stated(late, "download started")
 
         hub.join(late)
-        await hub.until_said(late, "ha node waiting")
-        await hub.until(lambda: "waits to upgrade o1/agent: o1/g1-" in hub.explains(late), 70)
+        await hub.until_stated(late, "ha node waiting")
+        await hub.until(lambda: "is waiting to upgrade o1/agent: o1/g1-" in hub.explains(late), 70)
 
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
         await asyncio.sleep(CYCLE)
         granted = [node for node, _ in await hub.grants()]
-        assert (sorted(granted[:2]), granted[2:]) == (["g1-1", "g1-2"], ["late"])  # the two ask in the same moment
+        # the two ask in the same moment
+        assert (sorted(granted[:2]), granted[2:]) == (["g1-1", "g1-2"], ["late"])
         assert hub.ended() is Cause.SUCCEEDED
         assert await hub.journal("deferral.begun") == []
 
@@ -61,7 +62,7 @@ async def test_a_node_that_joins_while_it_waits_for_permission_is_gated_by_its_n
         await hub.until(lambda: hub.holder() is not None and hub.holder(OTHER) is not None)
         late = await hub.add("late")
         hub.join(late, OTHER)
-        await hub.until(lambda: "o1/g2-1 upgrades o1/agent" in hub.explains(late))
+        await hub.until(lambda: "o1/g2-1 has been upgrading o1/agent" in hub.explains(late))
 
         hub.leave(late, OTHER)
         hub.join(late)
@@ -69,7 +70,7 @@ async def test_a_node_that_joins_while_it_waits_for_permission_is_gated_by_its_n
         assert [each.facts["why"] for each in await hub.journal("wait.ended", group=OTHER)] == [
             "the node has left the group"
         ]
-        await hub.until(lambda: "o1/g1-1 upgrades o1/agent" in hub.explains(late), 61)
+        await hub.until(lambda: "o1/g1-1 has been upgrading o1/agent" in hub.explains(late), 61)
 
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 3 * TURN)
         assert await hub.grants() == [("g1-1", 1), ("late", 2)]
@@ -82,7 +83,7 @@ async def joined_at(hub: Living, word: str, habits: Habits, fate: Fate = Fate.SU
     late = await hub.add("late", habits)
     late.fate = fate
     hub.publish()
-    await hub.until_said(late, word)
+    await hub.until_stated(late, word)
     hub.join(late)
     await asyncio.sleep(IDLE_CYCLE)
     return late
@@ -128,7 +129,7 @@ async def test_a_deferral_is_in_the_store_and_survives_a_crash() -> None:
         await hub.crash()
 
         assert "not enforced" in hub.explains(late)
-        await hub.until_said(late, "successful")
+        await hub.until_stated(late, "successful")
         await asyncio.sleep(CYCLE)
         assert list((await hub.store.load()).of(Deferral)) == []
         assert len(await hub.journal("deferral.begun")) == len(await hub.journal("deferral.ended")) == 1
@@ -136,15 +137,18 @@ async def test_a_deferral_is_in_the_store_and_survives_a_crash() -> None:
 
 @in_virtual_time
 async def test_a_member_between_failed_and_its_rollback_is_no_available_peer() -> None:
-    """`failed` stands for moments before `rollback started` (A6); then the deferral must not be over, nor look so to a peer."""
+    """`failed` stands for moments before `rollback started` (A6).
+
+    Then the deferral must not be over, nor look so to a peer.
+    """
     async with living(1, habits=replace(PATIENT, ask_seconds=85.0)) as hub:
         late = await joined_at(hub, "initiated", SLOW_FAILURE, Fate.ROLLS_BACK)
-        await hub.until_said(late, "failed")
+        await hub.until_stated(late, "failed")
         await asyncio.sleep(CYCLE)
 
         await hub.until(lambda: "o1/late it joined during o1/agent" in hub.explains(hub.node("g1-1")), 86)
         assert hub.says(late) == "failed"
-        await hub.until_said(late, "rollback successful")
+        await hub.until_stated(late, "rollback successful")
         assert hub.lease(GROUP).token == 0
         await asyncio.sleep(CYCLE)
         assert [each.facts["why"] for each in await hub.journal("deferral.ended")] == [

@@ -1,7 +1,7 @@
-"""A node joins while a service upgrade of it runs, of which nobody asked here: it is deferred until its new version runs.
+"""A node joins while a service upgrade of it runs, of which no one asked here: it is deferred until its new version runs.
 
-What an agbot identity is shown of it: the feed tells that an agreement of the node has ended, the node then has none, later a new one,
-and its status shows when the containers run.
+What an agbot identity is shown of it: the feed reports that an agreement of the node has ended, the
+node then has none, later a new one, and its status shows when the containers run.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ async def test_it_is_no_available_peer_meanwhile_and_begins_no_agent_upgrade() -
 
 @in_virtual_time
 async def test_the_deferral_of_a_service_survives_a_crash() -> None:
-    """What the feed has told is forgotten then; what was made of it is in the store."""
+    """What the feed has reported is forgotten then; what was made of it is in the store."""
     async with living(1, has_agbot=True) as hub:
         late = await joined_in_the_middle(hub)
 
@@ -82,7 +82,7 @@ async def test_the_deferral_of_a_service_survives_a_crash() -> None:
 
 
 @in_virtual_time
-async def test_a_node_that_joins_before_it_has_heard_that_its_agreement_is_cancelled_is_deferred_as_well() -> None:
+async def test_a_node_that_joins_before_it_has_received_that_its_agreement_is_cancelled_is_deferred_as_well() -> None:
     async with living(1, has_agbot=True) as hub:
         late = await serving(hub)
         deploy(hub, AFTER)
@@ -97,7 +97,7 @@ async def test_a_node_that_joins_before_it_has_heard_that_its_agreement_is_cance
 
 
 @in_virtual_time
-async def test_its_very_next_question_finds_it_deferred_before_the_feed_tells_of_the_join() -> None:
+async def test_its_very_next_question_finds_it_deferred_before_the_feed_reports_of_the_join() -> None:
     async with living(1, has_agbot=True) as hub:
         late = await serving(hub)
         hub.publish()
@@ -130,7 +130,7 @@ async def test_a_frozen_feed_shows_it_late_but_not_never() -> None:
 
 
 @in_virtual_time
-async def test_a_peer_that_asks_before_the_group_was_read_anew_counts_it_out_already() -> None:
+async def test_a_peer_that_asks_before_the_group_was_read_again_counts_it_out_already() -> None:
     """Whoever asks has everything read that bears on those who have joined."""
     async with living(1, has_agbot=True) as hub:
         late = await serving(hub)

@@ -1,11 +1,11 @@
-"""A node leaves its group in the middle: its lease is free within a cycle, its waiting is over, and nobody is held up by it."""
+"""A node leaves its group in the middle: its lease is free within a cycle, its waiting is over, and no one is held up by it."""
 
 from __future__ import annotations
 
 import asyncio
 
 from agbot.rules.reasons import Cause
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.episodes import Excuse
 from tests.membership.living import CYCLE, GROUP, SLOW_INSTALL, TURN, installing, living
 from tests.support.hub import NEW, OLD, ORG
@@ -50,11 +50,11 @@ async def test_a_lease_that_was_left_is_given_back_though_the_feed_is_frozen() -
 @in_virtual_time
 async def test_a_waiter_that_leaves_goes_ahead_without_asking_and_waits_no_more() -> None:
     async with living(3, habits=SLOW_INSTALL) as hub:
-        deeds: list[Deed] = []
-        hub.fleet.listen(deeds.append)
+        actions: list[Action] = []
+        hub.fleet.subscribe(actions.append)
         holder, (waiter, other) = await installing(hub)
-        await hub.until(lambda: f"{holder.name} upgrades o1/agent" in hub.explains(waiter), 61)
-        began = len(deeds)
+        await hub.until(lambda: f"{holder.name} has been upgrading o1/agent" in hub.explains(waiter), 61)
+        began = len(actions)
 
         hub.leave(waiter)
         await asyncio.sleep(CYCLE)
@@ -66,7 +66,7 @@ async def test_a_waiter_that_leaves_goes_ahead_without_asking_and_waits_no_more(
         await hub.until(lambda: waiter.down_for is not None, 61)
         assert hub.holder() is holder
         await hub.until(lambda: hub.runs(NEW, waiter))
-        assert [each.act for each in deeds[began:] if each.node == waiter.name] == [Act.DOWN, Act.UP]
+        assert [each.act for each in actions[began:] if each.node == waiter.name] == [Act.DOWN, Act.UP]
         await hub.until(lambda: hub.runs(NEW, holder, other), 2 * TURN)
         assert await hub.grants() == [
             (holder.spec.id, 1),

@@ -6,7 +6,8 @@ import asyncio
 
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
-from agbot.sim.node import NodeSpec, SimNode
+from agbot.sim.machine import NodeSpec
+from agbot.sim.node import SimNode
 from tests.membership.living import (
     CYCLE,
     GROUP,
@@ -25,7 +26,8 @@ from tests.support.virtual_time import in_virtual_time
 async def register(hub: Living, name: str, group: str) -> SimNode:
     """Do on the wire what `hzn register --ha-group` does: the node, then its group, and only then the agent is configured.
 
-    The group is created with the node if there is none yet, with its name as description; otherwise the node is added to it.
+    The group is created with the node if there is none yet, with its name as description; otherwise
+    the node is added to it.
     """
     seed.node(hub.exchange, ORG, name, version=OLD, public_key="")
     path = f"/hagroups/{group}"
@@ -39,7 +41,7 @@ async def register(hub: Living, name: str, group: str) -> SimNode:
 def agent_of(hub: Living, name: str) -> SimNode:
     """Switch a machine on; its agent is not configured yet."""
     spec = NodeSpec(org=ORG, id=name, token=seed.token_of(name), version=OLD)
-    node = SimNode(spec, hub.fleet._around, chance=hub.fleet._chance(spec.name), habits=STEADY)  # noqa: SLF001 - its own way configures the agent at once
+    node = SimNode(spec, hub.fleet._environment, chance=hub.fleet._chance(spec.name), habits=STEADY)  # noqa: SLF001 - its own way configures the agent at once
     hub.fleet.nodes[spec.name] = node
     node.power_on()
     return node
@@ -83,7 +85,7 @@ async def test_a_holder_replaced_within_one_poll_of_the_feed_uses_its_lease_for_
 
 
 @in_virtual_time
-async def test_a_deferred_node_that_is_registered_anew_is_deferred_no_more() -> None:
+async def test_a_deferred_node_that_is_registered_again_is_deferred_no_more() -> None:
     async with living(2, habits=SLOW_INSTALL) as hub:
         holder, (other,) = await installing(hub)
         hub.leave(holder)
@@ -149,7 +151,7 @@ async def test_a_node_registered_with_an_existing_group_waits_for_the_member_tha
 
         late = await register(hub, "late", GROUP)
         await late.register()
-        await hub.until(lambda: f"{holder.name} upgrades o1/agent" in hub.explains(late), 130)
+        await hub.until(lambda: f"{holder.name} has been upgrading o1/agent" in hub.explains(late), 130)
 
         assert hub.lease(GROUP).token == 1
         await hub.until(lambda: hub.runs(NEW, *hub.fleet.nodes.values()), 4 * TURN)
@@ -158,8 +160,11 @@ async def test_a_node_registered_with_an_existing_group_waits_for_the_member_tha
 
 
 @in_virtual_time
-async def test_a_member_whose_agent_is_not_configured_yet_is_nobody_to_rely_on() -> None:
-    """`hzn register --ha-group` makes the node a member first; the Exchange dates its creation as a heartbeat."""
+async def test_a_member_whose_agent_is_not_configured_yet_is_no_one_to_rely_on() -> None:
+    """`hzn register --ha-group` makes the node a member first.
+
+    The Exchange dates its creation as a heartbeat.
+    """
     async with living(1) as hub:
         member = hub.node("g1-1")
         late = await register(hub, "late", GROUP)
@@ -174,7 +179,7 @@ async def test_a_member_whose_agent_is_not_configured_yet_is_nobody_to_rely_on()
 
 
 @in_virtual_time
-async def test_a_member_that_was_unregistered_moments_ago_is_nobody_to_rely_on() -> None:
+async def test_a_member_that_was_unregistered_moments_ago_is_no_one_to_rely_on() -> None:
     async with living(2) as hub:
         gone, member = hub.node("g1-1"), hub.node("g1-2")
         await gone.unregister()

@@ -1,4 +1,4 @@
-"""Agents that ask somebody else, or nobody: their upgrades are seen by what they report, in every mode."""
+"""Agents that ask somebody else, or no one: their upgrades are seen by what they report, in every mode."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from agbot.cli import screen
 from agbot.coordinator.contract import Granted
-from agbot.rules.facts import Contact
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
+from agbot.rules.records import Contact
 from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import Writes
@@ -40,9 +41,12 @@ async def test_a_member_past_the_gate_that_has_not_asked_holds_the_lease_until_i
     hub.report("n1", "downloaded")
     await asyncio.sleep(IDLE_CYCLE)
 
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert (hold.claim.holder, hold.claim.kind, hold.claim.subject) == (f"{ORG}/n1", Kind.AGENT, f"{ORG}/{NMP}")
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert (tenure.claim.holder, tenure.claim.kind, tenure.claim.subject) == (f"{ORG}/n1", Kind.AGENT, f"{ORG}/{NMP}")
+    view = hub.coordinator.group(hub.lease(GROUP).group)
+    assert view is not None
+    assert "agent upgrade o1/up1, begun unasked" in screen.lease(view.lease, hub.clock.now())
     assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
     hub.report("n1", "successful")
     await asyncio.sleep(CYCLE)
@@ -51,14 +55,14 @@ async def test_a_member_past_the_gate_that_has_not_asked_holds_the_lease_until_i
     end = hub.lease(GROUP).last_end
     assert end is not None
     assert end.cause is Cause.SUCCEEDED
-    (told,) = hub.events("lease.observed")
-    assert told.facts["kind"] == "agent"
+    (emitted,) = hub.events("lease.observed")
+    assert emitted.facts["kind"] == "agent"
     await hub.stop()
 
 
 @in_virtual_time
 async def test_a_peer_that_asks_in_the_very_moment_is_refused() -> None:
-    """The statuses that the feed tells of are read before the yes, so there is no gap until the next cycle."""
+    """The statuses that the feed reports of are read before the yes, so there is no gap until the next cycle."""
     hub = await quiet()
     await asyncio.sleep(IDLE_CYCLE)
     hub.report("n1", "downloaded")
@@ -88,8 +92,8 @@ async def test_beside_the_lease_of_another_it_is_an_overlap_that_is_waited_for()
     hub.report("n2", "initiated")
     await asyncio.sleep(CYCLE)
 
-    (told,) = hub.events("lease.overlapped")
-    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    (emitted,) = hub.events("lease.overlapped")
+    assert (emitted.node, emitted.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
     hub.report("n1", "successful")
     await asyncio.sleep(CYCLE)
     assert "overlap" in codes(await hub.ask("n3", GROUP))
@@ -112,7 +116,7 @@ async def test_a_failed_one_sets_the_brake_like_any_other() -> None:
 
 
 @in_virtual_time
-async def test_that_it_does_not_ask_is_told_once_for_each_node_and_until_it_asks() -> None:
+async def test_that_it_does_not_ask_is_reported_once_for_each_node_and_until_it_asks() -> None:
     hub = await quiet()
     for value in ("downloaded", "initiated", "successful", "waiting", "downloaded", "successful"):
         hub.report("n1", value)
@@ -147,7 +151,7 @@ async def test_status_names_the_members_that_have_never_asked_here() -> None:
 
 
 @in_virtual_time
-async def test_the_statuses_of_members_where_nothing_goes_on_are_shown_when_the_feed_has_told_of_them() -> None:
+async def test_the_statuses_of_members_where_nothing_goes_on_are_shown_when_the_feed_has_reported_of_them() -> None:
     hub = await quiet()
     hub.report("n1", "download started")
     await asyncio.sleep(IDLE_CYCLE)
@@ -167,7 +171,7 @@ async def test_who_waits_for_a_permission_that_it_has_not_asked_for_here_is_expl
 
     explanation = hub.coordinator.explain(node_id(ORG, "n1"))
     assert explanation is not None
-    assert explanation.answer.endswith("if that lasts for minutes, its `HZN_AGBOT_URL` names somebody else.")
+    assert explanation.answer.endswith("if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot.")
     await hub.stop()
 
 
@@ -185,7 +189,7 @@ async def test_a_question_under_a_date_that_is_still_to_come_hides_no_bypass() -
 
 
 @in_virtual_time
-async def test_what_began_before_our_own_start_is_seen_in_the_first_cycle_although_nobody_asks() -> None:
+async def test_what_began_before_our_own_start_is_seen_in_the_first_cycle_although_no_one_asks() -> None:
     hub = Hub()
     hub.group(GROUP, "n1", "n2", "n3")
     hub.group("quiet", "m1", "m2", "m3")
@@ -194,9 +198,9 @@ async def test_what_began_before_our_own_start_is_seen_in_the_first_cycle_althou
     await hub.start()
     await asyncio.sleep(CYCLE)
 
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert (hold.claim.holder, hold.claim.kind) == (f"{ORG}/n1", Kind.AGENT)
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert (tenure.claim.holder, tenure.claim.kind) == (f"{ORG}/n1", Kind.AGENT)
     assert [entry.node for entry in hub.events("gateway.bypassed")] == [f"{ORG}/n1"]
     assert hub.transport.requests[STATUSES] == 3, (
         "of those that have reported, and of the holder's peers, but of nobody else"
@@ -223,9 +227,9 @@ async def test_what_began_while_we_were_away_is_seen_in_the_first_cycle_and_a_bu
     begin = asyncio.create_task(later())
     await hub.away(120)
     assert hub.transport.requests[STATUSES] <= 101
-    hold = hub.lease("g7").hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/b7", "the latest report is read first"
+    tenure = hub.lease("g7").tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/b7", "the latest report is read first"
     await asyncio.sleep(IDLE_CYCLE)
     assert hub.transport.requests[STATUSES] >= 151
     await begin
@@ -243,9 +247,9 @@ async def test_reports_from_before_our_start_are_looked_for_again_when_the_excha
     hub.exchange.faults.remove(broken)
     await asyncio.sleep(60)
 
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/n1"
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/n1"
     await hub.stop()
 
 
@@ -266,8 +270,8 @@ async def test_an_agent_that_the_agbot_lets_go_beside_our_lease_is_one_overlap_f
     hub.rows.delete_agents()
     await hub.live("n1", "n2", "n3", seconds=20)
 
-    told = [entry.event for entry in hub.told if entry.node == f"{ORG}/n2"]
-    assert told == ["lease.overlapped", "deferral.begun", "gateway.bypassed", "deferral.ended"]
+    emitted = [entry.event for entry in hub.emitted if entry.node == f"{ORG}/n2"]
+    assert emitted == ["lease.overlapped", "deferral.begun", "gateway.bypassed", "deferral.ended"]
     assert isinstance(await hub.ask("n3", GROUP), Granted)
     await hub.stop()
 
@@ -291,7 +295,7 @@ async def test_a_row_beside_our_lease_that_nothing_comes_of_is_waited_for_as_lon
 
 
 @in_virtual_time
-async def test_a_row_of_an_agent_that_has_never_asked_here_tells_that_it_bypasses_us() -> None:
+async def test_a_row_of_an_agent_that_has_never_asked_here_reports_that_it_bypasses_us() -> None:
     hub = await quiet(shows_rows=True)
     hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n1", nmp=NMP))
     await asyncio.sleep(IDLE_CYCLE + CYCLE)
@@ -312,9 +316,9 @@ async def test_reports_that_cannot_be_read_hold_up_no_other_one() -> None:
     await hub.start()
     await asyncio.sleep(2 * IDLE_CYCLE)
 
-    hold = hub.lease("g7").hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/b7"
+    tenure = hub.lease("g7").tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/b7"
     await hub.stop()
 
 
@@ -323,7 +327,10 @@ async def test_reports_that_cannot_be_read_hold_up_no_other_one() -> None:
 async def test_a_former_member_past_the_gate_takes_no_lease_after_a_restart_and_a_member_that_one_list_lacks_does(
     *, is_listed: bool
 ) -> None:
-    """The store remembers for a while who was a member; until that is known anew, nothing is granted and nothing is said of it."""
+    """The store remembers for a while who was a member.
+
+    Until that is known again, nothing is granted and nothing is stated of it.
+    """
     hub = await quiet()
     assert isinstance(await hub.ask("n3", GROUP), Granted)
     hub.report("n3", "successful")

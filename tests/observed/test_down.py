@@ -23,10 +23,10 @@ async def test_a_service_upgrade_holds_the_lease_for_a_service_of_the_node_until
         await hub.until(lambda: hub.holder() is not None, 60)
         holder = hub.holder()
         assert holder is not None
-        hold = hub.lease(GROUP).hold
-        assert hold is not None
-        assert (hold.claim.subject, hold.progress.service) == ("", "o1/svc-dp")
-        assert hub.explains(holder).startswith(f"a service of {holder.name} (o1/svc-dp) is down")
+        tenure = hub.lease(GROUP).tenure
+        assert tenure is not None
+        assert (tenure.claim.subject, tenure.progress.service) == ("", "o1/svc-dp")
+        assert hub.explains(holder).startswith(f"a service of {holder.name} (o1/svc-dp) has been down since")
         peer = others(hub, holder)[0]
         assert codes(await hub.ask(peer.spec.id, GROUP, NMP))[:1] in ([], ["unknown-policy"], ["lease-held"])
 
@@ -54,7 +54,7 @@ async def test_a_loss_for_good_is_held_for_as_long_as_a_lease_lasts_without_verd
 
 
 @in_virtual_time
-async def test_the_lease_is_never_held_for_a_service_that_nobody_of_the_group_was_known_to_run() -> None:
+async def test_the_lease_is_never_held_for_a_service_that_no_one_of_the_group_was_known_to_run() -> None:
     hub = Hub()
     hub.group(GROUP, "n1", "n2")
     await hub.start()
@@ -84,7 +84,10 @@ async def test_with_the_agbot_s_api_a_cancellation_that_is_no_upgrade_takes_noth
 
 @in_virtual_time
 async def test_a_release_that_crashes_soon_after_it_ran_sets_the_brake_and_is_no_new_upgrade() -> None:
-    """The crashed containers are reported for 2 to 4 s only; that the agreement is gone is the sign to go by."""
+    """The crashed containers are reported for 2 to 4 s only.
+
+    That the agreement is gone is the sign to go by.
+    """
     async with unasked(3) as hub:
         deploy(hub, AFTER)
         await hub.until(lambda: any(serves(AFTER, node) for node in members(hub)), 100)
@@ -94,9 +97,9 @@ async def test_a_release_that_crashes_soon_after_it_ran_sets_the_brake_and_is_no
         await first.services.give_up()
         await hub.until(lambda: bool(hub.events("brake.set")), 2 * CYCLE)
 
-        told = hub.events("brake.set")[0]
-        assert (told.subject, told.node) == (f"{ORG}/dp", first.name)
-        assert "has lost its agreement" in str(told.facts["why"])
+        emitted = hub.events("brake.set")[0]
+        assert (emitted.subject, emitted.node) == (f"{ORG}/dp", first.name)
+        assert "has lost its agreement" in str(emitted.facts["why"])
         assert not [entry for entry in hub.events("lease.overlapped") if entry.node == first.name]
         hub.fleet.observer.violations.clear()
 

@@ -95,8 +95,8 @@ async def test_a_fall_back_to_the_lower_version_is_a_failure_with_a_brake_and_it
         assert released.facts["why"] == f"{holder.name} runs o1/svc-dp {BEFORE}, not {AFTER}"
         assert [entry.subject for entry in await hub.journal("brake.set")][:1] == ["o1/dp"]
         await hub.until(lambda: bool(hub.events("agbot.stuck")), 1000)
-        told = hub.events("agbot.stuck")[0]
-        assert (told.node, told.facts["defect"]) == (holder.name, "W3")
+        emitted = hub.events("agbot.stuck")[0]
+        assert (emitted.node, emitted.facts["defect"]) == (holder.name, "W3")
         assert hub.is_free()
 
 
@@ -128,9 +128,9 @@ async def test_containers_that_crash_after_they_ran_set_the_brake_although_the_a
 
         await hub.until(lambda: bool(hub.events("brake.set")), 120)
 
-        told = hub.events("brake.set")[0]
-        assert (told.subject, told.node, told.token) == ("o1/dp", hub.events("lease.observed")[0].node, 1)
-        assert told.facts["why"] == f"o1/svc-dp {AFTER} on {told.node}: exited"
+        emitted = hub.events("brake.set")[0]
+        assert (emitted.subject, emitted.node, emitted.token) == ("o1/dp", hub.events("lease.observed")[0].node, 1)
+        assert emitted.facts["why"] == f"o1/svc-dp {AFTER} on {emitted.node}: exited"
 
 
 @in_virtual_time
@@ -152,13 +152,13 @@ async def test_a_node_that_reports_no_status_ends_by_a_final_agreement_and_the_r
         assert hub.ended() is Cause.SUCCEEDED
         end = hub.lease(GROUP).last_end
         assert end is not None
-        assert end.detail.endswith("is final for 600 s and no container is reported: a weaker proof")
+        assert end.detail.endswith("has been final for 600 s and no container is reported: a weaker proof")
         hub.exchange.faults.clear()
 
 
 @in_virtual_time
 async def test_a_cancellation_for_good_while_a_policy_changes_is_taken_back_in_ten_minutes_without_a_brake() -> None:
-    """It looks exactly like the begin of an upgrade where nobody knows what the node had before."""
+    """It looks exactly like the begin of an upgrade where no one knows what the node had before."""
     async with unasked(shows_rows=False) as hub:
         deploy(hub, AFTER, policy="elsewhere")
         await asyncio.sleep(CYCLE)

@@ -1,4 +1,4 @@
-"""A service upgrade that the agbot begins while another member upgrades cannot be stopped here: it is told, counted and waited for."""
+"""A service upgrade that the agbot begins while another member upgrades cannot be stopped here: it is reported, counted and waited for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def forgive(hub: Living) -> None:
 
 
 async def two_at_once(hub: Living) -> tuple[SimNode, SimNode]:
-    """Let the agbot upgrade two policies at once, each on another member; return the holder and the one that overlaps."""
+    """Let the agbot upgrade two policies at once, each on another member.
+
+    Return the holder and the one that overlaps.
+    """
     first, second = members(hub)[:2]
     hub.fleet.publish(ORG, "up2", NEW, group="nobody")
     await serve(hub, second, policy=SECOND)
@@ -56,13 +59,13 @@ def unserved(hub: Living, *nodes: SimNode) -> None:
 
 
 @in_virtual_time
-async def test_two_policies_at_once_are_told_as_an_overlap() -> None:
+async def test_two_policies_at_once_are_reported_as_an_overlap() -> None:
     """W5: one member lost one service while another lost the other."""
     async with unasked(2, SLOW_START) as hub:
         first, second = await two_at_once(hub)
 
-        told = await hub.journal("lease.overlapped")
-        assert [(entry.node, entry.subject, entry.facts["others"]) for entry in told] == [
+        emitted = await hub.journal("lease.overlapped")
+        assert [(entry.node, entry.subject, entry.facts["others"]) for entry in emitted] == [
             (second.name, "o1/dp2", {first.name: "o1/dp"})
         ]
         assert hub.holder() is first
@@ -104,11 +107,11 @@ async def test_a_service_upgrade_during_an_agent_upgrade_of_a_peer_is_an_overlap
         deploy(hub, AFTER)
 
         await hub.until(lambda: bool(hub.events("lease.overlapped")), 120)
-        told = hub.events("lease.overlapped")[0]
-        assert (told.node, told.facts["others"]) == (rest[0].name, {holder.name: "o1/agent"})
-        hold = hub.lease(GROUP).hold
-        assert hold is not None
-        assert (hold.claim.holder, hold.claim.kind) == (holder.name, Kind.AGENT)
+        emitted = hub.events("lease.overlapped")[0]
+        assert (emitted.node, emitted.facts["others"]) == (rest[0].name, {holder.name: "o1/agent"})
+        tenure = hub.lease(GROUP).tenure
+        assert tenure is not None
+        assert (tenure.claim.holder, tenure.claim.kind) == (holder.name, Kind.AGENT)
 
         await hub.until(lambda: hub.deferrals() == {} and serves(AFTER, rest[0]), 400)
         forgive(hub)

@@ -10,7 +10,7 @@ from agbot.rules.reasons import Cause
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.node import SimNode
-from agbot.sim.node_services import Message, Service, Talk
+from agbot.sim.node_services import Message, MessageKind, Service
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, Living, living
 from tests.observed.upgrading import AFTER, BEFORE, BRISK, members
 from tests.support.hub import NEW, ORG, codes
@@ -48,14 +48,14 @@ async def patterned(members_of_group: int = 2) -> AsyncIterator[Living]:
 
 
 def cancel(node: SimNode) -> None:
-    node.services.deliver(Message(talk=Talk.CANCEL, agreement=f"old-{node.spec.id}"))
+    node.services.deliver(Message(kind=MessageKind.CANCEL, agreement=f"old-{node.spec.id}"))
 
 
 def agree(hub: Living, node: SimNode, version: str) -> None:
     """Make the new agreement, and take the row away as an agbot does that has seen it run."""
     name = f"new-{node.spec.id}-{version}"
-    node.services.deliver(Message(talk=Talk.PROPOSE, agreement=name, service=service(version)))
-    node.services.deliver(Message(talk=Talk.CONFIRM, agreement=name))
+    node.services.deliver(Message(kind=MessageKind.PROPOSE, agreement=name, service=service(version)))
+    node.services.deliver(Message(kind=MessageKind.CONFIRM, agreement=name))
     hub.rows.delete_services()
 
 
@@ -75,9 +75,9 @@ async def test_the_upgrade_of_a_patterns_service_holds_the_lease_until_its_new_v
     async with patterned() as hub:
         first, second = await upgrading(hub)
 
-        hold = hub.lease(GROUP).hold
-        assert hold is not None
-        assert hold.claim.subject == SUBJECT
+        tenure = hub.lease(GROUP).tenure
+        assert tenure is not None
+        assert tenure.claim.subject == SUBJECT
         assert codes(await hub.ask(second.spec.id, GROUP, "up2"))[0] == "lease-held"
 
         agree(hub, first, AFTER)

@@ -73,12 +73,15 @@ async def asking() -> AsyncIterator[Living]:
 
 @in_virtual_time
 async def test_a_peer_s_agent_is_not_granted_once_between_the_begin_and_the_next_cycle() -> None:
-    """A10: asked a second after the agbot has written its row, whenever that was, the answer is no. Without the row it is yes."""
+    """A10: asked a second after the agbot has written its row, whenever that was, the answer is no.
+
+    Without the row it is yes.
+    """
     for delay in (0.0, 0.5, 1.5, 3.0, 7.0):
         hub = await quiet("n1", "n2")
         await asyncio.sleep(IDLE_CYCLE + delay)
         list_service(hub, "n1")
-        await asyncio.sleep(1.01)  # what was read less than a second ago is read again for nobody
+        await asyncio.sleep(1.01)  # what was read less than a second ago is read again for no one
 
         assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
 
@@ -101,7 +104,8 @@ async def test_of_fifty_random_moments_between_the_begin_and_the_next_cycle_none
     await hub.start()
     assert isinstance(await hub.ask("b1", "busy"), Granted)
     for number in range(50):
-        await asyncio.sleep(chance.uniform(2.5, 4.0))  # all in all less than nodes may be silent for
+        # all in all less than nodes may be silent for
+        await asyncio.sleep(chance.uniform(2.5, 4.0))
         list_service(hub, f"a{number}", group=f"g{number}")
         await asyncio.sleep(chance.uniform(0.21, 2.0))
 
@@ -145,9 +149,9 @@ async def test_the_lease_has_the_policy_of_the_row_and_ends_with_the_row_and_the
         deploy(hub, AFTER, policy="elsewhere")
         deploy(hub, AFTER)
         holder = await until_observed(hub)
-        hold = hub.lease(GROUP).hold
-        assert hold is not None
-        assert hold.claim.subject == f"{ORG}/dp"
+        tenure = hub.lease(GROUP).tenure
+        assert tenure is not None
+        assert tenure.claim.subject == f"{ORG}/dp"
 
         await hub.until(lambda: serves(AFTER, holder), 60)
         await hub.until(lambda: not any(row.node == holder.name for row in hub.rows.services), 60)
@@ -174,7 +178,7 @@ async def test_while_the_row_stands_the_lease_is_kept_although_the_node_is_done(
 
 
 @in_virtual_time
-async def test_a_row_that_stays_although_its_node_is_done_is_told_once_with_the_cure_and_keeps_no_lease() -> None:
+async def test_a_row_that_stays_although_its_node_is_done_is_reported_once_with_the_cure_and_keeps_no_lease() -> None:
     """W2: the policy was published twice."""
     async with unasked(2, SLOW_START) as hub:
         deploy(hub, AFTER)
@@ -187,18 +191,20 @@ async def test_a_row_that_stays_although_its_node_is_done_is_told_once_with_the_
         await asyncio.sleep(600)
 
         assert hub.ended() is Cause.SUCCEEDED
-        (told,) = await hub.journal("agbot.stuck")
-        assert (told.node, told.subject, told.facts["defect"]) == (holder.name, f"{ORG}/dp", "W2")
-        assert told.facts["cure"] == f"curl -X DELETE '{AGBOT_URL}/ha/upgradingwlu/{ORG}/{GROUP}'"
+        (emitted,) = await hub.journal("agbot.stuck")
+        assert (emitted.node, emitted.subject, emitted.facts["defect"]) == (holder.name, f"{ORG}/dp", "W2")
+        assert emitted.facts["cure"] == f"curl -X DELETE '{AGBOT_URL}/ha/upgradingwlu/{ORG}/{GROUP}'"
         assert hub.is_free()
         view = hub.coordinator.group(hub.lease(GROUP).group)
         assert view is not None
-        assert [(each.node, each.defect, each.cure) for each in view.stuck] == [(holder.name, "W2", told.facts["cure"])]
+        assert [(each.node, each.defect, each.cure) for each in view.stuck] == [
+            (holder.name, "W2", emitted.facts["cure"])
+        ]
         assert hub.coordinator.overview().stuck == 1
         for node in members(hub):
             explained = hub.coordinator.explain(NodeId(node.name))
             assert explained is not None
-            assert str(told.facts["cure"]) in explained.answer
+            assert str(emitted.facts["cure"]) in explained.answer
 
         hub.rows.delete_services()
         await asyncio.sleep(2 * IDLE_CYCLE)
@@ -221,8 +227,8 @@ async def test_the_row_of_a_node_that_has_died_is_stuck_when_its_lease_has_ended
         await asyncio.sleep(STUCK)
 
         assert hub.ended() is Cause.EXPIRED
-        (told,) = hub.events("agbot.stuck")
-        assert (told.node, told.facts["defect"]) == (holder.name, "W1")
+        (emitted,) = hub.events("agbot.stuck")
+        assert (emitted.node, emitted.facts["defect"]) == (holder.name, "W1")
         assert hub.is_free()
         assert len(await hub.journal("lease.observed")) == 1
 
@@ -233,9 +239,9 @@ async def test_agents_that_the_agbot_permitted_by_itself_hold_the_lease_until_th
     list_agent(hub, "n1")
     hub.report("n1", "ha node waiting")
     await asyncio.sleep(IDLE_CYCLE)
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert (hold.claim.holder, hold.claim.kind, hold.claim.subject) == (f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert (tenure.claim.holder, tenure.claim.kind, tenure.claim.subject) == (f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
     assert codes(await hub.ask("n2", GROUP))[0] == "lease-held"
 
     hub.report("n1", "initiated")
@@ -251,7 +257,7 @@ async def test_agents_that_the_agbot_permitted_by_itself_hold_the_lease_until_th
 
 
 @in_virtual_time
-async def test_rows_of_agents_that_never_end_are_told_by_their_defect() -> None:
+async def test_rows_of_agents_that_never_end_are_reported_by_their_defect() -> None:
     hub = Hub(shows_rows=True)
     for name in ("done", "gone", "bogus"):
         hub.group(name, f"{name}1", f"{name}2")
@@ -262,9 +268,9 @@ async def test_rows_of_agents_that_never_end_are_told_by_their_defect() -> None:
     list_agent(hub, "bogus1", "no-such-policy", group="bogus")
     await asyncio.sleep(STUCK + 2 * IDLE_CYCLE)
 
-    told = {str(entry.group).partition("/")[2]: entry.facts["defect"] for entry in hub.events("agbot.stuck")}
-    assert told == {"done": "", "gone": "A2", "bogus": "A3"}
-    assert {hub.lease(name).token for name in told} == {0}
+    emitted = {str(entry.group).partition("/")[2]: entry.facts["defect"] for entry in hub.events("agbot.stuck")}
+    assert emitted == {"done": "", "gone": "A2", "bogus": "A3"}
+    assert {hub.lease(name).token for name in emitted} == {0}
     await hub.stop()
 
 
@@ -289,14 +295,14 @@ async def test_a_row_beside_somebody_else_s_lease_is_an_overlap() -> None:
     list_service(hub, "n2")
     await asyncio.sleep(CYCLE)
 
-    (told,) = hub.events("lease.overlapped")
-    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    (emitted,) = hub.events("lease.overlapped")
+    assert (emitted.node, emitted.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
     assert codes(await hub.ask("n3", GROUP))[:2] == ["lease-held", "overlap"]
     await hub.stop()
 
 
 @in_virtual_time
-async def test_rows_that_concern_nobody_here_do_nothing() -> None:
+async def test_rows_that_concern_no_one_here_do_nothing() -> None:
     hub = await quiet("n1", "n2")
     hub.group("other", "m1", "m2")
     list_service(hub, "m1", group=GROUP)
@@ -310,7 +316,7 @@ async def test_rows_that_concern_nobody_here_do_nothing() -> None:
 
 
 @in_virtual_time
-async def test_an_agbot_that_hangs_or_talks_nonsense_keeps_agents_waiting_and_is_told_once() -> None:
+async def test_an_agbot_that_hangs_or_talks_invalid_text_keeps_agents_waiting_and_is_reported_once() -> None:
     hub = await quiet("n1", "n2")
     for kind, text in ((FaultKind.HANG, ""), (FaultKind.GARBAGE, "null"), (FaultKind.GARBAGE, "<html>")):
         broken = fail(hub, kind, text)
@@ -328,19 +334,19 @@ async def test_an_agbot_that_hangs_or_talks_nonsense_keeps_agents_waiting_and_is
 
 
 @in_virtual_time
-async def test_an_agbot_that_is_not_there_begins_nothing_and_keeps_nobody_waiting() -> None:
+async def test_an_agbot_that_is_not_there_begins_nothing_and_keeps_no_one_waiting() -> None:
     hub = await quiet("n1", "n2")
     fail(hub, FaultKind.REFUSE)
     await asyncio.sleep(3 * IDLE_CYCLE)
 
     assert isinstance(await hub.ask("n2", GROUP), Granted)
-    (told,) = hub.events("agbot.failed")
-    assert told.facts["agbot"] == "nobody-there"
+    (emitted,) = hub.events("agbot.failed")
+    assert emitted.facts["agbot"] == "not-running"
     await hub.stop()
 
 
 @in_virtual_time
-async def test_what_was_last_seen_holds_while_nobody_is_there() -> None:
+async def test_what_was_last_seen_holds_while_no_one_is_there() -> None:
     hub = await quiet("n1", "n2")
     list_service(hub, "n1")
     await asyncio.sleep(IDLE_CYCLE)
@@ -379,7 +385,7 @@ async def test_an_agbot_that_has_written_its_row_before_it_asks_is_granted_its_o
 
 @in_virtual_time
 async def test_the_row_of_an_agent_whose_node_has_died_is_stuck_when_its_lease_has_ended() -> None:
-    """A1: the agbot goes by the status alone, which nobody changes any more."""
+    """A1: the agbot goes by the status alone, which no one changes any more."""
     hub = await quiet("n1", "n2")
     list_agent(hub, "n1")
     hub.report("n1", "initiated")
@@ -392,8 +398,8 @@ async def test_the_row_of_an_agent_whose_node_has_died_is_stuck_when_its_lease_h
     end = hub.lease(GROUP).last_end
     assert end is not None
     assert (hub.lease(GROUP).state, end.cause) == (State.FREE, Cause.EXPIRED)
-    (told,) = hub.events("agbot.stuck")
-    assert (told.node, told.facts["defect"]) == (f"{ORG}/n1", "A1")
+    (emitted,) = hub.events("agbot.stuck")
+    assert (emitted.node, emitted.facts["defect"]) == (f"{ORG}/n1", "A1")
     await hub.stop()
 
 
@@ -405,8 +411,8 @@ async def test_a_row_whose_policy_was_deleted_is_stuck_for_that_reason_and_not_f
     hub.admin("DELETE", "/business/policies/dp")
     await hub.live("n1", "n2", seconds=STUCK + 2 * IDLE_CYCLE)
 
-    (told,) = hub.events("agbot.stuck")
-    assert (told.facts["defect"], told.facts["why"]) == ("", f"{ORG}/dp does not exist")
+    (emitted,) = hub.events("agbot.stuck")
+    assert (emitted.facts["defect"], emitted.facts["why"]) == ("", f"{ORG}/dp does not exist")
     await hub.stop()
 
 
@@ -447,7 +453,7 @@ async def test_a_node_in_a_service_upgrade_and_an_agent_upgrade_is_waited_for_un
 
 
 @in_virtual_time
-async def test_a_service_that_the_agbot_lists_no_more_overlaps_with_nobody_although_its_policy_cannot_be_read() -> None:
+async def test_a_service_that_the_agbot_lists_no_more_overlaps_with_no_one_although_its_policy_cannot_be_read() -> None:
     hub = await quiet("n1", "n2")
     hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/business/policies/dp$"))
     list_service(hub, "n1")
@@ -456,9 +462,9 @@ async def test_a_service_that_the_agbot_lists_no_more_overlaps_with_nobody_altho
     list_service(hub, "n2")
     await asyncio.sleep(IDLE_CYCLE)
 
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/n1", "nobody could see how it ended"
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/n1", "nobody could see how it ended"
     assert [entry.node for entry in hub.events("deferral.begun")] == [f"{ORG}/n2"]
     assert hub.events("lease.overlapped") == [], "the agbot went on from one to the other"
     await hub.stop()
@@ -474,9 +480,9 @@ async def test_an_agent_that_never_had_a_row_overlaps_with_the_service_that_take
     list_service(hub, "n2")
     await hub.live("n2", seconds=IDLE_CYCLE)
 
-    hold = hub.lease(GROUP).hold
-    assert hold is not None
-    assert hold.claim.holder == f"{ORG}/n2"
-    (told,) = hub.events("lease.overlapped")
-    assert (told.node, told.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
+    tenure = hub.lease(GROUP).tenure
+    assert tenure is not None
+    assert tenure.claim.holder == f"{ORG}/n2"
+    (emitted,) = hub.events("lease.overlapped")
+    assert (emitted.node, emitted.facts["others"]) == (f"{ORG}/n2", {f"{ORG}/n1": f"{ORG}/{NMP}"})
     await hub.stop()

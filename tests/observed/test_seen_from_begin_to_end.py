@@ -1,4 +1,4 @@
-"""A service upgrade of which nobody asked holds the group's lease, from the end of the old agreement until the new one runs."""
+"""A service upgrade of which no one asked holds the group's lease, from the end of the old agreement until the new one runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_the_holder_is_explained_as_seen_and_not_as_permitted() -> None:
         holder = await until_observed(hub)
 
         assert hub.explains(holder).startswith(
-            f"{holder.name} is in the service upgrade o1/dp, which was seen and not asked for: "
+            f"{holder.name} is in the service upgrade o1/dp, which began without a grant: "
             "it holds the lease of o1/g1 (token 1)"
         )
 
@@ -48,7 +48,7 @@ async def test_an_agent_upgrade_is_refused_until_the_observed_service_upgrade_ha
         peer = others(hub, holder)[0]
         hub.publish()
 
-        await hub.until(lambda: f"{holder.name} upgrades o1/dp since" in hub.explains(peer), 100)
+        await hub.until(lambda: f"{holder.name} has been upgrading o1/dp since" in hub.explains(peer), 100)
         assert codes(await hub.ask(peer.spec.id, GROUP, AGENT)) == ["lease-held"]
         await hub.until(lambda: hub.runs(NEW, *members(hub)), 2000)
         assert serves(AFTER, *members(hub))
@@ -67,10 +67,10 @@ async def test_the_lease_is_still_there_after_a_crash_in_the_middle() -> None:
 
         await hub.crash()
 
-        hold = hub.lease("g1").hold
-        assert hold is not None
-        assert (hold.claim, hub.lease("g1").token) == (before.hold and before.hold.claim, before.token)
-        assert hold.claim.kind is Kind.SERVICE
+        tenure = hub.lease("g1").tenure
+        assert tenure is not None
+        assert (tenure.claim, hub.lease("g1").token) == (before.tenure and before.tenure.claim, before.token)
+        assert tenure.claim.kind is Kind.SERVICE
         await hub.until(lambda: serves(AFTER, *members(hub)), 300)
         await hub.until(hub.is_free, 60)
         assert (await hub.causes())[0] == (holder.spec.id, "succeeded")

@@ -1,7 +1,8 @@
 """A tiny Exchange for the picture's model test: what is true, and the rows its feed will show.
 
-Only what the picture must get right: a node is in one group at most, statuses go with their node, and every change leaves its rows
-(`reference/exchange-api.md` 4.4) after it has become true, never before.
+Only what the picture must get right: a node is in one group at most, statuses go with their node,
+and every change leaves its rows (`reference/exchange-api.md` 4.4) after it has become true, never
+before.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from agbot.exchange import resources
 from agbot.fleet.changes import Change, Read, What
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Node, NodeType, Policy, Sight
@@ -22,7 +24,10 @@ ORG = OrgId("o1")
 
 @dataclass
 class Truth:
-    """The Exchange's own tables. Every change gets a number, so that two answers can be told apart."""
+    """The Exchange's own tables.
+
+    Every change gets a number, so that two answers can be distinguished.
+    """
 
     nodes: dict[NodeId, Node] = field(default_factory=dict)
     groups: set[GroupId] = field(default_factory=set)
@@ -38,13 +43,13 @@ class Truth:
         group = known.group if known else None
         self.nodes[node] = Node(id=node, group=group, node_type=node_type, agent_version=self._next())
         self.statuses.setdefault(node, {})
-        self._tell("node", node, "modified" if known else "created")
+        self._report("node", node, "modified" if known else "created")
 
     def delete_node(self, node: NodeId) -> None:
         """Delete a node; membership and statuses go with it, without rows of their own."""
         if self.nodes.pop(node, None) is not None:
             del self.statuses[node]
-            self._tell("node", node, "deleted")
+            self._report("node", node, "deleted")
 
     def move(self, node: NodeId, group: GroupId | None) -> None:
         """Put a node into a group that exists, or into none; rows for both groups and the node."""
@@ -54,20 +59,20 @@ class Truth:
         self.nodes[node] = Node(id=node, group=group, node_type=known.node_type, agent_version=known.agent_version)
         for changed in (known.group, group):
             if changed is not None:
-                self._tell("ha_group", changed, "modified")
-        self._tell("node", node, "modified")
+                self._report("ha_group", changed, "modified")
+        self._report("node", node, "modified")
 
     def create_group(self, group: GroupId) -> None:
         """Make an empty group."""
         if group not in self.groups:
             self.groups.add(group)
-            self._tell("ha_group", group, "created")
+            self._report("ha_group", group, "created")
 
     def delete_group(self, group: GroupId) -> None:
         """Delete a group; its members are in none."""
         if group in self.groups:
             self.groups.remove(group)
-            self._tell("ha_group", group, "deleted")
+            self._report("ha_group", group, "deleted")
             for node in self.members(group):
                 self.move(node, None)
 
@@ -76,18 +81,18 @@ class Truth:
         if node in self.nodes:
             stamp = self._next()
             self.statuses[node][policy] = Status(value="downloaded", stamp=stamp, updated_at=self.now.wall)
-            self._tell("nodemgmtpolstatus", node, "created/modified")
+            self._report("nodemgmtpolstatus", node, "created/modified")
 
     def put_policy(self, policy: PolicyId) -> None:
         """Make a policy, or change it."""
         operation = "modified" if policy in self.policies else "created"
         self.policies[policy] = Policy(id=policy, revision=self._next(), revised_at=self.now.wall)
-        self._tell("mgmtpolicy", policy, operation)
+        self._report("mgmtpolicy", policy, operation)
 
     def delete_policy(self, policy: PolicyId) -> None:
         """Delete a policy."""
         if self.policies.pop(policy, None) is not None:
-            self._tell("mgmtpolicy", policy, "deleted")
+            self._report("mgmtpolicy", policy, "deleted")
 
     def members(self, group: GroupId) -> tuple[NodeId, ...]:
         """Return a group's members, sorted."""
@@ -97,8 +102,8 @@ class Truth:
         self.number += 1
         return str(self.number)
 
-    def _tell(self, resource: str, name: str, operation: str) -> None:
-        self.feed.append(Change(org=ORG, resource=resource, id=name_of(name), operation=operation))
+    def _report(self, resource: str, name: str, operation: str) -> None:
+        self.feed.append(resources.change(ORG, resource, name_of(name), operation))
 
 
 @dataclass

@@ -8,26 +8,14 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import strategies as st
 
-from agbot.rules.facts import (
-    Agreement,
-    Ask,
-    Brake,
-    Deferral,
-    Group,
-    Member,
-    Node,
-    NodeType,
-    Pause,
-    Policy,
-    Served,
-    Sight,
-    Waiter,
-)
+from agbot.rules.facts import Agreement, Ask, Member, Node, NodeType, Policy, Sight
+from agbot.rules.group import Group
+from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, End, Hold, Kind, Lease, Progress, State
+from agbot.rules.lease import Claim, End, Kind, Lease, Progress, State, Tenure
 from agbot.rules.limits import Limits, Order
 from agbot.rules.reasons import Cause, Code, Reason
-from agbot.rules.review import Seen
+from agbot.rules.records import Brake, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import PHASES, Status
 from agbot.rules.window import Window
@@ -84,8 +72,8 @@ progresses = st.builds(
     agreements_before=st.sets(agreement_ids).map(lambda ids: tuple(sorted(ids))),
     observed=st.booleans(),
 )
-holds = st.builds(
-    Hold, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses
+tenures = st.builds(
+    Tenure, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses
 )
 ends = st.none() | st.builds(
     End, claim=claims, token=st.just(6), cause=causes, at=moments, service=st.sampled_from(("", SERVICE))
@@ -95,7 +83,7 @@ occupied = st.builds(
     group=st.just(GROUP),
     token=st.just(7),
     state=st.sampled_from((State.HELD, State.SUSPECT)),
-    hold=holds,
+    tenure=tenures,
     last_end=ends,
 )
 free = st.builds(Lease, group=st.just(GROUP), token=st.just(7), last_end=ends)
@@ -154,7 +142,7 @@ limits = st.builds(
 reasons = st.builds(Reason, code=st.sampled_from((Code.STORE_UNAVAILABLE, Code.VIEW_STALE)), text=st.just("doubtful"))
 asks = st.builds(Ask, group=st.just(GROUP), claim=claims, agreement_bound=st.booleans())
 waiters = st.builds(Waiter, ask=asks, since=seen_times, asked_at=seen_times)
-marks = st.builds(Served, group=st.just(GROUP), node=nodes_ids, until=seen_times, cause=causes)
+marks = st.builds(Turn, group=st.just(GROUP), node=nodes_ids, until=seen_times, cause=causes)
 deferrals = st.builds(Deferral, group=st.just(GROUP), node=nodes_ids, subject=subjects, since=moments, kind=kinds)
 brakes = st.builds(
     Brake,
@@ -167,8 +155,8 @@ brakes = st.builds(
     node=nodes_ids,
     token=st.just(5),
 )
-pauses = st.builds(
-    Pause,
+holds = st.builds(
+    Hold,
     scope=st.sampled_from(("*", "o1", GROUP, "o2", "o1/fans")),
     since=moments,
     by=st.just("eva"),
@@ -204,9 +192,9 @@ groups = st.builds(
     limits=limits,
     deferrals=st.lists(deferrals, max_size=1).map(lambda drawn: {each.node: each for each in drawn}),
     brakes=st.lists(brakes, max_size=1).map(tuple),
-    pauses=st.lists(pauses, max_size=1).map(tuple),
+    holds=st.lists(holds, max_size=1).map(tuple),
     waiters=st.lists(waiters, max_size=4).map(tuple),
-    served=st.lists(marks, max_size=4).map(lambda drawn: {each.node: each for each in drawn}),
+    turns=st.lists(marks, max_size=4).map(lambda drawn: {each.node: each for each in drawn}),
     policies=st.dictionaries(st.tuples(kinds, subjects), mostly_fine_policies, max_size=4),
     doubts=st.just(()) | st.lists(reasons, max_size=2).map(tuple),
 )

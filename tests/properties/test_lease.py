@@ -12,6 +12,7 @@ from agbot.rules.lease import Claim, IllegalTransitionError, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import Now
 from tests.properties import strategies as facts
+from tests.support.examples import examples
 from tests.support.values import GROUP, NOW, TTL
 
 STEPS = st.one_of(
@@ -35,7 +36,7 @@ def step(lease: Lease, what: str, detail: Claim | Cause | None, now: Now) -> Lea
             return leases.suspect(lease)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(st.lists(STEPS, max_size=40))
 def test_a_token_belongs_to_one_grant_and_never_goes_back(script: list[tuple[str, Claim | Cause | None]]) -> None:
     lease, granted = Lease(group=GROUP), [0]
@@ -49,14 +50,14 @@ def test_a_token_belongs_to_one_grant_and_never_goes_back(script: list[tuple[str
         if what == "grant":
             granted.append(lease.token)
         assert lease.token == granted[-1]
-        assert (lease.hold is None) is (lease.state is State.FREE)
-        if before.hold is not None and lease.hold is not None and what != "grant":
-            assert lease.hold.claim == before.hold.claim
+        assert (lease.tenure is None) is (lease.state is State.FREE)
+        if before.tenure is not None and lease.tenure is not None and what != "grant":
+            assert lease.tenure.claim == before.tenure.claim
 
     assert granted == list(range(len(granted)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(facts.occupied, facts.claims, facts.causes)
 def test_whoever_takes_over_ends_the_one_before(lease: Lease, claim: Claim, cause: Cause) -> None:
     if lease.state is State.HELD:

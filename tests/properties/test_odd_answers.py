@@ -1,7 +1,8 @@
 """Whatever single answers are lost, empty or cut: a live holder's lease is kept, and no member is forgotten.
 
-A machine reads one Exchange in which nothing changes, in any order. Any answer may be odd in any way, as long as a right one to the same
-question comes before ten seconds have gone by: what is missing at two looks in a row, a while apart, is rightly believed to be gone.
+A machine reads one Exchange in which nothing changes, in any order. Any answer may be odd in any
+way, as long as a right one to the same question comes before ten seconds have gone by: what is
+missing at two looks in a row, a while apart, is rightly believed to be gone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.group_facts import seen_holder
+from agbot.coordinator.memory.group_facts import seen_holder
+from agbot.exchange import resources
 from agbot.fleet.absence import CONFIRM_AFTER
-from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
 from agbot.rules.facts import Node, Policy, Sight
@@ -23,6 +25,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Release
+from tests.support.examples import examples
 from tests.support.values import ANNA, BERT, CARL, GROUP, NMP, NOW, held, node, status, under_way
 
 ORG = OrgId("o1")
@@ -90,7 +93,7 @@ class Reader:
             self.odd.setdefault(question, self.now)
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(examples(300)))
 def test_no_sequence_of_odd_answers_releases_a_live_holder_or_loses_a_member(seed: int) -> None:
     reader = Reader(random.Random(seed))
     for question in QUESTIONS:
@@ -108,7 +111,7 @@ def test_a_row_about_something_else_makes_no_odd_answer_believed() -> None:
     reader = Reader(random.Random(1))
     for question in QUESTIONS:
         reader.ask(question, is_odd=False)
-    reader.picture.apply(Change(org=ORG, resource="node", id="anna", operation="modified"), NOW)
+    reader.picture.apply(resources.change(ORG, "node", "anna", "modified"), NOW)
 
     reader.picture.learn_node(ANNA, Sight.ABSENT, begun=reader.picture.begin(), now=NOW)
 

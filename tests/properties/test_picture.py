@@ -1,7 +1,8 @@
 """Whatever the order in which changes happen, are announced, and answers arrive: what is current is true.
 
-A machine plays an Exchange (`exchange_truth`), its feed, and reads that take their time, are overtaken and get lost. In the end the feed is
-read out and everything that is not current is read again, as the coordinator does; then the picture must equal the truth.
+A machine plays an Exchange (`exchange_truth`), its feed, and reads that take their time, are
+overtaken and get lost. In the end the feed is read out and everything that is not current is read
+again, as the coordinator does; then the picture must equal the truth.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -22,6 +23,7 @@ from agbot.rules.facts import NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from tests.properties.exchange_truth import ORG, Reading, Truth
+from tests.support.examples import examples
 from tests.support.values import NOW
 
 NODES = tuple(NodeId(f"{ORG}/n{number}") for number in range(2))
@@ -136,7 +138,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @invariant()
     def what_is_current_and_announced_is_true(self) -> None:
-        """Every row has been read: then whatever is held for current must be so, groups of nodes aside (two sources tell those)."""
+        """Every row has been read: then whatever is held for current must be so, groups of nodes aside (two sources report those)."""
         if self.truth.feed:
             return
         for node in NODES:
@@ -149,7 +151,10 @@ class Interleavings(RuleBasedStateMachine):
             assert self.picture.policies.get(Kind.AGENT, POLICY) == self.truth.policies.get(POLICY, Sight.ABSENT)
 
     def teardown(self) -> None:
-        """Let the feed and the reads run dry, and the late answers come; twice the picture must equal the truth."""
+        """Let the feed and the reads run dry, and the late answers come.
+
+        Twice the picture must equal the truth.
+        """
         self.settle()
         for reading in self.readings:
             reading.learn(self.truth, self.picture)
@@ -160,9 +165,9 @@ class Interleavings(RuleBasedStateMachine):
             self.picture.apply(self.truth.feed.popleft(), self.truth.now)
         for _round in range(ROUNDS):
             missing = {read for group in GROUPS for read in self.picture.unread(group)} | set(self.picture.eager())
-            if not missing and not self.picture.second_looks((self.truth.now + CONFIRM_AFTER).seen):
+            if not missing and not self.picture.second_reads((self.truth.now + CONFIRM_AFTER).seen):
                 break
-            for read in sorted(missing | set(self.picture.second_looks(self.truth.now.seen)), key=str):
+            for read in sorted(missing | set(self.picture.second_reads(self.truth.now.seen)), key=str):
                 Reading(read, self.picture.begin()).learn(self.truth, self.picture)
             self.truth.now += CONFIRM_AFTER
         else:
@@ -181,14 +186,15 @@ class Interleavings(RuleBasedStateMachine):
         self.what_is_current_and_announced_is_true()
 
 
-Interleavings.TestCase.settings = settings(
-    max_examples=200, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+Interleavings.TestCase.settings = settings(max_examples=examples(200), stateful_step_count=40)
 TestInterleavings = Interleavings.TestCase
 
 
 def act(machine: Interleavings, chance: random.Random) -> None:
-    """Take one step, each kind as likely as the others; the machine's own draws favour short histories."""
+    """Take one step, each kind as likely as the others.
+
+    The machine's own draws favour short histories.
+    """
     node, group, which = chance.choice(NODES), chance.choice(GROUPS), chance.randrange(9)
     read = chance.choice([*EVERYTHING, Read(what=What.ORG, id=ORG)])
     steps: list[Callable[[], None]] = [
@@ -209,7 +215,7 @@ def act(machine: Interleavings, chance: random.Random) -> None:
     chance.choice(steps)()
 
 
-@pytest.mark.parametrize("seed", range(250))
+@pytest.mark.parametrize("seed", range(examples(250)))
 def test_a_long_history_ends_in_the_truth(seed: int) -> None:
     machine, chance = Interleavings(), random.Random(seed)
     machine.an_exchange_with_groups(members=[chance.choice(GROUPS) for _node in NODES], known=seed % 2 == 0)

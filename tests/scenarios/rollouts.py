@@ -1,8 +1,9 @@
 """Rollouts over a living hub, and what every one of them is held to at its end.
 
-Nobody overlapped whom the coordinator could have kept back (the observer of the fleet judges, who never asks the coordinator), and no group
-is stuck: once everything that people and chance have put in the way is gone, a last release reaches every member of every group. What
-the fleet did is read from the observer alone.
+No one overlapped whom the coordinator could have kept back (the observer of the fleet judges, who
+never asks the coordinator), and no group is stuck: once everything that people and chance have put
+in the way is gone, a last release reaches every member of every group. What the fleet did is read
+from the observer alone.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from datetime import timedelta
 from functools import partial
 from types import MappingProxyType
 
-from agbot.coordinator import history
 from agbot.coordinator.contract import Done
-from agbot.coordinator.replaying import replay
-from agbot.events.names import GRANTS
-from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.coordinator.operators import history
+from agbot.coordinator.operators.replaying import replay
+from agbot.events.leases import GRANTS
 from agbot.rules.ids import NodeId, PolicyId, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, LimitsOf
+from agbot.rules.records import Allowance, Approval, Hold
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.agent_state import Word
 from agbot.sim.episodes import Episode
@@ -45,7 +46,7 @@ _SETTINGS = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", 
 _THREE: Mapping[str, int] = MappingProxyType({"g1": 3})
 _BOOT_SECONDS = 60.0
 _BACK_SECONDS = 2400.0
-"""Long enough for a lease that nobody renews to be suspect and given up."""
+"""Long enough for a lease that no one renews to be suspect and given up."""
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Rollout(Living):
         now = self.clock.now()
         until = now + timedelta(seconds=seconds) if seconds else None
         assert isinstance(
-            await self.coordinator.hold(Pause(scope=scope, since=now, by="ada", why="audit", until=until)), Done
+            await self.coordinator.hold(Hold(scope=scope, since=now, by="ada", why="audit", until=until)), Done
         )
 
     async def resume(self, scope: str, subject: PolicyId | None = None) -> None:
@@ -115,7 +116,10 @@ class Rollout(Living):
         return self.runs(version, *self.members(*groups))
 
     async def until_all(self, version: str = NEW, *groups: str, closed_seconds: float = 0.0) -> None:
-        """Wait until every member of these groups, or of all, runs that agent; so long nobody may go."""
+        """Wait until every member of these groups, or of all, runs that agent.
+
+        So long no one may go.
+        """
         seconds = TURN * sum(self.groups.values()) + closed_seconds
         await self.until(lambda: self.are_at(version, *groups), seconds)
 
@@ -143,7 +147,7 @@ class Rollout(Living):
         """Return how many groups of an organisation, or of all, had a lease at one moment, as the journal has it."""
         held: set[str] = set()
         most = 0
-        for entry in self.told:
+        for entry in self.emitted:
             if entry.event in GRANTS:
                 held.add(str(entry.group))
             elif entry.event == "lease.released":
@@ -153,14 +157,17 @@ class Rollout(Living):
 
     # The end of every rollout
 
-    async def nobody_is_stuck(self) -> None:
-        """Let people put everything right; then a last release must reach every member, and nobody holds or waits after it."""
+    async def no_one_is_stuck(self) -> None:
+        """Let people put everything right.
+
+        Then a last release must reach every member, and no one holds or waits after it.
+        """
         await self._put_right()
         seconds = _BACK_SECONDS + 2 * TURN * len(self._there())
         services = list(self.fleet.agbot.ledger.deployments.values())
         served = {each.url: self._served_by(each.url) for each in services}
         self._publish_last()
-        if not self.agbot_asks:  # nobody could keep its service upgrades from those of agents
+        if not self.agbot_asks:  # no one could keep its service upgrades from those of agents
             await self.until(lambda: self.runs(LAST, *self._there()) and self._is_at_rest(), seconds)
         for each in services:
             self.fleet.deploy(each.org, each.name.partition("/")[2], each.url, LAST)
@@ -179,7 +186,7 @@ class Rollout(Living):
             self._reset_lost(node)
         eased = replace(self.limits, windows=(), approval=False)
         self.coordinator.set_limits(lambda _group: eased)
-        for scope in list(self.coordinator._situation.ledger.pauses):  # noqa: SLF001 - whatever is held
+        for scope in list(self.coordinator._situation.ledger.holds):  # noqa: SLF001 - whatever is held
             await self.resume(scope)
         for group in self.coordinator.groups():
             for brake in group.brakes:
@@ -231,7 +238,7 @@ class Rollout(Living):
                         for node, subject, at in granted
                     )
                     or not self.agbot_asks
-                ), one.tell()
+                ), one.describe()
         assert replay(history.view(each) for each in entries).different == []
 
 
@@ -246,7 +253,10 @@ async def rollout(
     agbot_asks: bool = True,
     shows_rows: bool = False,
 ) -> AsyncIterator[Rollout]:
-    """Run a hub with these groups (name -> members; `other…` are in another organisation), and hold it to its promises at the end."""
+    """Run a hub with these groups (name -> members.
+
+    `other…` are in another organisation), and hold it to its promises at the end.
+    """
     hub = Rollout(
         groups=groups,
         limits=limits or Limits(),
@@ -266,7 +276,7 @@ async def rollout(
         await hub.start()
         await fleet.clock.sleep(IDLE_CYCLE)
         yield hub
-        await hub.nobody_is_stuck()
+        await hub.no_one_is_stuck()
         hub.judge()
         await hub.stop()
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from agbot.rules.limits import Limits
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.habits import Fate
 from tests.scenarios.rollouts import UP, Rollout, rollout
+from tests.support.examples import thorough
 from tests.support.hub import NEW
 from tests.support.virtual_time import in_virtual_time
 
@@ -15,22 +16,25 @@ FIXED = "2.32.1"
 
 
 def left_whenever_one_goes(hub: Rollout) -> list[int]:
-    """Count, whenever a member goes down from now on, how many others of its group are up; the list grows by itself.
+    """Count, whenever a member goes down from now on, how many others of its group are up.
 
-    Nobody can tell a node that has just died from one whose next heartbeat is due: it counts until that is stale.
+    The list grows by itself.
+
+    No one can report a node that has just died from one whose next heartbeat is due: it counts
+    until that is stale.
     """
     left: list[int] = []
     stale_seconds = hub.limits.heartbeat_stale_seconds + 30
 
-    def see(deed: Deed) -> None:
-        if deed.act is Act.DOWN:
-            group = hub.fleet.nodes[deed.node].spec.id.rpartition("-")[0]
-            others = [node for node in hub.members(group) if node.name != deed.node]
+    def see(action: Action) -> None:
+        if action.act is Act.DOWN:
+            group = hub.fleet.nodes[action.node].spec.id.rpartition("-")[0]
+            others = [node for node in hub.members(group) if node.name != action.node]
             silent = hub.fleet.observer.members.silent_seconds
-            heard = [node for node in others if silent(node.name, deed.at) < stale_seconds]
-            left.append(sum(node.down_for is None for node in heard))
+            received = [node for node in others if silent(node.name, action.at) < stale_seconds]
+            left.append(sum(node.down_for is None for node in received))
 
-    hub.fleet.listen(see)
+    hub.fleet.subscribe(see)
     return left
 
 
@@ -50,6 +54,7 @@ async def test_as_many_others_as_are_asked_for_are_up_whenever_a_member_goes() -
         assert left == [3, 3, 3, 3]
 
 
+@thorough
 @in_virtual_time
 async def test_a_share_of_the_group_stays_up_whenever_a_member_goes_while_others_die_and_return() -> None:
     """60 % of five are three: one may be dead while another upgrades, two may not."""

@@ -12,6 +12,7 @@ from agbot.settings.windows import parse
 from agbot.sim.habits import Fate
 from tests.membership.living import SLOW_INSTALL
 from tests.scenarios.rollouts import UP, rollout
+from tests.support.examples import thorough
 from tests.support.hub import NEW, ORG
 from tests.support.virtual_time import in_virtual_time
 
@@ -64,7 +65,7 @@ async def test_a_hold_of_an_organisation_with_an_end_ends_by_itself_and_another_
         await hub.until_all()
 
         assert all(one.began_at >= ends_at for one in hub.begun() if one.group == "o1/g1")
-        assert [entry.facts["why"] for entry in hub.events("pause.ended")] == ["its time is over"]
+        assert [entry.facts["why"] for entry in hub.events("hold.ended")] == ["its time is over"]
 
 
 @in_virtual_time
@@ -84,8 +85,8 @@ async def test_a_hold_in_the_middle_of_an_upgrade_lets_it_end_and_begins_no_othe
 
 
 @in_virtual_time
-async def test_nobody_begins_outside_the_windows_and_all_are_done_after_the_last_has_opened() -> None:
-    """The first window is long enough for one member, and its end stops nobody who runs."""
+async def test_no_one_begins_outside_the_windows_and_all_are_done_after_the_last_has_opened() -> None:
+    """The first window is long enough for one member, and its end stops no one who runs."""
     limits = Limits(windows=(parse("mon 12:20-12:23"), parse("mon 12:50-14:00")))
     async with rollout(limits=limits, habits=SLOW_INSTALL) as hub:
         hub.publish()
@@ -122,7 +123,7 @@ async def test_a_release_waits_for_its_approval_group_by_group_and_the_next_rele
 
 
 @in_virtual_time
-async def test_an_allowance_lets_one_member_go_outside_the_window_and_nobody_else() -> None:
+async def test_an_allowance_lets_one_member_go_outside_the_window_and_no_one_else() -> None:
     async with rollout(limits=Limits(windows=(parse("mon 13:00-14:00"),))) as hub:
         urgent = hub.members()[1]
         hub.publish()
@@ -175,6 +176,7 @@ async def test_an_allowance_lets_one_member_go_past_a_brake_which_stays_for_the_
         await hub.until(lambda: hub.runs(NEW, rest[1]))
 
 
+@thorough
 @pytest.mark.parametrize("is_dead", [False, True])
 def test_an_allowance_never_lets_anybody_past_the_lease(is_dead: bool) -> None:
     @in_virtual_time
@@ -185,7 +187,7 @@ def test_an_allowance_never_lets_anybody_past_the_lease(is_dead: bool) -> None:
             await hub.until(lambda: hub.holder() is not None)
             holder = hub.holder()
             assert holder is not None
-            await hub.until_said(holder, "initiated")
+            await hub.until_stated(holder, "initiated")
             urgent = next(node for node in hub.members() if node is not holder)
             await hub.allow(urgent, seconds=7200)
             if is_dead:

@@ -1,4 +1,4 @@
-"""Two upgrades of different kinds at once, nodes that vanish and return, and services that nobody can see."""
+"""Two upgrades of different kinds at once, nodes that vanish and return, and services that no one can see."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from agbot.sim.node import SimNode
 from tests.membership.living import SLOW_INSTALL
 from tests.observed.upgrading import SLOW_START
 from tests.scenarios.rollouts import rollout
+from tests.support.examples import thorough
 from tests.support.hub import NEW
 from tests.support.virtual_time import in_virtual_time
 
 NEW_SERVICE, FIXED = "1.1.0", "2.32.1"
 
 
+@thorough
 @in_virtual_time
 async def test_w5_two_policies_published_at_once_take_turns_and_both_reach_every_member() -> None:
     async with rollout(serves=True, habits=SLOW_START) as hub:
@@ -32,6 +34,7 @@ async def test_w5_two_policies_published_at_once_take_turns_and_both_reach_every
         assert hub.fleet.observer.max_concurrent == 1
 
 
+@thorough
 @in_virtual_time
 async def test_a10_an_agent_and_a_service_release_at_once_take_turns_and_both_reach_every_member() -> None:
     async with rollout(serves=True, habits=SLOW_INSTALL) as hub:
@@ -60,7 +63,7 @@ async def test_an_offline_peer_that_still_has_an_agreement_does_not_keep_the_new
 
 
 @in_virtual_time
-async def test_w1_a_node_that_dies_in_its_service_upgrade_keeps_nobody_and_is_served_when_it_returns() -> None:
+async def test_w1_a_node_that_dies_in_its_service_upgrade_keeps_no_one_and_is_served_when_it_returns() -> None:
     async with rollout(serves=True, habits=SLOW_START) as hub:
         hub.deploy(NEW_SERVICE)
         await hub.until(lambda: bool(hub.went(Kind.SERVICE)))
@@ -74,6 +77,7 @@ async def test_w1_a_node_that_dies_in_its_service_upgrade_keeps_nobody_and_is_se
         await hub.until(lambda: hub.serve(NEW_SERVICE), 1200)
 
 
+@thorough
 @in_virtual_time
 async def test_a_member_that_returns_after_its_lease_was_taken_away_ends_what_it_began_and_all_go_on() -> None:
     """It had the permission and had not begun: it installs when it is back, unasked, while another member has the lease."""
@@ -127,6 +131,7 @@ async def test_a_service_that_crashes_after_it_ran_stops_at_the_first_member_and
         assert len(hub.events("brake.set")) == 1
 
 
+@thorough
 @in_virtual_time
 async def test_where_no_node_reports_its_containers_the_release_still_reaches_every_member_one_at_a_time() -> None:
     async with rollout(serves=True) as hub:
@@ -138,9 +143,13 @@ async def test_where_no_node_reports_its_containers_the_release_still_reaches_ev
         hub.exchange.faults.clear()
 
 
+@thorough
 @in_virtual_time
 async def test_a_release_that_kills_each_node_as_it_starts_takes_two_and_stops_for_a_person() -> None:
-    """One that falls silent blocks nobody (P6); two in a row in the middle of one release are its doing."""
+    """One that falls silent blocks no one (P6).
+
+    Two in a row in the middle of one release are its doing.
+    """
     async with rollout({"g1": 4}, serves=True) as hub:
         dead: list[SimNode] = []
         hub.deploy(NEW_SERVICE)

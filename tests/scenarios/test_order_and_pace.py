@@ -16,6 +16,7 @@ from agbot.sim.links import Kind
 from agbot.sim.stage import SERVICE_NEW
 from tests.membership.living import STEADY
 from tests.scenarios.rollouts import Rollout, rollout
+from tests.support.examples import thorough
 from tests.support.hub import NEW, ORG
 from tests.support.virtual_time import in_virtual_time
 
@@ -39,7 +40,7 @@ async def test_members_go_in_the_order_of_their_names() -> None:
 
 
 @in_virtual_time
-async def test_a_member_that_is_first_by_name_and_offline_keeps_nobody_waiting() -> None:
+async def test_a_member_that_is_first_by_name_and_offline_keeps_no_one_waiting() -> None:
     async with rollout({"g1": 4}, limits=Limits(order=Order.NAME)) as hub:
         first, *others = hub.members()
         await hub.hold("o1/g1", seconds=700)
@@ -140,9 +141,13 @@ async def test_a_canary_that_fails_keeps_the_release_from_all_others_and_a_repai
         await hub.until_all("2.32.1")
 
 
+@thorough
 @in_virtual_time
 async def test_groups_and_organisations_keep_their_own_settings_in_one_rollout() -> None:
-    """`g1` rests, `g2` has a window, the other organisation needs an approval; everybody else goes at once."""
+    """`g1` rests, `g2` has a window, the other organisation needs an approval.
+
+    Everybody else goes at once.
+    """
     scopes: dict[str, dict[str, Any]] = {
         "o1/g1": {"agent_soak_seconds": 300.0},
         "o1/g2": {"windows": (parse("mon 12:40-14:00"),)},

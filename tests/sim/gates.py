@@ -1,18 +1,21 @@
-"""Permission givers for tests of the fleet. They know the truth from the observer, so that only the fleet is on trial."""
+"""Permission givers for tests of the fleet.
+
+They know the truth from the observer, so that only the fleet is on trial.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from agbot.sim.clock import LoopClock
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.episodes import Episode, Tolerance
 from agbot.sim.exchange import SimExchange
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Habits
 from agbot.sim.links import Answered, DirectGateway, Kind, Question, permit, refuse
-from agbot.sim.service_upgrades import AgbotSpec
+from tests.support.clocks import LoopClock
 
 EPOCH = datetime(2026, 11, 23, 5, 0, 0, tzinfo=UTC)
 ORG = "demo"
@@ -26,8 +29,11 @@ async def always_yes(question: Question) -> Answered:
 
 
 async def never(question: Question) -> Answered:
-    """Let nobody go."""
+    """Let no one go."""
     return refuse()
+
+
+_BEGINS_WITHIN = timedelta(seconds=5)
 
 
 class OneAtATime:
@@ -36,11 +42,21 @@ class OneAtATime:
     def __init__(self) -> None:
         self.fleet: Fleet | None = None
         self.ends: list[tuple[str, bool]] = []
+        self._permitted: dict[str, tuple[str, datetime]] = {}
+        """By group the last node that was permitted, and when: over sockets the observer sees it
+        begin later."""
 
     async def ask(self, question: Question) -> Answered:
         assert self.fleet is not None
+        group, node, now = f"{question.org}/{question.group}", question.node, self.fleet.clock.now()
+        permitted, at = self._permitted.get(group, (node, now))
         why = self._why_not(self.fleet, question)
-        return refuse(why) if why else permit()
+        if permitted != node and now - at < _BEGINS_WITHIN:
+            why = why or f"{permitted} begins"
+        if why:
+            return refuse(why)
+        self._permitted[group] = node, now
+        return permit()
 
     async def report_end(self, question: Question, succeeded: bool) -> Answered:
         self.ends.append((f"{question.org}/{question.node}", succeeded))
@@ -118,7 +134,7 @@ async def fleet_of(
 
     Reported ends of service upgrades are added to `ends` as node and success.
     """
-    clock = LoopClock(EPOCH)
+    clock = LoopClock(epoch=EPOCH)
     gate = OneAtATime()
     gate.ends = gate.ends if ends is None else ends
     gateway = DirectGateway(ask or gate.ask, gate.report_end)

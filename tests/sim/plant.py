@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agbot.sim.clock import ManualClock
 from agbot.sim.exchange import SimExchange, seed
+from tests.support.clocks import HandClock
 
 EPOCH = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 SETTLED_SECONDS = 10
@@ -18,16 +18,17 @@ NODE, OTHER_NODE = "o1/n1", "o1/n2"
 FOREIGN_ADMIN, FOREIGN_AGBOT, FOREIGN_NODE = "o2/admin", "o2/agbot2", "o2/x1"
 
 
-def clock() -> ManualClock:
+def clock() -> HandClock:
     """Return a clock that stands at `EPOCH`."""
-    return ManualClock(EPOCH)
+    return HandClock(EPOCH)
 
 
-def plant(at: ManualClock | None = None) -> SimExchange:
+def plant(at: HandClock | None = None) -> SimExchange:
     """Return an Exchange with this in it, and nothing counted.
 
-    o1: users admin, jdoe (owns n1 and n2) and mlee (owns free), agbot1; group `adm` of the admin with n1, group `usr` of jdoe
-    with n2; management policy `nmp`. o2: admin, agbot2, node x1. IBM: admin, agbot1. root: the hub admin maria.
+    o1: users admin, jdoe (owns n1 and n2) and mlee (owns free), agbot1; group `adm` of the admin
+    with n1, group `usr` of jdoe with n2; management policy `nmp`. o2: admin, agbot2, node x1. IBM:
+    admin, agbot1. root: the hub admin maria.
     """
     at = at or clock()
     exchange = SimExchange(clock=at, root_password="rootpw")

@@ -1,7 +1,8 @@
 """Recorded pairs of a real Exchange, and how a simulated reply is compared with a recorded one.
 
-Times, UUIDs and the wording behind the first line of the JSON library's complaints vary from run to run; all else must be
-equal: status, headers, names of fields, values, change ids, and the `Date`, since the simulated clock follows the recorded one.
+Times, UUIDs and the wording behind the first line of the JSON library's complaints vary from run to
+run; all else must be equal: status, headers, names of fields, values, change ids, and the `Date`,
+since the simulated clock follows the recorded one.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ def _plain(text: str) -> str:
 
 
 def comparable(value: Any) -> Any:
-    """Return JSON with what varies from run to run taken out; `changes`, whose order says nothing, sorted."""
+    """Return JSON with what varies from run to run taken out.
+
+    `changes`, whose order says nothing, sorted.
+    """
     if isinstance(value, str):
         return _plain(value)
     if isinstance(value, list):

@@ -1,11 +1,11 @@
-"""What the Exchange was told of one simulated node, and what the node did."""
+"""What the Exchange was reported of one simulated node, and what the node did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.node import SimNode
@@ -20,14 +20,14 @@ STEADY = replace(
 
 @dataclass
 class Seen:
-    """What the Exchange was told of one node, and what the node did."""
+    """What the Exchange was reported of one node, and what the node did."""
 
     fleet: Fleet
     node: str
     words: list[str] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     heartbeats: list[datetime] = field(default_factory=list)
-    deeds: list[Deed] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
 
     def see(self, write: Write) -> None:
         if f"{write.org}/{write.id}" != self.node:
@@ -38,22 +38,22 @@ class Seen:
         if write.operation == "heartbeat":
             self.heartbeats.append(self.fleet.clock.now())
 
-    def hear(self, deed: Deed) -> None:
-        if deed.node == self.node:
-            self.deeds.append(deed)
+    def hear(self, action: Action) -> None:
+        if action.node == self.node:
+            self.actions.append(action)
 
     def at(self, word: str) -> datetime:
         return self.times[self.words.index(word)]
 
     def asked_at(self) -> list[datetime]:
-        return [deed.at for deed in self.deeds if deed.act is Act.ASKED]
+        return [action.at for action in self.actions if action.act is Act.ASKED]
 
 
 def watch(fleet: Fleet, node: SimNode) -> Seen:
     """Begin to take down what becomes of a node."""
     seen = Seen(fleet, node.name)
     fleet.exchange.subscribe(seen.see)
-    fleet.listen(seen.hear)
+    fleet.subscribe(seen.hear)
     return seen
 
 

@@ -1,4 +1,4 @@
-"""The simulated agbot's local API answers as the real one was recorded to answer, and fails as it is told."""
+"""The simulated agbot's local API answers as the real one was recorded to answer, and fails as it is reported."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow
-from agbot.sim.clock import ManualClock
 from agbot.sim.faults import Dropped, Fault, FaultKind, Hang, NotListening
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.plain_http import Received, listening
 from tests.sim import raw_http
 from tests.sim.gates import EPOCH
+from tests.support.clocks import HandClock
 
 _RECORDED = Path(__file__).parent.parent / "recorded" / "agbot-local-api.jsonl"
 _PAIRS: list[dict[str, Any]] = [json.loads(line) for line in _RECORDED.read_text().splitlines()]
@@ -40,7 +40,7 @@ def _recorded_rows() -> AgbotRows:
 
 def _api(rows: AgbotRows | None = None) -> LocalApi:
     shown = Shown(org="IBM", id="agbot1", policies=lambda: {"o1": ["dp1"]})
-    return LocalApi(rows or AgbotRows(), ManualClock(EPOCH), shown)
+    return LocalApi(rows or AgbotRows(), HandClock(EPOCH), shown)
 
 
 def _shape(value: Any) -> Any:
@@ -129,7 +129,7 @@ async def test_a_broken_connection_gives_no_whole_reply(kind: FaultKind) -> None
         (Fault(kind=FaultKind.GARBAGE, text='{"rows": []}'), 200, '{"rows": []}'),
     ],
 )
-async def test_errors_nonsense_and_wrong_shapes_are_replies_as_well(fault: Fault, status: int, body: str) -> None:
+async def test_errors_invalid_text_and_wrong_shapes_are_replies_as_well(fault: Fault, status: int, body: str) -> None:
     api = _api()
     api.faults.add(fault)
     async with listening(api) as listener:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet
 from agbot.sim.matching import matches
 from agbot.sim.node import SimNode
-from agbot.sim.service_upgrades import AgbotSpec
 from tests.sim.gates import ORG, always_yes, fleet_of
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import pytest
 
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Fate, Outcome
-from agbot.sim.node import Asks, SimNode
+from agbot.sim.machine import Asks
+from agbot.sim.node import SimNode
 from agbot.sim.plain_http import Received
-from agbot.sim.service_upgrades import AgbotSpec
 from tests.sim.gates import ORG, always_yes, fleet_of
 
 pytestmark = pytest.mark.looptime(noop_cycles=2)
@@ -117,7 +118,7 @@ async def test_w2_a_policy_published_again_in_the_middle_leaves_a_row_that_waits
         assert await fleet.until(lambda: all(_runs(node, "1.0.2") for node in nodes), within_seconds=900)
 
 
-async def test_w3_a_member_that_fell_back_keeps_its_row_and_the_repaired_release_reaches_nobody() -> None:
+async def test_w3_a_member_that_fell_back_keeps_its_row_and_the_repaired_release_reaches_no_one() -> None:
     async with _deployed() as (fleet, nodes):
         for node in nodes:
             node.services.outcomes["1.0.1"] = Outcome.NEVER_STARTS
@@ -194,7 +195,7 @@ async def test_agents_that_ask_the_agbot_go_one_at_a_time_by_its_table() -> None
     assert fleet.observer.max_concurrent == 1
 
 
-async def test_a1_the_row_of_a_node_that_died_keeps_its_peer_waiting_for_ever() -> None:
+async def test_a1_the_row_of_a_node_that_died_keeps_its_peer_waiting_forever() -> None:
     async with _bypassing() as (fleet, nodes):
         fleet.nodes[f"{ORG}/{fleet.rows.agents[0].node}"].die()
         await fleet.clock.sleep(7200.0)
@@ -238,9 +239,9 @@ async def test_a6_a_failure_frees_the_row_before_the_rollback_has_begun() -> Non
         assert await fleet.until(lambda: fleet.observer.max_concurrent > 1, within_seconds=3600)
 
 
-async def test_an_agent_that_knows_of_no_group_asks_nobody() -> None:
+async def test_an_agent_that_knows_of_no_group_asks_no_one() -> None:
     async with fleet_of() as fleet:
-        node = await fleet.add_node(ORG, "n", asks=Asks.NOBODY)
+        node = await fleet.add_node(ORG, "n", asks=Asks.NO_ONE)
         fleet.create_group(ORG, "g", ["n"])
         fleet.publish(ORG, "up", "2.32.0")
         assert await fleet.until(lambda: node.version == "2.32.0", within_seconds=900)

@@ -11,12 +11,12 @@ import pytest
 
 from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.agent_lock import AgentLock
-from agbot.sim.clock import ManualClock
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.links import DirectExchange, basic
 from agbot.sim.secure_api import SecureApi, serving
 from tests.sim import raw_http
 from tests.sim.gates import EPOCH
+from tests.support.clocks import HandClock
 
 _RECORDED = Path(__file__).parent.parent / "recorded" / "agbot-secure-api.jsonl"
 _NAMES = (
@@ -63,7 +63,7 @@ def _knows(_user: str, password: str) -> bool:
 @pytest.mark.parametrize("name", _NAMES)
 async def test_a_route_answers_as_recorded(name: str) -> None:
     recorded = _PAIRS[name]
-    async with serving(SecureApi(ManualClock(EPOCH), _knows)) as url:
+    async with serving(SecureApi(HandClock(EPOCH), _knows)) as url:
         status, headers, body = await raw_http.send(url, _request(recorded))
 
     expected = {name: value for name, value in recorded["headers"] if name != "Date"}
@@ -74,7 +74,7 @@ async def test_a_route_answers_as_recorded(name: str) -> None:
 async def test_a_body_in_chunks_is_a_body() -> None:
     head = "GET /deploycheck/userinputcompatible HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
     request = f"{head}Authorization: {basic('o1/admin', 'pw')}\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n".encode()
-    api = SecureApi(ManualClock(EPOCH))
+    api = SecureApi(HandClock(EPOCH))
     async with serving(api) as url:
         status, _, _ = await raw_http.send(url, request)
 
@@ -83,7 +83,7 @@ async def test_a_body_in_chunks_is_a_body() -> None:
 
 
 async def test_what_is_no_http_is_hung_up_on() -> None:
-    async with serving(SecureApi(ManualClock(EPOCH))) as url:
+    async with serving(SecureApi(HandClock(EPOCH))) as url:
         with pytest.raises(asyncio.IncompleteReadError):
             await raw_http.send(url, b"hello\r\n\r\n")
 
@@ -115,7 +115,7 @@ _PERMISSION_NAMES = (
 
 
 async def test_the_permission_route_answers_a_series_of_questions_as_recorded() -> None:
-    clock = ManualClock(EPOCH)
+    clock = HandClock(EPOCH)
     exchange = SimExchange(clock=clock, root_password="pw")
     for org in ("o1", "o2"):
         seed.org(exchange, org)

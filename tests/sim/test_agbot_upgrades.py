@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.deployment import Phase, deployment, policy_body
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet, quick
@@ -31,10 +31,11 @@ _RECORDED_ORDER = [
     "nodeagreements Finalized Agreement",
     "status running",
 ]
-"""`service-upgrade-sequence.jsonl`. The node's first state is seen there only when the poll of the recorder met it (member s2)."""
+"""`service-upgrade-sequence.jsonl`. The node's first state is seen there only when the poll of the
+recorder met it (member s2)."""
 
 
-def _told(write: Write) -> str:
+def _emitted(write: Write) -> str:
     if write.operation == "deleted":
         return f"{write.resource} deleted"
     if write.resource == "nodestatus":
@@ -56,10 +57,10 @@ def _runs(node: SimNode, version: str) -> bool:
     return any(one.service.version == version and one.state == "running" for one in node.services.instances.values())
 
 
-def _log(fleet: Fleet) -> list[Deed]:
-    deeds: list[Deed] = []
-    fleet.listen(deeds.append)
-    return deeds
+def _log(fleet: Fleet) -> list[Action]:
+    actions: list[Action] = []
+    fleet.subscribe(actions.append)
+    return actions
 
 
 async def test_the_exchange_sees_the_recorded_order() -> None:
@@ -68,7 +69,7 @@ async def test_the_exchange_sees_the_recorded_order() -> None:
     async with fleet_of() as fleet:
         (node,) = await _deployed(fleet)
         await fleet.clock.sleep(30.0)
-        fleet.exchange.subscribe(lambda write: seen.append(_told(write)) if write.resource in watched else None)
+        fleet.exchange.subscribe(lambda write: seen.append(_emitted(write)) if write.resource in watched else None)
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
         await fleet.clock.sleep(20.0)
@@ -79,11 +80,11 @@ async def test_the_exchange_sees_the_recorded_order() -> None:
 async def test_a_refused_upgrade_is_asked_for_again_every_governance_interval_and_cancels_nothing() -> None:
     async with fleet_of(never) as fleet:
         (node,) = await _deployed(fleet)
-        deeds = _log(fleet)
+        actions = _log(fleet)
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         await fleet.clock.sleep(65.0)
 
-    asked = [deed for deed in deeds if deed.act is Act.ASKED]
+    asked = [action for action in actions if action.act is Act.ASKED]
     gaps = {(later.at - one.at).total_seconds() for one, later in pairwise(asked)}
     assert gaps == {10.0}
     assert _runs(node, "1.0.0")
@@ -146,12 +147,12 @@ async def test_a_release_that_never_starts_falls_back_to_the_lower_priority_and_
 async def test_a_release_that_crashes_has_run_for_20_s() -> None:
     async with fleet_of(always_yes) as fleet:
         (node,) = await _deployed(fleet)
-        deeds = _log(fleet)
+        actions = _log(fleet)
         node.services.outcomes["1.0.1"] = Outcome.CRASHES
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
         assert await fleet.until(lambda: not _runs(node, "1.0.1"), within_seconds=60)
-        up = next(deed for deed in deeds if deed.act is Act.UP)
+        up = next(action for action in actions if action.act is Act.UP)
         lasted = (fleet.clock.now() - up.at).total_seconds()
 
     assert lasted == pytest.approx(20.0, abs=1.0)
@@ -165,7 +166,7 @@ async def test_a_release_that_crashes_takes_its_agreement_along_after_moments_an
 
         def see(write: Write) -> None:
             if write.resource in ("nodestatus", "nodeagreements"):
-                shown.append((_told(write), asyncio.get_running_loop().time()))
+                shown.append((_emitted(write), asyncio.get_running_loop().time()))
 
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         assert await fleet.until(lambda: _runs(node, "1.0.1"), within_seconds=120)
@@ -197,7 +198,7 @@ async def test_a_nodes_own_list_may_call_the_agreement_final_10_s_after_the_cont
 
         def see(write: Write) -> None:
             if write.resource in ("nodestatus", "nodeagreements"):
-                times.setdefault(_told(write), asyncio.get_running_loop().time())
+                times.setdefault(_emitted(write), asyncio.get_running_loop().time())
 
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         assert await fleet.until(lambda: bool(fleet.observer.under_way()), within_seconds=60)
@@ -241,7 +242,7 @@ async def test_an_agbot_restarted_at_any_moment_finishes_what_it_began(seconds: 
 async def test_a_policy_published_twice_ends_at_its_last_version_and_asks_before_it_goes_down_again() -> None:
     async with fleet_of() as fleet:
         (node,) = await _deployed(fleet)
-        deeds = _log(fleet)
+        actions = _log(fleet)
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
         assert await fleet.until(
             lambda: any(one.id and one.service.version == "1.0.1" for one in fleet.agbot.ledger.agreements.values()),
@@ -250,7 +251,7 @@ async def test_a_policy_published_twice_ends_at_its_last_version_and_asks_before
         fleet.deploy(ORG, "dp", "svc1", "1.0.2")
         assert await fleet.until(lambda: _runs(node, "1.0.2"), within_seconds=600)
 
-    acts = [deed.act for deed in deeds if deed.granted or deed.act is not Act.ASKED]
+    acts = [action.act for action in actions if action.granted or action.act is not Act.ASKED]
     assert acts == [Act.ASKED, Act.DOWN, Act.UP] * 2
 
 

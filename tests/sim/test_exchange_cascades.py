@@ -96,11 +96,11 @@ def test_a_users_management_policies_go_silently_with_the_statuses_of_nodes_of_o
 
 
 def test_an_observer_of_the_simulation_hears_of_nodes_that_go_silently() -> None:
-    heard: list[Write] = []
+    received: list[Write] = []
     exchange = full()
-    exchange.subscribe(heard.append)
+    exchange.subscribe(received.append)
     delete(exchange, "/orgs/o1/users/jdoe", ADMIN)
-    assert {(one.resource, one.operation, one.id) for one in heard} == {
+    assert {(one.resource, one.operation, one.id) for one in received} == {
         ("node", "deleted", "n1"),
         ("node", "deleted", "n2"),
     }

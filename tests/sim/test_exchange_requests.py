@@ -1,4 +1,4 @@
-"""How strictly the simulated Exchange reads requests, and what it counts and tells of them."""
+"""How strictly the simulated Exchange reads requests, and what it counts and reports of them."""
 
 from __future__ import annotations
 
@@ -155,10 +155,10 @@ def test_requests_are_counted_by_method_route_and_role() -> None:
     template = "/orgs/{org}/nodes/{id}"
     assert exchange.count(method="GET", template=template, role="agbot") == 2
     assert exchange.count(template=template) == exchange.requests.total() == 4
-    assert exchange.count(role="nobody") == 1
+    assert exchange.count(role="anonymous") == 1
 
 
-def test_an_observer_is_told_of_every_write_with_its_content() -> None:
+def test_an_observer_is_reported_of_every_write_with_its_content() -> None:
     exchange = plant()
     writes: list[Write] = []
     exchange.subscribe(writes.append)

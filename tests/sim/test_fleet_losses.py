@@ -53,7 +53,7 @@ async def test_an_agent_that_restarts_while_it_waits_asks_60_s_after_its_start()
         node, seen = await waiting(fleet)
         assert await fleet.until(lambda: bool(seen.asked_at()), within_seconds=300)
         await fleet.clock.sleep(17.0)
-        seen.deeds.clear()
+        seen.actions.clear()
         restarted_at = fleet.clock.now()
         node.restart_agent()
         await fleet.clock.sleep(100.0)
@@ -73,7 +73,7 @@ async def test_a_dead_node_leaves_its_status_and_installs_without_asking_when_it
         assert len(seen.heartbeats) == beats
         assert seen.words[-1] == "downloaded"
         node.fate = Fate.SUCCEEDS
-        seen.deeds.clear()
+        seen.actions.clear()
         node.come_back()
         assert await fleet.until(lambda: "successful" in seen.words, within_seconds=600)
 
@@ -127,10 +127,10 @@ async def test_a_policy_that_is_deleted_is_forgotten_and_its_permission_not_used
         await fleet.clock.sleep(1200.0)
 
     assert node.version == "2.31.0"
-    assert seen.deeds[-1].detail == "the policy is gone"
+    assert seen.actions[-1].detail == "the policy is gone"
 
 
-async def test_a_status_that_a_person_resets_is_begun_anew() -> None:
+async def test_a_status_that_a_person_resets_is_begun_again() -> None:
     async with fleet_of(never, habits=STEADY) as fleet:
         node, seen = await waiting(fleet)
         body = node.notebook.entries[NMP].report()

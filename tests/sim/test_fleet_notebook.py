@@ -24,14 +24,14 @@ _NMP = "up1"
         ("successful", "successful"),
     ],
 )
-def test_a_restart_begins_an_interrupted_download_anew_and_keeps_the_rest(before: str, after: str) -> None:
+def test_a_restart_begins_an_interrupted_download_again_and_keeps_the_rest(before: str, after: str) -> None:
     entry = Entry(nmp=_NMP, version="2.32.0", scheduled_at=EPOCH, word=Word(before))
 
     assert entry.restart() is (before != after)
     assert entry.word == after
 
 
-def test_a_restart_downloads_the_latest_anew() -> None:
+def test_a_restart_downloads_the_latest_again() -> None:
     entry = Entry(nmp=_NMP, version="latest", manifest="IBM/m_latest", scheduled_at=EPOCH, word=Word.HA_WAITING)
 
     assert entry.restart()

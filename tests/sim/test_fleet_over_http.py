@@ -15,6 +15,7 @@ from agbot.sim.http_links import HttpExchange, HttpGateway
 from agbot.sim.links import Kind, Question
 from agbot.sim.scenarios import AGENT_SCENARIOS
 from tests.sim.gates import EPOCH, ORG, OneAtATime
+from tests.support.patience import PATIENCE_SECONDS
 
 _SPEED = 120.0
 _REAL_SECONDS = 5.0
@@ -77,7 +78,7 @@ async def _play(name: str) -> tuple[list[str], _Gate, dict[str, object]]:
 
 
 async def test_a_rollout_over_real_sockets_goes_one_at_a_time() -> None:
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         wrong, gate, report = await _play("rollout")
 
     assert wrong == []
@@ -87,7 +88,7 @@ async def test_a_rollout_over_real_sockets_goes_one_at_a_time() -> None:
 
 
 async def test_a_service_upgrade_with_its_peer_offline_goes_over_real_sockets() -> None:
-    async with asyncio.timeout(25):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         wrong, _, report = await _play("offline-peer")
 
     assert wrong == []

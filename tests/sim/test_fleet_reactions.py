@@ -16,16 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from agbot.sim.agent_reply import Reaction, react, writes_an_error
+from agbot.sim.actions import Act
+from agbot.sim.agent_reply import Reaction, react
 from agbot.sim.agent_state import Entry, Word
-from agbot.sim.clock import ManualClock
-from agbot.sim.deeds import Act
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.http_links import HttpGateway
-from agbot.sim.links import Answered, DirectExchange, Kind, Question, Unanswered
-from agbot.sim.node import NodeSpec, SimNode, Surroundings
+from agbot.sim.links import DirectExchange, Kind, Question, Unanswered
+from agbot.sim.machine import Environment, NodeSpec
+from agbot.sim.node import SimNode
 from agbot.sim.process import Process
 from tests.sim.gates import EPOCH
+from tests.support.clocks import HandClock
+from tests.support.patience import PATIENCE_SECONDS
 
 _RECORDED = Path(__file__).parent.parent / "recorded"
 _ROW = re.compile(r"poll answered with \[.*?\]  \((\d+\.\d) s after the previous: \[(.*)\]\)")
@@ -68,7 +70,10 @@ _RECORDED_SECONDS = {
 
 @dataclass
 class Tap:
-    """A server that plays replies in turn and keeps what it received. Each connection takes one request, then is watched."""
+    """A server that plays replies in turn and keeps what it received.
+
+    Each connection takes one request, then is watched.
+    """
 
     replies: list[bytes]
     now: Callable[[], datetime]
@@ -116,7 +121,7 @@ async def _tapped(*replies: bytes, now: Callable[[], datetime] = lambda: EPOCH) 
 
 
 @asynccontextmanager
-async def _asking_node(tap: Tap, clock: ManualClock, timeout_seconds: float = 20.0) -> AsyncIterator[asyncio.Event]:
+async def _asking_node(tap: Tap, clock: HandClock, timeout_seconds: float = 20.0) -> AsyncIterator[asyncio.Event]:
     """Run a node that waits for permission and does nothing else: time moves only while it rests between questions.
 
     Gives what is set when it goes.
@@ -128,11 +133,11 @@ async def _asking_node(tap: Tap, clock: ManualClock, timeout_seconds: float = 20
     seed.group(exchange, "o1", "ga", ["a1"])
     seed.management_policy(exchange, "o1", "up1")
     async with asyncio.TaskGroup() as group:
-        around = Surroundings(
+        around = Environment(
             exchange=DirectExchange(exchange.handle, clock),
             gateway=HttpGateway(tap.url, timeout_seconds=timeout_seconds),
             clock=clock,
-            tell=lambda deed: gone.set() if deed.act is Act.DOWN else None,
+            notify=lambda action: gone.set() if action.act is Act.DOWN else None,
             spawn=group.create_task,
         )
         spec = NodeSpec(org="o1", id="a1", token=seed.token_of("a1"))
@@ -147,9 +152,9 @@ async def _asking_node(tap: Tap, clock: ManualClock, timeout_seconds: float = 20
 
 
 async def _seconds_to_the_next_question(reply: bytes, timeout_seconds: float = 20.0) -> float:
-    clock = ManualClock(EPOCH)
+    clock = HandClock(EPOCH)
     async with _tapped(reply, now=clock.now) as tap, _asking_node(tap, clock, timeout_seconds) as gone:
-        await asyncio.wait_for(gone.wait(), 10)
+        await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
         assert len(tap.times) == 2
         return (tap.times[1] - tap.times[0]).total_seconds()
 
@@ -173,11 +178,11 @@ async def test_503_is_repeated_every_10_s_as_recorded() -> None:
 
 
 async def test_a_redirect_is_followed_at_once_with_the_same_method() -> None:
-    clock = ManualClock(EPOCH)
+    clock = HandClock(EPOCH)
     async with _tapped(b"", now=clock.now) as tap:
         tap.replies[:] = [_http(307, "", f"Location: {tap.url}/elsewhere"), _YES]
         async with _asking_node(tap, clock) as gone:
-            await asyncio.wait_for(gone.wait(), 10)
+            await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
     assert [raw.split(b" HTTP")[0] for raw in tap.raw] == [
         b"POST /org/o1/hagroup/ga/nodemanagement/a1/up1",
@@ -205,7 +210,7 @@ async def test_a_question_is_byte_for_byte_the_recorded_one_and_on_a_connection_
     assert tap.requests_on_connection == [1, 1]
 
 
-async def test_nobody_at_the_address_counts_as_a_transport_error() -> None:
+async def test_no_one_at_the_address_counts_as_a_transport_error() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         gateway = HttpGateway(f"http://127.0.0.1:{taken.getsockname()[1]}")
@@ -214,24 +219,6 @@ async def test_nobody_at_the_address_counts_as_a_transport_error() -> None:
             await gateway.ask(question)
 
     assert react(caught.value) is Reaction.REPEAT
-
-
-@pytest.mark.parametrize(
-    ("answer", "is_logged"),
-    [
-        (Answered(201, b'{"code":"201"}'), False),
-        (Answered(201, b'{"code":"409"}'), False),
-        (Answered(409, b'{"code":"409"}'), True),
-        (Answered(201, b'{"code":201}'), True),
-        (Answered(200, b'{"code":"201"}'), True),
-        (Answered(503), True),
-        (Unanswered("closed"), True),
-    ],
-)
-def test_only_the_answers_with_201_and_a_known_code_leave_no_error_line(
-    answer: Answered | Unanswered, is_logged: bool
-) -> None:
-    assert writes_an_error(answer) is is_logged
 
 
 def test_a_name_that_does_not_resolve_is_an_ordinary_error() -> None:

@@ -93,10 +93,10 @@ async def test_the_end_is_reported_with_its_times_and_the_new_version_of_the_nod
         status = fleet.exchange.call("GET", f"/orgs/{ORG}/nodes/g-1/managementStatus/{NMP}").json()
         doc = fleet.exchange.call("GET", f"/orgs/{ORG}/nodes/g-1").json()
 
-    said = status["managementStatus"][f"{ORG}/{NMP}"]["agentUpgradePolicyStatus"]
-    assert said["status"] == "successful"
-    assert said["startTime"] < said["endTime"]
-    assert said["upgradedVersions"]["softwareVersion"] == "2.32.0"
+    stated = status["managementStatus"][f"{ORG}/{NMP}"]["agentUpgradePolicyStatus"]
+    assert stated["status"] == "successful"
+    assert stated["startTime"] < stated["endTime"]
+    assert stated["upgradedVersions"]["softwareVersion"] == "2.32.0"
     assert doc["nodes"][f"{ORG}/g-1"]["softwareVersions"] == {"horizon": "2.32.0"}
 
 

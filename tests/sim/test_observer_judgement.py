@@ -1,4 +1,4 @@
-"""The observer finds every planted double upgrade, tells its story, and forgives only what the documents forgive."""
+"""The observer finds every planted double upgrade, reports its story, and forgives only what the documents forgive."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.sim.clock import ManualClock
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.episodes import Excuse, Rule, Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.figures import summary
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Fate
-from agbot.sim.handoffs import Way
+from agbot.sim.handoffs import Origin
 from agbot.sim.links import Answered, Kind, Question, permit, refuse
 from agbot.sim.observer import Observer
 from tests.sim.gates import EPOCH, ORG, always_yes, fleet_of
+from tests.support.clocks import HandClock
 
 _NMP = "up1"
 _SUBJECT = f"{ORG}/{_NMP}"
 
 
 class Scene:
-    """An Exchange with a group of three and an observer; deeds are told by the test."""
+    """An Exchange with a group of three and an observer; deeds are reported by the test."""
 
     def __init__(self, tolerance: Tolerance | None = None) -> None:
-        self.clock = ManualClock(EPOCH)
+        self.clock = HandClock(EPOCH)
         self.exchange = SimExchange(clock=self.clock, root_password="pw")
         self.observer = Observer(self.clock, tolerance)
-        self.exchange.subscribe(self.observer.see)
+        self.exchange.subscribe(self.observer.on_write)
         seed.org(self.exchange, ORG)
         for name in ("n1", "n2", "n3", "n4"):
             seed.node(self.exchange, ORG, name)
@@ -42,8 +42,8 @@ class Scene:
         self.beats("n1", "n2", "n3", "n4")
 
     def does(self, node: str, act: Act, *, kind: Kind = Kind.AGENT, detail: str = "", granted: bool = False) -> None:
-        self.observer.hear(
-            Deed(
+        self.observer.on_action(
+            Action(
                 at=self.clock.now(),
                 act=act,
                 node=f"{ORG}/{node}",
@@ -132,7 +132,7 @@ def test_a_node_that_joins_while_it_upgrades_is_deferred_until_that_upgrade_ends
 
 
 @pytest.mark.parametrize(("seconds", "granted", "is_wrong"), [(4, False, False), (6, False, True), (4, True, True)])
-def test_who_begins_moments_after_it_has_joined_was_told_that_it_is_in_no_group(
+def test_who_begins_moments_after_it_has_joined_was_reported_that_it_is_in_no_group(
     seconds: float, *, granted: bool, is_wrong: bool
 ) -> None:
     """A seed of the simulation: between the agent's look at its group and its begin, somebody added it to one."""
@@ -166,7 +166,7 @@ def test_who_left_or_whose_policy_is_gone_does_not_count_any_more(method: str, b
     assert scene.observer.episodes[0].excuse is excuse
 
 
-def test_a_deleted_status_alone_excuses_nobody() -> None:
+def test_a_deleted_status_alone_excuses_no_one() -> None:
     with _scene() as scene:
         scene.does("n1", Act.DOWN)
         scene.reports("n1", "initiated")
@@ -233,7 +233,7 @@ def test_an_agent_upgrade_that_begins_when_everybody_else_is_long_gone_is_a_viol
         scene.beats("n1")
         scene.does("n1", Act.DOWN)
 
-    assert [violation.rule for violation in scene.observer.violations] == [Rule.NOBODY_LEFT]
+    assert [violation.rule for violation in scene.observer.violations] == [Rule.NO_MEMBER_LEFT]
 
 
 def test_a_service_upgrade_may_begin_when_everybody_else_is_gone() -> None:
@@ -277,12 +277,12 @@ def test_a_hand_off_is_measured_from_the_exchanges_successful_to_the_free_lease_
         scene.does("n1", Act.UP)
         scene.reports("n1", "successful")
         scene.clock.advance(2)
-        scene.observer.lease_free_at(f"{ORG}/g", f"{ORG}/n1", f"{ORG}/{_NMP}")
+        scene.observer.on_lease_released(f"{ORG}/g", f"{ORG}/n1", f"{ORG}/{_NMP}")
         scene.clock.advance(30)
         scene.does("n2", Act.ASKED, granted=True)
 
     turns = scene.observer.turns
-    assert scene.observer.handoffs.of(Way.AGENT_ASKED) == [2.0]
+    assert scene.observer.handoffs.of(Origin.AGENT_ASKED) == [2.0]
     assert turns.handoff_to_grant_seconds == [32.0]
     assert turns.grants[Kind.AGENT] == 2
 
@@ -295,7 +295,7 @@ def test_the_same_yes_twice_is_one_grant() -> None:
     assert scene.observer.turns.grants[Kind.AGENT] == 1
 
 
-def test_an_exchange_whose_clock_is_wrong_misleads_nobody() -> None:
+def test_an_exchange_whose_clock_is_wrong_misleads_no_one() -> None:
     with _scene() as scene:
         scene.clock.advance(100)
         scene.beats("n1")
@@ -350,10 +350,24 @@ async def test_the_same_seed_gives_the_same_report() -> None:
             await fleet.add_group(ORG, "g", 3)
             fleet.publish(ORG, _NMP, "2.32.0")
             await fleet.clock.sleep(900.0)
-            # times are told from the start of the run, which a second run in the same loop begins later
+            # times are reported from the start of the run, which a second run in the same loop
+            # begins later
             return {**fleet.report(), "violations": len(fleet.observer.violations)}
 
     first, second = await report(1), await report(1)
 
     assert first == second
     assert first["violations"] != 0
+
+
+def test_an_exchange_restored_from_a_backup_makes_no_dead_node_look_alive() -> None:
+    with _scene() as scene:
+        copy = scene.exchange.backup()
+        scene.beats("n1")
+        scene.clock.advance(400)
+        scene.beats("n2", "n3")
+
+        scene.exchange.restore(copy)
+        scene.observer.reread(scene.exchange.world)
+
+        assert scene.observer.members.silent_seconds(f"{ORG}/n1", scene.clock.now()) == 400

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agbot.sim.clock import ManualClock
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.episodes import Excuse
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.observer import Observer
 from tests.sim.gates import EPOCH
+from tests.support.clocks import HandClock
 
 NODES = ("a", "b", "c")
 
@@ -20,10 +20,10 @@ class Watched:
     """A group of three whose nodes do what a test says."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock(EPOCH)
+        self.clock = HandClock(EPOCH)
         exchange = SimExchange(clock=self.clock, root_password="pw")
         self.observer = Observer(self.clock)
-        exchange.subscribe(self.observer.see)
+        exchange.subscribe(self.observer.on_write)
         seed.org(exchange, "o1")
         for name in NODES:
             seed.node(exchange, "o1", name)
@@ -38,7 +38,7 @@ class Watched:
 
     def _does(self, act: Act, node: str, *, is_unasked: bool = False) -> None:
         at: datetime = self.clock.now()
-        self.observer.hear(Deed(at=at, act=act, node=f"o1/{node}", subject="o1/up", is_unasked=is_unasked))
+        self.observer.on_action(Action(at=at, act=act, node=f"o1/{node}", subject="o1/up", is_unasked=is_unasked))
 
     def excuses(self) -> set[Excuse]:
         return {one.excuse for one in self.observer.forgiven}
@@ -56,7 +56,7 @@ def test_who_begins_unasked_beside_another_is_nobodys_fault_and_counted_all_the_
 
 
 @pytest.mark.parametrize(("seconds", "is_wrong"), [(5, False), (11, True)])
-def test_nobody_may_be_let_go_beside_an_unasked_one_once_it_can_be_known(seconds: int, is_wrong: bool) -> None:
+def test_no_one_may_be_let_go_beside_an_unasked_one_once_it_can_be_known(seconds: int, is_wrong: bool) -> None:
     hub = Watched()
     hub.begins("a", unasked=True)
     hub.clock.advance(seconds)

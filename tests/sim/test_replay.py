@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import yarl
 
-from agbot.sim.clock import ManualClock
 from agbot.sim.exchange import Request, SimExchange, serving
 from tests.sim.recorded import Pair, body_of, pairs
+from tests.support.clocks import HandClock
 
 EPOCH = datetime(2026, 11, 23, 5, 17, 4, tzinfo=UTC)
 
@@ -19,13 +19,14 @@ EXCEPTIONS: dict[str, str] = {}
 """Pairs that differ, and why they may."""
 
 BURNT_AFTER = 127
-"""A pair that the recording leaves out stood after this one and burnt two change ids without leaving rows."""
+"""A pair that the recording leaves out stood after this one and burnt two change ids without
+leaving rows."""
 
 _VARYING_HEADERS = ("Content-Length",)
 
 
-def _new_exchange() -> tuple[SimExchange, ManualClock]:
-    clock = ManualClock(EPOCH)
+def _new_exchange() -> tuple[SimExchange, HandClock]:
+    clock = HandClock(EPOCH)
     return SimExchange(clock=clock, root_password="rootpw"), clock
 
 

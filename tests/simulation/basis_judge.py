@@ -1,6 +1,10 @@
-"""P4: what a yes rested on. The store answers, the asker was read with its own credentials, the feed and the agbot's lists are young.
+"""P4: what a yes rested on.
 
-A yes that somebody asked for, and a lease that was only seen, are two things: the second rests on what the coordinator itself has read.
+The store answers, the asker was read with its own credentials, the feed and the agbot's lists are
+young.
+
+A yes that somebody asked for, and a lease that was only seen, are two things: the second rests on
+what the coordinator itself has read.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ _READ_SECONDS = 15.0
 """So old the asker's own node may be: what is read after it takes its time."""
 _LOOK_SECONDS = 1.0
 _WAY_SECONDS = 3.0
-"""Between the look that a yes rests on and its commit: further reads, in an Exchange that is slow."""
+"""Between the look that a yes rests on and its commit: further reads, in an Exchange that is
+slow."""
 
 
 class BasisJudge:
@@ -34,16 +39,16 @@ class BasisJudge:
 
     def granted(self, lease: Lease, daemon: Daemon, disk: Disk | None) -> None:
         """Look at a grant that is about to be committed."""
-        hold, now = lease.hold, _now()
+        tenure, now = lease.tenure, _now()
         if disk is not None and disk.failed_at is not None and now - disk.failed_at > _READ_SECONDS:
             self._broke(lease.group, f"the store failed at {disk.failed_at} and was not read since")
         if disk is not None and disk.replaced:
             self._broke(lease.group, "the store is an older copy, and nobody has looked at everything since")
-        if hold is None:
+        if tenure is None:
             return
-        if not hold.progress.observed:
-            self._rested(lease.group, hold.claim.holder, daemon)
-            self._listed(lease.group, hold.claim.kind, daemon)
+        if not tenure.progress.observed:
+            self._rested(lease.group, tenure.claim.holder, daemon)
+            self._listed(lease.group, tenure.claim.kind, daemon)
         elif daemon.sightings.feed is None or now - daemon.sightings.feed > self._view_seconds:
             self._broke(lease.group, f"the feed was read at {daemon.sightings.feed}, it is {now}")
 
@@ -61,11 +66,14 @@ class BasisJudge:
         self._young(group, "the feed", seen.feed)
 
     def _listed(self, group: GroupId, kind: Kind, daemon: Daemon) -> None:
-        """Where nobody listens nobody begins anything. About a service it is the agbot that asks, whatever its lists do."""
+        """Where no one listens no one begins anything.
+
+        About a service it is the agbot that asks, whatever its lists do.
+        """
         if not daemon.agbots:
             return
         seen = daemon.sightings
-        looked = max(seen.listed(), seen.nobody_there(daemon.agbots))
+        looked = max(seen.listed(), seen.no_one_there(daemon.agbots))
         if kind is Kind.AGENT or seen.lists_failed < looked:
             self._young(group, "the agbot's lists", looked)
 

@@ -1,7 +1,8 @@
 """What some seeds draw besides: controls of a rollout, and a person who uses them.
 
-Drawn apart from the rest, which stays as it is. Each seed's policies reach one group only, so a release for every node there is comes too:
-only such a one has a canary, and fails in more than one group.
+Drawn apart from the rest, which stays as it is. Each seed's policies reach one group only, so a
+release for every node there is comes too: only such a one has a canary, and fails in more than one
+group.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from agbot.rules.limits import Limits, Order
 from agbot.rules.window import Window
 from tests.simulation.plan import FATES, Deed, Event, Plan, times
-from tests.support.hub import EPOCH
+from tests.support.clocks import NOON
 
 SHARE = 0.3
 _LATEST_RELEASE_SECONDS = 200.0
@@ -54,7 +55,7 @@ def _limits(chance: random.Random, plan: Plan) -> Limits:
 
 def _windows(chance: random.Random, ahead_seconds: float) -> tuple[Window, ...]:
     """Two windows of some minutes in the first half hour of the coordinator's clock."""
-    begin = EPOCH + timedelta(seconds=ahead_seconds)
+    begin = NOON + timedelta(seconds=ahead_seconds)
     first = begin + timedelta(minutes=chance.randint(0, 5))
     closes = first + timedelta(minutes=chance.randint(3, 8))
     second = closes + timedelta(minutes=chance.randint(2, 8))

@@ -1,7 +1,8 @@
 """Courses of events that a fault needs and that chance seldom brings about: laid out on purpose, with details drawn from the seed.
 
-Each begins from a seed's own plan, of which the groups and everything that would happen are replaced. `follow` waits for what has to be
-true and then does the next deed; which node, how many members and how long between two deeds is drawn.
+Each begins from a seed's own plan, of which the groups and everything that would happen are
+replaced. `follow` waits for what has to be true and then does the next deed; which node, how many
+members and how long between two deeds is drawn.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from enum import StrEnum
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Fate, Habits
-from agbot.sim.node import Asks
+from agbot.sim.machine import Asks
 from tests.simulation.disk import Fault as StoreFault
 from tests.simulation.people import People
 from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan
@@ -29,21 +30,28 @@ class Course(StrEnum):
     """What is laid out."""
 
     OLD_DOWNLOAD = "old download"
-    """An upgrade fails, its policy is repaired, and the others go on to ask under the download that failed."""
+    """An upgrade fails, its policy is repaired, and the others go on to ask under the download that
+    failed."""
     CUT_OFF = "cut off"
-    """A policy is deleted while a node installs for it, and published anew."""
+    """A policy is deleted while a node installs for it, and published again."""
     NO_ROW = "no row"
-    """A node that joins in the middle of an upgrade hangs in it, others wait for it, and its policy goes with an owner."""
+    """A node that joins in the middle of an upgrade hangs in it, others wait for it, and its policy
+    goes with an owner."""
     UNPROVEN = "unproven"
-    """The first group's node is deleted, unregisters or leaves in its upgrade, and two other groups wait for that one."""
+    """The first group's node is deleted, unregisters or leaves in its upgrade, and two other groups
+    wait for that one."""
     LATE_ROW = "late row"
-    """A node upgrades without a question, and the rows of that become visible late, with their old numbers."""
+    """A node upgrades without a question, and the rows of that become visible late, with their old
+    numbers."""
     FROZEN = "frozen"
-    """A node that has joined in the middle of an upgrade asks again behind a frozen feed while another node holds the lease."""
+    """A node that has joined in the middle of an upgrade asks again behind a frozen feed while
+    another node holds the lease."""
     DOWN = "down"
-    """An agbot whose lists nobody shows takes a service down without a question, and others ask before it runs again."""
+    """An agbot whose lists no one shows takes a service down without a question, and others ask
+    before it runs again."""
     STORE_FAILS = "store fails"
-    """A node dies in its upgrade, the store fails while its silence becomes long enough, and a peer's service gets a new version."""
+    """A node dies in its upgrade, the store fails while its silence becomes long enough, and a
+    peer's service gets a new version."""
 
 
 def laid(plan: Plan, course: Course) -> Plan:
@@ -121,7 +129,7 @@ async def _no_row(stage: Stage, people: People, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(20, 60))
     _publish(people, Fate.HANGS, number=1)
     node = people.nodes(1)[0]
-    if await _until(lambda: node.script.running is not None):
+    if await _until(lambda: node.installing is not None):
         await asyncio.sleep(chance.uniform(10, 40))
         people.do(Event(at=0.0, deed=Deed.MOVE, group=1))
         await asyncio.sleep(chance.uniform(5, 20))
@@ -153,13 +161,13 @@ async def _unproven(stage: Stage, people: People, chance: random.Random) -> None
 
 
 def _plan_late_row(plan: Plan, chance: random.Random) -> Plan:
-    """Draw a group in which others ask, and are held, while the one that asks nobody still downloads: by then its report was read."""
+    """Draw a group in which others ask, and are held, while the one that asks no one still downloads: by then its report was read."""
     slow = replace(_QUICK, ask_seconds=chance.uniform(110.0, 130.0), install_seconds=(120.0, 150.0))
     hasty = replace(_QUICK, ask_seconds=chance.uniform(15.0, 25.0))
     settings = replace(plan.settings, poll_seconds=2.0, busy_poll_seconds=2.0, resync_seconds=3600.0)
     limits = replace(plan.limits, lease_seconds=400.0, max_upgrade_seconds=800.0)
     groups = (_group(chance.choice((3, 4)), slow, hasty),)
-    return replace(plan, groups=groups, bypasses=(Asks.NOBODY,), settings=settings, limits=limits, is_controlled=True)
+    return replace(plan, groups=groups, bypasses=(Asks.NO_ONE,), settings=settings, limits=limits, is_controlled=True)
 
 
 async def _late_row(stage: Stage, people: People, chance: random.Random) -> None:
@@ -173,7 +181,7 @@ async def _late_row(stage: Stage, people: People, chance: random.Random) -> None
         await asyncio.sleep(chance.uniform(30, 45))
         people.do(Event(at=0.0, deed=Deed.END_HOLDS))
         await asyncio.sleep(300.0)
-    stage.fleet.let_ask(people.nodes(0)[0], Asks.COORDINATOR)
+    stage.fleet.redirect_questions(people.nodes(0)[0], Asks.COORDINATOR)
 
 
 def _plan_frozen(plan: Plan, chance: random.Random) -> Plan:
@@ -187,7 +195,7 @@ def _plan_frozen(plan: Plan, chance: random.Random) -> Plan:
 async def _frozen(stage: Stage, people: People, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(20, 60))
     _publish(people)
-    if not await _until(lambda: any(node.script.running is not None for node in people.nodes(0))):
+    if not await _until(lambda: any(node.installing is not None for node in people.nodes(0))):
         return
     _publish(people, Fate.PRECHECK_FAILS, number=1)
     node, alone = people.nodes(1)[0], f"{ORG}/{group_name(1)}"

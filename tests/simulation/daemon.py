@@ -1,6 +1,7 @@
 """One start of the coordinator's program: the real coordinator behind the real routes of the gateway, without sockets.
 
-Killing it loses everything but the disk. What it knew of the Exchange and of the agbot is written down in `Sightings`.
+Killing it loses everything but the disk. What it knew of the Exchange and of the agbot is written
+down in `Sightings`.
 """
 
 from __future__ import annotations
@@ -14,38 +15,34 @@ import structlog
 
 from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
-from agbot.coordinator.coordinator import Coordinator, Means
+from agbot.coordinator.coordinator import Coordinator
+from agbot.coordinator.dependencies import Dependencies
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
-from agbot.gateway import target
-from agbot.gateway.authentication import Memory
-from agbot.gateway.budget import Budget
-from agbot.gateway.permission import PermissionRoute
-from agbot.gateway.reads import Reads
-from agbot.gateway.service import ServiceRoute
 from agbot.rules.facts import Ask
 from agbot.rules.limits import LimitsOf
-from agbot.settings.model import AgbotSettings, GatewaySettings
+from agbot.settings.model import AgbotSettings
 from agbot.sim.exchange import SimExchange, seed
-from agbot.sim.links import Answered, Question, basic
+from agbot.sim.links import Answered, Question
 from agbot.sim.local_api import LocalApi
 from agbot.store.contract import Entry
 from tests.simulation.disk import Disk, SimStore
 from tests.simulation.plan import COORDINATOR, Plan
 from tests.simulation.process import Process
 from tests.simulation.sightings import Sightings, WatchedAgbot, WatchedTransport
-from tests.simulation.skew import Skew, SteppedClock
+from tests.support.clocks import LoopClock
+from tests.support.direct_gateway import DirectGateway
 
-_ANSWER_SECONDS = 2.4
-"""The gateway's share of the default `answer_seconds`."""
-_REMEMBER_SECONDS = 300.0
 _AFTER_A_BUG_SECONDS = 5.0
 
 _log = structlog.get_logger()
 
 
 class Listening:
-    """The coordinator as the gateway asks it; every answer is heard by the judge before it goes out."""
+    """The coordinator as the gateway asks it.
+
+    Every answer is received by the judge before it goes out.
+    """
 
     def __init__(self, coordinator: Coordinator, hear: Callable[[Ask, Answer, float], None]) -> None:
         self._coordinator = coordinator
@@ -80,15 +77,15 @@ class Daemon(Process):
         on_death: Callable[[], None],
         limits_of: LimitsOf,
         hear: Callable[[Ask, Answer, float], None],
-        tell: Callable[[Entry], None],
-        skew: Skew,
+        report: Callable[[Entry], None],
+        clock: LoopClock,
         agbot: Mapping[str, LocalApi],
         on_feed: Callable[[float], None],
     ) -> None:
         super().__init__()
         chance = plan.chance(f"daemon {number}")
         self._on_death = on_death
-        self._clock = SteppedClock(plan.ahead_seconds, skew)
+        self._clock = clock
         self.agbots = agbot
         self._store = SimStore(disk, self.kill)
         self._transport = WatchedTransport(exchange, lambda: _way(chance, plan.way_seconds), on_feed)
@@ -102,26 +99,17 @@ class Daemon(Process):
         lists = WatchedAgbot(
             agbot, way_seconds=lambda: _way(chance, plan.way_seconds / 2), sightings=self._transport.sightings
         )
-        means = Means(
+        dependencies = Dependencies(
             exchange=client,
             store=self._store,
             clock=self._clock,
-            tell=tell,
+            publish=report,
             agbot_identity=plan.agbot.identity,
             agbot=AgreementBot(AgbotSettings(api=tuple(agbot)), self._clock, lists) if agbot else None,
             chance=chance,
         )
-        self.coordinator = Coordinator(means, plan.settings, limits_of)
-        listening = Listening(self.coordinator, hear)
-        memory = Memory(self._clock, _REMEMBER_SECONDS)
-        reads = Reads(client, memory, self._clock, seconds=_ANSWER_SECONDS)
-        budget = Budget(GatewaySettings().questions_per_minute, self._clock)
-        self._agents = PermissionRoute(
-            listening, reads, memory, self._clock, budget=budget, answer_seconds=_ANSWER_SECONDS, quiet_refusals=False
-        )
-        self._services = ServiceRoute(
-            listening, reads, memory, self._clock, budget=budget, answer_seconds=_ANSWER_SECONDS
-        )
+        self.coordinator = Coordinator(dependencies, plan.settings, limits_of)
+        self._gateway = DirectGateway(Listening(self.coordinator, hear), client, self._clock)
 
     @property
     def sightings(self) -> Sightings:
@@ -145,15 +133,7 @@ class Daemon(Process):
 
     async def answer(self, method: str, path: str, question: Question) -> Answered:
         """Answer one request."""
-        found, now = target.parse(method, path), asyncio.get_running_loop().time()
-        authorization = basic(question.identity, question.secret)
-        if isinstance(found, target.AgentQuestion):
-            reply = await self._agents.answer(found, authorization, now)
-        elif isinstance(found, target.ServiceQuestion | target.ServiceEnd):
-            reply = await self._services.answer(found, authorization, now)
-        else:
-            raise TypeError(f"{method} {path} is no question: {found}")
-        return Answered(reply.status, reply.body)
+        return await self._gateway.carry(method, path, question)
 
     async def _schedule(self) -> None:
         await self._store.open()

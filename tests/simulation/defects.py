@@ -1,6 +1,7 @@
 """Faults of the coordinator that were once real, each as a small change of what it does.
 
-`test_wild` plants them where a seed is known to show them, `test_courses` in the course of events that shows them.
+`test_wild` plants them where a seed is known to show them, `test_courses` in the course of events
+that shows them.
 """
 
 from __future__ import annotations
@@ -11,27 +12,32 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from msgspec import structs
 
-from agbot.coordinator import asking, basis, clocks, reviewing, seen_clock, traffic
-from agbot.coordinator.basis import Made
-from agbot.coordinator.clocks import Clocks
+from agbot.coordinator.clocks import clocks, seen_clock
+from agbot.coordinator.clocks.clocks import Clocks
 from agbot.coordinator.cycle import Cycle
-from agbot.coordinator.down import Down
-from agbot.coordinator.intake import IntakeReport
-from agbot.coordinator.silent_ends import SilentEnds
+from agbot.coordinator.intake.intake import IntakeReport
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.taking import Begun, Taking
-from agbot.coordinator.unasked import Unasked
+from agbot.coordinator.unasked.down import Down
+from agbot.coordinator.unasked.taking import Taking
+from agbot.coordinator.unasked.unasked import Unasked
 from agbot.exchange.feed import ChangeFeed
+from agbot.fleet import occasions, plan
 from agbot.fleet.absence import Absences
 from agbot.fleet.changes import Read
-from agbot.rules import brakes, unasked
+from agbot.fleet.reads import Wanted
+from agbot.rules import brakes, rollout, unasked
 from agbot.rules.decide import Grant
-from agbot.rules.facts import Ask, Brake, Group
+from agbot.rules.facts import Ask
+from agbot.rules.group import Group
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Brake
 from agbot.rules.seen_time import Now, SeenTime
+from agbot.transitions import ends
+from agbot.transitions.begun import Begun
 
 Defect = Callable[[], AbstractContextManager[None]]
 _FOR_EVER = timedelta(days=9999)
@@ -66,12 +72,14 @@ def blindness_counts_as_silence() -> Iterator[None]:
 
 @contextmanager
 def a_step_of_the_date_is_believed() -> Iterator[None]:
-    """What the wall clock has gone on by counts as time in which something should have been heard."""
+    """What the wall clock has gone on by counts as time in which something should have been received."""
 
     def now(self: seen_clock.SeenClock) -> Now:
         present, mark = right(self), self._mark
         return (
-            present if mark is None else replace(present, seen=mark.seen + max(present.wall - mark.wall, timedelta()))
+            present
+            if mark is None
+            else structs.replace(present, seen=mark.seen + max(present.wall - mark.wall, timedelta()))
         )
 
     right = seen_clock.SeenClock.now
@@ -104,15 +112,15 @@ def a_policy_is_guessed_from_the_feed() -> Iterator[None]:
 
 
 def what_is_down_is_not_held() -> AbstractContextManager[None]:
-    """Without the agbot's lists nobody waits for a member whose agreement has ended."""
+    """Without the agbot's lists no one waits for a member whose agreement has ended."""
 
-    async def look(self: Down) -> list[str]:
+    async def follow(self: Down) -> list[str]:
         return []
 
-    return patched(Down, "look", look)
+    return patched(Down, "follow", follow)
 
 
-def who_asks_nobody_is_not_seen() -> AbstractContextManager[None]:
+def who_asks_no_one_is_not_seen() -> AbstractContextManager[None]:
     return patched(unasked, "past_the_gate", lambda *_: None)
 
 
@@ -124,11 +132,11 @@ def a_new_revision_alone_lifts_a_brake() -> AbstractContextManager[None]:
 
 
 def a_policy_that_is_deleted_ends_the_installation() -> AbstractContextManager[None]:
-    return patched(reviewing, "left_behind", lambda *_: None)
+    return patched(ends, "left_behind", lambda *_: None)
 
 
 def an_end_that_proves_nothing_opens_the_canary() -> AbstractContextManager[None]:
-    return patched(traffic, "_proves_nothing", lambda *_: False)
+    return patched(rollout, "_proves_nothing", lambda *_: False)
 
 
 def the_feed_is_read_from_the_newest_number() -> AbstractContextManager[None]:
@@ -140,25 +148,25 @@ def the_feed_is_read_from_the_newest_number() -> AbstractContextManager[None]:
 
 @contextmanager
 def an_exempt_yes_rests_on_an_old_report() -> Iterator[None]:
-    def rests_on(made: Made) -> list[Read]:
-        is_exempt = isinstance(made.decision, Grant) and made.decision.exempt is not None
-        return [] if is_exempt else basis.rests_on(made)
+    def of_grant(ask: Ask, group: Group, grant: Grant) -> list[Wanted]:
+        return [] if grant.exempt is not None else right(ask, group, grant)
 
-    with patched(asking, "rests_on", rests_on):
+    right = occasions.of_grant
+    with patched(occasions, "of_grant", of_grant):
         yield
 
 
-def what_no_row_tells_of_is_not_looked_for() -> AbstractContextManager[None]:
-    return patched(SilentEnds, "_statuses", lambda *_: iter(()))
+def what_no_row_reports_of_is_not_looked_for() -> AbstractContextManager[None]:
+    return patched(plan, "_upgrading_reports", lambda *_: iter(()))
 
 
 @contextmanager
-def nobody_looks_while_the_store_fails() -> Iterator[None]:
-    async def look(self: Cycle) -> IntakeReport:
+def no_one_looks_while_the_store_fails() -> Iterator[None]:
+    async def read(self: Cycle) -> IntakeReport:
         return await right(self) if self._situation.ledger.is_trusted else IntakeReport()
 
-    right = Cycle._look  # noqa: SLF001 - the defect is inside
-    with patched(Cycle, "_look", look):
+    right = Cycle._read  # noqa: SLF001 - the defect is inside
+    with patched(Cycle, "_read", read):
         yield
 
 

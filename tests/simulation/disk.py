@@ -1,4 +1,4 @@
-"""The store of the simulation: a disk that outlives the programs that write on it, fails on request, and tells of every commit."""
+"""The store of the simulation: a disk that outlives the programs that write on it, fails on request, and reports of every commit."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from agbot.rules.facts import Brake, Pause
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.records import Brake, Hold
 from agbot.store.contract import NOTHING, Entry, Lost, Stored, StoreUnavailableError, Writes
 from agbot.store.memory import MemoryStore
 
@@ -33,7 +33,7 @@ class Fault(Enum):
 class Watcher(Protocol):
     """Who judges what is written."""
 
-    def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], told: list[Entry]) -> None:
+    def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], emitted: list[Entry]) -> None:
         """Look at what one transaction changed."""
 
     def wrote_time(self) -> None:
@@ -57,7 +57,7 @@ class Disk:
     failed_at: float | None = None
     """When a call last failed, if nothing has been loaded since."""
     replaced: bool = False
-    """An older copy took its place, and nobody has settled that yet."""
+    """An older copy took its place, and no one has settled that yet."""
 
     def copy(self) -> MemoryStore:
         """Return what is written now, to be put back later."""
@@ -94,12 +94,12 @@ class Disk:
         """Return every lease as it is stored."""
         return dict(self.content._content.leases)  # noqa: SLF001 - the truth, without a transaction that time passes in
 
-    def pauses(self) -> list[Pause]:
+    def holds(self) -> list[Hold]:
         """Return every hold that a person has not ended, as it is stored."""
-        return list(self.content._content.records[Pause].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
+        return list(self.content._content.records[Hold].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
 
     def brakes(self) -> list[Brake]:
-        """Return every brake that nobody has lifted, as it is stored."""
+        """Return every brake that no one has lifted, as it is stored."""
         return list(self.content._content.records[Brake].values())  # type: ignore[arg-type]  # noqa: SLF001 - see leases
 
     def entries(self) -> list[Entry]:

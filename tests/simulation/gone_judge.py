@@ -1,8 +1,8 @@
-"""P7: nobody is refused for an upgrade whose policy has long been gone, although no row of the feed told of its end.
+"""P7: no one is refused for an upgrade whose policy has long been gone, although no row of the feed reported of its end.
 
-The bounds are those of `docs/decisions/0017-when-an-absence-is-believed.md`, counted from the first refusal that named the upgrade: what
-ends in an idle group is found by the next question about it. Where something was in the way of the reads that find it, the time begins
-anew.
+The bounds are those of `docs/decisions/0017-when-an-absence-is-believed.md`, counted from the first
+refusal that named the upgrade: what ends in an idle group is found by the next question about it.
+Where something was in the way of the reads that find it, the time begins again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _MARGIN_SECONDS = 15.0
 _FORGOTTEN_SECONDS = 300.0
 """Who has not asked for so long does not wait any more, and nothing was read for it."""
 _TURNED_BACK = frozenset({"our clock", "exchange clock", "restore", "store"})
-"""Where a clock, the Exchange or the store goes back, how long something is gone cannot be told from here."""
+"""Where a clock, the Exchange or the store goes back, how long something is gone cannot be reported
+from here."""
 
 
 class GoneJudge:
@@ -40,7 +41,8 @@ class GoneJudge:
         self._bounds = {
             Code.PEERS_UNAVAILABLE: common + settings.heartbeat_seconds,
             Code.LEASE_HELD: of_a_policy,
-            Code.OVERLAP: of_a_policy + plan.limits.lease_seconds,  # a node that installs for it is waited for
+            # a node that installs for it is waited for
+            Code.OVERLAP: of_a_policy + plan.limits.lease_seconds,
         }
         self._published: set[str] = set()
         self._gone_at: dict[str, float] = {}
@@ -58,7 +60,7 @@ class GoneJudge:
         self._clear_since = max(self._clear_since, _now() + seconds)
 
     def look(self, fleet: Fleet) -> None:
-        """Take in which policies are there; what a cascade deletes tells nobody."""
+        """Take in which policies are there; what a cascade deletes reports no one."""
         there = {f"{org}/{name}" for org, name in fleet.exchange.world.management_policies}
         for name in self._published:
             if name in there:
@@ -85,8 +87,8 @@ class GoneJudge:
         self._named[key] = (first, _now())
         seconds = _now() - max(first, self._clear_since)
         if seconds > bound:
-            said = f"{code}: {text}; {name} is gone since {since:.0f}, and {bound:.0f} s are enough to find that"
-            self._story.broke(Promise.REASONS, group, said)
+            stated = f"{code}: {text}; {name} is gone since {since:.0f}, and {bound:.0f} s are enough to find that"
+            self._story.broke(Promise.REASONS, group, stated)
 
 
 def _now() -> float:

@@ -1,8 +1,8 @@
 """Who holds the run to the promises of DESIGN, section 2, after every step: each commit, each answer, each thing a node does.
 
-It believes the simulated Exchange and the simulated nodes, never the coordinator, and takes words for what they meant when it was imported,
-before any planted fault. Where a promise leaves room (a dead node, a release by
-force), the room is named here.
+It believes the simulated Exchange and the simulated nodes, never the coordinator, and takes words
+for what they meant when it was imported, before any planted fault. Where a promise leaves room (a
+dead node, a release by force), the room is named here.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from agbot.coordinator import history
 from agbot.coordinator.contract import Answer, Granted
-from agbot.coordinator.replaying import replay
+from agbot.coordinator.operators import history
+from agbot.coordinator.operators.replaying import replay
 from agbot.rules import ids
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
@@ -39,7 +39,8 @@ from tests.simulation.story import HUB, Promise, Story
 from tests.simulation.word_judge import WordJudge
 
 _CLOCK_SECONDS = 60.0
-"""The Exchange's clock may be moved in the middle of a run; what was said just before a grant is then taken for after it."""
+"""The Exchange's clock may be moved in the middle of a run; what was stated just before a grant is
+then taken for after it."""
 _ABSENCES = frozenset({Cause.NODE_DELETED, Cause.LEFT_GROUP, Cause.POLICY_DELETED})
 _ENDS = {
     Cause.SUCCEEDED: {Phase.ENDED_WELL},
@@ -57,10 +58,11 @@ class Judge:
         self._seen = 0
         self._granted_at: dict[tuple[GroupId, int], float] = {}
         self._gone_at: dict[str, float] = {}
-        """When a node or policy was last deleted, a policy disabled, a node taken out of its group."""
+        """When a node or policy was last deleted, a policy disabled, a node taken out of its
+        group."""
         self._groups: dict[str, object] = {}
         self._moved: dict[GroupId, tuple[object, float]] = {}
-        self._said: dict[tuple[str, str], list[tuple[float, str]]] = {}
+        self._stated: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self.peers = OfflinePeers(plan, story)
         self.controls = ControlJudge(plan, story)
         self.basis = BasisJudge(plan, story)
@@ -72,9 +74,9 @@ class Judge:
         self.disk: Disk | None = None
         self.daemon: Callable[[], Daemon | None] = lambda: None
         self.strange: set[str] = set()
-        """Nodes that have said what no agent says; their statuses prove nothing."""
+        """Nodes that have stated what no agent says; their statuses prove nothing."""
 
-    def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], told: list[Entry]) -> None:
+    def committed(self, before: Mapping[GroupId, Lease], after: Mapping[GroupId, Lease], emitted: list[Entry]) -> None:
         """Look at what one transaction changed."""
         for group, lease in after.items():
             old = before.get(group, Lease(group=group))
@@ -82,16 +84,16 @@ class Judge:
                 self._take_time(old, lease)
                 self._changed(old, lease)
             if lease.token > old.token:
-                self.words.granted(lease, self._disk.brakes(), told, self._fleet)
+                self.words.granted(lease, self._disk.brakes(), emitted, self._fleet)
             if lease.token > old.token and self._plan.is_controlled:
-                self.controls.granted(old, lease, after, told, self._fleet)
-        self.controls.holds(self._disk.pauses())
-        self.words.said(told, after, self._disk.brakes(), self._fleet)
-        self._disk.replaced = self._disk.replaced and not any(entry.event == "store.settled" for entry in told)
-        for entry in told:
+                self.controls.granted(old, lease, after, emitted, self._fleet)
+        self.controls.holds(self._disk.holds())
+        self.words.stated(emitted, after, self._disk.brakes(), self._fleet)
+        self._disk.replaced = self._disk.replaced and not any(entry.event == "store.settled" for entry in emitted)
+        for entry in emitted:
             if entry.event not in {"lease.renewed", "wait.changed"}:
-                said = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.told}"
-                self._story.tell(entry.group or HUB, said)
+                stated = f"{entry.event} {entry.node or ''} {entry.token or ''} {entry.delivered_facts}"
+                self._story.report(entry.group or HUB, stated)
         self.look()
 
     def _take_time(self, old: Lease, new: Lease) -> None:
@@ -103,7 +105,7 @@ class Judge:
             if who := self.overlaps.installs_on(new, self._fleet):
                 text = f"granted while {who} installs what its policy, which was deleted, has begun"
                 self._story.broke(Promise.ONE_HOLDER, new.group, text)
-        mark = (new.token, new.hold.progress.moved_at) if new.hold is not None else None
+        mark = (new.token, new.tenure.progress.moved_at) if new.tenure is not None else None
         if self._moved.get(new.group, (None, 0.0))[0] != mark:
             self._moved[new.group] = (mark, now)
 
@@ -113,18 +115,18 @@ class Judge:
         if new.token < old.token:
             self._story.broke(Promise.OWN_TOKEN, group, f"the token went back from {old.token} to {new.token}")
         if old.state is State.HELD and new.state is State.HELD and new.token != old.token:
-            self._story.broke(Promise.ONE_HOLDER, group, f"granted over a held lease: {old.hold} became {new.hold}")
+            self._story.broke(Promise.ONE_HOLDER, group, f"granted over a held lease: {old.tenure} became {new.tenure}")
         if (
-            new.hold is not None
-            and old.hold is not None
+            new.tenure is not None
+            and old.tenure is not None
             and new.token == old.token
-            and new.hold.claim != old.hold.claim
+            and new.tenure.claim != old.tenure.claim
         ):
             self._story.broke(Promise.OWN_TOKEN, group, f"another holder under the same token {new.token}")
-        if old.hold is not None and new.hold is None and new.last_end is not None:
+        if old.tenure is not None and new.tenure is None and new.last_end is not None:
             self._released(old, new.last_end)
-        if old.state is State.SUSPECT and old.hold is not None and new.hold is not None and new.token != old.token:
-            self._taken_over(old.hold.claim.holder, new.hold.claim.holder)
+        if old.state is State.SUSPECT and old.tenure is not None and new.tenure is not None and new.token != old.token:
+            self._taken_over(old.tenure.claim.holder, new.tenure.claim.holder)
 
     def _taken_over(self, before: str, after: str) -> None:
         """A holder that was offline when a running service took its lease over (P6) may be back before that service goes down."""
@@ -135,7 +137,7 @@ class Judge:
 
     def _released(self, old: Lease, end: End) -> None:
         """An end that rests on the holder's own report must have been in the Exchange."""
-        if end.token != old.token or (old.hold is not None and end.claim != old.hold.claim):
+        if end.token != old.token or (old.tenure is not None and end.claim != old.tenure.claim):
             self._story.broke(Promise.OWN_TOKEN, old.group, f"the end of {end.token} ended {old.token}")
         self.words.ended(old.group, end, self._fleet)
         self.overlaps.ended(end, old.group, self._fleet)
@@ -144,8 +146,8 @@ class Judge:
             text = f"{end.cause} of {end.claim.holder} ({end.detail}), and nothing of it was deleted or moved"
             self._story.broke(Promise.UNKNOWN_IS_NOT_DONE, old.group, text)
         if end.claim.kind is Kind.AGENT and end.cause in _ENDS and not self._is_backed(end, granted_at):
-            said = self._said.get((end.claim.holder, end.claim.subject), [])[-5:]
-            text = f"{end.cause} of {end.claim.holder} ({end.detail}), but it has said {said}"
+            stated = self._stated.get((end.claim.holder, end.claim.subject), [])[-5:]
+            text = f"{end.cause} of {end.claim.holder} ({end.detail}), but it has said {stated}"
             self._story.broke(Promise.UNKNOWN_IS_NOT_DONE, old.group, text)
 
     def _has_gone(self, end: End, granted_at: float) -> bool:
@@ -163,15 +165,15 @@ class Judge:
             self._gone_at[name], self._groups[name] = now, group
 
     def _is_backed(self, end: End, granted_at: float) -> bool:
-        """Whether the node has really said so since the grant, or really runs what was asked for."""
-        said = self._said.get((end.claim.holder, end.claim.subject), [])
-        if any(at >= granted_at - _CLOCK_SECONDS and PHASES.get(word) in _ENDS[end.cause] for at, word in said):
+        """Whether the node has really stated so since the grant, or really runs what was asked for."""
+        stated = self._stated.get((end.claim.holder, end.claim.subject), [])
+        if any(at >= granted_at - _CLOCK_SECONDS and PHASES.get(word) in _ENDS[end.cause] for at, word in stated):
             return True
         node = self._fleet.nodes.get(end.claim.holder)
         return end.cause is Cause.SUCCEEDED and node is not None and node.version in end.detail
 
     def wrote(self, write: Write) -> None:
-        """Remember what nodes have said, as the Exchange took it."""
+        """Remember what nodes have stated, as the Exchange took it."""
         self.peers.wrote(write)
         self.overlaps.wrote(write)
         self.silence.wrote(write)
@@ -182,7 +184,7 @@ class Judge:
             self.controls.wrote(write, self._fleet)
         if write.resource == "nodemgmtpolstatus" and write.operation == "created/modified":
             key = (f"{write.org}/{write.id}", str(write.data["policy"]))
-            self._said.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
+            self._stated.setdefault(key, []).append((asyncio.get_running_loop().time(), str(write.data["status"])))
 
     def looked(self, begun: float) -> None:
         """Take in a look at the feed."""
@@ -195,7 +197,7 @@ class Judge:
 
     def wants_swap(self, expected: Lease, new: Lease) -> None:
         """A grant must rest on a store that answers and a view that is young (P4)."""
-        if new.token <= expected.token or new.hold is None:
+        if new.token <= expected.token or new.tenure is None:
             return
         daemon = self.daemon()
         if daemon is not None:
@@ -224,7 +226,7 @@ class Judge:
         self._seen = len(violations)
 
     def _is_registered(self, name: str) -> bool:
-        """A node that has unregistered serves nobody and is given up at once (P5)."""
+        """A node that has unregistered serves no one and is given up at once (P5)."""
         node = self._fleet.nodes.get(name)
         return node is not None and node.registered
 
@@ -242,29 +244,31 @@ class Judge:
 
     def is_idle(self) -> bool:
         """Whether no lease is occupied and no node is in the middle of anything: there is nothing left to wait for."""
-        busy = any(lease.hold is not None for lease in self._disk.leases().values())
+        busy = any(lease.tenure is not None for lease in self._disk.leases().values())
         return not busy and all(node.down_for is None for node in self._fleet.nodes.values())
 
     def drained(self) -> None:
         """After a quiet time no lease is left without somebody alive behind it (P5)."""
         for group, lease in sorted(self._disk.leases().items()):
-            hold = lease.hold
-            if hold is None:
+            tenure = lease.tenure
+            if tenure is None:
                 continue
-            node = self._fleet.nodes.get(hold.claim.holder)
-            known = node is not None and (node.down_for is not None or hold.claim.holder in self.strange)
-            shown = self._shown_version(hold.claim.holder)
-            if node is not None and lease.state is State.SUSPECT and shown != hold.progress.target_version:
-                known = True  # alive, never reported an end, and seems not to run what was asked for: a person looks
+            node = self._fleet.nodes.get(tenure.claim.holder)
+            known = node is not None and (node.down_for is not None or tenure.claim.holder in self.strange)
+            shown = self._shown_version(tenure.claim.holder)
+            if node is not None and lease.state is State.SUSPECT and shown != tenure.progress.target_version:
+                # alive, never reported an end, and seems not to run what was asked for: a person
+                # looks
+                known = True
             _, moved_at = self._moved.get(group, (None, 0.0))
             recent = asyncio.get_running_loop().time() - moved_at < self._plan.limits.max_upgrade_seconds
             if not known and not recent:
                 self._story.broke(
-                    Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {hold.claim.holder}: {hold.progress}"
+                    Promise.NOTHING_FOR_EVER, group, f"{lease.state} by {tenure.claim.holder}: {tenure.progress}"
                 )
 
     def _shown_version(self, node: str) -> str:
-        """Return the version that the Exchange shows of a node: one that was restored may have lost what the node has told since."""
+        """Return the version that the Exchange shows of a node: one that was restored may have lost what the node has reported since."""
         known = self._fleet.exchange.world.nodes.get((ids.org_of(node), ids.name_of(node)))
         return str(known.doc["softwareVersions"].get("horizon", "")) if known is not None else ""
 
@@ -286,14 +290,14 @@ class Judge:
         return exists and node.alive and node.registered
 
     def served_all(self) -> None:
-        """Nobody is left waiting, and no group is stuck, once everything was put right."""
+        """No one is left waiting, and no group is stuck, once everything was put right."""
         for text in self.waiting():
             group = self._fleet.observer.members.group_of(text.partition(" ")[0])
             self._story.broke(Promise.SERVED, group, f"{text} waits for ever")
         for group, lease in sorted(self._disk.leases().items()):
-            if lease.hold is not None:
+            if lease.tenure is not None:
                 self._story.broke(
-                    Promise.SERVED, group, f"{lease.state} by {lease.hold.claim.holder}: {lease.hold.progress}"
+                    Promise.SERVED, group, f"{lease.state} by {lease.tenure.claim.holder}: {lease.tenure.progress}"
                 )
 
     def derives_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Carries out what `wild` draws beyond faults of single requests: clocks, deletions that no row tells of, backups, the agbot's lists."""
+"""Carries out what `wild` draws beyond faults of single requests: clocks, deletions that no row reports of, backups, the agbot's lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAVER = "leaver"
 
 
 class Nature:
-    """Deeds of nobody in particular."""
+    """Deeds of no one in particular."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -28,14 +28,17 @@ class Nature:
         }
 
     def heal(self) -> None:
-        """Let the agbot's lists be readable from now on. A clock that has stepped stays where it is."""
+        """Let the agbot's lists be readable from now on.
+
+        A clock that has stepped stays where it is.
+        """
         for api in self._stage.local_apis:
             api.faults.clear()
 
     def _step(self, event: Event) -> None:
-        skew = self._stage.skew
-        skew.seconds += event.pick
-        self._later(event.seconds, lambda: setattr(skew, "seconds", skew.seconds - event.pick))
+        clock = self._stage.host_clock
+        clock.step(event.pick)
+        self._later(event.seconds, lambda: clock.step(-event.pick))
 
     def _delete_nodes_owner(self, event: Event) -> None:
         nodes = members(self._stage, event.group)
@@ -58,7 +61,7 @@ class Nature:
 
     def _delete_leaver(self, event: Event) -> None:
         name = f"{_LEAVER}{self._leavers}"
-        self._stage.story.tell(f"{ORG}/{group_name(event.group)}", f"{name} is deleted with all that is theirs")
+        self._stage.story.report(f"{ORG}/{group_name(event.group)}", f"{name} is deleted with all that is theirs")
         seed.send(self._stage.fleet.exchange, "DELETE", f"/orgs/{ORG}/users/{name}")
 
     def _restore(self, event: Event) -> None:
@@ -67,9 +70,9 @@ class Nature:
 
         def restore() -> None:
             exchange.restore(copy)
-            self._stage.story.tell("", "the Exchange is restored from a backup")
+            self._stage.story.report("", "the Exchange is restored from a backup")
             self._stage.judge.peers.shows_the_past()
-            self._stage.fleet.observer.look_again(exchange.world)
+            self._stage.fleet.observer.reread(exchange.world)
 
         self._later(event.seconds, restore)
 
@@ -91,7 +94,7 @@ class Nature:
                 daemon.kill()
             self._stage.disk.replace(copy)
             sight.saved = saved
-            self._stage.story.tell("", "an old copy of the store takes its place")
+            self._stage.story.report("", "an old copy of the store takes its place")
 
         self._later(event.seconds, replace)
 

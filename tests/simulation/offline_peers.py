@@ -1,10 +1,11 @@
 """P6: no refusal of a service that runs under a current agreement rests on peers that are offline.
 
-Which agreement is current and who is offline is taken from the simulated Exchange and nodes; of the coordinator only its answer counts. The
-room left: an agreement counts when it was final before the question was put, and a holder counts as offline from `MARGIN_SECONDS` after the
-heartbeat limit on, by our clock and by the Exchange's, which may have been moved, and without the time in which nothing could be seen
-(`sight`). After such a move, and after a restore, its last heartbeat is one of the past, and a living node needs its minute to send the
-next one.
+Which agreement is current and who is offline is taken from the simulated Exchange and nodes; of the
+coordinator only its answer counts. The room left: an agreement counts when it was final before the
+question was put, and a holder counts as offline from `MARGIN_SECONDS` after the heartbeat limit on,
+by our clock and by the Exchange's, which may have been moved, and without the time in which nothing
+could be seen (`sight`). After such a move, and after a restore, its last heartbeat is one of the
+past, and a living node needs its minute to send the next one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from agbot.rules.ids import name_of, org_of
 from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.reasons import Cause, Code
 from agbot.rules.seen_time import SETTLING
-from agbot.sim.deeds import Act, Deed
+from agbot.sim.actions import Act, Action
 from agbot.sim.exchange import Write
 from agbot.sim.exchange.stamp import parse
 from agbot.sim.fleet import Fleet
@@ -26,7 +27,8 @@ from tests.simulation.sight import Sight
 from tests.simulation.story import Promise, Story
 
 MARGIN_SECONDS = 15.0
-"""Between the look at a heartbeat and the answer that rests on it, and until a moved clock of the Exchange is known."""
+"""Between the look at a heartbeat and the answer that rests on it, and until a moved clock of the
+Exchange is known."""
 _FINAL = "Finalized Agreement"
 
 
@@ -43,7 +45,8 @@ class OfflinePeers:
         self.sight = Sight()
         self._exchange_ahead: float | None = None
         self.asked_alone = 0
-        """How often this was put to the test: questions for a service under a current agreement while every peer was offline."""
+        """How often this was put to the test: questions for a service under a current agreement
+        while every peer was offline."""
 
     def wrote(self, write: Write) -> None:
         """Remember since when an agreement is final, as the Exchange took it."""
@@ -55,15 +58,15 @@ class OfflinePeers:
         else:
             self._final_since.pop(key, None)
 
-    def saw(self, deed: Deed) -> None:
+    def saw(self, action: Action) -> None:
         """Remember since when a node is down."""
-        if deed.act is Act.DIED:
-            self._down_since[deed.node] = _now()
-        elif deed.act is Act.RETURNED:
-            self._down_since.pop(deed.node, None)
+        if action.act is Act.DIED:
+            self._down_since[action.node] = _now()
+        elif action.act is Act.RETURNED:
+            self._down_since.pop(action.node, None)
 
     def shows_the_past(self) -> None:
-        """Remember when heartbeats were last shown as they had been: for a minute nobody can tell who is silent (P4)."""
+        """Remember when heartbeats were last shown as they had been: for a minute no one can report who is silent (P4)."""
         self._past_shown_at = _now()
 
     def hear(self, ask: Ask, answer: Answer, begun: float, fleet: Fleet, lease: Lease | None) -> None:
@@ -79,19 +82,26 @@ class OfflinePeers:
             self._refused(ask, answer, fleet, lease)
 
     def _refused(self, ask: Ask, answer: Refused, fleet: Fleet, lease: Lease | None) -> None:
-        said = "; ".join(str(reason) for reason in answer.reasons)
+        stated = "; ".join(str(reason) for reason in answer.reasons)
         codes = {reason.code for reason in answer.reasons}
         if Code.PEERS_UNAVAILABLE in codes:
-            self._story.broke(Promise.OFFLINE_PEERS, ask.group, f"{ask.node} has an agreement and heard: {said}")
+            self._story.broke(Promise.OFFLINE_PEERS, ask.group, f"{ask.node} has an agreement and heard: {stated}")
         # before the holder has been read, a coordinator that has just started cannot know (P4)
         if Code.LEASE_SUSPECT not in codes or Code.VIEW_STALE in codes:
             return
-        hold = lease.hold if lease is not None and lease.state is State.SUSPECT else None
-        if lease is not None and hold is not None and _fell_before(lease) and ask.claim.subject == hold.claim.subject:
+        tenure = lease.tenure if lease is not None and lease.state is State.SUSPECT else None
+        if (
+            lease is not None
+            and tenure is not None
+            and _fell_before(lease)
+            and ask.claim.subject == tenure.claim.subject
+        ):
             return  # two in a row: it is the release that waits for a person
-        if hold is not None and self._is_offline_peer(hold.claim.holder, ask, fleet):
-            down = int(_now() - self._down_since[hold.claim.holder])
-            text = f"{ask.node} has an agreement, {hold.claim.holder} is down for {down} s, and the answer was: {said}"
+        if tenure is not None and self._is_offline_peer(tenure.claim.holder, ask, fleet):
+            down = int(_now() - self._down_since[tenure.claim.holder])
+            text = (
+                f"{ask.node} has an agreement, {tenure.claim.holder} is down for {down} s, and the answer was: {stated}"
+            )
             self._story.broke(Promise.OFFLINE_PEERS, ask.group, text)
 
     def _is_current(self, ask: Ask, begun: float, fleet: Fleet) -> bool:
@@ -124,10 +134,10 @@ class OfflinePeers:
 
 def _fell_before(lease: Lease) -> bool:
     """Whether the holder before the present one fell silent in the middle of the same release."""
-    hold, end = lease.hold, lease.last_end
-    if hold is None or end is None or end.cause not in {Cause.SUPERSEDED, Cause.EXPIRED}:
+    tenure, end = lease.tenure, lease.last_end
+    if tenure is None or end is None or end.cause not in {Cause.SUPERSEDED, Cause.EXPIRED}:
         return False
-    return (end.claim.subject, end.revision) == (hold.claim.subject, hold.progress.revision)
+    return (end.claim.subject, end.revision) == (tenure.claim.subject, tenure.progress.revision)
 
 
 def _now() -> float:

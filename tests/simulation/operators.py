@@ -1,6 +1,7 @@
 """The operator of a run with controls: holds, allows and approves in the middle of it, and puts everything right in the end.
 
-What an operator says while the coordinator is dead, or its store fails, is not heard; at the end it is said again until it is.
+What an operator says while the coordinator is dead, or its store fails, is not received; at the end
+it is stated again until it is.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
-from agbot.rules.facts import Allowance, Approval, Pause
 from agbot.rules.ids import GroupId, NodeId, PolicyId, node_scope
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Code
+from agbot.rules.records import Allowance, Approval, Hold
 from agbot.sim.agent_state import Word
 from agbot.sim.exchange import seed
 from agbot.sim.exchange.seed import SeedRefused
@@ -92,15 +93,13 @@ class Operator:
         scopes = ["*", ORG, group, *(node_scope(NodeId(node.name)) for node in nodes)]
         until = daemon.now() + timedelta(seconds=event.seconds) if event.seconds < FOR_EVER_SECONDS else None
         scope = scopes[int(event.pick * len(scopes))]
-        self._do(
-            daemon.coordinator.hold(Pause(scope=scope, since=daemon.now(), by="operator", why="held", until=until))
-        )
+        self._do(daemon.coordinator.hold(Hold(scope=scope, since=daemon.now(), by="operator", why="held", until=until)))
 
     def _end_holds(self) -> None:
         daemon = self._stage.daemon()
         if daemon is not None:
-            for pause in self._stage.disk.pauses():
-                self._do(daemon.coordinator.resume(pause.scope, subject=None, reason="over", who="operator"))
+            for hold in self._stage.disk.holds():
+                self._do(daemon.coordinator.resume(hold.scope, subject=None, reason="over", who="operator"))
 
     def _allow(self, event: Event) -> None:
         daemon, nodes = self._stage.daemon(), members(self._stage, event.group)
@@ -141,9 +140,9 @@ class Operator:
         if daemon is None:
             return
         for group, lease in stage.disk.leases().items():
-            if lease.hold is None or lease.state is not State.SUSPECT:
+            if lease.tenure is None or lease.state is not State.SUSPECT:
                 continue
-            node = stage.fleet.nodes.get(lease.hold.claim.holder)
+            node = stage.fleet.nodes.get(lease.tenure.claim.holder)
             is_idle = node is None or (node.down_for is None and not stage.fleet.observer.under_way(group))
             if is_idle:
                 self._do(daemon.coordinator.release(GroupId(group), token=lease.token, reason="seen", who="operator"))
@@ -152,7 +151,7 @@ class Operator:
         """An install that never ends is given up with the machine's next start."""
         now = self._stage.fleet.clock.now()
         for node in self._stage.fleet.nodes.values():
-            entry = node.script.running
+            entry = node.installing
             began = entry.started_at if entry is not None else None
             if node.alive and began is not None and (now - began).total_seconds() > _LONGEST_INSTALL_SECONDS:
                 node.die()
@@ -173,7 +172,7 @@ class Operator:
                     continue  # the node was deleted
 
     def _take_out_unregistered(self) -> None:
-        """A member that is not registered is no available peer, and nobody will register it."""
+        """A member that is not registered is no available peer, and no one will register it."""
         fleet = self._stage.fleet
         for name, node in sorted(fleet.nodes.items()):
             group = fleet.observer.members.group_of(name)

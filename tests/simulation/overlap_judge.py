@@ -1,9 +1,10 @@
-"""P1 where somebody upgrades without a question: which two members nobody could keep apart, and which the coordinator had to.
+"""P1 where somebody upgrades without a question: which two members no one could keep apart, and which the coordinator had to.
 
-What was begun unasked cannot be prevented; but from the moment on at which it can be read, nobody else may be let go. It can be read as
-soon as the agbot's lists have it, or a status past the gate is in the Exchange, or, without the lists, a while after its agreement has
-ended. Who was told yes before that may be under way beside it. A node that is offline does not hear of its agbot's cancellation: its
-agreement stands in the Exchange, and its service runs, until it is back.
+What was begun unasked cannot be prevented; but from the moment on at which it can be read, no one
+else may be let go. It can be read as soon as the agbot's lists have it, or a status past the gate
+is in the Exchange, or, without the lists, a while after its agreement has ended. Who was granted
+before that may be under way beside it. A node that is offline does not hear of its agbot's
+cancellation: its agreement stands in the Exchange, and its service runs, until it is back.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ from agbot.sim.fleet import Fleet
 from agbot.sim.links import Kind
 from tests.simulation.daemon import Daemon
 from tests.simulation.plan import Plan
-from tests.support.hub import EPOCH
+from tests.support.clocks import NOON
 
 _SAME_SECONDS = 1.0
 """A yes may rest on a look that is so old."""
 _COMMIT_SECONDS = 2.0
 """Between that look and its commit."""
 _NOTICE_SECONDS = 45.0
-"""Without the agbot's lists: from the end of a service's agreement until the feed has been read at its slow pace (10 s), and the node
-after it. A node reads that its agreement is cancelled within 10.5 s."""
+"""Without the agbot's lists: from the end of a service's agreement until the feed has been read at
+its slow pace (10 s), and the node after it. A node reads that its agreement is cancelled within
+10.5 s."""
 _FROZEN_SECONDS = 330.0
 """What a frozen feed hides is found by the reads that matter in this time."""
 
@@ -41,7 +43,8 @@ class OverlapJudge:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._granted: dict[tuple[GroupId, str], tuple[float, float]] = {}
-        """(group, node) -> when it was last told yes, and when the agbot's lists had been read before that."""
+        """(group, node) -> when it was last granted, and when the agbot's lists had been read
+        before that."""
         self._past_gate: dict[str, float] = {}
         self._agreements: dict[str, dict[str, tuple[float, float | None]]] = {}
         """Node -> its agreements, each with when it was made and when the node has ended it."""
@@ -57,9 +60,9 @@ class OverlapJudge:
 
     def granted(self, lease: Lease, daemon: Daemon | None) -> None:
         """Take in a grant for which somebody has asked."""
-        if lease.hold is not None and not lease.hold.progress.observed and daemon is not None:
+        if lease.tenure is not None and not lease.tenure.progress.observed and daemon is not None:
             looked = daemon.sightings.listed() if daemon.agbots else -1.0
-            self._granted[lease.group, lease.hold.claim.holder] = (_now(), looked)
+            self._granted[lease.group, lease.tenure.claim.holder] = (_now(), looked)
 
     def ended(self, end: End, group: GroupId, fleet: Fleet) -> None:
         """Take in that a policy has gone in the middle of an installation, which goes on."""
@@ -68,15 +71,15 @@ class OverlapJudge:
             self._cut_off[group] = (node.name, _now(), node.version)
 
     def installs_on(self, lease: Lease, fleet: Fleet) -> str:
-        """Name who still installs what a deleted policy has begun, though this agent's upgrade was let go; empty for nobody."""
+        """Name who still installs what a deleted policy has begun, though this agent's upgrade was let go; empty for no one."""
         name, since, version = self._cut_off.get(lease.group, ("", 0.0, ""))
-        hold, node = lease.hold, fleet.nodes.get(name)
-        if hold is None or node is None or hold.claim.kind is not LeaseKind.AGENT or hold.claim.holder == name:
+        tenure, node = lease.tenure, fleet.nodes.get(name)
+        if tenure is None or node is None or tenure.claim.kind is not LeaseKind.AGENT or tenure.claim.holder == name:
             return ""
         is_over = node.version != version or _now() - since > self._plan.limits.lease_seconds - _NOTICE_SECONDS
         busy = [one for one in fleet.observer.under_way(lease.group) if one.node == name and one.kind is Kind.AGENT]
         goes_on = any(one.excuse is Excuse.POLICY_GONE and one.reported for one in busy)
-        return name if goes_on and not is_over and not hold.progress.observed else ""
+        return name if goes_on and not is_over and not tenure.progress.observed else ""
 
     def wrote(self, write: Write) -> None:
         """Remember since when a node has reported that it is past the gate, and which agreements it has had."""
@@ -107,7 +110,7 @@ class OverlapJudge:
             self._hidden.append((_now(), _now() + seconds, fault.seconds))
 
     def could_not_help(self, violation: Violation) -> bool:
-        """Whether nobody could keep the newest of these from the others."""
+        """Whether no one could keep the newest of these from the others."""
         *others, newer = violation.together
         return violation.rule is Rule.ONE_AT_A_TIME and all(self._is_hidden(each, newer) for each in others)
 
@@ -117,11 +120,12 @@ class OverlapJudge:
         granted, looked = self._granted.get((GroupId(newer.group), newer.node), (None, -1.0))
         if granted is None:
             return False
-        begun = (older.began_at - EPOCH).total_seconds()
+        begun = (older.began_at - NOON).total_seconds()
         if granted <= begun + _SAME_SECONDS + _COMMIT_SECONDS:
             return True
         if self._has_row(older) and self._plan.shows_rows:
-            return looked < begun  # every agbot had refused since: nobody is there, as far as anybody can tell
+            # every agbot had refused since: no one is there, as far as anybody can report
+            return looked < begun
         if older.kind is Kind.AGENT:
             return self._is_unreported(older, begun, granted)
         return self._is_unnoticed(older, begun, granted)

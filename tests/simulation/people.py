@@ -1,12 +1,15 @@
-"""Who carries out what the plan says: administrators, operators, chance. A deed for which the time has passed is not done."""
+"""Who carries out what the plan says: administrators, operators, chance.
+
+A deed for which the time has passed is not done.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-from agbot.rules.facts import Pause
 from agbot.rules.ids import GroupId
+from agbot.rules.records import Hold
 from agbot.sim.exchange.seed import SeedRefused
 from agbot.sim.faults import Fault as ExchangeFault
 from agbot.sim.faults import FaultKind
@@ -55,7 +58,7 @@ class People:
             Deed.LOSE_ANSWERS: self._lose_answers,
             Deed.AGBOT_RESTART: self._restart_agbot,
             Deed.CLOCK: self._shift_clock,
-            Deed.PAUSE: self._pause,
+            Deed.PAUSE: self._hold,
             Deed.RESUME: self._resume,
             Deed.FORCE: self._force,
         }
@@ -66,9 +69,9 @@ class People:
         try:
             self._deeds[event.deed](event)
         except SeedRefused as error:
-            self._stage.story.tell(group, f"{event.deed}: not possible any more: {error}")
+            self._stage.story.report(group, f"{event.deed}: not possible any more: {error}")
         else:
-            self._stage.story.tell(group if event.deed in _ABOUT_A_GROUP else HUB, str(event.deed))
+            self._stage.story.report(group if event.deed in _ABOUT_A_GROUP else HUB, str(event.deed))
 
     def heal(self) -> None:
         """Let everything be well from now on: no faults, no losses, no pauses, every node back."""
@@ -112,7 +115,7 @@ class People:
         nodes = self._nodes(event)
         if nodes:
             node = nodes[int(event.pick * len(nodes))]
-            self._stage.story.tell(f"{ORG}/{group_name(event.group)}", f"{event.deed}: {node.name}")
+            self._stage.story.report(f"{ORG}/{group_name(event.group)}", f"{event.deed}: {node.name}")
             act(node)
 
     def _die(self, node: SimNode, event: Event) -> None:
@@ -192,13 +195,13 @@ class People:
         seconds = 100.0 * (event.pick - 0.5)
         self._stage.fleet.exchange.faults.add(ExchangeFault(kind=FaultKind.CLOCK, seconds=seconds))
 
-    def _pause(self, event: Event) -> None:
+    def _hold(self, event: Event) -> None:
         daemon = self._stage.daemon()
         if daemon is not None:
             now = self._stage.fleet.clock.now()
             scope = ("*", ORG, f"{ORG}/{group_name(event.group)}")[int(event.pick * 3)]
             daemon.start(
-                _quietly(daemon.coordinator.hold(Pause(scope=scope, since=now, by="operator", why="simulated")))
+                _quietly(daemon.coordinator.hold(Hold(scope=scope, since=now, by="operator", why="simulated")))
             )
             self._later(120.0, lambda: self._resume_scope(scope))
 
@@ -223,9 +226,9 @@ class People:
         daemon = self._stage.daemon()
         group = GroupId(f"{ORG}/{group_name(event.group)}")
         lease = self._stage.disk.leases().get(group)
-        if daemon is None or lease is None or lease.hold is None:
+        if daemon is None or lease is None or lease.tenure is None:
             return
-        node = self._stage.fleet.nodes.get(lease.hold.claim.holder)
+        node = self._stage.fleet.nodes.get(lease.tenure.claim.holder)
         if (
             node is not None
             and node.down_for is None

@@ -1,7 +1,8 @@
 """What one seed draws: the hub, its limits, and everything that will happen to it, before anything happens.
 
-Times are short against a real hub's (a lease of minutes, an upgrade of seconds), so that an hour shows what a week would. Everything is
-drawn from the seed alone; what happens to be true later decides only whether a planned deed can still be done.
+Times are short against a real hub's (a lease of minutes, an upgrade of seconds), so that an hour
+shows what a week would. Everything is drawn from the seed alone; what happens to be true later
+decides only whether a planned deed can still be done.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from agbot.rules.limits import Limits
 from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.faults import Fault
 from agbot.sim.habits import Fate, Habits, Outcome
-from agbot.sim.node import Asks
+from agbot.sim.machine import Asks
 from tests.simulation import hub_faults
 
 COORDINATOR = "IBM/coordinator"
@@ -66,7 +67,10 @@ class Deed(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One deed. `pick` chooses among what is there when its time has come, `seconds` is how long it lasts."""
+    """One deed.
+
+    `pick` chooses among what is there when its time has come, `seconds` is how long it lasts.
+    """
 
     at: float
     deed: Deed
@@ -107,13 +111,15 @@ class Plan:
     is_calm: bool
     """Nothing goes wrong but with nodes: here the bounds on waiting hold."""
     agbot_asks: bool
-    """Whether the agbot asks before it takes a service down. Where it does not, nobody can keep it from overlapping with others."""
+    """Whether the agbot asks before it takes a service down. Where it does not, no one can keep it
+    from overlapping with others."""
     cleans_up: bool
     """In the end a person frees what is suspect."""
     chaos_seconds: float
     events: tuple[Event, ...]
     is_controlled: bool = False
-    """Limits and a person control the rollouts (`controls`); in the end that person puts everything right."""
+    """Limits and a person control the rollouts (`controls`); in the end that person puts everything
+    right."""
 
     wild: frozenset[str] = frozenset()
     """What of `wild` befalls this hub."""
@@ -279,7 +285,8 @@ def _events(chance: random.Random, plan: Plan) -> Iterator[Event]:
 def _dark_hours(plan: Plan) -> Iterator[Event]:
     """All but one member of a group die while somebody upgrades, and the last one's service gets a new version (P6).
 
-    Chance alone brings this about in one seed of eight. Drawn apart from the rest, which stays as it is.
+    Chance alone brings this about in one seed of eight. Drawn apart from the rest, which stays as
+    it is.
     """
     chance, stale = plan.chance("dark hours"), plan.limits.heartbeat_stale_seconds
     for number, group in enumerate(plan.groups):

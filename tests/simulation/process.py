@@ -1,6 +1,7 @@
 """A program that can be killed at any await: every task that it starts, however deep, is known and dies with it.
 
-Who owns a task is taken from the context in which it was created, as an operating system knows the threads of a process.
+Who owns a task is taken from the context in which it was created, as an operating system knows the
+threads of a process.
 """
 
 from __future__ import annotations

@@ -11,13 +11,12 @@ from typing import Any
 import structlog
 
 from agbot.rules.limits import Limits
-from agbot.sim.clock import LoopClock
+from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.episodes import Tolerance
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import DirectExchange
 from agbot.sim.local_api import LocalApi
-from agbot.sim.service_upgrades import AgbotSpec
 from tests.simulation import controls, courses, wild
 from tests.simulation.courses import Course
 from tests.simulation.daemon import Daemon
@@ -26,17 +25,17 @@ from tests.simulation.judge import Judge
 from tests.simulation.people import People
 from tests.simulation.plan import Plan, draw
 from tests.simulation.process import watch_tasks
-from tests.simulation.skew import Skew
 from tests.simulation.stage import ORG, Stage, group_name
 from tests.simulation.story import HUB, Broken, Promise, Story
 from tests.simulation.wires import CoordinatorWire, ExchangeWire
 from tests.support import virtual_time
-from tests.support.hub import EPOCH
+from tests.support.clocks import LoopClock
 
 _LOOK_SECONDS = 60.0
 _AT_LEAST_QUIET_SECONDS = 300.0
 _LAST_RELEASE_SECONDS = 8000.0
-"""Long enough for every node there is, one after the other, and for what was lost on the way to be given up."""
+"""Long enough for every node there is, one after the other, and for what was lost on the way to be
+given up."""
 _RESTART_SECONDS = 5.0
 _AGBOTS = ("http://agbot-1:8080", "http://agbot-2:8080")
 """Two of them, on one database."""
@@ -58,38 +57,44 @@ class Outcome:
 
 
 def play(
-    number: int, *, is_told_aloud: bool = False, only: frozenset[wild.Kind] = frozenset(), course: Course | None = None
+    number: int,
+    *,
+    is_reported_aloud: bool = False,
+    only: frozenset[wild.Kind] = frozenset(),
+    course: Course | None = None,
 ) -> Outcome:
     """Play one seed; with `only`, with wild things of these kinds and in every run that has no controls; or one course."""
     try:
         drawn = controls.added(draw(number))
         plan = wild.added(drawn, only, share=1.0) if only else wild.added(drawn)
         plan = plan if course is None else courses.laid(draw(number), course)
-        return virtual_time.run(Run(plan, is_told_aloud=is_told_aloud).play())
+        return virtual_time.run(Run(plan, is_reported_aloud=is_reported_aloud).play())
     except Exception as error:
         error.add_note(f"in seed {number}")  # one of hundreds, in another process
         raise
+    finally:
+        structlog.reset_defaults()  # the log is the process's, and the next test's
 
 
 class Run:
     """The parts of one run and how they hang together."""
 
-    def __init__(self, plan: Plan, *, is_told_aloud: bool) -> None:
+    def __init__(self, plan: Plan, *, is_reported_aloud: bool) -> None:
         self._plan = plan
-        self._story = Story(is_told_aloud=is_told_aloud)
+        self._story = Story(is_reported_aloud=is_reported_aloud)
         self._judge = Judge(plan, self._story)
         self._daemon: Daemon | None = None
         self._starts = 0
         self._limits: Callable[[], Limits] = lambda: plan.limits
         self._is_over = False
-        self._skew = Skew()
+        self._host_clock = LoopClock(plan.ahead_seconds)
         self._local_apis: dict[str, LocalApi] = {}
 
     async def play(self) -> Outcome:
         """Play it, at most until the first promise is broken."""
         watch_tasks(asyncio.get_running_loop())
         structlog.configure(processors=[self._hear_log], cache_logger_on_first_use=False)
-        plan, clock = self._plan, LoopClock(EPOCH)
+        plan, clock = self._plan, LoopClock()
         self._exchange = SimExchange(clock=clock, root_password="pw", seed=plan.seed)
         seed.agbot(self._exchange, "IBM", "coordinator")
         self._disk = Disk(chance=plan.chance("disk"), seconds=plan.store_seconds, watcher=self._judge)
@@ -121,8 +126,8 @@ class Run:
             if plan.shows_rows:
                 self._local_apis = {url: fleet.local_api() for url in _AGBOTS}
             self._judge.fleet, self._judge.daemon = fleet, lambda: self._daemon
-            fleet.listen(self._judge.look)
-            fleet.listen(self._judge.peers.saw)
+            fleet.subscribe(self._judge.look)
+            fleet.subscribe(self._judge.peers.saw)
             self._exchange.subscribe(self._judge.wrote)
             stage = Stage(
                 plan=plan,
@@ -134,7 +139,7 @@ class Run:
                 exchange_wire=direct,
                 daemon=lambda: self._daemon,
                 limits=plan.limits,
-                skew=self._skew,
+                host_clock=self._host_clock,
                 local_apis=tuple(self._local_apis.values()),
             )
             self._stage = stage
@@ -176,7 +181,7 @@ class Run:
             for node, habits in zip(nodes, group.habits, strict=True):
                 node.habits = habits
             if self._plan.bypasses:
-                fleet.let_ask(nodes[0], self._plan.bypasses[number])
+                fleet.redirect_questions(nodes[0], self._plan.bypasses[number])
             if group.has_service:
                 self._stage.deploy(number, "3.0.0")
                 for node in nodes:
@@ -192,7 +197,7 @@ class Run:
         if self._plan.course:
             await courses.follow(self._stage, people)
         people.heal()
-        self._story.tell(HUB, "from here on everything is well")
+        self._story.report(HUB, "from here on everything is well")
         if self._plan.is_controlled:
             await self._put_right(people)
         await self._drain()
@@ -209,7 +214,10 @@ class Run:
         self._judge.derives_all()
 
     async def _put_right(self, people: People) -> None:
-        """Let a person who puts everything right bring a last release to everybody; then nobody waits and no group is stuck."""
+        """Let a person who puts everything right bring a last release to everybody.
+
+        Then no one waits and no group is stuck.
+        """
         loop = asyncio.get_running_loop()
         people.operator.begin_last_release()
         begin = loop.time()
@@ -224,7 +232,7 @@ class Run:
 
     def _start_daemon(self) -> None:
         self._starts += 1
-        self._story.tell(HUB, f"coordinator starts ({self._starts})")
+        self._story.report(HUB, f"coordinator starts ({self._starts})")
         self._judge.overlaps.started()
         self._judge.gone.disturbed(0.0)
         self._judge.peers.sight.started()
@@ -236,15 +244,15 @@ class Run:
             on_death=self._restart_soon,
             limits_of=lambda _group: self._limits(),
             hear=self._judge.hear,
-            tell=lambda _entry: None,
-            skew=self._skew,
+            report=lambda _entry: None,
+            clock=self._host_clock,
             agbot=self._local_apis,
             on_feed=self._judge.looked,
         )
         self._daemon.run()
 
     def _restart_soon(self) -> None:
-        self._story.tell(HUB, "coordinator dies")
+        self._story.report(HUB, "coordinator dies")
         self._daemon = None
         if not self._is_over:
             asyncio.get_running_loop().call_later(_RESTART_SECONDS, self._start_again)

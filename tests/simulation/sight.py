@@ -1,9 +1,10 @@
 """For how long the coordinator could not see, through no fault of its own: what P6 has to leave it (DESIGN, section 5, "seen time").
 
-Time does not count while the Exchange cannot be read or no program runs, nor what the store has lost of it, and after such a gap everybody
-is given a minute to be heard. That a look at the feed did not come is blindness only where something outside was in its way: who does not
-look for reasons of its own, such as a store that fails, is not excused. The other way round, that what is counted as silence was seen, is
-judged in `silence_judge`.
+Time does not count while the Exchange cannot be read or no program runs, nor what the store has
+lost of it, and after such a gap everybody is given a minute to be received. That a look at the feed
+did not come is blindness only where something outside was in its way: who does not look for reasons
+of its own, such as a store that fails, is not excused. The other way round, that what is counted as
+silence was seen, is judged in `silence_judge`.
 """
 
 from __future__ import annotations
@@ -33,10 +34,12 @@ class Sight:
 
     def __init__(self) -> None:
         self._looked: float | None = None
-        """When the last look at the feed that was answered began, or what the store kept of that."""
+        """When the last look at the feed that was answered began, or what the store kept of
+        that."""
         self._is_starting = False
         self.saved: float | None = None
-        """The last look of which the store that is in place knows; whoever changes the store changes this."""
+        """The last look of which the store that is in place knows; whoever changes the store
+        changes this."""
         self._in_the_way: list[Span] = []
         self._blind: list[Span] = []
         self._clear_since = -1e9
@@ -73,7 +76,7 @@ class Sight:
         self._blind = [(begin, min(end, now + _MARGIN_SECONDS)) for begin, end in self._blind]
 
     def is_settled(self) -> bool:
-        """Tell whether whoever is alive has had the time to be heard."""
+        """Whether whoever is alive has had the time to be received."""
         now = _now()
         ends = (end for begin, end in self._blind if begin <= now)
         since = max(self._clear_since, max(ends, default=self._clear_since))

@@ -22,7 +22,10 @@ _OK = 200
 
 @dataclass(slots=True)
 class Sightings:
-    """When this program last read what, on the loop's clock. Of a look its begin counts: what is true is what was so then."""
+    """When this program last read what, on the loop's clock.
+
+    Of a look its begin counts: what is true is what was so then.
+    """
 
     feed: float | None = None
     """When the last request for changes that was answered went out."""
@@ -36,16 +39,22 @@ class Sightings:
     """When the agbot's lists were last asked for in vain."""
 
     def listed(self) -> float:
-        """Return the begin of the last look that brought both lists; before the beginning of time if there was none."""
+        """Return the begin of the last look that brought both lists.
+
+        Before the beginning of time if there was none.
+        """
         return min((self.lists.get(path, -1.0) for path in _LISTS), default=-1.0)
 
-    def nobody_there(self, urls: Mapping[str, object]) -> float:
+    def no_one_there(self, urls: Mapping[str, object]) -> float:
         """Return when every agbot had last refused the connection."""
         return min((self.refused.get(url, -1.0) for url in urls), default=-1.0)
 
 
 class WatchedTransport(DirectTransport):
-    """Writes down what was really read; tells `on_feed` of every look at the feed, with its begin."""
+    """Writes down what was really read.
+
+    Reports `on_feed` of every look at the feed, with its begin.
+    """
 
     def __init__(
         self, exchange: SimExchange, way_seconds: Callable[[], float], on_feed: Callable[[float], None]

@@ -13,9 +13,9 @@ from tests.simulation.daemon import Daemon
 from tests.simulation.disk import Disk
 from tests.simulation.judge import Judge
 from tests.simulation.plan import Plan
-from tests.simulation.skew import Skew
 from tests.simulation.story import Story
 from tests.simulation.wires import CoordinatorWire, ExchangeWire
+from tests.support.clocks import LoopClock
 
 ORG = "o1"
 
@@ -34,12 +34,16 @@ class Stage:
     daemon: Callable[[], Daemon | None]
     limits: Limits
     """What holds for every group at present."""
-    skew: Skew
+    host_clock: LoopClock
+    """What the coordinator's host shows, whose date can be wrong and can step."""
     local_apis: tuple[LocalApi, ...]
     versions: dict[int, int] = field(default_factory=dict)
 
     def deploy(self, number: int, version: str) -> None:
-        """Publish a version of a group's service; with constraints, and beside it a policy for the same service that no node matches."""
+        """Publish a version of a group's service.
+
+        With constraints, and beside it a policy for the same service that no node matches.
+        """
         name, url = f"svc-g{number}", f"url-g{number}"
         if "constraints" not in self.plan.wild:
             self.fleet.deploy(ORG, name, url, version)

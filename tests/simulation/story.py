@@ -1,6 +1,7 @@
 """What happened in one run, line by line, and the promise that was broken, if one was.
 
-The story is the run's identity: two runs of one seed tell the same story, which is what its digest is compared for.
+The story is the run's identity: two runs of one seed report the same story, which is what its
+digest is compared for.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Broken:
     tail: tuple[str, ...]
 
     def __str__(self) -> str:
-        """Tell it as a person reads it."""
+        """Report it as a person reads it."""
         lines = "\n".join(f"    {line}" for line in self.tail)
         return f"{self.promise}\n  {self.group or 'hub'}: {self.text}\n  the last events there:\n{lines}"
 
@@ -51,29 +52,29 @@ class Broken:
 class Story:
     """Lines in order, each with the loop's time and the group it concerns."""
 
-    def __init__(self, *, is_told_aloud: bool = False) -> None:
+    def __init__(self, *, is_reported_aloud: bool = False) -> None:
         self._lines: list[tuple[str, str]] = []
-        self._is_told_aloud = is_told_aloud
+        self._is_reported_aloud = is_reported_aloud
         self.broken: Broken | None = None
         self.ended = asyncio.Event()
 
-    def tell(self, group: str, text: str) -> None:
+    def report(self, group: str, text: str) -> None:
         """Write one line."""
         line = f"{stamp(asyncio.get_running_loop().time())} {group}: {text}" if group else f"{_now()} {text}"
         self._lines.append((group, line))
-        if self._is_told_aloud:
+        if self._is_reported_aloud:
             print(line)  # noqa: T201 - a replay is read on the terminal
 
     def broke(self, promise: Promise, group: str, text: str) -> None:
         """Write down a broken promise; the first one ends the run."""
-        self.tell(group, f"BROKEN {promise}: {text}")
+        self.report(group, f"BROKEN {promise}: {text}")
         if self.broken is None:
             tail = [line for about, line in self._lines if about in {group, HUB}][-_LAST:]
             self.broken = Broken(promise=promise, group=group, text=text, tail=tuple(tail))
             self.ended.set()
 
     def digest(self) -> str:
-        """Return a hash of everything told."""
+        """Return a hash of everything reported."""
         return hashlib.sha256("\n".join(line for _, line in self._lines).encode()).hexdigest()
 
     def __len__(self) -> int:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from operator import attrgetter
 
 import pytest
 
-from agbot.coordinator import asking, explaining
-from agbot.coordinator.actions import Actions
 from agbot.coordinator.contract import Done, NotDone
-from agbot.rules import consent, decide, health, order
-from agbot.rules.decide import Rule
-from agbot.rules.facts import Ask, Group, Waiter
+from agbot.coordinator.operators.actions import Actions
+from agbot.rules import consent, health, holds, maintenance, order, pace, rulebook
+from agbot.rules.facts import Ask
+from agbot.rules.group import Group
 from agbot.rules.limits import Limits, Order
-from agbot.rules.pace import canary, paced
-from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Waiter
+from agbot.rules.rule import Rule
 from agbot.rules.seen_time import Now
 from agbot.store.records import Key, Record, key_of
+from agbot.transitions import grants
 from tests.simulation import controls, run
 from tests.simulation.plan import draw
 from tests.simulation.story import Promise
+from tests.support.examples import some
 
 Defect = Callable[[], AbstractContextManager[None]]
 Needs = Callable[[Limits], object]
@@ -42,36 +44,36 @@ def test_a_quarter_of_the_seeds_has_controls_and_every_control_is_among_them() -
 @contextmanager
 def without(right: Rule) -> Iterator[None]:
     """Take a rule away."""
+    with instead_of(right, replace(right, check=lambda _case: None)):
+        yield
 
-    def silent(_ask: Ask, _group: Group, _now: Now) -> Reason | None:
-        return None
 
-    rules = tuple(silent if rule is right else rule for rule in decide.RULES)
+@contextmanager
+def instead_of(right: Rule, wrong: Rule) -> Iterator[None]:
+    """Put another rule in the place of this one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decide, "RULES", rules)
-        patch.setattr(decide, "_BEFORE_TURN", rules[:-1])
-        patch.setitem(explaining.STATEMENTS, silent, explaining.STATEMENTS[right])
+        patch.setattr(rulebook, "RULES", tuple(wrong if rule is right else rule for rule in rulebook.RULES))
         yield
 
 
 def windows_do_not_matter() -> AbstractContextManager[None]:
-    return without(decide.outside_window)
+    return without(maintenance.WINDOW_OPEN)
 
 
 def holds_do_not_matter() -> AbstractContextManager[None]:
-    return without(decide.paused)
+    return without(holds.NOT_PAUSED)
 
 
-def nobody_has_to_approve() -> AbstractContextManager[None]:
-    return without(consent.not_approved)
+def no_one_has_to_approve() -> AbstractContextManager[None]:
+    return without(consent.APPROVED)
 
 
-def nobody_goes_first() -> AbstractContextManager[None]:
-    return without(canary)
+def no_one_goes_first() -> AbstractContextManager[None]:
+    return without(pace.CANARY)
 
 
 def groups_are_not_counted() -> AbstractContextManager[None]:
-    return without(paced)
+    return without(pace.PACE)
 
 
 @contextmanager
@@ -84,20 +86,17 @@ def a_share_of_the_group_does_not_matter() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def an_allowance_lets_past_a_hold() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(consent, "ALLOWABLE", consent.ALLOWABLE | {Code.PAUSED})
-        yield
+def an_allowance_lets_past_a_hold() -> AbstractContextManager[None]:
+    return instead_of(holds.NOT_PAUSED, replace(holds.NOT_PAUSED, is_allowable=True))
 
 
 @contextmanager
 def an_allowance_is_never_used_up() -> Iterator[None]:
-    def of_nobody(record: Record) -> Key:
+    def of_no_one(record: Record) -> Key:
         return Key(key_of(record).of, ("",))  # no node's id
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asking, "key_of", of_nobody)
+        patch.setattr(grants, "key_of", of_no_one)
         yield
 
 
@@ -112,12 +111,12 @@ def who_has_left_still_comes_first() -> Iterator[None]:
 
 
 @contextmanager
-def a_hold_stays_for_ever() -> Iterator[None]:
+def a_hold_stays_forever() -> Iterator[None]:
     async def end(self: Actions, scope: str, reason: str, who: str) -> Done | NotDone:
         return Done(text="upgrades go on")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Actions, "_end_pause", end)
+        patch.setattr(Actions, "_end_hold", end)
         yield
 
 
@@ -125,7 +124,10 @@ def first_broken(first: int, needs: Needs) -> Promise | None:
     """Play the seeds whose limits have what is needed, beginning with this one and round, until one breaks a promise."""
     wanted = [seed for seed in CONTROLLED if needs(controls.added(draw(seed)).limits)]
     for seed in sorted(wanted, key=lambda seed: (seed < first, seed)):
-        broken = run.play(seed).broken
+        try:
+            broken = run.play(seed).broken
+        except ExceptionGroup:  # an agent has met it, before any judge
+            return Promise.NO_BUGS
         if broken is not None:
             return broken.promise
     return None
@@ -135,25 +137,31 @@ def anything(_limits: Limits) -> bool:
     return True
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("defect", "first", "needs", "promises"),
-    [
-        (windows_do_not_matter, 53, attrgetter("windows"), {Promise.CONTROLS}),
-        (holds_do_not_matter, 2, anything, {Promise.CONTROLS}),
-        (nobody_has_to_approve, 2, attrgetter("approval"), {Promise.CONTROLS}),
-        (nobody_goes_first, 5, attrgetter("canary_percent"), {Promise.CONTROLS}),
-        (groups_are_not_counted, 2, anything, {Promise.CONTROLS}),
-        (a_share_of_the_group_does_not_matter, 264, attrgetter("min_available_percent"), {Promise.CONTROLS}),
-        (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
-        (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
-        (who_has_left_still_comes_first, 59, anything, {Promise.NO_BUGS, Promise.REASONS}),
-        (a_hold_stays_for_ever, 12, anything, {Promise.SERVED}),
-    ],
+    some(
+        [
+            (windows_do_not_matter, 53, attrgetter("windows"), {Promise.CONTROLS}),
+            (holds_do_not_matter, 2, anything, {Promise.CONTROLS}),
+            (no_one_has_to_approve, 2, attrgetter("approval"), {Promise.CONTROLS}),
+            (no_one_goes_first, 5, attrgetter("canary_percent"), {Promise.CONTROLS}),
+            (groups_are_not_counted, 2, anything, {Promise.CONTROLS}),
+            (a_share_of_the_group_does_not_matter, 264, attrgetter("min_available_percent"), {Promise.CONTROLS}),
+            (an_allowance_lets_past_a_hold, 7, anything, {Promise.CONTROLS}),
+            (an_allowance_is_never_used_up, 2, anything, {Promise.CONTROLS}),
+            (who_has_left_still_comes_first, 80, anything, {Promise.NO_BUGS, Promise.REASONS}),
+            (a_hold_stays_forever, 12, anything, {Promise.SERVED}),
+        ],
+        every=5,
+        first=1,
+    ),
 )
 def test_a_control_that_does_not_hold_is_found(
     defect: Defect, first: int, needs: Needs, promises: set[Promise]
 ) -> None:
-    """Some show in one seed of forty only, so each begins where it is known to show; if that changes, it only takes longer."""
+    """Some show in one seed of forty only, so each begins where it is known to show.
+
+    If that changes, it only takes longer.
+    """
     with defect():
         assert first_broken(first, needs) in promises

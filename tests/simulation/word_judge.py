@@ -1,17 +1,19 @@
-"""Whether what is said of an upgrade is so: its policy, its end, its overlap, its brake. Against what nodes and Exchange really did.
+"""Whether what is stated of an upgrade is so: its policy, its end, its overlap, its brake.
 
-A policy that the node does not match, a service that it never ran and an overlap of which only one half was down are guesses. What failed
-is known from the node's own report.
+Against what nodes and Exchange really did.
+
+A policy that the node does not match, a service that it never ran and an overlap of which only one
+half was down are guesses. What failed is known from the node's own report.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from agbot.rules.facts import Brake
 from agbot.rules.ids import GroupId, name_of, org_of
-from agbot.rules.lease import End, Hold, Kind, Lease
+from agbot.rules.lease import End, Kind, Lease, Tenure
 from agbot.rules.reasons import BRAKING, Cause
+from agbot.rules.records import Brake
 from agbot.rules.statuses import PHASES, Phase
 from agbot.sim.episodes import Episode
 from agbot.sim.exchange import Write
@@ -47,14 +49,16 @@ class WordJudge:
         if version and write.data["status"] in _BAD_ENDS:
             self._failed.setdefault(key, set()).add(version)
 
-    def granted(self, lease: Lease, brakes: Sequence[Brake], told: Sequence[Entry], fleet: Fleet) -> None:
+    def granted(self, lease: Lease, brakes: Sequence[Brake], emitted: Sequence[Entry], fleet: Fleet) -> None:
         """Look at a new lease."""
-        if lease.hold is None:
+        if lease.tenure is None:
             return
-        if lease.hold.progress.observed:
-            self._matches(lease.group, lease.hold.claim.holder, lease.hold.claim.kind, lease.hold.claim.subject, fleet)
-        elif not any(entry.node == lease.hold.claim.holder and "allowed_by" in entry.facts for entry in told):
-            self._brings_what_failed(lease.group, lease.hold, brakes)
+        if lease.tenure.progress.observed:
+            self._matches(
+                lease.group, lease.tenure.claim.holder, lease.tenure.claim.kind, lease.tenure.claim.subject, fleet
+            )
+        elif not any(entry.node == lease.tenure.claim.holder and "allowed_by" in entry.facts for entry in emitted):
+            self._brings_what_failed(lease.group, lease.tenure, brakes)
 
     def ended(self, group: GroupId, end: End, fleet: Fleet) -> None:
         """Look at the end of a service's upgrade: one that failed had begun."""
@@ -68,11 +72,11 @@ class WordJudge:
                     Promise.WORDS, group, f"{claim.what} of {claim.holder} {end.cause}, and it never began"
                 )
 
-    def said(
-        self, told: Sequence[Entry], leases: Mapping[GroupId, Lease], brakes: Sequence[Brake], fleet: Fleet
+    def stated(
+        self, emitted: Sequence[Entry], leases: Mapping[GroupId, Lease], brakes: Sequence[Brake], fleet: Fleet
     ) -> None:
         """Look at what was written down."""
-        for entry in told:
+        for entry in emitted:
             if entry.event == "lease.overlapped" and entry.node is not None and entry.group is not None:
                 others = entry.facts["others"]
                 names = list(others) if isinstance(others, Mapping) else []
@@ -96,8 +100,8 @@ class WordJudge:
                 Promise.WORDS, group, f"{node} does not match {subject}, of which it is said to be in the middle"
             )
 
-    def _brings_what_failed(self, group: GroupId, hold: Hold, brakes: Sequence[Brake]) -> None:
-        claim = hold.claim
+    def _brings_what_failed(self, group: GroupId, tenure: Tenure, brakes: Sequence[Brake]) -> None:
+        claim = tenure.claim
         mine = self._brings.get((claim.holder, claim.subject), "")
         for brake in brakes:
             if (brake.group, brake.kind, brake.subject) != (
@@ -113,11 +117,13 @@ class WordJudge:
     def _were_together(self, entry: Entry, other: str, leases: Mapping[GroupId, Lease], fleet: Fleet) -> bool:
         """Whether both were down at once, or the other one says so itself, or had a yes that it may not have acted on yet."""
         lease = leases.get(entry.group) if entry.group is not None else None
-        hold = lease.hold if lease is not None else None
-        if hold is not None and hold.claim.holder == other and not hold.progress.observed:
+        tenure = lease.tenure if lease is not None else None
+        if tenure is not None and tenure.claim.holder == other and not tenure.progress.observed:
             return True
         if _reports_that_it_upgrades(other, fleet):
-            return True  # its installation may have died with it, and nobody else can know that while its report stands
+            # its installation may have died with it, and no one else can know that while its report
+            # stands
+            return True
         mine, theirs = (list(_of(name, fleet)) for name in (str(entry.node), other))
         now = fleet.clock.now()
         return any(

@@ -13,7 +13,10 @@ import pytest
 
 
 def openssl() -> str:
-    """Find the program. Without it a test says so and is left out, and fails where CI should have installed it."""
+    """Find the program.
+
+    Without it a test says so and is left out, and fails where CI should have installed it.
+    """
     found = shutil.which("openssl")
     if found is None and not os.environ.get("CI"):
         pytest.skip("openssl is missing: install the Debian package openssl")
@@ -51,11 +54,21 @@ class Pair:
 
 
 def made(folder: Path, name: str, *, days: int = 90) -> Pair:
-    """Make a certificate that ends in so many days."""
+    """Make a certificate that ends in so many days, or has ended before as many."""
     folder.mkdir(exist_ok=True)
     pair = Pair(folder / f"{name}.pem", folder / f"{name}.key")
     command = [openssl(), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", str(days), "-subj", f"/O=agbot test/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command += [
+        "-days",
+        str(max(days, 1)),
+        "-subj",
+        f"/O=agbot test/CN={name}",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
     command += ["-keyout", str(pair.key), "-out", str(pair.certificate)]
     subprocess.run(command, check=True, capture_output=True)
+    if days <= 0:  # `req` makes none that is over
+        again = [openssl(), "x509", "-in", str(pair.certificate), "-signkey", str(pair.key), "-days", str(days)]
+        pair.certificate.write_bytes(subprocess.run(again, check=True, capture_output=True).stdout)
     return pair

@@ -12,7 +12,10 @@ from agbot.sim.plain_http import Received
 
 
 class DirectAgbot:
-    """A `Transport` of `agbot.agreementbot`. A URL that leads nowhere refuses, as a port does on which nobody listens."""
+    """A `Transport` of `agbot.agreementbot`.
+
+    A URL that leads nowhere refuses, as a port does on which no one listens.
+    """
 
     def __init__(self, apis: Mapping[str, LocalApi], *, way_seconds: Callable[[], float] = lambda: 0.0) -> None:
         self._apis = dict(apis)

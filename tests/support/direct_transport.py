@@ -1,7 +1,8 @@
 """A transport that asks the simulated Exchange in-process, without sockets, for tests on a virtual clock.
 
-It enacts what the simulator can only signal (a dropped connection, a hang, a slow reply, a body cut short) with the event loop's sleep, so
-that a virtual loop jumps over the waiting. One simulated second is one second of the loop.
+It enacts what the simulator can only signal (a dropped connection, a hang, a slow reply, a body cut
+short) with the event loop's sleep, so that a virtual loop jumps over the waiting. One simulated
+second is one second of the loop.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from agbot.exchange import routes
+from agbot.exchange import resources
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Unreachable
 from agbot.exchange.transport import Reply
@@ -33,7 +34,10 @@ def _unspoilt(_method: str, _path: str, reply: Reply) -> Reply:
 
 
 class DirectTransport:
-    """Asks a `SimExchange`. `way_seconds` is drawn twice per request: for the way there and for the way back."""
+    """Asks a `SimExchange`.
+
+    `way_seconds` is drawn twice per request: for the way there and for the way back.
+    """
 
     def __init__(self, exchange: SimExchange, *, way_seconds: Callable[[], float] = _at_once) -> None:
         self._exchange = exchange
@@ -46,7 +50,7 @@ class DirectTransport:
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None, timeout_seconds: float
     ) -> Reply:
         """Send one request."""
-        self.requests[method, routes.template(path)] += 1
+        self.requests[method, resources.template(path)] += 1
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._carry(method, path, credentials, body)

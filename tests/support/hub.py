@@ -1,7 +1,15 @@
 """A whole hub on a virtual clock: the simulated Exchange, the real client and the real coordinator, without sockets.
 
-Time is the event loop's; in virtual time a test can let hours pass. Nodes here do nothing by themselves: a test says what each of them
-reports and asks. (Nodes that live on their own are in `agbot.sim`.)
+Time is the event loop's; in virtual time a test can let hours pass. Nodes here do nothing by
+themselves: a test says what each of them reports and asks. For what the coordinator decides. Beside
+it are, each for its own reason:
+
+- `tests.membership.living`: this hub with nodes that live on their own and with the gateway, for
+  what comes of the decisions;
+- `tests.simulation.daemon`: a coordinator that can be killed between any two steps, for seeds and
+  judges;
+- `tests.acceptance.hub`: the Exchange on a socket and in a thread, for the daemon as a process;
+- `bench.hub`: everything in processes of its own, so that one can be measured alone.
 """
 
 from __future__ import annotations
@@ -9,14 +17,18 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from agbot.agreementbot.client import AgreementBot
 from agbot.coordinator.contract import Answer, Granted
-from agbot.coordinator.coordinator import Coordinator, Means
+from agbot.coordinator.coordinator import Coordinator
+from agbot.coordinator.dependencies import Dependencies
+from agbot.coordinator.guarded.port import GuardOf
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Refused as CredentialsRefused
+from agbot.fleet.changes import Read
+from agbot.fleet.reads import Why
 from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind, Lease
@@ -27,38 +39,15 @@ from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.store.contract import Entry, Store
 from agbot.store.memory import MemoryStore
+from tests.support.clocks import LoopClock
 from tests.support.direct_agbot import DirectAgbot
 from tests.support.direct_transport import DirectTransport
 
-EPOCH = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 ORG = "o1"
 AGBOT = "coordinator"
 AGBOT_URL = "http://agbot"
 NMP = "up1"
 OLD, NEW = "2.31.0", "2.32.0"
-
-
-class LoopClock:
-    """The coordinator's clock on the event loop's time, perhaps off by a few seconds against the Exchange's."""
-
-    def __init__(self, ahead_seconds: float = 0.0) -> None:
-        self._epoch = EPOCH + timedelta(seconds=ahead_seconds)
-
-    def now(self) -> datetime:
-        return self._epoch + timedelta(seconds=asyncio.get_running_loop().time())
-
-    def step(self, seconds: float) -> None:
-        """Set the date, as a person or a time server does."""
-        self._epoch += timedelta(seconds=seconds)
-
-    def monotonic_seconds(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    def real_seconds(self, seconds: float) -> float:
-        return seconds
 
 
 @dataclass
@@ -74,11 +63,20 @@ class Hub:
     agbot: AgbotSettings = field(default_factory=AgbotSettings)
     shows_rows: bool = False
     """Whether the agbot's local API is configured."""
+    is_shadow: bool = False
+    """Whether the agbot decides, and the coordinator only compares."""
     clock_ahead_seconds: float = 0.0
     store: Store = field(default_factory=MemoryStore)
-    told: list[Entry] = field(default_factory=list)
+    emitted: list[Entry] = field(default_factory=list)
     journal_age: timedelta = timedelta(days=30)
     journal_bytes: int = 0
+    rows: AgbotRows = field(default_factory=AgbotRows)
+    waiting: list[tuple[str, str]] = field(default_factory=list)
+    """The members (`org/id`) that the agbot keeps waiting for a service upgrade, with the policy."""
+    """The agbots' database."""
+    guard: GuardOf | None = None
+    reads: list[tuple[Read, Why]] = field(default_factory=list)
+    """What the coordinator has read from the Exchange, and why."""
 
     def __post_init__(self) -> None:
         self.exchange = SimExchange(clock=LoopClock(), root_password="rootpw")
@@ -86,9 +84,7 @@ class Hub:
         seed.org(self.exchange, ORG)
         seed.management_policy(self.exchange, ORG, NMP)
         self.clock = LoopClock(self.clock_ahead_seconds)
-        self.rows = AgbotRows()
-        """The agbots' database."""
-        self.local_api = LocalApi(self.rows, LoopClock(), Shown(org="IBM", id="agbot1"))
+        self.local_api = LocalApi(self.rows, LoopClock(), Shown(org="IBM", id="agbot1", waiting=lambda: self.waiting))
         self._tasks: list[asyncio.Task[None]] = []
         self._connect()
 
@@ -99,18 +95,21 @@ class Hub:
         )
         local = AgbotSettings(api=(AGBOT_URL,), request_seconds=1.0)
         direct = DirectAgbot({AGBOT_URL: self.local_api})
-        means = Means(
+        dependencies = Dependencies(
             exchange=self.client,
             store=self.store,
             clock=self.clock,
-            tell=self.told.append,
+            publish=self.emitted.append,
             agbot_identity=self.agbot.identity,
             agbot=AgreementBot(local, self.clock, direct) if self.shows_rows else None,
+            guard=self.guard,
             chance=random.Random(1),
             journal_age=self.journal_age,
             journal_bytes=self.journal_bytes,
+            is_shadow=self.is_shadow,
+            observe=lambda read, why: self.reads.append((read, why)),
         )
-        self.coordinator = Coordinator(means, self.settings, self.limits_of or (lambda _group: self.limits))
+        self.coordinator = Coordinator(dependencies, self.settings, self.limits_of or (lambda _group: self.limits))
 
     async def start(self) -> None:
         await self.store.open()
@@ -201,7 +200,7 @@ class Hub:
         seed.send(self.exchange, method, f"/orgs/{ORG}{path}", body, caller=f"{ORG}/admin")
 
     def write_policy(self, *, enabled: bool = True) -> None:
-        """Write the management policy anew."""
+        """Write the management policy again."""
         body: dict[str, object] = {
             "label": NMP,
             "description": "",
@@ -247,7 +246,7 @@ class Hub:
         return self.coordinator._situation.ledger.lease(group_id(ORG, group))  # noqa: SLF001 - the truth behind the views
 
     def events(self, name: str) -> list[Entry]:
-        return [entry for entry in self.told if entry.event == name]
+        return [entry for entry in self.emitted if entry.event == name]
 
 
 def codes(answer: Answer) -> list[str]:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.programs import PATIENCE_SECONDS, free_port, until
+from tests.acceptance.programs import free_port
+from tests.support.patience import PATIENCE_SECONDS, until
 
 TLS = Path(__file__).parent / "tls"
 CERTIFICATE, KEY = TLS / "certificate.pem", TLS / "key.pem"
-"""Made up; signs itself, and serves as the certificate of broker and client and as the authority behind both."""
+"""Made up; signs itself, and serves as the certificate of broker and client and as the authority
+behind both."""
 USER, PASSWORD = "agbot", "hush7broker7hush"
 OVER_TLS = (f"cafile {CERTIFICATE}", f"certfile {CERTIFICATE}", f"keyfile {KEY}")
 CLIENT_CERTIFICATE = (*OVER_TLS, "require_certificate true")
@@ -26,7 +28,8 @@ CLIENT_CERTIFICATE = (*OVER_TLS, "require_certificate true")
 def program(name: str) -> str:
     """Find one of mosquitto's programs; Debian keeps the broker where only root looks.
 
-    Without it a test says so and is left out on a machine that has Python and make alone, and fails where CI should have installed it.
+    Without it a test says so and is left out on a machine that has Python and make alone, and fails
+    where CI should have installed it.
     """
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin")
     if found is None and not os.environ.get("CI"):
@@ -90,7 +93,7 @@ class Mosquitto:
         self._signal(signal.SIGCONT)
 
     def reload(self) -> None:
-        """Let it read its access rules anew."""
+        """Let it read its access rules again."""
         self._signal(signal.SIGHUP)
 
     def _signal(self, number: signal.Signals) -> None:

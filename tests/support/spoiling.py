@@ -1,6 +1,6 @@
 """What stands between the coordinator and its Exchange and gets answers wrong: absences that are none, and what vanishes without a row.
 
-A rule matches a path and makes of the reply what it likes, a number of times or for ever.
+A rule matches a path and makes of the reply what it likes, a number of times or forever.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Builders of facts: a group of healthy device nodes at noon, and whatever a test says is different about it.
 
-Everything has a plain default, so that a test names only what it is about. `ago` is in seconds before `NOW` throughout.
+Everything has a plain default, so that a test names only what it is about. `ago` is in seconds
+before `NOW` throughout.
 """
 
 from __future__ import annotations
@@ -11,24 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agbot.rules import lease as leases
-from agbot.rules.facts import (
-    Agreement,
-    Ask,
-    Brake,
-    Deferral,
-    Group,
-    Member,
-    Node,
-    Policy,
-    Served,
-    Sight,
-    Waiter,
-)
+from agbot.rules.decide import judge
+from agbot.rules.facts import Agreement, Ask, Member, Node, Policy, Sight
+from agbot.rules.group import Group
+from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, Progress
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause, Code, Reason
-from agbot.rules.review import Seen
+from agbot.rules.records import Brake, Busy, Deferral, Turn, Waiter
+from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.statuses import Status
 from agbot.rules.versions import Versions
@@ -67,7 +60,7 @@ def node(name: NodeId = ANNA, *, ago: float | None = 10, **fields: Any) -> Node:
 
 
 def status(value: str, *, ago: float = 0, stamp: str | None = None, target_version: str = NEW) -> Status:
-    """Build one `managementStatus` entry, written `ago`; its stamp tells value and time unless a test says otherwise."""
+    """Build one `managementStatus` entry, written `ago`; its stamp reports value and time unless a test says otherwise."""
     moment = at(ago)
     written = stamp if stamp is not None else f"{value}@{moment:%H:%M:%S}"
     return Status(value=value, stamp=written, updated_at=moment, target_version=target_version)
@@ -102,6 +95,16 @@ def ask(name: NodeId = BERT, kind: Kind = Kind.AGENT, subject: PolicyId | None =
     return Ask(group=GROUP, claim=claim(name, kind, subject), agreement_bound=bound)
 
 
+def case(question: Ask, facts: Group, now: Now = NOW) -> Case:
+    """Put a question to a group."""
+    return Case(at=now, ask=question, group=facts)
+
+
+def why_not(question: Ask, facts: Group, now: Now = NOW) -> tuple[Reason, ...]:
+    """Return all reasons against a grant."""
+    return judge(case(question, facts, now)).reasons
+
+
 def service_ask(name: NodeId = BERT, *, bound: bool = True) -> Ask:
     return ask(name, Kind.SERVICE, bound=bound)
 
@@ -117,7 +120,7 @@ def deployment(top_version: str = "2.0.0") -> Policy:
 def agreement(
     name: str, version: str = "1.0.0", *states: str, finalized: bool = True, ago: float | None = None
 ) -> Agreement:
-    """Build an agreement for the service, written `ago`; None: nobody knows when."""
+    """Build an agreement for the service, written `ago`; None: no one knows when."""
     containers, updated_at = states or ("running",), None if ago is None else at(ago)
     return Agreement(
         id=name, service=SERVICE, finalized=finalized, version=version, containers=containers, updated_at=updated_at
@@ -168,7 +171,10 @@ def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None =
 
 
 def seen(**fields: Any) -> Seen:
-    """Build the sight of a holder that is a live member with an enabled policy; what it reports is up to the test."""
+    """Build the sight of a holder that is a live member with an enabled policy.
+
+    What it reports is up to the test.
+    """
     default: dict[str, Any] = {
         "node": node(ago=0),
         "policy": policy(),
@@ -183,8 +189,8 @@ def waiter(name: NodeId = BERT, *, since: float = 300, asked: float = 30, questi
     return Waiter(ask=question or ask(name), since=seen_at(since), asked_at=seen_at(asked))
 
 
-def served(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Served:
-    return Served(group=GROUP, node=name, until=seen_at(ago), cause=cause)
+def turn(name: NodeId, *, ago: float, cause: Cause = Cause.SUCCEEDED) -> Turn:
+    return Turn(group=GROUP, node=name, until=seen_at(ago), cause=cause)
 
 
 def brake(
@@ -201,6 +207,11 @@ def brake(
         token=6,
         failed=failed,
     )
+
+
+def busy(name: NodeId = BERT, *, since: float = 600, left: float = 600, why: str = "a batch runs") -> Busy:
+    """Build the word of a node that has been busy for `since` and is for `left` seconds more."""
+    return Busy(node=name, since=at(since), until=at(-left), why=why)
 
 
 def deferral(name: NodeId = ANNA, subject: PolicyId = NMP) -> Deferral:

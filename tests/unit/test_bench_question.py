@@ -1,4 +1,4 @@
-"""What the bench asks with is what a real agent sent, byte for byte: another head would cost the servers another time."""
+"""The bench asks with the bytes of a real agent: another head would cost the servers another time."""
 
 from __future__ import annotations
 

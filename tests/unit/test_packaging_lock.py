@@ -1,4 +1,4 @@
-"""The lock file: everything exact and hashed, nothing that ties it to one index."""
+"""The lock files: everything exact and hashed, nothing that ties it to one index."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCK = (ROOT / "requirements" / "lock.txt").read_text(encoding="utf-8")
+LOCK = "".join((ROOT / "requirements" / name).read_text(encoding="utf-8") for name in ("lock.txt", "docs.txt"))
+"""Both files: what runs and tests the product, and what builds the documentation's site."""
 ENTRIES = [entry for entry in re.split(r"\n(?=\S)", LOCK.strip()) if entry]
 PIN = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][0-9a-z.]*)(?: ; (?P<marker>[^\\]+?))? \\\n")
 HASHES = re.compile(r"(?:    --hash=sha256:[0-9a-f]{64}(?: \\\n|$))+")
@@ -19,7 +20,7 @@ def wanted_names() -> set[str]:
     """Give the distributions that pyproject.toml asks for, in every group."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     lines = [*project["project"]["dependencies"], *project["build-system"]["requires"]]
-    for group in project["dependency-groups"].values():
+    for group in (*project["dependency-groups"].values(), *project["project"]["optional-dependencies"].values()):
         lines += group
     return {re.split(r"[<>=!~;\[ ]", line)[0] for line in lines}
 

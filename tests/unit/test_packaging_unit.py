@@ -25,7 +25,8 @@ SUPERVISION = {
     "StateDirectory": ["agbot"],
     "LoadCredential": ["exchange-token:/etc/agbot/exchange-token", "operator-token:/etc/agbot/operator-token"],
 }
-# systemd 252 scores the unit with these at 1.2; they are compared where systemd-analyze is not installed.
+# systemd 252 scores the unit with these at 1.2; they are compared where systemd-analyze is not
+# installed.
 HARDENING = {
     "CapabilityBoundingSet": [""],
     "DevicePolicy": ["closed"],
@@ -89,7 +90,10 @@ def test_the_unit_is_closed_as_far_as_its_work_allows(key: str) -> None:
 
 
 def test_no_credential_comes_through_the_environment() -> None:
-    """A secret in an environment file would be inherited by every child; systemd hands them over as files."""
+    """A secret in an environment file would be inherited by every child.
+
+    Systemd hands them over as files.
+    """
     unit = directives()
 
     assert unit["EnvironmentFile"] == ["-/etc/default/agbot"]

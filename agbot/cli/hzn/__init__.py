@@ -1,4 +1,5 @@
-"""Commands that an administrator knows from `hzn exchange`: the same options, environment, JSON and exit codes.
+"""Commands as in `hzn exchange`: the same options, environment, JSON and exit codes.
 
-The outcome is `hzn`'s, the words are ours: who was asked, what came back, what to do next, and what follows for upgrades under way.
+The results are those of `hzn`. Messages also state what was asked, what came back, what to do next,
+and the consequences for running upgrades.
 """

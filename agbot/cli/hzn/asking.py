@@ -1,4 +1,7 @@
-"""Asking a person: `y` is yes, anything else leaves everything as it is, the end of input is no answer (as `hzn`, recorded)."""
+"""Confirmations: `y` or `yes` in any case is yes, other answers are no.
+
+The end of input is an error, as in `hzn`, which takes a small `y` alone.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,13 @@ from agbot.cli.failure import Exit, Failure
 
 
 def warn(lines: Iterable[str]) -> None:
-    """Write what a person should know before it happens, on standard error: standard output is for the outcome."""
+    """Print warnings on standard error; standard output is for the result."""
     for line in lines:
         click.echo(f"agbot: warning: {screen.clean(line)}", err=True)
 
 
-def is_person() -> bool:
-    """Tell whether somebody is there to answer."""
-    return sys.stdin.isatty()
-
-
 def agrees(question: str) -> bool:
-    """Ask, and tell whether the answer is yes.
+    """Ask, and return whether the answer is yes.
 
     Raises:
         Failure: the input ended before an answer.
@@ -34,11 +32,11 @@ def agrees(question: str) -> bool:
         click.echo()
         raise Failure(
             Exit.BAD_INPUT,
-            tried="asking before something is changed",
-            problem="the input ended without an answer; nothing was changed",
-            next_step="answer y, or say --force (for add: --yes) where nobody can answer",
+            tried="asking for confirmation",
+            problem="the input ended without an answer; nothing has changed",
+            next_step="answer y, or use --force (for add: --yes) in scripts",
         )
-    if answer.strip() == "y":
+    if answer.strip().casefold() in {"y", "yes"}:
         return True
-    click.echo("Exiting; nothing was changed.")
+    click.echo("Exiting; nothing has changed.")
     return False

@@ -1,4 +1,4 @@
-"""Many reads of one command: several at a time, so that neither the person nor the Exchange waits for the other."""
+"""Concurrent reads of one command, a few at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _READS_AT_ONCE = 8
 
 
 async def each(things: Iterable[T], read: Callable[[T], Awaitable[Result]]) -> list[Result]:
-    """Read about each of these, and return what came back in their order. The first of them that fails is what is raised."""
+    """Read each of these, and return the results in order. The first error is raised."""
     turns = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def one(thing: T) -> Result:

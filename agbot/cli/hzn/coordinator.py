@@ -1,4 +1,7 @@
-"""What the coordinator knows of groups, where one is reachable. These commands work without it, so it is not waited for."""
+"""What the coordinator knows of groups, if one is reachable.
+
+These commands work without it, so they hardly wait.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from agbot.rules import ids
 from agbot.rules.ids import GroupId
 
 _SECONDS = 2.0
-"""A hub without a coordinator answers at once; one that hangs must not keep a person waiting."""
+"""Without a coordinator the connection is refused at once; one that hangs must not delay the
+command."""
 
 
 class _Groups(msgspec.Struct):
@@ -19,7 +23,7 @@ class _Groups(msgspec.Struct):
 
 
 def view_of(group: GroupId, url: str) -> GroupView | None:
-    """Ask about a group; None when no coordinator is reachable, or it does not know the group."""
+    """Return the group; None if no coordinator is reachable, or it does not know the group."""
     try:
         content = _client(url).get("v1", "groups", ids.org_of(group), ids.name_of(group))
         return decode(content, GroupView, url)
@@ -28,7 +32,7 @@ def view_of(group: GroupId, url: str) -> GroupView | None:
 
 
 def views(url: str) -> dict[GroupId, GroupView] | None:
-    """Ask about all groups; None when no coordinator is reachable."""
+    """Return all groups; None if no coordinator is reachable."""
     try:
         return {view.id: view for view in decode(_client(url).get("v1", "groups"), _Groups, url).groups}
     except Failure:

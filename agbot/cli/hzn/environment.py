@@ -1,6 +1,6 @@
-"""Who asks which Exchange: options first, then the environment, then `/etc/default/horizon`, as in `hzn` (`agbot-ha.md` 6.1).
+"""The Exchange and the credentials: options, environment, `/etc/default/horizon`, as in `hzn`.
 
-Pure: the environment comes in as a mapping, and the file's content as text.
+See `agbot-ha.md` 6.1. Pure: the environment is a mapping, and the file's content a text.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ from agbot.exchange.administration import REQUEST_SECONDS
 from agbot.exchange.credentials import Credentials
 
 LAST_RESORT = Path("/etc/default/horizon")
-"""What an agent's installation leaves on a machine. Only the three settings below are taken from it, never credentials."""
+"""A file of the agent's installation. Only the three settings below are read from it, never
+credentials."""
 _FROM_FILE = ("HZN_EXCHANGE_URL", "HZN_ORG_ID", "HZN_MGMT_HUB_CERT_PATH")
 _ASSIGNMENT = re.compile(r"^\s*(?:export\s+)?([A-Z_]+)=(.*?)\s*$", re.MULTILINE)
 
 
+class MissingError(Failure):
+    """The organisation, the credentials or the Exchange's address is not given."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line said."""
+    """The options."""
 
     org: str | None = None
     user: str | None = None
@@ -32,39 +37,39 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """A person with credentials before an Exchange."""
+    """An Exchange, and the credentials to use there."""
 
     url: str
     org: str
-    """Of names that are given without one."""
+    """The organisation of bare names."""
     credentials: Credentials
     ca_file: Path | None
     is_checked: bool
-    """Whether the Exchange's certificate is checked; HZN_SSL_SKIP_VERIFY says no."""
+    """Whether the Exchange's certificate is verified; HZN_SSL_SKIP_VERIFY disables that."""
     request_seconds: float
 
 
 def complete(environ: Mapping[str, str], file: str) -> dict[str, str]:
-    """Add to the environment what the file says and the environment does not."""
-    said = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(file)}
-    return {name: said[name] for name in _FROM_FILE if said.get(name)} | {
+    """Complete the environment from the file."""
+    settings = {name: value.strip("\"'") for name, value in _ASSIGNMENT.findall(file)}
+    return {name: settings[name] for name in _FROM_FILE if settings.get(name)} | {
         name: value for name, value in environ.items() if value
     }
 
 
 def asker(options: Options, environ: Mapping[str, str]) -> Asker:
-    """Put together who asks.
+    """Return the Exchange and the credentials.
 
     Raises:
-        Failure: something is missing, in the order in which `hzn` looks: organisation, credentials, URL.
+        Failure: the first that is missing, in the order of `hzn`: organisation, credentials, URL.
     """
     org = options.org or environ.get("HZN_ORG_ID", "")
     if not org:
-        raise _missing(Exit.BAD_INPUT, "the organisation is not known", "give -o ORG or set HZN_ORG_ID")
+        raise _missing(Exit.BAD_INPUT, "there is no organisation", "give -o ORG or set HZN_ORG_ID")
     credentials = _credentials(options, environ, org)
     url = environ.get("HZN_EXCHANGE_URL", "").rstrip("/")
     if not url:
-        next_step = f"set it, for example to https://hub.example.com/edge-exchange/v1, here or in {LAST_RESORT}"
+        next_step = f"set it, e.g. to https://hub.example.com/edge-exchange/v1, here or in {LAST_RESORT}"
         raise _missing(Exit.REFUSED, "HZN_EXCHANGE_URL is not set", next_step)
     ca_file = environ.get("HZN_MGMT_HUB_CERT_PATH") or environ.get("HZN_ICP_CA_CERT_PATH")
     return Asker(
@@ -102,5 +107,7 @@ def _seconds(text: str) -> float:
     return float(text) if is_number and float(text) > 0 else REQUEST_SECONDS
 
 
-def _missing(code: Exit, problem: str, next_step: str) -> Failure:
-    return Failure(code, tried="finding out who asks which Exchange", problem=problem, next_step=next_step)
+def _missing(code: Exit, problem: str, next_step: str) -> MissingError:
+    return MissingError(
+        code, tried="determining the Exchange and the credentials", problem=problem, next_step=next_step
+    )

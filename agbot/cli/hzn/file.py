@@ -1,4 +1,7 @@
-"""The file that describes a group: `hzn`'s template with its comments, `$VAR`s, and what must stand in it. Pure."""
+"""The file that describes a group: `hzn`'s template with comments and `$VAR`s, and its checks.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from agbot.cli.failure import Exit, Failure
 
 TEMPLATE: Final = """\
 {
-  "name": "",             /* Optional. The name of the HA group. */
-  "description": "",      /* A description of the HA group. */
-  "members": [            /* A list of node names that are members of this group. */
+  "name": "",             /* Required, here or as GROUP of add. */
+  "description": "",      /* Required. */
+  "members": [            /* Names of device nodes. None: gates no node. */
     "node1",
     "node2"
   ]
@@ -23,11 +26,11 @@ TEMPLATE: Final = """\
 """
 _COMMENT_OR_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|/\*.*?\*/', re.DOTALL)
 _VARIABLE = re.compile(r"\$(?:\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*|[0-9*#$@!?-]))")
-"""What Go's `os.Expand` takes for a variable, which `hzn` uses."""
+"""Variables as in Go's `os.Expand`, which `hzn` uses."""
 
 
 class _Written(msgspec.Struct):
-    """A group file; unknown fields are dropped, as `hzn` drops them."""
+    """A group file; unknown fields are ignored, as by `hzn`."""
 
     name: str | None = ""
     description: str | None = ""
@@ -36,23 +39,33 @@ class _Written(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupFile:
-    """What a file says of a group."""
+    """The content of a group file."""
 
     name: str
     description: str
     members: tuple[str, ...]
-    """As they were given, each once."""
+    """As written, without duplicates."""
     remarks: tuple[str, ...]
-    """What is odd about the file and changes nothing."""
+    """Warnings about the file."""
 
 
 def read(text: str, environ: Mapping[str, str], source: str) -> GroupFile:
     """Read a group file.
 
+    A variable that is not set is refused: `hzn` takes it as empty, and makes an empty group.
+
     Raises:
-        Failure: it is not JSON, or not of this shape; `source` names it.
+        Failure: it is not JSON, or not of this shape, or has variables that are not set; `source`
+            names it.
     """
     expanded, unset = _expanded(text, environ)
+    if unset:
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"reading the group from {source}",
+            problem=f"{', '.join(f'${name}' for name in unset)} {'is' if len(unset) == 1 else 'are'} not set",
+            next_step="export it, or write the value into the file; nothing has changed",
+        )
     try:
         written = msgspec.json.decode(_without_comments(expanded), type=_Written)
     except msgspec.DecodeError as error:
@@ -63,8 +76,14 @@ def read(text: str, environ: Mapping[str, str], source: str) -> GroupFile:
             next_step="`agbot hagroup new` prints a template",
         ) from error
     members = tuple(dict.fromkeys(written.members or ()))
-    remarks = [f"${name} is not set and counts as empty" for name in unset]
-    remarks += [f"{name!r} is listed more than once; it counts once" for name in _repeated(written.members or [])]
+    if "" in members:
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"reading the group from {source}",
+            problem="a member has no name",
+            next_step="write the name of a node, or remove the empty one; nothing has changed",
+        )
+    remarks = [f"{name!r} is listed more than once; it is used once" for name in _repeated(written.members or [])]
     return GroupFile(
         name=written.name or "", description=written.description or "", members=members, remarks=tuple(remarks)
     )
@@ -83,7 +102,7 @@ def _expanded(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
 
 
 def _without_comments(text: str) -> str:
-    """Blank comments out, with their line breaks kept, so that an error still names the right place."""
+    """Blank out comments but keep line breaks, so that an error names the right line."""
 
     def blank(found: re.Match[str]) -> str:
         part = found[0]

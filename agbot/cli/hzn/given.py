@@ -1,4 +1,4 @@
-"""What every command takes that stands for one of `hzn`, and the group that behaves as `hzn` does."""
+"""The options of all commands that correspond to `hzn`, and a group that behaves as there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ALIASES = {"ls": "list", "rm": "remove", "mb": "member"}
 
 
 class HznGroup(click.Group):
-    """Commands with `hzn`'s aliases, whose wrong usage is exit code 1, as there."""
+    """Commands with `hzn`'s aliases; the exit code of a usage error is 1, as there."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command by its name or alias."""
@@ -52,7 +52,7 @@ class HznGroup(click.Group):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What every command takes."""
+    """The options of every command."""
 
     org: str | None
     user: str | None
@@ -61,17 +61,17 @@ class Given:
     as_json: bool
 
     def run(self, work: Callable[[Session], Awaitable[T]], *, node: str | None = None) -> T:
-        """Do something before the Exchange.
+        """Run work with a session.
 
         Raises:
-            Failure: it could not be done.
+            Failure: it failed.
         """
         asked = Options(org=self.org, user=self.user, node=node)
         return session.run(asked, work, is_verbose=self.is_verbose, is_dry=self.is_dry)
 
 
 def common(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that every command takes, as in `hzn`, and hand them on as `given`."""
+    """Add the options of every command, as in `hzn`, as the parameter `given`."""
 
     @wraps(command)
     def gathered(
@@ -81,13 +81,13 @@ def common(command: Callable[..., None]) -> Callable[..., None]:
 
     for option in (
         click.option("--dry-run", is_flag=True, help="Read everything, change nothing."),
-        click.option("-v", "--verbose", is_flag=True, help="Tell every request on standard error."),
+        click.option("-v", "--verbose", is_flag=True, help="Print every request on standard error."),
         options.as_json,
         click.option(
             "-u",
             "--user-pw",
             metavar="[ORG/]USER:PW",
-            help="Exchange credentials. Better in HZN_EXCHANGE_USER_AUTH: everybody on the machine can see arguments.",
+            help="Exchange credentials. Better in HZN_EXCHANGE_USER_AUTH: every user of the machine can see arguments.",
         ),
         options.org,
     ):

@@ -1,4 +1,4 @@
-"""Creating, replacing and removing a whole group."""
+"""Creating, replacing and removing groups."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import click
 
-from agbot.cli import screen
+from agbot.cli import options, screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, at_once, in_use, plan
 from agbot.cli.hzn.file import GroupFile
@@ -16,14 +16,15 @@ from agbot.exchange.administration import HaGroup
 from agbot.exchange.errors import Conflicting
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
+from agbot.rules.nearest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a command did, for people and programs."""
+    """The result of a command, for people and programs."""
 
     text: str
-    """Made by `said`."""
+    """Made by `lines`."""
     group: GroupId
     did: str
     """`added`, `updated`, `removed`, `moved`, or `nothing`."""
@@ -32,8 +33,8 @@ class Outcome:
     nodes_unchanged: tuple[str, ...] = ()
 
 
-def said(*lines: str) -> str:
-    """Put lines together in which names stand; a name that holds a line end begins no line of its own."""
+def lines_of(*lines: str) -> str:
+    """Join lines that contain names; a line end in a name begins no new line."""
     return "\n".join(map(screen.clean, lines))
 
 
@@ -41,8 +42,8 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
     """Create a group, or replace the one that exists.
 
     Raises:
-        Failure: it cannot be, or a person said no.
-        ExchangeError: the Exchange said no.
+        Failure: it is not possible, or was not confirmed.
+        ExchangeError: the Exchange refused.
     """
     group = _named(session, given or file.name, file)
     asking.warn(file.remarks)
@@ -54,19 +55,21 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
     if elsewhere:
         raise _in_another(group, elsewhere, exists=before is not None)
     if not members:
-        asking.warn([f"{group} has no members: it gates nobody"])
+        asking.warn([f"{group} has no members: it gates no node"])
     if before is not None:
         return await _replace(session, before, members, file.description, says_yes=says_yes, coordinator=coordinator)
     if session.is_dry:
         return Outcome(
-            text=said(f"dry run: HA group {group} would be created with {_count(members)}"), group=group, did="nothing"
+            text=lines_of(f"dry run: HA group {group} would be created with {_count(members)}"),
+            group=group,
+            did="nothing",
         )
     try:
         await session.exchange.create_group(group, file.description, members)
     except Conflicting as error:
         raise _overtaken(group, error) from error
     return Outcome(
-        text=said(f"HA group {group} added in the Horizon Exchange"), group=group, did="added", nodes_added=members
+        text=lines_of(f"HA group {group} added in the Horizon Exchange"), group=group, did="added", nodes_added=members
     )
 
 
@@ -75,7 +78,7 @@ def _named(session: Session, name: str, file: GroupFile) -> GroupId:
         missing = "the group has no name" if not name else "the group has no description"
         raise Failure(
             Exit.BAD_INPUT,
-            tried="reading what the group shall be",
+            tried="reading the group",
             problem=missing,
             next_step="write it into the file" + ("" if name else ", or give the name as argument"),
         )
@@ -86,7 +89,7 @@ async def _replace(
     session: Session, before: HaGroup, members: tuple[str, ...], description: str, *, says_yes: bool, coordinator: str
 ) -> Outcome:
     change = plan.replacement(before, members, description)
-    asks = asking.is_person() and not says_yes and not session.is_dry and not change.changes_nothing
+    asks = options.is_person() and not says_yes and not session.is_dry and not change.changes_nothing
     if asks or session.is_dry or change.removed:
         click.echo(f"HA group {screen.clean(before.id)} exists. Replacing it", err=not asks)
         for line in change.lines():
@@ -99,7 +102,7 @@ async def _replace(
         return unchanged
     await session.exchange.replace_group(before.id, description, members)
     return Outcome(
-        text=said(f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}"),
+        text=lines_of(f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}"),
         group=before.id,
         did="updated",
         nodes_added=change.added,
@@ -118,8 +121,8 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
     """Remove a group.
 
     Raises:
-        Failure: there is none, or nobody answered.
-        ExchangeError: the Exchange said no.
+        Failure: there is none, or the question was not answered.
+        ExchangeError: the Exchange refused.
     """
     group = session.group_id(name)
     before = await session.exchange.group(group)
@@ -132,38 +135,48 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
     if not is_forced and not session.is_dry and not asking.agrees(question):
         return nothing
     if before is None or (not session.is_dry and not await session.exchange.delete_group(group)):
-        raise absent(session, group)
+        raise await absent(session, group)
     if session.is_dry:
         return Outcome(
-            text=said(f"dry run: HA group {group} with {_count(before.members)} would be removed"),
+            text=lines_of(f"dry run: HA group {group} with {_count(before.members)} would be removed"),
             group=group,
             did="nothing",
         )
     return Outcome(
-        text=said(f"HA group {group} removed from the Horizon Exchange."),
+        text=lines_of(f"HA group {group} removed from the Horizon Exchange."),
         group=group,
         did="removed",
         nodes_removed=before.members,
     )
 
 
-def absent(session: Session, group: GroupId) -> Failure:
-    """Say that there is no such group."""
+async def absent(session: Session, group: GroupId) -> Failure:
+    """Return the failure for a group that does not exist, with the nearest one.
+
+    Raises:
+        ExchangeError: the groups cannot be listed.
+    """
+    near = did_you_mean(group, [each.id for each in await session.exchange.groups(ids.org_of(group))])
     return Failure(
         Exit.NOT_FOUND,
         tried=f"finding HA group {group} at {session.asker.url}",
-        problem=f"there is no HA group {ids.name_of(group)} in {ids.org_of(group)}",
-        next_step="`agbot hagroup list` names those that there are; nothing was changed",
+        problem=f"there is no HA group {ids.name_of(group)} in {ids.org_of(group)}{near}",
+        next_step="`agbot hagroup list` lists the groups; nothing has changed",
     )
 
 
 def _in_another(group: GroupId, found: dict[str, str], *, exists: bool) -> Failure:
-    """A new group with such a node is bad input to `hzn`, an existing one an answer of the server: the exit codes are kept."""
+    """Return the failure.
+
+    The exit codes are those of `hzn`: bad input for a new group, a server error for an existing
+    one.
+    """
+    first = "" if exists else "create the group without them; then "
     return Failure(
         Exit.UNREACHABLE if exists else Exit.BAD_INPUT,
         tried=f"{'replacing' if exists else 'creating'} HA group {group}",
-        problem=f"a node is in one HA group at most: {plan.said_elsewhere(found)}",
-        next_step=f"`agbot hagroup member move {ids.name_of(group)} --node …` moves nodes; nothing was changed",
+        problem=f"a node is in one HA group at most: {plan.elsewhere_text(found)}",
+        next_step=f"{first}`agbot hagroup member move {ids.name_of(group)} --node …` moves them; nothing has changed",
     )
 
 
@@ -171,8 +184,8 @@ def _overtaken(group: GroupId, error: Conflicting) -> Failure:
     return Failure(
         Exit.BAD_INPUT,
         tried=f"creating HA group {group}",
-        problem=f"something has changed meanwhile: {error.what_came_back}",
-        next_step="look at the group and its nodes, and say it again",
+        problem=f"something has changed in the meantime: {error.what_came_back}",
+        next_step="check the group and its nodes, and repeat the command",
     )
 
 

@@ -1,4 +1,7 @@
-"""`agbot hagroup`: what `hzn exchange hagroup` does, and what users of it were bitten by. What the commands do is in the modules beside."""
+"""`agbot hagroup`: `hzn exchange hagroup` without its pitfalls.
+
+The commands' work is in the other modules.
+"""
 
 from __future__ import annotations
 
@@ -35,20 +38,21 @@ def force(command: F) -> F:
 def nodes(command: F) -> F:
     """Add `--node`."""
     return click.option(
-        "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node; give it for each."
+        "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node. Repeatable."
     )(command)
 
 
 @click.group(
     "hagroup",
     cls=HznGroup,
-    epilog="Exit codes: 0 done; 1 input; 3 JSON; 4 file; 5 the Exchange; 7 no Exchange known; 8 not found.",
+    epilog="Exit codes: 0 done; 1 input; 3 JSON; 4 file; 5 the Exchange; 7 no Exchange set; 8 not found.",
 )
 def hagroup() -> None:
     """List and change HA groups in the Exchange, as `hzn exchange hagroup` does.
 
-    Names may be given with or without the organisation. Environment: HZN_EXCHANGE_URL, HZN_ORG_ID, HZN_EXCHANGE_USER_AUTH,
-    HZN_EXCHANGE_NODE_AUTH (list), HZN_MGMT_HUB_CERT_PATH; /etc/default/horizon where they are not set.
+    Names may include the organisation. Environment: HZN_EXCHANGE_URL, HZN_ORG_ID,
+    HZN_EXCHANGE_USER_AUTH, HZN_EXCHANGE_NODE_AUTH (list), HZN_MGMT_HUB_CERT_PATH;
+    /etc/default/horizon where they are not set.
     """
 
 
@@ -58,7 +62,7 @@ def new(*, given: Given) -> None:
     """Print a template for `add`."""
 
     async def nothing(_session: Session) -> None:
-        """As in `hzn`, even this needs an Exchange that is new enough."""
+        """Check the Exchange's version even for this, as `hzn` does."""
 
     given.run(nothing)
     click.echo(files.TEMPLATE, nl=False)
@@ -70,14 +74,7 @@ def new(*, given: Given) -> None:
 @click.option("-n", "--node-id-tok", metavar="[ORG/]NODE:TOKEN", help="A node's credentials, in place of a user's.")
 @coordinator
 @common
-def list_groups(
-    *,
-    group: str | None,
-    is_long: bool,
-    node_id_tok: str | None,
-    url: str,
-    given: Given,
-) -> None:
+def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, url: str, given: Given) -> None:
     """List HA groups: a table on a terminal, `hzn`'s JSON when piped or with --json."""
     out = screen.console()
     is_table = out.is_terminal and not given.as_json
@@ -103,24 +100,18 @@ def list_groups(
 @click.option("-y", "--yes", is_flag=True, help="Replace a group that exists without asking.")
 @coordinator
 @common
-def add(
-    *,
-    group: str | None,
-    json_file: str,
-    yes: bool,
-    url: str,
-    given: Given,
-) -> None:
-    """Create an HA group, or replace the one of that name: all of its members.
+def add(*, group: str | None, json_file: str, yes: bool, url: str, given: Given) -> None:
+    """Create an HA group, or replace an existing one with all its members.
 
-    The name comes from GROUP or from the file. A person is told what would change in a group that exists, and asked; scripts go on.
+    The name comes from GROUP or from the file. If the group exists, a person sees the changes and
+    is asked to confirm them; scripts continue.
     """
 
     async def work(opened: Session) -> Outcome:
         file = files.read(_content(json_file), os.environ, json_file)
         return await groups.add(opened, group, file, says_yes=yes, coordinator=url)
 
-    _tell(given.run(work), as_json=given.as_json)
+    _print(given.run(work), as_json=given.as_json)
 
 
 @hagroup.command("remove")
@@ -128,19 +119,13 @@ def add(
 @force
 @coordinator
 @common
-def remove(
-    *,
-    group: str,
-    force: bool,
-    url: str,
-    given: Given,
-) -> None:
-    """Remove an HA group. Says before what follows for upgrades under way."""
+def remove(*, group: str, force: bool, url: str, given: Given) -> None:
+    """Remove an HA group. Shows the consequences for running upgrades first."""
 
     async def work(opened: Session) -> Outcome:
         return await groups.remove(opened, group, is_forced=force, coordinator=url)
 
-    _tell(given.run(work), as_json=given.as_json)
+    _print(given.run(work), as_json=given.as_json)
 
 
 @hagroup.group("member", cls=HznGroup)
@@ -152,18 +137,13 @@ def member() -> None:
 @click.argument("group")
 @nodes
 @common
-def member_add(
-    *,
-    group: str,
-    node_names: tuple[str, ...],
-    given: Given,
-) -> None:
+def member_add(*, group: str, node_names: tuple[str, ...], given: Given) -> None:
     """Add nodes to an HA group."""
 
     async def work(opened: Session) -> Outcome:
         return await members.add(opened, group, node_names)
 
-    _tell(given.run(work), as_json=given.as_json)
+    _print(given.run(work), as_json=given.as_json)
 
 
 @member.command("remove")
@@ -172,20 +152,13 @@ def member_add(
 @force
 @coordinator
 @common
-def member_remove(
-    *,
-    group: str,
-    node_names: tuple[str, ...],
-    force: bool,
-    url: str,
-    given: Given,
-) -> None:
-    """Remove nodes from an HA group. Says before what follows for upgrades under way."""
+def member_remove(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
+    """Remove nodes from an HA group. Shows the consequences for running upgrades first."""
 
     async def work(opened: Session) -> Outcome:
         return await members.remove(opened, group, node_names, is_forced=force, coordinator=url)
 
-    _tell(given.run(work), as_json=given.as_json)
+    _print(given.run(work), as_json=given.as_json)
 
 
 @member.command("move")
@@ -194,20 +167,13 @@ def member_remove(
 @force
 @coordinator
 @common
-def member_move(
-    *,
-    group: str,
-    node_names: tuple[str, ...],
-    force: bool,
-    url: str,
-    given: Given,
-) -> None:
-    """Move nodes to an HA group, from the one each is in: as one step, undone if its second half fails."""
+def member_move(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
+    """Move nodes to an HA group, from their present ones; undone if it fails halfway."""
 
     async def work(opened: Session) -> Outcome:
         return await members.move(opened, group, node_names, is_forced=force, coordinator=url)
 
-    _tell(given.run(work), as_json=given.as_json)
+    _print(given.run(work), as_json=given.as_json)
 
 
 def _content(source: str) -> str:
@@ -227,7 +193,7 @@ def _content(source: str) -> str:
         ) from error
 
 
-def _tell(outcome: Outcome, *, as_json: bool) -> None:
+def _print(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         screen.print_json(asdict(outcome))
     elif outcome.text:

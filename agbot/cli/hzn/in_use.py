@@ -1,7 +1,7 @@
-"""What follows for upgrades under way when members leave a group, or the group goes.
+"""The consequences for running upgrades if members leave a group or the group is removed.
 
-The coordinator knows best. Where none is reachable, the members' own statuses in the Exchange still tell who is in the middle of an
-upgrade. The sentences are pure; reading is at the end.
+They come from the coordinator. If none is reachable, the members' own statuses in the Exchange show
+which of them upgrade. The sentences are pure; the reads are at the end.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from agbot.rules.statuses import Phase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaving:
-    """Who leaves which group, and where they go."""
+    """The members that leave a group, and where they go."""
 
     group: GroupId
     nodes: frozenset[NodeId]
     group_goes: bool = False
     """The group itself is removed."""
     to: GroupId | None = None
-    """They move to this group; None: they are in none afterwards."""
+    """The group to which they move; None if they will be in none."""
 
 
 def consequences(view: GroupView, leaving: Leaving) -> list[str]:
-    """Say what follows, by what the coordinator knows of the group."""
+    """Return the consequences that the coordinator's view of the group shows."""
     return list(_consequences(view, leaving))
 
 
@@ -43,36 +43,37 @@ def _consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
         where = "outside the group" if leaving.to is None else f"in {leaving.to}, deferred there until it has ended"
         rest = "" if leaving.group_goes else ", and the next member may begin at once"
         yield (
-            f"{lease.holder} upgrades now ({lease.kind} upgrade {lease.subject}{status}): it goes on with it {where}; "
+            f"{lease.holder} is upgrading ({lease.kind} upgrade {lease.subject}{status}): it continues {where}; "
             f"the lease of {view.id} ends as left-group{rest}"
         )
     for wait in view.waiting:
         if wait.node in leaving.nodes and leaving.to is None:
             yield f"{wait.node} waits for its turn: once outside the group it upgrades without asking, within a minute"
         elif wait.node in leaving.nodes:
-            yield f"{wait.node} waits for its turn: it goes on asking, in {leaving.to}"
+            yield f"{wait.node} waits for its turn: it continues to ask, in {leaving.to}"
     for member in view.members:
         if member.node in leaving.nodes and member.deferred_for:
-            yield f"{member.node} is in the middle of {member.deferred_for}, with which it came into the group; that goes on"
+            yield f"{member.node} is still in {member.deferred_for}, which was under way when it joined; that continues"
 
 
 def mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving) -> list[str]:
-    """Say what follows by a node's own statuses alone, policy -> status."""
-    under_way = (
-        "it goes on with it" if leaving.group_goes else "it goes on with it, and the others no longer wait for it"
-    )
-    asking = "it will not ask anybody" if leaving.to is None else f"it will ask in {leaving.to}"
-    said = {Phase.UNDER_WAY: under_way, Phase.ASKING: asking}
+    """Return the consequences that a node's own statuses show, policy -> status."""
+    under_way = "it goes on with it" if leaving.group_goes else "it continues, and the others no longer wait for it"
+    asking = "it will not ask" if leaving.to is None else f"it will ask in {leaving.to}"
+    texts = {Phase.UNDER_WAY: under_way, Phase.ASKING: asking}
     phases = {policy: statuses.PHASES.get(value, Phase.UNREADABLE) for policy, value in reported.items()}
     return [
-        f"{node} reports {reported[policy]} for {policy}: {said[phase]}"
+        f"{node} reports {reported[policy]} for {policy}: {texts[phase]}"
         for policy, phase in sorted(phases.items())
-        if phase in said
+        if phase in texts
     ]
 
 
 async def what_follows(session: Session, leaving: Leaving, url: str) -> list[str]:
-    """Say what follows, by the coordinator at `url`. What cannot be read is not made up: the Exchange itself will answer for it."""
+    """Return the consequences, from the coordinator at `url`.
+
+    What cannot be read is left out: the command itself will report the error.
+    """
     view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
     if view is not None:
         return consequences(view, leaving)

@@ -1,4 +1,7 @@
-"""`agbot hagroup list`: piped, exactly `hzn`'s JSON; on a terminal, each member with what bears on its upgrades."""
+"""`agbot hagroup list`: `hzn`'s JSON in a pipe.
+
+On a terminal, tables of members with their lease, waits and deferrals.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +31,12 @@ _HEADINGS = ("NODE", "TYPE", "OWNER", "HEARTBEAT", "AGENT", "LEASE", "WAITS FOR"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """What a table shows."""
+    """The content of the tables."""
 
     groups: Sequence[HaGroup]
     nodes: Mapping[NodeId, NodeRecord]
     views: Mapping[GroupId, GroupView] | None
-    """None: no coordinator is reachable."""
+    """None if no coordinator is reachable."""
 
 
 async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
@@ -43,7 +46,7 @@ async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
         Failure: there is no such group.
         ExchangeError: they cannot be read.
     """
-    wanted = session.group_id(name) if name else None
+    wanted = session.group_id(name) if name is not None else None
     if wanted is None or ids.name_of(wanted) == "*":
         org = ids.org_of(wanted) if wanted else ids.OrgId(session.asker.org)
         return await session.exchange.groups(org)
@@ -53,13 +56,13 @@ async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
             Exit.NOT_FOUND,
             tried=f"reading HA group {wanted} from {session.asker.url}",
             problem=f"there is no HA group {ids.name_of(wanted)} in {ids.org_of(wanted)}",
-            next_step="`agbot hagroup list` names those that there are",
+            next_step="`agbot hagroup list` lists the groups",
         )
     return (found,)
 
 
 def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
-    """Write groups as `hzn` does: names, or each with its description and members."""
+    """Print groups as `hzn` does: names, or each with its description and members."""
     if names_only or not groups:
         return screen.json_text([group.id for group in groups])
     shown = {
@@ -75,7 +78,10 @@ def as_json(groups: Sequence[HaGroup], *, names_only: bool) -> str:
 
 
 async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Listed:
-    """Read what else a table shows, also from the coordinator at `url`. Nodes that the caller may not see stay unknown."""
+    """Read the rest of the tables, also from the coordinator at `url`.
+
+    Nodes that the caller may not see stay unknown.
+    """
     views = asyncio.to_thread(coordinator.views, url)
     orgs = sorted({ids.org_of(group.id) for group in groups})
     nodes: dict[NodeId, NodeRecord] = {}
@@ -88,7 +94,7 @@ async def around(session: Session, groups: Sequence[HaGroup], url: str) -> Liste
 
 
 def write(out: Console, listed: Listed, *, is_long: bool) -> None:
-    """Write a table for each group."""
+    """Print a table for each group."""
     now = SystemClock().now()
     if not listed.groups:
         out.print("there is no HA group")
@@ -106,10 +112,10 @@ def _write_group(out: Console, group: HaGroup, listed: Listed, now: datetime, *,
     description = f"  {screen.clean(group.description)}" if group.description else ""
     out.print(Text.assemble((screen.clean(group.id), "bold"), f"{description}  ({count})"))
     if is_long:
-        by = "; created by an admin, so admins alone change it" if group.is_admins else ""
+        by = "; created by an admin, so only admins may change it" if group.is_admins else ""
         out.print(f"  last changed {screen.clean(group.last_updated)}{by}", style="dim")
     if not group.members:
-        out.print("  empty, or none of its nodes is yours: nothing is gated", style="dim")
+        out.print("  empty, or none of its nodes is yours", style="dim")
         return
     view = (listed.views or {}).get(group.id)
     rows = [_row(ids.node_id(ids.org_of(group.id), name), listed.nodes, view, now) for name in group.members]

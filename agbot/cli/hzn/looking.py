@@ -1,4 +1,4 @@
-"""`agbot node list`, `agbot nmp status`, `agbot version`: what one looks at beside HA groups, as `hzn exchange` shows it."""
+"""`agbot node list`, `agbot nmp status` and `agbot version`, as in `hzn exchange`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from agbot import __version__
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import at_once
+from agbot.cli.hzn.environment import MissingError
 from agbot.cli.hzn.given import Given, HznGroup, common
 from agbot.cli.hzn.session import Session
 from agbot.exchange.administration import NodeRecord
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.nearest import did_you_mean
 
 _NODE_KEYS = (
     "token",
@@ -36,18 +38,18 @@ _NODE_KEYS = (
     "ha_group",
     "lastUpdated",
 )
-"""What `hzn exchange node list` shows, in its order."""
+"""The fields of `hzn exchange node list`, in its order."""
 _LEFT_OUT_WHEN_EMPTY = {"clusterNamespace", "ha_group"}
 
 
 @click.group("node", cls=HznGroup)
 def node() -> None:
-    """Show nodes as the Exchange has them."""
+    """Show the nodes in the Exchange."""
 
 
 @node.command("list")
 @click.argument("name", metavar="[NODE]", required=False)
-@click.option("-l", "--long", "is_long", is_flag=True, help="Each node with everything the Exchange says of it.")
+@click.option("-l", "--long", "is_long", is_flag=True, help="Show all that the Exchange has of each node.")
 @common
 def list_nodes(*, name: str | None, is_long: bool, given: Given) -> None:
     """List nodes, or show one with its HA group."""
@@ -59,7 +61,8 @@ def list_nodes(*, name: str | None, is_long: bool, given: Given) -> None:
         wanted = NodeId(session.qualified(name))
         record = await session.exchange.node(wanted)
         if record is None:
-            raise _absent(f"node {ids.name_of(wanted)} in {ids.org_of(wanted)}", session)
+            near = did_you_mean(wanted, await session.exchange.nodes(ids.org_of(wanted)))
+            raise _absent(f"node {ids.name_of(wanted)} in {ids.org_of(wanted)}{near}", session)
         return {wanted: _shown(record)}
 
     _write(given.run(read))
@@ -72,30 +75,28 @@ def _shown(record: NodeRecord) -> dict[str, Any]:
 
 @click.group("nmp", cls=HznGroup)
 def nmp() -> None:
-    """Show node management policies as nodes carry them out."""
+    """Show the progress of nodes with node management policies."""
 
 
 @nmp.command("status")
 @click.argument("policy")
-@click.option("-l", "--long", "is_long", is_flag=True, help="Everything that each node reports.")
+@click.option("-l", "--long", "is_long", is_flag=True, help="Show all that each node reports.")
 @common
 def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
-    """Show how far each node is with a node management policy."""
+    """Show the progress of each node with a node management policy."""
 
     async def read(session: Session) -> dict[str, object]:
         wanted = PolicyId(session.qualified(policy))
-        nodes = await session.exchange.nodes(ids.org_of(wanted))
-        reported = await _reported(session, sorted(nodes), wanted)
+        nodes = sorted(await session.exchange.nodes(ids.org_of(wanted)))
+        found = await at_once.each(nodes, session.exchange.statuses)
+        reported = {node: of_node[wanted] for node, of_node in zip(nodes, found, strict=True) if wanted in of_node}
         if not reported:
-            raise _absent(f"status of node management policy {ids.name_of(wanted)} in {ids.org_of(wanted)}", session)
+            near = did_you_mean(wanted, dict.fromkeys(each for of_node in found for each in of_node))
+            what = f"status of node management policy {ids.name_of(wanted)} in {ids.org_of(wanted)}{near}"
+            raise _absent(what, session)
         return {node: entry if is_long else _status(entry) for node, entry in reported.items()}
 
     _write(given.run(read))
-
-
-async def _reported(session: Session, nodes: list[NodeId], policy: PolicyId) -> dict[NodeId, Mapping[str, Any]]:
-    found = await at_once.each(nodes, session.exchange.statuses)
-    return {node: statuses[policy] for node, statuses in zip(nodes, found, strict=True) if policy in statuses}
 
 
 def _status(entry: Mapping[str, Any]) -> object:
@@ -105,16 +106,25 @@ def _status(entry: Mapping[str, Any]) -> object:
 @click.command("version")
 @common
 def version(*, given: Given) -> None:
-    """Show the versions of this program and of the Exchange."""
+    """Show the versions of this program and of the Exchange.
+
+    Where no Exchange, organisation or credentials are given, only the former is shown, and what is
+    missing.
+    """
 
     async def read(session: Session) -> str:
         return await session.exchange.version()
 
-    exchange = given.run(read)
+    exchange, shown = None, ""
+    try:
+        exchange = given.run(read)
+        shown = exchange
+    except MissingError as error:
+        shown = f"version: failed to get: {error.problem}; {error.next_step}"
     if given.as_json:
         _write({"agbot": __version__, "exchange": exchange})
     else:
-        click.echo(f"agbot {__version__}\nExchange {screen.clean(exchange)}")
+        click.echo(f"agbot {__version__}\nExchange {screen.clean(shown)}")
 
 
 def _absent(what: str, session: Session) -> Failure:

@@ -1,4 +1,4 @@
-"""Adding, removing and moving single members."""
+"""Adding, removing and moving members."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
-from agbot.cli.hzn.groups import Outcome, absent, said
+from agbot.cli.hzn.groups import Outcome, absent, lines_of
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session, node_in, other_org
 from agbot.exchange.administration import HaGroup, NodeRecord
@@ -17,11 +17,12 @@ from agbot.rules.ids import GroupId, NodeId
 
 
 async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
-    """Add nodes to a group; those in another group are named and left where they are.
+    """Add nodes to a group; nodes in another group are reported and not moved.
 
     Raises:
-        Failure: no such group or node, a cluster node, or a node in another group (the others have been added then).
-        ExchangeError: the Exchange said no; nodes before it have been added.
+        Failure: no such group or node, a cluster node, or a node in another group (the others have
+            been added then).
+        ExchangeError: the Exchange refused; nodes before it have been added.
     """
     group = session.group_id(name)
     await _existing(session, group)
@@ -38,7 +39,7 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
     outcome = Outcome(
-        text=said(*lines),
+        text=lines_of(*lines),
         group=group,
         did="updated" if added and not session.is_dry else "nothing",
         nodes_added=tuple(added),
@@ -50,21 +51,21 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
 
 
 def _in_another(group: GroupId, found: dict[str, str], outcome: Outcome) -> Failure:
-    done = f"; added all the same: {', '.join(outcome.nodes_added)}" if outcome.nodes_added else "; nothing was changed"
+    done = f"; added nevertheless: {', '.join(outcome.nodes_added)}" if outcome.nodes_added else "; nothing has changed"
     return Failure(
         Exit.BAD_INPUT,
         tried=f"adding nodes to HA group {group}",
-        problem=f"a node is in one HA group at most: {plan.said_elsewhere(found)}{done}",
-        next_step=f"`agbot hagroup member move {ids.name_of(group)} --node …` moves a node as one step",
+        problem=f"a node is in one HA group at most: {plan.elsewhere_text(found)}{done}",
+        next_step=f"`agbot hagroup member move {ids.name_of(group)} --node …` moves a node in one step",
     )
 
 
 async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced: bool, coordinator: str) -> Outcome:
-    """Remove nodes from a group; those that are not in it are named.
+    """Remove nodes from a group; nodes that are not in it are reported.
 
     Raises:
-        Failure: there is no such group, or nobody answered.
-        ExchangeError: the Exchange said no; nodes before it have been removed.
+        Failure: there is no such group, or the question was not answered.
+        ExchangeError: the Exchange refused; nodes before it have been removed.
     """
     group = session.group_id(name)
     before = await session.exchange.group(group)
@@ -76,7 +77,7 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     if not is_forced and not session.is_dry and not asking.agrees(question):
         return Outcome(text="", group=group, did="nothing")
     if before is None:
-        raise absent(session, group)
+        raise await absent(session, group)
     foreign = next((node for node in wanted if ids.org_of(node) != ids.org_of(group)), None)
     if foreign is not None:
         raise other_org(foreign, group)
@@ -94,7 +95,7 @@ def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry
         noun = "Node" if len(removed) == 1 else "Nodes"
         lines.append(f"{noun} {', '.join(removed)} {verb} removed from HA group {group} in the Horizon Exchange")
     return Outcome(
-        text=said(*lines),
+        text=lines_of(*lines),
         group=group,
         did="updated" if removed and not is_dry else "nothing",
         nodes_removed=tuple(removed),
@@ -103,11 +104,12 @@ def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry
 
 
 async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: bool, coordinator: str) -> Outcome:
-    """Move nodes from the groups they are in to this one, each as one step: out and in, or not at all.
+    """Move nodes from their groups to this one, each completely or not at all.
 
     Raises:
-        Failure: no such group or node, a cluster node, nobody answered, or a half that could not be undone.
-        ExchangeError: the Exchange said no; that node is where it was, those before it have been moved.
+        Failure: no such group or node, a cluster node, no answer to the question, or a half that
+            could not be undone.
+        ExchangeError: the Exchange refused; that node has not been moved, nodes before it have.
     """
     group = session.group_id(name)
     await _existing(session, group)
@@ -129,7 +131,7 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
     verb = "Would move" if session.is_dry else "Moved"
     lines += [f"{verb} {way} to HA group {group}"] if moving else []
     return Outcome(
-        text=said(*lines),
+        text=lines_of(*lines),
         group=group,
         did="moved" if moving and not session.is_dry else "nothing",
         nodes_added=tuple(ids.name_of(each.id) for each in moving),
@@ -138,7 +140,10 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
 
 
 async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
-    """Take a node out of its group and put it into this one. Whatever ends this in the middle, Ctrl-C too, puts it back."""
+    """Remove a node from its group and add it to this one.
+
+    Any interruption, also Ctrl-C, puts it back.
+    """
     old = ids.group_id(ids.org_of(node.id), node.group) if node.group else None
     if old is not None:
         await session.exchange.remove_member(old, node.id)
@@ -152,7 +157,10 @@ async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
 async def _arrived_or_put_back(
     session: Session, node: NodeId, old: GroupId | None, group: GroupId, cause: BaseException
 ) -> bool:
-    """Tell whether the node is in the new group after all, because only the answer was lost; else undo the first half."""
+    """Whether the node is in the new group, because only the answer was lost.
+
+    If not, undo the first half.
+    """
     try:
         now = await session.exchange.node(node)
         if now is not None and now.group == ids.name_of(group):
@@ -164,8 +172,8 @@ async def _arrived_or_put_back(
         raise Failure(
             Exit.UNREACHABLE,
             tried=f"putting {node} {home}, because it could not be moved ({cause})",
-            problem=f"that failed too: {error.what_came_back}; {node} may be in no group now, and upgrades without asking",
-            next_step=f"`agbot node list {ids.name_of(node)}` shows where it is, `agbot hagroup member add` puts it in a group",
+            problem=f"that failed too: {error.what_came_back}; {node} may be in no group now, and then upgrades without asking",
+            next_step=f"`agbot node list {ids.name_of(node)}` shows its group, `agbot hagroup member add` adds it to one",
         ) from error
     return False
 
@@ -173,7 +181,7 @@ async def _arrived_or_put_back(
 async def _existing(session: Session, group: GroupId) -> HaGroup:
     found = await session.exchange.group(group)
     if found is None:
-        raise absent(session, group)
+        raise await absent(session, group)
     return found
 
 

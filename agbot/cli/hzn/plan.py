@@ -1,4 +1,4 @@
-"""What `add` would change, and which nodes cannot go in. Pure."""
+"""What `add` would change, and which nodes cannot be members. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agbot.rules.ids import GroupId
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replacement:
-    """From what a group is to what it shall be. Names without the organisation."""
+    """The change of a group. Names are without the organisation."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -22,11 +22,11 @@ class Replacement:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether the group is already what it shall be."""
+        """Whether nothing changes."""
         return not self.added and not self.removed and self.old_description == self.new_description
 
     def lines(self) -> list[str]:
-        """Say it, one line each."""
+        """Return it as lines."""
         found = [f"would add:    {', '.join(self.added)}"] if self.added else []
         found += [f"would remove: {', '.join(self.removed)}"] if self.removed else []
         found += [f"would keep:   {', '.join(self.kept)}"] if self.kept else []
@@ -36,7 +36,7 @@ class Replacement:
 
 
 def replacement(before: HaGroup, members: Sequence[str], description: str) -> Replacement:
-    """Compare a group with what shall become of it."""
+    """Compare a group with its new state."""
     return Replacement(
         added=tuple(name for name in members if name not in before.members),
         removed=tuple(name for name in before.members if name not in members),
@@ -51,6 +51,6 @@ def elsewhere(nodes: Sequence[NodeRecord], group: GroupId) -> dict[str, str]:
     return {ids.name_of(node.id): node.group for node in nodes if node.group not in {"", ids.name_of(group)}}
 
 
-def said_elsewhere(found: dict[str, str]) -> str:
-    """Name them."""
+def elsewhere_text(found: dict[str, str]) -> str:
+    """Return them as a text."""
     return ", ".join(f"{node} is in {group}" for node, group in sorted(found.items()))

@@ -1,4 +1,4 @@
-"""One command before one Exchange: opens it, makes sure that it is new enough, and turns what fails into words and an exit code."""
+"""One command at one Exchange: connects, checks the version, and maps errors to exit codes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from agbot.exchange.transport import HttpTransport
 from agbot.foreign_text import escaped
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.nearest import did_you_mean
 
 _OLDEST = (2, 124, 0)
 """The first Exchange with HA groups that `hzn` accepts (`agbot-ha.md`, 9)."""
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a command works with."""
+    """The dependencies of a command."""
 
     asker: Asker
     exchange: Administration
@@ -37,11 +38,11 @@ class Session:
     """Read everything, change nothing."""
 
     def group_id(self, name: str) -> GroupId:
-        """Qualify a group's name, if it is not."""
+        """Return the group's id; complete a bare name."""
         return GroupId(self.qualified(name))
 
     async def device(self, name: str, group: GroupId) -> NodeRecord:
-        """Read a node that is to be a member; a bare name is one of the group's organisation.
+        """Read a node that is to become a member; a bare name is of the group's organisation.
 
         Raises:
             Failure: there is none, it is a cluster node, or of another organisation.
@@ -50,48 +51,69 @@ class Session:
         node = node_in(name, group)
         found = await self.exchange.node(node)
         if found is None:
+            near = did_you_mean(node, await self.exchange.nodes(ids.org_of(node)))
             raise Failure(
                 Exit.NOT_FOUND,
                 tried=f"reading {node} from {self.asker.url}",
-                problem=f"there is no node {ids.name_of(node)} in {ids.org_of(node)}",
-                next_step="its agent, or `hzn exchange node create`, makes it; nothing was changed",
+                problem=f"there is no node {ids.name_of(node)} in {ids.org_of(node)}{near}",
+                next_step="its agent or `hzn exchange node create` creates it; nothing has changed",
             )
         if found.is_cluster:
             raise Failure(
                 Exit.BAD_INPUT,
                 tried=f"putting {node} into {group}",
-                problem=f"{node} is a cluster node: HA groups gate device nodes only, a cluster upgrades by itself",
-                next_step="leave it out; nothing was changed",
+                problem=f"{node} is a cluster node: HA groups gate device nodes only, a cluster node upgrades without asking",
+                next_step="leave it out; nothing has changed",
             )
         if ids.org_of(node) != ids.org_of(group):
             raise other_org(node, group)
         return found
 
     def qualified(self, name: str) -> str:
-        """Complete a bare name with the asker's organisation."""
-        return name if "/" in name else f"{self.asker.org}/{name}"
+        """Complete a bare name with the asker's organisation.
+
+        Raises:
+            Failure: there is no name, as from a variable of the shell that is not set.
+        """
+        return _named(name, self.asker.org)
 
 
 def node_in(name: str, group: GroupId) -> NodeId:
-    """Qualify a node's name with the group's organisation, if it is not."""
-    return NodeId(name if "/" in name else f"{ids.org_of(group)}/{name}")
+    """Return the node's id; complete a bare name with the group's organisation.
+
+    Raises:
+        Failure: there is no name, as from a variable of the shell that is not set.
+    """
+    return NodeId(_named(name, ids.org_of(group)))
+
+
+def _named(name: str, org: str) -> str:
+    full = name if "/" in name else f"{org}/{name}"
+    if not all(full.partition("/")):
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"using {name!r} as a name",
+            problem="the name is empty" if not name else "it is not org/name",
+            next_step="is a variable of the shell not set? Nothing has changed",
+        )
+    return full
 
 
 def other_org(node: NodeId, group: GroupId) -> Failure:
-    """Say that a node is of another organisation than the group."""
+    """Return the failure for a node of another organisation than the group's."""
     return Failure(
         Exit.BAD_INPUT,
         tried=f"using {node} in {group}",
         problem="the node is of another organisation than the group",
-        next_step="an HA group holds nodes of its own organisation only; nothing was changed",
+        next_step="an HA group has nodes of its own organisation only; nothing has changed",
     )
 
 
 def run(options: Options, work: Callable[[Session], Awaitable[T]], *, is_verbose: bool, is_dry: bool) -> T:
-    """Do something before the Exchange that the options and the environment name.
+    """Run work at the Exchange of the options and the environment.
 
     Raises:
-        Failure: it could not be done.
+        Failure: it failed.
     """
     try:
         file = environment.LAST_RESORT.read_text(encoding="utf-8", errors="replace")
@@ -99,7 +121,7 @@ def run(options: Options, work: Callable[[Session], Awaitable[T]], *, is_verbose
         file = ""
     asker = environment.asker(options, environment.complete(os.environ, file))
     if not asker.is_checked:
-        click.echo("agbot: warning: HZN_SSL_SKIP_VERIFY is set, the Exchange's certificate is not checked", err=True)
+        click.echo("agbot: warning: HZN_SSL_SKIP_VERIFY is set, the Exchange's certificate is not verified", err=True)
     return asyncio.run(_run(asker, work, is_verbose=is_verbose, is_dry=is_dry))
 
 
@@ -126,27 +148,27 @@ async def _run(asker: Asker, work: Callable[[Session], Awaitable[T]], *, is_verb
             Exit.BAD_INPUT,
             tried=f"asking {asker.url}",
             problem=str(error),
-            next_step="look at the names that were given",
+            next_step="check the names",
         ) from error
     finally:
         await exchange.close()
 
 
 async def _make_sure_of_version(asker: Asker, exchange: Administration) -> None:
-    """`hzn` asks first, so that an Exchange without HA groups does not look like one that has none."""
-    said = await exchange.version()
-    numbers = re.match(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", said)
+    """Check the version, as `hzn` does: an old Exchange must not look like one without groups."""
+    version = await exchange.version()
+    numbers = re.match(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", version)
     if numbers and tuple(map(int, numbers.groups())) < _OLDEST:
         raise Failure(
             Exit.REFUSED,
             tried=f"asking {asker.url} for its version",
-            problem=f"the Exchange is {said}; HA groups need {'.'.join(map(str, _OLDEST))} or newer",
+            problem=f"the Exchange is {version}; HA groups need {'.'.join(map(str, _OLDEST))} or newer",
             next_step="upgrade the hub",
         )
 
 
 def failure(error: ExchangeError, asker: Asker) -> Failure:
-    """Say what was tried, what came back and what to do, in words for a person."""
+    """Return a failure that states what was tried, what came back and what to do."""
     who = asker.credentials.identity
     if isinstance(error, Unreachable):
         next_step = "check HZN_EXCHANGE_URL and the network; for https also HZN_MGMT_HUB_CERT_PATH"

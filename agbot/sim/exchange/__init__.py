@@ -1,6 +1,7 @@
-"""A simulated Open Horizon Exchange 2.154.0: the same routes, statuses, bodies and oddities, in memory.
+"""A simulated Open Horizon Exchange 2.154.0 in memory, with its routes, bodies and oddities.
 
-`SimExchange.handle` answers a `Request` with a `Reply` in-process; `serve` puts it behind HTTP; `seed` fills it.
+`SimExchange.handle` answers a `Request` with a `Reply` in-process; `serve` puts it behind HTTP;
+`seed` fills it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Who may do what: the Exchange's own permission names, derived per kind of caller and looked up in its role lists.
+"""The Exchange's permissions: their names, derived for each kind of caller, and its role lists.
 
-Tables and derivation follow `exchange-api.md` 0.3 of version 2.154.0; the routes add their own checks on top (HA groups do).
-A target without a known owner counts as the caller's own, which is why every user may touch every HA group's membership.
+The tables and the derivation follow `exchange-api.md` 0.3 of version 2.154.0. Routes such as those
+of HA groups add their own checks. A target without a known owner counts as the caller's own, which
+is why every user may change the membership of every HA group.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ ALL = "*"
 
 
 class Verb(StrEnum):
-    """What the caller wants to do to the target."""
+    """What the caller wants to do with the target."""
 
     READ = "READ"
     WRITE = "WRITE"
     CREATE = "CREATE"
 
 
-class What(StrEnum):
+class TargetKind(StrEnum):
     """Kinds of targets, by the label that the 403 message gives them."""
 
     NODE = "node"
@@ -35,17 +36,16 @@ class What(StrEnum):
     MANAGEMENT_POLICY = "management policy"
     ORG = "org"
     USER = "user"
-    ACTION = "action"
 
 
 _PLURAL = {
-    What.NODE: "NODES",
-    What.AGBOT: "AGBOTS",
-    What.SERVICE: "SERVICES",
-    What.PATTERN: "PATTERNS",
-    What.BUSINESS: "BUSINESS",
-    What.MANAGEMENT_POLICY: "MANAGEMENT_POLICY",
-    What.USER: "USERS",
+    TargetKind.NODE: "NODES",
+    TargetKind.AGBOT: "AGBOTS",
+    TargetKind.SERVICE: "SERVICES",
+    TargetKind.PATTERN: "PATTERNS",
+    TargetKind.BUSINESS: "BUSINESS",
+    TargetKind.MANAGEMENT_POLICY: "MANAGEMENT_POLICY",
+    TargetKind.USER: "USERS",
 }
 
 _READ_CATALOGUE = {
@@ -59,7 +59,7 @@ _READ_CATALOGUE = {
     "READ_MYSELF",
     "WRITE_MYSELF",
 }
-_OF_THEIR_OWN = {
+_OWN_RESOURCES = {
     f"{verb}_MY_{thing}" for verb in Verb for thing in ("NODES", "AGBOTS", "SERVICES", "PATTERNS", "BUSINESS")
 }
 _ORG_LEVEL = {
@@ -75,7 +75,7 @@ _ORG_LEVEL = {
 _LISTS: dict[Role, set[str]] = {
     Role.AGBOT: _READ_CATALOGUE | {"MAXCHANGEID", "READ_ALL_NODES", "READ_MY_AGBOTS", "WRITE_AGENT_CONFIG_MGMT"},
     Role.NODE: _READ_CATALOGUE | {"MAXCHANGEID"},
-    Role.USER: _READ_CATALOGUE | _OF_THEIR_OWN | {"STATUS"},
+    Role.USER: _READ_CATALOGUE | _OWN_RESOURCES | {"STATUS"},
     Role.HUB_ADMIN: {
         "CREATE_ORGS",
         "DELETE_ORG",
@@ -102,11 +102,12 @@ _LISTS: dict[Role, set[str]] = {
 class Target:
     """What a request is aimed at.
 
-    `owner` is `org/user`, or None where the route passes none or the thing does not exist; `present` says whether a
-    single thing exists, None for collections and for kinds where the Exchange does not look.
+    `owner` is `org/user`, or None if the route passes none or the resource does not exist.
+    `present` is whether a single resource exists; it is None for collections and for kinds that the
+    Exchange does not check.
     """
 
-    what: What
+    kind: TargetKind
     org: str
     id: str
     owner: str | None = None
@@ -116,11 +117,11 @@ class Target:
     @property
     def name(self) -> str:
         """Return `org/id`, or the organisation alone when that is the target."""
-        return self.org if self.what is What.ORG else f"{self.org}/{self.id}"
+        return self.org if self.kind is TargetKind.ORG else f"{self.org}/{self.id}"
 
 
 def holds(identity: Identity, permission: str) -> bool:
-    """Say whether the caller's role list contains a permission."""
+    """Return whether the caller's role list contains a permission."""
     if identity.role is Role.ROOT:
         return True
     if identity.role is Role.ADMIN:
@@ -131,10 +132,10 @@ def holds(identity: Identity, permission: str) -> bool:
 
 
 def require(identity: Identity, permission: str, label: str = "action=") -> None:
-    """Let the caller pass, or not.
+    """Check that the caller has a permission.
 
     Raises:
-        Refusal: 403 in the Exchange's words.
+        Refusal: 403 with the Exchange's message.
     """
     if not holds(identity, permission):
         raise denied(f"Access denied: '{identity.name}' does not have authorization: {permission} {label}")
@@ -144,21 +145,21 @@ def _is_home(identity: Identity, target: Target) -> bool:
     return (
         identity.org == target.org
         or identity.is_multitenant_agbot
-        or (identity.role is Role.HUB_ADMIN and target.what is not What.ORG)
+        or (identity.role is Role.HUB_ADMIN and target.kind is not TargetKind.ORG)
     )
 
 
 def _is_self(identity: Identity, target: Target) -> bool:
-    own = {Role.NODE: What.NODE, Role.AGBOT: What.AGBOT}.get(identity.role, What.USER)
-    return target.what is own and (target.org, target.id) == identity.key
+    own = {Role.NODE: TargetKind.NODE, Role.AGBOT: TargetKind.AGBOT}.get(identity.role, TargetKind.USER)
+    return target.kind is own and (target.org, target.id) == identity.key
 
 
 def _scope(identity: Identity, target: Target) -> str:
-    if target.what is What.MANAGEMENT_POLICY or target.id == ALL:
+    if target.kind is TargetKind.MANAGEMENT_POLICY or target.id == ALL:
         return "ALL"
     if identity.role is Role.NODE:
-        return "MY" if target.id == MINE and target.what is What.NODE else "ALL"
-    if identity.is_person and identity.role is not Role.HUB_ADMIN and target.what is not What.USER:
+        return "MY" if target.id == MINE and target.kind is TargetKind.NODE else "ALL"
+    if identity.is_person and identity.role is not Role.HUB_ADMIN and target.kind is not TargetKind.USER:
         return "MY" if target.id == MINE or target.owner in (None, identity.name) else "ALL"
     return "ALL"
 
@@ -166,30 +167,30 @@ def _scope(identity: Identity, target: Target) -> str:
 def _permission(identity: Identity, target: Target, verb: Verb) -> str:
     if not _is_home(identity, target):
         return "CREATE_IN_OTHER_ORGS" if verb is Verb.CREATE else f"{verb}_OTHER_ORGS"
-    if target.what is What.ORG:
+    if target.kind is TargetKind.ORG:
         return f"{verb}_MY_ORG"
     if _is_self(identity, target):
         return f"{verb}_MYSELF"
-    return f"{verb}_{_scope(identity, target)}_{_PLURAL[target.what]}"
+    return f"{verb}_{_scope(identity, target)}_{_PLURAL[target.kind]}"
 
 
-def _looks_abroad(identity: Identity, target: Target) -> bool:
+def _is_foreign(identity: Identity, target: Target) -> bool:
     return identity.role is Role.ROOT or (identity.role is not Role.NODE and not _is_home(identity, target))
 
 
 def check(identity: Identity, target: Target, verb: Verb) -> None:
-    """Let the caller pass, or not.
+    """Check that the caller may do this with the target.
 
     Raises:
-        Refusal: 403 with the missing permission, or 404 where root, or a user or agbot of another organisation, reads a
-            single thing that is not there.
+        Refusal: 403 with the missing permission. 404 if root, or a user or agbot of another
+            organisation, reads a single resource that does not exist.
     """
     if verb is Verb.READ:
-        if target.present is False and _looks_abroad(identity, target):
+        if target.present is False and _is_foreign(identity, target):
             raise not_found(f"resource '{target.name}' not found")
         if target.public:
             return
-    require(identity, _permission(identity, target, verb), f"{target.what}={target.name}")
+    require(identity, _permission(identity, target, verb), f"{target.kind}={target.name}")
 
 
 def refused(identity: Identity, permission: str, label: str) -> Refusal:

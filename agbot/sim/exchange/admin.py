@@ -1,10 +1,13 @@
-"""The Exchange about itself: version, test, counts (`exchange-api.md` 5.5). Version and test need no credentials."""
+"""The Exchange's routes about itself: version, test and counts (`exchange-api.md` 5.5).
+
+Version and test need no credentials.
+"""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from agbot.sim.exchange.access import Target, Verb, What, check, require
+from agbot.sim.exchange.access import Target, TargetKind, Verb, check, require
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import EXCHANGE_VERSION, Answer, Doc, found
 from agbot.sim.exchange.router import Call, Route
@@ -19,7 +22,7 @@ def version() -> Answer:
 
 
 def test() -> Answer:
-    """Answer that the Exchange is there."""
+    """Answer that the Exchange is running."""
     return found({"result": "OK"})
 
 
@@ -51,7 +54,7 @@ def _status(call: Call) -> Answer:
 
 
 def _org_status(call: Call) -> Answer:
-    check(call.identity, Target(what=What.ORG, org=call.org, id=call.org), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.ORG, org=call.org, id=call.org), Verb.READ)
     counts = _counts(call, call.org)
     if call.identity.role not in (Role.ROOT, Role.ADMIN):
         counts["numberOfUsers"] = _HIDDEN

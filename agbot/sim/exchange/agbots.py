@@ -1,13 +1,14 @@
-"""Agbots and what they serve: `/orgs/{org}/agbots[/{id}]`, heartbeat, served patterns and policies (`exchange-api.md` 4.1, 4.3).
+"""Agbots, their heartbeat, and the patterns and policies that they serve.
 
-A served list's entry is named `policyOrg_policy_nodeOrg`. The real Exchange stores the policy's name as the node organisation
-when that is left out; so does this one.
+`/orgs/{org}/agbots[/{id}]` and the routes below it (`exchange-api.md` 4.1, 4.3). An entry of a
+served list is named `policyOrg_policy_nodeOrg`. If the node organisation is left out, the real
+Exchange stores the policy's name in its place; so does this one.
 """
 
 from __future__ import annotations
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import Answer, Doc, bad_input, denied, filled, found, gone, not_found, ok, taken
@@ -35,12 +36,12 @@ def allow_agbot(call: Call, verb: Verb) -> None:
     """
     agbot = call.world.agbots.get((call.org, call.id))
     owner = agbot.owner if agbot else None
-    aim = Target(what=What.AGBOT, org=call.org, id=call.id, owner=owner, present=agbot is not None)
-    check(call.identity, aim, verb)
+    target = Target(kind=TargetKind.AGBOT, org=call.org, id=call.id, owner=owner, present=agbot is not None)
+    check(call.identity, target, verb)
 
 
 def _list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.AGBOT, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.AGBOT, org=call.org, id=MINE), Verb.READ)
     agbots = {f"{org}/{name}": agbot.doc for (org, name), agbot in call.world.agbots.items() if org == call.org}
     return filled({"agbots": agbots, "lastIndex": 0}, when=agbots)
 
@@ -110,7 +111,7 @@ def _delete(call: Call) -> Answer:
 def _heartbeat(call: Call) -> Answer:
     agbot = _existing(call)
     agbot.doc["lastHeartbeat"] = call.stamp
-    call.world.tell(call.at, "agbot", "heartbeat", (call.org, call.id))
+    call.world.notify(call.at, "agbot", "heartbeat", (call.org, call.id))
     return ok("agbot updated")
 
 

@@ -1,6 +1,8 @@
-"""Agreements as nodes and agbots report them: `…/nodes/{id}/agreements` and `…/agbots/{id}/agreements` (2.9 and 4.2).
+"""Agreements as nodes and agbots report them (`exchange-api.md` 2.9 and 4.2).
 
-The node's body says `agreementService` where its GET says `agrService`. Agbots see only deletions of these in the change feed.
+The routes are `…/nodes/{id}/agreements` and `…/agbots/{id}/agreements`. The node's body has
+`agreementService` where its GET shows `agrService`. Of these, agbots see only deletions in the
+change feed.
 """
 
 from __future__ import annotations

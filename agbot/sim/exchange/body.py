@@ -1,7 +1,8 @@
-"""Request bodies, read as strictly as the Exchange's JSON library reads them.
+"""Request bodies, parsed as strictly as the Exchange's JSON library parses them.
 
-An unknown field at any depth that the Exchange has a class for is a 400; scalars are coerced into each other as Jackson does;
-an array or an object where a scalar belongs is a 400. A field's `kind` says what it takes.
+At any depth, a field that the Exchange's class does not have is a 400. Scalars are coerced into
+each other as Jackson does it. An array or an object in place of a scalar is a 400. A field's `kind`
+is what it accepts.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _ROUTE = "org.openhorizon.exchangeapi.route"
 
 
 class Kind(StrEnum):
-    """What a field takes. `ANY` is JSON that the Exchange stores as it is."""
+    """What a field accepts. `ANY` is JSON that the Exchange stores unchanged."""
 
     TEXT = "String"
     NUMBER = "long"
@@ -32,7 +33,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The fields that one class of the Exchange takes; a nested shape stands for an object, or a list of them."""
+    """The fields that one class of the Exchange accepts.
+
+    A nested shape stands for an object, or for a list of them.
+    """
 
     name: str
     fields: Mapping[str, Kind | Shape]
@@ -129,8 +133,9 @@ def read(request: Request, shape: Shape) -> Doc:
     """Parse and check a body; fields that are absent or null are absent from the result.
 
     Raises:
-        PlainRefusal: no body (400) or a content type that is not JSON (415), both as plain text.
-        Refusal: 400 for a body that is too large, no JSON, or not of that shape.
+        PlainRefusal: there is no body (400), or the content type is not JSON (415). Both are plain
+            text.
+        Refusal: 400 for a body that is too large, is not JSON, or does not have this shape.
     """
     if not request.body:
         raise PlainRefusal(HTTPStatus.BAD_REQUEST, "Request entity expected but not supplied")

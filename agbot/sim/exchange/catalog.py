@@ -1,7 +1,7 @@
-"""Services and patterns: `/orgs/{org}/services` and `/orgs/{org}/patterns`, as far as a simulated hub needs them.
+"""Services and patterns, to the extent that a simulated hub needs them.
 
-Enough to create, read and delete them; what they contain is stored and shown, not understood. A public one is readable from
-every organisation.
+`/orgs/{org}/services` and `/orgs/{org}/patterns` create, read and delete them. Their contents are
+stored and shown, but not interpreted. Callers of every organisation can read a public one.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.message import Answer, Doc, bad_input, filled, gone, not_found, ok, taken
 from agbot.sim.exchange.router import Call, Route
-from agbot.sim.exchange.world import Key, Owned
+from agbot.sim.exchange.table import Key
+from agbot.sim.exchange.world import Owned
 
 _SERVICE = Shape(
     "service.PostPutServiceRequest",
@@ -52,15 +53,18 @@ _PATTERN = Shape(
 
 
 def service_id(given: Doc) -> str:
-    """Return a service's id: its URL without scheme, its version and architecture; odd characters become dashes."""
+    """Return a service's id: its URL without the scheme, its version and its architecture.
+
+    Characters that an id cannot have become dashes.
+    """
     name = re.sub(r"^[A-Za-z0-9+.-]*?://", "", given["url"])
     return re.sub(r"[$!*,;/?@&~=%]", "-", f"{name}_{given['version']}_{given['arch']}")
 
 
-def _target(call: Call, what: What, table: dict[Key, Owned], name: str) -> Target:
+def _target(call: Call, kind: TargetKind, table: dict[Key, Owned], name: str) -> Target:
     thing = table.get((call.org, name))
     public = thing is not None and thing.doc["public"]
-    return Target(what=what, org=call.org, id=name, owner=thing.owner if thing else None, public=public)
+    return Target(kind=kind, org=call.org, id=name, owner=thing.owner if thing else None, public=public)
 
 
 def _shown(table: dict[Key, Owned], org: str) -> Doc:
@@ -68,20 +72,20 @@ def _shown(table: dict[Key, Owned], org: str) -> Doc:
 
 
 def _service_list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.SERVICE, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.SERVICE, org=call.org, id=MINE), Verb.READ)
     services = _shown(call.world.services, call.org)
     return filled({"services": services, "lastIndex": 0}, when=services)
 
 
 def _service_get(call: Call) -> Answer:
-    check(call.identity, _target(call, What.SERVICE, call.world.services, call.id), Verb.READ)
+    check(call.identity, _target(call, TargetKind.SERVICE, call.world.services, call.id), Verb.READ)
     service = call.world.services.get((call.org, call.id))
     shown = {f"{call.org}/{call.id}": service.doc} if service else {}
     return filled({"services": shown, "lastIndex": 0}, when=shown)
 
 
 def _service_post(call: Call) -> Answer:
-    check(call.identity, Target(what=What.SERVICE, org=call.org, id=MINE), Verb.CREATE)
+    check(call.identity, Target(kind=TargetKind.SERVICE, org=call.org, id=MINE), Verb.CREATE)
     given = body.read(call.request, _SERVICE)
     if any(name not in given for name in ("label", "url", "version", "arch", "sharable")):
         raise bad_input("bad input")
@@ -109,7 +113,7 @@ def _service_post(call: Call) -> Answer:
 
 
 def _service_delete(call: Call) -> Answer:
-    check(call.identity, _target(call, What.SERVICE, call.world.services, call.id), Verb.WRITE)
+    check(call.identity, _target(call, TargetKind.SERVICE, call.world.services, call.id), Verb.WRITE)
     if call.world.services.pop((call.org, call.id), None) is None:
         raise not_found(f"service '{call.org}/{call.id}' not found")
     call.note("service", "deleted", call.id)
@@ -117,13 +121,13 @@ def _service_delete(call: Call) -> Answer:
 
 
 def _pattern_list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.PATTERN, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.PATTERN, org=call.org, id=MINE), Verb.READ)
     patterns = _shown(call.world.patterns, call.org)
     return filled({"patterns": patterns, "lastIndex": 0}, when=patterns)
 
 
 def _pattern_get(call: Call) -> Answer:
-    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.READ)
+    check(call.identity, _target(call, TargetKind.PATTERN, call.world.patterns, call.id), Verb.READ)
     pattern = call.world.patterns.get((call.org, call.id))
     shown = {f"{call.org}/{call.id}": pattern.doc} if pattern else {}
     return filled({"patterns": shown, "lastIndex": 0}, when=shown)
@@ -145,7 +149,7 @@ def _pattern_given(call: Call, owner: str) -> Doc:
 
 
 def _pattern_post(call: Call) -> Answer:
-    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.CREATE)
+    check(call.identity, _target(call, TargetKind.PATTERN, call.world.patterns, call.id), Verb.CREATE)
     doc = _pattern_given(call, call.identity.name)
     if (call.org, call.id) in call.world.patterns:
         raise taken(f"pattern '{call.org}/{call.id}' already exists")
@@ -155,7 +159,7 @@ def _pattern_post(call: Call) -> Answer:
 
 
 def _pattern_put(call: Call) -> Answer:
-    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.WRITE)
+    check(call.identity, _target(call, TargetKind.PATTERN, call.world.patterns, call.id), Verb.WRITE)
     pattern = call.world.patterns.get((call.org, call.id))
     if pattern is None:
         raise not_found(f"pattern '{call.org}/{call.id}' not found")
@@ -165,7 +169,7 @@ def _pattern_put(call: Call) -> Answer:
 
 
 def _pattern_delete(call: Call) -> Answer:
-    check(call.identity, _target(call, What.PATTERN, call.world.patterns, call.id), Verb.WRITE)
+    check(call.identity, _target(call, TargetKind.PATTERN, call.world.patterns, call.id), Verb.WRITE)
     if call.world.patterns.pop((call.org, call.id), None) is None:
         raise not_found(f"pattern '{call.org}/{call.id}' not found")
     call.note("pattern", "deleted", call.id)

@@ -1,7 +1,8 @@
-"""The change feed: `POST /orgs/{org}/changes`, and the sequence's last value (`exchange-api.md` 4.4 and 4.5).
+"""The change feed, and the last value of its sequence (`exchange-api.md` 4.4 and 4.5).
 
-Ids are inclusive and rows are repeated by design: a client that passes an id whose row still exists gets two seconds more.
-A poll is the caller's heartbeat. The order of `changes` says nothing, so it is deliberately not the order of ids.
+In `POST /orgs/{org}/changes` ids are inclusive, and rows are repeated by design: a client that
+passes an id whose row still exists gets two more seconds of rows. A poll is the caller's heartbeat.
+The order of `changes` has no meaning, so it is deliberately not the order of ids.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from itertools import islice
 from zlib import crc32
 
 from agbot.sim.exchange import body, stamp
-from agbot.sim.exchange.access import Target, Verb, What, check, require
+from agbot.sim.exchange.access import Target, TargetKind, Verb, check, require
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.changelog import ChangeRow
 from agbot.sim.exchange.identity import MULTITENANT_ORG, Identity, Role
@@ -23,7 +24,7 @@ OVERLAP = timedelta(seconds=2)
 """How far back rows are repeated (`contentionDuration`)."""
 
 ROLLBACK = timedelta(seconds=10)
-"""How far `lastUpdated` reaches back before itself."""
+"""How far before `lastUpdated` rows are included."""
 
 MAX_RECORDS = 10_000
 
@@ -98,10 +99,10 @@ def _shown(call: Call, given: Doc) -> Iterator[ChangeRow]:
 
 
 def _is_late(call: Call, row: ChangeRow) -> bool:
-    """Say whether a row's transaction has not ended yet; which rows are slow is fixed by their ids."""
-    if call.at - row.at >= timedelta(seconds=call.under.late_seconds):
+    """Return whether a row's transaction has not ended yet. A row's id determines if it is slow."""
+    if call.at - row.at >= timedelta(seconds=call.conditions.late_seconds):
         return False
-    return crc32(str(row.change_id).encode()) % 1000 < call.under.late_share * 1000
+    return crc32(str(row.change_id).encode()) % 1000 < call.conditions.late_share * 1000
 
 
 def _grouped(rows: list[ChangeRow]) -> list[Doc]:
@@ -122,7 +123,7 @@ def _grouped(rows: list[ChangeRow]) -> list[Doc]:
 
 
 def _beat(call: Call) -> None:
-    """Take the poll as the caller's heartbeat."""
+    """Record the poll as the caller's heartbeat."""
     identity = call.identity
     if identity.is_person:
         return
@@ -131,11 +132,11 @@ def _beat(call: Call) -> None:
     if entry is None:
         raise not_found(f"Node or agbot '{identity.name}' not found")
     entry.doc["lastHeartbeat"] = call.stamp
-    call.world.tell(call.at, identity.role.value, "heartbeat", identity.key)
+    call.world.notify(call.at, identity.role.value, "heartbeat", identity.key)
 
 
 def _changes(call: Call) -> Answer:
-    check(call.identity, Target(what=What.ORG, org=call.org, id=call.org), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.ORG, org=call.org, id=call.org), Verb.READ)
     given = body.read(call.request, _BODY)
     _check_time(given.get("lastUpdated"))
     limit = min(given.get("maxRecords", 0), MAX_RECORDS)

@@ -1,7 +1,8 @@
-"""The simulator's own switches over HTTP: `/sim/faults` and `/sim/report`. No Exchange has these.
+"""The simulator's controls over HTTP: `/sim/faults` and `/sim/report`. No Exchange has these.
 
-They need root's credentials. `GET /sim/faults` lists, `PUT` replaces all with a JSON list (each as `Fault.from_json`), `DELETE`
-switches all off; `GET /sim/report` says what was asked of the Exchange and what the observers saw.
+They need root's credentials. `GET /sim/faults` lists the faults, `PUT` replaces all of them with a
+JSON list (each as in `Fault.from_json`), and `DELETE` removes all. `GET /sim/report` shows how
+often each route was requested.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PREFIX = "/sim/"
 
 
 def handle(exchange: SimExchange, request: Request) -> Reply:
-    """Answer a request whose path starts with `/sim/`; faults do not apply to it and it is not counted."""
+    """Answer a request below `/sim/`. Faults do not apply to it, and it is not counted."""
     now = exchange.now()
     try:
         answer = _answer(exchange, request)
@@ -51,7 +52,7 @@ def _replace(exchange: SimExchange, request: Request) -> Answer:
         given = json.loads(request.body)
         faults = [Fault.from_json(one) for one in given]
     except (ValueError, TypeError, AttributeError) as error:
-        raise bad_input(f"a JSON list of faults is wanted: {error}") from error
+        raise bad_input(f"expected a JSON list of faults: {error}") from error
     exchange.faults.clear()
     for fault in faults:
         exchange.faults.add(fault)

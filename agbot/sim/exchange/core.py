@@ -1,7 +1,8 @@
-"""The simulated Exchange without sockets: a request goes in, a reply comes out.
+"""The simulated Exchange without sockets: it turns a request into a reply.
 
-It starts as a new Exchange does: the organisations `root` and `IBM`, and the user `root/root`. Everything happens in the
-call, in the order of the calls, at the moment that the clock says; there are no threads and no waiting in here.
+It starts as a new Exchange does, with the organisations `root` and `IBM` and the user `root/root`.
+Requests are carried out in the order of the calls, at the moment that the clock shows. There are no
+threads and no waits.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from agbot.sim.exchange import (
     agreements,
     catalog,
     changes,
+    corruption,
     deployment,
     hagroups,
     members,
@@ -29,7 +31,6 @@ from agbot.sim.exchange import (
     orgs,
     policies,
     search,
-    spoiling,
     statuses,
     users,
 )
@@ -69,13 +70,17 @@ _MODULES = (
 )
 ROUTER = Router(route for module in _MODULES for route in module.ROUTES)
 PREFIX = "v1"
-NOBODY = "nobody"
+ANONYMOUS = "anonymous"
 UNKNOWN = "unknown"
 _NORMAL = Conditions()
 
 
 class RequestKey(NamedTuple):
-    """What requests are counted by: method, route template without `/v1` (or `unknown`), role of the caller (or `nobody`)."""
+    """What requests are counted by.
+
+    `template` is the route's template without `/v1`, or `unknown`. `role` is the caller's, or
+    `anonymous`.
+    """
 
     method: str
     template: str
@@ -83,15 +88,18 @@ class RequestKey(NamedTuple):
 
 
 class SimExchange:
-    """The Exchange: `handle` is all of its API, `world` its state, `faults` what goes wrong, `requests` what was asked."""
+    """The Exchange.
+
+    `handle` is its whole API, `world` its state, `faults` what goes wrong, and `requests` counts
+    what was requested.
+    """
 
     def __init__(self, *, clock: Clock, root_password: str, seed: int = 0) -> None:
-        """Start a new Exchange; `seed` is for the faults' chances."""
+        """Start a new Exchange; `seed` is for the probabilities of faults."""
         self.clock = clock
         self.world = World()
         self.faults = FaultPlan(seed, mark=lambda: self.world.log.last_id)
         self.requests: Counter[RequestKey] = Counter()
-        self._reports: dict[str, Callable[[], object]] = {}
         now = self.now()
         for org, given in (
             ("IBM", {"orgType": "IBM", "label": "IBM Org", "description": "Organization containing IBM services"}),
@@ -102,18 +110,18 @@ class SimExchange:
         self.world.users["root", "root"] = User(password=root_password, admin=True, hub_admin=True)
 
     def now(self) -> datetime:
-        """Return the Exchange's own time: the clock's, off by the clock faults."""
+        """Return the Exchange's own time: the clock's, shifted by the clock faults."""
         now = self.clock.now()
         return now + timedelta(seconds=self.faults.clock_offset_seconds) if self.faults else now
 
     def backup(self) -> bytes:
-        """Return a copy of everything stored, as a dump of the database is."""
+        """Return a copy of everything that is stored, like a dump of the database."""
         return self.world.dump()
 
     def restore(self, copy: bytes) -> None:
-        """Go back to a copy: rows written since are gone, and change ids begin again where they were then.
+        """Go back to a copy: later rows are gone, and change ids continue from the copy's.
 
-        Observers are not told; what the world really did has not changed.
+        Observers are not notified: what has happened to the nodes has not changed.
         """
         self.world.restore(copy)
 
@@ -121,22 +129,17 @@ class SimExchange:
         """Call `watcher` with every write, heartbeats included, after it took effect."""
         self.world.subscribe(watcher)
 
-    def add_report(self, name: str, make: Callable[[], object]) -> None:
-        """Show what `make` returns (JSON) under `name` in `GET /sim/report`."""
-        self._reports[name] = make
-
     def report(self) -> Doc:
-        """Return counts and what observers report, as `GET /sim/report` shows it."""
+        """Return the counts of requests, as `GET /sim/report` shows them."""
         by_route = {f"{key.method} {key.template} {key.role}": count for key, count in sorted(self.requests.items())}
         return {
             "requests": by_route,
             "requests_total": self.requests.total(),
             "last_change_id": self.world.log.last_id,
-            **{name: make() for name, make in self._reports.items()},
         }
 
     def count(self, *, method: str | None = None, template: str | None = None, role: str | None = None) -> int:
-        """Count the requests so far that fit; None fits everything."""
+        """Count the requests so far that match; None matches everything."""
         return sum(
             number
             for key, number in self.requests.items()
@@ -147,8 +150,9 @@ class SimExchange:
         """Answer one request.
 
         Raises:
-            Dropped: a fault breaks the connection; whether the request was carried out depends on the fault.
-            Hang: a fault lets the caller wait for ever.
+            Dropped: a fault breaks the connection. The request may have been carried out, depending
+                on the fault.
+            Hang: a fault lets the caller wait indefinitely.
         """
         if not self.faults:
             return self._answer(request)
@@ -162,10 +166,10 @@ class SimExchange:
                     self._answer(request)
                 raise error
         if (fault := self.faults.hit(FaultKind.STATUS, *at)) is not None:
-            self._count(request, UNKNOWN, NOBODY)
+            self._count(request, UNKNOWN, ANONYMOUS)
             body = dumps({"code": "database-connection-error", "msg": "simulated fault"})
             return replace(reply(fault.status, body, self.now()), delay_seconds=delay)
-        return self._spoilt(replace(self._answer(request, self._conditions(at)), delay_seconds=delay), at)
+        return self._corrupted(replace(self._answer(request, self._conditions(at)), delay_seconds=delay), at)
 
     def _conditions(self, at: tuple[str, str, str]) -> Conditions:
         raced = self.faults.hit(FaultKind.RACE, *at) is not None
@@ -179,12 +183,12 @@ class SimExchange:
             raced=raced,
         )
 
-    def _spoilt(self, good: Reply, at: tuple[str, str, str]) -> Reply:
+    def _corrupted(self, good: Reply, at: tuple[str, str, str]) -> Reply:
         if at[0] == "GET":
             good = self.faults.as_first_read(at, good)
-        for kind in spoiling.KINDS:
+        for kind in corruption.KINDS:
             if (at[0] == "GET" or kind is FaultKind.DATE) and (fault := self.faults.hit(kind, *at)) is not None:
-                good = spoiling.spoil(fault, good, at[1], self.now())
+                good = corruption.corrupt(fault, good, at[1], self.now())
         if (fault := self.faults.hit(FaultKind.GARBAGE, *at)) is not None:
             text = fault.text.encode()
             return replace(good, body=text, headers={**good.headers, "Content-Length": str(len(text))})
@@ -195,10 +199,10 @@ class SimExchange:
     def _count(self, request: Request, template: str, role: str) -> None:
         self.requests[RequestKey(request.method, template, role)] += 1
 
-    def _answer(self, request: Request, under: Conditions = _NORMAL) -> Reply:
+    def _answer(self, request: Request, conditions: Conditions = _NORMAL) -> Reply:
         now = self.now()
         try:
-            answer = self._dispatch(request, now, under)
+            answer = self._dispatch(request, now, conditions)
         except Refusal as refusal:
             return reply(refusal.status, dumps({"code": refusal.code, "msg": refusal.msg}), now)
         except PlainRefusal as refusal:
@@ -208,10 +212,10 @@ class SimExchange:
             return reply(answer.status, answer.text.encode(), now, content_type=TEXT_TYPE)
         return reply(answer.status, b"" if answer.body is None else dumps(answer.body), now)
 
-    def _dispatch(self, request: Request, now: datetime, under: Conditions) -> Answer:
+    def _dispatch(self, request: Request, now: datetime, conditions: Conditions) -> Answer:
         segments = request.segments
         if request.method == "GET" and segments in _OPEN:
-            self._count(request, "/" + "/".join(segments[1:]), NOBODY)
+            self._count(request, "/" + "/".join(segments[1:]), ANONYMOUS)
             return _OPEN[segments]()
         known, path = ROUTER.match(segments[1:]) if segments[:1] == (PREFIX,) else ({}, {})
         identity = self._authenticate(request, known)
@@ -230,7 +234,7 @@ class SimExchange:
             query=request.query,
             at=now,
             stamp=self.world.stamps.fine(now),
-            under=under,
+            conditions=conditions,
         )
         return route.handler(call)
 
@@ -239,13 +243,15 @@ class SimExchange:
         try:
             identity = authenticate(self.world, request.header("Authorization"))
         except Refusal:
-            self._count(request, template, NOBODY)
+            self._count(request, template, ANONYMOUS)
             raise
         self._count(request, template, identity.role.value)
         return identity
 
     def call(self, method: str, path: str, body: Any = None, *, caller: str = "root/root") -> Reply:
-        """Send one request in-process as an identity whose secret this Exchange knows; `path` is below `/v1`.
+        """Send one request in-process as a user, node or agbot of this Exchange.
+
+        `path` is below `/v1`.
 
         Raises:
             KeyError: there is no such user, node or agbot.
@@ -261,7 +267,7 @@ class SimExchange:
         """Return the token of a node or agbot, or the password of a user, by `org/id`.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: there is none with that name.
         """
         org, _, local = name.partition("/")
         if (node := self.world.nodes.get((org, local))) is not None:
@@ -278,5 +284,5 @@ _OPEN: dict[tuple[str, ...], Callable[[], Answer]] = {
 
 
 def basic(name: str, secret: str) -> str:
-    """Return the Authorization header of `org/id` and its secret."""
+    """Return the Authorization header for `org/id` and its secret."""
     return "Basic " + base64.b64encode(f"{name}:{secret}".encode()).decode()

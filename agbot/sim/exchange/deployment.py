@@ -1,13 +1,13 @@
 """Deployment policies: `/orgs/{org}/business/policies[/{id}]`, alias `/deployment/policies`.
 
-Field names and defaults are those of recorded replies. Unlike the real Exchange this one does not check that the services a
-policy names exist.
+Field names and defaults are those of recorded replies. Unlike the real Exchange, this one does not
+check that the services of a policy exist.
 """
 
 from __future__ import annotations
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.message import Answer, Doc, bad_input, filled, found, gone, not_found, ok, taken
 from agbot.sim.exchange.router import Call, Handler, Route
@@ -47,11 +47,11 @@ def policy_target(call: Call) -> Target:
     """Return the deployment policy in the path as the target of a permission check."""
     policy = call.world.business_policies.get((call.org, call.id))
     owner = policy.owner if policy else None
-    return Target(what=What.BUSINESS, org=call.org, id=call.id, owner=owner, present=policy is not None)
+    return Target(kind=TargetKind.BUSINESS, org=call.org, id=call.id, owner=owner, present=policy is not None)
 
 
 def _list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.BUSINESS, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.BUSINESS, org=call.org, id=MINE), Verb.READ)
     policies = {
         f"{org}/{name}": policy.doc for (org, name), policy in call.world.business_policies.items() if org == call.org
     }

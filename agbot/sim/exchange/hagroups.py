@@ -1,13 +1,14 @@
 """HA groups: `/orgs/{org}/hagroups[/{id}]` (`exchange-api.md` 1.1 to 1.5).
 
-The permission check sees a node without an owner, so that every user passes it; ownership of members is checked here.
-Every write logs its `node` rows and its `ha_group` row with one and the same time. The order of the checks is the real one.
+The permission check is about a node without an owner, so every user passes it; the ownership of
+members is checked here. Every write logs its `node` rows and its `ha_group` row with the same time.
+The checks are in the order of the real Exchange.
 """
 
 from __future__ import annotations
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check, refused
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check, refused
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Identity, Role
 from agbot.sim.exchange.message import Answer, Doc, Refusal, denied, filled, gone, not_found, ok, taken, uncaught
@@ -21,7 +22,7 @@ _EMPTY: Doc = {"nodeGroups": []}
 
 
 def owns_all(world: World, identity: Identity, org: str, members: set[str]) -> bool:
-    """Say whether a plain user owns all of these nodes; admins and root need not."""
+    """Return whether a plain user owns all of these nodes; admins and root need not."""
     if identity.role is not Role.USER:
         return True
     return all(world.nodes[org, member].owner == identity.name for member in members)
@@ -29,7 +30,7 @@ def owns_all(world: World, identity: Identity, org: str, members: set[str]) -> b
 
 def _allow(call: Call, verb: Verb) -> None:
     name = MINE if verb is Verb.READ else call.id
-    check(call.identity, Target(what=What.NODE, org=call.org, id=name), verb)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=name), verb)
     if verb is not Verb.READ and call.identity.role is Role.NODE:
         raise uncaught("None.get")
 
@@ -51,7 +52,7 @@ def _view(call: Call, name: str, group: Group) -> Doc:
 
 def _list(call: Call) -> Answer:
     _allow(call, Verb.READ)
-    groups = sorted((key[1], group) for key, group in call.world.groups.items() if key[0] == call.org)
+    groups = sorted(call.world.groups.of_org(call.org), key=lambda each: each[0])
     return filled({"nodeGroups": [_view(call, name, group) for name, group in groups]}, when=groups)
 
 
@@ -61,8 +62,8 @@ def _get(call: Call) -> Answer:
     return filled({"nodeGroups": [_view(call, call.id, group)]} if group else _EMPTY, when=group)
 
 
-def _asked(call: Call, given: Doc) -> list[str] | None:
-    """Return the members that the body asks for, as full ids, without repetitions."""
+def _requested(call: Call, given: Doc) -> list[str] | None:
+    """Return the members that the body requests, as full ids, without repetitions."""
     members = given.get("members")
     if members is None:
         return None
@@ -72,9 +73,12 @@ def _asked(call: Call, given: Doc) -> list[str] | None:
     return [name if name.startswith(prefix) else prefix + name for name in dict.fromkeys(members)]
 
 
-def _visible(call: Call, asked: list[str]) -> list[str] | None:
-    """Return the bare ids of the nodes asked for, or None if one is missing, doubled or not the user's own."""
-    bare = [name.removeprefix(f"{call.org}/") for name in asked]
+def _visible(call: Call, requested: list[str]) -> list[str] | None:
+    """Return the bare ids of the requested nodes.
+
+    None if one of them is missing, repeated or not the user's own.
+    """
+    bare = [name.removeprefix(f"{call.org}/") for name in requested]
     nodes = call.world.nodes
     if len(set(bare)) < len(bare) or any((call.org, name) not in nodes for name in bare):
         return None
@@ -92,13 +96,13 @@ def _conflict() -> Refusal:
 
 def _create(call: Call) -> Answer:
     _allow(call, Verb.WRITE)
-    asked = _asked(call, given := body.read(call.request, _POST)) or []
+    requested = _requested(call, given := body.read(call.request, _POST)) or []
     key, full_name = (call.org, call.id), f"{call.org}/{call.id}"
     if key in call.world.groups:
         raise taken(f"high availability node group '{full_name}' already exists")
     if call.org not in call.world.orgs:
         raise not_found(f"org '{call.org}' not found")
-    members = _visible(call, asked)
+    members = _visible(call, requested)
     if members is None:
         raise refused(call.identity, "WRITE_ALL_NODES", "")
     if _in_another(call, members):
@@ -126,7 +130,7 @@ def release(call: Call, group: Group, members: list[str]) -> None:
 
 
 def log(call: Call, operation: str, name: str, nodes: list[str]) -> None:
-    """Log a group write: first a row per node that it touches, then the group's row."""
+    """Log a group write: first a row for each node that it changes, then the group's row."""
     for node in nodes:
         call.note("node", "modified", node, call.world.nodes[call.org, node].doc)
     group = call.world.groups.get((call.org, name))
@@ -146,11 +150,11 @@ def _editable(call: Call) -> Group:
 
 def _update(call: Call) -> Answer:
     _allow(call, Verb.WRITE)
-    asked = _asked(call, given := body.read(call.request, _PUT))
+    requested = _requested(call, given := body.read(call.request, _PUT))
     group = _editable(call)
     touched: list[str] = []
-    if asked is not None:
-        members = _visible(call, asked)
+    if requested is not None:
+        members = _visible(call, requested)
         if members is None:
             raise denied("access denied")
         if _in_another(call, members):

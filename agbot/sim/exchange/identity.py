@@ -1,7 +1,8 @@
-"""Who calls: HTTP Basic credentials `org/id:secret` of a user, a node or an agbot.
+"""The caller of a request: HTTP Basic credentials `org/id:secret` of a user, a node or an agbot.
 
-When names collide a node wins over an agbot and an agbot over a user. The Exchange has two different 401 answers: one for a
-missing header or a wrong secret, one for an id it does not know. Secrets are compared plainly; the real one hashes them.
+If names collide, a node takes precedence over an agbot, and an agbot over a user. The Exchange has
+two 401 answers: one for a missing header or a wrong secret, one for an unknown id. Secrets are
+compared as plain text; the real Exchange hashes them.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from functools import lru_cache
 from http import HTTPStatus
 
 from agbot.sim.exchange.message import Refusal
-from agbot.sim.exchange.world import Key, User, World
+from agbot.sim.exchange.table import Key
+from agbot.sim.exchange.world import User, World
 
 _ORG_AND_ID = re.compile(r"(\S*?)/(\S*)")
 MULTITENANT_ORG = "IBM"
 
 
 class Role(StrEnum):
-    """The kinds of callers that the permission lists tell apart."""
+    """The kinds of callers that the permission lists distinguish."""
 
     ROOT = "root"
     HUB_ADMIN = "hubadmin"
@@ -48,23 +50,26 @@ class Identity:
 
     @property
     def key(self) -> Key:
-        """Return organisation and id."""
+        """Return the organisation and the id."""
         return self.org, self.id
 
     @property
     def is_multitenant_agbot(self) -> bool:
-        """Say whether every organisation counts as the caller's own: an agbot of organisation IBM."""
+        """Return whether it is an agbot of organisation IBM: every organisation is its own."""
         return self.role is Role.AGBOT and self.org == MULTITENANT_ORG
 
     @property
     def is_person(self) -> bool:
-        """Say whether the caller is a user of any kind."""
+        """Return whether the caller is a user of any kind."""
         return self.role not in (Role.NODE, Role.AGBOT)
 
 
 @lru_cache(maxsize=16384)
 def credentials(header: str) -> tuple[str, str, str] | None:
-    """Split an Authorization header into organisation, id and secret, or return None if it is not in that form."""
+    """Split an Authorization header into organisation, id and secret.
+
+    None if the header does not have that form.
+    """
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,11 +1,12 @@
-"""One member of an HA group: `/orgs/{org}/hagroups/{id}/nodes/{node}` (`exchange-api.md` 1.6 and 1.7).
+"""One member of an HA group: `/orgs/{org}/hagroups/{id}/nodes/{node}`.
 
-The target of the permission check is the node, without its owner: every user of the organisation may remove every member.
+The target of the permission check is the node without its owner, so every user of the organisation
+may remove every member (`exchange-api.md` 1.6 and 1.7).
 """
 
 from __future__ import annotations
 
-from agbot.sim.exchange.access import Target, Verb, What, check
+from agbot.sim.exchange.access import Target, TargetKind, Verb, check
 from agbot.sim.exchange.hagroups import assign, log, owns_all, release
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import Answer, broken, denied, gone, not_found, ok, taken, uncaught
@@ -16,7 +17,8 @@ _NOT_YOURS = (
     "(you do not own all nodes assigned to this group)"
 )
 _IDS_BURNT_BY_ROLLBACK = 2
-"""The real Exchange inserts both change rows before it finds that it must roll back (recorded ids show the gaps)."""
+"""The real Exchange inserts both change rows before it rolls back (the recorded ids show the
+gaps)."""
 
 
 def _node(call: Call) -> str:
@@ -25,7 +27,7 @@ def _node(call: Call) -> str:
 
 def _add(call: Call) -> Answer:
     node_id = _node(call)
-    check(call.identity, Target(what=What.NODE, org=call.org, id=node_id), Verb.WRITE)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=node_id), Verb.WRITE)
     if call.identity.role is Role.NODE:
         raise uncaught("None.get")
     group = call.world.groups.get((call.org, call.id))
@@ -39,7 +41,7 @@ def _add(call: Call) -> Answer:
     if node is None:
         call.world.log.burn(_IDS_BURNT_BY_ROLLBACK)
         raise not_found(f"node '{call.org}/{node_id}' not found")
-    if node.doc["ha_group"] is not None and call.under.raced:
+    if node.doc["ha_group"] is not None and call.conditions.raced:
         call.world.log.burn(_IDS_BURNT_BY_ROLLBACK)
         raise broken(
             f"high availability node group member '{call.org}/{node_id}' not inserted: "
@@ -56,7 +58,7 @@ def _add(call: Call) -> Answer:
 
 def _remove(call: Call) -> Answer:
     node_id = _node(call)
-    check(call.identity, Target(what=What.NODE, org=call.org, id=node_id), Verb.WRITE)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=node_id), Verb.WRITE)
     group = call.world.groups.get((call.org, call.id))
     if group is None or node_id not in group.members:
         call.world.log.burn(_IDS_BURNT_BY_ROLLBACK)

@@ -1,7 +1,7 @@
-"""What goes into the simulated Exchange and what comes out: a request, a reply, a refusal. No sockets here.
+"""Requests, replies and refusals of the simulated Exchange, without sockets.
 
-The fixed headers and the two kinds of body (JSON from the Exchange's own code, plain text from the HTTP library under it)
-are those of recorded replies of version 2.154.0.
+The fixed headers and the two kinds of body (JSON from the Exchange's own code, plain text from its
+HTTP library) are those of recorded replies of version 2.154.0.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain; charset=UTF-8"
 
 Doc = dict[str, Any]
-"""A JSON object as the Exchange shows or takes it."""
+"""A JSON object as the Exchange shows or accepts it."""
 
 FIXED_HEADERS = {
     "Cache-Control": "max-age=0, must-revalidate, no-cache, no-store",
@@ -43,10 +43,10 @@ class Refusal(Exception):
 
 
 class PlainRefusal(Exception):
-    """The request is answered by the HTTP library in plain text, before the Exchange's code sees it."""
+    """The HTTP library answers in plain text, before the request reaches the Exchange's code."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
-        """Take the HTTP status, the text and headers beyond the fixed ones."""
+        """Take the HTTP status, the text, and headers in addition to the fixed ones."""
         super().__init__(f"{status} {text}")
         self.status = status
         self.text = text
@@ -55,7 +55,11 @@ class PlainRefusal(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request. `target` is the request line's, undecoded, with its query: `/v1/orgs/o1/nodes?name=a%25`."""
+    """One HTTP request.
+
+    `target` is that of the request line, undecoded and with its query:
+    `/v1/orgs/o1/nodes?name=a%25`.
+    """
 
     method: str
     target: str
@@ -69,17 +73,17 @@ class Request:
 
     @property
     def query(self) -> dict[str, str]:
-        """Return the decoded query; of a repeated name the last value counts."""
+        """Return the decoded query; the last value of a repeated name counts."""
         text = self.target.partition("?")[2]
         return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """Return the decoded path segments: an encoded slash stays inside its segment."""
+        """Return the decoded path segments; an encoded slash stays inside its segment."""
         return tuple(unquote(part) for part in self.path.split("/")[1:])
 
     def header(self, name: str) -> str:
-        """Return a header by its name, whatever the case, or an empty string."""
+        """Return a header by its name in any case, or an empty string."""
         value = self.headers.get(name)
         if value is not None:
             return value
@@ -91,8 +95,8 @@ class Request:
 class Reply:
     """One HTTP reply.
 
-    `delay_seconds` (simulated) is for the transport, or an in-process caller, to wait before it goes out. In a reply that a
-    fault cut short `body` is shorter than its Content-Length says.
+    The transport, or an in-process caller, waits `delay_seconds` (simulated) before the reply is
+    sent. If a fault has truncated the reply, `body` is shorter than its Content-Length.
     """
 
     status: int
@@ -110,13 +114,13 @@ class Reply:
 
     @property
     def truncated(self) -> bool:
-        """Say whether a fault cut the body short."""
+        """Return whether a fault has truncated the body."""
         return len(self.body) < int(self.headers.get("Content-Length", "0"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a route decided: a status and a JSON body, or none."""
+    """The answer of a route: a status and a JSON body, or none."""
 
     status: int
     body: Doc | list[Any] | None = None
@@ -124,7 +128,7 @@ class Answer:
 
 
 def ok(msg: str) -> Answer:
-    """Answer a write that succeeded: 201, also for updates."""
+    """Answer a successful write: 201, also for updates."""
     return Answer(HTTPStatus.CREATED, {"code": "ok", "msg": msg})
 
 
@@ -139,38 +143,41 @@ def gone() -> Answer:
 
 
 def filled(body: Doc, *, when: object, status: int = HTTPStatus.OK) -> Answer:
-    """Answer a read of a collection: the Exchange sends the empty collection with 404."""
+    """Answer a read of a collection: the Exchange sends an empty collection with 404."""
     return Answer(status if when else HTTPStatus.NOT_FOUND, body)
 
 
 def bad_input(msg: str) -> Refusal:
-    """Refuse what the caller sent."""
+    """Refuse an invalid request."""
     return Refusal(HTTPStatus.BAD_REQUEST, "invalid-input", msg)
 
 
 def denied(msg: str) -> Refusal:
-    """Refuse who the caller is."""
+    """Refuse because the caller lacks a permission."""
     return Refusal(HTTPStatus.FORBIDDEN, "access-denied", msg)
 
 
 def not_found(msg: str = "not found") -> Refusal:
-    """Refuse because a thing is not there."""
+    """Refuse because something does not exist."""
     return Refusal(HTTPStatus.NOT_FOUND, "not-found", msg)
 
 
 def taken(msg: str) -> Refusal:
-    """Refuse because a thing is there already."""
+    """Refuse because something exists already."""
     return Refusal(HTTPStatus.CONFLICT, "already-exists", msg)
 
 
 def broken(msg: str) -> Refusal:
-    """Refuse with the 500 that a failed database statement gives."""
+    """Refuse with the 500 of a failed database statement."""
     return Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", msg)
 
 
 def uncaught(msg: str) -> Refusal:
-    """Refuse with the 502 that an uncaught exception gives."""
+    """Refuse with the 502 of an uncaught exception."""
     return Refusal(HTTPStatus.BAD_GATEWAY, "database-connection-error", msg)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
 
 @lru_cache(maxsize=8)
@@ -180,13 +187,13 @@ def _http_date(second: datetime) -> str:
 
 def dumps(body: Doc | list[Any]) -> bytes:
     """Encode JSON as the Exchange does: no spaces, UTF-8."""
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(body).encode()
 
 
 def reply(
     status: int, body: bytes, now: datetime, *, content_type: str = JSON_TYPE, more: Mapping[str, str] | None = None
 ) -> Reply:
-    """Put the headers round a body; a 204 has neither type nor length."""
+    """Add the headers to a body; a 204 has neither type nor length."""
     headers = {**FIXED_HEADERS, **(more or {}), "Date": _http_date(now.replace(microsecond=0))}
     if status != HTTPStatus.NO_CONTENT:
         headers |= {"Content-Type": content_type, "Content-Length": str(len(body))}

@@ -1,6 +1,7 @@
 """Nodes: `/orgs/{org}/nodes[/{id}]` and their heartbeat (`exchange-api.md` 2.1 to 2.7).
 
-`ha_group` is shown here but cannot be set here; group membership changes do not touch a node's `lastUpdated`.
+`ha_group` is shown here but cannot be set here. A change of membership does not change a node's
+`lastUpdated`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import Answer, Doc, Refusal, bad_input, denied, filled, found, gone, not_found, ok
@@ -63,7 +64,7 @@ def target(call: Call) -> Target:
     """Return the node in the path as the target of a permission check."""
     node = call.world.nodes.get((call.org, call.id))
     return Target(
-        what=What.NODE, org=call.org, id=call.id, owner=node.owner if node else None, present=node is not None
+        kind=TargetKind.NODE, org=call.org, id=call.id, owner=node.owner if node else None, present=node is not None
     )
 
 
@@ -77,7 +78,7 @@ def allow(call: Call, verb: Verb) -> None:
 
 
 def _like(pattern: str) -> Callable[[str], bool]:
-    """Return a test for SQL's LIKE: `%` is anything, `_` any one character."""
+    """Return a test for SQL's LIKE: `%` matches anything, `_` any one character."""
     parts = (".*" if char == "%" else "." if char == "_" else re.escape(char) for char in pattern)
     matches = re.compile("".join(parts), re.DOTALL).fullmatch
     return lambda text: matches(text) is not None
@@ -114,13 +115,13 @@ def _filters(call: Call) -> list[Test]:
 
 
 def _list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.NODE, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=MINE), Verb.READ)
     tests = _filters(call)
     if call.identity.role is Role.USER:
         tests.append(lambda _, node: node.owner == call.identity.name)
     nodes = {
         f"{call.org}/{node_id}": node.doc
-        for node_id, node in call.world.nodes_of(call.org)
+        for node_id, node in call.world.nodes.of_org(call.org)
         if all(test(node_id, node) for test in tests)
     }
     return filled({"nodes": nodes, "lastIndex": 0}, when=nodes)
@@ -264,7 +265,7 @@ def _heartbeat(call: Call) -> Answer:
     if node is None:
         raise _missing(call)
     node.doc["lastHeartbeat"] = call.stamp
-    call.world.tell(call.at, "node", "heartbeat", (call.org, call.id))
+    call.world.notify(call.at, "node", "heartbeat", (call.org, call.id))
     return ok("node updated")
 
 

@@ -1,12 +1,13 @@
-"""Organisations: `/orgs[/{org}]`, and what agents may run: `/orgs/IBM/AgentFileVersion` (`exchange-api.md` 5.2 and 3.3).
+"""Organisations, and the versions that agents may run (`exchange-api.md` 5.2 and 3.3).
 
-An agbot that lists organisations gets its own only, an agbot of `IBM` included.
+`/orgs[/{org}]` and `/orgs/IBM/AgentFileVersion`. An agbot that lists organisations gets only its
+own, even an agbot of `IBM`.
 """
 
 from __future__ import annotations
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import Target, Verb, What, check, require
+from agbot.sim.exchange.access import Target, TargetKind, Verb, check, require
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import MULTITENANT_ORG, Role
 from agbot.sim.exchange.message import Answer, Doc, bad_input, filled, found, gone, not_found, ok, taken
@@ -44,7 +45,7 @@ def org_doc(given: Doc, stamp: str) -> Doc:
 
 
 def _allow(call: Call, verb: Verb) -> None:
-    check(call.identity, Target(what=What.ORG, org=call.org, id=call.org), verb)
+    check(call.identity, Target(kind=TargetKind.ORG, org=call.org, id=call.org), verb)
 
 
 def _list(call: Call) -> Answer:

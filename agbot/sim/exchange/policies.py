@@ -1,7 +1,7 @@
 """Node management policies: `/orgs/{org}/managementpolicies[/{id}]` (`exchange-api.md` 3.1).
 
-Only an organisation's admin or root writes them. A PUT of a policy that does not exist says 201 and logs a change, but
-stores nothing; a duplicate POST is a 403, not a 409.
+Only an organisation's admin or root can write them. A PUT of a policy that does not exist answers
+201 and logs a change, but stores nothing. A duplicate POST is a 403, not a 409.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.message import Answer, Doc, Refusal, bad_input, filled, found, gone, not_found, ok
 from agbot.sim.exchange.router import Call, Route
@@ -36,15 +36,13 @@ _BODY = Shape(
 def _allow(call: Call, verb: Verb) -> Owned | None:
     policy = call.world.management_policies.get((call.org, call.id))
     present = policy is not None
-    check(call.identity, Target(what=What.MANAGEMENT_POLICY, org=call.org, id=call.id, present=present), verb)
+    check(call.identity, Target(kind=TargetKind.MANAGEMENT_POLICY, org=call.org, id=call.id, present=present), verb)
     return policy
 
 
 def _list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.MANAGEMENT_POLICY, org=call.org, id=MINE), Verb.READ)
-    policies = {
-        f"{org}/{name}": policy.doc for (org, name), policy in call.world.management_policies.items() if org == call.org
-    }
+    check(call.identity, Target(kind=TargetKind.MANAGEMENT_POLICY, org=call.org, id=MINE), Verb.READ)
+    policies = {f"{call.org}/{name}": policy.doc for name, policy in call.world.management_policies.of_org(call.org)}
     return filled({"managementPolicy": policies, "lastIndex": 0}, when=policies)
 
 

@@ -1,7 +1,7 @@
-"""The route table: which function answers a method and a path, and under which template it is counted.
+"""The route table: the function that answers a method and a path, and the template to count it by.
 
-A path is matched segment by segment after decoding; a literal wins over a parameter. An empty segment matches nothing, so
-a trailing slash is an unknown route, as in the Exchange.
+A path is matched segment by segment after decoding; a literal takes precedence over a parameter. An
+empty segment matches nothing, so a trailing slash is an unknown route, as in the Exchange.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ class Conditions:
     """The change feed shows no row after this id."""
     late_seconds: float = 0.0
     late_share: float = 0.0
-    """This share of the change rows is seen only so many seconds after their time, as rows of slow transactions are."""
+    """This share of the change rows appears only so many seconds after their time, like rows of
+    slow transactions."""
     raced: bool = False
-    """Another request changed what this one had already read."""
+    """Another request has changed what this one has already read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One authenticated request on its way to its route; `at` and `stamp` are the same moment, taken once."""
+    """One authenticated request on its way to its route; `at` and `stamp` are the same moment."""
 
     world: World
     identity: Identity
@@ -39,13 +40,13 @@ class Call:
     query: dict[str, str]
     at: datetime
     stamp: str
-    under: Conditions
+    conditions: Conditions
 
     @property
     def feed_end(self) -> int:
-        """Return the last change id that the feed admits."""
+        """Return the last change id that the feed shows."""
         last = self.world.log.last_id
-        return last if self.under.frozen_at is None else min(last, self.under.frozen_at)
+        return last if self.conditions.frozen_at is None else min(last, self.conditions.frozen_at)
 
     @property
     def org(self) -> str:
@@ -54,7 +55,7 @@ class Call:
 
     @property
     def id(self) -> str:
-        """Return the id in the path, without an organisation that is given again in front of it."""
+        """Return the id in the path, without an organisation that is repeated in front of it."""
         return self.path["id"].removeprefix(f"{self.org}/")
 
     def note(self, resource: str, operation: str, name: str, data: Doc | None = None) -> None:
@@ -67,7 +68,7 @@ Handler = Callable[[Call], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method, a template such as `/orgs/{org}/nodes/{id}` (below `/v1`), and what answers."""
+    """A method, a template such as `/orgs/{org}/nodes/{id}` (below `/v1`), and its handler."""
 
     method: str
     template: str
@@ -88,7 +89,7 @@ class Router:
         """Build the tree.
 
         Raises:
-            ValueError: two routes with one method and one template.
+            ValueError: two routes have the same method and template.
         """
         self._root = _Branch()
         for route in routes:
@@ -111,7 +112,10 @@ class Router:
             raise ValueError(message)
 
     def match(self, segments: Iterable[str]) -> tuple[dict[str, Route], dict[str, str]]:
-        """Return the routes of a path by method, and its parameters; no routes if the path is unknown."""
+        """Return the routes of a path by method, and its parameters.
+
+        There are no routes if the path is unknown.
+        """
         branch = self._root
         found: dict[str, str] = {}
         for part in segments:

@@ -1,6 +1,6 @@
-"""Reading many nodes at once: node health, deployment policy search, node details (`exchange-api.md` 2.11).
+"""Reads of many nodes at once: node health, policy search, node details (`exchange-api.md` 2.11).
 
-Health compares heartbeats as text. An empty result is a 404 with the normal empty body.
+Node health compares heartbeats as text. An empty result is a 404 with the normal empty body.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import ALL, MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import ALL, MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import Answer, Doc, bad_input, filled, found, not_found
@@ -30,13 +30,13 @@ _SEARCH = Shape(
 
 
 def _allow_all_nodes(call: Call) -> None:
-    check(call.identity, Target(what=What.NODE, org=call.org, id=ALL), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=ALL), Verb.READ)
 
 
 def _health(call: Call, orgs: list[str], pattern: str, last_time: str) -> Answer:
     nodes: Doc = {}
     for org in orgs:
-        for name, node in call.world.nodes_of(org):
+        for name, node in call.world.nodes.of_org(org):
             heartbeat = node.doc["lastHeartbeat"]
             if node.doc["pattern"] == pattern and heartbeat is not None and heartbeat >= last_time:
                 agreements = call.world.node_agreements.get((org, name), {})
@@ -73,7 +73,7 @@ def _candidates(call: Call, orgs: list[str], policy: Doc) -> Iterator[tuple[str,
     service = policy["service"]
     url = f"{service['org']}/{service['name']}"
     for org in orgs:
-        for name, node in call.world.nodes_of(org):
+        for name, node in call.world.nodes.of_org(org):
             doc = node.doc
             wanted = doc["pattern"] == "" and doc["publicKey"] != "" and doc["lastHeartbeat"] is not None
             fits = service["arch"] in ("", "*", None, doc["arch"])
@@ -96,10 +96,10 @@ def _policy_search(call: Call) -> Answer:
 
 
 def _details(call: Call) -> Answer:
-    check(call.identity, Target(what=What.NODE, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.NODE, org=call.org, id=MINE), Verb.READ)
     rows = [
         _detail(call, name, node)
-        for name, node in sorted(call.world.nodes_of(call.org), key=lambda item: item[0])
+        for name, node in sorted(call.world.nodes.of_org(call.org), key=lambda item: item[0])
         if call.identity.role is not Role.USER or node.owner == call.identity.name
     ]
     if not rows:

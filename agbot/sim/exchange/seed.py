@@ -1,7 +1,8 @@
-"""Fill a simulated Exchange quickly: each function sends the request that a person or a node would send, in-process.
+"""Functions that fill a simulated Exchange with the requests of people and nodes, in-process.
 
-Everything goes through `SimExchange.handle`, so that permissions, change rows and observers are the real ones. Secrets are
-made up from the names: `token_of("n1")` is the token of every node and agbot called n1.
+Everything goes through `SimExchange.handle`, so permissions, change rows and observers work as for
+any other request. Secrets are derived from the names: `token_of("n1")` is the token of every node
+and agbot called n1.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from agbot.sim.exchange.message import Doc, Reply
 
 
 class SeedRefused(Exception):
-    """The simulated Exchange refused what a scenario wanted to put into it."""
+    """The simulated Exchange refused a request of a scenario."""
 
 
 def token_of(name: str) -> str:
@@ -72,7 +73,10 @@ def node(
     owner: str = "",
     public_key: str = "QUJD",
 ) -> None:
-    """Create a node with a heartbeat; `owner` is `org/user`, the organisation's admin if empty."""
+    """Create a node with a heartbeat.
+
+    `owner` is `org/user`; if empty, it is the organisation's admin.
+    """
     body = {
         "token": token_of(name),
         "name": name,
@@ -93,13 +97,23 @@ def group(exchange: SimExchange, org: str, name: str, members: list[str], *, des
 
 
 def management_policy(
-    exchange: SimExchange, org: str, name: str, *, manifest: str = "", enabled: bool = True, start: str = "now"
+    exchange: SimExchange,
+    org: str,
+    name: str,
+    *,
+    manifest: str = "",
+    enabled: bool = True,
+    start: str = "now",
+    constraints: tuple[str, ...] = (),
 ) -> None:
-    """Create a node management policy; `manifest` is `org/id`, made up from the name if empty."""
+    """Create a node management policy, by default for every node.
+
+    `manifest` is `org/id`; if empty, it is derived from the name.
+    """
     body = {
         "label": name,
         "description": name,
-        "constraints": [],
+        "constraints": list(constraints),
         "properties": [],
         "enabled": enabled,
         "start": start,
@@ -109,13 +123,21 @@ def management_policy(
     send(exchange, "POST", f"/orgs/{org}/managementpolicies/{name}", body, caller=admin_of(org))
 
 
-def deployment_policy(exchange: SimExchange, org: str, name: str, *, service: str, versions: list[str]) -> None:
-    """Create a deployment policy of one service of this organisation."""
+def deployment_policy(
+    exchange: SimExchange,
+    org: str,
+    name: str,
+    *,
+    service: str,
+    versions: list[str],
+    constraints: tuple[str, ...] = (),
+) -> None:
+    """Create a deployment policy for a service of this organisation, by default for every node."""
     send(
         exchange,
         "POST",
         f"/orgs/{org}/business/policies/{name}",
-        policy_body(org, service, versions),
+        {**policy_body(org, service, versions), "constraints": list(constraints)},
         caller=admin_of(org),
     )
 

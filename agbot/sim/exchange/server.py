@@ -1,6 +1,7 @@
-"""The simulated Exchange over HTTP: a thin rim that turns sockets into requests and enacts the faults that need a socket.
+"""The simulated Exchange over HTTP.
 
-Under `/v1` it is the Exchange; under `/sim/` are the simulator's own switches (`control`).
+It turns what arrives on sockets into requests, and carries out the faults that need a socket. The
+Exchange is below `/v1`; the simulator's own controls are below `/sim/` (`control`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CONTENT_LENGTH = "Content-Length"
 
 
 class ExchangeServer:
-    """A listening simulated Exchange; get one from `serve`."""
+    """A listening simulated Exchange; `serve` returns one."""
 
     def __init__(self, exchange: SimExchange) -> None:
         """Prepare, without listening yet."""
@@ -44,12 +45,15 @@ class ExchangeServer:
 
     @property
     def url(self) -> str:
-        """Return where the API begins, as HZN_EXCHANGE_URL wants it: `http://127.0.0.1:PORT/v1`."""
+        """Return the URL of the API in the form of HZN_EXCHANGE_URL: `http://127.0.0.1:PORT/v1`."""
         return f"{self.base_url}/v1"
 
     @property
     def base_url(self) -> str:
-        """Return where the server begins: `http://127.0.0.1:PORT`; `/sim/faults` and `/sim/report` are here."""
+        """Return the URL of the server: `http://127.0.0.1:PORT`.
+
+        `/sim/faults` and `/sim/report` are below it.
+        """
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
@@ -57,7 +61,7 @@ class ExchangeServer:
         """Listen; port 0 takes a free one.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is not available.
         """
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -93,7 +97,7 @@ async def serve(exchange: SimExchange, host: str = "127.0.0.1", port: int = 0) -
     """Listen with a simulated Exchange until the returned server is closed.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address is not available.
     """
     server = ExchangeServer(exchange)
     await server.start(host, port)
@@ -102,10 +106,10 @@ async def serve(exchange: SimExchange, host: str = "127.0.0.1", port: int = 0) -
 
 @asynccontextmanager
 async def serving(exchange: SimExchange, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[ExchangeServer]:
-    """Listen with a simulated Exchange for the length of a block.
+    """Listen with a simulated Exchange for the duration of a block.
 
     Raises:
-        OSError: the address cannot be had.
+        OSError: the address is not available.
     """
     server = await serve(exchange, host, port)
     try:
@@ -124,7 +128,7 @@ def _response(reply: Reply) -> web.Response:
 
 
 async def _truncated(received: web.Request, reply: Reply) -> web.StreamResponse:
-    """Announce the whole body, send what there is, and break the connection."""
+    """Announce the whole body, send the part that there is, and break the connection."""
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     await response.prepare(received)
     await response.write(reply.body)

@@ -1,7 +1,8 @@
 """Timestamps as the Exchange writes and reads them.
 
-Node, group and policy times carry nanoseconds (nine digits), times of change rows come out of a database column with six.
-Both end in `Z`; no value here ever goes backwards within one clock reading, so that text order is time order.
+Times of nodes, groups and policies have nanoseconds (nine digits); times of change rows come from a
+database column and have six digits. Both end in `Z`. While the clock stands still, no timestamp is
+earlier than the one before it, so the order of the texts is the order in time.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ def _micros(moment: datetime) -> str:
 
 
 class Stamps:
-    """Write times of the simulated clock with nanoseconds that rise while the clock stands still."""
+    """Write the simulated time, with nanoseconds that rise while the clock stands still."""
 
     def __init__(self) -> None:
-        """Start without a last moment."""
+        """Start without a previous moment."""
         self._last = datetime.min.replace(tzinfo=UTC)
         self._nanos = 0
 
@@ -37,10 +38,10 @@ def coarse(moment: datetime) -> str:
 
 
 def parse(text: str) -> datetime:
-    """Read a time as the Exchange's own parser does: with or without `[UTC]`, with any number of digits.
+    """Parse a time as the Exchange does: with or without `[UTC]`, with any number of digits.
 
     Raises:
-        ValueError: the text is no time with a zone.
+        ValueError: the text is not a time with a zone.
     """
     moment = datetime.fromisoformat(text.removesuffix("[UTC]"))
     if moment.tzinfo is None:

@@ -1,7 +1,7 @@
-"""What a node reports of itself: its upgrade status per management policy, its services' status, its properties.
+"""What a node reports about itself: its upgrades, the status of its services, its policy.
 
-`/orgs/{org}/nodes/{id}/managementStatus[/{policy}]`, `…/status`, `…/policy` (`exchange-api.md` 2.8 and 3.2). The Exchange
-stores any status word. None of these writes counts as a heartbeat.
+`/orgs/{org}/nodes/{id}/managementStatus[/{policy}]`, `…/status`, `…/policy` (`exchange-api.md` 2.8
+and 3.2). The Exchange stores any status word. None of these writes counts as a heartbeat.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Users: `/orgs/{org}/users[/{id}]` (`exchange-api.md` 5.3). Writes to users make no change rows.
+"""Users: `/orgs/{org}/users[/{id}]` (`exchange-api.md` 5.3).
 
-API keys are not simulated: every list of them is empty.
+Writes to users make no change rows. API keys are not simulated: every list of them is empty.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from uuid import NAMESPACE_URL, uuid5
 
 from agbot.sim.exchange import body
-from agbot.sim.exchange.access import MINE, Target, Verb, What, check
+from agbot.sim.exchange.access import MINE, Target, TargetKind, Verb, check
 from agbot.sim.exchange.body import Kind, Shape
 from agbot.sim.exchange.identity import Role
 from agbot.sim.exchange.message import Answer, Doc, bad_input, broken, denied, filled, found, gone, not_found, ok
@@ -35,11 +35,11 @@ def _doc(user: User) -> Doc:
 
 
 def _allow(call: Call, verb: Verb) -> None:
-    check(call.identity, Target(what=What.USER, org=call.org, id=call.id), verb)
+    check(call.identity, Target(kind=TargetKind.USER, org=call.org, id=call.id), verb)
 
 
 def _list(call: Call) -> Answer:
-    check(call.identity, Target(what=What.USER, org=call.org, id=MINE), Verb.READ)
+    check(call.identity, Target(kind=TargetKind.USER, org=call.org, id=MINE), Verb.READ)
     users = {f"{org}/{name}": _doc(user) for (org, name), user in call.world.users.items() if org == call.org}
     return filled({"users": users, "lastIndex": 0}, when=users)
 

@@ -1,7 +1,8 @@
-"""Everything the simulated Exchange knows: organisations, users, nodes, groups, policies, statuses, agreements.
+"""The state of the simulated Exchange.
 
-Routes change this state; nothing here checks permissions or knows HTTP. Keys are `(org, id)`. A write that the real
-Exchange logs goes through `World.note`, so that the change feed and the observers cannot miss it.
+It holds organisations, users, nodes, groups, policies, statuses and agreements. Routes change it;
+nothing here checks permissions or depends on HTTP. Keys are `(org, id)`. A write that the real
+Exchange logs goes through `World.note`, so the change feed and the observers get every one.
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ from typing import Any
 from agbot.sim.exchange.changelog import ChangeLog
 from agbot.sim.exchange.message import Doc
 from agbot.sim.exchange.stamp import Stamps
-
-Key = tuple[str, str]
-"""Organisation and id."""
+from agbot.sim.exchange.table import Key, Table
 
 MASK = "***************"
 
 
 @dataclass(slots=True, kw_only=True)
 class User:
-    """A person: a plain user, an organisation's admin, a hub admin (organisation `root`), or `root/root` itself."""
+    """A plain user, an organisation's admin, a hub admin (organisation `root`), or `root/root`."""
 
     password: str
     admin: bool = False
@@ -36,7 +35,7 @@ class User:
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """An edge node; `doc` is what GET shows, with `ha_group` kept up to date by the group routes."""
+    """An edge node; `doc` is what GET shows. The group routes keep its `ha_group` up to date."""
 
     token: str
     owner: str
@@ -54,7 +53,7 @@ class Agbot:
 
 @dataclass(slots=True, kw_only=True)
 class Group:
-    """An HA group. `admin` says whether an organisation's admin or root made it, and never changes."""
+    """An HA group. `admin` is whether an admin or root created it, and never changes."""
 
     admin: bool
     description: str | None
@@ -72,7 +71,11 @@ class Owned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """One write, for observers: `resource` and `operation` are those of the change feed, or `node`/`heartbeat`."""
+    """One write, for observers.
+
+    `resource` and `operation` are those of the change feed, or those of a heartbeat (such as
+    `node`/`heartbeat`).
+    """
 
     resource: str
     operation: str
@@ -83,18 +86,18 @@ class Write:
 
 
 class World:
-    """The whole state, and the log of what changed."""
+    """The whole state, and the log of changes."""
 
     def __init__(self) -> None:
-        """Start without anything, even without the organisations `root` and `IBM`."""
+        """Start empty, even without the organisations `root` and `IBM`."""
         self.log = ChangeLog()
         self.stamps = Stamps()
         self.orgs: dict[str, Doc] = {}
         self.users: dict[Key, User] = {}
-        self.nodes: dict[Key, Node] = {}
+        self.nodes: Table[Node] = Table()
         self.agbots: dict[Key, Agbot] = {}
-        self.groups: dict[Key, Group] = {}
-        self.management_policies: dict[Key, Owned] = {}
+        self.groups: Table[Group] = Table()
+        self.management_policies: Table[Owned] = Table()
         self.business_policies: dict[Key, Owned] = {}
         self.services: dict[Key, Owned] = {}
         self.patterns: dict[Key, Owned] = {}
@@ -113,23 +116,19 @@ class World:
         self._watchers.append(watcher)
 
     def note(self, at: datetime, resource: str, operation: str, key: Key, data: Doc | None = None) -> None:
-        """Log one write in the change feed and tell the observers."""
+        """Log one write in the change feed and notify the observers."""
         self.log.append(at, key, resource, operation, public=resource == "agentfileversion")
-        self.tell(at, resource, operation, key, data)
+        self.notify(at, resource, operation, key, data)
 
-    def tell(self, at: datetime, resource: str, operation: str, key: Key, data: Doc | None = None) -> None:
-        """Tell the observers of a write that makes no change row, such as a heartbeat."""
+    def notify(self, at: datetime, resource: str, operation: str, key: Key, data: Doc | None = None) -> None:
+        """Notify the observers of a write that makes no change row, such as a heartbeat."""
         if self._watchers:
             write = Write(resource=resource, operation=operation, org=key[0], id=key[1], at=at, data=data or {})
             for watcher in self._watchers:
                 watcher(write)
 
-    def nodes_of(self, org: str) -> list[tuple[str, Node]]:
-        """List the nodes of one organisation with their ids, in order of creation."""
-        return [(key[1], node) for key, node in self.nodes.items() if key[0] == org]
-
     def drop_node(self, key: Key) -> None:
-        """Remove a node and what hangs on it; its group keeps its time and no group change is logged."""
+        """Remove a node and its data. Its group keeps its time, and no group change is logged."""
         group = self.nodes.pop(key).doc["ha_group"]
         if group is not None:
             self.groups[key[0], group].members.discard(key[1])
@@ -137,28 +136,28 @@ class World:
             table.pop(key, None)
 
     def drop_management_policy(self, key: Key) -> None:
-        """Remove a management policy and every node's status for it, of which no change is logged."""
+        """Remove a management policy and every node's status for it. No status change is logged."""
         del self.management_policies[key]
         name = "/".join(key)
         for statuses in self.management_status.values():
             statuses.pop(name, None)
 
     def drop_user(self, key: Key, at: datetime) -> None:
-        """Remove a user and everything that the user owns, what hangs on it included, of which no change at all is logged."""
+        """Remove a user, and everything that the user owns with its data. No change is logged."""
         del self.users[key]
         owner = "/".join(key)
         for node in [name for name, node in self.nodes.items() if node.owner == owner]:
             self.drop_node(node)
-            self.tell(at, "node", "deleted", node)
+            self.notify(at, "node", "deleted", node)
         for policy in [name for name, policy in self.management_policies.items() if policy.owner == owner]:
             self.drop_management_policy(policy)
-            self.tell(at, "mgmtpolicy", "deleted", policy)
+            self.notify(at, "mgmtpolicy", "deleted", policy)
         for table in (self.business_policies, self.patterns, self.services):
             for name in [name for name, owned in table.items() if owned.owner == owner]:
                 del table[name]
 
     def drop_agbot(self, key: Key) -> None:
-        """Remove an agbot, its agreements and what it serves, of which no change is logged."""
+        """Remove an agbot, its agreements and its served lists. No change of these is logged."""
         del self.agbots[key]
         for table in (self.agbot_agreements, self.served_patterns, self.served_policies):
             table.pop(key, None)
@@ -167,7 +166,7 @@ class World:
         """Remove an organisation and everything in it."""
         for node in [key for key in self.nodes if key[0] == org]:
             self.drop_node(node)
-            self.tell(at, "node", "deleted", node)
+            self.notify(at, "node", "deleted", node)
         tables: tuple[MutableMapping[Key, Any], ...] = (
             self.users,
             self.nodes,
@@ -191,9 +190,9 @@ class World:
         del self.orgs[org]
 
     def dump(self) -> bytes:
-        """Return a copy of the state, without those who watch it."""
+        """Return a copy of the state, without the observers."""
         return pickle.dumps({name: value for name, value in vars(self).items() if name != "_watchers"})
 
     def restore(self, copy: bytes) -> None:
-        """Go back to the state of a copy; who watches stays."""
+        """Go back to the state of a copy; the observers stay."""
         vars(self).update(pickle.loads(copy))  # noqa: S301 - a copy of our own making

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere, Unreadable
+from agbot.agreementbot.client import AgreementBot, Listed, Listing, NotRunning, Unreadable
 from agbot.agreementbot.transport import HttpTransport
 from agbot.clock import SystemClock
 from agbot.rules.facts import Row
@@ -19,6 +19,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.settings.model import AgbotSettings
 from tests.acceptance.programs import free_port
+from tests.support.patience import in_time
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "agbot-local-api.jsonl"
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -71,16 +72,16 @@ async def silent() -> AsyncIterator[str]:
         await server.wait_closed()
 
 
-async def looked(*urls: str, seconds: float = 2.0, most_bytes: int = 1_000_000) -> Look:
+async def looked(*urls: str, seconds: float = 2.0, most_bytes: int = 1_000_000) -> Listing:
     settings = AgbotSettings(api=urls, request_seconds=seconds)
     client = AgreementBot(settings, SystemClock(), HttpTransport(max_reply_bytes=most_bytes))
     try:
-        return await client.look()
+        return await client.list_rows()
     finally:
         await client.close()
 
 
-def nobody() -> str:
+def no_one() -> str:
     return f"http://127.0.0.1:{free_port()}"
 
 
@@ -112,7 +113,7 @@ async def test_unknown_fields_are_skipped_and_a_row_that_stands_twice_counts_onc
     assert [(each.node, each.subject) for each in look.rows] == [("o1/n1", "o1/up")]
 
 
-async def test_the_empty_row_of_an_agbot_with_a_file_database_is_nobody_s() -> None:
+async def test_the_empty_row_of_an_agbot_with_a_file_database_is_no_one_s() -> None:
     async with agbot(saying("[]", '[{"groupName":"","orgId":"","nodeId":"","nmpName":""}]')) as url:
         assert await looked(url) == Listed(rows=(), url=url)
 
@@ -142,15 +143,15 @@ async def test_what_is_not_the_two_lists_says_nothing(services: str, agents: str
     assert url in look.why
 
 
-async def test_a_refused_connection_at_every_address_means_that_nobody_is_there() -> None:
-    look = await looked(nobody(), nobody())
+async def test_a_refused_connection_at_every_address_means_that_no_one_is_there() -> None:
+    look = await looked(no_one(), no_one())
 
-    assert isinstance(look, NobodyThere)
+    assert isinstance(look, NotRunning)
 
 
 async def test_the_second_agbot_is_asked_where_the_first_one_is_not_there() -> None:
     async with agbot(recorded) as url:
-        look = await looked(nobody(), url)
+        look = await looked(no_one(), url)
 
     assert isinstance(look, Listed)
     assert look.url == url
@@ -158,22 +159,18 @@ async def test_the_second_agbot_is_asked_where_the_first_one_is_not_there() -> N
 
 async def test_the_second_agbot_is_asked_in_time_where_the_first_one_hangs() -> None:
     async with silent() as hanging, agbot(recorded) as url:
-        began = asyncio.get_running_loop().time()
-        look = await looked(hanging, url, seconds=1.0)
-        took = asyncio.get_running_loop().time() - began
+        with in_time(0.5, slack_seconds=0.5):
+            look = await looked(hanging, url, seconds=1.0)
 
     assert isinstance(look, Listed)
-    assert took < 1.0
 
 
 async def test_one_that_hangs_beside_one_that_is_not_there_may_still_begin_upgrades() -> None:
     async with silent() as hanging:
-        began = asyncio.get_running_loop().time()
-        look = await looked(hanging, nobody(), seconds=0.4)
-        took = asyncio.get_running_loop().time() - began
+        with in_time(0.4, slack_seconds=0.6):
+            look = await looked(hanging, no_one(), seconds=0.4)
 
     assert isinstance(look, Unreadable)
-    assert took < 1.0
 
 
 async def test_a_connection_that_is_closed_without_an_answer_says_nothing() -> None:

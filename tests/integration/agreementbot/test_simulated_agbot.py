@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
 
-from agbot.agreementbot.client import AgreementBot, Listed, Look, NobodyThere, Unreadable
+from agbot.agreementbot.client import AgreementBot, Listed, Listing, NotRunning, Unreadable
 from agbot.clock import SystemClock
 from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.settings.model import AgbotSettings
 from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow
-from agbot.sim.clock import ManualClock
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.plain_http import Listener, listening
+from tests.support.clocks import HandClock
 from tests.support.direct_agbot import DirectAgbot
+from tests.support.patience import PATIENCE_SECONDS, allowed_seconds, in_time
 
 FIRST, SECOND = "http://first:8080", "http://second:8080"
 Find = Callable[[], AgreementBot]
@@ -42,7 +42,7 @@ KNOWN = {
 
 
 def api(tables: AgbotRows) -> LocalApi:
-    return LocalApi(tables, ManualClock(datetime(2026, 11, 23, tzinfo=UTC)), Shown(org="IBM", id="agbot1"))
+    return LocalApi(tables, HandClock(datetime(2026, 11, 23, tzinfo=UTC)), Shown(org="IBM", id="agbot1"))
 
 
 def in_process(*apis: LocalApi) -> AgreementBot:
@@ -58,7 +58,7 @@ async def over_sockets(*apis: LocalApi) -> AsyncIterator[AgreementBot]:
         await bot.close()
 
 
-def found(look: Look) -> set[Row]:
+def found(look: Listing) -> set[Row]:
     assert isinstance(look, Listed), look
     return set(look.rows)
 
@@ -66,18 +66,32 @@ def found(look: Look) -> set[Row]:
 async def test_the_rows_are_known_over_sockets_and_in_process() -> None:
     tables = rows()
     async with over_sockets(api(tables), api(tables)) as bot:
-        assert found(await bot.look()) == KNOWN
-    assert found(await in_process(api(tables), api(tables)).look()) == KNOWN
+        assert found(await bot.list_rows()) == KNOWN
+    assert found(await in_process(api(tables), api(tables)).list_rows()) == KNOWN
+
+
+async def test_the_members_that_wait_are_those_of_every_agbot_that_answers() -> None:
+    def of(name: str) -> LocalApi:
+        shown = Shown(org="IBM", id=name, waiting=lambda: [(f"o1/{name}", "o1/dp")])
+        return LocalApi(rows(), HandClock(datetime(2026, 11, 23, tzinfo=UTC)), shown)
+
+    first, second = of("a1"), of("a2")
+    bot = in_process(first, second)
+    assert await bot.waiting() == {("o1/a1", "o1/dp"), ("o1/a2", "o1/dp")}, "each shows its own partition"
+    first.faults.add(Fault(kind=FaultKind.REFUSE))
+    assert await bot.waiting() == {("o1/a2", "o1/dp")}
+    second.faults.add(Fault(kind=FaultKind.GARBAGE, text="null"))
+    assert await bot.waiting() == frozenset()
 
 
 async def test_the_second_agbot_of_the_database_answers_for_the_first_that_refuses() -> None:
     tables = rows()
     first, second = api(tables), api(tables)
     first.faults.add(Fault(kind=FaultKind.REFUSE))
-    assert found(await in_process(first, second).look()) == KNOWN
+    assert found(await in_process(first, second).list_rows()) == KNOWN
     second.faults.add(Fault(kind=FaultKind.REFUSE))
-    assert isinstance(await in_process(first, second).look(), NobodyThere)
-    assert isinstance(await in_process().look(), NobodyThere)
+    assert isinstance(await in_process(first, second).list_rows(), NotRunning)
+    assert isinstance(await in_process().list_rows(), NotRunning)
 
 
 @pytest.mark.parametrize(
@@ -96,30 +110,32 @@ async def test_the_second_agbot_of_the_database_answers_for_the_first_that_refus
 async def test_an_agbot_that_fails_in_any_way_says_nothing_and_is_not_taken_for_an_empty_one(fault: Fault) -> None:
     failing = api(rows())
     failing.faults.add(fault)
-    assert isinstance(await in_process(failing, failing).look(), Unreadable)
+    assert isinstance(await in_process(failing, failing).list_rows(), Unreadable)
     async with over_sockets(failing) as bot:
-        assert isinstance(await bot.look(), Unreadable)
+        assert isinstance(await bot.list_rows(), Unreadable)
 
 
 @asynccontextmanager
-async def two_agbots(tables: AgbotRows) -> AsyncIterator[tuple[AgreementBot, list[LocalApi], list[Listener]]]:
-    """Two agbots on one database, each listening on a socket of its own."""
+async def two_agbots(
+    tables: AgbotRows, seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[tuple[AgreementBot, list[LocalApi], list[Listener]]]:
+    """Two agbots on one database, each listening on a socket of its own, and a client that waits so long."""
     apis = [api(tables), api(tables)]
     async with listening(apis[0]) as first, listening(apis[1]) as second:
-        bot = AgreementBot(AgbotSettings(api=(first.url, second.url), request_seconds=0.6), SystemClock())
+        bot = AgreementBot(AgbotSettings(api=(first.url, second.url), request_seconds=seconds), SystemClock())
         yield bot, apis, [first, second]
         await bot.close()
 
 
 async def test_of_two_agbots_over_sockets_one_dies_and_the_other_answers_then_both_are_gone_and_one_is_back() -> None:
     async with two_agbots(rows()) as (bot, _apis, listeners):
-        assert found(await bot.look()) == KNOWN
+        assert found(await bot.list_rows()) == KNOWN
         await listeners[0].close()
-        assert found(await bot.look()) == KNOWN
+        assert found(await bot.list_rows()) == KNOWN
         await listeners[1].close()
-        assert isinstance(await bot.look(), NobodyThere)
+        assert isinstance(await bot.list_rows(), NotRunning)
         await listeners[1].listen()
-        assert found(await bot.look()) == KNOWN
+        assert found(await bot.list_rows()) == KNOWN
 
 
 @pytest.mark.parametrize(
@@ -134,11 +150,11 @@ async def test_of_two_agbots_over_sockets_one_dies_and_the_other_answers_then_bo
     ids=lambda fault: str(fault.kind),
 )
 async def test_of_two_agbots_over_sockets_one_fails_in_any_way_and_the_other_answers_in_time(fault: Fault) -> None:
-    async with two_agbots(rows()) as (bot, apis, listeners):
+    seconds = allowed_seconds(1.0)
+    async with two_agbots(rows(), seconds) as (bot, apis, listeners):
         apis[0].faults.add(fault)
-        began = asyncio.get_running_loop().time()
-        assert found(await bot.look()) == KNOWN
-        assert asyncio.get_running_loop().time() - began < 0.6
+        with in_time(seconds):
+            assert found(await bot.list_rows()) == KNOWN
 
         await listeners[1].close()
-        assert isinstance(await bot.look(), Unreadable), "the first may begin upgrades, whatever the second does"
+        assert isinstance(await bot.list_rows(), Unreadable), "the first may begin upgrades, whatever the second does"

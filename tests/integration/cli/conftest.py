@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +13,11 @@ from click.testing import CliRunner, Result
 from agbot.cli.main import main
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
+from agbot.delivery.sinks import Deliveries, Receiver
 from agbot.settings.secret import Secret
-from tests.integration.console.scripted import Scripted, StandingClock
+from tests.integration.console.scripted import NOW, Scripted
+from tests.support.clocks import HandClock
+from tests.support.loop_thread import LoopThread
 
 OPERATOR = "let-me-in-0123456789"
 
@@ -27,48 +29,47 @@ class Shell:
     url: str
     operations: Scripted
     token_file: Path
+    deliveries: Receivers
 
-    def run(self, *words: str, **environ: str) -> Result:
+    def run(self, *words: str, stdin: str = "", **environ: str) -> Result:
         environment = {"AGBOT_URL": self.url, "HZN_ORG_ID": None, "AGBOT_OPERATOR_TOKEN_FILE": None, **environ}
-        return CliRunner().invoke(main, words, env=environment, prog_name="agbot")
+        return CliRunner().invoke(main, words, input=stdin, env=environment, prog_name="agbot")
 
-    def act(self, *words: str) -> Result:
-        return self.run(*words, "--token-file", str(self.token_file))
+    def act(self, *words: str, stdin: str = "") -> Result:
+        return self.run(*words, "--token-file", str(self.token_file), stdin=stdin)
 
 
-class Background:
-    """An event loop with a console, in a thread."""
+class Receivers(Deliveries):
+    """Receivers that a test has written down."""
 
-    def __init__(self, operations: Scripted) -> None:
-        self._operations = operations
-        self._started = threading.Event()
-        self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
-        self.url = ""
+    def __init__(self) -> None:
+        self.found: Sequence[Receiver] = ()
 
-    def start(self) -> None:
-        self._thread.start()
-        assert self._started.wait(10)
+    def receivers(self) -> list[Receiver]:
+        return list(self.found)
 
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(10)
-        self._loop.close()
 
-    async def _serve(self) -> None:
+@contextmanager
+def console_of(operations: Scripted, deliveries: Deliveries | None = None) -> Iterator[str]:
+    """Run the operators' listener in a thread, and give its URL."""
+
+    async def start() -> Console:
         console = Console(
             listen="127.0.0.1:0",
-            operations=self._operations,
+            operations=operations,
             metrics=Metrics(),
-            clock=StandingClock(),
+            clock=HandClock(NOW),
             operator_token=lambda: Secret(OPERATOR),
+            deliveries=deliveries,
         )
         await console.start()
-        self.url = console.url
-        self._started.set()
-        await self._over.wait()
-        await console.stop()
+        return console
+
+    loop = LoopThread()
+    console = loop.run(start())
+    yield console.url
+    loop.run(console.stop())
+    loop.close()
 
 
 @pytest.fixture
@@ -76,8 +77,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     token_file = tmp_path / "operator-token"
     token_file.write_text(f"{OPERATOR}\n", encoding="utf-8")
     token_file.chmod(0o600)
-    operations = Scripted()
-    background = Background(operations)
-    background.start()
-    yield Shell(background.url, operations, token_file)
-    background.stop()
+    operations, deliveries = Scripted(), Receivers()
+    with console_of(operations, deliveries) as url:
+        yield Shell(url, operations, token_file, deliveries)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 
 from agbot.cli import times
-from agbot.coordinator import dossier
-from agbot.coordinator.dossier import Review
-from agbot.coordinator.history import ORDINARY
-from agbot.coordinator.replaying import DECISIONS
+from agbot.coordinator import decision_record
+from agbot.coordinator.decision_record import Review
+from agbot.coordinator.operators.history import LEFT_OUT
+from agbot.coordinator.operators.replaying import DECISIONS
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.store.contract import Entry, JournalQuery
@@ -29,13 +31,17 @@ FORCED = replace(
     at=ENTRY.at + timedelta(minutes=5),
     event="lease.released",
     who="ada@hub",
-    facts={"cause": "forced", "why": "it burns"},
+    facts={"cause": "forced", "why": "it burns", "held_seconds": 300.0},
 )
-HOLD = Entry(at=NOW, event="pause.set", who="eva", facts={"scope": "acme", "why": "trade fair", "until": ""}, id=43)
-DERIVED = replace(ENTRY, id=44, facts={dossier.KEY: dossier.write(values.ask(), values.group(), values.NOW)})
+HOLD = Entry(at=NOW, event="hold.set", who="eva", facts={"scope": "acme", "why": "trade fair"}, id=43)
+DERIVED = replace(
+    ENTRY, id=44, facts={decision_record.KEY: decision_record.write(values.ask(), values.group(), values.NOW)}
+)
 EXPIRED = {"cause": "expired", "why": "it is dead"}
 OTHERWISE = replace(
-    ENTRY, id=45, facts={dossier.KEY: dossier.write(values.ask(), values.group(lease=values.held()), values.NOW)}
+    ENTRY,
+    id=45,
+    facts={decision_record.KEY: decision_record.write(values.ask(), values.group(lease=values.held()), values.NOW)},
 )
 
 
@@ -64,18 +70,17 @@ def test_each_line_says_when_where_who_what_and_why(shell: Shell) -> None:
 
     lines = shell.run("history").stdout.splitlines()
 
-    assert lines[0].split() == ["TIME", "GROUP", "NODE", "WHAT", "TOKEN", "WHO", "WHY"]
+    assert lines[0].split() == ["TIME", "GROUP", "WHAT", "TOKEN", "WHO", "WHY"]
     assert [line.split("  ")[0] for line in lines[1:]] == [
-        "2026-03-04 05:06:07Z",
-        "2026-03-04 05:11:07Z",
-        "2026-03-04 05:06:07Z",
+        "2026-03-04 05:06:07 UTC",
+        "2026-03-04 05:11:07 UTC",
+        "2026-03-04 05:06:07 UTC",
     ]
-    assert "acme is held" in lines[1]
+    assert "acme is on hold: no upgrade may begin" in lines[1]
     assert lines[1].endswith("eva          trade fair")
-    assert "acme/mills  acme/alpha  no longer holds the lease for acme/agent-2.32: forced  7      ada@hub" in lines[2]
-    assert lines[3].endswith(
-        "may upgrade acme/agent-2.32                            7      coordinator  every rule allows it"
-    )
+    assert "acme/mills  the lease of acme/alpha for acme/agent-2.32 has ended: forced  7      ada@hub" in lines[2]
+    assert lines[3].endswith("  every rule allows it")
+    assert "acme/mills  acme/alpha may upgrade acme/agent-2.32  " in lines[3]
     assert "\x1b" not in "".join(lines)
 
 
@@ -90,28 +95,28 @@ def test_the_filters_are_the_coordinator_s(shell: Shell) -> None:
     asked = write_down(shell)
 
     result = shell.run(
-        "history", "--org", "acme", "--group", "mills", "--node", "acme/alpha", "--since", "2026-03-04T05:06:07Z",
-        "--event", "pause", "--event", "lease.granted", "--limit", "7",
+        "history", "--in", "acme", "-o", "acme", "--group", "mills", "--node", "acme/alpha", "--since", "2026-03-04T05:06:07Z",
+        "--event", "hold", "--event", "lease.granted", "--limit", "7",
     )  # fmt: skip
 
-    assert result.stdout == "the journal has nothing like that\n"
+    assert result.stdout == "no such entry in the journal\n"
     assert asked == [
         JournalQuery(
             org="acme",
             group=GroupId("acme/mills"),
             node=NodeId("acme/alpha"),
-            events=("pause.set", "pause.ended", "lease.granted"),
+            events=("hold.set", "hold.ended", "lease.granted"),
             since=NOW,
             limit=7,
         )
     ]
 
 
-def test_without_filters_the_newest_hundred_ordinary_entries_are_told(shell: Shell) -> None:
+def test_without_filters_the_newest_hundred_ordinary_entries_are_shown(shell: Shell) -> None:
     asked = write_down(shell)
     shell.run("history", HZN_ORG_ID="acme")
 
-    assert asked == [JournalQuery(events=ORDINARY, limit=100)], "an organisation from the environment is no filter"
+    assert asked == [JournalQuery(without=LEFT_OUT, limit=100)], "an organisation from the environment is no filter"
 
 
 def test_a_bare_name_takes_its_organisation_from_the_environment(shell: Shell) -> None:
@@ -133,6 +138,46 @@ def test_a_span_is_meant_back_from_now(shell: Shell) -> None:
     assert shell.run("history", "--since", "recently").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("today", "2026-03-04T00:00"),
+        ("yesterday", "2026-03-03T00:00"),
+        ("yesterday 18:00", "2026-03-03T18:00"),
+        ("02:30", "2026-03-04T02:30"),
+        ("2026-03-01", "2026-03-01T00:00"),
+        ("2026-03-01T18:00", "2026-03-01T18:00"),
+    ],
+)
+def test_a_day_or_a_time_is_meant_as_on_the_clock_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, text: str, expected: str
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert times.past(text, NOW, "--since").astimezone().isoformat() == f"{expected}:00+01:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("recently", "'recently' is no time: give a duration such as 2h"),
+        ("25:00", "'25:00' is no time"),
+        ("", "'' is no time"),
+        ("todayish", "'todayish' is no time"),
+        ("tomorrow", "'tomorrow' is in the future: 2026-03-05"),
+    ],
+)
+def test_what_is_no_time_of_the_past_is_refused_with_what_is(text: str, stated: str) -> None:
+    with pytest.raises(click.BadParameter) as refused:
+        times.past(text, NOW, "--since")
+
+    assert refused.value.message.startswith(stated)
+
+
 def test_a_long_history_is_read_a_page_at_a_time(shell: Shell) -> None:
     asked = write_down(shell, *(replace(ENTRY, id=number) for number in range(1, 601)))
 
@@ -149,7 +194,7 @@ def test_json_is_the_coordinator_s_own_answer(shell: Shell) -> None:
     (shown,) = json.loads(shell.run("history", "--json").stdout)["entries"]
 
     assert (shown["event"], shown["why"], shown["who"]) == ("lease.released", "it burns", "ada@hub")
-    assert shown["facts"] == {"cause": "forced", "why": "it burns"}
+    assert shown["facts"] == {"cause": "forced", "why": "it burns", "held_seconds": 300.0}
 
 
 def test_an_unknown_kind_is_refused_with_what_there_is(shell: Shell) -> None:
@@ -162,13 +207,13 @@ def test_an_unknown_kind_is_refused_with_what_there_is(shell: Shell) -> None:
 def test_a_replay_without_differences_ends_with_0_and_counts(shell: Shell) -> None:
     asked = write_down(shell, DERIVED, ENTRY, FORCED)
 
-    result = shell.run("history", "replay", "--org", "acme")
+    result = shell.run("history", "replay", "--in", "acme")
 
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "1 decisions derived again: 1 the same, 0 different",
         "1 have no facts: an earlier version wrote them, or no rule made them",
-        "1 releases came of no review: forced, reported, or taken over",
+        "1 releases came without a review: forced, reported, or taken over",
     ]
     assert asked == [JournalQuery(org="acme", events=DECISIONS, limit=250)]
 
@@ -180,22 +225,22 @@ def test_a_replay_shows_what_differs_and_ends_with_1(shell: Shell) -> None:
 
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "entry 45  2026-03-04 05:06:07Z  acme/mills  acme/alpha  lease.granted",
+        "entry 45  2026-03-04 05:06:07 UTC  acme/mills  acme/alpha  lease.granted",
         "  then  granted",
-        "  now   waits: lease-held: o1/anna upgrades o1/agent-2.32 since 2026-03-04 11:59:00Z",
+        "  now   waits: lease-held: o1/anna has been upgrading o1/agent-2.32 since 2026-03-04 11:59:00Z",
         "2 decisions derived again: 1 the same, 1 different",
     ]
 
 
 def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
     silent = Review(at=values.NOW, lease=values.held(), seen=values.seen(status=Sight.UNREAD), limits=values.LIMITS)
-    write_down(shell, replace(FORCED, who="coordinator", facts=EXPIRED | dossier.kept(silent)))
+    write_down(shell, replace(FORCED, who="coordinator", facts=EXPIRED | decision_record.kept(silent)))
 
     result = shell.run("history", "replay")
 
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "entry 42  2026-03-04 05:11:07Z  acme/mills  acme/alpha  lease.released",
+        "entry 42  2026-03-04 05:11:07 UTC  acme/mills  acme/alpha  lease.released",
         "  then  released: expired: it is dead",
         "  now   kept",
         "1 decisions derived again: 0 the same, 1 different",
@@ -203,7 +248,7 @@ def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
 
 
 def test_a_replay_as_json_holds_the_same(shell: Shell) -> None:
-    broken = replace(ENTRY, id=46, facts={dossier.KEY: {}})
+    broken = replace(ENTRY, id=46, facts={decision_record.KEY: {}})
     write_down(shell, DERIVED, OTHERWISE, broken, ENTRY, FORCED)
 
     result = shell.run("history", "replay", "--json")
@@ -233,7 +278,7 @@ def test_what_comes_from_outside_cannot_command_the_terminal(shell: Shell) -> No
 def test_the_hold_of_an_operator_can_be_replayed_as_nothing(shell: Shell) -> None:
     write_down(shell, HOLD)
 
-    result = shell.run("history", "replay", "--event", "pause")
+    result = shell.run("history", "replay", "--event", "hold")
 
     assert (result.exit_code, result.stdout) == (0, "0 decisions derived again: 0 the same, 0 different\n")
 

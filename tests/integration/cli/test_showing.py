@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from agbot.coordinator.contract import Explanation, StuckView
+from agbot.cli.failure import Exit
+from agbot.coordinator.contract import Explanation, Overview, StuckView
+from agbot.coordinator.reads import Orders, WindowView
+from agbot.delivery import sinks
+from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import NodeId
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Cause
+from agbot.rules.records import Allowance, Approval, Brake, Hold
 from tests.integration.cli.conftest import Shell
-from tests.integration.console.scripted import BETA, FREE, GROUPS, HELD, IDLE, NMP, NOW, OVERVIEW, WAITING
+from tests.integration.console.scripted import (
+    BETA,
+    FREE,
+    GROUPS,
+    HELD,
+    IDLE,
+    MILLS,
+    NMP,
+    NO_ORDERS,
+    NOW,
+    OVERVIEW,
+    WAITING,
+)
 
 
 def test_the_first_line_of_an_explanation_answers_the_question(shell: Shell) -> None:
@@ -32,7 +52,7 @@ def test_an_explanation_marks_each_rule_and_names_the_way_out(shell: Shell) -> N
     ]
     assert lines[4].endswith("since 2026-03-04 05:04:32Z  [lease-held]")
     assert "to go on  acme/alpha has to finish, and a maintenance window has to open" in lines
-    assert "earliest  2026-03-04 22:00:00Z, in 16 h 53 min" in lines
+    assert "earliest  2026-03-04 22:00:00 UTC, in 16 h 53 min" in lines
     assert any(line.startswith("lease     held by acme/alpha for agent upgrade acme/agent-2.32") for line in lines)
 
 
@@ -68,7 +88,7 @@ def test_status_lists_the_rows_of_the_agbot_that_are_stuck_with_their_cure(shell
     [("explain", "acme/beta", "-o", "other"), ("explain", "beta", "-o", "acme"), ("explain", "-o", "acme", "beta")],
 )
 def test_a_node_is_named_with_or_without_its_organisation(shell: Shell, words: tuple[str, ...]) -> None:
-    assert shell.run(*words).stdout.startswith("acme/beta waits")
+    assert shell.run(*words).stdout.startswith("acme/beta has been waiting")
 
 
 def test_a_name_may_hold_a_slash(shell: Shell) -> None:
@@ -79,7 +99,7 @@ def test_a_name_may_hold_a_slash(shell: Shell) -> None:
 
 
 def test_the_organisation_may_come_from_the_environment(shell: Shell) -> None:
-    assert shell.run("explain", "beta", HZN_ORG_ID="acme").stdout.startswith("acme/beta waits")
+    assert shell.run("explain", "beta", HZN_ORG_ID="acme").stdout.startswith("acme/beta has been waiting")
 
 
 @pytest.mark.parametrize("name", ["beta", "/beta", "acme/", "", "/"])
@@ -135,15 +155,15 @@ def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
     assert text.startswith("ready; last cycle: 2 groups\n")
     assert "held 1, suspect 0, waiting 1, deferred 0, overlaps 0, brakes 1, holds 1" in text
     assert "bolt          0       0        403 from the Exchange" in text
-    assert "acme/mills  1 of 2 members are available, 1 must stay so (min_available 1)\n" in text
+    assert "acme/mills  1 of 2 members are available, 1 must stay available (min_available 1)\n" in text
     assert "missing   acme/gamma: last heartbeat 7261 s ago\n" in text
     assert "missing   acme/alpha" not in text, "the holder is shown as such"
     assert "hold      of node acme/beta by ada: broken disk\n" in text
-    assert "waiting   acme/beta for agent upgrade acme/agent-2.32, since 1 min 20 s: lease-held" in text, (
-        "by the coordinator's clock"
+    waiting = (
+        "acme/beta, agent upgrade acme/agent-2.32, for 1 min 20 s; when it last asked, 20 s ago: acme/alpha has been"
     )
-    assert "lease-held, outside-window" in text
-    assert text.count("HOLD of acme until 2026-03-04 08:06:07Z by ada: trade fair\n") == 1
+    assert f"waiting   {waiting} upgrading" in text, "by the coordinator's clock"
+    assert "[lease-held, outside-window]" in text
     assert "brake     acme/agent-2.32: failed on acme/gamma" in text
 
 
@@ -166,8 +186,79 @@ def test_idle_groups_are_counted_and_shown_on_demand(shell: Shell) -> None:
     assert "acme/pumps" in shell.run("status", "--all").stdout
 
 
+def test_the_status_of_an_organisation_or_a_group_shows_that_alone(shell: Shell) -> None:
+    assert "acme/mills" not in shell.run("status", "acme/pumps").stdout
+    assert "acme/pumps" in shell.run("status", "acme/pumps").stdout
+    assert "acme/mills" in shell.run("status", "acme").stdout
+    assert shell.run("status", "acme/none").exit_code == Exit.NOT_FOUND
+
+
+def test_the_status_shows_so_many_groups_and_says_how_many_there_are(shell: Shell) -> None:
+    text = shell.run("status", "--limit", "1").stdout
+
+    assert "acme/pumps  " not in text
+    assert "1 of 2 groups are shown: --limit, or name one\n" in text
+
+
+WELL = replace(OVERVIEW, orgs=(), brakes=0)
+BROKEN = Receiver(kind=sinks.Kind.WEBHOOK, receiver="hooks:443", confirmed=3, behind=7, error="answers 403")
+
+
+@pytest.mark.parametrize(
+    ("seen", "receivers", "code", "stated"),
+    [
+        (WELL, (), Exit.OK, "ready"),
+        (
+            replace(WELL, never_asked=1, never_asked_named=[BETA]),
+            (),
+            Exit.OK,
+            "1 member has never asked here: acme/beta",
+        ),
+        (
+            replace(WELL, bypassing=1, bypassing_named=[BETA]),
+            (),
+            Exit.NEEDS_A_PERSON,
+            "1 member upgrades without asking",
+        ),
+        (WELL, (BROKEN,), Exit.NEEDS_A_PERSON, "hooks:443 gets no events: answers 403 (7 events not delivered)"),
+        (OVERVIEW, (), Exit.NEEDS_A_PERSON, "Organisation bolt cannot be read"),
+        (replace(WELL, ready=False, not_ready=["the store is lost"]), (), Exit.NOTHING_GRANTED, "the store is lost"),
+    ],
+    ids=["well", "never asked", "bypassing", "receiver", "organisation", "not ready"],
+)
+@pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
+def test_the_status_and_its_exit_code_state_what_is_wrong(
+    *, shell: Shell, seen: Overview, receivers: Sequence[Receiver], code: Exit, stated: str, more: tuple[str, ...]
+) -> None:
+    shell.operations.seen, shell.deliveries.found = seen, receivers
+
+    result = shell.run("status", *more)
+
+    assert result.exit_code == code
+    assert stated.partition(":")[0] in result.stdout
+    assert more or stated in result.stdout
+
+
+def test_what_operators_have_ordered_is_stated_and_is_no_fault(shell: Shell) -> None:
+    shell.operations.seen = WELL
+    allowed = Allowance(node=BETA, subject=NMP, since=NOW, until=NOW, by="ada", why="urgent")
+    approved = Approval(scope="acme", kind=Kind.AGENT, subject=NMP, since=NOW, by="ada", why="tested")
+    shell.operations.ordered = replace(NO_ORDERS, holds=GROUPS[0].holds, allowances=(allowed,), approvals=(approved,))
+
+    result = shell.run("status")
+
+    assert result.exit_code == Exit.OK
+    assert result.stdout.count("Allowance of") == result.stdout.count("Approval of") == 1
+    assert (
+        f"Allowance of acme/beta: It may begin {NMP} once past most rules, until 2026-03-04 05:06:07Z" in result.stdout
+    )
+    assert f"Approval of {NMP} in organisation acme: tested (ada, 0 s ago): agbot orders" in result.stdout
+    assert "Hold on node acme/beta: No upgrade begins there, until resumed: broken disk" in result.stdout
+
+
 def test_an_empty_hub_is_no_error(shell: Shell) -> None:
     shell.operations.known = ()
+    shell.operations.seen = WELL
 
     assert shell.run("status").stdout.endswith("no HA group is known\n")
     assert shell.run("leases").stdout == "no HA group is known\n"
@@ -183,7 +274,7 @@ def test_the_status_as_json_holds_overview_and_groups(shell: Shell) -> None:
 def test_leases_are_aligned_lines_when_piped(shell: Shell) -> None:
     lines = shell.run("leases", "--all").stdout.splitlines()
 
-    assert lines[0].split() == ["GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "EXPIRES", "STATUS", "NOTE"]
+    assert lines[0].split() == ["GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "STATUS", "NEXT", "NOTE"]
     assert lines[1].split()[:4] == ["acme/mills", "held", "7", "acme/alpha"]
     assert len({line.index("acme/") for line in lines[1:]}) == 1
     assert "\x1b" not in "".join(lines)
@@ -203,3 +294,35 @@ def test_a_suspect_lease_says_why(shell: Shell) -> None:
 
     assert note in shell.run("leases").stdout
     assert note in shell.run("status").stdout
+
+
+ORDERS = Orders(
+    holds=[Hold(scope="node:acme/beta", since=NOW, by="ada", why="fair", until=NOW)],
+    allowances=[Allowance(node=BETA, subject=NMP, since=NOW, until=NOW, by="ada", why="urgent")],
+    approvals=[Approval(scope="*", kind=Kind.SERVICE, subject=NMP, since=NOW, by="eva", why="tested")],
+    brakes=[
+        Brake(
+            group=MILLS, kind=Kind.AGENT, subject=NMP, revision="r1", since=NOW, cause=Cause.FAILED, node=BETA, token=7
+        )
+    ],
+    windows=[WindowView(windows=["sat 01:00-02:00 UTC"], groups=2, example=MILLS, is_open=False, changes_at=NOW)],
+)
+
+
+def test_orders_lists_what_operators_have_ordered_what_is_stopped_and_the_windows(shell: Shell) -> None:
+    shell.operations.ordered = ORDERS
+
+    assert shell.run("orders").stdout.splitlines() == [
+        "hold       node acme/beta until 2026-03-04 05:06:07 UTC, by ada at 2026-03-04 05:06:07 UTC: fair",
+        "allowance  acme/beta, acme/agent-2.32, until 2026-03-04 05:06:07 UTC, by ada at 2026-03-04 05:06:07 UTC: urgent",
+        "approval   acme/agent-2.32 (service) in the whole fleet, by eva at 2026-03-04 05:06:07 UTC: tested",
+        "brake      acme/agent-2.32 (agent) in acme/mills: failed on acme/beta 0 s ago",
+        "windows    sat 01:00-02:00 UTC: closed, opens 2026-03-04 05:06:07 UTC (2 groups such as acme/mills)",
+    ]
+    assert json.loads(shell.run("orders", "--json").stdout)["approvals"][0]["why"] == "tested"
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell) -> None:
+    assert "no node acme/betta is known (did you mean acme/beta?)" in shell.run("explain", "acme/betta").stderr
+    shell.operations.entries = ()
+    assert "(did you mean acme/mills?)" in shell.run("history", "--group", "acme/mill").stderr

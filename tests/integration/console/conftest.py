@@ -11,9 +11,11 @@ import pytest
 
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
-from agbot.events.delivery import Kind
+from agbot.delivery.sinks import Kind
+from agbot.rules.leadership import Leader, Whereabouts
 from agbot.settings.secret import Secret
-from tests.integration.console.scripted import Scripted, StandingClock
+from tests.integration.console.scripted import NOW, Scripted
+from tests.support.clocks import HandClock
 
 OPERATOR = "let-me-in-0123456789"
 
@@ -53,18 +55,22 @@ class Desk:
 async def desk() -> AsyncIterator[Desk]:
     operations = Scripted()
     metrics = Metrics()
-    metrics.watch(operations.overview, lambda: len(operations.groups()))
+    leader = Leader(name="one", run="r", epoch=3, since=NOW, left_seconds=5.0)
+    where = Whereabouts(own_name="one", leader=leader)
+    metrics.watch(operations.overview, lambda: len(operations.groups()), lambda: where)
     metrics.watch_deliveries(lambda: {Kind.MQTT: 3})
     async with aiohttp.ClientSession() as http:
         desk = Desk("", operations, metrics, http, Secret(OPERATOR))
+        clock = HandClock(NOW)
         console = Console(
             listen="127.0.0.1:0",
             operations=operations,
             metrics=metrics,
-            clock=StandingClock(),
+            clock=clock,
             operator_token=lambda: desk.token,
         )
         await console.start()
         desk.url = console.url
         yield desk
         await console.stop()
+        assert clock.slept == [], "nothing here waits"

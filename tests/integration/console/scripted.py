@@ -1,18 +1,33 @@
-"""A coordinator that says what the test has written down, and remembers what it was told to do."""
+"""A coordinator that says what the test has written down, and remembers what it was reported to do."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from agbot.coordinator import contract
-from agbot.coordinator.contract import Done, Explanation, GroupView, LeaseView, MemberView, NotDone, Overview, RuleView
-from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.coordinator.contract import (
+    BrakeView,
+    Done,
+    Explanation,
+    GroupView,
+    LeaseView,
+    MemberView,
+    NotDone,
+    OrgView,
+    Overview,
+    RuleView,
+    WaitView,
+)
+from agbot.coordinator.operations import Operations
+from agbot.coordinator.reads import GroupPage, GroupProgress, GroupQuery, GroupState, Noun, Orders, Subject
+from agbot.events.event import Event
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.nearest import did_you_mean
 from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Allowance, Approval, Hold
 from agbot.store.contract import Entry, JournalQuery
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -49,7 +64,7 @@ FREE = LeaseView(
 )
 HELD_REASON = Reason(
     code=Code.LEASE_HELD,
-    text="acme/alpha upgrades acme/agent-2.32 since 2026-03-04 05:04:32Z",
+    text="acme/alpha has been upgrading acme/agent-2.32 since 2026-03-04 05:04:32Z",
     facts=MappingProxyType({"holder": ALPHA, "kind": Kind.AGENT, "token": 7}),
 )
 WINDOW_REASON = Reason(
@@ -82,7 +97,7 @@ GROUPS = (
         ),
         lease=HELD,
         waiting=(
-            contract.WaitView(
+            WaitView(
                 node=BETA,
                 kind="agent",
                 subject=NMP,
@@ -91,9 +106,9 @@ GROUPS = (
                 reasons=(HELD_REASON, WINDOW_REASON),
             ),
         ),
-        pauses=(
-            Pause(scope="acme", since=NOW, by="ada", why="trade fair", until=NOW + timedelta(hours=3)),
-            Pause(scope="node:acme/beta", since=NOW, by="ada", why="broken disk"),
+        holds=(
+            Hold(scope="acme", since=NOW, by="ada", why="trade fair", until=NOW + timedelta(hours=3)),
+            Hold(scope="node:acme/beta", since=NOW, by="ada", why="broken disk"),
         ),
         required=1,
         required_by="min_available 1",
@@ -110,7 +125,7 @@ GROUPS = (
             ),
         ),
         lease=FREE,
-        brakes=(contract.BrakeView(subject=NMP, since=NOW - timedelta(hours=2), cause="failed", node=GAMMA),),
+        brakes=(BrakeView(subject=NMP, since=NOW - timedelta(hours=2), cause="failed", node=GAMMA),),
     ),
 )
 OVERVIEW = Overview(
@@ -122,8 +137,8 @@ OVERVIEW = Overview(
     view_ok=True,
     store_ok=True,
     orgs=(
-        contract.OrgView(org="acme", groups=2, members=3, read_at=NOW),
-        contract.OrgView(org="bolt", groups=0, members=0, read_at=None, failing="403 from the Exchange"),
+        OrgView(org="acme", groups=2, members=3, read_at=NOW),
+        OrgView(org="bolt", groups=0, members=0, read_at=None, failing="403 from the Exchange"),
     ),
     held=1,
     suspect=0,
@@ -131,12 +146,12 @@ OVERVIEW = Overview(
     deferred=0,
     overlaps=0,
     brakes=1,
-    pauses=1,
+    holds=1,
 )
 WAITING = Explanation(
     node=BETA,
     group=MILLS,
-    answer="acme/beta waits since 80 s to upgrade to acme/agent-2.32: acme/alpha is upgrading.",
+    answer="acme/beta has been waiting for 80 s to upgrade to acme/agent-2.32: acme/alpha is upgrading.",
     subject=NMP,
     kind="agent",
     since=NOW - timedelta(seconds=80),
@@ -154,6 +169,7 @@ WAITING = Explanation(
     earliest=WINDOW_REASON.until,
 )
 IDLE = Explanation(node=GAMMA, group=PUMPS, answer="acme/gamma asks for nothing.", lease=FREE)
+NO_ORDERS = Orders(holds=(), allowances=(), approvals=(), brakes=(), windows=())
 ENTRY = Entry(
     at=NOW,
     event="lease.granted",
@@ -161,7 +177,7 @@ ENTRY = Entry(
     node=ALPHA,
     subject=NMP,
     token=7,
-    facts=MappingProxyType({"kind": "agent"}),
+    facts=MappingProxyType({"kind": "agent", "expires_at": "2026-03-04T05:16:07.000Z"}),
     id=41,
 )
 
@@ -177,7 +193,10 @@ class Scripted:
     book: Callable[[JournalQuery], Awaitable[Sequence[Entry]]] | None = None
     """What answers queries of the journal, in place of `entries`."""
     outcome: Done | NotDone | Exception = field(default_factory=lambda: Done(text="carried out"))
-    told: list[object] = field(default_factory=list)
+    emitted: list[object] = field(default_factory=list)
+    queries: list[GroupQuery] = field(default_factory=list)
+    far: dict[tuple[Kind, PolicyId], Sequence[GroupProgress]] = field(default_factory=dict)
+    ordered: Orders = NO_ORDERS
 
     def overview(self) -> Overview:
         return self.seen
@@ -203,43 +222,72 @@ class Scripted:
     async def approve(self, approval: Approval) -> Done | NotDone:
         return self._act(approval)
 
-    async def hold(self, pause: Pause) -> Done | NotDone:
-        return self._act(pause)
+    async def hold(self, hold: Hold) -> Done | NotDone:
+        return self._act(hold)
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
         return self._act(("resume", scope, subject, reason, who))
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
-        self.told.append(query)
+        self.emitted.append(query)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.entries if self.book is None else await self.book(query)
+
+    def find_groups(self, query: GroupQuery) -> GroupPage:
+        self.queries.append(query)
+        found = [each for each in self.known if query.find in each.id and query.org in {None, each.id.split("/")[0]}]
+        ids = [each.id for each in found if query.state is None or self._is(query.state, each)]
+        left = [each for each in ids if each > query.after]
+        return GroupPage(total=len(ids), groups=left[query.offset : query.offset + query.limit])
+
+    def _is(self, state: GroupState, group: GroupView) -> bool:
+        busy = bool(group.lease.state != "free" or group.waiting or group.brakes or group.stuck)
+        return {GroupState.BUSY: busy, GroupState.QUIET: not busy}.get(state, group.lease.state == state)
+
+    def subjects(self) -> Sequence[Subject]:
+        return (Subject(kind=Kind.AGENT, policy=NMP, running=1, stopped=1),)
+
+    def progress(self, kind: Kind, policy: PolicyId) -> Iterator[GroupProgress]:
+        yield from self.far.get((kind, policy), ())
+
+    def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
+        return None
+
+    def oldest_grant(self) -> GroupId | None:
+        return next((each.id for each in self.known if each.lease.holder is not None), None)
+
+    def orders(self, *, with_windows: bool = True) -> Orders:
+        return self.ordered
+
+    async def note(self, event: Event) -> None:
+        self.emitted.append(event)
+
+    async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
+        return self._act(("withdraw", node, reason, who))
+
+    async def withdraw_approval(
+        self, scope: str, kind: Kind, subject: PolicyId, *, reason: str, who: str
+    ) -> Done | NotDone:
+        return self._act(("withdraw", scope, kind, subject, reason, who))
+
+    def unknown(self, noun: Noun, name: str) -> str:
+        names = [each.id for each in self.known] if noun is Noun.GROUP else [*self.explained, *self._members()]
+        what = "HA group" if noun is Noun.GROUP else noun.value
+        return "" if name in names else f"no {what} {name} is known{did_you_mean(name, names)}"
+
+    def _members(self) -> list[NodeId]:
+        return [member.node for group in self.known for member in group.members]
 
     def unready(self, *sentences: str) -> None:
         self.seen = replace(self.seen, ready=False, not_ready=sentences)
 
     def _act(self, action: object) -> Done | NotDone:
-        self.told.append(action)
+        self.emitted.append(action)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
 
 
-SCRIPTED: type[contract.Operations] = Scripted
+SCRIPTED: type[Operations] = Scripted
 """Holds, for the type checker, that this is the contract."""
-
-
-class StandingClock:
-    """It is always now."""
-
-    def now(self) -> datetime:
-        return NOW
-
-    def monotonic_seconds(self) -> float:
-        return 0.0
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing here waits")
-
-    def real_seconds(self, seconds: float) -> float:
-        return seconds

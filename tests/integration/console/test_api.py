@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator import history
 from agbot.coordinator.contract import Done, NotDone
-from agbot.rules.facts import Allowance, Approval, Pause
+from agbot.coordinator.operators import history
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.records import Allowance, Approval, Hold
 from agbot.store.contract import JournalQuery, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
 from tests.integration.console.scripted import ALPHA, BETA, GROUPS, HELD, MILLS, NMP, NOW, PUMPS
@@ -45,7 +45,21 @@ async def test_groups_are_shown_with_members_lease_and_waiters(desk: Desk) -> No
 
 async def test_groups_can_be_narrowed_to_an_organisation(desk: Desk) -> None:
     assert len((await desk.get("/v1/groups?org=acme")).json["groups"]) == 2
-    assert (await desk.get("/v1/groups?org=bolt")).json == {"groups": []}
+    assert (await desk.get("/v1/groups?org=bolt")).json == {"groups": [], "total": 0, "next": None}
+
+
+async def test_groups_are_listed_in_pages_that_follow_each_other(desk: Desk) -> None:
+    first = (await desk.get("/v1/groups?limit=1")).json
+    assert ([each["id"] for each in first["groups"]], first["total"], first["next"]) == (
+        ["acme/mills"],
+        2,
+        "acme/mills",
+    )
+
+    second = (await desk.get(f"/v1/groups?limit=2&after={first['next']}")).json
+    assert ([each["id"] for each in second["groups"]], second["total"], second["next"]) == (["acme/pumps"], 2, None)
+    refused(await desk.get("/v1/groups?limit=0"), 400, "whole number of 1 or more")
+    refused(await desk.get("/v1/groups?state=odd"), 400, "odd", "busy")
 
 
 async def test_one_group_is_shown_or_not_found(desk: Desk) -> None:
@@ -92,10 +106,11 @@ async def test_leases_can_be_narrowed_to_a_state(desk: Desk) -> None:
 async def test_an_explanation_carries_every_rule(desk: Desk) -> None:
     shown = (await desk.get("/v1/explain/acme/beta")).json
 
-    assert shown["answer"].startswith("acme/beta waits since 80 s")
+    assert shown["answer"].startswith("acme/beta has been waiting for 80 s")
     assert [(each["rule"], each["passes"]) for each in shown["rules"]][2:4] == [("lease", False), ("window", False)]
     assert shown["earliest"] == "2026-03-04T22:00:00Z"
     refused(await desk.get("/v1/explain/acme/nobody"), 404, "acme/nobody")
+    refused(await desk.get("/v1/explain/acme/mills"), 404, "HA group, not a node", "agbot status acme/mills")
 
 
 async def test_the_journal_is_read_as_asked(desk: Desk) -> None:
@@ -104,14 +119,14 @@ async def test_the_journal_is_read_as_asked(desk: Desk) -> None:
     )
 
     assert reply.json["entries"][0]["event"] == "lease.granted"
-    assert reply.json["entries"][0]["facts"] == {"kind": "agent"}
-    assert desk.operations.told == [JournalQuery(group=MILLS, node=ALPHA, since=NOW, after=40, limit=1000)]
+    assert reply.json["entries"][0]["facts"]["kind"] == "agent"
+    assert desk.operations.emitted == [JournalQuery(group=MILLS, node=ALPHA, since=NOW, after=40, limit=1000)]
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=many", "limit=-1", "after=x", "after=9" + "9" * 30, "since=now", "since=2026-01-01"]
 )
-async def test_a_journal_cannot_be_asked_nonsense(desk: Desk, query: str) -> None:
+async def test_a_journal_cannot_be_asked_invalid_text(desk: Desk, query: str) -> None:
     refused(await desk.get(f"/v1/journal?{query}"), 400, query.partition("=")[0])
 
 
@@ -122,30 +137,30 @@ async def test_the_history_says_what_happened_who_did_it_why_and_on_which_facts(
         "id": 41,
         "at": "2026-03-04T05:06:07Z",
         "event": "lease.granted",
-        "what": "may upgrade acme/agent-2.32",
+        "what": "acme/alpha may upgrade acme/agent-2.32",
         "why": "every rule allows it",
         "who": "coordinator",
         "group": "acme/mills",
         "node": "acme/alpha",
         "subject": "acme/agent-2.32",
         "token": 7,
-        "facts": {"kind": "agent"},
+        "facts": {"kind": "agent", "expires_at": "2026-03-04T05:16:07.000Z"},
     }
-    assert desk.operations.told == [JournalQuery(events=history.ORDINARY)]
+    assert desk.operations.emitted == [JournalQuery(without=history.LEFT_OUT)]
 
 
 async def test_the_history_is_narrowed_as_asked(desk: Desk) -> None:
     await desk.get(
         "/v1/history?org=acme&group=acme/mills&node=acme/alpha&since=2026-03-04T05:06:07Z"
-        "&event=pause,lease.granted&event=brake.set&before=99&after=40&limit=5000"
+        "&event=hold,lease.granted&event=brake.set&before=99&after=40&limit=5000"
     )
 
-    assert desk.operations.told == [
+    assert desk.operations.emitted == [
         JournalQuery(
             org="acme",
             group=MILLS,
             node=ALPHA,
-            events=("pause.set", "pause.ended", "lease.granted", "brake.set"),
+            events=("hold.set", "hold.ended", "lease.granted", "brake.set"),
             since=NOW,
             after=40,
             before=99,
@@ -157,9 +172,9 @@ async def test_the_history_is_narrowed_as_asked(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "query", ["event=leese", "event=", "limit=0", "before=0", "before=x", "after=-1", "since=yesterday"]
 )
-async def test_a_history_cannot_be_asked_nonsense(desk: Desk, query: str) -> None:
+async def test_a_history_cannot_be_asked_invalid_text(desk: Desk, query: str) -> None:
     refused(await desk.get(f"/v1/history?{query}"), 400, query.partition("=")[0])
-    assert desk.operations.told == []
+    assert desk.operations.emitted == []
 
 
 async def test_a_store_that_fails_is_an_honest_503(desk: Desk) -> None:
@@ -186,7 +201,7 @@ async def test_a_release_is_carried_out_with_reason_token_and_name(desk: Desk) -
     assert reply.status == 200
     assert reply.json["text"] == "freed"
     assert reply.json["lease"]["group"] == "acme/mills"
-    assert desk.operations.told == [("release", MILLS, 7, "the node is scrap", "ada@hub")]
+    assert desk.operations.emitted == [("release", MILLS, 7, "the node is scrap", "ada@hub")]
 
 
 async def test_a_hold_is_carried_out(desk: Desk) -> None:
@@ -195,15 +210,15 @@ async def test_a_hold_is_carried_out(desk: Desk) -> None:
     reply = await desk.post("/v1/holds", {"scope": "acme", "reason": "trade fair", "until": until})
 
     assert reply.status == 200
-    expected = Pause(scope="acme", since=NOW, by="operator", why="trade fair", until=NOW + timedelta(hours=1))
-    assert desk.operations.told == [expected]
+    expected = Hold(scope="acme", since=NOW, by="operator", why="trade fair", until=NOW + timedelta(hours=1))
+    assert desk.operations.emitted == [expected]
 
 
 async def test_a_resume_is_carried_out_for_a_scope_or_a_subject(desk: Desk) -> None:
     await desk.post("/v1/resume", {"scope": "acme", "reason": "over"})
     await desk.post("/v1/resume", {"scope": "acme/pumps", "subject": NMP, "reason": "mended", "by": "ada"})
 
-    assert desk.operations.told == [
+    assert desk.operations.emitted == [
         ("resume", "acme", None, "over", "operator"),
         ("resume", "acme/pumps", NMP, "mended", "ada"),
     ]
@@ -213,7 +228,7 @@ async def test_the_rest_of_a_group_is_ended_over_http(desk: Desk) -> None:
     reply = await desk.post("/v1/resume", {"scope": "acme/pumps", "rest": True, "reason": "looked at it", "by": "ada"})
 
     assert reply.status == 200
-    assert desk.operations.told == [("resume", "rest:acme/pumps", None, "looked at it", "ada")]
+    assert desk.operations.emitted == [("resume", "rest:acme/pumps", None, "looked at it", "ada")]
     desk.operations.outcome = NotDone(text="acme/pumps does not rest; nothing was changed")
     refused(await desk.post("/v1/resume", {"scope": "acme/pumps", "rest": True, "reason": "x"}), 409, "does not rest")
 
@@ -223,7 +238,7 @@ async def test_an_allowance_and_an_approval_are_carried_out_with_who_and_why(des
     await desk.post("/v1/allowances", {"node": BETA, "reason": "urgent", "until": until, "by": "ada"})
     await desk.post("/v1/approvals", {"scope": "acme", "subject": NMP, "reason": "tested", "by": "ada"})
 
-    allowance, approval = desk.operations.told
+    allowance, approval = desk.operations.emitted
     assert allowance == Allowance(
         node=BETA, subject=PolicyId(""), since=NOW, until=datetime(2026, 3, 5, tzinfo=UTC), by="ada", why="urgent"
     )
@@ -261,7 +276,7 @@ async def test_writing_needs_the_token(desk: Desk, path: str, headers: dict[str,
 
     refused(reply, 401, "token")
     assert reply.headers["WWW-Authenticate"].startswith("Bearer")
-    assert desk.operations.told == []
+    assert desk.operations.emitted == []
 
 
 async def test_without_a_configured_token_writing_is_off_and_says_how_to_turn_it_on(desk: Desk) -> None:
@@ -292,7 +307,7 @@ async def test_without_a_configured_token_writing_is_off_and_says_how_to_turn_it
 )
 async def test_a_body_that_makes_no_sense_is_refused_and_says_why(desk: Desk, path: str, body: Any, word: str) -> None:
     refused(await desk.post(path, body), 400, word)
-    assert desk.operations.told == []
+    assert desk.operations.emitted == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"reason": "\xff"}', b"null"])
@@ -313,8 +328,8 @@ async def test_an_unknown_path_and_a_wrong_method_are_json_too(desk: Desk) -> No
     assert "GET" in reply.headers["Allow"]
 
 
-async def test_the_root_lists_every_path(desk: Desk) -> None:
-    listed = (await desk.get("/")).json["paths"]
+async def test_every_path_is_listed(desk: Desk) -> None:
+    listed = (await desk.get("/v1")).json["paths"]
 
     assert {"/livez", "/metrics", "/v1/explain/{org}/{node}"} <= {each["path"] for each in listed}
     assert {each["path"] for each in listed if each["needs_token"]} == {
@@ -323,6 +338,11 @@ async def test_the_root_lists_every_path(desk: Desk) -> None:
         "/v1/resume",
         "/v1/allowances",
         "/v1/approvals",
+        "/v1/allowances/withdraw",
+        "/v1/approvals/withdraw",
+        "/v1/lead",
+        "/v1/receivers/test",
+        "/act/{action}",
     }
 
 

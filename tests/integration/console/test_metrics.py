@@ -9,7 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from agbot.console.metrics import ANSWER_OUTCOMES, Metrics
-from agbot.events.delivery import Kind, Outcome
+from agbot.delivery.sinks import Kind, Outcome
+from agbot.fleet.reads import Why
 from agbot.gateway.answers import Outcome as AnswerOutcome
 from tests.integration.console.conftest import Desk
 
@@ -28,7 +29,7 @@ def samples(text: str) -> dict[tuple[str, ...], float]:
 async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     metrics = desk.metrics
     metrics.granted("agent")
-    metrics.released("succeeded")
+    metrics.released("succeeded", 90.0)
     metrics.refused("lease-held")
     metrics.refused("lease-held")
     metrics.answered("refused", 0.002)
@@ -36,6 +37,7 @@ async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     metrics.cycle_failed()
     for outcome in ("200", "201", "404", "403", "503", "timeout", "too-large"):
         metrics.exchange_requested(outcome)
+    metrics.has_read(Why.HOLDER)
     metrics.handed_off(2.5)
     metrics.delivered(Kind.MQTT, Outcome.DELIVERED, 20)
     metrics.delivered(Kind.MQTT, Outcome.FAILED, 1)
@@ -48,16 +50,19 @@ async def test_what_was_counted_is_exposed(desk: Desk) -> None:
     assert seen["agbot_grants_total", "agent"] == 1
     assert seen["agbot_grants_total", "service"] == 0
     assert seen["agbot_releases_total", "succeeded"] == 1
+    assert seen["agbot_lease_held_seconds_sum", "succeeded"] == 90
     assert seen["agbot_refusals_total", "lease-held"] == 2
     assert seen["agbot_answer_seconds_count", "refused"] == 1
     assert seen[("agbot_cycle_seconds_count",)] == 1
     assert seen[("agbot_cycle_failures_total",)] == 1
     asked = [seen["agbot_exchange_requests_total", word] for word in ("ok", "absent", "denied", "failed", "timeout")]
     assert asked == [2, 1, 1, 2, 1]
+    assert seen["agbot_exchange_reads_total", "holder"] == 1
+    assert seen["agbot_exchange_reads_total", "grant"] == 0
     assert seen["agbot_handoff_seconds_bucket", "3.0"] == 1
     assert seen["agbot_handoff_seconds_bucket", "2.0"] == 0
-    told = [seen["agbot_deliveries_total", word, "mqtt"] for word in ("delivered", "failed", "refused", "lost")]
-    assert told == [20, 1, 0, 0]
+    emitted = [seen["agbot_deliveries_total", word, "mqtt"] for word in ("delivered", "failed", "refused", "lost")]
+    assert emitted == [20, 1, 0, 0]
     assert seen["agbot_deliveries_total", "delivered", "webhook"] == 0
 
 
@@ -86,7 +91,7 @@ def test_the_outcomes_of_answers_are_those_of_the_gateway() -> None:
 
 async def test_a_label_outside_its_vocabulary_opens_no_series(desk: Desk) -> None:
     desk.metrics.refused("acme/node-17 is too slow")
-    desk.metrics.released("acme/node-18")
+    desk.metrics.released("acme/node-18", 90.0)
 
     text = (await desk.get("/metrics")).text
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from agbot.clock import SystemClock
+from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreachable, Unreadable
@@ -22,7 +23,7 @@ from agbot.rules.statuses import Phase
 from agbot.sim.clock import ScaledClock
 from agbot.sim.exchange import SimExchange, seed, serving
 from agbot.sim.faults import Fault, FaultKind
-from tests.support.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 O1 = OrgId("o1")
 N1 = NodeId("o1/n1")
@@ -41,7 +42,7 @@ ODD_NAMES = [
 
 
 class Hub:
-    """A simulated Exchange with our client in front of it."""
+    """A simulated Exchange on a socket with our client in front of it, and no coordinator."""
 
     def __init__(self, exchange: SimExchange, url: str) -> None:
         self.exchange = exchange
@@ -72,18 +73,18 @@ async def test_a_new_hub_is_empty_in_every_respect(hub: Hub) -> None:
     client = hub.client
 
     assert await client.version() == "2.154.0"
-    assert (await client.groups(O1), await client.nodes(O1)) == ({}, {})
-    assert (await client.group(GroupId("o1/g")), await client.node(N1)) == (None, None)
-    assert (await client.statuses(N1), await client.agreements(N1)) == ({}, ())
-    assert await client.management_policy(PolicyId("o1/p")) is None
-    assert await client.deployment_policy(PolicyId("o1/p")) is None
+    assert (await client.get(resources.GROUPS, O1), await client.get(resources.NODES, O1)) == ({}, {})
+    assert (await client.get(resources.GROUP, GroupId("o1/g")), await client.node(N1)) == (None, None)
+    assert (await client.get(resources.STATUSES, N1), await client.agreements(N1)) == ({}, ())
+    assert await client.get(resources.MANAGEMENT_POLICY, PolicyId("o1/p")) is None
+    assert await client.get(resources.DEPLOYMENT_POLICY, PolicyId("o1/p")) is None
     assert await client.served_orgs("IBM/us") == frozenset()
 
 
 async def test_an_unknown_organisation_is_empty_too(hub: Hub) -> None:
     nowhere = OrgId("nowhere")
 
-    assert (await hub.client.groups(nowhere), await hub.client.nodes(nowhere)) == ({}, {})
+    assert (await hub.client.get(resources.GROUPS, nowhere), await hub.client.get(resources.NODES, nowhere)) == ({}, {})
 
 
 async def test_groups_and_their_members_are_read(hub: Hub) -> None:
@@ -92,9 +93,9 @@ async def test_groups_and_their_members_are_read(hub: Hub) -> None:
     seed.group(hub.exchange, "o1", "g1", ["n1", "n2"])
     seed.group(hub.exchange, "o1", "empty", [])
 
-    assert await hub.client.groups(O1) == {"o1/g1": ("o1/n1", "o1/n2"), "o1/empty": ()}
-    assert await hub.client.group(GroupId("o1/g1")) == ("o1/n1", "o1/n2")
-    assert {key: getattr(node, "group", node) for key, node in (await hub.client.nodes(O1)).items()} == {
+    assert await hub.client.get(resources.GROUPS, O1) == {"o1/g1": ("o1/n1", "o1/n2"), "o1/empty": ()}
+    assert await hub.client.get(resources.GROUP, GroupId("o1/g1")) == ("o1/n1", "o1/n2")
+    assert {key: getattr(node, "group", node) for key, node in (await hub.client.get(resources.NODES, O1)).items()} == {
         "o1/n1": "o1/g1",
         "o1/n2": "o1/g1",
         "o1/n3": None,
@@ -125,15 +126,16 @@ async def test_ids_of_any_kind_reach_their_node_group_and_policy(hub: Hub, name:
     hub.write("POST", f"/orgs/o1/managementpolicies/{encoded}", policy)
 
     found = await hub.client.node(NodeId(f"o1/{name}"))
-    groups = await hub.client.groups(O1)
+    groups = await hub.client.get(resources.GROUPS, O1)
 
     assert found is not None
     assert (found.id, found.group) == (f"o1/{name}", f"o1/{name}")
     assert groups == {f"o1/{name}": (f"o1/{name}",)}
-    assert await hub.client.group(GroupId(f"o1/{name}")) == (f"o1/{name}",)
-    assert await hub.client.management_policy(PolicyId(f"o1/{name}")) is not None
+    assert await hub.client.get(resources.GROUP, GroupId(f"o1/{name}")) == (f"o1/{name}",)
+    assert await hub.client.get(resources.MANAGEMENT_POLICY, PolicyId(f"o1/{name}")) is not None
     themselves = Credentials(identity=f"o1/{name}", secret="secret-of-it")
-    if " " in name:  # the Exchange takes no identity with a space: such a node can be read, but never log in
+    # the Exchange takes no identity with a space: such a node can be read, but never log in
+    if " " in name:
         with pytest.raises(Refused):
             await hub.client.node(NodeId(f"o1/{name}"), themselves)
         return
@@ -145,9 +147,9 @@ async def test_statuses_are_read_with_their_target_version_and_a_new_stamp_for_e
     seed.management_policy(hub.exchange, "o1", "p1")
     policy = PolicyId("o1/p1")
     seed.upgrade_status(hub.exchange, "o1", "n1", "p1", "initiated", version="2.32.0")
-    first = (await hub.client.statuses(N1))[policy]
+    first = (await hub.client.get(resources.STATUSES, N1))[policy]
     seed.upgrade_status(hub.exchange, "o1", "n1", "p1", "initiated", version="2.32.0")
-    second = (await hub.client.statuses(N1))[policy]
+    second = (await hub.client.get(resources.STATUSES, N1))[policy]
 
     assert (first.value, first.phase, first.target_version) == ("initiated", Phase.UNDER_WAY, "2.32.0")
     assert abs(first.updated_at - hub.clock.now()) < timedelta(seconds=5)
@@ -156,10 +158,10 @@ async def test_statuses_are_read_with_their_target_version_and_a_new_stamp_for_e
 
 async def test_a_disabled_policy_says_so_and_a_changed_one_has_a_new_revision(hub: Hub) -> None:
     seed.management_policy(hub.exchange, "o1", "p1")
-    before = await hub.client.management_policy(PolicyId("o1/p1"))
+    before = await hub.client.get(resources.MANAGEMENT_POLICY, PolicyId("o1/p1"))
     body = {"label": "p1", "description": "", "enabled": False, "start": "now", "startWindow": 0, "constraints": []}
     hub.write("PUT", "/orgs/o1/managementpolicies/p1", body)
-    after = await hub.client.management_policy(PolicyId("o1/p1"))
+    after = await hub.client.get(resources.MANAGEMENT_POLICY, PolicyId("o1/p1"))
 
     assert before is not None
     assert after is not None
@@ -186,7 +188,7 @@ async def test_a_deployment_policy_names_its_service_and_top_version(hub: Hub) -
     body["service"]["serviceVersions"] = choices
     hub.write("POST", "/orgs/o1/business/policies/dp", body)
 
-    policy = await hub.client.deployment_policy(PolicyId("o1/dp"))
+    policy = await hub.client.get(resources.DEPLOYMENT_POLICY, PolicyId("o1/dp"))
 
     assert policy is not None
     assert (policy.service, policy.top_version) == ("o1/svc", "2.0.0")
@@ -216,12 +218,12 @@ async def test_agreements_are_read_with_what_runs_under_them(hub: Hub) -> None:
 
 async def test_the_properties_of_a_node_are_read_and_a_node_without_a_policy_has_none(hub: Hub) -> None:
     seed.node(hub.exchange, "o1", "n1")
-    without = await hub.client.properties(N1)
+    without = await hub.client.get(resources.PROPERTIES, N1)
     body = {"properties": [{"name": "zone", "value": "east", "type": "string"}], "constraints": []}
     hub.write("PUT", "/orgs/o1/nodes/n1/policy", body, caller="o1/n1")
 
     assert without == {}
-    assert await hub.client.properties(N1) == {"zone": "east"}
+    assert await hub.client.get(resources.PROPERTIES, N1) == {"zone": "east"}
 
 
 async def test_credentials_are_proved_by_the_exchange(hub: Hub) -> None:
@@ -238,7 +240,7 @@ async def test_credentials_are_proved_by_the_exchange(hub: Hub) -> None:
         await hub.client.node(N1, Credentials(identity="o1/n2", secret=seed.token_of("n2")))
 
 
-async def test_an_agbot_proves_itself_and_a_missing_one_is_told_apart(hub: Hub) -> None:
+async def test_an_agbot_proves_itself_and_a_missing_one_is_distinguished(hub: Hub) -> None:
     agbot = Credentials(identity="IBM/us", secret=seed.token_of("us"))
 
     assert await hub.client.agbot_exists("IBM/us", agbot) is True
@@ -252,7 +254,7 @@ async def test_an_agbot_of_an_organisation_may_not_read_another(hub: Hub) -> Non
     seed.agbot(hub.exchange, "o2", "theirs")
 
     with pytest.raises(Forbidden):
-        await hub.client_of("o2/theirs").nodes(O1)
+        await hub.client_of("o2/theirs").get(resources.NODES, O1)
 
 
 async def test_the_served_organisations_are_those_of_policies_and_patterns(hub: Hub) -> None:
@@ -269,7 +271,12 @@ async def test_the_wrong_base_url_is_a_failure_and_not_an_empty_hub(hub: Hub) ->
     seed.node(hub.exchange, "o1", "n1")
     wrong = HttpTransport(str(hub.transport._url).removesuffix("/v1"))  # noqa: SLF001 - the fixture's URL, without its end
     client = ExchangeClient(wrong, Credentials(identity="IBM/us", secret=seed.token_of("us")), hub.clock)
-    for question in (client.nodes(O1), client.node(N1), client.groups(O1), client.max_change_id()):
+    for question in (
+        client.get(resources.NODES, O1),
+        client.node(N1),
+        client.get(resources.GROUPS, O1),
+        client.max_change_id(),
+    ):
         with pytest.raises(ExchangeError):
             await question
     await wrong.close()
@@ -295,18 +302,19 @@ async def test_a_fault_is_an_error_of_its_kind_and_passes_with_its_cause(
     client = hub.client_of("IBM/us", seconds=0.2)
     hub.exchange.faults.add(fault)
     with pytest.raises(error) as caught:
-        await client.nodes(O1)
+        await client.get(resources.NODES, O1)
     hub.exchange.faults.clear()
 
     assert seed.token_of("us") not in f"{caught.value} {caught.value!r}"
-    assert set(await client.nodes(O1)) == {N1}
+    found = await client.get(resources.NODES, O1)
+    assert set(found) == {N1}
 
 
 async def test_a_background_read_survives_a_short_outage(hub: Hub) -> None:
     seed.node(hub.exchange, "o1", "n1")
     hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, times=3))
 
-    assert set(await Retry(HandClock())(lambda: hub.client.nodes(O1))) == {N1}
+    assert set(await Retry(HandClock())(lambda: hub.client.get(resources.NODES, O1))) == {N1}
     assert hub.exchange.count(template="/orgs/{org}/nodes") == 1
 
 
@@ -325,7 +333,7 @@ async def test_a_heartbeat_is_of_now_whatever_the_exchanges_clock_says(hub: Hub,
 async def test_our_own_reads_take_turns_and_a_nodes_do_not_wait_for_them(hub: Hub) -> None:
     seed.node(hub.exchange, "o1", "n1")
     hub.exchange.faults.add(Fault(kind=FaultKind.HANG, caller="IBM/us"))
-    stuck = [asyncio.create_task(hub.client.nodes(O1)) for _ in range(20)]
+    stuck = [asyncio.create_task(hub.client.get(resources.NODES, O1)) for _ in range(20)]
     await asyncio.sleep(0)
 
     found = await hub.client.node(N1, Credentials(identity="o1/n1", secret=seed.token_of("n1")))
@@ -390,7 +398,7 @@ async def test_the_feed_of_an_agbot_shows_its_own_organisation_only(hub: Hub) ->
     assert {each.org for each in (await feed.poll()).changes} == {"o1"}
 
 
-async def test_an_exchange_that_was_set_up_anew_makes_the_feed_begin_anew(hub: Hub) -> None:
+async def test_an_exchange_that_was_set_up_again_makes_the_feed_begin_again(hub: Hub) -> None:
     for name in ("n1", "n2", "n3"):
         seed.node(hub.exchange, "o1", name)
     feed = ChangeFeed(hub.client, hub.clock)

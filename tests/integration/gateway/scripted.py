@@ -52,10 +52,10 @@ class ScriptedPermission:
         if self.fails is not None:
             raise self.fails
         if self.says is not None:
-            said = await self.says(ask)
-            if said is not None:
+            stated = await self.says(ask)
+            if stated is not None:
                 await confirm()
-                return said
+                return stated
         node = await confirm()
         refused = self._refuse(ask)
         if refused is not None:

@@ -14,6 +14,7 @@ from agbot.listening import connection
 from agbot.rules.facts import Ask
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import StandIn, dialled, gateway, read_reply, request, send
+from tests.support.patience import PATIENCE_SECONDS, in_time
 
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
 CHUNKED = b"PUT /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -32,20 +33,20 @@ async def ended(reader: asyncio.StreamReader) -> bytes:
 async def test_a_request_whose_head_does_not_come_in_time_ends_its_connection(start: bytes) -> None:
     async with gateway(GatewaySettings(request_seconds=0.3)) as running, dialled(running.port) as (reader, writer):
         began_at = time.monotonic()
-        writer.write(start)
-        assert await ended(reader) == b""
-        assert 0.2 < time.monotonic() - began_at < 5
+        with in_time(0.3, slack_seconds=4.0):
+            writer.write(start)
+            assert await ended(reader) == b""
+        assert time.monotonic() - began_at > 0.2
 
 
 async def test_a_trickle_does_not_prolong_the_time() -> None:
     async with gateway(GatewaySettings(request_seconds=0.4)) as running, dialled(running.port) as (reader, writer):
         closing = asyncio.ensure_future(ended(reader))
-        began_at = time.monotonic()
-        writer.write(b"POST /x HTTP/1.1\r\n")
-        while not closing.done():
-            writer.write(b"X-A: b\r\n")
-            await asyncio.wait([closing], timeout=0.05)
-        assert time.monotonic() - began_at < 5
+        with in_time(0.4, slack_seconds=4.0):
+            writer.write(b"POST /x HTTP/1.1\r\n")
+            while not closing.done():
+                writer.write(b"X-A: b\r\n")
+                await asyncio.wait([closing], timeout=0.05)
 
 
 async def test_a_question_does_not_wait_for_a_body_that_never_comes() -> None:
@@ -179,7 +180,7 @@ async def test_a_refused_client_that_goes_takes_its_connection_with_it(monkeypat
         async with dialled(running.port) as (reader, writer):
             writer.write(b"nonsense\r\n\r\n")
             refused = await read_reply(reader)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while running.listener.open_connections:  # noqa: ASYNC110 - a listener tells nobody that one has ended
                 await asyncio.sleep(0.01)
     assert refused.status == 400
@@ -240,11 +241,11 @@ async def test_a_client_that_closes_its_half_in_the_middle_of_a_request_is_hung_
     async with gateway(GatewaySettings(request_seconds=20)) as running, dialled(running.port) as (reader, writer):
         writer.write(request("POST", N1, "o1/n1:n1tok")[:-20])
         writer.write_eof()
-        async with asyncio.timeout(5):
+        with in_time(0.0, slack_seconds=5.0):
             assert await ended(reader) == b""
 
 
-async def test_a_client_that_closes_early_disturbs_nobody() -> None:
+async def test_a_client_that_closes_early_disturbs_no_one() -> None:
     exchange_seconds = 0.2
     with capture_logs() as logged:
         async with gateway() as running:
@@ -258,7 +259,7 @@ async def test_a_client_that_closes_early_disturbs_nobody() -> None:
     assert [one["event"] for one in logged] == ["gateway.started", "gateway.stopped"]
 
 
-async def test_more_questions_than_there_is_room_for_are_told_busy_at_once() -> None:
+async def test_more_questions_than_there_is_room_for_are_reported_busy_at_once() -> None:
     waiting = asyncio.Event()
 
     async def wait(_: Ask) -> Answer | None:
@@ -317,9 +318,8 @@ async def test_what_does_not_end_in_the_grace_time_is_cut() -> None:
     ):
         writer.write(request("GET", "/x", None))
         await running.answering(1)
-        began_at = time.monotonic()
-        await running.listener.stop(0.2)
-        assert time.monotonic() - began_at < 2
+        with in_time(0.2, slack_seconds=1.5):
+            await running.listener.stop(0.2)
         assert await ended(reader) == b""
     await silent.stop()
 

@@ -1,4 +1,4 @@
-"""The real agbot, or whoever answers in its place, begins and does not end: places are given back, and nobody waits for it for ever."""
+"""The real agbot, or whoever answers in its place, begins and does not end: places are given back, and no one waits for it forever."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from agbot.gateway.patient_socket import PatientSocket
 from agbot.listening.reads import READ_BYTES
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import dialled, gateway, read_reply, request
+from tests.support.patience import allowed_seconds
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 INTERIM = b"HTTP/1.1 102 Processing\r\n\r\n"
@@ -46,7 +47,7 @@ async def trickling(first: bytes, again: bytes) -> AsyncIterator[str]:
 
 async def test_interim_answers_without_an_end_are_504_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passthrough, "CONNECT_SECONDS", 0.2)
-    settings = GatewaySettings(request_seconds=0.2)
+    settings = GatewaySettings(request_seconds=allowed_seconds(0.2))
     async with (
         trickling(INTERIM, INTERIM) as url,
         gateway(settings, agbot=AgbotSettings(secure_api=url), upstream_seconds=0.4) as running,
@@ -56,7 +57,7 @@ async def test_interim_answers_without_an_end_are_504_in_time(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("body", ["of a length", "until the end"])
-async def test_an_answer_that_does_not_end_is_broken_off_and_said(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_answer_that_does_not_end_is_broken_off_and_stated(body: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passthrough, "ANSWER_SECONDS", 0.3)
     head = HEAD if body == "of a length" else b"HTTP/1.1 200 OK\r\n\r\n"
     with capture_logs() as logged:

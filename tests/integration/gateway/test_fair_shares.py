@@ -1,4 +1,4 @@
-"""Nobody takes the room of everybody else: not by slow bodies, not by credentials that are made up, not by connections."""
+"""No one takes the room of everybody else: not by slow bodies, not by credentials that are made up, not by connections."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.integration.gateway.scripted import (
     request,
     settings_of,
 )
+from tests.support.patience import in_time
 
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -113,7 +114,7 @@ async def test_reads_for_strangers_leave_slots_for_nodes_that_are_known() -> Non
             for one in range(60):
                 await stack.enter_async_context(many_of(running, f"o1/n1:made-up-{one}"))
             running.exchange.seconds = 0.0
-            async with asyncio.timeout(1.0):
+            with in_time(0.0):
                 assert (await got(running, OTHER, request("POST", N1, "o1/n1:n1tok"))).status == 201
 
 

@@ -226,7 +226,7 @@ async def test_no_upstream_is_502_that_says_so() -> None:
     assert (got.status, json.loads(got.body)) == (502, "No agbot is configured for this route ([agbot] secure_api).")
 
 
-async def test_an_upstream_that_is_down_is_502_and_said_once_until_it_is_back() -> None:
+async def test_an_upstream_that_is_down_is_502_and_stated_once_until_it_is_back() -> None:
     stand_in = await started()
     await stand_in.stop()
     with capture_logs() as logged:
@@ -299,11 +299,12 @@ async def test_tls_is_spoken_on_both_sides() -> None:
             got = await read_reply(reader)
             writer.close()
             await writer.wait_closed()
-    assert (got.status, b"No agbot is configured" in got.body) == (502, True)  # the inner gateway's words
+    # the inner gateway's words
+    assert (got.status, b"No agbot is configured" in got.body) == (502, True)
     assert got.header("Strict-Transport-Security") == "max-age=63072000; includeSubDomains; preload"
 
 
-async def test_an_upstream_whose_certificate_nobody_signed_is_502() -> None:
+async def test_an_upstream_whose_certificate_no_one_signed_is_502() -> None:
     async with gateway(GatewaySettings(certificate_file=LOOPBACK, key_file=LOOPBACK)) as agbot:
         upstream = f"https://127.0.0.1:{agbot.port}"
         async with gateway(agbot=AgbotSettings(secure_api=upstream)) as running:

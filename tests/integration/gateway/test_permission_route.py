@@ -1,10 +1,9 @@
-"""What agents are told, over TCP, when all is well and when it is not."""
+"""What agents are reported, over TCP, when all is well and when it is not."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,6 +15,7 @@ from agbot.rules.reasons import Code, Reason
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from agbot.store.contract import StoreUnavailableError
 from tests.integration.gateway.scripted import Gateway, Got, StandIn, gateway, hub
+from tests.support.patience import PATIENCE_SECONDS, in_time
 
 N1, N2 = "/org/o1/hagroup/g1/nodemanagement/n1/p1", "/org/o1/hagroup/g1/nodemanagement/n2/p1"
 WRONG = b'"Failed to authenticate the nodes with the Exchange. Wrong organization id, nodes id or password."\n'
@@ -58,7 +58,7 @@ async def test_a_storm_of_bad_credentials_costs_one_read() -> None:
 
 
 async def test_a15_a_users_credentials_end_in_one_answer_and_one_read() -> None:
-    """The real agbot reads the Exchange for ever when it answers 404 or an empty `nodes`."""
+    """The real agbot reads the Exchange forever when it answers 404 or an empty `nodes`."""
     async with gateway() as running:
         got = await storm(running, "/org/o1/hagroup/g1/nodemanagement/admin/p1", "o1/admin:adminpw")
     assert {(one.status, one.body) for one in got} == {(401, WRONG)}
@@ -92,11 +92,9 @@ async def test_a15_a_hanging_exchange_ends_in_one_409_within_three_seconds() -> 
     exchange = hub()
     exchange.seconds = 3600
     async with gateway(exchange=exchange) as running:
-        began_at = time.monotonic()
-        got = await storm(running, N1, "o1/n1:n1tok", times=10)
-        took = time.monotonic() - began_at
+        with in_time(2.5, slack_seconds=0.5):
+            got = await storm(running, N1, "o1/n1:n1tok", times=10)
     assert {(one.status, reason_of(one)) for one in got} == {(409, "exchange-unavailable")}
-    assert took < 3.0
     assert len(running.exchange.reads) == 1
 
 
@@ -138,21 +136,21 @@ async def test_a_bug_is_409_for_the_agent_and_a_traceback_in_the_log_alone() -> 
     assert running.seen[0][0] == "error"
 
 
-async def test_nothing_is_told_to_somebody_who_is_not_proven_even_if_the_coordinator_forgets_to_confirm() -> None:
+async def test_nothing_is_reported_to_somebody_who_is_not_proven_even_if_the_coordinator_forgets_to_confirm() -> None:
     async with gateway() as running:
-        said: list[Ask] = []
+        stated: list[Ask] = []
 
         async def forgetful(ask: Ask, _: object) -> Answer:
-            said.append(ask)
+            stated.append(ask)
             return Refused(reasons=(Reason(code=Code.STOPPING, text="it stops"),))
 
         running.permission.ask = forgetful  # type: ignore[assignment] # one that breaks the contract
         assert (await running.ask(N1, "o1/n1:wrong")).status == 401
         assert (await running.ask(N1, "o1/n1:n1tok")).status == 409
-    assert len(said) == 2
+    assert len(stated) == 2
 
 
-async def test_an_exempt_node_is_told_yes_in_the_same_words() -> None:
+async def test_an_exempt_node_is_granted_in_the_same_words() -> None:
     async def exempt(_: Ask) -> Answer:
         return Granted(token=None, exempt=Reason(code=Code.CLUSTER_NODE, text="cluster"))
 
@@ -171,12 +169,12 @@ async def test_a13_a_quiet_refusal_is_201_with_409_inside_and_writes_no_error_on
         assert (await running.ask(N2, "o1/n2:wrong")).status == 401
 
 
-async def test_a14_a_node_that_has_just_joined_is_told_to_ask_again_not_that_it_is_no_member() -> None:
+async def test_a14_a_node_that_has_just_joined_is_reported_to_ask_again_not_that_it_is_no_member() -> None:
     async with gateway() as running:
         path = "/org/o1/hagroup/g1/nodemanagement/n4/p1"
         assert b"ha group  does not match" in (await running.ask(path, "o1/n4:n4tok")).body
         running.exchange.groups["o1/n4"] = "g1"  # the coordinator's picture is older
-        running.listener._permission._memory._accepted.clear()  # noqa: SLF001 - as if the last read were minutes ago
+        running.listener._core.memory._accepted.clear()  # noqa: SLF001 - as if the last read were minutes ago
         got = await running.ask(path, "o1/n4:n4tok")
     assert (got.status, reason_of(got)) == (409, "view-stale")
 
@@ -218,13 +216,21 @@ async def test_permission_answers_do_not_need_the_upstream() -> None:
     assert (refused.status, granted.status) == (503, 201)
 
 
-async def test_no_secret_and_no_refusal_is_logged() -> None:
+async def test_no_secret_and_no_refusal_is_logged_and_a_failed_login_once() -> None:
     with capture_logs() as logged:
         async with gateway() as running:
-            for identity in ("o1/n1:n1tok", "o1/n1:wrong-token", "o1/n2:n2tok"):
+            for identity in ("o1/n1:n1tok", "o1/n1:wrong-tok", "o1/n1:wrong-tok", "o1/n1:wrong-tok"):
                 await running.ask(N1, identity)
-    assert [line["event"] for line in logged] == ["gateway.started", "gateway.stopped"]
-    assert "tok" not in repr(logged)
+            await running.ask(N2, "o1/n1:n1tok")
+            await running.ask(N2.replace("n2", "n9"), None)
+    assert [line["event"] for line in logged] == ["gateway.started", *["login.failed"] * 3, "gateway.stopped"]
+    assert [(line["org"], line["node"], line["why"], line.get("left_out", 0)) for line in logged[1:-1]] == [
+        ("o1", "o1/n1", "the Exchange does not know it, or does not accept its token", 0),
+        ("o1", "o1/n2", "the credentials are those of o1/n1", 2),
+        ("o1", "o1/n9", "Unauthorized. No exchange nodes id is supplied.", 0),
+    ]
+    assert "n1tok" not in repr(logged)
+    assert "wrong-tok" not in repr(logged)
 
 
 async def test_every_request_is_observed_with_its_outcome() -> None:
@@ -236,4 +242,4 @@ async def test_every_request_is_observed_with_its_outcome() -> None:
         await running.ask("/nope", None, "GET")
     outcomes = [outcome for outcome, _ in running.seen]
     assert outcomes == ["granted", "refused", "unauthenticated", "bad-request", "upstream-failed"]
-    assert all(0 <= seconds < 3 for _, seconds in running.seen)
+    assert all(0 <= seconds < PATIENCE_SECONDS for _, seconds in running.seen), "seconds, no moments"

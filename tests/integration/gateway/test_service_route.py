@@ -1,4 +1,4 @@
-"""What agbots are told that ask before they upgrade a service."""
+"""What agbots are reported that ask before they upgrade a service."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_a_hanging_exchange_is_409_in_time() -> None:
     )
 
 
-async def test_a_missing_policy_organisation_is_told_how_to_write_it() -> None:
+async def test_a_missing_policy_organisation_is_reported_how_to_write_it() -> None:
     async with gateway() as running:
         got = await running.ask("/org/o1/hagroup/g1/deployment/n1/dp1", AGBOT)
     assert (got.status, b"org%2Fname" in got.body) == (400, True)

@@ -1,12 +1,13 @@
-"""The commands an administrator knows from `hzn`, against a simulated Exchange on a real socket, which runs in a thread of its own."""
+"""The commands an administrator knows from `hzn`, against a simulated Exchange on a real socket, which runs in a thread of its own.
+
+There is no coordinator here: these commands go to the Exchange.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from click.testing import CliRunner, Result
 
 from agbot.cli.main import main
 from agbot.sim.clock import ScaledClock
-from agbot.sim.exchange import ExchangeServer, Request, SimExchange, basic
+from agbot.sim.exchange import Request, SimExchange, basic
+from agbot.sim.exchange.server import serve
 from agbot.sim.faults import Fault, FaultKind
+from tests.support.loop_thread import LoopThread
 
 NOWHERE = "http://127.0.0.1:1"
 """Where no coordinator is."""
@@ -37,9 +40,8 @@ class Hub:
     """A simulated Exchange over HTTP, and a person who types commands."""
 
     exchange: SimExchange
-    url: str = ""
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _loop: LoopThread
+    url: str
 
     def send(self, identity: str, secret: str, method: str, path: str, body: object = None) -> int:
         """Write something directly; the status."""
@@ -50,7 +52,7 @@ class Hub:
         async def handle() -> int:
             return self.exchange.handle(request).status
 
-        return asyncio.run_coroutine_threadsafe(handle(), self._loop).result(10)
+        return self._loop.run(handle())
 
     def as_admin(self, method: str, path: str, body: object = None) -> None:
         status = self.send("o1/admin", "adminpw", method, f"/v1/orgs/o1{path}", body)
@@ -86,7 +88,7 @@ class Hub:
         environ: Mapping[str, str] | None = None,
         coordinator: str = NOWHERE,
     ) -> Result:
-        """Type `agbot …` where nobody can be asked."""
+        """Type `agbot …` where no one can be asked."""
         own = {"HZN_EXCHANGE_URL": self.url, "HZN_ORG_ID": "o1", "AGBOT_URL": coordinator}
         given = own if environ is None else {"AGBOT_URL": coordinator, **environ}
         if user is not None and environ is None:
@@ -104,24 +106,11 @@ class Hub:
 @pytest.fixture
 def empty_hub() -> Iterator[Hub]:
     """Run an Exchange as a new one is."""
-    loop = asyncio.new_event_loop()
-    hub = Hub(SimExchange(clock=ScaledClock(), root_password=PASSWORDS["root/root"]), _loop=loop)
-    ready, over = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        server = ExchangeServer(hub.exchange)
-        await server.start("127.0.0.1", 0)
-        hub.url = server.url
-        ready.set()
-        await over.wait()
-        await server.close()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    assert ready.wait(10)
-    yield hub
-    loop.call_soon_threadsafe(over.set)
-    thread.join(10)
+    loop = LoopThread()
+    exchange = SimExchange(clock=ScaledClock(), root_password=PASSWORDS["root/root"])
+    server = loop.run(serve(exchange, "127.0.0.1", 0))
+    yield Hub(exchange, loop, server.url)
+    loop.run(server.close())
     loop.close()
 
 

@@ -28,12 +28,12 @@ def test_a_node_in_another_group_stays_there_and_the_others_are_added(hub: Hub) 
     done = hub.run("hagroup", "member", "add", "g2", "-m", "n1", "-m", "n4")
 
     assert done.exit_code == 1
-    assert "n1 is in g1; added all the same: n4" in done.stderr
+    assert "n1 is in g1; added nevertheless: n4" in done.stderr
     assert (hub.members("g1"), hub.members("g2")) == (["n1", "n2", "n3"], ["n4"])
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "stated"),
     [
         (("member", "add", "g2", "-m", "c1"), 1, "c1 is a cluster node"),
         (("member", "add", "g2", "-m", "nosuch"), 8, "there is no node nosuch in o1"),
@@ -46,12 +46,12 @@ def test_a_node_in_another_group_stays_there_and_the_others_are_added(hub: Hub) 
     ],
 )
 def test_bad_input_is_answered_clearly_and_changes_nothing(
-    hub: Hub, words: tuple[str, ...], code: int, said: str
+    hub: Hub, words: tuple[str, ...], code: int, stated: str
 ) -> None:
     done = hub.run("hagroup", *words)
 
     assert done.exit_code == code
-    assert said in done.stderr
+    assert stated in done.stderr
     assert (hub.members("g1"), hub.members("g2")) == (["n1", "n2", "n3"], [])
 
 
@@ -101,7 +101,7 @@ def test_a_move_that_can_be_neither_finished_nor_undone_says_so_and_how_to_mend_
     done = hub.run("hagroup", "member", "move", "g2", "-m", "n1", "-f")
 
     assert done.exit_code == 5
-    assert "may be in no group now, and upgrades without asking" in done.stderr
+    assert "may be in no group now, and then upgrades without asking" in done.stderr
     assert "agbot hagroup member add" in done.stderr
 
 
@@ -111,20 +111,20 @@ async def test_a_lost_race_for_a_node_is_a_conflict_and_no_fault_of_the_server(h
     hub.fault(FaultKind.RACE, path="hagroups")
     exchange = Administration(HttpTransport(hub.url), Credentials(identity="o1/admin", secret="adminpw"))
 
-    with pytest.raises(Conflicting, match="at the same moment"):
+    with pytest.raises(Conflicting, match="at the same time"):
         await exchange.add_member(group_id("o1", "g1"), node_id("o1", "n4"))
     await exchange.close()
 
 
-def test_without_a_coordinator_the_nodes_own_statuses_tell_what_follows(hub: Hub) -> None:
+def test_without_a_coordinator_the_nodes_own_statuses_report_what_follows(hub: Hub) -> None:
     hub.report("n1", "initiated")
     hub.report("n2", "ha node waiting")
 
     done = hub.run("hagroup", "member", "remove", "g1", "-m", "n1", "-m", "n2", "-m", "n3", "-f")
 
     assert done.exit_code == 0
-    assert "o1/n1 reports initiated for o1/up1: it goes on with it, and the others no longer wait for it" in done.stderr
-    assert "o1/n2 reports ha node waiting for o1/up1: it will not ask anybody" in done.stderr
+    assert "o1/n1 reports initiated for o1/up1: it continues, and the others no longer wait for it" in done.stderr
+    assert "o1/n2 reports ha node waiting for o1/up1: it will not ask" in done.stderr
     assert "o1/n3" not in done.stderr
 
 
@@ -137,3 +137,32 @@ def test_replacing_and_removing_a_group_in_use_warn_too(hub: Hub) -> None:
     removed = hub.run("hagroup", "remove", "g1", "-f")
     assert "o1/n2 reports downloaded for o1/up1: it goes on with it" in removed.stderr
     assert not hub.has("g1")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("member", "add", "g1", "-m", ""),
+        ("member", "remove", "g1", "-f", "-m", "n1", "-m", ""),
+        ("remove", "", "-f"),
+        ("list", ""),
+        ("member", "add", "o1/", "-m", "n1"),
+    ],
+)
+def test_an_empty_name_as_from_an_unset_variable_is_refused_and_changes_nothing(
+    hub: Hub, words: tuple[str, ...]
+) -> None:
+    before = hub.members("g1")
+
+    done = hub.run("hagroup", *words)
+
+    assert (done.exit_code, hub.members("g1")) == (1, before), done.output
+    assert "is a variable of the shell not set?" in done.stderr
+
+
+@pytest.mark.parametrize("answer", ["Y\n", "yes\n", " y \n"])
+def test_a_yes_may_be_written_large_or_in_full(hub: Hub, answer: str) -> None:
+    done = hub.run("hagroup", "member", "remove", "g1", "-m", "n1", stdin=answer)
+
+    assert done.exit_code == 0, done.output
+    assert "n1" not in hub.members("g1")

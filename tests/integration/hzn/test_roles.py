@@ -12,7 +12,8 @@ ADMIN, ROOT, OWNER, USER = "o1/admin:adminpw", "root/root:rootpw", "o1/u1:u1pw",
 AGBOT, NODE = "IBM/ab:ab-token", "o1/n1:n1tok"
 CALLERS = {"admin": ADMIN, "root": ROOT, "owner": OWNER, "user": USER, "agbot": AGBOT, "node": NODE}
 
-# What ends how: exit code by caller. g1 was created by the admin and holds the admin's nodes, gu by u1 with its node m1.
+# What ends how: exit code by caller. g1 was created by the admin and holds the admin's nodes, gu by
+# u1 with its node m1.
 MATRIX = {
     "list g1": {"admin": 0, "root": 0, "owner": 0, "user": 0, "agbot": 0, "node": 5},
     "add ga": {"admin": 0, "root": 0, "owner": 0, "user": 0, "agbot": 5, "node": 5},
@@ -77,7 +78,7 @@ def test_a_node_with_its_own_credentials_may_not_list(hub: Hub) -> None:
     assert "o1/n1 may not do this" in by_option.stderr
 
 
-def test_wrong_credentials_are_told_with_what_to_check_and_without_the_secret(hub: Hub) -> None:
+def test_wrong_credentials_are_reported_with_what_to_check_and_without_the_secret(hub: Hub) -> None:
     done = hub.run("hagroup", "list", user="o1/admin:nonsense")
 
     assert done.exit_code == 5

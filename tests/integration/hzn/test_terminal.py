@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agbot.rules.ids import GroupId, NodeId
-from tests.integration.cli.conftest import Background
+from tests.integration.cli.conftest import console_of
 from tests.integration.console.scripted import GROUPS, Scripted
 from tests.integration.hzn.conftest import NOWHERE, Hub
 
@@ -39,14 +39,15 @@ def coordinator() -> Iterator[str]:
     """Run an operators' listener that knows o1/g1: n1 holds the lease, n2 waits, n3 is deferred."""
     operations = Scripted()
     operations.known = (G1,)
-    background = Background(operations)
-    background.start()
-    yield background.url
-    background.stop()
+    with console_of(operations) as url:
+        yield url
 
 
 def on_a_terminal(hub: Hub, *words: str, coordinator: str = NOWHERE, types: bytes = b"") -> tuple[int, str]:
-    """Run a command with a pseudo terminal; what is typed is typed before it asks, as a fast typist does."""
+    """Run a command with a pseudo terminal.
+
+    What is typed is typed before it asks, as a fast typist does.
+    """
     ours, theirs = pty.openpty()
     environ = {
         "PATH": os.environ["PATH"],
@@ -115,7 +116,7 @@ def test_a_person_is_asked_before_a_group_is_replaced(
 
     assert code == 0
     assert "would add:    n4\n  would remove: n1, n3\n" in seen
-    assert "o1/n1 upgrades now (agent upgrade acme/agent-2.32, initiated): it goes on with it outside the group" in seen
+    assert "o1/n1 is upgrading (agent upgrade acme/agent-2.32, initiated): it continues outside the group" in seen
     assert "Replace HA group o1/g1? [y/N]:" in seen
     assert hub.members("g1") == left
 
@@ -130,14 +131,14 @@ def test_yes_replaces_without_asking(hub: Hub, tmp_path: Path) -> None:
     assert "[y/N]" not in seen
 
 
-def test_what_follows_is_told_before_a_group_in_use_goes(hub: Hub, coordinator: str) -> None:
+def test_what_follows_is_reported_before_a_group_in_use_goes(hub: Hub, coordinator: str) -> None:
     code, seen = on_a_terminal(hub, "hagroup", "remove", "g1", coordinator=coordinator, types=b"n\n")
 
     assert code == 0
     assert "the lease of o1/g1 ends as left-group\n" in seen
     assert "o1/n2 waits for its turn: once outside the group it upgrades without asking, within a minute" in seen
-    assert "o1/n3 is in the middle of acme/agent-2.32" in seen
-    assert "nothing was changed" in seen
+    assert "o1/n3 is still in acme/agent-2.32" in seen
+    assert "nothing has changed" in seen
     assert hub.has("g1")
 
 
@@ -146,6 +147,6 @@ def test_a_move_says_what_it_means_for_the_upgrade(hub: Hub, coordinator: str) -
     code, seen = on_a_terminal(hub, *words, coordinator=coordinator, types=b"y\n")
 
     assert code == 0
-    assert "it goes on with it in o1/g2, deferred there until it has ended" in seen
-    assert "o1/n2 waits for its turn: it goes on asking, in o1/g2" in seen
+    assert "it continues in o1/g2, deferred there until it has ended" in seen
+    assert "o1/n2 waits for its turn: it continues to ask, in o1/g2" in seen
     assert hub.members("g2") == ["n1", "n2"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 
+from agbot.cli import demo_figures
 from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
+from agbot.cli.demo_figures import Played
+from agbot.cli.demo_stories import Outcome
 from agbot.cli.demo_view import Moment, render
 from agbot.cli.demo_words import in_words
 from agbot.coordinator.contract import GroupView, LeaseView, MemberView, WaitView
+from agbot.events.event import Event, Unread
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.reasons import Code, Reason
 from agbot.store.contract import Entry
@@ -30,6 +35,19 @@ async def test_a_sleep_of_simulated_seconds_takes_that_many_of_them() -> None:
     ticking.cancel()
 
     assert timedelta(seconds=10) <= slept < timedelta(seconds=15)
+
+
+async def test_whoever_is_held_up_between_two_readings_reads_the_same_moment_twice() -> None:
+    clock = DemoClock(100, EPOCH)
+    ticking = asyncio.create_task(clock.run())
+    await clock.sleep(1)
+
+    before = clock.now()
+    time.sleep(0.05)  # noqa: ASYNC251 - the system gave the processor to somebody else
+    after = clock.now()
+    ticking.cancel()
+
+    assert after == before
 
 
 async def test_sleepers_wake_in_the_order_of_their_times() -> None:
@@ -53,6 +71,7 @@ async def test_a_loop_that_comes_late_slows_simulated_time_down_instead_of_losin
     await asyncio.sleep(0)
 
     time.sleep(0.3)  # noqa: ASYNC251 - a loop that is held up is the case
+    await clock.sleep(0.01)
     late = clock.elapsed_seconds
     ticking.cancel()
 
@@ -72,7 +91,7 @@ def test_a_speed_that_stands_still_is_refused() -> None:
         DemoClock(0, EPOCH)
 
 
-def waits(code: Code) -> Entry:
+def waits(code: Code) -> Event | Unread:
     reasons = [{"code": str(code), "text": "demo/agent-g1 failed on demo/g1-1"}]
     return Entry(
         at=EPOCH,
@@ -80,12 +99,12 @@ def waits(code: Code) -> Entry:
         group=group_id("demo", "g1"),
         node=node_id("demo", "g1-2"),
         subject=policy_id("demo", "agent-g1"),
-        facts={"reasons": reasons},
-    )
+        facts={"reasons": reasons, "since": "2026-03-04T05:06:07Z"},
+    ).read()
 
 
-def test_a_wait_out_of_the_ordinary_is_told_with_its_reason_and_an_ordinary_one_is_not() -> None:
-    assert in_words(waits(Code.BRAKE)) == "g1: g1-2 waits to upgrade agent-g1: brake (agent-g1 failed on g1-1)"
+def test_a_wait_out_of_the_ordinary_is_reported_with_its_reason_and_an_ordinary_one_is_not() -> None:
+    assert in_words(waits(Code.BRAKE)) == "g1: g1-2 is waiting to upgrade agent-g1: brake (agent-g1 failed on g1-1)"
     assert in_words(waits(Code.LEASE_HELD)) is None
 
 
@@ -106,7 +125,9 @@ def a_moment(groups: int, *, violations: int = 0) -> Moment:
 def a_group(name: str) -> GroupView:
     nodes = [node_id("demo", f"{name}-{number}") for number in (1, 2, 3)]
     group = group_id("demo", name)
-    reason = Reason(code=Code.LEASE_HELD, text=f"{nodes[0]} upgrades demo/agent-{name} since 12:00:00 and so on")
+    reason = Reason(
+        code=Code.LEASE_HELD, text=f"{nodes[0]} has been upgrading demo/agent-{name} since 12:00:00 and so on"
+    )
     wait = WaitView(
         node=nodes[1],
         kind="agent",
@@ -122,13 +143,16 @@ def a_group(name: str) -> GroupView:
 
 def drawn(moment: Moment, width: int, height: int) -> list[str]:
     out = StringIO()
-    Console(file=out, width=width, height=height, force_terminal=False).print(render(moment, height))
+    Console(file=out, width=width, height=height, force_terminal=False).print(
+        render(moment, ConsoleDimensions(width, height))
+    )
     return out.getvalue().splitlines()
 
 
-@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
-def test_the_view_fits_the_terminal_and_uses_it(width: int, height: int) -> None:
-    lines = drawn(a_moment(9), width, height)
+@pytest.mark.parametrize("groups", [9, 200])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40), (200, 80)])
+def test_the_view_fits_the_terminal_and_uses_it(width: int, height: int, groups: int) -> None:
+    lines = drawn(a_moment(groups), width, height)
 
     assert height - 2 <= len(lines) <= height
     assert max(len(line) for line in lines) <= width
@@ -142,6 +166,60 @@ def test_the_view_names_holder_waiter_reason_and_where_to_ask() -> None:
     assert "held by 1, agent" in shown
     assert "2: lease-held: cluster-node-0-1" in shown
     assert "agbot status --url http://127.0.0.1:54321" in shown
+
+
+def test_the_view_lists_the_reason_of_each_member_below_each_other_or_side_by_side_where_there_is_no_room() -> None:
+    group = a_group("g1")
+    other = replace(
+        group.waiting[0], node=node_id("demo", "g1-3"), reasons=(Reason(code=Code.SOAKING, text="it rests"),)
+    )
+    moment = replace(a_moment(1), groups=[replace(group, waiting=(*group.waiting, other))])
+
+    roomy, narrow = (drawn(moment, 120, height) for height in (24, 12))
+
+    assert [line.split()[-4:] for line in roomy if "3: soaking" in line] == [["3:", "soaking:", "it", "rests"]]
+    assert not any("2: lease-held" in line and "3: soaking" in line for line in roomy)
+    assert any("2: lease-held" in line for line in narrow)
+
+
+def test_groups_in_which_nothing_happens_are_left_out_first_where_there_is_no_room() -> None:
+    idle = replace(a_group("idle"), waiting=(), lease=LeaseView(group=group_id("demo", "idle"), state="free", token=0))
+    busy = a_moment(10).groups
+
+    shown = "\n".join(drawn(replace(a_moment(0), groups=[idle, *busy]), 80, 21))
+
+    assert "idle " not in shown
+    assert "and 2 more groups" in shown
+
+
+def test_many_members_are_counted() -> None:
+    members = [
+        MemberView(node=node_id("demo", f"g1-{number}"), node_type="device", available=True) for number in range(40)
+    ]
+
+    shown = "\n".join(drawn(replace(a_moment(0), groups=[replace(a_group("g1"), members=members)]), 80, 24))
+
+    assert "●39 ◔1" in shown
+
+
+def test_the_summary_says_which_stories_ended_otherwise_and_which_were_cut_short() -> None:
+    stories = [
+        Played(name="a", sentence="It goes well.", outcome=Outcome.AS_DESCRIBED),
+        Played(name="b", sentence="It ends.", outcome=Outcome.CUT_SHORT),
+        Played(name="c", sentence="It waits.", outcome=Outcome.OTHERWISE, wrong=["it did not wait"]),
+    ]
+    out = StringIO()
+
+    Console(file=out, width=80).print(demo_figures.stories(stories))
+
+    lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
+    assert lines == [
+        "How the stories have ended: 1 as described, 1 otherwise, 1 cut short",
+        "+ a It goes well.",
+        "- b Cut short, its end was not seen: It ends.",
+        "! c Ended otherwise than described: It waits.",
+        "it did not wait",
+    ]
 
 
 def test_a_violation_is_in_the_first_line_whatever_the_width() -> None:

@@ -29,7 +29,7 @@ def test_every_rule_is_a_row_with_its_unit_in_the_key_and_its_origin() -> None:
 
     assert [key for key, _, _ in rows] == [each.name for each in fields(Limits)]
     assert ("lease_seconds", "600", "default") in rows
-    window = "sat 22:00-04:00 Europe/Berlin (opens 2026-10-24 20:00:00Z)"
+    window = "sat 22:00-04:00 Europe/Berlin (opens 2026-10-24 20:00:00 UTC)"
     assert ("windows", window, '[scope."o1/*"] line 9') in rows
 
 
@@ -39,9 +39,9 @@ def test_each_window_is_a_row_with_its_own_next_opening() -> None:
     shown = [value for key, value, _ in effective.rows(settings, GROUP, NOON) if key == "windows"]
 
     assert shown == [
-        "sun 02:30-04:00 Europe/Berlin (opens 2026-10-25 00:30:00Z)",
+        "sun 02:30-04:00 Europe/Berlin (opens 2026-10-25 00:30:00 UTC)",
         "sat 11:00-13:00 (open now)",
-        "mon 01:00-02:00 (opens 2026-10-26 01:00:00Z)",
+        "mon 01:00-02:00 (opens 2026-10-26 01:00:00 UTC)",
     ]
 
 

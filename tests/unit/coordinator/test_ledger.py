@@ -6,14 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.ledger import Ledger
-from agbot.rules.facts import Ask, Waiter
+from agbot.coordinator.memory.ledger import Ledger
+from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
+from agbot.rules.records import Waiter
 from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
-from tests.support.hand_clock import NOON
+from tests.support.clocks import NOON
 
 GROUP = GroupId("o1/g1")
 ASK = Ask(group=GROUP, claim=Claim(holder=NodeId("o1/anna"), kind=Kind.AGENT, subject=PolicyId("o1/up1")))

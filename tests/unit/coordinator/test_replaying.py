@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 import pytest
 
-from agbot.coordinator import dossier, entries, history
-from agbot.coordinator.dossier import Case, Review
-from agbot.coordinator.entries import Ending
-from agbot.coordinator.history import HistoryView
-from agbot.coordinator.replaying import replay
-from agbot.rules import decide as rules
+from agbot.coordinator import decision_record
+from agbot.coordinator.decision_record import Review
+from agbot.coordinator.operators import history
+from agbot.coordinator.operators.history import HistoryView
+from agbot.coordinator.operators.replaying import replay
+from agbot.events.leases import Ending
+from agbot.rules import exclusion, holds, rulebook
 from agbot.rules import lease as leases
 from agbot.rules import review as reviews
-from agbot.rules.facts import Ask, Group, NodeType, Sight
+from agbot.rules.decide import Grant, Wait, decide
+from agbot.rules.facts import NodeType, Sight
+from agbot.rules.holder import Seen
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Cause, Code, Reason
-from agbot.rules.review import Seen
+from agbot.rules.rule import Case
 from agbot.rules.statuses import ENDINGS, Phase
 from agbot.rules.verdict import Release, Suspect
 from agbot.store.contract import Entry
-from tests.support import values
+from tests.support import rows, values
 from tests.support.values import ANNA, BERT, NOW
 
 
@@ -35,26 +37,28 @@ def stored(entry: Entry, number: int) -> HistoryView:
 
 def grant(number: int = 1) -> HistoryView:
     ask, group = values.ask(ANNA), values.group()
-    assert rules.decide(ask, group, NOW) == rules.Grant()
+    assert decide(ask, group, NOW) == Grant()
     lease = leases.grant(group.lease, ask.claim, NOW, values.TTL)
-    return stored(entries.granted(lease, NOW, dossier.kept(Case(at=NOW, ask=ask, group=group))), number)
+    return stored(rows.granted(lease, NOW, decision_record.kept(Case(at=NOW, ask=ask, group=group))), number)
 
 
 def wait(number: int = 2) -> HistoryView:
     ask, group = values.ask(BERT), values.group(lease=values.held())
-    decision = rules.decide(ask, group, NOW)
-    assert isinstance(decision, rules.Wait)
-    entry = entries.wait_changed(replace(values.waiter(BERT), reasons=decision.reasons), NOW)
-    kept = dossier.kept(Case(at=NOW, ask=ask, group=group))
+    decision = decide(ask, group, NOW)
+    assert isinstance(decision, Wait)
+    entry = rows.wait_changed(replace(values.waiter(BERT), reasons=decision.reasons), NOW)
+    kept = decision_record.kept(Case(at=NOW, ask=ask, group=group))
     return stored(replace(entry, facts={**entry.facts, **kept}), number)
 
 
 def exemption(number: int = 3) -> HistoryView:
     ask, group = values.ask(ANNA), values.group(values.member(ANNA, node_type=NodeType.CLUSTER))
-    decision = rules.decide(ask, group, NOW)
-    assert isinstance(decision, rules.Grant)
+    decision = decide(ask, group, NOW)
+    assert isinstance(decision, Grant)
     assert decision.exempt is not None
-    return stored(entries.exempted(ask, decision.exempt, NOW, dossier.kept(Case(at=NOW, ask=ask, group=group))), number)
+    return stored(
+        rows.exempted(ask, decision.exempt, NOW, decision_record.kept(Case(at=NOW, ask=ask, group=group))), number
+    )
 
 
 UNDER_WAY = values.held(progress=values.under_way())
@@ -69,8 +73,8 @@ def release(
     number: int = 10, lease: Lease = UNDER_WAY, seen: Seen = FAILED, cause: Cause = Cause.FAILED
 ) -> HistoryView:
     """Return the entry of a release for this cause, with these facts, whether they prove it or not."""
-    ending = Ending(cause=cause, why="it says so", kept=dossier.kept(review_of(lease, seen)))
-    return stored(entries.released(lease, ending, NOW), number)
+    ending = Ending(cause=cause, why="it says so", kept=decision_record.kept(review_of(lease, seen)))
+    return stored(rows.released(lease, ending, NOW), number)
 
 
 def suspicion(number: int = 11, lease: Lease | None = None, seen: Seen | None = None) -> HistoryView:
@@ -78,7 +82,7 @@ def suspicion(number: int = 11, lease: Lease | None = None, seen: Seen | None = 
     expired = values.held(ago=900, progress=values.under_way(ago=900))
     silent = values.seen(node=values.node(ago=900), status=values.status("downloaded", ago=900, stamp="s1"))
     made = review_of(lease or expired, seen or silent)
-    return stored(entries.suspected(leases.suspect(made.lease), "it is silent", NOW, dossier.kept(made)), number)
+    return stored(rows.suspected(leases.suspect(made.lease), "it is silent", NOW, decision_record.kept(made)), number)
 
 
 def review_of(lease: Lease, seen: Seen) -> Review:
@@ -131,7 +135,7 @@ def test_a_lease_that_would_go_on_is_found_whether_it_was_released_or_suspected(
 def test_the_entries_of_these_tests_are_what_the_rules_say_of_their_facts() -> None:
     verdicts = []
     for entry in (release(), suspicion()):
-        known = dossier.read_review(entry.facts[dossier.KEY])
+        known = decision_record.read_review(entry.facts[decision_record.KEY])
         verdicts.append(reviews.review(known.lease, known.seen, known.limits, known.at))
 
     assert [type(verdict) for verdict in verdicts] == [Release, Suspect]
@@ -139,16 +143,16 @@ def test_the_entries_of_these_tests_are_what_the_rules_say_of_their_facts() -> N
 
 def test_releases_that_no_review_made_are_counted_apart_from_those_without_facts() -> None:
     """A person may call himself as the coordinator does; what he did is `forced` all the same."""
-    told = [
+    emitted = [
         Ending(cause=Cause.FORCED, why="it burns", who="eva"),
         Ending(cause=Cause.FORCED, why="it burns"),
         Ending(cause=Cause.SUCCEEDED, why="reported by IBM/agbot", who="IBM/agbot"),
         Ending(cause=Cause.SUPERSEDED, why="taken over by o1/bert"),
     ]
-    unreviewed = [stored(entries.released(UNDER_WAY, each, NOW), number) for number, each in enumerate(told, 20)]
+    unreviewed = [stored(rows.released(UNDER_WAY, each, NOW), number) for number, each in enumerate(emitted, 20)]
     old = [
-        stored(entries.released(UNDER_WAY, Ending(cause=Cause.SUCCEEDED, why="it reports it"), NOW), 30),
-        stored(entries.suspected(values.suspected(), "it is silent", NOW), 31),
+        stored(rows.released(UNDER_WAY, Ending(cause=Cause.SUCCEEDED, why="it reports it"), NOW), 30),
+        stored(rows.suspected(values.suspected(), "it is silent", NOW), 31),
     ]
 
     found = replay([*unreviewed, *old])
@@ -158,23 +162,22 @@ def test_releases_that_no_review_made_are_counted_apart_from_those_without_facts
 
 def test_the_facts_of_a_review_of_nothing_are_named_and_stop_nothing() -> None:
     entry = release(17)
-    kept: Any = entry.facts[dossier.KEY]
+    kept: Any = entry.facts[decision_record.KEY]
     free = {**kept, "lease": {"group": values.GROUP, "token": 7}}
 
-    found = replay([replace(entry, facts={**entry.facts, dossier.KEY: free}), release()])
+    found = replay([replace(entry, facts={**entry.facts, decision_record.KEY: free}), release()])
 
     assert (found.derived, [each.id for each in found.unreadable]) == (1, [17])
     assert "is free" in found.unreadable[0].problem
 
 
-def test_a_rule_that_speaks_anew_is_found_with_what_was_said_then_and_what_is_said_now(
+def test_a_rule_that_speaks_again_is_found_with_what_was_stated_then_and_what_is_stated_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def no_leap_years(_ask: Ask, _group: Group, _now: datetime) -> Reason | None:
-        return Reason(code=Code.PAUSED, text="not in such a year")
+    no_leap_years = replace(holds.NOT_PAUSED, check=lambda _case: Reason(code=Code.PAUSED, text="not in such a year"))
 
     then = [grant(7), wait(8), exemption(9)]
-    monkeypatch.setattr(rules, "RULES", (*rules.RULES, no_leap_years))
+    monkeypatch.setattr(rulebook, "RULES", (*rulebook.RULES, no_leap_years))
 
     found = replay(then)
 
@@ -196,7 +199,7 @@ def test_a_rule_that_speaks_anew_is_found_with_what_was_said_then_and_what_is_sa
 
 def test_a_rule_that_no_longer_speaks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     then = wait()
-    monkeypatch.setattr(rules, "RULES", tuple(rule for rule in rules.RULES if rule is not rules.lease_held))
+    monkeypatch.setattr(rulebook, "RULES", tuple(rule for rule in rulebook.RULES if rule is not exclusion.LEASE_FREE))
 
     (found,) = replay([then]).different
 
@@ -212,8 +215,8 @@ def test_another_wording_is_no_other_decision() -> None:
 
 
 def test_decisions_without_facts_are_counted_and_other_entries_are_not() -> None:
-    bare = stored(entries.granted(values.held(), NOW), 4)
-    released = stored(entries.renewed(values.held(), "it moves", NOW), 5)
+    bare = stored(rows.granted(values.held(), NOW), 4)
+    released = stored(rows.renewed(values.held(), "it moves", NOW), 5)
 
     found = replay([bare, released, grant()])
 
@@ -223,7 +226,7 @@ def test_decisions_without_facts_are_counted_and_other_entries_are_not() -> None
 def test_facts_that_make_no_sense_are_named_with_what_is_wrong() -> None:
     entry = grant(6)
 
-    found = replay([replace(entry, facts={**entry.facts, dossier.KEY: {"at": "long ago"}})])
+    found = replay([replace(entry, facts={**entry.facts, decision_record.KEY: {"at": "long ago"}})])
 
     assert found.derived == 0
     assert [each.id for each in found.unreadable] == [6]

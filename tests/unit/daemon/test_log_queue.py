@@ -1,4 +1,4 @@
-"""The queue before standard error, over real pipes: it never waits, keeps the order, and tells what it dropped."""
+"""The queue before standard error, over real pipes: it never waits, keeps the order, and reports what it dropped."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from agbot.daemon.log_queue import LogQueue
+from tests.support.patience import PATIENCE_SECONDS, in_time
 
 LINES = 3000
-PATIENCE_SECONDS = 10.0
 
 
 class Pipe:
@@ -72,18 +72,16 @@ def test_lines_come_in_the_order_in_which_they_were_written(pipe: Pipe) -> None:
     assert queue.dropped == 0
 
 
-def test_a_full_pipe_holds_nobody_up_and_what_finds_no_room_is_counted(pipe: Pipe) -> None:
+def test_a_full_pipe_holds_no_one_up_and_what_finds_no_room_is_counted(pipe: Pipe) -> None:
     pipe.fill()
-    began = time.monotonic()
-    with LogQueue(pipe.stream, print, max_bytes=10_000, flush_seconds=0.1) as queue:
+    with in_time(0.2), LogQueue(pipe.stream, print, max_bytes=10_000, flush_seconds=0.1) as queue:
         for number in range(LINES):
             queue.write(f"line {number:05}\n")
         queue.flush()
-    assert time.monotonic() - began < 1.0, "the end too waits for a moment only"
     assert queue.dropped == LINES - 10_000 // len("line 00000\n")
 
 
-def test_a_gap_is_told_once_behind_the_lines_before_it_with_the_number_that_is_missing(pipe: Pipe) -> None:
+def test_a_gap_is_reported_once_behind_the_lines_before_it_with_the_number_that_is_missing(pipe: Pipe) -> None:
     filled = pipe.fill()
     queue = LogQueue(pipe.stream, lambda lines: print(f"missing {lines}", file=queue, end="\n"), max_bytes=10_000)
     with queue:
@@ -125,16 +123,16 @@ def test_a_reader_that_has_gone_costs_the_lines_and_nothing_else() -> None:
         soon(lambda: queue.dropped == 1)
 
 
-def test_a_full_disk_is_told_when_there_is_room_again(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_a_full_disk_is_reported_when_there_is_room_again(tmp_path: Path) -> None:
+    emitted: list[int] = []
     with Path("/dev/full").open("w", encoding="utf-8") as full, (tmp_path / "log").open("w", encoding="utf-8") as room:
         file = os.dup(full.fileno())
-        with os.fdopen(file, "w", encoding="utf-8") as stream, LogQueue(stream, told.append) as queue:
+        with os.fdopen(file, "w", encoding="utf-8") as stream, LogQueue(stream, emitted.append) as queue:
             queue.write("no room\n")
             soon(lambda: queue.dropped == 1)
             os.dup2(room.fileno(), file)
             queue.write("room\n")
-            soon(lambda: told == [1])
+            soon(lambda: emitted == [1])
         assert (tmp_path / "log").read_text(encoding="utf-8") == "room\n"
 
 

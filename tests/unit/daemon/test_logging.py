@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -15,10 +16,19 @@ from typing import Any, TextIO
 import pytest
 import structlog
 
+from agbot import log
 from agbot.daemon import logging as daemon_logging
+from agbot.events.catalogue import EVENTS
+from agbot.events.event import Event, Level
+from agbot.events.leases import LeaseGranted
+from agbot.events.process import CycleFailed
+from agbot.events.store import StoreFailed
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
-from agbot.settings.model import LogSettings
+from agbot.settings.running import LogSettings
 from agbot.settings.secret import Secret
+from tests.support.events import example_of
 from tests.support.hostile import HOSTILE
 from tests.support.terminal import Terminal
 
@@ -124,16 +134,57 @@ def test_a_reload_changes_the_level_of_loggers_that_exist(stream: io.StringIO) -
     [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)],
 )
 def test_under_journald_a_line_begins_with_its_priority(level: str, priority: int) -> None:
+    line = under_journald(lambda: getattr(structlog.get_logger(), level)("cycle.done"), LogSettings(level="debug"))
+
+    assert line == f"<{priority}>cycle.done [cycle.done]\n"
+
+
+def under_journald(write: Callable[[], object], settings: LogSettings) -> str:
+    """Return what is written to a pipe that systemd has named as the journal's."""
     read_end, write_end = os.pipe()
     status = os.fstat(write_end)
     with open(read_end, encoding="utf-8") as journal, open(write_end, "w", encoding="utf-8") as stream:  # noqa: PTH123 - file descriptors
         environ = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
-        daemon_logging.set_up(LogSettings(level="debug"), environ, stream)
-        getattr(structlog.get_logger(), level)("cycle.done")
-        line = journal.readline()
+        daemon_logging.set_up(settings, environ, stream)
+        write()
+        stream.close()
+        return journal.read()
 
-    assert line.startswith(f"<{priority}>{{")
-    assert json.loads(line[3:])["event"] == "cycle.done"
+
+def test_under_journald_a_line_is_a_sentence_with_its_data_after_it() -> None:
+    granted = LeaseGranted(
+        group=GroupId("o1/pumps"), node=NodeId("o1/anna"), subject=PolicyId("o1/agent up"), token=7, kind=Kind.AGENT,
+        expires_at=datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC),
+    )  # fmt: skip
+
+    assert under_journald(lambda: log.write(granted), LogSettings()) == (
+        "<6>o1/anna may upgrade o1/agent up: every rule allows it [lease.granted group=o1/pumps node=o1/anna"
+        ' subject="o1/agent up" token=7 kind=agent expires_at=2026-03-04T05:06:07.000Z]\n'
+    )
+
+
+def test_under_journald_a_reason_is_stated_once_and_every_line_of_a_traceback_has_the_priority() -> None:
+    def write() -> None:
+        log.write(StoreFailed(error="disk I/O error"))
+        try:
+            fail("of two\nlines")
+        except ValueError:
+            log.write_with_traceback(CycleFailed())
+
+    first, second, *traceback = under_journald(write, LogSettings()).splitlines()
+    assert (
+        first == "<3>the lease store cannot be read or written, and nothing is granted: disk I/O error [store.failed]"
+    )
+    assert second.endswith("[cycle.failed]")
+    assert all(line.startswith("<3>    ") for line in traceback)
+    assert traceback[-2:] == ["<3>    ValueError: of two", "<3>    lines"]
+
+
+def test_json_under_journald_is_json_with_the_priority() -> None:
+    line = under_journald(lambda: structlog.get_logger().warning("view.stale"), LogSettings(format="json"))
+
+    assert line.startswith("<4>{")
+    assert json.loads(line[3:])["event"] == "view.stale"
 
 
 def test_a_stream_that_only_inherited_the_journal_s_name_gets_no_priority(tmp_path: Path) -> None:
@@ -155,7 +206,26 @@ def test_a_stream_that_only_inherited_the_journal_s_name_gets_no_priority(tmp_pa
     ],
 )
 def test_auto_is_for_people_on_a_terminal_and_json_elsewhere(written: str, stream: TextIO, form: str) -> None:
-    assert daemon_logging.form_of(LogSettings(format=written), stream) == form
+    assert daemon_logging.form_of(LogSettings(format=written), stream, under_journald=False) == form
+
+
+def longest_of(event: type[Event]) -> Event:
+    """Fill every field with more than a real one has: names of 255 bytes, errors of a page, a hundred names."""
+    name = f"o1/{'n' * 252}"
+    long = {"str": "the server answered <html>" + 4000 * "x", "group": name, "node": name, "subject": name}
+    return example_of(event, long=long, repeat=100)
+
+
+@pytest.mark.parametrize("form", ["json", "journal"])
+@pytest.mark.parametrize("event", [each for each in EVENTS.values() if each.level is not Level.DEBUG], ids=str)
+def test_no_line_at_info_has_more_than_three_thousand_bytes(event: type[Event], form: str) -> None:
+    out = io.StringIO()
+    daemon_logging.set_up(LogSettings(format=form), {}, out)
+    log.write(longest_of(event))
+
+    (line,) = out.getvalue().splitlines()
+    assert len(line.encode()) < 3000
+    assert event.name in line
 
 
 def test_a_terminal_shows_the_event_for_people() -> None:
@@ -202,12 +272,11 @@ def fail(message: str) -> None:
     raise ValueError(message)
 
 
-@pytest.mark.parametrize("out", [io.StringIO(), Terminal()], ids=["json", "console"])
+@pytest.mark.parametrize("form", ["json", "console", "journal"])
 @pytest.mark.parametrize("hostile", HOSTILE.values(), ids=HOSTILE)
-def test_no_control_character_of_a_name_reaches_whoever_reads_the_log(out: io.StringIO, hostile: str) -> None:
-    daemon_logging.set_up(LogSettings(), {}, out)
-    out.seek(0)
-    out.truncate()
+def test_no_control_character_of_a_name_reaches_whoever_reads_the_log(form: str, hostile: str) -> None:
+    out = io.StringIO() if form == "json" else Terminal()
+    daemon_logging.set_up(LogSettings(format=form), {}, out)
     name = f"o1/n{hostile}1"
     reasons = [{"code": "lease-held", "text": f"{name} upgrades"}]
     structlog.get_logger().info("wait.changed", node=name, reasons=reasons, members=[name], **{name: name})
@@ -220,5 +289,5 @@ def test_no_control_character_of_a_name_reaches_whoever_reads_the_log(out: io.St
     seen = _STYLE.sub("", out.getvalue())
     assert [letter for letter in seen if not letter.isprintable() and letter != "\n"] == []
     assert "\nok: all well" not in seen
-    if not isinstance(out, Terminal):
+    if form == "json":
         assert logged(out)[0]["node"] == name, "a program reads the name as it is"

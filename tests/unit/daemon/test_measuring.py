@@ -6,17 +6,23 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from agbot.console.metrics import Metrics
-from agbot.daemon.measuring import Teller
+from agbot.daemon.measuring import Reporter
+from agbot.events import leases
+from agbot.rules.lease import Kind
+from agbot.rules.records import Deferral
 from agbot.store.contract import Entry
-from tests.support.values import NOW
+from tests.support import values
+from tests.support.values import ANNA, GROUP, NMP, NOW
 
 
 def test_observed_upgrades_count_as_grants_and_overlaps_have_a_number_of_their_own() -> None:
     metrics = Metrics()
-    teller = Teller(metrics, lambda: None)
+    reporter = Reporter(metrics)
 
-    teller.tell(Entry(at=NOW.wall, event="lease.observed", facts={"kind": "service"}))
-    teller.tell(Entry(at=NOW.wall, event="lease.overlapped"))
+    lease = values.held(values.claim(kind=Kind.SERVICE))
+    deferral = Deferral(group=GROUP, node=ANNA, subject=NMP, since=NOW.wall)
+    reporter.report(Entry.of(leases.observed(lease, NOW.wall, NOW), NOW.wall))
+    reporter.report(Entry.of(leases.overlapped(deferral, {}), NOW.wall))
 
     text = generate_latest(metrics.registry).decode()
     assert 'agbot_grants_total{kind="service"} 1.0' in text
@@ -28,7 +34,7 @@ def test_what_a_sink_has_lost_is_counted_by_the_entry_and_logged_as_a_warning() 
     facts = {"sink": "webhook", "receiver": "example.com", "first": 5, "last": 7}
 
     with capture_logs() as log:
-        Teller(metrics, lambda: None).tell(Entry(at=NOW.wall, event="delivery.lost", facts=facts))
+        Reporter(metrics).report(Entry(at=NOW.wall, event="delivery.lost", facts=facts))
 
     assert 'agbot_deliveries_total{outcome="lost",sink="webhook"} 3.0' in generate_latest(metrics.registry).decode()
     assert log == [{"event": "delivery.lost", "log_level": "warning", **facts}]

@@ -1,4 +1,4 @@
-"""What a reload finds renewed: contents count, and what cannot be loaded is told and tried again."""
+"""What a reload finds renewed: contents count, and what cannot be loaded is reported and tried again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from agbot.daemon.renewing import Renewable, Renewals
 from tests.support.authority import Pair, made
-from tests.support.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 
 class Loaded:
@@ -47,7 +47,7 @@ def test_other_contents_are_loaded_once_and_another_time_alone_is_no_renewal(pai
     assert part.times == 1
 
 
-def test_what_cannot_be_loaded_is_told_and_tried_at_the_next_reload(pair: Pair, tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_reported_and_tried_at_the_next_reload(pair: Pair, tmp_path: Path) -> None:
     part = Loaded()
     found = renewals(pair, part)
     before = found.days_left()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,16 +12,18 @@ import pytest
 from agbot.clock import SystemClock
 from agbot.daemon import starting
 from agbot.daemon.notify import Notifier
+from agbot.settings.model import StoreSettings
 from agbot.store.contract import StoreUnavailableError
 from agbot.store.memory import MemoryStore
 from agbot.store.sqlite import SqliteStore
 from tests.acceptance.systemd import Systemd, systemd
 from tests.contract.values import NOW
-from tests.support.hub import LoopClock
+from tests.support.clocks import LoopClock
 from tests.support.old_entries import fill
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.virtual_time import in_virtual_time
 
-SMALL = Path("nothing-there.db")
+SMALL = StoreSettings(path=Path("nothing-there.db"))
 
 
 class SlowStore(MemoryStore):
@@ -36,13 +39,16 @@ class SlowStore(MemoryStore):
 
 
 async def while_listened_to(manager: Systemd, opening: asyncio.Task[None], most_seconds: int) -> int:
-    """Read what comes as it comes: a socket that nobody reads takes ten messages. Return how often more time was asked for."""
+    """Read what comes as it comes: a socket that no one reads takes ten messages.
+
+    Return how often more time was asked for.
+    """
     for _ in range(most_seconds):
         manager.listen()
         if opening.done():
             break
         await asyncio.sleep(1)
-    return len(manager.said("EXTEND_TIMEOUT_USEC"))
+    return len(manager.stated("EXTEND_TIMEOUT_USEC"))
 
 
 @in_virtual_time
@@ -52,8 +58,8 @@ async def test_a_store_that_opens_slowly_has_systemd_wait_and_say_what_it_is_at(
         asked = await while_listened_to(manager, asyncio.create_task(work), 200)
 
         assert 40 < asked < 60
-        assert set(manager.said("EXTEND_TIMEOUT_USEC")) == {"30000000"}
-        assert manager.said("STATUS")[5] == "has been opening the store (0 MB) for 12 s"
+        assert set(manager.stated("EXTEND_TIMEOUT_USEC")) == {"30000000"}
+        assert manager.stated("STATUS")[5] == "has been opening the store (0 MB) for 12 s"
 
 
 @in_virtual_time
@@ -65,7 +71,7 @@ async def test_a_store_that_opens_at_once_asks_for_no_time() -> None:
 
 
 @in_virtual_time
-async def test_a_store_that_never_opens_is_not_waited_for_for_ever() -> None:
+async def test_a_store_that_never_opens_is_not_waited_for_forever() -> None:
     with systemd() as manager:
         work = starting.opened(SlowStore(1e9), SMALL, Notifier(manager.environ), LoopClock())
         opening = asyncio.create_task(work)
@@ -84,14 +90,25 @@ async def test_a_real_file_says_which_part_of_its_opening_takes_long(
     await new.open()
     await new.close()
     fill(path, 10_000, NOW - timedelta(days=90))
-    monkeypatch.setattr(starting, "_TELL_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr(starting, "_REPORT_SECONDS", 0.001)
+
+    class Slow(SqliteStore):
+        """Each part of its opening takes until it has been reported."""
+
+        def _does(self, doing: str) -> None:
+            super()._does(doing)
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not any(doing in stated for stated in manager.stated("STATUS")) and time.monotonic() < deadline:
+                time.sleep(0.001)
 
     with systemd() as manager:
-        store = SqliteStore(path)
-        await starting.opened(store, path, Notifier(manager.environ), SystemClock())
+        store = Slow(path)
+        await starting.opened(store, StoreSettings(path=path), Notifier(manager.environ), SystemClock())
         await store.close()
 
-        assert any("the store (5" in said and "checks that it is whole" in said for said in manager.said("STATUS"))
+        assert any(
+            "the store (5" in stated and "checking its integrity" in stated for stated in manager.stated("STATUS")
+        )
 
 
 @in_virtual_time

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 import pytest
 
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Unreachable
 from agbot.exchange.transport import Reply
-from agbot.sim.clock import LoopClock
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.faults import Fault, FaultKind
+from tests.support.clocks import LoopClock
 from tests.support.direct_transport import DirectTransport
 
 pytestmark = pytest.mark.looptime
 
 
 def exchange(*faults: Fault) -> SimExchange:
-    made = SimExchange(clock=LoopClock(datetime(2026, 11, 23, tzinfo=UTC)), root_password="rootpw")
+    made = SimExchange(clock=LoopClock(), root_password="rootpw")
     seed.agbot(made, "IBM", "us")
     for fault in faults:
         made.faults.add(fault)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.entries import mended
@@ -14,7 +15,7 @@ from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Node
 from agbot.rules.ids import NodeId, OrgId
 from agbot.rules.statuses import Phase
-from tests.support.hand_clock import HandClock
+from tests.support.clocks import HandClock
 from tests.support.scripted_transport import ScriptedTransport, reply
 
 ORG, GOOD, BAD = OrgId("o1"), NodeId("o1/good"), NodeId("o1/bad")
@@ -42,14 +43,14 @@ def client(body: str, status: int = 200) -> ExchangeClient:
 
 @pytest.mark.parametrize("bad", BAD_NODES.values(), ids=BAD_NODES)
 async def test_a_node_that_cannot_be_read_hides_no_other(bad: str) -> None:
-    found = await client(f'{{"nodes": {{"{BAD}": {bad}, "{GOOD}": {NODE}}}, "lastIndex": 0}}').nodes(ORG)
+    found = await client(f'{{"nodes": {{"{BAD}": {bad}, "{GOOD}": {NODE}}}, "lastIndex": 0}}').get(resources.NODES, ORG)
 
     assert isinstance(found[GOOD], Node)
     assert isinstance(found[BAD], Garbled)
 
 
 @pytest.mark.parametrize("bad", BAD_NODES.values(), ids=BAD_NODES)
-async def test_a_single_node_that_cannot_be_read_is_told_with_its_name(bad: str) -> None:
+async def test_a_single_node_that_cannot_be_read_is_reported_with_its_name(bad: str) -> None:
     with pytest.raises(Unreadable, match="/orgs/o1/nodes/bad"):
         await client(f'{{"nodes": {{"{BAD}": {bad}}}, "lastIndex": 0}}').node(BAD)
 
@@ -57,7 +58,7 @@ async def test_a_single_node_that_cannot_be_read_is_told_with_its_name(bad: str)
 async def test_a_group_that_cannot_be_read_hides_no_other() -> None:
     groups = '{"nodeGroups": [{"name": "bad", "members": [7]}, {"name": "good", "members": ["n1"]}]}'
 
-    found = await client(groups).groups(ORG)
+    found = await client(groups).get(resources.GROUPS, ORG)
 
     assert found[next(name for name in found if name == "o1/good")] == ("o1/n1",)
     assert isinstance(found[next(name for name in found if name == "o1/bad")], Garbled)
@@ -65,14 +66,16 @@ async def test_a_group_that_cannot_be_read_hides_no_other() -> None:
 
 async def test_a_group_without_a_readable_name_could_be_any() -> None:
     with pytest.raises(Unreadable):
-        await client('{"nodeGroups": [{"name": null, "members": []}, {"name": "good", "members": ["n1"]}]}').groups(ORG)
+        await client('{"nodeGroups": [{"name": null, "members": []}, {"name": "good", "members": ["n1"]}]}').get(
+            resources.GROUPS, ORG
+        )
 
 
 @pytest.mark.parametrize("last_updated", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "tomorrow", "", "9" * 5000])
 async def test_a_status_with_an_impossible_time_is_there_and_cannot_be_read(last_updated: str) -> None:
     entry = {"agentUpgradePolicyStatus": {"status": "successful", "lastUpdated": last_updated}}
 
-    found = await client(json.dumps({"managementStatus": {"o1/up": entry}})).statuses(GOOD)
+    found = await client(json.dumps({"managementStatus": {"o1/up": entry}})).get(resources.STATUSES, GOOD)
 
     (status,) = found.values()
     assert status.phase is Phase.UNREADABLE
@@ -82,7 +85,7 @@ async def test_a_status_with_an_impossible_time_is_there_and_cannot_be_read(last
 async def test_a_status_nested_too_deeply_is_there_and_cannot_be_read_and_hides_no_other() -> None:
     body = f'{{"managementStatus": {{"o1/bad": {{"x": {DEEP}}}, "o1/good": {{"agentUpgradePolicyStatus": null}}}}}}'
 
-    found = {str(policy): status.phase for policy, status in (await client(body).statuses(GOOD)).items()}
+    found = {str(policy): status.phase for policy, status in (await client(body).get(resources.STATUSES, GOOD)).items()}
 
     assert found == {"o1/bad": Phase.UNREADABLE, "o1/good": Phase.UNREADABLE}
 
@@ -91,7 +94,7 @@ async def test_a_property_nested_too_deeply_is_unreadable() -> None:
     body = f'{{"properties": [{{"name": "zone", "value": {DEEP}}}], "lastUpdated": ""}}'
 
     with pytest.raises(Unreadable):
-        await client(body).properties(GOOD)
+        await client(body).get(resources.PROPERTIES, GOOD)
 
 
 async def test_a_404_nested_too_deeply_does_not_say_that_nothing_is_there() -> None:

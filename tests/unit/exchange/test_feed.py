@@ -11,7 +11,7 @@ from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Unreachable, Unreadable
 from agbot.exchange.feed import ChangeFeed, FeedResult
 from agbot.exchange.transport import Reply
-from tests.support.hand_clock import HandClock
+from tests.support.clocks import HandClock
 from tests.support.scripted_transport import ScriptedTransport, reply
 
 DOWN = Unreachable("POST", "/orgs/IBM/changes", "nothing", "it is tried again")
@@ -55,7 +55,7 @@ async def started(at: int = 100, **options: Any) -> Follower:
     return follower
 
 
-async def test_a_row_that_cannot_be_read_is_a_reason_to_read_everything_anew_once_and_hides_no_other() -> None:
+async def test_a_row_that_cannot_be_read_is_a_reason_to_read_everything_again_once_and_hides_no_other() -> None:
     follower = await started(100)
     bad = {"orgId": "o1", "resource": "node", "id": 17, "operation": "modified", "resourceChanges": []}
 
@@ -153,8 +153,11 @@ async def test_between_two_questions_for_all_of_a_burst_no_more_than_some_hundre
     assert sum(each <= 10_000 for each in asked) == 4
 
 
-async def test_numbers_of_changes_that_nobody_shows_us_do_not_shorten_the_minute() -> None:
-    """Thousands of nodes write messages and agreements, which an agbot is not shown; late is late all the same."""
+async def test_numbers_of_changes_that_no_one_shows_us_do_not_shorten_the_minute() -> None:
+    """Thousands of nodes write messages and agreements, which an agbot is not shown.
+
+    Late is late all the same.
+    """
     follower, log = await started(10_000), Log(10_001)
     for second in range(1, 31):
         log.end = 10_000 + 1_000 * second
@@ -238,7 +241,7 @@ async def test_a_change_in_the_middle_of_a_burst_that_is_committed_twenty_minute
 
 
 async def test_a_change_that_becomes_visible_after_its_number_was_called_the_most_recent_is_given_out() -> None:
-    """A real agent was told "0 changes, latest 960" although 960 was its own message, and never read it."""
+    """A real agent was reported "0 changes, latest 960" although 960 was its own message, and never read it."""
     follower = await started(900)
     assert names(await follower.poll(page(960))) == []
 
@@ -337,7 +340,7 @@ async def test_a_full_page_of_older_rows_does_not_move_the_feed_backwards_but_ma
     assert [each.change_ids for each in result.changes] == [(77,), (101,)]
 
 
-async def test_a_feed_that_cannot_get_past_full_pages_begins_anew() -> None:
+async def test_a_feed_that_cannot_get_past_full_pages_begins_again() -> None:
     follower = await started(max_records=10_000)
     follower.clock.advance(61)
     await follower.poll(page(100))
@@ -359,7 +362,7 @@ async def test_pages_before_one_that_fails_are_not_lost() -> None:
     assert [each.change_ids for each in result.changes] == [(101,), (102,), (103,)]
 
 
-async def test_an_exchange_that_counts_from_below_was_set_up_anew() -> None:
+async def test_an_exchange_that_counts_from_below_was_set_up_again() -> None:
     follower = await started()
 
     result = await follower.poll(page(7, change(5)), top(9))
@@ -397,7 +400,7 @@ async def test_an_id_that_is_about_something_else_now_shows_a_restored_exchange(
     assert follower.feed.last_id == 151
 
 
-async def test_a_resync_that_is_due_is_told_even_when_finding_the_end_fails_first() -> None:
+async def test_a_resync_that_is_due_is_reported_even_when_finding_the_end_fails_first() -> None:
     follower = await started()
     with pytest.raises(Unreachable):
         await follower.poll(page(7), DOWN)
@@ -409,7 +412,7 @@ async def test_a_resync_that_is_due_is_told_even_when_finding_the_end_fails_firs
 
 
 @pytest.mark.parametrize(("hours", "missed"), [(3.7, False), (3.9, True), (50, True)])
-async def test_after_the_four_hours_that_rows_live_everything_is_read_anew(hours: float, missed: bool) -> None:
+async def test_after_the_four_hours_that_rows_live_everything_is_read_again(hours: float, missed: bool) -> None:
     follower = await started()
     follower.clock.advance(hours * 3600)
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
-from agbot.exchange import mapping, policy_mapping, wire
+from agbot.exchange import feed_page, mapping, policy_mapping, wire
 from agbot.exchange.timestamps import ExchangeClock
+from agbot.fleet.changes import Change, Read, What
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.statuses import Phase
 
@@ -20,9 +21,9 @@ POLICY = PolicyId("o1/p1")
 Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
-def wired(said: object, shape: type[Shape]) -> Shape:
+def wired(stated: object, shape: type[Shape]) -> Shape:
     """Decode what an Exchange would have written."""
-    return msgspec.json.decode(msgspec.json.encode(said), type=shape)
+    return msgspec.json.decode(msgspec.json.encode(stated), type=shape)
 
 
 def node(**fields: Any) -> dict[str, Any]:
@@ -132,7 +133,9 @@ def test_a_status_without_a_known_word_and_a_readable_time_is_unreadable_to_the_
     ("stamp", "moment"),
     [("2026-11-23T12:00:00.5Z", datetime(2026, 11, 23, 12, 0, 0, 500_000, tzinfo=UTC)), ("soon", None), (None, None)],
 )
-def test_an_agreement_tells_when_it_was_written_if_that_can_be_read(stamp: str | None, moment: datetime | None) -> None:
+def test_an_agreement_reports_when_it_was_written_if_that_can_be_read(
+    stamp: str | None, moment: datetime | None
+) -> None:
     reply = wired({"agreements": {"a1": {"lastUpdated": stamp}}}, wire.Agreements)
 
     assert mapping.agreements(reply, None, CLOCK)[0].updated_at == moment
@@ -254,7 +257,7 @@ def test_all_containers_of_an_agreement_count_but_the_version_is_its_own_service
     assert (found.version, found.containers) == ("1.0.0", ("exited", "running", "created"))
 
 
-def test_a_status_without_organisation_still_tells_the_version_of_the_only_service() -> None:
+def test_a_status_without_organisation_still_reports_the_version_of_the_only_service() -> None:
     assert agreement({"orgid": "o1", "url": "o1/svc"}, "finalized", container("running", orgid=None)).version == "1.0.0"
 
 
@@ -276,9 +279,9 @@ def test_an_agbot_serves_the_organisations_of_policies_patterns_and_nodes() -> N
 
 def test_a_change_without_rows_is_not_believed() -> None:
     group = {"orgId": "o1", "resource": "node", "id": "n1", "operation": "modified", "resourceChanges": []}
-    reply = wired({"changes": [group], "mostRecentChangeId": 1, "hitMaxRecords": False}, wire.ChangesPage)
+    reply = wired({"changes": [group], "mostRecentChangeId": 1, "hitMaxRecords": False}, feed_page.ChangesPage)
 
-    page = mapping.page(reply, CLOCK)
+    page = feed_page.Pages().page(reply, CLOCK)
 
     assert (page.changes, len(page.garbled)) == ((), 1)
 
@@ -286,8 +289,26 @@ def test_a_change_without_rows_is_not_believed() -> None:
 def test_a_change_without_a_readable_time_is_a_change_all_the_same() -> None:
     rows = [{"changeId": 7, "lastUpdated": "9999-12-31T23:59:59Z"}]
     group = {"orgId": "o1", "resource": "node", "id": "n1", "operation": "modified", "resourceChanges": rows}
-    reply = wired({"changes": [group], "mostRecentChangeId": 7, "hitMaxRecords": False}, wire.ChangesPage)
+    reply = wired({"changes": [group], "mostRecentChangeId": 7, "hitMaxRecords": False}, feed_page.ChangesPage)
 
-    (change,) = mapping.page(reply, CLOCK).changes
+    (change,) = feed_page.Pages().page(reply, CLOCK).changes
 
     assert (change.id, change.change_ids, change.at) == ("n1", (7,), None)
+
+
+def test_a_row_that_the_next_page_repeats_is_not_mapped_again_and_any_other_is() -> None:
+    pages, row = feed_page.Pages(), {"changeId": 7, "lastUpdated": "2026-11-23T12:00:00Z"}
+
+    def changes(*operations: str) -> tuple[Change, ...]:
+        rows = [
+            {"orgId": "o1", "resource": "node", "id": "n1", "operation": each, "resourceChanges": [row]}
+            for each in operations
+        ]
+        reply = wired({"changes": rows, "mostRecentChangeId": 7, "hitMaxRecords": False}, feed_page.ChangesPage)
+        return pages.page(reply, CLOCK).changes
+
+    (first,) = changes("modified")
+    again, other = changes("modified", "deleted")
+
+    assert again is first
+    assert (other.operation, other.ends) == ("deleted", (Read(what=What.NODE, id="o1/n1"),))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused
@@ -19,7 +20,7 @@ from agbot.exchange.transport import Reply
 from agbot.rules.facts import Agreement, Node, NodeType, Policy
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.statuses import Phase, Status
-from tests.support.hand_clock import NOON, HandClock
+from tests.support.clocks import NOON, HandClock
 from tests.support.scripted_transport import ScriptedTransport
 
 RECORDED = Path(__file__).parents[2] / "recorded" / "exchange.jsonl"
@@ -70,10 +71,10 @@ NODE_IN_GROUP = Node(
 
 ANSWERS: dict[str, tuple[Question, tuple[str, ...], object]] = {
     "the version": (lambda client: client.version(), ("admin-version",), "2.154.0"),
-    "no nodes": (lambda client: client.nodes(O1), ("nodes-list-empty-404",), {}),
-    "no groups": (lambda client: client.groups(O1), ("hagroups-list-empty-404",), {}),
+    "no nodes": (lambda client: client.get(resources.NODES, O1), ("nodes-list-empty-404",), {}),
+    "no groups": (lambda client: client.get(resources.GROUPS, O1), ("hagroups-list-empty-404",), {}),
     "the groups": (
-        lambda client: client.groups(O1),
+        lambda client: client.get(resources.GROUPS, O1),
         ("hag-list-agbot",),
         {
             "o1/g1": ("o1/edge-gw-01", "o1/edge-gw-02"),
@@ -83,26 +84,30 @@ ANSWERS: dict[str, tuple[Question, tuple[str, ...], object]] = {
         },
     ),
     "a group": (
-        lambda client: client.group(GroupId("o1/g1")),
+        lambda client: client.get(resources.GROUP, GroupId("o1/g1")),
         ("hag-get-agbot",),
         ("o1/edge-gw-01", "o1/edge-gw-02"),
     ),
-    "a missing group": (lambda client: client.group(GroupId("o1/nosuch")), ("hag-get-missing-404",), None),
+    "a missing group": (
+        lambda client: client.get(resources.GROUP, GroupId("o1/nosuch")),
+        ("hag-get-missing-404",),
+        None,
+    ),
     "a node": (lambda client: client.node(NODE), ("node-get-in-group",), NODE_IN_GROUP),
     "a missing node": (lambda client: client.node(NodeId("o1/nosuch")), ("node-get-missing-404",), None),
     "no policies": (
-        lambda client: client.management_policy(PolicyId("o1/nosuch")),
+        lambda client: client.get(resources.MANAGEMENT_POLICY, PolicyId("o1/nosuch")),
         ("nmp-get-missing-404",),
         None,
     ),
     "a management policy": (
-        lambda client: client.management_policy(NMP),
+        lambda client: client.get(resources.MANAGEMENT_POLICY, NMP),
         ("nmp-get",),
         Policy(id=NMP, revision="2026-11-23T05:17:15.055343719Z", revised_at=PUBLISHED),
     ),
-    "no statuses": (lambda client: client.statuses(NODE), ("nmpstatus-list-empty-404",), {}),
+    "no statuses": (lambda client: client.get(resources.STATUSES, NODE), ("nmpstatus-list-empty-404",), {}),
     "the statuses": (
-        lambda client: client.statuses(NODE),
+        lambda client: client.get(resources.STATUSES, NODE),
         ("nmpstatus-list",),
         {
             NMP: Status(
@@ -148,7 +153,7 @@ async def test_a_recorded_reply_becomes_the_value(case: str) -> None:
 
 
 async def test_the_recorded_node_list_has_every_node_with_its_type_and_heartbeat() -> None:
-    value, _ = await answer(lambda client: client.nodes(O1), "nodes-list-agbot")
+    value, _ = await answer(lambda client: client.get(resources.NODES, O1), "nodes-list-agbot")
 
     assert isinstance(value, dict)
     assert {node.id: (node.node_type, node.registered, node.group) for node in value.values()} == {
@@ -194,7 +199,7 @@ async def test_a_recorded_deployment_policy_has_its_service_and_the_only_version
         ScriptedTransport(recorded("bp-list")), Credentials(identity="IBM/a", secret="x"), HandClock()
     )
 
-    found = await client.deployment_policy(policy)
+    found = await client.get(resources.DEPLOYMENT_POLICY, policy)
 
     assert found == Policy(
         id=policy,
@@ -229,7 +234,7 @@ async def test_a_recorded_refusal_is_an_error_by_its_status(name: str, error: ty
     client = ExchangeClient(transport, Credentials(identity="IBM/agbot1", secret="made-up"), HandClock())
 
     with pytest.raises(error) as caught:
-        await client.nodes(O1)
+        await client.get(resources.NODES, O1)
 
     assert caught.value.status == status
 

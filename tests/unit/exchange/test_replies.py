@@ -11,12 +11,13 @@ from urllib.parse import quote
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreadable
 from agbot.exchange.transport import Reply
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
-from tests.support.hand_clock import HandClock
+from tests.support.clocks import HandClock
 from tests.support.scripted_transport import ScriptedTransport, reply
 
 SECRET = "very-private"
@@ -25,13 +26,13 @@ O1 = OrgId("o1")
 NODE = NodeId("o1/n1")
 
 READS: dict[str, tuple[Callable[[ExchangeClient], Awaitable[object]], object]] = {
-    "groups": (lambda client: client.groups(O1), {}),
-    "group": (lambda client: client.group(GroupId("o1/g1")), None),
-    "nodes": (lambda client: client.nodes(O1), {}),
+    "groups": (lambda client: client.get(resources.GROUPS, O1), {}),
+    "group": (lambda client: client.get(resources.GROUP, GroupId("o1/g1")), None),
+    "nodes": (lambda client: client.get(resources.NODES, O1), {}),
     "node": (lambda client: client.node(NODE), None),
-    "statuses": (lambda client: client.statuses(NODE), {}),
-    "management_policy": (lambda client: client.management_policy(PolicyId("o1/p")), None),
-    "deployment_policy": (lambda client: client.deployment_policy(PolicyId("o1/p")), None),
+    "statuses": (lambda client: client.get(resources.STATUSES, NODE), {}),
+    "management_policy": (lambda client: client.get(resources.MANAGEMENT_POLICY, PolicyId("o1/p")), None),
+    "deployment_policy": (lambda client: client.get(resources.DEPLOYMENT_POLICY, PolicyId("o1/p")), None),
     "agreements": (lambda client: client.agreements(NODE), ()),
     "agbot_exists": (lambda client: client.agbot_exists("IBM/us", US), False),
 }
@@ -70,7 +71,7 @@ async def test_a_404_of_anybody_else_is_a_failure_and_never_nothing(name: str, b
 
 async def test_a_404_with_something_in_it_is_a_failure() -> None:
     with pytest.raises(Failed):
-        await client(reply(404, {"nodeGroups": [{"name": "g1", "members": []}]})).groups(O1)
+        await client(reply(404, {"nodeGroups": [{"name": "g1", "members": []}]})).get(resources.GROUPS, O1)
 
 
 @pytest.mark.parametrize("name", list(dict.fromkeys((*READS, "changes", "max_change_id"))))
@@ -105,7 +106,7 @@ async def test_the_status_alone_says_what_an_error_is(name: str, status: int, er
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 500])
 async def test_an_error_says_what_was_tried_what_came_back_and_what_to_do(status: int) -> None:
     with pytest.raises(ExchangeError) as caught:
-        await client(reply(status, "surprise\n\x00\x1b[31m")).nodes(O1)
+        await client(reply(status, "surprise\n\x00\x1b[31m")).get(resources.NODES, O1)
 
     tried, _, rest = str(caught.value).partition(": ")
     came, _, what_next = rest.rpartition("; ")
@@ -121,7 +122,7 @@ async def test_a_secret_that_something_echoes_is_in_no_error(status: int) -> Non
     echo = f"you sent Authorization: Basic {encoded} that is {SECRET}"
 
     with pytest.raises(ExchangeError) as caught:
-        await client(reply(status, echo)).nodes(O1)
+        await client(reply(status, echo)).get(resources.NODES, O1)
 
     shown = f"{caught.value} {caught.value!r} {''.join(traceback.format_exception(caught.value))}"
     assert SECRET not in shown
@@ -137,7 +138,7 @@ async def test_however_it_is_escaped_and_wherever_the_excerpt_ends(status: int, 
     for before in (0, 180, 195):
         echo = json.dumps({"nodes": "x" * before + way(us.secret) + " " + way(us.basic())})
         with pytest.raises(ExchangeError) as caught:
-            await ExchangeClient(ScriptedTransport(reply(status, echo)), us, HandClock()).nodes(O1)
+            await ExchangeClient(ScriptedTransport(reply(status, echo)), us, HandClock()).get(resources.NODES, O1)
         for part in ("very-", "private", us.basic()[-12:-4], "u0070"):
             assert part not in str(caught.value)
 
@@ -148,12 +149,14 @@ async def test_json_with_a_field_that_cannot_be_read_does_not_blame_the_address(
 
     assert "maxChangeId" in str(caught.value)
     assert "[exchange] url" not in str(caught.value)
-    assert "look at that record" in str(caught.value)
+    assert "check that record" in str(caught.value)
 
 
-@pytest.mark.parametrize("nonsense", ["[" * 50_000 + "]" * 50_000, "\udcff"])
-async def test_a_node_that_holds_what_no_decoder_takes_is_named_and_the_address_is_not_blamed(nonsense: str) -> None:
-    body = f'{{"nodes": {{"o1/anna": {{"name": "anna", "userInput": "{nonsense}"}}}}}}'.replace('"[', "[").replace(
+@pytest.mark.parametrize("invalid_text", ["[" * 50_000 + "]" * 50_000, "\udcff"])
+async def test_a_node_that_holds_what_no_decoder_takes_is_named_and_the_address_is_not_blamed(
+    invalid_text: str,
+) -> None:
+    body = f'{{"nodes": {{"o1/anna": {{"name": "anna", "userInput": "{invalid_text}"}}}}}}'.replace('"[', "[").replace(
         ']"', "]"
     )
     spoilt = Reply(status=200, body=body.encode(errors="surrogateescape"))
@@ -161,7 +164,7 @@ async def test_a_node_that_holds_what_no_decoder_takes_is_named_and_the_address_
         await client(spoilt).node(NodeId("o1/anna"))
 
     assert "/orgs/o1/nodes/anna" in str(caught.value)
-    assert "look at that record" in str(caught.value)
+    assert "check that record" in str(caught.value)
     assert "[exchange] url" not in str(caught.value)
 
 
@@ -173,14 +176,14 @@ async def test_what_no_exchange_writes_does(body: str) -> None:
 
 async def test_a_long_answer_is_quoted_in_part() -> None:
     with pytest.raises(Failed) as caught:
-        await client(reply(500, "x" * 100_000)).nodes(O1)
+        await client(reply(500, "x" * 100_000)).get(resources.NODES, O1)
 
     assert len(str(caught.value)) < 500
 
 
 async def test_an_empty_reply_to_a_question_about_one_thing_means_that_it_is_not_there() -> None:
     assert await client(reply(200, {"nodes": {}, "lastIndex": 0})).node(NODE) is None
-    assert await client(reply(200, {"nodeGroups": []})).group(GroupId("o1/g1")) is None
+    assert await client(reply(200, {"nodeGroups": []})).get(resources.GROUP, GroupId("o1/g1")) is None
 
 
 async def test_a_reply_that_names_another_node_is_unreadable() -> None:

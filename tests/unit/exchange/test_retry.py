@@ -9,7 +9,7 @@ import pytest
 
 from agbot.exchange.errors import ExchangeError, Failed, Forbidden, Refused, Unreachable, Unreadable
 from agbot.exchange.retry import Retry
-from tests.support.hand_clock import NOON, HandClock
+from tests.support.clocks import NOON, HandClock
 
 
 def error(kind: type[ExchangeError], status: int | None = None) -> ExchangeError:
@@ -17,7 +17,7 @@ def error(kind: type[ExchangeError], status: int | None = None) -> ExchangeError
 
 
 def answering(*answers: ExchangeError | str, tries: list[int]) -> Callable[[], Awaitable[str]]:
-    """Return a read that gives these answers in order, the last one for ever."""
+    """Return a read that gives these answers in order, the last one forever."""
 
     async def read() -> str:
         answer = answers[min(len(tries), len(answers) - 1)]
@@ -60,7 +60,7 @@ async def test_what_stays_is_not_tried_again(lasting: ExchangeError) -> None:
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-async def test_no_try_begins_after_the_deadline_and_the_last_error_is_told(chance: float) -> None:
+async def test_no_try_begins_after_the_deadline_and_the_last_error_is_reported(chance: float) -> None:
     clock = HandClock()
     down = error(Unreachable)
 
@@ -73,13 +73,13 @@ async def test_no_try_begins_after_the_deadline_and_the_last_error_is_told(chanc
 
 async def test_pauses_grow_to_a_limit_and_are_scattered_below_it() -> None:
     clock = HandClock()
-    retry = Retry(clock, deadline_seconds=100, first_pause_seconds=1, longest_pause_seconds=4, chance=lambda: 1.0)
+    retry = Retry(clock, deadline_seconds=100, first_delay_seconds=1, longest_delay_seconds=4, chance=lambda: 1.0)
     with pytest.raises(Unreachable):
         await retry(answering(error(Unreachable), tries=[]))
     assert clock.slept[:5] == [1, 2, 4, 4, 4]
 
     clock = HandClock()
-    retry = Retry(clock, deadline_seconds=100, first_pause_seconds=1, longest_pause_seconds=4, chance=lambda: 0.0)
+    retry = Retry(clock, deadline_seconds=100, first_delay_seconds=1, longest_delay_seconds=4, chance=lambda: 0.0)
     with pytest.raises(Unreachable):
         await retry(answering(error(Unreachable), tries=[]))
     assert clock.slept[:5] == [0.5, 1, 2, 2, 2]

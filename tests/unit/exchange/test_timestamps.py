@@ -161,7 +161,7 @@ def knows(clock: ExchangeClock) -> bool:
 
 
 @pytest.mark.parametrize("ahead_seconds", [0.0, 1.0, -1.0, 3600.0, -86_400.0, 3_000_000.0])
-def test_one_comparison_tells_the_exchanges_clock_whatever_it_shows(ahead_seconds: float) -> None:
+def test_one_comparison_reports_the_exchanges_clock_whatever_it_shows(ahead_seconds: float) -> None:
     clock = ExchangeClock()
     assert not knows(clock)
 
@@ -193,7 +193,7 @@ def test_an_offset_that_contradicts_the_one_before_is_believed_when_a_second_com
     assert abs(clock.offset.total_seconds() - 600) < 1
 
 
-def test_a_comparison_whose_answer_was_slow_tells_nothing() -> None:
+def test_a_comparison_whose_answer_was_slow_reports_nothing() -> None:
     clock = ExchangeClock()
 
     assert not compare(clock, 0, way_seconds=8)
@@ -201,7 +201,7 @@ def test_a_comparison_whose_answer_was_slow_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize("step", [5400.0, -5400.0])
-def test_after_a_step_of_our_clock_the_offset_is_learnt_anew(step: float) -> None:
+def test_after_a_step_of_our_clock_the_offset_is_learnt_again(step: float) -> None:
     clock = ExchangeClock()
     compare(clock, 0)
 

@@ -1,4 +1,4 @@
-"""When an absence is believed: told by the feed, or at a second look a while after the first."""
+"""When an absence is believed: reported by the feed, or at a second look a while after the first."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def test_the_first_look_is_not_believed_and_one_a_while_later_is() -> None:
 
     assert not known.confirms(IT, begun=1, now=NOW.seen)
     assert not known.confirms(IT, begun=2, now=SOON)
-    assert known.is_open(IT)
+    assert known.is_unconfirmed(IT)
     assert known.confirms(IT, begun=3, now=LATER)
-    assert not known.is_open(IT)
+    assert not known.is_unconfirmed(IT)
 
 
 def test_the_second_look_is_due_when_it_would_be_believed() -> None:
@@ -34,7 +34,7 @@ def test_the_second_look_is_due_when_it_would_be_believed() -> None:
     assert known.due(LATER) == [IT]
 
 
-def test_what_was_seen_in_between_begins_anew() -> None:
+def test_what_was_seen_in_between_begins_again() -> None:
     known = Absences()
     known.confirms(IT, begun=1, now=NOW.seen)
     known.seen(IT, begun=2)
@@ -65,11 +65,11 @@ def test_after_a_restored_exchange_the_whole_must_have_been_seen_twice() -> None
     known.distrust(O1)
 
     assert not known.confirms(IT, begun=2, now=NOW.seen)
-    known.saw_whole(O1, NOW.seen)
+    known.read_completely(O1, NOW.seen)
     assert not known.confirms(IT, begun=3, now=LATER)
-    known.saw_whole(O1, SOON)  # too soon after the first to count
+    known.read_completely(O1, SOON)  # too soon after the first to count
     assert known.is_wary(O1)
-    known.saw_whole(O1, LATER)
+    known.read_completely(O1, LATER)
     assert known.confirms(IT, begun=4, now=LATER + timedelta(seconds=1))
 
 

@@ -20,16 +20,16 @@ def after(seconds: float) -> datetime:
 )
 def test_a_loss_belongs_to_a_join_within_ten_minutes_or_to_one_moments_before(joined: float, *, belongs: bool) -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, NOW.wall)
     arrivals.join(ANNA, after(joined))
 
     assert arrivals.lost_at(ANNA) == (NOW.wall if belongs else None)
-    assert arrivals.came_down() == ((ANNA,) if belongs else ())
+    assert arrivals.joined_without_service() == ((ANNA,) if belongs else ())
 
 
 def test_a_loss_alone_and_a_join_alone_mean_nothing() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, NOW.wall)
     arrivals.join(BERT, NOW.wall)
 
     assert arrivals.lost_at(ANNA) is None
@@ -38,7 +38,7 @@ def test_a_loss_alone_and_a_join_alone_mean_nothing() -> None:
 
 def test_who_leaves_has_not_joined() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, NOW.wall)
     arrivals.join(ANNA, NOW.wall)
     arrivals.leave(ANNA)
     arrivals.leave(BERT)
@@ -50,9 +50,9 @@ def test_who_leaves_has_not_joined() -> None:
 def test_a_loss_that_is_forgiven_is_forgotten() -> None:
     arrivals = Arrivals()
     arrivals.join(ANNA, NOW.wall)
-    arrivals.lose(ANNA, NOW.wall)
-    arrivals.forgive(ANNA)
-    arrivals.forgive(BERT)
+    arrivals.note_loss(ANNA, NOW.wall)
+    arrivals.forget_loss(ANNA)
+    arrivals.forget_loss(BERT)
 
     assert arrivals.lost_at(ANNA) is None
 
@@ -60,15 +60,15 @@ def test_a_loss_that_is_forgiven_is_forgotten() -> None:
 def test_the_last_loss_counts() -> None:
     arrivals = Arrivals()
     arrivals.join(ANNA, NOW.wall)
-    arrivals.lose(ANNA, NOW.wall)
-    arrivals.lose(ANNA, after(10))
+    arrivals.note_loss(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, after(10))
     assert arrivals.lost_at(ANNA) == after(10)
 
-    arrivals.lose(ANNA, after(20))
+    arrivals.note_loss(ANNA, after(20))
     assert arrivals.lost_at(ANNA) is None
 
 
-def test_each_arrival_is_told_once() -> None:
+def test_each_arrival_is_reported_once() -> None:
     arrivals = Arrivals()
     arrivals.join(ANNA, NOW.wall)
     arrivals.join(BERT, NOW.wall)
@@ -80,29 +80,29 @@ def test_each_arrival_is_told_once() -> None:
 def test_what_is_older_than_ten_minutes_is_not_kept() -> None:
     arrivals = Arrivals()
     for second in range(2000):
-        arrivals.lose(NodeId(f"o1/n{second}"), after(second))
+        arrivals.note_loss(NodeId(f"o1/n{second}"), after(second))
         arrivals.join(NodeId(f"o1/n{second}"), after(second))
 
-    assert len(arrivals.came_down()) == 601
+    assert len(arrivals.joined_without_service()) == 601
 
 
 def test_a_time_that_goes_back_drops_nothing() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, after(1000))
-    arrivals.lose(BERT, NOW.wall)
+    arrivals.note_loss(ANNA, after(1000))
+    arrivals.note_loss(BERT, NOW.wall)
     arrivals.join(ANNA, after(1000))
 
     assert arrivals.lost_at(ANNA) == after(1000)
 
 
-def test_a_loss_is_told_once_although_the_feed_repeats_its_last_rows() -> None:
+def test_a_loss_is_reported_once_although_the_feed_repeats_its_last_rows() -> None:
     arrivals = Arrivals()
-    arrivals.lose(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, NOW.wall)
 
     assert arrivals.take_losses() == {ANNA: NOW.wall}
-    arrivals.lose(ANNA, NOW.wall)
+    arrivals.note_loss(ANNA, NOW.wall)
     assert arrivals.take_losses() == {}
-    arrivals.lose(ANNA, after(1))
-    arrivals.lose(BERT, after(1))
-    arrivals.forgive(BERT)
+    arrivals.note_loss(ANNA, after(1))
+    arrivals.note_loss(BERT, after(1))
+    arrivals.forget_loss(BERT)
     assert arrivals.take_losses() == {ANNA: after(1)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.fleet import changes
 from agbot.fleet.changes import Change, Read, What
 from agbot.rules.ids import OrgId
@@ -40,16 +41,16 @@ TABLE: dict[tuple[str, str], tuple[What, ...]] = {
 
 
 def change(resource: str, operation: str, name: str = "x") -> Change:
-    return Change(org=OrgId("o1"), resource=resource, id=name, operation=operation)
+    return resources.change(OrgId("o1"), resource, name, operation)
 
 
 @pytest.mark.parametrize(("row", "whats"), TABLE.items(), ids=str)
 def test_each_row_outdates_what_it_is_about(row: tuple[str, str], whats: tuple[What, ...]) -> None:
-    assert changes.outdates(change(*row)) == tuple(Read(what=what, id="o1/x") for what in whats)
+    assert change(*row).outdates == tuple(Read(what=what, id="o1/x") for what in whats)
 
 
 def test_a_policy_that_is_named_with_its_organisation_is_the_same_one() -> None:
-    assert changes.outdates(change("policy", "modified", "o1/x")) == changes.outdates(change("policy", "modified", "x"))
+    assert change("policy", "modified", "o1/x").outdates == change("policy", "modified", "x").outdates
 
 
 def test_a_read_knows_which_organisation_to_ask() -> None:
@@ -68,3 +69,15 @@ def test_a_read_knows_which_organisation_to_ask() -> None:
 )
 def test_only_a_created_node_is_a_new_one(*, resource: str, operation: str, is_new: bool) -> None:
     assert changes.is_new_node(change(resource, operation)) is is_new
+
+
+@pytest.mark.parametrize(("row", "whats"), TABLE.items(), ids=str)
+def test_only_a_row_that_deletes_a_thing_of_its_own_reports_of_its_end(
+    row: tuple[str, str], whats: tuple[What, ...]
+) -> None:
+    resource, operation = row
+    has_its_own_end = resource in {"ha_group", "node", "mgmtpolicy", "policy", "pattern"}
+
+    ends = change(*row).ends
+
+    assert ends == ((Read(what=whats[0], id="o1/x"),) if has_its_own_end and operation == "deleted" else ())

@@ -1,11 +1,11 @@
-"""Who is in which group, told by nodes and by groups, in whatever order the answers come."""
+"""Who is in which group, reported by nodes and by groups, in whatever order the answers come."""
 
 from __future__ import annotations
 
 import pytest
 
 from agbot.fleet.membership import Membership
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, OrgId
 from tests.support.values import ANNA, BERT, CARL, GROUP
 
 FANS = GroupId("o1/fans")
@@ -40,7 +40,10 @@ def test_a_node_is_in_one_group_at_most() -> None:
 
 @pytest.mark.parametrize(("node_begun", "group_begun", "in_group"), [(1, 2, True), (2, 1, False), (2, 2, True)])
 def test_the_reading_that_began_later_is_right(*, node_begun: int, group_begun: int, in_group: bool) -> None:
-    """The node says that it is in no group, the group's list has it. At the same time both come from one look at an organisation."""
+    """The node says that it is in no group, the group's list has it.
+
+    At the same time both come from one look at an organisation.
+    """
     known = Membership()
     known.set_group(ANNA, None, begun=node_begun)
     known.set_members(GROUP, [ANNA], begun=group_begun)
@@ -63,7 +66,7 @@ def test_a_node_that_has_left_is_still_known() -> None:
     known.set_group(ANNA, None, begun=2)
 
     assert known.has_seen(ANNA)
-    assert list(known) == [ANNA]
+    assert tuple(known.of_org(OrgId("o1"))) == (ANNA,)
     assert known.members(GROUP) == ()
 
 

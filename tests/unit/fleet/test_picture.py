@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.fleet.absence import CONFIRM_AFTER
-from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
 from agbot.rules import health
@@ -41,7 +42,10 @@ STRANGER = NodeId("o1/stranger")
 
 
 def learnt(*nodes: Node, groups: Mapping[GroupId, Iterable[NodeId]] | None = None) -> Picture:
-    """Make a picture of one organisation, read as a whole; its groups are those of its nodes unless a test says otherwise."""
+    """Make a picture of one organisation, read as a whole.
+
+    Its groups are those of its nodes unless a test says otherwise.
+    """
     picture = Picture()
     listed: dict[GroupId, list[NodeId]] = {}
     for each in nodes:
@@ -61,9 +65,9 @@ def learn_twice(picture: Picture, *nodes: Node, groups: Mapping[GroupId, Iterabl
     learn(picture, *nodes, groups=groups, now=LATER)
 
 
-def tell(picture: Picture, resource: str, name: str, operation: str = "modified", ago: float | None = None) -> None:
+def report(picture: Picture, resource: str, name: str, operation: str = "modified", ago: float | None = None) -> None:
     moment = None if ago is None else at(ago)
-    picture.apply(Change(org=ORG, resource=resource, id=name_of(name), operation=operation, at=moment), NOW)
+    picture.apply(resources.change(ORG, resource, name_of(name), operation, at=moment), NOW)
 
 
 def reads(*pairs: tuple[What, str]) -> set[Read]:
@@ -106,8 +110,8 @@ def test_a_group_is_missed_only_where_its_organisation_was_read() -> None:
     learn_twice(picture, node(ANNA, group=FANS), groups={FANS: [ANNA]})
     never_seen, elsewhere = GroupId("o1/never"), GroupId("o2/pumps")
 
-    assert [picture.lacks(group) for group in (FANS, GROUP, never_seen)] == [None, Sight.ABSENT, Sight.ABSENT]
-    assert picture.lacks(elsewhere) is Sight.UNREAD
+    assert [picture.why_missing(group) for group in (FANS, GROUP, never_seen)] == [None, Sight.ABSENT, Sight.ABSENT]
+    assert picture.why_missing(elsewhere) is Sight.UNREAD
 
 
 def test_nodes_outside_groups_are_not_kept() -> None:
@@ -123,7 +127,10 @@ def test_a_node_that_was_asked_about_is_kept_and_followed_into_its_group() -> No
 
 
 def test_a_member_of_a_groups_list_that_the_organisation_does_not_have_is_gone_at_the_second_look() -> None:
-    """It was deleted between the reading of the group and that of the organisation; or the list was cut."""
+    """It was deleted between the reading of the group and that of the organisation.
+
+    Or the list was cut.
+    """
     picture = Picture()
     picture.learn_group(GROUP, (ANNA, BERT), begun=picture.begin(), now=NOW)
     picture.learn_nodes(ORG, {ANNA: node(ANNA)}, begun=picture.begin(), now=NOW)
@@ -164,7 +171,7 @@ def test_a_resync_removes_what_is_gone_and_only_in_that_organisation() -> None:
 
 def test_a_late_resync_does_not_bring_back_what_has_been_read_since() -> None:
     picture = learnt(node(ANNA), node(BERT))
-    tell(picture, "node", BERT)
+    report(picture, "node", BERT)
     early = picture.begin()
     picture.learn_node(BERT, node(BERT, group=None), begun=picture.begin(), now=NOW)
     picture.learn_org(ORG, {GROUP: [ANNA, BERT]}, {ANNA: node(ANNA), BERT: node(BERT)}, begun=early, now=NOW)
@@ -173,7 +180,7 @@ def test_a_late_resync_does_not_bring_back_what_has_been_read_since() -> None:
 
 
 def test_a_group_that_lists_a_node_moves_it_there_at_once() -> None:
-    """Membership is effective immediately, also where only the group's list has told it."""
+    """Membership is effective immediately, also where only the group's list has reported it."""
     picture = learnt(node(ANNA), node(BERT, group=None))
     picture.learn_node(BERT, node(BERT, group=None), begun=picture.begin(), now=NOW)
     picture.learn_group(FANS, (ANNA, BERT), begun=picture.begin(), now=NOW)
@@ -185,7 +192,7 @@ def test_a_group_that_lists_a_node_moves_it_there_at_once() -> None:
 
 def test_a_deleted_group_leaves_its_members_in_none() -> None:
     picture = learnt(node(ANNA), node(BERT))
-    tell(picture, "ha_group", GROUP, "deleted")
+    report(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
 
     assert picture.groups() == ()
@@ -194,7 +201,7 @@ def test_a_deleted_group_leaves_its_members_in_none() -> None:
 
 def test_a_node_that_names_a_group_we_hold_for_deleted_makes_us_look_again() -> None:
     picture = learnt(node(ANNA))
-    tell(picture, "ha_group", GROUP, "deleted")
+    report(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
     picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW)
 
@@ -203,10 +210,10 @@ def test_a_node_that_names_a_group_we_hold_for_deleted_makes_us_look_again() -> 
 
 def test_a_node_naming_a_deleted_group_does_not_make_a_later_change_of_it_forgotten() -> None:
     picture = learnt(node(ANNA))
-    tell(picture, "ha_group", GROUP, "deleted")
+    report(picture, "ha_group", GROUP, "deleted")
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
     node_begun, group_begun = picture.begin(), picture.begin()
-    tell(picture, "ha_group", GROUP, "created")
+    report(picture, "ha_group", GROUP, "created")
     picture.learn_node(ANNA, node(ANNA), begun=node_begun, now=NOW)
     picture.learn_group(GROUP, Sight.ABSENT, begun=group_begun, now=NOW)
 
@@ -279,7 +286,7 @@ def test_a_change_outdates_what_it_is_about_and_nothing_else(
     resource: str, name: str, missing: list[tuple[What, str]]
 ) -> None:
     picture = whole()
-    tell(picture, resource, name)
+    report(picture, resource, name)
 
     assert set(picture.unread(GROUP)) == reads(*missing)
 
@@ -293,7 +300,7 @@ def test_a_change_of_what_is_read_on_demand_outdates_it_too(resource: str, read:
     picture.learn_agreements(ANNA, (), begun=picture.begin(), now=NOW)
     assert picture.is_current(read)
 
-    tell(picture, resource, read.id)
+    report(picture, resource, read.id)
 
     assert not picture.is_current(read)
 
@@ -302,7 +309,7 @@ def test_what_went_with_a_deleted_node_is_not_believed_of_its_successor() -> Non
     picture = whole()
     picture.learn_statuses(ANNA, {NMP: status("initiated")}, begun=picture.begin(), now=NOW)
 
-    tell(picture, "node", ANNA, "created")
+    report(picture, "node", ANNA, "created")
 
     assert set(picture.unread(GROUP)) == reads((What.NODE, ANNA), (What.STATUSES, ANNA))
 
@@ -324,7 +331,7 @@ def test_a_resync_outdates_everything_of_its_organisation_alone() -> None:
 def test_an_answer_that_was_overtaken_by_a_change_must_be_repeated() -> None:
     picture = whole()
     begun = picture.begin()
-    tell(picture, "node", ANNA)
+    report(picture, "node", ANNA)
     picture.learn_node(ANNA, node(ANNA, ago=1), begun=begun, now=NOW)
 
     assert set(picture.unread(GROUP)) == reads((What.NODE, ANNA))
@@ -333,19 +340,19 @@ def test_an_answer_that_was_overtaken_by_a_change_must_be_repeated() -> None:
 def test_the_very_first_answer_must_be_repeated_as_well_when_a_change_overtook_it() -> None:
     picture = Picture()
     begun = picture.begin()
-    tell(picture, "ha_group", GROUP)
+    report(picture, "ha_group", GROUP)
     picture.learn_group(GROUP, (), begun=begun, now=NOW)
 
     assert set(picture.unread(GROUP)) == reads((What.GROUP, GROUP))
     assert set(picture.eager()) == reads((What.GROUP, GROUP))
 
 
-def test_memberships_are_read_soon_although_nobody_asks() -> None:
+def test_memberships_are_read_soon_although_no_one_asks() -> None:
     picture = whole()
-    tell(picture, "ha_group", FANS, "created")
-    tell(picture, "node", ANNA, "deleted")
-    tell(picture, "node", CARL, "deleted")
-    tell(picture, "node", BERT)
+    report(picture, "ha_group", FANS, "created")
+    report(picture, "node", ANNA, "deleted")
+    report(picture, "node", CARL, "deleted")
+    report(picture, "node", BERT)
     assert set(picture.eager()) == reads((What.GROUP, FANS), (What.NODE, ANNA))
 
     picture.learn_group(FANS, (CARL,), begun=picture.begin(), now=NOW)
@@ -357,10 +364,13 @@ def test_memberships_are_read_soon_although_nobody_asks() -> None:
 
 
 def test_a_deleted_node_is_also_settled_by_reading_its_organisation() -> None:
-    """Many nodes at once are read with their organisation; one that never was read itself must not be asked for for ever."""
+    """Many nodes at once are read with their organisation.
+
+    One that never was read itself must not be asked for forever.
+    """
     picture = Picture()
     picture.learn_group(GROUP, (ANNA,), begun=picture.begin(), now=NOW)
-    tell(picture, "node", ANNA, "deleted")
+    report(picture, "node", ANNA, "deleted")
 
     learn(picture, groups={GROUP: []})
 
@@ -372,17 +382,17 @@ def test_a_new_node_of_a_known_name_is_remembered_with_its_time() -> None:
     picture = learnt(node(ANNA))
     assert picture.created_at(ANNA) is None
 
-    tell(picture, "node", ANNA, "created", ago=60)
+    report(picture, "node", ANNA, "created", ago=60)
     assert picture.created_at(ANNA) == at(60)
-    tell(picture, "node", ANNA, "created", ago=90)
+    report(picture, "node", ANNA, "created", ago=90)
     assert picture.created_at(ANNA) == at(60)
-    tell(picture, "node", ANNA, "created")
+    report(picture, "node", ANNA, "created")
     assert picture.created_at(ANNA) == NOW.wall
 
 
-def test_a_new_node_whose_name_nobody_knew_is_no_successor() -> None:
+def test_a_new_node_whose_name_no_one_knew_is_no_successor() -> None:
     picture = learnt(node(ANNA))
-    tell(picture, "node", STRANGER, "created")
+    report(picture, "node", STRANGER, "created")
 
     assert picture.created_at(STRANGER) is None
 
@@ -406,12 +416,12 @@ def test_only_what_is_absent_is_forgotten() -> None:
     assert isinstance(picture.policies.get(Kind.AGENT, NMP), Policy)
 
 
-def test_changes_of_things_nobody_reads_leave_nothing_behind() -> None:
+def test_changes_of_things_no_one_reads_leave_nothing_behind() -> None:
     picture = whole()
     for number in range(100):
         for resource in ("node", "nodemgmtpolstatus", "nodeagreements", "mgmtpolicy", "policy", "org", "service"):
             for operation in ("created", "modified", "deleted"):
-                tell(picture, resource, f"o1/other-{number}", operation)
+                report(picture, resource, f"o1/other-{number}", operation)
 
     assert picture.eager() == ()
     assert picture.unread(GROUP) == ()
@@ -427,7 +437,7 @@ def test_what_the_picture_hands_out_does_not_change_under_the_reader() -> None:
     assert picture.statuses(ANNA) == {NMP: status("initiated")}
 
 
-def test_a_heartbeat_that_goes_back_tells_of_a_living_node_and_not_since_when() -> None:
+def test_a_heartbeat_that_goes_back_reports_of_a_living_node_and_not_since_when() -> None:
     picture = learnt(node(ANNA, ago=0))
     later = NOW + timedelta(seconds=60)
     picture.learn_node(ANNA, node(ANNA, ago=86_400), begun=picture.begin(), now=later)
@@ -442,7 +452,7 @@ def test_a_heartbeat_of_a_backup_takes_no_silence_away() -> None:
     picture = learnt(node(ANNA, ago=0))
     later = NOW + timedelta(seconds=280)
     picture.learn_node(ANNA, node(ANNA, ago=0), begun=picture.begin(), now=later)
-    picture.shows_the_past(ORG, later)
+    picture.note_old_state(ORG, later)
     past = node(ANNA, ago=3600)
     picture.learn_node(ANNA, past, begun=picture.begin(), now=later)
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agbot.exchange import resources
 from agbot.fleet import changes
-from agbot.fleet.changes import Change, Read, What
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Member, Node
 from agbot.rules.ids import GroupId, OrgId, name_of
@@ -31,8 +32,8 @@ def known() -> Picture:
     return picture
 
 
-def tell(picture: Picture, resource: str, operation: str, ago: float = 0) -> None:
-    picture.apply(Change(org=ORG, resource=resource, id=name_of(ANNA), operation=operation, at=at(ago)), NOW)
+def report(picture: Picture, resource: str, operation: str, ago: float = 0) -> None:
+    picture.apply(resources.change(ORG, resource, name_of(ANNA), operation, at=at(ago)), NOW)
 
 
 def by_list(picture: Picture) -> None:
@@ -57,7 +58,7 @@ def lost_at(picture: Picture) -> object:
 
 
 @JOINS
-def test_a_join_is_told_once_wherever_it_is_learnt(join: Callable[[Picture], None]) -> None:
+def test_a_join_is_reported_once_wherever_it_is_learnt(join: Callable[[Picture], None]) -> None:
     picture = known()
 
     join(picture)
@@ -89,7 +90,7 @@ def test_who_has_left_again_has_not_joined() -> None:
     picture = known()
     by_list(picture)
 
-    tell(picture, "node", "modified")
+    report(picture, "node", "modified")
     picture.learn_group(GROUP, (BERT,), begun=picture.begin(), now=NOW)
 
     assert picture.take_arrivals() == ()
@@ -98,7 +99,7 @@ def test_who_has_left_again_has_not_joined() -> None:
 @JOINS
 def test_the_agreements_of_one_that_joins_after_a_loss_have_to_be_read(join: Callable[[Picture], None]) -> None:
     picture = known()
-    tell(picture, "nodeagreements", "deleted", ago=5)
+    report(picture, "nodeagreements", "deleted", ago=5)
     join(picture)
     by_node(picture)
 
@@ -113,12 +114,12 @@ def test_the_agreements_of_one_that_joins_after_a_loss_have_to_be_read(join: Cal
     assert lost_at(picture) == at(5)
 
 
-def test_a_loss_that_is_told_after_the_join_outdates_what_was_read() -> None:
+def test_a_loss_that_is_reported_after_the_join_outdates_what_was_read() -> None:
     picture = known()
     by_node(picture)
     picture.learn_agreements(ANNA, (agreement("old"),), begun=picture.begin(), now=NOW)
 
-    tell(picture, "nodeagreements", "deleted")
+    report(picture, "nodeagreements", "deleted")
 
     assert ITS_AGREEMENTS in picture.eager()
     assert lost_at(picture) is None
@@ -133,8 +134,8 @@ def test_who_joins_in_peace_costs_no_look_at_its_agreements() -> None:
 
 def test_a_new_node_of_the_same_name_has_lost_nothing() -> None:
     picture = known()
-    tell(picture, "nodeagreements", "deleted")
-    tell(picture, "node", "created")
+    report(picture, "nodeagreements", "deleted")
+    report(picture, "node", "created")
     by_node(picture)
 
     assert ITS_AGREEMENTS not in picture.eager()
@@ -142,14 +143,14 @@ def test_a_new_node_of_the_same_name_has_lost_nothing() -> None:
 
 def test_a_node_that_was_unregistered_has_lost_nothing_to_an_upgrade() -> None:
     picture = known()
-    tell(picture, "nodeagreements", "deleted")
+    report(picture, "nodeagreements", "deleted")
     picture.learn_node(ANNA, node(ANNA, registered=False), begun=picture.begin(), now=NOW)
     by_node(picture)
 
     assert ITS_AGREEMENTS not in picture.eager()
 
 
-def test_a_late_list_moves_nobody() -> None:
+def test_a_late_list_moves_no_one() -> None:
     picture = known()
     early = picture.begin()
     picture.learn_group(GROUP, (BERT, CARL), begun=picture.begin(), now=NOW)
@@ -170,6 +171,6 @@ def test_a_late_list_moves_nobody() -> None:
     ],
 )
 def test_only_the_end_of_a_nodes_agreement_is_a_loss(*, resource: str, operation: str, is_lost: bool) -> None:
-    change = Change(org=ORG, resource=resource, id="x", operation=operation)
+    change = resources.change(ORG, resource, "x", operation)
 
     assert changes.is_lost_agreement(change) is is_lost

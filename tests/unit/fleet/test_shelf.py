@@ -8,6 +8,7 @@ import pytest
 
 from agbot.fleet.shelf import Shelf
 from agbot.rules.facts import Sight
+from agbot.rules.ids import OrgId
 from tests.support.values import NOW
 
 KEY = "o1/anna"
@@ -21,7 +22,7 @@ def shelf(*steps: tuple[str, int], key: str = KEY) -> Shelf[str]:
             case "change":
                 made.outdate(key, sequence=moment)
             case "org":
-                made.outdate_all("o1/", sequence=moment)
+                made.outdate_all(OrgId("o1"), sequence=moment)
             case "forget":
                 made.forget(key)
             case value:
@@ -97,7 +98,7 @@ def test_the_time_of_an_answer_is_that_of_the_answer_that_stayed() -> None:
 
 def test_an_organisation_is_not_another_whose_name_begins_alike() -> None:
     made = shelf(("a", 1), key="o12/anna")
-    made.outdate_all("o1/", sequence=2)
+    made.outdate_all(OrgId("o1"), sequence=2)
 
     assert made.is_current("o12/anna")
 
@@ -111,7 +112,7 @@ def test_a_change_of_one_thing_leaves_the_answers_about_others_current() -> None
     assert list(made) == [KEY]
 
 
-def test_what_the_feed_shows_and_nobody_reads_takes_no_memory() -> None:
+def test_what_the_feed_shows_and_no_one_reads_takes_no_memory() -> None:
     made: Shelf[str] = Shelf()
     for number in range(1000):
         made.outdate(f"o1/invented-{number}", sequence=number)

@@ -9,20 +9,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agbot.fleet.changes import Change, Read, What
+from agbot.exchange import resources
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.policies import policy_read
 from agbot.fleet.stamps import AHEAD, Stamps
 from agbot.rules import deferral, health, service_gap
 from agbot.rules.consent import not_approved
-from agbot.rules.facts import Approval, Member, Node, Policy, Sight
+from agbot.rules.facts import Member, Node, Policy, Sight
+from agbot.rules.holder import Seen
 from agbot.rules.ids import OrgId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
-from agbot.rules.review import Seen, review
+from agbot.rules.records import Approval
+from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Keep, Release
+from tests.support.examples import examples
 from tests.support.values import (
     ANNA,
     BERT,
@@ -33,6 +37,7 @@ from tests.support.values import (
     ask,
     at,
     begun,
+    case,
     group,
     held,
     limits,
@@ -94,7 +99,7 @@ def test_a_heartbeat_that_cannot_have_been_sent_then_proves_no_life_and_no_silen
 
     now = NOW + 2 * MINUTE
     assert health.why_offline(seen, LIMITS, now) is not None
-    assert health.heard_at(seen) == (NOW.wall + MINUTE + off if off < timedelta() else None)
+    assert health.alive_at(seen) == (NOW.wall + MINUTE + off if off < timedelta() else None)
     assert health.why_silent(seen, LIMITS, now) is None
     assert health.is_dead(seen, LIMITS, now + timedelta(seconds=LIMITS.dead_after_seconds)), "no silence lasts for ever"
 
@@ -207,32 +212,32 @@ def test_an_agreement_of_the_future_is_not_the_new_one() -> None:
     assert service_gap.why_over(at(60), found, LIMITS, NOW) is None
 
 
-def is_approved(found: Policy, said: timedelta) -> bool:
-    word = Approval(scope="*", kind=Kind.AGENT, subject=NMP, since=NOW.wall + said, by="eva", why="tested")
+def is_approved(found: Policy, stated: timedelta) -> bool:
+    word = Approval(scope="*", kind=Kind.AGENT, subject=NMP, since=NOW.wall + stated, by="eva", why="tested")
     facts = group(limits=limits(approval=True), approvals=(word,), policies={(Kind.AGENT, NMP): found})
-    return not_approved(ask(BERT), facts, NOW + DAY) is None
+    return not_approved(case(ask(BERT), facts, NOW + DAY)) is None
 
 
 @pytest.mark.parametrize("off", [DAY, -DAY, HOUR, -HOUR, None], ids=str)
-def test_a_revision_of_an_unknown_time_needs_a_word_that_was_said_after_it_was_seen(off: timedelta | None) -> None:
+def test_a_revision_of_an_unknown_time_needs_a_word_that_was_stated_after_it_was_seen(off: timedelta | None) -> None:
     look = Look()
     look.policy("r1", -HOUR, seen=timedelta())
     found = look.policy("r2", None if off is None else 5 * MINUTE + off, seen=5 * MINUTE)
 
-    assert not is_approved(found, said=4 * MINUTE)
-    assert is_approved(found, said=6 * MINUTE)
+    assert not is_approved(found, stated=4 * MINUTE)
+    assert is_approved(found, stated=6 * MINUTE)
 
 
 @pytest.mark.parametrize("revised", [HOUR, None], ids=str)
 def test_the_first_revision_that_is_seen_needs_such_a_word_too(revised: timedelta | None) -> None:
     found = Look().policy("r1", revised, seen=timedelta())
 
-    assert not is_approved(found, said=-MINUTE)
-    assert is_approved(found, said=MINUTE)
+    assert not is_approved(found, stated=-MINUTE)
+    assert is_approved(found, stated=MINUTE)
 
 
-def test_a_revision_that_nobody_could_date_is_not_approved() -> None:
-    assert not is_approved(policy(revised_at=None), said=MINUTE)
+def test_a_revision_that_no_one_could_date_is_not_approved() -> None:
+    assert not is_approved(policy(revised_at=None), stated=MINUTE)
 
 
 @pytest.mark.parametrize("step", [HOUR, -HOUR])
@@ -280,7 +285,7 @@ def test_what_appears_after_a_restore_may_be_older_than_the_last_look() -> None:
     look = Look()
     look.status("successful", 2 * MINUTE, seen=3 * MINUTE)
     before = look.status("initiated", -HOUR, seen=4 * MINUTE)
-    look.picture.shows_the_past(ORG, NOW + 5 * MINUTE)
+    look.picture.note_old_state(ORG, NOW + 5 * MINUTE)
     after = look.status("initiated", -HOUR, seen=6 * MINUTE)
 
     assert not before.is_dated, "until the feed tells of the restore, it may be a new one by a clock that was set back"
@@ -332,7 +337,7 @@ def test_a_replica_that_lags_behind_makes_nothing_new() -> None:
 def test_a_report_that_was_written_while_a_slow_answer_was_waited_for_is_none_of_the_future() -> None:
     look = Look()
     look.status("initiated", timedelta(), seen=timedelta())
-    look.picture.stamps.heard(NOW + 3 * MINUTE)
+    look.picture.stamps.received(NOW + 3 * MINUTE)
 
     found = look.status("successful", 2 * MINUTE, seen=MINUTE)
     assert (found.is_dated, found.updated_at) == (True, NOW.wall + 2 * MINUTE)
@@ -342,7 +347,7 @@ def test_a_report_that_was_written_while_a_slow_answer_was_waited_for_is_none_of
 def test_a_row_of_the_future_was_written_by_now(resource: str, operation: str) -> None:
     picture = Picture()
     picture.learn_node(ANNA, node(ANNA), begun=picture.begin(), now=NOW)
-    row = Change(org=ORG, resource=resource, id="anna", operation=operation, at=NOW.wall + DAY)
+    row = resources.change(ORG, resource, "anna", operation, at=NOW.wall + DAY)
     picture.apply(row, NOW + MINUTE)
 
     found = picture.member(ANNA)
@@ -355,7 +360,7 @@ looks = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(looks)
 def test_no_record_is_dated_before_the_look_without_it_or_later_than_the_first_one_with_it(
     story: list[tuple[bool, int, int]],

@@ -1,4 +1,4 @@
-"""When news that no row told of shows that the feed stands still, and when it does not."""
+"""When news that no row reported of shows that the feed stands still, and when it does not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agbot.fleet.changes import Change, Read, What
+from agbot.exchange import resources
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.standstill import Standstill
 from agbot.rules.facts import Policy
@@ -27,9 +28,9 @@ def stamped(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def test_what_was_written_half_a_minute_before_a_look_that_tells_nothing_shows_it_at_once() -> None:
+def test_what_was_written_half_a_minute_before_a_look_that_reports_nothing_shows_it_at_once() -> None:
     still = Standstill()
-    still.found("it", after(60), stamped(25), after(0).seen)
+    still.note_unannounced("it", after(60), stamped(25), after(0).seen)
 
     assert still.why(after(54).seen) == ""
     assert "it has changed" in still.why(after(55).seen)
@@ -40,21 +41,21 @@ def test_what_was_written_half_a_minute_before_a_look_that_tells_nothing_shows_i
 )
 def test_a_time_that_proves_nothing_counts_from_the_moment_in_which_it_was_read(written: float) -> None:
     still = Standstill()
-    still.goes_on(after(20))
-    still.found("it", after(60), stamped(written), after(0).seen)
+    still.note_row(after(20))
+    still.note_unannounced("it", after(60), stamped(written), after(0).seen)
 
     assert still.why(after(89).seen) == ""
     assert still.why(after(90).seen) != ""
 
 
-def test_a_row_ends_it_and_so_does_a_feed_that_begins_anew() -> None:
+def test_a_row_ends_it_and_so_does_a_feed_that_begins_again() -> None:
     still = Standstill()
-    still.found("it", after(0))
-    still.goes_on(after(10))
+    still.note_unannounced("it", after(0))
+    still.note_row(after(10))
     assert still.why(after(100).seen) == ""
 
-    still.found("it", after(20))
-    still.begins_anew()
+    still.note_unannounced("it", after(20))
+    still.restart()
     assert still.why(after(100).seen) == ""
 
 
@@ -66,7 +67,7 @@ def learn_pattern(picture: Picture, revision: str, now: Now) -> None:
 def test_a_pattern_that_is_read_again_after_its_row_is_no_news_and_one_without_a_row_is() -> None:
     picture = Picture()
     learn_pattern(picture, "1", after(0))
-    picture.apply(Change(org=OrgId("o1"), resource="pattern", id="pat", operation="modified"), after(10))
+    picture.apply(resources.change(OrgId("o1"), "pattern", "pat", "modified"), after(10))
     learn_pattern(picture, "2", after(20))
     assert picture.standstill.why(after(100).seen) == ""
 
@@ -74,7 +75,7 @@ def test_a_pattern_that_is_read_again_after_its_row_is_no_news_and_one_without_a
     assert "deployment-policy o1/pat_svc" in picture.standstill.why(after(100).seen)
 
 
-def test_what_is_read_anew_after_a_lost_feed_is_no_news_and_after_a_periodic_look_it_is() -> None:
+def test_what_is_read_again_after_a_lost_feed_is_no_news_and_after_a_periodic_look_it_is() -> None:
     picture, node = Picture(), NodeId("o1/n1")
     read = Read(what=What.STATUSES, id=node)
     for moment, was_lost in ((0, True), (100, False), (200, False)):

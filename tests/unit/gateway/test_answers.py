@@ -31,8 +31,8 @@ def test_a_quiet_refusal_is_a_201_that_says_409() -> None:
 
 
 def test_text_is_escaped_as_gos_encoder_escapes_it() -> None:
-    said = answers.quoted('<a>&"\\\n\u2028\u2029\u0001é\U0001f600/')
-    assert said == '"\\u003ca\\u003e\\u0026\\"\\\\\\n\\u2028\\u2029\\u0001é\U0001f600/"'
+    stated = answers.quoted('<a>&"\\\n\u2028\u2029\u0001é\U0001f600/')
+    assert stated == '"\\u003ca\\u003e\\u0026\\"\\\\\\n\\u2028\\u2029\\u0001é\U0001f600/"'
 
 
 @given(st.text())
@@ -61,10 +61,10 @@ def test_the_end_of_a_service_upgrade_that_freed_nothing_says_so() -> None:
         (Code.AGBOT_UNAVAILABLE, "the agbot's local API cannot be read: http://10.0.0.5:8080/agreement"),
     ],
 )
-def test_a_node_is_not_told_of_the_hubs_files_and_hosts(code: Code, text: str) -> None:
+def test_a_node_is_not_reported_of_the_hubs_files_and_hosts(code: Code, text: str) -> None:
     reasons = (Reason(code=code, text=text), Reason(code=Code.SOAKING, text="the group rests"))
     for reply in (answers.agent_refused("o1/n1", "up", reasons), answers.service_refused("o1/n1", "o1/up", reasons)):
-        told = reply.body.decode()
-        assert code.value in told
-        assert "soaking: the group rests" in told
-        assert [word for word in ("/var", "agbot.db", "hub.internal", "10.0.0.5", "SQLITE") if word in told] == []
+        emitted = reply.body.decode()
+        assert code.value in emitted
+        assert "soaking: the group rests" in emitted
+        assert [word for word in ("/var", "agbot.db", "hub.internal", "10.0.0.5", "SQLITE") if word in emitted] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_node_is_read_from_its_header() -> None:
         ("Bearer abc", "Unauthorized. Only Basic authentication is supported on this route."),
     ],
 )
-def test_a_header_that_names_nobody_gets_the_recorded_text(value: str | None, text: str) -> None:
+def test_a_header_that_names_no_one_gets_the_recorded_text(value: str | None, text: str) -> None:
     assert read(value, "nodes") == Unproven(text)
 
 
@@ -106,3 +107,12 @@ def test_what_is_remembered_is_forgotten_in_time() -> None:
     assert memory.fresh_node(b"good", 10.0) is None
     assert memory.is_accepted(b"good", 299.9)
     assert not memory.is_accepted(b"good", 300.0)
+
+
+def test_a_node_is_kept_for_seconds_and_its_credentials_for_longer() -> None:
+    memory, node = Memory(SystemClock(), 300), Node(id=NodeId("o1/n1"))
+    held = sys.getrefcount(node)
+    memory.accept(b"good", 0.0, node)
+    memory.accept(b"other", 10.0)
+    assert memory.is_accepted(b"good", 10.0)
+    assert sys.getrefcount(node) == held

@@ -30,3 +30,13 @@ def test_the_asker_who_is_forgotten_first_is_the_one_who_asked_longest_ago() -> 
     for asker in ("a", "b", "a", "c"):
         spent(budget, asker, 0.0)
     assert [budget.spend(asker, 0.0) for asker in ("a", "b")] == [False, True]
+
+
+def test_an_asker_whose_bucket_is_full_again_takes_no_memory() -> None:
+    budget = Budget(60, SystemClock())
+    for number in range(100):
+        budget.spend(f"early{number}", 0.0)
+    for number in range(60):
+        budget.spend(f"late{number}", 60.0)
+    assert len(budget._buckets) == 60  # noqa: SLF001 - what is kept has no other sign
+    assert spent(budget, "early0", 60.0) == 60

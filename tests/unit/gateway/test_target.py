@@ -1,4 +1,4 @@
-"""Which requests are questions, which go to the real agbot, and which nobody may have."""
+"""Which requests are questions, which go to the real agbot, and which no one may have."""
 
 from __future__ import annotations
 
@@ -166,7 +166,8 @@ def test_what_is_passed_on_is_never_the_permission_route_to_the_agbots_router(pa
     if not isinstance(target, PassThrough):
         return
     kept: list[str] = []
-    for element in unquote(target.target).split("/"):  # gorilla/mux: matched on the decoded, cleaned path
+    # gorilla/mux: matched on the decoded, cleaned path
+    for element in unquote(target.target).split("/"):
         if element == "..":
             kept = kept[:-1]
         elif element not in {"", "."}:

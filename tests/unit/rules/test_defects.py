@@ -1,6 +1,7 @@
 """The defects of the agbot's own mechanism that pure rules answer, by their numbers in `reference/agbot-ha.md` 5.4 and 5.5.
 
-A to the agent's upgrades, W to those of services. What needs a store, a feed or a listener to show is tested there.
+A to the agent's upgrades, W to those of services. What needs a store, a feed or a listener to show
+is tested there.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agbot.rules import deferral, service_progress
 from agbot.rules import lease as leases
 from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.facts import Sight
+from agbot.rules.holder import Seen
 from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.reasons import Cause, Code
-from agbot.rules.review import Seen, review
+from agbot.rules.review import review
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from tests.support.values import (
@@ -49,10 +52,10 @@ from tests.support.values import (
     policy,
     seen,
     seen_at,
-    served,
     service_ask,
     status,
     suspected,
+    turn,
     under_way,
     waiter,
 )
@@ -93,7 +96,7 @@ def sight_of_service(*agreements: object, **fields: object) -> Seen:
     return seen(**{"policy": deployment(), "agreements": agreements, **fields})
 
 
-def test_a1_a_holder_that_died_in_its_upgrade_does_not_hold_the_group_for_ever() -> None:
+def test_a1_a_holder_that_died_in_its_upgrade_does_not_hold_the_group_forever() -> None:
     lease = held(ago=700, progress=under_way("initiated", ago=700))
     silent = seen(node=node(ago=1801), status=status("initiated", ago=700, stamp="s1"))
 
@@ -114,7 +117,7 @@ def test_a2_a_deleted_holder_frees_the_group_at_once() -> None:
     assert cause_of(review(held(progress=INSTALLING), seen(node=Sight.ABSENT), LIMITS, NOW)) is Cause.NODE_DELETED
 
 
-def test_a2_a_holder_that_was_made_anew_under_its_name_is_another_node() -> None:
+def test_a2_a_holder_that_was_made_again_under_its_name_is_another_node() -> None:
     lease = held(progress=INSTALLING)
 
     assert cause_of(review(lease, seen(recreated=True), LIMITS, NOW)) is Cause.NODE_DELETED
@@ -136,7 +139,7 @@ def test_a3_a_status_that_disappeared_with_its_reason_frees_the_group(fields: di
 
 
 def test_a3_a_status_that_disappeared_without_any_reason_ends_in_a_suspicion_and_not_in_silence() -> None:
-    """The policy may no longer match the node, or the Exchange may have lost it: a person is told."""
+    """The policy may no longer match the node, or the Exchange may have lost it: a person is reported."""
     lease = held(ago=700, progress=under_way("downloaded", ago=700))
 
     assert isinstance(review(lease, seen(node=node(ago=650)), LIMITS, NOW), Suspect)
@@ -222,7 +225,7 @@ def test_a7_a_lost_final_status_is_replaced_by_the_version_that_runs() -> None:
     assert cause_of(review(lease, seen(node=node(agent_version=NEW), status=report), LIMITS, NOW)) is Cause.SUCCEEDED
 
 
-def test_a7_a_lost_final_status_does_not_count_the_member_as_missing_for_ever() -> None:
+def test_a7_a_lost_final_status_does_not_count_the_member_as_missing_forever() -> None:
     reached = member(ANNA, {NMP: status("initiated")}, agent_version=NEW)
 
     assert decide(ask(), group(reached, member(BERT)), NOW) == Grant()
@@ -242,7 +245,7 @@ def test_a8_a_claim_that_the_nodes_own_status_never_confirms_is_taken_back(repor
 
 
 def test_a8_whoever_claimed_without_meaning_it_goes_behind_the_others() -> None:
-    facts = group(waiters=(waiter(BERT),), served={ANNA: served(ANNA, ago=1, cause=Cause.UNCONFIRMED)})
+    facts = group(waiters=(waiter(BERT),), turns={ANNA: turn(ANNA, ago=1, cause=Cause.UNCONFIRMED)})
 
     assert codes(decide(ask(ANNA), facts, NOW)) == [Code.TURN]
 
@@ -266,7 +269,7 @@ def test_a10_agent_and_service_upgrades_share_one_lease() -> None:
     assert codes(decide(service_ask(ANNA), group(lease=held()), NOW)) == [Code.LEASE_HELD]
 
 
-def test_a11_no_agent_upgrade_while_nobody_else_is_there() -> None:
+def test_a11_no_agent_upgrade_while_no_one_else_is_there() -> None:
     alone = group(member(ANNA), member(BERT, ago=9000), member(CARL, ago=9000))
 
     assert codes(decide(ask(ANNA), alone, NOW)) == [Code.PEERS_UNAVAILABLE]
@@ -281,8 +284,8 @@ def test_a11_after_success_the_member_must_be_seen_healthy_before_the_next_goes(
     assert decide(ask(), back, NOW) == Grant()
 
 
-def test_a12_nobody_is_served_twice_while_another_waits() -> None:
-    facts = group(waiters=(waiter(BERT, since=600),), served={ANNA: served(ANNA, ago=10)})
+def test_a12_no_one_is_served_twice_while_another_waits() -> None:
+    facts = group(waiters=(waiter(BERT, since=600),), turns={ANNA: turn(ANNA, ago=10)})
 
     assert codes(decide(ask(ANNA, subject=OTHER_NMP), facts, NOW)) == [Code.TURN]
     assert decide(ask(BERT), facts, NOW) == Grant()
@@ -292,7 +295,7 @@ def test_a14_a_node_that_has_left_is_refused_whatever_lease_it_once_had() -> Non
     left = group(member(BERT), member(CARL))
 
     assert codes(decide(ask(ANNA), left, NOW)) == [Code.NOT_A_MEMBER]
-    assert codes(decide(ask(ANNA), replace(left, lease=held()), NOW)) == [Code.NOT_A_MEMBER]
+    assert codes(decide(ask(ANNA), structs.replace(left, lease=held()), NOW)) == [Code.NOT_A_MEMBER]
 
 
 @pytest.mark.parametrize(
@@ -374,12 +377,12 @@ def test_w5_two_policies_of_one_group_do_not_take_two_members_down() -> None:
 
 
 def test_w9_an_upgrade_is_judged_by_the_policy_of_now_and_by_a_final_agreement() -> None:
-    hold = service_lease().hold
-    assert hold is not None
+    tenure = service_lease().tenure
+    assert tenure is not None
     proposed, final = agreement("new1", "2.0.0", finalized=False), agreement("new1", "2.0.0")
 
-    assert isinstance(service_progress.review_service(hold, deployment(), (proposed,), LIMITS, NOW), Renew)
-    assert isinstance(service_progress.review_service(hold, deployment(), (final,), LIMITS, NOW), Release)
+    assert isinstance(service_progress.review_service(tenure, deployment(), (proposed,), LIMITS, NOW), Renew)
+    assert isinstance(service_progress.review_service(tenure, deployment(), (final,), LIMITS, NOW), Release)
 
 
 def test_w11_the_old_agreement_still_final_and_running_is_not_the_end() -> None:
@@ -401,5 +404,5 @@ def test_a_release_that_crashes_soon_after_its_first_running_does_not_reach_the_
     facts = group(crashed, member(BERT), member(CARL), lease=ended(ago=20, by=SERVICE_CLAIM))
 
     assert codes(decide(service_ask(BERT), facts, NOW)) == [Code.SOAKING]
-    rested = replace(facts, limits=limits(service_soak_seconds=0.0))
+    rested = structs.replace(facts, limits=limits(service_soak_seconds=0.0))
     assert codes(decide(service_ask(BERT), rested, NOW)) == [Code.SOAKING]

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from agbot.rules import deferral as rule
-from agbot.rules.facts import Deferral, Member, NodeType, Sight
+from agbot.rules.facts import Member, NodeType, Sight
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.records import Deferral
 from agbot.rules.statuses import PHASES, Status
 from tests.support.values import (
     ANNA,

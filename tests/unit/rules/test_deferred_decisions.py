@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from agbot.rules.decide import Decision, Grant, Wait, decide
-from agbot.rules.facts import Agreement, Deferral, Group, Member, Served, Sight
+from agbot.rules.facts import Agreement, Member, Sight
+from agbot.rules.group import Group
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause, Code
+from agbot.rules.records import Deferral, Turn
 from tests.support.values import (
     ANNA,
     BERT,
@@ -67,8 +70,8 @@ def test_no_service_upgrade_begins_before_the_one_with_which_the_node_came_has_e
     assert found == [Code.DEFERRED, Code.LEASE_HELD]
 
 
-def test_of_a_policy_that_is_not_known_nobody_knows_what_it_takes_down() -> None:
-    facts = replace(with_service_down(()), policies={(Kind.SERVICE, DEPLOYMENT): Sight.UNREAD})
+def test_of_a_policy_that_is_not_known_no_one_knows_what_it_takes_down() -> None:
+    facts = structs.replace(with_service_down(()), policies={(Kind.SERVICE, DEPLOYMENT): Sight.UNREAD})
 
     assert Code.DEFERRED in codes(decide(service_ask(ANNA), facts, NOW))
 
@@ -80,7 +83,7 @@ def test_its_agent_is_not_upgraded_before_its_service_runs() -> None:
 
     assert isinstance(decision, Wait)
     assert [reason.text for reason in decision.reasons] == [
-        "o1/anna has to finish the upgrade of its service first, under way when it joined"
+        "o1/anna has to finish the upgrade of its service first, which was under way when it joined"
     ]
 
 
@@ -89,7 +92,7 @@ def test_a_deferred_member_is_no_available_peer(other: Deferral) -> None:
     facts = group(member(ANNA), member(BERT, {NMP: status("failed")}), deferrals={BERT: other})
 
     assert codes(decide(ask(ANNA), facts, NOW)) == [Code.PEERS_UNAVAILABLE]
-    assert codes(decide(ask(ANNA), replace(facts, deferrals={}), NOW)) == []
+    assert codes(decide(ask(ANNA), structs.replace(facts, deferrals={}), NOW)) == []
 
 
 def test_nor_is_one_whose_agent_is_not_registered() -> None:
@@ -107,14 +110,14 @@ def test_neither_blocks_a_service_with_a_current_agreement(peer: Member) -> None
     assert isinstance(decide(service_ask(ANNA), facts, NOW), Grant)
 
 
-def test_who_lost_the_lease_with_its_report_stands_before_the_gate_when_it_asks_anew() -> None:
+def test_who_lost_the_lease_with_its_report_stands_before_the_gate_when_it_asks_again() -> None:
     """The report may be that of a backup, from which the Exchange was restored."""
-    judged = Served(group=GROUP, node=ANNA, until=seen_at(300), cause=Cause.FAILED)
+    judged = Turn(group=GROUP, node=ANNA, until=seen_at(300), cause=Cause.FAILED)
     facts = {"deferrals": {ANNA: deferral()}, "lease": held(claim(CARL))}
 
     came = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), **facts), NOW)
-    lost = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), served={ANNA: judged}, **facts), NOW)
-    came_back = group(member(ANNA, joined_at=at(100)), member(BERT), member(CARL), served={ANNA: judged}, **facts)
+    lost = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), turns={ANNA: judged}, **facts), NOW)
+    came_back = group(member(ANNA, joined_at=at(100)), member(BERT), member(CARL), turns={ANNA: judged}, **facts)
 
     assert isinstance(came, Grant)
     assert codes(lost) == [Code.LEASE_HELD]

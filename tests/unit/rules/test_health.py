@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from msgspec import structs
 
-from agbot.rules import decide, health
+from agbot.rules import health
 from agbot.rules.facts import Agreement, Member, Sight
 from agbot.rules.ids import NodeId
+from agbot.rules.peers import Peers, peers_unavailable
 from agbot.rules.statuses import PHASES, Phase, Status
 from tests.support.values import (
     ANNA,
@@ -25,6 +28,7 @@ from tests.support.values import (
     agreement,
     ask,
     at,
+    case,
     deferral,
     group,
     limits,
@@ -79,7 +83,7 @@ def test_a_node_is_dead_only_after_both_limits(*, ago: float | None, interval: f
 
 
 @pytest.mark.parametrize("interval", [86_400, 31_536_000])
-def test_a_node_that_claims_to_be_heard_once_a_day_or_a_year_is_missed_after_two_hours_all_the_same(
+def test_a_node_that_claims_to_be_received_once_a_day_or_a_year_is_missed_after_two_hours_all_the_same(
     interval: float,
 ) -> None:
     silent = member(ANNA, ago=7201, heartbeat_interval_seconds=interval)
@@ -89,13 +93,13 @@ def test_a_node_that_claims_to_be_heard_once_a_day_or_a_year_is_missed_after_two
 
 
 def test_after_a_blindness_such_a_node_is_not_waited_for_longer_than_that_either() -> None:
-    just_clear = replace(NOW, clear_since=NOW.seen - timedelta(seconds=3600))
+    just_clear = structs.replace(NOW, clear_since=NOW.seen - timedelta(seconds=3600))
     silent = node(ago=20_000, heartbeat_interval_seconds=31_536_000)
 
     assert health.is_dead(silent, LIMITS, just_clear)
 
 
-def test_an_operator_whose_nodes_are_heard_rarely_raises_how_long_a_node_is_waited_for() -> None:
+def test_an_operator_whose_nodes_are_received_rarely_raises_how_long_a_node_is_waited_for() -> None:
     rare = node(ago=20_000, heartbeat_interval_seconds=10_800)
 
     assert health.why_offline(rare, LIMITS, NOW) == "last heartbeat 5 hours ago"
@@ -154,12 +158,16 @@ def test_a_dead_node_in_the_middle_of_an_upgrade_is_offline_first() -> None:
     assert why == "last heartbeat 2 hours ago"
 
 
-def test_all_that_are_missing_are_told_and_nobody_else() -> None:
+def test_all_that_are_missing_are_reported_and_no_one_else() -> None:
     members = [member(ANNA), member(BERT, ago=301), member(CARL, {NMP: status("downloaded")})]
 
-    assert set(health.unavailable(members, {}, LIMITS, NOW)) == {BERT, CARL}
-    assert set(health.unavailable(members, {}, limits(heartbeat_stale_seconds=301), NOW)) == {CARL}
-    assert set(health.unavailable(members, {ANNA: deferral()}, LIMITS, NOW)) == {ANNA, BERT, CARL}
+    def missing(**facts: Any) -> set[NodeId]:
+        asker = NodeId("o1/dora")
+        return set(Peers(case(ask(asker), group(member(asker), *members, **facts))).missing())
+
+    assert missing() == {BERT, CARL}
+    assert missing(limits=limits(heartbeat_stale_seconds=301)) == {CARL}
+    assert missing(deferrals={ANNA: deferral()}) == {ANNA, BERT, CARL}
 
 
 STOPPED = agreement("a1", "2.0.0", "running", "exited")
@@ -211,7 +219,7 @@ def test_a_member_whose_agreement_has_ended_is_unavailable_until_a_new_one_runs_
 
 
 def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
-    """Where the release is bad on every member, nobody takes anything away by going down."""
+    """Where the release is bad on every member, no one takes anything away by going down."""
     down = member(BERT, agreements=(STOPPED,))
     serving, without, bad = (member(ANNA, agreements=each) for each in ((RUNNING,), (), (STOPPED,)))
     unknown = member(ANNA)
@@ -223,14 +231,14 @@ def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
 
 
 def test_after_an_end_each_service_at_stake_has_to_run_and_no_other() -> None:
-    """Several agreements may end at once, and one that flaps may be nobody's business."""
+    """Several agreements may end at once, and one that flaps may be no one's business."""
     meter, camera = (replace(RUNNING, id=name, service=f"o1/{name}", updated_at=at(10)) for name in ("meter", "camera"))
     asker = member(ANNA, agreements=(meter, camera))
 
     def peer(*back: Agreement) -> str | None:
         return peers(ANNA, asker, member(BERT, agreements=back, agreement_ended_at=at(30)))
 
-    assert (peer(meter) or "").endswith("an agreement of it ended 30 s ago and o1/camera does not run")
+    assert (peer(meter) or "").endswith("one of its agreements ended 30 s ago and o1/camera does not run")
     assert peer(meter, camera) is None
     assert (
         peers(ANNA, member(ANNA, agreements=(meter,)), member(BERT, agreements=(meter,), agreement_ended_at=at(1)))
@@ -247,5 +255,5 @@ def test_an_agreement_that_ended_counts_only_for_those_who_run_anything() -> Non
 
 
 def peers(asker: NodeId, *members: Member) -> str | None:
-    found = decide.peers_unavailable(ask(asker), group(*members), NOW)
+    found = peers_unavailable(case(ask(asker), group(*members)))
     return found.text if found else None

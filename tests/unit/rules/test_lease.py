@@ -24,13 +24,13 @@ def test_a_grant_raises_the_token_by_one_and_says_until_when() -> None:
     granted = leases.grant(ended(), claim(BERT), NOW, TTL)
 
     assert (granted.state, granted.token) == (State.HELD, 8)
-    assert granted.hold is not None
-    assert (granted.hold.granted_at, granted.hold.renewed_at, granted.hold.expires_at) == (
+    assert granted.tenure is not None
+    assert (granted.tenure.granted_at, granted.tenure.renewed_at, granted.tenure.expires_at) == (
         NOW.wall,
         NOW.seen,
         NOW.seen + TTL,
     )
-    assert granted.hold.progress.moved_at == NOW.seen
+    assert granted.tenure.progress.moved_at == NOW.seen
     assert granted.is_held_for(claim(BERT))
     assert not granted.is_held_for(claim(ANNA))
 
@@ -57,7 +57,7 @@ def test_a_suspect_lease_can_be_taken_over_and_says_from_whom() -> None:
 def test_a_release_keeps_the_token_and_writes_down_the_end() -> None:
     free = leases.release(held(), Cause.SUCCEEDED, NOW, "seen")
 
-    assert (free.state, free.hold, free.token) == (State.FREE, None, 7)
+    assert (free.state, free.tenure, free.token) == (State.FREE, None, 7)
     assert free.last_end == End(
         claim=claim(), token=7, cause=Cause.SUCCEEDED, at=NOW.wall, seen_at=NOW.seen, detail="seen", revision="r1"
     )
@@ -67,8 +67,8 @@ def test_a_renewal_moves_the_expiry_and_nothing_else() -> None:
     before = held(ago=500)
     after = leases.renew(before, NOW.seen, TTL)
 
-    assert before.hold is not None
-    assert after == replace(before, hold=replace(before.hold, renewed_at=NOW.seen, expires_at=NOW.seen + TTL))
+    assert before.tenure is not None
+    assert after == replace(before, tenure=replace(before.tenure, renewed_at=NOW.seen, expires_at=NOW.seen + TTL))
 
 
 def test_a_renewal_lifts_a_suspicion_under_the_same_token() -> None:
@@ -88,7 +88,7 @@ def test_a_repeated_question_renews_under_the_same_token() -> None:
     assert after == leases.renew(held(ago=400), NOW.seen, TTL)
 
 
-def test_repeated_questions_keep_nothing_alive_for_ever() -> None:
+def test_repeated_questions_keep_nothing_alive_forever() -> None:
     stuck = held(ago=3601)
     just = held(ago=3600)
 
@@ -138,17 +138,17 @@ def test_each_transition_leads_where_the_table_says_or_is_illegal(state: State, 
 
 
 def test_a_lease_is_occupied_exactly_while_it_is_not_free() -> None:
-    with pytest.raises(IllegalTransitionError, match="cannot have hold"):
+    with pytest.raises(IllegalTransitionError, match="cannot have tenure"):
         Lease(group=GROUP, state=State.HELD)
-    with pytest.raises(IllegalTransitionError, match="cannot have hold"):
+    with pytest.raises(IllegalTransitionError, match="cannot have tenure"):
         replace(held(), state=State.FREE)
 
 
 def test_a_grant_may_bring_what_is_known_already() -> None:
     granted = leases.grant(Lease(group=GROUP), claim(), NOW - timedelta(seconds=9), TTL, begun(version_before="1"))
 
-    assert granted.hold is not None
-    assert granted.hold.progress.version_before == "1"
+    assert granted.tenure is not None
+    assert granted.tenure.progress.version_before == "1"
 
 
 def test_an_end_says_which_revision_and_which_service_it_was() -> None:

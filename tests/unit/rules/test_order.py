@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from agbot.rules.decide import Grant, Wait, decide
-from agbot.rules.facts import Group
+from agbot.rules.group import Group
 from agbot.rules.ids import NodeId
 from agbot.rules.limits import Order
 from agbot.rules.order import numbered
 from agbot.rules.reasons import Cause
-from tests.support.values import ANNA, BERT, CARL, NOW, ask, group, limits, member, served, waiter
+from tests.support.values import ANNA, BERT, CARL, NOW, ask, group, limits, member, turn, waiter
 
 EVERYBODY_WAITS = (waiter(ANNA), waiter(BERT), waiter(CARL))
 
@@ -47,8 +46,8 @@ def test_by_a_property_the_lowest_zone_goes_first_and_nodes_without_one_go_last(
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
 
     assert goes_first(facts) == [CARL]
-    assert goes_first(replace(facts, waiters=(waiter(ANNA), waiter(BERT)))) == [BERT, CARL]
-    assert goes_first(replace(facts, waiters=(waiter(ANNA),))) == [ANNA, BERT, CARL]
+    assert goes_first(structs.replace(facts, waiters=(waiter(ANNA), waiter(BERT)))) == [BERT, CARL]
+    assert goes_first(structs.replace(facts, waiters=(waiter(ANNA),))) == [ANNA, BERT, CARL]
 
 
 def test_within_a_zone_the_name_decides_and_the_reason_names_the_property() -> None:
@@ -69,7 +68,7 @@ def test_a_waiter_that_has_left_the_group_has_no_place_in_the_order(order: Order
     facts = group(member(BERT), member(CARL), waiters=(waiter(ANNA),), limits=limits(order=order))
 
     assert goes_first(facts) == [BERT, CARL]
-    assert isinstance(decide(ask(ANNA), replace(facts, waiters=(waiter(BERT),)), NOW), Wait)
+    assert isinstance(decide(ask(ANNA), structs.replace(facts, waiters=(waiter(BERT),)), NOW), Wait)
 
 
 def test_one_whose_heartbeat_is_old_comes_after_those_that_are_alive() -> None:
@@ -80,13 +79,13 @@ def test_one_whose_heartbeat_is_old_comes_after_those_that_are_alive() -> None:
 
 
 def test_one_whose_last_claim_meant_nothing_comes_last() -> None:
-    marks = {ANNA: served(ANNA, ago=200, cause=Cause.UNCONFIRMED)}
-    facts = group(waiters=EVERYBODY_WAITS, served=marks, limits=limits(order=Order.NAME))
+    marks = {ANNA: turn(ANNA, ago=200, cause=Cause.UNCONFIRMED)}
+    facts = group(waiters=EVERYBODY_WAITS, turns=marks, limits=limits(order=Order.NAME))
 
     assert goes_first(facts) == [BERT]
 
 
-def test_nobody_yields_to_one_that_does_not_ask_or_cannot_go() -> None:
+def test_no_one_yields_to_one_that_does_not_ask_or_cannot_go() -> None:
     silent = group(waiters=(waiter(ANNA, asked=200),), limits=limits(order=Order.NAME))
     alone = group(
         member(ANNA), member(BERT), member(CARL, ago=900), waiters=(waiter(ANNA),), limits=limits(order=Order.NAME)

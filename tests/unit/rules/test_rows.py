@@ -1,4 +1,4 @@
-"""What a row of the agbot for an agent's upgrade still tells, by what its node reports."""
+"""What a row of the agbot for an agent's upgrade still reports, by what its node reports."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROW = Row(kind=Kind.AGENT, group=GROUP, node=ANNA, subject=NMP)
 
 
 @pytest.mark.parametrize(
-    ("said", "version", "is_over"),
+    ("stated", "version", "is_over"),
     [
         (status("initiated", ago=60), OLD, False),
         (status("initiated", ago=60), NEW, True),
@@ -25,8 +25,8 @@ ROW = Row(kind=Kind.AGENT, group=GROUP, node=ANNA, subject=NMP)
     ],
     ids=["under way", "its version runs", "outlived", "going back", "before the gate", "ended"],
 )
-def test_a_row_of_an_agent_is_over_when_its_report_is_old_or_final(said: Status, version: str, is_over: bool) -> None:
-    who = member(ANNA, {NMP: said}, agent_version=version)
+def test_a_row_of_an_agent_is_over_when_its_report_is_old_or_final(stated: Status, version: str, is_over: bool) -> None:
+    who = member(ANNA, {NMP: stated}, agent_version=version)
     facts = RowFacts(member=who, policy=None, lease=Lease(group=GROUP), overlaps=False, limits=LIMITS)  # type: ignore[arg-type]  # not looked at
     state = RowState(row=ROW, not_before=at(100))
 

@@ -75,7 +75,7 @@ def test_a_deadline_is_shown_as_the_earliest_time_at_which_it_can_come() -> None
     assert (BLIND + timedelta(minutes=1)).shown(deadline) == BLIND.shown(deadline)
 
 
-def test_a_lease_does_not_expire_while_nobody_can_look() -> None:
+def test_a_lease_does_not_expire_while_no_one_can_look() -> None:
     lease = held(ago=TTL.total_seconds() - 1, progress=values.under_way(ago=TTL.total_seconds() - 1))
     sight = seen(status=Sight.UNREAD)
 
@@ -85,7 +85,7 @@ def test_a_lease_does_not_expire_while_nobody_can_look() -> None:
 
 def test_a_claim_is_not_taken_back_over_time_in_which_its_sign_could_not_have_been_seen() -> None:
     lease = leases.grant(leases.Lease(group=values.GROUP), claim(), NOW, TTL, values.begun(0))
-    just_blind = replace(lease, hold=lease.hold and replace(lease.hold, granted_at=BLIND.wall))
+    just_blind = replace(lease, tenure=lease.tenure and replace(lease.tenure, granted_at=BLIND.wall))
 
     assert isinstance(review(just_blind, seen(status_read_at=BLIND.seen), LIMITS, BLIND), Keep)
 
@@ -124,7 +124,7 @@ def test_a_node_is_available_by_the_exchanges_own_age_of_its_heartbeat_whatever_
     assert health.why_unavailable(member(ANNA, ago=10), LIMITS, BLIND) is not None
 
 
-def test_an_old_heartbeat_is_silence_only_as_far_as_we_could_have_heard_a_newer_one() -> None:
+def test_an_old_heartbeat_is_silence_only_as_far_as_we_could_have_received_a_newer_one() -> None:
     silent = node(ago=LIMITS.heartbeat_stale_seconds + 1)
 
     assert health.why_silent(silent, LIMITS, NOW) is not None

@@ -8,9 +8,10 @@ import pytest
 
 from agbot.rules import deferral as rule
 from agbot.rules import service_gap
-from agbot.rules.facts import Agreement, Deferral, Member, NodeType, Sight
+from agbot.rules.facts import Agreement, Member, NodeType, Sight
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.records import Deferral
 from tests.support.values import (
     ANNA,
     BERT,
@@ -91,7 +92,7 @@ def test_the_wait_for_it_is_bounded(agreements: tuple[Agreement, ...], limit: in
         return service_gap.why_over(at(ago), lost(seen), LIMITS, NOW)
 
     assert over(limit) is None
-    assert over(limit + 1) == f"no new agreement of it was seen to run within {limit} s"
+    assert over(limit + 1) == f"no new agreement was seen running within {limit} s"
 
 
 def test_the_bounds_are_the_operators() -> None:
@@ -147,7 +148,7 @@ def test_the_holder_of_the_lease_is_not_deferred_for_its_service() -> None:
     ],
     ids=["its own", "its own, before", "of its agent", "another's"],
 )
-def test_a_service_that_went_down_under_the_members_own_lease_defers_nobody(end: Lease, begins: bool) -> None:
+def test_a_service_that_went_down_under_the_members_own_lease_defers_no_one(end: Lease, begins: bool) -> None:
     """It crashed after its upgrade had ended well: no upgrade is under way, and the next release must reach it."""
     assert (begin(lost((STARTS,)), end) is not None) is begins
 

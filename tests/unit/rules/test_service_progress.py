@@ -8,8 +8,9 @@ import pytest
 
 from agbot.rules import lease as leases
 from agbot.rules.facts import Agreement, Sight
+from agbot.rules.holder import Seen
 from agbot.rules.lease import Kind, Lease, Progress
-from agbot.rules.review import Seen, review
+from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 from tests.support.values import (
     ANNA,
@@ -119,7 +120,7 @@ def test_what_has_not_been_read_keeps_the_lease(fields: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("running", ["", "1.0.0", "2.0.0"])
-def test_without_a_top_version_nothing_tells_how_it_ended(running: str) -> None:
+def test_without_a_top_version_nothing_reports_how_it_ended(running: str) -> None:
     verdict = look(agreement("new1", running), policy=deployment(""))
 
     assert isinstance(verdict, Renew)
@@ -139,13 +140,13 @@ def test_a_claim_after_which_the_old_agreement_goes_on_is_taken_back(
     assert word(look(BEFORE, at_lease=lease(ago=waited, **progress), node=node(ago=5))) == expected
 
 
-@pytest.mark.parametrize(("heard_ago", "expected"), [(119, "unconfirmed"), (120, "keep"), (170, "keep")])
+@pytest.mark.parametrize(("received_ago", "expected"), [(119, "unconfirmed"), (120, "keep"), (170, "keep")])
 def test_a_claim_is_not_taken_back_from_a_node_that_fell_silent_within_a_minute(
-    heard_ago: float, expected: str
+    received_ago: float, expected: str
 ) -> None:
     old = lease(ago=180, status="old1 final 1.0.0 running")
 
-    assert word(look(BEFORE, at_lease=old, node=node(ago=heard_ago))) == expected
+    assert word(look(BEFORE, at_lease=old, node=node(ago=received_ago))) == expected
 
 
 def test_a_service_upgrade_on_a_node_that_dies_becomes_suspect_and_then_expires() -> None:
@@ -181,7 +182,7 @@ def test_the_limits_are_the_operators() -> None:
     assert word(review(quiet, sighted, limits(confirm_seconds=401), NOW)) == "keep"
 
 
-def test_the_verdicts_tell_what_runs() -> None:
+def test_the_verdicts_report_what_runs() -> None:
     verdict = look(agreement("new1", "1.0.0"))
 
     assert isinstance(verdict, Release)
@@ -205,7 +206,7 @@ def test_the_recorded_upgrade_is_read_as_it_went() -> None:
             current = leases.renew(current, NOW.seen + timedelta(seconds=5), TTL, verdict.progress)
 
     assert words == [expected for _, expected in steps]
-    assert isinstance(current.hold and current.hold.progress, Progress)
+    assert isinstance(current.tenure and current.tenure.progress, Progress)
 
 
 SILENT = Agreement(id="new1", service=BEFORE.service, finalized=True)
@@ -215,15 +216,21 @@ def silent(ago: float, *, observed: bool = False) -> Lease:
     return lease(ago=ago, status="new1 final", observed=observed, confirmed=True)
 
 
-@pytest.mark.parametrize(("ago", "said"), [(599, "keep"), (600, "succeeded")])
-def test_a_final_agreement_without_any_container_is_the_end_when_it_has_stood_for_a_while(
-    ago: float, said: str
+@pytest.mark.parametrize(
+    ("ago", "heartbeat_ago", "stated"), [(599, 20, "renew"), (600, 20, "succeeded"), (600, 500, "suspect")]
+)
+def test_a_final_agreement_without_any_container_is_the_end_when_it_has_stood_for_a_while_on_a_living_node(
+    ago: float, heartbeat_ago: float, stated: str
 ) -> None:
-    verdict = look(SILENT, at_lease=silent(ago))
+    """A node that has died with its service down reports no containers either."""
+    verdict = look(SILENT, at_lease=silent(ago), node=node(ago=heartbeat_ago))
 
-    assert word(verdict) == said
+    assert word(verdict) == stated
     if isinstance(verdict, Release):
-        assert verdict.why == "its new agreement new1 is final for 600 s and no container is reported: a weaker proof"
+        assert (
+            verdict.why
+            == "its new agreement new1 has been final for 600 s and no container is reported: a weaker proof"
+        )
 
 
 def test_a_proposed_or_an_old_agreement_without_containers_is_no_end_at_all() -> None:

@@ -1,14 +1,15 @@
-"""Nobody is served twice while another waits who could be served now."""
+"""No one is served twice while another waits who could be served now."""
 
 from __future__ import annotations
 
 import pytest
 
 from agbot.rules.decide import Grant, Wait, decide
-from agbot.rules.facts import Served, Sight, Waiter
+from agbot.rules.facts import Sight
 from agbot.rules.lease import Kind
 from agbot.rules.order import still_asks
 from agbot.rules.reasons import Cause, Code
+from agbot.rules.records import Turn, Waiter
 from tests.support.values import (
     ANNA,
     BERT,
@@ -22,18 +23,16 @@ from tests.support.values import (
     group,
     limits,
     member,
-    served,
     service_ask,
+    turn,
     waiter,
 )
 
 
-def goes(who: str, waiters: tuple[Waiter, ...], before: tuple[Served, ...], **facts: object) -> bool:
-    """Tell whether this node is granted; the only reason that may keep it is its turn."""
+def goes(who: str, waiters: tuple[Waiter, ...], before: tuple[Turn, ...], **facts: object) -> bool:
+    """Whether this node is granted; the only reason that may keep it is its turn."""
     names = {"anna": ANNA, "bert": BERT, "carl": CARL}
-    decision = decide(
-        ask(names[who]), group(waiters=waiters, served={each.node: each for each in before}, **facts), NOW
-    )
+    decision = decide(ask(names[who]), group(waiters=waiters, turns={each.node: each for each in before}, **facts), NOW)
     if isinstance(decision, Wait):
         assert [reason.code for reason in decision.reasons] == [Code.TURN]
     return isinstance(decision, Grant)
@@ -46,16 +45,16 @@ def test_a_free_lease_goes_to_whoever_asks_first_although_another_has_waited_lon
 def test_whoever_was_served_while_another_waited_yields_to_it() -> None:
     waiting = (waiter(BERT, since=300),)
 
-    assert not goes("anna", waiting, (served(ANNA, ago=300),))
-    assert goes("bert", waiting, (served(ANNA, ago=300),))
+    assert not goes("anna", waiting, (turn(ANNA, ago=300),))
+    assert goes("bert", waiting, (turn(ANNA, ago=300),))
 
 
-def test_whoever_was_served_before_another_began_to_wait_yields_to_nobody() -> None:
-    assert goes("anna", (waiter(BERT, since=300),), (served(ANNA, ago=301),))
+def test_whoever_was_served_before_another_began_to_wait_yields_to_no_one() -> None:
+    assert goes("anna", (waiter(BERT, since=300),), (turn(ANNA, ago=301),))
 
 
 def test_the_reason_names_who_goes_first() -> None:
-    facts = group(waiters=(waiter(BERT, since=300),), served={ANNA: served(ANNA, ago=10)})
+    facts = group(waiters=(waiter(BERT, since=300),), turns={ANNA: turn(ANNA, ago=10)})
 
     decision = decide(ask(ANNA), facts, NOW)
 
@@ -66,7 +65,7 @@ def test_the_reason_names_who_goes_first() -> None:
 
 def test_of_two_that_were_served_the_one_whose_turn_is_longer_ago_goes() -> None:
     waiting = (waiter(ANNA, since=900), waiter(BERT, since=900))
-    before = (served(ANNA, ago=500), served(BERT, ago=400))
+    before = (turn(ANNA, ago=500), turn(BERT, ago=400))
 
     assert goes("anna", waiting, before)
     assert not goes("bert", waiting, before)
@@ -77,7 +76,7 @@ def test_a_waiter_that_was_silent_for_three_periods_is_gone(*, asked: float, the
     silent = waiter(BERT, since=900, asked=asked)
 
     assert still_asks(silent, group(), NOW) is there
-    assert goes("anna", (silent,), (served(ANNA, ago=100),)) is not there
+    assert goes("anna", (silent,), (turn(ANNA, ago=100),)) is not there
 
 
 def test_the_period_is_the_operators() -> None:
@@ -94,10 +93,10 @@ def test_the_period_is_the_operators() -> None:
     ],
     ids=["has left the group", "is stopped by a brake", "its policy is gone", "its policy has not been read"],
 )
-def test_nobody_yields_to_one_who_could_not_go_anyway(facts: dict[str, object]) -> None:
+def test_no_one_yields_to_one_who_could_not_go_anyway(facts: dict[str, object]) -> None:
     members = facts.pop("members", (member(ANNA), member(BERT), member(CARL)))
     stuck = waiter(BERT, since=900, question=ask(BERT, subject=OTHER_NMP))
-    whole = group(*members, waiters=(stuck,), served={ANNA: served(ANNA, ago=100)}, **facts)  # type: ignore[misc] # a tuple
+    whole = group(*members, waiters=(stuck,), turns={ANNA: turn(ANNA, ago=100)}, **facts)  # type: ignore[misc] # a tuple
 
     assert decide(ask(ANNA), whole, NOW) == Grant()
 
@@ -105,12 +104,12 @@ def test_nobody_yields_to_one_who_could_not_go_anyway(facts: dict[str, object]) 
 def test_a_node_does_not_yield_to_itself() -> None:
     other_question = waiter(ANNA, since=900, question=ask(ANNA, subject=OTHER_NMP))
 
-    assert goes("anna", (other_question,), (served(ANNA, ago=100),))
+    assert goes("anna", (other_question,), (turn(ANNA, ago=100),))
 
 
 def test_a_node_whose_claim_meant_nothing_goes_behind_all_others() -> None:
     waiting = (waiter(BERT, since=10), waiter(CARL, since=10))
-    before = (served(ANNA, ago=5000, cause=Cause.UNCONFIRMED), served(BERT, ago=20))
+    before = (turn(ANNA, ago=5000, cause=Cause.UNCONFIRMED), turn(BERT, ago=20))
 
     assert not goes("anna", waiting, before)
     assert goes("bert", waiting, before)
@@ -118,7 +117,7 @@ def test_a_node_whose_claim_meant_nothing_goes_behind_all_others() -> None:
 
 
 def test_a_service_upgrade_waits_for_its_turn_as_well() -> None:
-    facts = group(waiters=(waiter(BERT, since=900),), served={ANNA: served(ANNA, ago=100)})
+    facts = group(waiters=(waiter(BERT, since=900),), turns={ANNA: turn(ANNA, ago=100)})
 
     decision = decide(service_ask(ANNA), facts, NOW)
 
@@ -127,13 +126,16 @@ def test_a_service_upgrade_waits_for_its_turn_as_well() -> None:
 
 
 def test_an_agent_upgrade_blocked_by_its_peers_does_not_hold_a_service_upgrade_up() -> None:
-    """Bert's agent upgrade waits for peers; Anna's service has an agreement and was served meanwhile."""
+    """Bert's agent upgrade waits for peers.
+
+    Anna's service has an agreement and was served meanwhile.
+    """
     facts = group(
         member(ANNA, ago=999),
         member(BERT),
         member(CARL, ago=999),
         waiters=(waiter(BERT, since=900),),
-        served={ANNA: served(ANNA, ago=100)},
+        turns={ANNA: turn(ANNA, ago=100)},
     )
 
     assert decide(service_ask(ANNA), facts, NOW) == Grant()

@@ -22,9 +22,9 @@ from tests.support.values import (
     ended,
     held,
     member,
-    served,
     status,
     suspected,
+    turn,
 )
 
 PAST_THE_GATE = {"downloaded", "initiated", "rollback started"}
@@ -76,8 +76,8 @@ def test_a_member_is_deferred_if_it_joined_with_this_report_and_not_if_it_report
 
 
 def test_a_member_whose_lease_ended_under_this_report_is_deferred_and_with_a_later_report_it_is_not() -> None:
-    mark = served(ANNA, ago=30)
+    mark = turn(ANNA, ago=30)
     before, after = (member(ANNA, {NMP: status("initiated", ago=ago)}) for ago in (60, 10))
 
-    assert deferral.begin(GROUP, before, ended(), LIMITS, NOW, served=mark) is not None
-    assert deferral.begin(GROUP, after, ended(), LIMITS, NOW, served=mark) is None
+    assert deferral.begin(GROUP, before, ended(), LIMITS, NOW, turn=mark) is not None
+    assert deferral.begin(GROUP, after, ended(), LIMITS, NOW, turn=mark) is None

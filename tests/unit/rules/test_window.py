@@ -13,8 +13,10 @@ from agbot.rules.window import Window, is_open, next_opening
 BERLIN = ZoneInfo("Europe/Berlin")
 EVERY_DAY = frozenset(range(7))
 SATURDAY, SUNDAY, MONDAY = frozenset({5}), frozenset({6}), frozenset({0})
-# The clocks are put back in Berlin from 03:00 to 02:00, in New York from 02:00 to 01:00, in Beirut at midnight into the day before, in
-# Havana from 01:00 to midnight, on Lord Howe by half an hour. In Santiago and Beirut they are put forward at midnight.
+# The clocks are put back in Berlin from 03:00 to 02:00, in New York from 02:00 to 01:00, in Beirut
+# at midnight into the day before, in
+# Havana from 01:00 to midnight, on Lord Howe by half an hour. In Santiago and Beirut they are put
+# forward at midnight.
 CHANGES = [
     ("Europe/Berlin", "2026-03-29"),
     ("Europe/Berlin", "2026-10-25"),
@@ -68,7 +70,8 @@ def utc(text: str) -> datetime:
         # the summer keeps the local hours
         ("01:00", "03:00", EVERY_DAY, "2026-06-01T23:00:00", True),
         ("01:00", "03:00", EVERY_DAY, "2026-06-02T01:00:00", False),
-        # 2026-10-25: the clocks go from 03:00 back to 02:00, at 01:00 UTC; the hour from two to three comes twice
+        # 2026-10-25: the clocks go from 03:00 back to 02:00, at 01:00 UTC; the hour from two to
+        # three comes twice
         ("01:00", "03:00", EVERY_DAY, "2026-10-24T23:00:00", True),
         ("01:00", "03:00", EVERY_DAY, "2026-10-25T01:59:59", True),
         ("01:00", "03:00", EVERY_DAY, "2026-10-25T02:00:00", False),
@@ -81,7 +84,8 @@ def utc(text: str) -> datetime:
         ("02:10", "02:50", EVERY_DAY, "2026-10-25T00:20:00", True),
         ("02:10", "02:50", EVERY_DAY, "2026-10-25T00:55:00", False),
         ("02:10", "02:50", EVERY_DAY, "2026-10-25T01:20:00", True),
-        # through the night of a change, the window is that of the day on which it opened: an hour shorter, an hour longer
+        # through the night of a change, the window is that of the day on which it opened: an hour
+        # shorter, an hour longer
         ("22:00", "04:00", SATURDAY, "2026-03-28T21:00:00", True),
         ("22:00", "04:00", SATURDAY, "2026-03-29T01:59:59", True),
         ("22:00", "04:00", SATURDAY, "2026-03-29T02:00:00", False),

@@ -42,7 +42,7 @@ def test_a_pattern_names_organisations_or_groups(pattern: str, group: str, match
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "stated"),
     [
         ("", "empty"),
         ("/g1", "no organisation before"),
@@ -52,11 +52,11 @@ def test_a_pattern_names_organisations_or_groups(pattern: str, group: str, match
         ("o1/a//", "two slashes"),
         ("o 1", "white space"),
         ("o1\n", "white space"),
-        ("o[12]/g", "only * and ?"),
+        ("o[12]/g", "only wildcards are * and ?"),
     ],
 )
-def test_a_pattern_that_cannot_match_says_why(pattern: str, said: str) -> None:
-    assert said in (globs.wrong(pattern) or "")
+def test_a_pattern_that_cannot_match_says_why(pattern: str, stated: str) -> None:
+    assert stated in (globs.wrong(pattern) or "")
 
 
 @given(pattern=patterns)

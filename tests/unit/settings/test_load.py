@@ -9,6 +9,7 @@ import pytest
 
 from agbot.settings import document, load, sample
 from agbot.settings.problems import Problem, SettingsError
+from tests.support.warned import warned
 
 GOOD = """
 [exchange]
@@ -44,10 +45,10 @@ def test_a_good_file_becomes_settings_and_secrets(config: Path) -> None:
     assert loaded.secrets.exchange_token is not None
     assert loaded.secrets.exchange_token.reveal() == "s3cret"
     assert loaded.secrets.operator_token is None
-    assert loaded.warnings == ()
+    assert warned(loaded.warnings) == []
 
 
-def test_every_mistake_is_told_at_once_with_its_line(config: Path) -> None:
+def test_every_mistake_is_reported_at_once_with_its_line(config: Path) -> None:
     add(
         config,
         """poll_seconds = "often"
@@ -210,16 +211,16 @@ def test_an_environment_variable_that_was_renamed_is_a_mistake_and_not_ignored(c
 def test_the_local_api_is_recommended_where_only_the_secure_one_is_given(config: Path) -> None:
     add(config, '[agbot]\nsecure_api = "https://agbot.example.com:3111"\n')
 
-    assert [each.key for each in load.read(config, {}).warnings] == ["agbot.api"]
+    assert [each.key for each in warned(load.read(config, {}).warnings)] == ["agbot.api"]
 
     add(config, 'api = ["http://127.0.0.1:3110"]\n')
-    assert load.read(config, {}).warnings == ()
+    assert warned(load.read(config, {}).warnings) == []
 
 
 def test_a_local_api_on_another_machine_is_a_warning_because_it_asks_for_no_credentials(config: Path) -> None:
     add(config, '[agbot]\napi = ["http://127.0.0.1:3110", "http://agbot.example.com:3110"]\n')
 
-    assert [(each.key, "credentials" in each.problem) for each in load.read(config, {}).warnings] == [
+    assert [(each.key, "credentials" in each.problem) for each in warned(load.read(config, {}).warnings)] == [
         ("agbot.api", True)
     ]
 
@@ -252,14 +253,14 @@ def test_two_listeners_need_two_sockets(config: Path, gateway: str, console: str
     assert list(mistakes(config, **environ)) == (["console.listen"] if collide else [])
 
 
-def test_half_a_pair_of_certificate_and_key_is_told_at_the_missing_half(config: Path) -> None:
+def test_half_a_pair_of_certificate_and_key_is_reported_at_the_missing_half(config: Path) -> None:
     (config.parent / "tls.crt").write_text("-----BEGIN CERTIFICATE-----\n", encoding="utf-8")
     add(config, '[gateway]\ncertificate_file = "tls.crt"\n')
 
     assert list(mistakes(config)) == ["gateway.key_file"]
 
 
-def test_a_certificate_that_cannot_be_used_is_told_before_the_listener_fails(config: Path) -> None:
+def test_a_certificate_that_cannot_be_used_is_reported_before_the_listener_fails(config: Path) -> None:
     for name in ("tls.crt", "tls.key"):
         (config.parent / name).write_text("-----BEGIN NONSENSE-----\n", encoding="utf-8")
     add(config, '[gateway]\ncertificate_file = "tls.crt"\nkey_file = "tls.key"\n')
@@ -276,17 +277,26 @@ def test_without_a_file_everything_required_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "stated"),
     [(b"[exchange\n", "this is not TOML"), (b"a = 1\na = 2\n", "this is not TOML"), (b"\xff\xfe", "not UTF-8")],
 )
-def test_a_file_that_is_not_toml_is_one_mistake_among_the_others(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_is_not_toml_is_one_mistake_among_the_others(tmp_path: Path, content: bytes, stated: str) -> None:
     path = tmp_path / "agbot.toml"
     path.write_bytes(content)
 
-    assert said in mistakes(path)[""].problem
+    assert stated in mistakes(path)[""].problem
 
 
-def test_a_missing_file_is_told_with_its_path(tmp_path: Path) -> None:
+def test_a_wrong_address_is_one_finding(config: Path) -> None:
+    """The default that takes its place is open to other machines, which nobody has asked for."""
+    add(config, '[gateway]\nlisten = "127.0.0.1:99999"\n')
+
+    reading = load.read(config, {})
+    assert [each.key for each in reading.mistakes] == ["gateway.listen"]
+    assert "gateway.certificate_file" not in {each.key for each in reading.warnings}
+
+
+def test_a_missing_file_is_reported_with_its_path(tmp_path: Path) -> None:
     found = mistakes(tmp_path / "none.toml")[""]
 
     assert found.place == str(tmp_path / "none.toml")
@@ -347,7 +357,7 @@ def test_a_variable_that_only_looks_like_a_setting_is_a_warning(config: Path) ->
     """Kubernetes sets AGBOT_GATEWAY_PORT for a service called agbot-gateway."""
     loaded = load.load(config, {"AGBOT_GATEWAY_PORT": "tcp://10.0.0.1:8083", "AGBOT_URL": "http://127.0.0.1:8084"})
 
-    assert [each.variable for each in loaded.warnings] == ["AGBOT_GATEWAY_PORT"]
+    assert [each.variable for each in warned(loaded.warnings)] == ["AGBOT_GATEWAY_PORT"]
 
 
 @pytest.mark.parametrize("key", ["url = 'http://hub.example.com/v1'", "x"])
@@ -361,15 +371,15 @@ def test_tokens_that_would_cross_the_network_readable_are_warned_of(tmp_path: Pa
         "AGBOT_EXCHANGE_TOKEN_FILE": str(tmp_path / "t"),
     }
 
-    warned = [each.key for each in load.load(None, environ).warnings]
+    named = [each.key for each in warned(load.load(None, environ).warnings)]
 
-    assert warned == ([] if key == "x" else ["exchange.url"])
+    assert named == ([] if key == "x" else ["exchange.url"])
 
 
 def test_an_open_secret_file_is_a_warning_and_an_empty_one_a_mistake(config: Path) -> None:
     token = config.parent / "token"
     token.chmod(0o644)
-    assert [each.key for each in load.load(config, {}).warnings] == ["exchange.token_file"]
+    assert [each.key for each in warned(load.load(config, {}).warnings)] == ["exchange.token_file"]
 
     token.write_text("\n", encoding="utf-8")
     assert "is empty" in mistakes(config)["exchange.token_file"].problem
@@ -379,7 +389,7 @@ def test_a_token_file_in_the_form_of_hzn_is_a_mistake(config: Path) -> None:
     """HZN_EXCHANGE_USER_AUTH holds org/id:token; here the identity stands in the settings."""
     (config.parent / "token").write_text("IBM/coordinator:s3cret", encoding="utf-8")
 
-    assert "identity as well" in mistakes(config)["exchange.token_file"].problem
+    assert "identity too" in mistakes(config)["exchange.token_file"].problem
 
 
 def test_systemd_hands_over_the_secrets_that_no_key_names(config: Path, tmp_path: Path) -> None:
@@ -403,7 +413,7 @@ def test_a_check_before_the_daemon_has_its_credentials_only_warns(config: Path) 
     reading = load.read(config, {}, may_lack_secrets=True)
 
     assert reading.mistakes == ()
-    assert [each.key for each in reading.warnings] == ["exchange.token_file"]
+    assert [each.key for each in warned(reading.warnings)] == ["exchange.token_file"]
 
 
 def test_a_named_secret_that_is_missing_is_a_mistake_even_in_a_check(config: Path) -> None:
@@ -423,3 +433,61 @@ def test_every_key_has_a_variable_of_its_own() -> None:
 
     assert len(set(variables)) == len(variables)
     assert not [each for each in variables if each in os.environ]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[gateway]\nlisten = "127.0.0.1:8083"\n', ["agbot.secure_api"]),
+        ('[gateway]\nlisten = "10.0.0.1:8083"\n', ["agbot.secure_api", "gateway.certificate_file"]),
+        (
+            '[agbot]\nsecure_api = "https://127.0.0.1:8082"\napi = ["http://127.0.0.1:8080"]\n',
+            ["gateway.certificate_file"],
+        ),
+        ('[console]\nlisten = "127.0.0.1:8084"\n', ["agbot.secure_api", "gateway.certificate_file"]),
+        ('[console]\nlisten = "[::1]:8084"\n', ["agbot.secure_api", "gateway.certificate_file"]),
+        ('[console]\nlisten = "0.0.0.0:8084"\n', ["agbot.secure_api", "gateway.certificate_file", "console.listen"]),
+    ],
+)
+def test_a_listener_that_other_machines_reach_in_clear_is_a_warning(config: Path, text: str, named: list[str]) -> None:
+    add(config, text)
+
+    assert [each.key for each in load.read(config, {}).warnings] == named
+
+
+def test_every_bad_window_is_named(config: Path) -> None:
+    add(config, '[rules]\nwindows = ["sat 25:00-04:00", "daily 01:00-02:00", "zat 22:00-04:00"]\n')
+
+    problem = mistakes(config)["rules.windows"].problem
+
+    assert '"25:00" is not a time of day' in problem
+    assert '"zat" is not a weekday' in problem
+
+
+@pytest.mark.parametrize("text", ["", 'secure_api = ""\n'])
+def test_an_empty_upstream_is_a_warning_that_says_what_is_answered_then(config: Path, text: str) -> None:
+    add(config, f"[agbot]\n{text}")
+
+    (warning,) = (each for each in load.read(config, {}).warnings if each.key == "agbot.secure_api")
+
+    assert "answered with 502" in warning.problem
+
+
+def test_every_secret_that_other_users_can_read_is_warned_of(config: Path) -> None:
+    tls = Path(__file__).parents[2] / "support" / "tls"
+    for name in ("certificate.pem", "key.pem"):
+        (config.parent / name).write_bytes((tls / name).read_bytes())
+    (config.parent / "addresses").write_text("json://127.0.0.1:1/hook\n", encoding="utf-8")
+    add(config, '[gateway]\ncertificate_file = "certificate.pem"\nkey_file = "key.pem"\n')
+    add(config, '[console]\ntoken_file = "token"\n[notify]\naddresses_file = "addresses"\n')
+    for name in ("token", "key.pem", "addresses"):
+        (config.parent / name).chmod(0o644)
+
+    found = load.read(config, {}).warnings
+
+    assert {each.key for each in found if "is readable by every user (mode 644); make it 600" in each.problem} == {
+        "exchange.token_file",
+        "console.token_file",
+        "gateway.key_file",
+        "notify.addresses_file",
+    }

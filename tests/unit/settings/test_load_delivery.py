@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agbot.settings import load
+from tests.support.warned import warned
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 GOOD = """
@@ -36,7 +37,7 @@ def test_a_broker_with_a_password_over_tls_is_read_without_a_word(tmp_path: Path
 
     reading = read(tmp_path, text)
 
-    assert (reading.mistakes, reading.warnings) == ((), ())
+    assert (reading.mistakes, warned(reading.warnings)) == ((), [])
     assert reading.loaded is not None
     assert reading.loaded.secrets.mqtt_password is not None
     assert reading.loaded.secrets.mqtt_password.reveal() == "hunter2"
@@ -74,11 +75,11 @@ def test_webhooks_without_a_secret_are_a_mistake_and_a_warning_before_systemd_ha
 
     assert mistaken(read(tmp_path, text)) == ["webhook.secret_file"]
     early = read(tmp_path, text, may_lack_secrets=True)
-    assert (mistaken(early), [each.key for each in early.warnings]) == ([], ["webhook.secret_file"])
+    assert (mistaken(early), [each.key for each in warned(early.warnings)]) == ([], ["webhook.secret_file"])
 
 
 @pytest.mark.parametrize(
-    ("text", "warned"),
+    ("text", "expected"),
     [
         ('[mqtt]\nhost = "broker"\nusername = "agbot"', ["mqtt.tls"]),
         ('[mqtt]\nhost = "2001:db8::1"\nusername = "agbot"', ["mqtt.tls"]),
@@ -91,5 +92,5 @@ def test_webhooks_without_a_secret_are_a_mistake_and_a_warning_before_systemd_ha
         ('[webhook]\nsecret_file = "secret"\nurls = ["http://127.0.0.1:9/a"]', []),
     ],
 )
-def test_what_everybody_on_the_way_could_read_is_warned_of(tmp_path: Path, text: str, warned: list[str]) -> None:
-    assert [each.key for each in read(tmp_path, text + "\n").warnings] == warned
+def test_what_everybody_on_the_way_could_read_is_warned_of(tmp_path: Path, text: str, expected: list[str]) -> None:
+    assert [each.key for each in warned(read(tmp_path, text + "\n").warnings)] == expected

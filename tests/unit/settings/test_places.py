@@ -1,8 +1,10 @@
-"""A key's line in a TOML file, which tomllib does not tell."""
+"""A key's line in a TOML file, which tomllib does not report."""
 
 from __future__ import annotations
 
-from agbot.settings import places
+from pathlib import Path
+
+from agbot.settings import load, places
 
 
 def test_headers_and_keys_are_found_where_they_stand() -> None:
@@ -45,3 +47,14 @@ def test_a_name_is_quoted_where_toml_wants_it() -> None:
     assert places.dotted("scope", "o1") == "scope.o1"
     assert places.dotted("scope", "o.1/a-*") == 'scope."o.1/a-*"'
     assert places.dotted("scope", "") == 'scope.""'
+
+
+def test_a_section_that_is_there_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    file = tmp_path / "agbot.toml"
+    file.write_text('[console]\nlisten = "127.0.0.1:1"\n[scope."o1/a"]\n[console]\n', encoding="utf-8")
+
+    [found] = load.read(file, {}).mistakes
+    assert (found.line, found.problem) == (
+        4,
+        "[console] is here a second time, first in line 1: write its keys in one section",
+    )

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from agbot.rules.decide import outside_window
 from agbot.rules.ids import GroupId
+from agbot.rules.maintenance import outside_window
 from agbot.rules.seen_time import Now
 from agbot.settings import document, load, sample
 from agbot.settings.model import Settings
 from agbot.settings.problems import Problem
 from agbot.settings.scopes import Effective, effective, limits_of
-from tests.support.values import ask, group
+from tests.support.values import ask, case, group
+from tests.support.warned import warned
 
 GOOD = """[exchange]
 url = "https://hub.example.com/edge-exchange/v1"
@@ -51,7 +52,7 @@ def warnings(config: Path, text: str) -> list[Problem]:
     config.write_text(GOOD + text, encoding="utf-8")
     reading = load.read(config, {})
     assert reading.mistakes == ()
-    return list(reading.warnings)
+    return warned(reading.warnings)
 
 
 def origin(found: Effective, name: str) -> str:
@@ -124,7 +125,7 @@ def test_every_key_of_rules_may_stand_in_a_scope(config: Path, name: str) -> Non
     assert origin(found, name) == f"[scope.o1] line {FIRST + 1}"
 
 
-def test_every_mistake_in_a_scope_is_told_with_key_line_and_the_line_of_the_sample(config: Path) -> None:
+def test_every_mistake_in_a_scope_is_reported_with_key_line_and_the_line_of_the_sample(config: Path) -> None:
     text = """[scope."o1/a/b"]
 min_available = -1
 [scope."o1/edge-*"]
@@ -170,7 +171,7 @@ def test_what_is_not_a_scope_is_a_mistake_at_its_line(config: Path, text: str, k
     assert found.sample_line
 
 
-def test_a_name_without_its_quotes_is_told_with_the_right_form(config: Path) -> None:
+def test_a_name_without_its_quotes_is_reported_with_the_right_form(config: Path) -> None:
     found = mistakes(config, "[scope.o1/edge-*]\nmin_available = 1\n")[0]
 
     assert found.line == FIRST
@@ -208,7 +209,7 @@ def test_values_of_two_scopes_that_do_not_go_together_are_a_mistake_where_the_sc
     assert mistakes(config, text.format("x1")) == []
 
 
-def test_a_mistake_in_rules_is_not_told_again_for_every_scope(config: Path) -> None:
+def test_a_mistake_in_rules_is_not_reported_again_for_every_scope(config: Path) -> None:
     found = mistakes(config, "dead_after_seconds = 200\n[scope.o1]\nmin_available = 1\n")
 
     assert [each.key for each in found] == ["rules.dead_after_seconds"]
@@ -221,7 +222,8 @@ def test_a_scope_that_lets_the_last_member_go_down_is_warned_of(config: Path) ->
 @pytest.mark.parametrize(
     ("name", "now", "until"),
     [
-        # Berlin skips the hour from two to three on 2026-03-29, at 01:00 UTC; New York did so on 2026-03-08.
+        # Berlin skips the hour from two to three on 2026-03-29, at 01:00 UTC; New York did so on
+        # 2026-03-08.
         ("berlin/g", "2026-03-29T00:00", "2026-03-29T01:00"),
         ("new-york/g", "2026-03-29T00:00", "2026-03-29T06:30"),
         ("new-york/g", "2026-03-08T00:00", "2026-03-08T07:00"),
@@ -255,6 +257,8 @@ windows = ["sat 22:00-04:00 Europe/Berlin"]
     )
     limits = limits_of(settings)(GroupId(name))
 
-    reason = outside_window(ask(), group(limits=limits), Now.unblinded(datetime.fromisoformat(now).replace(tzinfo=UTC)))
+    reason = outside_window(
+        case(ask(), group(limits=limits), Now.unblinded(datetime.fromisoformat(now).replace(tzinfo=UTC)))
+    )
 
     assert (reason.until if reason else None) == (datetime.fromisoformat(until).replace(tzinfo=UTC) if until else None)

@@ -27,21 +27,21 @@ def test_a_changed_secret_is_seen_as_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "stated"),
     [
         (b"", "is empty"),
         (b" \n", "is empty"),
-        (b"two words", "does not hold a token"),
-        (b"two\nlines", "does not hold a token"),
+        (b"two words", "does not contain a token"),
+        (b"two\nlines", "does not contain a token"),
         (b"\xff\xfe", "is not text"),
-        (b"x" * 5000, "does not hold a token"),
+        (b"x" * 5000, "does not contain a token"),
     ],
 )
-def test_a_file_that_cannot_be_a_token_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_file_that_cannot_be_a_token_is_refused(tmp_path: Path, content: bytes, stated: str) -> None:
     path = tmp_path / "token"
     path.write_bytes(content)
 
-    with pytest.raises(SecretError, match=said) as refused:
+    with pytest.raises(SecretError, match=stated) as refused:
         secret.read(path)
 
     assert "two" not in str(refused.value)

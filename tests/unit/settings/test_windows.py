@@ -46,20 +46,20 @@ def test_a_window_may_close_at_midnight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "stated"),
     [
         ("", "0 parts"),
         ("mon", "1 parts"),
         ("mon 1 2 3", "4 parts"),
         ("son 01:00-02:00", 'did you mean "sun"'),
         ("mon, 01:00-02:00", '"" is not a weekday'),
-        ("mon 1-2", "are not hours"),
+        ("mon 1-2", "is not a range of hours"),
         ("mon 25:00-02:00", '"25:00" is not a time of day'),
         ("mon 24:00-02:00", '"24:00" is not a time of day'),
         ("mon 01:00-02:00 Europe/Berln", 'did you mean "Europe/Berlin"'),
         ("mon 01:00-02:00 ../etc/passwd", "is not a time zone"),
     ],
 )
-def test_what_is_not_a_window_is_refused_with_the_part_that_is_wrong(text: str, said: str) -> None:
-    with pytest.raises(WindowError, match=said):
+def test_what_is_not_a_window_is_refused_with_the_part_that_is_wrong(text: str, stated: str) -> None:
+    with pytest.raises(WindowError, match=stated):
         windows.parse(text)

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from agbot.rules.facts import Served
 from agbot.rules.lease import Lease
+from agbot.rules.records import Turn
 from agbot.store.contract import JournalQuery, Lost, StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
 from tests.contract import values
@@ -51,9 +51,9 @@ async def test_as_many_calls_fail_as_were_asked_for(store: MemoryStore) -> None:
 
     for _ in range(3):
         with pytest.raises(StoreUnavailableError):
-            await store.write(Writes(put=[values.served()]))
+            await store.write(Writes(put=[values.turn()]))
 
-    assert (await store.load()).of(Served) == [values.served()]
+    assert (await store.load()).of(Turn) == [values.turn()]
 
 
 async def test_a_healed_store_fails_no_more(store: MemoryStore) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from agbot.store.contract import StoreUnavailableError
 from agbot.store.sqlite_thread import BATCH, SqliteThread
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -56,7 +57,7 @@ class Gate:
 
     def work(self, connection: sqlite3.Connection) -> str:
         self._loop.call_soon_threadsafe(self.entered.set)
-        assert self._open.wait(10)
+        assert self._open.wait(PATIENCE_SECONDS)
         return insert(connection, 0)
 
 

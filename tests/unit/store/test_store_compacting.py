@@ -81,7 +81,7 @@ async def test_a_store_that_is_not_there_is_not_made(path: Path) -> None:
     assert list(path.parent.iterdir()) == []
 
 
-async def test_without_room_beside_it_a_store_stays_as_it_is_and_the_room_is_told(
+async def test_without_room_beside_it_a_store_stays_as_it_is_and_the_room_is_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await emptied(path)

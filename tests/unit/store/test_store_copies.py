@@ -71,9 +71,9 @@ async def test_a_backup_overwrites_nothing_and_makes_no_folder(path: Path, copy:
 
     with pytest.raises(StoreUnavailableError, match="exists already"):
         copies.back_up(path, copy, "it is a backup")
-    with pytest.raises(StoreUnavailableError, match="nowhere is no directory"):
+    with pytest.raises(StoreUnavailableError, match="nowhere is not a directory"):
         copies.back_up(path, path.parent / "nowhere" / "copy.db", "it is a backup")
-    with pytest.raises(StoreUnavailableError, match="not there"):
+    with pytest.raises(StoreUnavailableError, match="missing or not a file"):
         copies.back_up(path.parent / "other.db", path.parent / "third.db", "it is a backup")
     assert not names(path) & {"nowhere", "other.db", "third.db", "third.db.part"}
 
@@ -142,21 +142,21 @@ def empty(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "emitted"),
     [
         (damage, "damaged|malformed"),
         (of_a_newer_program, "newer program"),
         (of_another_program, "another program"),
-        (empty, "empty and no lease store"),
+        (empty, "empty and not a lease store"),
     ],
 )
 async def test_a_copy_that_is_no_good_is_refused_and_the_store_stays_as_it_is(
-    path: Path, copy: Path, spoil: object, told: str
+    path: Path, copy: Path, spoil: object, emitted: str
 ) -> None:
     await with_copy(path, copy)
     spoil(copy)  # type: ignore[operator]  # one of the functions above
 
-    with pytest.raises((StoreUnavailableError, StoreSchemaError), match=told):
+    with pytest.raises((StoreUnavailableError, StoreSchemaError), match=emitted):
         copies.restore(path, copy, WHY)
 
     stored = await content(path)

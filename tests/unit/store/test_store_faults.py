@@ -1,4 +1,7 @@
-"""The file under a real store fails: full, locked, damaged, gone. What callers are told, and what works again afterwards."""
+"""The file under a real store fails: full, locked, damaged, gone.
+
+What callers are reported, and what works again afterwards.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec import structs
 
-from agbot.rules.facts import Served, Waiter
 from agbot.rules.lease import Lease, Progress
+from agbot.rules.records import Turn, Waiter
 from agbot.rules.seen_time import SeenTime
 from agbot.store import connection as connections
 from agbot.store.contract import (
@@ -54,7 +58,10 @@ async def store(path: Path) -> AsyncIterator[SqliteStore]:
 
 @contextlib.contextmanager
 def no_file_grows_beyond(size: int) -> Iterator[None]:
-    """Let the kernel refuse writes behind this offset, as it does when a quota is reached; true for root, too."""
+    """Let the kernel refuse writes behind this offset, as it does when a quota is reached.
+
+    True for root, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -110,12 +117,12 @@ async def test_a_disk_that_takes_no_more_fails_the_write_and_works_again_afterwa
     log = path.with_name("agbot.db-wal")
 
     with no_file_grows_beyond(log.stat().st_size + 8192), pytest.raises(StoreUnavailableError) as refused:
-        await store.swap(FREE, HELD, Writes(put=[values.served()], entries=[BIG]))
+        await store.swap(FREE, HELD, Writes(put=[values.turn()], entries=[BIG]))
 
     assert str(path) in str(refused.value)
     assert "SQLITE_IOERR" in str(refused.value) or "SQLITE_FULL" in str(refused.value)
     assert await store.lease(GROUP) == FREE
-    assert (await store.load()).of(Served) == []
+    assert (await store.load()).of(Turn) == []
     assert len(await store.journal(ENTRIES)) == 1
     await assert_it_works(store)
     await store.write(Writes(entries=[values.entry()]))
@@ -138,7 +145,7 @@ async def test_a_file_at_its_largest_size_says_that_the_disk_is_full(
 
     outcomes = await asyncio.gather(
         store.swap(FREE, HELD),
-        store.write(Writes(put=[values.served()], entries=[BIG])),
+        store.write(Writes(put=[values.turn()], entries=[BIG])),
         store.write(Writes(put=[values.waiter()])),
         return_exceptions=True,
     )
@@ -149,7 +156,7 @@ async def test_a_file_at_its_largest_size_says_that_the_disk_is_full(
     assert "SQLITE_FULL" in str(outcomes[1])
     assert "free space" in str(outcomes[1])
     assert outcomes[2] is None
-    assert (stored.of(Served), stored.of(Waiter), stored.leases) == ([], [values.waiter()], {GROUP: HELD})
+    assert (stored.of(Turn), stored.of(Waiter), stored.leases) == ([], [values.waiter()], {GROUP: HELD})
     await store.close()
 
 
@@ -281,7 +288,7 @@ async def test_an_entry_that_makes_no_sense_is_named_by_its_number_in_a_short_se
 
 
 async def test_reasons_that_could_not_be_read_back_are_not_written(store: SqliteStore) -> None:
-    reason = replace(values.waiter().reasons[0], facts={"list": ["not", "allowed"]})  # type: ignore[dict-item]  # the mistake under test
+    reason = structs.replace(values.waiter().reasons[0], facts={"list": ["not", "allowed"]})
     waiter: Waiter = replace(values.waiter(), reasons=(reason,))
 
     with pytest.raises(Exception, match="str"):
@@ -322,7 +329,10 @@ async def test_a_second_daemon_is_refused_under_another_name_of_the_same_file(st
 
 
 async def test_a_commit_is_synced_to_the_disk(store: SqliteStore) -> None:
-    """The pragmas on which the durability of a commit rests; a lost power supply cannot be had here."""
+    """The pragmas on which the durability of a commit rests.
+
+    A lost power supply cannot be had here.
+    """
 
     def pragmas(connection: sqlite3.Connection) -> list[object]:
         names = ("journal_mode", "synchronous", "busy_timeout")
@@ -339,7 +349,7 @@ async def test_a_frozen_clocks_datetime_is_stored_like_any_other(store: SqliteSt
 
     now = FrozenDatetime(2026, 3, 1, 12, 0, tzinfo=UTC)
     entry = Entry(at=now, event="a.a", facts={"at": now})
-    held = replace(HELD, hold=HELD.hold and replace(HELD.hold, progress=Progress(moved_at=SeenTime(now))))
+    held = replace(HELD, tenure=HELD.tenure and replace(HELD.tenure, progress=Progress(moved_at=SeenTime(now))))
 
     await store.swap(FREE, held, Writes(entries=[entry]))
 

@@ -103,7 +103,8 @@ async def test_after_a_removal_nothing_is_committed_until_the_file_is_back_and_t
     assert stored.leases == {}
     assert stored.generation.doubt == ""
     assert await store.swap(FREE, HELD, FIRST) == HELD
-    with closing(sqlite3.connect(path)) as other:  # who finds the files by their names finds everything
+    # who finds the files by their names finds everything
+    with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT token FROM lease").fetchall() == [(1,)]
         assert other.execute("SELECT count(*) FROM journal").fetchall() == [(2,)]
 
@@ -113,21 +114,21 @@ FOREIGN = {
     "a copy in its place": (replace_by_a_copy, "moved, removed or replaced"),
     "removed": (lambda path: path.unlink(), "moved, removed or replaced"),
     "another log": (replace_the_log, "-wal has been replaced"),
-    "the log cut off": (cut_the_log_off, "-wal has been cut off"),
+    "the log cut off": (cut_the_log_off, "-wal has been truncated"),
 }
 
 
-@pytest.mark.parametrize(("change", "told"), FOREIGN.values(), ids=FOREIGN.keys())
+@pytest.mark.parametrize(("change", "emitted"), FOREIGN.values(), ids=FOREIGN.keys())
 async def test_what_is_not_the_file_that_was_opened_takes_no_commit_and_gives_no_answer(
-    store: SqliteStore, path: Path, change: Callable[[Path], None], told: str
+    store: SqliteStore, path: Path, change: Callable[[Path], None], emitted: str
 ) -> None:
     change(path)
 
-    with pytest.raises(StoreUnavailableError, match=told):
+    with pytest.raises(StoreUnavailableError, match=emitted):
         await store.swap(FREE, HELD)
-    with pytest.raises(StoreUnavailableError, match=told):
+    with pytest.raises(StoreUnavailableError, match=emitted):
         await store.lease(GROUP)
-    with pytest.raises(StoreUnavailableError, match=told):
+    with pytest.raises(StoreUnavailableError, match=emitted):
         await store.load()
 
 

@@ -1,4 +1,7 @@
-"""Which store was opened: the one that was used last, or another generation. Closed stores here; killed ones in the acceptance tests."""
+"""Which store was opened: the one that was used last, or another generation.
+
+Closed stores here; killed ones in the acceptance tests.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +108,8 @@ def a_damaged_mark(path: Path, old: Path) -> None:
 
 
 def the_folder_with_its_mark(path: Path, old: Path) -> None:
-    later = time.time_ns() + 60 * 10**9  # a restore takes place later, and tar gives the files the times they had
+    # a restore takes place later, and tar gives the files the times they had
+    later = time.time_ns() + 60 * 10**9
     for file in old.iterdir():
         shutil.copy2(file, path.parent)
     mark = MarkFile(path).path
@@ -191,7 +195,8 @@ async def test_tokens_stay_above_all_that_is_known_when_the_clock_is_wrong(
         copy_over_it(path, old)
     else:
         MarkFile(path).path.unlink()
-        highest = max(highest, (await use(path, 0)).token_floor)  # a floor that no lease has come to yet
+        # a floor that no lease has come to yet
+        highest = max(highest, (await use(path, 0)).token_floor)
         MarkFile(path).path.unlink()
     monkeypatch.setattr(time, "time_ns", lambda: 5_000_000)
 
@@ -216,7 +221,8 @@ async def test_the_doubt_ends_with_the_entry_that_says_why(path: Path, old: Path
 
 async def test_a_commit_that_the_mark_did_not_hear_of_is_no_doubt(path: Path) -> None:
     before = await use(path, 3)
-    with closing(sqlite3.connect(path)) as other:  # as after a loss of power: the store is synced, its mark is not
+    # as after a loss of power: the store is synced, its mark is not
+    with closing(sqlite3.connect(path)) as other:
         other.execute(
             "INSERT INTO journal (at, event, who, facts) VALUES ('2026-03-01T12:00:00.000000Z', 'a.a', 'me', '{}')"
         )
@@ -235,4 +241,4 @@ async def test_a_folder_that_takes_no_mark_takes_no_store(path: Path, monkeypatc
         await store.open()
     monkeypatch.undo()
 
-    assert (await use(path, 1)).doubt in {"", "it was in use before, and its mark is not beside it"}
+    assert (await use(path, 1)).doubt in {"", "it was in use before, and its mark is missing"}

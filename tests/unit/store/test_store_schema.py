@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agbot.rules.facts import Deferral
 from agbot.rules.lease import Kind, Lease
+from agbot.rules.records import Deferral
 from agbot.store import migrations, queries
 from agbot.store.contract import JournalQuery, StoreSchemaError, StoreUnavailableError, Writes
 from agbot.store.migrations import Step
@@ -70,7 +70,7 @@ async def test_a_new_file_gets_the_newest_schema(tmp_path: Path) -> None:
 
     version, schema = dump(tmp_path / "new.db")
     assert version == len(SHIPPED)
-    assert {"lease", "brake", "deferral", "pause", "served", "waiter", "journal"} <= {name for name, _ in schema}
+    assert {"lease", "brake", "deferral", "hold", "served", "waiter", "journal"} <= {name for name, _ in schema}
 
 
 async def test_a_file_brought_up_step_by_step_equals_one_made_at_once(tmp_path: Path) -> None:
@@ -101,6 +101,21 @@ async def test_a_deferral_from_before_services_were_deferred_is_one_of_an_agent(
     await store.close()
 
 
+async def test_a_lease_from_before_hosts_had_leases_stays_with_its_token_and_cannot_be_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as first:
+        migrations.migrate(first, SHIPPED[:15])
+    alter(path, "INSERT INTO lease (group_id, token, state) VALUES ('o1/g1', 41, 'free')")
+
+    store = await opened(path)
+    leases = (await store.load()).leases
+    await store.close()
+
+    assert [(lease.group, lease.token) for lease in leases.values()] == [("o1/g1", 41)]
+    with pytest.raises(sqlite3.IntegrityError, match="kept for ever"):
+        alter(path, "DELETE FROM lease")
+
+
 async def test_a_step_that_fails_leaves_the_version_before_and_its_content(tmp_path: Path) -> None:
     path = tmp_path / "agbot.db"
     content = await fill(path)
@@ -121,8 +136,8 @@ async def test_a_newer_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None
     await newer.close()
     before = path.read_bytes()
 
-    said = rf"agbot\.db.*version {NEXT.version} and this program knows {len(SHIPPED)}.*newer program"
-    with pytest.raises(StoreSchemaError, match=said):
+    stated = rf"agbot\.db.*version {NEXT.version} and this program knows {len(SHIPPED)}.*newer program"
+    with pytest.raises(StoreSchemaError, match=stated):
         await opened(path)
 
     assert path.read_bytes() == before

@@ -1,4 +1,4 @@
-"""A large journal becomes short while the store is in use: nobody waits for it, and a bound in bytes is never exceeded."""
+"""A large journal becomes short while the store is in use: no one waits for it, and a bound in bytes is never exceeded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from agbot.store.contract import ENTRY_BYTES, JournalQuery, Writes
 from agbot.store.sqlite import SqliteStore
 from tests.contract import values
 from tests.contract.values import GROUP, NOW
+from tests.support.examples import some
 from tests.support.old_entries import FACTS_BYTES, fill
+from tests.support.patience import allowed_seconds
 
 OLD = NOW - timedelta(days=90)
 FREE = Lease(group=GROUP)
@@ -52,7 +54,7 @@ async def granted_meanwhile(store: SqliteStore, shortening_task: asyncio.Task[in
     """Grant and release until the task has ended; return how long each commit took."""
     lease, took = await store.lease(GROUP), []
     while not shortening_task.done():
-        new = values.granted(lease) if lease.hold is None else values.released(lease)
+        new = values.granted(lease) if lease.tenure is None else values.released(lease)
         began = time.perf_counter()
         assert await store.swap(lease, new, Writes(entries=[values.entry()])) == new
         took.append(time.perf_counter() - began)
@@ -65,8 +67,9 @@ def median(numbers: list[float]) -> float:
     return sorted(numbers)[len(numbers) // 2]
 
 
-@pytest.mark.parametrize(("way", "store"), [("prune", 20_000), ("trim", 4_000)], indirect=["store"])
-@pytest.mark.timeout(120)
+@pytest.mark.parametrize(
+    ("way", "store"), some([("prune", 20_000), ("trim", 4_000)], every=2, first=1), indirect=["store"]
+)
 async def test_grants_wait_for_one_stretch_at_most_while_a_large_journal_is_shortened(
     store: SqliteStore, path: Path, way: str
 ) -> None:
@@ -85,8 +88,8 @@ async def test_grants_wait_for_one_stretch_at_most_while_a_large_journal_is_shor
     )
     assert task.result() > 3_700
     assert len(meanwhile) > 20
-    assert median(meanwhile) < 5 * median(alone) + shortening.AIM_SECONDS, figures
-    assert max(meanwhile) < max(20 * shortening.AIM_SECONDS, took / 5), figures
+    assert median(meanwhile) < 5 * median(alone) + allowed_seconds(shortening.AIM_SECONDS), figures
+    assert max(meanwhile) < max(allowed_seconds(20 * shortening.AIM_SECONDS), took / 5), figures
     assert wal < 40_000_000, figures
 
 
@@ -107,7 +110,8 @@ async def test_a_deletion_that_is_cut_off_goes_on_where_it_was(store: SqliteStor
 async def test_while_somebody_reads_the_store_its_log_does_not_grow_without_a_bound(
     store: SqliteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # SQLite moves the log into the file from 1000 pages of 4 kB on: only a longer one tells that somebody keeps it from that
+    # SQLite moves the log into the file from 1000 pages of 4 kB on: only a longer one reports that
+    # somebody keeps it from that
     monkeypatch.setattr(shortening, "LONGEST_LOG_BYTES", 5_000_000)
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         reader.execute("BEGIN")
@@ -160,7 +164,7 @@ async def test_a_swap_keeps_the_bound_as_well(path: Path) -> None:
     big = Writes(entries=[replace(values.entry(), facts={"padding": "x" * FACTS_BYTES})])
     lease = FREE
     for _ in range(40):
-        new = values.granted(lease) if lease.hold is None else values.released(lease)
+        new = values.granted(lease) if lease.tenure is None else values.released(lease)
         lease_or_lost = await store.swap(lease, new, big)
         assert lease_or_lost == new
         lease = new

@@ -25,18 +25,29 @@ def test_a_comment_inside_a_text_is_no_comment() -> None:
     assert found.members == ("n1",)
 
 
-def test_variables_are_replaced_everywhere_and_unset_ones_told_once() -> None:
-    found = read('{"name": "${G}", "description": "$G $NO $NO", "members": $MEMBERS}', G="g1", MEMBERS='["n1"]')
+def test_variables_are_replaced_everywhere() -> None:
+    found = read('{"name": "${G}", "description": "$G $NO", "members": $MEMBERS}', G="g1", NO="", MEMBERS='["n1"]')
 
-    assert (found.name, found.description, found.members) == ("g1", "g1  ", ("n1",))
-    assert found.remarks == ("$NO is not set and counts as empty",)
+    assert (found.name, found.description, found.members) == ("g1", "g1 ", ("n1",))
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [("$NO", "$NO is not set"), ('["${NO}", "$NO", "$NONE"]', "$NO, $NONE are not set"), ('["n1", ""]', "no name")],
+)
+def test_what_would_make_a_group_empty_by_mistake_is_refused(members: str, problem: str) -> None:
+    with pytest.raises(Failure) as caught:
+        read(f'{{"name": "g1", "description": "d", "members": {members}}}')
+
+    assert caught.value.exit_code == Exit.BAD_INPUT
+    assert problem in caught.value.problem
 
 
 def test_members_count_once_and_unknown_fields_are_dropped() -> None:
     found = read('{"name": "g", "members": ["b", "a", "b"], "colour": "red"}')
 
     assert found.members == ("b", "a")
-    assert found.remarks == ("'b' is listed more than once; it counts once",)
+    assert found.remarks == ("'b' is listed more than once; it is used once",)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"members": "n1"}', '{"name": 1}', '{"name": "g",}', "/* never closed"])

@@ -1,0 +1,229 @@
+"""`agbot doctor`: what is wrong, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import textwrap
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from agbot.cli import options, screen, settings_file
+from agbot.cli.client import Client, decode
+from agbot.cli.failure import Failure
+from agbot.clock import SystemClock
+from agbot.coordinator.contract import GroupView, Overview
+from agbot.doctor import configuration, listeners
+from agbot.doctor import doctor as examining
+from agbot.doctor.curing import Outcome
+from agbot.doctor.doctor import Doctor, Patient
+from agbot.doctor.finding import Finding, Report, Slot, Standing, Verdict
+from agbot.settings import load
+
+_WIDTH: Final = 80
+_COLUMN: Final = 26
+_COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "red"}
+_CHECK_SECONDS: Final = 5.0
+NOT_CURED: Final = 7
+WRONG: Final = 1
+
+
+class _Groups(msgspec.Struct):
+    groups: list[GroupView]
+
+
+@click.command(
+    "doctor",
+    epilog="Exit codes: 0 nothing is wrong (there may be warnings), 1 something is wrong or a slot is stuck, "
+    "2 wrong usage, 7 a cure was not carried out.",
+)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--cure", "cures", is_flag=True, help="Delete the stuck rows, one at a time, after a confirmation each.")
+@click.option("--yes", is_flag=True, help="With --cure: do not ask, for programs.")
+@options.url
+@options.as_json
+def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool) -> None:
+    """Check what the coordinator depends on, and find stuck slots of the real agbot.
+
+    FILE is /etc/agbot/agbot.toml unless given; the environment counts too. It reads the Exchange
+    and the agbot itself, so the coordinator need not run. Nothing is changed without --cure, which
+    reads the evidence again immediately before it deletes a row, and never deletes two.
+    """
+    if yes and not cures:
+        raise click.UsageError("--yes goes with --cure.")
+    if cures and as_json and not yes:
+        raise click.UsageError("--cure asks before each row; with --json give --yes too.")
+    found = settings_file.find(file)
+    settings_read = load.read(found, os.environ, may_lack_secrets=True)
+    is_default = click.get_current_context().get_parameter_source("url") is ParameterSource.DEFAULT
+    if is_default and settings_read.loaded is not None:
+        url = listeners.own_url(settings_read.loaded.settings.console.listen)
+    overview, groups = _daemon(url)
+    patient = Patient(
+        file=str(found) if found else "the environment",
+        settings_read=settings_read,
+        daemon=listeners.Daemon(overview=overview, url=url),
+        groups=groups,
+    )
+    raise SystemExit(asyncio.run(_run(patient, cures=cures, yes=yes, as_json=as_json)))
+
+
+async def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
+    loaded = patient.settings_read.loaded
+    if loaded is None:
+        report = Report(findings=configuration.check(patient.file, patient.settings_read))
+        _print(report, as_json=as_json, outcomes=[])
+        return WRONG
+    async with examining.opened(loaded, patient, SystemClock()) as opened:
+        report = await opened.examine()
+        if not as_json:
+            _write(report)
+        outcomes = [each async for each in _cured(opened, report, yes=yes, quiet=as_json)] if cures else []
+    if as_json:
+        screen.print_json(_plain(report, outcomes))
+    if any(not each.is_cured for each in outcomes):
+        return NOT_CURED
+    cured = {each.slot.row for each in outcomes}
+    left = Report(findings=report.findings, slots=tuple(each for each in report.slots if each.row not in cured))
+    return WRONG if left.verdict is Verdict.WRONG else 0
+
+
+async def _cured(opened: Doctor, report: Report, *, yes: bool, quiet: bool) -> Any:  # noqa: ANN401 - an async generator of outcomes
+    """Offer the cures, one after the other."""
+    for slot in report.curable:
+        if not yes:
+            click.echo()
+            if not click.confirm(_folded(f"Delete the row of {slot.row.node} for {slot.subject}?")):
+                continue
+        outcome = await opened.cure(slot)
+        if not quiet:
+            mark = click.style("cured" if outcome.is_cured else "not cured", fg="green" if outcome.is_cured else "red")
+            click.echo(_folded(f"{mark}: {slot.row.node} for {slot.subject}: {outcome.text}"))
+        yield outcome
+
+
+def _daemon(url: str) -> tuple[Overview | None, list[GroupView]]:
+    """Return what the running daemon shows; nothing if it does not run."""
+    client = Client(url=url, seconds=_CHECK_SECONDS)
+    try:
+        overview = decode(client.get("healthz"), Overview, url)
+        return overview, decode(client.get("v1", "groups"), _Groups, url).groups
+    except Failure:
+        return None, []
+
+
+def _print(report: Report, *, as_json: bool, outcomes: list[Outcome]) -> None:
+    if as_json:
+        screen.print_json(_plain(report, outcomes))
+    else:
+        _write(report)
+
+
+def _plain(report: Report, outcomes: list[Outcome]) -> dict[str, Any]:
+    return {
+        "verdict": str(report.verdict),
+        "findings": [msgspec.to_builtins(each) for each in report.findings],
+        "slots": [_plain_slot(each) for each in report.slots],
+        "cures": [{**_plain_slot(each.slot), "cured": each.is_cured, "outcome": each.text} for each in outcomes],
+    }
+
+
+def _plain_slot(slot: Slot) -> dict[str, Any]:
+    row = slot.row
+    return {
+        "group": row.group,
+        "node": row.node,
+        "kind": str(row.kind),
+        "subject": slot.subject,
+        "standing": str(slot.standing),
+        "defect": slot.defect,
+        "why": slot.why,
+        "doubled": slot.doubled,
+        "cure": slot.cure,
+    }
+
+
+def _write(report: Report) -> None:
+    for each in report.findings:
+        _write_finding(each)
+    if report.slots:
+        problems = report.problems
+        quiet = len(report.slots) - len(problems)
+        click.echo()
+        click.secho(f"Slots of the agbot: {len(report.slots)}, of which {quiet} are as they should be", bold=True)
+        for slot in problems:
+            _write_slot(slot)
+    click.echo()
+    click.secho(_summary(report), bold=True)
+
+
+def _write_finding(each: Finding) -> None:
+    _line(str(each.verdict), each.check, each.found, _COLOURS[each.verdict])
+    if each.verdict is not Verdict.OK:
+        for label, text in (("tried", each.tried), ("next", each.next_step)):
+            if text:
+                click.echo(_hanging(f"{label}:", text))
+
+
+def _write_slot(slot: Slot) -> None:
+    is_stuck = slot.standing is Standing.STUCK
+    word = str(slot.standing) if is_stuck or slot.standing is Standing.UNKNOWN else "doubled"
+    click.echo()
+    row = slot.row
+    defect = f" ({slot.defect})" if slot.defect else ""
+    _line(
+        word, f"{row.kind} slot", f"{row.group}: {row.node} for {slot.subject}{defect}", "red" if is_stuck else "yellow"
+    )
+    for label, text in (("evidence", slot.why), ("doubled", f"{slot.doubled} (W14)" if slot.doubled else "")):
+        if text:
+            click.echo(_hanging(f"{label}:", text))
+    if slot.cure:
+        click.echo("         cure:")
+        click.echo(f"  {screen.clean(slot.cure)}")
+
+
+def _summary(report: Report) -> str:
+    stuck = sum(each.standing is Standing.STUCK for each in report.slots)
+    bad = sum(each.verdict is Verdict.WRONG for each in report.findings)
+    odd = sum(each.verdict is Verdict.WARNING for each in report.findings)
+    counts = [_count(bad, "check") + " failed" if bad else "", _count(odd, "warning") if odd else ""]
+    counts.append(_count(stuck, "stuck slot") + " (`agbot doctor --cure` deletes them one at a time)" if stuck else "")
+    found = ", ".join(each for each in counts if each)
+    return textwrap.fill(found or f"{_count(len(report.findings), 'check')}: nothing is wrong", _WIDTH)
+
+
+def _line(word: str, check: str, text: str, colour: str) -> None:
+    head = f"{word:<8} {check:<15} "
+    first, *rest = _wrapped(screen.clean(text), _WIDTH - _COLUMN + 1) or [""]
+    shown = f"{click.style(f'{word:<8}', fg=colour)} {screen.clean(check):<15} "
+    indent = len(head) if len(check) <= 15 else _COLUMN - 1  # noqa: PLR2004 - the width of the column
+    click.echo(f"{shown}{first}")
+    for line in rest:
+        click.echo(f"{' ' * indent}{line}")
+
+
+def _hanging(label: str, text: str) -> str:
+    return textwrap.fill(
+        screen.clean(text),
+        _WIDTH,
+        initial_indent=f"         {label:<10}",
+        subsequent_indent=" " * 19,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _folded(text: str) -> str:
+    return textwrap.fill(screen.clean(text) if "\x1b" not in text else text, _WIDTH, break_long_words=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

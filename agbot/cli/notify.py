@@ -1,0 +1,88 @@
+"""`agbot notify`: the receivers of events, and a test event for all of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+
+from agbot.cli import options, screen
+from agbot.cli.client import Client, decode, operator_token
+from agbot.cli.failure import Exit
+from agbot.delivery.sinks import Receiver
+
+_LOOK_SECONDS: Final = 0.5
+
+
+class _Receivers(msgspec.Struct):
+    receivers: list[Receiver]
+
+
+class _Tested(msgspec.Struct):
+    event: int
+
+
+@click.command("notify")
+@click.option("--test", "is_test", is_flag=True, help="Send a test event to every receiver and wait for it.")
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 600),
+    default=90.0,
+    show_default=True,
+    help="How long, in seconds.",
+)
+@options.token_file
+@options.url
+@options.as_json
+def notify(*, is_test: bool, wait_seconds: float, token_file: Path | None, url: str, as_json: bool) -> None:
+    """List the receivers of events, or send them a test event.
+
+    Receivers are the MQTT broker, the webhooks and the services for notifications. The test event
+    is journalled and delivered like any other. The exit code is 7 if a receiver has not accepted it
+    in time.
+    """
+    client = Client(url=url)
+    wanted = 0
+    if is_test:
+        body = {"by": options.person()}
+        tested = client.post("v1", "receivers", "test", body=body, token=operator_token(token_file))
+        wanted = decode(tested, _Tested, url).event
+    receivers = _wait(client, wanted, wait_seconds)
+    is_accepted = all(each.confirmed >= wanted for each in receivers)
+    if as_json:
+        shown = {"event": wanted or None, "receivers": msgspec.to_builtins(receivers)}
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        _show(receivers, wanted)
+    if not is_accepted:
+        raise SystemExit(Exit.REFUSED)
+
+
+def _wait(client: Client, wanted: int, seconds: float) -> list[Receiver]:
+    """Return the receivers once all have confirmed this event, or after so many seconds."""
+    give_up_at = time.monotonic() + seconds
+    while True:
+        receivers = decode(client.get("v1", "receivers"), _Receivers, client.url).receivers
+        if all(each.confirmed >= wanted for each in receivers) or time.monotonic() >= give_up_at:
+            return receivers
+        time.sleep(_LOOK_SECONDS)
+
+
+def _show(receivers: list[Receiver], wanted: int) -> None:
+    out = screen.console()
+    if not receivers:
+        out.print("there is no receiver: set [mqtt], [webhook] or [notify]")
+        return
+    rows = [(each.kind.value, each.receiver, _state(each, wanted), each.error) for each in receivers]
+    screen.table(out, ("KIND", "RECEIVER", "STATE", "ERROR"), rows)
+
+
+def _state(receiver: Receiver, wanted: int) -> str:
+    if wanted:
+        return "has the test event" if receiver.confirmed >= wanted else "does not have the test event"
+    return f"{receiver.behind} events behind" if receiver.behind else "up to date"

@@ -1,0 +1,64 @@
+"""`agbot shadow`: where the real agbot has decided otherwise than the coordinator would have."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from agbot.cli import options, screen, times
+from agbot.cli.client import Client, decode
+from agbot.cli.history import entries_of, pages_of
+from agbot.clock import SystemClock
+from agbot.coordinator.contract import Overview
+from agbot.coordinator.operators.history import HistoryView
+from agbot.events.shadow import ShadowDiffers
+
+_SHOWN: Final = 20
+
+
+@click.command("shadow")
+@click.option("--group", help="Only this group.")
+@click.option("--node", help="Only this node.")
+@click.option("--since", help="Only since then: 2h, 3d, or a time such as 2026-01-31T18:00 (local) or …Z.")
+@click.option("--limit", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="At most so many.")
+@options.org
+@options.url
+@options.as_json
+def shadow(
+    *, group: str | None, node: str | None, since: str | None, limit: int, org: str | None, url: str, as_json: bool
+) -> None:
+    """Show where the real agbot decided otherwise than the coordinator would have, newest first.
+
+    The daemon that runs in shadow mode has journalled it, with both reasons.
+    """
+    named = {"group": group, "node": node}
+    filters: dict[str, Any] = {
+        noun: options.qualified_name(name, org, noun) for noun, name in named.items() if name is not None
+    }
+    if since:
+        filters["since"] = times.past(since, SystemClock().now(), "--since").isoformat()
+    query = {**filters, "event": [ShadowDiffers.name]}
+    if as_json:
+        found = [each for content, _ in pages_of(url, query, limit) for each in json.loads(content)["entries"]]
+        screen.print_json({"entries": found})
+        return
+    overview = decode(Client(url=url).get("healthz"), Overview, url)
+    _write(screen.console(), list(entries_of(url, query, limit)), overview)
+
+
+def _write(out: Console, entries: list[HistoryView], overview: Overview) -> None:
+    for each in entries:
+        screen.say(out, (screen.moment(each.at), "bold"), f"  {each.group or ''}", indent=2)
+        for label, text in (("agbot:", each.what), ("here:", each.why)):
+            screen.labelled(out, label, text)
+        out.print()
+    if overview.mode != "shadow":
+        out.print("this coordinator does not run in shadow mode: agbot run --mode shadow")
+    elif not entries and not overview.compared:
+        out.print("nothing to compare yet: no upgrade has begun, and no node waits for three minutes")
+    else:
+        done = f"compared {overview.compared} decisions of the agbot since the start"
+        screen.say(out, f"{done}; {overview.differs} would have been others here")

@@ -1,0 +1,214 @@
+"""`agbot simulate`: how a rollout would go on a real hub, by the rules in the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from agbot.cli import options, simulate_shown
+from agbot.cli.failure import Exit, Failure
+from agbot.cli.simulate_hub import Source, read_file, read_hub
+from agbot.cli.simulate_shown import Forecast, Progress
+from agbot.forecast import following, picture, snapshot
+from agbot.forecast.durations import Durations, durations
+from agbot.forecast.following import Following
+from agbot.forecast.running import Running
+from agbot.forecast.snapshot import Snapshot
+from agbot.rules.ids import OrgId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.limits import LimitsOf
+from agbot.settings import load
+from agbot.settings.load import Loaded
+from agbot.settings.model import Settings
+from agbot.settings.scopes import limits_of
+
+_DEFAULT: Final = Path("/etc/agbot/agbot.toml")
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_File = click.Path(path_type=Path, dir_okay=False)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """The command line."""
+
+    source: str | None
+    nmp: str | None
+    policy: str | None
+    file: Path
+    duration: float | None
+    service_duration: float | None
+    approved: bool
+    save: Path | None
+    drawing: Path | None
+    org: str | None
+    url: str
+    as_json: bool
+
+    @property
+    def is_of_file(self) -> bool:
+        """Whether the hub comes from a snapshot."""
+        return self.source is not None and "://" not in self.source
+
+
+def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) -> float | None:
+    if given is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smh])", given)
+    if found is None or float(found[1]) == 0:
+        raise click.BadParameter(f"{given!r} is not a duration such as 90s, 5m or 1h.", param=option)
+    return float(found[1]) * _UNITS[found[2]]
+
+
+@click.command("simulate")
+@click.option(
+    "--from", "source", metavar="HUB|FILE", help="The Exchange's URL, or a snapshot.  [default: as in the settings]"
+)
+@click.option("--nmp", help="The node management policy: org/name, or a name with -o.")
+@click.option("--policy", help="A deployment policy, whose first version is rolled out as well, or alone.")
+@click.option("--config", "file", type=_File, default=_DEFAULT, show_default=True, help="Settings: rules, identity.")
+@click.option("--duration", callback=_seconds, help="How long an agent upgrade takes: 5m.  [default: the history's]")
+@click.option("--service-duration", callback=_seconds, help="How long a service upgrade takes, likewise.")
+@click.option("--approved", is_flag=True, help="As if every upgrade had been approved.")
+@click.option("--save", type=_File, help="Write the snapshot to this file. It has no secrets.")
+@click.option("--picture", "drawing", type=_File, help="Draw the forecast into this file, as SVG.")
+@options.org
+@options.url
+@options.as_json
+def simulate(**words: Any) -> None:  # noqa: ANN401 - click's values, which `Given` names
+    """Forecast a rollout: when each group begins and ends, which stay blocked and why.
+
+    The hub is read and not changed. The rules are those of the coordinator, on a clock of their
+    own. Durations, leases, holds and brakes come from the coordinator at --url, if it runs.
+    """
+    given = Given(**words)
+    org = _org(given)
+    loaded, limits = _settings(given)
+    hub = _snapshot(given, org, loaded, limits)
+    if given.save is not None:
+        _write(given.save, lambda file: snapshot.save(hub, file))
+    wanted = {Kind.AGENT: given.duration, Kind.SERVICE: given.service_duration}
+    lasts = durations(hub, {kind: seconds for kind, seconds in wanted.items() if seconds is not None})
+    plan = _following(hub, given, org, limits)
+    _check(plan, lasts)
+    under_way = following.under_way(hub, limits)
+    lasts = lasts.standing_in(each.kind for each in under_way)
+    with Progress("simulated", len(plan.wishes)) as progress:
+        course = asyncio.run(Running(hub, plan, limits, lasts, progress=progress.at).run())
+    title = " and ".join(name if "/" in name else f"{org}/{name}" for name in (given.nmp, given.policy) if name)
+    drawn = picture.draw(course, f"Forecast of {title}") if given.drawing is not None else ""
+    if given.drawing is not None:
+        _write(given.drawing, lambda file: file.write_text(drawn, encoding="utf-8"))
+    simulate_shown.show(Forecast(title, hub, plan, course, lasts, under_way), as_json=given.as_json)
+
+
+def _org(given: Given) -> OrgId:
+    named = [
+        options.qualified(name, given.org, noun)[0]
+        for name, noun in ((given.nmp, "node management policy"), (given.policy, "deployment policy"))
+        if name is not None
+    ]
+    if not named:
+        raise click.UsageError("Name what is rolled out: --nmp, --policy or both.")
+    if len(set(named)) > 1:
+        raise click.UsageError(f"Both policies must be of one organisation, not of {named[0]} and {named[1]}.")
+    return OrgId(named[0])
+
+
+def _settings(given: Given) -> tuple[Loaded | None, LimitsOf]:
+    """Read the settings; a snapshot can do without, and then the rules are the defaults."""
+    is_there = given.file.exists()
+    if given.is_of_file and not is_there and given.file == _DEFAULT:
+        return None, _approving(limits_of(Settings()), given)
+    environ: Mapping[str, str] = os.environ
+    if given.source is not None and not given.is_of_file:
+        environ = {**environ, "HZN_EXCHANGE_URL": given.source}
+    reading = load.read(
+        given.file if is_there or given.file != _DEFAULT else None, environ, may_lack_secrets=given.is_of_file
+    )
+    if reading.loaded is None:
+        first = reading.mistakes[0]
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"reading the settings from {given.file if is_there else 'the environment'}",
+            problem=f"{first.key}: {first.problem}" if first.key else first.problem,
+            next_step=f"correct it (agbot check-config {given.file} shows every mistake), or name another: --config",
+        )
+    return reading.loaded, _approving(limits_of(reading.loaded.settings), given)
+
+
+def _approving(limits: LimitsOf, given: Given) -> LimitsOf:
+    return (lambda group: replace(limits(group), approval=False)) if given.approved else limits
+
+
+def _snapshot(given: Given, org: OrgId, loaded: Loaded | None, limits: LimitsOf) -> Snapshot:
+    if loaded is None or given.is_of_file:
+        found = read_file(Path(given.source or ""))
+        if found.org != org:
+            raise Failure(
+                Exit.NOT_FOUND,
+                tried=f"forecasting a rollout in {org}",
+                problem=f"{given.source} is a snapshot of organisation {found.org}",
+                next_step=f"name a policy of {found.org}, or take a snapshot of {org}: --save",
+            )
+        return found
+    return read_hub(Source(loaded=loaded, org=org, url=given.url, limits=limits, services=given.policy is not None))
+
+
+def _following(hub: Snapshot, given: Given, org: OrgId, limits: LimitsOf) -> Following:
+    parts = list[Following]()
+    if given.nmp is not None:
+        aim = _named(hub, hub.aims, given.nmp, org, "node management policy")
+        parts.append(following.of_agents(hub, aim, limits, hub.taken_at))
+    if given.policy is not None:
+        policy = _named(hub, hub.services, given.policy, org, "deployment policy")
+        parts.append(following.of_services(hub, policy, limits, hub.taken_at))
+    return following.joined(parts)
+
+
+def _named(hub: Snapshot, known: Mapping[PolicyId, Value], name: str, org: OrgId, noun: str) -> Value:
+    wanted = PolicyId(name if "/" in name else f"{org}/{name}")
+    found = known.get(wanted)
+    if found is not None:
+        return found
+    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
+    there = f"nearest: {', '.join(near)}" if near else f"there are {', '.join(sorted(known)[:5]) or 'none'}"
+    raise Failure(
+        Exit.NOT_FOUND,
+        tried=f"looking for {wanted} on {hub.exchange}",
+        problem=f"there is no {noun} {wanted}",
+        next_step=f"check the name; {there}",
+    )
+
+
+def _check(plan: Following, lasts: Durations) -> None:
+    """Refuse to guess how long an upgrade of the forecast takes."""
+    kinds = {each.ask.claim.kind for each in plan.wishes}
+    for kind in sorted(kinds - lasts.of.keys()):
+        option = "--duration" if kind is Kind.AGENT else "--service-duration"
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"looking in the history for {kind} upgrades that have succeeded",
+            problem=f"it is not known how long {kind} upgrades take: the history has none that was read",
+            next_step=f"state it, for example {option} 5m",
+        )
+
+
+def _write(file: Path, write: Callable[[Path], object]) -> None:
+    try:
+        write(file)
+    except OSError as error:
+        raise Failure(
+            Exit.BAD_FILE,
+            tried=f"writing {file}",
+            problem=f"{file} cannot be written: {error.strerror}",
+            next_step="name a file in a folder that you may write to",
+        ) from error

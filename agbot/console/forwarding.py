@@ -1,0 +1,102 @@
+"""Forwards operators' requests to the leader while this coordinator stands by.
+
+Health, metrics and the list of coordinators are about this one, and are always answered here.
+Events too: they are read from the journal, which all coordinators share, and a stream goes on when
+another leads. The operator token is forwarded as it came; the leader checks it. Whether a form was
+sent by a page of this listener is checked here, since the leader cannot. If the leader cannot be
+asked, `/v1/status` and the page are answered here and state that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from agbot.console import status
+from agbot.console.access import require_own_page
+from agbot.console.leading import Coordinators
+from agbot.console.page.rendering import is_own_file
+from agbot.console.replies import ApiError
+from agbot.listening.hop import MARK, Hop, HopError
+from agbot.rules.leadership import Whereabouts
+from agbot.rules.reasons import Code
+
+LOCAL: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v1/coordinators", "/v1/events"})
+_BODY_SECONDS: Final = 5.0
+_SECONDS: Final = 8.0
+"""Less than the commands' timeout of 10 s."""
+_MOST_BYTES: Final = 128 * 1024 * 1024
+_SENT: Final = ("Authorization", "Content-Type", "Accept")
+_LONE_STATUS: Final = 409
+_NOT_RETURNED: Final = frozenset(
+    {"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"}
+)
+"""Headers that are about the leader's connection, or that this listener writes itself."""
+
+
+def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
+    """Let requests for the leader go there, if this coordinator stands by."""
+
+    @web.middleware
+    async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
+        where = coordinators.where()
+        if where.leads or request.path in LOCAL or is_own_file(request.path_qs):
+            return await handler(request)
+        is_page = request.path != "/v1" and not request.path.startswith("/v1/")
+        if is_page and request.method != "GET":
+            require_own_page(request)
+        try:
+            return await _forwarded(request, where, hop)
+        except ApiError as error:
+            if request.path != status.PATH and not is_page:
+                raise
+            request[status.WHY_LOCAL] = error.problem
+            return await handler(request)
+
+    return forward
+
+
+async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.Response:
+    leader = where.leader
+    if leader is None or MARK in request.headers:
+        raise _no_leader(
+            request, "no coordinator is known to lead at present", "wait some seconds; agbot status shows all"
+        )
+    if not leader.console_url:
+        problem = f"{where.own_name} stands by, and {leader.name} leads; it has no [leadership] console_url"
+        raise _no_leader(request, problem, f"ask {leader.name}, or set that key there")
+    sent = {name: request.headers[name] for name in _SENT if name in request.headers}
+    sent["Sec-Fetch-Site"] = "same-origin"  # a form was checked here
+    try:
+        received = await hop.send(
+            request.method,
+            leader.console_url,
+            request.raw_path,
+            sent,
+            await _body(request),
+            seconds=_SECONDS,
+            most_bytes=_MOST_BYTES,
+        )
+    except HopError as error:
+        problem = f"{leader.name} leads, and cannot be reached at {leader.console_url}: {error}"
+        raise _no_leader(request, problem, "repair the way there, or wait until another coordinator leads") from error
+    reply = web.Response(status=received.status, body=received.body)
+    reply.headers.update({name: text for name, text in received.headers.items() if name.lower() not in _NOT_RETURNED})
+    return reply
+
+
+async def _body(request: web.Request) -> bytes:
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        tried = f"{request.method} {request.path}"
+        raise ApiError(408, tried=tried, problem="the body did not arrive in time", next_step="send it again") from None
+
+
+def _no_leader(request: web.Request, problem: str, next_step: str) -> ApiError:
+    tried = f"{request.method} {request.path}"
+    return ApiError(_LONE_STATUS, tried=tried, problem=f"{Code.NO_LEADER}: {problem}", next_step=next_step)

@@ -1,0 +1,226 @@
+"""What needs a person, the most urgent first, each with what to do. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agbot.console.page import words
+from agbot.coordinator.contract import GroupView, Overview
+from agbot.coordinator.reads import Orders
+from agbot.delivery.sinks import Receiver
+from agbot.rules.ids import NodeId, PolicyId, name_of
+from agbot.rules.lease import Kind
+from agbot.rules.records import Brake
+
+_NAMED = 3
+_AGBOT_FAILS = {
+    "not-running": "No agbot runs at [agbot] api; upgrades that it had begun are still waited for",
+    "unreadable": "The agbot's local API cannot be read; agent upgrades wait",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """Where to go, or what to do about it."""
+
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing."""
+
+    level: str
+    """`bad`, `warn` or `note`."""
+    title: str
+    text: str
+    links: Sequence[Link] = ()
+
+
+def items(
+    overview: Overview,
+    orders: Orders,
+    suspects: Iterable[GroupView],
+    now: datetime,
+    receivers: Iterable[Receiver] = (),
+) -> list[Item]:
+    """Return everything that needs a person."""
+    return [
+        *_readiness(overview),
+        *(_suspect(group, now) for group in suspects),
+        *_more_suspects(overview),
+        *_brakes(orders.brakes, now),
+        *_failed(overview),
+        *_overlaps(overview),
+        *_stuck(overview),
+        *_receivers(receivers),
+        *_bypassing(overview),
+        *_never_asked(overview),
+        *_holds(orders, now),
+        *_permissions(orders, now),
+    ]
+
+
+def _readiness(overview: Overview) -> Iterator[Item]:
+    for sentence in overview.not_ready:
+        yield Item(level="bad", title="Nothing is granted now" if not overview.ready else "A part fails", text=sentence)
+    for org in overview.orgs:
+        if org.failing:
+            yield Item(level="bad", title=f"Organisation {org.org} cannot be read", text=org.failing)
+    if overview.agbot_failing:
+        title = _AGBOT_FAILS.get(overview.agbot, "The agbot's local API cannot be read")
+        yield Item(level="warn", title=title, text=overview.agbot_failing)
+
+
+def _suspect(group: GroupView, now: datetime) -> Item:
+    lease = group.lease
+    holder = name_of(lease.holder) if lease.holder else "a node"
+    begun = "begun unasked" if lease.is_unasked else "granted"
+    since = f", {begun} {words.relative(lease.granted_at, now)}" if lease.granted_at else ""
+    return Item(
+        level="bad",
+        title=f"Suspect lease in {group.id}",
+        text=f"It is not known how the upgrade {lease.what} of {holder} ended{since}. {lease.note}".strip(),
+        links=(
+            Link(text="Look at the group", url=words.group_url(group.id)),
+            Link(text="Release…", url=words.order_url("release", group=group.id, token=lease.token)),
+        ),
+    )
+
+
+def _more_suspects(overview: Overview) -> Iterator[Item]:
+    if overview.suspect > _NAMED:
+        text = f"{overview.suspect - _NAMED} more leases are suspect."
+        yield Item(
+            level="bad", title="More suspect leases", text=text, links=[Link(text="All", url="/groups?state=suspect")]
+        )
+
+
+def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
+    by_subject: dict[tuple[Kind, PolicyId], list[Brake]] = defaultdict(list)
+    for brake in brakes:
+        by_subject[brake.kind, brake.subject].append(brake)
+    for (kind, policy), found in sorted(by_subject.items(), key=lambda each: -len(each[1])):
+        latest = max(found, key=lambda each: each.since)
+        where = latest.group if len(found) == 1 else words.count(len(found), "group")
+        when = words.relative(latest.since, now)
+        failed = next((str(each.software) for each in latest.failed if each.software), "")
+        version = f" (version {failed})" if failed else ""
+        links = [Link(text="Look at the rollout", url=words.rollout_url(kind, policy, "failed"))]
+        if len(found) == 1:
+            url = words.order_url("resume", scope=latest.group, subject=policy)
+            links.append(Link(text="Resume…", url=url))
+        yield Item(
+            level="bad",
+            title=f"{policy} is stopped in {where}",
+            text=f"It {latest.cause} on {name_of(latest.node)}{version} {when}. It begins there again only after it is "
+            "resumed, or with another version.",
+            links=links,
+        )
+
+
+def _failed(overview: Overview) -> Iterator[Item]:
+    if overview.failed:
+        number = words.count(overview.failed, "member")
+        who = _named(overview.failed_named, overview.failed)
+        yield Item(
+            level="warn",
+            title=f"The last upgrade of {number} has failed",
+            text=f"{who}: the agents do not begin it again by themselves. Publish another revision of the policy.",
+            links=_links(overview.failed_named),
+        )
+
+
+def _overlaps(overview: Overview) -> Iterator[Item]:
+    if overview.overlaps:
+        number = words.count(overview.overlaps, "upgrade overlaps", "upgrades overlap")
+        text = "They began without a question while another member was upgrading. The next grant waits for both."
+        url = "/groups?state=deferred"
+        yield Item(level="warn", title=f"{number} with another one", text=text, links=[Link(text="Show", url=url)])
+
+
+def _stuck(overview: Overview) -> Iterator[Item]:
+    if overview.stuck:
+        number = words.count(overview.stuck, "row")
+        text = "The upgrades are over, and the agbot begins no other there. A group's view has the command that helps."
+        yield Item(level="warn", title=f"{number} of the agbot will not go away", text=text)
+
+
+def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:
+    for each in receivers:
+        if each.error:
+            behind = f" ({words.count(each.behind, 'event')} not delivered)" if each.behind else ""
+            yield Item(level="warn", title=f"{each.kind} {each.receiver} gets no events", text=f"{each.error}{behind}")
+
+
+def _never_asked(overview: Overview) -> Iterator[Item]:
+    if overview.never_asked:
+        who = _named(overview.never_asked_named, overview.never_asked)
+        yield Item(
+            level="note",
+            title=f"{words.count(overview.never_asked, 'member has', 'members have')} never asked here",
+            text=f"{who}: they had no upgrade yet, or HZN_AGBOT_URL names another agbot.",
+            links=_links(overview.never_asked_named),
+        )
+
+
+def _named(nodes: Sequence[NodeId], number: int) -> str:
+    """Name the first of so many nodes."""
+    named = nodes[:_NAMED]
+    return ", ".join(named) + (f" and {number - len(named)} more" if number > len(named) else "")
+
+
+def _links(nodes: Sequence[NodeId]) -> list[Link]:
+    """Link the nodes that are named."""
+    return [Link(text=name_of(node), url=words.node_url(node)) for node in nodes[:_NAMED]]
+
+
+def _bypassing(overview: Overview) -> Iterator[Item]:
+    if not overview.bypassing:
+        return
+    who = _named(overview.bypassing_named, overview.bypassing)
+    yield Item(
+        level="warn",
+        title=f"{words.count(overview.bypassing, 'member upgrades', 'members upgrade')} without asking here",
+        text=f"The agents of {who} ask another agbot: look at their HZN_AGBOT_URL.",
+        links=_links(overview.bypassing_named),
+    )
+
+
+def _holds(orders: Orders, now: datetime) -> Iterator[Item]:
+    for hold in orders.holds:
+        end = f"until {words.clock(hold.until)} ({words.relative(hold.until, now)})" if hold.until else "until resumed"
+        yield Item(
+            level="note",
+            title=f"Hold on {words.scope(hold.scope)}",
+            text=f"No upgrade begins there, {end}: {hold.why} ({hold.by}, {words.relative(hold.since, now)})",
+            links=(Link(text="Resume…", url=words.order_url("resume", scope=hold.scope)),),
+        )
+
+
+def _permissions(orders: Orders, now: datetime) -> Iterator[Item]:
+    for each in orders.allowances[:_NAMED]:
+        what, until = each.subject or "its next upgrade", words.clock(each.until)
+        given = f"{each.why} ({each.by}, {words.relative(each.since, now)})"
+        yield Item(
+            level="note",
+            title=f"Allowance of {each.node}",
+            text=f"It may begin {what} once past most rules, until {until}: {given}",
+            links=(Link(text="Withdraw…", url=words.order_url("withdraw-allowance", node=each.node)),),
+        )
+    if len(orders.allowances) > _NAMED:
+        title = words.count(len(orders.allowances) - _NAMED, "more allowance")
+        yield Item(level="note", title=title, text="agbot orders", links=(Link(text="All", url="/orders#allowances"),))
+    *older, last = [None, *sorted(orders.approvals, key=lambda each: each.since)]
+    if last is not None:  # approvals do not expire, so there may be many
+        more = f"; {words.count(len(older) - 1, 'older one')} with it" if older[1:] else ""
+        yield Item(
+            level="note",
+            title=f"Approval of {last.subject} in {words.scope(last.scope)}",
+            text=f"{last.why} ({last.by}, {words.relative(last.since, now)}){more}: agbot orders",
+            links=(Link(text="All", url="/orders#approvals"),),
+        )

@@ -1,0 +1,56 @@
+"""Keeps the chronicle of the rollouts up to date: reads the journal once, and then what is new.
+
+The first read may take seconds on a large journal. It begins with the first request and goes on by
+itself; until it ends, a view shows what has been read and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from agbot.console.page.chronicle import READ, Chronicle
+from agbot.coordinator.operations import Operations
+from agbot.store.contract import JournalQuery, StoreError
+
+_AT_ONCE: Final = 500
+"""Entries of one read: the store does nothing else meanwhile, for some 10 ms."""
+_PATIENCE_SECONDS: Final = 1.0
+
+
+class Chronicler:
+    """Follows the journal of one console."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self._reading: asyncio.Task[None] | None = None
+        self.chronicle = Chronicle()
+        self.lack = ""
+        """What the chronicle lacks, in a sentence; empty if nothing."""
+
+    async def current(self) -> Chronicle:
+        """Return the chronicle with what is new, or as far as it was read within a moment."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read())
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=_PATIENCE_SECONDS)
+        self.lack = "" if reading.done() else "The journal is still being read: the past is not complete yet."
+        if reading.done() and isinstance(failure := reading.exception(), StoreError):
+            self.lack = f"The journal cannot be read, so the past is missing: {failure}"
+        elif reading.done() and failure is not None:
+            raise failure
+        return self.chronicle
+
+    async def stop(self) -> None:
+        """Stop reading."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> None:
+        while True:
+            query = JournalQuery(after=self.chronicle.last_id, events=READ, limit=_AT_ONCE)
+            found = await self._operations.journal(query)
+            self.chronicle.take(found)
+            if len(found) < _AT_ONCE:
+                return

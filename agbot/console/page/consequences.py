@@ -1,0 +1,262 @@
+"""What an operator's action will do, before it is done. Pure.
+
+The coordinator checks everything again when the action is carried out: the present state may have
+changed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from agbot.console.bodies import (
+    AllowBody,
+    ApproveBody,
+    HoldBody,
+    ReleaseBody,
+    ResumeBody,
+    WithdrawAllowanceBody,
+    WithdrawApprovalBody,
+)
+from agbot.console.page import words
+from agbot.coordinator.contract import Explanation, GroupView
+from agbot.coordinator.reads import Orders
+from agbot.rules import ids
+from agbot.rules.ids import STORE_SCOPE, GroupId, name_of
+from agbot.rules.rulebook import RULES
+
+_ALLOWABLE: Final = frozenset(rule.name for rule in RULES if rule.is_allowable)
+_FRESH: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of the place that the action is about."""
+
+    now: datetime
+    orders: Orders
+    group: GroupView | None = None
+    explained: Explanation | None = None
+    groups: int = 0
+    """In the scope."""
+    running: int = 0
+    waiting: int = 0
+    """Groups in the scope with a lease, and with waiters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consequences:
+    """What will happen."""
+
+    will: Sequence[str]
+    warnings: Sequence[str] = field(default=())
+    command: str = ""
+    """The same on the command line."""
+
+
+def of_hold(body: HoldBody, facts: Facts) -> Consequences:
+    """Describe a hold."""
+    until = (
+        f"until {words.clock(body.until)}, {words.relative(body.until, facts.now)}"
+        if body.until
+        else "until it is resumed"
+    )
+    will = [f"No new upgrade begins in {words.scope(body.scope)}, {until}."]
+    if facts.groups > 1 or body.scope == "*":
+        will.append(
+            f"It covers {words.count(facts.groups, 'group')}; members wait in {words.count(facts.waiting, 'group')} now."
+        )
+    will.append(_running(facts))
+    before = next((each for each in facts.orders.holds if each.scope == body.scope), None)
+    if before is not None:
+        will.append(f"It replaces the hold of {before.by}: {before.why}.")
+    command = ["agbot", "hold", *_scope_words(body.scope), *(["--until", body.until.isoformat()] if body.until else [])]
+    return Consequences(will=will, command=_command(command, body.reason))
+
+
+def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
+    """Describe the end of a hold, a rest, a brake, or the doubt about the store."""
+    where = words.scope(body.scope)
+    command = ["agbot", "resume", *_scope_words(body.scope)]
+    if body.scope == STORE_SCOPE:
+        will = ["Grants go on although the lease store is not the one that was used last."]
+        warnings = [
+            "You state that the former store has lost no upgrade that still runs. Otherwise two members may upgrade at once."
+        ]
+        return Consequences(will=will, warnings=warnings, command=_command(["agbot", "resume", "--store"], body.reason))
+    if body.rest:
+        will = [f"The rest after the last upgrade ends in {where}: the next member may begin at once."]
+        warnings = ["It is then not known whether the member that has upgraded stays healthy."]
+        return Consequences(will=will, warnings=warnings, command=_command([*command, "--rest"], body.reason))
+    if body.subject is not None:
+        return _of_brakes(body, facts, [*command, "--subject", body.subject])
+    hold = next((each for each in facts.orders.holds if each.scope == body.scope), None)
+    if hold is None:
+        return Consequences(will=[f"Nothing: {where} is not held."], command=_command(command, body.reason))
+    will = [
+        f"The hold of {hold.by} on {where} ends: {hold.why}.",
+        "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
+    ]
+    others = [
+        words.scope(each.scope) for each in facts.orders.holds if each is not hold and _overlap(each.scope, body.scope)
+    ]
+    if others:
+        will.append(f"Still held: {', '.join(others)}.")
+    return Consequences(will=will, command=_command(command, body.reason))
+
+
+def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequences:
+    found = [each for each in facts.orders.brakes if each.subject == body.subject and _covers(body.scope, each.group)]
+    if not found:
+        will = [f"Nothing: {body.subject} is not stopped in {words.scope(body.scope)}."]
+        return Consequences(will=will, command=_command(command, body.reason))
+    first = found[0]
+    named = first.group if len(found) == 1 else words.count(len(found), "group")
+    will = [
+        f"{body.subject} may begin again in {named}.",
+        *(
+            f"In {each.group} it {each.cause} on {name_of(each.node)} {words.relative(each.since, facts.now)}."
+            for each in found[:5]
+        ),
+        "A member that failed is upgraded again only if its agent asks again.",
+    ]
+    warnings = ["If the cause of the failure is not removed, the next member will fail too."]
+    return Consequences(will=will, warnings=warnings, command=_command(command, body.reason))
+
+
+def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
+    """Describe a forced release."""
+    lease = facts.group.lease if facts.group is not None else None
+    command = ["agbot", "release", group, *(["--token", str(body.token)] if body.token else [])]
+    if facts.group is None or lease is None or lease.holder is None:
+        return Consequences(
+            will=[f"Nothing: no node holds the lease of {group}."], command=_command(command, body.reason)
+        )
+    since = f" since {words.clock(lease.granted_at)}" if lease.granted_at else ""
+    will = [
+        f"The lease of {group} (token {lease.token}) is taken from {lease.holder}, which holds it for {lease.what}{since}."
+    ]
+    if body.token is not None and body.token != lease.token:
+        will = [f"Nothing: the lease has been granted again meanwhile, under token {lease.token} to {lease.holder}."]
+    waiting = [name_of(each.node) for each in facts.group.waiting]
+    will.append(
+        f"The next member may begin within a minute: {', '.join(waiting)} asks for it."
+        if waiting
+        else "The next member that asks may begin at once."
+    )
+    return Consequences(will=will, warnings=_of_holder(facts.group, facts.now), command=_command(command, body.reason))
+
+
+def _of_holder(group: GroupView, now: datetime) -> list[str]:
+    """Warn of a holder that may still be upgrading, with how fresh its heartbeat is."""
+    lease = group.lease
+    holder = next((each for each in group.members if each.node == lease.holder), None)
+    found = [
+        "An agent acts on a grant minutes later: make sure that the upgrade is really over, or two members are down at once."
+    ]
+    beat = holder.heartbeat_at if holder is not None else None
+    if beat is None:
+        found.append(f"When {lease.holder} was last alive is not known.")
+    elif now - beat < _FRESH:
+        found.append(
+            f"{lease.holder} is alive: its last heartbeat was {words.relative(beat, now)}{_reporting(lease.status)}."
+        )
+    else:
+        found.append(f"The last heartbeat of {lease.holder} was {words.relative(beat, now)}{_reporting(lease.status)}.")
+    return found
+
+
+def _reporting(status: str) -> str:
+    return f", and it reports {status!r}" if status else ""
+
+
+def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
+    """Describe an allowance."""
+    what = body.subject or "its next upgrade"
+    will = [
+        f"{body.node} may begin {what} once, until {words.clock(body.until)}, {words.relative(body.until, facts.now)}."
+    ]
+    warnings: list[str] = []
+    for rule in facts.explained.rules if facts.explained is not None else ():
+        if rule.passes:
+            continue
+        if rule.rule in _ALLOWABLE:
+            will.append(f"It goes past this: {rule.text}.")
+        else:
+            warnings.append(f"This still stops it: {rule.text}.")
+    will.append(
+        "It never goes past the lease or the rest of another member, nor past a hold. Its next grant uses it up."
+    )
+    command = ["agbot", "allow", body.node, *(["--subject", body.subject] if body.subject else [])]
+    return Consequences(
+        will=will, warnings=warnings, command=_command([*command, "--until", body.until.isoformat()], body.reason)
+    )
+
+
+def of_approval(body: ApproveBody, facts: Facts) -> Consequences:
+    """Describe an approval."""
+    will = [f"{body.subject}, as it is published now, may begin in {words.scope(body.scope)}."]
+    if facts.waiting:
+        will.append(f"Members wait for this approval in {words.count(facts.waiting, 'group')}.")
+    will.append("A later revision of the policy needs another approval. Every other rule still applies.")
+    command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject]
+    if body.kind == "service":
+        command.append("--service")
+    return Consequences(will=will, command=_command(command, body.reason))
+
+
+def of_withdrawn_allowance(body: WithdrawAllowanceBody, facts: Facts) -> Consequences:
+    """Describe the withdrawal of an allowance."""
+    command = _command(["agbot", "allow", body.node, "--withdraw"], body.reason)
+    given = next((each for each in facts.orders.allowances if each.node == body.node), None)
+    if given is None:
+        return Consequences(will=[f"Nothing: {body.node} has no allowance."], command=command)
+    will = [
+        f"{body.node} may no longer begin {given.subject or 'its next upgrade'} past the rules; {given.by} has allowed it: {given.why}."
+    ]
+    return Consequences(will=will, command=command)
+
+
+def of_withdrawn_approval(body: WithdrawApprovalBody, facts: Facts) -> Consequences:
+    """Describe the withdrawal of an approval."""
+    command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject, "--withdraw"]
+    words_of = _command([*command, *(["--service"] if body.kind == "service" else [])], body.reason)
+    where = words.scope(body.scope)
+    wanted = (body.scope, body.kind, body.subject)
+    given = next((each for each in facts.orders.approvals if (each.scope, each.kind, each.subject) == wanted), None)
+    if given is None:
+        return Consequences(will=[f"Nothing: {body.subject} is not approved in {where}."], command=words_of)
+    will = [
+        f"{body.subject} may no longer begin in {where} without another approval; {given.by} has approved it: {given.why}.",
+        "Groups in which it has begun go on.",
+    ]
+    return Consequences(will=will, command=words_of)
+
+
+def _running(facts: Facts) -> str:
+    if facts.running == 0:
+        return "No upgrade is under way there."
+    return f"{words.count(facts.running, 'upgrade that is under way goes', 'upgrades that are under way go')} on."
+
+
+def _scope_words(scope: str) -> list[str]:
+    node = ids.node_of_scope(scope)
+    return ["--node", node] if node is not None else [scope]
+
+
+def _command(parts: Sequence[str], reason: str) -> str:
+    return shlex.join([*parts, "--reason", reason or "…"])
+
+
+def _covers(scope: str, group: GroupId) -> bool:
+    return scope in {"*", ids.org_of(group), group}
+
+
+def _overlap(one: str, other: str) -> bool:
+    if "*" in {one, other}:
+        return True
+    one, other = (ids.node_of_scope(each) or each for each in (one, other))
+    return ids.org_of(one) == ids.org_of(other) and (one in {other, ids.org_of(one)} or other == ids.org_of(other))

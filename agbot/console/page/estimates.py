@@ -1,0 +1,91 @@
+"""Keeps estimates of the ends of rollouts in the journal, and what came of them.
+
+Once a minute, while this coordinator leads. Nothing is read unless a rollout is under way.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Final
+
+from agbot.clock import Clock
+from agbot.console.page import accuracy
+from agbot.console.page.chronicle import Record, Rollout
+from agbot.console.page.forecast import Forecast
+from agbot.console.page.rollouts import Rollouts
+from agbot.console.page.standing import Standing
+from agbot.coordinator.operations import Operations
+from agbot.events.rollouts import RolloutExpected
+from agbot.store.contract import StoreError
+
+_EVERY_SECONDS: Final = 60.0
+
+
+class Estimates:
+    """Follows the rollouts under way."""
+
+    def __init__(self, operations: Operations, rollouts: Rollouts, clock: Clock) -> None:
+        self._operations = operations
+        self._rollouts = rollouts
+        self._clock = clock
+        self._open: set[Rollout] = set()
+        """Those whose end was estimated and has not come yet."""
+
+    async def run(self) -> None:
+        """Look at the rollouts until cancelled."""
+        while True:
+            await self._clock.sleep(_EVERY_SECONDS)
+            with suppress(StoreError):  # the coordinator reports it, and the next look tries again
+                await self.look(self._clock.now())
+
+    async def look(self, now: datetime) -> None:
+        """Keep the estimates that are due.
+
+        Raises:
+            StoreError: the journal could not be read or written.
+        """
+        active = {(each.kind, each.policy) for each in self._operations.subjects() if each.running or each.waiting}
+        if not active and not self._open:
+            return
+        chronicle = await self._rollouts.chronicler.current()
+        if self._rollouts.chronicler.lack:
+            return
+        self._open = {rollout for rollout, record in chronicle.rollouts.items() if self._kept(rollout, record)}
+        for rollout in sorted(active | self._open):
+            await self._follow(rollout, chronicle.rollouts.get(rollout) or Record(), now)
+
+    def _kept(self, rollout: Rollout, record: Record) -> list[RolloutExpected]:
+        """Return the estimates for the policy's present revision; none once it has ended."""
+        return (
+            []
+            if self._has_ended(rollout, record)
+            else [each for at, each in record.estimates if self._is_of(rollout, at)]
+        )
+
+    def _has_ended(self, rollout: Rollout, record: Record) -> bool:
+        return record.ended_at is not None and self._is_of(rollout, record.ended_at)
+
+    def _is_of(self, rollout: Rollout, at: datetime) -> bool:
+        revised_at = self._operations.revised_at(*rollout)
+        return revised_at is None or at >= revised_at
+
+    async def _follow(self, rollout: Rollout, record: Record, now: datetime) -> None:
+        if self._has_ended(rollout, record):
+            return
+        whole, kept = await self._rollouts.whole(rollout, now), self._kept(rollout, record)
+        done, end = whole.summary.counts[Standing.DONE], accuracy.ended(whole.summary, kept, now)
+        if end is not None:
+            await self._operations.note(end)
+        elif isinstance(whole.end, Forecast) and accuracy.to_keep(whole.end, done, kept):
+            kind, policy = rollout
+            await self._operations.note(
+                RolloutExpected(
+                    subject=policy,
+                    kind=kind,
+                    earliest=whole.end.earliest,
+                    latest=whole.end.latest,
+                    done=done,
+                    remaining=whole.end.remaining,
+                )
+            )

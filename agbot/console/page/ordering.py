@@ -1,0 +1,297 @@
+"""Operators' actions on the page: a form, what will happen, and the action itself.
+
+The action is the API's (`agbot.console.acting`), with the operator token in a field of the form.
+The token is not kept: there is no session, so no other page can use one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from agbot.console import access, acting, parts
+from agbot.console.bodies import (
+    AllowBody,
+    ApproveBody,
+    HoldBody,
+    ReleaseBody,
+    ResumeBody,
+    WithdrawAllowanceBody,
+    WithdrawApprovalBody,
+)
+from agbot.console.page import consequences
+from agbot.console.page.consequences import Consequences, Facts
+from agbot.console.page.rendering import page
+from agbot.console.present import bad_input, not_found
+from agbot.console.replies import ApiError
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.operations import Operations
+from agbot.coordinator.reads import GroupQuery, GroupState
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import OF_POLICIES, Kind
+from agbot.rules.reasons import Code
+
+SPANS: Final[Mapping[str, str]] = {
+    "1800": "30 minutes",
+    "7200": "2 hours",
+    "28800": "8 hours",
+    "86400": "1 day",
+    "259200": "3 days",
+    "604800": "7 days",
+}
+"""How long a hold or an allowance may last, in seconds."""
+_FORM: Final = "application/x-www-form-urlencoded"
+_TYPE_IT: Final = "nothing was changed: type the operator token into the field below; it is in the file that [console] token_file names"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One action."""
+
+    name: str
+    title: str
+    button: str
+    does: str
+    body: type[msgspec.Struct]
+    fields: tuple[str, ...]
+    describe: Callable[..., Consequences]
+    order: Callable[..., Awaitable[Done | NotDone]]
+
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    each.name: each
+    for each in (
+        Action(
+            name="hold",
+            title="Hold upgrades",
+            button="Hold",
+            does="Stops new grants for the fleet, an organisation, a group or a node. Upgrades under way go on.",
+            body=HoldBody,
+            fields=("scope", "until"),
+            describe=consequences.of_hold,
+            order=acting.order_hold,
+        ),
+        Action(
+            name="resume",
+            title="Resume upgrades",
+            button="Resume",
+            does="Ends a hold; with a policy, lifts the brakes on it.",
+            body=ResumeBody,
+            fields=("scope", "subject", "rest"),
+            describe=consequences.of_resume,
+            order=acting.order_resume,
+        ),
+        Action(
+            name="release",
+            title="Release a lease by force",
+            button="Release",
+            does="Frees the lease of a group, whatever its holder does.",
+            body=ReleaseBody,
+            fields=("group", "token"),
+            describe=consequences.of_release,
+            order=acting.order_release,
+        ),
+        Action(
+            name="allow",
+            title="Allow one upgrade",
+            button="Allow",
+            does="Lets one upgrade of a node past most rules, once.",
+            body=AllowBody,
+            fields=("node", "subject", "until"),
+            describe=consequences.of_allowance,
+            order=acting.order_allowance,
+        ),
+        Action(
+            name="approve",
+            title="Approve an upgrade",
+            button="Approve",
+            does="Lets an upgrade begin where the settings require an approval.",
+            body=ApproveBody,
+            fields=("scope", "subject", "kind"),
+            describe=consequences.of_approval,
+            order=acting.order_approval,
+        ),
+        Action(
+            name="withdraw-allowance",
+            title="Withdraw an allowance",
+            button="Withdraw",
+            does="Takes the allowance of a node back.",
+            body=WithdrawAllowanceBody,
+            fields=("node",),
+            describe=consequences.of_withdrawn_allowance,
+            order=acting.order_withdrawn_allowance,
+        ),
+        Action(
+            name="withdraw-approval",
+            title="Withdraw an approval",
+            button="Withdraw",
+            does="Takes an approval back. Groups in which the upgrade has begun go on.",
+            body=WithdrawApprovalBody,
+            fields=("scope", "subject", "kind"),
+            describe=consequences.of_withdrawn_approval,
+            order=acting.order_withdrawn_approval,
+        ),
+    )
+}
+
+
+async def ask(request: web.Request) -> web.Response:
+    """Show the form, or, once it is filled in, what will happen."""
+    action, given = _action(request), _trimmed(request.query)
+    if given.get("step") != "confirm":
+        return await _form(request, action, given)
+    try:
+        return await _confirmation(request, action, _resolved(request, given))
+    except ApiError as error:
+        return await _form(request, action, given, error)
+
+
+async def carry_out(request: web.Request) -> web.Response:
+    """Carry the action out, with the token of the form."""
+    action = _action(request)
+    access.require_own_page(request)
+    if request.content_type != _FORM:
+        raise bad_input(request, f"{request.content_type} is not a form", "send the form of the page; programs use /v1")
+    await acting.content_of(request)
+    fields = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+    token, given = fields.pop("operator_token", "").strip(), _trimmed(fields)
+    try:
+        access.require_token(request, token, was_shown=bool(token), next_step=_TYPE_IT)
+        body = _body(request, action, given)
+        group = (GroupId(given["group"]),) if action.name == "release" else ()
+        done = await action.order(request, body, *group)
+    except ApiError as error:
+        return await _confirmation(request, action, given, error)
+    if isinstance(done, NotDone):
+        next_step, status = "nothing was changed; go back and look at the present state", 404 if done.not_found else 409
+        refused = ApiError(status, tried=f"POST {request.path}", problem=done.text, next_step=next_step)
+        return await _confirmation(request, action, given, refused)
+    return await page(
+        request,
+        "done.html",
+        {"action": action, "done": done, "given": given},
+        title=f"{action.title}: done",
+        is_live=False,
+    )
+
+
+async def _form(
+    request: web.Request, action: Action, given: Mapping[str, str], error: ApiError | None = None
+) -> web.Response:
+    return await page(
+        request,
+        "form.html",
+        {"action": action, "given": given, "spans": SPANS, "error": error},
+        title=action.title,
+        status=error.status if error else 200,
+        is_live=False,
+    )
+
+
+async def _confirmation(
+    request: web.Request, action: Action, given: Mapping[str, str], error: ApiError | None = None
+) -> web.Response:
+    body = _body(request, action, given)
+    group = (GroupId(given["group"]),) if action.name == "release" else ()
+    described = action.describe(body, *group, _facts(request, action, given))
+    return await page(
+        request,
+        "confirm.html",
+        {
+            "action": action,
+            "given": {name: value for name, value in given.items() if name not in {"step", "span"}},
+            "described": described,
+            "error": error,
+            "can_write": parts.of(request).operator_token() is not None,
+        },
+        title=action.title,
+        status=error.status if error else 200,
+        is_live=False,
+    )
+
+
+def _action(request: web.Request) -> Action:
+    found = ACTIONS.get(request.match_info["action"])
+    if found is None:
+        raise not_found(request, f"there is no such action: {', '.join(ACTIONS)}")
+    return found
+
+
+def _trimmed(given: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.strip() for name, value in given.items() if value.strip()}
+
+
+def _resolved(request: web.Request, given: Mapping[str, str]) -> dict[str, str]:
+    """Replace a span by the moment at which it ends, counted from this confirmation on."""
+    span = given.get("span", "")
+    rest = {name: value for name, value in given.items() if name != "span"}
+    if span not in SPANS or "until" in rest:
+        return rest
+    ends = parts.of(request).clock.now().replace(microsecond=0) + timedelta(seconds=int(span))
+    return {**rest, "until": ends.isoformat()}
+
+
+def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any:  # noqa: ANN401 - each action has its own
+    """Build the same body as a request to the API has.
+
+    Raises:
+        ApiError: a field is missing or wrong.
+    """
+    if action.name == "release" and not all(given.get("group", "").partition("/")):
+        raise bad_input(request, "the group is not org/name", "give it as org/name")
+    names = action.body.__struct_fields__
+    values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
+    if "rest" in values:
+        values["rest"] = values["rest"] in {"on", "true", "1"}
+    try:
+        body = msgspec.convert(values, action.body, strict=False)
+    except msgspec.ValidationError as error:
+        raise bad_input(request, _in_words(error), "fill in what is missing") from error
+    acting.check_texts(request, body)
+    return body
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    """Write msgspec's message for people: `the reason is missing`."""
+    text = str(error)
+    missing = text.partition("missing required field `")[2].partition("`")[0]
+    return f"the {missing} is missing" if missing else text
+
+
+def _facts(request: web.Request, action: Action, given: Mapping[str, str]) -> Facts:
+    operations = parts.of(request).operations
+    scope = given.get("scope") or given.get("group") or ""
+    node = NodeId(given["node"]) if "node" in given else ids.node_of_scope(scope)
+    group = operations.group(GroupId(scope)) if "/" in scope and node is None else None
+    orders, explained = operations.orders(), operations.explain(node) if node is not None else None
+    facts = Facts(now=parts.of(request).clock.now(), orders=orders, group=group, explained=explained)
+    if group is not None:
+        facts = replace(facts, groups=1, running=int(group.lease.holder is not None), waiting=int(bool(group.waiting)))
+    elif node is None:
+        facts = _counted(facts, operations, None if scope in {"", "*"} else scope)
+    if action.name == "approve" and given.get("kind", Kind.AGENT) in OF_POLICIES:
+        rollout = Kind(given.get("kind", Kind.AGENT)), PolicyId(given.get("subject", ""))
+        facts = replace(facts, waiting=_awaiting_approval(operations, scope, *rollout))
+    return facts
+
+
+def _counted(facts: Facts, operations: Operations, org: str | None) -> Facts:
+    """Count the groups of an organisation, or of the fleet."""
+
+    def count(state: GroupState | None) -> int:
+        return operations.find_groups(GroupQuery(org=org, state=state, limit=0)).total
+
+    running = count(GroupState.HELD) + count(GroupState.SUSPECT)
+    return replace(facts, groups=count(None), running=running, waiting=count(GroupState.WAITING))
+
+
+def _awaiting_approval(operations: Operations, scope: str, kind: Kind, policy: PolicyId) -> int:
+    """Count the groups in the scope in which a member waits for this approval."""
+    covered = (each for each in operations.progress(kind, policy) if scope in {"*", ids.org_of(each.group), each.group})
+    return sum(any(waiter.code == Code.NOT_APPROVED for waiter in each.waiting) for each in covered)

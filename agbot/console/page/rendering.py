@@ -1,0 +1,162 @@
+"""Renders templates, and serves the files that they refer to. Nothing comes from other hosts.
+
+The Content-Security-Policy allows no inline script and no inline style, so that a name from outside
+that ended up in a page could not do anything there; templates escape every value as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from agbot import __version__
+from agbot.console import parts, replies
+from agbot.console.page import marks, reasons, standing, words
+from agbot.console.replies import ApiError
+from agbot.console.status import WHY_LOCAL
+from agbot.console.streaming import newest_id
+from agbot.store.contract import StoreError
+
+_HERE: Final = Path(__file__).parent
+_STATIC: Final = _HERE / "static"
+_NOT_FOUND: Final = 404
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    **replies.HEADERS,
+    "Content-Security-Policy": POLICY,
+    # Under no-referrer, browsers send a form with `Origin: null`, and it would be refused.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+_YEAR: Final = "public, max-age=31536000, immutable"
+PageHandler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    found = (path for path in _STATIC.rglob("*") if path.suffix in {".js", ".css", ".svg"})
+    return {path.relative_to(_STATIC).as_posix(): path.read_bytes() for path in found}
+
+
+@cache
+def file_url(name: str) -> str:
+    """Return the address of a file, which changes with its content: it is cached for good."""
+    return f"/static/{name}?v={hashlib.sha256(_files()[name]).hexdigest()[:12]}"
+
+
+def is_own_file(path_qs: str) -> bool:
+    """Whether this is the address of a file with this program's content."""
+    return any(path_qs == file_url(name) for name in _files())
+
+
+async def static(request: web.Request) -> web.Response:
+    """Serve one of the page's own files."""
+    content = _files().get(request.match_info["name"])
+    if content is None:
+        raise web.HTTPNotFound
+    kind = mimetypes.guess_type(request.match_info["name"])[0] or "application/octet-stream"
+    kind = "text/javascript" if kind == "application/javascript" else kind
+    return web.Response(
+        body=content, content_type=kind, charset="utf-8", headers={**replies.HEADERS, "Cache-Control": _YEAR}
+    )
+
+
+@cache
+def environment() -> Environment:
+    """Return the templates. A name that is missing in the context is an error."""
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "capitalize_first": words.sentence,
+        "commands": marks.with_commands,
+        "look": marks.look,
+        "fact": marks.fact,
+        "seconds": lambda seconds: timedelta(seconds=seconds),
+    }
+    made.globals |= {
+        "file": file_url,
+        "words": words,
+        "labels": standing.LABELS,
+        "reasons": reasons.IN_WORDS,
+        "version": __version__,
+    }
+    return made
+
+
+async def page(
+    request: web.Request,
+    template: str,
+    shown: Mapping[str, object],
+    *,
+    title: str,
+    here: str = "",
+    status: int = 200,
+    is_live: bool = True,
+) -> web.Response:
+    """Render a view.
+
+    Args:
+        request: The request, whose address is read again while the view is live.
+        template: The file.
+        shown: What the template shows.
+        title: The heading.
+        here: The part of the navigation that it belongs to.
+        status: The HTTP status.
+        is_live: Whether the part of it that changes is read again after each event.
+    """
+    context = {
+        "title": title,
+        "here": here,
+        "now": parts.of(request).clock.now(),
+        "address": request.path_qs,
+        "after": await newest_id(request) if is_live else 0,
+        "is_live": is_live,
+        "overview": parts.of(request).operations.overview(),
+        "leader": parts.of(request).coordinators.where().leader,
+    }
+    text = environment().get_template(template).render({**context, **shown})
+    return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
+
+
+def for_people(handler: PageHandler) -> PageHandler:
+    """Show errors as a view, and who leads while this coordinator stands by and cannot ask it."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if not parts.of(request).coordinators.where().leads:
+            shown: dict[str, object] = {"why": request.get(WHY_LOCAL, "")}
+            return await page(
+                request, "standby.html", shown, title="This coordinator stands by", status=503, is_live=False
+            )
+        try:
+            return await handler(request)
+        except ApiError as error:
+            found = error
+            if error.status == _NOT_FOUND:
+                error.next_step = (
+                    "check the name, or look for it: the field above finds groups, the lists are linked below"
+                )
+        except StoreError as error:
+            next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
+            problem = f"the lease store failed: {error}"
+            found = ApiError(503, tried=f"GET {request.path}", problem=problem, next_step=next_step)
+        return await page(
+            request, "error.html", {"error": found}, title="That did not work", status=found.status, is_live=False
+        )
+
+    return answer

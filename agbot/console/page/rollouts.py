@@ -1,0 +1,197 @@
+"""The rollouts as they are now, each summarised from the coordinator and the journal."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from agbot.console.page import drawing, forecast
+from agbot.console.page.accuracy import Accuracy, accuracy
+from agbot.console.page.chronicle import Record, Rollout
+from agbot.console.page.chronicler import Chronicler
+from agbot.console.page.drawing import Curve
+from agbot.console.page.forecast import Forecast, NoForecast
+from agbot.console.page.standing import Stand, Standing, Summary, stand, summarise
+from agbot.coordinator.operations import Operations
+from agbot.coordinator.reads import Subject
+from agbot.rules.ids import GroupId
+
+_FRESH_SECONDS: Final = 2.0
+"""A summary of this age is shown again: every open page asks after every event."""
+_AT_ONCE: Final = 250
+"""Groups between two pauses, in which questions of nodes are answered."""
+_MOMENTS: Final = 8
+_URGENT: Final = (
+    Standing.FAILED,
+    Standing.SUSPECT,
+    Standing.RUNNING,
+    Standing.WAITING,
+    Standing.PARTLY,
+    Standing.DONE,
+    Standing.UNTOUCHED,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One rollout in a list."""
+
+    rollout: Rollout
+    subject: Subject
+    last_at: datetime | None = None
+    summary: Summary | None = None
+    end: Forecast | NoForecast | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is under way, waited for or stopped anywhere."""
+        return bool(self.subject.running or self.subject.waiting or self.subject.stopped)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """One rollout with its past and its expected end."""
+
+    summary: Summary
+    begins: Mapping[GroupId, datetime]
+    begun_at: datetime | None
+    curve: Curve | None
+    end: Forecast | NoForecast
+
+
+class Rollouts:
+    """Summarises rollouts, each at most every other second."""
+
+    def __init__(self, operations: Operations) -> None:
+        self._operations = operations
+        self.chronicler = Chronicler(operations)
+        self._known: dict[Rollout, tuple[float, Summary]] = {}
+        self._lock = asyncio.Lock()
+
+    async def lines(self, now: datetime, *, summarised: int, most: int = 50) -> list[Line]:
+        """List the rollouts, active ones first, then by their last event.
+
+        The first `summarised` have their summary.
+        """
+        chronicle = await self.chronicler.current()
+        subjects = {(each.kind, each.policy): each for each in self._operations.subjects()}
+        found = [
+            Line(
+                rollout=rollout,
+                subject=subjects.get(rollout) or Subject(kind=rollout[0], policy=rollout[1]),
+                last_at=record.last_at if (record := chronicle.rollouts.get(rollout)) else None,
+            )
+            for rollout in {**subjects, **chronicle.rollouts}
+        ]
+        found.sort(
+            key=lambda each: (not each.is_active, -(each.last_at.timestamp() if each.last_at else 0.0), each.rollout)
+        )
+        shown = found[:most]
+        head = [await self._summarised(each, now) for each in shown[:summarised]]
+        return [*head, *shown[summarised:]]
+
+    async def _summarised(self, line: Line, now: datetime) -> Line:
+        summary = await self.summary(line.rollout)
+        return replace(line, summary=summary, end=forecast.forecast(summary, now) if line.is_active else None)
+
+    async def summary(self, rollout: Rollout) -> Summary:
+        """Return how far all groups are."""
+        loop, chronicle = asyncio.get_running_loop(), self.chronicler.chronicle
+        async with self._lock:
+            known = self._known.get(rollout)
+            if known is not None and loop.time() - known[0] < _FRESH_SECONDS:
+                return known[1]
+            found = await self._fold(rollout, chronicle.rollouts.get(rollout) or Record())
+            self._known = {key: each for key, each in self._known.items() if loop.time() - each[0] < _FRESH_SECONDS}
+            self._known[rollout] = (loop.time(), found)
+            return found
+
+    async def whole(self, rollout: Rollout, now: datetime) -> Whole:
+        """Return one rollout with its past."""
+        chronicle = await self.chronicler.current()
+        record, summary = chronicle.rollouts.get(rollout) or Record(), await self.summary(rollout)
+        begins = first_begins(record, self._operations.revised_at(*rollout))
+        return Whole(
+            summary=summary,
+            begins=begins,
+            begun_at=begun_at(begins),
+            curve=curve_of(summary, begins, now),
+            end=forecast.forecast(summary, now),
+        )
+
+    @property
+    def accuracy(self) -> Accuracy:
+        """How the estimates of past rollouts turned out."""
+        return accuracy(self.chronicler.chronicle.ended)
+
+    async def _fold(self, rollout: Rollout, record: Record) -> Summary:
+        revised_at, found = self._operations.revised_at(*rollout), list[Stand]()
+        for facts in self._operations.progress(*rollout):
+            found.append(stand(facts, record.of(facts.group), revised_at))
+            if len(found) % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return summarise(found)
+
+
+def first_begins(record: Record, revised_at: datetime | None) -> Mapping[GroupId, datetime]:
+    """Return when each group first received the lease for the policy's present revision."""
+    found: dict[GroupId, datetime] = {}
+    for at, group in record.begun:
+        if revised_at is None or at >= revised_at:
+            found.setdefault(group, at)
+    return found
+
+
+def begun_at(begins: Mapping[GroupId, datetime]) -> datetime | None:
+    """Return when the first group began."""
+    return min(begins.values(), default=None)
+
+
+def curve_of(summary: Summary, begins: Mapping[GroupId, datetime], now: datetime) -> Curve | None:
+    """Draw how many groups that follow the policy had begun, and how many were done.
+
+    None before any has begun.
+    """
+    begun = begun_at(begins)
+    if begun is None or begun >= now:
+        return None
+    ends = [each.done_at for each in summary.stands if each.done_at is not None]
+    undated = summary.counts[Standing.DONE] - len(ends)
+    failures = [each.since for each in summary.stands if each.standing is Standing.FAILED and each.since is not None]
+    return drawing.curve(
+        list(begins.values()),
+        ends,
+        failures,
+        groups=summary.expected,
+        known_before=undated,
+        over=drawing.axis(begun, now),
+    )
+
+
+def over_time(summary: Summary, begins: Mapping[GroupId, datetime], now: datetime) -> list[tuple[datetime, int, int]]:
+    """Return a handful of moments, with how many groups had begun and were done by then."""
+    first = begun_at(begins)
+    if first is None or first >= now:
+        return []
+    started = sorted(begins.values())
+    ends = sorted(each.done_at for each in summary.stands if each.done_at is not None)
+    undated = summary.counts[Standing.DONE] - len(ends)
+    moments = [first + (now - first) * step / _MOMENTS for step in range(1, _MOMENTS + 1)]
+    return [(at, undated + bisect_right(started, at), undated + bisect_right(ends, at)) for at in moments]
+
+
+def selected(stands: Iterable[Stand], *, find: str, standing: str, code: str) -> Sequence[Stand]:
+    """Return the groups of a rollout that match, those that need a look first."""
+    part = find.casefold()
+    found = [
+        each
+        for each in stands
+        if (not standing or each.standing == standing)
+        and (not code or each.code == code)
+        and part in each.group.casefold()
+    ]
+    return sorted(found, key=lambda each: (_URGENT.index(each.standing), each.group))

@@ -1,0 +1,234 @@
+"""The views: each collects what it shows and names its template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from agbot.console import parts
+from agbot.console.page import attention, timeline
+from agbot.console.page.rendering import page
+from agbot.console.page.rollouts import Rollouts, selected
+from agbot.console.page.standing import Standing
+from agbot.console.present import bad_input, group_of, not_found, number, unknown_node
+from agbot.coordinator.contract import GroupView
+from agbot.coordinator.operators import history
+from agbot.coordinator.operators.history import HistoryView
+from agbot.coordinator.reads import GroupQuery, GroupState, Noun
+from agbot.rules import ids
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.store.contract import JournalQuery
+
+ROLLOUTS: Final = web.AppKey("rollouts", Rollouts)
+PAGE_GROUPS: Final = 50
+_SUMMARISED: Final = 4
+_SUSPECTS_NAMED: Final = 3
+_EVENTS: Final = 40
+_UPGRADES: Final = 250
+"""Events of upgrades that a time line is drawn from."""
+_BARS: Final = 60
+
+
+async def fleet(request: web.Request) -> web.Response:
+    """Show the fleet at a glance."""
+    operations, now = parts.of(request).operations, parts.of(request).clock.now()
+    suspects = operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
+    overview, oldest, deliveries = operations.overview(), operations.oldest_grant(), parts.of(request).deliveries
+    views = [view for group in suspects if (view := operations.group(group)) is not None]
+    return await page(
+        request,
+        "fleet.html",
+        {
+            "items": attention.items(
+                overview,
+                operations.orders(with_windows=False),
+                views,
+                now,
+                deliveries.receivers() if deliveries else (),
+            ),
+            "oldest": operations.group(oldest) if oldest is not None else None,
+            "lines": await request.app[ROLLOUTS].lines(now, summarised=_SUMMARISED, most=_SUMMARISED),
+            "lack": request.app[ROLLOUTS].chronicler.lack,
+            "entries": await _history(request, JournalQuery(limit=12)),
+        },
+        title="Fleet",
+        here="fleet",
+    )
+
+
+async def rollouts(request: web.Request) -> web.Response:
+    """List the rollouts."""
+    known = request.app[ROLLOUTS]
+    lines = await known.lines(parts.of(request).clock.now(), summarised=_SUMMARISED)
+    return await page(
+        request, "rollouts.html", {"lines": lines, "lack": known.chronicler.lack}, title="Rollouts", here="rollouts"
+    )
+
+
+async def rollout(request: web.Request) -> web.Response:
+    """Show one rollout."""
+    kind, known, now = _kind(request), request.app[ROLLOUTS], parts.of(request).clock.now()
+    policy = PolicyId(f"{request.match_info['org']}/{request.match_info['policy']}")
+    whole = await known.whole((kind, policy), now)
+    chosen = {name: request.query.get(name, "") for name in ("standing", "code", "find")}
+    if chosen["standing"] and chosen["standing"] not in set(Standing):
+        raise bad_input(request, f"{chosen['standing']!r} is not a standing", f"use one of {', '.join(Standing)}")
+    found = selected(whole.summary.stands, **chosen)
+    paging = _paging(request, len(found))
+    return await page(
+        request,
+        "rollout.html",
+        {
+            "kind": kind,
+            "policy": policy,
+            "whole": whole,
+            "chosen": chosen,
+            "stands": found[paging.offset : paging.offset + PAGE_GROUPS],
+            "paging": paging,
+            "standings": list(Standing),
+            "lack": known.chronicler.lack,
+            "accuracy": known.accuracy,
+        },
+        title=str(policy),
+        here="rollouts",
+    )
+
+
+async def groups(request: web.Request) -> web.Response:
+    """Show a page of the table of groups."""
+    operations, chosen = (
+        parts.of(request).operations,
+        {name: request.query.get(name, "") for name in ("find", "state", "org")},
+    )
+    if chosen["state"] and chosen["state"] not in set(GroupState):
+        raise bad_input(request, f"{chosen['state']!r} is not a state", f"use one of {', '.join(GroupState)}")
+    query = GroupQuery(
+        find=chosen["find"],
+        state=GroupState(chosen["state"]) if chosen["state"] else None,
+        org=chosen["org"] or None,
+        offset=number(request, "offset", least=0) or 0,
+        limit=PAGE_GROUPS,
+    )
+    found = operations.find_groups(query)
+    views = [view for group in found.groups if (view := operations.group(group)) is not None]
+    return await page(
+        request,
+        "groups.html",
+        {"chosen": chosen, "states": list(GroupState), "groups": views, "paging": _paging(request, found.total)},
+        title="Groups",
+        here="groups",
+    )
+
+
+async def group(request: web.Request) -> web.Response:
+    """Show one group."""
+    operations, wanted, now = parts.of(request).operations, group_of(request), parts.of(request).clock.now()
+    found = operations.group(wanted)
+    if found is None:
+        raise not_found(request, operations.why_excluded(ids.org_of(wanted)) or operations.unknown(Noun.GROUP, wanted))
+    entries = await operations.journal(JournalQuery(group=wanted, events=timeline.READ, limit=_UPGRADES))
+    upgrades = timeline.upgrades(entries)[-_BARS:]
+    return await page(
+        request,
+        "group.html",
+        {
+            "group": found,
+            "explained": {each.node: operations.explain(each.node) for each in found.waiting},
+            "upgrades": upgrades,
+            "timeline": timeline.timeline(upgrades, _members(found), now),
+            **await _journal(request, JournalQuery(group=wanted)),
+        },
+        title=str(wanted),
+        here="groups",
+    )
+
+
+async def node(request: web.Request) -> web.Response:
+    """Explain one node."""
+    wanted, operations = (
+        ids.node_id(request.match_info["org"], request.match_info["node"]),
+        parts.of(request).operations,
+    )
+    found = operations.explain(wanted)
+    if found is None:
+        raise unknown_node(request, wanted)
+    of_group = operations.group(found.group) if found.group is not None else None
+    member = next((each for each in of_group.members if each.node == wanted), None) if of_group else None
+    return await page(
+        request,
+        "node.html",
+        {"explained": found, "member": member, **await _journal(request, JournalQuery(node=wanted))},
+        title=str(wanted),
+        here="groups",
+    )
+
+
+async def orders(request: web.Request) -> web.Response:
+    """Show holds, windows, approvals, allowances and brakes."""
+    found = parts.of(request).operations.orders()
+    return await page(request, "orders.html", {"orders": found}, title="Holds and windows", here="orders")
+
+
+async def journal(request: web.Request) -> web.Response:
+    """Show the journal of the fleet."""
+    shown = await _journal(request, JournalQuery())
+    return await page(request, "journal.html", {**shown}, title="Journal", here="journal")
+
+
+async def _journal(request: web.Request, query: JournalQuery) -> dict[str, object]:
+    """Return a page of the journal, and the id before which the next one begins."""
+    before = number(request, "before", least=1)
+    entries = await _history(
+        request, JournalQuery(group=query.group, node=query.node, before=before, limit=_EVENTS + 1)
+    )
+    shown = entries[:_EVENTS]
+    return {"entries": shown, "before": before, "older": shown[-1].id if len(entries) > _EVENTS else None}
+
+
+async def _history(request: web.Request, query: JournalQuery) -> list[HistoryView]:
+    wanted = JournalQuery(
+        group=query.group, node=query.node, before=query.before, limit=query.limit, without=history.LEFT_OUT
+    )
+    return [history.view(entry) for entry in await parts.of(request).operations.journal(wanted)]
+
+
+def _members(group: GroupView) -> list[NodeId]:
+    return [member.node for member in group.members]
+
+
+def _kind(request: web.Request) -> Kind:
+    given = request.match_info["kind"]
+    if given not in set(Kind):
+        raise not_found(request, f"{given!r} is not a kind of upgrade: there are {' and '.join(Kind)}")
+    return Kind(given)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paging:
+    """Where a page of a table is, with the addresses of its neighbours."""
+
+    offset: int
+    shown: int
+    total: int
+    previous: str | None
+    following: str | None
+
+
+def _paging(request: web.Request, total: int) -> Paging:
+    offset = number(request, "offset", least=0) or 0
+    rest = {name: value for name, value in request.query.items() if name != "offset" and value}
+
+    def address(begin: int) -> str:
+        return f"{request.rel_url.raw_path}?{urlencode({**rest, 'offset': begin})}"
+
+    return Paging(
+        offset=offset,
+        shown=max(min(PAGE_GROUPS, total - offset), 0),
+        total=total,
+        previous=address(max(offset - PAGE_GROUPS, 0)) if offset else None,
+        following=address(offset + PAGE_GROUPS) if offset + PAGE_GROUPS < total else None,
+    )

@@ -1,0 +1,111 @@
+"""The written form of moments, ages, numbers and links on the page. Pure."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from urllib.parse import quote, urlencode
+
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind
+
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60))
+
+
+def length(span: timedelta) -> str:
+    """Write a duration in its two largest units: `2 h 5 min`, `40 s`."""
+    left = int(abs(span).total_seconds())
+    found: list[str] = []
+    for name, size in _UNITS:
+        if left >= size or found:
+            found.append(f"{left // size} {name}")
+            left %= size
+        if len(found) > 1:
+            break
+    if not found:
+        return f"{left} s"
+    return " ".join(part for part in found if not part.startswith("0 ")) or found[0]
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """Write a moment by its distance: `5 min ago`, `in 2 h`."""
+    span = moment - now
+    return f"in {length(span)}" if span > timedelta() else f"{length(span)} ago"
+
+
+def clock(moment: datetime) -> str:
+    """Write a moment in UTC, as everywhere in logs and answers."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def short_clock(moment: datetime, now: datetime) -> str:
+    """Write a moment of today by its time alone, and any other with its date."""
+    own = moment.astimezone(UTC)
+    return f"{own:%H:%M}" if own.date() == now.astimezone(UTC).date() else f"{own:%d %b %H:%M}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: `1 group`, `2 groups`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def percent(part: int, whole: int) -> str:
+    """Write a share: neither 0 % of something nor 100 % of less than all."""
+    if not whole or not part:
+        return "0 %"
+    if part == whole:
+        return "100 %"
+    return f"{min(max(round(100 * part / whole), 1), 99)} %"
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital, unless it begins with a name."""
+    first = text.partition(" ")[0]
+    return text if "/" in first or not first.isalpha() else text[:1].upper() + text[1:]
+
+
+def scope(of: str) -> str:
+    """Write the scope of a hold or an approval."""
+    node = ids.node_of_scope(of)
+    if node is not None:
+        return f"node {node}"
+    if of == "*":
+        return "the whole fleet"
+    return f"group {of}" if "/" in of else f"organisation {of}"
+
+
+def _path(*parts: str) -> str:
+    return "/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def group_url(group: GroupId) -> str:
+    """Return the address of a group's view."""
+    return _path("groups", ids.org_of(group), ids.name_of(group))
+
+
+def node_url(node: NodeId) -> str:
+    """Return the address of a node's view."""
+    return _path("nodes", ids.org_of(node), ids.name_of(node))
+
+
+def rollout_url(kind: Kind, policy: PolicyId, standing: str = "") -> str:
+    """Return the address of a rollout's view, of all groups or those with one standing."""
+    path = _path("rollouts", str(kind), ids.org_of(policy), ids.name_of(policy))
+    return f"{path}?{urlencode({'standing': standing})}" if standing else path
+
+
+def scope_url(of: str) -> str:
+    """Return the address of a scope: a group, a node, or the groups of an organisation."""
+    node = ids.node_of_scope(of)
+    if node is not None:
+        return node_url(node)
+    if of == "*":
+        return "/groups"
+    return group_url(GroupId(of)) if "/" in of else f"/groups?{urlencode({'org': of})}"
+
+
+def order_url(action: str, **given: str | int | None) -> str:
+    """Return the address of the form of an operator's action, with what is known of it."""
+    known = {name: str(value) for name, value in given.items() if value is not None}
+    return f"/act/{action}?{urlencode(known)}" if known else f"/act/{action}"

@@ -1,0 +1,53 @@
+"""Requests about the past: the history, which is the journal in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aiohttp import web
+
+from agbot.console import parts, replies
+from agbot.console.present import bad_input, journal_query, not_found, number
+from agbot.coordinator.operators import history as words
+from agbot.coordinator.reads import Noun
+from agbot.events.catalogue import EVENTS
+
+
+async def history(request: web.Request) -> web.Response:
+    """Return the history, the newest first.
+
+    `?before=ID` continues, `?after=ID` returns what came after an event, in order.
+    """
+    kinds = _kinds(request)
+    wanted = replace(
+        journal_query(request),
+        org=request.query.get("org"),
+        events=kinds,
+        without=() if kinds else words.LEFT_OUT,
+        before=number(request, "before", least=1),
+    )
+    found = await parts.of(request).operations.journal(wanted)
+    if not found and wanted.before is None and wanted.after is None:
+        _refuse_unknown(request)
+    return replies.json({"entries": [words.view(entry) for entry in found]})
+
+
+def _refuse_unknown(request: web.Request) -> None:
+    """Refuse a name that is not known. Of one that was, there may be nothing in the journal."""
+    for noun in (Noun.GROUP, Noun.NODE):
+        name = request.query.get(noun)
+        if name is not None and (unknown := parts.of(request).operations.unknown(noun, name)):
+            raise not_found(request, f"{unknown}, and the journal has no such entry of it")
+
+
+def _kinds(request: web.Request) -> tuple[str, ...]:
+    kinds = [kind for given in request.query.getall("event", []) for kind in given.split(",")]
+    try:
+        return words.events_of(kinds)
+    except LookupError as error:
+        nouns = ", ".join(dict.fromkeys(name.partition(".")[0] for name in EVENTS))
+        raise bad_input(
+            request,
+            f'event="{error.args[0]}" is not a kind of event',
+            f"use a name of docs/events.md, or one of {nouns}",
+        ) from error

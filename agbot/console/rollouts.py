@@ -1,0 +1,143 @@
+"""Requests about rollouts: what the page shows of them, as JSON."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from agbot.console import parts, replies
+from agbot.console.page.forecast import Forecast, NoForecast
+from agbot.console.page.rollouts import Line, over_time, selected
+from agbot.console.page.standing import Stand, Standing, Summary
+from agbot.console.page.views import ROLLOUTS
+from agbot.console.present import bad_input, not_found, number
+from agbot.console.rollout_views import (
+    EndView,
+    PointView,
+    RolloutLine,
+    RolloutList,
+    RolloutView,
+    StandView,
+    SummaryView,
+)
+from agbot.coordinator.reads import Noun
+from agbot.rules import ids
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Kind
+
+_SUMMARISED: Final = 4
+_GROUPS: Final = 50
+_MOST_GROUPS: Final = 1000
+
+
+async def rollouts(request: web.Request) -> web.Response:
+    """List running and recent rollouts, the first ones with their summary."""
+    known, now = request.app[ROLLOUTS], parts.of(request).clock.now()
+    lines = await known.lines(now, summarised=_SUMMARISED)
+    return replies.json(RolloutList(at=now, rollouts=[_line(each) for each in lines], lack=known.chronicler.lack))
+
+
+async def rollout(request: web.Request) -> web.Response:
+    """Show one rollout."""
+    known, now = request.app[ROLLOUTS], parts.of(request).clock.now()
+    policy = ids.policy_id(request.match_info["org"], request.match_info["policy"])
+    standing = request.query.get("standing", "")
+    if standing and standing not in set(Standing):
+        raise bad_input(request, f"{standing!r} is not a standing", f"use one of {', '.join(Standing)}")
+    kind = await _kind(request, policy)
+    whole = await known.whole((kind, policy), now)
+    found = selected(
+        whole.summary.stands, find=request.query.get("find", ""), standing=standing, code=request.query.get("code", "")
+    )
+    begin = number(request, "offset", least=0) or 0
+    limit = min(number(request, "limit", least=1) or _GROUPS, _MOST_GROUPS)
+    return replies.json(
+        RolloutView(
+            at=now,
+            policy=policy,
+            kind=str(kind),
+            begun_at=whole.begun_at,
+            summary=_summary(whole.summary),
+            end=_end(whole.end),
+            accuracy=known.accuracy.in_words(),
+            over_time=[
+                PointView(at=at, begun=begun, done=done)
+                for at, begun, done in over_time(whole.summary, whole.begins, now)
+            ],
+            groups=[_stand(each) for each in found[begin : begin + limit]],
+            total=len(found),
+            lack=known.chronicler.lack,
+        )
+    )
+
+
+async def _kind(request: web.Request, policy: PolicyId) -> Kind:
+    """Return the kind of `?kind=`, or that in which the policy is known.
+
+    Raises:
+        ApiError: no group takes part, or it is not a kind.
+    """
+    given, known = request.query.get("kind"), request.app[ROLLOUTS]
+    if given is not None and given not in set(Kind):
+        raise bad_input(request, f"{given!r} is not a kind of upgrade", f"use one of {', '.join(Kind)}")
+    kinds = [Kind(given)] if given else list(Kind)
+    listed = {each.rollout for each in await known.lines(parts.of(request).clock.now(), summarised=0)}
+    for kind in kinds:
+        if (kind, policy) in listed or (await known.summary((kind, policy))).expected:
+            return kind
+    why = parts.of(request).operations.why_excluded(ids.org_of(policy))
+    unknown = parts.of(request).operations.unknown(Noun.POLICY, policy)
+    problem = why or unknown or f"no group is known to follow {policy}"
+    raise not_found(request, problem, "`agbot rollout` lists the rollouts")
+
+
+def _line(line: Line) -> RolloutLine:
+    kind, policy = line.rollout
+    subject = line.subject
+    return RolloutLine(
+        policy=policy,
+        kind=str(kind),
+        is_active=line.is_active,
+        last_at=line.last_at,
+        running=subject.running,
+        waiting=subject.waiting,
+        stopped=subject.stopped,
+        summary=_summary(line.summary) if line.summary is not None else None,
+        end=_end(line.end) if line.end is not None else None,
+    )
+
+
+def _summary(of: Summary) -> SummaryView:
+    return SummaryView(
+        groups=of.groups,
+        expected=of.expected,
+        counts={str(standing): number for standing, number in of.expected_counts.items()},
+        reasons=of.reasons,
+        members_done=of.members_done,
+        members=of.members,
+    )
+
+
+def _end(end: Forecast | NoForecast) -> EndView:
+    if isinstance(end, NoForecast):
+        return EndView(why=end.why)
+    return EndView(
+        likely=end.likely,
+        earliest=end.earliest,
+        latest=end.latest,
+        remaining=end.remaining,
+        pace_seconds=end.pace_seconds,
+    )
+
+
+def _stand(of: Stand) -> StandView:
+    return StandView(
+        group=of.group,
+        standing=str(of.standing),
+        text=of.text,
+        code=of.code,
+        done=of.done,
+        members=of.members,
+        done_at=of.done_at,
+    )

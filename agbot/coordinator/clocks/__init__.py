@@ -1,0 +1,1 @@
+"""Wall time and seen time of the running coordinator."""

@@ -1,0 +1,216 @@
+"""The decision record: writes the facts of a decision as a JSON value, and reads them back.
+
+It holds the question, or the lease under review, and the facts. It is exact: with the value that
+`read` returns, the rules give the same reasons as with the value that `write` was given, at the
+same time. It is short: only what is relevant to the decision is written (`agbot.rules.relevance`),
+without empty fields, but with every limit, because a default may change later. A record of another
+version of this program is read if it is valid, and raises an error otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import cache
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from agbot.events.event import DECISION_RECORD
+from agbot.rules.facts import Ask, Policy, Sight
+from agbot.rules.group import Group, Rollout
+from agbot.rules.holder import Seen
+from agbot.rules.ids import PolicyId
+from agbot.rules.lease import Kind, Lease
+from agbot.rules.limits import Limits
+from agbot.rules.relevance import relevant_to, relevant_to_review
+from agbot.rules.rule import Case
+from agbot.rules.seen_time import Gap, Now, SeenTime
+from agbot.store.texts import seen_in_json
+
+KEY = DECISION_RECORD
+
+_WRITTEN_WHOLE = (Limits,)
+
+_Form = TypeVar("_Form")
+
+
+class DecisionRecordError(ValueError):
+    """The facts of a decision cannot be read; the message says what is wrong with them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """One review of an occupied lease with what was known of its holder."""
+
+    at: Now
+    lease: Lease
+    seen: Seen
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        """Refuse a free lease: there is nothing to review."""
+        if self.lease.tenure is None:
+            message = f"the lease of {self.lease.group} is free"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Blindness:
+    """How seen time differs from wall time at that moment, and whether the date is steady.
+
+    It is left out if there is no difference and the date is steady.
+    """
+
+    seen: SeenTime
+    clear_since: SeenTime | None = None
+    gaps: tuple[Gap, ...] = ()
+    is_steady: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """The form in JSON.
+
+    Policies and rollouts are beside the group, because a pair cannot be a key.
+    """
+
+    at: datetime
+    ask: Ask
+    group: Group
+    blindness: _Blindness | None = None
+    policies: tuple[tuple[Kind, PolicyId, Policy | Sight], ...] = ()
+    rollouts: tuple[tuple[Kind, PolicyId, Rollout], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WrittenReview:
+    at: datetime
+    lease: Lease
+    seen: Seen
+    limits: Limits
+    blindness: _Blindness | None = None
+
+
+def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
+    """Return the record of a question, with the facts that are relevant to it."""
+    reduced = relevant_to(ask, group)
+    policies = tuple((*subject, policy) for subject, policy in reduced.policies.items())
+    rollouts = tuple((*subject, rollout) for subject, rollout in reduced.rollouts.items())
+    rest = msgspec.structs.replace(reduced, policies={}, rollouts={})
+    written = _Written(at=at.wall, blindness=_blindness(at), ask=ask, group=rest, policies=policies, rollouts=rollouts)
+    return dict(_plain(written))
+
+
+def write_review(review: Review) -> dict[str, Any]:
+    """Return the record of a review, with the facts that are relevant to it."""
+    lease, seen = relevant_to_review(review.lease, review.seen)
+    at = review.at
+    return dict(
+        _plain(_WrittenReview(at=at.wall, blindness=_blindness(at), lease=lease, seen=seen, limits=review.limits))
+    )
+
+
+def kept(case: Case | Review) -> dict[str, object]:
+    """Return what the journal keeps of a grant, or of a review that changed a lease."""
+    return {KEY: write_review(case) if isinstance(case, Review) else write(case.ask, case.group, case.at)}
+
+
+def read(decision_record: object) -> Case:
+    """Read what `write` wrote.
+
+    Raises:
+        DecisionRecordError: this program cannot read it.
+    """
+    written = _converted(decision_record, _Written)
+    policies = {(kind, subject): policy for kind, subject, policy in written.policies}
+    rollouts = {(kind, subject): rollout for kind, subject, rollout in written.rollouts}
+    group = msgspec.structs.replace(written.group, policies=policies, rollouts=rollouts)
+    return Case(at=_now(written), ask=written.ask, group=group)
+
+
+def read_review(decision_record: object) -> Review:
+    """Read what `write_review` wrote.
+
+    Raises:
+        DecisionRecordError: this program cannot read it.
+    """
+    written = _converted(decision_record, _WrittenReview)
+    try:
+        return Review(at=_now(written), lease=written.lease, seen=written.seen, limits=written.limits)
+    except ValueError as error:
+        raise DecisionRecordError(str(error)) from error
+
+
+def _blindness(at: Now) -> _Blindness | None:
+    blindness = _Blindness(seen=at.seen, clear_since=at.clear_since, gaps=at.gaps, is_steady=at.is_steady)
+    return None if at == Now.unblinded(at.wall) else blindness
+
+
+def _now(written: _Written | _WrittenReview) -> Now:
+    known = written.blindness
+    if known is None:
+        return Now.unblinded(written.at)
+    return Now(
+        wall=written.at,
+        seen=known.seen,
+        clear_since=known.clear_since,
+        gaps=known.gaps,
+        is_steady=known.is_steady,
+    )
+
+
+def _converted(decision_record: object, form: type[_Form]) -> _Form:
+    try:
+        return msgspec.convert(decision_record, form, dec_hook=_read_in)
+    # a time zone may be unknown on this machine
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        message = f"the facts of this decision cannot be read: {error}"
+        raise DecisionRecordError(message) from error
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
+    if is_dataclass(value) or isinstance(value, msgspec.Struct):
+        shown = ((name, getattr(value, name), empty) for name, empty in _fields(value.__class__))
+        return {name: _plain(each) for name, each, empty in shown if empty is MISSING or each != empty}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(_plain(each) for each in value)
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return msgspec.to_builtins(value, enc_hook=_written_as)
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:  # noqa: ANN401 - a dataclass or a struct
+    """Return the names of the fields, each with the value that is not written."""
+    whole = kind in _WRITTEN_WHOLE
+    known = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else fields(kind)
+    return tuple((each.name, MISSING if whole else _default(each)) for each in known)
+
+
+def _default(field: Any) -> Any:  # noqa: ANN401 - a field of a dataclass or struct, and any default
+    if field.default_factory in (MISSING, msgspec.NODEFAULT):
+        return MISSING if field.default is msgspec.NODEFAULT else field.default
+    return field.default_factory()
+
+
+def _written_as(value: object) -> str:
+    if isinstance(value, SeenTime):
+        return str(msgspec.to_builtins(value.as_if_never_blind))
+    if not isinstance(value, tzinfo):
+        message = f"{type(value).__name__} has no form in a decision record: {value!r}"
+        raise NotImplementedError(message)
+    return str(value)
+
+
+def _read_in(kind: type, value: Any) -> Any:  # noqa: ANN401 - msgspec hands over what it has no form for
+    if kind is SeenTime:
+        return seen_in_json(kind, value)
+    if kind is not tzinfo:
+        message = f"no form for {kind.__name__}"
+        raise NotImplementedError(message)
+    return UTC if value == "UTC" else ZoneInfo(value)

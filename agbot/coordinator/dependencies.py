@@ -1,0 +1,111 @@
+"""What a coordinator depends on, and the parts that are created from it before all others."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agbot.agreementbot.client import Agbots
+from agbot.clock import Clock
+from agbot.coordinator.clocks.seen_clock import REACH
+from agbot.coordinator.guarded.port import GuardOf
+from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.reading import Observe, Reader
+from agbot.coordinator.memory.ledger import Ledger
+from agbot.coordinator.situation import Publish, Situation
+from agbot.exchange.client import ExchangeClient
+from agbot.fleet.picture import Picture
+from agbot.fleet.reads import Ages
+from agbot.rules.limits import LimitsOf
+from agbot.settings.model import ExchangeSettings
+from agbot.store.contract import Store
+
+_SERVICES_PACE = 10
+"""The services of a member are read ten times less often than its heartbeat.
+
+They take two requests, and usually the feed shows a change: an agreement ends.
+"""
+_POLLS_REACHED = 2
+"""One poll that fails does not mean that the coordinator cannot see the Exchange."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What a coordinator works with."""
+
+    exchange: ExchangeClient
+    store: Store
+    clock: Clock
+    publish: Publish
+    """Is called with each event that has been committed."""
+    agbot_identity: str = ""
+    """The real agbot, `org/name`, whose organisations are coordinated; empty if it is not known."""
+    agbot: Agbots | None = None
+    """The real agbot's local API, if it is configured."""
+    guard: GuardOf | None = None
+    """The guard in the agbot's database, if it is enabled. Without `agbot` it lists the
+    upgrades."""
+    observe: Observe = lambda _read, _why: None
+    """Is called for each read of the Exchange, with its reason."""
+    why_not_leading: Callable[[], str] = lambda: ""
+    """Returns why this coordinator may grant nothing, because another may lead; empty if it may."""
+    chance: random.Random | None = None
+    is_shadow: bool = False
+    """Whether the real agbot decides, and its decisions are compared with ours."""
+    journal_age: timedelta = timedelta(days=30)
+    journal_bytes: int = 0
+    """0: no limit."""
+
+
+def create_situation(dependencies: Dependencies, settings: ExchangeSettings, limits_of: LimitsOf) -> Situation:
+    """Create the situation, with an empty picture and a ledger that has not been read."""
+    heartbeat = timedelta(seconds=settings.heartbeat_seconds)
+    longest_poll = timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
+    return Situation(
+        picture=Picture(),
+        ledger=Ledger(dependencies.store),
+        clock=dependencies.clock,
+        exchange_time=dependencies.exchange.time,
+        limits_of=limits_of,
+        view_max_age=timedelta(seconds=settings.view_max_age_seconds),
+        ages=Ages(
+            heartbeat=heartbeat,
+            statuses=2 * heartbeat,
+            services=_SERVICES_PACE * heartbeat,
+            rest=timedelta(seconds=settings.busy_poll_seconds),
+        ),
+        publish=dependencies.publish,
+        why_not_leading=dependencies.why_not_leading,
+        reach=max(REACH, _POLLS_REACHED * longest_poll),
+    )
+
+
+def create_reader(dependencies: Dependencies, settings: ExchangeSettings, situation: Situation) -> Reader:
+    """Create the reader of the Exchange."""
+    return Reader(
+        dependencies.exchange,
+        situation.picture,
+        dependencies.clock,
+        now=situation.now,
+        ages=situation.ages,
+        max_open=settings.max_requests_open,
+        observe=dependencies.observe,
+        chance=dependencies.chance.random if dependencies.chance else random.random,
+    )
+
+
+def create_intake(
+    dependencies: Dependencies, settings: ExchangeSettings, situation: Situation, reader: Reader
+) -> Intake:
+    """Create the intake of changes, for the organisations of the settings and of the agbot."""
+    return Intake(
+        situation,
+        dependencies.exchange,
+        reader,
+        resync=timedelta(seconds=settings.resync_seconds),
+        organisations=settings.organisations,
+        served_by=dependencies.agbot_identity,
+        chance=dependencies.chance,
+    )

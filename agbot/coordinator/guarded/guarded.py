@@ -1,0 +1,96 @@
+"""The guard beside the cycle: what the triggers have decided, and what they may rely on.
+
+If the guard's tables fail, that is reported once, and everything else goes on: the triggers decide
+by the leases alone then, as while no coordinator runs.
+"""
+
+from __future__ import annotations
+
+from agbot.coordinator.guarded.gates import Gates
+from agbot.coordinator.guarded.port import Answering, Guard, GuardUnavailableError
+from agbot.coordinator.guarded.taking_in import TakingIn
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.memory.rows_seen import Source
+from agbot.coordinator.situation import Situation
+from agbot.events.guard import GuardDeleted, GuardFailed, GuardRecovered
+from agbot.events.outage import Outage
+from agbot.rules.leftover import why_deleted
+from agbot.rules.rows import RowState
+from agbot.store.contract import StoreUnavailableError
+from agbot.transitions.change import Change
+
+
+class Guarded:
+    """Runs with each cycle. Only one may run at a time."""
+
+    def __init__(self, situation: Situation, reader: Reader, guard: Guard, answer: Answering) -> None:
+        self._situation = situation
+        self._guard = guard
+        self._gates = Gates(situation, guard)
+        self._taking_in = TakingIn(situation, reader, guard, self._gates.noting(answer))
+        self._outage = Outage()
+
+    async def before_cycle(self) -> list[str]:
+        """Take in what the triggers have decided; return what was done, one phrase each."""
+        if not self._situation.ledger.is_trusted:
+            return []
+        try:
+            return await self._taking_in.run()
+        except GuardUnavailableError as error:
+            self._failed(error)
+        except StoreUnavailableError:
+            pass  # the ledger is no longer trusted, which the next cycle reports
+        return []
+
+    async def after_cycle(self) -> None:
+        """Delete rows of the agbot that are over, and write the gates."""
+        try:
+            if self._situation.ledger.is_trusted and not self._situation.doubts():
+                with self._situation.troubles.guard("rows of the agbot"):
+                    await self._delete_rows()
+            await self._gates.write()
+        except GuardUnavailableError as error:
+            self._failed(error)
+            return
+        except StoreUnavailableError:
+            return
+        if self._outage.ends():
+            self._situation.report_event(GuardRecovered())
+
+    async def has_news(self) -> bool:
+        """Return whether the triggers have decided anything; also if that is not known."""
+        try:
+            return await self._guard.has_news()
+        except GuardUnavailableError as error:
+            self._failed(error)
+            return False
+
+    async def _delete_rows(self) -> None:
+        rows = self._situation.rows
+        if rows.source is not Source.LISTED:
+            return
+        for state in [state for group in rows.states for state in rows.of(group)]:
+            why = self._why_deleted(state)
+            if why is not None and await self._guard.delete(state.row):
+                claim = rows.claim(state.row)
+                event = GuardDeleted(
+                    group=state.row.group, node=claim.holder, subject=claim.subject, kind=claim.kind, why=why
+                )
+                await self._situation.commit(Change(events=[event]))
+
+    def _why_deleted(self, state: RowState) -> str | None:
+        situation, row = self._situation, state.row
+        if situation.picture.why_missing(row.group) is not None and not state.has_ended_here:
+            return None  # a group that is not coordinated here, or is not known yet
+        return why_deleted(
+            state,
+            situation.rows.claim(row),
+            situation.picture.member(row.node),
+            situation.ledger.lease(row.group),
+            limits=situation.limits_of(row.group),
+            now=situation.now(),
+        )
+
+    def _failed(self, error: GuardUnavailableError) -> None:
+        if self._outage.begins(str(error)):
+            self._situation.report_event(GuardFailed(error=str(error)))

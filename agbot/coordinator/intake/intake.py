@@ -1,0 +1,251 @@
+"""Reads the Exchange in every cycle: the change feed, the organisations, and what groups need.
+
+The Exchange is the scarce resource, so every read has a reason. While all groups are idle, a cycle
+makes one request for the feed and nothing else. An outage is reported once when it begins and once
+when it ends; an outage of one organisation does not affect the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from agbot.coordinator.attention import Attention
+from agbot.coordinator.contract import Refused as NotOurs
+from agbot.coordinator.intake.background import Background
+from agbot.coordinator.intake.comparing import Comparing
+from agbot.coordinator.intake.earlier_reports import EarlierReports
+from agbot.coordinator.intake.organisations import Organisations
+from agbot.coordinator.intake.planning import Planning
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.situation import Situation
+from agbot.events.exchange import (
+    ExchangeFailed,
+    ExchangeRecovered,
+    FeedRecovered,
+    FeedStalled,
+    RecordReadable,
+    RecordUnreadable,
+)
+from agbot.events.outage import Outage
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.errors import ExchangeError, Forbidden, Refused
+from agbot.exchange.feed import ChangeFeed
+from agbot.fleet.changes import Read, What
+from agbot.fleet.reads import Wanted, Why
+from agbot.rules.facts import Node
+from agbot.rules.ids import GroupId, NodeId, OrgId
+from agbot.single_flight import SharedRead
+
+
+@dataclass(slots=True, kw_only=True)
+class IntakeReport:
+    """The result of one intake."""
+
+    changes: int = 0
+    synced: list[OrgId] = field(default_factory=list)
+    failing: str = ""
+
+
+class Intake:
+    """Keeps the picture current."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        exchange: ExchangeClient,
+        reader: Reader,
+        *,
+        resync: timedelta,
+        organisations: tuple[str, ...],
+        served_by: str = "",
+        chance: random.Random | None = None,
+    ) -> None:
+        self.attention = Attention(situation)
+        self._situation = situation
+        self._exchange = exchange
+        self._reader = reader
+        self._planning = Planning(situation, self.attention)
+        self._feed = ChangeFeed(exchange, situation.clock)
+        self._earlier = EarlierReports(self._feed, situation.picture)
+        self._comparing = Comparing(situation, exchange)
+        self._taken_in = 0
+        self.feed = SharedRead(self._follow_feed, situation.clock)
+        """Reads the change feed to its end: for every cycle, and for a question before a grant."""
+        self._organisations = Organisations(
+            situation, exchange, reader, named=organisations, served_by=served_by, resync=resync, chance=chance
+        )
+        self.orgs = self._organisations.states
+        self._unreadable: set[Read] = set()
+        """What has been reported as unreadable."""
+        self._standstill = Outage()
+        self._outage = Outage()
+        self.joined: dict[GroupId, None] = {}
+        """Groups that a node has joined, perhaps in the middle of an upgrade, until they have been
+        judged.
+
+        The judge of a group removes it.
+        """
+        self._background = Background()
+        self._synced: list[OrgId] = []
+
+    @property
+    def failing(self) -> str:
+        """The error of the last read of the feed, while it fails."""
+        return self._outage.why
+
+    async def take_in(self) -> IntakeReport:
+        """Read the feed, the organisations that are due, and what is due about the busy groups.
+
+        The feed is read to its end. The other reads are waited for only for a moment: they go on
+        beside the cycle, and the cycles after it.
+        """
+        report = IntakeReport()
+        try:
+            await self._organisations.discover()
+            await self.feed.again()
+            await self._earlier.look(self.orgs)
+            self._recovered()
+        except ExchangeError as error:
+            self._failed(error)
+            report.failing = str(error)
+            return report
+        report.changes, self._taken_in = self._taken_in, 0
+        await self._background.follow(self._read_announced, self._read_due)
+        report.synced, self._synced = self._synced, []
+        self._report_unreadables()
+        self._report_standstill()
+        return report
+
+    async def stop(self) -> None:
+        """Stop the reads that go on beside the cycles."""
+        await self._background.stop()
+
+    def meet(self, org: OrgId) -> None:
+        """Begin to coordinate an organisation, if it is ours."""
+        self._organisations.meet(org)
+
+    def excludes(self, node: NodeId) -> NotOurs | None:
+        """Refuse a node of an organisation that is not coordinated; None for one that is."""
+        return self._organisations.excludes(node)
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Return why this organisation is not coordinated; empty for one that is."""
+        return self._organisations.why_excluded(org)
+
+    def read_all_again(self) -> None:
+        """Make the next intake read every organisation as a whole."""
+        self._organisations.read_all_again()
+
+    async def _follow_feed(self) -> None:
+        situation = self._situation
+        begun_seconds, asked_at = situation.clock.monotonic_seconds(), situation.now()
+        result = await self._feed.poll()
+        for change in result.changes:
+            self._organisations.saw(change)
+            situation.picture.apply(change, asked_at)
+        if result.resync is not None:
+            situation.picture.standstill.restart()
+            self.read_all_again()
+            self._earlier.lost()
+            if result.reset:
+                for org in self.orgs:
+                    situation.picture.distrust_absences(org)
+                    situation.picture.note_old_state(org, asked_at)
+        await self._comparing.look()
+        situation.saw(begun_seconds)
+        self._comparing.learn(self.orgs)
+        self._taken_in += len(result.changes)
+
+    async def _read_announced(self) -> None:
+        """Read what the feed has announced: an upgrade may have ended."""
+        with self._situation.troubles.guard("reads of what was announced"):
+            await self._read(self._eager())
+
+    async def _read_due(self) -> None:
+        """Read the organisations that are due, and what is due about the busy groups.
+
+        Busy is a group with a lease, a waiter, a deferral, or a node that is about to ask or has
+        joined.
+        """
+        situation, planning = self._situation, self._planning
+        with situation.troubles.guard("reads"):
+            self._synced += await self._organisations.sync()
+            # no group is judged before that
+            joined = self.joined if situation.ledger.is_trusted else {}
+            plans = await planning.of_due(joined)
+            wanted = [each for of_group in plans.values() for each in of_group]
+            await self._read([*self._eager(), *self._earlier.reads(), *wanted, *planning.second_reads()])
+            await planning.plan_again(plans)
+            situation.troubles.keep("reads", {GroupId(""): None, **plans})
+
+    async def _read(self, wanted: Iterable[Wanted]) -> None:
+        """Read what is due of these, and what follows from it; note the groups to judge."""
+        planning = self._planning
+        tried = await self._reader.follow(wanted)
+        newly = planning.note_reports(NodeId(read.id) for read in tried if read.what is What.STATUSES)
+        plans = await planning.of_groups(newly)
+        await self._reader.follow(each for of_group in plans.values() for each in of_group)
+        reports = (What.AGREEMENTS, What.STATUSES)
+        arrived = await self._read_arrivals([NodeId(read.id) for read in tried if read.what in reports])
+        self.joined.update(dict.fromkeys(arrived))
+
+    def _eager(self) -> list[Wanted]:
+        """Return what the feed has announced and is read without a question."""
+        reads = [read for read in self._situation.picture.eager() if self._organisations.serves(read.org)]
+        is_of_group = {What.GROUP, What.NODE}
+        return [Wanted(read=read, why=Why.MEMBERSHIP if read.what in is_of_group else Why.REPORT) for read in reads]
+
+    async def _read_arrivals(self, also: Iterable[NodeId]) -> list[GroupId]:
+        """Read the upgrades of nodes that have joined a group.
+
+        Return their groups and those of `also`.
+        """
+        picture = self._situation.picture
+        arrived = picture.take_arrivals()
+        about = [Read(what=what, id=node) for node in arrived for what in (What.NODE, What.STATUSES)]
+        about += [read for read in picture.eager() if read.what is What.AGREEMENTS and read.id in arrived]
+        await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
+        seen = (picture.node(node) for node in (*arrived, *also))
+        return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
+
+    def _report_standstill(self) -> None:
+        """Report once that the feed stands still, and once that it has recovered."""
+        why = self._situation.why_feed_stands_still()
+        if why and self._standstill.begins(why):
+            self._situation.report_event(FeedStalled(error=why))
+        elif not why and self._standstill.ends():
+            self._situation.report_event(FeedRecovered())
+
+    def _report_unreadables(self) -> None:
+        """Report once by name that a record is unreadable, and once that it is readable."""
+        found = self._situation.picture.unreadables.all()
+        for read in [read for read in self._unreadable if read not in found]:
+            self._unreadable.discard(read)
+            self._situation.report_event(RecordReadable(**_of_record(read)))
+        for read, why in found.items():
+            if read not in self._unreadable:
+                self._unreadable.add(read)
+                self._situation.report_event(RecordUnreadable(**_of_record(read), error=why))
+
+    def _failed(self, error: ExchangeError) -> None:
+        """Report a new outage, and a change between failure and refusal: the remedies differ."""
+        if self._outage.begins(str(error), isinstance(error, Refused | Forbidden)):
+            self._situation.report_event(ExchangeFailed(error=str(error)))
+
+    def _recovered(self) -> None:
+        if self._outage.ends():
+            self._situation.report_event(ExchangeRecovered())
+
+
+def _of_record(read: Read) -> dict[str, Any]:
+    is_node = read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}
+    return {
+        "group": GroupId(read.id) if read.what is What.GROUP else None,
+        "node": NodeId(read.id) if is_node else None,
+        "what": str(read.what),
+        "record": read.id,
+    }

@@ -1,0 +1,207 @@
+"""The organisations that are coordinated: which these are, and when each is read as a whole.
+
+They are named in `[exchange] organisations`, or are those that the real agbot serves; with `*`,
+every organisation is added when it is first seen. A node of any other organisation is refused with
+a reason of its own: it must neither upgrade without a lease by accident nor wait for a grant that
+can never come. An organisation that no longer exists is dropped, and is added again when it is seen
+again. A failure of one organisation does not affect the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from agbot.coordinator.contract import Refused
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.situation import Situation
+from agbot.events.exchange import OrgDiscovered, OrgFailed, OrgGone, OrgRecovered
+from agbot.events.outage import Outage
+from agbot.exchange import resources
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.errors import ExchangeError
+from agbot.exchange.feed import MULTITENANT_ORG
+from agbot.fleet import plan
+from agbot.fleet.absence import CONFIRM_AFTER
+from agbot.fleet.changes import DELETED, Change, Read, What
+from agbot.fleet.reads import Why
+from agbot.rules.ids import NodeId, OrgId, org_of
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.seen_time import SeenTime
+
+EVERYTHING = "*"
+_DISCOVERY_RECORDS = 10_000
+"""The server's cap for one page of the feed: it shows all organisations with a change in four
+hours."""
+_ORG_TRY_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(slots=True)
+class OrgState:
+    """One organisation that is coordinated."""
+
+    sync_at: SeenTime | None = None
+    """When it is next read as a whole; None: now."""
+    outage: Outage = field(default_factory=Outage)
+    missed_at: SeenTime | None = None
+    """When the Exchange first reported that the organisation does not exist."""
+    may_be_gone: bool = False
+    """The feed has announced its deletion."""
+
+    @property
+    def failing(self) -> str:
+        """The error of the last read of it, while it fails."""
+        return self.outage.why
+
+
+class Organisations:
+    """Keeps the organisations that we coordinate, and reads each into the picture as a whole."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        exchange: ExchangeClient,
+        reader: Reader,
+        *,
+        named: Sequence[str],
+        served_by: str,
+        resync: timedelta,
+        chance: random.Random | None,
+    ) -> None:
+        """Coordinate those in `named` (`*`: all), and those that the agbot `served_by` serves."""
+        self._situation = situation
+        self._exchange = exchange
+        self._reader = reader
+        self._served_by = served_by
+        self._resync = resync
+        self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
+        self._discovers = EVERYTHING in named
+        self._has_discovered = False
+        self._ours = {OrgId(org) for org in named if org != EVERYTHING}
+        self.states: dict[OrgId, OrgState] = {org: OrgState() for org in self._ours}
+
+    def serves(self, org: OrgId) -> bool:
+        """Whether this organisation is one of those that we coordinate."""
+        return self._discovers or org in self._ours
+
+    def excludes(self, node: NodeId) -> Refused | None:
+        """Refuse a node of an organisation that is not coordinated; None for one that is."""
+        org = org_of(node)
+        if self.serves(org):
+            return None
+        if self._served_by and not self._has_discovered:
+            text = f"the organisations that {self._served_by} serves have not been read yet"
+            return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=text),))
+        return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=self.why_excluded(org)),), is_final=True)
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Return why this organisation is not coordinated; empty for one that is, or may be."""
+        if self.serves(org) or (self._served_by and not self._has_discovered):
+            return ""
+        return f"organisation {org} is not among those that this coordinator looks after ([exchange] organisations)"
+
+    def meet(self, org: OrgId) -> None:
+        """Add an organisation if it is ours: a node of it has asked, or the feed has shown it."""
+        if org not in self.states and self.serves(org):
+            self.states[org] = OrgState()
+            self._situation.report_event(OrgDiscovered(org=org))
+
+    def saw(self, change: Change) -> None:
+        """Note that the feed has a change in an organisation."""
+        is_end = change.resource == "org" and change.operation == DELETED
+        if is_end and change.org in self.states:
+            self.states[change.org].may_be_gone = True
+            self._read_again(change.org)  # no row announces that everything in it has gone
+        elif not is_end:
+            self.meet(change.org)
+
+    def read_all_again(self) -> None:
+        """Make the next intake read every organisation as a whole."""
+        for org in self.states:
+            self._read_again(org)
+
+    async def discover(self) -> None:
+        """Find the organisations.
+
+        `GET /orgs` does not list them for an agbot (`exchange-api.md`, corrections, 3).
+
+        Raises:
+            ExchangeError: they could not be read; the next cycle tries again.
+        """
+        if self._has_discovered:
+            return
+        own = org_of(self._exchange.identity)
+        if self._served_by:
+            served = await self._exchange.served_orgs(self._served_by)
+            self._ours |= served
+            for org in sorted(served):
+                self.meet(org)
+        if self._discovers and own == MULTITENANT_ORG:
+            page = await self._exchange.changes(1, [EVERYTHING], _DISCOVERY_RECORDS)
+            for org in sorted({change.org for change in page.changes}):
+                self.meet(org)
+        elif self._discovers:
+            self.meet(own)
+        self._has_discovered = True
+
+    async def sync(self) -> list[OrgId]:
+        """Read the organisations that are due as a whole; return those that were read.
+
+        One that fails is tried again later and does not delay the others.
+        """
+        now = self._situation.now().seen
+        due = [org for org, state in self.states.items() if state.sync_at is None or state.sync_at <= now]
+        for org in due:
+            self._situation.picture.outdate_org(org)
+        failures = await self._reader.refresh(plan.at_once([Read(what=What.ORG, id=org) for org in due], Why.RESYNC))
+        for org in due:
+            error = failures.get(Read(what=What.ORG, id=org)) or await self._check_existence(org, now)
+            self._note(org, now, str(error) if error else "")
+        return [org for org in due if org in self.states and not self.states[org].failing]
+
+    async def _check_existence(self, org: OrgId, now: SeenTime) -> ExchangeError | None:
+        """Check whether an empty organisation still exists, and drop it if not.
+
+        It is gone if two reads, a while apart, have not found it.
+        """
+        state = self.states[org]
+        if not state.may_be_gone and not self._situation.picture.is_empty(org):
+            state.missed_at = None
+            return None
+        try:
+            is_there = await self._exchange.get(resources.ORG, org)
+        except ExchangeError as error:
+            return error
+        state.may_be_gone = not is_there
+        if is_there:
+            state.missed_at = None
+        elif state.missed_at is None:
+            state.missed_at = now
+        elif now - state.missed_at >= CONFIRM_AFTER:
+            del self.states[org]
+            self._situation.picture.forget_org(org)
+            self._situation.report_event(OrgGone(org=org))
+        return None
+
+    def _note(self, org: OrgId, now: SeenTime, failing: str) -> None:
+        state = self.states.get(org)
+        if state is None:
+            return
+        is_doubtful = self._situation.picture.is_wary(org) or state.missed_at is not None
+        if failing:
+            state.sync_at = now + _ORG_TRY_AGAIN
+        elif is_doubtful:
+            state.sync_at = now + CONFIRM_AFTER
+        else:
+            state.sync_at = now + self._resync * self._chance.uniform(0.75, 1.25)
+        if failing and state.outage.begins(failing):
+            self._situation.report_event(OrgFailed(org=org, error=failing))
+        elif not failing and state.outage.ends():
+            self._situation.report_event(OrgRecovered(org=org))
+
+    def _read_again(self, org: OrgId) -> None:
+        self.states[org].sync_at = None
+        # at once: a question may be decided before the cycle reads it
+        self._situation.picture.outdate_org(org, may_differ=True)

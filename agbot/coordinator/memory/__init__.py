@@ -1,0 +1,1 @@
+"""What the coordinator keeps in memory: leases, records, and counts over groups."""

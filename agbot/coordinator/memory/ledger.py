@@ -1,0 +1,256 @@
+"""The store's content in memory, and the writes that change both.
+
+Every write goes to the store first, and into memory after the commit. When it is not known whether
+a write has happened, the ledger is no longer trusted and must be loaded again before anything is
+decided: no lease is granted on a guess. Swaps of one group's lease happen one after the other. The
+cancellation of a caller does not interrupt its write, so memory always follows the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from agbot.coordinator.memory.contents import Contents
+from agbot.coordinator.memory.gate import Gate, stops
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease
+from agbot.rules.records import Waiter
+from agbot.rules.seen_time import SeenTime
+from agbot.store.contract import (
+    NOTHING,
+    Entry,
+    Lost,
+    Pace,
+    Store,
+    StoreUnavailableError,
+    Writes,
+    at_once,
+)
+from agbot.store.records import Key, key_of
+
+_Result = TypeVar("_Result")
+
+
+class Ledger(Contents):
+    """Leases and records by group, with the writes that change them."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        self._store = store
+        self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self.gate = Gate()
+        self.is_trusted = False
+        self.was_read = False
+        """Whether the store has ever been read."""
+        self.failure: StoreUnavailableError | None = None
+        """The error of the store when a write failed, until the store has been read again."""
+        self._moved = timedelta()
+        """How far dates have been moved since the start. A swap that was prepared earlier is moved
+        by the rest."""
+
+    async def load(self) -> None:
+        """Read everything from the store again; waiters that have been noted meanwhile are kept.
+
+        Raises:
+            StoreUnavailableError: the ledger stays untrusted.
+        """
+        self.is_trusted = False
+        self._take(await self._store.load())
+        self.is_trusted = self.was_read = True
+        self.failure = None
+
+    @property
+    def distrust(self) -> str:
+        """Why the ledger is not trusted. It has a meaning only while it is not."""
+        return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}"
+
+    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
+        """Compare and set in the store, then in memory. See `agbot.store.contract.Store.swap`."""
+        is_grant = new.token > expected.token
+        if is_grant:
+            self.granting[new.group] = new
+            self.tally.update(new.group)
+        self.leaving.update(writes.drop)
+        swap = self._swap(expected, new, writes, self._moved)
+        if stops(writes):
+            return await self.finish(self._stop(swap))
+        return await self.finish(swap, is_grant=is_grant)
+
+    async def look(self, group: GroupId) -> Lease:
+        """Read a lease again that may have been granted in the store itself, by the guard."""
+        async with self._locks[group]:
+            try:
+                lease = await self._store.lease(group)
+            except StoreUnavailableError as error:
+                self._doubt(error)
+                raise
+            if lease != self.lease(group):
+                self.leases[group] = lease
+                self.tally.update(group)
+            return lease
+
+    async def write(self, writes: Writes) -> None:
+        """Write records and entries to the store, then to memory.
+
+        Waiters are dropped from memory at once: a node that asks meanwhile becomes a new waiter.
+        """
+        leaving = [key for key in writes.drop if key.of is Waiter]
+        for key in leaving:
+            self._drop(key)
+        write = self._write(writes, leaving)
+        await self.finish(self._stop(write) if stops(writes) else write)
+
+    async def move(self, step: timedelta, writes: Writes) -> None:
+        """Write these, and with them every lease with its date moved by `step`.
+
+        Swaps that wait meanwhile are moved too.
+        """
+        await self.finish(self._move(step, writes))
+
+    async def renew(self, renewed: Sequence[tuple[Lease, Lease]], writes: Writes) -> None:
+        """Write leases that only get another expiry, all in one transaction.
+
+        Each is a lease as it was known, and renewed. One that has changed meanwhile stays as it is.
+        """
+        await self.finish(self._renew(renewed, writes, self._moved))
+
+    async def settle_generation(self, entry: Entry) -> None:
+        """End the doubt about the store's generation, in the store, then in memory."""
+        await self.finish(self._settle(entry))
+
+    async def check(self) -> None:
+        """Check that the store is still the one that was opened.
+
+        Raises:
+            StoreUnavailableError: it is not; the ledger is no longer trusted.
+        """
+        try:
+            await self._store.check()
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+
+    async def prune(self, before: datetime, pace: Pace = at_once) -> None:
+        """Drop what is older than this: journal entries, and turns that members have had.
+
+        The store drops the same.
+        """
+        try:
+            await self._store.prune(before, pace)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+        for group, turns in self.turns.items():
+            self.turns[group] = {node: mark for node, mark in turns.items() if mark.until >= SeenTime(before)}
+
+    async def trim(self, most_bytes: int, pace: Pace = at_once) -> None:
+        """Drop the oldest entries of the journal until it takes at most this many bytes."""
+        try:
+            await self._store.trim(most_bytes, pace)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+
+    async def settle(self) -> None:
+        """Wait for the writes under way, at shutdown."""
+        while self._under_way:
+            await asyncio.wait(self._under_way)
+
+    async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        async with self.gate.closed():
+            return await write
+
+    async def finish(self, write: Coroutine[Any, Any, _Result], *, is_grant: bool = False) -> _Result:
+        """Complete a write, even if its caller is cancelled."""
+        task = asyncio.ensure_future(write)
+        self._under_way.add(task)
+        if is_grant:
+            self.gate.passing(task)
+        task.add_done_callback(self._forget)
+        return await asyncio.shield(task)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            # a cancelled caller does not retrieve it; the ledger is already untrusted
+            task.exception()
+
+    async def _swap(self, expected: Lease, new: Lease, writes: Writes, moved: timedelta) -> Lease | Lost:
+        async with self._locks[new.group]:
+            since = self._moved - moved
+            expected, new = (expected.moved(since), new.moved(since)) if since else (expected, new)
+            try:
+                if self._is_outdated(expected, new):
+                    return Lost(current=self.lease(new.group))
+                outcome = await self._store.swap(expected, new, writes)
+                self.leases[new.group] = outcome.current if isinstance(outcome, Lost) else outcome
+            except StoreUnavailableError as error:
+                self._doubt(error)
+                raise
+            finally:
+                self.granting.pop(new.group, None)
+                self.leaving.difference_update(writes.drop)
+                self.tally.update(new.group)
+            if not isinstance(outcome, Lost):
+                self._apply(writes)
+            return outcome
+
+    def _is_outdated(self, expected: Lease, new: Lease) -> bool:
+        """Whether a change within one tenure was derived from another lease than the present one.
+
+        The store compares only token and state. That distinguishes grants and ends, but of two
+        callers that see the same report at the same moment, or end the same rest, both would report
+        it.
+        """
+        stays = (new.token, new.state) == (expected.token, expected.state)
+        return stays and self.lease(new.group) != expected
+
+    async def _write(self, writes: Writes, done: Sequence[Key] = ()) -> None:
+        try:
+            await self._store.write(writes)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+        put = [record for record in writes.put if not isinstance(record, Waiter) or key_of(record) not in done]
+        self._apply(replace(writes, put=put, drop=[key for key in writes.drop if key not in done]))
+
+    async def _move(self, step: timedelta, writes: Writes) -> None:
+        async with AsyncExitStack() as swaps:
+            for group in sorted(self._locks):
+                await swaps.enter_async_context(self._locks[group])
+            await self._write(replace(writes, moved=[lease.moved(step) for lease in self.leases.values()]))
+            self._moved += step
+
+    async def _renew(self, renewed: Sequence[tuple[Lease, Lease]], writes: Writes, moved: timedelta) -> None:
+        async with AsyncExitStack() as swaps:
+            for group in sorted(known.group for known, _ in renewed):
+                await swaps.enter_async_context(self._locks[group])
+            since = self._moved - moved
+            left = [new.moved(since) for known, new in renewed if self.lease(known.group) == known.moved(since)]
+            try:
+                await self._store.write(replace(writes, moved=left))
+            except StoreUnavailableError as error:
+                self._doubt(error)
+                raise
+            # state and holder are the same, so nothing that is counted or due has changed
+            self.leases.update((lease.group, lease) for lease in left)
+            self._apply(writes)
+
+    async def _settle(self, entry: Entry) -> None:
+        try:
+            await self._store.settle(entry)
+        except StoreUnavailableError as error:
+            self._doubt(error)
+            raise
+        self.generation = replace(self.generation, doubt="")
+
+    def _doubt(self, error: StoreUnavailableError) -> None:
+        self.is_trusted = False
+        self.failure = error

@@ -1,0 +1,110 @@
+"""The upgrades that the agbot lists, as last read: kept for the rules, filled by `agbot_rows`.
+
+Without a configured API it stays empty and gives no reason to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from agbot.rules import rows
+from agbot.rules.facts import Row
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Claim, Kind
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.rows import RowState, Standing
+from agbot.rules.seen_time import Now, SeenTime
+
+
+class Source(Enum):
+    """How well the lists are known."""
+
+    NONE = "none"
+    """No local API is configured."""
+    UNREAD = "unread"
+    """The lists have not been read yet."""
+    LISTED = "listed"
+    NOT_RUNNING = "not-running"
+    """No agbot runs: the last lists stay valid, and no new upgrade begins."""
+    UNREADABLE = "unreadable"
+
+
+@dataclass(slots=True, kw_only=True)
+class RowsSeen:
+    """The rows by group, each with its claim (`rows.claim_of`) from when it was last judged."""
+
+    source: Source = Source.NONE
+    read_at: SeenTime | None = None
+    """When the lists were last read."""
+    url: str = ""
+    """The API that answered then."""
+    failing: str = ""
+    """Why they cannot be read, while they cannot."""
+    states: dict[GroupId, dict[Row, RowState]] = field(default_factory=dict)
+    claims: dict[Row, Claim] = field(default_factory=dict)
+    found_first: frozenset[Row] = frozenset()
+    """The rows of the first list: their upgrades began at an unknown time before."""
+    gone: set[Row] = field(default_factory=set)
+    """Rows that have disappeared from the lists, until their nodes have been read because of it."""
+
+    def of(self, group: GroupId) -> Iterable[RowState]:
+        """Return the states of a group's rows."""
+        return tuple(self.states.get(group, {}).values())
+
+    def count_stuck(self) -> int:
+        """Return how many rows stay although their upgrade is over."""
+        return sum(state.standing is Standing.STUCK for of_group in self.states.values() for state in of_group.values())
+
+    def waited_for(self, group: GroupId) -> tuple[Row, ...]:
+        """Return the rows of a group that must be waited for, each with its qualified subject."""
+        states = self.states.get(group)
+        if not states:
+            return ()
+        waited_for = [state.row for state in states.values() if state.is_waited_for]
+        return tuple(replace(row, subject=self.claim(row).subject) for row in waited_for)
+
+    def is_waited_for(self, group: GroupId, claim: Claim) -> bool:
+        """Whether a row of this upgrade must be waited for, by the lists that were last read."""
+        return any(
+            state.is_waited_for and self.claim(row) == claim for row, state in self.states.get(group, {}).items()
+        )
+
+    def claim(self, row: Row) -> Claim:
+        """Return the claim of the upgrade that a row stands for."""
+        return self.claims.get(row) or Claim(holder=row.node, kind=row.kind, subject=row.subject)
+
+    def is_listed(self, group: GroupId, claim: Claim) -> bool | None:
+        """Whether the agbot lists this upgrade; None if its lists are not known."""
+        if self.source is not Source.LISTED:
+            return None
+        return any(self.claim(row) == claim for row in self.states.get(group, {}))
+
+    def is_done_with(self, group: GroupId, claim: Claim) -> bool:
+        """Whether the agbot no longer lists a service upgrade of this node, so this one is over.
+
+        This works even if neither the node nor the policy can be read. Rows of other policies count
+        too, because the policy of a row of a pattern is known only after the row was judged.
+        """
+        if self.source is not Source.LISTED or claim.kind is not Kind.SERVICE or not claim.subject:
+            # agent upgrades, and service upgrades of an unknown policy, may have no row
+            return False
+        listed = self.states.get(group, {})
+        return not any((row.node, row.kind) == (claim.holder, Kind.SERVICE) for row in listed)
+
+    @property
+    def doubt(self) -> Reason | None:
+        """Why it is not known which upgrades the agbot has begun; None if it is known."""
+        if self.source is Source.UNREAD:
+            return Reason(code=Code.AGBOT_UNAVAILABLE, text="the agbot's local API has not been read yet")
+        if self.source is Source.UNREADABLE:
+            return Reason(code=Code.AGBOT_UNAVAILABLE, text=f"the agbot's local API cannot be read: {self.failing}")
+        return None
+
+    def follow(self, row: Row, facts: rows.RowFacts, claim: Claim, now: Now) -> RowState:
+        """Judge a listed row again with what is known of its node."""
+        self.claims[row] = claim
+        state = rows.next_state(self.states[row.group][row], facts, now)
+        self.states[row.group][row] = state
+        return state

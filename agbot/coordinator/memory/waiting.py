@@ -1,0 +1,108 @@
+"""The waiters, since when they wait, and why: kept in memory, written to the store by the cycle.
+
+A refusal must be cheap, so it only changes memory. The next cycle writes what has changed: a new
+waiter, other reasons, a waiter that has become silent. Only then is the decision record of a
+refusal built, from the facts that it was decided on: after the answer, and not for a waiter that
+has got its grant meanwhile. A crash can lose changes that were not written yet; a waiter that was
+lost waits from its next question, and loses at most its place in the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from agbot.coordinator.memory.ledger import Ledger
+from agbot.events import waits
+from agbot.events.waits import WaitChanged
+from agbot.fleet.picture import Picture
+from agbot.rules.facts import Ask
+from agbot.rules.group import Group
+from agbot.rules.ids import GroupId
+from agbot.rules.order import silence
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Waiter
+from agbot.rules.seen_time import Now, SeenTime
+from agbot.store.records import Key, waiter_key
+from agbot.transitions import waiters
+from agbot.transitions.change import Change
+
+Facts = Callable[[], Mapping[str, Any]]
+"""What the journal keeps of a refusal, built when it is written."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Noted:
+    """A refusal that has changed something and is not written yet."""
+
+    ask: Ask
+    event: WaitChanged
+    at: datetime
+    facts: Facts = dict
+
+    def whole(self) -> WaitChanged:
+        """Return the event with the facts."""
+        return msgspec.structs.replace(self.event, **self.facts())
+
+
+class Waiting:
+    """Notes refusals, and returns the changes to write."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._unwritten: dict[Key, _Noted] = {}
+
+    def note(self, ask: Ask, reasons: tuple[Reason, ...], now: Now) -> bool:
+        """Note a refusal with its reasons; return whether the waiter is new or they are others."""
+        before = self._ledger.waiter(ask)
+        waiter = Waiter(ask=ask, since=before.since if before else now.seen, asked_at=now.seen, reasons=reasons)
+        self._ledger.note(waiter)
+        is_news = before is None or _codes(before.reasons) != _codes(reasons)
+        if is_news:
+            self._unwritten[waiter_key(ask)] = _Noted(ask=ask, event=waits.changed(waiter, now), at=now.wall)
+        return is_news
+
+    def keep(self, ask: Ask, facts: Facts) -> None:
+        """Add the facts of the refusal to the event that `note` has just made."""
+        noted = self._unwritten.get(waiter_key(ask))
+        if noted is not None:
+            noted.facts = facts
+
+    def leaves(self, ask: Ask) -> None:
+        """Drop what is not written yet about this waiter: its question is about to be granted."""
+        self._unwritten.pop(waiter_key(ask), None)
+
+    def unwritten(self) -> list[Key]:
+        """Return the waiters of which something is not in the store yet."""
+        return list(self._unwritten)
+
+    def changes(self, keys: Iterable[Key]) -> list[Change]:
+        """Return what is to be written of these; the caller calls `written` after the commit."""
+        noted = [self._unwritten[key] for key in keys if key in self._unwritten]
+        known = [(waiter, each) for each in noted if (waiter := self._ledger.waiter(each.ask))]
+        return [Change(put=[waiter], events=[each.whole()], at=each.at) for waiter, each in known]
+
+    def written(self, changes: Iterable[Change]) -> None:
+        """Drop what has been written, unless it has changed again meanwhile."""
+        for record in chain.from_iterable(change.put for change in changes):
+            if isinstance(record, Waiter) and self._ledger.waiter(record.ask) is record:
+                self._unwritten.pop(waiter_key(record.ask), None)
+
+    def gone(self, group: Group, picture: Picture, now: Now) -> Change:
+        """Return the change that removes the nodes of a group that no longer wait."""
+        nodes = {waiter.ask.node: picture.certain_node(waiter.ask.node) for waiter in group.waiters}
+        return waiters.drop_gone(group, nodes, self._ledger.leaving, now)
+
+    def silent_at(self, group: GroupId, ask_period_seconds: float) -> SeenTime | None:
+        """Return when the first waiter of a group will count as silent; None if no node waits."""
+        asked = [waiter.asked_at for waiter in self._ledger.waiters.get(group, {}).values()]
+        return min(asked) + silence(ask_period_seconds) if asked else None
+
+
+def _codes(reasons: tuple[Reason, ...]) -> list[Code]:
+    return [reason.code for reason in reasons]

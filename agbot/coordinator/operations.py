@@ -1,0 +1,65 @@
+"""What the console needs: it shows, and carries out what operators order, and decides nothing.
+
+Each order is journalled with who and why. If the store fails, it is not known whether it has
+happened (`StoreUnavailableError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from agbot.coordinator.contract import Done, Explanation, GroupView, NotDone, Overview
+from agbot.coordinator.reads import Reads
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.records import Allowance, Approval, Hold
+from agbot.store.contract import Entry, JournalQuery
+
+
+class Operations(Reads, Protocol):
+    """What the console and the CLI need. All views come from memory, without any I/O."""
+
+    def overview(self) -> Overview:
+        """Return the summary."""
+
+    def groups(self) -> Sequence[GroupView]:
+        """Return every known group, sorted by id."""
+
+    def group(self, group: GroupId) -> GroupView | None:
+        """Return one group; None if it is unknown."""
+
+    def why_excluded(self, org: OrgId) -> str:
+        """Return why this organisation is not coordinated; empty for one that is."""
+
+    def explain(self, node: NodeId) -> Explanation | None:
+        """Answer "why is this node waiting?"; None for an unknown node."""
+
+    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
+        """Read the journal."""
+
+    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
+        """Free a lease by force, with the cause `forced`.
+
+        With a token, only that grant is freed.
+        """
+
+    async def hold(self, hold: Hold) -> Done | NotDone:
+        """Stop new grants for a scope."""
+
+    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
+        """End the hold of this scope, or, with a subject, lift the brakes on it in this scope."""
+
+    async def allow(self, allowance: Allowance) -> Done | NotDone:
+        """Let one upgrade of a node past all rules with `Rule.is_allowable`, never past a lease."""
+
+    async def approve(self, approval: Approval) -> Done | NotDone:
+        """Let an upgrade begin where an approval is required."""
+
+    async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
+        """Take the allowance of a node back."""
+
+    async def withdraw_approval(
+        self, scope: str, kind: Kind, subject: PolicyId, *, reason: str, who: str
+    ) -> Done | NotDone:
+        """Take an approval back. Groups in which the upgrade has begun go on."""

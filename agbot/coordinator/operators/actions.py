@@ -1,0 +1,253 @@
+"""The actions of operators, each journalled with who and why.
+
+If the store fails, it is not known whether the action has happened (`StoreUnavailableError`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.operators import naming
+from agbot.coordinator.operators.views import view_lease
+from agbot.coordinator.reads import Noun
+from agbot.coordinator.review.reviewing import Reviewing
+from agbot.coordinator.situation import Situation
+from agbot.events.leases import Ending
+from agbot.events.store import StoreSettled
+from agbot.fleet.policies import policy_read
+from agbot.fleet.reads import Wanted, Why
+from agbot.rules import host, ids, words
+from agbot.rules.facts import Sight
+from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
+from agbot.rules.lease import OF_POLICIES, Kind
+from agbot.rules.nearest import did_you_mean
+from agbot.rules.reasons import Cause
+from agbot.rules.records import Allowance, Approval, Brake, Hold
+from agbot.rules.rest import is_under_way, rest_after
+from agbot.rules.words import clock
+from agbot.store.records import key_of
+from agbot.transitions import braking, ends, operators
+from agbot.transitions.change import NO_CHANGE, Change
+
+
+class Actions:
+    """Carries out the requests of operators."""
+
+    def __init__(self, situation: Situation, reviewing: Reviewing, reader: Reader) -> None:
+        self._situation = situation
+        self._reviewing = reviewing
+        self._reader = reader
+
+    async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
+        """Free a lease, whatever its holder does; with a token, only that grant."""
+        await self._situation.move_along()
+        lease = self._situation.ledger.lease(group)
+        tenure = lease.tenure
+        if tenure is None:
+            unknown = self._unknown(Noun.GROUP, group)
+            text = unknown or f"no node holds the lease of {group}"
+            return NotDone(text=f"{text}; nothing was changed", not_found=bool(unknown))
+        if token is not None and token != lease.token:
+            return NotDone(
+                text=f"{group} is held under token {lease.token} now, not {token}: {tenure.claim.holder} has it for "
+                f"{tenure.claim.what}; nothing was changed"
+            )
+        done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
+        after = view_lease(self._situation.ledger.lease(group), self._situation)
+        if not done:
+            return NotDone(text=f"the lease of {group} has changed meanwhile; read it again")
+        return Done(text=f"released {group}, token {lease.token}, from {tenure.claim.holder}", lease=after)
+
+    async def hold(self, hold: Hold) -> Done | NotDone:
+        """Stop new grants for a scope. Upgrades under way go on. An unknown scope is a mistake."""
+        if unknown := self._unknown(Noun.SCOPE, hold.scope):
+            return NotDone(text=f"{unknown}; nothing was changed", not_found=True)
+        before = self._situation.ledger.holds.get(hold.scope)
+        now = self._situation.now()
+        await self._situation.commit_due(lambda: operators.hold(hold, now))
+        until = f" until {clock(hold.until)}" if hold.until else ""
+        text = f"{words.scope(hold.scope)} is held{until}: no new upgrades begin, those that run go on"
+        return Done(text=f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
+
+    def _unknown(self, noun: Noun, name: str) -> str:
+        return naming.unknown(noun, name, self._situation)
+
+    async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
+        """End a hold, or lift the brakes on a subject in a group, an organisation or everywhere."""
+        if scope == ids.STORE_SCOPE:
+            return await self._settle_store(reason, who)
+        if scope.startswith(ids.REST_SCOPE):
+            return await self._end_rests(scope.removeprefix(ids.REST_SCOPE), reason, who)
+        if subject is None:
+            return await self._end_hold(scope, reason, who)
+        return await self._lift_brakes(scope, subject, reason, who)
+
+    async def allow(self, allowance: Allowance) -> Done | NotDone:
+        """Let one upgrade of a node past the rules that allow it (`Rule.is_allowable`), once."""
+        node = self._situation.picture.node(allowance.node)
+        if isinstance(node, Sight):
+            return NotDone(text=f"{self._unknown(Noun.NODE, allowance.node)}; nothing was changed", not_found=True)
+        # the policies of a pattern are not in the Exchange under their own names
+        is_policy = allowance.subject not in {"", host.subject_of(org_of(allowance.node))}
+        if is_policy and not node.pattern and await self._is_missing(allowance.subject, *OF_POLICIES):
+            return self._no_policy(allowance.subject)
+        now, before = self._situation.now(), self._situation.ledger.allowances.get(allowance.node)
+        await self._situation.commit(operators.allow(allowance, now))
+        what = allowance.subject or "its next upgrade"
+        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; a lease, a rest or a hold still stops it"
+        instead = (
+            f". This replaces the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
+        )
+        return Done(text=f"{text}{instead}")
+
+    async def approve(self, approval: Approval) -> Done | NotDone:
+        """Let an upgrade begin where it needs an approval. An unknown scope is a mistake."""
+        if approval.kind not in OF_POLICIES:
+            return NotDone(text="the reboot of a host follows no policy and needs no approval; nothing was changed")
+        if unknown := self._unknown(Noun.SCOPE, approval.scope):
+            return NotDone(text=f"{unknown}; nothing was changed", not_found=True)
+        is_absent = self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT
+        if is_absent or (approval.kind is Kind.AGENT and await self._is_missing(approval.subject, approval.kind)):
+            return self._no_policy(approval.subject)
+        await self._situation.commit(operators.approve(approval, self._situation.now()))
+        return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
+
+    async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
+        """Take the allowance of a node back."""
+        nothing = self._unknown(Noun.NODE, node) or f"{node} has no allowance"
+        done = await self._withdraw(lambda: self._situation.ledger.allowances.get(node), reason, who)
+        return self._withdrawn(done, f"the allowance of {node} is withdrawn", nothing)
+
+    async def withdraw_approval(
+        self, scope: str, kind: Kind, subject: PolicyId, *, reason: str, who: str
+    ) -> Done | NotDone:
+        """Take an approval back. Groups in which the upgrade has begun go on."""
+        known = self._situation.ledger.approvals
+        given = {each.scope for each in known.values() if (each.kind, each.subject) == (kind, subject)}
+        where = f"; it is in {', '.join(map(words.scope, sorted(given)))}" if given else ""
+        nothing = f"the {kind} upgrade {subject} is not approved in {words.scope(scope)}{where}"
+        done = await self._withdraw(lambda: known.get((scope, kind, subject)), reason, who)
+        return self._withdrawn(done, f"the approval of {subject} in {words.scope(scope)} is withdrawn", nothing)
+
+    async def _withdraw(
+        self, given: Callable[[], Allowance | Approval | None], reason: str, who: str
+    ) -> Allowance | Approval | None:
+        found: list[Allowance | Approval] = []
+
+        def due() -> Change:
+            order = given()
+            if order is None or key_of(order) in self._situation.ledger.leaving:  # a grant uses it just now
+                return NO_CHANGE
+            found.append(order)
+            return operators.withdraw(order, reason, self._situation.now(), who)
+
+        await self._situation.commit_due(due)
+        return found[0] if found else None
+
+    def _withdrawn(self, order: Allowance | Approval | None, text: str, nothing: str) -> Done | NotDone:
+        if order is None:
+            return NotDone(text=f"{nothing}; nothing was changed", not_found=True)
+        return Done(text=f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
+
+    def _no_policy(self, subject: PolicyId) -> NotDone:
+        near = did_you_mean(subject, self._situation.picture.policies.names())
+        return NotDone(text=f"{subject} does not exist{near}; nothing was changed", not_found=True)
+
+    async def _is_missing(self, subject: PolicyId, *kinds: Kind) -> bool:
+        """Whether there is no such policy, so that a mistyped name is refused.
+
+        An unread one may exist.
+        """
+        picture, reads = self._situation.picture, [policy_read(kind, subject) for kind in kinds]
+        await self._reader.make_current(Wanted(read=read, why=Why.ACTION) for read in reads)
+        is_missing = all(picture.policies.get(kind, subject) is Sight.ABSENT for kind in kinds)
+        for read in reads:
+            picture.forget_absent(read)
+        return is_missing
+
+    async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
+        generation = self._situation.ledger.generation
+        if not generation.doubt:
+            return NotDone(text="the lease store is not in doubt; nothing was changed", not_found=True)
+        await self._situation.settle_store(StoreSettled(who=who, why=reason, changed=generation.doubt))
+        return Done(text=f"grants go on; the lease store was in doubt: {generation.doubt}")
+
+    async def _end_rests(self, scope: str, reason: str, who: str) -> Done | NotDone:
+        now, situation = self._situation.now(), self._situation
+        found = [
+            lease
+            for lease in situation.ledger.ended()
+            if scope in {"*", org_of(lease.group), lease.group}
+            and (rest := rest_after(lease.last_end, limits := situation.limits_of(lease.group))) is not None
+            and is_under_way(rest, situation.picture.member(rest.end.claim.holder), limits, now)
+        ]
+        ended = [lease.group for lease in found if await situation.commit(ends.end_rest(lease, reason, now, who))]
+        if not ended:
+            text = self._unknown(Noun.SCOPE, scope) or f"no group rests in {words.scope(scope)}"
+            return NotDone(text=f"{text}; nothing was changed", not_found=True)
+        return Done(text=f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
+
+    async def _end_hold(self, scope: str, reason: str, who: str) -> Done | NotDone:
+        ended: list[Hold] = []
+
+        def due() -> Change:
+            hold = self._situation.ledger.holds.get(scope)
+            if hold is None:
+                return NO_CHANGE
+            ended.append(hold)
+            return operators.end_hold(hold, reason, self._situation.now(), who)
+
+        await self._situation.commit_due(due)
+        if not ended:
+            text = self._unknown(Noun.SCOPE, scope) or f"{words.scope(scope)} is not held"
+            text = f"{text}; nothing was changed{self._stopped_in(scope)}"
+            return NotDone(text=text, not_found=True)
+        (hold,) = ended
+        return Done(
+            text=f"{words.scope(scope)} is no longer held; the hold was: {_in_words(hold)}{self._still_held(scope)}"
+        )
+
+    def _still_held(self, scope: str) -> str:
+        """Return the other holds that cover the same nodes."""
+        wider = {"*", org_of(scope), scope}
+        holds = self._situation.ledger.holds.values()
+        staying = [each for each in holds if each.scope in wider or org_of(each.scope) == scope or scope == "*"]
+        named = "; ".join(f"{words.scope(each.scope)} ({_in_words(each)})" for each in staying)
+        return f". Still held: {named}" if named else ""
+
+    def _stopped_in(self, scope: str) -> str:
+        """Return the upgrades that are stopped there: the operator may have meant one of them."""
+        found = sorted({brake.subject for brake in self._brakes_in(scope)})
+        return f". Brakes there are lifted with {', '.join(f'--subject {each}' for each in found)}" if found else ""
+
+    def _brakes_in(self, scope: str) -> list[Brake]:
+        return [
+            brake
+            for group, of_group in sorted(self._situation.ledger.brakes.items())
+            for brake in of_group.values()
+            if scope in {"*", org_of(group), group}
+        ]
+
+    async def _lift_brakes(self, scope: str, subject: PolicyId, reason: str, who: str) -> Done | NotDone:
+        brakes: list[Brake] = []
+
+        def due() -> Change:
+            brakes.extend(brake for brake in self._brakes_in(scope) if brake.subject == subject)
+            return braking.lift([(brake, reason) for brake in brakes], self._situation.now(), who)
+
+        await self._situation.commit_due(due)
+        if not brakes:
+            text = self._unknown(Noun.SCOPE, scope) or f"{subject} is not stopped in {words.scope(scope)}"
+            text = f"{text}; nothing was changed{self._stopped_in(scope)}"
+            return NotDone(text=text, not_found=True)
+        named = "; ".join(
+            f"{brake.group}, where it {brake.cause} on {brake.node} at {clock(brake.since)}" for brake in brakes
+        )
+        return Done(text=f"{subject} may go on in {named}")
+
+
+def _in_words(hold: Hold) -> str:
+    until = f", until {clock(hold.until)}" if hold.until else ""
+    return f"{hold.why}, by {hold.by} at {clock(hold.since)}{until}"

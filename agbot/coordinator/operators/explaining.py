@@ -1,0 +1,252 @@
+"""Explains why a node waits: a sentence, the rules' answers, and what ends the wait."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from agbot.coordinator import decision_record
+from agbot.coordinator.contract import Explanation, RuleView
+from agbot.coordinator.operators import failed
+from agbot.coordinator.operators.views import view_lease
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked import stuck
+from agbot.rules import holds, ids
+from agbot.rules.decide import Judgement, judge
+from agbot.rules.facts import Member, NodeType, Sight
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import GUARD, Claim, Kind, Lease, State, Tenure
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Deferral, Waiter
+from agbot.rules.rule import Case, Finding
+from agbot.rules.rulebook import UNBLOCKS
+from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Phase
+from agbot.rules.words import clock
+
+_ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
+
+
+def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
+    """Explain a node's situation from memory; None for an unknown node."""
+    found, allowed = _explain(node, situation, note), situation.ledger.allowances.get(node)
+    if found is not None and found.group is not None:
+        found = replace(found, answer=f"{found.answer}{stuck.in_words(found.group, situation)}")
+    if found is None or allowed is None:
+        return found
+    what = allowed.subject or "its next upgrade"
+    allowance = f"{allowed.by} has allowed {what} once, until {clock(allowed.until)}: {allowed.why}."
+    return replace(found, answer=f"{found.answer} {allowance}")
+
+
+def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | None:
+    member = situation.picture.member(node)
+    waiter = _waiter_of(node, situation)
+    if isinstance(member, Sight):
+        return _explain_waiter(waiter, situation, note) if waiter else None
+    group = member.node.group
+    if group is None:
+        return Explanation(node=node, group=None, answer=f"{node} is in no HA group and may upgrade without asking.")
+    lease = situation.ledger.lease(group)
+    if lease.tenure is not None and lease.tenure.claim.holder == node:
+        return _explain_holder(node, group, situation, note)
+    if waiter is not None:
+        return _explain_waiter(waiter, situation, note)
+    return _explain_quiet(member, group, situation, note)
+
+
+def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
+    ask, now = waiter.ask, situation.now()
+    judgement = judge(Case(at=now, ask=ask, group=situation.group(ask.group, ask)))
+    case, against, claim = judgement.case, judgement.reasons, ask.claim
+    if not against:
+        answer = f"Nothing keeps {claim.holder} waiting any longer; it gets the grant for {claim.subject} when it asks again."
+    else:
+        others = len(against) - 1
+        more = f" (and {others} more {'reason' if others == 1 else 'reasons'})" if others else ""
+        answer = f"{claim.holder} is waiting to upgrade {claim.subject}: {against[0].text}{more}."
+    if ask.by == GUARD:
+        answer += (
+            f" The agbot is to upgrade it, and is kept waiting by the guard since {clock(now.shown(waiter.since))}."
+        )
+    return Explanation(
+        node=claim.holder,
+        group=ask.group,
+        answer=answer,
+        subject=claim.subject,
+        kind=str(claim.kind),
+        since=now.shown(waiter.since),
+        rules=view_findings(judgement),
+        lease=view_lease(case.group.lease, situation, note),
+        unblock="; then ".join(
+            dict.fromkeys(unblock(reason.code, claim, case.group.lease, _resuming(case)) for reason in against)
+        ),
+        earliest=_earliest(against),
+    )
+
+
+def unblock(code: Code, claim: Claim, lease: Lease, resume: str = "") -> str:
+    """Return what removes a reason, with the names filled in, so that a command can be copied."""
+    names = {"group": lease.group, "org": ids.org_of(lease.group), "policy": claim.subject}
+    quoted = {name: shlex.quote(text) for name, text in names.items()}
+    service = " --service" if claim.kind is Kind.SERVICE else ""
+    return UNBLOCKS[code].format(**quoted, token=lease.token, service=service, resume=resume)
+
+
+def _resuming(case: Case) -> str:
+    """Return the commands that end the holds which cover this question."""
+    covering = case.once(holds.covering)
+    named = (
+        f"--node {case.ask.node}" if ids.node_of_scope(each.scope) else shlex.quote(each.scope) for each in covering
+    )
+    return " and ".join(f"`agbot resume {name} --reason …`" for name in named)
+
+
+def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:
+    lease = situation.ledger.lease(group)
+    tenure = lease.tenure
+    if tenure is None:
+        message = f"{node} holds no lease of {group}"
+        raise ValueError(message)
+    status = f"it reports {tenure.progress.status!r}" if tenure.progress.status else "it has not reported anything yet"
+    if tenure.progress.observed:
+        status = f"it shows {tenure.progress.status!r}" if tenure.progress.status else "nothing new was seen yet"
+        answer = f"{_unasked_in_words(tenure)}: it holds the lease of {group} (token {lease.token}); {status}."
+    else:
+        answer = f"{node} may upgrade {tenure.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
+    way_out = ""
+    if lease.state is State.SUSPECT:
+        answer = f"{node} holds the lease of {group} for {tenure.claim.what}, but it is not known how that upgrade ended: {note}."
+        way_out = unblock(Code.LEASE_SUSPECT, tenure.claim, lease)
+    return Explanation(
+        node=node,
+        group=group,
+        answer=answer,
+        subject=tenure.claim.subject or None,
+        kind=str(tenure.claim.kind),
+        since=tenure.granted_at,
+        lease=view_lease(lease, situation, note),
+        unblock=way_out,
+    )
+
+
+def _unasked_in_words(tenure: Tenure) -> str:
+    claim = tenure.claim
+    if GUARD in tenure.progress.asked_by:
+        return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which the guard has let the agbot begin"
+    if not claim.subject:
+        return (
+            f"{claim.what} ({tenure.progress.service}) has been down since its agreement ended (without the agbot's local API "
+            "it is not known why)"
+        )
+    return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which began without a grant"
+
+
+def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
+    node = member.node
+    deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
+    if node.node_type is NodeType.CLUSTER:
+        answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
+    elif deferral is not None and deferral.is_overlap:
+        answer = f"{node.id} {_overlap_in_words(deferral)}; the next grant waits until both have ended."
+    elif deferral is not None:
+        answer = (
+            f"{node.id} was in the middle of {deferral.what} when it came to {group}; its membership is not enforced "
+            f"until that upgrade has ended ({deferral.status} when first seen)."
+        )
+    else:
+        held = _what_holds_it(node.id, group, situation)
+        reports = _what_it_reports(member, failed.in_words(member, situation))
+        answer = f"{node.id} does not ask to upgrade anything. {reports}{held}"
+    lease = view_lease(situation.ledger.lease(group), situation, note)
+    return Explanation(node=node.id, group=group, answer=answer, lease=lease)
+
+
+def _overlap_in_words(deferral: Deferral) -> str:
+    """State how this upgrade came to be under way beside another one."""
+    beside = f"while another upgrade held the lease of {deferral.group}"
+    if deferral.cut_off:
+        return f"is in {deferral.what}, whose policy has been deleted"
+    if not deferral.subject:
+        return f"lost a service ({deferral.service}) {beside}: an agreement of it ended, and it is not known why"
+    begun = "the agbot began" if deferral.kind is Kind.SERVICE else "it began without asking here"
+    return f"is in {deferral.what}, which {begun} {beside}"
+
+
+def _what_holds_it(node: NodeId, group: GroupId, situation: Situation) -> str:
+    """Return the holds and the brakes that would stop the node's next upgrade."""
+    return _holds_in_words(node, group, situation) + _brakes_in_words(group, situation)
+
+
+def _brakes_in_words(group: GroupId, situation: Situation) -> str:
+    found = sorted(situation.ledger.brakes.get(group, {}).values(), key=lambda brake: brake.subject)
+    stopped = (f"{brake.subject}, which failed on {brake.node} at {clock(brake.since)}" for brake in found)
+    return f" Stopped in {group}: {'; '.join(stopped)}." if found else ""
+
+
+def _holds_in_words(node: NodeId, group: GroupId, situation: Situation) -> str:
+    now, known = situation.now(), situation.ledger.holds
+    scopes = ("*", ids.org_of(group), group, ids.node_scope(node))
+    found = [known[scope] for scope in scopes if scope in known and not holds.is_over(known[scope], now)]
+    return f" It would have to wait: {'; '.join(holds.in_words(each) for each in found)}." if found else ""
+
+
+def _what_it_reports(member: Member, failures: str) -> str:
+    if not member.statuses:
+        return "No node management policy status of it is known."
+    open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in _ENDED}
+    if not open_ones:
+        return failures or "All its node management policies have ended."
+    listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
+    if any(status.value == "ha node waiting" for status in open_ones.values()):
+        hint = " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot."
+    else:
+        asks = any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values())
+        hint = " The agent asks once it has downloaded the packages." if asks else ""
+    return f"{failures} It reports {listed}.{hint}".lstrip()
+
+
+def view_findings(judgement: Judgement) -> list[RuleView]:
+    """Show what each rule has answered, in order, with the facts it used and their age."""
+    return [_view_finding(finding, judgement.case.at) for finding in judgement.findings()]
+
+
+def _view_finding(found: Finding, now: Now) -> RuleView:
+    read_at, reason = found.evidence.read_at, found.reason
+    return RuleView(
+        rule=found.rule.name,
+        passes=reason is None,
+        code=str(reason.code) if reason else "",
+        text=found.text,
+        until=reason.until if reason else None,
+        facts=found.facts,
+        age_seconds=None if read_at is None else round((now.wall - now.shown(read_at)).total_seconds(), 3),
+    )
+
+
+def kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
+    """Return what the journal keeps of a refusal: the rules' answers as `explain` shows them.
+
+    Where the rules decided, it keeps the decision record as well.
+    """
+    kept: dict[str, object] = {"rules": msgspec.to_builtins(view_findings(judgement))}
+    if is_derived:
+        kept |= decision_record.kept(judgement.case)
+    return kept
+
+
+def _earliest(against: Sequence[Reason]) -> datetime | None:
+    """Return when the last reason ends by itself, if every one of them has such a time."""
+    times = [reason.until for reason in against]
+    known = [time for time in times if time is not None]
+    return max(known) if known and len(known) == len(times) else None
+
+
+def _waiter_of(node: NodeId, situation: Situation) -> Waiter | None:
+    waiters = (each for waiters in situation.ledger.waiters.values() for each in waiters.values())
+    mine = [waiter for waiter in waiters if waiter.ask.node == node]
+    return max(mine, key=lambda waiter: waiter.asked_at, default=None)

@@ -1,0 +1,55 @@
+"""Agent upgrades that have failed on a member, by its own report, and that nothing takes up again.
+
+A brake stops an upgrade in its group. Once it is resumed, the other members go on, and the one on
+which it failed stays as it is: its agent does not begin the same revision again by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agbot.coordinator.situation import Situation
+from agbot.rules.facts import Member, Policy, Sight
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.statuses import Phase, Status
+from agbot.rules.words import clock
+
+
+def of_member(member: Member, situation: Situation) -> Iterator[tuple[PolicyId, Status]]:
+    """Yield the failed upgrades that a member reports of policies that are in force."""
+    for policy, status in sorted(member.statuses.items()):
+        known = situation.picture.policies.get(Kind.AGENT, policy)
+        is_over = known is Sight.ABSENT or (isinstance(known, Policy) and not known.enabled)
+        if status.phase is Phase.ENDED_BADLY and not is_over:
+            yield policy, status
+
+
+def in_words(member: Member, situation: Situation) -> str:
+    """State what has failed on a member, when, and what to do; empty if nothing has."""
+    return " ".join(
+        f"Its last upgrade by {policy} has failed: it reports {status.value!r} since {clock(status.updated_at)}. "
+        f"Its agent does not begin it again by itself: publish another revision of {policy}."
+        for policy, status in of_member(member, situation)
+    )
+
+
+def members(situation: Situation) -> list[NodeId]:
+    """Return the members whose upgrade has failed, which no brake stops and which do not ask."""
+    found = (situation.picture.member(node) for node in sorted(situation.picture.with_failures()))
+    return [member.node.id for member in found if isinstance(member, Member) and _is_left(member, situation)]
+
+
+def _is_left(member: Member, situation: Situation) -> bool:
+    return any(not _is_taken_up(member, policy, situation) for policy, _ in of_member(member, situation))
+
+
+def _is_taken_up(member: Member, policy: PolicyId, situation: Situation) -> bool:
+    """Whether a brake stops it, which is shown as such, or the node asks for it or upgrades."""
+    ledger, node, group, subject = situation.ledger, member.node.id, member.node.group, (Kind.AGENT, policy)
+    if group is None:
+        return True  # it may upgrade without asking, and no rollout shows it
+    lease, waiters = ledger.leases.get(group), ledger.waiters.get(group) or {}
+    is_holder = lease is not None and lease.tenure is not None and lease.tenure.claim.holder == node
+    asks = any((each.ask.node, each.ask.subject) == (node, subject) for each in waiters.values())
+    return is_holder or asks or subject in (ledger.brakes.get(group) or {})

@@ -1,0 +1,80 @@
+"""Finds groups by name and state without a view of each: there may be tens of thousands."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from itertools import chain
+
+from agbot.coordinator.memory.tally import Tally
+from agbot.coordinator.reads import GroupPage, GroupQuery, GroupState
+from agbot.coordinator.situation import Situation
+from agbot.rules import ids
+from agbot.rules.facts import Node
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import State
+from agbot.rules.rows import Standing
+
+
+def find_groups(query: GroupQuery, situation: Situation) -> GroupPage:
+    """Return the ids of one page, and how many groups match."""
+    ledger, exists = situation.ledger, situation.picture.exists
+    unknown = {group for group in ledger.groups_that_matter() if not exists(group)}
+    known: Iterable[GroupId]
+    if query.state not in {None, GroupState.QUIET}:
+        known = sorted(each for each in _of_state(query.state, situation) if exists(each) or each in unknown)
+    else:
+        known = situation.picture.groups()  # in order
+        if unknown:
+            known = sorted((*known, *unknown))
+    if query.state is GroupState.QUIET:
+        busy = _of_state(GroupState.BUSY, situation)
+        known = (each for each in known if each not in busy)
+    if query.org:
+        prefix = f"{query.org}/"
+        known = (each for each in known if each.startswith(prefix))
+    if query.find:
+        part = query.find.casefold()
+        known = (each for each in known if part in each.casefold())
+    found = list(known)
+    begin = query.offset + (bisect_right(found, query.after) if query.after else 0)
+    return GroupPage(total=len(found), groups=found[begin : begin + query.limit])
+
+
+def _of_state(state: GroupState | None, situation: Situation) -> AbstractSet[GroupId]:
+    """Return the groups in this state, by default `busy`."""
+    tally = situation.ledger.tally
+    match state:
+        case GroupState.HELD | GroupState.SUSPECT:
+            wanted = State.HELD if state is GroupState.HELD else State.SUSPECT
+            return {lease.group for lease in situation.ledger.occupied() if lease.state is wanted}
+        case GroupState.WAITING:
+            return tally.waited_in.keys()
+        case GroupState.DEFERRED:
+            return tally.deferred_in.keys()
+        case GroupState.BRAKED:
+            return set(_braked(tally))
+        case _:
+            return {*tally.mattering, *_braked(tally), *_held_back(situation), *_stuck(situation)}
+
+
+def _braked(tally: Tally) -> Iterable[GroupId]:
+    return chain.from_iterable(tally.braked.values())
+
+
+def _held_back(situation: Situation) -> Iterator[GroupId]:
+    """Yield the groups with a hold of their own or of a member."""
+    for scope in situation.ledger.holds:
+        node = ids.node_of_scope(scope)
+        known = situation.picture.node(node) if node is not None else None
+        if isinstance(known, Node) and known.group is not None:
+            yield known.group
+        elif node is None and "/" in scope:
+            yield GroupId(scope)
+
+
+def _stuck(situation: Situation) -> Iterator[GroupId]:
+    for group, states in situation.rows.states.items():
+        if any(state.standing is Standing.STUCK for state in states.values()):
+            yield group

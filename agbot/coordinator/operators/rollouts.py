@@ -1,0 +1,123 @@
+"""How far each upgrade is, group by group, as facts. The console judges what they mean."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TypeVar
+
+from agbot.coordinator.reads import GroupProgress, MemberProgress, Subject, Waiting
+from agbot.coordinator.situation import Situation
+from agbot.rules.facts import Node, NodeType, Sight
+from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
+from agbot.rules.lease import Kind, State
+from agbot.rules.records import Waiter
+from agbot.rules.seen_time import Now
+
+_Key = TypeVar("_Key")
+_Record = TypeVar("_Record")
+
+
+def subjects(situation: Situation) -> list[Subject]:
+    """Return every upgrade that is under way, waited for or stopped, with the number of groups."""
+    ledger = situation.ledger
+    running: Counter[tuple[Kind, PolicyId]] = Counter()
+    waiting: Counter[tuple[Kind, PolicyId]] = Counter()
+    stopped: Counter[tuple[Kind, PolicyId]] = Counter()
+    upgrading: dict[GroupId, tuple[Kind, PolicyId]] = {}
+    for lease in ledger.occupied():
+        if lease.tenure is not None and lease.tenure.claim.subject:
+            upgrading[lease.group] = lease.tenure.claim.kind, lease.tenure.claim.subject
+    running.update(upgrading.values())
+    for group in list(ledger.tally.waited_in):
+        # a group counts once: that members wait for the one that upgrades goes without saying
+        waiting.update({waiter.ask.subject for waiter in ledger.waiters[group].values()} - {upgrading.get(group)})
+    for brakes in ledger.brakes.values():
+        stopped.update(brakes.keys())
+    return [
+        Subject(kind=kind, policy=policy, running=running[each], waiting=waiting[each], stopped=stopped[each])
+        for each in sorted({*running, *waiting, *stopped})
+        for kind, policy in (each,)
+    ]
+
+
+def revised_at(kind: Kind, policy: PolicyId, situation: Situation) -> datetime | None:
+    """Return when the policy's present revision was written; None if that is not known."""
+    known = situation.picture.policies.get(kind, policy)
+    return None if isinstance(known, Sight) else known.revised_at
+
+
+def oldest_grant(situation: Situation) -> GroupId | None:
+    """Return the group whose lease has been held longest; None if none is."""
+    held = [(lease.tenure.granted_at, lease.group) for lease in situation.ledger.occupied() if lease.tenure is not None]
+    return min(held)[1] if held else None
+
+
+def progress(kind: Kind, policy: PolicyId, situation: Situation) -> Iterator[GroupProgress]:
+    """Yield how far each group of the policy's organisation is, and others that take part."""
+    org, ledger = org_of(policy), situation.ledger
+    own = situation.picture.groups_of(org)
+    # not all groups: every rollout is followed once a minute, and there is one in each organisation
+    others = [
+        group
+        for group in list(ledger.tally.crossing)
+        if org_of(group) != org and _takes_part(group, kind, policy, situation)
+    ]
+    for group in (*own, *others):
+        yield _of_group(group, kind, policy, situation)
+
+
+def _takes_part(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation) -> bool:
+    tenure = situation.ledger.lease(group).tenure
+    holds = tenure is not None and (tenure.claim.kind, tenure.claim.subject) == (kind, policy)
+    return holds or any(each.ask.subject == (kind, policy) for each in _waiters(group, situation))
+
+
+def _of_group(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation) -> GroupProgress:
+    ledger, now = situation.ledger, situation.now()
+    lease = ledger.leases.get(group)
+    tenure = lease.tenure if lease is not None else None
+    is_mine = tenure is not None and (tenure.claim.kind, tenure.claim.subject) == (kind, policy)
+    members = situation.picture.members(group)
+    waiters = [each for each in _waiters(group, situation) if each.ask.subject == (kind, policy)]
+    return GroupProgress(
+        group=group,
+        members=[_member(name, node, kind, policy, situation) for name, node in members.items()],
+        holder=tenure.claim.holder if tenure is not None and is_mine else None,
+        is_suspect=is_mine and lease is not None and lease.state is State.SUSPECT,
+        waiting=[_waiting(each, now) for each in sorted(waiters, key=lambda each: each.since)],
+        brake=_no_default(ledger.brakes, group).get((kind, policy)),
+    )
+
+
+def _member(name: NodeId, node: Node | Sight, kind: Kind, policy: PolicyId, situation: Situation) -> MemberProgress:
+    status = situation.picture.status(name, policy) if kind is Kind.AGENT else Sight.UNREAD
+    known = node if isinstance(node, Node) else None
+    return MemberProgress(
+        node=name,
+        is_gated=known is None or known.node_type is NodeType.DEVICE,
+        status="" if isinstance(status, Sight) else status.value,
+        phase=None if isinstance(status, Sight) else status.phase,
+        agent_version=known.agent_version if known is not None else "",
+    )
+
+
+def _waiting(waiter: Waiter, now: Now) -> Waiting:
+    first = waiter.reasons[0] if waiter.reasons else None
+    return Waiting(
+        node=waiter.ask.node,
+        since=now.shown(waiter.since),
+        code=str(first.code) if first else "",
+        text=first.text if first else "it asks again",
+        until=first.until if first else None,
+    )
+
+
+def _waiters(group: GroupId, situation: Situation) -> list[Waiter]:
+    return list(_no_default(situation.ledger.waiters, group).values())
+
+
+def _no_default(records: Mapping[GroupId, dict[_Key, _Record]], group: GroupId) -> Mapping[_Key, _Record]:
+    """Return the records of a group. A look-up by brackets would leave an empty mapping behind."""
+    return records.get(group) or {}

@@ -1,0 +1,199 @@
+"""What operators see, from memory: groups, leases, waiters, and a summary of the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
+from agbot.coordinator.operators import failed
+from agbot.coordinator.review.reviewing import seen_holder
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked import stuck
+from agbot.coordinator.unasked.contacts import Silent
+from agbot.rules import health, ids
+from agbot.rules.facts import Member, Sight
+from agbot.rules.group import Group
+from agbot.rules.holder import Reviewed
+from agbot.rules.ids import GroupId, OrgId
+from agbot.rules.lease import GUARD, Lease, State, Tenure
+from agbot.rules.outlook import outlook
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Brake, Hold, Waiter
+from agbot.rules.seen_time import Now
+from agbot.rules.verdict import Outlook
+
+_FAILURES_SHOWN = 5
+_NAMED = 20
+"""At most so many members are named; there may be thousands."""
+
+
+def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
+    """Show a lease, with what happens to it next, and how the previous tenure ended."""
+    tenure, end = lease.tenure, lease.last_end
+    now, limits = situation.now(), situation.limits_of(lease.group)
+    return LeaseView(
+        group=lease.group,
+        state=str(lease.state),
+        token=lease.token,
+        holder=tenure.claim.holder if tenure else None,
+        kind=str(tenure.claim.kind) if tenure else None,
+        subject=(tenure.claim.subject or None) if tenure else None,
+        what=tenure.claim.what if tenure else None,
+        granted_at=tenure.granted_at if tenure else None,
+        is_unasked=tenure is not None and is_unasked(tenure),
+        renewed_at=now.shown(tenure.renewed_at) if tenure else None,
+        expires_at=now.shown(tenure.expiry(limits.lease_seconds)) if tenure else None,
+        status=tenure.progress.status if tenure else "",
+        note=note,
+        next=view_outlook(lease, situation) if tenure else None,
+        last_holder=end.claim.holder if end else None,
+        last_subject=(end.claim.subject or None) if end else None,
+        last_cause=str(end.cause) if end else None,
+        last_end_at=end.at if end else None,
+        last_detail=end.detail if end else "",
+    )
+
+
+def is_unasked(tenure: Tenure) -> bool:
+    """Whether neither the coordinator nor the guard has granted it."""
+    return tenure.progress.observed and GUARD not in tenure.progress.asked_by
+
+
+def view_outlook(lease: Lease, situation: Situation) -> Outlook | None:
+    """Show what becomes of an occupied lease if nothing new is seen of its holder."""
+    tenure, now, limits = lease.tenure, situation.now(), situation.limits_of(lease.group)
+    if tenure is None:
+        return None
+    seen = seen_holder(lease, situation, now)
+    return outlook(Reviewed(lease=lease, tenure=tenure, seen=seen, limits=limits, now=now))
+
+
+def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
+    """Show a group with everything that is relevant to it."""
+    facts, now = situation.group(group), situation.now()
+    size = len(facts.members)
+    return GroupView(
+        id=group,
+        members=[_view_member(member, facts, situation) for member in facts.members.values()],
+        lease=view_lease(facts.lease, situation, note),
+        waiting=[view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
+        brakes=[_view_brake(brake) for brake in facts.brakes],
+        holds=(*facts.holds, *_holds_of(facts, situation)),
+        required=health.required_of_others(facts.limits, size),
+        required_by=health.required_by(facts.limits, size),
+        stuck=tuple(stuck.of(group, situation)),
+    )
+
+
+def view_overview(
+    situation: Situation, silent: Silent, orgs: Mapping[OrgId, str], failing: Sequence[str], exchange_failing: str
+) -> Overview:
+    """Summarise everything but the last cycle.
+
+    `orgs` has the error of each organisation's last read, empty if it succeeded, and `failing` what
+    else fails.
+    """
+    ledger, doubts, view_age = situation.ledger, situation.doubts(), situation.view_age()
+    tally, failed_members = ledger.tally, failed.members(situation)
+    return Overview(
+        sentence="no cycle has run yet",
+        cycle_at=None,
+        ready=not doubts and not failing,
+        not_ready=why_not_ready(doubts, failing, exchange_failing),
+        view_age_seconds=None if view_age is None else view_age.total_seconds(),
+        view_ok=all(reason.code is not Code.VIEW_STALE for reason in doubts),
+        store_ok=ledger.is_trusted,
+        orgs=view_orgs(orgs, situation),
+        held=tally.states[State.HELD],
+        suspect=tally.states[State.SUSPECT],
+        waiting=tally.waiting,
+        deferred=tally.deferred,
+        overlaps=tally.overlaps,
+        brakes=tally.brakes,
+        holds=len(ledger.holds),
+        never_asked=len(silent.never_asked),
+        never_asked_named=silent.never_asked[:_NAMED],
+        bypassing=len(silent.bypassing),
+        bypassing_named=silent.bypassing[:_NAMED],
+        failed=len(failed_members),
+        failed_named=failed_members[:_NAMED],
+        agbot=situation.rows.source.value,
+        agbot_failing=situation.rows.failing,
+        stuck=situation.rows.count_stuck(),
+    )
+
+
+def why_not_ready(doubts: Sequence[Reason], failing: Sequence[str], exchange_failing: str) -> list[str]:
+    """Return why nothing may be granted, what else fails, and that the Exchange cannot be read."""
+    unread = [f"the Exchange cannot be read: {exchange_failing}"] if exchange_failing else []
+    return [*(reason.text for reason in doubts), *failing[:_FAILURES_SHOWN], *unread]
+
+
+def view_orgs(failing: Mapping[OrgId, str], situation: Situation) -> list[OrgView]:
+    """Show for each organisation when it was read, with the error while its last read fails."""
+    picture, now = situation.picture, situation.now()
+    views = []
+    for org, failure in sorted(failing.items()):
+        seen_at = picture.org_read_at(org)
+        read_at = None if seen_at is None else now.shown(seen_at)
+        views.append(
+            OrgView(
+                org=org,
+                groups=picture.count_groups(org),
+                members=picture.count_members(org),
+                read_at=read_at,
+                failing=failure,
+            )
+        )
+    return views
+
+
+def _holds_of(group: Group, situation: Situation) -> list[Hold]:
+    """Return the holds of single members that are not among the group's facts."""
+    holds = situation.ledger.holds
+    mine = [holds[scope] for node in group.members if (scope := ids.node_scope(node)) in holds] if holds else []
+    return [hold for hold in mine if hold not in group.holds]
+
+
+def view_waiter(waiter: Waiter, now: Now) -> WaitView:
+    """Show a waiter, with all its reasons."""
+    claim = waiter.ask.claim
+    return WaitView(
+        node=claim.holder,
+        kind=str(claim.kind),
+        subject=claim.subject,
+        since=now.shown(waiter.since),
+        asked_at=now.shown(waiter.asked_at),
+        reasons=waiter.reasons,
+    )
+
+
+def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
+    node = member.node
+    now = situation.now()
+    deferral = group.deferrals.get(node.id)
+    services_at = member.agreements_read_at
+    is_fresh = services_at is not None and now.seen - services_at <= situation.ages.services
+    of_now = member if is_fresh else replace(member, agreements=Sight.UNREAD)
+    why = health.why_unavailable(of_now, group.limits, now, deferral)
+    read_at = situation.picture.node_read_at(node.id)
+    is_fresh_read = read_at is not None and now.seen - read_at <= situation.view_max_age
+    is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None
+    unknown = not is_fresh_read and is_silent
+    tenure = group.lease.tenure
+    return MemberView(
+        node=node.id,
+        node_type=node.node_type.value,
+        available=None if unknown else why is None,
+        why_unavailable="" if unknown else why or "",
+        heartbeat_at=node.heartbeat_at,
+        agent_version=node.agent_version,
+        statuses={policy: status.value for policy, status in sorted(member.statuses.items())},
+        deferred_for=deferral.what if deferral else None,
+        holds_lease=tenure is not None and tenure.claim.holder == node.id,
+    )
+
+
+def _view_brake(brake: Brake) -> BrakeView:
+    return BrakeView(subject=brake.subject, since=brake.since, cause=str(brake.cause), node=brake.node)

@@ -1,0 +1,300 @@
+"""One question from beginning to end: may this node upgrade now?
+
+A refusal may be decided from memory if the asker is known. A grant never is: the node is read again
+with the asker's own credentials, the change feed is at most a second old, what it has made out of
+date is read, the rules decide, and the store commits before the answer goes out
+(`docs/decisions/0006`). A failure on the way is a refusal with its reason, except for the asker's
+own authentication, whose error is raised to the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from agbot.coordinator import decision_record
+from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
+from agbot.coordinator.intake.reading import Failures, Reader
+from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.operators.explaining import kept_of_refusal
+from agbot.coordinator.questions import stages
+from agbot.coordinator.questions.exempting import Exempting
+from agbot.coordinator.questions.stages import FreshRead, Stage
+from agbot.coordinator.review import deferring
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked.unasked import Unasked
+from agbot.exchange.errors import ExchangeError, Unreadable
+from agbot.fleet import occasions, plan
+from agbot.fleet.changes import Read, What
+from agbot.fleet.reads import Wanted, Why
+from agbot.rules.decide import Decision, Grant, Wait, decide, judge
+from agbot.rules.facts import Agreement, Ask, Policy, Sight
+from agbot.rules.group import Group
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.rule import Case
+from agbot.rules.seen_time import Now
+from agbot.store.contract import StoreUnavailableError
+from agbot.transitions import grants
+
+_TRIES = 3
+"""How often a question is decided that loses a race. The node asks again within a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A decision, with the facts that it was made on."""
+
+    case: Case
+    decision: Decision
+
+
+class Asking:
+    """Answers questions."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        reader: Reader,
+        waiting: Waiting,
+        *,
+        unasked: Unasked,
+        fresh_reads: Sequence[FreshRead],
+    ) -> None:
+        self._situation = situation
+        self._reader = reader
+        self._waiting = waiting
+        self._unasked = unasked
+        self._fresh_reads = fresh_reads
+        self._exempting = Exempting(situation)
+
+    async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
+        """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        stages.reach(Stage.CONFIRM)
+        begun, now = self._situation.picture.begin(), self._situation.now()
+        node = await confirm()
+        self._situation.picture.stamps.received(self._situation.now())
+        self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
+        if ask.is_agent:
+            self._unasked.contacts.asked(node.id)
+        if node.group != ask.group:
+            return self._refuse_for(ask, Code.NOT_A_MEMBER, f"{node.id} is not in HA group {ask.group}")
+        try:
+            return await self._answer(ask)
+        except StoreUnavailableError as error:
+            return self._refuse_for(ask, Code.STORE_UNAVAILABLE, str(error))
+        except ExchangeError as error:
+            return self._refuse_with(ask, stages.failed(error, Stage.GROUP))
+
+    def refuse_from_memory(self, ask: Ask) -> Refused | None:
+        """Refuse without reading, if the picture suffices; see `contract.Permission`."""
+        situation = self._situation
+        now = situation.now()
+        unread = situation.unread(ask)
+        is_unsure = unread or self._unasked.is_own_gap(ask) or self._due_services(ask, now)
+        if is_unsure and not situation.doubts(now):
+            return None
+        ask = _as_if_bound(ask)
+        group = situation.group(ask.group, ask, unread=unread, now=now)
+        decision = decide(ask, group, now)
+        if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
+            return None
+        return self._refuse(ask, decision, group, now)
+
+    async def _answer(self, ask: Ask) -> Answer:
+        """Decide on current facts, and commit a grant.
+
+        Raises:
+            ExchangeError: something that a grant depends on could not be read.
+            StoreUnavailableError: it is not known whether the grant was committed.
+        """
+        may_grant = self._situation.unread(ask) or isinstance(self._decision(ask).decision, Grant)
+        if may_grant and not self._situation.doubts():
+            await self._read_fresh()  # first: what it makes out of date would be read twice
+        ask = await self._complete(ask)
+        if not self._situation.doubts():
+            await self._unasked.give_way(ask)
+        unseen = await self._refresh_blockers(ask)
+        for _try in range(_TRIES):
+            made = self._decision(ask)
+            if isinstance(made.decision, Grant):
+                await self._verify(ask, made)
+                await self._situation.ledger.gate.opened()
+                made = self._decision(ask)  # and commit it without waiting for anything in between
+            if isinstance(made.decision, Wait):
+                wait = stages.with_unseen(made.decision, unseen)
+                is_derived = wait is made.decision  # no rule states that a read failed
+                return self._refuse(ask, wait, made.case.group, made.case.at, is_derived=is_derived)
+            stages.reach(Stage.STORE)
+            answer = await self._commit(made.case, made.decision)
+            if answer is not None:
+                return answer
+        return self._refuse_for(ask, Code.LEASE_HELD, f"other members got the lease first {_TRIES} times in a row")
+
+    def _decision(self, ask: Ask) -> Decided:
+        now = self._situation.now()
+        group = self._situation.group(ask.group, ask)
+        return Decided(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
+
+    async def _read_fresh(self) -> None:
+        """Read everything outside that a grant depends on, at most once a second.
+
+        Raises:
+            ExchangeError: it could not be read.
+        """
+        for read in self._fresh_reads:
+            stages.reach(read.stage)
+            await read.fresh()
+
+    async def _verify(self, ask: Ask, made: Decided) -> None:
+        """Read what this grant depends on, as far as it is not known to be current.
+
+        Raises:
+            ExchangeError: it could not be read.
+            StoreUnavailableError: it is not known whether a change of a deferral was committed.
+        """
+        await self._read_fresh()
+        has_read = await self._read_missing(ask)
+        stages.reach(Stage.GROUP)
+        basis = occasions.of_grant(ask, made.case.group, made.decision) if isinstance(made.decision, Grant) else []
+        for error in (await self._reader.refresh(basis)).values():
+            raise error
+        if has_read or basis:
+            await self._read_fresh()  # costs nothing, unless those reads took long
+        if isinstance(made.decision, Grant) and made.decision.exempt is None and not made.decision.repeated:
+            stages.reach(Stage.AGBOT)
+            await self._unasked.before_grant(ask)
+        await self._refresh_deferrals(ask)
+
+    async def _complete(self, ask: Ask) -> Ask:
+        """Read what the picture lacks; return the question with what is known of its agreements.
+
+        Raises:
+            ExchangeError: the agreements of a service upgrade could not be read.
+        """
+        await self._read_missing(ask)
+        if ask.claim.kind is Kind.SERVICE:
+            failures = await self._reader.refresh(plan.at_once([Read(what=What.AGREEMENTS, id=ask.node)], Why.ASKER))
+            for error in failures.values():  # the old agreement could be taken for the new one
+                raise error
+            ask = self._bound(ask)
+        return ask
+
+    async def _read_missing(self, ask: Ask) -> bool:
+        """Read what the picture lacks for this question; return whether that was anything.
+
+        A record that exists and is unreadable stays a doubt.
+
+        Raises:
+            ExchangeError: the Exchange did not show it.
+        """
+        stages.reach(Stage.GROUP)
+        failures: Failures = {}
+        for number in range(3):  # a group, then its members, then what they need
+            unread, services = self._situation.unread(ask), self._due_services(ask, self._situation.now())
+            if not (unread or services) or failures or self._situation.doubts():
+                return number > 0
+            failed = await self._reader.make_current([*plan.at_once(unread, Why.ASKER), *services])
+            failures = {read: error for read, error in failed.items() if read in unread}
+            for error in failures.values():
+                if not isinstance(error, Unreadable):
+                    raise error
+        return True
+
+    async def _refresh_deferrals(self, ask: Ask) -> None:
+        stages.reach(Stage.STORE)  # this writes deferrals, and reads nothing
+        await deferring.refresh(self._situation, ask.group)
+
+    async def _refresh_blockers(self, ask: Ask) -> ExchangeError | None:
+        """Read again what the feed does not show and keeps the asker waiting: heartbeats, services.
+
+        Return why they could not be read, None if they could. If not, a member may only seem to be
+        silent.
+        """
+        made, failures = self._decision(ask), Failures()
+        if isinstance(made.decision, Wait):
+            group, own = made.case.group, Read(what=What.NODE, id=ask.node)
+            blockers = [each for each in self._blockers(made.decision, group, made.case.at) if each.read != own]
+            failures = await self._reader.refresh([*blockers, *occasions.proof_of_rest(made.decision, group)])
+        await self._refresh_deferrals(ask)
+        return next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
+
+    async def _commit(self, case: Case, decision: Grant) -> Granted | None:
+        """Commit a grant; None if the race was lost and the question has to be decided again.
+
+        A repeated grant is a compare and set like any other, even if it changes nothing, because
+        the asker must still be the holder.
+        """
+        if decision.exempt is not None:
+            await self._exempting.record(case, decision.exempt)
+            return Granted(token=None, exempt=decision.exempt)
+        if decision.repeated:
+            change = grants.repeat(case)
+        else:
+            self._waiting.leaves(case.ask)
+            asker, kept = self._situation.picture.member(case.ask.node), decision_record.kept(case)
+            change = grants.grant(case, asker=asker, allowed=decision.allowed, kept=kept)
+        if change.after is None or not await self._situation.commit(change):
+            return None
+        return Granted(token=change.after.token, repeated=decision.repeated)
+
+    def _bound(self, ask: Ask) -> Ask:
+        """Note in the question whether the node has a current agreement for the service.
+
+        Its agreements have just been read. A policy that is not known is a reason to refuse by
+        itself, so the agreement is assumed then.
+        """
+        picture = self._situation.picture
+        agreements, policy = picture.agreements(ask.node), picture.policies.get(Kind.SERVICE, ask.claim.subject)
+        known: tuple[Agreement, ...] = () if isinstance(agreements, Sight) else agreements
+        bound = not isinstance(policy, Policy) or any(each.service == policy.service for each in known)
+        return replace(ask, agreement_bound=bound)
+
+    def _may_be_outdated(self, decision: Wait, group: Group, now: Now) -> bool:
+        """Whether a read of the Exchange could change this refusal.
+
+        Membership is effective at once, and the feed does not show heartbeats.
+        """
+        if not decision.is_remembered:
+            return not group.doubts
+        blockers = self._blockers(decision, group, now)
+        return bool(blockers and self._reader.due(blockers)) and not group.doubts
+
+    def _blockers(self, decision: Wait, group: Group, now: Now) -> list[Wanted]:
+        return occasions.of_wait(decision, group, self._situation.picture, self._situation.ages, now)
+
+    def _due_services(self, ask: Ask, now: Now) -> list[Wanted]:
+        situation = self._situation
+        lease, limits = situation.ledger.lease(ask.group), situation.limits_of(ask.group)
+        wanted = occasions.services_for(ask, lease, situation.picture, limits, ages=situation.ages, now=now)
+        return self._reader.due(wanted) if wanted else []
+
+    def _refuse_for(self, ask: Ask, code: Code, text: str) -> Refused:
+        return self._refuse_with(ask, Reason(code=code, text=text))
+
+    def _refuse_with(self, ask: Ask, reason: Reason) -> Refused:
+        """Refuse with a reason that no rule gives."""
+        group, now = self._situation.group(ask.group, ask), self._situation.now()
+        return self._refuse(ask, Wait(reasons=(reason,)), group, now, is_derived=False)
+
+    def _refuse(self, ask: Ask, wait: Wait, group: Group, now: Now, *, is_derived: bool = True) -> Refused:
+        # A name that has not been read as a policy may be invented, so it makes no waiter.
+        is_known = isinstance(group.policies.get(ask.subject), Policy)
+        # Most refusals are repetitions. Of the others the cycle creates the record.
+        if is_known and wait.is_remembered and self._waiting.note(ask, wait.reasons, now):
+            judgement = (wait.judgement or judge(Case(at=now, ask=ask, group=group))).lasting()
+            self._waiting.keep(ask, partial(kept_of_refusal, judgement, is_derived=is_derived))
+        if not wait.is_remembered:
+            picture = self._situation.picture
+            picture.forget_absent(picture.policies.read_of(*ask.subject))
+        return Refused(reasons=wait.reasons, is_final=not wait.is_remembered)
+
+
+def _as_if_bound(ask: Ask) -> Ask:
+    """Return a service's question as one with a current agreement: its refusal holds anyway.
+
+    The picture cannot show that there is none, because the change feed shows an agbot no new
+    agreements. They are read where that matters (P6).
+    """
+    return ask if not ask.is_service else replace(ask, agreement_bound=True)

@@ -1,0 +1,174 @@
+"""What the console reads of many groups at once: a page of them, a rollout, what operators ordered.
+
+The values are plain and come from memory. `agbot.coordinator.contract` has those of one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Kind
+from agbot.rules.records import Allowance, Approval, Brake, Hold
+from agbot.rules.statuses import Phase
+
+if TYPE_CHECKING:  # the commands read answers with these values, and start faster without the events
+    from agbot.events.event import Event
+
+
+class GroupState(StrEnum):
+    """What groups can be filtered by."""
+
+    BUSY = "busy"
+    """Anything of the others, a hold of the group or of a member, or a row of the agbot that
+    stays."""
+    HELD = "held"
+    SUSPECT = "suspect"
+    WAITING = "waiting"
+    BRAKED = "braked"
+    DEFERRED = "deferred"
+    QUIET = "quiet"
+    """Not busy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupQuery:
+    """Which groups, in the order of their ids."""
+
+    find: str = ""
+    """A part of the id `org/name`; upper and lower case do not differ."""
+    state: GroupState | None = None
+    org: str | None = None
+    offset: int = 0
+    after: str = ""
+    """Only groups after this id: for the next page, whatever has come or gone since the last."""
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPage:
+    """The ids of one page, and how many groups match in all."""
+
+    total: int
+    groups: Sequence[GroupId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberProgress:
+    """How far a member is with one upgrade, as far as it was read."""
+
+    node: NodeId
+    is_gated: bool
+    """Whether it asks for the lease: cluster nodes do not."""
+    status: str = ""
+    phase: Phase | None = None
+    """None: no status of it for this policy is known."""
+    agent_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Why a member waits for this upgrade: its first reason."""
+
+    node: NodeId
+    since: datetime
+    code: str
+    text: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupProgress:
+    """How far one group is with one upgrade."""
+
+    group: GroupId
+    members: Sequence[MemberProgress]
+    holder: NodeId | None = None
+    """The member that holds the lease for this upgrade."""
+    is_suspect: bool = False
+    waiting: Sequence[Waiting] = ()
+    brake: Brake | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """One upgrade that is under way, waited for or stopped somewhere."""
+
+    kind: Kind
+    policy: PolicyId
+    running: int = 0
+    waiting: int = 0
+    stopped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowView:
+    """Maintenance windows that apply to the same groups."""
+
+    windows: Sequence[str]
+    """As in the settings."""
+    groups: int
+    example: GroupId
+    is_open: bool
+    changes_at: datetime | None
+    """When they open or close next, if that is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What operators have ordered, and the windows of the settings."""
+
+    holds: Sequence[Hold]
+    allowances: Sequence[Allowance]
+    approvals: Sequence[Approval]
+    brakes: Sequence[Brake]
+    windows: Sequence[WindowView]
+
+
+class Noun(StrEnum):
+    """What a name is the name of."""
+
+    GROUP = "group"
+    NODE = "node"
+    POLICY = "policy"
+    SCOPE = "scope"
+    """`*`, an organisation, `org/group`, or `node:org/name`."""
+
+
+class Reads(Protocol):
+    """The part of `agbot.coordinator.operations.Operations` about many groups."""
+
+    def find_groups(self, query: GroupQuery) -> GroupPage:
+        """Return the ids of one page of groups."""
+
+    def subjects(self) -> Sequence[Subject]:
+        """Return every upgrade that is under way, waited for or stopped."""
+
+    def progress(self, kind: Kind, policy: PolicyId) -> Iterator[GroupProgress]:
+        """Yield how far each group of the policy's organisation is.
+
+        The caller may pause between two groups; each is read when it is yielded.
+        """
+
+    def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
+        """Return when the policy's present revision was written; None if that is not known."""
+
+    def oldest_grant(self) -> GroupId | None:
+        """Return the group whose lease has been held longest; None if none is."""
+
+    def orders(self, *, with_windows: bool = True) -> Orders:
+        """Return what operators have ordered; the windows go through all groups."""
+
+    async def note(self, event: Event) -> None:
+        """Write an event that changes nothing, such as an estimate of a rollout, to the journal.
+
+        Raises:
+            StoreUnavailableError: it is not known whether that happened.
+        """
+
+    def unknown(self, noun: Noun, name: str) -> str:
+        """Return that the name is not known, with the nearest one; empty if it is known."""

@@ -1,0 +1,197 @@
+"""Reviews each occupied lease when it is due, against what the Exchange shows of its holder.
+
+`attention` decides when it is due, `agbot.rules.review` gives the verdict. The facts of a review
+are collected and journalled only if it ends a lease or makes it suspect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agbot.coordinator import decision_record
+from agbot.coordinator.decision_record import Review
+from agbot.coordinator.memory import group_facts
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.slices import Slices
+from agbot.events.leases import Ending
+from agbot.rules.holder import Seen
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Lease, State
+from agbot.rules.reasons import Cause
+from agbot.rules.review import review
+from agbot.rules.seen_time import Now
+from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.store.contract import Writes
+from agbot.transitions import ends, grants, reviews
+from agbot.transitions.change import NO_CHANGE, Change
+from agbot.transitions.upgraded import Upgraded
+
+_RENEWED_TOGETHER = 200
+"""How many leases are renewed in one transaction: some milliseconds, in which no grant is
+written."""
+
+
+_COMMITTED_TOGETHER = 32
+"""How many other changes are committed side by side, each in a transaction of its own or with
+others: one after the other, a thousand reports in a minute take longer than the minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reviewed:
+    lease: Lease
+    verdict: Verdict | None = None
+    """None if times are not known, so that nothing can be judged."""
+    change: Change = NO_CHANGE
+
+
+class Reviewing:
+    """Carries out the verdicts."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self.notes: dict[str, str] = {}
+        """Group -> what is unusual about its lease, for operators."""
+
+    async def review_each(self, groups: Iterable[GroupId]) -> list[str]:
+        """Review the occupied leases of these groups; return what was done, one phrase each.
+
+        Raises:
+            StoreUnavailableError: the ledger is no longer trusted; the rest is reviewed when it is.
+        """
+        done, slices = list[str](), Slices()
+        ledger, renewals, changed = self._situation.ledger, list[_Reviewed](), list[_Reviewed]()
+        for group in groups:
+            if group not in ledger.tally.occupied:
+                self.notes.pop(group, None)
+                continue
+            with self._situation.troubles.guard("review", group):
+                reviewed = self._review(ledger.lease(group))
+                if not reviewed.change:
+                    self._note(reviewed)
+                elif isinstance(reviewed.verdict, Renew) and not reviewed.change.events:
+                    renewals.append(reviewed)
+                else:
+                    changed.append(reviewed)
+            if len(changed) == _COMMITTED_TOGETHER:
+                done += await self._commit_each(changed)
+                changed.clear()
+            await slices.end()
+        done += await self._commit_each(changed)
+        # a heartbeat renews thousands of leases in the same minute
+        for first in range(0, len(renewals), _RENEWED_TOGETHER):
+            await self._renew(renewals[first : first + _RENEWED_TOGETHER])
+        self._situation.troubles.keep("review", ledger.tally.occupied)
+        return done
+
+    async def _commit_each(self, changed: Sequence[_Reviewed]) -> list[str]:
+        """Commit changes of different groups side by side: the store writes them together."""
+        done = list[str]()
+
+        async def commit(reviewed: _Reviewed) -> None:
+            with self._situation.troubles.guard("review", reviewed.lease.group):
+                phrase = await self._commit(reviewed)
+                done.extend([phrase] if phrase else [])
+
+        for failed in await asyncio.gather(*map(commit, changed), return_exceptions=True):
+            if failed is not None:
+                raise failed
+        return done
+
+    async def _renew(self, renewals: Sequence[_Reviewed]) -> None:
+        """Commit changes that only renew leases; one that has changed meanwhile stays as it is."""
+        renewed = [(each.lease, each.change.after) for each in renewals if each.change.after is not None]
+        for each in renewals:
+            self._note(each)
+        await self._situation.ledger.renew(renewed, self._situation.with_clock(Writes()))
+        self._situation.seen_clock.saved()
+
+    async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
+        """Review one occupied lease; return what was done, empty when nothing was.
+
+        If the agbot has begun an upgrade of another member, it is done with this one, unless its
+        lists show otherwise.
+
+        Raises:
+            StoreUnavailableError: the ledger is no longer trusted.
+        """
+        return await self._commit(self._review(lease, another_has_begun=another_has_begun))
+
+    def _review(self, lease: Lease, *, another_has_begun: bool = False) -> _Reviewed:
+        situation = self._situation
+        now, limits = situation.now(), situation.limits_of(lease.group)
+        if situation.why_times_unknown():
+            return _Reviewed(lease)
+        seen = seen_holder(lease, situation, now, another_has_begun=another_has_begun)
+        verdict = review(lease, seen, limits, now)
+        kept, upgraded = grants.NOTHING_KEPT, Upgraded()
+        if isinstance(verdict, Release | Suspect):  # most reviews change nothing and must be cheap
+            kept = decision_record.kept(Review(at=now, lease=lease, seen=seen, limits=limits))
+            upgraded = self._upgraded(lease)
+        change = reviews.carry_out(verdict, lease, now, upgraded=upgraded, limits=limits, kept=kept)
+        return _Reviewed(lease, verdict, change)
+
+    async def _commit(self, reviewed: _Reviewed) -> str:
+        is_done = bool(reviewed.change) and await self._situation.commit(reviewed.change)
+        self._note(reviewed)
+        return _phrase(reviewed) if is_done else ""
+
+    async def release(self, lease: Lease, ending: Ending) -> str:
+        """Free a lease with everything that belongs to it.
+
+        Return an empty phrase if the race was lost.
+
+        Raises:
+            StoreUnavailableError: it is not known whether it happened.
+        """
+        change = ends.release(lease, self._upgraded(lease), ending, self._situation.now())
+        is_done = await self._situation.commit(change)
+        self.notes.pop(lease.group, None)
+        return _released(lease, ending.cause) if is_done else ""
+
+    def _upgraded(self, lease: Lease) -> Upgraded:
+        picture, ledger = self._situation.picture, self._situation.ledger
+        return group_facts.upgraded(lease.tenure.claim, lease.group, picture, ledger) if lease.tenure else Upgraded()
+
+    def _note(self, reviewed: _Reviewed) -> None:
+        """Note what is unusual about a lease, for operators."""
+        lease = reviewed.lease
+        match reviewed.verdict:
+            case None:
+                pass
+            case Suspect(why=note) | Keep(note=note) if note:
+                self.notes[lease.group] = note
+            case Keep() if lease.state is State.SUSPECT:
+                pass
+            case _:
+                self.notes.pop(lease.group, None)
+
+
+def seen_holder(lease: Lease, situation: Situation, now: Now, *, another_has_begun: bool = False) -> Seen:
+    """Return what is known of the holder of an occupied lease.
+
+    It is not judged by a heartbeat that was read long ago.
+    """
+    is_listed = situation.rows.is_listed(lease.group, lease.tenure.claim) if lease.tenure is not None else None
+    blind_after = situation.view_max_age + 2 * situation.ages.heartbeat
+    return group_facts.seen_holder(
+        lease,
+        situation.picture,
+        not_before=now.seen - blind_after,
+        is_listed=False if another_has_begun and is_listed is None else is_listed,
+    )
+
+
+def _phrase(reviewed: _Reviewed) -> str:
+    match reviewed.verdict:
+        case Release(cause=cause):
+            return _released(reviewed.lease, cause)
+        case Suspect(why=why):
+            return f"suspects {reviewed.lease.group} ({why})"
+        case _:
+            return ""
+
+
+def _released(lease: Lease, cause: Cause) -> str:
+    return f"released {lease.group} ({cause}: {lease.tenure.claim.holder if lease.tenure else 'no holder'})"

@@ -1,0 +1,78 @@
+"""Writes the waiters that have changed, and drops those that no longer wait."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from typing import Final
+
+from agbot.coordinator.attention import Attention
+from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.slices import Slices
+from agbot.rules.ids import GroupId
+from agbot.transitions.change import Change
+
+_WRITTEN_TOGETHER: Final = 32
+"""How many waiters are written in one transaction: some milliseconds of work, between which
+questions are answered."""
+
+
+class Waiters:
+    """Runs once in every cycle, beside the reviews."""
+
+    def __init__(self, situation: Situation, attention: Attention, waiting: Waiting) -> None:
+        self._situation = situation
+        self._attention = attention
+        self._waiting = waiting
+
+    async def write(self) -> None:
+        """Write what is new, and check the groups that are due for waiters that have gone.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        situation, waiting, schedule = self._situation, self._waiting, self._attention.waiting
+        self._attention.gather()
+        waited_in = situation.ledger.tally.waited_in
+        due = [group for group in schedule.take(situation.now().seen) if group in waited_in]
+        left = await self._left(due)
+        situation.troubles.keep("waiters", ChainMap({GroupId(""): None}, waited_in))
+        try:
+            await self._write_new()
+            for first in range(0, len(left), _WRITTEN_TOGETHER):
+                # a node may have asked again since; from here to the commit nothing is waited for
+                changes = [each for each in map(self._gone, left[first : first + _WRITTEN_TOGETHER]) if each]
+                if changes:
+                    await situation.commit(*changes)
+        except BaseException:
+            schedule.at_once(due)
+            raise
+        failing = dict.fromkeys(situation.troubles.abouts("waiters"))
+        schedule.at_once(failing)
+        for group in due:
+            if group not in failing:
+                silent_at = waiting.silent_at(group, situation.limits_of(group).ask_period_seconds)
+                if silent_at is not None:
+                    schedule.at(group, silent_at)
+
+    async def _write_new(self) -> None:
+        waiting = self._waiting
+        keys = waiting.unwritten()
+        for first in range(0, len(keys), _WRITTEN_TOGETHER):
+            changes = waiting.changes(keys[first : first + _WRITTEN_TOGETHER])
+            if changes:
+                await self._situation.commit(*changes)
+                waiting.written(changes)
+
+    async def _left(self, due: list[GroupId]) -> list[GroupId]:
+        """Return the groups that a waiter has left."""
+        found, slices = list[GroupId](), Slices()
+        for group in due:
+            with self._situation.troubles.guard("waiters", group):
+                found += [group] if self._gone(group) else []
+            await slices.end()
+        return found
+
+    def _gone(self, group: GroupId) -> Change:
+        situation = self._situation
+        return self._waiting.gone(situation.group(group), situation.picture, situation.now())

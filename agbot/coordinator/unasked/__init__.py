@@ -1,0 +1,1 @@
+"""Upgrades that began without a question, and members that do not ask."""

@@ -1,0 +1,121 @@
+"""Members that have lost an agreement: a crash sets the brake, or the member takes the lease.
+
+The member takes the lease only without the agbot's API. When the feed shows a loss, the services
+that the member ran are known from the picture (`agbot.fleet`). If they are not, they are taken from
+its peers, which are read once at that moment. Nothing is guessed: the lease is held for "a service
+of that node", without a policy, until that service runs again or `lease_seconds` have passed, and
+never for a service that no member of the group was known to run.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.memory.rows_seen import Source
+from agbot.coordinator.review import brake_facts
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked.taking import Taking
+from agbot.fleet import occasions
+from agbot.fleet.policies import policy_read
+from agbot.fleet.reads import Wanted, Why
+from agbot.rules import health, loss
+from agbot.rules.facts import Agreement, Node, NodeType, Sight
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import End, Kind
+from agbot.rules.loss import Loss
+from agbot.transitions import begun, braking
+
+_GIVEN_UP = timedelta(minutes=10)
+"""For how long a read that fails is tried again."""
+
+
+class Down:
+    """Judges the losses of agreements."""
+
+    def __init__(self, situation: Situation, reader: Reader, taking: Taking) -> None:
+        self._situation = situation
+        self._reader = reader
+        self._taking = taking
+        self._losses: dict[NodeId, Loss] = {}
+        self._stopped: dict[GroupId, int] = {}
+
+    async def follow(self) -> list[str]:
+        """Judge every loss; return what was done, one phrase each.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        self._take_losses()
+        if not self._losses:
+            return []
+        picture = self._situation.picture
+        about = [wanted for node, found in self._losses.items() for wanted in occasions.of_loss(node, found, picture)]
+        unread = {read.id for read in await self._reader.refresh(about)}
+        done: list[str] = []
+        for node in [node for node in self._losses if node not in unread and not picture.may_have_left(node)]:
+            with self._situation.troubles.guard("services that are down", node):
+                done += await self._judge(node, self._losses[node])
+            del self._losses[node]  # not if the store has failed: it is judged again then
+        return done
+
+    def _take_losses(self) -> None:
+        situation, now = self._situation, self._situation.now()
+        picture = situation.picture
+        self._losses = {node: each for node, each in self._losses.items() if now.age_of(each.at) <= _GIVEN_UP}
+        for node, found in picture.take_losses().items():
+            known = picture.node(node)
+            if not isinstance(known, Node) or known.group is None or known.node_type is NodeType.CLUSTER:
+                continue
+            matters = situation.rows.source is Source.NONE or self._may_have_crashed(known.group, node)
+            # a member that joined with its service down is deferred
+            if matters and not picture.joined_without_service(node):
+                self._losses[node] = found
+
+    async def _judge(self, node: NodeId, found: Loss) -> list[str]:
+        situation = self._situation
+        member = situation.picture.member(node)
+        if isinstance(member, Sight) or isinstance(member.agreements, Sight) or member.node.group is None:
+            return []
+        group = member.node.group
+        stopped = await self._stop(group, node, found, member.agreements)
+        if stopped:
+            return [stopped]
+        tenure = situation.ledger.lease(group).tenure
+        is_silent = health.why_silent(member.node, situation.limits_of(group), situation.now()) is not None
+        is_busy = tenure is not None and tenure.claim.holder == node
+        if situation.rows.source is not Source.NONE or is_busy or is_silent or not member.node.registered:
+            return []
+        services = loss.services_down(found, member.agreements, self._common(group, node))
+        if not services:
+            return []
+        return await self._taking.take(begun.lost(group, member, found, services[0], situation.now()))
+
+    def _common(self, group: GroupId, node: NodeId) -> set[str]:
+        members = self._situation.picture.read_members(group)
+        known = [each.agreements for name, each in members.items() if name != node]
+        return {each.service for agreements in known if not isinstance(agreements, Sight) for each in agreements}
+
+    async def _stop(self, group: GroupId, node: NodeId, found: Loss, agreements: tuple[Agreement, ...]) -> str:
+        """Set the brake on a version that has crashed; return what was done, empty if none has."""
+        situation = self._situation
+        for end in self._may_have_crashed(group, node):
+            policy = policy_read(Kind.SERVICE, end.claim.subject)
+            # a new version replaces the old one, which is no crash
+            await self._reader.make_current([Wanted(read=policy, why=Why.LOST_AGREEMENT)])
+            known = situation.picture.policies.get(Kind.SERVICE, end.claim.subject)
+            gone = loss.crashed(found, agreements, known)
+            if gone is None or situation.rows.is_listed(group, end.claim):
+                continue
+            brake = brake_facts.after_crash(situation, group, end)
+            if brake is not None and self._stopped.get(group) != end.token:
+                why = f"{gone.service} {gone.version} on {node} has lost its agreement"
+                await situation.commit(braking.crash(brake, why, situation.now()))
+                self._stopped[group] = end.token
+                return f"stopped {brake.subject} in {group} ({why})"
+            return f"{gone.service} {gone.version} on {node} has crashed"
+        return ""
+
+    def _may_have_crashed(self, group: GroupId, node: NodeId) -> list[End]:
+        situation = self._situation
+        return loss.may_have_crashed(situation.ledger.lease(group), node, situation.limits_of(group), situation.now())

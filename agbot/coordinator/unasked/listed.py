@@ -1,0 +1,100 @@
+"""The upgrades in the agbot's lists: each takes the lease or is an overlap. Reports stuck rows.
+
+The reads are bounded by the rows: the node of a row, its statuses or agreements, and the policy.
+Rows of groups that are not coordinated here are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.memory.rows_seen import Source
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked import stuck
+from agbot.coordinator.unasked.taking import Taking
+from agbot.events import agreementbot
+from agbot.fleet import occasions
+from agbot.fleet.reads import Wanted
+from agbot.rules import rows
+from agbot.rules.facts import Member, Row
+from agbot.rules.ids import GroupId
+from agbot.rules.rows import RowState, Standing
+from agbot.store.contract import StoreUnavailableError
+from agbot.transitions import begun
+from agbot.transitions.change import Change
+
+
+class ListedUpgrades:
+    """Follows the agbot's rows."""
+
+    def __init__(self, situation: Situation, reader: Reader, taking: Taking) -> None:
+        self._situation = situation
+        self._reader = reader
+        self._taking = taking
+        self._reported: set[Row] = set()
+
+    async def follow(self, only: GroupId | None = None) -> list[str]:
+        """Follow every row, or those of one group; return what was done, one phrase each.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        situation = self._situation
+        if situation.rows.source is Source.NONE or not situation.ledger.is_trusted:
+            return []
+        groups = [group for group in situation.rows.states if only in {None, group} and self._is_ours(group)]
+        states = [state for group in groups for state in situation.rows.of(group)]
+        await self._reader.refresh(self._of_rows(states))
+        policies = [wanted for state in states for wanted in occasions.policy_of_row(state.row, situation.picture)]
+        await self._reader.make_current(policies)
+        done: list[str] = []
+        for state in states:
+            with situation.troubles.guard("upgrades that the agbot lists", state.row.group):
+                done += await self._follow(state)
+        self._reported &= {row for each in situation.rows.states.values() for row in each}
+        return done
+
+    def _is_ours(self, group: GroupId) -> bool:
+        """Whether the group exists as far as is known. A row may outlive it."""
+        return self._situation.picture.why_missing(group) is None
+
+    def _of_rows(self, states: Iterable[RowState]) -> list[Wanted]:
+        """Return the reads: the proofs of rows that have just gone, and the nodes of the others."""
+        situation = self._situation
+        gone, situation.rows.gone = situation.rows.gone, set()
+        holders = {row: situation.ledger.lease(row.group).tenure for row in gone}
+        proofs = [row for row, tenure in holders.items() if tenure is not None and tenure.claim.holder == row.node]
+        found = [wanted for row in proofs for wanted in occasions.of_ended_row(row)]
+        for state in states:
+            is_new = state.standing is Standing.UNDER_WAY and state.row not in situation.rows.claims
+            found += occasions.of_row(state, is_new=is_new)
+        return found
+
+    async def _follow(self, state: RowState) -> list[str]:
+        situation, row, now = self._situation, state.row, self._situation.now()
+        if row not in situation.rows.states.get(row.group, {}):
+            return []  # a later read no longer found it
+        picture = situation.picture
+        claim = rows.claim_of(row, picture.node(row.node))
+        facts = stuck.facts_of(row, claim, situation)
+        after = situation.rows.follow(row, facts, claim, now)
+        if after.standing is Standing.UNDER_WAY and isinstance(facts.member, Member) and not after.has_ended_here:
+            return await self._taking.take(begun.listed(after, claim, facts.member, facts.policy, now))
+        if after.standing is Standing.STUCK and situation.rows.source is Source.LISTED and row not in self._reported:
+            await self._report_stuck(after)
+            return [f"the agbot's row of {row.node} for {claim.subject} is stuck"]
+        return []
+
+    async def _report_stuck(self, state: RowState) -> None:
+        situation = self._situation
+        row, shown = state.row, stuck.view(state, situation)
+        claim = situation.rows.claim(row)
+        event = agreementbot.stuck(row.group, claim, defect=shown.defect, why=shown.why, cure=shown.cure)
+        # before the write: the cycle and a question may find it at the same time
+        self._reported.add(state.row)
+        try:
+            await situation.commit(Change(events=[event]))
+        except StoreUnavailableError:
+            self._reported.discard(state.row)
+            raise

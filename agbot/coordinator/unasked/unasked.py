@@ -1,0 +1,139 @@
+"""Unasked upgrades, from every source that shows them.
+
+The agbot's own lists are read in each cycle and before every grant. An upgrade in them takes the
+lease or is an overlap (`agbot.coordinator.unasked.taking`), so that the rules treat it like any
+other upgrade.
+"""
+
+from __future__ import annotations
+
+from agbot.agreementbot.client import Lists
+from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.review.reviewing import Reviewing
+from agbot.coordinator.situation import Situation
+from agbot.coordinator.unasked.agbot_rows import AgbotRows
+from agbot.coordinator.unasked.contacts import Contacts
+from agbot.coordinator.unasked.down import Down
+from agbot.coordinator.unasked.listed import ListedUpgrades
+from agbot.coordinator.unasked.taking import Taking
+from agbot.events.leases import Ending
+from agbot.fleet.policies import policy_read
+from agbot.fleet.reads import Wanted, Why
+from agbot.rules import unasked
+from agbot.rules.deferral import claim_of
+from agbot.rules.facts import Ask
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import Claim, Kind
+from agbot.rules.reasons import Cause
+from agbot.transitions import begun
+
+
+class Unasked:
+    """Finds unasked upgrades."""
+
+    def __init__(
+        self,
+        situation: Situation,
+        reader: Reader,
+        reviewing: Reviewing,
+        agbot: Lists | None,
+    ) -> None:
+        self.taking = taking = Taking(situation, reader, reviewing)
+        self._situation = situation
+        self._reader = reader
+        self._reviewing = reviewing
+        self._rows = AgbotRows(situation, agbot, situation.clock)
+        self._listed = ListedUpgrades(situation, reader, taking)
+        self._down = Down(situation, reader, taking)
+        self.contacts = Contacts(situation)
+
+    async def read(self) -> None:
+        """Read the agbot's lists, also while the Exchange fails, before the cycle decides."""
+        await self._rows.again()
+
+    async def follow(self) -> list[str]:
+        """Take leases for unasked upgrades; return what was done, one phrase each.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        if self._situation.doubts():
+            return []
+        return [*await self._listed.follow(), *await self._down.follow()]
+
+    def concerns(self, group: GroupId) -> bool:
+        """Whether a deferral or an unasked upgrade may begin or end in this group.
+
+        In nearly all groups none can, at little cost.
+        """
+        ledger, lease = self._situation.ledger, self._situation.ledger.lease(group)
+        if group in ledger.tally.deferred_in or (lease.tenure is not None and lease.tenure.progress.observed):
+            return True
+        members = self._situation.picture.read_members(group).values()
+        return any(unasked.can_begin(member, lease) for member in members)
+
+    async def reported(self, group: GroupId) -> list[str]:
+        """Take leases for unasked agent upgrades that members report; return what was done.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        situation, now = self._situation, self._situation.now()
+        if situation.doubts():
+            return []
+        done: list[str] = []
+        for node, member in situation.picture.read_members(group).items():
+            lease, limits = situation.ledger.lease(group), situation.limits_of(group)
+            subject = unasked.past_the_gate(member, lease, limits, now)
+            if subject is None or node in situation.ledger.deferrals.get(group, {}):
+                continue
+            if situation.picture.may_have_left(node):
+                # nothing is granted here until the second read shows whose upgrade this is
+                continue
+            claim = Claim(holder=node, kind=Kind.AGENT, subject=subject)
+            policy = policy_read(claim.kind, claim.subject)
+            # a brake stops one revision, so that has to be known
+            await self._reader.make_current([Wanted(read=policy, why=Why.TAKEOVER)])
+            known = situation.picture.policies.get(claim.kind, claim.subject)
+            done += await self.taking.take(begun.reported(group, claim, member, known, situation.now()))
+        for claim in self._agents_unasked(group):
+            await self.contacts.bypassed(group, claim)
+        return done
+
+    def _agents_unasked(self, group: GroupId) -> list[Claim]:
+        """Return the unasked agent upgrades in a group: of the holder, and of members beside it."""
+        ledger = self._situation.ledger
+        tenure = ledger.lease(group).tenure
+        held = [tenure.claim] if tenure is not None and tenure.progress.observed else []
+        deferrals = ledger.deferrals.get(group, {}).values()
+        beside = [claim_of(each) for each in deferrals if each.overlaps and not each.cut_off]
+        return [claim for claim in (*held, *beside) if claim.kind is Kind.AGENT]
+
+    def is_own_gap(self, ask: Ask) -> bool:
+        """Whether the asker holds the lease only because one of its services is down."""
+        tenure = self._situation.ledger.lease(ask.group).tenure
+        return ask.is_service and tenure is not None and tenure.claim.holder == ask.node and not tenure.claim.subject
+
+    async def give_way(self, ask: Ask) -> None:
+        """End the tenure of a service that is down when its agbot asks: now the policy is known.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        if self.is_own_gap(ask):
+            ending = Ending(cause=Cause.UNCONFIRMED, why=f"its agbot asks for {ask.claim.subject}")
+            await self._reviewing.release(self._situation.ledger.lease(ask.group), ending)
+
+    async def before_grant(self, ask: Ask) -> None:
+        """Read again before a grant, unless that was done in the same moment.
+
+        An agbot that hangs keeps agents waiting. A question about a service comes from the agbot
+        itself, so it does not wait for it again.
+
+        Raises:
+            StoreUnavailableError: it is not known what was written.
+        """
+        if not ask.is_service or self._situation.rows.doubt is None:
+            await self._rows.fresh()
+            await self._listed.follow(ask.group)
+        await self.reported(ask.group)

@@ -1,0 +1,83 @@
+"""A reload: which changed settings and secrets take effect while the daemon runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+from typing import Final
+
+from agbot import log
+from agbot.daemon import logging as daemon_logging
+from agbot.daemon.context import Context
+from agbot.daemon.parts import Parts, credentials
+from agbot.events.process import SettingChanged, SettingsRefused, SettingsReloaded
+from agbot.settings import secret
+from agbot.settings.changes import changes
+from agbot.settings.load import Loaded, Secrets
+from agbot.settings.problems import SettingsError
+from agbot.settings.scopes import limits_of
+
+FIXED_SECTIONS: Final = (
+    "run",
+    "exchange",
+    "agbot",
+    "gateway",
+    "console",
+    "store",
+    "leadership",
+    "guard",
+    "mqtt",
+    "webhook",
+    "notify",
+)
+"""Sections that take effect at the next start only."""
+
+
+class Reloading:
+    """Applies the settings again on SIGHUP."""
+
+    def __init__(self, loaded: Loaded, context: Context, parts: Parts) -> None:
+        self.loaded = loaded
+        """The settings and secrets in force."""
+        self._context = context
+        self._parts = parts
+
+    def reload(self) -> None:
+        """Read the settings again; with a mistake the old settings stay in force."""
+        read = self._context.reload
+        if read is None:
+            return
+        self._context.notifier.reloading()
+        try:
+            loaded = read()
+        except SettingsError as error:
+            log.write(SettingsRefused(mistakes=tuple(map(str, error.problems))))
+        else:
+            self._use(loaded)
+        self._context.notifier.ready()
+
+    def _use(self, loaded: Loaded) -> None:
+        before, new = self.loaded, loaded.settings
+        old = before.settings
+        self.loaded = replace(loaded, settings=replace(new, **{name: getattr(old, name) for name in FIXED_SECTIONS}))
+        self._parts.coordinator.set_limits(limits_of(new))
+        if new.log != old.log:
+            daemon_logging.set_up(new.log)
+        renewed = (*self._use_secrets(before.secrets, loaded.secrets), *self._parts.renewals.renew())
+        log.write(
+            SettingsReloaded(
+                changed=tuple(
+                    SettingChanged(setting=key, old=was, new=now) for key, (was, now) in changes(old, new).items()
+                ),
+                needs_restart=tuple(name for name in FIXED_SECTIONS if getattr(old, name) != getattr(new, name)),
+                renewed=renewed,
+                copied_at_start=tuple(secret.provided_by_systemd(os.environ)),
+            )
+        )
+
+    def _use_secrets(self, before: Secrets, now: Secrets) -> list[str]:
+        """Use the secrets as they are now; return the names of those that have changed."""
+        changed = [field.name for field in fields(Secrets) if getattr(before, field.name) != getattr(now, field.name)]
+        self._parts.exchange.use(credentials(self.loaded))
+        self._parts.receivers.use_secrets(now)
+        return [name.replace("_", " ") for name in changed]

@@ -1,0 +1,38 @@
+"""Checks the `HZN_AGBOT_URL` of the agents, by which members ask the coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from agbot.coordinator.contract import Overview
+from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.rules.ids import NodeId
+
+_CHECK: Final = "agents"
+_NAMED: Final = 3
+
+
+def check(overview: Overview | None) -> tuple[Finding, ...]:
+    """Check which members ask; only a running daemon knows."""
+    if overview is None:
+        return (ok(_CHECK, "not known while no coordinator runs: it notes which nodes ask"),)
+    if overview.mode == "shadow":
+        return (ok(_CHECK, "in shadow mode agents ask the real agbot, as before"),)
+    found = []
+    if overview.bypassing:
+        named = _named(overview.bypassing_named, overview.bypassing)
+        step = "set HZN_AGBOT_URL in /etc/default/horizon there to the gateway, and restart the agent"
+        text = f"{named} upgraded without asking (gateway.bypassed)"
+        found.append(wrong(_CHECK, text, tried="the journal", next_step=step))
+    if overview.never_asked:
+        named = _named(overview.never_asked_named, overview.never_asked)
+        step = "they had no upgrade yet, or their HZN_AGBOT_URL is another agbot's: look on one of them"
+        found.append(warning(_CHECK, f"{named} never asked the coordinator", next_step=step))
+    return tuple(found) or (ok(_CHECK, "every member has asked the coordinator"),)
+
+
+def _named(nodes: Sequence[NodeId], number: int) -> str:
+    shown = ", ".join(nodes[:_NAMED])
+    left = number - len(nodes[:_NAMED])
+    return f"{shown} and {left} more" if left > 0 else shown

@@ -1,0 +1,65 @@
+"""Deletes one stuck row of the agbot, and proves that no other row went with it.
+
+Immediately before, the lists and the node are read again: the row must still be there and stuck.
+Over the local API that leaves a moment in which the agbot itself may delete the row and give the
+slot to another node; the statement for the database names the node, so it cannot free another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from agbot.agreementbot import cures
+from agbot.agreementbot.client import Listed
+from agbot.agreementbot.deleting import Source, Unreached
+from agbot.doctor.finding import Slot, Standing
+from agbot.doctor.reading import Reading
+from agbot.doctor.slots import Known, Sleep, slots
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a cure."""
+
+    slot: Slot
+    is_cured: bool
+    text: str
+    """What was done, or why nothing was."""
+
+
+async def cure(slot: Slot, source: Source, reading: Reading, known: Known, sleep: Sleep) -> Outcome:
+    """Check the evidence once more, and delete the row if it still holds."""
+    before = await source.list_rows()
+    if not isinstance(before, Listed):
+        return _not(slot, f"the agbot's rows cannot be read any more: {before.why}")
+    if slot.row not in before.rows:
+        return _not(slot, "the row has gone in the meantime; nothing was deleted")
+    [present] = await slots(replace(before, rows=(slot.row,)), reading, known, sleep)
+    if present.standing is not Standing.STUCK:
+        return _not(slot, f"it is no longer stuck ({present.why or present.standing}); nothing was deleted")
+    chosen = cures.cure(slot.row, before.rows, before.url)
+    if not chosen.url and not source.deletes_rows:
+        why = "its local API would delete other rows too"
+        return _not(slot, f"{why}; run this in the agbot's database, or set [agbot] database: {chosen.command}")
+    try:
+        await source.delete(slot.row, chosen)
+    except Unreached as error:
+        return _not(slot, str(error))
+    return _checked(slot, before, await source.list_rows())
+
+
+def _checked(slot: Slot, before: Listed, after: object) -> Outcome:
+    if not isinstance(after, Listed):
+        return _not(slot, "the row was deleted, but the lists cannot be read to check that")
+    if slot.row in after.rows:
+        return _not(slot, "the agbot accepted the deletion, and still lists the row")
+    gone = [each for each in before.rows if each not in after.rows and each != slot.row]
+    beside = [each for each in gone if each.group == slot.row.group]
+    if beside:
+        named = ", ".join(f"{each.node} for {each.subject}" for each in beside)
+        return Outcome(slot=slot, is_cured=True, text=f"deleted; the agbot deleted meanwhile: {named}")
+    return Outcome(slot=slot, is_cured=True, text="deleted; no other row of the group has gone")
+
+
+def _not(slot: Slot, text: str) -> Outcome:
+    return Outcome(slot=slot, is_cured=False, text=text)

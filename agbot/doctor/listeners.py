@@ -1,0 +1,99 @@
+"""Checks the two listeners: each address is free, or the running coordinator answers there."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+import aiohttp
+from yarl import URL
+
+from agbot.coordinator.contract import Overview
+from agbot.doctor.finding import Finding, ok, wrong
+from agbot.settings.model import Settings
+
+_SECONDS: Final = 5.0
+_QUESTION: Final = "/org/doctor/hagroup/doctor/nodemanagement/%2F/doctor"
+"""No node's name has a slash, so the gateway answers 400 before any login, on standby too."""
+_BAD_REQUEST: Final = 400
+_WHO: Final = "`ss -ltnp` shows which program listens there; stop it, or set another port"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What is known of the running daemon."""
+
+    overview: Overview | None
+    """None: it does not answer."""
+    url: str
+
+
+async def check(settings: Settings, daemon: Daemon) -> tuple[Finding, ...]:
+    """Check both listeners."""
+    return (await _console(settings, daemon), await _gateway(settings, daemon))
+
+
+async def _console(settings: Settings, daemon: Daemon) -> Finding:
+    listen = settings.console.listen
+    if daemon.overview is not None:
+        return ok("console", f"the coordinator answers at {daemon.url}")
+    why = why_not_free(listen)
+    if not why:
+        return ok("console", f"no coordinator runs; {listen} is free for it")
+    return wrong(
+        "console", f"{listen}: {why}, and it is not the coordinator", tried=f"GET {daemon.url}", next_step=_WHO
+    )
+
+
+async def _gateway(settings: Settings, daemon: Daemon) -> Finding:
+    listen = settings.gateway.listen
+    runs = daemon.overview.mode if daemon.overview is not None else settings.run.mode
+    if runs == "shadow":
+        return ok("gateway", "shadow mode listens for no agents")
+    why = why_not_free(listen)
+    if daemon.overview is None:
+        return wrong("gateway", f"{listen}: {why}", next_step=_WHO) if why else ok("gateway", f"{listen} is free")
+    scheme = "https" if settings.gateway.certificate_file else "http"
+    url = own_url(listen, scheme)
+    status = await _ask(url + _QUESTION)
+    if status == str(_BAD_REQUEST):
+        return ok("gateway", f"answers questions at {listen}")
+    step = "agents cannot ask: see the log (journalctl -u agbot)"
+    return wrong("gateway", f"{listen}: {status}", tried=f"a question with an invalid name to {url}", next_step=step)
+
+
+def own_url(listen: str, scheme: str = "http") -> str:
+    """Return how this machine reaches its own listener, over loopback if that is everywhere."""
+    host, _, port = listen.rpartition(":")
+    return f"{scheme}://{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}"  # noqa: S104 - replaced, not bound
+
+
+async def _ask(url: str) -> str:
+    """Return the status of the answer, or the error."""
+    timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    try:
+        # the certificate is checked elsewhere; its name need not be that of this machine
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(URL(url, encoded=True), ssl=False, allow_redirects=False) as reply,
+        ):
+            return str(reply.status)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return f"no answer ({type(error).__name__})"
+
+
+def why_not_free(listen: str) -> str:
+    """Return why this address cannot be listened on; empty if it can. Nothing stays open."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError as error:
+            is_used = error.errno == errno.EADDRINUSE
+            return "it is in use" if is_used else (error.strerror or str(error)).lower()
+    return ""

@@ -1,0 +1,85 @@
+"""Checks the coordinator's own PostgreSQL, as the daemon would meet it at its start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from agbot.clock import Clock
+from agbot.doctor.clocks import against_ours
+from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.settings.load import Loaded
+from agbot.store.contract import StoreError
+
+if TYPE_CHECKING:
+    from agbot.store.postgres.inspecting import Inspection
+
+_CHECK: Final = "store"
+
+
+async def check(loaded: Loaded, clock: Clock) -> tuple[Finding, ...]:
+    """Check it, if `[store] url` names one."""
+    settings = loaded.settings.store
+    if not settings.url:
+        return ()
+    try:
+        from agbot.store.postgres.address import Address  # noqa: PLC0415 - its driver is an extra
+        from agbot.store.postgres.inspecting import inspect  # noqa: PLC0415 - see above
+    except ImportError as error:
+        step = "pip install 'agbot[postgres]'"
+        return (wrong(_CHECK, f"[store] url needs the extra postgres ({error})", next_step=step),)
+    address = Address(url=settings.url, schema=settings.schema, password=loaded.secrets.store_password)
+    sent_at = clock.now()
+    try:
+        found = await inspect(address)
+    except StoreError as error:
+        return (wrong(_CHECK, str(error), tried=settings.where),)
+    return (*judged(found, str(address)), against_ours("the store's clock", found.now, sent_at, clock.now()))
+
+
+def judged(found: Inspection, address: str) -> tuple[Finding, ...]:
+    """Return what an operator has to know of a store that can be reached."""
+    pooler = ", behind a pooler" if found.is_pooled else ""
+    results = [ok(_CHECK, f"{address} answers, PostgreSQL {found.server}{pooler}; {_version(found)}")]
+    if found.is_replica:
+        step = "add target_session_attrs=read-write and all hosts to [store] url"
+        results.append(wrong(_CHECK, "this server is a replica, which takes no writes", next_step=step))
+    if not found.keeps_transactions:
+        text = "the pooler gives each statement another session (pool_mode = statement)"
+        results.append(wrong(_CHECK, text, next_step="set pool_mode to transaction or session for this database"))
+    return (*results, *_rights(found), *_durability(found))
+
+
+def _version(found: Inspection) -> str:
+    if found.version == found.newest:
+        return f"its schema has version {found.version}, that of this program"
+    if not found.version:
+        return "it has no tables yet, and the first start creates them"
+    return f"its schema has version {found.version}, and the next start makes it {found.newest}"
+
+
+def _rights(found: Inspection) -> list[Finding]:
+    """Check what the role may do, now and at the next migration."""
+    if not found.has_schema:
+        step = "CREATE SCHEMA … AUTHORIZATION … as the owner of the database"
+        text = "the schema does not exist, and the role may not create it"
+        return [] if found.may_create else [wrong(_CHECK, text, next_step=step)]
+    if found.denied:
+        text = f"the role may not read and write {', '.join(found.denied)}"
+        return [wrong(_CHECK, text, next_step="let the user of [store] url own the schema and everything in it")]
+    if not found.owns_schema:
+        text = "the role does not own the schema, so that a newer version of the program cannot migrate it"
+        return [warning(_CHECK, text, next_step="ALTER SCHEMA … OWNER TO … and the same for its tables")]
+    return []
+
+
+def _durability(found: Inspection) -> list[Finding]:
+    """Check whether a grant that was answered can be lost with the server."""
+    if not found.keeps_commits:
+        text = "fsync or synchronous_commit is off: a crash of the server may lose leases that were granted"
+        return [
+            warning(_CHECK, text, next_step="set both on; for this role alone: ALTER ROLE … SET synchronous_commit")
+        ]
+    if found.replicas and not found.waits_for_replicas:
+        text = f"{found.replicas} replica(s) follow without being waited for: a promoted one may lack the last commits,"
+        return [ok(_CHECK, f"{text} which is noticed, and nothing is granted until every organisation has been read")]
+    return []

@@ -1,0 +1,38 @@
+"""Whether a read of a node has shown its next heartbeat and nothing else.
+
+Most reads of nodes do. If each counted as a change of the group, the cost of a cycle would follow
+the number of members.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.rules.facts import Node, Sight
+
+_SILENCE = timedelta(minutes=2)
+"""A heartbeat that comes this long after the one before is news: the node may have been offline."""
+
+
+def is_only_next(before: Node | Sight, after: Node | Sight) -> bool:
+    """Whether nothing but the time of the last heartbeat has changed, and that by little."""
+    if isinstance(before, Sight) or isinstance(after, Sight):
+        return False
+    if before.heartbeat_at is None or after.heartbeat_at is None or not (before.is_dated and after.is_dated):
+        return False
+    is_soon = abs(after.heartbeat_at - before.heartbeat_at) < _SILENCE
+    return is_soon and _without_heartbeat(before) == _without_heartbeat(after)
+
+
+def _without_heartbeat(node: Node) -> tuple[object, ...]:
+    return (
+        node.group,
+        node.registered,
+        node.agent_version,
+        node.heartbeat_interval_seconds,
+        node.pattern,
+        node.arch,
+        node.node_type,
+        node.unseen_until,
+        node.silent_before,
+    )

@@ -1,0 +1,200 @@
+"""FleetLock: a host asks before it reboots, and reports when it is back.
+
+The protocol is that of CoreOS (https://coreos.github.io/zincati/development/fleetlock/protocol/):
+`POST /v1/pre-reboot` and `POST /v1/steady-state` with the header `fleet-lock-protocol: true` and
+`{"client_params": {"group": …, "id": …}}`. 200 is yes; anything else has `kind` and `value`, and
+the client asks again. It names no login, so the rule kept here is ours (decision 45): a host logs
+in with the Exchange's credentials of its node, as the agent does. The lease is that of the node's
+own HA group, whatever the body says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+
+import msgspec
+from aiohttp import web
+
+from agbot import log
+from agbot.clock import Clock
+from agbot.coordinator.contract import Granted, Permission
+from agbot.coordinator.questions import stages
+from agbot.coordinator.questions.stages import Stage
+from agbot.events.listeners import QuestionFailed
+from agbot.exchange.credentials import Credentials
+from agbot.exchange.errors import ExchangeError, Forbidden, Refused
+from agbot.gateway import authentication, refusals
+from agbot.gateway.answers import Denied, Outcome, Reply, waits_for
+from agbot.gateway.authentication import Unproven
+from agbot.gateway.body import Body
+from agbot.gateway.core import NODES, Core
+from agbot.gateway.forwarding import Forwarding
+from agbot.gateway.reads import Reads
+from agbot.rules import host, ids
+from agbot.rules.facts import Ask, Node
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import Claim, Kind
+from agbot.rules.reasons import Code, Reason
+from agbot.settings.model import GatewaySettings
+from agbot.store.contract import StoreError
+
+PRE_REBOOT: Final = "/v1/pre-reboot"
+STEADY_STATE: Final = "/v1/steady-state"
+HEADER: Final = "fleet-lock-protocol"
+ANY_GROUP: Final = "default"
+"""What clients send that were given no group."""
+_MAX_BYTES: Final = 4_096
+_BODY_SECONDS: Final = 5.0
+_NO_LOGIN: Final = "a host logs in with the Exchange's credentials of its node, org/node and token"
+_WRONG: Final = "the Exchange does not know the node, or does not accept its token"
+
+
+class _Params(msgspec.Struct, frozen=True):
+    group: Annotated[str, msgspec.Meta(pattern="^[a-zA-Z0-9.-]+$")]
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    client_params: _Params
+
+
+class _RefusedError(Exception):
+    """The request is answered without the coordinator."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.body)
+        self.reply = reply
+
+
+class FleetLock:
+    """Answers the two routes."""
+
+    def __init__(
+        self,
+        core: Core,
+        permission: Permission,
+        reads: Reads,
+        forwarding: Forwarding,
+        settings: GatewaySettings,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._core = core
+        self._permission = permission
+        self._reads = reads
+        self._forwarding = forwarding
+        self._seconds = clock.real_seconds(settings.answer_seconds)
+        self._is_on = settings.fleetlock
+
+    def is_asked(self, request: web.BaseRequest) -> bool:
+        """Whether this is a request of FleetLock, and it is on."""
+        return self._is_on and request.method == "POST" and request.raw_path in {PRE_REBOOT, STEADY_STATE}
+
+    async def reply(self, request: web.BaseRequest, now: float) -> Reply:
+        """Answer a request that arrived at `now` of the event loop; raises only if cancelled."""
+        try:
+            content = await _content(request)
+            asked = _params(request, content)
+            if not self._forwarding.leads:
+                return await self._forwarded(request, content)
+            caller, key = self._caller(request, asked, now)
+        except _RefusedError as refusal:
+            return refusal.reply
+        return await self._decided(request.path, asked, caller, key, now)
+
+    def _caller(self, request: web.BaseRequest, asked: _Params, now: float) -> tuple[Credentials, bytes]:
+        caller = authentication.read(request.headers.get("Authorization"), NODES)
+        if isinstance(caller, Unproven):
+            raise _RefusedError(_denied(asked.id, _NO_LOGIN))
+        key = self._core.memory.key(caller)
+        if self._core.memory.is_refused(key, now):
+            raise _RefusedError(_denied(caller.identity, _WRONG))
+        if not self._core.budget.spend(key, now):
+            raise _RefusedError(_of_reasons(refusals.TOO_OFTEN.reasons, Outcome.BUSY))
+        return caller, key
+
+    async def _decided(self, path: str, asked: _Params, caller: Credentials, key: bytes, now: float) -> Reply:
+        current = stages.follow()
+        try:
+            async with asyncio.timeout_at(now + self._seconds):
+                return await self._decide(path, asked, caller, key)
+        except (Refused, Forbidden):
+            return _denied(caller.identity, _WRONG)
+        except (ExchangeError, StoreError) as error:
+            return _of_reasons(refusals.failed_at(current.stage, error).reasons, Outcome.UNAVAILABLE)
+        except TimeoutError:
+            return _of_reasons(refusals.too_late(current.stage).reasons, Outcome.UNAVAILABLE)
+        except Exception:  # noqa: BLE001 - every question gets an answer; the log has the traceback
+            log.write_with_traceback(QuestionFailed(node=caller.identity, target=path))
+            return _of_reasons(refusals.FAILED.reasons, Outcome.ERROR)
+
+    async def _decide(self, path: str, asked: _Params, caller: Credentials, key: bytes) -> Reply:
+        stages.reach(Stage.CONFIRM)
+        node = await self._reads.own_node(key, caller)
+        if node.group is None:
+            return Reply(status=200, body=b"", outcome=Outcome.GRANTED)
+        if asked.group not in {ANY_GROUP, ids.name_of(node.group)}:
+            value = f"{node.id} is in HA group {ids.name_of(node.group)}, not {asked.group}"
+            return refused(400, "wrong-group", value, Outcome.BAD_REQUEST)
+        ask = _question(node.id, node.group)
+        if path == STEADY_STATE:
+            stages.reach(Stage.STORE)
+            await self._permission.report_end(ask, succeeded=True, who=node.id)
+            return Reply(status=200, body=b"", outcome=Outcome.ENDED)
+        return await self._asked(ask, lambda: self._reads.own_node(key, caller))
+
+    async def _asked(self, ask: Ask, confirm: Callable[[], Awaitable[Node]]) -> Reply:
+        answer = await self._permission.ask(ask, confirm)
+        if isinstance(answer, Granted):
+            return Reply(status=200, body=b"", outcome=Outcome.GRANTED)
+        return _of_reasons(answer.reasons, Outcome.REFUSED)
+
+    async def _forwarded(self, request: web.BaseRequest, content: bytes) -> Reply:
+        """Answer with the leader's answer: this coordinator stands by."""
+        received = await self._forwarding.received("POST", request.path, request.headers, content)
+        if isinstance(received, str):
+            return _of_reasons((Reason(code=Code.NO_LEADER, text=received),), Outcome.UNAVAILABLE)
+        return Reply(status=received.status, body=received.body, outcome=Outcome.FORWARDED)
+
+
+async def _content(request: web.BaseRequest) -> bytes:
+    body = Body(request, max_bytes=_MAX_BYTES, seconds=_BODY_SECONDS)
+    try:
+        return b"".join([chunk async for chunk in body.chunks()])
+    except (TimeoutError, ConnectionError, web.PayloadAccessError, web.RequestPayloadError) as error:
+        raise _RefusedError(body.reply or _invalid("the body did not arrive")) from error
+
+
+def _params(request: web.BaseRequest, content: bytes) -> _Params:
+    if request.headers.get(HEADER) != "true":
+        raise _RefusedError(_invalid(f"the header {HEADER}: true is missing"))
+    try:
+        return msgspec.json.decode(content, type=_Asked).client_params
+    except ValueError as error:
+        raise _RefusedError(_invalid(f"the body is invalid: {error}")) from error
+
+
+def refused(status: int, kind: str, value: str, outcome: Outcome) -> Reply:
+    """Write a refusal in the protocol's form."""
+    return Reply(status=status, body=json.dumps({"kind": kind, "value": value}).encode(), outcome=outcome)
+
+
+def _invalid(value: str) -> Reply:
+    return refused(400, "invalid-request", value, Outcome.BAD_REQUEST)
+
+
+def _question(node: NodeId, group: GroupId) -> Ask:
+    claim = Claim(holder=node, kind=Kind.HOST, subject=host.subject_of(ids.org_of(node)))
+    return Ask(group=group, claim=claim, by=node)
+
+
+def _of_reasons(reasons: tuple[Reason, ...], outcome: Outcome) -> Reply:
+    return refused(409, str(reasons[0].code), f"The host may not reboot now.{waits_for(reasons)}", outcome)
+
+
+def _denied(caller: str, why: str) -> Reply:
+    reply = refused(401, "unauthenticated", why, Outcome.UNAUTHENTICATED)
+    return msgspec.structs.replace(reply, denied=Denied(caller=caller, why=why))

@@ -1,0 +1,75 @@
+"""Installs and removes the guard, each in one transaction with short waits for locks.
+
+Creating a trigger waits for the agbot's open transactions on that table and keeps the next ones
+waiting, so it gives up after seconds instead of stopping the agbot.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import psycopg
+
+from agbot.guard import scripts, shape
+from agbot.guard.scripts import Schemas
+
+Connection = psycopg.Connection[Any]
+
+_LIMITS: Final = (
+    "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; SET LOCAL client_min_messages = warning"
+)
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('agbot guard'))"
+
+
+class GuardError(Exception):
+    """The guard cannot be installed, removed or looked at."""
+
+
+class GuardUnreachableError(GuardError):
+    """The database cannot be reached, or did not do it in time; nothing has changed."""
+
+
+def install(connection: Connection, schemas: Schemas) -> bool:
+    """Install the guard, or update it; return whether it was not installed before.
+
+    Raises:
+        GuardError: the tables or the rights are not as required; nothing has changed.
+        GuardUnreachableError: a lock was not available, or the connection failed.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(_LIMITS)
+            connection.execute(_ONE_AT_A_TIME)
+            found = shape.problems(connection, schemas) or shape.foreign_owner(connection, schemas)
+            if found:
+                raise GuardError("; ".join(found))
+            is_new = shape.installed_version(connection, schemas) is None
+            connection.execute(scripts.install(schemas).encode())
+            return is_new
+    except psycopg.Error as error:
+        raise _unreachable(error) from error
+
+
+def uninstall(connection: Connection, schemas: Schemas) -> bool:
+    """Remove the guard and everything that it has created; return whether there was anything.
+
+    The leases stay in the store.
+
+    Raises:
+        GuardUnreachableError: a lock was not available, or the connection failed.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(_LIMITS)
+            connection.execute(_ONE_AT_A_TIME)
+            was_there = shape.installed_version(connection, schemas) is not None
+            connection.execute(scripts.uninstall(schemas).encode())
+            return was_there
+    except psycopg.errors.InvalidSchemaName:
+        return False  # there is not even the store's schema
+    except psycopg.Error as error:
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: psycopg.Error) -> GuardUnreachableError:
+    return GuardUnreachableError(f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -1,0 +1,235 @@
+"""The coordinator's connection to the guard's tables and to the agbot's two tables.
+
+Every call is one short transaction in one message (`agbot.store.postgres.channel`): no lock and no
+snapshot outlives it, so that the agbot, which locks its tables as a whole, never waits for us. What
+a leader writes carries its epoch, and does nothing when another one leads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agbot.agreementbot.client import Listed, Listing, Unreadable
+from agbot.agreementbot.wire import distinct
+from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError, Outcome
+from agbot.guard.scripts import TRIGGERS, Schemas
+from agbot.rules import ids
+from agbot.rules.facts import Row
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind
+from agbot.store.contract import Store, StoreUnavailableError
+from agbot.store.postgres.address import Address
+from agbot.store.postgres.channel import Channel, RefusedError, Rows, Timeouts
+from agbot.store.postgres.quoting import filled
+from agbot.store.postgres.term import TermStore
+
+_TIMEOUTS: Final = Timeouts(statement_ms=2000, lock_ms=1000)
+_MOST: Final = 500
+"""Decisions that are taken in at once; the others follow in the next cycle."""
+
+_LEADS: Final = "EXISTS (SELECT FROM leader WHERE epoch = :epoch)"
+_NEWS: Final = "SELECT EXISTS (SELECT FROM guard_outbox) AS found"
+_UNDELIVERED: Final = f"""SELECT group_id, kind, node, subject, outcome, token, code, reason, tries,
+ extract(epoch FROM clock_timestamp() - at)::float8 AS age, extract(epoch FROM clock_timestamp() - since)::float8 AS waits
+ FROM guard_outbox ORDER BY at LIMIT {_MOST}"""
+_DELIVERED: Final = f"""DELETE FROM guard_outbox WHERE group_id = :group AND kind = :kind AND node = :node
+ AND subject = :subject AND outcome = :outcome AND token = :token AND tries = :tries AND {_LEADS}"""
+_SETTINGS: Final = f"""UPDATE guard_setting SET agents_without_leader = :agents, services_without_leader = :services,
+ lease_seconds = :lease_ms / 1000.0 WHERE {_LEADS}"""
+_JUDGED: Final = f"""UPDATE guard_setting SET judged_until = clock_timestamp() + make_interval(secs => :judged_ms / 1000.0)
+ WHERE {_LEADS}"""
+_AT_WORK: Final = """SELECT count(*) AS found FROM pg_trigger WHERE tgenabled IN ('O', 'A')
+ AND tgfoid IN (to_regproc('guard_agent_asks'), to_regproc('guard_agent_answered'), to_regproc('guard_service_asks'))"""
+_RESET: Final = f"DELETE FROM guard_gate WHERE {_LEADS}"
+_PUT: Final = f"""INSERT INTO guard_gate (scope, kind, subject, node, verdict, code, reason, known_until)
+ SELECT :scope, :kind, :subject, :node, :verdict, :code, :reason,
+ clock_timestamp() + make_interval(secs => :known_ms / 1000.0) WHERE {_LEADS}
+ ON CONFLICT (scope, kind, subject, node) DO UPDATE SET verdict = excluded.verdict, code = excluded.code,
+ reason = excluded.reason, known_until = excluded.known_until"""
+_DROP: Final = f"""DELETE FROM guard_gate WHERE scope = :scope AND kind = :kind AND subject = :subject AND node = :node
+ AND {_LEADS}"""
+_ROWS: Final = """SELECT 'agent' AS kind, org_id, group_name, node_id, nmp_id AS subject, updated = '-infinity' AS is_answer
+ FROM @theirs@.ha_group_updates UNION ALL
+ SELECT 'service', org_id, group_name, node_id, policy_name, false FROM @theirs@.ha_workload_upgrade"""
+_ANSWERS: Final = "DELETE FROM @theirs@.ha_group_updates WHERE updated = '-infinity'"
+_UNLESS_HELD: Final = f"""NOT EXISTS (SELECT FROM lease WHERE group_id = :group AND state = 'held' AND kind = :kind
+ AND holder = :node AND substr(subject, strpos(subject, '/') + 1) IN (:name, substr(:name, strpos(:name, '/') + 1)))
+ AND {_LEADS} RETURNING 1 AS one"""
+_DELETE: Final = {
+    Kind.AGENT: f"""DELETE FROM @theirs@.ha_group_updates WHERE org_id = :org AND group_name = :group_name
+ AND node_id = :bare_node AND nmp_id = :name AND {_UNLESS_HELD}""",
+    Kind.SERVICE: f"""DELETE FROM @theirs@.ha_workload_upgrade WHERE org_id = :org AND group_name = :group_name
+ AND node_id = :node AND policy_name = :name AND {_UNLESS_HELD}""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unjudged:
+    """What the triggers do with a free lease while no coordinator decides: `wait` or `go`."""
+
+    agents: str = "wait"
+    services: str = "wait"
+    lease_seconds: float = 600.0
+    """For how long the lease of such a grant is valid."""
+
+
+class Links:
+    """One coordinator's connection, for all its terms."""
+
+    def __init__(self, address: Address, schemas: Schemas, unjudged: Unjudged) -> None:
+        """Connect to nothing before the first call."""
+        self.place = str(address)
+        self.schemas = schemas
+        self.unjudged = unjudged
+        self.channel = Channel(address, _TIMEOUTS, purpose="guard")
+        self.channel.open()
+
+    def of(self, store: Store) -> Link:
+        """Return the guard's tables for the term that uses this store."""
+        return Link(self, store)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self.channel.close()
+
+
+class Link:
+    """See `agbot.coordinator.guarded.port.Guard`. It lists the agbot's rows as well."""
+
+    def __init__(self, links: Links, store: Store) -> None:
+        self._links = links
+        self._store = store
+        self._has_set = False
+
+    async def has_news(self) -> bool:
+        """Return whether there is anything to take in."""
+        (rows,) = await self._run(_NEWS)
+        return bool(rows[0]["found"])
+
+    async def undelivered(self) -> Sequence[Decided]:
+        """Read what has been decided since it was last delivered, in order."""
+        (rows,) = await self._run(_UNDELIVERED)
+        return [_decided(row) for row in rows]
+
+    async def delivered(self, decided: Sequence[Decided]) -> None:
+        """Drop decisions that are journalled. One that was repeated meanwhile stays."""
+        if decided:
+            await self._run(*(filled(_DELIVERED, self._with_epoch(_key_of(each))) for each in decided))
+
+    async def write(
+        self, judged_seconds: float | None, put: Sequence[Gate], drop: Sequence[Gate], *, resets: bool
+    ) -> None:
+        """Let the triggers rely on this coordinator for so long from now on, and change gates."""
+        statements: list[str] = []
+        if resets:
+            statements.append(filled(_RESET, self._with_epoch({})))
+        statements += [filled(_PUT, self._with_epoch(_gate(each))) for each in put]
+        statements += [filled(_DROP, self._with_epoch(_gate(each))) for each in drop]
+        if not self._has_set:
+            row: dict[str, Any] = {"agents": self._links.unjudged.agents, "services": self._links.unjudged.services}
+            row["lease_ms"] = int(self._links.unjudged.lease_seconds * 1000)
+            statements.append(filled(_SETTINGS, self._with_epoch(row)))
+        if judged_seconds is not None:
+            statements.append(filled(_JUDGED, self._with_epoch({"judged_ms": int(judged_seconds * 1000)})))
+        if statements:
+            *_, (triggers,) = await self._run(*statements, _AT_WORK)
+            self._has_set = True
+            if triggers["found"] < len(TRIGGERS):
+                message = (
+                    f"{self._links.place}: a trigger of the guard is missing or disabled; run `agbot guard status`"
+                )
+                raise GuardUnavailableError(message)
+
+    async def delete(self, row: Row) -> bool:
+        """Delete a row of the agbot, unless its upgrade holds the lease; return whether it did."""
+        names = {
+            "org": ids.org_of(row.group),
+            "group": row.group,
+            "group_name": ids.name_of(row.group),
+            "kind": str(row.kind),
+            "node": row.node,
+            "bare_node": ids.name_of(row.node),
+            "name": ids.name_of(row.subject) if row.kind is Kind.AGENT else row.subject,
+        }
+        (rows,) = await self._run(filled(self._links.schemas.filled(_DELETE[row.kind]), self._with_epoch(names)))
+        return bool(rows)
+
+    async def list_rows(self) -> Listing:
+        """List the agbot's upgrades, as its local API does."""
+        try:
+            (rows,) = await self._run(self._links.schemas.filled(_ROWS))
+            if any(row["is_answer"] for row in rows):
+                await self._run(self._links.schemas.filled(_ANSWERS))
+        except GuardUnavailableError as error:
+            return Unreadable(why=str(error))
+        found = [_row(row) for row in rows if not row["is_answer"]]
+        return Listed(rows=distinct(found), url="")
+
+    def _with_epoch(self, row: dict[str, Any]) -> dict[str, Any]:
+        # while no term has begun, nothing is written
+        return {**row, "epoch": self._store.epoch if isinstance(self._store, TermStore) else -1}
+
+    async def _run(self, *statements: str) -> list[Rows]:
+        try:
+            return await self._links.channel.run(*statements)
+        except RefusedError as error:
+            advice = "; run `agbot guard status`" if error.code.startswith("42") else ""
+            message = f"{self._links.place} refused: {' '.join(str(error).split())}{advice}"
+            raise GuardUnavailableError(message) from error
+        except StoreUnavailableError as error:
+            raise GuardUnavailableError(str(error)) from error
+
+
+def _decided(row: dict[str, Any]) -> Decided:
+    claim = Claim(holder=NodeId(row["node"]), kind=Kind(row["kind"]), subject=PolicyId(row["subject"]))
+    return Decided(
+        group=GroupId(row["group_id"]),
+        claim=claim,
+        outcome=Outcome(row["outcome"]),
+        token=row["token"],
+        code=row["code"],
+        reason=row["reason"],
+        age_seconds=row["age"],
+        waits_seconds=row["waits"],
+        tries=row["tries"],
+    )
+
+
+def _key_of(decided: Decided) -> dict[str, Any]:
+    claim = decided.claim
+    return {
+        "group": decided.group,
+        "kind": str(claim.kind),
+        "node": claim.holder,
+        "subject": claim.subject,
+        "outcome": str(decided.outcome),
+        "token": decided.token,
+        "tries": decided.tries,
+    }
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    scope, kind, subject, node = gate.key
+    return {
+        "scope": scope,
+        "kind": str(kind),
+        "subject": subject,
+        "node": node,
+        "verdict": str(gate.verdict),
+        "code": gate.code,
+        "reason": gate.reason,
+        "known_ms": int(gate.known_seconds * 1000),
+    }
+
+
+def _row(row: dict[str, Any]) -> Row:
+    org, kind = row["org_id"], Kind(row["kind"])
+    is_agent = kind is Kind.AGENT
+    return Row(
+        kind=kind,
+        group=ids.group_id(org, row["group_name"]),
+        node=ids.node_id(org, row["node_id"]) if is_agent else NodeId(row["node_id"]),
+        subject=PolicyId(f"{org}/{row['subject']}" if is_agent else row["subject"]),
+    )

@@ -1,0 +1,106 @@
+"""Whether the guard is installed and works, as the database shows it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import psycopg
+
+from agbot.guard import scripts, shape
+from agbot.guard.scripts import Schemas
+
+Connection = psycopg.Connection[Any]
+
+_SOURCES: Final = """
+    SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace(%s) AND proname LIKE 'guard\\_%%'
+"""
+_TRIGGERS: Final = """
+    SELECT proname, tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    WHERE pronamespace = to_regnamespace(%s) AND proname = %s
+"""
+_BODY: Final = re.compile(r"FUNCTION @ours@\.(guard_\w+)\(.*?AS \$(\w+)\$(.*?)\$\2\$;", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardStatus:
+    """What `agbot guard status` shows."""
+
+    schema: str
+    agbot_schema: str
+    version: int | None
+    """Of the installed objects; None if the guard is not installed."""
+    troubles: tuple[str, ...] = ()
+    """What keeps the guard from deciding as it should."""
+    judged_until: datetime | None = None
+    """Until when a coordinator decides; None if none has."""
+    agents_without_leader: str = ""
+    """What happens to agent upgrades while no coordinator decides: wait or go."""
+    services_without_leader: str = ""
+    gates: int = 0
+    undelivered: int = 0
+    """Decisions that the coordinator has not taken in yet."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is installed and nothing is wrong with it."""
+        return self.version is not None and not self.troubles
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "judged_until": self.judged_until.isoformat() if self.judged_until else None}
+
+
+def look(connection: Connection, schemas: Schemas) -> GuardStatus:
+    """Look at the guard in a database, with reads of its own catalogue and tables alone.
+
+    Raises:
+        psycopg.Error: the database failed.
+    """
+    ours, theirs = schemas.ours, schemas.theirs
+    version = shape.installed_version(connection, schemas)
+    if version is None:
+        return GuardStatus(schema=ours, agbot_schema=theirs, version=None)
+    setting = connection.execute(
+        f"SELECT nullif(judged_until, '-infinity'), agents_without_leader, services_without_leader FROM {ours}.guard_setting".encode()
+    ).fetchone()
+    counts = connection.execute(
+        f"SELECT (SELECT count(*) FROM {ours}.guard_gate), (SELECT count(*) FROM {ours}.guard_outbox)".encode()
+    ).fetchone()
+    judged_until, agents, services = setting or (None, "", "")
+    gates, undelivered = counts or (0, 0)
+    return GuardStatus(
+        schema=ours,
+        agbot_schema=theirs,
+        version=version,
+        troubles=tuple(_troubles(connection, schemas, version)),
+        judged_until=judged_until,
+        agents_without_leader=agents,
+        services_without_leader=services,
+        gates=gates,
+        undelivered=undelivered,
+    )
+
+
+def _troubles(connection: Connection, schemas: Schemas, version: int) -> list[str]:
+    found = shape.problems(connection, schemas)
+    if version < scripts.VERSION:
+        found.append(f"an older program has installed version {version}; `agbot guard install` updates it")
+    elif version == scripts.VERSION:
+        changed = _changed_functions(connection, schemas)
+        found += [f"the function {schemas.ours}.{name} is not the one that was installed" for name in changed]
+    for table, function in scripts.TRIGGERS:
+        shown = connection.execute(_TRIGGERS, (f"{schemas.theirs}.{table}", schemas.ours, function)).fetchone()
+        if shown is None or not shown[1]:
+            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is missing")
+        elif not shown[2]:
+            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is disabled")
+    return found
+
+
+def _changed_functions(connection: Connection, schemas: Schemas) -> list[str]:
+    expected = {name: schemas.filled(body) for name, _, body in _BODY.findall(scripts.source())}
+    found = dict(connection.execute(_SOURCES, (schemas.ours,)).fetchall())
+    return sorted(name for name, body in expected.items() if found.get(name) != body)

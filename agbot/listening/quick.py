@@ -1,0 +1,213 @@
+"""A connection with plain requests only, which a function answers at once, read by read.
+
+Nearly all requests to a listener may have one plain form and an answer in memory. aiohttp's
+connection would use two tasks, a stream, a request and a response for each. Here the answer is
+written in the same step of the event loop. The rule kept here: data without an immediate answer are
+handed over, unchanged, to aiohttp's connection, which then keeps the client. Nothing is parsed,
+queued or awaited here. So there are few limits: the time until data arrive, and a client that does
+not read its answers is handed over too.
+
+There are two classes. In clear text a socket is read and written directly, because asyncio's
+transport costs as much as the rest of an answer. Over TLS the transport is necessary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from agbot.listening.connection import Connection, client_of, hang_up
+from agbot.listening.reads import READ_BYTES, take_small_reads
+from agbot.listening.watch import Watch
+
+AtOnce = Callable[[bytes], bytes | None]
+"""Answers the data of one read; None if they are not one whole, plain request or need more time."""
+
+
+class Keeper(Protocol):
+    """The part of `agbot.listening.connections` that a quick connection uses."""
+
+    def arrived(self, one: Quick | Connection) -> None:
+        """Count a connection."""
+
+    def left(self, one: Quick | Connection) -> None:
+        """Stop counting it."""
+
+    def new_connection(self) -> Connection:
+        """Create a connection of the kind that aiohttp serves."""
+
+
+class Quick:
+    """What both classes share: the client is counted and has limited time for its next request."""
+
+    __slots__ = ("_answer", "_deadline", "_keeper", "_loop", "_seconds", "_timer", "client")
+
+    is_idle = True
+    """An answer is written in the same step, so none is ever in progress."""
+
+    def __init__(self, keeper: Keeper, answer: AtOnce, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+        self._keeper = keeper
+        self._answer = answer
+        self._loop = loop
+        self._seconds = seconds
+        """The time in which the next request must arrive."""
+        self._deadline = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.client = ""
+        """The client, as `client_of` names it."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still occupies a descriptor here: it is neither ended nor handed over."""
+        return self._timer is not None
+
+    def hang_up(self) -> None:
+        """Abort the connection. Answers that the client has not read are lost."""
+        raise NotImplementedError
+
+    def _register(self, address: object) -> None:
+        self.client = client_of(address)
+        self._deadline = self._loop.time() + self._seconds
+        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        self._keeper.arrived(self)
+
+    def _unregister(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._keeper.left(self)
+
+    def _check_deadline(self) -> None:
+        """End the connection if no data have arrived for too long."""
+        if self._loop.time() < self._deadline:
+            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        else:
+            self.hang_up()
+
+    def _successor(self, data: bytes, unsent: bytes = b"") -> Connection:
+        """Create the connection, served by aiohttp, that continues from here."""
+        self._unregister()
+        connection = self._keeper.new_connection()
+        connection.go_on_with(data, unsent=unsent, deadline=self._deadline)
+        return connection
+
+
+HandOver = Callable[[socket.socket, Connection], None]
+"""Continues a socket as a connection that aiohttp serves."""
+
+
+class QuickSocket(Quick):
+    """A connection in clear text, until it is handed over."""
+
+    __slots__ = ("_descriptor", "_hand_over", "_socket", "_watch")
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        answer: AtOnce,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        seconds: float,
+        watch: Watch,
+        hand_over: HandOver,
+    ) -> None:
+        super().__init__(keeper, answer, loop, seconds=seconds)
+        self._watch = watch
+        self._hand_over = hand_over
+        self._socket: socket.socket
+        self._descriptor = -1
+        """The descriptor of the socket while it is watched."""
+
+    def begin(self, accepted: socket.socket, address: object) -> None:
+        """Start the connection, and answer the data that have already arrived."""
+        self._socket = accepted
+        self._register(address)
+        self._read()
+        if self.is_open:
+            self._descriptor = accepted.fileno()
+            self._watch.add(self._descriptor, self._read)
+
+    def hang_up(self) -> None:
+        """Abort the connection."""
+        if self.is_open:
+            self._unregister()
+            if self._descriptor >= 0:
+                self._watch.closing(self._descriptor)
+            self._socket.close()
+
+    def _read(self) -> None:
+        try:
+            data = self._socket.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.hang_up()
+            return
+        answer = self._answer(data)
+        if answer is None:
+            self._go_on(self._successor(data))
+            return
+        self._deadline = self._loop.time() + self._seconds
+        sent = 0
+        with contextlib.suppress(OSError):  # the next read detects that the client has closed
+            sent = self._socket.send(answer)
+        if sent < len(answer):
+            self._go_on(self._successor(b"", answer[sent:]))
+
+    def _go_on(self, connection: Connection) -> None:
+        if self._descriptor >= 0:
+            self._watch.remove(self._descriptor)
+        self._hand_over(self._socket, connection)
+
+
+class QuickConnection(Quick, asyncio.Protocol):
+    """A connection over TLS, until it is handed over."""
+
+    __slots__ = ("_wire",)
+
+    def __init__(self, keeper: Keeper, answer: AtOnce, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+        super().__init__(keeper, answer, loop, seconds=seconds)
+        self._wire: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the connection."""
+        take_small_reads(transport)
+        self._wire = cast("asyncio.Transport", transport)
+        self._register(transport.get_extra_info("peername"))
+
+    def data_received(self, data: bytes) -> None:
+        """Answer the data, or hand them over."""
+        if not self.is_open:
+            return
+        answer = self._answer(data)
+        if answer is None:
+            self._hand_over(data)
+        else:
+            self._deadline = self._loop.time() + self._seconds
+            self._wire.write(answer)
+
+    def pause_writing(self) -> None:
+        """Hand over a client that does not read: aiohttp's connection limits its time."""
+        if self.is_open:
+            self._hand_over(b"").pause_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Record that the connection has ended."""
+        self._unregister()
+
+    def hang_up(self) -> None:
+        """Abort the connection."""
+        if self.is_open:
+            self._unregister()
+            hang_up(self._wire)
+
+    def _hand_over(self, data: bytes) -> Connection:
+        connection = self._successor(data)
+        self._wire.set_protocol(connection)
+        connection.connection_made(self._wire)
+        return connection

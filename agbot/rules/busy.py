@@ -1,0 +1,114 @@
+"""A node's own word that its agent is not to be upgraded now.
+
+Its workload knows best when a restart would hurt. The word counts for agent upgrades only, and
+within a bound: a node that is always busy would never be upgraded, and its word is as good as the
+program that sends it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+import msgspec
+
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.records import Busy, BusyState
+from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
+from agbot.rules.seen_time import Now
+from agbot.rules.words import clock
+
+LONGEST: Final = timedelta(days=7)
+"""No word counts for longer, as no bound is larger."""
+PAUSE: Final = timedelta(hours=1)
+"""After so long without a word the bound is counted from the beginning: the agent has asked sixty
+times meanwhile."""
+
+
+class NotNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a node says: it is busy until a time, or for some seconds from now on."""
+
+    until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    for_seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST.total_seconds())] | None = None
+    reason: str = ""
+
+    def end(self, now: datetime) -> datetime:
+        """Return when it stops being busy."""
+        if self.until is not None:
+            return min(self.until, now + LONGEST)
+        return now + timedelta(seconds=self.for_seconds or 0.0)
+
+
+def noted(node: NodeId, word: NotNow | None, before: Busy | None, now: datetime) -> Busy | None:
+    """Return the record after this word; None if there is none to keep.
+
+    Without a word (`word` is None) the node is not busy any more; the record stays for a while, so
+    that a pause of a minute does not begin the bound again.
+    """
+    end = now if word is None else word.end(now)
+    goes_on = before is not None and now < before.until + PAUSE
+    if before is None or not goes_on:
+        return Busy(node=node, since=now, until=end, why=word.reason if word else "") if now < end else None
+    if end <= now:
+        return replace(before, until=min(before.until, now), state=BusyState.OVER)
+    state = BusyState.BUSY if before.state is BusyState.OVER else before.state
+    return replace(before, until=end, why=word.reason if word else "", state=state)
+
+
+def is_over(busy: Busy, now: Now) -> bool:
+    """Whether the node has stopped being busy."""
+    return now.is_steady and now.wall >= busy.until
+
+
+def is_past_bound(busy: Busy, limits: Limits, now: Now) -> bool:
+    """Whether the node has been busy for longer than it may."""
+    return now.is_steady and now.wall >= _bound(busy, limits)
+
+
+def is_forgotten(busy: Busy, now: Now) -> bool:
+    """Whether nothing of the record matters any more."""
+    return now.is_steady and now.wall >= busy.until + PAUSE
+
+
+def node_busy(case: Case) -> Reason | None:
+    """Refuse an agent upgrade while the node says that it is busy, within the bound."""
+    busy, limits, now = case.group.busy.get(case.ask.node), case.group.limits, case.at
+    if busy is None or case.ask.claim.kind is not Kind.AGENT or is_over(busy, now):
+        return None
+    if is_past_bound(busy, limits, now):
+        return None
+    until = min(busy.until, _bound(busy, limits))
+    text = (
+        f"{busy.node} has asked for no upgrade of its agent until {clock(until)}{f': {busy.why}' if busy.why else ''}"
+    )
+    return Reason(code=Code.NODE_BUSY, text=text, until=until)
+
+
+def _bound(busy: Busy, limits: Limits) -> datetime:
+    return busy.since + timedelta(seconds=limits.max_busy_seconds)
+
+
+def _word(case: Case) -> Evidence:
+    busy = case.group.busy.get(case.ask.node)
+    if busy is None or case.ask.claim.kind is not Kind.AGENT or is_over(busy, case.at):
+        return NO_EVIDENCE
+    facts: dict[str, object] = {"busy_since": busy.since, "busy_until": busy.until, "says": busy.why}
+    if is_past_bound(busy, case.group.limits, case.at):
+        facts["ignored_since"] = _bound(busy, case.group.limits)
+    return Evidence(facts=facts)
+
+
+NOT_BUSY = Rule(
+    name="not-busy",
+    passes="no workload of the node asks for more time, or it has asked for longer than it may",
+    unblocks={
+        Code.NODE_BUSY: "wait until the workload of the node is ready, or let this upgrade past it (`agbot allow`)"
+    },
+    is_allowable=True,
+    check=node_busy,
+    evidence=_word,
+)

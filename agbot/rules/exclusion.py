@@ -1,0 +1,95 @@
+"""One upgrade in a group at a time, of any member and of either kind (P1)."""
+
+from __future__ import annotations
+
+from agbot.rules import brakes, health
+from agbot.rules.lease import State
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.rule import Case, Evidence, Rule
+from agbot.rules.words import clock
+
+
+def lease_held(case: Case) -> Reason | None:
+    """Refuse while another upgrade holds the lease."""
+    lease = case.group.lease
+    tenure = lease.tenure
+    if tenure is None or lease.state is not State.HELD or lease.is_held_for(case.ask.claim):
+        return None
+    claim, since = tenure.claim, clock(tenure.granted_at)
+    return Reason(
+        code=Code.LEASE_HELD,
+        text=f"{claim.holder} has been upgrading {claim.subject} since {since}"
+        if claim.subject
+        else f"a service of {claim.holder} has been down since {since}",
+        facts={
+            "holder": claim.holder,
+            "kind": claim.kind,
+            "subject": claim.subject,
+            "token": lease.token,
+            "status": tenure.progress.status,
+        },
+    )
+
+
+def _lease(case: Case) -> Evidence:
+    return Evidence(facts={"token": case.group.lease.token, "state": str(case.group.lease.state)})
+
+
+def lease_suspect(case: Case) -> Reason | None:
+    """Refuse while the lease is suspect.
+
+    A service upgrade with a current agreement takes the lease over if its holder, a peer, is seen
+    offline. It does not take over its own node's lease: a node that has died in the middle of its
+    agent's upgrade may continue with it when it returns. Nor does a third member begin a release
+    during which two members have fallen silent, one after the other.
+    """
+    ask, group, lease = case.ask, case.group, case.group.lease
+    tenure = lease.tenure
+    if tenure is None or lease.state is not State.SUSPECT or lease.is_held_for(ask.claim):
+        return None
+    holder = group.members.get(tenure.claim.holder)
+    offline = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
+    is_deadly = brakes.is_second_to_fall(lease) and ask.subject == (tenure.claim.kind, tenure.claim.subject)
+    if ask.is_bound_service and offline and tenure.claim.holder != ask.node and not is_deadly:
+        return None
+    more = f", as with {lease.last_end.claim.holder} before it" if is_deadly and lease.last_end else ""
+    return Reason(
+        code=Code.LEASE_SUSPECT,
+        text=f"{tenure.claim.holder} took the lease for {tenure.claim.what}, and it is not known how that upgrade ended{more}",
+        facts={"holder": tenure.claim.holder, "subject": tenure.claim.subject, "token": lease.token},
+    )
+
+
+def _suspect(case: Case) -> Evidence:
+    """Return the lease with its holder's heartbeat, because an offline holder can lose it."""
+    lease = case.group.lease
+    if lease.tenure is None or lease.state is not State.SUSPECT:
+        return _lease(case)
+    holder = lease.tenure.claim.holder
+    member = case.group.members.get(holder)
+    facts: dict[str, object] = {"token": lease.token, "state": str(lease.state), "holder": holder}
+    if member is None:
+        return Evidence(facts=facts)
+    return Evidence(facts={**facts, "heartbeat_at": member.node.heartbeat_at}, read_at=member.read_at)
+
+
+LEASE_FREE = Rule(
+    name="lease-free",
+    passes="no other upgrade holds the lease of the group",
+    unblocks={
+        Code.LEASE_HELD: "wait until the other upgrade has ended, or run `agbot release {group} --token {token} --reason …` "
+        "if you know that it is over"
+    },
+    check=lease_held,
+    evidence=_lease,
+)
+
+LEASE_CERTAIN = Rule(
+    name="lease-certain",
+    passes="it is known how the last upgrade ended",
+    unblocks={
+        Code.LEASE_SUSPECT: "find out how that upgrade ended, then run `agbot release {group} --token {token} --reason …`"
+    },
+    check=lease_suspect,
+    evidence=_suspect,
+)

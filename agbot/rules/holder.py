@@ -1,0 +1,89 @@
+"""The holder of an occupied lease, as far as it was seen, and the lease under review."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from agbot.rules import health
+from agbot.rules.facts import Agreement, Node, Policy, Sight
+from agbot.rules.lease import Kind, Lease, Tenure
+from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.statuses import Status
+from agbot.rules.verdict import Keep
+
+CLOCK_TOLERANCE = timedelta(seconds=2)
+"""The Exchange's `Date` header, from which its clock is known, has a resolution of one second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is known of the holder at this moment."""
+
+    node: Node | Sight = Sight.UNREAD
+    policy: Policy | Sight = Sight.UNREAD
+    status: Status | Sight = Sight.UNREAD
+    """The holder's status for the lease's policy (agent upgrades)."""
+    agreements: tuple[Agreement, ...] | Sight = Sight.UNREAD
+    """The holder's agreements (service upgrades)."""
+    node_read_at: SeenTime | None = None
+    """None if that is not known."""
+    status_read_at: SeenTime | None = None
+    agreements_read_at: SeenTime | None = None
+    unreadable: str = ""
+    """What exists of the holder in the Exchange and cannot be read. That is no blindness of ours
+    and does not end by itself."""
+    is_listed: bool | None = None
+    """Whether the agbot lists this upgrade as under way; None if it cannot be asked."""
+    recreated: bool = False
+    """The Exchange has announced a new node under the holder's name since the grant."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reviewed:
+    """An occupied lease under review, with everything that decides about it."""
+
+    lease: Lease
+    tenure: Tenure
+    seen: Seen
+    limits: Limits
+    now: Now
+
+    @property
+    def holder(self) -> str:
+        """The node that holds the lease."""
+        return self.tenure.claim.holder
+
+    @property
+    def expires_at(self) -> SeenTime:
+        """When the lease expires by the current limit."""
+        return self.tenure.expiry(self.limits.lease_seconds)
+
+    @property
+    def keep(self) -> Keep:
+        """The verdict that changes nothing."""
+        return Keep(progress=self.tenure.progress)
+
+    @property
+    def alive_at(self) -> SeenTime | None:
+        """The earliest possible time of the holder's last sign of life; None if unknown."""
+        node = self.seen.node
+        alive_at = health.alive_at(node) if isinstance(node, Node) else None
+        return self.now.seen_at(alive_at) if alive_at is not None else None
+
+    @property
+    def claimed_at(self) -> SeenTime:
+        """The time from which a sign of the upgrade is due.
+
+        An agbot that asks again did not get the first grant and has not begun: it begins with this
+        one. A node that asks again without ever reporting the requested upgrade shows nothing by
+        asking (A8).
+        """
+        tenure = self.tenure
+        return tenure.renewed_at if tenure.claim.kind is Kind.SERVICE else self.now.seen_at(tenure.granted_at)
+
+    def was_alive_after(self, moment: SeenTime) -> bool:
+        """Return whether the holder has sent a heartbeat since this moment."""
+        alive_at = self.alive_at
+        return alive_at is not None and moment <= alive_at <= self.now.seen + CLOCK_TOLERANCE

@@ -1,0 +1,36 @@
+"""Which of the agbot's rows the guard deletes, because their upgrade is over and others wait.
+
+The agbot deletes its rows itself, some of them never (W1 to W3, A1 to A3). The state of a row
+(`agbot.rules.rows`) already says what it stands for.
+"""
+
+from __future__ import annotations
+
+from agbot.rules import health
+from agbot.rules.facts import Member, NodeType, Sight
+from agbot.rules.lease import Claim, Kind, Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.rows import RowState, Standing
+from agbot.rules.seen_time import Now
+
+
+def why_deleted(
+    state: RowState, claim: Claim, member: Member | Sight, lease: Lease, *, limits: Limits, now: Now
+) -> str | None:
+    """Return why a row no longer says the truth; None while it may.
+
+    A service upgrade whose holder has fallen silent keeps its row from the time on at which its
+    lease is suspect: while the row stands, the agbot does not even ask for the others (P6).
+    """
+    if lease.tenure is not None and lease.tenure.progress.is_untaken:
+        return None
+    if lease.is_held_for(claim):
+        silent = health.why_silent(member.node, limits, now) if isinstance(member, Member) else None
+        is_lost = lease.state is State.SUSPECT and claim.kind is Kind.SERVICE and silent is not None
+        return f"its lease is suspect and {claim.holder} {silent}" if is_lost else None
+    if state.standing is Standing.FOREIGN:
+        is_cluster = isinstance(member, Member) and member.node.node_type is NodeType.CLUSTER
+        return None if is_cluster else f"{claim.holder} is not in {lease.group}"
+    if state.has_ended_here:
+        return "its lease has ended"
+    return "the agbot has not deleted it" if state.standing is Standing.STUCK else None

@@ -1,0 +1,71 @@
+"""After a success the group rests until the upgraded member is seen healthy (`rest`)."""
+
+from __future__ import annotations
+
+from agbot.rules import rest as rests
+from agbot.rules.facts import Member
+from agbot.rules.reasons import Code, Reason
+from agbot.rules.rest import Rest
+from agbot.rules.rule import Case, Evidence, Rule, oldest
+from agbot.rules.words import clock
+
+
+def soaking(case: Case) -> Reason | None:
+    """Refuse until the rest is over and the upgraded member has been seen healthy."""
+    rest, now = case.once(_rest), case.at
+    if rest is None:
+        return None
+    holder = rest.end.claim.holder
+    if now.seen < rest.until:
+        until = now.shown(rest.until)
+        text = f"the group rests until {clock(until)} after the upgrade of {holder}"
+        return Reason(code=Code.SOAKING, text=text, until=until)
+    member = case.group.members.get(holder)
+    is_waited_for = member is not None and rests.is_waited_for(rest, member, now)
+    return _unproven(rest, member, case) if member is not None and is_waited_for else None
+
+
+def _rest(case: Case) -> Rest | None:
+    return rests.rest_after(case.group.lease.last_end, case.group.limits)
+
+
+def _unproven(rest: Rest, member: Member, case: Case) -> Reason | None:
+    """Refuse while the member lacks its proof.
+
+    The member itself may begin another upgrade, but not the same one again.
+    """
+    ask, now = case.ask, case.at
+    contradiction, is_own = rests.why_contradicted(rest, member), ask.node == member.node.id
+    if contradiction is not None and not (is_own and ask.claim != rest.end.claim):
+        until = None if rest.version_until is None else now.shown(rest.version_until)
+        return Reason(code=Code.SOAKING, text=contradiction, until=until)
+    why = None if is_own else rests.why_unproven(rest, member, case.group.limits, now)
+    if why is None:
+        return None
+    text = f"{member.node.id} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
+    return Reason(code=Code.SOAKING, text=text, until=now.shown(rest.proof_until))
+
+
+def _evidence(case: Case) -> Evidence:
+    end, rest = case.group.lease.last_end, case.once(_rest)
+    facts: dict[str, object] = {} if end is None else {"last_end": str(end.cause)}
+    if rest is None:
+        return Evidence(facts=facts)
+    facts |= {"holder": rest.end.claim.holder, "ended_at": rest.end.at}
+    member = case.group.members.get(rest.end.claim.holder)
+    if member is None or case.at.seen >= rest.proof_until:
+        return Evidence(facts=facts)
+    reads = [member.read_at, member.agreements_read_at if rests.needs_services(rest, case.group.limits) else None]
+    return Evidence(facts={**facts, "heartbeat_at": member.node.heartbeat_at}, read_at=oldest(reads))
+
+
+RESTED = Rule(
+    name="rested",
+    passes="the group has rested since the last upgrade",
+    unblocks={
+        Code.SOAKING: "wait until the rest is over and the upgraded member has been seen healthy, "
+        "or run `agbot resume {group} --rest --reason …`"
+    },
+    check=soaking,
+    evidence=_evidence,
+)

@@ -1,0 +1,337 @@
+"""Checks across settings: each value may be valid by itself and the whole still not work.
+
+A mistake stops the start. A warning is for what works but is probably not intended.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from itertools import chain, combinations
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agbot.rules.limits import Limits
+from agbot.settings.globs import can_meet
+from agbot.settings.model import AgbotSettings, ConsoleSettings, ExchangeSettings, GatewaySettings, Scope, Settings
+from agbot.settings.receiving import MqttSettings, WebhookSettings
+from agbot.settings.scopes import layered, table_of
+from agbot.settings.secret import closed, goes_in_clear, why_open
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mismatch:
+    """Values that do not fit together, reported at the key to change."""
+
+    key: str
+    problem: str
+    expected: str = ""
+    is_warning: bool = False
+    other: str = ""
+    """The key that it was compared with, if any; of `[rules]` without its section."""
+
+
+def mismatches(settings: Settings) -> Iterator[Mismatch]:
+    """Find all values that do not fit together."""
+    yield from _exchange(settings.exchange, settings.agbot)
+    yield from _agbot(settings)
+    if settings.run.mode != "shadow":
+        yield from _gateway(settings.gateway)
+    yield from _console(settings.console)
+    yield from _rules(settings.rules, settings.exchange)
+    yield from _leadership(settings)
+    yield from _scopes(settings)
+    yield from _store(settings)
+    yield from _mqtt(settings.mqtt)
+    yield from _webhook(settings.webhook)
+    if _same_socket(settings.gateway.listen, settings.console.listen):
+        problem = f"{settings.console.listen} is the gateway's address too"
+        yield Mismatch(key="console.listen", problem=problem, expected="another port", other="gateway.listen")
+
+
+def _exchange(exchange: ExchangeSettings, agbot: AgbotSettings) -> Iterator[Mismatch]:
+    own = "org/name of an agbot identity for the coordinator alone"
+    if not exchange.url:
+        hint = "the hub's Exchange, or HZN_EXCHANGE_URL in the environment"
+        yield Mismatch(key="exchange.url", problem="it is not set", expected=hint)
+    if not exchange.identity:
+        yield Mismatch(key="exchange.identity", problem="it is not set", expected=own)
+    elif exchange.identity == agbot.identity:
+        problem = "this is the real agbot's identity: reading the change feed would count as that agbot's heartbeat"
+        yield Mismatch(key="exchange.identity", problem=problem, expected=own)
+    if not exchange.organisations and not agbot.identity:
+        problem = "it is empty and [agbot] identity is not set"
+        hint = 'an organisation, "*", or [agbot] identity'
+        yield Mismatch(key="exchange.organisations", problem=problem, expected=hint)
+    if goes_in_clear(exchange.url):
+        problem = "http:// to another machine: every node's token would cross the network in clear text"
+        yield Mismatch(key="exchange.url", problem=problem, expected="https://", is_warning=True)
+    yield from _polling(exchange)
+
+
+def _polling(exchange: ExchangeSettings) -> Iterator[Mismatch]:
+    poll_seconds, busy_seconds, age_seconds = (
+        exchange.poll_seconds,
+        exchange.busy_poll_seconds,
+        exchange.view_max_age_seconds,
+    )
+    if busy_seconds > poll_seconds:
+        problem = f"{busy_seconds:g} is more than poll_seconds ({poll_seconds:g})"
+        yield Mismatch(key="exchange.busy_poll_seconds", problem=problem, expected="poll_seconds or less")
+    if age_seconds <= poll_seconds:
+        problem = f"{age_seconds:g} is not more than poll_seconds ({poll_seconds:g}): nothing would be granted"
+        yield Mismatch(key="exchange.view_max_age_seconds", problem=problem, expected="several times poll_seconds")
+
+
+def _agbot(settings: Settings) -> Iterator[Mismatch]:
+    agbot, gateway, is_shadow = settings.agbot, settings.gateway, settings.run.mode == "shadow"
+    if goes_in_clear(agbot.secure_api):
+        yield Mismatch(
+            key="agbot.secure_api",
+            problem="http:// to another machine: credentials that are passed through would cross the network in clear text",
+            expected="https://",
+            is_warning=True,
+        )
+    if not agbot.secure_api and not is_shadow:
+        yield Mismatch(
+            key="agbot.secure_api",
+            problem="it is not set: every request that is not a question is answered with 502",
+            expected="the secure API of the real agbot, such as https://127.0.0.1:8082",
+            is_warning=True,
+        )
+    if not is_shadow:  # there the gateway does not listen
+        yield from _ours("agbot.secure_api", [agbot.secure_api], settings)
+    yield from _ours("agbot.api", agbot.api, settings)
+    if (agbot.secure_api or is_shadow) and not agbot.api and not agbot.database:
+        yield Mismatch(
+            key="agbot.api",
+            problem="it is not set: upgrades that the agbot begins by itself are noticed late, and without their policy",
+            expected='a local API, such as ["http://127.0.0.1:8080"]; one address for each agbot that shares the database',
+            is_warning=True,
+        )
+    if agbot.secure_api and agbot.secure_api.rstrip("/") in {each.rstrip("/") for each in agbot.api}:
+        problem = f"{agbot.secure_api} is the agbot's secure API, which does not list upgrades in progress"
+        yield Mismatch(key="agbot.api", problem=problem, expected="the agbot's local API (APIListen)")
+    in_clear = next((each for each in agbot.api if goes_in_clear(each)), None)
+    if in_clear:
+        yield Mismatch(
+            key="agbot.api",
+            problem=f"{in_clear} is on another machine: that API asks for no credentials, so anyone who reaches it can "
+            "clear the agbot's lists",
+            expected="a separate network, or a tunnel",
+            is_warning=True,
+        )
+    if agbot.api and agbot.request_seconds >= gateway.answer_seconds:
+        yield Mismatch(
+            key="agbot.request_seconds",
+            problem=f"{agbot.request_seconds:g} is not less than gateway.answer_seconds ({gateway.answer_seconds:g}): "
+            "a hanging agbot would be reported as a slow Exchange",
+            expected="less than gateway.answer_seconds",
+        )
+
+
+def _leadership(settings: Settings) -> Iterator[Mismatch]:
+    leadership, gateway = settings.leadership, settings.gateway
+    if leadership.renew_seconds > leadership.ttl_seconds / 3:
+        problem = f"{leadership.renew_seconds:g} is more than a third of ttl_seconds ({leadership.ttl_seconds:g})"
+        expected = "a third of ttl_seconds or less, so that one lost renewal changes nothing"
+        yield Mismatch(key="leadership.renew_seconds", problem=problem, expected=expected)
+    if not settings.store.url:
+        return
+    if not leadership.gateway_url:
+        problem = "it is not set: a second coordinator on this store could forward no question to this one"
+        expected = "the address of this coordinator's [gateway] listen for the others"
+        yield Mismatch(key="leadership.gateway_url", problem=problem, expected=expected, is_warning=True)
+    elif leadership.gateway_url.startswith("https://") != (gateway.certificate_file is not None):
+        has = "has a" if gateway.certificate_file else "has no"
+        problem = f"{leadership.gateway_url} does not fit: [gateway] listen {has} certificate"
+        expected = "https:// with certificate_file and key_file, http:// without"
+        yield Mismatch(key="leadership.gateway_url", problem=problem, expected=expected, is_warning=True)
+    if not leadership.console_url:
+        problem = "it is not set: while this coordinator leads, operators' requests to the others are not forwarded"
+        expected = "the address of this coordinator's [console] listen for the others"
+        yield Mismatch(key="leadership.console_url", problem=problem, expected=expected, is_warning=True)
+    for key, url, what in (
+        ("gateway_url", leadership.gateway_url, "nodes' tokens"),
+        ("console_url", leadership.console_url, "the operator token"),
+    ):
+        if goes_in_clear(url):
+            problem = f"http:// to another machine: {what} would cross the network in clear text"
+            yield Mismatch(key=f"leadership.{key}", problem=problem, expected="https://", is_warning=True)
+
+
+def _ours(key: str, urls: Iterable[str], settings: Settings) -> Iterator[Mismatch]:
+    """Find addresses that lead back to the coordinator's own listeners."""
+    for url in urls:
+        parts = urlsplit(url)
+        if not parts.hostname:
+            continue
+        named = f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        for listener, listen in (("gateway", settings.gateway.listen), ("console", settings.console.listen)):
+            if _leads_to(named, listen):
+                problem = f"{url} is the coordinator's own {listener}.listen ({listen}): it would ask itself"
+                yield Mismatch(key=key, problem=problem, expected="an address of the real agbot")
+
+
+def _leads_to(named: str, listen: str) -> bool:
+    """Whether this address is surely one of our listeners; another host may have the same port."""
+    local = f"127.0.0.1:{named.rpartition(':')[2]}" if named.startswith("localhost:") else named
+    return local == listen or (not goes_in_clear(f"http://{named}") and _same_socket(local, listen))
+
+
+def _gateway(gateway: GatewaySettings) -> Iterator[Mismatch]:
+    yield from _pair("gateway", gateway.certificate_file, gateway.key_file, "both, or neither for plain HTTP")
+    if not gateway.certificate_file and goes_in_clear(f"http://{gateway.listen}"):
+        yield Mismatch(
+            key="gateway.certificate_file",
+            problem=f"{gateway.listen} is open to other machines over plain HTTP: agents send the tokens of their nodes",
+            expected="certificate_file and key_file, or a listen address that only a TLS proxy reaches",
+            is_warning=True,
+            other="gateway.listen",
+        )
+
+
+def _console(console: ConsoleSettings) -> Iterator[Mismatch]:
+    if goes_in_clear(f"http://{console.listen}"):
+        yield Mismatch(
+            key="console.listen",
+            problem=f"{console.listen} is open to other machines without TLS: anyone who reaches it can read the state, "
+            "and the operator token would cross the network in clear text",
+            expected='"127.0.0.1:8084", behind a proxy with TLS',
+            is_warning=True,
+        )
+
+
+def _pair(section: str, certificate: Path | None, key: Path | None, expected: str) -> Iterator[Mismatch]:
+    if certificate is None or key is None:
+        if certificate or key:
+            missing = "key_file" if certificate else "certificate_file"
+            problem = "it is not set, but the other half of the pair is set"
+            yield Mismatch(key=f"{section}.{missing}", problem=problem, expected=expected)
+        return
+    if open_key := why_open(key):
+        yield Mismatch(key=f"{section}.key_file", problem=open_key, expected=closed(key), is_warning=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # The empty password keeps OpenSSL from asking for one on the terminal.
+        context.load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        yield Mismatch(
+            key=f"{section}.key_file",
+            problem=f"certificate and key cannot be used together: {error}",
+            expected="the unencrypted key of that certificate",
+        )
+
+
+def _rules(rules: Limits, exchange: ExchangeSettings) -> Iterator[Mismatch]:
+    for key, value, least, other in (
+        ("lease_seconds", rules.lease_seconds, exchange.heartbeat_seconds, "exchange.heartbeat_seconds"),
+        ("confirm_seconds", rules.confirm_seconds, exchange.poll_seconds, "exchange.poll_seconds"),
+        ("dead_after_seconds", rules.dead_after_seconds, rules.heartbeat_stale_seconds, "heartbeat_stale_seconds"),
+        ("max_upgrade_seconds", rules.max_upgrade_seconds, rules.lease_seconds, "lease_seconds"),
+    ):
+        if value < least:
+            problem = f"{value:g} is less than {other} ({least:g})"
+            yield Mismatch(key=f"rules.{key}", problem=problem, expected=f"{other} or more", other=other)
+    if rules.confirm_seconds < rules.ask_period_seconds:
+        yield Mismatch(
+            key="rules.confirm_seconds",
+            problem=f"{rules.confirm_seconds:g} is less than ask_period_seconds ({rules.ask_period_seconds:g}): "
+            "a slow agent would lose its grant before it has begun",
+            expected="about three times ask_period_seconds",
+            is_warning=True,
+            other="ask_period_seconds",
+        )
+    if rules.min_available == 0:
+        yield Mismatch(
+            key="rules.min_available",
+            problem="0: an agent upgrade may take down the last available member",
+            expected="1 or more",
+            is_warning=True,
+        )
+
+
+def _scopes(settings: Settings) -> Iterator[Mismatch]:
+    """Check each scope over `[rules]`, and each two that can apply to the same group.
+
+    Two are enough: no check compares more than two values.
+    """
+    alone = ((scope,) for scope in settings.scopes)
+    for scopes in chain(alone, combinations(settings.scopes, 2)):
+        yield from _together(settings, scopes)
+
+
+def _together(settings: Settings, scopes: tuple[Scope, ...]) -> Iterator[Mismatch]:
+    """Find mismatches that exist only where all these scopes apply.
+
+    Report each at a key of one of them.
+    """
+    rules, winners = layered(settings.rules, scopes)
+    for found in _rules(rules, settings.exchange):
+        name = found.key.removeprefix("rules.")
+        setters = {each: winners[each] for each in (name, found.other) if each in winners}
+        if {id(scope) for scope in setters.values()} != {id(scope) for scope in scopes}:
+            continue
+        if not all(can_meet(*(scope.pattern for scope in pair)) for pair in combinations(scopes, 2)):
+            continue
+        reported_at = next(iter(setters))
+        tables = [f"[{table_of(scope)}]" for scope in scopes]
+        where = f" where {' and '.join(tables)} meet" if len(tables) > 1 else ""
+        yield replace(
+            found,
+            key=f"{table_of(setters[reported_at])}.{reported_at}",
+            problem=f"{'' if reported_at == name else f'{name}: '}{found.problem}{where}",
+            expected=f"{'' if reported_at == name else f'{name}: '}{found.expected}",
+        )
+
+
+def _store(settings: Settings) -> Iterator[Mismatch]:
+    store = settings.store
+    if store.url and find_spec("psycopg") is None:
+        yield Mismatch(
+            key="store.url",
+            problem="the package psycopg is not installed, which the store on PostgreSQL needs",
+            expected="pip install 'agbot[postgres]', or no url",
+        )
+    if settings.guard.enabled and not store.url:
+        yield Mismatch(
+            key="store.url", problem="it is not set, but the guard is enabled", expected="the agbot's database"
+        )
+    if store.password_file and not store.url:
+        yield Mismatch(key="store.url", problem="it is not set, but a password is set", expected="the database")
+
+
+def _mqtt(mqtt: MqttSettings) -> Iterator[Mismatch]:
+    yield from _pair("mqtt", mqtt.certificate_file, mqtt.key_file, "both, or neither")
+    if not mqtt.host:
+        return
+    for key, value in (("ca_file", mqtt.ca_file), ("certificate_file", mqtt.certificate_file)):
+        if value and not mqtt.tls:
+            yield Mismatch(key=f"mqtt.{key}", problem="it is set, but tls is off", expected="tls = true")
+    if mqtt.password_file and not mqtt.username:
+        yield Mismatch(
+            key="mqtt.username", problem="it is not set, but a password is set", expected="the password's user"
+        )
+    if mqtt.username and not mqtt.tls and goes_in_clear(f"http://{_bracketed(mqtt.host)}"):
+        problem = "off: the password would cross the network in clear text"
+        yield Mismatch(key="mqtt.tls", problem=problem, expected="true", is_warning=True)
+
+
+def _webhook(webhook: WebhookSettings) -> Iterator[Mismatch]:
+    in_clear = [url for url in webhook.urls if goes_in_clear(url)]
+    if in_clear:
+        problem = f"{in_clear[0]} goes to another machine over plain HTTP: events could be read on the way"
+        yield Mismatch(key="webhook.urls", problem=problem, expected="https://", is_warning=True)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _same_socket(one: str, other: str) -> bool:
+    one_host, _, one_port = one.rpartition(":")
+    other_host, _, other_port = other.rpartition(":")
+    everywhere = {"0.0.0.0", "[::]"}  # noqa: S104 - compared with, not listened on
+    return one_port == other_port != "0" and (one_host == other_host or bool({one_host, other_host} & everywhere))

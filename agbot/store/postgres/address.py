@@ -1,0 +1,91 @@
+"""Where the store is: server, database, schema and password, and how its errors are explained.
+
+The URL is libpq's, with its TLS parameters (`sslmode`, `sslrootcert` …), several hosts and
+`target_session_attrs`. Nothing of the password is ever part of a message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import psycopg
+from psycopg import conninfo
+
+from agbot.foreign_text import excerpt
+from agbot.settings.secret import Secret
+from agbot.store.contract import StoreRefusedError, StoreUnavailableError
+
+CONNECT_SECONDS: Final = 3
+_MESSAGE_CHARACTERS: Final = 400
+_NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_ALIVE: Final[Mapping[str, int]] = MappingProxyType(
+    {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+)
+
+_ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "08": "look whether the server runs and can be reached from here",
+        "25006": "this server is a replica: add target_session_attrs=read-write and all hosts to [store] url",
+        "28": "check the user in [store] url, [store] password_file, and pg_hba.conf of the server",
+        "3D": "create the database, or correct its name in [store] url",
+        "42501": "let the user of [store] url create the schema, or own it and everything in it",
+        "53": "look at the server's disk and its max_connections",
+        "55P03": "another session holds a lock for too long: pg_stat_activity shows which",
+        "57014": "the server is slow: look at its load and its disk",
+        "57P": "the server is starting or stopping",
+        "XX001": "the database is damaged: restore it from a backup",
+    }
+)
+_NOT_LET_IN: Final = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
+"""Of a connection that was refused, psycopg has the text only."""
+_REFUSED: Final = ("28", "3D", "42501")
+"""What an operator has to correct: without that, trying again is of no use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """One store. Its parts were checked when the settings were read."""
+
+    url: str
+    schema: str = "agbot_ha"
+    password: Secret | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no name of a schema: it is part of statements.
+
+        Raises:
+            ValueError: see above.
+        """
+        if not _NAME.fullmatch(self.schema):
+            message = f"{self.schema!r} is no name of a schema: lower-case letters, digits and _"
+            raise ValueError(message)
+
+    def __str__(self) -> str:
+        """Return server, database and schema for people."""
+        parts = conninfo.conninfo_to_dict(self.url)
+        hosts = str(parts.get("host") or parts.get("hostaddr") or "the local server")
+        return f"{hosts}/{parts.get('dbname') or parts.get('user') or ''} (schema {self.schema})"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of a connection, with the password that its file has at this moment."""
+        ours: dict[str, Any] = {"application_name": "agbot", "connect_timeout": CONNECT_SECONDS, **_ALIVE}
+        given = {name: value for name, value in conninfo.conninfo_to_dict(self.url).items() if value is not None}
+        password = {} if self.password is None else {"password": self.password.as_it_is_now().reveal()}
+        return {**ours, **given, **password, "client_encoding": "UTF8"}
+
+    def unavailable(self, tried: str, error: BaseException) -> StoreUnavailableError:
+        """Return an error that states what was tried, what came back and what to do."""
+        code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
+        meant = code or ("28" if any(each in str(error) for each in _NOT_LET_IN) else "")
+        known = sorted((each for each in _ADVICE if meant.startswith(each)), key=len)
+        advice = _ADVICE[known[-1]] if known else _ADVICE["08"] if not code else "see the message of PostgreSQL"
+        reply = " ".join(str(error).split()) or type(error).__name__
+        secret = (self.password.reveal(), self.password.as_it_is_now().reveal()) if self.password else ()
+        reply = excerpt(reply, secret, _MESSAGE_CHARACTERS)
+        kind = StoreRefusedError if meant.startswith(_REFUSED) else StoreUnavailableError
+        return kind(f"could not {tried} {self}: {f'{code}, ' if code else ''}{reply}; {advice}")

@@ -1,0 +1,96 @@
+"""Sets and lifts brakes.
+
+A brake names the failed version. A new revision of its policy does not lift it while a member still
+installs that version (`rules.brakes`). It is lifted when no member of its group reports that
+version any more, when its policy is gone (and with it all statuses), when its group is gone, or by
+an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agbot.events import outcomes
+from agbot.rules import brakes
+from agbot.rules.facts import Policy, Sight
+from agbot.rules.ids import GroupId
+from agbot.rules.lease import End, Kind, Lease
+from agbot.rules.reasons import Cause
+from agbot.rules.records import Brake
+from agbot.rules.seen_time import Now
+from agbot.rules.versions import Versions
+from agbot.store.records import key_of
+from agbot.transitions.change import NO_CHANGE, Change
+from agbot.transitions.upgraded import Outlook, Upgraded
+
+
+def after_end(lease: Lease, end: End, upgraded: Upgraded, now: Now) -> Brake | None:
+    """Return the brake that this end of the lease sets, or None."""
+    if lease.tenure is None or not brakes.stops(lease, end.cause):
+        return None
+    failed = upgraded.brought(end.claim, lease.tenure.progress.versions)
+    return _brake(lease.group, end, failed, upgraded.brake, now)
+
+
+def after_crash(group: GroupId, end: End, upgraded: Upgraded, outlook: Outlook, now: Now) -> Brake | None:
+    """Return the brake for an upgrade that succeeded and failed soon after.
+
+    None if it is already set or has nothing left to stop, or if the upgrade was of a service whose
+    policy is not known.
+    """
+    known = upgraded.brake
+    if not end.claim.subject or (known is not None and known.revision == end.revision):
+        return None
+    failed = upgraded.brought(end.claim, Versions(software=end.top_version))
+    if end.version and failed.software != end.version:
+        # what the node reports now is its next download, which has not failed
+        failed = Versions(software=end.version)
+    brake = _brake(group, end, failed, known, now)
+    return None if why_over(brake, outlook) is not None else brake
+
+
+def _brake(group: GroupId, end: End, failed: Versions, known: Brake | None, now: Now) -> Brake:
+    """Return the brake for this end. A success that is contradicted later has failed."""
+    return Brake(
+        group=group,
+        kind=end.claim.kind,
+        subject=end.claim.subject,
+        revision=end.revision,
+        since=now.wall,
+        cause=Cause.FAILED if end.cause is Cause.SUCCEEDED else end.cause,
+        node=end.claim.holder,
+        token=end.token,
+        failed=brakes.added(known, failed),
+    )
+
+
+def crash(brake: Brake, why: str, now: Now) -> Change:
+    """Stop an upgrade whose member was healthy at first and no longer is."""
+    return Change(put=[brake], events=[outcomes.brake_set(brake, why)], at=now.wall)
+
+
+def lift(over: Iterable[tuple[Brake, str]], now: Now, who: str = "coordinator") -> Change:
+    """Lift brakes, each with the reason."""
+    lifted = tuple(over)
+    if not lifted:
+        return NO_CHANGE
+    events = [outcomes.brake_lifted(brake, why, who) for brake, why in lifted]
+    return Change(drop=[key_of(brake) for brake, _ in lifted], events=events, at=now.wall)
+
+
+def why_over(brake: Brake, outlook: Outlook) -> str | None:
+    """Return why a brake has nothing left to stop; None if it has, or if that is not known."""
+    policy = outlook.policy
+    if outlook.is_group_gone:
+        return "the group was deleted"
+    if policy is Sight.ABSENT:
+        return "the policy was deleted"
+    if not isinstance(policy, Policy) or not brakes.is_other_revision(brake, policy.revision):
+        return None
+    if brake.kind is Kind.SERVICE:
+        comes: tuple[Versions, ...] | None = (Versions(software=policy.top_version),)
+    else:
+        comes = outlook.brought if brake.failed else ()
+    if comes is None or any(brakes.names_failed(brake, each) for each in comes):
+        return None
+    return "the policy has a new revision" + (", and no member installs the failed version" if brake.failed else "")

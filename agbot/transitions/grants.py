@@ -1,0 +1,201 @@
+"""Grants of leases: to the asker, to an unasked upgrade, or again to the holder.
+
+A token rises here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from agbot.events import deferrals as deferral_events
+from agbot.events import leases as lease_events
+from agbot.events import operators
+from agbot.events.event import Event
+from agbot.events.guard import GuardGranted
+from agbot.rules import consent, exclusion, health
+from agbot.rules import lease as leases
+from agbot.rules.deferral import claim_of
+from agbot.rules.facts import Ask, Member, Policy, Sight
+from agbot.rules.group import Group
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import Claim, Kind, Lease, State
+from agbot.rules.reasons import Reason
+from agbot.rules.records import Allowance, Deferral
+from agbot.rules.rule import Case
+from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Phase
+from agbot.store.records import Key, key_of, waiter_key
+from agbot.transitions.begun import Begun
+from agbot.transitions.change import NO_CHANGE, Change
+from agbot.transitions.progress import agreements_of, at_grant, ids_of
+
+Kept = Mapping[str, object]
+"""The decision record, for the journal."""
+NOTHING_KEPT: Kept = MappingProxyType({})
+
+
+def grant(
+    case: Case,
+    *,
+    asker: Member | Sight,
+    allowed: Allowance | None = None,
+    kept: Kept = NOTHING_KEPT,
+) -> Change:
+    """Give the lease to the asker, which takes it over if it is suspect.
+
+    `allowed` is the allowance that the grant needed, if any.
+
+    Raises:
+        IllegalTransitionError: the lease is held.
+    """
+    ask, group, now = case.ask, case.group, case.at
+    before, policy = group.lease, group.policies.get(ask.subject, Sight.UNREAD)
+    after = leases.grant(
+        before, ask.claim, now, _ttl(group), at_grant(ask, asker, policy, now), token_floor=group.token_floor
+    )
+    waiter = waiter_key(ask)
+    drop: list[Key] = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
+    events: list[Event] = [
+        *lease_events.superseded(before, after, now),
+        lease_events.granted(after, now, kept, allowed),
+    ]
+    spent = consent.allowance(ask, group, now)
+    if spent is not None:  # needed or not: it was for this upgrade, and must not cover the next one
+        drop.append(key_of(spent))
+    if spent is not None and allowed is None:
+        events.append(operators.allowance_ended(spent, "its upgrade began without needing it"))
+    return Change(before=before, after=after, drop=drop, events=events, at=now.wall)
+
+
+def repeat(case: Case) -> Change:
+    """Repeat the grant to the holder, with the same token.
+
+    It is compared and set like any other grant, even if it changes nothing, because it is only
+    valid while the asker holds the lease.
+
+    Raises:
+        IllegalTransitionError: the lease is free.
+    """
+    group = case.group
+    longest = timedelta(seconds=group.limits.max_upgrade_seconds)
+    after = leases.repeat(group.lease, case.at, _ttl(group), longest, case.ask.by)
+    return Change(before=group.lease, after=after)
+
+
+def exempt(case: Case, reason: Reason, kept: Kept = NOTHING_KEPT) -> Change:
+    """Let a node upgrade without a lease."""
+    return Change(events=[lease_events.exempted(case.ask, reason, kept)], at=case.at.wall)
+
+
+def is_untaken(lease: Lease, token: int) -> bool:
+    """Whether the guard has granted this lease under this token and nothing was added to it yet."""
+    return lease.tenure is not None and lease.token == token and lease.tenure.progress.is_untaken
+
+
+def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_at: datetime, why: str) -> Change:
+    """Add what is known of the beginning to a lease that the guard has granted at `begun_at`.
+
+    Of a service upgrade, the agreements from before that time are the old ones: the agbot may have
+    ended them meanwhile. As of any upgrade that the agbot lists, its end is not before the end of
+    the row.
+
+    Raises:
+        IllegalTransitionError: the lease is free.
+    """
+    before, policy = group.lease, group.policies.get(ask.subject, Sight.UNREAD)
+    progress = replace(at_grant(ask, member, policy, now), is_untaken=False)
+    if not ask.is_agent:
+        old = (each for each in agreements_of(member) if not health.is_since(each, begun_at))
+        pattern = policy.pattern if isinstance(policy, Policy) else ""
+        progress = replace(
+            progress,
+            observed=True,
+            target_version=progress.top_version,
+            agreements_before=ids_of(old),
+            pattern=pattern,
+        )
+    after = leases.renew(before, now.seen, _ttl(group), progress)
+    if after.tenure is not None:
+        after = replace(after, tenure=replace(after.tenure, granted_at=begun_at))
+    spent, waiter = consent.allowance(ask, group, now), waiter_key(ask)
+    drop = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
+    events: list[Event] = [
+        GuardGranted(
+            group=group.id,
+            node=ask.node,
+            subject=ask.claim.subject,
+            token=before.token,
+            kind=ask.claim.kind,
+            begun_at=begun_at,
+            why=why,
+        )
+    ]
+    if spent is not None:
+        drop.append(key_of(spent))
+        events.append(operators.allowance_ended(spent, "the guard has let its upgrade begin"))
+    return Change(before=before, after=after, drop=drop, events=events, at=now.wall)
+
+
+def can_observe(begun: Begun, group: Group, now: Now) -> bool:
+    """Whether an unasked upgrade can get the lease: free, or suspect with its holder offline."""
+    if group.lease.state is not State.SUSPECT:
+        return group.lease.state is State.FREE
+    ask = Ask(group=begun.group, claim=begun.claim, agreement_bound=begun.claim.kind is Kind.SERVICE)
+    return exclusion.lease_suspect(Case(ask=ask, group=group, at=now)) is None
+
+
+def observe(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) -> Change:
+    """Give a free or suspect lease to an unasked upgrade; `others` upgrade at the same time.
+
+    Raises:
+        IllegalTransitionError: the lease is held.
+    """
+    before = group.lease
+    after = leases.grant(before, begun.claim, now, _ttl(group), begun.progress, token_floor=group.token_floor)
+    events: list[Event] = [
+        *lease_events.superseded(before, after, now),
+        lease_events.observed(after, begun.since, now),
+    ]
+    if others:
+        events.append(lease_events.overlapped(begun.as_overlap(), others))
+    return Change(before=before, after=after, events=events, at=now.wall)
+
+
+def overlap(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) -> Change:
+    """Note an unasked upgrade beside the holder's, unless it is noted or holds the lease."""
+    if begun.claim.holder in group.deferrals or group.lease.is_held_for(begun.claim):
+        return NO_CHANGE
+    deferral = begun.as_overlap()
+    events: list[Event] = [lease_events.overlapped(deferral, others)] if others else []
+    return Change(put=[deferral], events=[*events, deferral_events.begun(deferral)], at=now.wall)
+
+
+def others_upgrading(node: NodeId, group: Group, done: Collection[Claim]) -> Mapping[NodeId, str]:
+    """Return the other members that are known to upgrade, each with its upgrade.
+
+    `done` are claims that the agbot has finished. Other members wait for a member that may be
+    upgrading, but it is not reported as an overlap.
+    """
+    beside = (each for each in group.deferrals.values() if each.is_overlap)
+    found = {each.node: each.what for each in beside if _goes_on(each, group, done)}
+    tenure = group.lease.tenure
+    if tenure is not None and not (tenure.progress.observed and tenure.claim in done):
+        found[tenure.claim.holder] = tenure.claim.what
+    found.pop(node, None)
+    return found
+
+
+def _goes_on(deferral: Deferral, group: Group, done: Collection[Claim]) -> bool:
+    if not deferral.cut_off:
+        return claim_of(deferral) not in done
+    # its report is gone, perhaps after an end that was never read: only a new report is evidence
+    member = group.members.get(deferral.node)
+    status = member.statuses.get(deferral.subject) if member is not None else None
+    return status is not None and status.phase is Phase.UNDER_WAY
+
+
+def _ttl(group: Group) -> timedelta:
+    return timedelta(seconds=group.limits.lease_seconds)

@@ -1,0 +1,62 @@
+"""Carries out the verdict of a review."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.events import leases as events
+from agbot.events.leases import Ending
+from agbot.rules import lease as leases
+from agbot.rules.lease import Lease, Progress
+from agbot.rules.limits import Limits
+from agbot.rules.seen_time import Now
+from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.transitions.change import NO_CHANGE, Change, step
+from agbot.transitions.ends import release
+from agbot.transitions.grants import NOTHING_KEPT, Kept
+from agbot.transitions.upgraded import Upgraded
+
+
+def carry_out(
+    verdict: Verdict, lease: Lease, now: Now, *, upgraded: Upgraded, limits: Limits, kept: Kept = NOTHING_KEPT
+) -> Change:
+    """Return the change for this verdict.
+
+    `kept` is the decision record, which is journalled if the lease ends or becomes suspect.
+
+    Raises:
+        IllegalTransitionError: the lease is free.
+    """
+    match verdict:
+        case Release(cause=cause, why=why, ended_at=ended_at):
+            return release(lease, upgraded, Ending(cause=cause, why=why, ended_at=ended_at, kept=kept), now)
+        case Renew():
+            return renew(lease, verdict, limits, now)
+        case Suspect(why=why):
+            return suspect(lease, why, now, kept)
+        case Keep(progress=progress):
+            return keep(lease, progress)
+
+
+def renew(lease: Lease, verdict: Renew, limits: Limits, now: Now) -> Change:
+    """Extend a lease on evidence.
+
+    A heartbeat, which is evidence of an earlier time, has no event.
+    """
+    ttl = timedelta(seconds=limits.lease_seconds)
+    after = leases.renew(lease, verdict.evidence_at or now.seen, ttl, verdict.progress)
+    return step(lease, after, now, *([] if verdict.evidence_at else [events.renewed(after, verdict.why)]))
+
+
+def suspect(lease: Lease, why: str, now: Now, kept: Kept = NOTHING_KEPT) -> Change:
+    """Mark an expired lease as suspect, because it is not known how its upgrade ended."""
+    after = leases.suspect(lease)
+    return step(lease, after, now, events.suspected(after, why, kept))
+
+
+def keep(lease: Lease, progress: Progress) -> Change:
+    """Note the progress of the upgrade, which does not extend the lease."""
+    known = lease.tenure.progress if lease.tenure is not None else None
+    if progress is known or progress == known:  # most reviews end here, with the same object
+        return NO_CHANGE
+    return Change(before=lease, after=leases.take_down(lease, progress))

@@ -1,0 +1,221 @@
+"""The page in a real browser: every view and every action, live, by keyboard, on a phone, and for a screen reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from agbot.cli.demo_running import OPERATOR_TOKEN
+from agbot.cli.demo_stories import ORG
+from tests.browser.conftest import VENDOR, Running, Seat
+from tests.browser.demo import ALLOWED, APPROVED, CLOSED, FAILED, NMP, POLICY, RELEASED, RESUMED, SUSPECT, UNAPPROVED
+from tests.support.tcp_proxy import TcpProxy
+
+ROLLOUT = f"/rollouts/agent/{ORG}/{NMP}"
+VIEWS = {
+    "/": ("Needs attention", f"Suspect lease in {ORG}/{SUSPECT}", f"{POLICY} is stopped in"),
+    "/rollouts": (POLICY, "failed", "suspect"),
+    ROLLOUT: ("of 16 groups done", "Expected end", "an operator has to approve it", "no maintenance window is open"),
+    f"{ROLLOUT}?standing=failed": (f"{ORG}/{FAILED}", "stopped in this group"),
+    "/groups": (f"{ORG}/{SUSPECT}", "16 groups"),
+    f"/groups/{ORG}/{SUSPECT}": ("It is not known how the upgrade of", "Upgrades over time", "holds the lease"),
+    f"/groups/{ORG}/{UNAPPROVED}": ("has not been approved", "What helps"),
+    f"/nodes/{ORG}/{UNAPPROVED}-a": ("Every rule, in order", "not-approved"),
+    "/orders": ("Maintenance windows", "daily 23:58-23:59", "2 groups, such as", f"{ORG}/{FAILED}"),
+    "/journal": ("may upgrade", "has ended: succeeded"),
+    "/act/hold?scope=*": ("Hold upgrades", "Nothing happens yet"),
+    "/act/hold?scope=*&reason=fair&step=confirm": ("What will happen", "Operator token"),
+    "/act/explode": ("That did not work", "there is no such action"),
+}
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_every_view_shows_what_it_is_for_and_the_browser_has_no_complaint(seat: Seat, path: str) -> None:
+    seat.open(path)
+
+    shown = seat.text("body").lower()
+    assert [each for each in VIEWS[path] if each.lower() not in shown] == []
+    not_found = [each for each in seat.complaints if "404" not in each]
+    assert not_found == []
+
+
+KINDS = [path for path in VIEWS if path not in {"/journal", "/rollouts", f"{ROLLOUT}?standing=failed", "/act/explode"}]
+"""A view of each kind: axe takes a second of processor for each."""
+DARK = [path for path in KINDS if path in {ROLLOUT, f"/groups/{ORG}/{SUSPECT}"} or "confirm" in path]
+CONTRAST = "axe.run({runOnly: ['color-contrast']})"
+"""All that is different in the dark."""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "check", "paths"), [("light", "axe.run()", KINDS), ("dark", CONTRAST, DARK)], ids=["light", "dark"]
+)
+def test_no_view_has_a_barrier_that_axe_knows(
+    browser: Any, running: Running, scheme: str, check: str, paths: list[str]
+) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    found = {}
+    for path in paths:
+        page.goto(f"{running.url}{path}", wait_until="domcontentloaded")
+        page.add_script_tag(path=str(VENDOR / "axe.min.js"))
+        result = page.evaluate(check)
+        barriers = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in result["violations"]]
+        if barriers:
+            found[path] = barriers
+    context.close()
+
+    assert found == {}
+
+
+@pytest.mark.parametrize("width", [320, 768])
+def test_no_view_is_wider_than_a_phone(browser: Any, running: Running, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 700})
+    page = context.new_page()
+    wide = []
+    for path in VIEWS:
+        page.goto(f"{running.url}{path}", wait_until="domcontentloaded")
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wide.append(path)
+    context.close()
+
+    assert wide == []
+
+
+@pytest.mark.parametrize("path", [f"/rollouts/agent/{POLICY}", f"/groups/{ORG}/{SUSPECT}"])
+def test_on_a_phone_no_cell_of_a_row_is_beyond_the_edge(browser: Any, running: Running, path: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    page.goto(f"{running.url}{path}", wait_until="domcontentloaded")
+    cells = page.locator("td").evaluate_all("all => all.map(each => each.getBoundingClientRect().right)")
+    context.close()
+
+    assert cells
+    assert max(cells) <= 390
+
+
+def test_what_happens_is_shown_without_a_reload(seat: Seat) -> None:
+    seat.open("/orders")
+    seat.is_live()
+    seat.page.evaluate("window.stays = true")
+
+    reply = seat.page.request.post(
+        f"{seat.url}/v1/holds",
+        headers={"Authorization": f"Bearer {OPERATOR_TOKEN}"},
+        data={"scope": f"{ORG}/shop-02", "reason": "seen at once"},
+    )
+
+    assert reply.ok
+    seat.shows("seen at once")
+    assert seat.page.evaluate("window.stays") is True
+
+
+def test_a_script_that_arrives_late_does_not_keep_the_view_from_being_live(seat: Seat) -> None:
+    def late(route: Any) -> None:
+        seat.page.wait_for_timeout(500)
+        route.continue_()
+
+    seat.page.route("**/vendor/hx-sse.min.js*", late)
+    seat.open("/journal")
+
+    seat.is_live()
+
+
+def test_after_a_lost_connection_the_stream_goes_on_where_it_was(seat: Seat, running: Running) -> None:
+    """The event of the time without a connection comes by its id: the view is not reloaded."""
+    proxy = running.run(TcpProxy(int(running.url.rpartition(":")[2])).__aenter__())
+    seat.url = f"http://127.0.0.1:{proxy.port}"
+    seat.open("/journal")
+    seat.is_live()
+    resumed: list[str | None] = []
+    seat.page.on(
+        "request",
+        lambda request: resumed.append(request.headers.get("last-event-id")) if "/v1/events" in request.url else None,
+    )
+    note = f"{running.url}/v1/holds"
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    seat.page.request.post(note, headers=headers, data={"scope": f"{ORG}/shop-04", "reason": "before the cut"})
+    seat.shows("before the cut")
+
+    proxy.is_refusing = True
+    running.run(proxy.cut())
+    seat.page.wait_for_selector("#connection[data-state=lost]")
+    seat.page.request.post(note, headers=headers, data={"scope": f"{ORG}/shop-05", "reason": "during the cut"})
+    proxy.is_refusing = False
+
+    seat.is_live()
+    seat.shows("during the cut")
+    assert resumed[-1] is not None
+    assert int(resumed[-1]) > 0
+    running.run(proxy.__aexit__(None, None, None))
+
+
+ACTIONS = {
+    "hold": (f"/groups/{ORG}/shop-01", "Hold this group…", "Hold", f"{ORG}/shop-01 is held"),
+    "resume": ("/orders", f"Resume {POLICY} in {ORG}/{RESUMED}", "Resume", f"{POLICY} may go on in {ORG}/{RESUMED}"),
+    "release": (f"/groups/{ORG}/{RELEASED}", "Release the lease…", "Release", f"released {ORG}/{RELEASED}"),
+    "allow": (f"/nodes/{ORG}/{ALLOWED}-a", "Allow one upgrade…", "Allow", f"{ORG}/{ALLOWED}-a may begin"),
+    "approve": (f"/groups/{ORG}/{APPROVED}", "Approve…", "Approve", f"{POLICY}, as it is published now, may begin"),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_an_action_is_confirmed_and_then_done(seat: Seat, action: str) -> None:
+    path, link, button, done = ACTIONS[action]
+    seat.open(path)
+    seat.page.get_by_role("link", name=link).first.click()
+    seat.page.get_by_label("Reason").fill("tried in a browser")
+    seat.page.get_by_role("button", name="Continue").click()
+    seat.shows("What will happen")
+    seat.page.get_by_label("Operator token").fill("wrong")
+    seat.page.get_by_role("button", name=button, exact=True).click()
+    seat.shows("the operator token is wrong")
+
+    seat.page.get_by_label("Operator token").fill(OPERATOR_TOKEN)
+    seat.page.get_by_role("button", name=button, exact=True).click()
+
+    seat.shows("It is in the journal, with the reason.")
+    assert done.lower() in seat.text().lower()
+
+
+def test_an_action_needs_no_mouse(seat: Seat) -> None:
+    seat.open("/act/hold?scope=*")
+    keys = seat.page.keyboard
+    keys.press("Tab")
+    assert seat.page.evaluate("document.activeElement.className") == "skip"
+    keys.press("Enter")
+    keys.press("Tab")
+    assert seat.page.evaluate("document.activeElement.id") == "scope"
+    keys.press("Tab")
+    keys.press("Tab")
+    keys.type("by keyboard")
+    keys.press("Enter")
+
+    seat.shows("No new upgrade begins in the whole fleet")
+
+
+def test_a_table_is_filtered_as_one_types_and_keeps_the_focus(seat: Seat) -> None:
+    seat.open("/groups")
+    field = seat.page.locator(".filter input[name=find]")
+    field.press_sequentially(UNAPPROVED)
+
+    seat.page.locator(".filter input[name=find]:focus").wait_for()
+    seat.page.get_by_text("1 group", exact=True).wait_for()
+    assert f"{ORG}/{UNAPPROVED}" in seat.text("#live")
+    assert seat.page.evaluate("document.activeElement.name") == "find"
+    assert f"find={UNAPPROVED}" in seat.page.url
+
+
+def test_without_scripts_every_view_and_form_still_works(browser: Any, running: Running) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{running.url}/groups")
+    page.locator(".filter input[name=find]").fill(CLOSED)
+    page.get_by_role("button", name="Filter").click()
+    assert page.locator("#live tbody tr").count() == 1
+    page.goto(f"{running.url}/act/hold?scope={ORG}")
+    page.get_by_label("Reason").fill("no scripts")
+    page.get_by_role("button", name="Continue").click()
+
+    assert "What will happen" in page.inner_text("main")
+    context.close()

@@ -1,0 +1,136 @@
+"""What many leases at once cost the Exchange and the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+
+from agbot.coordinator.contract import Granted
+from agbot.coordinator.intake import planning
+from agbot.rules.lease import Lease, State
+from agbot.store.contract import Lost, Writes
+from agbot.store.memory import MemoryStore
+from tests.support.hub import Hub
+from tests.support.virtual_time import in_virtual_time
+
+GROUPS = 12
+NODES = ("GET", "/orgs/{org}/nodes")
+LIST_OF_GROUPS = ("GET", "/orgs/{org}/hagroups")
+STATUSES = ("GET", "/orgs/{org}/nodes/{node}/managementStatus")
+
+
+async def all_upgrade() -> Hub:
+    """Start a hub in which one member of each group upgrades."""
+    hub = Hub()
+    for number in range(GROUPS):
+        hub.group(f"g{number}", f"a{number}", f"b{number}")
+    await hub.start()
+    for number in range(GROUPS):
+        hub.report(f"a{number}", "ha node waiting")
+        assert isinstance(await hub.ask(f"a{number}", f"g{number}"), Granted)
+        hub.report(f"a{number}", "downloaded")
+    await hub.live(*everyone(), seconds=20)
+    return hub
+
+
+def everyone() -> list[str]:
+    return [f"{member}{number}" for number in range(GROUPS) for member in "ab"]
+
+
+@in_virtual_time
+async def test_heartbeats_of_many_nodes_cost_one_list_of_nodes_and_no_list_of_groups() -> None:
+    hub = await all_upgrade()
+    before = hub.transport.requests.copy()
+
+    await hub.live(*everyone(), seconds=90)
+
+    spent = Counter(hub.transport.requests) - before
+    assert 3 <= spent[NODES] <= 4
+    assert spent[LIST_OF_GROUPS] == 0
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_statuses_of_holders_are_checked_at_a_limited_rate_however_many_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    monkeypatch.setattr(planning, "_MOST_STATUS_READS_PER_SECOND", 0.02)  # as with hundreds of times as many leases
+    await hub.live(*everyone(), seconds=120)
+    before = hub.transport.requests.copy()
+
+    await hub.live(*everyone(), seconds=GROUPS / 0.02)
+
+    assert (Counter(hub.transport.requests) - before)[STATUSES] == pytest.approx(GROUPS, abs=GROUPS / 2)
+    assert all(hub.lease(f"g{number}").state is State.HELD for number in range(GROUPS))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_end_of_an_upgrade_frees_the_lease_within_a_cycle_however_rarely_statuses_are_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    monkeypatch.setattr(planning, "_MOST_STATUS_READS_PER_SECOND", 0.001)
+    await hub.live(*everyone(), seconds=120)
+
+    hub.report("a3", "successful")
+    await asyncio.sleep(3)
+
+    assert hub.lease("g3").state is State.FREE
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_leases_that_a_heartbeat_renews_in_the_same_moment_are_written_in_one_transaction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    before = {number: hub.lease(f"g{number}").tenure for number in range(GROUPS)}
+    written, really = list[int](), MemoryStore.write
+
+    async def write(store: MemoryStore, writes: Writes) -> None:
+        written.extend([len(writes.moved)] if writes.moved else [])
+        await really(store, writes)
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+    await hub.live(*everyone(), seconds=240)
+
+    stored = (await hub.store.load()).leases
+    for number in range(GROUPS):
+        known, lease = before[number], hub.lease(f"g{number}")
+        assert known is not None
+        assert lease.tenure is not None
+        assert lease.tenure.renewed_at - known.renewed_at > timedelta(seconds=100)
+        assert stored[lease.group] == lease
+    assert sum(written) >= GROUPS
+    assert len(written) <= 4
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_many_holders_report_in_the_same_moment_is_committed_side_by_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    at_once, most, really = 0, 0, MemoryStore.swap
+
+    async def swap(store: MemoryStore, expected: Lease, new: Lease, writes: Writes) -> Lease | Lost:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(1)
+        at_once -= 1
+        return await really(store, expected, new, writes)
+
+    monkeypatch.setattr(MemoryStore, "swap", swap)
+    for number in range(GROUPS):
+        hub.report(f"a{number}", "successful")
+    await hub.live(*everyone(), seconds=8)
+
+    assert most > GROUPS / 2
+    assert all(hub.lease(f"g{number}").state is State.FREE for number in range(GROUPS))
+    await hub.stop()

@@ -1,0 +1,72 @@
+"""What an operator names is known, or answered with what is meant; what was permitted can be taken back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from agbot.coordinator.contract import Done, NotDone
+from agbot.rules.ids import GroupId, node_id, policy_id
+from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
+from agbot.rules.records import Allowance, Approval, Hold
+from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.virtual_time import in_virtual_time
+
+UP1 = policy_id(ORG, NMP)
+
+
+@in_virtual_time
+async def test_a_name_that_is_not_known_is_answered_with_the_nearest() -> None:
+    hub = Hub()
+    hub.group("pumps", "north", "south")
+    await hub.start()
+    since = hub.clock.now()
+    mistyped = Allowance(node=node_id(ORG, "suoth"), subject=UP1, since=since, until=since, by="eva", why="x")
+    orders = {
+        "no HA group o1/pumsp is known (did you mean o1/pumps?)": hub.coordinator.release(
+            GroupId("o1/pumsp"), token=None, reason="x", who="eva"
+        ),
+        "pumps is not known (did you mean o1/pumps?)": hub.coordinator.hold(
+            Hold(scope="pumps", since=since, by="eva", why="x")
+        ),
+        "no node o1/nord is known (did you mean o1/north?)": hub.coordinator.hold(
+            Hold(scope="node:o1/nord", since=since, by="eva", why="x")
+        ),
+        "no node o1/suoth is known (did you mean o1/south?)": hub.coordinator.allow(mistyped),
+        "o11 is not known (did you mean o1?)": hub.coordinator.resume("o11", subject=None, reason="x", who="eva"),
+    }
+
+    for expected, order in orders.items():
+        assert await order == NotDone(text=f"{expected}; nothing was changed", not_found=True)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_allowance_and_an_approval_can_be_withdrawn_and_are_then_worth_nothing() -> None:
+    hub = Hub(limits=Limits(approval=True))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.heartbeat("n2")
+    hub.report("n1", "ha node waiting")
+    node, why = node_id(ORG, "n1"), {"reason": "changed our mind", "who": "eva"}
+    now = hub.clock.now()
+    allowance = Allowance(node=node, subject=UP1, since=now, until=now + timedelta(hours=1), by="ada", why="urgent")
+    approval = Approval(scope="o1/g1", kind=Kind.AGENT, subject=UP1, since=now, by="ada", why="tested")
+    assert isinstance(await hub.coordinator.allow(allowance), Done)
+    assert isinstance(await hub.coordinator.approve(approval), Done)
+
+    taken = [
+        await hub.coordinator.withdraw_allowance(node, **why),
+        await hub.coordinator.withdraw_approval("o1/g1", Kind.AGENT, UP1, **why),
+    ]
+
+    assert all(isinstance(each, Done) and "it was given by ada at" in each.text for each in taken)
+    assert codes(await hub.ask("n1", "g1")) == ["not-approved"]
+    ended, withdrawn = hub.events("allowance.ended") + hub.events("approval.withdrawn")
+    assert ended.read().in_words() == f"the allowance of {ended.node} has been withdrawn"
+    assert [(each.who, each.facts["why"]) for each in (ended, withdrawn)] == [("eva", "changed our mind")] * 2
+    again = await hub.coordinator.withdraw_allowance(node, **why)
+    assert again == NotDone(text="o1/n1 has no allowance; nothing was changed", not_found=True)
+    elsewhere = await hub.coordinator.withdraw_approval("*", Kind.AGENT, UP1, **why)
+    assert "is not approved in the whole fleet" in elsewhere.text
+    await hub.stop()

@@ -1,0 +1,67 @@
+"""`--watch`: drawn in place on a terminal, appended in a pipe, and ended by Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from tests.integration.cli.conftest import Shell
+from tests.support.patience import PATIENCE_SECONDS
+
+PICTURES = 3
+
+
+def watched(shell: Shell, *words: str, mark: bytes, on_terminal: bool) -> tuple[str, int]:
+    """Watch until this mark was written several times, press Ctrl-C, and return the output and exit code."""
+    ours, theirs = pty.openpty() if on_terminal else os.pipe()
+    environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm", "COLUMNS": "80", "LINES": "12"}
+    command = [sys.executable, "-m", "agbot.cli.main", *words, "--watch", "--interval", "0.2", "--url", shell.url]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.STDOUT, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+        while seen.count(mark) < PICTURES:
+            seen += os.read(ours, 65536)
+        process.send_signal(signal.SIGINT)
+        seen += rest(ours)
+        os.close(ours)
+        return seen.decode().replace("\r\n", "\n"), process.wait(PATIENCE_SECONDS)
+
+
+def rest(descriptor: int) -> bytes:
+    found = b""
+    try:
+        while part := os.read(descriptor, 65536):
+            found += part
+    except OSError:  # a terminal that its last user has left
+        pass
+    return found
+
+
+def test_a_terminal_is_drawn_over_and_shows_what_it_has_room_for(shell: Shell) -> None:
+    seen, code = watched(shell, "status", mark=b"\x1b[H", on_terminal=True)
+
+    assert code == 0
+    pictures: Sequence[str] = seen.split("\x1b[H")[1:PICTURES]
+    for picture in pictures:
+        lines = picture.partition("\x1b[J")[0].splitlines()
+        assert len(lines) == 11
+        assert all(line.endswith("\x1b[K") for line in lines)
+        assert "more lines: name an organisation or a group" in lines[-1]
+    assert "Traceback" not in seen
+    assert "Aborted" not in seen
+
+
+@pytest.mark.parametrize(("more", "mark"), [((), b"ready; last cycle"), (("--json",), b'{"at"')], ids=["text", "json"])
+def test_a_pipe_gets_one_picture_after_the_other(shell: Shell, more: tuple[str, ...], mark: bytes) -> None:
+    seen, code = watched(shell, "status", *more, mark=mark, on_terminal=False)
+
+    assert code == 0
+    assert "\x1b" not in seen
+    assert not more or json.loads(seen.splitlines()[0])["ready"] is True

@@ -1,0 +1,116 @@
+"""The table of groups and a rollout at 20,000 groups, against the same of a small hub on the same machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+
+from agbot.console.metrics import Metrics
+from agbot.console.server import Console
+from agbot.coordinator.coordinator import Coordinator
+from agbot.coordinator.dependencies import Dependencies
+from agbot.exchange.client import ExchangeClient
+from agbot.exchange.credentials import Credentials
+from agbot.rules.facts import Node
+from agbot.rules.ids import OrgId, group_id, node_id
+from agbot.rules.limits import Limits
+from agbot.settings.model import ExchangeSettings
+from agbot.sim.exchange import SimExchange
+from agbot.store.memory import MemoryStore
+from tests.support.clocks import HandClock, LoopClock
+from tests.support.direct_transport import DirectTransport
+
+ORG = "o1"
+SMALL, LARGE = 100, 20_000
+MOST_TIMES_LONGER = 10.0
+"""A page has at most 50 groups in both hubs; only the names of all are looked at. Measured: 2 to 4."""
+
+
+async def coordinator_of(groups: int) -> Coordinator:
+    """Return a coordinator that has read so many groups of two members."""
+    clock = HandClock(datetime(2026, 3, 4, tzinfo=UTC))
+    client = ExchangeClient(
+        DirectTransport(SimExchange(clock=LoopClock(), root_password="x")),
+        Credentials(identity="IBM/a", secret="x"),
+        clock,
+    )
+    store = MemoryStore()
+    await store.open()
+    dependencies = Dependencies(exchange=client, store=store, clock=clock, publish=lambda _entry: None)
+    made = Coordinator(dependencies, ExchangeSettings(url="http://exchange", identity="IBM/a"), lambda _group: Limits())
+    situation = made._situation  # noqa: SLF001 - what an Exchange with so many groups would fill in minutes
+    members = {
+        group_id(ORG, f"group-{number:05}"): [node_id(ORG, f"n{number}-{each}") for each in "ab"]
+        for number in range(groups)
+    }
+    nodes = {node: Node(id=node, group=group, registered=True) for group, of in members.items() for node in of}
+    situation.picture.learn_org(OrgId(ORG), members, nodes, begun=situation.picture.begin(), now=situation.now())
+    return made
+
+
+@asynccontextmanager
+async def console_of(groups: int) -> AsyncIterator[str]:
+    console = Console(
+        listen="127.0.0.1:0",
+        operations=await coordinator_of(groups),
+        metrics=Metrics(),
+        clock=HandClock(datetime(2026, 3, 4, tzinfo=UTC)),
+        operator_token=lambda: None,
+    )
+    await console.start()
+    yield console.url
+    await console.stop()
+
+
+async def processor_seconds(http: aiohttp.ClientSession, address: str) -> tuple[float, str]:
+    """Return the least time of processor that a page takes, of several tries, and its text."""
+    taken, text = list[float](), ""
+    for _ in range(5):
+        began = time.process_time()
+        async with http.get(address) as reply:
+            text = await reply.text()
+            assert reply.status == 200
+        taken.append(time.process_time() - began)
+    return min(taken), text
+
+
+QUERIES = (
+    "/groups",
+    "/groups?offset=50",
+    "/groups?find=GROUP-0000",
+    "/groups?state=quiet",
+    f"/v1/groups?limit=50&after={ORG}/group-00020",
+    "/v1/status?limit=50",
+    "/v1/status?state=busy",
+)
+MARKS = {"/groups": '<tr id="row-', "/v1": '"members":['}
+
+
+async def test_views_of_20000_groups_take_about_as_long_as_those_of_few() -> None:
+    """A page of the table, however it is filtered; and a rollout, for each group."""
+    async with aiohttp.ClientSession() as http, console_of(SMALL) as small, console_of(LARGE) as large:
+        ratios = {}
+        for query in QUERIES:
+            few_seconds, _ = await processor_seconds(http, f"{small}{query}")
+            many_seconds, text = await processor_seconds(http, f"{large}{query}")
+            mark = MARKS["/v1" if query.startswith("/v1") else "/groups"]
+            assert text.count(mark) == (10 if "find" in query else 0 if "busy" in query else 50)
+            ratios[query] = round(many_seconds / few_seconds, 1)
+        rollout = [await once(http, f"{url}/rollouts/agent/{ORG}/p") for url in (small, large)]
+        each = rollout[1] / LARGE / (rollout[0] / SMALL)
+
+    assert {query: ratio for query, ratio in ratios.items() if ratio > MOST_TIMES_LONGER} == {}
+    assert each < 2.0, f"a rollout takes {rollout[1]:.3f} s, {each:.1f} times as long for each group as a small one"
+
+
+async def once(http: aiohttp.ClientSession, address: str) -> float:
+    """Return the time of processor of one page, which is not in memory yet."""
+    began = time.process_time()
+    async with http.get(address) as reply:
+        assert reply.status == 200
+        await reply.read()
+    return time.process_time() - began

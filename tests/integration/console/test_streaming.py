@@ -1,0 +1,120 @@
+"""The journal as server-sent events: from now on, or after the last one that a client had."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agbot.console import streaming
+from agbot.store.contract import Entry, JournalQuery
+from tests.integration.console.conftest import Desk
+from tests.integration.console.scripted import ENTRY
+from tests.support.patience import PATIENCE_SECONDS, until
+
+
+class Book:
+    """A journal that a test writes on."""
+
+    def __init__(self, entries: int) -> None:
+        self.entries = [replace(ENTRY, id=number) for number in range(1, entries + 1)]
+
+    async def read(self, query: JournalQuery) -> Sequence[Entry]:
+        if query.after is None:
+            return self.entries[::-1][: query.limit]
+        return [each for each in self.entries if each.id > query.after][: query.limit]
+
+    def add(self, **changed: Any) -> None:
+        self.entries.append(replace(ENTRY, id=len(self.entries) + 1, **changed))
+
+
+@pytest.fixture
+def book(desk: Desk) -> Book:
+    found = Book(3)
+    desk.operations.book = found.read
+    return found
+
+
+async def events(desk: Desk, number: int, query: str = "", **headers: str) -> list[dict[str, Any]]:
+    """Read so many events, and close the stream."""
+    found: list[dict[str, Any]] = []
+    event: dict[str, Any] = {}
+    async with desk.http.get(f"{desk.url}/v1/events{query}", headers=headers) as reply:
+        assert (reply.status, reply.content_type) == (200, "text/event-stream")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(found) < number:
+                raw = await reply.content.readline()
+                assert raw, "the stream has ended"
+                line = raw.decode().rstrip("\n")
+                if line:
+                    name, _, value = line.partition(": ")
+                    event[name] = json.loads(value) if name == "data" else value
+                elif "data" in event:
+                    found.append(event)
+                    event = {}
+    return found
+
+
+async def test_a_stream_begins_with_what_happens_next(desk: Desk, book: Book) -> None:
+    reading = asyncio.create_task(events(desk, 1))
+    await until("the stream", lambda: len(desk.operations.emitted) >= 2)
+    book.add()
+
+    (event,) = await reading
+
+    assert (event["id"], event["event"]) == ("4", "journal")
+    assert event["data"]["what"] == "acme/alpha may upgrade acme/agent-2.32"
+    assert event["data"]["id"] == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "first"),
+    [
+        ("?after=1", {}, "2"),
+        ("?after=0", {}, "1"),
+        ("", {"Last-Event-ID": "2"}, "3"),
+        ("?after=0", {"Last-Event-ID": "2"}, "3"),
+    ],
+)
+async def test_a_client_that_was_cut_off_misses_nothing(
+    desk: Desk, book: Book, query: str, headers: dict[str, str], first: str
+) -> None:
+    assert (await events(desk, 1, query, **headers))[0]["id"] == first
+
+
+async def test_the_decision_record_is_left_out(desk: Desk, book: Book) -> None:
+    book.add(facts={**ENTRY.facts, "decision_record": {"large": "x" * 5000}})
+
+    (event,) = await events(desk, 1, "?after=3")
+
+    assert set(event["data"]["facts"]) == {"kind", "expires_at"}
+
+
+@pytest.mark.parametrize("query", ["?after=-1", "?after=x", "?after=99999999999999999999"])
+async def test_a_place_that_cannot_be_is_refused(desk: Desk, book: Book, query: str) -> None:
+    assert (await desk.get(f"/v1/events{query}")).status == 400
+
+
+async def test_no_more_streams_are_open_than_leave_room_for_requests(
+    desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "MOST_STREAMS", 1)
+    reading = asyncio.create_task(events(desk, 1))
+    await until("the stream", lambda: len(desk.operations.emitted) >= 2)
+
+    refused = await desk.get("/v1/events")
+    book.add()
+    await reading
+
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
+
+
+async def test_a_stream_does_not_keep_the_console_from_stopping(desk: Desk, book: Book) -> None:
+    """The fixture stops the console while the stream is open."""
+    reply = await desk.http.get(f"{desk.url}/v1/events")
+
+    assert (await reply.content.readline()).startswith(b"retry:")

@@ -1,0 +1,94 @@
+"""`agbot doctor` as people and programs run it: a process against a hub on sockets, beside a running daemon or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.programs import AGBOT, environment
+from tests.integration.doctor.ward import ORG, SECRET, Ward, ward
+from tests.support.patience import PATIENCE_SECONDS
+
+
+async def agbot(hub: Ward, *arguments: str, answer: str = "") -> tuple[int, str]:
+    """Run the command; return its exit code and what it wrote."""
+    process = await asyncio.create_subprocess_exec(
+        AGBOT,
+        "doctor",
+        str(hub.file),
+        "--url",
+        "http://127.0.0.1:1",
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=environment(HOME=str(hub.folder)),
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, _ = await process.communicate(answer.encode())
+    code = process.returncode
+    assert code is not None
+    return code, out.decode()
+
+
+async def test_every_line_fits_into_80_columns_but_the_commands_to_copy(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.leave("a1", "w14")
+        code, out = await agbot(hub)
+        assert code == 1
+        # a path or a command that is broken over lines could not be copied
+        whole = ("  curl ", "  DELETE ", f"ok       configuration   {hub.folder}")
+        long = [line for line in out.splitlines() if len(line) > 80]
+        assert all(line.startswith(whole) for line in long), long
+        assert "stuck    agent slot      o1/a1: o1/a1-1 for o1/a1-policy (A1)" in out
+        assert "evidence: o1/a1-1 last heartbeat 3 hours ago" in out
+        assert "2 stuck slots (`agbot doctor --cure` deletes them one at a time)" in out
+        assert SECRET not in out
+
+
+async def test_a_sound_hub_ends_with_0(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        code, out = await agbot(hub)
+        assert code == 0, out
+        assert out.splitlines()[-1].endswith("nothing is wrong")
+
+
+async def test_it_asks_before_each_cure_and_leaves_what_is_declined(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.leave("a1", "w2")
+        code, out = await agbot(hub, "--cure", answer="n\ny\n")
+        assert code == 1, "one is left"
+        assert [(row.group, row.node) for row in hub.rows.services] == [("w2", f"{ORG}/w2-1")]
+        assert hub.rows.agents == []
+        assert "cured: o1/a1-1 for o1/a1-policy: deleted; no other row of the group has gone" in " ".join(out.split())
+
+
+async def test_a_program_cures_with_yes_and_reads_json(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.leave("a1", "w5")
+        code, out = await agbot(hub, "--cure", "--yes", "--json")
+        found: dict[str, Any] = json.loads(out)
+        assert code == 7, "the row of w5 cannot be deleted alone over the API"
+        assert {(each["group"], each["cured"]) for each in found["cures"]} == {("o1/a1", True), ("o1/w5", False)}
+        assert {each["defect"] for each in found["slots"] if each["standing"] == "stuck"} == {"A1", "W2"}
+        assert found["verdict"] == "wrong"
+        assert {"check", "verdict", "found", "tried", "next_step"} == set(found["findings"][0])
+        assert SECRET not in out
+
+
+async def test_a_wrong_file_is_explained_and_nothing_else_is_tried(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.tables["exchange"]["identity"] = '"nobody"'
+        before = len(hub.api.requests)
+        code, out = await agbot(hub)
+        assert code == 1
+        assert "exchange.identity" in out
+        assert len(hub.api.requests) == before
+
+
+async def test_yes_without_cure_is_wrong_usage(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        assert (await agbot(hub, "--yes"))[0] == 2
+        assert (await agbot(hub, "--cure", "--json"))[0] == 2

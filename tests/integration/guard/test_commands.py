@@ -1,0 +1,80 @@
+"""`agbot guard` as an operator uses it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from agbot.cli.main import main
+from agbot.guard import scripts
+from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
+from tests.support.postgres import Postgres
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(main, ("guard", *words), prog_name="agbot")
+
+
+def test_the_guard_is_installed_shown_and_removed(hub: Guarded) -> None:
+    place = ("--database", hub.url(COORDINATOR))
+    before = run("status", *place)
+    assert (before.exit_code, before.stdout) == (8, "the guard is not installed\n")
+    assert run("install", *place).stdout == "the guard is installed\n"
+    assert run("install", *place).stdout == "the guard was installed already, and is up to date\n"
+    shown = run("status", *place, "--json")
+    found = json.loads(shown.stdout)
+    assert shown.exit_code == 0
+    assert (found["version"], found["troubles"], found["judged_until"]) == (scripts.VERSION, [], None)
+    hub.server.run(hub.database, "ALTER TABLE ha_group_updates DISABLE TRIGGER ALL")
+    shown = run("status", *place)
+    assert shown.exit_code == 7
+    assert "wrong: the trigger of guard_agent_asks on public.ha_group_updates is disabled" in shown.stdout
+    assert run("uninstall", *place).stdout == "the guard is removed\n"
+    assert run("uninstall", *place).stdout == "the guard was not installed\n"
+
+
+def test_a_dry_run_prints_what_an_installation_executes_and_needs_no_database(hub: Guarded) -> None:
+    for command in ("install", "uninstall"):
+        printed = run(command, "--dry-run")
+        assert printed.exit_code == 0
+        assert "@" not in printed.stdout
+        with hub.coordinator() as connection:
+            connection.execute(printed.stdout.encode())
+        assert run("status", "--database", hub.url(COORDINATOR)).exit_code == {"install": 0, "uninstall": 8}[command]
+    assert json.loads(run("install", "--dry-run", "--json").stdout) == {"sql": scripts.install(SCHEMAS)}
+    assert "x_1.guard_setting" in run("install", "--dry-run", "--schema", "x_1").stdout
+
+
+def test_what_cannot_be_done_states_why_and_what_to_do_without_a_password(hub: Guarded) -> None:
+    hub.server.run(hub.database, f"REVOKE DELETE ON ha_group_updates FROM {COORDINATOR}")
+    refused = run("install", "--database", hub.url(COORDINATOR), "--json")
+    assert refused.exit_code == 7
+    assert "GRANT DELETE ON public.ha_group_updates" in json.loads(refused.stdout)["error"]["problem"]
+    told = run("status", "--database", "postgresql://me:s3cret@127.0.0.1:1/agbot")
+    assert told.exit_code == 1, "every user of the machine can read arguments"
+    assert "s3cret" not in told.output
+    nowhere = run("status", "--database", "postgresql://me@127.0.0.1:1/agbot")
+    assert nowhere.exit_code == 5
+    assert "127.0.0.1/agbot" in nowhere.stderr
+    assert run("status").exit_code == 2
+    assert run("status", "--database", "nonsense://").exit_code == 1
+    assert run("install", "--dry-run", "--schema", "a'b").exit_code == 1
+
+
+def test_the_settings_name_the_database_and_a_new_store_is_prepared(
+    postgres_server: Postgres, hub: Guarded, tmp_path: Path
+) -> None:
+    postgres_server.run(hub.database, "DROP SCHEMA agbot_ha CASCADE")
+    config = tmp_path / "agbot.toml"
+    config.write_text(
+        '[exchange]\nurl = "https://hub.example.com/v1"\nidentity = "IBM/c"\n[leadership]\ngateway_url = "https://me"\n'
+        f'[store]\nurl = "{hub.server.url(hub.database, user=COORDINATOR)}"\nschema = "leases"\n[guard]\nenabled = true\n',
+        encoding="utf-8",
+    )
+    installed = run("install", "--config", str(config))
+    assert (installed.exit_code, installed.stdout) == (0, "the guard is installed\n"), installed.output
+    assert run("status", "--config", str(config)).exit_code == 0
+    assert hub.read("SELECT count(*) FROM leases.guard_setting") == [(1,)]
+    assert "leases.guard_setting" in run("install", "--config", str(config), "--dry-run").stdout

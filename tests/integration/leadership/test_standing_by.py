@@ -1,0 +1,185 @@
+"""A coordinator that stands by forwards questions and operators' requests to the leader, by one hop, and answers the rest itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from agbot.cli.failure import Exit
+from agbot.cli.main import main
+from agbot.listening.hop import MARK
+from tests.acceptance.hub import GROUP, NMP, ORG, auth_of
+from tests.integration.leadership.conftest import Site
+from tests.support.patience import in_time, until
+
+QUESTION = f"/org/{ORG}/hagroup/{GROUP}/nodemanagement/anna/{NMP}"
+
+
+async def test_a_question_at_a_standby_is_answered_by_the_leader_with_the_askers_credentials(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    granted = await standby.ask("anna")
+    again = await leader.ask("anna")
+    refused = await standby.ask("ben")
+    wrong = await standby.ask("carl", secret="not carl's")
+    assert (granted.status, again.status, refused.status, wrong.status) == (201, 201, 409, 401)
+    assert granted.json() == {"code": "201", "msg": f"Node {ORG}/anna can start executing nmp {NMP}."}
+    assert "lease-held" in refused.json()["msg"]
+    assert [each.token for each in site.content.records.leases.values()] == [1]
+
+
+async def test_a_standby_passes_everything_else_to_the_agbot_by_itself(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    await leader.die()
+    async with standby.session.get(f"{standby.gateway}/status") as reply:
+        assert (reply.status, await reply.text()) == (200, "the real agbot")
+
+
+async def test_a_standby_is_ready_and_says_that_it_stands_by(site: Site) -> None:
+    await site.leader("one")
+    standby = await site.standby("two")
+    assert (await standby.get("/livez"))[0] == 200
+    status, text = await standby.get("/readyz")
+    assert status == 200
+    assert "stands by; one leads since" in text
+    health = json.loads((await standby.get("/healthz"))[1])
+    assert (health["position"], health["leader"], health["epoch"]) == ("standing-by", "one", 1)
+    metrics = (await standby.get("/metrics"))[1]
+    assert "agbot_leader 0.0" in metrics
+    assert "agbot_ready 1.0" in metrics
+    assert "agbot_store_ok" not in metrics, "an alert on it would be raised by every standby"
+    assert "agbot_leader_epoch 1.0" in metrics
+
+
+async def test_a_leader_says_that_it_leads(site: Site) -> None:
+    leader = await site.leader("one")
+    health = json.loads((await leader.get("/healthz"))[1])
+    assert (health["position"], health["leader"], health["epoch"]) == ("leading", "one", 1)
+    assert "agbot_leader 1.0" in (await leader.get("/metrics"))[1]
+
+
+async def test_operators_reach_the_leader_through_a_standby(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    await leader.ask("anna")
+    leases = json.loads((await standby.get("/v1/leases"))[1])["leases"]
+    assert [(each["group"], each["holder"]) for each in leases] == [(f"{ORG}/{GROUP}", f"{ORG}/anna")]
+    status, done = await standby.post("/v1/holds", {"scope": "*", "reason": "night", "by": "ada"})
+    assert status == 200
+    assert json.loads((await leader.get("/v1/overview"))[1])["holds"] == 1, done
+    assert (await standby.post("/v1/holds", {"scope": "*", "reason": "night"}, token="wrong"))[0] == 401
+    missing, text = await standby.get("/v1/groups/o1/nosuch")
+    assert (missing, "no HA group" in text) == (404, True)
+
+
+async def test_both_list_all_coordinators_and_who_leads(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+
+    async def both_know() -> bool:
+        lists = [json.loads((await each.get("/v1/coordinators"))[1])["coordinators"] for each in (leader, standby)]
+        return all(
+            [(each["name"], each["leads"]) for each in found] == [("one", True), ("two", False)] for found in lists
+        )
+
+    await until("both know both", both_know)
+
+
+async def test_a_standby_whose_leader_cannot_be_reached_refuses_and_never_fails(site: Site) -> None:
+    leader = await site.leader("one", gateway_url="http://127.0.0.1:9", console_url="http://127.0.0.1:9")
+    standby = await site.standby("two")
+    answer = await standby.ask("anna")
+    assert answer.status == 409
+    assert "no-leader: the leading coordinator cannot be reached" in answer.json()["msg"]
+    status, text = await standby.get("/v1/groups")
+    assert (status, "no-leader" in text) == (409, True)
+    assert 'agbot_answer_seconds_count{outcome="unavailable"} 1.0' in (await standby.get("/metrics"))[1]
+    assert leader.leads
+
+
+async def test_the_status_of_a_standby_is_the_leaders_and_without_one_states_that(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    await leader.ask("anna")
+    shown = json.loads((await standby.get("/v1/status?state=busy"))[1])
+    assert (shown["leader"], [each["lease"]["holder"] for each in shown["groups"]]) == ("one", [f"{ORG}/anna"])
+    await leader.die()
+
+    async def has_none() -> bool:
+        status, text = await standby.get("/v1/status")
+        return status == 200 and json.loads(text)["attention"][0]["title"] == "No coordinator leads that can be asked"
+
+    await until("it has no leader to ask", has_none)
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["status", "--url", standby.console])
+    assert result.exit_code == Exit.NOTHING_GRANTED
+    assert "No coordinator leads that can be asked" in result.output
+    assert "NOT READY" in result.output
+
+
+async def test_a_standby_whose_leader_is_silent_refuses_before_the_agent_gives_up(site: Site) -> None:
+    is_over, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await is_over.wait()
+        writer.transport.abort()
+        ended.set()
+
+    silent = await asyncio.start_server(never, "127.0.0.1", 0)
+    await site.leader("one", gateway_url=f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}")
+    standby = await site.standby("two")
+    with in_time(5.0, slack_seconds=3.0):
+        answer = await standby.ask("anna")
+    assert (answer.status, "no-leader" in answer.json()["msg"]) == (409, True)
+    is_over.set()
+    await ended.wait()
+    silent.close()
+
+
+@pytest.mark.parametrize("status", [200, 201, 302, 429, 500, 502, 503, 504])
+async def test_what_is_no_answer_of_a_coordinator_becomes_a_refusal(site: Site, status: int) -> None:
+    ended = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} A Proxy\r\nLocation: /\r\nContent-Length: 7\r\n\r\na proxy".encode())
+        await reader.read()  # until the standby has closed
+        writer.close()
+        await writer.wait_closed()
+        ended.set()
+
+    proxy = await asyncio.start_server(answer, "127.0.0.1", 0)
+    await site.leader("one", gateway_url=f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    standby = await site.standby("two")
+    refused = await standby.ask("anna")
+    await ended.wait()
+    proxy.close()
+    assert (refused.status, "no-leader" in refused.json()["msg"]) == (409, True)
+
+
+async def test_without_a_leader_a_question_is_refused_as_no_leader(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    standby.store.is_cut = True  # it cannot take the leadership
+    await leader.stop()
+    answer = await standby.ask("anna")
+    assert answer.status == 409
+    assert "no-leader" in answer.json()["msg"]
+
+
+async def test_a_question_is_forwarded_once_and_never_back(site: Site) -> None:
+    first = await site.leader("one")
+    standby = await site.standby("two")
+    headers = {"Authorization": aiohttp.encode_basic_auth(*auth_of("anna")), MARK: "three"}
+    async with standby.session.post(f"{standby.gateway}{QUESTION}", headers=headers) as reply:
+        assert (reply.status, "does not lead" in await reply.text()) == (409, True)
+    async with standby.session.get(f"{standby.console}/v1/groups", headers={MARK: "three"}) as reply:
+        assert reply.status == 409
+    async with first.session.post(f"{first.gateway}{QUESTION}", headers=headers) as reply:
+        assert reply.status == 201
+
+
+async def test_a_leader_without_an_address_for_operators_is_named_to_them(site: Site) -> None:
+    await site.leader("one", console_url="")
+    standby = await site.standby("two")
+    status, text = await standby.get("/v1/leases")
+    assert status == 409
+    assert "one leads" in text

@@ -1,0 +1,58 @@
+"""Rollouts over a living hub whose ends are estimated, kept in the journal, and compared with what happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agbot.console.page.estimates import Estimates
+from agbot.console.page.rollouts import Rollouts
+from agbot.coordinator.operations import Operations
+from agbot.events.rollouts import RolloutEnded, RolloutExpected
+from agbot.rules.limits import Limits
+from agbot.store.contract import JournalQuery
+from tests.membership.living import STEADY
+from tests.scenarios.rollouts import TURN, Rollout, rollout
+from tests.support.virtual_time import in_virtual_time
+
+_GROUPS = {f"g{number:02}": 1 for number in range(16)}
+_HABITS = replace(STEADY, install_seconds=(30.0, 120.0))
+
+
+async def follow(hub: Rollout, operations: Operations) -> Rollouts:
+    """Look once a minute, as the daemon does, until every group is done and the end is noted."""
+    rollouts = Rollouts(operations)
+    estimates = Estimates(operations, rollouts, hub.clock)
+    for _ in range(int(TURN)):
+        await hub.fleet.clock.sleep(60)
+        await estimates.look(hub.clock.now())
+        if (await rollouts.chronicler.current()).ended:
+            return rollouts
+    raise AssertionError("the end was not noted")
+
+
+@in_virtual_time
+async def test_the_estimates_of_a_rollout_are_kept_and_its_end_is_compared_with_them() -> None:
+    async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
+        hub.publish()
+
+        rollouts = await follow(hub, hub.coordinator)
+
+        entries = await hub.store.journal(JournalQuery(after=0, events=("rollout.expected", "rollout.ended"), limit=99))
+        kept = [each for each in (entry.read() for entry in entries) if isinstance(each, RolloutExpected)]
+        end = entries[-1].read()
+        assert isinstance(end, RolloutEnded)
+        assert [4 * each.done // (each.done + each.remaining) for each in kept] == [1, 2, 3]
+        assert (end.done, end.left, end.later) == (16, 0, 2)
+        assert (end.earliest, end.latest) == (kept[0].earliest, kept[0].latest)
+        released = [
+            entry.at for entry in await hub.store.journal(JournalQuery(after=0, events=("lease.released",), limit=99))
+        ]
+        assert abs((end.ended_at - max(released)).total_seconds()) < 1
+        assert end.held, "a steady pace ends as it was expected"
+        assert rollouts.accuracy.in_words().startswith("The last rollout ended within its first interval")
+
+        # once noted, it is not noted again, and a program that starts then knows it as well
+        again = Rollouts(hub.coordinator)
+        await Estimates(hub.coordinator, again, hub.clock).look(hub.clock.now())
+        await again.chronicler.current()
+        assert again.chronicler.chronicle.ended == rollouts.chronicler.chronicle.ended

@@ -1,0 +1,153 @@
+"""What an action will do, and what needs a person, in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, timedelta
+
+from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, ReleaseBody, ResumeBody
+from agbot.console.page import attention, consequences
+from agbot.console.page.consequences import Consequences, Facts
+from agbot.coordinator.contract import Explanation, RuleView
+from agbot.coordinator.reads import Orders
+from agbot.rules.ids import NodeId
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Cause
+from agbot.rules.records import Brake, Hold
+from tests.integration.console.scripted import ALPHA, BETA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, OVERVIEW, PUMPS
+
+HOLD = Hold(scope="acme", since=NOW, by="ada", why="trade fair")
+BRAKE = Brake(
+    group=PUMPS, kind=Kind.AGENT, subject=NMP, revision="1", since=NOW, cause=Cause.FAILED, node=BETA, token=3
+)
+ORDERS = replace(NO_ORDERS, holds=[HOLD], brakes=[BRAKE])
+FACTS = Facts(now=NOW, orders=ORDERS, group=GROUPS[0], groups=1, running=1, waiting=1)
+
+
+def written(found: Consequences) -> str:
+    return " ".join((*found.will, *found.warnings))
+
+
+def test_a_hold_says_where_until_when_and_what_goes_on() -> None:
+    body = HoldBody(scope="acme", reason="x", until=NOW + timedelta(hours=2))
+
+    found = consequences.of_hold(body, replace(FACTS, groups=7, waiting=3))
+
+    text = written(found)
+    assert "organisation acme, until 2026-03-04 07:06:07Z, in 2 h" in text
+    assert "7 groups; members wait in 3 groups" in text
+    assert "1 upgrade that is under way goes on" in text
+    assert "replaces the hold of ada: trade fair" in text
+    assert found.command == "agbot hold acme --until 2026-03-04T07:06:07+00:00 --reason x"
+
+
+def test_a_resumption_names_the_hold_that_ends_and_those_that_stay() -> None:
+    other = Hold(scope="acme/mills", since=NOW, by="bob", why="y")
+    facts = replace(FACTS, orders=replace(ORDERS, holds=[HOLD, other]))
+
+    found = consequences.of_resume(ResumeBody(scope="acme", reason="x"), facts)
+
+    assert "The hold of ada on organisation acme ends: trade fair." in written(found)
+    assert "Still held: group acme/mills." in written(found)
+    assert "Nothing: group acme/none is not held." in written(
+        consequences.of_resume(ResumeBody(scope="acme/none", reason="x"), facts)
+    )
+
+
+def test_lifting_brakes_names_what_failed_where() -> None:
+    found = consequences.of_resume(ResumeBody(scope="acme", reason="x", subject=NMP), FACTS)
+
+    assert "In acme/pumps it failed on beta" in written(found)
+    assert f"--subject {NMP}" in found.command
+    nothing = consequences.of_resume(ResumeBody(scope="bolt", reason="x", subject=NMP), FACTS)
+    assert written(nothing) == f"Nothing: {NMP} is not stopped in organisation bolt."
+
+
+def test_a_release_warns_how_alive_the_holder_is() -> None:
+    text = written(consequences.of_release(ReleaseBody(reason="x", token=7), MILLS, FACTS))
+
+    assert f"(token 7) is taken from {ALPHA}" in text
+    assert "is alive: its last heartbeat was 20 s ago, and it reports 'initiated'" in text
+    assert "beta asks for it" in text
+    late = replace(FACTS, now=NOW + timedelta(hours=1))
+    assert "is alive" not in written(consequences.of_release(ReleaseBody(reason="x", token=7), MILLS, late))
+
+
+def test_a_release_of_another_token_or_a_free_lease_does_nothing() -> None:
+    other = consequences.of_release(ReleaseBody(reason="x", token=6), MILLS, FACTS)
+    free = consequences.of_release(ReleaseBody(reason="x"), PUMPS, replace(FACTS, group=GROUPS[1]))
+
+    assert "Nothing: the lease has been granted again meanwhile, under token 7" in written(other)
+    assert written(free) == "Nothing: no node holds the lease of acme/pumps."
+
+
+def test_an_allowance_says_which_rules_it_passes_and_which_still_stop_the_node() -> None:
+    rules = (
+        RuleView(rule="window-open", passes=False, code="outside-window", text="no window is open"),
+        RuleView(rule="not-paused", passes=False, code="paused", text="on hold by ada"),
+        RuleView(rule="member", passes=True, text="it is a member"),
+    )
+    explained = Explanation(node=BETA, group=MILLS, answer="", rules=rules)
+    body = AllowBody(node=BETA, reason="x", until=NOW.astimezone(UTC) + timedelta(days=1))
+
+    found = consequences.of_allowance(body, replace(FACTS, explained=explained))
+
+    assert "It goes past this: no window is open." in found.will
+    assert list(found.warnings) == ["This still stops it: on hold by ada."]
+
+
+def test_an_approval_says_how_many_groups_wait_for_it() -> None:
+    found = consequences.of_approval(
+        ApproveBody(scope="acme", subject=NMP, reason="x", kind=Kind.SERVICE), replace(FACTS, waiting=5)
+    )
+
+    assert "Members wait for this approval in 5 groups." in found.will
+    assert found.command.endswith("--service --reason x")
+
+
+def test_a_reason_is_quoted_for_the_command_line() -> None:
+    body = HoldBody(scope="*", reason="it's $HOME")
+
+    assert consequences.of_hold(body, FACTS).command == """agbot hold '*' --reason 'it'"'"'s $HOME'"""
+
+
+def test_what_needs_a_person_is_named_with_what_to_do() -> None:
+    suspect = replace(GROUPS[0], lease=replace(GROUPS[0].lease, state="suspect", note="it has been silent"))
+    overview = replace(
+        OVERVIEW,
+        suspect=5,
+        bypassing=5,
+        bypassing_named=[NodeId(f"acme/n{number}") for number in range(5)],
+        stuck=1,
+        overlaps=2,
+        agbot_failing="refused",
+    )
+
+    found = attention.items(overview, ORDERS, [suspect], NOW)
+
+    titles = [item.title for item in found]
+    assert titles == [
+        "Organisation bolt cannot be read",
+        "The agbot's local API cannot be read",
+        "Suspect lease in acme/mills",
+        "More suspect leases",
+        f"{NMP} is stopped in acme/pumps",
+        "2 upgrades overlap with another one",
+        "1 row of the agbot will not go away",
+        "5 members upgrade without asking here",
+        "Hold on organisation acme",
+    ]
+    assert "acme/n0, acme/n1, acme/n2 and 2 more" in found[7].text
+    assert found[2].links[1].url == "/act/release?group=acme%2Fmills&token=7"
+
+
+def test_a_calm_fleet_needs_no_one() -> None:
+    calm = replace(OVERVIEW, orgs=OVERVIEW.orgs[:1])
+
+    assert attention.items(calm, Orders(holds=(), allowances=(), approvals=(), brakes=(), windows=()), [], NOW) == []
+
+
+def test_why_nothing_is_granted_comes_first() -> None:
+    found = attention.items(replace(OVERVIEW, ready=False, not_ready=["the store is lost"]), ORDERS, [], NOW)
+
+    assert (found[0].level, found[0].title, found[0].text) == ("bad", "Nothing is granted now", "the store is lost")

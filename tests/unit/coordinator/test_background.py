@@ -1,0 +1,76 @@
+"""A cycle waits for its reads for a moment; what takes longer goes on beside it and is begun once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from agbot.coordinator.intake.background import Background
+from tests.support.virtual_time import in_virtual_time
+
+
+class Reads:
+    """Reads that take so long, and note their beginnings and ends."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.begun = self.ended = 0
+
+    async def __call__(self) -> None:
+        self.begun += 1
+        await asyncio.sleep(self.seconds)
+        self.ended += 1
+
+
+async def seconds_of_a_cycle(background: Background, announced: Reads, due: Reads) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await background.follow(announced, due)
+    return loop.time() - began
+
+
+@in_virtual_time
+async def test_short_reads_are_waited_for_one_after_the_other() -> None:
+    background, announced, due = Background(), Reads(0.2), Reads(0.3)
+
+    assert await seconds_of_a_cycle(background, announced, due) == pytest.approx(0.5)
+    assert (announced.ended, due.ended) == (1, 1)
+
+
+@in_virtual_time
+async def test_what_was_announced_is_read_in_every_cycle_while_other_reads_go_on() -> None:
+    background, announced, due = Background(), Reads(0.1), Reads(60.0)
+
+    for _ in range(5):
+        assert await seconds_of_a_cycle(background, announced, due) == pytest.approx(1.0)
+
+    assert announced.ended == 5
+    assert (due.begun, due.ended) == (1, 0)
+    await background.stop()
+
+
+@in_virtual_time
+async def test_reads_that_ended_meanwhile_begin_again_in_the_next_cycle() -> None:
+    background, announced, due = Background(), Reads(0.0), Reads(1.5)
+    await background.follow(announced, due)
+    await asyncio.sleep(2)
+
+    await background.follow(announced, due)
+
+    assert (due.begun, due.ended) == (2, 1)
+    await background.stop()
+
+
+@in_virtual_time
+async def test_a_bug_in_reads_beside_the_cycles_is_raised_by_the_next_one() -> None:
+    async def fails_late() -> None:
+        await asyncio.sleep(1.5)
+        raise ZeroDivisionError
+
+    background = Background()
+    await background.follow(Reads(0.0), fails_late)
+    await asyncio.sleep(2)
+
+    with pytest.raises(ZeroDivisionError):
+        await background.follow(Reads(0.0), fails_late)
