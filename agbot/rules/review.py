@@ -13,7 +13,6 @@ from datetime import timedelta
 
 from agbot.rules.expiry import if_unconfirmed, review_time
 from agbot.rules.facts import Node, Policy, Sight
-from agbot.rules.health import why_silent
 from agbot.rules.holder import CLOCK_TOLERANCE, Reviewed, Seen
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
@@ -97,10 +96,9 @@ def _review_service(case: Reviewed) -> Verdict:
 
     A claim after which the holder continues under its old agreement is taken back (W4).
     """
-    policy, agreements, node = case.seen.policy, case.seen.agreements, case.seen.node
-    is_silent = isinstance(node, Node) and why_silent(node, case.limits, case.now) is not None
+    policy, agreements = case.seen.policy, case.seen.agreements
     reported = review_service(
-        case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, is_silent=is_silent
+        case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, alive_at=case.alive_at
     )
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)

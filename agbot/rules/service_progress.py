@@ -6,8 +6,9 @@ The end is a new agreement, final, with every container `running`: at the policy
 upgrade has succeeded, at another one the agbot has rolled it back (W3). If the agbot lists its
 upgrades, its row has to be gone as well, and then `final` is not required: it reaches the Exchange
 up to ten seconds after the containers run. A node that reports no containers proves less: its new
-agreement has to be final for as long as a lease lasts, while the node is alive, and the release
-states that. One that has died with its service down reports no containers either.
+agreement has to be final for as long as a lease lasts, up to a heartbeat of the node, and the
+release states that. One that has died with its service down reports no containers either, and that
+a node is not silent yet is no sign of life: silence is not counted while the coordinator is blind.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from agbot.rules.lease import Progress, Tenure
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
 _CLOCK_TOLERANCE = timedelta(seconds=2)
@@ -34,11 +35,11 @@ def review_service(
     now: Now,
     *,
     is_listed: bool | None = None,
-    is_silent: bool = False,
+    alive_at: SeenTime | None = None,
 ) -> Verdict:
     """Compare what the node runs now with what it ran at the grant.
 
-    `is_silent`: the node has sent no heartbeat for longer than it may.
+    `alive_at`: the earliest possible time of its last heartbeat; None if unknown.
     """
     progress = tenure.progress
     if isinstance(agreements, Sight) or not isinstance(policy, Policy):
@@ -60,7 +61,7 @@ def review_service(
         return Release(cause=Cause.FAILED, why=why)
     seen = _digest(mine)
     if seen == progress.status:
-        proven = None if is_silent else _unreported(news, progress, limits, now)
+        proven = _unreported(news, progress, limits, alive_at)
         return proven or Keep(progress=progress)
     moved = _moved(progress, seen, mine, now)
     is_spent = moved.standstill(now.seen) >= timedelta(seconds=limits.max_upgrade_seconds)
@@ -97,14 +98,18 @@ def still_listed(tenure: Tenure, status: str, now: Now, stamp: str = "") -> Verd
     return None
 
 
-def _unreported(mine: tuple[Agreement, ...], progress: Progress, limits: Limits, now: Now) -> Release | None:
+def _unreported(
+    mine: tuple[Agreement, ...], progress: Progress, limits: Limits, alive_at: SeenTime | None
+) -> Release | None:
     """Release at a final agreement without containers.
 
     The node reports none, so this proves less, and the agreement has to stand for a while.
     """
-    is_silent = all(each.finalized and not each.containers for each in mine)
+    is_unreported = all(each.finalized and not each.containers for each in mine)
     is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
-    if not (is_silent and is_new) or now.seen - progress.moved_at < timedelta(seconds=limits.lease_seconds):
+    if not (is_unreported and is_new) or alive_at is None:
+        return None
+    if alive_at - progress.moved_at < timedelta(seconds=limits.lease_seconds):
         return None
     names = ", ".join(each.id[:8] for each in mine)
     why = f"its new agreement {names} has been final for {limits.lease_seconds:g} s and no container is reported: a weaker proof"

@@ -217,12 +217,16 @@ def silent(ago: float, *, observed: bool = False) -> Lease:
 
 
 @pytest.mark.parametrize(
-    ("ago", "heartbeat_ago", "stated"), [(599, 20, "renew"), (600, 20, "succeeded"), (600, 500, "suspect")]
+    ("ago", "heartbeat_ago", "stated"),
+    [(599, 0, "renew"), (650, 51, "renew"), (650, 50, "succeeded"), (600, 500, "suspect")],
 )
-def test_a_final_agreement_without_any_container_is_the_end_when_it_has_stood_for_a_while_on_a_living_node(
+def test_a_final_agreement_without_any_container_is_the_end_when_a_heartbeat_shows_that_it_has_stood_for_a_while(
     ago: float, heartbeat_ago: float, stated: str
 ) -> None:
-    """A node that has died with its service down reports no containers either."""
+    """A node that has died with its service down reports no containers either.
+
+    That it is not silent yet is no sign of life.
+    """
     verdict = look(SILENT, at_lease=silent(ago), node=node(ago=heartbeat_ago))
 
     assert word(verdict) == stated
