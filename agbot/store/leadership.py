@@ -19,11 +19,17 @@ from agbot.rules.leadership import Announced, Candidate, Leader
 from agbot.store.contract import Store
 
 
-class Leadership(Protocol):
+class SharedStore(Protocol):
     """See the docstring of the module.
 
     Every method raises `StoreUnavailableError` if it is not known whether it has happened.
     """
+
+    async def open(self) -> None:
+        """Make the store ready; see `agbot.store.contract.Store.open`."""
+
+    async def close(self) -> None:
+        """Close all connections. Closing twice is allowed."""
 
     async def current(self) -> Leader | None:
         """Read the row of the leader; None if there has never been one."""
@@ -57,13 +63,3 @@ class Leadership(Protocol):
 
         Its `open` and `close` do nothing to the shared one.
         """
-
-
-class SharedStore(Leadership, Protocol):
-    """A store for several coordinators."""
-
-    async def open(self) -> None:
-        """Make the store ready; see `agbot.store.contract.Store.open`."""
-
-    async def close(self) -> None:
-        """Close all connections. Closing twice is allowed."""

@@ -162,7 +162,7 @@ class MemoryStore:
         await self._write_call(lambda: self._save_cursor(sink, entry_id))
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete older entries and marks."""
+        """Delete older entries and turns."""
         return await self._write_call(lambda: self._prune(before))
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:

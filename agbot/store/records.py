@@ -57,7 +57,7 @@ KEPT: Mapping[type, Kept] = MappingProxyType(
             Kept(of=Contact, table="contact", key=("node",)),
             Kept(of=Deferral, table="deferral", key=("group", "node")),
             Kept(of=Hold, table="hold", key=("scope",)),
-            Kept(of=Turn, table="served", key=("group", "node")),
+            Kept(of=Turn, table="turn", key=("group", "node")),
             Kept(of=Waiter, table="waiter", key=_WAITER_KEY, columns={"holder": "node_id"}),
         )
     }

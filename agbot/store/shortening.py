@@ -97,6 +97,6 @@ class Trimming:
         return Done(gone=gone, rest=None if too_much <= 0 or not gone else self)
 
 
-def forget_served(connection: sqlite3.Connection, before: datetime) -> None:
-    """Delete older marks of turns: at most one per member, so never many."""
-    connection.execute(QUERIES["served.prune"], {"before": stamp(before)})
+def prune_turns(connection: sqlite3.Connection, before: datetime) -> None:
+    """Delete older turns: at most one per member, so never many."""
+    connection.execute(QUERIES["turn.prune"], {"before": stamp(before)})

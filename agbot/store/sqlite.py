@@ -146,8 +146,8 @@ class SqliteStore:
         await self._thread.run(partial(_write, written=[(QUERIES["cursor.save"], row)], journal_bytes=0), writes=True)
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete older entries and marks, in batches."""
-        await self._thread.run(partial(shortening.forget_served, before=before), writes=True)
+        """Delete older entries and turns, in batches."""
+        await self._thread.run(partial(shortening.prune_turns, before=before), writes=True)
         return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:

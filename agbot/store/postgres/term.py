@@ -145,8 +145,8 @@ class TermStore:
         await self._part(filled(_CURSOR, {"sink": sink, "confirmed_id": entry_id}))
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete older entries and marks, in batches."""
-        await self._part(filled("DELETE FROM served USING done WHERE until < :before", {"before": stamp(before)}))
+        """Delete older entries and turns, in batches."""
+        await self._part(filled("DELETE FROM turn USING done WHERE until < :before", {"before": stamp(before)}))
         return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:

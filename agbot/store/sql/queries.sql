@@ -7,8 +7,8 @@ SELECT * FROM lease WHERE group_id = :group_id;
 -- lease.all --
 SELECT * FROM lease ORDER BY group_id;
 
--- served.prune --
-DELETE FROM served WHERE until < :before;
+-- turn.prune --
+DELETE FROM turn WHERE until < :before;
 
 -- journal.read --
 SELECT * FROM journal;

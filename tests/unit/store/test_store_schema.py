@@ -70,7 +70,7 @@ async def test_a_new_file_gets_the_newest_schema(tmp_path: Path) -> None:
 
     version, schema = dump(tmp_path / "new.db")
     assert version == len(SHIPPED)
-    assert {"lease", "brake", "deferral", "hold", "served", "waiter", "journal"} <= {name for name, _ in schema}
+    assert {"lease", "brake", "deferral", "hold", "turn", "waiter", "journal"} <= {name for name, _ in schema}
 
 
 async def test_a_file_brought_up_step_by_step_equals_one_made_at_once(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ async def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: 
 @pytest.mark.parametrize(
     "damage",
     [
-        "DROP TABLE served",
+        "DROP TABLE turn",
         "DROP TRIGGER lease_token_never_goes_back",
         "ALTER TABLE brake RENAME COLUMN cause TO reason",
     ],
