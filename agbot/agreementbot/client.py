@@ -20,9 +20,9 @@ from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.settings.model import AgbotSettings
 
-SERVICES = "/ha/upgradingwlu"
-AGENTS = "/ha/upgradingnode"
-USAGES = "/workloadusage"
+_SERVICES = "/ha/upgradingwlu"
+_AGENTS = "/ha/upgradingnode"
+_USAGES = "/workloadusage"
 _LEAST_SECONDS = 0.001
 """To aiohttp, 0 is no limit at all."""
 
@@ -115,13 +115,13 @@ class AgreementBot:
         found: set[tuple[NodeId, PolicyId]] = set()
         for url in self._urls:
             with suppress(NotListeningError, NoAnswerError, ValueError):
-                found.update(wire.waiting_services(await self._get(url + USAGES, until)))
+                found.update(wire.waiting_services(await self._get(url + _USAGES, until)))
         return frozenset(found)
 
     async def _ask(self, url: str, until: float) -> Listed:
-        services = await self._get(url + SERVICES, until)
+        services = await self._get(url + _SERVICES, until)
         try:
-            agents = await self._get(url + AGENTS, until)
+            agents = await self._get(url + _AGENTS, until)
         except NotListeningError as error:  # it answered a moment ago
             raise NoAnswerError(str(error)) from error
         try:

@@ -16,7 +16,7 @@ from agbot.rules import ids
 from agbot.rules.facts import Row
 from agbot.rules.lease import Kind
 
-ROUTES = {Kind.SERVICE: "upgradingwlu", Kind.AGENT: "upgradingnode"}
+_ROUTES = {Kind.SERVICE: "upgradingwlu", Kind.AGENT: "upgradingnode"}
 TABLES = {Kind.SERVICE: "ha_workload_upgrade", Kind.AGENT: "ha_group_updates"}
 
 
@@ -65,7 +65,7 @@ def _route(row: Row, others: list[Row]) -> str:
         names.append(row.subject)
         of_kind = [each for each in of_kind if each.subject == row.subject]
     path = "/".join(quote(name, safe="") for name in names)
-    return "" if of_kind else f"/ha/{ROUTES[row.kind]}/{path}"
+    return "" if of_kind else f"/ha/{_ROUTES[row.kind]}/{path}"
 
 
 def _literal(text: str) -> str:

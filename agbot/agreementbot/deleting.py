@@ -41,17 +41,10 @@ class Source(Protocol):
         """Close what is open."""
 
 
-class ApiSource:
+class ApiSource(AgreementBot):
     """The local API. It deletes only what a path can name (`cures`)."""
 
     deletes_rows = False
-
-    def __init__(self, agbot: AgreementBot) -> None:
-        self._agbot = agbot
-
-    async def list_rows(self) -> Listing:
-        """Read both lists."""
-        return await self._agbot.list_rows()
 
     async def delete(self, row: Row, cure: Cure) -> None:
         """Send the DELETE that names this row alone; see `Source`."""
@@ -68,7 +61,3 @@ class ApiSource:
             raise Unreached(f"DELETE {cure.url}: {type(error).__name__}: {error}; is the agbot running?") from error
         if status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise Unreached(f"DELETE {cure.url}: the answer is {status}")
-
-    async def close(self) -> None:
-        """Close what is open."""
-        await self._agbot.close()

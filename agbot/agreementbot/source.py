@@ -23,7 +23,7 @@ def for_reading(settings: AgbotSettings, clock: Clock) -> AgreementBot | Tables 
 
 def for_deleting(settings: AgbotSettings, clock: Clock) -> Source | None:
     """Return the source for the doctor: the database, in which every single row can be deleted."""
-    return _database(settings, clock) or (ApiSource(AgreementBot(settings, clock)) if settings.api else None)
+    return _database(settings, clock) or (ApiSource(settings, clock) if settings.api else None)
 
 
 def _database(settings: AgbotSettings, clock: Clock) -> Tables | None:

@@ -24,7 +24,6 @@ from agbot.agreementbot.client import Listed, Listing, Unreadable, Waiting
 from agbot.agreementbot.cures import Cure
 from agbot.agreementbot.deleting import Unreached
 from agbot.clock import Clock
-from agbot.rules import ids
 from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
@@ -80,11 +79,11 @@ class Tables:
         except psycopg.Error as error:
             await self.close()
             return Unreadable(why=f"{self}: {_why(error)}")
-        rows = [_row(*each) for each in found]
+        rows = [wire.to_row(Kind(kind), *names) for kind, *names in found]
         return Listed(rows=wire.distinct(rows), url="", repeated=wire.repeated(rows))
 
     async def state(self) -> State | Unreadable:
-        """Ask for version, clock and permissions, after a `look` that has succeeded."""
+        """Ask for version, clock and permissions, after a `list_rows` that has succeeded."""
         try:
             async with asyncio.timeout(self._seconds):
                 [(version, now, may_delete, shows_waiting)] = await self._read(_STATE)
@@ -149,16 +148,6 @@ class Tables:
         except psycopg.ProgrammingError:
             return "the agbot's database"
         return f"the agbot's database {parts.get('host') or 'local'}/{parts.get('dbname') or ''}"
-
-
-def _row(kind: str, org: str, group: str, node: str, subject: str) -> Row:
-    is_agent = kind == Kind.AGENT
-    return Row(
-        kind=Kind(kind),
-        group=ids.group_id(org, group),
-        node=NodeId(node) if node.startswith(f"{org}/") else ids.node_id(org, node),
-        subject=ids.policy_id(org, subject) if is_agent else PolicyId(subject),
-    )
 
 
 def _why(error: psycopg.Error) -> str:

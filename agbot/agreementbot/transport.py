@@ -11,7 +11,7 @@ from typing import Protocol
 
 import aiohttp
 
-MAX_REPLY_BYTES = 16 * 1024 * 1024
+_MAX_REPLY_BYTES = 16 * 1024 * 1024
 """About 100,000 rows: twice the nodes of the largest organisation that the Exchange allows."""
 
 
@@ -49,7 +49,7 @@ class Transport(Protocol):
 class HttpTransport:
     """A local API over aiohttp."""
 
-    def __init__(self, *, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
+    def __init__(self, *, max_reply_bytes: int = _MAX_REPLY_BYTES) -> None:
         self._max_reply_bytes = max_reply_bytes
         self._session: aiohttp.ClientSession | None = None
 

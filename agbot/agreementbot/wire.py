@@ -49,12 +49,7 @@ def service_rows(body: bytes) -> list[Row]:
         ValueError: it is not that list.
     """
     return [
-        Row(
-            kind=Kind.SERVICE,
-            group=ids.group_id(row.org_id, row.group_name),
-            node=_node(row.org_id, row.node_id),
-            subject=PolicyId(row.policy_name),
-        )
+        to_row(Kind.SERVICE, row.org_id, row.group_name, row.node_id, row.policy_name)
         for row in msgspec.json.decode(body, type=list[ServiceRow])
         if _is_real(row.org_id, row.group_name, row.node_id)
     ]
@@ -67,12 +62,7 @@ def agent_rows(body: bytes) -> list[Row]:
         ValueError: it is not that list.
     """
     return [
-        Row(
-            kind=Kind.AGENT,
-            group=ids.group_id(row.org_id, row.group_name),
-            node=_node(row.org_id, row.node_id),
-            subject=ids.policy_id(row.org_id, row.nmp_name),
-        )
+        to_row(Kind.AGENT, row.org_id, row.group_name, row.node_id, row.nmp_name)
         for row in msgspec.json.decode(body, type=list[AgentRow])
         if _is_real(row.org_id, row.group_name, row.node_id)
     ]
@@ -106,8 +96,17 @@ def _is_real(*names: str) -> bool:
     return all(names)
 
 
-def _node(org: str, name: str) -> NodeId:
-    return NodeId(name) if name.startswith(f"{org}/") else ids.node_id(org, name)
+def to_row(kind: Kind, org: str, group: str, node: str, subject: str) -> Row:
+    """Return the row with these names, as the agbot writes them in its lists and its tables.
+
+    Those of an agent are bare. A service has qualified names, unless a pattern made its policy.
+    """
+    return Row(
+        kind=kind,
+        group=ids.group_id(org, group),
+        node=NodeId(node) if node.startswith(f"{org}/") else ids.node_id(org, node),
+        subject=ids.policy_id(org, subject) if kind is Kind.AGENT else PolicyId(subject),
+    )
 
 
 def distinct(rows: Sequence[Row]) -> tuple[Row, ...]:

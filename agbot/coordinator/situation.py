@@ -34,7 +34,7 @@ from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
 from agbot.transitions.change import NO_CHANGE, Change
 
-_SERVED_LATELY = timedelta(hours=2)
+_RECENT_TURN = timedelta(hours=2)
 """A node that has upgraded this recently counts as a member after a restart, until it is known to
 be none."""
 _DATE_WAS_SET = "the date was set a moment ago"
@@ -182,7 +182,7 @@ class Situation:
             self.exchange_ahead = mark.exchange_ahead if mark is not None else None
             waiters = chain.from_iterable(each.values() for each in self.ledger.waiters.values())
             self.seen_clock.resume(mark, latest_moment(self.ledger.leases.values(), waiters))
-            for node, group in self.ledger.known_members(self.now().seen - _SERVED_LATELY):
+            for node, group in self.ledger.known_members(self.now().seen - _RECENT_TURN):
                 self.picture.remember_member(node, group)  # one list without it is no evidence
 
     def doubts(self, now: Now | None = None) -> tuple[Reason, ...]:

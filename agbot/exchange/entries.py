@@ -17,8 +17,8 @@ import msgspec
 from agbot.fleet.garbled import Garbled
 from agbot.rules.ids import OrgId, org_of
 
-Shape = TypeVar("Shape", bound=msgspec.Struct)
-Value = TypeVar("Value")
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+_Value = TypeVar("_Value")
 
 NOT_JSON = (ValueError, ArithmeticError, RecursionError, TypeError, LookupError, AttributeError)
 """Errors of decoding text from outside: msgspec's are ValueErrors, as are wrong encodings. The
@@ -31,7 +31,7 @@ _OPEN = (b"{", b"[")
 _NULL = b"null"
 
 
-def entry(raw: msgspec.Raw, shape: type[Shape], meaning: Callable[[Shape], Value]) -> Value | Garbled:
+def entry(raw: msgspec.Raw, shape: type[_Shape], meaning: Callable[[_Shape], _Value]) -> _Value | Garbled:
     """Read one entry of a collection."""
     if bytes(raw).strip() == _NULL:
         return Garbled("it is not valid JSON, or nested too deeply")
@@ -41,7 +41,7 @@ def entry(raw: msgspec.Raw, shape: type[Shape], meaning: Callable[[Shape], Value
         return Garbled.by(error)
 
 
-def needed(found: Value | Garbled) -> Value:
+def needed(found: _Value | Garbled) -> _Value:
     """Return the requested entry.
 
     Raises:
@@ -52,7 +52,7 @@ def needed(found: Value | Garbled) -> Value:
     raise ValueError(found.why)
 
 
-def only(wanted: str, found: Mapping[str, Value]) -> Value | None:
+def only(wanted: str, found: Mapping[str, _Value]) -> _Value | None:
     """Return the requested entry, None from an empty reply.
 
     Raises:

@@ -24,7 +24,7 @@ from agbot.fleet.changes import Change
 
 MULTITENANT_ORG = "IBM"
 """An agbot of this organisation sees all organisations, any other only its own."""
-HORIZON = timedelta(hours=4)
+_HORIZON = timedelta(hours=4)
 """The Exchange silently drops change rows after this time."""
 _MARGIN = timedelta(minutes=10)
 _SETTLED_SECONDS = 60.0
@@ -110,7 +110,7 @@ class ChangeFeed:
         """
         started = self._clock.monotonic_seconds()
         away = timedelta(seconds=started - (self._polled_seconds if self._polled_seconds is not None else started))
-        if away > HORIZON - _MARGIN:
+        if away > _HORIZON - _MARGIN:
             self._broken = f"the feed was last read {away} ago, and the Exchange keeps changes for 4 hours"
         try:
             result = await self._restart(self._broken) if self._broken else await self._follow()

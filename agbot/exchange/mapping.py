@@ -22,11 +22,10 @@ from agbot.exchange.timestamps import ExchangeClock
 from agbot.fleet.garbled import Garbled
 from agbot.rules.facts import Agreement, Node, NodeType
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, group_id, node_id, org_of
-from agbot.rules.statuses import PHASES, Phase, Status
+from agbot.rules.statuses import MAY_GO_ON, PHASES, Phase, Status
 
 _FINAL = {"finalized agreement", "finalized"}
 _EPOCH = datetime.fromtimestamp(0, UTC)
-_MAY_BE_UNDER_WAY = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 _LONGEST_TEXT = 200
 """A node's status is journalled and shown; every known one is shorter."""
 _LONGEST_INTERVAL_SECONDS = 86_400.0
@@ -124,7 +123,7 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     try:
         moment = clock.ours(stamp)
     except ValueError:
-        is_garbled = PHASES.get(value, Phase.UNREADABLE) in _MAY_BE_UNDER_WAY
+        is_garbled = PHASES.get(value, Phase.UNREADABLE) in MAY_GO_ON
         moment, is_dated, value = _EPOCH, False, f"{value} (its time {stamp!r} is unreadable)"
     return Status(
         value=intern(value),

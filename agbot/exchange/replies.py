@@ -20,8 +20,8 @@ from agbot.exchange.transport import Reply
 from agbot.fleet.garbled import Garbled
 from agbot.foreign_text import excerpt
 
-Body = TypeVar("Body", bound=msgspec.Struct)
-Value = TypeVar("Value")
+_Body = TypeVar("_Body", bound=msgspec.Struct)
+_Value = TypeVar("_Value")
 
 _EXCERPT_CHARACTERS = 200
 _CAME_CHARACTERS = 400
@@ -52,7 +52,7 @@ class Answered:
             raise self._refusal()
         return self._reply.body.decode(errors="replace").strip()
 
-    def read(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
+    def read(self, shape: type[_Body], meaning: Callable[[_Body], _Value]) -> _Value:
         """Decode a reply that must exist.
 
         Raises:
@@ -62,7 +62,7 @@ class Answered:
             raise self._refusal()
         return self._decoded(shape, meaning)
 
-    def read_or_none(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value | None:
+    def read_or_none(self, shape: type[_Body], meaning: Callable[[_Body], _Value]) -> _Value | None:
         """Decode a reply whose 404 means an absence.
 
         Raises:
@@ -75,14 +75,14 @@ class Answered:
             raise self._refusal()
         return self.read(shape, meaning)
 
-    def _decoded(self, shape: type[Body], meaning: Callable[[Body], Value]) -> Value:
+    def _decoded(self, shape: type[_Body], meaning: Callable[[_Body], _Value]) -> _Value:
         try:
             return meaning(self._parsed(shape))
         except entries.NOT_JSON as error:
             came = f"an unexpected answer ({self._reply.status}): {Garbled.by(error).why}"
             raise self._error(Unreadable, came, _A_RECORD if self._is_json_object() else _IS_IT_THE_EXCHANGE) from error
 
-    def _parsed(self, shape: type[Body]) -> Body:
+    def _parsed(self, shape: type[_Body]) -> _Body:
         try:
             return msgspec.json.decode(self._reply.body, type=shape)
         except entries.NOT_JSON:
@@ -96,7 +96,7 @@ class Answered:
         body = self._reply.body.strip()
         return body.startswith(b"{") and body.endswith(b"}") and len(body) > len(b"{}")
 
-    def _says_nothing_there(self, shape: type[Body]) -> bool:
+    def _says_nothing_there(self, shape: type[_Body]) -> bool:
         body = self._reply.body
         try:
             response = msgspec.json.decode(body, type=wire.ApiResponse)

@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 from agbot.clock import Clock
 from agbot.exchange.errors import Failed, Unreachable
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
 class Retry:
@@ -43,7 +43,7 @@ class Retry:
         self._longest_delay_seconds = longest_delay_seconds
         self._chance = chance
 
-    async def __call__(self, read: Callable[[], Awaitable[Value]]) -> Value:
+    async def __call__(self, read: Callable[[], Awaitable[_Value]]) -> _Value:
         """Read, with retries if necessary.
 
         Raises:
@@ -55,14 +55,14 @@ class Retry:
             return self._clock.monotonic_seconds() + state.upcoming_sleep > last_start
 
         # tenacity awaits only async functions, not a lambda that returns an awaitable
-        async def attempt() -> Value:
+        async def attempt() -> _Value:
             return await read()
 
         attempts = AsyncRetrying(
             sleep=self._clock.sleep,
             stop=too_late,
             wait=self._delay_seconds,
-            retry=retry_if_exception(may_pass),
+            retry=retry_if_exception(_may_pass),
             reraise=True,
         )
         return await attempts(attempt)
@@ -72,7 +72,7 @@ class Retry:
         return min(doubled, self._longest_delay_seconds) * (0.5 + self._chance() / 2)
 
 
-def may_pass(error: BaseException) -> bool:
+def _may_pass(error: BaseException) -> bool:
     """Whether the error is transient."""
     if isinstance(error, Failed):
         return error.status is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 
-def element(text: str) -> str:
+def _element(text: str) -> str:
     """Percent-encode one element of a path.
 
     Raises:
@@ -32,7 +32,7 @@ def path(template: str, values: Sequence[str]) -> str:
         ValueError: a value is empty.
     """
     left = iter(values)
-    return "/".join(element(next(left)) if is_placeholder(part) else part for part in template.split("/"))
+    return "/".join(_element(next(left)) if is_placeholder(part) else part for part in template.split("/"))
 
 
 def is_placeholder(part: str) -> bool:

@@ -206,11 +206,11 @@ def services(group: GroupId, view: View, max_age: timedelta) -> list[Wanted]:
 def stopped_services(group: GroupId, view: View, limits: Limits, max_age: timedelta, now: Now) -> list[Wanted]:
     """Return the services of members that are unavailable only because a service does not run."""
     members = view.read_members(group)
-    at_stake = {service for member in members.values() for service in health.served_by(member) or ()}
+    at_stake = {service for member in members.values() for service in health.services_at_stake(member) or ()}
 
     def is_down(member: Member) -> bool:
         is_there = member.node.registered and health.why_offline(member.node, limits, now) is None
-        return is_there and any(health.why_not_serving(member, limits, now, each) for each in (None, at_stake))
+        return is_there and any(health.why_not_running(member, limits, now, each) for each in (None, at_stake))
 
     down = (node for node, member in members.items() if is_down(member))
     return list(_optional_services(down, Why.BLOCKER, max_age))

@@ -19,24 +19,24 @@ from agbot.rules.facts import Sight
 from agbot.rules.ids import OrgId, org_of
 from agbot.rules.seen_time import Now, SeenTime
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 
 
-class _Slot(msgspec.Struct, Generic[Value], gc=False):
+class _Slot(msgspec.Struct, Generic[_Value], gc=False):
     """One answer. There are several for each node; the collector has no cycle to find in one."""
 
-    value: Value | Sight
+    value: _Value | Sight
     begun: int
     read_at: SeenTime
     since: SeenTime
     """When the first answer was requested."""
 
 
-class Shelf(Generic[Value]):
+class Shelf(Generic[_Value]):
     """Answers by id. Marks are numbers from the picture; a later one is larger."""
 
     def __init__(self) -> None:
-        self._slots: dict[str, _Slot[Value]] = {}
+        self._slots: dict[str, _Slot[_Value]] = {}
         self._of_org: defaultdict[OrgId, dict[str, None]] = defaultdict(dict)
         self._outdated: dict[str, int] = {}
         self._changed: dict[str, int] = {}
@@ -53,7 +53,7 @@ class Shelf(Generic[Value]):
         """Return the ids in an organisation."""
         return tuple(self._of_org.get(org, ()))
 
-    def get(self, key: str) -> Value | Sight:
+    def get(self, key: str) -> _Value | Sight:
         """Return the last answer, `UNREAD` before the first. It may be out of date."""
         slot = self._slots.get(key)
         return Sight.UNREAD if slot is None else slot.value
@@ -84,7 +84,7 @@ class Shelf(Generic[Value]):
         slot = self._slots.get(key)
         return slot is not None and slot.begun > begun
 
-    def amend(self, key: str, value: Value) -> None:
+    def amend(self, key: str, value: _Value) -> None:
         """Replace the value by one that is accepted in part, but neither its age nor its marks."""
         slot = self._slots.get(key)
         if slot is not None:
@@ -98,7 +98,7 @@ class Shelf(Generic[Value]):
         """Whether there is an answer and no known change since: the next should be the same."""
         return key in self._slots and key not in self._changed
 
-    def put(self, key: str, value: Value | Sight, *, begun: int, now: Now) -> bool:
+    def put(self, key: str, value: _Value | Sight, *, begun: int, now: Now) -> bool:
         """Store an answer unless there is one whose read began later, and return whether it was."""
         if self.is_late(key, begun):
             return False

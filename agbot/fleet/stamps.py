@@ -29,7 +29,7 @@ _REMEMBERED = 4
 """A proxy or a replica may show the previous stamp once more."""
 _MOST_GONE = 50
 
-Key = TypeVar("Key", bound=str)
+_Key = TypeVar("_Key", bound=str)
 Stamped = tuple[str, datetime | None]
 """A stamp as the Exchange wrote it, and its time by the Exchange's present clock; None if it is
 invalid."""
@@ -91,8 +91,8 @@ class Stamps:
         self._received_at = now.wall
 
     def date(
-        self, read: Read, written: Mapping[Key, Stamped], *, begun: int, now: Now, is_kept: bool = False
-    ) -> dict[Key, Dated]:
+        self, read: Read, written: Mapping[_Key, Stamped], *, begun: int, now: Now, is_kept: bool = False
+    ) -> dict[_Key, Dated]:
         """Date all records of one read, by key.
 
         With `is_kept`, records never replace each other, so none is a bound for another.
@@ -102,7 +102,7 @@ class Stamps:
             return {key: Dated(moment or now.wall, moment is not None, moment) for key, (_, moment) in written.items()}
         if is_kept and not written and read.id not in self._shown.get(read.what, {}):
             return {}  # without records, and no earlier read is a bound for one
-        shown, found = self._shown.setdefault(read.what, {}).setdefault(read.id, _Shown()), dict[Key, Dated]()
+        shown, found = self._shown.setdefault(read.what, {}).setdefault(read.id, _Shown()), dict[_Key, Dated]()
         until = max(now.wall, self._received_at or now.wall)
         of_key: dict[str, list[_Record]] = {}
         for each in shown.records:

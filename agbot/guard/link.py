@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agbot.agreementbot.client import Listed, Listing, Unreadable
-from agbot.agreementbot.wire import distinct
+from agbot.agreementbot.wire import distinct, to_row
 from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError, Outcome
 from agbot.guard.scripts import TRIGGERS, Schemas
 from agbot.rules import ids
@@ -225,11 +225,4 @@ def _gate(gate: Gate) -> dict[str, Any]:
 
 
 def _row(row: dict[str, Any]) -> Row:
-    org, kind = row["org_id"], Kind(row["kind"])
-    is_agent = kind is Kind.AGENT
-    return Row(
-        kind=kind,
-        group=ids.group_id(org, row["group_name"]),
-        node=ids.node_id(org, row["node_id"]) if is_agent else NodeId(row["node_id"]),
-        subject=PolicyId(f"{org}/{row['subject']}" if is_agent else row["subject"]),
-    )
+    return to_row(Kind(row["kind"]), row["org_id"], row["group_name"], row["node_id"], row["subject"])

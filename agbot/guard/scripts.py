@@ -15,7 +15,6 @@ VERSION: Final = 2
 """The version of the guard's objects. It rises with every change of them."""
 _PARTS: Final = ("1_tables.sql", "2_decide.sql", "3_triggers.sql")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-TABLES: Final = ("guard_setting", "guard_gate", "guard_outbox")
 TRIGGERS: Final[tuple[tuple[str, str], ...]] = (
     ("ha_group_updates", "guard_agent_asks"),
     ("ha_group_updates", "guard_agent_answered"),

@@ -12,10 +12,10 @@ from agbot.guard.scripts import VERSION, Schemas
 
 Connection = psycopg.Connection[Any]
 
-VERSIONS: Final = frozenset({0, 1})
+_VERSIONS: Final = frozenset({0, 1})
 """The versions of the agbot's database (`version`, row 1) whose tables have the shape below."""
 _TEXT: Final = ("text", True)
-TABLES: Final[Mapping[str, Mapping[str, tuple[str, bool]]]] = MappingProxyType(
+_TABLES: Final[Mapping[str, Mapping[str, tuple[str, bool]]]] = MappingProxyType(
     {
         "ha_group_updates": {"group_name": _TEXT, "org_id": _TEXT, "node_id": _TEXT, "nmp_id": _TEXT},
         "ha_workload_upgrade": {"group_name": _TEXT, "org_id": _TEXT, "policy_name": _TEXT, "node_id": _TEXT},
@@ -23,7 +23,7 @@ TABLES: Final[Mapping[str, Mapping[str, tuple[str, bool]]]] = MappingProxyType(
 )
 """Each column's type, and whether it is NOT NULL, in agbots up to 2.32 (`agbot-ha.md` 3.2)."""
 _UPDATED: Final = {"updated": ("timestamp with time zone", False)}
-FUNCTIONS: Final = ("ha_group_add_if_not_present", "ha_workload_add_if_not_present")
+_FUNCTIONS: Final = ("ha_group_add_if_not_present", "ha_workload_add_if_not_present")
 _GUARDED: Final = ("SELECT", "TRIGGER", "DELETE")
 _RIGHTS: Final = {"ha_group_updates": _GUARDED, "ha_workload_upgrade": _GUARDED, "version": ("SELECT",)}
 _COLUMNS: Final = """
@@ -47,7 +47,7 @@ def problems(connection: Connection, schemas: Schemas) -> list[str]:
     return []
 
 
-def rights_lacking(connection: Connection, schemas: Schemas) -> list[str]:
+def _rights_lacking(connection: Connection, schemas: Schemas) -> list[str]:
     """Return the statements that the owner of the agbot's tables has to execute."""
     role = _one(connection, "SELECT quote_ident(current_user)")
     found: list[str] = []
@@ -77,7 +77,7 @@ def installed_version(connection: Connection, schemas: Schemas) -> int | None:
 
 
 def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
-    for table, columns in TABLES.items():
+    for table, columns in _TABLES.items():
         name = f"{schemas.theirs}.{table}"
         expected = {**columns, **_UPDATED}
         found = {column: (kind, bool(strict)) for column, kind, strict in connection.execute(_COLUMNS, (name,))}
@@ -87,7 +87,7 @@ def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
             yield f"the table {name} has other columns than an agbot's: {_difference(expected, found)}"
     if _one(connection, "SELECT to_regclass(%s)", f"{schemas.theirs}.version") is None:
         yield f"there is no table {schemas.theirs}.version: this is not the agbot's database"
-    for function in FUNCTIONS:
+    for function in _FUNCTIONS:
         count = _one(
             connection,
             "SELECT count(*) FROM pg_proc WHERE proname = %s AND pronamespace = to_regnamespace(%s)",
@@ -107,12 +107,12 @@ def _difference(expected: Mapping[str, object], found: Mapping[str, object]) -> 
 
 def _of_version(connection: Connection, schemas: Schemas) -> Iterable[str]:
     version = _one(connection, f"SELECT ver FROM {schemas.theirs}.version WHERE id = 1")
-    if version not in VERSIONS:
-        yield f"the agbot's database has version {version}; the guard knows {', '.join(map(str, sorted(VERSIONS)))}"
+    if version not in _VERSIONS:
+        yield f"the agbot's database has version {version}; the guard knows {', '.join(map(str, sorted(_VERSIONS)))}"
 
 
 def _of_rights(connection: Connection, schemas: Schemas) -> Iterable[str]:
-    lacking = rights_lacking(connection, schemas)
+    lacking = _rights_lacking(connection, schemas)
     if lacking:
         yield f"this role lacks rights; the owner of the tables has to execute: {' '.join(lacking)}"
 

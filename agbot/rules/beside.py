@@ -18,7 +18,7 @@ from agbot.rules.rule import Case, Evidence, Rule, oldest
 from agbot.rules.words import clock
 
 
-def overlap(case: Case) -> Reason | None:
+def _overlap(case: Case) -> Reason | None:
     """Refuse while an upgrade that began without a grant has not ended."""
     ask, group = case.ask, case.group
     if not group.deferrals and not group.rows:
@@ -67,7 +67,7 @@ def _overlaps(case: Case) -> Evidence:
     return Evidence(facts=facts, read_at=oldest([*reads, group.reads.rows]))
 
 
-def agbot_unavailable(case: Case) -> Reason | None:
+def _agbot_unavailable(case: Case) -> Reason | None:
     """Refuse all but services while it is not known which upgrades the agbot has begun.
 
     A service upgrade does not wait: it is the agbot that asks for it.
@@ -84,7 +84,7 @@ NO_OVERLAP = Rule(
     name="no-overlap",
     passes="no upgrade that began without a grant is under way",
     unblocks={Code.OVERLAP: "wait until that upgrade has ended"},
-    check=overlap,
+    check=_overlap,
     evidence=_overlaps,
 )
 
@@ -94,6 +94,6 @@ AGBOT_KNOWN = Rule(
     unblocks={
         Code.AGBOT_UNAVAILABLE: "repair the local API of the agbot (`[agbot] api`); the daemon's log says what failed"
     },
-    check=agbot_unavailable,
+    check=_agbot_unavailable,
     evidence=_list_of_the_agbot,
 )

@@ -31,14 +31,14 @@ _FELL_SILENT = frozenset({Cause.SUPERSEDED, Cause.EXPIRED})
 """How the tenure of a dead node ends: a peer has taken the lease over, or it has expired."""
 
 
-def brake(case: Case) -> Reason | None:
+def _brake(case: Case) -> Reason | None:
     """Refuse a release that has failed in this group.
 
     The brake lasts until an operator lifts it or the asker brings another version.
     """
     ask, group = case.ask, case.group
     for set_brake in group.brakes:
-        if (set_brake.kind, set_brake.subject) == ask.subject and holds(set_brake, ask, group):
+        if (set_brake.kind, set_brake.subject) == ask.subject and _holds(set_brake, ask, group):
             text = f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {clock(set_brake.since)}"
             return Reason(
                 code=Code.BRAKE,
@@ -58,7 +58,7 @@ def _contradicted(set_brake: Brake, group: Group) -> str:
 def _still_brings(set_brake: Brake, ask: Ask, group: Group) -> str:
     if not is_other_revision(set_brake, revision_of(ask, group)):
         return ""
-    brought = brought_by(ask, group)
+    brought = _brought_by(ask, group)
     if ask.is_agent:
         return (
             f"; there is a new revision, but {ask.node} has not downloaded it and still reports {brought}, which failed"
@@ -68,18 +68,18 @@ def _still_brings(set_brake: Brake, ask: Ask, group: Group) -> str:
 
 def _what_is_brought(case: Case) -> Evidence:
     """A brake stops one revision of the policy, and every node that still brings what failed."""
-    seen, brought = eligibility.policy_evidence(case), brought_by(case.ask, case.group)
+    seen, brought = eligibility.policy_evidence(case), _brought_by(case.ask, case.group)
     is_shown = brought and case.group.brakes
     return Evidence(facts={**seen.facts, "brings": str(brought)}, read_at=seen.read_at) if is_shown else seen
 
 
-def org_brake(case: Case) -> Reason | None:
+def _org_brake(case: Case) -> Reason | None:
     """Refuse a release that has failed in too many groups of the organisation."""
     ask, group = case.ask, case.group
     if not group.org_brakes:
         return None
     failed = case.once(_failed_groups)
-    limit = org_limit(group.limits, group.org_groups)
+    limit = _org_limit(group.limits, group.org_groups)
     if limit is None or len(failed) < limit:
         return None
     named = ", ".join(failed[:_NAMED_GROUPS]) + (" …" if len(failed) > _NAMED_GROUPS else "")
@@ -92,7 +92,10 @@ def org_brake(case: Case) -> Reason | None:
 
 
 def _failed_groups(case: Case) -> list[GroupId]:
-    return failed_groups(case.ask, case.group)
+    """Return the groups, sorted, in which the requested upgrade failed and was not resumed."""
+    ask, group = case.ask, case.group
+    mine = (each for each in group.org_brakes if (each.kind, each.subject) == ask.subject)
+    return sorted(each.group for each in mine if _holds(each, ask, group))
 
 
 def _how_often_it_failed(case: Case) -> Evidence:
@@ -120,13 +123,7 @@ def is_second_to_fall(lease: Lease) -> bool:
     return (then.kind, then.subject, end.revision) == (now.kind, now.subject, tenure.progress.revision)
 
 
-def failed_groups(ask: Ask, group: Group) -> list[GroupId]:
-    """Return the groups, sorted, in which the requested upgrade failed and was not resumed."""
-    mine = (each for each in group.org_brakes if (each.kind, each.subject) == ask.subject)
-    return sorted(each.group for each in mine if holds(each, ask, group))
-
-
-def org_limit(limits: Limits, groups: int) -> int | None:
+def _org_limit(limits: Limits, groups: int) -> int | None:
     """Return how many failed groups stop a release in an organisation with this many groups.
 
     None: it is never stopped.
@@ -136,7 +133,7 @@ def org_limit(limits: Limits, groups: int) -> int | None:
     return min(wanted, default=None)
 
 
-def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
+def _holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
     """Return whether a brake stops this asker.
 
     It does while the policy has not changed, or the asker still brings what failed. If no node has
@@ -145,7 +142,7 @@ def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
     """
     if not is_other_revision(set_brake, revision_of(ask, group)):
         return True
-    return names_failed(set_brake, brought_by(ask, group))
+    return names_failed(set_brake, _brought_by(ask, group))
 
 
 def names_failed(set_brake: Brake, brought: Versions) -> bool:
@@ -158,7 +155,7 @@ def is_other_revision(set_brake: Brake, revision: str | None) -> bool:
     return revision is not None and revision != set_brake.revision
 
 
-def brought_by(ask: Ask, group: Group) -> Versions:
+def _brought_by(ask: Ask, group: Group) -> Versions:
     """Return what the asker would install.
 
     For an agent that is what its own status names, for a service the policy's top version.
@@ -193,7 +190,7 @@ NO_BRAKE = Rule(
         "or run `agbot resume {group} --subject {policy} --reason …`"
     },
     is_allowable=True,
-    check=brake,
+    check=_brake,
     evidence=_what_is_brought,
 )
 
@@ -205,6 +202,6 @@ NO_ORG_BRAKE = Rule(
         "or run `agbot resume {org} --subject {policy} --reason …`"
     },
     is_allowable=True,
-    check=org_brake,
+    check=_org_brake,
     evidence=_how_often_it_failed,
 )

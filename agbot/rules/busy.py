@@ -22,7 +22,7 @@ from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 from agbot.rules.seen_time import Now
 from agbot.rules.words import clock
 
-LONGEST: Final = timedelta(days=7)
+_LONGEST: Final = timedelta(days=7)
 """No word counts for longer, as no bound is larger."""
 PAUSE: Final = timedelta(hours=1)
 """After so long without a word the bound is counted from the beginning: the agent has asked sixty
@@ -33,13 +33,13 @@ class NotNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a node says: it is busy until a time, or for some seconds from now on."""
 
     until: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-    for_seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST.total_seconds())] | None = None
+    for_seconds: Annotated[float, msgspec.Meta(gt=0, le=_LONGEST.total_seconds())] | None = None
     reason: str = ""
 
     def end(self, now: datetime) -> datetime:
         """Return when it stops being busy."""
         if self.until is not None:
-            return min(self.until, now + LONGEST)
+            return min(self.until, now + _LONGEST)
         return now + timedelta(seconds=self.for_seconds or 0.0)
 
 
@@ -74,7 +74,7 @@ def is_forgotten(busy: Busy, now: Now) -> bool:
     return now.is_steady and now.wall >= busy.until + PAUSE
 
 
-def node_busy(case: Case) -> Reason | None:
+def _node_busy(case: Case) -> Reason | None:
     """Refuse an agent upgrade while the node says that it is busy, within the bound."""
     busy, limits, now = case.group.busy.get(case.ask.node), case.group.limits, case.at
     if busy is None or case.ask.claim.kind is not Kind.AGENT or is_over(busy, now):
@@ -109,6 +109,6 @@ NOT_BUSY = Rule(
         Code.NODE_BUSY: "wait until the workload of the node is ready, or let this upgrade past it (`agbot allow`)"
     },
     is_allowable=True,
-    check=node_busy,
+    check=_node_busy,
     evidence=_word,
 )

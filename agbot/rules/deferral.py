@@ -23,7 +23,7 @@ from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Deferral, Turn
 from agbot.rules.seen_time import Now
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import MAY_GO_ON, Phase
 
 _UNKNOWN = "unknown"
 _ENDS_THE_REPORT = frozenset({Cause.POLICY_DELETED, Cause.UNREGISTERED})
@@ -31,7 +31,6 @@ _STOPPED_NOTHING = frozenset({"download started"})
 """An agent that downloads asks once more before it stops anything; one that was waiting for its
 grant does not."""
 _NOT_BEGUN = frozenset({Phase.IDLE, Phase.ASKING})
-_MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 
 
 def begin(
@@ -118,7 +117,7 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
         # installs.
         return _why_cut_off_over(deferral, member, limits, now)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
-    if status.phase not in _MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
+    if status.phase not in MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"the upgrade is {status.value}"
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{status.value} is an old report: the version is reached, or it is older than the longest upgrade"

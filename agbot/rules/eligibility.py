@@ -8,7 +8,7 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case, Evidence, Rule
 
 
-def doubt(case: Case) -> Reason | None:
+def _doubt(case: Case) -> Reason | None:
     """Refuse while the store or the picture of the Exchange cannot be trusted (P4)."""
     return case.group.doubts[0] if case.group.doubts else None
 
@@ -18,7 +18,7 @@ def _doubts(case: Case) -> Evidence:
     return Evidence(facts={"doubts": doubts} if doubts else {}, read_at=case.group.reads.feed)
 
 
-def not_a_member(case: Case) -> Reason | None:
+def _not_a_member(case: Case) -> Reason | None:
     """Refuse a node that is not a member, by what the Exchange answers at this moment."""
     node, group = case.ask.node, case.group
     if node in group.members:
@@ -30,7 +30,7 @@ def _membership(case: Case) -> Evidence:
     return Evidence(facts={"members": len(case.group.members)}, read_at=case.group.reads.asker)
 
 
-def deferred(case: Case) -> Reason | None:
+def _deferred(case: Case) -> Reason | None:
     """Refuse a deferred node another upgrade than the one that it came with."""
     deferral = case.group.deferrals.get(case.ask.node)
     if deferral is None or deferrals.covers(deferral, case.ask):
@@ -47,7 +47,7 @@ def _deferral(case: Case) -> Evidence:
     )
 
 
-def unknown_policy(case: Case) -> Reason | None:
+def _unknown_policy(case: Case) -> Reason | None:
     """Refuse a policy that does not exist or is disabled; nothing is remembered (A8)."""
     ask = case.ask
     policy = case.group.policies.get(ask.subject, Sight.UNREAD)
@@ -74,7 +74,7 @@ def policy_evidence(case: Case) -> Evidence:
 TRUST = Rule(
     name="trust",
     passes="the store and the view of the Exchange can be trusted",
-    check=doubt,
+    check=_doubt,
     evidence=_doubts,
 )
 """Its reasons are the coordinator's doubts; `reasons.UNBLOCKS` states what ends them."""
@@ -84,7 +84,7 @@ MEMBER = Rule(
     passes="the node is a member of the group",
     unblocks={Code.NOT_A_MEMBER: "add the node to the group, or wait until its agent has read its new group"},
     final=frozenset({Code.NOT_A_MEMBER}),
-    check=not_a_member,
+    check=_not_a_member,
     evidence=_membership,
 )
 
@@ -92,7 +92,7 @@ NO_OTHER_UPGRADE = Rule(
     name="no-other-upgrade",
     passes="the node has no other upgrade of its own under way",
     unblocks={Code.DEFERRED: "wait until the upgrade that the node came with has ended"},
-    check=deferred,
+    check=_deferred,
     evidence=_deferral,
 )
 
@@ -104,6 +104,6 @@ POLICY = Rule(
         Code.POLICY_DISABLED: "enable the policy",
     },
     final=frozenset({Code.UNKNOWN_POLICY, Code.POLICY_DISABLED}),
-    check=unknown_policy,
+    check=_unknown_policy,
     evidence=policy_evidence,
 )

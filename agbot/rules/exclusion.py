@@ -9,7 +9,7 @@ from agbot.rules.rule import Case, Evidence, Rule
 from agbot.rules.words import clock
 
 
-def lease_held(case: Case) -> Reason | None:
+def _lease_held(case: Case) -> Reason | None:
     """Refuse while another upgrade holds the lease."""
     lease = case.group.lease
     tenure = lease.tenure
@@ -80,7 +80,7 @@ LEASE_FREE = Rule(
         Code.LEASE_HELD: "wait until the other upgrade has ended, or run `agbot release {group} --token {token} --reason …` "
         "if you know that it is over"
     },
-    check=lease_held,
+    check=_lease_held,
     evidence=_lease,
 )
 

@@ -24,7 +24,7 @@ from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.words import duration
 
 
-def heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
+def _heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
     return max(limits.heartbeat_stale_seconds, 2 * _interval_seconds(node, limits))
 
@@ -46,7 +46,7 @@ def why_offline(node: Node, limits: Limits, now: Now) -> str | None:
         return "the time of its last heartbeat cannot be right"
     age_seconds = (now.wall - alive).total_seconds()
     # the first limit is the lowest, and nearly every heartbeat meets it
-    if age_seconds > limits.heartbeat_stale_seconds and age_seconds > heartbeat_limit_seconds(node, limits):
+    if age_seconds > limits.heartbeat_stale_seconds and age_seconds > _heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
     return None
 
@@ -68,7 +68,7 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
     silent_seconds = _silent_seconds(node, node.heartbeat_at, limits, now)
-    if silent_seconds > heartbeat_limit_seconds(node, limits):
+    if silent_seconds > _heartbeat_limit_seconds(node, limits):
         return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
     return None
 
@@ -89,7 +89,7 @@ def dead_at(node: Node, limits: Limits, now: Now) -> SeenTime | None:
 
 
 def _dead_after_seconds(node: Node, limits: Limits) -> float:
-    return max(limits.dead_after_seconds, heartbeat_limit_seconds(node, limits))
+    return max(limits.dead_after_seconds, _heartbeat_limit_seconds(node, limits))
 
 
 def is_settled(node: Node, limits: Limits, now: Now) -> bool:
@@ -137,7 +137,7 @@ def why_unavailable(
     if subject is not None:
         return f"its own upgrade {subject} is {member.statuses[subject].value}"
     if deferral is None:
-        return why_not_serving(member, limits, now, at_stake)
+        return why_not_running(member, limits, now, at_stake)
     return (
         f"{deferral.what} has not ended"
         if deferral.is_overlap
@@ -154,7 +154,7 @@ def _unreadable_report(member: Member) -> str:
     return f"its report for {min(garbled)} cannot be read: {member.statuses[min(garbled)].value}" if garbled else ""
 
 
-def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collection[str] | None = None) -> str | None:
+def why_not_running(member: Member, limits: Limits, now: Now, at_stake: Collection[str] | None = None) -> str | None:
     """Say which of the member's services does not run; None if all run or nothing is known.
 
     An agreement that has ended leaves a gap in which nothing is reported (5 to 35 s on real agents,
@@ -173,10 +173,10 @@ def why_not_serving(member: Member, limits: Limits, now: Now, at_stake: Collecti
     if ended_at is None or now.age_of(ended_at) > timedelta(seconds=limits.lease_seconds):
         return None
     ended = f"one of its agreements ended {duration(now.age_of(ended_at))} ago"
-    serving = [each for each in agreements if each.finalized and not is_stopped(each)]
+    running = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
-        return None if any(is_since(each, ended_at) for each in serving) else f"{ended} and no new one runs"
-    lacking = sorted(set(at_stake).difference(each.service for each in serving))
+        return None if any(is_since(each, ended_at) for each in running) else f"{ended} and no new one runs"
+    lacking = sorted(set(at_stake).difference(each.service for each in running))
     return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
 
 
@@ -190,7 +190,7 @@ def is_since(agreement: Agreement, at: datetime) -> bool:
     return agreement.updated_at is not None and agreement.updated_at >= at
 
 
-def served_by(member: Member | None) -> frozenset[str] | None:
+def services_at_stake(member: Member | None) -> frozenset[str] | None:
     """Return the services that stop when this member goes down; None if they are unknown.
 
     These are the services that run and those that report nothing.
@@ -220,7 +220,7 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: Now) -> bo
     return not outlived and not (reached and status.value not in GOING_BACK)
 
 
-def required(limits: Limits, members: int) -> int:
+def _required(limits: Limits, members: int) -> int:
     """Return how many members of a group of this size must stay available."""
     if not limits.min_available_percent:
         return limits.min_available
@@ -229,11 +229,11 @@ def required(limits: Limits, members: int) -> int:
 
 def required_of_others(limits: Limits, members: int) -> int:
     """Return how many others must be available while one member of such a group is down."""
-    return max(min(required(limits, members), members - 1), 0)
+    return max(min(_required(limits, members), members - 1), 0)
 
 
 def required_by(limits: Limits, members: int) -> str:
     """Return the setting that this number comes from, in words."""
-    if required(limits, members) == limits.min_available:
+    if _required(limits, members) == limits.min_available:
         return f"min_available {limits.min_available}"
     return f"{limits.min_available_percent:g} % of {members}"

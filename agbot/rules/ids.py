@@ -19,7 +19,7 @@ GroupId = NewType("GroupId", str)
 PolicyId = NewType("PolicyId", str)
 """A node management policy or a deployment policy, `org/name`."""
 
-NODE_SCOPE = "node:"
+_NODE_SCOPE = "node:"
 """The prefix of the scope of a hold of one node; a plain `org/name` is a group."""
 
 
@@ -47,7 +47,7 @@ REST_SCOPE = "rest:"
 
 def node_scope(node: NodeId) -> str:
     """Return the scope of a hold of a single node."""
-    return f"{NODE_SCOPE}{node}"
+    return f"{_NODE_SCOPE}{node}"
 
 
 STORE_SCOPE = "store:"
@@ -56,7 +56,7 @@ STORE_SCOPE = "store:"
 
 def node_of_scope(scope: str) -> NodeId | None:
     """Return the node that the scope of a hold names; None if it is not a single node."""
-    return NodeId(scope.removeprefix(NODE_SCOPE)) if scope.startswith(NODE_SCOPE) else None
+    return NodeId(scope.removeprefix(_NODE_SCOPE)) if scope.startswith(_NODE_SCOPE) else None
 
 
 def org_of(qualified: str) -> OrgId:

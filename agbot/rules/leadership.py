@@ -23,11 +23,11 @@ from typing import Final
 
 import msgspec
 
-MARGIN_SHARE: Final = 0.2
+_MARGIN_SHARE: Final = 0.2
 """The last part of a term in which nothing is granted: for clocks that run at different speeds."""
 RESERVED_SECONDS: Final = 5.0
 """How long a leadership that was handed over to a named coordinator is kept for it."""
-SILENT_AFTER: Final = 3
+_SILENT_AFTER: Final = 3
 """A coordinator that has missed so many announcements counts as gone."""
 
 
@@ -51,12 +51,12 @@ class Timing:
     @property
     def grants_seconds(self) -> float:
         """For how long after the sending of a renewal grants are allowed."""
-        return self.ttl_seconds * (1.0 - MARGIN_SHARE)
+        return self.ttl_seconds * (1.0 - _MARGIN_SHARE)
 
     @property
     def fresh_seconds(self) -> float:
         """For how long the announcement of a coordinator that was killed looks as if it ran."""
-        return SILENT_AFTER * self.renew_seconds
+        return _SILENT_AFTER * self.renew_seconds
 
     @property
     def silent_seconds(self) -> float:
@@ -186,7 +186,7 @@ def same_name(own: Candidate, other: Announced) -> str:
     )
 
 
-def others_ready(announced: Iterable[Announced], own_name: str, timing: Timing) -> list[str]:
+def _others_ready(announced: Iterable[Announced], own_name: str, timing: Timing) -> list[str]:
     """Return the names of the other coordinators that could lead."""
     return sorted(
         each.candidate.name
@@ -198,7 +198,7 @@ def others_ready(announced: Iterable[Announced], own_name: str, timing: Timing) 
 def why_not_handed_over(announced: Iterable[Announced], own_name: str, to: str, timing: Timing) -> str:
     """Return why the leadership cannot be handed over to `to`, or to any; empty if it can."""
     known = list(announced)
-    ready = others_ready(known, own_name, timing)
+    ready = _others_ready(known, own_name, timing)
     if to and to not in ready:
         silent = next((each.silent_seconds for each in known if each.candidate.name == to), None)
         if silent is None:

@@ -38,9 +38,9 @@ def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collect
     if isinstance(loss.before, Sight):
         return sorted(set(common).difference(each.service for each in agreements))
     left = {each.id for each in agreements}
-    serving = {each.service for each in agreements if each.finalized and each.runs}
+    running = {each.service for each in agreements if each.finalized and each.runs}
     lost = {each.service for each in loss.before if each.id not in left and (each.finalized or each.runs)}
-    return sorted(lost - serving)
+    return sorted(lost - running)
 
 
 def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> list[End]:

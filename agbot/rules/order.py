@@ -24,15 +24,15 @@ from agbot.rules.rule import Case, Evidence
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.words import clock
 
-CouldGo = Callable[[Case], bool]
-Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
+_CouldGo = Callable[[Case], bool]
+_Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _SILENT_PERIODS = 3
 _LONG_AGO = SeenTime(datetime.min.replace(tzinfo=UTC))
 _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
 
 
-def turn(case: Case, could_go: CouldGo) -> Reason | None:
+def turn(case: Case, could_go: _CouldGo) -> Reason | None:
     """Refuse while the asker has to yield to a waiter that only its turn keeps waiting."""
     ask, group, now = case.ask, case.group, case.at
     if ask.node not in group.turns and group.limits.order == Order.ASKED:
@@ -84,10 +84,10 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
         return False  # a node that is no member has no place in the order and no turn
     if group.limits.order != Order.ASKED:
         return rank(waiter.ask, group, now) < rank(ask, group, now)
-    return _was_served_meanwhile(ask, waiter, group)
+    return _had_its_turn_meanwhile(ask, waiter, group)
 
 
-def _was_served_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
+def _had_its_turn_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
     """Whether the asker has had its turn since this waiter began to wait.
 
     Members that have had their turn yield in a strict order (unconfirmed ones last, then by the
@@ -99,11 +99,11 @@ def _was_served_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
     theirs = group.turns.get(waiter.ask.node)
     my_rank = (mine.cause is Cause.UNCONFIRMED, mine.until)
     their_rank = (theirs.cause is Cause.UNCONFIRMED, theirs.until) if theirs else (False, _LONG_AGO)
-    served_meanwhile = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
-    return served_meanwhile and their_rank < my_rank
+    had_its_turn = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
+    return had_its_turn and their_rank < my_rank
 
 
-def rank(ask: Ask, group: Group, now: Now) -> Rank:
+def rank(ask: Ask, group: Group, now: Now) -> _Rank:
     """Return a member's rank in the group's order; the lowest goes first.
 
     The order is strict, because names differ.

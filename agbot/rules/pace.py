@@ -22,7 +22,7 @@ from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 _NAMED_GROUPS = 5
 
 
-def paced(case: Case) -> Reason | None:
+def _paced(case: Case) -> Reason | None:
     """Refuse while as many groups upgrade as the limits of the organisation and fleet permit."""
     group = case.group
     limits, traffic = group.limits, group.traffic
@@ -45,10 +45,10 @@ def _traffic(case: Case) -> Evidence:
     return Evidence(facts={"busy_in_org": traffic.busy_in_org, "busy_in_fleet": traffic.busy_in_fleet})
 
 
-def canary(case: Case) -> Reason | None:
+def _canary(case: Case) -> Reason | None:
     """Refuse all but the canaries until enough of those have succeeded and rested."""
     ask, group = case.ask, case.group
-    wanted = canaries(group.limits, group.org_groups) if ask.claim.kind is not Kind.HOST else 0
+    wanted = _canaries(group.limits, group.org_groups) if ask.claim.kind is not Kind.HOST else 0
     rollout = group.rollouts.get(ask.subject) if wanted else None
     if rollout is None or group.id in rollout.places or len(rollout.places) < wanted:
         return None
@@ -71,7 +71,7 @@ def _rollout(case: Case) -> Evidence:
     return Evidence(facts={"started": len(rollout.places), "unfinished": len(rollout.unfinished), **unproven})
 
 
-def canaries(limits: Limits, groups: int) -> int:
+def _canaries(limits: Limits, groups: int) -> int:
     """Return how many groups of an organisation go first; 0: there is no canary."""
     return math.ceil(limits.canary_percent / 100 * groups) if limits.canary_percent else 0
 
@@ -81,7 +81,7 @@ CANARY = Rule(
     passes="the groups that go first have finished, or this group is one of them",
     unblocks={Code.CANARY: "wait until the upgrade has ended in the groups that go first"},
     is_allowable=True,
-    check=canary,
+    check=_canary,
     evidence=_rollout,
 )
 
@@ -90,6 +90,6 @@ PACE = Rule(
     passes="fewer groups are upgrading than may at once",
     unblocks={Code.PACED: "wait until an upgrade in another group has ended"},
     is_allowable=True,
-    check=paced,
+    check=_paced,
     evidence=_traffic,
 )

@@ -32,7 +32,7 @@ class Peers:
         self._missing: dict[NodeId, str] = {}
         self.others = [member for node, member in group.members.items() if node != asker]
         self.required = health.required_of_others(group.limits, len(group.members))
-        self.at_stake = health.served_by(group.members.get(asker))
+        self.at_stake = health.services_at_stake(group.members.get(asker))
         """The services that stop when the asker goes down; None if they are unknown."""
         tenure = group.lease.tenure
         holder = group.members.get(tenure.claim.holder) if tenure is not None else None

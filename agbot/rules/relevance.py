@@ -22,21 +22,18 @@ from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits, Order
 from agbot.rules.records import Waiter
-from agbot.rules.statuses import Phase
-
-_MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
-"""Statuses of an upgrade that may continue; the others show that a member is doing nothing."""
+from agbot.rules.statuses import MAY_GO_ON
 
 
 def relevant_to(ask: Ask, group: Group) -> Group:
     """Return the group without the facts that no rule reads for this question."""
     waiters = _rivals(ask, group)
     asked = {ask.subject, *(waiter.ask.subject for waiter in waiters)}
-    nodes = {ask.node, *(waiter.ask.node for waiter in waiters)}
+    nodes, stopped = {ask.node, *(waiter.ask.node for waiter in waiters)}, _stopped(group, asked)
     return msgspec.structs.replace(
         group,
         members={
-            node: _reduced(member, group, is_asking=node in nodes, stopped=_stopped(group, asked))
+            node: _reduced(member, group, is_asking=node in nodes, stopped=stopped)
             for node, member in group.members.items()
         },
         brakes=tuple(brake for brake in group.brakes if (brake.kind, brake.subject) in asked),
@@ -75,7 +72,7 @@ def _reduced(member: Member, group: Group, *, is_asking: bool, stopped: Collecti
     statuses = {
         policy: status
         for policy, status in member.statuses.items()
-        if status.phase in _MAY_GO_ON or (is_asking and policy in stopped)
+        if status.phase in MAY_GO_ON or (is_asking and policy in stopped)
     }
     return replace(
         member,

@@ -66,7 +66,7 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
     read_at = member.agreements_read_at
     if needs_services(rest, limits) and (read_at is None or read_at < rest.until):
         return "its services have not been read since"
-    if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in upgraded(rest, member)):
+    if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in _upgraded(rest, member)):
         return f"none of its agreements for {rest.end.service} is final"
     return None
 
@@ -120,13 +120,13 @@ def why_crashed(rest: Rest, member: Member) -> str | None:
     read_at = member.agreements_read_at
     if not rest.end.service or read_at is None or read_at <= rest.end.since:
         return None
-    stopped = next((each for each in upgraded(rest, member) if health.is_stopped(each)), None)
+    stopped = next((each for each in _upgraded(rest, member) if health.is_stopped(each)), None)
     if stopped is None:
         return None
     return f"{rest.end.service} {stopped.version} on {member.node.id}: {', '.join(stopped.containers)}"
 
 
-def upgraded(rest: Rest, member: Member) -> tuple[Agreement, ...]:
+def _upgraded(rest: Rest, member: Member) -> tuple[Agreement, ...]:
     """Return the known agreements of the member for the upgraded service."""
     known: tuple[Agreement, ...] = () if isinstance(member.agreements, Sight) else member.agreements
     return tuple(each for each in known if each.service == rest.end.service)

@@ -18,12 +18,11 @@ from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.rules.statuses import Phase, Status
+from agbot.rules.statuses import ENDINGS, Phase, Status
 
 STUCK_AFTER = timedelta(seconds=180)
 """An agbot deletes the row of a service up to 25 s after its containers run, and checks agents
 every 60 to 73 s (measured)."""
-_ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
 
 
 class Standing(Enum):
@@ -143,7 +142,7 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
         if status is not None and status.phase is Phase.UNDER_WAY:
             is_old = not health.is_under_way(status, member, facts.limits, now)
             return f"{row.node} has an old report, {status.value}" if is_old else None
-        return f"{row.node} reports {status.value}" if status is not None and status.phase in _ENDED else None
+        return f"{row.node} reports {status.value}" if status is not None and status.phase in ENDINGS else None
     mine = _mine(member, facts.policy)
     done = next((each for each in mine if each.finalized and each.runs and _is_wanted(each, state, facts.policy)), None)
     return f"{row.node} runs {done.service} {done.version}" if done is not None else None

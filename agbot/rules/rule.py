@@ -69,7 +69,7 @@ class Rule:
     to copy if there is one.
 
     `{group}`, `{org}`, `{token}`, `{policy}` and `{resume}` are placeholders that
-    `coordinator.explaining` fills in.
+    `agbot.coordinator.operators.explaining` fills in.
     """
     final: frozenset[Code] = frozenset()
     """The codes after which there is nothing to wait for: such a question makes no waiter."""

@@ -24,17 +24,17 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case, Rule
 
 
-def turn(case: Case) -> Reason | None:
+def _turn(case: Case) -> Reason | None:
     """Refuse while the asker has to yield to a waiter that could upgrade now."""
-    return order.turn(case, could_go)
+    return order.turn(case, _could_go)
 
 
-TURN = Rule(
+_TURN = Rule(
     name="turn",
     passes="no other waiter goes before this node",
     unblocks={Code.TURN: "wait until those who go first have had their turn"},
     is_allowable=True,
-    check=turn,
+    check=_turn,
     evidence=order.evidence,
 )
 
@@ -57,9 +57,9 @@ RULES: tuple[Rule, ...] = (
     pace.CANARY,
     pace.PACE,
     peers.PEERS,
-    TURN,
+    _TURN,
 )
-"""`TURN` is the last one, because it asks the other rules about the waiters."""
+"""`_TURN` is the last one, because it asks the other rules about the waiters."""
 
 UNBLOCKS: Mapping[Code, str] = MappingProxyType(
     {**reasons.UNBLOCKS, **{code: text for rule in RULES for code, text in rule.unblocks.items()}}
@@ -70,7 +70,7 @@ FINAL: frozenset[Code] = frozenset({Code.ORG_EXCLUDED}.union(*(rule.final for ru
 """Refusals that make no waiter, because there is nothing to wait for."""
 
 
-def could_go(case: Case) -> bool:
+def _could_go(case: Case) -> bool:
     """Return whether only its turn keeps this asker waiting."""
     allowed = consent.allowance(case.ask, case.group, case.at)
     return all(rule.check(case) is None for rule in RULES[:-1] if allowed is None or not rule.is_allowable)

@@ -17,14 +17,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
+from agbot.rules.holder import CLOCK_TOLERANCE
 from agbot.rules.lease import Progress, Tenure
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
-
-_CLOCK_TOLERANCE = timedelta(seconds=2)
 
 
 def review_service(
@@ -76,7 +75,7 @@ def _is_since(agreement: Agreement, tenure: Tenure) -> bool:
     after it had begun.
     """
     made_at = agreement.updated_at
-    return tenure.progress.observed or made_at is None or made_at >= tenure.granted_at - _CLOCK_TOLERANCE
+    return tenure.progress.observed or made_at is None or made_at >= tenure.granted_at - CLOCK_TOLERANCE
 
 
 def _runs_again(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:

@@ -76,6 +76,8 @@ def grace(phase: Phase | None, limits: Limits) -> tuple[Cause, float] | None:
 
 
 ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
+MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
+"""Phases of an upgrade past the gate that may continue: by the others the node does nothing."""
 CONFIRMING = ACTIVE | {Phase.UNREADABLE}
 """Phases of a report from before a grant under which the claim may be real: an unreadable one may
 be active (P3)."""

@@ -24,9 +24,9 @@ from agbot.store.contract import Entry, StoreUnavailableError
 from agbot.store.records import KEPT
 from agbot.store.texts import Row, json_text, moment, seen_in_json, seen_moment, seen_stamp, stamp
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-COLUMNS: Mapping[str, str] = {"by": "made_by", "group": "group_id", "node": "node_id"}
+_COLUMNS: Mapping[str, str] = {"by": "made_by", "group": "group_id", "node": "node_id"}
 """Fields whose names are reserved in SQL, or would not describe the column."""
 
 _INLINE = frozenset({Ask, Claim, Tenure})
@@ -91,15 +91,15 @@ class _Columns:
         return [name for part in self.parts.values() for name in part.names()]
 
 
-class Codec(Generic[T]):
+class Codec(Generic[_T]):
     """Writes and reads values of one type as rows of its table."""
 
-    def __init__(self, of: type[T], columns: Mapping[str, str] | None = None) -> None:
+    def __init__(self, of: type[_T], columns: Mapping[str, str] | None = None) -> None:
         """Derive the codec from the fields.
 
-        `columns` are names of columns that differ from `COLUMNS`.
+        `columns` are names of columns that differ from `_COLUMNS`.
         """
-        self._renamed = {**COLUMNS, **(columns or {})}
+        self._renamed = {**_COLUMNS, **(columns or {})}
         self._columns = _columns(of, self._renamed, is_optional=False)
         self.names = tuple(self._columns.names())
 
@@ -108,7 +108,7 @@ class Codec(Generic[T]):
         last = path.rpartition(".")[2]
         return self._renamed.get(last, last)
 
-    def row(self, value: T) -> Row:
+    def row(self, value: _T) -> Row:
         """Write a value.
 
         Raises:
@@ -118,14 +118,14 @@ class Codec(Generic[T]):
         self._columns.write(value, row)
         return row
 
-    def value(self, row: Mapping[str, Any], what: str) -> T:
+    def value(self, row: Mapping[str, Any], what: str) -> _T:
         """Read a row; `what` names its kind for people.
 
         Raises:
             StoreUnavailableError: the row is invalid; the error names it.
         """
         try:
-            value: T = self._columns.read(row)
+            value: _T = self._columns.read(row)
         except (ValueError, TypeError, msgspec.MsgspecError) as error:
             raise StoreUnavailableError(_unreadable(dict(row), what, error)) from error
         return value

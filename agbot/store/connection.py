@@ -13,7 +13,7 @@ from pathlib import Path
 from agbot.store import migrations
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 
-OLDEST_SQLITE = (3, 35, 0)
+_OLDEST_SQLITE = (3, 35, 0)
 """The first version with RETURNING, and the oldest that is tested (Debian 12 has 3.40, RHEL 9 has
 3.34)."""
 
@@ -53,7 +53,7 @@ def connect(
         StoreSchemaError: the schema is newer than this program, damaged, or another program's.
         StoreUnavailableError: the file cannot be opened or is damaged.
     """
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         message = f"the store needs SQLite 3.35 or newer, this Python has {sqlite3.sqlite_version}"
         raise StoreUnavailableError(message)
     connection: sqlite3.Connection | None = None

@@ -33,7 +33,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Lease
 from agbot.store.records import Key, Record
 
-R = TypeVar("R", bound=Record)
+_R = TypeVar("_R", bound=Record)
 
 
 class StoreError(Exception):
@@ -149,7 +149,7 @@ class Stored:
     records: Sequence[Record] = ()
     """By type, in the order of `records.KEPT`, and then by key."""
 
-    def of(self, kind: type[R]) -> list[R]:
+    def of(self, kind: type[_R]) -> list[_R]:
         """Return the records of one type."""
         return [record for record in self.records if isinstance(record, kind)]
 

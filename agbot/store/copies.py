@@ -25,7 +25,7 @@ from agbot.store.keeping import Keeper
 from agbot.store.mark import sync_folder
 
 BUSY_SECONDS = 5.0
-KEPT = "before-restore"
+_KEPT = "before-restore"
 """Suffix of the previous store, which stays beside the restored one."""
 
 
@@ -68,7 +68,7 @@ def restore(store: Path, copy: Path, doubt: str) -> Path | None:
     with locked(store):
         new.unlink(missing_ok=True)
         _copy(copy, new, doubt)
-        kept = files.main.with_name(f"{files.main.name}.{KEPT}")
+        kept = files.main.with_name(f"{files.main.name}.{_KEPT}")
         try:
             _move_into_place(files, new, kept if had_one else None)
         except OSError as error:

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-Identity = tuple[int, int]
+_Identity = tuple[int, int]
 _LOG_HEADER_BYTES = 32
 _MOVED_AT_BYTES = 1000 * 4096
 """SQLite's default: a log of a thousand pages."""
@@ -43,9 +43,9 @@ class Files:
         self.main = path.resolve()
         self.wal = self.main.with_name(f"{self.main.name}-wal")
         self.shm = self.main.with_name(f"{self.main.name}-shm")
-        self._main_identity: Identity | None = None
+        self._main_identity: _Identity | None = None
         self._written: tuple[int, int] = (0, 0)
-        self._others: dict[Path, Identity | None] = {}
+        self._others: dict[Path, _Identity | None] = {}
         self._log_bytes = 0
 
     def note(self) -> None:
@@ -127,5 +127,5 @@ def _stat(path: Path) -> os.stat_result | None:
         return None
 
 
-def _identity(found: os.stat_result | None) -> Identity | None:
+def _identity(found: os.stat_result | None) -> _Identity | None:
     return None if found is None else (found.st_dev, found.st_ino)

@@ -20,14 +20,14 @@ from agbot.store.generation import Beside
 from agbot.store.mark import Mark, MarkFile, boot_id
 
 _BEHIND_NS = 120_000_000_000
-T = TypeVar("T")
-Connect = Callable[[], sqlite3.Connection]
+_T = TypeVar("_T")
+_Connect = Callable[[], sqlite3.Connection]
 
 
 class Keeper:
     """The files, the mark and the generation of one store, from `connect` to `closed`."""
 
-    def __init__(self, path: Path, connect: Connect) -> None:
+    def __init__(self, path: Path, connect: _Connect) -> None:
         self._path = path
         self._connect = connect
         self._files = Files(path)
@@ -66,10 +66,10 @@ class Keeper:
             message = f"{self._mark_file.path} has been removed or replaced under the running daemon, and it repairs this by itself"
             raise StoreUnavailableError(message)
 
-    def noting(self, token: int, work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
+    def noting(self, token: int, work: Callable[[sqlite3.Connection], _T]) -> Callable[[sqlite3.Connection], _T]:
         """Return the work with its token noted for the mark of its commit."""
 
-        def noted(connection: sqlite3.Connection) -> T:
+        def noted(connection: sqlite3.Connection) -> _T:
             done = work(connection)
             self._mark = msgspec.structs.replace(self._mark, token=max(self._mark.token, token))
             return done

@@ -39,7 +39,7 @@ from agbot.store.contract import (
 from agbot.store.records import KEPT, Record, key_of
 from agbot.store.swaps import is_as_expected, refuse_impossible
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 class Failure(StrEnum):
@@ -169,16 +169,16 @@ class MemoryStore:
         """Delete the oldest entries beyond the limit."""
         return await self._write_call(lambda: self._trim(most_bytes))
 
-    async def _write_call(self, work: Callable[[], T]) -> T:
+    async def _write_call(self, work: Callable[[], _T]) -> _T:
         """Do the work unless the fence refuses it, in the same step."""
 
-        def fenced() -> T:
+        def fenced() -> _T:
             self._fence()
             return work()
 
         return await self._call(fenced)
 
-    async def _call(self, work: Callable[[], T]) -> T:
+    async def _call(self, work: Callable[[], _T]) -> _T:
         """Do the work as one step between two turns of the loop, and fail if set to."""
         await asyncio.sleep(0)
         if not self._is_open:

@@ -16,7 +16,7 @@ from importlib import resources
 
 from agbot.store.contract import StoreSchemaError
 
-APPLICATION_ID = 0x6167626F
+_APPLICATION_ID = 0x6167626F
 """`agbo`: marks the file as ours (PRAGMA application_id)."""
 
 _FILE = re.compile(r"^(\d{4})_\w+\.sql$")
@@ -60,7 +60,7 @@ def check_origin(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     is_new = (version, application, objects) == (0, 0, 0)
-    if application != APPLICATION_ID and not is_new:
+    if application != _APPLICATION_ID and not is_new:
         message = "it is a database of another program; use another file for the store"
         raise StoreSchemaError(message)
     if version > len(steps):
@@ -80,7 +80,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def migrate(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     """Apply the missing steps, each in its own transaction."""
     for step in steps[version_of(connection) :]:
-        marks = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {step.version};"
+        marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {step.version};"
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{step.sql}\n{marks}\nCOMMIT;")
         except sqlite3.Error:

@@ -109,7 +109,7 @@ def sqlite_end(store: Path, *, must_exist: bool) -> Iterator[End]:
             with closing(keeper.connect()) as connection:
                 connection.row_factory = None
                 connection.execute("BEGIN IMMEDIATE")
-                yield SqliteEnd(connection, keeper)
+                yield _SqliteEnd(connection, keeper)
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:
@@ -118,7 +118,7 @@ def sqlite_end(store: Path, *, must_exist: bool) -> Iterator[End]:
             keeper.closed()
 
 
-class SqliteEnd:
+class _SqliteEnd:
     """A file."""
 
     def __init__(self, connection: sqlite3.Connection, keeper: Keeper) -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
@@ -40,10 +39,9 @@ from agbot.store.statements import Statement
 from agbot.store.swaps import is_first, refuse_impossible
 from agbot.store.texts import Row, stamp
 
-T = TypeVar("T")
-Statements = Sequence[Statement]
+_Statements = Sequence[Statement]
 
-BUSY_SECONDS = 1.0
+_BUSY_SECONDS = 1.0
 """How long a statement waits for another program's lock: less than a question may take (3 s)."""
 
 
@@ -61,7 +59,7 @@ class SqliteStore:
         path: Path,
         *,
         journal_bytes: int = 0,
-        busy_seconds: float = BUSY_SECONDS,
+        busy_seconds: float = _BUSY_SECONDS,
         steps: Sequence[migrations.Step] | None = None,
     ) -> None:
         self._path = path
@@ -77,11 +75,6 @@ class SqliteStore:
 
     def _does(self, doing: str) -> None:
         self.doing = doing
-
-    @property
-    def commits(self) -> int:
-        """The number of committed transactions; fewer than writes, because callers share some."""
-        return self._thread.commits
 
     async def open(self) -> None:
         """Take the lock, open and check the file, migrate its schema."""
@@ -107,7 +100,7 @@ class SqliteStore:
 
     async def settle(self, entry: Entry) -> None:
         """End the doubt, with a journal entry."""
-        settling: Statements = [(QUERIES["generation.settle"], {}), statements.append(entry)]
+        settling: _Statements = [(QUERIES["generation.settle"], {}), statements.append(entry)]
         await self._thread.run(partial(_write, written=settling, journal_bytes=self._journal_bytes), writes=True)
 
     async def lease(self, group: GroupId) -> Lease:
@@ -183,7 +176,7 @@ class SqliteStore:
             return 0
 
 
-def _statements(writes: Writes) -> Statements:
+def _statements(writes: Writes) -> _Statements:
     return (
         *((statements.SWAP, _unchanged(lease)) for lease in writes.moved),
         *map(statements.put, writes.put),
@@ -200,7 +193,7 @@ def _nothing(_connection: sqlite3.Connection) -> None:
     """Do nothing in a transaction."""
 
 
-def _write(connection: sqlite3.Connection, written: Statements, journal_bytes: int) -> None:
+def _write(connection: sqlite3.Connection, written: _Statements, journal_bytes: int) -> None:
     for statement, row in written:
         connection.execute(statement, row)
     added = sum(statement is statements.APPEND for statement, _ in written)

@@ -43,26 +43,6 @@ class Watch(Protocol):
         """Note that the connection is closed."""
 
 
-class Unwatched:
-    """For connections to files that are not stores."""
-
-    def check(self) -> None:
-        """Accept anything."""
-
-    def committing(self) -> None:
-        """Do nothing."""
-
-    def committed(self, connection: sqlite3.Connection) -> None:
-        """Do nothing."""
-
-    def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        """Use the same."""
-        return connection
-
-    def closed(self) -> None:
-        """Do nothing."""
-
-
 @dataclass(frozen=True, slots=True)
 class Failed:
     """The error to raise in the caller's task, in place of a result."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agbot.store.contract import StoreUnavailableError
-from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Unwatched, Watch, Work
+from agbot.store.sqlite_session import Connect, Failed, SqliteSession, T, Watch, Work
 
 BATCH = 64
 """Maximum number of writes in one commit: bounds how long the first waits for the last."""
@@ -35,9 +35,9 @@ class _Job:
 class SqliteThread:
     """Runs functions on a connection, one after the other. Its methods belong to one event loop."""
 
-    def __init__(self, path: Path, watch: Watch | None = None) -> None:
+    def __init__(self, path: Path, watch: Watch) -> None:
         self._path = path
-        self._session = SqliteSession(path, watch or Unwatched())
+        self._session = SqliteSession(path, watch)
         self._executor: ThreadPoolExecutor | None = None
         self._takes_work = False
         self._queue: deque[_Job] = deque()

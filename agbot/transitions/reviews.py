@@ -35,7 +35,7 @@ def carry_out(
         case Suspect(why=why):
             return suspect(lease, why, now, kept)
         case Keep(progress=progress):
-            return keep(lease, progress)
+            return _keep(lease, progress)
 
 
 def renew(lease: Lease, verdict: Renew, limits: Limits, now: Now) -> Change:
@@ -54,7 +54,7 @@ def suspect(lease: Lease, why: str, now: Now, kept: Kept = NOTHING_KEPT) -> Chan
     return step(lease, after, now, events.suspected(after, why, kept))
 
 
-def keep(lease: Lease, progress: Progress) -> Change:
+def _keep(lease: Lease, progress: Progress) -> Change:
     """Note the progress of the upgrade, which does not extend the lease."""
     known = lease.tenure.progress if lease.tenure is not None else None
     if progress is known or progress == known:  # most reviews end here, with the same object

@@ -17,7 +17,7 @@ from agbot.rules.statuses import ENDINGS
 from agbot.store.records import Key, waiter_key
 from agbot.transitions.change import Change
 
-MOST_OF_A_NODE = 8
+_MOST_OF_A_NODE = 8
 """A node waits for one policy or a few. This limits the waiters of a node that asks about many."""
 
 
@@ -61,5 +61,5 @@ def _crowded(waiters: Iterable[Waiter]) -> dict[Ask, str]:
     of_node: defaultdict[NodeId, list[Waiter]] = defaultdict(list)
     for waiter in sorted(waiters, key=lambda each: each.asked_at, reverse=True):
         of_node[waiter.ask.node].append(waiter)
-    why = f"its node asks about more than {MOST_OF_A_NODE} policies"
-    return {waiter.ask: why for each in of_node.values() for waiter in each[MOST_OF_A_NODE:]}
+    why = f"its node asks about more than {_MOST_OF_A_NODE} policies"
+    return {waiter.ask: why for each in of_node.values() for waiter in each[_MOST_OF_A_NODE:]}

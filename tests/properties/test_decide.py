@@ -81,7 +81,7 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
         and holder.node.id != ask.node
         and health.why_offline(holder.node, group.limits, NOW) is not None
     )
-    at_stake = health.served_by(group.members.get(ask.node))
+    at_stake = health.services_at_stake(group.members.get(ask.node))
     available = sum(
         health.why_unavailable(each, group.limits, NOW, group.deferrals.get(each.node.id), at_stake) is None
         for each in others

@@ -83,7 +83,7 @@ def a_step_of_the_date_is_believed() -> Iterator[None]:
         )
 
     right = seen_clock.SeenClock.now
-    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "STEP", _FOR_EVER):
+    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "_STEP", _FOR_EVER):
         yield
 
 
@@ -128,7 +128,7 @@ def a_new_revision_alone_lifts_a_brake() -> AbstractContextManager[None]:
     def holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
         return not brakes.is_other_revision(set_brake, brakes.revision_of(ask, group))
 
-    return patched(brakes, "holds", holds)
+    return patched(brakes, "_holds", holds)
 
 
 def a_policy_that_is_deleted_ends_the_installation() -> AbstractContextManager[None]:

@@ -82,7 +82,7 @@ def a_share_of_the_group_does_not_matter() -> Iterator[None]:
         return limits.min_available
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(health, "required", required)
+        patch.setattr(health, "_required", required)
         yield
 
 

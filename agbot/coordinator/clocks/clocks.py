@@ -17,14 +17,14 @@ from agbot.clock import Clock
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.rules.words import duration
 
-STEP = timedelta(seconds=2)
+_STEP = timedelta(seconds=2)
 """A difference between date and monotonic clock from one reading to the next that is a step.
 
 A gradual adjustment of the clock makes none as large.
 """
-STEADY = timedelta(minutes=5)
+_STEADY = timedelta(minutes=5)
 """How long after a step the date counts as steady again."""
-APART = timedelta(hours=4)
+_APART = timedelta(hours=4)
 """If the two clocks differ by more than this, one of them is wrong."""
 AWAY_STEP = timedelta(seconds=5)
 """A difference between two offsets that is a step. Each offset is known to two seconds."""
@@ -49,7 +49,7 @@ class Clocks:
         """Return the date."""
         wall, seconds = self._clock.now(), self._clock.monotonic_seconds()
         before, self._last = self._last, (wall, seconds)
-        if abs((wall - before[0]).total_seconds() - (seconds - before[1])) > STEP.total_seconds():
+        if abs((wall - before[0]).total_seconds() - (seconds - before[1])) > _STEP.total_seconds():
             step = wall - before[0] - timedelta(seconds=seconds - before[1])
             self.stepped()
             self._exchange.ours_moved(step)
@@ -73,7 +73,7 @@ class Clocks:
     def is_steady(self) -> bool:
         """Whether the date, as last read, is steady and close to the Exchange's."""
         since = self._stepped_seconds
-        is_calm = since is None or self._last[1] - since >= STEADY.total_seconds()
+        is_calm = since is None or self._last[1] - since >= _STEADY.total_seconds()
         return is_calm and not self.why_untrusted()
 
     @property
@@ -102,7 +102,7 @@ class Clocks:
     def why_untrusted(self) -> str:
         """Return why no grant may depend on the date or the Exchange's stamps; empty if it may."""
         unknown, offset = self.why_unknown(), self._exchange.offset
-        if unknown or abs(offset) <= APART:
+        if unknown or abs(offset) <= _APART:
             return unknown
         which = "ahead of" if offset > timedelta() else "behind"
         return (

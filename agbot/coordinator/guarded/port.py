@@ -84,8 +84,8 @@ Answering = Callable[[Ask], Awaitable[Answer | None]]
 class Guard(Lists, Protocol):
     """The guard's tables.
 
-    `look` lists the agbot's own rows. Every other method raises `GuardUnavailableError`, and is one
-    short statement or two.
+    `list_rows` lists the rows of the agbot. Every other method raises `GuardUnavailableError`, and
+    is one short statement or two.
     """
 
     async def has_news(self) -> bool:

@@ -31,7 +31,7 @@ from agbot.rules.ids import NodeId, OrgId, org_of
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.seen_time import SeenTime
 
-EVERYTHING = "*"
+_EVERYTHING = "*"
 _DISCOVERY_RECORDS = 10_000
 """The server's cap for one page of the feed: it shows all organisations with a change in four
 hours."""
@@ -77,9 +77,9 @@ class Organisations:
         self._served_by = served_by
         self._resync = resync
         self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
-        self._discovers = EVERYTHING in named
+        self._discovers = _EVERYTHING in named
         self._has_discovered = False
-        self._ours = {OrgId(org) for org in named if org != EVERYTHING}
+        self._ours = {OrgId(org) for org in named if org != _EVERYTHING}
         self.states: dict[OrgId, OrgState] = {org: OrgState() for org in self._ours}
 
     def serves(self, org: OrgId) -> bool:
@@ -139,7 +139,7 @@ class Organisations:
             for org in sorted(served):
                 self.meet(org)
         if self._discovers and own == MULTITENANT_ORG:
-            page = await self._exchange.changes(1, [EVERYTHING], _DISCOVERY_RECORDS)
+            page = await self._exchange.changes(1, [_EVERYTHING], _DISCOVERY_RECORDS)
             for org in sorted({change.org for change in page.changes}):
                 self.meet(org)
         elif self._discovers:

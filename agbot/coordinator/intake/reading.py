@@ -30,7 +30,7 @@ from agbot.rules.ids import OrgId
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.single_flight import SingleFlight
 
-BULK_FROM = 5
+_BULK_FROM = 5
 """From this number of nodes of one organisation, one read of all its nodes is cheaper.
 
 It takes 18 ms for 999 nodes, against 5 to 7 ms for one (`exchange-api.md`, corrections, 10).
@@ -241,7 +241,7 @@ def _in_bulk(org: OrgId, wanted: Sequence[Wanted]) -> list[tuple[Wanted, bool]]:
     The second value is whether its list of groups is left out, because only nodes are due.
     """
     parts = [each for each in wanted if each.read.what in _PARTS_OF_ORG]
-    if len(parts) < BULK_FROM:
+    if len(parts) < _BULK_FROM:
         return [(each, False) for each in wanted]
     whole = replace(parts[0], read=Read(what=What.ORG, id=org))
     nodes_only = all(each.read.what is What.NODE for each in parts)

@@ -78,7 +78,7 @@ class Contents:
         """Return the groups with a lease, a waiter or a deferral."""
         return list(self.tally.mattering)
 
-    def known_members(self, served_since: SeenTime) -> Iterator[tuple[NodeId, GroupId]]:
+    def known_members(self, turns_since: SeenTime) -> Iterator[tuple[NodeId, GroupId]]:
         """Yield each known member with its group.
 
         Known are holders, waiters, deferred nodes, and nodes that have upgraded since then.
@@ -88,8 +88,8 @@ class Contents:
             yield from ((waiter.ask.node, waiter.ask.group) for waiter in waiters.values())
         for deferrals in self.deferrals.values():
             yield from ((deferral.node, deferral.group) for deferral in deferrals.values())
-        for marks in self.turns.values():
-            yield from ((mark.node, mark.group) for mark in marks.values() if mark.until >= served_since)
+        for turns in self.turns.values():
+            yield from ((turn.node, turn.group) for turn in turns.values() if turn.until >= turns_since)
 
     def note(self, waiter: Waiter) -> None:
         """Keep a waiter in memory; the cycle writes it to the store."""

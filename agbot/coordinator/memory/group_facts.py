@@ -49,7 +49,7 @@ def gather(
         limits=limits,
         deferrals=ledger.deferrals.get(group, {}),
         brakes=tuple(ledger.brakes.get(group, {}).values()),
-        holds=holds_for(group, ledger, asks),
+        holds=_holds_for(group, ledger, asks),
         waiters=waiters,
         turns=ledger.turns.get(group, {}),
         policies=policies,
@@ -92,7 +92,7 @@ def why_unread(unread: Sequence[Read], picture: Picture) -> str:
     return f"not read from the Exchange yet: {', '.join(f'{read.what} {read.id}' for read in unread)}"
 
 
-def holds_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tuple[Hold, ...]:
+def _holds_for(group: GroupId, ledger: Ledger, asks: Sequence[Ask] = ()) -> tuple[Hold, ...]:
     """Return the holds of the fleet, the organisation, the group and the asking nodes."""
     if not ledger.holds:
         return ()

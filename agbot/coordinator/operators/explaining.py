@@ -25,10 +25,8 @@ from agbot.rules.records import Deferral, Waiter
 from agbot.rules.rule import Case, Finding
 from agbot.rules.rulebook import UNBLOCKS
 from agbot.rules.seen_time import Now
-from agbot.rules.statuses import Phase
+from agbot.rules.statuses import ENDINGS, Phase
 from agbot.rules.words import clock
-
-_ENDED = frozenset({Phase.ENDED_WELL, Phase.ENDED_BADLY, Phase.NOTHING_TO_DO})
 
 
 def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
@@ -80,7 +78,7 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         subject=claim.subject,
         kind=str(claim.kind),
         since=now.shown(waiter.since),
-        rules=view_findings(judgement),
+        rules=_view_findings(judgement),
         lease=view_lease(case.group.lease, situation, note),
         unblock="; then ".join(
             dict.fromkeys(unblock(reason.code, claim, case.group.lease, _resuming(case)) for reason in against)
@@ -198,7 +196,7 @@ def _holds_in_words(node: NodeId, group: GroupId, situation: Situation) -> str:
 def _what_it_reports(member: Member, failures: str) -> str:
     if not member.statuses:
         return "No node management policy status of it is known."
-    open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in _ENDED}
+    open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in ENDINGS}
     if not open_ones:
         return failures or "All its node management policies have ended."
     listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
@@ -210,7 +208,7 @@ def _what_it_reports(member: Member, failures: str) -> str:
     return f"{failures} It reports {listed}.{hint}".lstrip()
 
 
-def view_findings(judgement: Judgement) -> list[RuleView]:
+def _view_findings(judgement: Judgement) -> list[RuleView]:
     """Show what each rule has answered, in order, with the facts it used and their age."""
     return [_view_finding(finding, judgement.case.at) for finding in judgement.findings()]
 
@@ -233,7 +231,7 @@ def kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, obje
 
     Where the rules decided, it keeps the decision record as well.
     """
-    kept: dict[str, object] = {"rules": msgspec.to_builtins(view_findings(judgement))}
+    kept: dict[str, object] = {"rules": msgspec.to_builtins(_view_findings(judgement))}
     if is_derived:
         kept |= decision_record.kept(judgement.case)
     return kept

@@ -16,7 +16,7 @@ from agbot.rules.statuses import Phase, Status
 from agbot.rules.words import clock
 
 
-def of_member(member: Member, situation: Situation) -> Iterator[tuple[PolicyId, Status]]:
+def _of_member(member: Member, situation: Situation) -> Iterator[tuple[PolicyId, Status]]:
     """Yield the failed upgrades that a member reports of policies that are in force."""
     for policy, status in sorted(member.statuses.items()):
         known = situation.picture.policies.get(Kind.AGENT, policy)
@@ -30,7 +30,7 @@ def in_words(member: Member, situation: Situation) -> str:
     return " ".join(
         f"Its last upgrade by {policy} has failed: it reports {status.value!r} since {clock(status.updated_at)}. "
         f"Its agent does not begin it again by itself: publish another revision of {policy}."
-        for policy, status in of_member(member, situation)
+        for policy, status in _of_member(member, situation)
     )
 
 
@@ -41,7 +41,7 @@ def members(situation: Situation) -> list[NodeId]:
 
 
 def _is_left(member: Member, situation: Situation) -> bool:
-    return any(not _is_taken_up(member, policy, situation) for policy, _ in of_member(member, situation))
+    return any(not _is_taken_up(member, policy, situation) for policy, _ in _of_member(member, situation))
 
 
 def _is_taken_up(member: Member, policy: PolicyId, situation: Situation) -> bool:

@@ -41,12 +41,12 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
         subject=(tenure.claim.subject or None) if tenure else None,
         what=tenure.claim.what if tenure else None,
         granted_at=tenure.granted_at if tenure else None,
-        is_unasked=tenure is not None and is_unasked(tenure),
+        is_unasked=tenure is not None and _is_unasked(tenure),
         renewed_at=now.shown(tenure.renewed_at) if tenure else None,
         expires_at=now.shown(tenure.expiry(limits.lease_seconds)) if tenure else None,
         status=tenure.progress.status if tenure else "",
         note=note,
-        next=view_outlook(lease, situation) if tenure else None,
+        next=_view_outlook(lease, situation) if tenure else None,
         last_holder=end.claim.holder if end else None,
         last_subject=(end.claim.subject or None) if end else None,
         last_cause=str(end.cause) if end else None,
@@ -55,12 +55,12 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
     )
 
 
-def is_unasked(tenure: Tenure) -> bool:
+def _is_unasked(tenure: Tenure) -> bool:
     """Whether neither the coordinator nor the guard has granted it."""
     return tenure.progress.observed and GUARD not in tenure.progress.asked_by
 
 
-def view_outlook(lease: Lease, situation: Situation) -> Outlook | None:
+def _view_outlook(lease: Lease, situation: Situation) -> Outlook | None:
     """Show what becomes of an occupied lease if nothing new is seen of its holder."""
     tenure, now, limits = lease.tenure, situation.now(), situation.limits_of(lease.group)
     if tenure is None:
@@ -77,7 +77,7 @@ def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupVie
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
         lease=view_lease(facts.lease, situation, note),
-        waiting=[view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
+        waiting=[_view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         holds=(*facts.holds, *_holds_of(facts, situation)),
         required=health.required_of_others(facts.limits, size),
@@ -104,7 +104,7 @@ def view_overview(
         view_age_seconds=None if view_age is None else view_age.total_seconds(),
         view_ok=all(reason.code is not Code.VIEW_STALE for reason in doubts),
         store_ok=ledger.is_trusted,
-        orgs=view_orgs(orgs, situation),
+        orgs=_view_orgs(orgs, situation),
         held=tally.states[State.HELD],
         suspect=tally.states[State.SUSPECT],
         waiting=tally.waiting,
@@ -130,7 +130,7 @@ def why_not_ready(doubts: Sequence[Reason], failing: Sequence[str], exchange_fai
     return [*(reason.text for reason in doubts), *failing[:_FAILURES_SHOWN], *unread]
 
 
-def view_orgs(failing: Mapping[OrgId, str], situation: Situation) -> list[OrgView]:
+def _view_orgs(failing: Mapping[OrgId, str], situation: Situation) -> list[OrgView]:
     """Show for each organisation when it was read, with the error while its last read fails."""
     picture, now = situation.picture, situation.now()
     views = []
@@ -156,7 +156,7 @@ def _holds_of(group: Group, situation: Situation) -> list[Hold]:
     return [hold for hold in mine if hold not in group.holds]
 
 
-def view_waiter(waiter: Waiter, now: Now) -> WaitView:
+def _view_waiter(waiter: Waiter, now: Now) -> WaitView:
     """Show a waiter, with all its reasons."""
     claim = waiter.ask.claim
     return WaitView(

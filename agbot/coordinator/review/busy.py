@@ -16,7 +16,7 @@ from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import busy
 from agbot.transitions.change import Change
 
-MAX_NODES: Final = 50_000
+_MAX_NODES: Final = 50_000
 """More than a hub has. It is bounded because a message may name a node that does not exist."""
 
 
@@ -29,7 +29,7 @@ class BusyNodes:
 
     def note(self, node: NodeId, word: NotNow | None) -> None:
         """Note a node's word; None if it is not busy any more."""
-        if node in self._situation.ledger.busy or len(self._words) + len(self._situation.ledger.busy) < MAX_NODES:
+        if node in self._situation.ledger.busy or len(self._words) + len(self._situation.ledger.busy) < _MAX_NODES:
             self._words[node] = word
 
     async def run(self) -> None:

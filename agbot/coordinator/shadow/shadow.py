@@ -38,8 +38,8 @@ from agbot.store.contract import StoreUnavailableError
 from agbot.transitions.begun import Begun
 from agbot.transitions.change import Change
 
-MODE = "shadow"
-WAITS = "ha node waiting"
+_MODE = "shadow"
+_WAITS = "ha node waiting"
 _SCAN_SECONDS = 10.0
 """How often the members that wait are looked for; agents ask every 60 s."""
 
@@ -130,7 +130,7 @@ class Shadow:
             for node in picture.members(group):
                 statuses = picture.statuses(node)
                 for policy, status in {} if isinstance(statuses, Sight) else statuses.items():
-                    if status.value == WAITS:
+                    if status.value == _WAITS:
                         yield _ask(group, Claim(holder=node, kind=Kind.AGENT, subject=policy))
 
     async def _of_services(self) -> list[Ask]:
@@ -229,7 +229,7 @@ class Shadow:
 
     def shown(self, overview: Overview) -> Overview:
         """Add the mode and the counts to the summary."""
-        return replace(overview, mode=MODE, compared=self.compared, differs=self.differs)
+        return replace(overview, mode=_MODE, compared=self.compared, differs=self.differs)
 
     def explained(self, found: Explanation) -> Explanation:
         """Say in an explanation that nothing is granted here."""

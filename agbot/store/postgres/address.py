@@ -19,7 +19,7 @@ from agbot.foreign_text import excerpt
 from agbot.settings.secret import Secret
 from agbot.store.contract import StoreRefusedError, StoreUnavailableError
 
-CONNECT_SECONDS: Final = 3
+_CONNECT_SECONDS: Final = 3
 _MESSAGE_CHARACTERS: Final = 400
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _ALIVE: Final[Mapping[str, int]] = MappingProxyType(
@@ -73,7 +73,7 @@ class Address:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters of a connection, with the password that its file has at this moment."""
-        ours: dict[str, Any] = {"application_name": "agbot", "connect_timeout": CONNECT_SECONDS, **_ALIVE}
+        ours: dict[str, Any] = {"application_name": "agbot", "connect_timeout": _CONNECT_SECONDS, **_ALIVE}
         given = {name: value for name, value in conninfo.conninfo_to_dict(self.url).items() if value is not None}
         password = {} if self.password is None else {"password": self.password.as_it_is_now().reveal()}
         return {**ours, **given, **password, "client_encoding": "UTF8"}

@@ -16,7 +16,7 @@ from psycopg.types.string import StrDumper
 
 from agbot.store.texts import Row
 
-Value = str | int | None
+_Value = str | int | None
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 _quote = StrDumper(str).quote
 
@@ -41,7 +41,7 @@ def original(text: str) -> str:
     return text
 
 
-def literal(value: Value) -> str:
+def _literal(value: _Value) -> str:
     """Write one value.
 
     Raises:
@@ -54,10 +54,10 @@ def literal(value: Value) -> str:
     return bytes(_quote(escaped(value))).decode()
 
 
-def filled(statement: str, row: Row | Mapping[str, Value]) -> str:
+def filled(statement: str, row: Row | Mapping[str, _Value]) -> str:
     """Put the values in place of the statement's `:name` parameters."""
     pieces = _pieces(statement)
-    return "".join([literal(row[piece]) if at % 2 else piece for at, piece in enumerate(pieces)])
+    return "".join([_literal(row[piece]) if at % 2 else piece for at, piece in enumerate(pieces)])
 
 
 @lru_cache(maxsize=512)

@@ -22,8 +22,8 @@ from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import connect
 from agbot.store.records import KEPT
 
-OLDEST_SERVER: Final = 130000
-LOCK: Final = 0x6167626F
+_OLDEST_SERVER: Final = 130000
+_LOCK: Final = 0x6167626F
 """`agbo`, as in the SQLite file."""
 _WAIT_MS: Final = 60_000
 _COMMENT: Final = re.compile(r"agbot lease store, version (\d+)")
@@ -77,7 +77,7 @@ async def check_server(connection: Connection) -> None:
         StoreSchemaError: it cannot have the store.
     """
     server, encoding = connection.info.server_version, connection.info.parameter_status("server_encoding")
-    if server < OLDEST_SERVER:
+    if server < _OLDEST_SERVER:
         message = f"the store needs PostgreSQL 13 or newer, this server has {server // 10000}"
         raise StoreSchemaError(message)
     if encoding != "UTF8":
@@ -113,7 +113,7 @@ async def version(connection: Connection, schema: str, steps: Sequence[Step]) ->
 async def _migrate(connection: Connection, schema: str, steps: Sequence[Step]) -> None:
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {_WAIT_MS}")
-        await connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (LOCK, schema))
+        await connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
         present = await version(connection, schema, steps)
         found = await (await connection.execute("SELECT to_regnamespace(%s) AS oid", (schema,))).fetchone()
         if found is None or found["oid"] is None:

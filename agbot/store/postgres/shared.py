@@ -19,8 +19,8 @@ from agbot.store.postgres.term import Connections, TermStore
 
 WRITES: Final = Timeouts(statement_ms=2000, lock_ms=1000)
 """Together less than a question may take (3 s)."""
-READS: Final = Timeouts(statement_ms=20_000, lock_ms=1000)
-LEADING: Final = Timeouts(statement_ms=2500, lock_ms=2000)
+_READS: Final = Timeouts(statement_ms=20_000, lock_ms=1000)
+_LEADING: Final = Timeouts(statement_ms=2500, lock_ms=2000)
 """A new leader waits for the writes under way of the last one."""
 
 
@@ -35,8 +35,8 @@ class PostgresShared:
         self._journal_bytes = journal_bytes
         self._steps = steps
         self._writes = Channel(address, WRITES, batch=BATCH, purpose="writes")
-        self._reads = Channel(address, READS, purpose="reads")
-        self._leading = Channel(address, LEADING, purpose="leader")
+        self._reads = Channel(address, _READS, purpose="reads")
+        self._leading = Channel(address, _LEADING, purpose="leader")
         self._seen = Seen()
         self._term = TermStore(self.connections, 0)
 

@@ -22,7 +22,7 @@ from agbot.store.records import Key, Record, key_of
 from agbot.store.swaps import is_as_expected
 from agbot.store.texts import Row
 
-CHUNK: Final = 40
+_CHUNK: Final = 40
 """Maximum number of parts in one statement; further ones of a write are more statements of its
 transaction."""
 
@@ -111,8 +111,8 @@ def swap(fence: Fence, expected: Lease, new: Lease, rest: Rest, *, may_be_first:
 def write(fence: Fence, rest: Rest) -> list[str]:
     """Write all of this, or nothing, as statements of one transaction."""
     begin = [fence.text(is_grant=False), _DONE]
-    parts = [rest.parts[at : at + CHUNK] for at in range(0, len(rest.parts), CHUNK)]
-    entries = [rest.entries[at : at + CHUNK] for at in range(0, len(rest.entries), CHUNK)]
+    parts = [rest.parts[at : at + _CHUNK] for at in range(0, len(rest.parts), _CHUNK)]
+    entries = [rest.entries[at : at + _CHUNK] for at in range(0, len(rest.entries), _CHUNK)]
     pairs = list(zip_longest(entries, parts)) or [((), ())]
     return [_statement(begin, row or (), part or (), 0 if at else rest.cut) for at, (row, part) in enumerate(pairs)]
 

@@ -18,7 +18,7 @@ from agbot.store.postgres.address import Address
 from agbot.store.postgres.shared import PostgresShared
 from agbot.store.postgres.term import TermStore
 
-TTL_SECONDS: Final = 60.0
+_TTL_SECONDS: Final = 60.0
 """How long after the end of a process by `kill -9` the store is taken; every check renews it."""
 
 
@@ -43,7 +43,7 @@ class PostgresStore(TermStore):
             raise
 
     async def _taken(self) -> int:
-        leader = await self._shared.take(self._candidate, TTL_SECONDS)
+        leader = await self._shared.take(self._candidate, _TTL_SECONDS)
         if leader.run == self._candidate.run:
             return leader.epoch
         message = (
@@ -64,7 +64,7 @@ class PostgresStore(TermStore):
 
     async def check(self) -> None:
         """Renew the leadership, and look whether the store is the one that was loaded."""
-        if not await self._shared.renew(self.epoch, TTL_SECONDS):
+        if not await self._shared.renew(self.epoch, _TTL_SECONDS):
             message = f"refused to go on under epoch {self.epoch}: another coordinator has taken the store"
             raise NotLeadingError(message)
         await super().check()

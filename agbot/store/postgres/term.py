@@ -42,7 +42,7 @@ from agbot.store.shortening import FIRST_STRETCH, MORE_THAN_ADDED, next_stretch
 from agbot.store.swaps import is_first, refuse_impossible
 from agbot.store.texts import stamp
 
-LOADING: Final = Timeouts(statement_ms=60_000, lock_ms=2500)
+_LOADING: Final = Timeouts(statement_ms=60_000, lock_ms=2500)
 _ABOUT: Final = "COALESCE(group_id, node_id, scope)"
 _CURSOR: Final = """INSERT INTO delivery_cursor (sink, confirmed_id) SELECT :sink, :confirmed_id FROM done
  ON CONFLICT (sink) DO UPDATE SET confirmed_id = greatest(delivery_cursor.confirmed_id, excluded.confirmed_id)"""
@@ -195,7 +195,7 @@ class TermStore:
         Return the rows of `more` statements of the same transaction.
         """
         writer = uuid.uuid4().hex
-        results = await self._run(self._writes, *home.look(self.epoch, writer), *more, timeouts=LOADING)
+        results = await self._run(self._writes, *home.look(self.epoch, writer), *more, timeouts=_LOADING)
         here = home.found(results[:4])
         if here is None:
             raise await self._not_leading()

@@ -44,6 +44,21 @@ def _insert_in_order(numbers: tuple[int, ...], connection: sqlite3.Connection) -
     return insert(connection, *numbers)
 
 
+class Unwatched:
+    """The file here is no store: nothing is to be found wrong with it."""
+
+    def check(self) -> None: ...
+
+    def committing(self) -> None: ...
+
+    def committed(self, connection: sqlite3.Connection) -> None: ...
+
+    def mend(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        return connection
+
+    def closed(self) -> None: ...
+
+
 class Gate:
     """Holds the thread until it is let go, so that what comes meanwhile has to wait in the queue."""
 
@@ -64,7 +79,7 @@ class Gate:
 @pytest.fixture
 async def thread(tmp_path: Path) -> AsyncIterator[SqliteThread]:
     path = tmp_path / "t.db"
-    started = SqliteThread(path)
+    started = SqliteThread(path, Unwatched())
     await started.start(partial(connect, path))
     yield started
     await started.stop()
@@ -167,7 +182,7 @@ async def test_work_whose_caller_left_before_it_began_is_not_done(thread: Sqlite
 
 async def test_stopping_finishes_what_is_queued_and_takes_nothing_new(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
-    thread = SqliteThread(path)
+    thread = SqliteThread(path, Unwatched())
     await thread.start(partial(connect, path))
     held = Gate()
     calls = [asyncio.create_task(thread.run(held.work, writes=True))]
@@ -190,7 +205,7 @@ async def test_stopping_finishes_what_is_queued_and_takes_nothing_new(tmp_path: 
 
 async def test_a_stop_that_was_cancelled_is_finished_by_the_next(tmp_path: Path) -> None:
     path = tmp_path / "t.db"
-    thread = SqliteThread(path)
+    thread = SqliteThread(path, Unwatched())
     await thread.start(partial(connect, path))
     held = Gate()
     call = asyncio.create_task(thread.run(held.work, writes=True))
@@ -209,7 +224,7 @@ async def test_a_stop_that_was_cancelled_is_finished_by_the_next(tmp_path: Path)
 
 
 async def test_a_start_that_fails_leaves_no_thread(tmp_path: Path) -> None:
-    thread = SqliteThread(tmp_path / "t.db")
+    thread = SqliteThread(tmp_path / "t.db", Unwatched())
 
     with pytest.raises(sqlite3.OperationalError):
         await thread.start(partial(connect, tmp_path / "missing" / "t.db"))
