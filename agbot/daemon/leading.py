@@ -2,7 +2,7 @@
 
 Each leadership is a term of its own, with a coordinator that knows nothing yet: what was known
 before may be out of date, and what an earlier term still does is refused by the store. The
-decisions are in `agbot.rules.leadership`; what a term consists of is in `term.py`.
+decisions are in `agbot.rules.leadership`; what runs during a term is in `working.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from agbot import __version__, log
 from agbot.clock import Clock
 from agbot.console.leading import CoordinatorView
 from agbot.coordinator.contract import Done, NotDone
-from agbot.daemon.admission import Admission
+from agbot.daemon.announcing import Announcing
 from agbot.events.leadership import (
     LeaderFollowed,
     LeaderHandedOver,
@@ -31,7 +31,7 @@ from agbot.events.leadership import (
 )
 from agbot.events.outage import Outage
 from agbot.rules import leadership
-from agbot.rules.leadership import Announced, Candidate, Leader, Position, Timing, Whereabouts
+from agbot.rules.leadership import Candidate, Leader, Position, Timing, Whereabouts
 from agbot.settings.model import LeadershipSettings
 from agbot.store.contract import Entry, Store, StoreUnavailableError, Writes
 from agbot.store.leadership import SharedStore
@@ -82,12 +82,10 @@ class Leading:
         )
         self._leader: Leader | None = None
         self._term: leadership.Term | None = None
-        self._announced: Sequence[Announced] = ()
-        self._announced_seconds: float | None = None
         self._is_missing = False
         self._known_until_seconds = 0.0
         """Until when the row, as it was last read, is valid."""
-        self._admission = Admission(self._own, self._timing)
+        self._announcing = Announcing(store, self._own, self._timing, clock)
         self._is_open = True
         self._stands_back_until = 0.0
         self._is_stopping = False
@@ -116,25 +114,7 @@ class Leading:
 
     def coordinators(self) -> Sequence[CoordinatorView]:
         """Return all coordinators, as they were last read."""
-        where = self.where()
-        age = self._clock.monotonic_seconds() - (self._announced_seconds or 0.0)
-        return [self._view(each, where, age) for each in self._announced]
-
-    def _view(self, each: Announced, where: Whereabouts, age_seconds: float) -> CoordinatorView:
-        leader = where.leader
-        leads = leader is not None and leader.name == each.candidate.name
-        silent_seconds = each.silent_seconds + age_seconds
-        return CoordinatorView(
-            name=each.candidate.name,
-            leads=leads,
-            epoch=leader.epoch if leader and leads else None,
-            since=leader.since if leader and leads else None,
-            seen_seconds_ago=round(silent_seconds, 1),
-            is_gone=silent_seconds > self._timing.silent_seconds + self._timing.renew_seconds,
-            gateway_url=each.candidate.gateway_url,
-            console_url=each.candidate.console_url,
-            version=each.candidate.version,
-        )
+        return self._announcing.coordinators(self.where().leader)
 
     async def run(self) -> None:
         """Follow the row without end.
@@ -170,10 +150,10 @@ class Leading:
         self.looked_seconds = self._clock.monotonic_seconds()
         try:
             async with asyncio.timeout(self._clock.real_seconds(self._timing.ttl_seconds * _CALL_SHARE)):
-                if not self._admission.is_given:
-                    await self._announce()
+                if not self._announcing.is_let_in:
+                    await self._announcing.run()
                 await (self._look() if self._term is None else self._renew(self._term))
-                await self._announce()
+                await self._announcing.run()
         except (StoreUnavailableError, TimeoutError) as error:
             self._failed(str(error) or "the database did not answer in time")
         else:
@@ -183,18 +163,6 @@ class Leading:
     def _failed(self, why: str) -> None:
         if self._outage.begins(why):
             log.write(LeadershipFailed(error=why))
-
-    async def _announce(self) -> None:
-        """Announce this coordinator, and read the others, as often as a leader renews."""
-        now = self._clock.monotonic_seconds()
-        if self._announced_seconds is not None and now - self._announced_seconds < self._timing.renew_seconds * 0.9:
-            return
-        self._admission.look(await self._store.announced(), now, self._clock.monotonic_seconds())
-        if not self._admission.is_given:
-            return
-        await self._store.announce(self._own)
-        self._announced = await self._store.announced()
-        self._announced_seconds = now
 
     async def _look(self) -> None:
         """Stand by: read who leads, and take the leadership if it may be taken."""
@@ -210,8 +178,8 @@ class Leading:
         self._follow(found)
 
     def _may_take(self, found: Leader | None) -> bool:
-        is_let_in = self._admission.is_given and not self._stands_back(found)
-        return is_let_in and leadership.may_take(found, self._own)
+        may_lead = self._announcing.is_let_in and not self._stands_back(found)
+        return may_lead and leadership.may_take(found, self._own)
 
     def _stands_back(self, found: Leader | None) -> bool:
         """Whether it has just handed over, so that another is to go first."""
@@ -236,7 +204,7 @@ class Leading:
             leader=taken.name,
             epoch=taken.epoch,
             before=before.name if before else "",
-            why=_why_taken(before, self._own),
+            why=leadership.why_taken(before, self._own),
         )
         await store.write(Writes(entries=[Entry.of(event, self._clock.now())]))
         await self._terms.begin(store, partial(self._why_not_granting, taken.epoch))
@@ -283,9 +251,8 @@ class Leading:
                 return NotDone(text=f"{self._own.name} does not lead")
             if to == self._own.name:
                 return Done(text=f"{to} leads already, since epoch {term.epoch}")
-            self._announced = await self._store.announced()
-            self._announced_seconds = self._clock.monotonic_seconds()
-            why_not = leadership.why_not_handed_over(self._announced, self._own.name, to, self._timing)
+            announced = await self._announcing.read()
+            why_not = leadership.why_not_handed_over(announced, self._own.name, to, self._timing)
             if why_not:
                 return NotDone(text=f"{why_not}; {self._own.name} leads on", not_found="is called" in why_not)
             await self._give_way(
@@ -314,15 +281,3 @@ class Leading:
             await self._clock.sleep(LOOK_SECONDS / 5)
         self._stands_back_until = 0.0
         return NotDone(text=f"no other coordinator has taken the leadership; {self._own.name} takes it again")
-
-
-def _why_taken(before: Leader | None, own: Candidate) -> str:
-    if before is None:
-        return "no coordinator has led here before"
-    if before.run == own.run:
-        return "an answer of the store was lost"
-    if before.reserved_for == own.name:
-        return f"{before.name} has handed over"
-    if before.left_seconds > -LOOK_SECONDS * 2:
-        return f"{before.name} has given up the leadership, or has just stopped renewing it"
-    return f"{before.name} has not renewed its leadership for {-before.left_seconds:.0f} s beyond its term"

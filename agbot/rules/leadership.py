@@ -29,6 +29,8 @@ RESERVED_SECONDS: Final = 5.0
 """How long a leadership that was handed over to a named coordinator is kept for it."""
 _SILENT_AFTER: Final = 3
 """A coordinator that has missed so many announcements counts as gone."""
+_JUST_EXPIRED_SECONDS: Final = 1.0
+"""A standby that reads the row every half second finds it no later than this after its end."""
 
 
 class Position(StrEnum):
@@ -147,6 +149,19 @@ def may_take(found: Leader | None, candidate: Candidate) -> bool:
         return True
     is_for_another = found.reserved_seconds > 0 and found.reserved_for != candidate.name
     return not found.is_valid and not is_for_another
+
+
+def why_taken(before: Leader | None, own: Candidate) -> str:
+    """Say why the row, as it was before this coordinator took it, could be taken."""
+    if before is None:
+        return "no coordinator has led here before"
+    if before.run == own.run:
+        return "an answer of the store was lost"
+    if before.reserved_for == own.name:
+        return f"{before.name} has handed over"
+    if before.left_seconds > -_JUST_EXPIRED_SECONDS:
+        return f"{before.name} has given up the leadership, or has just stopped renewing it"
+    return f"{before.name} has not renewed its leadership for {-before.left_seconds:.0f} s beyond its term"
 
 
 def why_not_granting(term: Term, timing: Timing, now_seconds: float) -> str:

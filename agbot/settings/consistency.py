@@ -7,30 +7,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from itertools import chain, combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from agbot.rules.limits import Limits
-from agbot.settings.globs import can_meet
-from agbot.settings.model import AgbotSettings, ConsoleSettings, ExchangeSettings, GatewaySettings, Scope, Settings
+from agbot.settings.model import AgbotSettings, ConsoleSettings, ExchangeSettings, GatewaySettings, Settings
 from agbot.settings.receiving import MqttSettings, WebhookSettings
-from agbot.settings.scopes import layered, table_of
+from agbot.settings.rule_consistency import Mismatch, of_rules
 from agbot.settings.secret import closed, goes_in_clear, why_open
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mismatch:
-    """Values that do not fit together, reported at the key to change."""
-
-    key: str
-    problem: str
-    expected: str = ""
-    is_warning: bool = False
-    other: str = ""
-    """The key that it was compared with, if any; of `[rules]` without its section."""
 
 
 def mismatches(settings: Settings) -> Iterator[Mismatch]:
@@ -40,9 +24,8 @@ def mismatches(settings: Settings) -> Iterator[Mismatch]:
     if settings.run.mode != "shadow":
         yield from _gateway(settings.gateway)
     yield from _console(settings.console)
-    yield from _rules(settings.rules, settings.exchange)
+    yield from of_rules(settings)
     yield from _leadership(settings)
-    yield from _scopes(settings)
     yield from _store(settings)
     yield from _mqtt(settings.mqtt)
     yield from _webhook(settings.webhook)
@@ -222,68 +205,6 @@ def _pair(section: str, certificate: Path | None, key: Path | None, expected: st
             key=f"{section}.key_file",
             problem=f"certificate and key cannot be used together: {error}",
             expected="the unencrypted key of that certificate",
-        )
-
-
-def _rules(rules: Limits, exchange: ExchangeSettings) -> Iterator[Mismatch]:
-    for key, value, least, other in (
-        ("lease_seconds", rules.lease_seconds, exchange.heartbeat_seconds, "exchange.heartbeat_seconds"),
-        ("confirm_seconds", rules.confirm_seconds, exchange.poll_seconds, "exchange.poll_seconds"),
-        ("dead_after_seconds", rules.dead_after_seconds, rules.heartbeat_stale_seconds, "heartbeat_stale_seconds"),
-        ("max_upgrade_seconds", rules.max_upgrade_seconds, rules.lease_seconds, "lease_seconds"),
-    ):
-        if value < least:
-            problem = f"{value:g} is less than {other} ({least:g})"
-            yield Mismatch(key=f"rules.{key}", problem=problem, expected=f"{other} or more", other=other)
-    if rules.confirm_seconds < rules.ask_period_seconds:
-        yield Mismatch(
-            key="rules.confirm_seconds",
-            problem=f"{rules.confirm_seconds:g} is less than ask_period_seconds ({rules.ask_period_seconds:g}): "
-            "a slow agent would lose its grant before it has begun",
-            expected="about three times ask_period_seconds",
-            is_warning=True,
-            other="ask_period_seconds",
-        )
-    if rules.min_available == 0:
-        yield Mismatch(
-            key="rules.min_available",
-            problem="0: an agent upgrade may take down the last available member",
-            expected="1 or more",
-            is_warning=True,
-        )
-
-
-def _scopes(settings: Settings) -> Iterator[Mismatch]:
-    """Check each scope over `[rules]`, and each two that can apply to the same group.
-
-    Two are enough: no check compares more than two values.
-    """
-    alone = ((scope,) for scope in settings.scopes)
-    for scopes in chain(alone, combinations(settings.scopes, 2)):
-        yield from _together(settings, scopes)
-
-
-def _together(settings: Settings, scopes: tuple[Scope, ...]) -> Iterator[Mismatch]:
-    """Find mismatches that exist only where all these scopes apply.
-
-    Report each at a key of one of them.
-    """
-    rules, winners = layered(settings.rules, scopes)
-    for found in _rules(rules, settings.exchange):
-        name = found.key.removeprefix("rules.")
-        setters = {each: winners[each] for each in (name, found.other) if each in winners}
-        if {id(scope) for scope in setters.values()} != {id(scope) for scope in scopes}:
-            continue
-        if not all(can_meet(*(scope.pattern for scope in pair)) for pair in combinations(scopes, 2)):
-            continue
-        reported_at = next(iter(setters))
-        tables = [f"[{table_of(scope)}]" for scope in scopes]
-        where = f" where {' and '.join(tables)} meet" if len(tables) > 1 else ""
-        yield replace(
-            found,
-            key=f"{table_of(setters[reported_at])}.{reported_at}",
-            problem=f"{'' if reported_at == name else f'{name}: '}{found.problem}{where}",
-            expected=f"{'' if reported_at == name else f'{name}: '}{found.expected}",
         )
 
 

@@ -1,0 +1,75 @@
+"""Announces this coordinator to the others on its store, and reads who else there is.
+
+It is let in unless another one has its name or address (`admission`); before that it announces
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agbot.clock import Clock
+from agbot.console.leading import CoordinatorView
+from agbot.daemon.admission import Admission
+from agbot.rules.leadership import Announced, Candidate, Leader, Timing
+from agbot.store.leadership import SharedStore
+
+
+class Announcing:
+    """The coordinators on one store, as one of them knows them."""
+
+    def __init__(self, store: SharedStore, own: Candidate, timing: Timing, clock: Clock) -> None:
+        self._store = store
+        self._own = own
+        self._timing = timing
+        self._clock = clock
+        self._admission = Admission(own, timing)
+        self._announced: Sequence[Announced] = ()
+        self._read_seconds: float | None = None
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether no other coordinator has the name or an address of this one."""
+        return self._admission.is_given
+
+    async def run(self) -> None:
+        """Announce this coordinator, and read the others, as often as a leader renews.
+
+        Raises:
+            StoreError: the store failed, or another coordinator has the name of this one.
+        """
+        now = self._clock.monotonic_seconds()
+        if self._read_seconds is not None and now - self._read_seconds < self._timing.renew_seconds * 0.9:
+            return
+        self._admission.look(await self._store.announced(), now, self._clock.monotonic_seconds())
+        if not self._admission.is_given:
+            return
+        await self._store.announce(self._own)
+        self._announced = await self._store.announced()
+        self._read_seconds = now
+
+    async def read(self) -> Sequence[Announced]:
+        """Read all coordinators now."""
+        self._announced = await self._store.announced()
+        self._read_seconds = self._clock.monotonic_seconds()
+        return self._announced
+
+    def coordinators(self, leader: Leader | None) -> Sequence[CoordinatorView]:
+        """Show all coordinators, as they were last read."""
+        age_seconds = self._clock.monotonic_seconds() - (self._read_seconds or 0.0)
+        return [self._view(each, leader, age_seconds) for each in self._announced]
+
+    def _view(self, each: Announced, leader: Leader | None, age_seconds: float) -> CoordinatorView:
+        leads = leader is not None and leader.name == each.candidate.name
+        silent_seconds = each.silent_seconds + age_seconds
+        return CoordinatorView(
+            name=each.candidate.name,
+            leads=leads,
+            epoch=leader.epoch if leader and leads else None,
+            since=leader.since if leader and leads else None,
+            seen_seconds_ago=round(silent_seconds, 1),
+            is_gone=silent_seconds > self._timing.silent_seconds + self._timing.renew_seconds,
+            gateway_url=each.candidate.gateway_url,
+            console_url=each.candidate.console_url,
+            version=each.candidate.version,
+        )
