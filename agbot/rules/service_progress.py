@@ -18,8 +18,9 @@ from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
 from agbot.rules.holder import CLOCK_TOLERANCE
-from agbot.rules.lease import Progress, Tenure
+from agbot.rules.lease import Tenure
 from agbot.rules.limits import Limits
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import Now, SeenTime

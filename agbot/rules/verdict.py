@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from agbot.rules.lease import Progress
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SeenTime
 

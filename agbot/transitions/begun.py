@@ -8,8 +8,9 @@ from datetime import datetime
 from agbot.rules import health
 from agbot.rules.facts import Member, Policy, Sight
 from agbot.rules.ids import GroupId, PolicyId
-from agbot.rules.lease import Claim, Kind, Progress
+from agbot.rules.lease import Claim, Kind
 from agbot.rules.loss import Loss
+from agbot.rules.progress import Progress
 from agbot.rules.records import Deferral
 from agbot.rules.rows import RowState
 from agbot.rules.seen_time import Now

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agbot.rules.facts import Agreement, Ask, Member, Policy, Sight
-from agbot.rules.lease import Kind, Progress
+from agbot.rules.lease import Kind
+from agbot.rules.progress import Progress
 from agbot.rules.seen_time import Now
 
 

@@ -7,8 +7,9 @@ from datetime import timedelta
 from agbot.events import leases as events
 from agbot.events.leases import Ending
 from agbot.rules import lease as leases
-from agbot.rules.lease import Lease, Progress
+from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
+from agbot.rules.progress import Progress
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from agbot.transitions.change import NO_CHANGE, Change, step
@@ -59,4 +60,4 @@ def _keep(lease: Lease, progress: Progress) -> Change:
     known = lease.tenure.progress if lease.tenure is not None else None
     if progress is known or progress == known:  # most reviews end here, with the same object
         return NO_CHANGE
-    return Change(before=lease, after=leases.take_down(lease, progress))
+    return Change(before=lease, after=leases.with_progress(lease, progress))

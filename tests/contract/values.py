@@ -12,7 +12,8 @@ from msgspec import Struct, structs
 from agbot.rules import lease as leases
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import OF_POLICIES, Claim, End, Kind, Lease, Progress, State, Tenure
+from agbot.rules.lease import OF_POLICIES, Claim, End, Kind, Lease, State, Tenure
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.records import Allowance, Approval, Brake, Busy, BusyState, Contact, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime

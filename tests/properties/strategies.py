@@ -12,8 +12,9 @@ from agbot.rules.facts import Agreement, Ask, Member, Node, NodeType, Policy, Si
 from agbot.rules.group import Group
 from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, End, Kind, Lease, Progress, State, Tenure
+from agbot.rules.lease import Claim, End, Kind, Lease, State, Tenure
 from agbot.rules.limits import Limits, Order
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.records import Brake, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import SeenTime

@@ -13,6 +13,7 @@ from agbot.rules.facts import Agreement, Node, Policy, Sight
 from agbot.rules.holder import Seen
 from agbot.rules.lease import Kind, Lease, State, Tenure
 from agbot.rules.limits import Limits
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.review import review
 from agbot.rules.statuses import PHASES, Phase, Status
@@ -146,7 +147,7 @@ def test_every_verdict_can_be_carried_out_and_keeps_the_token(lease: Lease, seen
         case Suspect():
             after = leases.suspect(lease)
         case Keep(progress=progress):  # an unknown status is noted and proves nothing
-            after = leases.take_down(lease, progress)
+            after = leases.with_progress(lease, progress)
             assert tenure_of(after).expires_at == tenure_of(lease).expires_at
 
     assert isinstance(verdict, Keep) or verdict.why
@@ -184,9 +185,7 @@ def test_no_lease_of_a_holder_that_can_be_read_stays_forever(
     """P5: whether the holder goes on beating without any news or falls silent, in the end the lease is free or suspect."""
     limits, now = Limits(), NOW
     ttl = timedelta(seconds=limits.lease_seconds)
-    progress = leases.Progress(
-        moved_at=now.seen, confirmed=True, status="initiated", stamp="s1", agreements_before=("a1",)
-    )
+    progress = Progress(moved_at=now.seen, confirmed=True, status="initiated", stamp="s1", agreements_before=("a1",))
     lease = leases.grant(Lease(group=GROUP), claim, now, ttl, progress)
     status = Status(value="initiated", stamp="s1", updated_at=now.wall)
     longest = limits.max_upgrade_seconds + 2 * limits.lease_seconds

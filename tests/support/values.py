@@ -17,8 +17,9 @@ from agbot.rules.facts import Agreement, Ask, Member, Node, Policy, Sight
 from agbot.rules.group import Group
 from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, Kind, Lease, Progress
+from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause, Code, Reason
 from agbot.rules.records import Brake, Busy, Deferral, Turn, Waiter
 from agbot.rules.rule import Case

@@ -17,7 +17,8 @@ from msgspec import structs
 from agbot.rules import lease as leases
 from agbot.rules.facts import Sight
 from agbot.rules.holder import Seen
-from agbot.rules.lease import Lease, Progress
+from agbot.rules.lease import Lease
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.review import review
 from agbot.rules.statuses import PHASES, Status

@@ -9,7 +9,8 @@ import pytest
 from agbot.rules import lease as leases
 from agbot.rules.facts import Agreement, Sight
 from agbot.rules.holder import Seen
-from agbot.rules.lease import Kind, Lease, Progress
+from agbot.rules.lease import Kind, Lease
+from agbot.rules.progress import Progress
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 from tests.support.values import (

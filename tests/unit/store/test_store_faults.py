@@ -19,7 +19,8 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from agbot.rules.lease import Lease, Progress
+from agbot.rules.lease import Lease
+from agbot.rules.progress import Progress
 from agbot.rules.records import Turn, Waiter
 from agbot.rules.seen_time import SeenTime
 from agbot.store import connection as connections
