@@ -11,7 +11,7 @@ import sys
 
 from agbot.clock import SystemClock
 from agbot.console.metrics import Metrics
-from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
+from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
 from agbot.exchange.credentials import Credentials
 from agbot.gateway.listener import Listener
 from agbot.rules import facts

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from agbot.cli import options, screen
 from agbot.cli.client import Client, decode
-from agbot.coordinator.reads import Orders, WindowView
+from agbot.coordinator.listings import Orders, WindowView
 from agbot.rules import words
 from agbot.rules.records import Allowance, Approval
 

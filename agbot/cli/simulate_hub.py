@@ -15,7 +15,7 @@ from agbot.cli.failure import Exit, Failure
 from agbot.cli.history import entries_of
 from agbot.cli.simulate_shown import Progress
 from agbot.clock import SystemClock
-from agbot.coordinator import reads
+from agbot.coordinator import listings
 from agbot.coordinator.contract import GroupView
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
@@ -124,7 +124,7 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
     client = Client(url=source.url, seconds=_SECONDS)
     try:
         groups = decode(client.get("v1", "groups"), _Groups, source.url).groups
-        ordered = decode(client.get("v1", "orders"), reads.Orders, source.url)
+        ordered = decode(client.get("v1", "orders"), listings.Orders, source.url)
         ends = entries_of(source.url, {"event": ["lease.released"], "org": source.org}, _HISTORY)
         held = tuple(
             (PolicyId(entry.subject or ""), float(str(entry.facts.get("held_seconds", 0.0))))

@@ -21,8 +21,8 @@ from agbot.console.leading import CoordinatorView
 from agbot.console.rollout_views import RolloutList, RolloutView
 from agbot.console.status import Attention
 from agbot.coordinator.contract import Done, Explanation, GroupView, LeaseView, Overview
+from agbot.coordinator.listings import GroupState, Orders
 from agbot.coordinator.operators.history import HistoryView
-from agbot.coordinator.reads import GroupState, Orders
 from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import State

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from agbot.console import parts, replies
 from agbot.console.present import bad_input, journal_query, not_found, number
+from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators import history as words
-from agbot.coordinator.reads import Noun
 from agbot.events.catalogue import EVENTS
 
 

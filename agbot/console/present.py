@@ -16,7 +16,7 @@ from aiohttp import web
 from agbot.console import parts, replies
 from agbot.console.replies import ApiError
 from agbot.coordinator.contract import GroupView
-from agbot.coordinator.reads import GroupPage, GroupQuery, GroupState, Noun
+from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState, Noun
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.lease import State

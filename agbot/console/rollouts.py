@@ -21,7 +21,7 @@ from agbot.console.rollout_views import (
     StandView,
     SummaryView,
 )
-from agbot.coordinator.reads import Noun
+from agbot.coordinator.listings import Noun
 from agbot.rules import ids
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind

@@ -10,7 +10,7 @@ from aiohttp import web
 from agbot.console import health, parts, replies
 from agbot.console.page import attention
 from agbot.console.present import group_query, not_found, where_next
-from agbot.coordinator.reads import GroupPage, GroupQuery, GroupState, Noun
+from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState, Noun
 from agbot.rules import ids
 
 PATH: Final = "/v1/status"

@@ -7,47 +7,38 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from agbot.coordinator.contract import (
-    Answer,
-    Confirm,
-    Ended,
-    Explanation,
-    GroupView,
-    Overview,
-    Refused,
-)
+from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.cycle import Cycle, CycleReport
 from agbot.coordinator.dependencies import Dependencies, create_intake, create_reader, create_situation
 from agbot.coordinator.guarded.guarded import Guarded
-from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.waiting import Waiting
-from agbot.coordinator.operators.acting import Acting
 from agbot.coordinator.operators.actions import Actions
 from agbot.coordinator.operators.explaining import explain
-from agbot.coordinator.operators.looking import Looking
-from agbot.coordinator.operators.views import view_group, view_overview, why_not_ready
+from agbot.coordinator.operators.showing import Showing
+from agbot.coordinator.operators.views import view_overview, why_not_ready
+from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
 from agbot.coordinator.questions.asking import Asking
-from agbot.coordinator.questions.stages import FreshRead, Stage
+from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.shadow import shadow
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.leases import Ending
 from agbot.rules.busy import NotNow
-from agbot.rules.facts import Ask, Node, Sight
-from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
+from agbot.rules.facts import Ask, Node
+from agbot.rules.ids import NodeId, org_of
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Cause
 from agbot.rules.reported_end import why_not_ended_by
 from agbot.settings.model import ExchangeSettings
-from agbot.store.contract import Entry, JournalQuery, Store, StoreUnavailableError
+from agbot.store.contract import Store, StoreUnavailableError
 
 _LOOKS_SECONDS = 1.0
 """How often the guard's decisions are looked for between two cycles."""
 _MOST_OF_GUARD = 3
 
 
-class Coordinator(Looking, Acting):
-    """Answers questions, runs cycles, and shows operators its state."""
+class Coordinator(Showing, Actions):
+    """Answers questions, runs cycles, shows operators its state, and carries out their requests."""
 
     def __init__(self, dependencies: Dependencies, settings: ExchangeSettings, limits_of: LimitsOf) -> None:
         self._clock = dependencies.clock
@@ -68,54 +59,38 @@ class Coordinator(Looking, Acting):
         """Create all parts, which know nothing yet."""
         dependencies, settings = self._dependencies, self._settings
         self._store = dependencies.store
-        self._situation = create_situation(dependencies, settings, limits_of)
-        reader = create_reader(dependencies, settings, self._situation)
-        self._intake = create_intake(dependencies, settings, self._situation, reader)
-        self._waiting = Waiting(self._situation.ledger)
-        self._reviewing = Reviewing(self._situation)
+        self._situation = situation = create_situation(dependencies, settings, limits_of)
+        self._reader = reader = create_reader(dependencies, settings, situation)
+        self._intake = create_intake(dependencies, settings, situation, reader)
+        self._reviewing = Reviewing(situation)
+        self._housekeeping = Housekeeping(situation, dependencies.journal_age, dependencies.journal_bytes)
         guard = dependencies.guard(dependencies.store) if dependencies.guard and not dependencies.is_shadow else None
-        lists = dependencies.agbot or guard
-        self._unasked = Unasked(self._situation, reader, self._reviewing, lists)
-        self._asking = self._create_asking(reader)
-        self._actions = Actions(self._situation, self._reviewing, reader)
-        self._cycle = self._create_cycle(dependencies)
-        self._guarded = Guarded(self._situation, reader, guard, self._answer_guard) if guard is not None else None
-        shadowing = (self._situation, reader, self._waiting, self._unasked, dependencies.agbot)
-        self._shadow = shadow.beside(*shadowing) if dependencies.is_shadow else None
+        self._unasked = unasked = Unasked(situation, reader, self._reviewing, dependencies.agbot or guard)
+        waiting = Waiting(situation.ledger)
+        self._asking = Asking(situation, reader, waiting, unasked=unasked, feed=self._intake.feed)
+        self._cycle = Cycle(
+            situation, self._intake, self._reviewing, waiting, unasked=unasked, housekeeping=self._housekeeping
+        )
+        self._guarded = Guarded(situation, reader, guard, self._answer_guard) if guard is not None else None
+        self._shadow = (
+            shadow.beside(situation, reader, waiting, unasked, dependencies.agbot) if dependencies.is_shadow else None
+        )
         self._wake = asyncio.Event()
-        self._progress = reader.progress
         self._is_idle = False
         self._cycled_at = 0.0
         self._cycle_failing = ""
         self.last_cycle: CycleReport | None = None
 
-    def _create_cycle(self, dependencies: Dependencies) -> Cycle:
-        parts = (self._situation, self._intake, self._reviewing, self._waiting)
-        age, size = dependencies.journal_age, dependencies.journal_bytes
-        return Cycle(*parts, unasked=self._unasked, journal_age=age, journal_bytes=size)
-
-    def _create_asking(self, reader: Reader) -> Asking:
-        reads = (FreshRead(stage=Stage.FEED, fresh=self._intake.feed.fresh),)
-        return Asking(
-            self._situation,
-            reader,
-            self._waiting,
-            unasked=self._unasked,
-            fresh_reads=reads,
-        )
-
-    # The gateway's side
-
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
-        """Refuse without waiting for anything; see `agbot.coordinator.contract.Permission`."""
-        refused = self._intake.excludes(ask.node) or self._asking.refuse_from_memory(ask)
+        """Refuse without waiting for anything; see `agbot.coordinator.permission.Permission`."""
+        refused = self._intake.organisations.excludes(ask.node) or self._asking.refuse_from_memory(ask)
         if refused is not None:
             self._answered(ask)
         return refused
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
-        """Answer a question; see `agbot.coordinator.contract.Permission`."""
-        excluded = self._intake.excludes(ask.node)
+        """Answer a question; see `agbot.coordinator.permission.Permission`."""
+        excluded = self._intake.organisations.excludes(ask.node)
         if excluded is not None:
             await confirm()  # only a confirmed asker learns which organisations are coordinated
             return excluded
@@ -139,7 +114,7 @@ class Coordinator(Looking, Acting):
 
     def _answered(self, ask: Ask) -> None:
         """Coordinate the asker's organisation from now on, and begin the fast cycle."""
-        self._intake.meet(org_of(ask.node))
+        self._intake.organisations.meet(org_of(ask.node))
         if self._is_idle:
             self._wake.set()
 
@@ -163,8 +138,6 @@ class Coordinator(Looking, Acting):
         cause = Cause.SUCCEEDED if succeeded else Cause.FAILED
         done = await self._reviewing.release(lease, Ending(cause=cause, why=f"reported by {who}", who=who))
         return Ended(released=bool(done), token=lease.token)
-
-    # The scheduler's side
 
     @property
     def is_busy(self) -> bool:
@@ -214,7 +187,7 @@ class Coordinator(Looking, Acting):
 
     def stalled_seconds(self) -> float:
         """Return for how long the scheduler has made no progress: no cycle or read has ended."""
-        return asyncio.get_running_loop().time() - max(self._progress.at, self._cycled_at)
+        return asyncio.get_running_loop().time() - max(self._reader.progress.at, self._cycled_at)
 
     async def stop(self) -> None:
         """Grant nothing new, and wait for the writes under way.
@@ -234,17 +207,15 @@ class Coordinator(Looking, Acting):
 
     def note_busy(self, node: NodeId, word: NotNow | None) -> None:
         """Note a node's word that it is busy, None if it is not any more, for the next cycle."""
-        self._cycle.note_busy(node, word)
+        self._housekeeping.busy.note(node, word)
 
     def set_limits(self, limits_of: LimitsOf) -> None:
         """Use these limits from now on."""
         self._situation.limits_of = limits_of
 
-    # The operators' side
-
     def overview(self) -> Overview:
         """Summarise; see `agbot.coordinator.operations.Operations`."""
-        orgs = {org: state.failing for org, state in self._intake.orgs.items()}
+        orgs = {org: state.failing for org, state in self._intake.organisations.states.items()}
         silent = self._unasked.contacts.silent()
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
@@ -259,51 +230,9 @@ class Coordinator(Looking, Acting):
     def _failing(self) -> list[str]:
         return [*self._situation.troubles.sentences(), *([self._cycle_failing] if self._cycle_failing else [])]
 
-    def count_groups(self) -> int:
-        """Count the groups that exist or whose lease is occupied."""
-        situation, picture = self._situation, self._situation.picture
-        unknown = sum(not picture.exists(group) for group in situation.ledger.tally.mattering)
-        return unknown + picture.count_all_groups()
-
-    def groups(self) -> Sequence[GroupView]:
-        """List every group that exists or whose lease is occupied."""
-        known = {*self._situation.picture.groups(), *self._situation.ledger.groups_that_matter()}
-        return [self._view(group) for group in sorted(known)]
-
-    def group(self, group: GroupId) -> GroupView | None:
-        """Show one group; None if it is not known."""
-        known = self._situation.picture.exists(group) or group in self._situation.ledger.leases
-        return self._view(group) if known else None
-
-    def busy_groups(self) -> Sequence[GroupId] | None:
-        """List the groups with a lease, a waiter, a deferral or a brake.
-
-        None before everything has been read once.
-        """
-        ledger = self._situation.ledger
-        if self._situation.view_at is None or not ledger.was_read:
-            return None
-        braked = ledger.tally.braked.values()
-        return list({**ledger.tally.mattering, **{group: None for of_org in braked for group in of_org}})
-
-    def lacks(self, group: GroupId) -> Sight | None:
-        """Return why a group cannot be shown; None if it can.
-
-        It is absent and no node holds its lease, or it is unread.
-        """
-        if not self._situation.ledger.was_read:
-            return Sight.UNREAD
-        is_held = self._situation.ledger.lease(group).tenure is not None
-        lacks = self._situation.picture.why_missing(group)
-        return None if lacks is Sight.ABSENT and is_held else lacks
-
-    def why_excluded(self, org: OrgId) -> str:
-        """Return why this organisation is not coordinated; empty for one that is."""
-        return self._intake.why_excluded(org)
-
     def explain(self, node: NodeId) -> Explanation | None:
         """Explain why a node is waiting."""
-        excluded = self._intake.excludes(node)
+        excluded = self._intake.organisations.excludes(node)
         if excluded is not None:
             return Explanation(node=node, group=None, answer=f"{node} is not answered for: {excluded.reasons[0].text}.")
         known = self._situation.picture.node(node)
@@ -311,14 +240,7 @@ class Coordinator(Looking, Acting):
         found = explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")
         return self._shadow.explained(found) if self._shadow is not None and found is not None else found
 
-    def carried_out(self) -> None:
+    def _carried_out(self) -> None:
         """Let the guard know at once."""
         if self._guarded is not None:
             self._wake.set()
-
-    async def journal(self, query: JournalQuery) -> Sequence[Entry]:
-        """Read the journal."""
-        return await self._store.journal(query)
-
-    def _view(self, group: GroupId) -> GroupView:
-        return view_group(group, self._situation, self._reviewing.notes.get(group, ""))

@@ -65,19 +65,12 @@ class Cycle:
         waiting: Waiting,
         *,
         unasked: Unasked,
-        journal_age: timedelta,
-        journal_bytes: int = 0,
+        housekeeping: Housekeeping,
     ) -> None:
-        """Set the limits of the journal.
-
-        Entries that are older than `journal_age` are dropped, and the oldest while all take
-        more than `journal_bytes` (0: no limit).
-        """
-        self._housekeeping = Housekeeping(situation, journal_age, journal_bytes)
-        self.note_busy = self._housekeeping.busy.note
+        self._housekeeping = housekeeping
         self._situation = situation
         self._intake = intake
-        self._store_change = StoreChange(situation, intake)
+        self._store_change = StoreChange(situation, intake.organisations)
         self._reviewing = reviewing
         self._resting = Resting(situation)
         self._unasked = unasked

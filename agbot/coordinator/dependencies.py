@@ -106,6 +106,6 @@ def create_intake(
         reader,
         resync=timedelta(seconds=settings.resync_seconds),
         organisations=settings.organisations,
-        served_by=dependencies.agbot_identity,
+        agbot_identity=dependencies.agbot_identity,
         chance=dependencies.chance,
     )

@@ -6,18 +6,20 @@ happened (`StoreUnavailableError`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from agbot.coordinator.contract import Done, Explanation, GroupView, NotDone, Overview
-from agbot.coordinator.reads import Reads
+from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, Noun, Orders, Subject
+from agbot.events.event import Event
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.records import Allowance, Approval, Hold
 from agbot.store.contract import Entry, JournalQuery
 
 
-class Operations(Reads, Protocol):
+class Operations(Protocol):
     """What the console and the CLI need. All views come from memory, without any I/O."""
 
     def overview(self) -> Overview:
@@ -31,6 +33,37 @@ class Operations(Reads, Protocol):
 
     def why_excluded(self, org: OrgId) -> str:
         """Return why this organisation is not coordinated; empty for one that is."""
+
+    def find_groups(self, query: GroupQuery) -> GroupPage:
+        """Return the ids of one page of groups."""
+
+    def subjects(self) -> Sequence[Subject]:
+        """Return every upgrade that is under way, waited for or stopped."""
+
+    def progress(self, kind: Kind, policy: PolicyId) -> Iterator[GroupProgress]:
+        """Yield how far each group of the policy's organisation is.
+
+        The caller may pause between two groups; each is read when it is yielded.
+        """
+
+    def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
+        """Return when the policy's present revision was written; None if that is not known."""
+
+    def oldest_grant(self) -> GroupId | None:
+        """Return the group whose lease has been held longest; None if none is."""
+
+    def orders(self, *, with_windows: bool = True) -> Orders:
+        """Return what operators have ordered; the windows go through all groups."""
+
+    async def note(self, event: Event) -> None:
+        """Write an event that changes nothing, such as an estimate of a rollout, to the journal.
+
+        Raises:
+            StoreUnavailableError: it is not known whether that happened.
+        """
+
+    def unknown(self, noun: Noun, name: str) -> str:
+        """Return that the name is not known, with the nearest one; empty if it is known."""
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"; None for an unknown node."""

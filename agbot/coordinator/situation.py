@@ -30,6 +30,7 @@ from agbot.rules.lease import Kind
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Approval, Deferral
+from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
 from agbot.transitions.change import NO_CHANGE, Change
@@ -262,6 +263,10 @@ class Situation:
             now=now,
             view_at=self.view_at,
         )
+
+    def case(self, ask: Ask) -> Case:
+        """Collect the facts about a question, at this moment."""
+        return Case(at=self.now(), ask=ask, group=self.group(ask.group, ask))
 
     async def commit(self, *changes: Change) -> bool:
         """Commit changes in one transaction, then report their events.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from agbot import log
 from agbot.console.metrics import Metrics
-from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
+from agbot.coordinator.permission import Answer, Confirm, Ended, Permission, Refused
 from agbot.delivery.sinks import Kind, Outcome
 from agbot.events import waits
 from agbot.events.delivering import DeliveryLost
@@ -56,14 +56,14 @@ class CountedPermission:
         self._metrics = metrics
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
-        """Refuse without waiting; see `agbot.coordinator.contract.Permission`."""
+        """Refuse without waiting; see `agbot.coordinator.permission.Permission`."""
         refused = self._permission.refuse_from_memory(ask)
         if refused is not None:
             self._metrics.refused(refused.reasons[0].code)
         return refused
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
-        """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        """Answer a question; see `agbot.coordinator.permission.Permission`."""
         answer = await self._permission.ask(ask, confirm)
         if isinstance(answer, Refused):
             self._metrics.refused(answer.reasons[0].code)

@@ -11,7 +11,7 @@ import asyncio
 
 from agbot import log
 from agbot.clock import Clock
-from agbot.coordinator.contract import Permission
+from agbot.coordinator.permission import Permission
 from agbot.coordinator.questions import stages
 from agbot.coordinator.questions.stages import Current, Stage
 from agbot.events.listeners import QuestionFailed, QuestionUnconfirmed

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from agbot.clock import Clock
-from agbot.coordinator.contract import Answer, Ended, Permission, Refused
+from agbot.coordinator.permission import Answer, Ended, Permission, Refused
 from agbot.exchange import errors
 from agbot.exchange.credentials import Credentials
 from agbot.gateway import answers, authentication, refusals

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from agbot import log
 from agbot.clock import Clock
-from agbot.coordinator.contract import Granted, Permission
+from agbot.coordinator.permission import Granted, Permission
 from agbot.coordinator.questions import stages
 from agbot.coordinator.questions.stages import Stage
 from agbot.events.listeners import QuestionFailed

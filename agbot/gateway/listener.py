@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agbot import log
 from agbot.clock import Clock
-from agbot.coordinator.contract import Permission
+from agbot.coordinator.permission import Permission
 from agbot.events.listeners import GatewayCut, GatewayStarted, GatewayStopped
 from agbot.gateway.asking import Resolver
 from agbot.gateway.certificate import Certificate

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, Hub, codes

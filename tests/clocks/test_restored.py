@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import State
 from agbot.sim.faults import Fault, FaultKind
 from tests.clocks.blindness import bad, held, upgrading

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted, NotDone
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
 from agbot.rules.records import Hold
 from agbot.sim.faults import Fault, FaultKind

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import State
 from tests.clocks.blindness import bad, held, upgrading
 from tests.support.hub import Hub, codes

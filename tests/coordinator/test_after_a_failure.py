@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from agbot.console.page import attention
-from agbot.coordinator.contract import Granted, Overview
-from agbot.coordinator.reads import Orders
+from agbot.coordinator.contract import Overview
+from agbot.coordinator.listings import Orders
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id, node_id, policy_id
 from tests.support.hub import NMP, ORG, Hub
 from tests.support.virtual_time import in_virtual_time

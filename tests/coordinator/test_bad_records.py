@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.exchange.transport import Reply
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import State

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted, Refused
+from agbot.coordinator.contract import Done
+from agbot.coordinator.permission import Granted, Refused
 from agbot.coordinator.review import brake_facts
 from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId, group_id, policy_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.busy import NotNow
 from agbot.rules.ids import node_id
 from agbot.rules.limits import Limits

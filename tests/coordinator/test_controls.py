@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted, NotDone
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, Order

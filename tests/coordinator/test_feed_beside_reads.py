@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, Hub
 from tests.support.virtual_time import in_virtual_time

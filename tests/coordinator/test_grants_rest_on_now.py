@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted
+from agbot.coordinator.contract import Done
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind, release
 from agbot.rules.limits import Limits

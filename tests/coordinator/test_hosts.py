@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agbot.coordinator.contract import Answer, Granted, NotDone
+from agbot.coordinator.contract import NotDone
+from agbot.coordinator.permission import Answer, Granted
 from agbot.exchange.credentials import Credentials
 from agbot.rules import host
 from agbot.rules.facts import Ask, Node

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.exchange.transport import Reply
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause

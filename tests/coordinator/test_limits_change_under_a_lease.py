@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agbot.coordinator.listings import GroupQuery, GroupState, Subject
 from agbot.coordinator.operators.orders import next_change
-from agbot.coordinator.reads import GroupQuery, GroupState, Subject
 from agbot.rules.ids import group_id, node_id, node_scope, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Granted
 from agbot.coordinator.intake import planning
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
 from agbot.store.contract import Lost, Writes
 from agbot.store.memory import MemoryStore

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.contract import Granted, Refused
+from agbot.coordinator.permission import Granted, Refused
 from agbot.rules.facts import Ask
 from agbot.rules.ids import OrgId
 from agbot.settings.model import AgbotSettings, ExchangeSettings

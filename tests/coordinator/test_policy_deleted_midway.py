@@ -10,7 +10,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import node_id
 from agbot.rules.lease import State, Tenure
 from agbot.rules.limits import Limits

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.exchange.errors import Unreachable
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Member, Sight

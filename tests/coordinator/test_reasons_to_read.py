@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.fleet.changes import What
 from agbot.fleet.reads import Why
 from tests.support.hub import NMP, ORG, Hub

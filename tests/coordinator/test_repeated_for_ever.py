@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
 from tests.support.hub import Hub

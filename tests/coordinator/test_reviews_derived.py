@@ -13,9 +13,9 @@ import pytest
 
 from agbot.console.metrics import Metrics
 from agbot.coordinator import decision_record
-from agbot.coordinator.contract import Granted
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.replaying import REVIEWS, replay
+from agbot.coordinator.permission import Granted
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Reporter
 from agbot.delivery.payload import encoded, event_message

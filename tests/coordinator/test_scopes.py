@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from agbot.coordinator.contract import Granted, Refused
+from agbot.coordinator.permission import Granted, Refused
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import SeenTime

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from agbot.coordinator.contract import Answer, Granted
+from agbot.coordinator.permission import Answer, Granted
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.records import Hold
 from agbot.sim.faults import Fault, FaultKind

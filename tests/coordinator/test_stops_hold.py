@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted, Refused
+from agbot.coordinator.contract import Done
+from agbot.coordinator.permission import Granted, Refused
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Hold

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from agbot.coordinator.contract import Done, Granted, NotDone, Refused
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.permission import Granted, Refused
 from agbot.rules import ids
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.memory import MemoryStore

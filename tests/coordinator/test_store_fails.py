@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import node_id, policy_id
 from agbot.rules.lease import Claim, Kind
 from agbot.sim.agbot_rows import ServiceRow

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agbot.coordinator.contract import Done, Granted
+from agbot.coordinator.contract import Done
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Cause

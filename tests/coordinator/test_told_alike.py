@@ -16,7 +16,7 @@ import pytest
 from agbot.console import replies
 from agbot.console.metrics import Metrics
 from agbot.coordinator import decision_record
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Reporter
 from agbot.rules.decide import Grant, Wait, decide

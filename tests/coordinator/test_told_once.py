@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-from agbot.coordinator.contract import Done, Granted, NotDone
+from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import PolicyId, node_id, policy_id
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from agbot.coordinator.contract import Answer, Confirm, Ended, Permission, Refused
+from agbot.coordinator.permission import Answer, Confirm, Ended, Permission, Refused
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.listener import ANSWER_SHARE
 from agbot.rules.facts import Ask

@@ -10,7 +10,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.contract import Granted, Refused
+from agbot.coordinator.permission import Granted, Refused
 from agbot.exchange.errors import ExchangeError
 from agbot.rules.lease import Kind, State
 from agbot.rules.limits import Limits

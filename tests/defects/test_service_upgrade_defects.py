@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agbot.coordinator.contract import Ended, Granted
+from agbot.coordinator.permission import Ended, Granted
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed

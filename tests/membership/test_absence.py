@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
 from agbot.settings.model import ExchangeSettings

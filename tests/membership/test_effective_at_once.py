@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import State
 from agbot.sim.exchange import seed
 from tests.membership.living import FROZEN, GROUP, STEADY, TURN, living

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from agbot.cli import screen
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.sim.node import SimNode

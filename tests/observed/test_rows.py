@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, State

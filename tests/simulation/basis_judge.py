@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Granted
+from agbot.coordinator.permission import Granted
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, name_of, org_of
 from agbot.rules.lease import Kind, Lease

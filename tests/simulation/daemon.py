@@ -14,9 +14,9 @@ from datetime import datetime
 import structlog
 
 from agbot.agreementbot.client import AgreementBot
-from agbot.coordinator.contract import Answer, Confirm, Ended, Refused
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies
+from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Ask

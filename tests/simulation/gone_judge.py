@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 
-from agbot.coordinator.contract import Refused
+from agbot.coordinator.permission import Refused
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
 from agbot.rules.reasons import Code

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.replaying import replay
+from agbot.coordinator.permission import Answer, Granted
 from agbot.rules import ids
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId

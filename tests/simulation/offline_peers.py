@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.contract import Answer, Granted, Refused
+from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.rules.facts import Ask
 from agbot.rules.ids import name_of, org_of
 from agbot.rules.lease import Kind, Lease, State

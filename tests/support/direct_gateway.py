@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from agbot.clock import Clock
-from agbot.coordinator.contract import Permission
+from agbot.coordinator.permission import Permission
 from agbot.gateway.answers import Reply
 from agbot.gateway.asking import Resolver
 from agbot.gateway.core import Ask, new_core

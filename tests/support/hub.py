@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agbot.agreementbot.client import AgreementBot
-from agbot.coordinator.contract import Answer, Granted
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies
 from agbot.coordinator.guarded.port import GuardOf
+from agbot.coordinator.permission import Answer, Granted
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Refused as CredentialsRefused

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from agbot.console.page import words
 from agbot.coordinator.contract import GroupView, Overview
-from agbot.coordinator.reads import Orders
+from agbot.coordinator.listings import Orders
 from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import NodeId, PolicyId, name_of
 from agbot.rules.lease import Kind

@@ -23,7 +23,7 @@ from agbot.console.bodies import (
 )
 from agbot.console.page import words
 from agbot.coordinator.contract import Explanation, GroupView
-from agbot.coordinator.reads import Orders
+from agbot.coordinator.listings import Orders
 from agbot.rules import ids
 from agbot.rules.ids import STORE_SCOPE, GroupId, name_of
 from agbot.rules.rulebook import RULES

@@ -30,8 +30,8 @@ from agbot.console.page.rendering import page
 from agbot.console.present import bad_input, not_found
 from agbot.console.replies import ApiError
 from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.listings import GroupQuery, GroupState
 from agbot.coordinator.operations import Operations
-from agbot.coordinator.reads import GroupQuery, GroupState
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import OF_POLICIES, Kind

@@ -16,8 +16,8 @@ from agbot.console.page.chronicler import Chronicler
 from agbot.console.page.drawing import Curve
 from agbot.console.page.forecast import Forecast, NoForecast
 from agbot.console.page.standing import Stand, Standing, Summary, stand, summarise
+from agbot.coordinator.listings import Subject
 from agbot.coordinator.operations import Operations
-from agbot.coordinator.reads import Subject
 from agbot.rules.ids import GroupId
 
 _FRESH_SECONDS: Final = 2.0

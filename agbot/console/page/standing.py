@@ -16,7 +16,7 @@ from typing import Final
 
 from agbot.console.page.chronicle import GOOD, Outcome
 from agbot.console.page.words import count
-from agbot.coordinator.reads import GroupProgress, MemberProgress
+from agbot.coordinator.listings import GroupProgress, MemberProgress
 from agbot.rules.ids import GroupId, NodeId, name_of
 from agbot.rules.statuses import Phase
 

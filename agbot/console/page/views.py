@@ -15,9 +15,9 @@ from agbot.console.page.rollouts import Rollouts, selected
 from agbot.console.page.standing import Standing
 from agbot.console.present import bad_input, group_of, not_found, number, unknown_node
 from agbot.coordinator.contract import GroupView
+from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
-from agbot.coordinator.reads import GroupQuery, GroupState, Noun
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from agbot.coordinator.contract import Answer, Granted, Refused
 from agbot.coordinator.guarded.port import Answering, Gate, Guard, Verdict
+from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.coordinator.situation import Situation
 from agbot.rules import holds, ids, maintenance, soaking
 from agbot.rules.decide import Grant, decide

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from agbot.agreementbot.client import Lists
-from agbot.coordinator.contract import Answer
+from agbot.coordinator.permission import Answer
 from agbot.rules.facts import Ask, Row
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind

@@ -12,9 +12,9 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from agbot.coordinator.contract import Granted
 from agbot.coordinator.guarded.port import Answering, Decided, Guard, Outcome
 from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.permission import Granted
 from agbot.coordinator.situation import Situation
 from agbot.events.event import of_ask
 from agbot.events.guard import GuardErred, GuardRefused

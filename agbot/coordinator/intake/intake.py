@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 from agbot.coordinator.attention import Attention
-from agbot.coordinator.contract import Refused as NotOurs
 from agbot.coordinator.intake.background import Background
 from agbot.coordinator.intake.comparing import Comparing
 from agbot.coordinator.intake.earlier_reports import EarlierReports
@@ -61,7 +60,7 @@ class Intake:
         *,
         resync: timedelta,
         organisations: tuple[str, ...],
-        served_by: str = "",
+        agbot_identity: str = "",
         chance: random.Random | None = None,
     ) -> None:
         self.attention = Attention(situation)
@@ -75,10 +74,15 @@ class Intake:
         self._taken_in = 0
         self.feed = SharedRead(self._follow_feed, situation.clock)
         """Reads the change feed to its end: for every cycle, and for a question before a grant."""
-        self._organisations = Organisations(
-            situation, exchange, reader, named=organisations, served_by=served_by, resync=resync, chance=chance
+        self.organisations = Organisations(
+            situation,
+            exchange,
+            reader,
+            named=organisations,
+            agbot_identity=agbot_identity,
+            resync=resync,
+            chance=chance,
         )
-        self.orgs = self._organisations.states
         self._unreadable: set[Read] = set()
         """What has been reported as unreadable."""
         self._standstill = Outage()
@@ -105,9 +109,9 @@ class Intake:
         """
         report = IntakeReport()
         try:
-            await self._organisations.discover()
+            await self.organisations.discover()
             await self.feed.again()
-            await self._earlier.look(self.orgs)
+            await self._earlier.look(self.organisations.states)
             self._recovered()
         except ExchangeError as error:
             self._failed(error)
@@ -124,40 +128,24 @@ class Intake:
         """Stop the reads that go on beside the cycles."""
         await self._background.stop()
 
-    def meet(self, org: OrgId) -> None:
-        """Begin to coordinate an organisation, if it is ours."""
-        self._organisations.meet(org)
-
-    def excludes(self, node: NodeId) -> NotOurs | None:
-        """Refuse a node of an organisation that is not coordinated; None for one that is."""
-        return self._organisations.excludes(node)
-
-    def why_excluded(self, org: OrgId) -> str:
-        """Return why this organisation is not coordinated; empty for one that is."""
-        return self._organisations.why_excluded(org)
-
-    def read_all_again(self) -> None:
-        """Make the next intake read every organisation as a whole."""
-        self._organisations.read_all_again()
-
     async def _follow_feed(self) -> None:
         situation = self._situation
         begun_seconds, asked_at = situation.clock.monotonic_seconds(), situation.now()
         result = await self._feed.poll()
         for change in result.changes:
-            self._organisations.saw(change)
+            self.organisations.saw(change)
             situation.picture.apply(change, asked_at)
         if result.resync is not None:
             situation.picture.standstill.restart()
-            self.read_all_again()
+            self.organisations.read_all_again()
             self._earlier.lost()
             if result.reset:
-                for org in self.orgs:
+                for org in self.organisations.states:
                     situation.picture.distrust_absences(org)
                     situation.picture.note_old_state(org, asked_at)
         await self._comparing.look()
         situation.saw(begun_seconds)
-        self._comparing.learn(self.orgs)
+        self._comparing.learn(self.organisations.states)
         self._taken_in += len(result.changes)
 
     async def _read_announced(self) -> None:
@@ -173,7 +161,7 @@ class Intake:
         """
         situation, planning = self._situation, self._planning
         with situation.troubles.guard("reads"):
-            self._synced += await self._organisations.sync()
+            self._synced += await self.organisations.sync()
             # no group is judged before that
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
@@ -195,7 +183,7 @@ class Intake:
 
     def _eager(self) -> list[Wanted]:
         """Return what the feed has announced and is read without a question."""
-        reads = [read for read in self._situation.picture.eager() if self._organisations.serves(read.org)]
+        reads = [read for read in self._situation.picture.eager() if self.organisations.serves(read.org)]
         is_of_group = {What.GROUP, What.NODE}
         return [Wanted(read=read, why=Why.MEMBERSHIP if read.what in is_of_group else Why.REPORT) for read in reads]
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from agbot.coordinator.contract import Refused
 from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.permission import Refused
 from agbot.coordinator.situation import Situation
 from agbot.events.exchange import OrgDiscovered, OrgFailed, OrgGone, OrgRecovered
 from agbot.events.outage import Outage
@@ -66,15 +66,15 @@ class Organisations:
         reader: Reader,
         *,
         named: Sequence[str],
-        served_by: str,
+        agbot_identity: str,
         resync: timedelta,
         chance: random.Random | None,
     ) -> None:
-        """Coordinate those in `named` (`*`: all), and those that the agbot `served_by` serves."""
+        """Coordinate those in `named` (`*`: all), and those that this agbot serves."""
         self._situation = situation
         self._exchange = exchange
         self._reader = reader
-        self._served_by = served_by
+        self._agbot_identity = agbot_identity
         self._resync = resync
         self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
         self._discovers = _EVERYTHING in named
@@ -91,14 +91,14 @@ class Organisations:
         org = org_of(node)
         if self.serves(org):
             return None
-        if self._served_by and not self._has_discovered:
-            text = f"the organisations that {self._served_by} serves have not been read yet"
+        if self._agbot_identity and not self._has_discovered:
+            text = f"the organisations that {self._agbot_identity} serves have not been read yet"
             return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=text),))
         return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=self.why_excluded(org)),), is_final=True)
 
     def why_excluded(self, org: OrgId) -> str:
         """Return why this organisation is not coordinated; empty for one that is, or may be."""
-        if self.serves(org) or (self._served_by and not self._has_discovered):
+        if self.serves(org) or (self._agbot_identity and not self._has_discovered):
             return ""
         return f"organisation {org} is not among those that this coordinator looks after ([exchange] organisations)"
 
@@ -133,8 +133,8 @@ class Organisations:
         if self._has_discovered:
             return
         own = org_of(self._exchange.identity)
-        if self._served_by:
-            served = await self._exchange.served_orgs(self._served_by)
+        if self._agbot_identity:
+            served = await self._exchange.served_orgs(self._agbot_identity)
             self._ours |= served
             for org in sorted(served):
                 self.meet(org)

@@ -74,10 +74,6 @@ class Contents:
         """Yield every lease with a known last end and no grant after it (`Standing.has_ended`)."""
         return (self.leases[group] for group in list(self.tally.ended))
 
-    def groups_that_matter(self) -> list[GroupId]:
-        """Return the groups with a lease, a waiter or a deferral."""
-        return list(self.tally.mattering)
-
     def known_members(self, turns_since: SeenTime) -> Iterator[tuple[NodeId, GroupId]]:
         """Yield each known member with its group.
 

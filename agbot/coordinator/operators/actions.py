@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.contract import Done, LeaseView, NotDone
 from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators import naming
 from agbot.coordinator.operators.views import view_lease
-from agbot.coordinator.reads import Noun
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.events.leases import Ending
@@ -33,12 +33,18 @@ from agbot.transitions.change import NO_CHANGE, Change
 
 
 class Actions:
-    """Carries out the requests of operators."""
+    """Carries out the requests of operators, as a part of the coordinator (`operations`)."""
 
-    def __init__(self, situation: Situation, reviewing: Reviewing, reader: Reader) -> None:
-        self._situation = situation
-        self._reviewing = reviewing
-        self._reader = reader
+    _situation: Situation
+    _reviewing: Reviewing
+    _reader: Reader
+
+    def _carried_out(self) -> None:
+        """Is called after each action that has changed something."""
+
+    def _done(self, text: str, lease: LeaseView | None = None) -> Done:
+        self._carried_out()
+        return Done(text=text, lease=lease)
 
     async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
         """Free a lease, whatever its holder does; with a token, only that grant."""
@@ -58,7 +64,7 @@ class Actions:
         after = view_lease(self._situation.ledger.lease(group), self._situation)
         if not done:
             return NotDone(text=f"the lease of {group} has changed meanwhile; read it again")
-        return Done(text=f"released {group}, token {lease.token}, from {tenure.claim.holder}", lease=after)
+        return self._done(f"released {group}, token {lease.token}, from {tenure.claim.holder}", after)
 
     async def hold(self, hold: Hold) -> Done | NotDone:
         """Stop new grants for a scope. Upgrades under way go on. An unknown scope is a mistake."""
@@ -69,7 +75,7 @@ class Actions:
         await self._situation.commit_due(lambda: operators.hold(hold, now))
         until = f" until {clock(hold.until)}" if hold.until else ""
         text = f"{words.scope(hold.scope)} is held{until}: no new upgrades begin, those that run go on"
-        return Done(text=f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
+        return self._done(f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
 
     def _unknown(self, noun: Noun, name: str) -> str:
         return naming.unknown(noun, name, self._situation)
@@ -100,7 +106,7 @@ class Actions:
         instead = (
             f". This replaces the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
         )
-        return Done(text=f"{text}{instead}")
+        return self._done(f"{text}{instead}")
 
     async def approve(self, approval: Approval) -> Done | NotDone:
         """Let an upgrade begin where it needs an approval. An unknown scope is a mistake."""
@@ -112,7 +118,7 @@ class Actions:
         if is_absent or (approval.kind is Kind.AGENT and await self._is_missing(approval.subject, approval.kind)):
             return self._no_policy(approval.subject)
         await self._situation.commit(operators.approve(approval, self._situation.now()))
-        return Done(text=f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
+        return self._done(f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
 
     async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
         """Take the allowance of a node back."""
@@ -149,7 +155,7 @@ class Actions:
     def _withdrawn(self, order: Allowance | Approval | None, text: str, nothing: str) -> Done | NotDone:
         if order is None:
             return NotDone(text=f"{nothing}; nothing was changed", not_found=True)
-        return Done(text=f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
+        return self._done(f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
 
     def _no_policy(self, subject: PolicyId) -> NotDone:
         near = did_you_mean(subject, self._situation.picture.policies.names())
@@ -172,7 +178,7 @@ class Actions:
         if not generation.doubt:
             return NotDone(text="the lease store is not in doubt; nothing was changed", not_found=True)
         await self._situation.settle_store(StoreSettled(who=who, why=reason, changed=generation.doubt))
-        return Done(text=f"grants go on; the lease store was in doubt: {generation.doubt}")
+        return self._done(f"grants go on; the lease store was in doubt: {generation.doubt}")
 
     async def _end_rests(self, scope: str, reason: str, who: str) -> Done | NotDone:
         now, situation = self._situation.now(), self._situation
@@ -187,7 +193,7 @@ class Actions:
         if not ended:
             text = self._unknown(Noun.SCOPE, scope) or f"no group rests in {words.scope(scope)}"
             return NotDone(text=f"{text}; nothing was changed", not_found=True)
-        return Done(text=f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
+        return self._done(f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
 
     async def _end_hold(self, scope: str, reason: str, who: str) -> Done | NotDone:
         ended: list[Hold] = []
@@ -205,8 +211,8 @@ class Actions:
             text = f"{text}; nothing was changed{self._stopped_in(scope)}"
             return NotDone(text=text, not_found=True)
         (hold,) = ended
-        return Done(
-            text=f"{words.scope(scope)} is no longer held; the hold was: {_in_words(hold)}{self._still_held(scope)}"
+        return self._done(
+            f"{words.scope(scope)} is no longer held; the hold was: {_in_words(hold)}{self._still_held(scope)}"
         )
 
     def _still_held(self, scope: str) -> str:
@@ -245,7 +251,7 @@ class Actions:
         named = "; ".join(
             f"{brake.group}, where it {brake.cause} on {brake.node} at {clock(brake.since)}" for brake in brakes
         )
-        return Done(text=f"{subject} may go on in {named}")
+        return self._done(f"{subject} may go on in {named}")
 
 
 def _in_words(hold: Hold) -> str:

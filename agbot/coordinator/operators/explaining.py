@@ -6,18 +6,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
 from agbot.coordinator import decision_record
 from agbot.coordinator.contract import Explanation, RuleView
+from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators import failed
 from agbot.coordinator.operators.views import view_lease
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
 from agbot.rules import holds, ids
-from agbot.rules.decide import Judgement, judge
-from agbot.rules.facts import Member, NodeType, Sight
+from agbot.rules.decide import Judgement, Wait, judge
+from agbot.rules.facts import Member, NodeType, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import GUARD, Claim, Kind, Lease, State, Tenure
 from agbot.rules.reasons import Code, Reason
@@ -58,9 +60,9 @@ def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | Non
 
 
 def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
-    ask, now = waiter.ask, situation.now()
-    judgement = judge(Case(at=now, ask=ask, group=situation.group(ask.group, ask)))
-    case, against, claim = judgement.case, judgement.reasons, ask.claim
+    ask, case = waiter.ask, situation.case(waiter.ask)
+    judgement, claim, now = judge(case), ask.claim, case.at
+    against = judgement.reasons
     if not against:
         answer = f"Nothing keeps {claim.holder} waiting any longer; it gets the grant for {claim.subject} when it asks again."
     else:
@@ -226,11 +228,21 @@ def _view_finding(found: Finding, now: Now) -> RuleView:
     )
 
 
-def kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
-    """Return what the journal keeps of a refusal: the rules' answers as `explain` shows them.
+def note_refusal(case: Case, wait: Wait, waiting: Waiting, *, is_derived: bool = True) -> None:
+    """Make the asker a waiter; if its reasons are new, add what the journal keeps of the refusal.
 
-    Where the rules decided, it keeps the decision record as well.
+    `is_derived`: the rules gave the reasons. A name that has not been read as a policy may be
+    invented, so it makes no waiter.
     """
+    is_known = isinstance(case.group.policies.get(case.ask.subject), Policy)
+    # most refusals are repetitions; of the others the cycle creates the record
+    if is_known and wait.is_remembered and waiting.note(case.ask, wait.reasons, case.at):
+        judgement = (wait.judgement or judge(case)).lasting()
+        waiting.keep(case.ask, partial(_kept_of_refusal, judgement, is_derived=is_derived))
+
+
+def _kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
+    """Return the answers of the rules as `explain` shows them, with the record if they decided."""
     kept: dict[str, object] = {"rules": msgspec.to_builtins(_view_findings(judgement))}
     if is_derived:
         kept |= decision_record.kept(judgement.case)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from itertools import chain
 
+from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
 from agbot.coordinator.memory.tally import Tally
-from agbot.coordinator.reads import GroupPage, GroupQuery, GroupState
 from agbot.coordinator.situation import Situation
 from agbot.rules import ids
 from agbot.rules.facts import Node
@@ -20,7 +20,7 @@ from agbot.rules.rows import Standing
 def find_groups(query: GroupQuery, situation: Situation) -> GroupPage:
     """Return the ids of one page, and how many groups match."""
     ledger, exists = situation.ledger, situation.picture.exists
-    unknown = {group for group in ledger.groups_that_matter() if not exists(group)}
+    unknown = {group for group in ledger.tally.mattering if not exists(group)}
     known: Iterable[GroupId]
     if query.state not in {None, GroupState.QUIET}:
         known = sorted(each for each in _of_state(query.state, situation) if exists(each) or each in unknown)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators.rollouts import subjects
-from agbot.coordinator.reads import Noun
 from agbot.coordinator.situation import Situation
 from agbot.rules import ids
 from agbot.rules.facts import Sight

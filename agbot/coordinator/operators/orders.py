@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from agbot.coordinator.reads import Orders, WindowView
+from agbot.coordinator.listings import Orders, WindowView
 from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId
 from agbot.rules.window import Window, is_open, next_opening

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from agbot.coordinator.reads import GroupProgress, MemberProgress, Subject, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, Subject, Waiting
 from agbot.coordinator.situation import Situation
 from agbot.rules.facts import Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of

@@ -9,18 +9,17 @@ own authentication, whose error is raised to the gateway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
+from typing import Any
 
 from agbot.coordinator import decision_record
-from agbot.coordinator.contract import Answer, Confirm, Granted, Refused
 from agbot.coordinator.intake.reading import Failures, Reader
 from agbot.coordinator.memory.waiting import Waiting
-from agbot.coordinator.operators.explaining import kept_of_refusal
+from agbot.coordinator.operators.explaining import note_refusal
+from agbot.coordinator.permission import Answer, Confirm, Granted, Refused
 from agbot.coordinator.questions import stages
 from agbot.coordinator.questions.exempting import Exempting
-from agbot.coordinator.questions.stages import FreshRead, Stage
+from agbot.coordinator.questions.stages import Stage
 from agbot.coordinator.review import deferring
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.unasked import Unasked
@@ -28,26 +27,19 @@ from agbot.exchange.errors import ExchangeError, Unreadable
 from agbot.fleet import occasions, plan
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Wanted, Why
-from agbot.rules.decide import Decision, Grant, Wait, decide, judge
+from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.facts import Agreement, Ask, Policy, Sight
 from agbot.rules.group import Group
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now
+from agbot.single_flight import SharedRead
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import grants
 
 _TRIES = 3
 """How often a question is decided that loses a race. The node asks again within a minute."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """A decision, with the facts that it was made on."""
-
-    case: Case
-    decision: Decision
 
 
 class Asking:
@@ -60,17 +52,18 @@ class Asking:
         waiting: Waiting,
         *,
         unasked: Unasked,
-        fresh_reads: Sequence[FreshRead],
+        feed: SharedRead[Any],
     ) -> None:
+        """A grant depends on the `feed` of the Exchange, read at most a second ago."""
         self._situation = situation
         self._reader = reader
         self._waiting = waiting
         self._unasked = unasked
-        self._fresh_reads = fresh_reads
+        self._feed = feed
         self._exempting = Exempting(situation)
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
-        """Answer a question; see `agbot.coordinator.contract.Permission`."""
+        """Answer a question; see `agbot.coordinator.permission.Permission`."""
         stages.reach(Stage.CONFIRM)
         begun, now = self._situation.picture.begin(), self._situation.now()
         node = await confirm()
@@ -88,7 +81,7 @@ class Asking:
             return self._refuse_with(ask, stages.failed(error, Stage.GROUP))
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
-        """Refuse without reading, if the picture suffices; see `contract.Permission`."""
+        """Refuse without reading, if the picture suffices; see `Permission`."""
         situation = self._situation
         now = situation.now()
         unread = situation.unread(ask)
@@ -100,7 +93,7 @@ class Asking:
         decision = decide(ask, group, now)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
             return None
-        return self._refuse(ask, decision, group, now)
+        return self._refuse(Case(at=now, ask=ask, group=group), decision)
 
     async def _answer(self, ask: Ask) -> Answer:
         """Decide on current facts, and commit a grant.
@@ -109,60 +102,59 @@ class Asking:
             ExchangeError: something that a grant depends on could not be read.
             StoreUnavailableError: it is not known whether the grant was committed.
         """
-        may_grant = self._situation.unread(ask) or isinstance(self._decision(ask).decision, Grant)
+        may_grant = self._situation.unread(ask) or isinstance(self._decide(ask)[1], Grant)
         if may_grant and not self._situation.doubts():
-            await self._read_fresh()  # first: what it makes out of date would be read twice
+            await self._read_feed()  # first: what it makes out of date would be read twice
         ask = await self._complete(ask)
         if not self._situation.doubts():
             await self._unasked.give_way(ask)
         unseen = await self._refresh_blockers(ask)
         for _try in range(_TRIES):
-            made = self._decision(ask)
-            if isinstance(made.decision, Grant):
-                await self._verify(ask, made)
+            case, decision = self._decide(ask)
+            if isinstance(decision, Grant):
+                await self._verify(case, decision)
                 await self._situation.ledger.gate.opened()
-                made = self._decision(ask)  # and commit it without waiting for anything in between
-            if isinstance(made.decision, Wait):
-                wait = stages.with_unseen(made.decision, unseen)
-                is_derived = wait is made.decision  # no rule states that a read failed
-                return self._refuse(ask, wait, made.case.group, made.case.at, is_derived=is_derived)
+                case, decision = self._decide(ask)  # and commit it without waiting for anything in between
+            if isinstance(decision, Wait):
+                wait = stages.with_unseen(decision, unseen)
+                return self._refuse(case, wait, is_derived=wait is decision)  # no rule states that a read failed
             stages.reach(Stage.STORE)
-            answer = await self._commit(made.case, made.decision)
+            answer = await self._commit(case, decision)
             if answer is not None:
                 return answer
         return self._refuse_for(ask, Code.LEASE_HELD, f"other members got the lease first {_TRIES} times in a row")
 
-    def _decision(self, ask: Ask) -> Decided:
-        now = self._situation.now()
-        group = self._situation.group(ask.group, ask)
-        return Decided(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
+    def _decide(self, ask: Ask) -> tuple[Case, Decision]:
+        """Decide on what is in memory; return the decision with the facts that it was made on."""
+        case = self._situation.case(ask)
+        return case, decide(ask, case.group, case.at)
 
-    async def _read_fresh(self) -> None:
-        """Read everything outside that a grant depends on, at most once a second.
+    async def _read_feed(self) -> None:
+        """Read the change feed, unless another question has done so within the last second.
 
         Raises:
             ExchangeError: it could not be read.
         """
-        for read in self._fresh_reads:
-            stages.reach(read.stage)
-            await read.fresh()
+        stages.reach(Stage.FEED)
+        await self._feed.fresh()
 
-    async def _verify(self, ask: Ask, made: Decided) -> None:
+    async def _verify(self, case: Case, grant: Grant) -> None:
         """Read what this grant depends on, as far as it is not known to be current.
 
         Raises:
             ExchangeError: it could not be read.
             StoreUnavailableError: it is not known whether a change of a deferral was committed.
         """
-        await self._read_fresh()
+        ask = case.ask
+        await self._read_feed()
         has_read = await self._read_missing(ask)
         stages.reach(Stage.GROUP)
-        basis = occasions.of_grant(ask, made.case.group, made.decision) if isinstance(made.decision, Grant) else []
+        basis = occasions.of_grant(ask, case.group, grant)
         for error in (await self._reader.refresh(basis)).values():
             raise error
         if has_read or basis:
-            await self._read_fresh()  # costs nothing, unless those reads took long
-        if isinstance(made.decision, Grant) and made.decision.exempt is None and not made.decision.repeated:
+            await self._read_feed()  # costs nothing, unless those reads took long
+        if grant.exempt is None and not grant.repeated:
             stages.reach(Stage.AGBOT)
             await self._unasked.before_grant(ask)
         await self._refresh_deferrals(ask)
@@ -212,11 +204,11 @@ class Asking:
         Return why they could not be read, None if they could. If not, a member may only seem to be
         silent.
         """
-        made, failures = self._decision(ask), Failures()
-        if isinstance(made.decision, Wait):
-            group, own = made.case.group, Read(what=What.NODE, id=ask.node)
-            blockers = [each for each in self._blockers(made.decision, group, made.case.at) if each.read != own]
-            failures = await self._reader.refresh([*blockers, *occasions.proof_of_rest(made.decision, group)])
+        (case, decision), failures = self._decide(ask), Failures()
+        if isinstance(decision, Wait):
+            own = Read(what=What.NODE, id=ask.node)
+            blockers = [each for each in self._blockers(decision, case.group, case.at) if each.read != own]
+            failures = await self._reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group)])
         await self._refresh_deferrals(ask)
         return next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
 
@@ -275,19 +267,13 @@ class Asking:
 
     def _refuse_with(self, ask: Ask, reason: Reason) -> Refused:
         """Refuse with a reason that no rule gives."""
-        group, now = self._situation.group(ask.group, ask), self._situation.now()
-        return self._refuse(ask, Wait(reasons=(reason,)), group, now, is_derived=False)
+        return self._refuse(self._situation.case(ask), Wait(reasons=(reason,)), is_derived=False)
 
-    def _refuse(self, ask: Ask, wait: Wait, group: Group, now: Now, *, is_derived: bool = True) -> Refused:
-        # A name that has not been read as a policy may be invented, so it makes no waiter.
-        is_known = isinstance(group.policies.get(ask.subject), Policy)
-        # Most refusals are repetitions. Of the others the cycle creates the record.
-        if is_known and wait.is_remembered and self._waiting.note(ask, wait.reasons, now):
-            judgement = (wait.judgement or judge(Case(at=now, ask=ask, group=group))).lasting()
-            self._waiting.keep(ask, partial(kept_of_refusal, judgement, is_derived=is_derived))
+    def _refuse(self, case: Case, wait: Wait, *, is_derived: bool = True) -> Refused:
+        note_refusal(case, wait, self._waiting, is_derived=is_derived)
         if not wait.is_remembered:
             picture = self._situation.picture
-            picture.forget_absent(picture.policies.read_of(*ask.subject))
+            picture.forget_absent(picture.policies.read_of(*case.ask.subject))
         return Refused(reasons=wait.reasons, is_final=not wait.is_remembered)
 
 

@@ -8,7 +8,6 @@ no function has to pass it on. A stage that is reached without a follower is dro
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -56,18 +55,6 @@ class Stage(Enum):
     def failed(self, error: Exception) -> Reason:
         """Return the reason if this stage has failed."""
         return Reason(code=self.code, text=f"{self.value.what}: {error}", facts={WAITED_FOR: self.value.what})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FreshRead:
-    """Something outside that every grant depends on, read at most a second ago.
-
-    All questions of that second share one read.
-    """
-
-    stage: Stage
-    fresh: Callable[[], Awaitable[object]]
-    """Waits until it has been read and applied. Raises an `ExchangeError` if it cannot be read."""
 
 
 @dataclass(slots=True)

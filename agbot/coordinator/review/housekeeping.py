@@ -37,8 +37,9 @@ class Housekeeping:
             StoreUnavailableError: it is not known what was written.
         """
         if self._situation.now().is_steady:
-            await self._expire_holds()
-            await self._expire_allowances()
+            for over in (self._holds_over, self._allowances_over):
+                if over():
+                    await self._situation.commit_due(over)
         await self.busy.run()
         await self._sweeping.look(self._situation.now())
 
@@ -46,16 +47,8 @@ class Housekeeping:
         """Stop the deletion of old entries."""
         await self._sweeping.stop()
 
-    async def _expire_holds(self) -> None:
-        if self._holds_over():
-            await self._situation.commit_due(self._holds_over)
-
     def _holds_over(self) -> Change:
         return operators.expire_holds(self._situation.ledger.holds.values(), self._situation.now())
-
-    async def _expire_allowances(self) -> None:
-        if self._allowances_over():
-            await self._situation.commit_due(self._allowances_over)
 
     def _allowances_over(self) -> Change:
         ledger = self._situation.ledger

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.situation import Situation
 from agbot.events.store import StoreChanged, StoreSettled
 from agbot.rules.seen_time import SeenTime
@@ -23,9 +23,9 @@ _LAST_REPORTS = timedelta(seconds=10)
 class StoreChange:
     """Reports another generation of the store, and ends the doubt about it."""
 
-    def __init__(self, situation: Situation, intake: Intake) -> None:
+    def __init__(self, situation: Situation, organisations: Organisations) -> None:
         self._situation = situation
-        self._intake = intake
+        self._organisations = organisations
         self._noticed = ""
         self._look_from: SeenTime | None = None
         self._is_looking = False
@@ -50,7 +50,7 @@ class StoreChange:
             return []
         if not self._is_looking:
             self._is_looking = True
-            self._intake.read_all_again()
+            self._organisations.read_all_again()
             return []
         if not all(self._was_read(self._look_from)):
             return []
@@ -60,5 +60,6 @@ class StoreChange:
         return ["has read every organisation after another lease store was found"]
 
     def _was_read(self, since: SeenTime) -> list[bool]:
-        read = {org: self._situation.picture.org_read_at(org) for org in self._intake.orgs}
-        return [at is not None and at >= since and not self._intake.orgs[org].failing for org, at in read.items()]
+        read_at, states = self._situation.picture.org_read_at, self._organisations.states
+        read = {org: read_at(org) for org in states}
+        return [at is not None and at >= since and not states[org].failing for org, at in read.items()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from agbot.coordinator.intake.reading import Reader
@@ -18,51 +16,37 @@ _TIMES = 3
 """A group is read, then its members, then what they need."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
-    """A decision that was not carried out, with the facts that it was made on."""
+async def consider(ask: Ask, situation: Situation, reader: Reader) -> tuple[Case, Decision] | None:
+    """Decide as `agbot.coordinator.questions` does; return the decision with its facts.
 
-    case: Case
-    decision: Decision
+    None if something could not be read, so that nothing can be compared.
+    """
+    for _ in range(_TIMES):
+        lease, limits = situation.ledger.lease(ask.group), situation.limits_of(ask.group)
+        services = occasions.services_for(
+            ask, lease, situation.picture, limits, ages=situation.ages, now=situation.now()
+        )
+        wanted = [*plan.at_once(situation.unread(ask), Why.ASKER), *services]
+        if not wanted:
+            break
+        await reader.make_current(wanted)
+    case, decision = _decide(ask, situation)
+    if isinstance(decision, Grant):
+        await reader.refresh(occasions.of_grant(ask, case.group, decision))
+    else:
+        blockers = occasions.of_wait(decision, case.group, situation.picture, situation.ages, case.at)
+        await reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group)])
+    case, decision = _decide(ask, situation)
+    is_blind = bool(case.group.doubts) or case.group.agbot_doubt is not None
+    return None if is_blind else (case, decision)
 
 
-class Considering:
-    """Decides as `agbot.coordinator.questions` does."""
+def _decide(ask: Ask, situation: Situation) -> tuple[Case, Decision]:
+    """Decide on what is in memory.
 
-    def __init__(self, situation: Situation, reader: Reader) -> None:
-        self._situation = situation
-        self._reader = reader
-
-    async def consider(self, ask: Ask) -> Considered | None:
-        """Decide; None if something could not be read, so that nothing can be compared."""
-        situation = self._situation
-        for _ in range(_TIMES):
-            lease, limits = situation.ledger.lease(ask.group), situation.limits_of(ask.group)
-            services = occasions.services_for(
-                ask, lease, situation.picture, limits, ages=situation.ages, now=situation.now()
-            )
-            wanted = [*plan.at_once(situation.unread(ask), Why.ASKER), *services]
-            if not wanted:
-                break
-            await self._reader.make_current(wanted)
-        made = self._decide(ask)
-        if isinstance(made.decision, Grant):
-            await self._reader.refresh(occasions.of_grant(ask, made.case.group, made.decision))
-        else:
-            at = made.case.at
-            blockers = occasions.of_wait(made.decision, made.case.group, situation.picture, situation.ages, at)
-            proof = occasions.proof_of_rest(made.decision, made.case.group)
-            await self._reader.refresh([*blockers, *proof])
-        made = self._decide(ask)
-        is_blind = bool(made.case.group.doubts) or made.case.group.agbot_doubt is not None
-        return None if is_blind else made
-
-    def _decide(self, ask: Ask) -> Considered:
-        """Decide on what is in memory.
-
-        Rows of the agbot that have not taken a lease yet may have been written later than this
-        upgrade began, so they count only once they have.
-        """
-        now = self._situation.now()
-        group = msgspec.structs.replace(self._situation.group(ask.group, ask), rows=())
-        return Considered(case=Case(at=now, ask=ask, group=group), decision=decide(ask, group, now))
+    Rows of the agbot that have not taken a lease yet may have been written later than this upgrade
+    began, so they count only once they have.
+    """
+    case = situation.case(ask)
+    group = msgspec.structs.replace(case.group, rows=())
+    return Case(at=case.at, ask=ask, group=group), decide(ask, group, case.at)

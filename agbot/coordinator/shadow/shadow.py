@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 from agbot.agreementbot.client import Agbots
 from agbot.coordinator import decision_record
@@ -19,19 +18,20 @@ from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.memory.waiting import Waiting
-from agbot.coordinator.operators.explaining import kept_of_refusal
-from agbot.coordinator.shadow.considering import Considered, Considering
+from agbot.coordinator.operators.explaining import note_refusal
+from agbot.coordinator.shadow.considering import consider
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.event import Event
 from agbot.events.shadow import ShadowDiffers
 from agbot.events.waits import ReasonGiven
-from agbot.rules.decide import Wait, judge
-from agbot.rules.facts import Ask, Node, Policy, Row, Sight
+from agbot.rules.decide import Wait
+from agbot.rules.facts import Ask, Node, Row, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
 from agbot.rules.rows import STUCK_AFTER, Standing, claim_of
+from agbot.rules.rule import Case
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.words import clock
 from agbot.store.contract import StoreUnavailableError
@@ -51,7 +51,7 @@ class Shadow:
         self._situation = situation
         self._agbot = agbot
         self._waiting = waiting
-        self._considering = Considering(situation, reader)
+        self._reader = reader
         self._began = situation.clock.now()
         self._scanned_seconds: float | None = None
         self._would_go: dict[Ask, SeenTime] = {}
@@ -74,20 +74,18 @@ class Shadow:
         if not claim.subject or is_older:
             return
         ask = _ask(begun.group, claim)
-        made = await self._considering.consider(ask)
+        made = await consider(ask, self._situation, self._reader)
         if made is None:
             return
         self._would_go.pop(ask, None)
-        event = self._of_begin(begun, made) if isinstance(made.decision, Wait) else None
-        await self._count(event)
+        case, decision = made
+        await self._count(self._of_begin(begun, case, decision) if isinstance(decision, Wait) else None)
 
-    def _of_begin(self, begun: Begun, made: Considered) -> ShadowDiffers:
+    def _of_begin(self, begun: Begun, case: Case, wait: Wait) -> ShadowDiffers:
         claim, group = begun.claim, begun.group
-        wait = made.decision
-        reasons = wait.reasons if isinstance(wait, Wait) else ()
         is_listed = self._situation.rows.is_listed(group, claim)
         shown = f"its row is listed since {clock(begun.since)}" if is_listed else f"it reports {begun.status!r}"
-        because = "; ".join(each.text for each in reasons)
+        because = "; ".join(each.text for each in wait.reasons)
         return ShadowDiffers(
             group=group,
             node=claim.holder,
@@ -97,8 +95,8 @@ class Shadow:
             did=f"the agbot let {claim.holder} begin the {claim.kind} upgrade {claim.subject} ({shown})",
             would=f"the coordinator would have kept it waiting: {because}",
             since=begun.since,
-            reasons=tuple(ReasonGiven(code=str(each.code), text=each.text) for each in reasons),
-            decision_record=decision_record.write(made.case.ask, made.case.group, made.case.at),
+            reasons=tuple(ReasonGiven(code=str(each.code), text=each.text) for each in wait.reasons),
+            decision_record=decision_record.write(case.ask, case.group, case.at),
         )
 
     async def follow(self) -> None:
@@ -159,14 +157,15 @@ class Shadow:
         """Decide the questions of one group. Of those that could go, only one would."""
         would_go: Ask | None = None
         for ask in sorted(asks, key=self._waits_since):
-            made = await self._considering.consider(ask)
+            made = await consider(ask, self._situation, self._reader)
             if made is None:
                 continue
-            if isinstance(made.decision, Wait):
-                self._note(made, made.decision)
-            elif made.decision.exempt is None and would_go is None:
+            case, decision = made
+            if isinstance(decision, Wait):
+                note_refusal(case, decision, self._waiting)
+            elif decision.exempt is None and would_go is None:
                 would_go = ask
-                await self._kept_waiting(made)
+                await self._kept_waiting(case)
         for ask in asks:
             if ask != would_go:
                 self._would_go.pop(ask, None)
@@ -177,16 +176,8 @@ class Shadow:
         known = since or (waiter.since if waiter is not None else None)
         return known is None, "" if known is None else known.as_if_never_blind.isoformat()
 
-    def _note(self, made: Considered, wait: Wait) -> None:
-        """Make it a waiter, as a refused question does."""
-        ask = made.case.ask
-        policy = self._situation.picture.policies.get(*ask.subject)
-        if isinstance(policy, Policy) and wait.is_remembered and self._waiting.note(ask, wait.reasons, made.case.at):
-            judgement = (wait.judgement or judge(made.case)).lasting()
-            self._waiting.keep(ask, partial(kept_of_refusal, judgement, is_derived=True))
-
-    async def _kept_waiting(self, made: Considered) -> None:
-        ask, now = made.case.ask, made.case.at
+    async def _kept_waiting(self, case: Case) -> None:
+        ask, now = case.ask, case.at
         since = self._would_go.setdefault(ask, now.seen)
         if ask in self._reported or now.seen - since < STUCK_AFTER:
             return
@@ -200,7 +191,7 @@ class Shadow:
             did=f"the agbot keeps {ask.node} waiting to upgrade {ask.claim.subject}: {self._slot(ask)}",
             would="the coordinator would have let it go: no rule keeps it waiting",
             since=now.shown(since),
-            decision_record=decision_record.write(ask, made.case.group, now),
+            decision_record=decision_record.write(ask, case.group, now),
         )
         await self._count(event)
 

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from agbot.coordinator.contract import BrakeView, Explanation, OrgView, RuleView, StuckView
-from agbot.coordinator.reads import GroupProgress, MemberProgress, Waiting, WindowView
+from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting, WindowView
 from agbot.delivery.sinks import Kind as SinkKind
 from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import GroupId, NodeId, PolicyId

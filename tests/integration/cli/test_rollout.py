@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from agbot.cli.failure import Exit
-from agbot.coordinator.reads import GroupProgress, MemberProgress, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause

@@ -10,7 +10,7 @@ import pytest
 
 from agbot.cli.failure import Exit
 from agbot.coordinator.contract import Explanation, Overview, StuckView
-from agbot.coordinator.reads import Orders, WindowView
+from agbot.coordinator.listings import Orders, WindowView
 from agbot.delivery import sinks
 from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import NodeId

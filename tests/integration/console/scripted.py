@@ -20,8 +20,8 @@ from agbot.coordinator.contract import (
     RuleView,
     WaitView,
 )
+from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, GroupState, Noun, Orders, Subject
 from agbot.coordinator.operations import Operations
-from agbot.coordinator.reads import GroupPage, GroupProgress, GroupQuery, GroupState, Noun, Orders, Subject
 from agbot.events.event import Event
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind

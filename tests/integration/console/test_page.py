@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agbot.coordinator.contract import Done, NotDone
-from agbot.coordinator.reads import GroupProgress, MemberProgress, WindowView
+from agbot.coordinator.listings import GroupProgress, MemberProgress, WindowView
 from agbot.events.rollouts import RolloutEnded
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind

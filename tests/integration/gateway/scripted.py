@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agbot.clock import SystemClock
-from agbot.coordinator.contract import Answer, Confirm, Ended, Granted, Refused
+from agbot.coordinator.permission import Answer, Confirm, Ended, Granted, Refused
 from agbot.exchange import errors
 from agbot.exchange.credentials import Credentials
 from agbot.gateway.listener import Listener

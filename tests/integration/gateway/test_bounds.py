@@ -9,7 +9,7 @@ import time
 import pytest
 from structlog.testing import capture_logs
 
-from agbot.coordinator.contract import Answer
+from agbot.coordinator.permission import Answer
 from agbot.listening import connection
 from agbot.rules.facts import Ask
 from agbot.settings.model import AgbotSettings, GatewaySettings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agbot.coordinator.contract import Answer, Refused
+from agbot.coordinator.permission import Answer, Refused
 from agbot.rules.facts import Ask
 from agbot.rules.reasons import Code, Reason
 from agbot.settings.model import GatewaySettings

@@ -8,7 +8,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from agbot.coordinator.contract import Answer, Granted, Refused
+from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.exchange import errors
 from agbot.rules.facts import Ask
 from agbot.rules.reasons import Code, Reason

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Refused
+from agbot.coordinator.permission import Refused
 from agbot.gateway.target import PassThrough, parse
 from agbot.settings.model import AgbotSettings
 from tests.integration.gateway.scripted import RECORDED, Got, StandIn, gateway, send

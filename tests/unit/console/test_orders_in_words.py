@@ -9,7 +9,7 @@ from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, ReleaseBody, 
 from agbot.console.page import attention, consequences
 from agbot.console.page.consequences import Consequences, Facts
 from agbot.coordinator.contract import Explanation, RuleView
-from agbot.coordinator.reads import Orders
+from agbot.coordinator.listings import Orders
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause

@@ -10,7 +10,7 @@ import pytest
 
 from agbot.console.page.chronicle import Outcome
 from agbot.console.page.standing import Standing, stand, summarise
-from agbot.coordinator.reads import GroupProgress, MemberProgress, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause

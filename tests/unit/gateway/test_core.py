@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from agbot.clock import SystemClock
-from agbot.coordinator.contract import Answer, Confirm, Ended, Granted, Refused
+from agbot.coordinator.permission import Answer, Confirm, Ended, Granted, Refused
 from agbot.exchange.errors import Forbidden
 from agbot.gateway.answers import Reply
 from agbot.gateway.core import Ask, Core, Elsewhere, Need, new_core

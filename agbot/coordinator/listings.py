@@ -1,23 +1,19 @@
-"""What the console reads of many groups at once: a page of them, a rollout, what operators ordered.
+"""What operators are shown of many groups at once: a page of them, a rollout, what was ordered.
 
 The values are plain and come from memory. `agbot.coordinator.contract` has those of one group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.rules.statuses import Phase
-
-if TYPE_CHECKING:  # the commands read answers with these values, and start faster without the events
-    from agbot.events.event import Event
 
 
 class GroupState(StrEnum):
@@ -137,38 +133,3 @@ class Noun(StrEnum):
     POLICY = "policy"
     SCOPE = "scope"
     """`*`, an organisation, `org/group`, or `node:org/name`."""
-
-
-class Reads(Protocol):
-    """The part of `agbot.coordinator.operations.Operations` about many groups."""
-
-    def find_groups(self, query: GroupQuery) -> GroupPage:
-        """Return the ids of one page of groups."""
-
-    def subjects(self) -> Sequence[Subject]:
-        """Return every upgrade that is under way, waited for or stopped."""
-
-    def progress(self, kind: Kind, policy: PolicyId) -> Iterator[GroupProgress]:
-        """Yield how far each group of the policy's organisation is.
-
-        The caller may pause between two groups; each is read when it is yielded.
-        """
-
-    def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
-        """Return when the policy's present revision was written; None if that is not known."""
-
-    def oldest_grant(self) -> GroupId | None:
-        """Return the group whose lease has been held longest; None if none is."""
-
-    def orders(self, *, with_windows: bool = True) -> Orders:
-        """Return what operators have ordered; the windows go through all groups."""
-
-    async def note(self, event: Event) -> None:
-        """Write an event that changes nothing, such as an estimate of a rollout, to the journal.
-
-        Raises:
-            StoreUnavailableError: it is not known whether that happened.
-        """
-
-    def unknown(self, noun: Noun, name: str) -> str:
-        """Return that the name is not known, with the nearest one; empty if it is known."""
