@@ -65,7 +65,7 @@ class Attention:
         changed, everywhere = situation.picture.take_changed()
         self._due((*changed, *situation.ledger.tally.take_changed(), *self._of_policies(), *self._of_rows()))
         now, limits_of = situation.now(), situation.limits_of
-        in_doubt = bool(situation.doubts(now) or situation.why_times_unknown())
+        in_doubt = bool(situation.doubts(now) or situation.dates.why_unknown())
         rows = situation.rows.source
         context = _Context(now.clear_since, now.gaps, now.is_steady, in_doubt, limits_of, rows)
         if everywhere or context != self._context:

@@ -105,7 +105,7 @@ class Cycle:
         report = IntakeReport()
         is_trusted = await self._trust_store() and await self._move_along()
         # the clock runs once the store has been read
-        if self._situation.seen_clock.is_running:
+        if self._situation.dates.seen_clock.is_running:
             report = await self._read()
         if is_trusted:
             try:
@@ -209,7 +209,7 @@ class Cycle:
                 await self._intake.feed.fresh()
             except ExchangeError as error:
                 report.failing = str(error)
-        return not report.failing and not self._situation.why_times_unknown()
+        return not report.failing and not self._situation.dates.why_unknown()
 
     async def _judge(self) -> list[str]:
         """Judge the groups that are due, only on facts that are fresh; return what was done."""
@@ -230,7 +230,7 @@ class Cycle:
         except BaseException:
             attention.judging.at_once(due)  # not all of them were judged
             raise
-        if situation.doubts() or situation.why_times_unknown():
+        if situation.doubts() or situation.dates.why_unknown():
             # a doubt has arisen meanwhile, and it is not known which were judged before it
             attention.judging.at_once(due)
         slices = Slices()

@@ -9,12 +9,14 @@ from datetime import timedelta
 
 from agbot.agreementbot.client import Agbots
 from agbot.clock import Clock
+from agbot.coordinator.clocks.dates import Dates
 from agbot.coordinator.clocks.seen_clock import REACH
+from agbot.coordinator.committing import Publish
 from agbot.coordinator.guarded.port import GuardOf
 from agbot.coordinator.intake.intake import Intake
 from agbot.coordinator.intake.reading import Observe, Reader
 from agbot.coordinator.memory.ledger import Ledger
-from agbot.coordinator.situation import Publish, Situation
+from agbot.coordinator.situation import Situation
 from agbot.exchange.client import ExchangeClient
 from agbot.fleet.picture import Picture
 from agbot.fleet.reads import Ages
@@ -63,11 +65,12 @@ def create_situation(dependencies: Dependencies, settings: ExchangeSettings, lim
     """Create the situation, with an empty picture and a ledger that has not been read."""
     heartbeat = timedelta(seconds=settings.heartbeat_seconds)
     longest_poll = timedelta(seconds=max(settings.busy_poll_seconds, settings.poll_seconds))
+    picture, reach = Picture(), max(REACH, _POLLS_REACHED * longest_poll)
     return Situation(
-        picture=Picture(),
+        picture=picture,
         ledger=Ledger(dependencies.store),
+        dates=Dates(dependencies.clock, dependencies.exchange.time, picture, reach),
         clock=dependencies.clock,
-        exchange_time=dependencies.exchange.time,
         limits_of=limits_of,
         view_max_age=timedelta(seconds=settings.view_max_age_seconds),
         ages=Ages(
@@ -78,7 +81,6 @@ def create_situation(dependencies: Dependencies, settings: ExchangeSettings, lim
         ),
         publish=dependencies.publish,
         why_not_leading=dependencies.why_not_leading,
-        reach=max(REACH, _POLLS_REACHED * longest_poll),
     )
 
 

@@ -113,7 +113,7 @@ class Gates:
         situation = self._situation
         if not situation.ledger.is_trusted:
             return
-        is_sure = not situation.doubts() and not situation.why_times_unknown()
+        is_sure = not situation.doubts() and not situation.dates.why_unknown()
         wanted = {gate.key: gate for gate in self._wanted(situation.now(), is_sure=is_sure)}
         put = [gate for gate in wanted.values() if self._is_due(gate)][:_MOST_AT_ONCE]
         drop: Sequence[Gate] = []

@@ -114,7 +114,7 @@ class TakingIn:
         ask = self._ask(decided)
         claim = ask.claim
         failures |= await self._reader.make_current([self._policy(ask)])
-        if situation.why_times_unknown() or not all(isinstance(each, Unreadable) for each in failures.values()):
+        if situation.dates.why_unknown() or not all(isinstance(each, Unreadable) for each in failures.values()):
             return None
         group, member = situation.group(decided.group, ask), situation.picture.member(claim.holder)
         change = grants.take_in(

@@ -23,7 +23,6 @@ from agbot.rules.reasons import Cause
 from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
-from agbot.store.contract import Writes
 from agbot.transitions import ends, grants, reviews
 from agbot.transitions.change import NO_CHANGE, Change
 from agbot.transitions.upgraded import Upgraded
@@ -104,8 +103,7 @@ class Reviewing:
         renewed = [(each.lease, each.change.after) for each in renewals if each.change.after is not None]
         for each in renewals:
             self._note(each)
-        await self._situation.ledger.renew(renewed, self._situation.with_clock(Writes()))
-        self._situation.seen_clock.saved()
+        await self._situation.commit_renewals(renewed)
 
     async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
         """Review one occupied lease; return what was done, empty when nothing was.
@@ -121,7 +119,7 @@ class Reviewing:
     def _review(self, lease: Lease, *, another_has_begun: bool = False) -> _Reviewed:
         situation = self._situation
         now, limits = situation.now(), situation.limits_of(lease.group)
-        if situation.why_times_unknown():
+        if situation.dates.why_unknown():
             return _Reviewed(lease)
         seen = seen_holder(lease, situation, now, another_has_begun=another_has_begun)
         verdict = review(lease, seen, limits, now)

@@ -1,0 +1,130 @@
+"""Commits changes, and publishes their events after that: the one way to the store.
+
+Every write takes the seen clock along: after a restart it must not be behind any moment that is
+stored. If the store fails, it is not known whether the write has happened, and the ledger is no
+longer trusted (`StoreUnavailableError`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from agbot.coordinator.clocks.dates import Dates
+from agbot.coordinator.memory.ledger import Ledger
+from agbot.events.event import Event
+from agbot.events.process import ClockStepped
+from agbot.events.store import StoreSettled
+from agbot.rules.lease import Lease
+from agbot.rules.records import Approval, Deferral
+from agbot.rules.seen_time import Now
+from agbot.store.contract import Entry, Lost, StoreUnavailableError, Writes
+from agbot.transitions.change import NO_CHANGE, Change
+
+Publish = Callable[[Entry], None]
+"""Logs and delivers an entry."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Committing:
+    """The part of the situation that writes. `publish` gets every entry after its commit."""
+
+    ledger: Ledger
+    dates: Dates
+    publish: Publish
+    _one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def now(self) -> Now:
+        """Return the present moment, in both kinds of time."""
+        return self.dates.seen_clock.now()
+
+    def report_event(self, event: Event) -> None:
+        """Publish an event of this moment that is not in the journal."""
+        self.publish(Entry.of(event, self.now().wall))
+
+    async def commit(self, *changes: Change) -> bool:
+        """Commit changes in one transaction, then report their events.
+
+        Only the first may change a lease.
+
+        False: the lease has been changed meanwhile, and nothing was written.
+        """
+        writes = self._with_clock(
+            Writes(
+                put=[record for change in changes for record in change.put],
+                drop=[key for change in changes for key in change.drop],
+                entries=[
+                    Entry.of(event, change.at or self.now().wall) for change in changes for event in change.events
+                ],
+            )
+        )
+        first = changes[0] if changes else NO_CHANGE
+        if first.before is None or first.after is None:
+            await self.ledger.write(writes)
+        elif isinstance(await self.ledger.swap(first.before, first.after, writes), Lost):
+            return False
+        self._written(writes.entries)
+        return True
+
+    async def commit_due(self, due: Callable[[], Change]) -> Change:
+        """Commit what is due, one call after the other; return what it was.
+
+        Each call derives what is due after the commit of the call before. Of two that find the
+        same, the second finds it written, so it happens once and is reported once.
+        """
+        return await self.ledger.finish(self._commit_due(due))
+
+    async def _commit_due(self, due: Callable[[], Change]) -> Change:
+        async with self._one_at_a_time:
+            change = due()
+            if change:
+                await self.commit(change)
+            return change
+
+    async def commit_renewals(self, renewed: Sequence[tuple[Lease, Lease]]) -> None:
+        """Write leases that only get another expiry; see `Ledger.renew`."""
+        await self.ledger.renew(renewed, self._with_clock(Writes()))
+        self._written()
+
+    async def save_clock(self, *, at_once: bool = False) -> None:
+        """Write the seen clock to the store if that is due."""
+        if self.dates.unsaved(at_once=at_once) is not None:
+            await self.commit()
+
+    async def move_along(self) -> None:
+        """After a step of the date, move the moments that are compared with the Exchange's stamps.
+
+        This happens in one transaction, and is reported.
+        """
+        now, step, ledger = self.now(), self.dates.unmoved, self.ledger
+        if not step or not ledger.is_trusted:
+            return
+        deferrals = [each for of_group in ledger.deferrals.values() for each in of_group.values()]
+        stamped: list[Deferral | Approval] = [*deferrals, *ledger.approvals.values()]
+        writes = Writes(
+            put=[replace(each, since=each.since + step) for each in stamped],
+            entries=[Entry.of(ClockStepped(seconds=round(step.total_seconds(), 3)), now.wall)],
+        )
+        self.dates.unmoved -= step
+        try:
+            await ledger.move(step, self._with_clock(writes))
+        except StoreUnavailableError:
+            self.dates.unmoved += step
+            raise
+        self._written(writes.entries)
+
+    async def settle_store(self, event: StoreSettled) -> None:
+        """End the doubt about the store's generation, and report what ended it and why."""
+        entry = Entry.of(event, self.now().wall)
+        await self.ledger.settle_generation(entry)
+        self.publish(entry)
+
+    def _with_clock(self, writes: Writes) -> Writes:
+        mark = self.dates.unsaved(at_once=True)
+        return writes if mark is None else replace(writes, put=(*writes.put, mark))
+
+    def _written(self, entries: Iterable[Entry] = ()) -> None:
+        self.dates.seen_clock.saved()
+        for entry in entries:
+            self.publish(entry)
