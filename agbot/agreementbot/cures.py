@@ -46,8 +46,8 @@ def columns(row: Row) -> dict[str, str]:
 def cure(row: Row, listed: Iterable[Row], url: str) -> Cure:
     """Return the cure of a row.
 
-    `listed` are the rows of its group, and `url` is the local API that listed them, empty if it
-    does not answer.
+    `listed` are all rows, or those of its group. `url` is the local API that listed them, empty if
+    it does not answer.
     """
     route = _route(row, [each for each in listed if each != row and each.group == row.group])
     if url and route:

@@ -109,7 +109,7 @@ class Cycle:
             report = await self._read()
         if is_trusted:
             try:
-                done = await self._store_change.look(failing=bool(report.failing))
+                done = await self._store_change.follow(failing=bool(report.failing))
                 done += await self._act(report)
             except StoreUnavailableError as error:
                 self._store_failed(error)

@@ -25,7 +25,7 @@ class Admission:
         """By run: when its announcement was first read here."""
         self.is_given = False
 
-    def look(self, announced: Sequence[Announced], asked_seconds: float, received_seconds: float) -> None:
+    def take_in(self, announced: Sequence[Announced], asked_seconds: float, received_seconds: float) -> None:
         """Take in who was announced when this was asked.
 
         Raises:

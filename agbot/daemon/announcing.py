@@ -41,7 +41,7 @@ class Announcing:
         now = self._clock.monotonic_seconds()
         if self._read_seconds is not None and now - self._read_seconds < self._timing.renew_seconds * 0.9:
             return
-        self._admission.look(await self._store.announced(), now, self._clock.monotonic_seconds())
+        self._admission.take_in(await self._store.announced(), now, self._clock.monotonic_seconds())
         if not self._admission.is_given:
             return
         await self._store.announce(self._own)

@@ -152,7 +152,7 @@ class Leading:
             async with asyncio.timeout(self._clock.real_seconds(self._timing.ttl_seconds * _CALL_SHARE)):
                 if not self._announcing.is_let_in:
                     await self._announcing.run()
-                await (self._look() if self._term is None else self._renew(self._term))
+                await (self._stand_by() if self._term is None else self._renew(self._term))
                 await self._announcing.run()
         except (StoreUnavailableError, TimeoutError) as error:
             self._failed(str(error) or "the database did not answer in time")
@@ -164,8 +164,8 @@ class Leading:
         if self._outage.begins(why):
             log.write(LeadershipFailed(error=why))
 
-    async def _look(self) -> None:
-        """Stand by: read who leads, and take the leadership if it may be taken."""
+    async def _stand_by(self) -> None:
+        """Read who leads, and take the leadership if it may be taken."""
         sent_seconds = self._clock.monotonic_seconds()
         found = await self._store.current()
         self._known_until_seconds = sent_seconds + (found.left_seconds if found else 0.0)

@@ -13,7 +13,7 @@ from agbot.agreementbot import cures
 from agbot.agreementbot.client import Listed
 from agbot.agreementbot.deleting import Source, Unreached
 from agbot.doctor.finding import Slot, Standing
-from agbot.doctor.reading import Reading
+from agbot.doctor.reading import RowReader
 from agbot.doctor.slots import Known, Sleep, slots
 
 
@@ -27,14 +27,14 @@ class Outcome:
     """What was done, or why nothing was."""
 
 
-async def cure(slot: Slot, source: Source, reading: Reading, known: Known, sleep: Sleep) -> Outcome:
+async def cure(slot: Slot, source: Source, reader: RowReader, known: Known, sleep: Sleep) -> Outcome:
     """Check the evidence once more, and delete the row if it still holds."""
     before = await source.list_rows()
     if not isinstance(before, Listed):
         return _not(slot, f"the agbot's rows cannot be read any more: {before.why}")
     if slot.row not in before.rows:
         return _not(slot, "the row has gone in the meantime; nothing was deleted")
-    [present] = await slots(replace(before, rows=(slot.row,)), reading, known, sleep)
+    [present] = await slots(replace(before, rows=(slot.row,)), reader, known, sleep)
     if present.standing is not Standing.STUCK:
         return _not(slot, f"it is no longer stuck ({present.why or present.standing}); nothing was deleted")
     chosen = cures.cure(slot.row, before.rows, before.url)

@@ -18,7 +18,7 @@ from agbot.doctor.curing import Outcome, cure
 from agbot.doctor.exchange import Hub
 from agbot.doctor.finding import Finding, Report, Slot, Verdict, warning, worst, wrong
 from agbot.doctor.listeners import Daemon
-from agbot.doctor.reading import Reading
+from agbot.doctor.reading import RowReader
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.transport import HttpTransport
 from agbot.rules.ids import org_of
@@ -52,7 +52,7 @@ class Doctor:
         self._clock = clock
         self._hub = Hub(settings=settings, transport=transport, client=client, credentials=own, clock=clock)
         self._source: Source | None = source.for_deleting(settings.agbot, clock)
-        self._reading = Reading(client, limits_of(settings), clock)
+        self._reader = RowReader(client, limits_of(settings), clock)
         self._known = finding_slots.known_by_daemon(patient.groups)
 
     async def examine(self) -> Report:
@@ -90,7 +90,7 @@ class Doctor:
         """Delete one stuck row, if the evidence still holds."""
         if self._source is None:
             return Outcome(slot=slot, is_cured=False, text="neither the local API nor the database of the agbot is set")
-        return await cure(slot, self._source, self._reading, self._known, self._clock.sleep)
+        return await cure(slot, self._source, self._reader, self._known, self._clock.sleep)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -112,7 +112,7 @@ class Doctor:
     async def _slots(self, listing: Listing | None) -> tuple[Slot, ...]:
         if not isinstance(listing, Listed):
             return ()
-        return await finding_slots.slots(listing, self._reading, self._known, self._clock.sleep)
+        return await finding_slots.slots(listing, self._reader, self._known, self._clock.sleep)
 
 
 def _of_listing(listing: Listing | None, *, may_read: bool) -> list[Finding]:

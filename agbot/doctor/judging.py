@@ -1,9 +1,9 @@
-"""Is the upgrade of an agbot's row over? Judged by one look at its node, or by two. Pure.
+"""Is the upgrade of an agbot's row over? Judged by one reading of its node, or by two. Pure.
 
-The rules are those of the daemon (`agbot.rules.rows`), which watches a row for minutes. One look
+The rules are those of the daemon (`agbot.rules.rows`), which watches a row for minutes. One reading
 has no duration, so the age of the evidence itself must prove that the agbot will not delete the row
 any more. Only that a node runs a lower version can also be seen for seconds before an upgrade; the
-same agreements in a second look prove that none has begun (W3).
+same agreements in a second reading prove that none has begun (W3).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _DOWNGRADED = "W3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """What was read about one row."""
+class RowReading:
+    """Everything that was read about one row, at one moment."""
 
     row: Row
     claim: Claim
@@ -36,94 +36,96 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opinion:
-    """What the looks show."""
+    """What the readings show."""
 
     standing: Standing
     why: str = ""
     defect: str = ""
-    look_again: bool = False
-    """Whether only a second look, some seconds later, can show that it is stuck."""
+    needs_another: bool = False
+    """Whether only a second reading, some seconds later, can show that it is stuck."""
 
 
-def judge(look: Look, before: Look | None = None) -> Opinion:
-    """Judge a row by this look, and by one that was some seconds earlier.
+def judge(reading: RowReading, before: RowReading | None = None) -> Opinion:
+    """Judge a row by this reading, and by one that was some seconds earlier.
 
-    One absence proves nothing (decision 17), so it counts if the earlier look has found it too.
+    One absence proves nothing (decision 17), so it counts if the earlier one has found it too.
     """
-    found = _judge(look)
-    if found.standing is not Standing.STUCK or not (_is_absence(look) or found.defect == _DOWNGRADED):
+    found = _judge(reading)
+    if found.standing is not Standing.STUCK or not (_is_absence(reading) or found.defect == _DOWNGRADED):
         return found
     if before is None:
-        return Opinion(standing=Standing.UNDER_WAY, look_again=True)
-    is_same = _judge(before).defect == found.defect and _running(look) <= _running(before)
+        return Opinion(standing=Standing.UNDER_WAY, needs_another=True)
+    is_same = _judge(before).defect == found.defect and _running(reading) <= _running(before)
     return found if is_same else Opinion(standing=Standing.UNDER_WAY)
 
 
-def _judge(look: Look) -> Opinion:
-    member, row = look.facts.member, look.row
-    if member is Sight.UNREAD or look.facts.policy is Sight.UNREAD:
+def _judge(reading: RowReading) -> Opinion:
+    member, row = reading.facts.member, reading.row
+    if member is Sight.UNREAD or reading.facts.policy is Sight.UNREAD:
         return Opinion(standing=Standing.UNKNOWN, why="its node or its policy could not be read")
     if isinstance(member, Member) and member.node.group != row.group:
-        return _orphaned(look, member)
+        return _orphaned(reading, member)
     if isinstance(member, Member) and member.node.node_type is NodeType.CLUSTER:
         return Opinion(standing=Standing.UNDER_WAY, why=f"{row.node} is a cluster node, which no group gates")
-    state = RowState(row=row, not_before=look.now.wall)
-    defect, why = rows.defect(state, look.claim, look.facts, look.now)
+    state = RowState(row=row, not_before=reading.now.wall)
+    defect, why = rows.defect(state, reading.claim, reading.facts, reading.now)
     stuck = Opinion(standing=Standing.STUCK, why=why, defect=defect)
-    if rows.why_over(state, look.claim, look.facts, look.now) is not None:
-        since = _evidence_at(look)
-        is_young = since is not None and look.now.wall - since < STUCK_AFTER
+    if rows.why_over(state, reading.claim, reading.facts, reading.now) is not None:
+        since = _evidence_at(reading)
+        is_young = since is not None and reading.now.wall - since < STUCK_AFTER
         return Opinion(standing=Standing.ENDING, why=why, defect=defect) if is_young else stuck
     if row.kind is Kind.AGENT:
-        return stuck if _is_absence(look) else Opinion(standing=Standing.UNDER_WAY)
-    return stuck if _running(look) else Opinion(standing=Standing.UNDER_WAY)
+        return stuck if _is_absence(reading) else Opinion(standing=Standing.UNDER_WAY)
+    return stuck if _running(reading) else Opinion(standing=Standing.UNDER_WAY)
 
 
-def _is_absence(look: Look) -> bool:
+def _is_absence(reading: RowReading) -> bool:
     """Whether the evidence is that something is missing.
 
     An agent writes its status before it asks, so a row without one is not of a new upgrade.
     """
-    member = look.facts.member
-    if not isinstance(member, Member) or look.facts.policy is Sight.ABSENT or not look.group_exists:
+    member = reading.facts.member
+    if not isinstance(member, Member) or reading.facts.policy is Sight.ABSENT or not reading.group_exists:
         return True
-    return look.row.kind is Kind.AGENT and look.claim.subject not in member.statuses
+    return reading.row.kind is Kind.AGENT and reading.claim.subject not in member.statuses
 
 
-def _orphaned(look: Look, member: Member) -> Opinion:
+def _orphaned(reading: RowReading, member: Member) -> Opinion:
     """Judge a row whose node is not a member of its group.
 
     The agbot deletes such a row of an agent within a minute. That of a service it deletes only when
     it sees the group change (W15).
     """
     elsewhere = f"in {member.node.group}" if member.node.group else "in no HA group"
-    why = f"{look.row.node} is {elsewhere}" + ("" if look.group_exists else f", and {look.row.group} does not exist")
-    if look.row.kind is Kind.AGENT:
+    why = f"{reading.row.node} is {elsewhere}" + (
+        "" if reading.group_exists else f", and {reading.row.group} does not exist"
+    )
+    if reading.row.kind is Kind.AGENT:
         return Opinion(standing=Standing.ENDING, why=why)
     return Opinion(standing=Standing.STUCK, why=why, defect=_ORPHANED)
 
 
-def _running(look: Look) -> frozenset[str]:
+def _running(reading: RowReading) -> frozenset[str]:
     """Return the finalized agreements of the policy's service whose containers run."""
-    return frozenset(each.id for each in _agreements(look) if each.finalized and each.runs)
+    return frozenset(each.id for each in _agreements(reading) if each.finalized and each.runs)
 
 
-def _evidence_at(look: Look) -> datetime | None:
+def _evidence_at(reading: RowReading) -> datetime | None:
     """Return when the node reported the end; None for evidence that needs no age."""
-    member, claim = look.facts.member, look.claim
+    member, claim = reading.facts.member, reading.claim
     if not isinstance(member, Member) or not member.node.registered:
         return None
-    if look.facts.policy is Sight.ABSENT or health.is_dead(member.node, look.facts.limits, look.now):
+    if reading.facts.policy is Sight.ABSENT or health.is_dead(member.node, reading.facts.limits, reading.now):
         return None
-    if look.row.kind is Kind.AGENT:
+    if reading.row.kind is Kind.AGENT:
         status = member.statuses.get(claim.subject)
         return status.updated_at if status is not None else None
-    dates = [each.updated_at for each in _agreements(look) if each.finalized and each.updated_at is not None]
+    dates = [each.updated_at for each in _agreements(reading) if each.finalized and each.updated_at is not None]
     return max(dates, default=None)
 
 
-def _agreements(look: Look) -> list[Agreement]:
-    member, policy = look.facts.member, look.facts.policy
+def _agreements(reading: RowReading) -> list[Agreement]:
+    member, policy = reading.facts.member, reading.facts.policy
     if not isinstance(member, Member) or isinstance(member.agreements, Sight) or not isinstance(policy, Policy):
         return []
     return [each for each in member.agreements if each.service == policy.service]

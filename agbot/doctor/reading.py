@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agbot.clock import Clock
-from agbot.doctor.judging import Look
+from agbot.doctor.judging import RowReading
 from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError
@@ -19,15 +19,15 @@ from agbot.rules.rows import RowFacts
 from agbot.rules.seen_time import Now, SeenTime
 
 
-class Reading:
-    """Reads rows. Nothing is kept between two looks."""
+class RowReader:
+    """Reads rows. Nothing is kept between two readings."""
 
     def __init__(self, exchange: ExchangeClient, limits_of: LimitsOf, clock: Clock) -> None:
         self._exchange = exchange
         self._limits_of = limits_of
         self._clock = clock
 
-    async def look(self, row: Row) -> Look:
+    async def read(self, row: Row) -> RowReading:
         """Read everything about one row. What cannot be read is unread, and never absent."""
         member = await self._member(row)
         claim = rows.claim_of(row, member.node if isinstance(member, Member) else member)
@@ -39,7 +39,7 @@ class Reading:
             limits=self._limits_of(row.group),
         )
         is_there = await self._group_exists(row)
-        return Look(row=row, claim=claim, facts=facts, group_exists=is_there, now=self._now())
+        return RowReading(row=row, claim=claim, facts=facts, group_exists=is_there, now=self._now())
 
     async def _member(self, row: Row) -> Member | Sight:
         try:
@@ -60,7 +60,7 @@ class Reading:
             # a policy that a pattern made: without the node its pattern is not known
             return Sight.ABSENT if member is Sight.ABSENT else Sight.UNREAD
         try:
-            found = await self._exchange.look(policy_read(claim.kind, claim.subject, pattern))
+            found = await self._exchange.read(policy_read(claim.kind, claim.subject, pattern))
         except ExchangeError:
             return Sight.UNREAD
         known = found if isinstance(found, Sequence) else [found]
@@ -70,7 +70,7 @@ class Reading:
     async def _group_exists(self, row: Row) -> bool:
         """Whether the group exists, or may exist: it could not be read."""
         try:
-            return await self._exchange.look(Read(what=What.GROUP, id=row.group)) is not None
+            return await self._exchange.read(Read(what=What.GROUP, id=row.group)) is not None
         except ExchangeError:
             return True
 

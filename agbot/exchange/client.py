@@ -107,8 +107,8 @@ class ExchangeClient:
         found = answered.read_or_none(resource.reply, lambda reply: resource.meaning(key, reply, clock))
         return resource.absent if found is None else found
 
-    async def look(self, read: Read) -> object:
-        """Return the value for this part of the picture."""
+    async def read(self, read: Read) -> object:
+        """Return the value that fills this part of the picture."""
         if read.what is What.AGREEMENTS:
             return await self.agreements(NodeId(read.id))
         found: object = await self.get(resources.BY_WHAT[read.what], read.id)

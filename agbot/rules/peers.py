@@ -23,7 +23,7 @@ class Peers:
     to the garbage collector.
     """
 
-    __slots__ = ("_at", "_available", "_group", "_missing", "_unseen", "at_stake", "others", "required")
+    __slots__ = ("_at", "_available", "_group", "_missing", "_unchecked", "at_stake", "others", "required")
 
     def __init__(self, case: Case) -> None:
         group, asker = case.group, case.ask.node
@@ -36,16 +36,16 @@ class Peers:
         """The services that stop when the asker goes down; None if they are unknown."""
         tenure = group.lease.tenure
         holder = group.members.get(tenure.claim.holder) if tenure is not None else None
-        self._unseen = [member for member in self.others if member is not holder]
-        if len(self._unseen) < len(self.others) and holder is not None:
+        self._unchecked = [member for member in self.others if member is not holder]
+        if len(self._unchecked) < len(self.others) and holder is not None:
             # The list is used from its end: the holder, which is in the middle of its upgrade, is
             # checked last.
-            self._unseen.insert(0, holder)
+            self._unchecked.insert(0, holder)
 
     def suffice(self) -> bool:
         """Return whether enough of them are available."""
-        while self._available < self.required and self._unseen:
-            self._look()
+        while self._available < self.required and self._unchecked:
+            self._check_next()
         return self._available >= self.required
 
     def available(self) -> int:
@@ -54,12 +54,12 @@ class Peers:
 
     def missing(self) -> Mapping[NodeId, str]:
         """Return those that are not available, each with the reason."""
-        while self._unseen:
-            self._look()
+        while self._unchecked:
+            self._check_next()
         return self._missing
 
-    def _look(self) -> None:
-        member, group = self._unseen.pop(), self._group
+    def _check_next(self) -> None:
+        member, group = self._unchecked.pop(), self._group
         deferral = group.deferrals.get(member.node.id)
         why = health.why_unavailable(member, group.limits, self._at, deferral, self.at_stake)
         if why is None:

@@ -107,7 +107,7 @@ class TakingIn:
         or its stamps cannot be compared. Until it is, the lease is kept.
         """
         situation = self._situation
-        lease = await situation.ledger.look(decided.group)
+        lease = await situation.ledger.read_again(decided.group)
         if not grants.is_untaken(lease, decided.token):
             return []  # taken in before a restart, or ended
         failures = await self._reader.refresh(self._basis(decided))

@@ -27,8 +27,8 @@ class Comparing:
         """When the entry was last seen with a new stamp."""
         self._stood_still = False
 
-    async def look(self) -> None:
-        """Read our own entry, right after the change feed and before that read counts.
+    async def read_if_due(self) -> None:
+        """Read our own entry if that is due, after the change feed and before that read counts.
 
         Raises:
             StoodStill: its stamp is older than our request for changes.

@@ -39,7 +39,7 @@ class EarlierReports:
         """Note that the feed may have missed something."""
         self._is_due = True
 
-    async def look(self, orgs: Container[OrgId]) -> None:
+    async def read_rows(self, orgs: Container[OrgId]) -> None:
         """Read the rows of these organisations that the feed still keeps, if that is due.
 
         Raises:

@@ -111,7 +111,7 @@ class Intake:
         try:
             await self.organisations.discover()
             await self.feed.again()
-            await self._earlier.look(self.organisations.states)
+            await self._earlier.read_rows(self.organisations.states)
             self._recovered()
         except ExchangeError as error:
             self._failed(error)
@@ -143,7 +143,7 @@ class Intake:
                 for org in self.organisations.states:
                     situation.picture.distrust_absences(org)
                     situation.picture.note_old_state(org, asked_at)
-        await self._comparing.look()
+        await self._comparing.read_if_due()
         situation.saw(begun_seconds)
         self._comparing.learn(self.organisations.states)
         self._taken_in += len(result.changes)

@@ -230,7 +230,7 @@ class Reader:
             picture.stamps.received(self._now())
             picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
             return
-        found = await exchange.look(read)
+        found = await exchange.read(read)
         picture.stamps.received(self._now())
         picture.learn(read, Sight.ABSENT if found is None else found, begun=begun, now=now)
 

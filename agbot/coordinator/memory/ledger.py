@@ -83,7 +83,7 @@ class Ledger(Contents):
             return await self.finish(self._stop(swap))
         return await self.finish(swap, is_grant=is_grant)
 
-    async def look(self, group: GroupId) -> Lease:
+    async def read_again(self, group: GroupId) -> Lease:
         """Read a lease again that may have been granted in the store itself, by the guard."""
         async with self._locks[group]:
             try:

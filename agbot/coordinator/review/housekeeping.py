@@ -41,7 +41,7 @@ class Housekeeping:
                 if over():
                     await self._situation.commit_due(over)
         await self.busy.run()
-        await self._sweeping.look(self._situation.now())
+        await self._sweeping.begin_if_due(self._situation.now())
 
     async def stop(self) -> None:
         """Stop the deletion of old entries."""

@@ -27,10 +27,10 @@ class StoreChange:
         self._situation = situation
         self._organisations = organisations
         self._noticed = ""
-        self._look_from: SeenTime | None = None
-        self._is_looking = False
+        self._reads_from: SeenTime | None = None
+        self._is_reading = False
 
-    async def look(self, *, failing: bool) -> list[str]:
+    async def follow(self, *, failing: bool) -> list[str]:
         """If there is a doubt, continue the read of the fleet and settle the doubt after it.
 
         Return what was done.
@@ -41,18 +41,18 @@ class StoreChange:
         generation, now = self._situation.ledger.generation, self._situation.now()
         if not generation.doubt:
             return []
-        if self._look_from is None or self._noticed != generation.id:
+        if self._reads_from is None or self._noticed != generation.id:
             changed = StoreChanged(why=generation.doubt, tokens_above=generation.token_floor)
             await self._situation.commit(Change(events=[changed]))
-            self._noticed, self._look_from, self._is_looking = generation.id, now.seen + _LAST_REPORTS, False
+            self._noticed, self._reads_from, self._is_reading = generation.id, now.seen + _LAST_REPORTS, False
             return [f"found another lease store: {generation.doubt}"]
-        if failing or now.seen < self._look_from:
+        if failing or now.seen < self._reads_from:
             return []
-        if not self._is_looking:
-            self._is_looking = True
+        if not self._is_reading:
+            self._is_reading = True
             self._organisations.read_all_again()
             return []
-        if not all(self._was_read(self._look_from)):
+        if not all(self._was_read(self._reads_from)):
             return []
         await self._situation.settle_store(
             StoreSettled(why="every organisation has been read", changed=generation.doubt)

@@ -32,7 +32,7 @@ class Sweeping:
         self._due_at: SeenTime | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def look(self, now: Now) -> None:
+    async def begin_if_due(self, now: Now) -> None:
         """Begin a sweep if one is due and none is under way.
 
         A failure of the last sweep is raised here, so that it is reported.

@@ -125,18 +125,18 @@ def test_a_namesake_has_the_name_or_an_address_and_was_seen_lately(
 
 def test_of_two_that_have_started_at_once_under_one_name_the_one_that_is_overwritten_ends() -> None:
     admission = Admission(OWN, TIMING)
-    admission.look([], 0.0, 0.1)
+    admission.take_in([], 0.0, 0.1)
     assert admission.is_given
-    admission.look([Announced(candidate=OWN, silent_seconds=2.0)], 2.0, 2.1)
+    admission.take_in([Announced(candidate=OWN, silent_seconds=2.0)], 2.0, 2.1)
     other = Candidate(name="one", run="other", gateway_url="http://elsewhere:8083")
     with pytest.raises(StoreLockedError, match="http://elsewhere:8083"):
-        admission.look([Announced(candidate=other, silent_seconds=0.5)], 4.0, 4.1)
+        admission.take_in([Announced(candidate=other, silent_seconds=0.5)], 4.0, 4.1)
 
 
 def test_an_announcement_that_is_not_renewed_is_waited_out() -> None:
     admission, old = Admission(OWN, TIMING), Candidate(name="one", run="old")
     for now in (0.0, 1.0, 2.0, 5.0):
-        admission.look([Announced(candidate=old, silent_seconds=0.9 + now)], now, now + 0.2)
+        admission.take_in([Announced(candidate=old, silent_seconds=0.9 + now)], now, now + 0.2)
         assert not admission.is_given
-    admission.look([Announced(candidate=old, silent_seconds=6.1)], 5.3, 5.4)
+    admission.take_in([Announced(candidate=old, silent_seconds=6.1)], 5.3, 5.4)
     assert admission.is_given
