@@ -139,12 +139,16 @@ def _write_summary(out: Console, of: SummaryView) -> None:
 
 def _write_end(out: Console, end: EndView, now: datetime) -> None:
     if end.likely is None or end.earliest is None or end.latest is None:
-        screen.labelled(out, "end", f"not known: {end.why}")
+        known = f". {end.known}" if end.known else ""
+        screen.labelled(out, "end", f"not known: {end.why}{known}")
         return
     likely = screen.span((end.likely - now).total_seconds())
     pace = f"{_groups(end.remaining)} left that need no person, one every {screen.span(end.pace_seconds)}"
     earliest, latest = (screen.short_moment(each, now) for each in (end.earliest, end.latest))
     screen.labelled(out, "end", f"in {likely}, from {earliest} to {latest} in four of five cases; {pace}")
+    if end.shut:
+        opens = f", which opens at {screen.short_moment(end.opens_at, now)}" if end.opens_at else ""
+        screen.labelled(out, "later", f"{_groups(end.shut)} for a maintenance window{opens}")
 
 
 def _bar(point: PointView, groups: int) -> str:

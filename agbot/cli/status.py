@@ -195,21 +195,24 @@ def _write_groups(out: Console, found: _Status, now: datetime, *, is_part: bool)
 
 
 def _write_group(out: Console, group: GroupView, now: datetime) -> None:
-    screen.say(out, (group.id, "bold"), f"  {_members(group)}", indent=2)
+    screen.say(out, (group.id, "bold"), f"  {_members(group, now)}", indent=2)
     for label, text, style in _lines(group, now):
         screen.labelled(out, label, text, style)
 
 
-def _members(group: GroupView) -> str:
+def _members(group: GroupView, now: datetime) -> str:
     """Count the members.
 
-    Of one that was not read lately it is not known whether it is available.
+    Heartbeats are read where something happens. Of a member that was not read for a while it is not
+    known whether it is available, which is no fault.
     """
     available = sum(member.available is True for member in group.members)
-    unknown = sum(member.available is None for member in group.members)
-    if unknown == len(group.members) and unknown:
-        return f"{unknown} members, not read lately"
-    more = f", {unknown} not read lately" if unknown else ""
+    idle = [member for member in group.members if member.available is None]
+    reads = [member.read_at for member in idle if member.read_at is not None]
+    last = f", last read {screen.ago(min(reads), now)}" if reads else ""
+    if len(idle) == len(group.members) and idle:
+        return f"{len(idle)} members, idle{last}"
+    more = f", {len(idle)} idle{last}" if idle else ""
     needed = f", {group.required} must stay available ({group.required_by})" if group.required else ""
     return f"{available} of {len(group.members)} members are available{more}{needed}"
 

@@ -168,10 +168,14 @@ async def lead(request: web.Request) -> web.Response:
     """Let another coordinator lead."""
     access.require_operator(request)
     wanted = await _body(request, LeadBody)
-    done = await parts.of(request).coordinators.hand_over(
+    return _reply(request, await order_lead(request, wanted), next_step="`agbot status` shows all coordinators")
+
+
+async def order_lead(request: web.Request, wanted: LeadBody) -> Done | NotDone:
+    """Hand the leadership over."""
+    return await parts.of(request).coordinators.hand_over(
         to=(wanted.to or "").strip(), reason=wanted.reason.strip(), who=wanted.by.strip()
     )
-    return _reply(request, done, next_step="`agbot status` shows all coordinators")
 
 
 async def test_receivers(request: web.Request) -> web.Response:

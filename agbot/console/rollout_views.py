@@ -20,6 +20,12 @@ class EndView(msgspec.Struct, kw_only=True):
     pace_seconds: float = 0.0
     """Mean time between two groups."""
     why: str = ""
+    known: str = ""
+    """What is known without an estimate, in sentences."""
+    shut: int = 0
+    """Groups that wait for a maintenance window; they are not among those that remain."""
+    opens_at: datetime | None = None
+    """When the last of these windows opens."""
 
 
 class SummaryView(msgspec.Struct, kw_only=True):

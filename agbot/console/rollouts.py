@@ -121,13 +121,15 @@ def _summary(of: Summary) -> SummaryView:
 
 def _end(end: Forecast | NoForecast) -> EndView:
     if isinstance(end, NoForecast):
-        return EndView(why=end.why)
+        return EndView(why=end.why, known=end.known)
     return EndView(
         likely=end.likely,
         earliest=end.earliest,
         latest=end.latest,
         remaining=end.remaining,
         pace_seconds=end.pace_seconds,
+        shut=end.shut,
+        opens_at=end.opens_at,
     )
 
 

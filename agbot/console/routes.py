@@ -63,6 +63,12 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(method="GET", path="/journal", handler=for_people(views.journal), does="The page: the journal."),
     Route(
         method="GET",
+        path="/coordinators",
+        handler=for_people(views.coordinators),
+        does="The page: every coordinator on this store, and who leads.",
+    ),
+    Route(
+        method="GET",
         path="/act/{action}",
         handler=for_people(ordering.ask),
         does="The page: the form of an action, and what it will do.",

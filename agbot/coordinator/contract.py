@@ -68,6 +68,10 @@ class MemberView:
     available: bool | None
     """None: its heartbeat was not read lately, because its group is idle."""
     why_unavailable: str = ""
+    read_at: datetime | None = None
+    """When the node, with its heartbeat, was last read from the Exchange."""
+    was_alive: bool = False
+    """Whether it was registered and its heartbeat fresh at that time."""
     heartbeat_at: datetime | None = None
     agent_version: str = ""
     statuses: Mapping[str, str] = field(default_factory=dict)

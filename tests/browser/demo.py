@@ -38,6 +38,8 @@ _FATES: Final = {
 }
 _FAST: Final = 150.0
 _NIGHT: Final = "daily 23:58-23:59"
+_DEAD_AFTER_SECONDS: Final = 30 * 86_400.0
+"""A lease that is suspect stays so, however long a busy machine takes for the rest of the bad hour."""
 
 
 @asynccontextmanager
@@ -68,7 +70,7 @@ async def _add(hub: DemoHub, group: str, *, members: int) -> None:
 def _limits(group: str) -> Limits:
     name = group.partition("/")[2]
     windows = (parse(_NIGHT),) if name in {CLOSED, ALLOWED} else ()
-    return Limits(approval=name in {UNAPPROVED, APPROVED}, windows=windows)
+    return Limits(approval=name in {UNAPPROVED, APPROVED}, windows=windows, dead_after_seconds=_DEAD_AFTER_SECONDS)
 
 
 def _is_bad(hub: DemoHub) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -35,6 +35,8 @@ class Outcome:
 
     at: datetime
     cause: Cause
+    held: timedelta = timedelta()
+    """For how long the member had the lease."""
 
 
 _NONE: Final[Mapping[NodeId, Outcome]] = MappingProxyType({})
@@ -56,6 +58,11 @@ class Record:
     def of(self, group: GroupId) -> Mapping[NodeId, Outcome]:
         """Return the outcomes in a group."""
         return self.outcomes.get(group, _NONE)
+
+    def tenures(self, since: datetime | None) -> list[timedelta]:
+        """Return how long those members had the lease that succeeded, from a revision on."""
+        found = (each for of in self.outcomes.values() for each in of.values() if since is None or each.at >= since)
+        return [each.held for each in found if each.cause is Cause.SUCCEEDED]
 
 
 class Chronicle:
@@ -82,10 +89,11 @@ class Chronicle:
                     self._kinds[entry.group, entry.token] = kind
                     record = self._record(kind, entry.subject, entry.at)
                     record.begun.append((entry.at, entry.group))
-                case LeaseReleased(cause=cause):
+                case LeaseReleased(cause=cause, held_seconds=held_seconds):
                     kind = self._kinds.pop((entry.group, entry.token), Kind.AGENT)
                     record = self._record(kind, entry.subject, entry.at)
-                    record.outcomes.setdefault(entry.group, {})[entry.node] = Outcome(entry.at, cause)
+                    outcome = Outcome(entry.at, cause, timedelta(seconds=held_seconds))
+                    record.outcomes.setdefault(entry.group, {})[entry.node] = outcome
 
     def _take_estimate(self, entry: Entry) -> None:
         match entry.read():

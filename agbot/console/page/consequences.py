@@ -21,6 +21,7 @@ from agbot.console.bodies import (
     WithdrawAllowanceBody,
     WithdrawApprovalBody,
 )
+from agbot.console.leading import CoordinatorView
 from agbot.console.page import words
 from agbot.coordinator.contract import Explanation, GroupView
 from agbot.coordinator.listings import Orders
@@ -45,6 +46,7 @@ class Facts:
     running: int = 0
     waiting: int = 0
     """Groups in the scope with a lease, and with waiters."""
+    coordinators: Sequence[CoordinatorView] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Consequences:
 def of_hold(body: HoldBody, facts: Facts) -> Consequences:
     """Describe a hold."""
     until = (
-        f"until {words.clock(body.until)}, {words.relative(body.until, facts.now)}"
+        f"until {words.clock(body.until)} ({words.relative(body.until, facts.now)})"
         if body.until
         else "until it is resumed"
     )
@@ -69,12 +71,12 @@ def of_hold(body: HoldBody, facts: Facts) -> Consequences:
         will.append(
             f"It covers {words.count(facts.groups, 'group')}; members wait in {words.count(facts.waiting, 'group')} now."
         )
-    will.append(_running(facts))
+    will.append(running(facts))
     before = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if before is not None:
         will.append(f"It replaces the hold of {before.by}: {before.why}.")
     command = ["agbot", "hold", *_scope_words(body.scope), *(["--until", body.until.isoformat()] if body.until else [])]
-    return Consequences(will=will, command=_command(command, body.reason))
+    return Consequences(will=will, command=command_line(command, body.reason))
 
 
 def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
@@ -86,16 +88,18 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
         warnings = [
             "You state that the former store has lost no upgrade that still runs. Otherwise two members may upgrade at once."
         ]
-        return Consequences(will=will, warnings=warnings, command=_command(["agbot", "resume", "--store"], body.reason))
+        return Consequences(
+            will=will, warnings=warnings, command=command_line(["agbot", "resume", "--store"], body.reason)
+        )
     if body.rest:
         will = [f"The rest after the last upgrade ends in {where}: the next member may begin at once."]
         warnings = ["It is then not known whether the member that has upgraded stays healthy."]
-        return Consequences(will=will, warnings=warnings, command=_command([*command, "--rest"], body.reason))
+        return Consequences(will=will, warnings=warnings, command=command_line([*command, "--rest"], body.reason))
     if body.subject is not None:
         return _of_brakes(body, facts, [*command, "--subject", body.subject])
     hold = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if hold is None:
-        return Consequences(will=[f"Nothing: {where} is not held."], command=_command(command, body.reason))
+        return Consequences(will=[f"Nothing: {where} is not held."], command=command_line(command, body.reason))
     will = [
         f"The hold of {hold.by} on {where} ends: {hold.why}.",
         "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
@@ -105,14 +109,14 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
     ]
     if others:
         will.append(f"Still held: {', '.join(others)}.")
-    return Consequences(will=will, command=_command(command, body.reason))
+    return Consequences(will=will, command=command_line(command, body.reason))
 
 
 def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequences:
     found = [each for each in facts.orders.brakes if each.subject == body.subject and _covers(body.scope, each.group)]
     if not found:
         will = [f"Nothing: {body.subject} is not stopped in {words.scope(body.scope)}."]
-        return Consequences(will=will, command=_command(command, body.reason))
+        return Consequences(will=will, command=command_line(command, body.reason))
     first = found[0]
     named = first.group if len(found) == 1 else words.count(len(found), "group")
     will = [
@@ -124,7 +128,7 @@ def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequenc
         "A member that failed is upgraded again only if its agent asks again.",
     ]
     warnings = ["If the cause of the failure is not removed, the next member will fail too."]
-    return Consequences(will=will, warnings=warnings, command=_command(command, body.reason))
+    return Consequences(will=will, warnings=warnings, command=command_line(command, body.reason))
 
 
 def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
@@ -133,7 +137,7 @@ def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
     command = ["agbot", "release", group, *(["--token", str(body.token)] if body.token else [])]
     if facts.group is None or lease is None or lease.holder is None:
         return Consequences(
-            will=[f"Nothing: no node holds the lease of {group}."], command=_command(command, body.reason)
+            will=[f"Nothing: no node holds the lease of {group}."], command=command_line(command, body.reason)
         )
     since = f" since {words.clock(lease.granted_at)}" if lease.granted_at else ""
     will = [
@@ -147,7 +151,9 @@ def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
         if waiting
         else "The next member that asks may begin at once."
     )
-    return Consequences(will=will, warnings=_of_holder(facts.group, facts.now), command=_command(command, body.reason))
+    return Consequences(
+        will=will, warnings=_of_holder(facts.group, facts.now), command=command_line(command, body.reason)
+    )
 
 
 def _of_holder(group: GroupView, now: datetime) -> list[str]:
@@ -177,7 +183,7 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
     """Describe an allowance."""
     what = body.subject or "its next upgrade"
     will = [
-        f"{body.node} may begin {what} once, until {words.clock(body.until)}, {words.relative(body.until, facts.now)}."
+        f"{body.node} may begin {what} once, until {words.clock(body.until)} ({words.relative(body.until, facts.now)})."
     ]
     warnings: list[str] = []
     for rule in facts.explained.rules if facts.explained is not None else ():
@@ -192,7 +198,7 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
     )
     command = ["agbot", "allow", body.node, *(["--subject", body.subject] if body.subject else [])]
     return Consequences(
-        will=will, warnings=warnings, command=_command([*command, "--until", body.until.isoformat()], body.reason)
+        will=will, warnings=warnings, command=command_line([*command, "--until", body.until.isoformat()], body.reason)
     )
 
 
@@ -205,12 +211,12 @@ def of_approval(body: ApproveBody, facts: Facts) -> Consequences:
     command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject]
     if body.kind == "service":
         command.append("--service")
-    return Consequences(will=will, command=_command(command, body.reason))
+    return Consequences(will=will, command=command_line(command, body.reason))
 
 
 def of_withdrawn_allowance(body: WithdrawAllowanceBody, facts: Facts) -> Consequences:
     """Describe the withdrawal of an allowance."""
-    command = _command(["agbot", "allow", body.node, "--withdraw"], body.reason)
+    command = command_line(["agbot", "allow", body.node, "--withdraw"], body.reason)
     given = next((each for each in facts.orders.allowances if each.node == body.node), None)
     if given is None:
         return Consequences(will=[f"Nothing: {body.node} has no allowance."], command=command)
@@ -223,7 +229,7 @@ def of_withdrawn_allowance(body: WithdrawAllowanceBody, facts: Facts) -> Consequ
 def of_withdrawn_approval(body: WithdrawApprovalBody, facts: Facts) -> Consequences:
     """Describe the withdrawal of an approval."""
     command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject, "--withdraw"]
-    words_of = _command([*command, *(["--service"] if body.kind == "service" else [])], body.reason)
+    words_of = command_line([*command, *(["--service"] if body.kind == "service" else [])], body.reason)
     where = words.scope(body.scope)
     wanted = (body.scope, body.kind, body.subject)
     given = next((each for each in facts.orders.approvals if (each.scope, each.kind, each.subject) == wanted), None)
@@ -236,7 +242,8 @@ def of_withdrawn_approval(body: WithdrawApprovalBody, facts: Facts) -> Consequen
     return Consequences(will=will, command=words_of)
 
 
-def _running(facts: Facts) -> str:
+def running(facts: Facts) -> str:
+    """Say that upgrades under way go on."""
     if facts.running == 0:
         return "No upgrade is under way there."
     return f"{words.count(facts.running, 'upgrade that is under way goes', 'upgrades that are under way go')} on."
@@ -247,7 +254,8 @@ def _scope_words(scope: str) -> list[str]:
     return ["--node", node] if node is not None else [scope]
 
 
-def _command(parts: Sequence[str], reason: str) -> str:
+def command_line(parts: Sequence[str], reason: str) -> str:
+    """Write the command that does the same."""
     return shlex.join([*parts, "--reason", reason or "…"])
 
 

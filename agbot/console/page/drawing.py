@@ -15,6 +15,8 @@ _STEPS: Final = tuple(
     for seconds in (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
 )
 _MOST_TICKS: Final = 6
+_EDGE: Final = 150.0
+"""Nearer to an end than this, half a label would be outside a drawing of the width of a phone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,11 @@ class Tick:
 
     x: float
     text: str
+
+    @property
+    def anchor(self) -> str:
+        """Where its text begins, as SVG names it: within the drawing, also on a phone."""
+        return "start" if self.x < _EDGE else "end" if self.x > WIDTH - _EDGE else "middle"
 
 
 def axis(begins: datetime, ends: datetime, least: timedelta = timedelta(minutes=10)) -> Axis:

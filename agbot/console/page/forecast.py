@@ -3,21 +3,23 @@
 The ends of groups are taken as a random process of constant rate, from the first end on: before it,
 every group was only under way. From `n` ends in a time `T`, the time for `R` more is `T * R / n`,
 and the logarithm of its error has the variance `1/n + 1/R` approximately (a ratio of two gamma
-distributed times). The interval holds in four of five cases
-if the pace stays as it is. Nothing is forecast from fewer than five ends, and groups that wait for
-a person are not counted: no pace says when a person acts.
+distributed times). The interval holds in four of five cases if the pace stays as it is. Nothing is
+forecast from fewer than five ends, and groups that wait for a person or a maintenance window are
+not counted: no pace says when a person acts or a window opens. Where there is no forecast, there is
+what is known: when there will be one, how long a member takes, and how many are left one after
+another.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from agbot.console.page.standing import Standing, Summary
-from agbot.console.page.words import count, length
+from agbot.console.page.standing import Stand, Standing, Summary
+from agbot.console.page.words import clock, count, length
 from agbot.rules.reasons import Code
 
 FEWEST: Final = 5
@@ -44,6 +46,11 @@ class Forecast:
     """Mean time between two ends."""
     ends: int
     """On how many ends it rests, besides the first."""
+    shut: int = 0
+    """Groups that wait for a maintenance window besides: the pace of the others says nothing about
+    them."""
+    opens_at: datetime | None = None
+    """When the last of these windows opens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,25 +58,93 @@ class NoForecast:
     """Why nothing is forecast."""
 
     why: str
+    known: str = ""
+    """What is known all the same, in sentences; empty if nothing."""
 
 
-def forecast(summary: Summary, now: datetime) -> Forecast | NoForecast:
-    """Return when the groups that need no person will be done."""
+def forecast(summary: Summary, now: datetime, tenures: Sequence[timedelta] = ()) -> Forecast | NoForecast:
+    """Return when the groups that need no person and no window will be done.
+
+    `tenures` are how long members have held the lease for it that ended well.
+    """
     open_ones = [each for each in summary.stands if each.is_expected and each.standing is not Standing.DONE]
     free = [each for each in open_ones if not _needs_person(each.standing, each.code)]
+    shut = [each for each in free if each.code == Code.OUTSIDE_WINDOW]
+    free = [each for each in free if each.code != Code.OUTSIDE_WINDOW]
     if not open_ones:
         return NoForecast(why="every group that follows the policy is done")
+    if not free and shut:
+        return NoForecast(why=_waits_for_windows(len(open_ones), len(shut)), known=_opening(shut))
     if not free:
         left = f"{count(len(open_ones), 'group')} left"
         return NoForecast(
             why=f"the {left} needs a person first" if len(open_ones) == 1 else f"the {left} need a person first"
         )
     ends = sorted(each.done_at for each in summary.stands if each.done_at is not None)
+    if len(ends) + len(free) + len(shut) < FEWEST:
+        return NoForecast(
+            why=f"an estimate takes {FEWEST} groups that are done at a known time, and there will not be as many",
+            known=_of_few(free, tenures),
+        )
     if len(ends) < FEWEST:
         return NoForecast(
-            why=f"{count(len(ends), 'group')} done so far with a known time; it takes {FEWEST} for a pace"
+            why=f"an estimate takes {FEWEST} groups that are done at a known time, and so far there {_are(len(ends))}",
+            known=f"{_when_there_is_one(ends, now)} {_of_members(tenures)}".strip(),
         )
-    return _from_pace(ends, len(free), now)
+    found = _from_pace(ends, len(free), now)
+    return replace(found, shut=len(shut), opens_at=_opens_at(shut)) if isinstance(found, Forecast) else found
+
+
+def _waits_for_windows(groups: int, shut: int) -> str:
+    who = f"the {count(groups, 'group')} left {'waits' if groups == 1 else 'wait'} for a maintenance window"
+    return who if groups == shut else f"{who} ({shut}) or for a person ({groups - shut})"
+
+
+def _opens_at(shut: Sequence[Stand]) -> datetime | None:
+    return max((each.until for each in shut if each.until is not None), default=None)
+
+
+def _opening(shut: Sequence[Stand]) -> str:
+    first = min((each.until for each in shut if each.until is not None), default=None)
+    return f"The first opens at {clock(first)}." if first is not None else ""
+
+
+def _are(number: int) -> str:
+    return "is none" if number == 0 else "is 1" if number == 1 else f"are {number}"
+
+
+def _when_there_is_one(ends: Sequence[datetime], now: datetime) -> str:
+    """Say when there will be an estimate, as far as the ends so far show that."""
+    missing = FEWEST - len(ends)
+    after = f"There will be one when {missing} more are done" if ends else f"There will be one when {missing} are"
+    if len(ends) < 2:  # noqa: PLR2004 - a distance is between two
+        return f"{after}."
+    each = (ends[-1] - ends[0]) / (len(ends) - 1)
+    left = ends[-1] + each * missing - now
+    soon = f", in about {length(left)} at that pace" if left > timedelta() else ""
+    return f"{after}. So far one was done every {length(each)}{soon}."
+
+
+def _of_members(tenures: Sequence[timedelta]) -> str:
+    """Say how long a member takes."""
+    if not tenures:
+        return "No member is done yet, so it is not known how long one takes."
+    if len(tenures) == 1:
+        return f"The one member that is done took {length(tenures[0])}."
+    least, most = length(min(tenures)), length(max(tenures))
+    took = f"{least} each" if least == most else f"{least} to {most} each"
+    return f"The {len(tenures)} members that are done took {took}."
+
+
+def _of_few(free: Sequence[Stand], tenures: Sequence[timedelta]) -> str:
+    """Say what is known of few groups: in each, the members go one after another."""
+    left = max(each.members - each.done for each in free)
+    if left < 1 or not tenures:
+        return _of_members(tenures)
+    where = "One member is left in a group" if left == 1 else f"At most {left} members are left in a group, one by one"
+    least, most = length(left * min(tenures)), length(left * max(tenures))
+    about = least if least == most else f"{least} to {most}"
+    return f"{_of_members(tenures)} {where}: about {about}, and whatever they wait for in between."
 
 
 def _from_pace(ends: Sequence[datetime], remaining: int, now: datetime) -> Forecast | NoForecast:

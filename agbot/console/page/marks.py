@@ -9,11 +9,15 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from agbot.console.page.words import clock
+from agbot.console.page.words import clock, relative, spoken
 from agbot.coordinator.operators.history import HistoryView
 from agbot.rules.reasons import BRAKING, Cause
 
 _COMMAND: Final = re.compile(r"`([^`]+)`")
+_MOMENT: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z(?:\[UTC\])?|\+00:00)(?: \((?:in [^()]*|[^()]* ago)\))?"
+)
+"""A moment as texts for logs and programs have it, with its distance if that is there already."""
 _LOOKS: Final[Mapping[str, str]] = {
     "lease.granted": "running",
     "lease.taken_over": "running",
@@ -42,19 +46,34 @@ def look(entry: HistoryView) -> str:
     return _LOOKS.get(entry.event, "untouched")
 
 
-def fact(value: object) -> str:
-    """Write a fact that a rule has used."""
-    if isinstance(value, datetime):
-        return clock(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
-
-
-def with_commands(text: str) -> Markup:
-    """Escape a sentence, and mark the commands in it, which are between backquotes."""
+def prose(text: str, now: datetime) -> Markup:
+    """Escape a sentence, mark commands (between backquotes), and write moments for people."""
     parts = _COMMAND.split(text)
     marked = (
-        Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if number % 2 else _with_moments(part, now)
+        for number, part in enumerate(parts)
     )
     return Markup("").join(marked)
+
+
+def _with_moments(text: str, now: datetime) -> Markup:
+    found, at = list[Markup | str](), 0
+    for match in _MOMENT.finditer(text):
+        found += [escape(text[at : match.start()]), _moment(match, now)]
+        at = match.end()
+    return Markup("").join([*found, escape(text[at:])])
+
+
+def _moment(match: re.Match[str], now: datetime) -> Markup:
+    try:
+        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
+    except ValueError:
+        return escape(match[0])  # digits that are no date
+    return when(moment, now)
+
+
+def when(moment: datetime, now: datetime) -> Markup:
+    """Write a moment with its time of day and its distance."""
+    return Markup('<time datetime="{}" title="{}">{} ({})</time>').format(
+        moment.isoformat(), clock(moment), spoken(moment, now), relative(moment, now)
+    )

@@ -6,7 +6,7 @@ The token is not kept: there is no session, so no other page can use one.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -19,12 +19,14 @@ from agbot.console.bodies import (
     AllowBody,
     ApproveBody,
     HoldBody,
+    LeadBody,
     ReleaseBody,
     ResumeBody,
     WithdrawAllowanceBody,
     WithdrawApprovalBody,
 )
-from agbot.console.page import consequences
+from agbot.console.leading import CoordinatorView
+from agbot.console.page import consequences, handover
 from agbot.console.page.consequences import Consequences, Facts
 from agbot.console.page.rendering import page
 from agbot.console.present import bad_input, not_found
@@ -137,6 +139,16 @@ ACTIONS: Final[Mapping[str, Action]] = {
             describe=consequences.of_withdrawn_approval,
             order=acting.order_withdrawn_approval,
         ),
+        Action(
+            name="lead",
+            title="Let another coordinator lead",
+            button="Hand over",
+            does="Of several coordinators on one store, another one decides from then on. Upgrades under way go on.",
+            body=LeadBody,
+            fields=("to",),
+            describe=handover.of_lead,
+            order=acting.order_lead,
+        ),
     )
 }
 
@@ -187,7 +199,7 @@ async def _form(
     return await page(
         request,
         "form.html",
-        {"action": action, "given": given, "spans": SPANS, "error": error},
+        {"action": action, "given": given, "spans": SPANS, "error": error, "coordinators": _coordinators(request)},
         title=action.title,
         status=error.status if error else 200,
         is_live=False,
@@ -219,7 +231,7 @@ async def _confirmation(
 def _action(request: web.Request) -> Action:
     found = ACTIONS.get(request.match_info["action"])
     if found is None:
-        raise not_found(request, f"there is no such action: {', '.join(ACTIONS)}")
+        raise not_found(request, f"there is no action {request.match_info['action']!r}; there are {', '.join(ACTIONS)}")
     return found
 
 
@@ -264,13 +276,23 @@ def _in_words(error: msgspec.ValidationError) -> str:
     return f"the {missing} is missing" if missing else text
 
 
+def _coordinators(request: web.Request) -> Sequence[CoordinatorView]:
+    return parts.of(request).coordinators.coordinators()
+
+
 def _facts(request: web.Request, action: Action, given: Mapping[str, str]) -> Facts:
     operations = parts.of(request).operations
     scope = given.get("scope") or given.get("group") or ""
     node = NodeId(given["node"]) if "node" in given else ids.node_of_scope(scope)
     group = operations.group(GroupId(scope)) if "/" in scope and node is None else None
     orders, explained = operations.orders(), operations.explain(node) if node is not None else None
-    facts = Facts(now=parts.of(request).clock.now(), orders=orders, group=group, explained=explained)
+    facts = Facts(
+        now=parts.of(request).clock.now(),
+        orders=orders,
+        group=group,
+        explained=explained,
+        coordinators=_coordinators(request),
+    )
     if group is not None:
         facts = replace(facts, groups=1, running=int(group.lease.holder is not None), waiting=int(bool(group.waiting)))
     elif node is None:

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agbot import __version__
 from agbot.console import parts, replies
-from agbot.console.page import marks, reasons, standing, words
+from agbot.console.page import facts, health, marks, reasons, standing, words
 from agbot.console.replies import ApiError
 from agbot.console.status import WHY_LOCAL
 from agbot.console.streaming import newest_id
@@ -84,9 +84,10 @@ def environment() -> Environment:
     )
     made.filters |= {
         "capitalize_first": words.sentence,
-        "commands": marks.with_commands,
+        "prose": marks.prose,
         "look": marks.look,
-        "fact": marks.fact,
+        "in_words": facts.in_words,
+        "raw": facts.raw,
         "seconds": lambda seconds: timedelta(seconds=seconds),
     }
     made.globals |= {
@@ -94,6 +95,8 @@ def environment() -> Environment:
         "words": words,
         "labels": standing.LABELS,
         "reasons": reasons.IN_WORDS,
+        "health": health.health,
+        "WHY_IDLE": health.WHY_IDLE,
         "version": __version__,
     }
     return made
@@ -129,6 +132,7 @@ async def page(
         "is_live": is_live,
         "overview": parts.of(request).operations.overview(),
         "leader": parts.of(request).coordinators.where().leader,
+        "own_name": parts.of(request).coordinators.where().own_name,
     }
     text = environment().get_template(template).render({**context, **shown})
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
@@ -139,7 +143,8 @@ def for_people(handler: PageHandler) -> PageHandler:
 
     async def answer(request: web.Request) -> web.Response:
         if not parts.of(request).coordinators.where().leads:
-            shown: dict[str, object] = {"why": request.get(WHY_LOCAL, "")}
+            known = parts.of(request).coordinators.coordinators()
+            shown: dict[str, object] = {"why": request.get(WHY_LOCAL, ""), "coordinators": known}
             return await page(
                 request, "standby.html", shown, title="This coordinator stands by", status=503, is_live=False
             )

@@ -114,13 +114,14 @@ class Rollouts:
         """Return one rollout with its past."""
         chronicle = await self.chronicler.current()
         record, summary = chronicle.rollouts.get(rollout) or Record(), await self.summary(rollout)
-        begins = first_begins(record, self._operations.revised_at(*rollout))
+        revised_at = self._operations.revised_at(*rollout)
+        begins = first_begins(record, revised_at)
         return Whole(
             summary=summary,
             begins=begins,
             begun_at=begun_at(begins),
             curve=curve_of(summary, begins, now),
-            end=forecast.forecast(summary, now),
+            end=forecast.forecast(summary, now, record.tenures(revised_at)),
         )
 
     @property

@@ -63,6 +63,8 @@ class Stand:
     code: str = ""
     """Of a group that waits: the first reason of the member that has waited longest."""
     since: datetime | None = None
+    until: datetime | None = None
+    """When that reason can pass by itself, if that is known."""
     done: int = 0
     members: int = 0
     """Members that ask, cluster nodes not counted."""
@@ -85,6 +87,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
         text=text,
         code=code,
         since=since,
+        until=facts.waiting[0].until if standing is Standing.WAITING else None,
         done=len(done),
         members=len(gated),
         done_at=max(ends, default=None) if standing is Standing.DONE else None,

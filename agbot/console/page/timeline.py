@@ -15,10 +15,7 @@ from agbot.store.contract import Entry
 
 READ: Final = ("lease.granted", "lease.taken_over", "lease.observed", "lease.suspected", "lease.released")
 """The events that are read."""
-_LANE: Final = 30.0
-_BAR: Final = 18.0
-_TOP: Final = 6.0
-_THINNEST: Final = 4.0
+_THINNEST: Final = 5.0
 """A bar is at least so wide, so that it can be seen."""
 _GOOD: Final = frozenset({Cause.SUCCEEDED, Cause.NOTHING_TO_DO})
 _BAD: Final = frozenset({Cause.FAILED, Cause.EXPIRED})
@@ -54,8 +51,6 @@ class Bar:
     upgrade: Upgrade
     x: float
     width: float
-    y: float
-    height: float = _BAR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +58,7 @@ class Lane:
     """One member in the drawing."""
 
     name: str
-    y: float
+    bars: Sequence[Bar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,8 +67,6 @@ class Timeline:
 
     axis: Axis
     lanes: Sequence[Lane]
-    bars: Sequence[Bar]
-    height: float
 
 
 def upgrades(entries: Iterable[Entry]) -> list[Upgrade]:
@@ -107,16 +100,13 @@ def timeline(shown: Sequence[Upgrade], members: Iterable[NodeId], now: datetime)
     names = list(dict.fromkeys((*sorted(members), *(each.node for each in shown))))
     begins = min(each.begun_at for each in shown)
     over = axis(begins - (now - begins) * 0.02, now, least=timedelta(minutes=10))
-    at = {node: _TOP + number * _LANE for number, node in enumerate(names)}
-    return Timeline(
-        axis=over,
-        lanes=[Lane(name=name_of(node), y=y) for node, y in at.items()],
-        bars=[_bar(each, over, at[each.node], now) for each in shown],
-        height=_TOP + len(names) * _LANE,
-    )
+    bars: dict[NodeId, list[Bar]] = {node: [] for node in names}
+    for each in shown:
+        bars[each.node].append(_bar(each, over, now))
+    return Timeline(axis=over, lanes=[Lane(name=name_of(node), bars=found) for node, found in bars.items()])
 
 
-def _bar(upgrade: Upgrade, over: Axis, y: float, now: datetime) -> Bar:
+def _bar(upgrade: Upgrade, over: Axis, now: datetime) -> Bar:
     begins, ends = over.x(upgrade.begun_at), over.x(upgrade.ended_at or now)
     width = max(ends - begins, _THINNEST)
-    return Bar(upgrade=upgrade, x=round(min(begins, 1000.0 - width), 1), width=round(width, 1), y=y)
+    return Bar(upgrade=upgrade, x=round(min(begins, 1000.0 - width), 1), width=round(width, 1))

@@ -173,6 +173,12 @@ async def orders(request: web.Request) -> web.Response:
     return await page(request, "orders.html", {"orders": found}, title="Holds and windows", here="orders")
 
 
+async def coordinators(request: web.Request) -> web.Response:
+    """Show all coordinators on the store, and who leads."""
+    known = parts.of(request).coordinators.coordinators()
+    return await page(request, "coordinators.html", {"coordinators": known}, title="Coordinators", here="coordinators")
+
+
 async def journal(request: web.Request) -> web.Response:
     """Show the journal of the fleet."""
     shown = await _journal(request, JournalQuery())

@@ -45,6 +45,11 @@ def short_clock(moment: datetime, now: datetime) -> str:
     return f"{own:%H:%M}" if own.date() == now.astimezone(UTC).date() else f"{own:%d %b %H:%M}"
 
 
+def spoken(moment: datetime, now: datetime) -> str:
+    """Write a moment as `short_clock` does, with the zone: it is part of a sentence."""
+    return f"{short_clock(moment, now)} UTC"
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """Write a number with its noun: `1 group`, `2 groups`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+
+import msgspec
 
 from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
 from agbot.coordinator.operators import failed
@@ -12,7 +15,7 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
 from agbot.coordinator.unasked.contacts import Silent
 from agbot.rules import health, ids
-from agbot.rules.facts import Member, Sight
+from agbot.rules.facts import Member, Node, Sight
 from agbot.rules.group import Group
 from agbot.rules.holder import Reviewed
 from agbot.rules.ids import GroupId, OrgId
@@ -182,17 +185,24 @@ def _view_member(member: Member, group: Group, situation: Situation) -> MemberVi
     is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None
     unknown = not is_fresh_read and is_silent
     tenure = group.lease.tenure
+    then = None if read_at is None else now.shown(read_at)
     return MemberView(
         node=node.id,
         node_type=node.node_type.value,
         available=None if unknown else why is None,
         why_unavailable="" if unknown else why or "",
+        read_at=then,
+        was_alive=then is not None and node.registered and _is_alive(node, group, now, then),
         heartbeat_at=node.heartbeat_at,
         agent_version=node.agent_version,
         statuses={policy: status.value for policy, status in sorted(member.statuses.items())},
         deferred_for=deferral.what if deferral else None,
         holds_lease=tenure is not None and tenure.claim.holder == node.id,
     )
+
+
+def _is_alive(node: Node, group: Group, now: Now, at: datetime) -> bool:
+    return health.why_offline(node, group.limits, msgspec.structs.replace(now, wall=at)) is None
 
 
 def _view_brake(brake: Brake) -> BrakeView:

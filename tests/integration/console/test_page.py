@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.contract import Done, MemberView, NotDone, RuleView
 from agbot.coordinator.listings import GroupProgress, MemberProgress, WindowView
 from agbot.events.rollouts import RolloutEnded
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -19,7 +19,7 @@ from agbot.rules.records import Allowance, Approval, Hold
 from agbot.rules.statuses import Phase
 from agbot.store.contract import Entry, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
-from tests.integration.console.scripted import ALPHA, BETA, GROUPS, MILLS, NMP, NO_ORDERS, NOW
+from tests.integration.console.scripted import ALPHA, BETA, GAMMA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, WAITING
 
 VIEWS = (
     "/",
@@ -32,7 +32,8 @@ VIEWS = (
     "/nodes/acme/gamma",
     "/orders",
     "/journal",
-    *(f"/act/{action}" for action in ("hold", "resume", "release", "allow", "approve")),
+    "/coordinators",
+    *(f"/act/{action}" for action in ("hold", "resume", "release", "allow", "approve", "lead")),
     "/act/withdraw-allowance",
     "/act/withdraw-approval",
 )
@@ -121,7 +122,7 @@ async def test_a_name_from_outside_does_nothing_in_the_page(desk: Desk) -> None:
         ("/rollouts/agent/acme/p?standing=lost", 400, "is not a standing"),
         ("/groups?state=lost", 400, "is not a state"),
         ("/groups?offset=-1", 400, "is not a whole number"),
-        ("/act/explode", 404, "there is no such action"),
+        ("/act/explode", 404, "there is no action 'explode'"),
     ],
 )
 async def test_what_cannot_be_shown_says_why(desk: Desk, path: str, status: int, words: str) -> None:
@@ -160,7 +161,9 @@ async def test_a_form_says_nothing_is_done_yet_and_leads_to_what_will_be(desk: D
     confirmation = await desk.get("/act/hold?scope=acme&reason=fair&span=7200&by=ada&step=confirm")
 
     assert "Nothing happens yet" in form.text
-    assert "No new upgrade begins in organisation acme, until 2026-03-04 07:06:07Z, in 2 h." in confirmation.text
+    assert "No new upgrade begins in organisation acme, until 07:06 UTC (in 2 h)." in re.sub(
+        "<.*?>", "", confirmation.text
+    )
     assert 'name="until" value="2026-03-04T07:06:07+00:00"' in confirmation.text
     assert 'type="password"' in confirmation.text
     assert desk.operations.emitted == []
@@ -253,6 +256,44 @@ async def test_without_a_configured_token_the_page_says_that_changes_are_off(des
 
     assert "Changes are disabled" in (await desk.get("/act/hold?scope=acme&reason=x&step=confirm")).text
     assert (await act(desk, "hold")).status == 403
+
+
+async def test_a_coordinator_with_a_store_of_its_own_has_no_other_to_lead(desk: Desk) -> None:
+    shown = await desk.get("/coordinators")
+    confirmation = await desk.get("/act/lead?reason=x&step=confirm")
+    form = {"reason": "x", "operator_token": OPERATOR}
+    refused = await desk.ask("POST", "/act/lead", data=form, headers={"Origin": desk.url})
+
+    assert "It is the only one" in shown.text
+    assert "Nothing: no other coordinator stands by." in confirmation.text
+    assert (refused.status, "is the only coordinator" in refused.text) == (409, True)
+
+
+async def test_facts_are_in_words_and_open_as_they_are(desk: Desk) -> None:
+    facts = {"holder": ALPHA, "heartbeat_at": NOW - timedelta(seconds=20)}
+    rules = (RuleView(rule="lease-certain", passes=True, text="it is known", facts=facts, age_seconds=5.0),)
+    desk.operations.explained[BETA] = replace(WAITING, rules=rules)
+
+    shown = (await desk.get("/nodes/acme/beta")).text
+
+    words, _, raw = shown.partition("<details>")
+    assert "last heartbeat of alpha <time" in words
+    assert "05:05 UTC (20 s ago)</time>" in words
+    assert "<dt>heartbeat_at</dt><dd>2026-03-04T05:05:47+00:00</dd>" in raw
+
+
+async def test_a_group_in_which_nothing_happens_looks_like_no_fault(desk: Desk) -> None:
+    idle = MemberView(
+        node=GAMMA, node_type="device", available=None, read_at=NOW - timedelta(minutes=12), was_alive=True
+    )
+    desk.operations.known = (replace(GROUPS[1], members=(idle,), brakes=()),)
+
+    shown = (await desk.get("/groups/acme/pumps")).text
+
+    assert "alive when it was last read, 12 min ago" in shown
+    assert "Nothing happens in this group, so heartbeats are seldom read here." in shown
+    assert "not read lately" not in shown
+    assert "1 member, idle" in (await desk.get("/groups")).text
 
 
 async def test_a_body_that_is_no_form_is_refused(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -52,11 +53,38 @@ async def test_the_page_of_the_leader_is_shown_and_used_at_a_standby(site: Site)
     assert json.loads((await leader.get("/v1/overview"))[1])["holds"] == 1
 
 
+async def test_the_leadership_is_handed_over_on_the_page_of_any_coordinator(site: Site) -> None:
+    one, two = await site.leader("one"), await site.standby("two")
+
+    async def is_offered() -> str:
+        text = (await two.get("/coordinators"))[1]
+        return text if "/act/lead?to=two" in text else ""
+
+    text = await until("both are known", is_offered)
+    assert re.search(r"leads</span><br><span class=.why.>since <time [^>]*>\d\d:\d\d UTC", text)
+    assert "stands by" in text
+    confirmation = (await two.get("/act/lead?to=two&reason=work&step=confirm"))[1]
+    assert "two leads instead of one, which has led since" in confirmation
+    form = {"to": "two", "reason": "work", "by": "ada", "operator_token": OPERATOR}
+
+    assert (await post(two, "/act/lead", {**form, "operator_token": "wrong"}, two.console))[0] == 401
+    assert one.leads
+    status, text = await post(two, "/act/lead", form, two.console)
+
+    assert (status, "leads now, since epoch 2" in text) == (200, True), text
+    await site.until_ready(two)
+    text = (await one.get("/coordinators"))[1]
+    assert "/act/lead?to=one" in text
+    assert "ada has let the coordinator one hand over to two" in (await one.get("/journal"))[1]
+
+
 async def test_without_a_leader_that_can_be_asked_the_page_states_that_with_its_own_files(site: Site) -> None:
     await site.leader("one", console_url="http://127.0.0.1:9")
     standby = await site.standby("two")
     status, text = await standby.get("/")
     assert (status, "cannot be reached at http://127.0.0.1:9" in text) == (503, True)
+    assert "All coordinators, as two knows them" in text
+    assert "/act/lead" not in text, "there is none that could hand over"
     own = text.partition('rel="stylesheet" href="')[2].partition('"')[0]
     assert (await standby.get(own))[0] == 200
     assert (await post(standby, "/act/hold", FORM, standby.console))[0] == 503

@@ -48,6 +48,15 @@ def test_the_latest_end_of_each_member_is_kept() -> None:
     assert (found.last_id, record.last_at) == (5, BEGUN + timedelta(minutes=5))
 
 
+def test_how_long_members_took_is_that_of_successes_of_the_present_revision() -> None:
+    found = Chronicle()
+    found.take([granted(1, 1), released(2, 1), granted(3, 2, TWO), released(4, 2, TWO, "failed")])
+    record = found.rollouts[Kind.AGENT, POLICY]
+
+    assert record.tenures(None) == [timedelta(seconds=60)]
+    assert record.tenures(BEGUN + timedelta(minutes=3)) == []
+
+
 def test_upgrades_of_both_kinds_under_one_name_are_two_rollouts() -> None:
     found = Chronicle()
     found.take([granted(1, 1, kind="service"), released(2, 1), granted(3, 2), released(4, 2)])
@@ -98,9 +107,10 @@ def test_the_time_line_has_a_lane_for_each_member_and_bars_within_the_drawing() 
 
     assert found is not None
     assert [lane.name for lane in found.lanes] == ["n1", "n2", "n3"]
-    assert [bar.y for bar in found.bars] == [found.lanes[0].y, found.lanes[1].y]
-    assert all(bar.x >= 0 and bar.x + bar.width <= drawing.WIDTH + 0.1 for bar in found.bars)
-    assert found.bars[0].x + found.bars[0].width <= found.bars[1].x
+    assert [len(lane.bars) for lane in found.lanes] == [1, 1, 0]
+    first, second = (bar for lane in found.lanes for bar in lane.bars)
+    assert all(bar.x >= 0 and bar.x + bar.width <= drawing.WIDTH + 0.1 for bar in (first, second))
+    assert first.x + first.width <= second.x
     assert timeline.timeline([], [ONE], BEGUN) is None
 
 

@@ -24,14 +24,16 @@ def after(minutes: float) -> datetime:
     return BEGUN + timedelta(minutes=minutes)
 
 
-def rollout(ends: Iterable[float], *, waiting: int = 0, failed: int = 0, paused: int = 0) -> Summary:
+def rollout(
+    ends: Iterable[float], *, waiting: int = 0, failed: int = 0, paused: int = 0, shut: int = 0, members: int = 0
+) -> Summary:
     done = [
         Stand(group=GroupId(f"o/d{number}"), standing=Standing.DONE, text="", done_at=after(minutes))
         for number, minutes in enumerate(ends)
     ]
     left = [
         *(
-            Stand(group=GroupId(f"o/w{each}"), standing=Standing.WAITING, text="", code="soaking")
+            Stand(group=GroupId(f"o/w{each}"), standing=Standing.WAITING, text="", code="soaking", members=members)
             for each in range(waiting)
         ),
         *(
@@ -43,7 +45,17 @@ def rollout(ends: Iterable[float], *, waiting: int = 0, failed: int = 0, paused:
             for each in range(paused)
         ),
     ]
-    return summarise([*done, *left])
+    closed = [
+        Stand(
+            group=GroupId(f"o/s{each}"),
+            standing=Standing.WAITING,
+            text="",
+            code="outside-window",
+            until=after(600 + each),
+        )
+        for each in range(shut)
+    ]
+    return summarise([*done, *left, *closed])
 
 
 def test_the_rest_takes_as_long_for_each_group_as_those_before() -> None:
@@ -85,6 +97,19 @@ def test_groups_that_need_a_person_are_not_counted() -> None:
     assert found.remaining == 2
 
 
+def test_groups_that_wait_for_a_window_are_named_apart_with_its_opening() -> None:
+    found = forecast(rollout(range(10, 110, 10), waiting=2, shut=3), after(100))
+
+    assert isinstance(found, Forecast)
+    assert (found.remaining, found.shut, found.opens_at) == (2, 3, after(602))
+    assert why_and_known(forecast(rollout(range(10, 110, 10), shut=3), after(100))) == (
+        "the 3 groups left wait for a maintenance window",
+        "The first opens at 2026-03-04 10:00:00Z.",
+    )
+    mixed = why_and_known(forecast(rollout(range(10, 110, 10), shut=3, failed=2), after(100)))[0]
+    assert mixed == "the 5 groups left wait for a maintenance window (3) or for a person (2)"
+
+
 def test_nothing_is_forecast_without_a_pace() -> None:
     few = forecast(rollout(range(1, FEWEST), waiting=5), after(10))
     blocked = forecast(rollout(range(1, 20), failed=2), after(20))
@@ -97,6 +122,50 @@ def test_nothing_is_forecast_without_a_pace() -> None:
     one = forecast(rollout(range(1, 20), failed=1), after(20))
     assert getattr(one, "why", "") == "the 1 group left needs a person first"
     assert "no group was done for 3 h" in getattr(stalled, "why", "")
+
+
+MINUTES = [timedelta(minutes=each) for each in (3, 8, 5)]
+
+
+def why_and_known(found: Forecast | NoForecast) -> tuple[str, str]:
+    assert isinstance(found, NoForecast)
+    return found.why, found.known
+
+
+def test_before_the_first_estimate_it_is_said_when_there_will_be_one() -> None:
+    five = "an estimate takes 5 groups that are done at a known time, and so far there"
+
+    assert why_and_known(forecast(rollout([], waiting=9), after(1))) == (
+        f"{five} is none",
+        "There will be one when 5 are. No member is done yet, so it is not known how long one takes.",
+    )
+    assert why_and_known(forecast(rollout([10], waiting=9), after(11), MINUTES[:1])) == (
+        f"{five} is 1",
+        "There will be one when 4 more are done. The one member that is done took 3 min.",
+    )
+    assert why_and_known(forecast(rollout([10, 14, 18], waiting=9), after(20), MINUTES)) == (
+        f"{five} are 3",
+        (
+            "There will be one when 2 more are done. So far one was done every 4 min, in about 6 min at that pace. "
+            "The 3 members that are done took 3 min to 8 min each."
+        ),
+    )
+    late = why_and_known(forecast(rollout([10, 14, 18], waiting=9), after(60), MINUTES))[1]
+    assert "every 4 min. The 3" in late, "what the pace so far has promised did not come true"
+
+
+def test_a_small_rollout_has_no_estimate_but_what_its_longest_group_takes() -> None:
+    why, known = why_and_known(forecast(rollout([10], waiting=2, members=2), after(20), MINUTES))
+    one = why_and_known(forecast(rollout([10], waiting=2, members=1), after(20), MINUTES[:1]))[1]
+    none = why_and_known(forecast(rollout([], waiting=2, members=2), after(20)))[1]
+
+    assert why == "an estimate takes 5 groups that are done at a known time, and there will not be as many"
+    assert known == (
+        "The 3 members that are done took 3 min to 8 min each. At most 2 members are left in a group, one by one: "
+        "about 6 min to 16 min, and whatever they wait for in between."
+    )
+    assert one.endswith("One member is left in a group: about 3 min, and whatever they wait for in between.")
+    assert none == "No member is done yet, so it is not known how long one takes."
 
 
 def test_the_time_before_the_first_end_is_no_part_of_the_pace() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 
-from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, ReleaseBody, ResumeBody
-from agbot.console.page import attention, consequences
+from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, LeadBody, ReleaseBody, ResumeBody
+from agbot.console.leading import CoordinatorView
+from agbot.console.page import attention, consequences, handover
 from agbot.console.page.consequences import Consequences, Facts
 from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.listings import Orders
@@ -34,7 +35,7 @@ def test_a_hold_says_where_until_when_and_what_goes_on() -> None:
     found = consequences.of_hold(body, replace(FACTS, groups=7, waiting=3))
 
     text = written(found)
-    assert "organisation acme, until 2026-03-04 07:06:07Z, in 2 h" in text
+    assert "organisation acme, until 2026-03-04 07:06:07Z (in 2 h)" in text
     assert "7 groups; members wait in 3 groups" in text
     assert "1 upgrade that is under way goes on" in text
     assert "replaces the hold of ada: trade fair" in text
@@ -109,6 +110,43 @@ def test_a_reason_is_quoted_for_the_command_line() -> None:
     body = HoldBody(scope="*", reason="it's $HOME")
 
     assert consequences.of_hold(body, FACTS).command == """agbot hold '*' --reason 'it'"'"'s $HOME'"""
+
+
+ONE = CoordinatorView(
+    name="one", leads=True, epoch=3, since=NOW, version="1.0", gateway_url="http://one:1", console_url="http://one:2"
+)
+TWO = replace(ONE, name="two", leads=False, epoch=None, since=None)
+GONE = replace(TWO, name="gone", is_gone=True, seen_seconds_ago=90.0)
+
+
+def handed_over(to: str | None, *known: CoordinatorView) -> Consequences:
+    return handover.of_lead(LeadBody(reason="work", to=to), replace(FACTS, coordinators=known))
+
+
+def test_a_handover_says_who_leads_then_and_what_goes_on() -> None:
+    found = handed_over("two", ONE, TWO, GONE)
+
+    text = written(found)
+    assert "two leads instead of one, which has led since 2026-03-04 05:06:07Z." in text
+    assert "Nothing is granted until two has read the leases and the Exchange" in text
+    assert "1 upgrade that is under way goes on. Leases stay with their holders" in text
+    assert (found.warnings, found.command) == ([], "agbot lead two --reason work")
+    assert "two or three leads instead of one" in written(handed_over(None, ONE, TWO, replace(TWO, name="three")))
+
+
+def test_a_handover_that_cannot_be_says_why() -> None:
+    assert written(handed_over("gone", ONE, TWO, GONE)) == "Nothing: gone was last seen 1 min ago."
+    assert written(handed_over("nix", ONE, TWO)) == "Nothing: no coordinator is called nix."
+    assert written(handed_over("one", ONE, TWO)) == "Nothing: one leads already."
+    assert written(handed_over(None, ONE, GONE)) == "Nothing: no other coordinator stands by."
+    assert written(handed_over("two", TWO)) == "Nothing: no coordinator is known to lead."
+
+
+def test_a_handover_warns_of_another_version_and_of_an_address_that_is_missing() -> None:
+    text = written(handed_over("two", ONE, replace(TWO, version="1.1", gateway_url="")))
+
+    assert "two runs version 1.1, and one version 1.0." in text
+    assert "two has no [leadership] gateway_url: questions of nodes that arrive at other coordinators" in text
 
 
 def test_what_needs_a_person_is_named_with_what_to_do() -> None:

@@ -63,7 +63,7 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name() -> None
 
 
 def test_commands_in_a_sentence_are_marked_and_everything_is_escaped() -> None:
-    assert str(marks.with_commands("run `agbot <x>` & wait")) == "run <code>agbot &lt;x&gt;</code> &amp; wait"
+    assert str(marks.prose("run `agbot <x>` & wait", NOW)) == "run <code>agbot &lt;x&gt;</code> &amp; wait"
 
 
 def test_every_reason_has_plain_words() -> None:
