@@ -11,6 +11,7 @@ from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.cycle import Cycle, CycleReport
 from agbot.coordinator.dependencies import Dependencies, create_intake, create_reader, create_situation
 from agbot.coordinator.guarded.guarded import Guarded
+from agbot.coordinator.guarded.untaken import Untaken
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.actions import Actions
 from agbot.coordinator.operators.explaining import explain
@@ -72,6 +73,7 @@ class Coordinator(Showing, Actions):
             situation, self._intake, self._reviewing, waiting, unasked=unasked, housekeeping=self._housekeeping
         )
         self._guarded = Guarded(situation, reader, guard, self._answer_guard) if guard is not None else None
+        self._untaken = Untaken(situation, reader)
         self._shadow = (
             shadow.beside(situation, reader, waiting, unasked, dependencies.agbot) if dependencies.is_shadow else None
         )
@@ -146,7 +148,7 @@ class Coordinator(Showing, Actions):
 
     async def cycle(self) -> CycleReport:
         """Run one cycle. Only one may run at a time."""
-        done = await self._guarded.before_cycle() if self._guarded is not None else []
+        done = await (self._untaken.run() if self._guarded is None else self._guarded.before_cycle())
         try:
             report = await self._cycle.run()
             if self._guarded is not None:

@@ -14,12 +14,12 @@ from agbot.coordinator.memory import group_facts
 from agbot.coordinator.memory.rows_seen import RowsSeen
 from agbot.coordinator.memory.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
-from agbot.fleet.changes import Read
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
 from agbot.fleet.reads import Ages
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, org_of
 from agbot.rules.lease import Kind
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
@@ -127,8 +127,11 @@ class Situation(Committing):
         subject = self.picture.policies.read_of(ask.claim.kind, ask.claim.subject)
         is_known = ask.claim.kind is Kind.HOST or self.picture.is_current(subject)
         missing = () if is_known else (subject,)
-        by_property = bool(self.limits_of(ask.group).order_property)
-        return (*self.picture.unread(ask.group, by_property=by_property), *missing)
+        limits, org = self.limits_of(ask.group), org_of(ask.group)
+        if limits.canary_percent and self.picture.org_read_at(org) is None:
+            # of a part of the groups, fewer would be enough
+            missing = (*missing, Read(what=What.ORG, id=org))
+        return (*self.picture.unread(ask.group, by_property=bool(limits.order_property)), *missing)
 
     def group(
         self,

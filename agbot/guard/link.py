@@ -43,6 +43,7 @@ _JUDGED: Final = f"""UPDATE guard_setting SET judged_until = clock_timestamp() +
 _AT_WORK: Final = """SELECT count(*) AS found FROM pg_trigger WHERE tgenabled IN ('O', 'A')
  AND tgfoid IN (to_regproc('guard_agent_asks'), to_regproc('guard_agent_answered'), to_regproc('guard_service_asks'))"""
 _RESET: Final = f"DELETE FROM guard_gate WHERE {_LEADS}"
+_NOTHING_PASSES: Final = f"DELETE FROM guard_gate WHERE verdict = 'pass' AND {_LEADS}"
 _PUT: Final = f"""INSERT INTO guard_gate (scope, kind, subject, node, verdict, code, reason, known_until)
  SELECT :scope, :kind, :subject, :node, :verdict, :code, :reason,
  clock_timestamp() + make_interval(secs => :known_ms / 1000.0) WHERE {_LEADS}
@@ -123,8 +124,8 @@ class Link:
     ) -> None:
         """Let the triggers rely on this coordinator for so long from now on, and change gates."""
         statements: list[str] = []
-        if resets:
-            statements.append(filled(_RESET, self._with_epoch({})))
+        if resets or judged_seconds is None:
+            statements.append(filled(_RESET if resets else _NOTHING_PASSES, self._with_epoch({})))
         statements += [filled(_PUT, self._with_epoch(_gate(each))) for each in put]
         statements += [filled(_DROP, self._with_epoch(_gate(each))) for each in drop]
         if not self._has_set:

@@ -26,7 +26,7 @@ def _overlap(case: Case) -> Reason | None:
     for node, deferral in sorted(group.deferrals.items()):
         if not deferral.is_overlap or node == ask.node or _gives_way(case, node):
             continue
-        text = _in_words(deferral)
+        text = in_words(deferral)
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     for row in group.rows:
         if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(case, row.node):
@@ -36,7 +36,8 @@ def _overlap(case: Case) -> Reason | None:
     return None
 
 
-def _in_words(deferral: Deferral) -> str:
+def in_words(deferral: Deferral) -> str:
+    """Say which upgrade is under way beside the lease."""
     since = clock(deferral.since)
     if deferral.cut_off:
         why = "the policy was deleted or the node has unregistered"

@@ -22,7 +22,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.presence import why_absent
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Deferral, Turn
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.statuses import MAY_GO_ON, Phase
 
 _UNKNOWN = "unknown"
@@ -104,8 +104,8 @@ def why_ended(
     status = member.statuses.get(deferral.subject)
     if is_listed and (status is None or status.phase in _NOT_BEGUN):
         # The agbot let it begin a moment ago, and the node has not reported that yet.
-        waited = now.age_of(deferral.since) >= timedelta(seconds=limits.lease_seconds)
-        return f"nothing of it was seen within {limits.lease_seconds:g} s" if waited else None
+        is_over = _has_shown_nothing(deferral, member.statuses_read_at, limits, now)
+        return f"nothing of it was seen within {limits.lease_seconds:g} s" if is_over else None
     return _why_over(deferral, member, limits, now)
 
 
@@ -154,11 +154,22 @@ def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: N
 
     It is over at once, unless it was cut off (`left_behind`).
     """
-    version, waited = member.node.agent_version, timedelta(seconds=limits.lease_seconds)
+    version = member.node.agent_version
     if not deferral.cut_off:
         return "the node no longer reports this upgrade"
     if version and deferral.cut_off not in {_UNKNOWN, version}:
         return f"the node runs agent version {version} now"
-    if now.age_of(deferral.since) >= waited:
+    if _has_shown_nothing(deferral, member.read_at, limits, now):
         return f"it has been silent for {limits.lease_seconds:g} s, and can no longer be reported"
     return None
+
+
+def _has_shown_nothing(deferral: Deferral, read_at: SeenTime | None, limits: Limits, now: Now) -> bool:
+    """Whether a read after the time of a lease shows nothing of the upgrade.
+
+    A node that cannot be read is waited for as long as the longest upgrade.
+    """
+    waited, lease = now.age_of(deferral.since), timedelta(seconds=limits.lease_seconds)
+    if read_at is not None and read_at - now.seen_at(deferral.since) >= lease:
+        return waited >= lease
+    return waited >= timedelta(seconds=max(limits.lease_seconds, limits.max_upgrade_seconds))

@@ -23,7 +23,8 @@ from agbot.rules.words import clock
 def if_unconfirmed(case: Reviewed, read_at: SeenTime | None) -> Verdict:
     """Take back a claim that nothing read from the node confirms in time (A8).
 
-    Only a read after that time counts, and the node must have been able to report before it.
+    Only a read after that time counts, and the node must have been able to report before it, which
+    the caller knows.
     """
     if case.tenure.progress.confirmed or read_at is None or read_at < confirm_due(case):
         return case.keep

@@ -11,9 +11,9 @@ its containers is accepted.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from math import ceil, inf
 
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import PolicyId
@@ -65,26 +65,23 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     More than a refusal follows from silence, so it is counted only while a heartbeat could have
     been seen.
     """
+    if _silent_seconds(node, limits, now) <= _heartbeat_limit_seconds(node, limits):
+        return None
     if node.heartbeat_at is None:
         return "has never sent a heartbeat"
-    silent_seconds = _silent_seconds(node, node.heartbeat_at, limits, now)
-    if silent_seconds > _heartbeat_limit_seconds(node, limits):
-        return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
-    return None
+    return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
 
 
 def is_dead(node: Node, limits: Limits, now: Now) -> bool:
     """Return whether the node has been silent for so long that the others no longer wait for it."""
-    return node.heartbeat_at is None or _silent_seconds(node, node.heartbeat_at, limits, now) > _dead_after_seconds(
-        node, limits
-    )
+    return _silent_seconds(node, limits, now) > _dead_after_seconds(node, limits)
 
 
 def dead_at(node: Node, limits: Limits, now: Now) -> SeenTime | None:
     """Return when the node counts as dead if it stays silent; None if that is not known now."""
     if node.heartbeat_at is None or not is_settled(node, limits, now):
         return None
-    left_seconds = _dead_after_seconds(node, limits) - _silent_seconds(node, node.heartbeat_at, limits, now)
+    left_seconds = _dead_after_seconds(node, limits) - _silent_seconds(node, limits, now)
     return now.seen + timedelta(seconds=left_seconds)
 
 
@@ -101,15 +98,17 @@ def is_settled(node: Node, limits: Limits, now: Now) -> bool:
     return node.unseen_until is None or now.age_of(node.unseen_until) >= settling
 
 
-def _silent_seconds(node: Node, heartbeat_at: datetime, limits: Limits, now: Now) -> float:
+def _silent_seconds(node: Node, limits: Limits, now: Now) -> float:
     """Return for how long a heartbeat could have been seen and was not.
 
-    Zero if a blindness has just ended.
+    Zero if a blindness has just ended. A node that has never sent one has always been silent, as
+    far as it could be seen: an Exchange that was restored may have lost its heartbeats.
     """
     if not is_settled(node, limits, now):
         return 0.0
-    if node.unseen_until is None or heartbeat_at >= node.unseen_until:
-        return now.age_of(heartbeat_at).total_seconds()
+    heartbeat_at = node.heartbeat_at
+    if node.unseen_until is None or (heartbeat_at is not None and heartbeat_at >= node.unseen_until):
+        return inf if heartbeat_at is None else now.age_of(heartbeat_at).total_seconds()
     return (node.silent_before + now.age_of(node.unseen_until)).total_seconds()
 
 
@@ -224,7 +223,7 @@ def _required(limits: Limits, members: int) -> int:
     """Return how many members of a group of this size must stay available."""
     if not limits.min_available_percent:
         return limits.min_available
-    return max(limits.min_available, math.ceil(limits.min_available_percent / 100 * members))
+    return max(limits.min_available, ceil(limits.min_available_percent / 100 * members))
 
 
 def required_of_others(limits: Limits, members: int) -> int:

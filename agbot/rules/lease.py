@@ -225,17 +225,20 @@ def occupied(lease: Lease) -> Tenure:
     return lease.tenure
 
 
-def repeat(lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta, by: str = "") -> Lease:
+def repeat(
+    lease: Lease, now: Now, ttl: timedelta, max_upgrade: timedelta, by: str = "", *, is_silent: bool = False
+) -> Lease:
     """Renew under the same token for a repeated question, while there is progress.
 
-    A holder that asks again is alive and has not begun. After `max_upgrade` without a new report
-    its questions no longer renew the lease.
+    A holder that asks again is alive and has not begun. A question that another one asks for a node
+    that is silent is no sign of life of that node, and renews nothing. After `max_upgrade` without
+    a new report no question renews the lease.
     """
     tenure = occupied(lease)
     if by:
         asked_by = tuple(dict.fromkeys((by, *tenure.progress.asked_by)))[:_MOST_ASKERS]
         tenure = replace(tenure, progress=replace(tenure.progress, asked_by=asked_by))
         lease = replace(lease, tenure=tenure)
-    if tenure.progress.standstill(now.seen) > max_upgrade:
+    if is_silent or tenure.progress.standstill(now.seen) > max_upgrade:
         return lease
     return renew(lease, now.seen, ttl)

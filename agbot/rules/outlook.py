@@ -56,9 +56,13 @@ def _of_pending(case: Reviewed) -> Outlook | None:
 
 
 def _of_unconfirmed(case: Reviewed) -> Outlook | None:
-    """A claim that nothing confirms is taken back; None if it is confirmed, or expires before."""
-    due_at = confirm_due(case)
-    if case.tenure.progress.confirmed or due_at > case.expires_at:
+    """A claim that nothing confirms is taken back; None if it is confirmed, or expires before.
+
+    That a silent holder confirms nothing is no evidence.
+    """
+    due_at, node = confirm_due(case), case.seen.node
+    is_silent = isinstance(node, Node) and health.why_offline(node, case.limits, case.now) is not None
+    if case.tenure.progress.confirmed or due_at > case.expires_at or is_silent:
         return None
     return _at(case, due_at, "taken back", f"unless {case.holder} shows a sign of {case.tenure.claim.what}")
 

@@ -23,7 +23,7 @@ from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, Phase, Status, grace
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
-_AGREEMENT_ENDS_WITHIN = timedelta(seconds=60)
+_SHOWN_WITHIN = timedelta(seconds=60)
 
 
 def review(lease: Lease, seen: Seen, limits: Limits, now: Now) -> Verdict:
@@ -101,7 +101,7 @@ def _review_service(case: Reviewed) -> Verdict:
         case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, alive_at=case.alive_at
     )
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
-    goes_on = is_read and isinstance(reported, Keep) and _is_alive_after_the_grant(case)
+    goes_on = is_read and isinstance(reported, Keep) and _could_report(case, case.seen.agreements_read_at)
     return if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
 
 
@@ -120,14 +120,19 @@ def _review_down(case: Reviewed) -> Verdict:
     return if_unconfirmed(case, case.seen.agreements_read_at)
 
 
-def _is_alive_after_the_grant(case: Reviewed) -> bool:
-    """Whether the node lived long enough after the grant to have ended its old agreement.
+def _could_report(case: Reviewed, read_at: SeenTime | None) -> bool:
+    """Whether the node would have shown by this read that its upgrade has begun.
 
-    A node that died at once still shows its old agreement although the agbot has cancelled it
-    (measured: up to 10.5 s later).
+    It would if it was alive for a while after the grant, and the read is not older than that sign
+    of life. An agent that has got its grant installs without the Exchange too, and repeats its
+    report every 10 s until that is accepted. A node that died at once, or is cut off, still shows
+    its old agreement although the agbot has cancelled it (measured: up to 10.5 s later).
     """
     alive_at = case.alive_at
-    return alive_at is not None and alive_at - case.claimed_at > _AGREEMENT_ENDS_WITHIN
+    if alive_at is None or read_at is None:
+        return False
+    shown_within = min(_SHOWN_WITHIN, timedelta(seconds=case.limits.confirm_seconds))
+    return alive_at - case.claimed_at > shown_within and alive_at <= read_at + CLOCK_TOLERANCE
 
 
 def _review_status(case: Reviewed) -> Verdict:
@@ -135,9 +140,10 @@ def _review_status(case: Reviewed) -> Verdict:
 
     A report from before the grant is about an earlier upgrade and proves no end.
     """
-    status = _without_undated(case)
+    status, read_at = _without_undated(case), case.seen.status_read_at
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
-        return case.keep if status is Sight.UNREAD else if_unconfirmed(case, case.seen.status_read_at)
+        is_shown = status is not Sight.UNREAD and _could_report(case, read_at)
+        return if_unconfirmed(case, read_at) if is_shown else case.keep
     if status.phase in ENDINGS:
         return _ended(case, status)
     if status.phase in ACTIVE:
@@ -186,10 +192,10 @@ def _is_old(case: Reviewed, status: Status) -> bool:
 def _pending(case: Reviewed, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
     """Release at a status that still stands after its grace period, by a later read of it.
 
-    A node that has failed and fallen silent may come back and roll back: it has failed for good
-    only if it was alive after the grace period. `waiting` or `reset` after the grant is such a
-    status (A6): an operator has reset the node, but its script may still run, and a stalled feed,
-    for example, may have hidden that it had begun.
+    A node that has fallen silent may come back and go on: the status is its last one only if it
+    was alive after the grace period. A node that has failed may roll back. `waiting` or `reset`
+    after the grant is such a status too (A6): an operator has reset the node, but its script may
+    still run, and a stalled feed, for example, may have hidden that it had begun.
     """
     progress = case.tenure.progress
     since = progress.pending_since if progress.status == status.value else None
@@ -200,7 +206,7 @@ def _pending(case: Reviewed, status: Status, cause: Cause, grace_seconds: float)
         # what came in between was not recorded
         since = case.now.seen_at(status.updated_at)
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
-    if read_at is None or read_at < over_at or (cause is Cause.FAILED and not case.was_alive_after(over_at)):
+    if read_at is None or read_at < over_at or not case.was_alive_after(over_at):
         return replace(case.keep, note=f"{status.value} is not taken for the end yet: a rollback may follow")
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")
 

@@ -23,7 +23,9 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
     If the `service` (`org/url`) is known, agreements for others do not count.
 
     Containers that are reported may take as long to run as an upgrade may take. Without any, the
-    service was removed for good, or is one of those that never report (W10).
+    service was removed for good, or is one of those that never report (W10). Only a read after that
+    time shows that none run; a node that cannot be read is waited for as long as the longest
+    upgrade.
     """
     if not member.node.registered:
         return "the node has unregistered"
@@ -35,6 +37,8 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)
     limit = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
-    if now.age_of(lost_at) <= timedelta(seconds=limit):
+    waited, read_at = now.age_of(lost_at), member.agreements_read_at
+    is_looked_at = read_at is not None and read_at - now.seen_at(lost_at) > timedelta(seconds=limit)
+    if waited <= timedelta(seconds=limit if is_looked_at else max(limit, limits.max_upgrade_seconds)):
         return None
     return f"no new agreement was seen running within {limit:g} s"

@@ -79,9 +79,11 @@ def repeat(case: Case) -> Change:
     Raises:
         IllegalTransitionError: the lease is free.
     """
-    group = case.group
+    group, ask = case.group, case.ask
     longest = timedelta(seconds=group.limits.max_upgrade_seconds)
-    after = leases.repeat(group.lease, case.at, _ttl(group), longest, case.ask.by)
+    holder = group.members.get(ask.node) if ask.is_service else None
+    is_silent = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
+    after = leases.repeat(group.lease, case.at, _ttl(group), longest, ask.by, is_silent=is_silent)
     return Change(before=group.lease, after=after)
 
 

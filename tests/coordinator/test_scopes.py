@@ -80,7 +80,7 @@ async def test_new_settings_hold_for_the_next_question() -> None:
 async def test_each_group_is_granted_and_reviewed_by_its_own_limits() -> None:
     """Two groups differ in how many members must stay, how long a lease lasts, and how long a silent claim is believed."""
     hub = await two_groups(
-        scoped(early={"min_available": 0, "lease_seconds": 100.0, "confirm_seconds": 60.0}, late={"min_available": 1})
+        scoped(early={"min_available": 0, "lease_seconds": 200.0, "confirm_seconds": 60.0}, late={"min_available": 1})
     )
     await hub.live("a1", "b1", seconds=400)
 
@@ -88,14 +88,14 @@ async def test_each_group_is_granted_and_reviewed_by_its_own_limits() -> None:
     assert isinstance(await hub.ask("a1", "early"), Granted)
     tenure = hub.lease("early").tenure
     assert tenure is not None
-    assert tenure.expires_at - SeenTime(tenure.granted_at) == timedelta(seconds=100)
+    assert tenure.expires_at - SeenTime(tenure.granted_at) == timedelta(seconds=200)
 
     await hub.live(*NODES, seconds=40)
     assert isinstance(await hub.ask("b1", "late"), Granted)
     tenure = hub.lease("late").tenure
     assert tenure is not None
     assert tenure.expires_at - SeenTime(tenure.granted_at) == timedelta(seconds=Limits().lease_seconds)
-    await hub.live(*NODES, seconds=70)
+    await hub.live(*NODES, seconds=110)
 
     assert [(entry.group, entry.facts["cause"]) for entry in hub.events("lease.released")] == [
         ("o1/early", "unconfirmed")

@@ -201,7 +201,7 @@ async def test_a6_a_reset_that_still_stands_after_its_grace_releases() -> None:
     hub.report("n1", "waiting")
     await hub.live("n1", "n2", seconds=300)
     assert hub.lease("g1").state is State.HELD
-    await hub.live("n1", "n2", seconds=310)
+    await hub.live("n1", "n2", seconds=370)
 
     assert end_of(hub) is Cause.RESET
 

@@ -336,6 +336,7 @@ async def test_an_agbot_that_hangs_or_talks_invalid_text_keeps_agents_waiting_an
 @in_virtual_time
 async def test_an_agbot_that_is_not_there_begins_nothing_and_keeps_no_one_waiting() -> None:
     hub = await quiet("n1", "n2")
+    await asyncio.sleep(IDLE_CYCLE)
     fail(hub, FaultKind.REFUSE)
     await asyncio.sleep(3 * IDLE_CYCLE)
 

@@ -4,7 +4,8 @@ A free lease waits for the coordinator in any case while one decides. Gates are 
 without one, too: a hold, a brake, a closed window, a rest, and each reason of a member that waits.
 They come from the values of the rules: the holds and brakes themselves, and the reasons that rules
 have given. A reason that is about the group or about the upgrade is a gate for every member of the
-group. An upgrade that needs no lease gets a gate that lets it pass, for as long as that is so.
+group. An upgrade that needs no lease gets a gate that lets it pass, for as long as that is so and
+a coordinator says so: with a doubt nothing is known to be over, and nothing passes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from agbot.coordinator.guarded.port import Answering, Gate, Guard, Verdict
 from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.coordinator.situation import Situation
-from agbot.rules import holds, ids, maintenance, soaking
+from agbot.rules import beside, holds, ids, maintenance, soaking
 from agbot.rules.decide import Grant, decide
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
@@ -35,6 +36,7 @@ _UNCERTAIN: Final = timedelta(seconds=60)
 """For how long a reason is taken to hold that may end at any time."""
 _ALWAYS: Final = timedelta(days=3650)
 _EXEMPT: Final = timedelta(minutes=10)
+"""For how long an upgrade that needs no lease keeps its gate after its last question."""
 _NOT_OURS: Final = timedelta(days=1)
 _LOOKED_EVERY: Final = timedelta(seconds=10)
 _MOST_AT_ONCE: Final = 2000
@@ -84,7 +86,7 @@ class Gates:
             gate = Gate(
                 scope=ask.group,
                 verdict=Verdict.PASS,
-                known_seconds=_EXEMPT.total_seconds(),
+                known_seconds=_RELIED_ON.total_seconds(),
                 kind=claim.kind,
                 subject=claim.subject,
                 node=claim.holder,
@@ -101,8 +103,8 @@ class Gates:
             )
         else:
             return
-        exempt = ask if gate.node else None
-        self._passes[gate.key] = _Written(gate, self._seconds + gate.known_seconds, exempt)
+        kept = _EXEMPT.total_seconds() if gate.node else gate.known_seconds
+        self._passes[gate.key] = _Written(gate, self._seconds + kept, ask if gate.node else None)
 
     async def write(self) -> None:
         """Write what has changed or is due, and that the triggers may rely on it.
@@ -116,9 +118,9 @@ class Gates:
         is_sure = not situation.doubts() and not situation.dates.why_unknown()
         wanted = {gate.key: gate for gate in self._wanted(situation.now(), is_sure=is_sure)}
         put = [gate for gate in wanted.values() if self._is_due(gate)][:_MOST_AT_ONCE]
-        drop: Sequence[Gate] = []
-        if is_sure:  # with a doubt nothing is known to be over
-            drop = [each.gate for key, each in self._written.items() if key not in wanted]
+        unwanted = [each.gate for key, each in self._written.items() if key not in wanted]
+        # with a doubt nothing is known to be over
+        drop = [gate for gate in unwanted if is_sure or gate.verdict is Verdict.PASS]
         resets = is_sure and not self._is_complete
         await self._guard.write(_RELIED_ON.total_seconds() if is_sure else None, put, drop, resets=resets)
         now = self._seconds
@@ -151,6 +153,9 @@ class Gates:
             self._standing, self._looked_seconds = list(self._of_groups(now)), seconds
         yield from self._standing
         yield from self._of_waiters(now)
+        yield from self._of_overlaps()
+        if not is_sure:
+            self._passes.clear()
         self._passes = {
             key: each
             for key, each in self._passes.items()
@@ -175,6 +180,15 @@ class Gates:
             if reasons:
                 last = max(reasons, key=lambda each: each.until or datetime.min.replace(tzinfo=now.wall.tzinfo))
                 yield _wait(group, str(last.code), last.text, _known(reasons, now))
+
+    def _of_overlaps(self) -> Iterator[Gate]:
+        """Yield what goes on beside the lease of a group: only a coordinator finds its end."""
+        ledger = self._situation.ledger
+        for group in ledger.tally.deferred_in:
+            known = timedelta(seconds=self._situation.limits_of(group).max_upgrade_seconds)
+            for deferral in ledger.deferrals[group].values():
+                if deferral.is_overlap:
+                    yield _wait(group, str(Code.OVERLAP), beside.in_words(deferral), known)
 
     def _of_waiters(self, now: Now) -> Iterator[Gate]:
         """Yield the reasons of each member that waits although the lease of its group is free."""
@@ -202,7 +216,8 @@ class Gates:
 
 def _of_hold(hold: Hold, now: Now) -> Gate:
     node = ids.node_of_scope(hold.scope)
-    known = hold.until - now.wall if hold.until is not None else _ALWAYS
+    # a date that has just been set ends no hold
+    known = max(hold.until - now.wall, _UNCERTAIN) if hold.until is not None else _ALWAYS
     return _wait("*" if node else hold.scope, str(Code.PAUSED), holds.in_words(hold), known, node=node)
 
 

@@ -102,7 +102,8 @@ class Guard(Lists, Protocol):
     ) -> None:
         """Let the triggers rely on this coordinator for so long from now on, and change gates.
 
-        None: they do not rely on it any longer than before. `resets`: only the gates in `put` stay.
+        None: they do not rely on it any longer than before, and no gate lets anything pass that is
+        not in `put`. `resets`: only the gates in `put` stay.
         """
 
     async def delete(self, row: Row) -> bool:

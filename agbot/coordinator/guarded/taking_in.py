@@ -1,35 +1,29 @@
 """Takes in what the triggers have decided: grants into memory, refusals as questions.
 
-A lease that a trigger has granted says nothing about the state at its beginning, so nothing is
-judged about it before this is added. A refusal is put to the coordinator as the question that it
-is. If the answer is a grant, the lease is held for that upgrade when the agbot tries again.
+A lease that a trigger has granted says nothing about the state at its beginning (`untaken`). A
+refusal is put to the coordinator as the question that it is. If the answer is a grant, the lease is
+held for that upgrade when the agbot tries again.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from agbot.coordinator.guarded.port import Answering, Decided, Guard, Outcome
+from agbot.coordinator.guarded.untaken import Untaken
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.permission import Granted
 from agbot.coordinator.situation import Situation
 from agbot.events.event import of_ask
 from agbot.events.guard import GuardErred, GuardRefused
-from agbot.exchange.errors import ExchangeError, Unreadable
-from agbot.fleet import plan
-from agbot.fleet.changes import Read, What
-from agbot.fleet.policies import policy_read
-from agbot.fleet.reads import Wanted, Why
-from agbot.rules import ids
+from agbot.exchange.errors import ExchangeError
 from agbot.rules.decide import Grant, decide
-from agbot.rules.facts import Ask, Node
-from agbot.rules.ids import PolicyId
-from agbot.rules.lease import GUARD, Kind
+from agbot.rules.facts import Ask
+from agbot.rules.lease import GUARD
+from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import StoreUnavailableError
-from agbot.transitions import grants
 from agbot.transitions.change import Change
 
 _LATELY = timedelta(seconds=90)
@@ -43,9 +37,11 @@ class TakingIn:
 
     def __init__(self, situation: Situation, reader: Reader, guard: Guard, answer: Answering) -> None:
         self._situation = situation
-        self._reader = reader
+        self._untaken = Untaken(situation, reader)
         self._guard = guard
         self._answer = answer
+        self._tried: dict[Ask, SeenTime] = {}
+        """When the agbot last tried it, since this start: a question of our own is no try."""
         self._reported: dict[Ask, str] = {}
         """Refusals that are journalled, each with its code."""
         self._aged_at = situation.now().wall
@@ -66,12 +62,15 @@ class TakingIn:
         done: list[Decided] = []
         phrases: list[str] = []
         try:
-            for each in decided:
-                if each.outcome is Outcome.GRANTED:
-                    with self._situation.troubles.guard("guard", each.group):
-                        taken = await self._granted(each)
-                        phrases += taken or []
-                        done += [] if taken is None else [each]
+            noted = [(each, self._happened_at(each)) for each in decided if each.outcome is Outcome.GRANTED]
+            lost = self._untaken.without_note({(each.group, each.token) for each, _ in noted})
+            for each, begun_at in (*noted, *lost):
+                with self._situation.troubles.guard("guard", each.group):
+                    taken = await self._untaken.take_in(each, begun_at)
+                    phrases += taken or []
+                    if taken:
+                        self._forget(self._untaken.ask_of(each))
+                    done += [] if taken is None else [each]
             others = [each for each in decided if each.outcome is not Outcome.GRANTED]
             for at in range(0, len(others), _AT_ONCE):
                 several = others[at : at + _AT_ONCE]
@@ -82,6 +81,7 @@ class TakingIn:
         self._situation.troubles.keep("guard", {each.group for each in decided})
         waiting = self._situation.ledger.waiter
         self._reported = {ask: code for ask, code in self._reported.items() if waiting(ask) is not None}
+        self._tried = {ask: at for ask, at in self._tried.items() if waiting(ask) is not None}
         return phrases
 
     async def _ask_again(self) -> None:
@@ -92,7 +92,7 @@ class TakingIn:
         situation, now = self._situation, self._situation.now()
         for group in list(situation.ledger.tally.waited_in):
             waiters = situation.ledger.waiters[group].values()
-            mine = [each for each in waiters if each.ask.by == GUARD and now.seen - each.asked_at <= _LATELY]
+            mine = [each for each in waiters if each.ask.by == GUARD and self._has_tried_lately(each.ask, now)]
             for waiter in sorted(mine, key=lambda each: each.since):
                 facts = situation.group(group, waiter.ask, now=now)
                 if not facts.doubts and isinstance(decide(waiter.ask, facts, now), Grant):
@@ -100,51 +100,13 @@ class TakingIn:
                         await self._answer(waiter.ask)
                     break
 
-    async def _granted(self, decided: Decided) -> list[str] | None:
-        """Add to the lease what is known of the beginning of its upgrade.
-
-        Return what was done; None if that is not known yet, because the Exchange could not be read
-        or its stamps cannot be compared. Until it is, the lease is kept.
-        """
-        situation = self._situation
-        lease = await situation.ledger.read_again(decided.group)
-        if not grants.is_untaken(lease, decided.token):
-            return []  # taken in before a restart, or ended
-        failures = await self._reader.refresh(self._basis(decided))
-        ask = self._ask(decided)
-        claim = ask.claim
-        failures |= await self._reader.make_current([self._policy(ask)])
-        if situation.dates.why_unknown() or not all(isinstance(each, Unreadable) for each in failures.values()):
-            return None
-        group, member = situation.group(decided.group, ask), situation.picture.member(claim.holder)
-        change = grants.take_in(
-            ask, group, situation.now(), member=member, begun_at=self._happened_at(decided), why=decided.reason
-        )
-        if not await situation.commit(change):
-            return []
-        self._forget(ask)
-        return [f"took in a grant of the guard: {claim.holder} upgrades {claim.what} (token {decided.token})"]
-
-    def _ask(self, decided: Decided) -> Ask:
-        """Return the question; a node with a pattern gets all its services from that (W18)."""
-        claim, node = decided.claim, self._situation.picture.node(decided.claim.holder)
-        if claim.kind is Kind.SERVICE and isinstance(node, Node) and node.pattern:
-            subject = PolicyId(f"{ids.org_of(node.pattern)}/{ids.name_of(claim.subject)}")
-            claim = replace(claim, subject=subject)
-        return Ask(group=decided.group, claim=claim, by=GUARD)
-
-    def _policy(self, ask: Ask) -> Wanted:
-        node = self._situation.picture.node(ask.node)
-        pattern = node.pattern if isinstance(node, Node) and not ask.is_agent else ""
-        return Wanted(read=policy_read(ask.claim.kind, ask.claim.subject, pattern), why=Why.LISTED)
-
-    def _basis(self, decided: Decided) -> list[Wanted]:
-        services = What.AGREEMENTS if decided.claim.kind is Kind.SERVICE else What.STATUSES
-        node = decided.claim.holder
-        return plan.at_once([Read(what=What.NODE, id=node), Read(what=services, id=node)], Why.LISTED)
+    def _has_tried_lately(self, ask: Ask, now: Now) -> bool:
+        tried_at = self._tried.get(ask)
+        return tried_at is not None and now.seen - tried_at <= _LATELY
 
     async def _other(self, decided: Decided) -> None:
-        ask = self._ask(decided)
+        ask = self._untaken.ask_of(decided)
+        self._tried[ask] = self._situation.now().seen - timedelta(seconds=decided.age_seconds)
         await self._journal(decided, ask)
         with suppress(ExchangeError):
             if isinstance(await self._answer(ask), Granted):

@@ -27,7 +27,8 @@ class Source(Enum):
     """The lists have not been read yet."""
     LISTED = "listed"
     NOT_RUNNING = "not-running"
-    """No agbot runs: the last lists stay valid, and no new upgrade begins."""
+    """No agbot runs: the last lists stay valid, and no new upgrade begins. Without any, an upgrade
+    from before may still be under way."""
     UNREADABLE = "unreadable"
 
 
@@ -98,6 +99,9 @@ class RowsSeen:
         """Why it is not known which upgrades the agbot has begun; None if it is known."""
         if self.source is Source.UNREAD:
             return Reason(code=Code.AGBOT_UNAVAILABLE, text="the agbot's local API has not been read yet")
+        if self.source is Source.NOT_RUNNING and self.read_at is None:
+            text = f"no agbot runs, and what it had begun before has not been read since this start: {self.failing}"
+            return Reason(code=Code.AGBOT_UNAVAILABLE, text=text)
         if self.source is Source.UNREADABLE:
             return Reason(code=Code.AGBOT_UNAVAILABLE, text=f"the agbot's local API cannot be read: {self.failing}")
         return None

@@ -25,7 +25,7 @@ def after_crash(situation: Situation, group: GroupId, end: End) -> Brake | None:
 
 def outlook(situation: Situation, group: GroupId, kind: Kind, subject: PolicyId, revision: str) -> Outlook:
     """Return the facts on whether a brake on this revision can still stop anything in the group."""
-    policy = situation.picture.policies.get(kind, subject)
+    policy = situation.picture.policies.certain(kind, subject)
     is_replaced = isinstance(policy, Policy) and policy.revision != revision
     return Outlook(
         policy=policy,
@@ -47,9 +47,11 @@ def _is_group_gone(situation: Situation, group: GroupId) -> bool:
 def _brought(situation: Situation, group: GroupId, subject: PolicyId) -> tuple[Versions, ...] | None:
     """Return the versions that the members would install under this policy.
 
-    None if not all are known.
+    None if not all are known, for example because the group has not been read since the start.
     """
     picture, found = situation.picture, list[Versions]()
+    if picture.why_missing(group) is not None:
+        return None
     for node in picture.members(group):
         member = picture.member(node)
         if not isinstance(member, Member) or not picture.is_current(Read(what=What.STATUSES, id=node)):

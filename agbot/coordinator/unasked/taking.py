@@ -41,9 +41,12 @@ class Taking:
         situation, node = self._situation, begun.claim.holder
         if situation.ledger.lease(begun.group).is_held_for(begun.claim):
             return []
+        was_recorded = node in situation.ledger.deferrals.get(begun.group, {})
         done = await self._end_what_is_over(node, begun.group)
-        if node in situation.ledger.deferrals.get(begun.group, {}):
-            return done  # it joined in this upgrade, or the overlap is recorded already
+        if was_recorded or node in situation.ledger.deferrals.get(begun.group, {}):
+            # it joined in this upgrade, or the overlap is recorded already, or has just ended: what
+            # is seen after that decides whether it goes on
+            return done
         await self.before(begun)
         if self._can_take(begun):
             return [*done, *await self._take(begun)]

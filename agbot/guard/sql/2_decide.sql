@@ -95,16 +95,16 @@ DECLARE
 BEGIN
     granted := false;
     SELECT * INTO gate FROM @ours@.guard_gate_of(asked_group, asked_kind, asked_node, asked_subject);
-    IF gate.verdict = 'pass' THEN
-        granted := true;
-        RETURN;
-    END IF;
     SELECT * INTO generation FROM @ours@.generation;
     SELECT each.seen_at > clock_timestamp() INTO is_behind FROM @ours@.leader AS each;
     -- a promoted replica may lack the last grants: its timeline is not that of the last leader
     doubt := CASE WHEN generation.doubt <> '' THEN generation.doubt
         WHEN split_part(generation.home, '/', 2) NOT IN ('', substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))
         THEN 'the database is another one than that of the last grants' ELSE '' END;
+    IF gate.verdict = 'pass' AND doubt = '' AND is_behind IS NOT TRUE THEN
+        granted := true;
+        RETURN;
+    END IF;
     SELECT * INTO lease FROM @ours@.lease AS each WHERE each.group_id = asked_group FOR UPDATE;
     IF NOT FOUND THEN
         INSERT INTO @ours@.lease (group_id, token, state) VALUES (asked_group, 0, 'free') ON CONFLICT DO NOTHING;

@@ -200,6 +200,23 @@ def test_an_upgrade_that_may_pass_needs_no_lease_and_goes_before_every_reason_to
     assert hub.lease(GROUP) == (1, "held", "o1/n1", "service", "o1/dp1")
 
 
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        "UPDATE agbot_ha.generation SET doubt = 'restored'",
+        "UPDATE agbot_ha.generation SET home = 'system/0000000F/1/2'",
+        "UPDATE agbot_ha.leader SET seen_at = now() + interval '1 hour'",
+    ],
+    ids=["restored", "promoted", "the clock has gone back"],
+)
+def test_what_passed_in_another_database_or_at_another_time_passes_no_more(
+    hub: Guarded, agbot: AgbotDatabase, doubt: str
+) -> None:
+    gate(hub, "pass", kind="agent", node="o1/n2", subject="o1/up1")
+    hub.read(doubt)
+    assert not agbot.claim_agent(agent("n2"))
+
+
 @pytest.mark.parametrize("scope", ["*", "o1", GROUP])
 def test_a_known_reason_to_wait_holds_without_a_coordinator_until_its_time_is_over(
     hub: Guarded, agbot: AgbotDatabase, scope: str

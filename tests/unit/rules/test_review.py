@@ -115,8 +115,8 @@ def lease_in(situation: str) -> Lease:
 
 
 def fixed(**fields: object) -> Seen:
-    """See a holder whose heartbeat is too old to renew anything and too young to matter."""
-    return seen(node=node(ago=LONG), **fields)
+    """See a holder that was alive after the grant, by a heartbeat too old to renew anything and too young to matter."""
+    return seen(node=node(ago=LONG - 61), **fields)
 
 
 def test_every_status_that_agents_report_has_its_row() -> None:
@@ -150,7 +150,7 @@ def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) 
 def test_a_report_means_the_same_when_nothing_but_the_node_itself_has_been_read(value: str, situation: str) -> None:
     report = status(value, ago=5)
     known = review(lease_in(situation), fixed(status=report), LIMITS, NOW)
-    alone = Seen(node=node(ago=LONG), status=report, status_read_at=NOW.seen)
+    alone = Seen(node=node(ago=LONG - 61), status=report, status_read_at=NOW.seen)
     blind = review(lease_in(situation), alone, LIMITS, NOW)
 
     assert word(blind) == word(known)
@@ -312,7 +312,7 @@ def test_a_status_that_was_last_read_before_its_grace_was_over_ends_nothing(valu
 
 @pytest.mark.parametrize(("read_ago", "expected"), [(0, "unconfirmed"), (120, "unconfirmed"), (121, "keep")])
 def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, expected: str) -> None:
-    sighted = fixed(status_read_at=seen_at(read_ago))
+    sighted = seen(node=node(ago=200), status_read_at=seen_at(read_ago))
 
     assert word(review(held(ago=300), sighted, LIMITS, NOW)) == expected
 
@@ -321,7 +321,8 @@ def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, e
 def test_after_blindness_a_node_is_given_the_time_to_report_before_its_claim_is_taken_back(
     ago: float, expected: str
 ) -> None:
-    assert word(review(held(ago=300), fixed(), LIMITS, structs.replace(NOW, clear_since=seen_at(ago)))) == expected
+    now, holder = structs.replace(NOW, clear_since=seen_at(ago)), seen(node=node(ago=200))
+    assert word(review(held(ago=300), holder, LIMITS, now)) == expected
 
 
 @pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])
@@ -476,7 +477,7 @@ def test_a_free_lease_cannot_be_reviewed() -> None:
 def test_the_limits_of_the_operator_are_the_ones_that_count() -> None:
     impatient = limits(confirm_seconds=5.0)
 
-    assert word(review(held(ago=5), seen(), impatient, NOW)) == "unconfirmed"
+    assert word(review(held(ago=6), seen(), impatient, NOW)) == "unconfirmed"
 
 
 def test_a_release_says_who_and_why() -> None:

@@ -26,6 +26,7 @@ from tests.support.values import (
     held,
     limits,
     member,
+    seen_at,
     service_deferral,
     status,
 )
@@ -39,7 +40,8 @@ SILENT = replace(RUNS, containers=(), version="")
 
 
 def lost(agreements: tuple[Agreement, ...] | Sight = (), *, ago: float = LOST, **fields: object) -> Member:
-    return member(ANNA, agreements=agreements, service_lost_at=at(ago), **fields)  # type: ignore[arg-type] # the node's own
+    who = member(ANNA, agreements=agreements, service_lost_at=at(ago), **fields)  # type: ignore[arg-type] # the node's own
+    return replace(who, agreements_read_at=who.agreements_read_at or NOW.seen)
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,18 @@ def test_the_wait_for_it_is_bounded(agreements: tuple[Agreement, ...], limit: in
 
     assert over(limit) is None
     assert over(limit + 1) == f"no new agreement was seen running within {limit} s"
+
+
+@pytest.mark.parametrize(
+    ("read_ago", "ago", "over"), [(0, 700, True), (100, 700, False), (100, 7200, False), (100, 7201, True)]
+)
+def test_that_no_new_agreement_runs_is_shown_by_a_read_after_that_time_alone(
+    read_ago: float, ago: float, over: bool
+) -> None:
+    """A node that cannot be read does not get on for it, up to the longest upgrade."""
+    read_at = seen_at(read_ago) if ago == 700 else seen_at(ago)
+
+    assert (service_gap.why_over(at(ago), lost((), agreements_read_at=read_at), LIMITS, NOW) is not None) is over
 
 
 def test_the_bounds_are_the_operators() -> None:

@@ -47,6 +47,19 @@ def test_an_allowance_is_spent_by_a_grant_that_needed_none_and_that_is_an_event(
     assert names(needed) == ["lease.granted"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "ago", "renews"), [(Kind.SERVICE, 9000, False), (Kind.SERVICE, 10, True), (Kind.AGENT, 9000, True)]
+)
+def test_a_question_that_an_agbot_asks_for_a_silent_node_renews_nothing(kind: Kind, ago: float, renews: bool) -> None:
+    """An agbot that is started again asks for a holder that has died, and would keep the others (P6)."""
+    lease = values.held(values.claim(ANNA, kind), ago=500)
+    group = values.group(values.member(ANNA, ago=ago), values.member(BERT), lease=lease)
+
+    change = grants.repeat(Case(ask=values.ask(ANNA, kind), group=group, at=NOW))
+
+    assert (change.after != lease) is renews
+
+
 def test_a_grant_notes_the_version_revision_and_agreements_of_that_moment() -> None:
     ask = values.service_ask()
     member = replace(values.member(BERT), agreements=(values.agreement("b"), values.agreement("a")))
