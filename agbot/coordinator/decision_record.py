@@ -30,8 +30,6 @@ from agbot.rules.rule import Case
 from agbot.rules.seen_time import Gap, Now, SeenTime
 from agbot.store.texts import seen_in_json
 
-KEY = DECISION_RECORD
-
 _WRITTEN_WHOLE = (Limits,)
 
 _Form = TypeVar("_Form")
@@ -115,7 +113,7 @@ def write_review(review: Review) -> dict[str, Any]:
 
 def kept(case: Case | Review) -> dict[str, object]:
     """Return what the journal keeps of a grant, or of a review that changed a lease."""
-    return {KEY: write_review(case) if isinstance(case, Review) else write(case.ask, case.group, case.at)}
+    return {DECISION_RECORD: write_review(case) if isinstance(case, Review) else write(case.ask, case.group, case.at)}
 
 
 def read(decision_record: object) -> Case:

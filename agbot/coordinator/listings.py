@@ -67,7 +67,7 @@ class MemberProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class WaitingMember:
     """Why a member waits for this upgrade: its first reason."""
 
     node: NodeId
@@ -86,7 +86,7 @@ class GroupProgress:
     holder: NodeId | None = None
     """The member that holds the lease for this upgrade."""
     is_suspect: bool = False
-    waiting: Sequence[Waiting] = ()
+    waiting: Sequence[WaitingMember] = ()
     brake: Brake | None = None
 
 

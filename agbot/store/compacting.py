@@ -11,16 +11,14 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from agbot.store import generation, migrations
-from agbot.store.connection import connect, unavailable
+from agbot.store.connection import unavailable
 from agbot.store.contract import StoreUnavailableError
-from agbot.store.copies import BUSY_SECONDS, locked, sync
+from agbot.store.copies import keeper_of, locked, sync
 from agbot.store.files import Files
-from agbot.store.keeping import Keeper
 from agbot.store.mark import sync_folder
 
 _SPARE: Final = 1.05
@@ -50,7 +48,7 @@ def compact(store: Path) -> Sizes:
         raise StoreUnavailableError(message)
     new = files.main.with_name(f"{files.main.name}.compacting")
     with locked(store):
-        keeper = Keeper(store, partial(connect, store, BUSY_SECONDS, migrations.shipped()))
+        keeper = keeper_of(store)
         try:
             with closing(keeper.connect()) as connection:
                 before = files.main.stat().st_size

@@ -24,7 +24,7 @@ from agbot.store.files import Files
 from agbot.store.keeping import Keeper
 from agbot.store.mark import sync_folder
 
-BUSY_SECONDS = 5.0
+_BUSY_SECONDS = 5.0
 _KEPT = "before-restore"
 """Suffix of the previous store, which stays beside the restored one."""
 
@@ -89,7 +89,7 @@ def declare_restored(store: Path, doubt: str) -> None:
         message = f"there is no store at {store}"
         raise StoreUnavailableError(message)
     with locked(store):
-        keeper = Keeper(store, partial(connect, store, BUSY_SECONDS, migrations.shipped()))
+        keeper = keeper_of(store)
         with closing(keeper.connect()) as connection:
             generation.begin(connection, doubt, keeper.generation.token_floor)
         keeper.closed()
@@ -178,6 +178,11 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def keeper_of(store: Path) -> Keeper:
+    """Return the keeper of a file that is locked here, for a while."""
+    return Keeper(store, partial(connect, store, _BUSY_SECONDS, migrations.shipped()))
 
 
 @contextmanager

@@ -12,17 +12,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
-from agbot.store import generation, migrations
+from agbot.store import generation
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
-from agbot.store.connection import connect, unavailable
+from agbot.store.connection import unavailable
 from agbot.store.contract import Generation, StoreError, StoreUnavailableError
-from agbot.store.copies import BUSY_SECONDS, locked
+from agbot.store.copies import keeper_of, locked
 from agbot.store.keeping import Keeper
 from agbot.store.records import KEPT
+from agbot.store.statements import named
 
 Row = Sequence[str | int | None]
 
@@ -104,7 +104,7 @@ def sqlite_end(store: Path, *, must_exist: bool) -> Iterator[End]:
         message = f"there is no store at {store}"
         raise StoreUnavailableError(message)
     with locked(store):
-        keeper = Keeper(store, partial(connect, store, BUSY_SECONDS, migrations.shipped()))
+        keeper = keeper_of(store)
         try:
             with closing(keeper.connect()) as connection:
                 connection.row_factory = None
@@ -139,14 +139,14 @@ class _SqliteEnd:
 
     def rows(self, table: str) -> Iterator[Sequence[Row]]:
         """Read the rows of a table in parts."""
-        cursor = self._connection.execute(f"SELECT {_named(table)} FROM {table} ORDER BY 1")  # noqa: S608 - our tables
+        cursor = self._connection.execute(f"SELECT {named(TABLES[table])} FROM {table} ORDER BY 1")  # noqa: S608 - our tables
         while part := cursor.fetchmany(_CHUNK_ROWS):
             yield part
 
     def fill(self, table: str, parts: Iterator[Sequence[Row]]) -> None:
         """Write the rows of a table."""
         given = ", ".join("?" for _ in TABLES[table])
-        insert = f"INSERT INTO {table} ({_named(table)}) VALUES ({given})"  # noqa: S608 - our tables
+        insert = f"INSERT INTO {table} ({named(TABLES[table])}) VALUES ({given})"  # noqa: S608 - our tables
         for part in parts:
             self._connection.executemany(insert, part)
 
@@ -169,7 +169,3 @@ class _SqliteEnd:
 
     def _one(self, statement: str) -> int:
         return int(self._connection.execute(statement).fetchone()[0])
-
-
-def _named(table: str) -> str:
-    return ", ".join(f'"{name}"' for name in TABLES[table])

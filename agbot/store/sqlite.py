@@ -101,7 +101,7 @@ class SqliteStore:
     async def settle(self, entry: Entry) -> None:
         """End the doubt, with a journal entry."""
         settling: _Statements = [(QUERIES["generation.settle"], {}), statements.append(entry)]
-        await self._thread.run(partial(_write, written=settling, journal_bytes=self._journal_bytes), writes=True)
+        await self._thread.run(self._writing(settling), writes=True)
 
     async def lease(self, group: GroupId) -> Lease:
         """Read one lease."""
@@ -111,15 +111,13 @@ class SqliteStore:
         """Compare and set the lease with its writes, in one transaction."""
         refuse_impossible(expected, new, self._keeper.generation.token_floor)
         row = LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
-        written = partial(_write, written=_statements(writes), journal_bytes=self._journal_bytes)
-        swapped = partial(_swap, row=row, first=is_first(expected), write=written)
+        swapped = partial(_swap, row=row, first=is_first(expected), write=self._writing(_statements(writes)))
         current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
 
     async def write(self, writes: Writes) -> None:
         """Write records and entries in one transaction."""
-        written = partial(_write, written=_statements(writes), journal_bytes=self._journal_bytes)
-        await self._thread.run(written, writes=True)
+        await self._thread.run(self._writing(_statements(writes)), writes=True)
 
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read journal entries."""
@@ -146,6 +144,9 @@ class SqliteStore:
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
         """Delete the oldest entries beyond the limit, in batches."""
         return await self._shortened(shortening.Trimming(most_bytes), pace)
+
+    def _writing(self, written: _Statements) -> Callable[[sqlite3.Connection], None]:
+        return partial(_write, written=written, journal_bytes=self._journal_bytes)
 
     async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
         """Do the work in batches, each of a few hundredths of a second.

@@ -37,7 +37,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-def _named(names: Iterable[str]) -> str:
+def named(names: Iterable[str]) -> str:
     """Quote the columns: some of their names are words of one dialect of SQL or another."""
     return _listed(f'"{name}"' for name in names)
 
@@ -54,17 +54,17 @@ def _table(kept: Kept) -> Table:
     codec = RECORDS[kept.of]
     names, key = codec.names, tuple(codec.column(path) for path in kept.key)
     only, number = ((), ()) if key else (("id",), ("1",))  # a table with one row
-    insert = f"INSERT INTO {kept.table} ({_named((*only, *names))})"
+    insert = f"INSERT INTO {kept.table} ({named((*only, *names))})"
     values = _listed((*number, _given(names)))
     replaced = _listed(f'"{name}" = excluded."{name}"' for name in names if name not in key)
-    replace = f"ON CONFLICT ({_named(key or only)}) DO UPDATE SET {replaced}"
+    replace = f"ON CONFLICT ({named(key or only)}) DO UPDATE SET {replaced}"
     return Table(
         put=f"{insert} VALUES ({values}) {replace}",
         insert=insert,
         values=values,
         replace=replace,
         drop=f"DELETE FROM {kept.table} WHERE {_equal(key, ' AND ') or 'true'}",
-        all=f"SELECT * FROM {kept.table} ORDER BY {_named(key or only)}",
+        all=f"SELECT * FROM {kept.table} ORDER BY {named(key or only)}",
         key=key,
     )
 
@@ -72,7 +72,7 @@ def _table(kept: Kept) -> Table:
 TABLES: Mapping[type, Table] = {of: _table(kept) for of, kept in KEPT.items()}
 
 APPENDED = tuple(name for name in ENTRIES.names if name != "id")  # the table counts
-APPEND = f"INSERT INTO journal ({_named(APPENDED)}) VALUES ({_given(APPENDED)})"
+APPEND = f"INSERT INTO journal ({named(APPENDED)}) VALUES ({_given(APPENDED)})"
 
 SWAP = (
     f"UPDATE lease SET {_equal((name for name in LEASES.names if name != 'group_id'), ', ')}"
@@ -80,7 +80,7 @@ SWAP = (
 )
 """Compare and set: a row changes only if its token and state are the expected ones."""
 
-FIRST = f"INSERT INTO lease ({_named(LEASES.names)}) VALUES ({_given(LEASES.names)}) ON CONFLICT (group_id) DO NOTHING"
+FIRST = f"INSERT INTO lease ({named(LEASES.names)}) VALUES ({_given(LEASES.names)}) ON CONFLICT (group_id) DO NOTHING"
 """The first swap of a group inserts its row; a second one finds it."""
 
 

@@ -21,7 +21,7 @@ from agbot.rules.seen_time import Now
 from agbot.rules.versions import Versions
 from agbot.store.records import key_of
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.upgraded import Outlook, Upgraded
+from agbot.transitions.upgraded import BrakeFacts, Upgraded
 
 
 def after_end(lease: Lease, end: End, upgraded: Upgraded, now: Now) -> Brake | None:
@@ -32,7 +32,7 @@ def after_end(lease: Lease, end: End, upgraded: Upgraded, now: Now) -> Brake | N
     return _brake(lease.group, end, failed, upgraded.brake, now)
 
 
-def after_crash(group: GroupId, end: End, upgraded: Upgraded, outlook: Outlook, now: Now) -> Brake | None:
+def after_crash(group: GroupId, end: End, upgraded: Upgraded, facts: BrakeFacts, now: Now) -> Brake | None:
     """Return the brake for an upgrade that succeeded and failed soon after.
 
     None if it is already set or has nothing left to stop, or if the upgrade was of a service whose
@@ -46,7 +46,7 @@ def after_crash(group: GroupId, end: End, upgraded: Upgraded, outlook: Outlook, 
         # what the node reports now is its next download, which has not failed
         failed = Versions(software=end.version)
     brake = _brake(group, end, failed, known, now)
-    return None if why_over(brake, outlook) is not None else brake
+    return None if why_over(brake, facts) is not None else brake
 
 
 def _brake(group: GroupId, end: End, failed: Versions, known: Brake | None, now: Now) -> Brake:
@@ -78,10 +78,10 @@ def lift(over: Iterable[tuple[Brake, str]], now: Now, who: str = "coordinator") 
     return Change(drop=[key_of(brake) for brake, _ in lifted], events=events, at=now.wall)
 
 
-def why_over(brake: Brake, outlook: Outlook) -> str | None:
+def why_over(brake: Brake, facts: BrakeFacts) -> str | None:
     """Return why a brake has nothing left to stop; None if it has, or if that is not known."""
-    policy = outlook.policy
-    if outlook.is_group_gone:
+    policy = facts.policy
+    if facts.is_group_gone:
         return "the group was deleted"
     if policy is Sight.ABSENT:
         return "the policy was deleted"
@@ -90,7 +90,7 @@ def why_over(brake: Brake, outlook: Outlook) -> str | None:
     if brake.kind is Kind.SERVICE:
         comes: tuple[Versions, ...] | None = (Versions(software=policy.top_version),)
     else:
-        comes = outlook.brought if brake.failed else ()
+        comes = facts.brought if brake.failed else ()
     if comes is None or any(brakes.names_failed(brake, each) for each in comes):
         return None
     return "the policy has a new revision" + (", and no member installs the failed version" if brake.failed else "")

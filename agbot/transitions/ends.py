@@ -23,7 +23,7 @@ from agbot.rules.seen_time import Now
 from agbot.store.records import Record
 from agbot.transitions import braking
 from agbot.transitions.change import NO_CHANGE, Change, step
-from agbot.transitions.upgraded import Outlook, Upgraded
+from agbot.transitions.upgraded import BrakeFacts, Upgraded
 
 
 def release(lease: Lease, upgraded: Upgraded, ending: Ending, now: Now) -> Change:
@@ -60,7 +60,7 @@ def _installed(lease: Lease, end: End, upgraded: Upgraded) -> str:
     return upgraded.brought(end.claim, lease.tenure.progress.versions).software
 
 
-def contradict(lease: Lease, upgraded: Upgraded, outlook: Outlook, why: str, now: Now) -> Change:
+def contradict(lease: Lease, upgraded: Upgraded, facts: BrakeFacts, why: str, now: Now) -> Change:
     """Turn the last end, which was reported as a success, into a failure.
 
     So the next member does not install the same version. The event is written even if nothing is
@@ -72,7 +72,7 @@ def contradict(lease: Lease, upgraded: Upgraded, outlook: Outlook, why: str, now
     runs = upgraded.node.agent_version if isinstance(upgraded.node, Node) else ""
     put: list[Record] = [Turn(group=group, node=end.claim.holder, until=end.since, cause=Cause.FAILED)]
     events: list[Event] = [outcomes.contradicted(group, end, runs, why)]
-    brake = braking.after_crash(group, end, upgraded, outlook, now)
+    brake = braking.after_crash(group, end, upgraded, facts, now)
     if brake is not None:
         put.append(brake)
         events.append(outcomes.brake_set(brake, why))

@@ -56,15 +56,11 @@ def grant(
     after = leases.grant(
         before, ask.claim, now, _ttl(group), at_grant(ask, asker, policy, now), token_floor=group.token_floor
     )
-    waiter = waiter_key(ask)
-    drop: list[Key] = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
+    drop, spent = _taken_up(ask, group, now)
     events: list[Event] = [
         *lease_events.superseded(before, after, now),
         lease_events.granted(after, now, kept, allowed),
     ]
-    spent = consent.allowance(ask, group, now)
-    if spent is not None:  # needed or not: it was for this upgrade, and must not cover the next one
-        drop.append(key_of(spent))
     if spent is not None and allowed is None:
         events.append(operators.allowance_ended(spent, "its upgrade began without needing it"))
     return Change(before=before, after=after, drop=drop, events=events, at=now.wall)
@@ -122,8 +118,7 @@ def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_a
     after = leases.renew(before, now.seen, _ttl(group), progress)
     if after.tenure is not None:
         after = replace(after, tenure=replace(after.tenure, granted_at=begun_at))
-    spent, waiter = consent.allowance(ask, group, now), waiter_key(ask)
-    drop = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
+    drop, spent = _taken_up(ask, group, now)
     events: list[Event] = [
         GuardGranted(
             group=group.id,
@@ -136,9 +131,18 @@ def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_a
         )
     ]
     if spent is not None:
-        drop.append(key_of(spent))
         events.append(operators.allowance_ended(spent, "the guard has let its upgrade begin"))
     return Change(before=before, after=after, drop=drop, events=events, at=now.wall)
+
+
+def _taken_up(ask: Ask, group: Group, now: Now) -> tuple[list[Key], Allowance | None]:
+    """Return what is dropped as this upgrade begins, and the allowance among it.
+
+    It is spent, needed or not: it was for this upgrade, and must not cover the next one.
+    """
+    waiter, spent = waiter_key(ask), consent.allowance(ask, group, now)
+    drop = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
+    return drop if spent is None else [*drop, key_of(spent)], spent
 
 
 def can_observe(begun: Begun, group: Group, now: Now) -> bool:

@@ -28,8 +28,8 @@ class Upgraded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
-    """The facts that show whether a brake has anything left to stop."""
+class BrakeFacts:
+    """What shows whether a brake has anything left to stop."""
 
     policy: Policy | Sight
     is_group_gone: bool = False

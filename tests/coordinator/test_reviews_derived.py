@@ -19,6 +19,7 @@ from agbot.coordinator.permission import Granted
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Reporter
 from agbot.delivery.payload import encoded, event_message
+from agbot.events.event import DECISION_RECORD
 from agbot.rules.ids import group_id
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
@@ -86,7 +87,7 @@ def test_every_review_that_ended_a_lease_or_made_it_suspect_is_derived_and_nothi
 
 
 def test_a_lease_that_goes_on_and_what_follows_from_its_end_keep_no_decision_record(day: Sequence[Entry]) -> None:
-    kept = Counter(entry.event for entry in day if decision_record.KEY in entry.facts)
+    kept = Counter(entry.event for entry in day if DECISION_RECORD in entry.facts)
 
     assert {"lease.renewed", "brake.set"} <= {entry.event for entry in day}
     assert kept == {"lease.granted": 3, "lease.released": 2, "lease.suspected": 1}
@@ -94,7 +95,7 @@ def test_a_lease_that_goes_on_and_what_follows_from_its_end_keep_no_decision_rec
 
 def test_the_facts_are_those_of_the_review_s_moment(day: Sequence[Entry]) -> None:
     reviewed = [entry for entry in day if entry.event in REVIEWS and entry.who == "coordinator"]
-    known = [decision_record.read_review(entry.facts[decision_record.KEY]) for entry in reviewed]
+    known = [decision_record.read_review(entry.facts[DECISION_RECORD]) for entry in reviewed]
 
     assert [each.at.wall for each in known] == [entry.at for entry in reviewed]
     assert [each.lease.token for each in known] == [entry.token for entry in reviewed] == [1, 2, 2]
@@ -109,7 +110,7 @@ def test_neither_the_log_nor_an_event_reported_on_carries_them(day: Sequence[Ent
     for entry in day:
         reporter.report(entry)
         emitted = json.loads(encoded(event_message(entry)))
-        assert decision_record.KEY not in emitted["facts"]
+        assert DECISION_RECORD not in emitted["facts"]
 
     assert f"o1/{NMP}" in out.getvalue()
     assert "heartbeat_stale_seconds" not in out.getvalue()

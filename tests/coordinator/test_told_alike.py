@@ -19,6 +19,7 @@ from agbot.coordinator import decision_record
 from agbot.coordinator.permission import Granted
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.measuring import Reporter
+from agbot.events.event import DECISION_RECORD
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
@@ -130,7 +131,7 @@ async def test_a_terminal_gets_codes_and_texts_and_no_line_of_the_log_gets_the_d
 
     for event in ("wait.changed", "lease.granted"):
         entry = await journalled(hub, event)
-        assert decision_record.KEY in entry.facts
+        assert DECISION_RECORD in entry.facts
         for out in (io.StringIO(), Terminal()):
             assert "heartbeat_stale_seconds" not in logged(entry, out)
     shown = logged(await journalled(hub), Terminal())
@@ -151,7 +152,7 @@ async def test_each_decision_in_the_journal_can_be_derived_again() -> None:
 
     derived: dict[str, tuple[Entry, Grant | Wait]] = {}
     for entry in await hub.store.journal(JournalQuery(events=("lease.granted", "wait.changed"))):
-        case = decision_record.read(entry.facts[decision_record.KEY])
+        case = decision_record.read(entry.facts[DECISION_RECORD])
         assert case.at.wall == entry.at
         derived[entry.event] = entry, decide(case.ask, case.group, case.at)
 
@@ -174,7 +175,7 @@ async def test_an_exempted_node_s_yes_keeps_its_facts_too() -> None:
 
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
-    case = decision_record.read((await journalled(hub, "lease.exempted")).facts[decision_record.KEY])
+    case = decision_record.read((await journalled(hub, "lease.exempted")).facts[DECISION_RECORD])
     decision = decide(case.ask, case.group, case.at)
     assert isinstance(decision, Grant)
     assert decision.exempt is not None
@@ -196,7 +197,7 @@ async def test_a_refusal_that_no_rule_gave_shows_the_rules_and_keeps_no_decision
     await asyncio.sleep(5)
 
     entry = await journalled(hub)
-    assert decision_record.KEY not in entry.facts
+    assert DECISION_RECORD not in entry.facts
     assert entry.facts["rules"] == shown["rules"]
     await hub.stop()
 
@@ -235,7 +236,7 @@ async def test_a_refusal_is_recorded_with_the_facts_of_its_moment_though_the_cyc
     hub.coordinator._situation.ledger.allowances[allowance.node] = allowance  # noqa: SLF001 - as a commit changes it
     await asyncio.sleep(5)
     [entry] = [each for each in hub.events("wait.changed") if each.node == "o1/n2"]
-    case = decision_record.read(entry.facts[decision_record.KEY])
+    case = decision_record.read(entry.facts[DECISION_RECORD])
     assert not case.group.allowances
     decided = decide(case.ask, case.group, case.at)
     assert isinstance(decided, Wait)

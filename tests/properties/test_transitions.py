@@ -29,7 +29,7 @@ from agbot.store.swaps import is_as_expected
 from agbot.transitions import ends, grants, reviews
 from agbot.transitions.begun import Begun
 from agbot.transitions.change import Change
-from agbot.transitions.upgraded import Outlook, Upgraded
+from agbot.transitions.upgraded import BrakeFacts, Upgraded
 from tests.properties import strategies as facts
 from tests.support.examples import examples
 from tests.support.values import GROUP, LIMITS, NOW
@@ -44,7 +44,7 @@ upgrades = st.builds(
     brake=st.none() | facts.brakes,
 )
 outlooks = st.builds(
-    Outlook,
+    BrakeFacts,
     policy=facts.sights | facts.policies,
     is_group_gone=st.booleans(),
     brought=st.none() | st.lists(st.builds(Versions, software=facts.versions), max_size=2).map(tuple),
@@ -214,7 +214,7 @@ def test_what_goes_on_without_the_lease_is_kept_and_reported_with_its_end(
 
 @MANY
 @given(successes, upgrades, outlooks)
-def test_a_success_is_contradicted_once(lease: Lease, upgraded: Upgraded, outlook: Outlook) -> None:
+def test_a_success_is_contradicted_once(lease: Lease, upgraded: Upgraded, outlook: BrakeFacts) -> None:
     first = ends.contradict(lease, upgraded, outlook, "it runs another version", NOW)
     _, after = leases_of(first)
 

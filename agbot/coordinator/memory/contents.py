@@ -71,7 +71,7 @@ class Contents:
         return (self.leases[group] for group in list(self.tally.occupied))
 
     def ended(self) -> Iterator[Lease]:
-        """Yield every lease with a known last end and no grant after it (`Standing.has_ended`)."""
+        """Yield every lease with a known last end and no grant after it."""
         return (self.leases[group] for group in list(self.tally.ended))
 
     def known_members(self, turns_since: SeenTime) -> Iterator[tuple[NodeId, GroupId]]:

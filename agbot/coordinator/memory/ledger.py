@@ -16,8 +16,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from agbot.coordinator.memory.barrier import Barrier, stops
 from agbot.coordinator.memory.contents import Contents
-from agbot.coordinator.memory.gate import Gate, stops
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.records import Waiter
@@ -45,7 +45,7 @@ class Ledger(Contents):
         self._store = store
         self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._under_way: set[asyncio.Task[Any]] = set()
-        self.gate = Gate()
+        self.barrier = Barrier()
         self.is_trusted = False
         self.was_read = False
         """Whether the store has ever been read."""
@@ -164,7 +164,7 @@ class Ledger(Contents):
             await asyncio.wait(self._under_way)
 
     async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
-        async with self.gate.closed():
+        async with self.barrier.closed():
             return await write
 
     async def finish(self, write: Coroutine[Any, Any, _Result], *, is_grant: bool = False) -> _Result:
@@ -172,7 +172,7 @@ class Ledger(Contents):
         task = asyncio.ensure_future(write)
         self._under_way.add(task)
         if is_grant:
-            self.gate.passing(task)
+            self.barrier.passing(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
 

@@ -1,7 +1,7 @@
 """Counts and lists over all groups, kept up to date with every change, so that none needs a scan.
 
-After any change of a group, `update` derives the standing of that group and corrects the totals by
-the difference. The totals are therefore always equal to those of a scan of the ledger.
+After any change of a group, `update` counts that group again and corrects the totals by the
+difference. The totals are therefore always equal to those of a scan of the ledger.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from agbot.rules.records import Brake, Deferral, Waiter
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class _Counted:
     """What is counted of one group."""
 
     state: State = State.FREE
@@ -45,7 +45,7 @@ class Standing:
         return self.state is not State.FREE or self.waiting > 0 or self.deferred > 0
 
 
-_NOTHING = Standing()
+_NOTHING = _Counted()
 _Groups = dict[GroupId, None]
 """A set in order of insertion, so that a repeated run takes the same course."""
 
@@ -64,9 +64,9 @@ class Tally:
         """Count the contents of these mappings, which the ledger keeps."""
         self._leases, self._granting = leases, granting
         self._waiters, self._deferrals, self._brakes = waiters, deferrals, brakes
-        self._known: dict[GroupId, Standing] = {}
-        self._distinct: dict[Standing, Standing] = {}
-        """Each standing that any group has had: few values, which all groups share."""
+        self._known: dict[GroupId, _Counted] = {}
+        self._distinct: dict[_Counted, _Counted] = {}
+        """Each value that any group has had: few values, which all groups share."""
         self.occupied: _Groups = {}
         """Groups whose lease is held or suspect."""
         self.ended: _Groups = {}
@@ -101,7 +101,7 @@ class Tally:
 
     def update(self, group: GroupId) -> None:
         """Update the totals after a change of this group."""
-        org, before, after = org_of(group), self._known.get(group, _NOTHING), self._standing(group)
+        org, before, after = org_of(group), self._known.get(group, _NOTHING), self._counted(group)
         self.revisions[org] += 1
         self._changed[group] = None
         _keep(self.started[org], group, is_in=group in self._leases or after.is_granting)
@@ -123,10 +123,10 @@ class Tally:
         for group in dict.fromkeys(group for each in known for group in each):
             self.update(group)
 
-    def _standing(self, group: GroupId) -> Standing:
+    def _counted(self, group: GroupId) -> _Counted:
         lease, deferrals = self._leases.get(group), self._deferrals.get(group, {})
         has_ended = lease is not None and lease.last_end is not None
-        return Standing(
+        return _Counted(
             state=State.FREE if lease is None else lease.state,
             is_granting=group in self._granting,
             has_ended=has_ended and lease is not None and (lease.tenure is None or lease.tenure.progress.observed),
@@ -143,7 +143,7 @@ class Tally:
             subjects.append(lease.tenure.claim.subject)
         return any(org_of(subject) != org_of(group) for subject in subjects)
 
-    def _count(self, org: OrgId, before: Standing, after: Standing) -> None:
+    def _count(self, org: OrgId, before: _Counted, after: _Counted) -> None:
         self.busy[org] += after.is_busy - before.is_busy
         self.busy_in_fleet += after.is_busy - before.is_busy
         self.states[before.state] -= 1

@@ -18,6 +18,7 @@ from typing import Final
 from agbot.coordinator import decision_record
 from agbot.coordinator.decision_record import DecisionRecordError
 from agbot.coordinator.operators.history import HistoryView, reasons_of
+from agbot.events.event import DECISION_RECORD
 from agbot.rules.decide import Decision, Wait, decide
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.reasons import Cause
@@ -98,7 +99,7 @@ def replay(entries: Iterable[HistoryView]) -> Replay:
     for entry in entries:
         if entry.event not in DECISIONS:
             continue
-        if decision_record.KEY not in entry.facts:
+        if DECISION_RECORD not in entry.facts:
             (unreviewed if _is_unreviewed(entry) else without).append(entry.id)
             continue
         try:
@@ -122,7 +123,7 @@ def _is_unreviewed(entry: HistoryView) -> bool:
 
 
 def _derive(entry: HistoryView) -> Derived:
-    kept = entry.facts[decision_record.KEY]
+    kept = entry.facts[DECISION_RECORD]
     if entry.event in REVIEWS:
         known = decision_record.read_review(kept)
         return _of_review(review(known.lease, known.seen, known.limits, known.at))

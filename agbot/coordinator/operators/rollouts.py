@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TypeVar
 
-from agbot.coordinator.listings import GroupProgress, MemberProgress, Subject, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, Subject, WaitingMember
 from agbot.coordinator.situation import Situation
 from agbot.rules.facts import Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
@@ -103,9 +103,9 @@ def _member(name: NodeId, node: Node | Sight, kind: Kind, policy: PolicyId, situ
     )
 
 
-def _waiting(waiter: Waiter, now: Now) -> Waiting:
+def _waiting(waiter: Waiter, now: Now) -> WaitingMember:
     first = waiter.reasons[0] if waiter.reasons else None
-    return Waiting(
+    return WaitingMember(
         node=waiter.ask.node,
         since=now.shown(waiter.since),
         code=str(first.code) if first else "",

@@ -113,7 +113,7 @@ class Asking:
             case, decision = self._decide(ask)
             if isinstance(decision, Grant):
                 await self._verify(case, decision)
-                await self._situation.ledger.gate.opened()
+                await self._situation.ledger.barrier.opened()
                 case, decision = self._decide(ask)  # and commit it without waiting for anything in between
             if isinstance(decision, Wait):
                 wait = stages.with_unseen(decision, unseen)

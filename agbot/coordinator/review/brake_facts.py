@@ -12,22 +12,22 @@ from agbot.rules.lease import End, Kind
 from agbot.rules.records import Brake
 from agbot.rules.versions import Versions
 from agbot.transitions import braking
-from agbot.transitions.upgraded import Outlook
+from agbot.transitions.upgraded import BrakeFacts
 
 
 def after_crash(situation: Situation, group: GroupId, end: End) -> Brake | None:
     """Return the brake for an upgrade that crashed soon after its success (`braking`)."""
     claim = end.claim
     known = upgraded(claim, group, situation.picture, situation.ledger)
-    seen = outlook(situation, group, claim.kind, claim.subject, end.revision)
+    seen = facts_of(situation, group, claim.kind, claim.subject, end.revision)
     return braking.after_crash(group, end, known, seen, situation.now())
 
 
-def outlook(situation: Situation, group: GroupId, kind: Kind, subject: PolicyId, revision: str) -> Outlook:
+def facts_of(situation: Situation, group: GroupId, kind: Kind, subject: PolicyId, revision: str) -> BrakeFacts:
     """Return the facts on whether a brake on this revision can still stop anything in the group."""
     policy = situation.picture.policies.certain(kind, subject)
     is_replaced = isinstance(policy, Policy) and policy.revision != revision
-    return Outlook(
+    return BrakeFacts(
         policy=policy,
         is_group_gone=_is_group_gone(situation, group),
         brought=_brought(situation, group, subject) if is_replaced and kind is Kind.AGENT else None,

@@ -75,5 +75,5 @@ class Housekeeping:
         return braking.lift(over, situation.now())
 
     def _why_over(self, brake: Brake) -> str | None:
-        seen = brake_facts.outlook(self._situation, brake.group, brake.kind, brake.subject, brake.revision)
+        seen = brake_facts.facts_of(self._situation, brake.group, brake.kind, brake.subject, brake.revision)
         return braking.why_over(brake, seen)

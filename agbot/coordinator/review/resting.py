@@ -65,7 +65,7 @@ class Resting:
         if lease.last_end != end:
             return []  # another upgrade has ended meanwhile
         known = group_facts.upgraded(claim, group, situation.picture, situation.ledger)
-        seen = brake_facts.outlook(situation, group, claim.kind, claim.subject, end.revision)
+        seen = brake_facts.facts_of(situation, group, claim.kind, claim.subject, end.revision)
         change = ends.contradict(lease, known, seen, why, situation.now())
         return [f"takes the success of {claim.holder} for a failure ({why})"] if await situation.commit(change) else []
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from agbot.agreementbot.client import Listed, Listing, Lists, NotRunning
-from agbot.clock import Clock
 from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.situation import Situation
 from agbot.events.agreementbot import AgbotFailed, AgbotRecovered
@@ -25,32 +24,21 @@ _SAME_MOMENT_SECONDS = 0.2
 missed."""
 
 
-class AgbotRows:
-    """Keeps `Situation.rows` current."""
+def reading_of(situation: Situation, agbot: Lists) -> SharedRead[None]:
+    """Return the read of these lists that keeps `Situation.rows` current."""
+    return SharedRead(_AgbotRows(situation, agbot).read, situation.clock, max_age_seconds=_SAME_MOMENT_SECONDS)
 
-    def __init__(self, situation: Situation, agbot: Lists | None, clock: Clock) -> None:
-        """Without an agbot every read finds nothing, at no cost."""
+
+class _AgbotRows:
+    def __init__(self, situation: Situation, agbot: Lists) -> None:
         self._situation = situation
         self._agbot = agbot
         self._listed_seconds: float | None = None
         """When the lists were last read, on the monotonic clock."""
-        self._shared = SharedRead(self._read, clock, max_age_seconds=_SAME_MOMENT_SECONDS)
-        if agbot is not None:
-            situation.rows.source = Source.UNREAD
+        situation.rows.source = Source.UNREAD
 
-    async def again(self) -> None:
-        """Read now; for the cycle."""
-        if self._agbot is not None:
-            await self._shared.again()
-
-    async def fresh(self) -> None:
-        """Read, unless that was done in the same moment; for a grant."""
-        if self._agbot is not None:
-            await self._shared.fresh()
-
-    async def _read(self) -> None:
-        if self._agbot is None:
-            return
+    async def read(self) -> None:
+        """Read the lists, and report a failure when it begins and when it ends."""
         seen = self._situation.rows
         asked_at, asked_seconds = self._situation.now(), self._situation.clock.monotonic_seconds()
         answer = await self._agbot.list_rows()

@@ -11,7 +11,7 @@ from agbot.agreementbot.client import Lists
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked.agbot_rows import AgbotRows
+from agbot.coordinator.unasked import agbot_rows
 from agbot.coordinator.unasked.contacts import Contacts
 from agbot.coordinator.unasked.down import Down
 from agbot.coordinator.unasked.listed import ListedUpgrades
@@ -42,14 +42,15 @@ class Unasked:
         self._situation = situation
         self._reader = reader
         self._reviewing = reviewing
-        self._rows = AgbotRows(situation, agbot, situation.clock)
+        self._lists = None if agbot is None else agbot_rows.reading_of(situation, agbot)
         self._listed = ListedUpgrades(situation, reader, taking)
         self._down = Down(situation, reader, taking)
         self.contacts = Contacts(situation)
 
     async def read(self) -> None:
         """Read the agbot's lists, also while the Exchange fails, before the cycle decides."""
-        await self._rows.again()
+        if self._lists is not None:
+            await self._lists.again()
 
     async def follow(self) -> list[str]:
         """Take leases for unasked upgrades; return what was done, one phrase each.
@@ -134,6 +135,7 @@ class Unasked:
             StoreUnavailableError: it is not known what was written.
         """
         if not ask.is_service or self._situation.rows.doubt is None:
-            await self._rows.fresh()
+            if self._lists is not None:
+                await self._lists.fresh()
             await self._listed.follow(ask.group)
         await self.reported(ask.group)

@@ -21,6 +21,7 @@ from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.quoting import escaped, original
 from agbot.store.postgres.statements import HOME
+from agbot.store.statements import named
 
 _CHUNK_ROWS: Final = 500
 _LOCK_MS: Final = 2000
@@ -93,13 +94,13 @@ class PostgresEnd:
     def rows(self, table: str) -> Iterator[Sequence[Row]]:
         """Read the rows of a table in parts."""
         with self._connection.cursor(name=f"move_{table}") as cursor:
-            cursor.execute(f"SELECT {_named(TABLES[table])} FROM {table} ORDER BY 1".encode())
+            cursor.execute(f"SELECT {named(TABLES[table])} FROM {table} ORDER BY 1".encode())
             while part := cursor.fetchmany(_CHUNK_ROWS):
                 yield [tuple(original(each) if isinstance(each, str) else each for each in row) for row in part]
 
     def fill(self, table: str, parts: Iterator[Sequence[Row]]) -> None:
         """Write the rows of a table."""
-        statement = f"COPY {table} ({_named(TABLES[table])}) FROM STDIN"
+        statement = f"COPY {table} ({named(TABLES[table])}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             for part in parts:
                 for row in part:
@@ -140,7 +141,3 @@ class PostgresEnd:
 def _scope(facts: str) -> str | None:
     scope = msgspec.json.decode(facts, type=dict[str, Any]).get("scope")
     return scope if isinstance(scope, str) else None
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)

@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 
 from agbot.coordinator.contract import BrakeView, Explanation, OrgView, RuleView, StuckView
-from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting, WindowView
+from agbot.coordinator.listings import GroupProgress, MemberProgress, WaitingMember, WindowView
 from agbot.delivery.sinks import Kind as SinkKind
 from agbot.delivery.sinks import Receiver
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -65,7 +65,7 @@ def long_names(shell: Shell) -> Shell:
         unblock=f"wait for {HOLDER}, or `agbot release {GROUP} --token 7 --reason …`", earliest=NOW + timedelta(hours=3),
     )  # fmt: skip
     operations.entries = (replace(ENTRY, group=GROUP, node=HOLDER, subject=POLICY),)
-    wait = Waiting(node=WAITER, since=NOW, code="lease-held", text=WHY)
+    wait = WaitingMember(node=WAITER, since=NOW, code="lease-held", text=WHY)
     operations.far[Kind.AGENT, POLICY] = [
         GroupProgress(group=GROUP, members=[MemberProgress(node=WAITER, is_gated=True)], waiting=[wait]),
         GroupProgress(group=OTHER, members=[MemberProgress(node=HOLDER, is_gated=True)], holder=HOLDER),

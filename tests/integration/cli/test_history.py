@@ -16,6 +16,7 @@ from agbot.coordinator import decision_record
 from agbot.coordinator.decision_record import Review
 from agbot.coordinator.operators.history import LEFT_OUT
 from agbot.coordinator.operators.replaying import DECISIONS
+from agbot.events.event import DECISION_RECORD
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.store.contract import Entry, JournalQuery
@@ -35,13 +36,13 @@ FORCED = replace(
 )
 HOLD = Entry(at=NOW, event="hold.set", who="eva", facts={"scope": "acme", "why": "trade fair"}, id=43)
 DERIVED = replace(
-    ENTRY, id=44, facts={decision_record.KEY: decision_record.write(values.ask(), values.group(), values.NOW)}
+    ENTRY, id=44, facts={DECISION_RECORD: decision_record.write(values.ask(), values.group(), values.NOW)}
 )
 EXPIRED = {"cause": "expired", "why": "it is dead"}
 OTHERWISE = replace(
     ENTRY,
     id=45,
-    facts={decision_record.KEY: decision_record.write(values.ask(), values.group(lease=values.held()), values.NOW)},
+    facts={DECISION_RECORD: decision_record.write(values.ask(), values.group(lease=values.held()), values.NOW)},
 )
 
 
@@ -248,7 +249,7 @@ def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
 
 
 def test_a_replay_as_json_holds_the_same(shell: Shell) -> None:
-    broken = replace(ENTRY, id=46, facts={decision_record.KEY: {}})
+    broken = replace(ENTRY, id=46, facts={DECISION_RECORD: {}})
     write_down(shell, DERIVED, OTHERWISE, broken, ENTRY, FORCED)
 
     result = shell.run("history", "replay", "--json")

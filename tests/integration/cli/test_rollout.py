@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from agbot.cli.failure import Exit
-from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, WaitingMember
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
@@ -39,7 +39,7 @@ def entry(number: int, event: str, minutes: int, **facts: object) -> Entry:
 @pytest.fixture
 def under_way(shell: Shell) -> Shell:
     """A rollout with a group of each kind that has no forecast yet."""
-    waiting = Waiting(node=BETA, since=NOW, code="outside-window", text="no maintenance window is open")
+    waiting = WaitingMember(node=BETA, since=NOW, code="outside-window", text="no maintenance window is open")
     brake = Brake(
         group=PUMPS, revision="r1", kind=Kind.AGENT, subject=NMP, since=NOW, cause=Cause.FAILED, node=GAMMA, token=3
     )

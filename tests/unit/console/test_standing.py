@@ -10,7 +10,7 @@ import pytest
 
 from agbot.console.page.chronicle import Outcome
 from agbot.console.page.standing import Standing, stand, summarise
-from agbot.coordinator.listings import GroupProgress, MemberProgress, Waiting
+from agbot.coordinator.listings import GroupProgress, MemberProgress, WaitingMember
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
@@ -30,7 +30,7 @@ BRAKE = Brake(
     node=ONE,
     token=1,
 )
-WAITING = Waiting(node=TWO, since=NOW, code="lease-held", text="o1/n1 upgrades")
+WAITING = WaitingMember(node=TWO, since=NOW, code="lease-held", text="o1/n1 upgrades")
 
 
 def member(node: NodeId, status: str = "", *, is_gated: bool = True) -> MemberProgress:

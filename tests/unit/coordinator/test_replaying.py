@@ -13,6 +13,7 @@ from agbot.coordinator.decision_record import Review
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
 from agbot.coordinator.operators.replaying import replay
+from agbot.events.event import DECISION_RECORD
 from agbot.events.leases import Ending
 from agbot.rules import exclusion, holds, rulebook
 from agbot.rules import lease as leases
@@ -135,7 +136,7 @@ def test_a_lease_that_would_go_on_is_found_whether_it_was_released_or_suspected(
 def test_the_entries_of_these_tests_are_what_the_rules_say_of_their_facts() -> None:
     verdicts = []
     for entry in (release(), suspicion()):
-        known = decision_record.read_review(entry.facts[decision_record.KEY])
+        known = decision_record.read_review(entry.facts[DECISION_RECORD])
         verdicts.append(reviews.review(known.lease, known.seen, known.limits, known.at))
 
     assert [type(verdict) for verdict in verdicts] == [Release, Suspect]
@@ -162,10 +163,10 @@ def test_releases_that_no_review_made_are_counted_apart_from_those_without_facts
 
 def test_the_facts_of_a_review_of_nothing_are_named_and_stop_nothing() -> None:
     entry = release(17)
-    kept: Any = entry.facts[decision_record.KEY]
+    kept: Any = entry.facts[DECISION_RECORD]
     free = {**kept, "lease": {"group": values.GROUP, "token": 7}}
 
-    found = replay([replace(entry, facts={**entry.facts, decision_record.KEY: free}), release()])
+    found = replay([replace(entry, facts={**entry.facts, DECISION_RECORD: free}), release()])
 
     assert (found.derived, [each.id for each in found.unreadable]) == (1, [17])
     assert "is free" in found.unreadable[0].problem
@@ -226,7 +227,7 @@ def test_decisions_without_facts_are_counted_and_other_entries_are_not() -> None
 def test_facts_that_make_no_sense_are_named_with_what_is_wrong() -> None:
     entry = grant(6)
 
-    found = replay([replace(entry, facts={**entry.facts, decision_record.KEY: {"at": "long ago"}})])
+    found = replay([replace(entry, facts={**entry.facts, DECISION_RECORD: {"at": "long ago"}})])
 
     assert found.derived == 0
     assert [each.id for each in found.unreadable] == [6]

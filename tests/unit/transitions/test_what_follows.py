@@ -18,7 +18,7 @@ from agbot.rules.versions import Versions
 from agbot.store.records import key_of, waiter_key
 from agbot.transitions import begun, braking, ends, grants, operators, waiters
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.upgraded import Outlook, Upgraded
+from agbot.transitions.upgraded import BrakeFacts, Upgraded
 from tests.support import values
 from tests.support.values import ANNA, BERT, GROUP, NMP, NOW
 
@@ -120,14 +120,14 @@ def test_an_operator_ends_a_rest_once() -> None:
 
 
 def test_only_a_success_can_be_contradicted() -> None:
-    outlook, failed = Outlook(policy=values.policy()), values.ended(Cause.FAILED)
+    outlook, failed = BrakeFacts(policy=values.policy()), values.ended(Cause.FAILED)
 
     assert ends.contradict(failed, Upgraded(), outlook, "it runs 1.0.0", NOW) is NO_CHANGE
 
 
-def outlook(**fields: object) -> Outlook:
+def outlook(**fields: object) -> BrakeFacts:
     known: dict[str, object] = {"policy": values.policy(revision="r2"), "brought": (), **fields}
-    return Outlook(**known)  # type: ignore[arg-type]  # fields by name
+    return BrakeFacts(**known)  # type: ignore[arg-type]  # fields by name
 
 
 def brake(**fields: object) -> Brake:
@@ -147,7 +147,7 @@ def brake(**fields: object) -> Brake:
         (outlook(policy=Sight.UNREAD, is_group_gone=True), "the group was deleted"),
     ],
 )
-def test_a_brake_stays_while_it_may_still_stop_something(seen: Outlook, why: str | None) -> None:
+def test_a_brake_stays_while_it_may_still_stop_something(seen: BrakeFacts, why: str | None) -> None:
     assert braking.why_over(brake(), seen) == why
 
 
@@ -166,7 +166,7 @@ def test_a_crash_sets_no_second_brake_on_the_same_revision() -> None:
     end = values.ended().last_end
     assert end is not None
     known = brake(revision=end.revision)
-    seen = Outlook(policy=Policy(id=NMP, revision=end.revision))
+    seen = BrakeFacts(policy=Policy(id=NMP, revision=end.revision))
 
     assert braking.after_crash(GROUP, end, Upgraded(brake=known), seen, NOW) is None
     assert braking.after_crash(GROUP, end, Upgraded(), seen, NOW) is not None

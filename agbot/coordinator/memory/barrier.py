@@ -1,7 +1,7 @@
 """Orders grants and stops: no hold or brake is written between a grant's decision and its commit.
 
 A grant is decided and handed to the store in one step of the event loop, after `opened`. A write of
-a stop closes the gate, waits for the grants that are on their way to the store, and opens the gate
+a stop closes the barrier, waits for the grants that are on their way to the store, and opens it
 when the stop is in the ledger. So after a hold has been confirmed, no grant is reported that was
 decided before it, in whatever order the store handles two concurrent writes.
 """
@@ -25,7 +25,7 @@ def stops(writes: Writes) -> bool:
     return any(isinstance(each, Hold | Brake) for each in writes.put) or any(key.of is Approval for key in writes.drop)
 
 
-class Gate:
+class Barrier:
     """Open for grants unless a stop is being written."""
 
     def __init__(self) -> None:
