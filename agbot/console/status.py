@@ -40,13 +40,14 @@ async def status(request: web.Request) -> web.Response:
     receivers = here.deliveries.receivers() if here.deliveries else []
     suspects = here.operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
     views = [view for group in suspects if (view := here.operations.group(group)) is not None]
-    items = attention.items(overview, here.operations.orders(with_windows=False), views, now, receivers)
+    coordinators, orders = here.coordinators.coordinators(), here.operations.orders(with_windows=False)
+    items = attention.items(overview, orders, views, now, receivers, coordinators=coordinators)
     shown = [view for group in found.groups if (view := here.operations.group(group)) is not None]
     return replies.json(
         {
             "at": now,
             **health.summary(request, overview),
-            "coordinators": here.coordinators.coordinators(),
+            "coordinators": coordinators,
             "attention": [
                 *_no_leader(request),
                 *(Attention(level=each.level, title=each.title, text=each.text) for each in items),

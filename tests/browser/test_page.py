@@ -158,15 +158,18 @@ def test_an_action_is_confirmed_and_then_done(seat: Seat, action: str) -> None:
 
 
 def test_an_action_needs_no_mouse(seat: Seat) -> None:
-    seat.open("/act/hold?scope=*")
-    keys = seat.page.keyboard
+    seat.open("/")
+    keys, focus = seat.page.keyboard, "document.activeElement.innerText"
     keys.press("Tab")
     assert seat.page.evaluate("document.activeElement.className") == "skip"
     keys.press("Enter")
-    keys.press("Tab")
-    assert seat.page.evaluate("document.activeElement.id") == "scope"
-    keys.press("Tab")
-    keys.press("Tab")
+    for _ in range(60):
+        keys.press("Tab")
+        assert seat.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+        if seat.page.evaluate(focus) == "Hold the whole fleet…":
+            break
+    keys.press("Enter")
+    seat.page.wait_for_selector("#reason:focus")
     keys.type("by keyboard")
     keys.press("Enter")
 
@@ -183,6 +186,21 @@ def test_a_table_is_filtered_as_one_types_and_keeps_the_focus(seat: Seat) -> Non
     assert f"{ORG}/{UNAPPROVED}" in seat.text("#live")
     assert seat.page.evaluate("document.activeElement.name") == "find"
     assert f"find={UNAPPROVED}" in seat.page.url
+
+
+def test_a_group_is_found_in_a_rollout_as_one_types_while_the_view_is_live(seat: Seat) -> None:
+    seat.open(ROLLOUT)
+    seat.is_live()
+    field = seat.page.locator("#filter input[name=find]")
+    field.press_sequentially(UNAPPROVED)
+    seat.page.get_by_text("1 group", exact=True).wait_for()
+    seat.page.locator("#filter select").select_option("done")
+    seat.page.get_by_text("0 groups", exact=True).wait_for()
+    seat.page.locator("#filter select").select_option("waiting")
+    seat.page.get_by_text("1 group", exact=True).wait_for()
+
+    assert f"find={UNAPPROVED}&standing=waiting" in seat.page.url
+    assert field.input_value() == UNAPPROVED
 
 
 def test_without_scripts_every_view_and_form_still_works(browser: Any, running: Running) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from agbot.console.leading import CoordinatorView
 from agbot.console.page import words
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import Orders
@@ -47,6 +48,8 @@ def items(
     suspects: Iterable[GroupView],
     now: datetime,
     receivers: Iterable[Receiver] = (),
+    *,
+    coordinators: Sequence[CoordinatorView] = (),
 ) -> list[Item]:
     """Return everything that needs a person."""
     return [
@@ -58,6 +61,7 @@ def items(
         *_overlaps(overview),
         *_stuck(overview),
         *_receivers(receivers),
+        *_gone(coordinators),
         *_bypassing(overview),
         *_never_asked(overview),
         *_holds(orders, now),
@@ -155,6 +159,21 @@ def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:
         if each.error:
             behind = f" ({words.count(each.behind, 'event')} not delivered)" if each.behind else ""
             yield Item(level="warn", title=f"{each.kind} {each.receiver} gets no events", text=f"{each.error}{behind}")
+
+
+def _gone(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
+    """Name coordinators that have fallen silent: a note, since the host may be gone for good."""
+    gone = [each for each in coordinators if each.is_gone]
+    ready = sum(not each.is_gone and not each.leads for each in coordinators)
+    left = f"{words.count(ready, 'other stands', 'others stand')} by" if ready else "no other stands by"
+    for each in gone:
+        silent = words.length(timedelta(seconds=each.seen_seconds_ago))
+        yield Item(
+            level="note",
+            title=f"Coordinator {each.name} is gone",
+            text=f"It was last seen {silent} ago; {left} to take over.",
+            links=(Link(text="Coordinators", url="/coordinators"),),
+        )
 
 
 def _never_asked(overview: Overview) -> Iterator[Item]:

@@ -6,7 +6,7 @@ journal_days`) is not known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -59,10 +59,10 @@ class Record:
         """Return the outcomes in a group."""
         return self.outcomes.get(group, _NONE)
 
-    def tenures(self, since: datetime | None) -> list[timedelta]:
-        """Return how long those members had the lease that succeeded, from a revision on."""
+    def tenures(self, since: datetime | None) -> Iterator[timedelta]:
+        """Yield how long those members had the lease that succeeded, from a revision on."""
         found = (each for of in self.outcomes.values() for each in of.values() if since is None or each.at >= since)
-        return [each.held for each in found if each.cause is Cause.SUCCEEDED]
+        return (each.held for each in found if each.cause is Cause.SUCCEEDED)
 
 
 class Chronicle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ _STEPS: Final = tuple(
     for seconds in (60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800)
 )
 _MOST_TICKS: Final = 6
+_MARK: Final = 5.0
+"""Marks nearer to each other than this are one: thousands of groups may have failed."""
 _EDGE: Final = 150.0
 """Nearer to an end than this, half a label would be outside a drawing of the width of a phone."""
 
@@ -99,7 +102,7 @@ def curve(
         area=_area(line),
         begun=_area(_steps(begins, known_before, top, over)),
         top=top,
-        failures=sorted({over.x(each) for each in failures}),
+        failures=sorted({_MARK * round(over.x(each) / _MARK) for each in failures}),
     )
 
 
@@ -108,25 +111,21 @@ def _area(line: str) -> str:
 
 
 def _steps(moments: Sequence[datetime], before: int, top: int, over: Axis) -> str:
-    """Return the points of a line that rises by one at each moment."""
+    """Return the points of a line that rises by one at each moment.
+
+    It is drawn by columns, of which each asks for its number: there may be many more moments.
+    """
+    known, span = sorted(moments), (over.ends - over.begins) / WIDTH
 
     def y(number: int) -> float:
         return round(HEIGHT - min(number, top) / top * HEIGHT, 1)
 
     points, number = [(0.0, y(before))], before
-    for moment in sorted(moments):
-        at = float(round(over.x(moment)))
-        points += [(at, y(number)), (at, y(number + 1))]
-        number += 1
+    for column in range(int(WIDTH) + 1):
+        until = over.begins + span * (column + 0.5)
+        now = before + (bisect_right(known, until) if column < WIDTH else len(known))
+        if now != number:
+            points += [(float(column), y(number)), (float(column), y(now))]
+            number = now
     points.append((WIDTH, y(number)))
-    return " ".join(f"{x:g},{height:g}" for x, height in _thinned(points))
-
-
-def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Drop what cannot be seen: points between two others at the same place."""
-    found: list[tuple[float, float]] = []
-    for point in points:
-        while len(found) > 1 and found[-1][0] == found[-2][0] == point[0]:
-            found.pop()
-        found.append(point)
-    return found
+    return " ".join(f"{x:g},{height:g}" for x, height in dict.fromkeys(points))

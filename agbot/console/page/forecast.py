@@ -13,7 +13,7 @@ another.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -62,10 +62,11 @@ class NoForecast:
     """What is known all the same, in sentences; empty if nothing."""
 
 
-def forecast(summary: Summary, now: datetime, tenures: Sequence[timedelta] = ()) -> Forecast | NoForecast:
+def forecast(summary: Summary, now: datetime, tenures: Iterable[timedelta] = ()) -> Forecast | NoForecast:
     """Return when the groups that need no person and no window will be done.
 
-    `tenures` are how long members have held the lease for it that ended well.
+    `tenures` are how long members have held the lease for it that ended well; read only if there
+    is no pace, because there may be many.
     """
     open_ones = [each for each in summary.stands if each.is_expected and each.standing is not Standing.DONE]
     free = [each for each in open_ones if not _needs_person(each.standing, each.code)]
@@ -84,12 +85,12 @@ def forecast(summary: Summary, now: datetime, tenures: Sequence[timedelta] = ())
     if len(ends) + len(free) + len(shut) < FEWEST:
         return NoForecast(
             why=f"an estimate takes {FEWEST} groups that are done at a known time, and there will not be as many",
-            known=_of_few(free, tenures),
+            known=_of_few(free, tuple(tenures)),
         )
     if len(ends) < FEWEST:
         return NoForecast(
             why=f"an estimate takes {FEWEST} groups that are done at a known time, and so far there {_are(len(ends))}",
-            known=f"{_when_there_is_one(ends, now)} {_of_members(tenures)}".strip(),
+            known=f"{_when_there_is_one(ends, now)} {_of_members(tuple(tenures))}",
         )
     found = _from_pace(ends, len(free), now)
     return replace(found, shut=len(shut), opens_at=_opens_at(shut)) if isinstance(found, Forecast) else found
@@ -116,13 +117,13 @@ def _are(number: int) -> str:
 def _when_there_is_one(ends: Sequence[datetime], now: datetime) -> str:
     """Say when there will be an estimate, as far as the ends so far show that."""
     missing = FEWEST - len(ends)
-    after = f"There will be one when {missing} more are done" if ends else f"There will be one when {missing} are"
+    more = f"{missing} more {'is' if missing == 1 else 'are'} done" if ends else f"{missing} are"
     if len(ends) < 2:  # noqa: PLR2004 - a distance is between two
-        return f"{after}."
+        return f"There will be an estimate when {more}."
     each = (ends[-1] - ends[0]) / (len(ends) - 1)
     left = ends[-1] + each * missing - now
-    soon = f", in about {length(left)} at that pace" if left > timedelta() else ""
-    return f"{after}. So far one was done every {length(each)}{soon}."
+    soon = f", in about {length(left)} if it goes on like that" if left > timedelta() else ""
+    return f"So far one was done every {length(each)}. There will be an estimate when {more}{soon}."
 
 
 def _of_members(tenures: Sequence[timedelta]) -> str:

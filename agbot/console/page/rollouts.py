@@ -25,7 +25,7 @@ _FRESH_SECONDS: Final = 2.0
 _AT_ONCE: Final = 250
 """Groups between two pauses, in which questions of nodes are answered."""
 _MOMENTS: Final = 8
-_URGENT: Final = (
+_IN_ORDER: Final = (
     Standing.FAILED,
     Standing.SUSPECT,
     Standing.RUNNING,
@@ -34,6 +34,7 @@ _URGENT: Final = (
     Standing.DONE,
     Standing.UNTOUCHED,
 )
+_URGENT: Final = {standing: place for place, standing in enumerate(_IN_ORDER)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,7 @@ class Rollouts:
         self._operations = operations
         self.chronicler = Chronicler(operations)
         self._known: dict[Rollout, tuple[float, Summary]] = {}
+        self._wholes: dict[Rollout, Whole] = {}
         self._lock = asyncio.Lock()
 
     async def lines(self, now: datetime, *, summarised: int, most: int = 50) -> list[Line]:
@@ -114,15 +116,25 @@ class Rollouts:
         """Return one rollout with its past."""
         chronicle = await self.chronicler.current()
         record, summary = chronicle.rollouts.get(rollout) or Record(), await self.summary(rollout)
+        known = self._wholes.get(rollout)
+        if known is not None and known.summary is summary:
+            return known
         revised_at = self._operations.revised_at(*rollout)
         begins = first_begins(record, revised_at)
-        return Whole(
+        await asyncio.sleep(0)
+        curve = curve_of(summary, begins, now)
+        await asyncio.sleep(0)
+        found = Whole(
             summary=summary,
             begins=begins,
             begun_at=begun_at(begins),
-            curve=curve_of(summary, begins, now),
+            curve=curve,
             end=forecast.forecast(summary, now, record.tenures(revised_at)),
         )
+        current = {key: each for key, (_, each) in self._known.items()}
+        self._wholes = {key: each for key, each in self._wholes.items() if current.get(key) is each.summary}
+        self._wholes[rollout] = found
+        return found
 
     @property
     def accuracy(self) -> Accuracy:
@@ -195,4 +207,4 @@ def selected(stands: Iterable[Stand], *, find: str, standing: str, code: str) ->
         and (not code or each.code == code)
         and part in each.group.casefold()
     ]
-    return sorted(found, key=lambda each: (_URGENT.index(each.standing), each.group))
+    return sorted(found, key=lambda each: (_URGENT[each.standing], each.group))

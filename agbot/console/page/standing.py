@@ -161,6 +161,8 @@ class Summary:
     """Of the groups that wait: how many by code, the most frequent first."""
     members_done: int
     members: int
+    expected: int
+    """Groups in which a member is known to follow the policy."""
 
     @property
     def expected_counts(self) -> Mapping[Standing, int]:
@@ -171,11 +173,6 @@ class Summary:
     def groups(self) -> int:
         """All groups."""
         return len(self.stands)
-
-    @property
-    def expected(self) -> int:
-        """Groups in which a member is known to follow the policy."""
-        return sum(each.is_expected for each in self.stands)
 
 
 def summarise(stands: Iterable[Stand]) -> Summary:
@@ -189,4 +186,5 @@ def summarise(stands: Iterable[Stand]) -> Summary:
         reasons=dict(reasons.most_common()),
         members_done=sum(each.done for each in found if each.is_expected),
         members=sum(each.members for each in found if each.is_expected),
+        expected=sum(each.is_expected for each in found),
     )

@@ -49,6 +49,7 @@ async def fleet(request: web.Request) -> web.Response:
                 views,
                 now,
                 deliveries.receivers() if deliveries else (),
+                coordinators=parts.of(request).coordinators.coordinators(),
             ),
             "oldest": operations.group(oldest) if oldest is not None else None,
             "lines": await request.app[ROLLOUTS].lines(now, summarised=_SUMMARISED, most=_SUMMARISED),

@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 import aiohttp
 
 from agbot.console.metrics import Metrics
+from agbot.console.page.rollouts import Rollouts
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Node
-from agbot.rules.ids import OrgId, group_id, node_id
+from agbot.rules.ids import OrgId, PolicyId, group_id, node_id
+from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import SimExchange
@@ -105,6 +107,16 @@ async def test_views_of_20000_groups_take_about_as_long_as_those_of_few() -> Non
 
     assert {query: ratio for query, ratio in ratios.items() if ratio > MOST_TIMES_LONGER} == {}
     assert each < 2.0, f"a rollout takes {rollout[1]:.3f} s, {each:.1f} times as long for each group as a small one"
+
+
+async def test_a_rollout_that_many_look_at_is_put_together_once() -> None:
+    operations, now = await coordinator_of(SMALL), datetime(2026, 3, 4, tzinfo=UTC)
+    rollouts = Rollouts(operations)
+
+    first = await rollouts.whole((Kind.AGENT, PolicyId(f"{ORG}/p")), now)
+
+    assert await rollouts.whole((Kind.AGENT, PolicyId(f"{ORG}/p")), now) is first
+    assert await rollouts.whole((Kind.SERVICE, PolicyId(f"{ORG}/p")), now) is not first
 
 
 async def once(http: aiohttp.ClientSession, address: str) -> float:

@@ -137,21 +137,21 @@ def test_before_the_first_estimate_it_is_said_when_there_will_be_one() -> None:
 
     assert why_and_known(forecast(rollout([], waiting=9), after(1))) == (
         f"{five} is none",
-        "There will be one when 5 are. No member is done yet, so it is not known how long one takes.",
+        "There will be an estimate when 5 are. No member is done yet, so it is not known how long one takes.",
     )
     assert why_and_known(forecast(rollout([10], waiting=9), after(11), MINUTES[:1])) == (
         f"{five} is 1",
-        "There will be one when 4 more are done. The one member that is done took 3 min.",
+        "There will be an estimate when 4 more are done. The one member that is done took 3 min.",
     )
     assert why_and_known(forecast(rollout([10, 14, 18], waiting=9), after(20), MINUTES)) == (
         f"{five} are 3",
         (
-            "There will be one when 2 more are done. So far one was done every 4 min, in about 6 min at that pace. "
-            "The 3 members that are done took 3 min to 8 min each."
+            "So far one was done every 4 min. There will be an estimate when 2 more are done, in about 6 min if it goes on "
+            "like that. The 3 members that are done took 3 min to 8 min each."
         ),
     )
     late = why_and_known(forecast(rollout([10, 14, 18], waiting=9), after(60), MINUTES))[1]
-    assert "every 4 min. The 3" in late, "what the pace so far has promised did not come true"
+    assert "when 2 more are done. The 3" in late, "what the pace so far has promised did not come true"
 
 
 def test_a_small_rollout_has_no_estimate_but_what_its_longest_group_takes() -> None:

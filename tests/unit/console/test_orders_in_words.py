@@ -149,6 +149,17 @@ def test_a_handover_warns_of_another_version_and_of_an_address_that_is_missing()
     assert "two has no [leadership] gateway_url: questions of nodes that arrive at other coordinators" in text
 
 
+def test_a_coordinator_that_has_fallen_silent_is_noted_with_those_that_are_left() -> None:
+    calm, nothing = replace(OVERVIEW, orgs=OVERVIEW.orgs[:1]), replace(ORDERS, holds=(), brakes=())
+
+    (found,) = attention.items(calm, nothing, [], NOW, coordinators=(ONE, TWO, GONE))
+    (alone,) = attention.items(calm, nothing, [], NOW, coordinators=(ONE, GONE))
+
+    assert (found.level, found.title) == ("note", "Coordinator gone is gone")
+    assert found.text == "It was last seen 1 min ago; 1 other stands by to take over."
+    assert alone.text == "It was last seen 1 min ago; no other stands by to take over."
+
+
 def test_what_needs_a_person_is_named_with_what_to_do() -> None:
     suspect = replace(GROUPS[0], lease=replace(GROUPS[0].lease, state="suspect", note="it has been silent"))
     overview = replace(
