@@ -12,6 +12,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
+WARN_DAYS: Final = 21.0
+"""A certificate of 90 days is usually renewed a month before its expiry. Later than that, something
+has gone wrong."""
 _PEM: Final = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 _VERSION: Final = 0xA0
 _UTC_TIME: Final = 0x17

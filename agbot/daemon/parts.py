@@ -30,8 +30,8 @@ from agbot.daemon.working import Working
 from agbot.delivery.outbox import Outbox
 from agbot.events.event import Level
 from agbot.events.exchange import ExchangeRead
+from agbot.exchange import credentials
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.credentials import Credentials
 from agbot.exchange.transport import HttpTransport
 from agbot.fleet.changes import Read
 from agbot.fleet.reads import Why
@@ -194,12 +194,6 @@ def _gateway(settings: Settings, inner: Inner, clock: Clock, descriptors: Descri
     )
 
 
-def credentials(loaded: Loaded) -> Credentials:
-    """Return the coordinator's credentials for the Exchange."""
-    token = loaded.secrets.exchange_token
-    return Credentials(identity=loaded.settings.exchange.identity, secret=token.reveal() if token else "")
-
-
 def _with_receivers(loaded: Loaded) -> Loaded:
     """Return the settings with their receivers, without any in shadow mode: it sends nothing."""
     if loaded.settings.run.mode != "shadow":
@@ -217,7 +211,7 @@ def _exchange(loaded: Loaded, clock: Clock, metrics: Metrics) -> tuple[HttpTrans
     transport = HttpTransport(settings.url, ca_file=settings.ca_file, observe=observe)
     client = ExchangeClient(
         transport,
-        credentials(loaded),
+        credentials.own(loaded),
         clock,
         request_seconds=settings.request_seconds,
         max_requests_open=settings.max_requests_open,

@@ -9,8 +9,9 @@ from typing import Final
 from agbot import log
 from agbot.daemon import logging as daemon_logging
 from agbot.daemon.context import Context
-from agbot.daemon.parts import Parts, credentials
+from agbot.daemon.parts import Parts
 from agbot.events.process import SettingChanged, SettingsRefused, SettingsReloaded
+from agbot.exchange import credentials
 from agbot.settings import secret
 from agbot.settings.changes import changes
 from agbot.settings.load import Loaded, Secrets
@@ -78,6 +79,6 @@ class Reloading:
     def _use_secrets(self, before: Secrets, now: Secrets) -> list[str]:
         """Use the secrets as they are now; return the names of those that have changed."""
         changed = [field.name for field in fields(Secrets) if getattr(before, field.name) != getattr(now, field.name)]
-        self._parts.exchange.use(credentials(self.loaded))
+        self._parts.exchange.use(credentials.own(self.loaded))
         self._parts.receivers.use_secrets(now)
         return [name.replace("_", " ") for name in changed]

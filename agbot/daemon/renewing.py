@@ -15,16 +15,13 @@ from typing import Final
 from agbot import log
 from agbot.clock import Clock
 from agbot.console.server import Console
-from agbot.daemon.certificates import first_end
+from agbot.daemon.certificates import WARN_DAYS, first_end
 from agbot.daemon.receivers import Receivers
 from agbot.events.process import CertificateExpiring, CertificateRefused
 from agbot.exchange.transport import HttpTransport
 from agbot.gateway.listener import Listener
 from agbot.settings.model import Settings
 
-WARN_DAYS: Final = 21.0
-"""A certificate of 90 days is usually renewed a month before its expiry. Later than that, something
-has gone wrong."""
 _CHECK_SECONDS: Final = 86_400.0
 _SECONDS_PER_DAY: Final = 86_400.0
 

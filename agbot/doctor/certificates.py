@@ -10,8 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agbot.clock import Clock
-from agbot.daemon.certificates import first_end
-from agbot.daemon.renewing import WARN_DAYS
+from agbot.daemon.certificates import WARN_DAYS, first_end
 from agbot.doctor.finding import Finding, ok, warning, wrong
 from agbot.settings.model import Settings
 

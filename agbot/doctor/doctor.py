@@ -11,7 +11,6 @@ from agbot.agreementbot.client import Listed, Listing, NotRunning
 from agbot.agreementbot.deleting import Source
 from agbot.clock import Clock
 from agbot.coordinator.contract import GroupView
-from agbot.daemon.parts import credentials
 from agbot.doctor import agents, certificates, configuration, exchange, incumbent, listeners, scopes, secure_api, store
 from agbot.doctor import slots as finding_slots
 from agbot.doctor.curing import Outcome, cure
@@ -19,6 +18,7 @@ from agbot.doctor.exchange import Hub
 from agbot.doctor.finding import Finding, Report, Slot, Verdict, warning, worst, wrong
 from agbot.doctor.listeners import Daemon
 from agbot.doctor.reading import RowReader
+from agbot.exchange import credentials
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.transport import HttpTransport
 from agbot.rules.ids import org_of
@@ -45,7 +45,7 @@ class Doctor:
     def __init__(self, loaded: Loaded, patient: Patient, clock: Clock) -> None:
         self._loaded, settings = loaded, loaded.settings
         transport = HttpTransport(settings.exchange.url, ca_file=settings.exchange.ca_file)
-        own = credentials(loaded)
+        own = credentials.own(loaded)
         client = ExchangeClient(transport, own, clock, request_seconds=settings.exchange.request_seconds)
         self._patient = patient
         self._settings = settings

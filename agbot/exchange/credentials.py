@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
+from agbot.settings.load import Loaded
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
@@ -30,6 +32,12 @@ class Credentials:
 
     def __str__(self) -> str:
         return self.identity
+
+
+def own(loaded: Loaded) -> Credentials:
+    """Return the coordinator's credentials."""
+    token = loaded.secrets.exchange_token
+    return Credentials(identity=loaded.settings.exchange.identity, secret=token.reveal() if token else "")
 
 
 def secrets_of(credentials: Credentials | None) -> tuple[str, ...]:
