@@ -171,6 +171,7 @@ async def test_a_story_that_breaks_ends_the_run_with_its_error_instead_of_going_
         await demo.play(Options(groups=0, guard=False, as_json=True), tmp_path)
 
 
+@thorough
 async def test_the_guard_keeps_an_unmodified_agbot_waiting_and_it_goes_on_by_itself(
     tmp_path: Path, logging_put_back: None
 ) -> None:

@@ -29,6 +29,7 @@ def script(commands: str) -> str:
     `AGBOT_URL` replaces the default that the documents rely on.
     """
     text = commands.replace("agbot sim hub", "agbot sim hub --exchange 127.0.0.1:3090 --api 127.0.0.1:8080")
+    text = text.replace("--upgrades-after 20", "--upgrades-after 6")  # whoever types takes longer
     text = f"trap '(($? == {_NEEDS_PERSON})) || exit 99' ERR\nexport AGBOT_URL=http://127.0.0.1:8084\n{text}"
     for port in sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", text))):
         text = text.replace(f":{port}", f":{free_port()}")

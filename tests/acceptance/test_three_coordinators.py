@@ -31,7 +31,7 @@ MEMBERS = 3
 NAMES = ("ada", "bob", "cyd")
 _ANSWER_SECONDS = 6.0
 BRISK = replace(HASTY, heartbeat_seconds=1.0, ask_seconds=0.6, retry_seconds=0.5)
-"""For 60 nodes in half a minute."""
+"""For 24 nodes in half a minute."""
 UNHURRIED = replace(
     HASTY,
     heartbeat_seconds=30.0,
@@ -55,7 +55,7 @@ class Plan:
     is_long: bool = False
 
 
-SHORT = Plan(groups=20, deeds=5, habits=BRISK, ttl_seconds=2.0, pause_seconds=(0.3, 1.0))
+SHORT = Plan(groups=8, deeds=5, habits=BRISK, ttl_seconds=2.0, pause_seconds=(0.3, 1.0))
 LONG = Plan(groups=300, deeds=14, habits=UNHURRIED, ttl_seconds=6.0, pause_seconds=(2.0, 6.0), is_long=True)
 
 

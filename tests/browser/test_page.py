@@ -48,12 +48,14 @@ KINDS = [
 ]
 """A view of each kind: axe takes a second of processor for each."""
 DARK = [path for path in KINDS if path in {ROLLOUT, f"/groups/{ORG}/{SUSPECT}"} or "confirm" in path]
-CONTRAST = "axe.run({runOnly: ['color-contrast']})"
+BARRIERS = "axe.run({resultTypes: ['violations']})"
+"""What passes is found in any case, and to describe it is a third of the work."""
+CONTRAST = "axe.run({runOnly: ['color-contrast'], resultTypes: ['violations']})"
 """All that is different in the dark."""
 
 
 @pytest.mark.parametrize(
-    ("scheme", "check", "paths"), [("light", "axe.run()", KINDS), ("dark", CONTRAST, DARK)], ids=["light", "dark"]
+    ("scheme", "check", "paths"), [("light", BARRIERS, KINDS), ("dark", CONTRAST, DARK)], ids=["light", "dark"]
 )
 def test_no_view_has_a_barrier_that_axe_knows(
     browser: Any, running: Running, scheme: str, check: str, paths: list[str]

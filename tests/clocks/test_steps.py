@@ -152,7 +152,7 @@ async def test_an_exchange_whose_clock_is_set_right_makes_no_one_silent() -> Non
         assert bad(hub) == []
 
 
-@pytest.mark.parametrize("seconds", [86_400.0, -86_400.0, -10_800.0])
+@pytest.mark.parametrize("seconds", some([86_400.0, -86_400.0, -10_800.0], first=1))
 @in_virtual_time
 async def test_an_upgrade_that_was_reported_under_a_wrong_clock_of_the_exchange_is_no_old_one(seconds: float) -> None:
     hub = Hub()
@@ -173,7 +173,7 @@ async def test_an_upgrade_that_was_reported_under_a_wrong_clock_of_the_exchange_
     assert isinstance(await hub.ask("n2", "g1"), Granted)
 
 
-@pytest.mark.parametrize("step", [30 * 86_400.0, -30 * 86_400.0])
+@pytest.mark.parametrize("step", some([30 * 86_400.0, -30 * 86_400.0]))
 @in_virtual_time
 async def test_twelve_seconds_of_a_wrong_date_end_no_hold_and_prune_nothing(step: float) -> None:
     hub = Hub(journal_age=timedelta(days=10))
@@ -213,7 +213,7 @@ async def test_a_hold_ends_by_its_date_once_the_date_is_steady_again() -> None:
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
 
-@pytest.mark.parametrize("step", [HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0])
+@pytest.mark.parametrize("step", some([HOURS_AND_A_HALF, -HOURS_AND_A_HALF, 86_400.0, -86_400.0]))
 @in_virtual_time
 async def test_a_rest_takes_as_long_whatever_the_date_does(step: float) -> None:
     hub = await upgrading()

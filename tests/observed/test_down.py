@@ -11,6 +11,7 @@ from agbot.sim.exchange import seed
 from agbot.sim.habits import Outcome
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, living
 from tests.observed.upgrading import AFTER, BRISK, SLOW_START, deploy, members, others, serves, unasked
+from tests.support.examples import some
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -134,7 +135,7 @@ async def test_an_asking_agbot_s_own_upgrade_is_no_other_service_that_is_down() 
         assert await hub.journal("lease.observed", "lease.overlapped") == []
 
 
-@pytest.mark.parametrize("outcome", [Outcome.CRASHES, Outcome.VANISHES])
+@pytest.mark.parametrize("outcome", some([Outcome.CRASHES, Outcome.VANISHES]))
 @in_virtual_time
 async def test_a_crash_of_which_no_policy_is_known_stops_nothing_and_breaks_no_cycle(outcome: Outcome) -> None:
     async with unasked(3, shows_rows=False) as hub:

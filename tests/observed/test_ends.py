@@ -21,10 +21,12 @@ from tests.observed.upgrading import (
     unasked,
     until_observed,
 )
+from tests.support.examples import thorough
 from tests.support.hub import ORG, codes
 from tests.support.virtual_time import in_virtual_time
 
 
+@thorough
 @in_virtual_time
 async def test_a_node_that_dies_after_its_agreement_was_cancelled_makes_the_lease_suspect_and_then_expired() -> None:
     """W1: the agbot's own row kept the group stuck until the node was back."""

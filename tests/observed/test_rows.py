@@ -29,6 +29,7 @@ from tests.observed.upgrading import (
     unasked,
     until_observed,
 )
+from tests.support.examples import thorough
 from tests.support.hub import AGBOT, AGBOT_URL, NEW, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -92,6 +93,7 @@ async def test_a_peer_s_agent_is_not_granted_once_between_the_begin_and_the_next
     await hub.stop()
 
 
+@thorough
 @in_virtual_time
 async def test_of_fifty_random_moments_between_the_begin_and_the_next_cycle_none_is_granted() -> None:
     """At the busy pace, where a look is never older than two seconds: what was looked at a moment before is looked at again."""
@@ -384,6 +386,7 @@ async def test_an_agbot_that_has_written_its_row_before_it_asks_is_granted_its_o
         assert hub.events("lease.overlapped") == []
 
 
+@thorough
 @in_virtual_time
 async def test_the_row_of_an_agent_whose_node_has_died_is_stuck_when_its_lease_has_ended() -> None:
     """A1: the agbot goes by the status alone, which no one changes any more."""
