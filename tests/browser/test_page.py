@@ -91,6 +91,23 @@ def test_what_happens_is_shown_without_a_reload(seat: Seat) -> None:
     assert seat.page.evaluate("window.stays") is True
 
 
+def test_the_focus_stays_on_the_same_thing_when_a_row_comes_before_it(seat: Seat) -> None:
+    """Otherwise Enter, pressed at that moment, would open the action for another group."""
+    hold = f"{seat.url}/v1/holds"
+    headers = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+    seat.page.request.post(hold, headers=headers, data={"scope": f"{ORG}/shop-09", "reason": "was there before"})
+    seat.open("/orders")
+    seat.is_live()
+    name = f"Resume group {ORG}/shop-09"
+    seat.page.get_by_role("link", name=name).focus()
+
+    seat.page.request.post(hold, headers=headers, data={"scope": f"{ORG}/shop-03", "reason": "comes before it"})
+    seat.shows("comes before it")
+
+    assert seat.page.evaluate("document.activeElement.getAttribute('aria-label')") == name
+    assert f"{ORG}%2Fshop-09" in seat.page.evaluate("document.activeElement.href")
+
+
 def test_a_script_that_arrives_late_does_not_keep_the_view_from_being_live(seat: Seat) -> None:
     def late(route: Any) -> None:
         seat.page.wait_for_timeout(500)

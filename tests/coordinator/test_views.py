@@ -15,12 +15,15 @@ async def test_a_member_of_an_idle_group_is_not_called_offline_because_no_one_re
     hub = Hub()
     hub.group("g1", "n1", "n2")
     await hub.start()
+    begun = hub.clock.now()
     await hub.live("n1", "n2", seconds=1000)
 
     view = hub.coordinator.group(group_id(ORG, "g1"))
 
     assert view is not None
     assert [member.available for member in view.members] == [None, None]
+    assert [member.was_alive for member in view.members] == [True, True], "when they were last read"
+    assert all(member.read_at is not None and member.read_at <= begun for member in view.members)
 
 
 @in_virtual_time
@@ -45,14 +48,14 @@ async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_call
     seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n2", {"publicKey": ""}, caller=f"{ORG}/n2")
     await hub.start()
 
-    def n2() -> tuple[bool | None, str]:
+    def n2() -> tuple[bool | None, bool, str]:
         view = hub.coordinator.group(group_id(ORG, "g1"))
         assert view is not None
-        return view.members[1].available, view.members[1].why_unavailable
+        return view.members[1].available, view.members[1].was_alive, view.members[1].why_unavailable
 
-    assert n2() == (False, "its agent is not registered")
+    assert n2() == (False, False, "its agent is not registered")
     await hub.live("n1", "n2", seconds=120)
-    assert n2() == (None, "")
+    assert n2() == (None, False, "")
 
 
 @in_virtual_time

@@ -40,4 +40,4 @@ def health(member: MemberView, now: datetime) -> Health:
     when = relative(member.read_at, now)
     if member.was_alive:
         return Health(look="quiet", word="idle", why=f"alive when it was last read, {when}")
-    return Health(look="quiet", word="idle", why=f"gave no sign of life when it was last read, {when}")
+    return Health(look="quiet", word="idle", why=f"silent or not registered when it was last read, {when}")

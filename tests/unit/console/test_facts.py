@@ -94,7 +94,7 @@ IDLE = MemberView(
     ("member", "word", "why"),
     [
         (IDLE, "idle", "alive when it was last read, 12 min ago"),
-        (replace(IDLE, was_alive=False), "idle", "gave no sign of life when it was last read, 12 min ago"),
+        (replace(IDLE, was_alive=False), "idle", "silent or not registered when it was last read, 12 min ago"),
         (replace(IDLE, read_at=None, was_alive=False), "not read yet", ""),
         (replace(IDLE, available=True), "available", ""),
         (replace(IDLE, available=False, why_unavailable="its agent is silent"), "not available", "its agent is silent"),
