@@ -148,6 +148,36 @@ def test_after_a_lost_connection_the_stream_goes_on_where_it_was(seat: Seat, run
     running.run(proxy.__aexit__(None, None, None))
 
 
+def test_a_view_that_cannot_be_shown_for_a_while_says_so_and_recovers_by_itself(seat: Seat) -> None:
+    """As at a standby whose leader cannot be asked: the parts of both pages are the same."""
+    seat.open("/orders")
+    seat.is_live()
+    error = seat.page.request.get(f"{seat.url}/groups/{ORG}/none")
+    body = error.text().replace(f"/groups/{ORG}/none", "/orders")
+    seat.page.route("**/orders", lambda route: route.fulfill(status=503, content_type="text/html", body=body))
+    seat.page.evaluate("htmx.trigger(document.body, 'resumed')")
+    seat.shows("That did not work")
+    assert seat.page.locator("h1").count() == 1
+
+    seat.page.unroute("**/orders")
+
+    seat.shows("What operators have ordered")
+    assert seat.page.locator("h1").all_inner_texts() == ["Holds and windows"]
+
+
+def test_a_page_that_was_opened_when_nothing_could_be_shown_becomes_live(seat: Seat) -> None:
+    error = seat.page.request.get(f"{seat.url}/groups/{ORG}/none")
+    body = error.text().replace(f"/groups/{ORG}/none", "/orders")
+    seat.page.route("**/orders", lambda route: route.fulfill(status=503, content_type="text/html", body=body))
+    seat.open("/orders")
+    seat.shows("That did not work")
+
+    seat.page.unroute("**/orders")
+
+    seat.is_live()
+    assert seat.page.locator("h1").all_inner_texts() == ["Holds and windows"]
+
+
 ACTIONS = {
     "hold": (f"/groups/{ORG}/shop-01", "Hold this group…", "Hold", f"{ORG}/shop-01 is held"),
     "resume": ("/orders", f"Resume {POLICY} in {ORG}/{RESUMED}", "Resume", f"{POLICY} may go on in {ORG}/{RESUMED}"),

@@ -111,6 +111,7 @@ async def page(
     here: str = "",
     status: int = 200,
     is_live: bool = True,
+    is_read_again: bool = False,
 ) -> web.Response:
     """Render a view.
 
@@ -121,7 +122,9 @@ async def page(
         title: The heading.
         here: The part of the navigation that it belongs to.
         status: The HTTP status.
-        is_live: Whether the part of it that changes is read again after each event.
+        is_live: Whether it is read again after each event.
+        is_read_again: Whether it is read again every few seconds, because it may be another view by
+            then: the one that was asked for.
     """
     context = {
         "title": title,
@@ -130,6 +133,7 @@ async def page(
         "address": request.path_qs,
         "after": await newest_id(request) if is_live else 0,
         "is_live": is_live,
+        "is_read_again": is_read_again,
         "overview": parts.of(request).operations.overview(),
         "leader": parts.of(request).coordinators.where().leader,
         "own_name": parts.of(request).coordinators.where().own_name,
@@ -146,7 +150,13 @@ def for_people(handler: PageHandler) -> PageHandler:
             known = parts.of(request).coordinators.coordinators()
             shown: dict[str, object] = {"why": request.get(WHY_LOCAL, ""), "coordinators": known}
             return await page(
-                request, "standby.html", shown, title="This coordinator stands by", status=503, is_live=False
+                request,
+                "standby.html",
+                shown,
+                title="This coordinator stands by",
+                status=503,
+                is_live=False,
+                is_read_again=request.method == "GET",
             )
         try:
             return await handler(request)
@@ -161,7 +171,13 @@ def for_people(handler: PageHandler) -> PageHandler:
             problem = f"the lease store failed: {error}"
             found = ApiError(503, tried=f"GET {request.path}", problem=problem, next_step=next_step)
         return await page(
-            request, "error.html", {"error": found}, title="That did not work", status=found.status, is_live=False
+            request,
+            "error.html",
+            {"error": found},
+            title="That did not work",
+            status=found.status,
+            is_live=False,
+            is_read_again=request.method == "GET",
         )
 
     return answer

@@ -25,6 +25,12 @@
   document.addEventListener("htmx:sse:error", lost);
   document.addEventListener("htmx:error", lost);
 
+  // Opened while it could not be shown, and read since: only a reload connects it to the events.
+  document.addEventListener("htmx:after:swap", () => {
+    const isConnected = document.getElementById("stream") !== null;
+    if (!isConnected && document.querySelector("#live[hx-trigger*=journal]") !== null) location.reload();
+  });
+
   for (const field of document.querySelectorAll("[data-remember]")) {
     const name = `agbot.${field.dataset.remember}`;
     try {
