@@ -33,9 +33,10 @@ from agbot.rules.reported_end import why_not_ended_by
 from agbot.settings.model import ExchangeSettings
 from agbot.store.contract import Store, StoreUnavailableError
 
-_LOOKS_SECONDS = 1.0
-"""How often the guard's decisions are looked for between two cycles."""
+_NEWS_SECONDS = 1.0
+"""How often the guard is asked between two cycles whether it has decided anything."""
 _MOST_OF_GUARD = 3
+"""How many phrases about the guard are in the sentence of a cycle."""
 
 
 class Coordinator(Showing, Actions):
@@ -180,7 +181,7 @@ class Coordinator(Showing, Actions):
     async def _sleep(self, seconds: float) -> None:
         """Sleep for so long, or until the guard has decided something."""
         while self._guarded is not None and seconds > 0:
-            step = min(seconds, _LOOKS_SECONDS)
+            step = min(seconds, _NEWS_SECONDS)
             await self._clock.sleep(step)
             seconds -= step
             if await self._guarded.has_news():

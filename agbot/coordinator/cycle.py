@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import ChainMap
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -103,7 +103,7 @@ class Cycle:
     async def _run(self, began: float) -> CycleReport:
         done: list[str] = []
         report = IntakeReport()
-        is_trusted = await self._trust_store() and await self._move_along()
+        is_trusted = await self._trust_store() and await self._succeeds(self._situation.move_along())
         # the clock runs once the store has been read
         if self._situation.dates.seen_clock.is_running:
             report = await self._read()
@@ -134,14 +134,11 @@ class Cycle:
     async def _trust_store(self) -> bool:
         """Read the store again if a write has failed. Until that succeeds nothing is decided."""
         ledger = self._situation.ledger
-        if ledger.is_trusted and await self._is_in_place():
+        if ledger.is_trusted and await self._succeeds(ledger.check()):  # a removed file is found before a node asks
             return True
         if ledger.failure:  # a question had the failure, and the store may have recovered since
             self._store_failed(ledger.failure)
-        try:
-            await ledger.load()
-        except StoreUnavailableError as error:
-            self._store_failed(error)
+        if not await self._succeeds(ledger.load()):
             return False
         self._situation.resume()
         self._attention.everything()
@@ -150,18 +147,10 @@ class Cycle:
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
         return await self._has_recovered(now)
 
-    async def _move_along(self) -> bool:
+    async def _succeeds(self, use: Awaitable[object]) -> bool:
+        """Use the store; return whether it did not fail. A failure is noted."""
         try:
-            await self._situation.move_along()
-        except StoreUnavailableError as error:
-            self._store_failed(error)
-            return False
-        return True
-
-    async def _is_in_place(self) -> bool:
-        """Whether the store is still in place: a removed file is found before a node asks."""
-        try:
-            await self._situation.ledger.check()
+            await use
         except StoreUnavailableError as error:
             self._store_failed(error)
             return False
@@ -169,12 +158,9 @@ class Cycle:
 
     async def _has_recovered(self, now: Now) -> bool:
         """Whether a store that had failed can be written again: a full disk can still be read."""
-        if self._store_outage.is_on:
-            try:
-                await self._situation.commit(Change(events=[StoreRecovered()], at=now.wall))
-            except StoreUnavailableError as error:
-                self._store_failed(error)
-                return False
+        recovered = Change(events=[StoreRecovered()], at=now.wall)
+        if self._store_outage.is_on and not await self._succeeds(self._situation.commit(recovered)):
+            return False
         self._store_outage.ends()
         return True
 

@@ -162,7 +162,7 @@ class Intake:
         situation, planning = self._situation, self._planning
         with situation.troubles.guard("reads"):
             self._synced += await self.organisations.sync()
-            # no group is judged before that
+            # while the store is not trusted no group is judged, and these wait for that
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
             wanted = [each for of_group in plans.values() for each in of_group]

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -86,11 +86,8 @@ class Ledger(Contents):
     async def read_again(self, group: GroupId) -> Lease:
         """Read a lease again that may have been granted in the store itself, by the guard."""
         async with self._locks[group]:
-            try:
+            with self._doubting():
                 lease = await self._store.lease(group)
-            except StoreUnavailableError as error:
-                self._doubt(error)
-                raise
             if lease != self.lease(group):
                 self.leases[group] = lease
                 self.tally.update(group)
@@ -131,32 +128,23 @@ class Ledger(Contents):
         Raises:
             StoreUnavailableError: it is not; the ledger is no longer trusted.
         """
-        try:
+        with self._doubting():
             await self._store.check()
-        except StoreUnavailableError as error:
-            self._doubt(error)
-            raise
 
     async def prune(self, before: datetime, pace: Pace = at_once) -> None:
         """Drop what is older than this: journal entries, and turns that members have had.
 
         The store drops the same.
         """
-        try:
+        with self._doubting():
             await self._store.prune(before, pace)
-        except StoreUnavailableError as error:
-            self._doubt(error)
-            raise
         for group, turns in self.turns.items():
             self.turns[group] = {node: mark for node, mark in turns.items() if mark.until >= SeenTime(before)}
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> None:
         """Drop the oldest entries of the journal until it takes at most this many bytes."""
-        try:
+        with self._doubting():
             await self._store.trim(most_bytes, pace)
-        except StoreUnavailableError as error:
-            self._doubt(error)
-            raise
 
     async def settle(self) -> None:
         """Wait for the writes under way, at shutdown."""
@@ -189,11 +177,9 @@ class Ledger(Contents):
             try:
                 if self._is_outdated(expected, new):
                     return Lost(current=self.lease(new.group))
-                outcome = await self._store.swap(expected, new, writes)
+                with self._doubting():
+                    outcome = await self._store.swap(expected, new, writes)
                 self.leases[new.group] = outcome.current if isinstance(outcome, Lost) else outcome
-            except StoreUnavailableError as error:
-                self._doubt(error)
-                raise
             finally:
                 self.granting.pop(new.group, None)
                 self.leaving.difference_update(writes.drop)
@@ -213,11 +199,8 @@ class Ledger(Contents):
         return stays and self.lease(new.group) != expected
 
     async def _write(self, writes: Writes, done: Sequence[Key] = ()) -> None:
-        try:
+        with self._doubting():
             await self._store.write(writes)
-        except StoreUnavailableError as error:
-            self._doubt(error)
-            raise
         put = [record for record in writes.put if not isinstance(record, Waiter) or key_of(record) not in done]
         self._apply(replace(writes, put=put, drop=[key for key in writes.drop if key not in done]))
 
@@ -234,23 +217,22 @@ class Ledger(Contents):
                 await swaps.enter_async_context(self._locks[group])
             since = self._moved - moved
             left = [new.moved(since) for known, new in renewed if self.lease(known.group) == known.moved(since)]
-            try:
+            with self._doubting():
                 await self._store.write(replace(writes, moved=left))
-            except StoreUnavailableError as error:
-                self._doubt(error)
-                raise
             # state and holder are the same, so nothing that is counted or due has changed
             self.leases.update((lease.group, lease) for lease in left)
             self._apply(writes)
 
     async def _settle(self, entry: Entry) -> None:
-        try:
+        with self._doubting():
             await self._store.settle(entry)
-        except StoreUnavailableError as error:
-            self._doubt(error)
-            raise
         self.generation = replace(self.generation, doubt="")
 
-    def _doubt(self, error: StoreUnavailableError) -> None:
-        self.is_trusted = False
-        self.failure = error
+    @contextmanager
+    def _doubting(self) -> Iterator[None]:
+        """Use the store: if it fails, the ledger is no longer trusted."""
+        try:
+            yield
+        except StoreUnavailableError as error:
+            self.is_trusted, self.failure = False, error
+            raise

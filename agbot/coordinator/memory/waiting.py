@@ -20,16 +20,11 @@ import msgspec
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.events import waits
 from agbot.events.waits import WaitChanged
-from agbot.fleet.picture import Picture
 from agbot.rules.facts import Ask
-from agbot.rules.group import Group
-from agbot.rules.ids import GroupId
-from agbot.rules.order import silence
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Waiter
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Now
 from agbot.store.records import Key, waiter_key
-from agbot.transitions import waiters
 from agbot.transitions.change import Change
 
 Facts = Callable[[], Mapping[str, Any]]
@@ -92,16 +87,6 @@ class Waiting:
         for record in chain.from_iterable(change.put for change in changes):
             if isinstance(record, Waiter) and self._ledger.waiter(record.ask) is record:
                 self._unwritten.pop(waiter_key(record.ask), None)
-
-    def gone(self, group: Group, picture: Picture, now: Now) -> Change:
-        """Return the change that removes the nodes of a group that no longer wait."""
-        nodes = {waiter.ask.node: picture.certain_node(waiter.ask.node) for waiter in group.waiters}
-        return waiters.drop_gone(group, nodes, self._ledger.leaving, now)
-
-    def silent_at(self, group: GroupId, ask_period_seconds: float) -> SeenTime | None:
-        """Return when the first waiter of a group will count as silent; None if no node waits."""
-        asked = [waiter.asked_at for waiter in self._ledger.waiters.get(group, {}).values()]
-        return min(asked) + silence(ask_period_seconds) if asked else None
 
 
 def _codes(reasons: tuple[Reason, ...]) -> list[Code]:

@@ -53,7 +53,7 @@ def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | Non
         return Explanation(node=node, group=None, answer=f"{node} is in no HA group and may upgrade without asking.")
     lease = situation.ledger.lease(group)
     if lease.tenure is not None and lease.tenure.claim.holder == node:
-        return _explain_holder(node, group, situation, note)
+        return _explain_holder(lease, lease.tenure, situation, note)
     if waiter is not None:
         return _explain_waiter(waiter, situation, note)
     return _explain_quiet(member, group, situation, note)
@@ -106,12 +106,8 @@ def _resuming(case: Case) -> str:
     return " and ".join(f"`agbot resume {name} --reason …`" for name in named)
 
 
-def _explain_holder(node: NodeId, group: GroupId, situation: Situation, note: str) -> Explanation:
-    lease = situation.ledger.lease(group)
-    tenure = lease.tenure
-    if tenure is None:
-        message = f"{node} holds no lease of {group}"
-        raise ValueError(message)
+def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: str) -> Explanation:
+    node, group = tenure.claim.holder, lease.group
     status = f"it reports {tenure.progress.status!r}" if tenure.progress.status else "it has not reported anything yet"
     if tenure.progress.observed:
         status = f"it shows {tenure.progress.status!r}" if tenure.progress.status else "nothing new was seen yet"

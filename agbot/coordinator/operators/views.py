@@ -24,7 +24,6 @@ from agbot.rules.outlook import outlook
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Brake, Hold, Waiter
 from agbot.rules.seen_time import Now
-from agbot.rules.verdict import Outlook
 
 _FAILURES_SHOWN = 5
 _NAMED = 20
@@ -33,43 +32,39 @@ _NAMED = 20
 
 def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
     """Show a lease, with what happens to it next, and how the previous tenure ended."""
+    shown = LeaseView(group=lease.group, state=str(lease.state), token=lease.token, note=note)
     tenure, end = lease.tenure, lease.last_end
-    now, limits = situation.now(), situation.limits_of(lease.group)
-    return LeaseView(
-        group=lease.group,
-        state=str(lease.state),
-        token=lease.token,
-        holder=tenure.claim.holder if tenure else None,
-        kind=str(tenure.claim.kind) if tenure else None,
-        subject=(tenure.claim.subject or None) if tenure else None,
-        what=tenure.claim.what if tenure else None,
-        granted_at=tenure.granted_at if tenure else None,
-        is_unasked=tenure is not None and _is_unasked(tenure),
-        renewed_at=now.shown(tenure.renewed_at) if tenure else None,
-        expires_at=now.shown(tenure.expiry(limits.lease_seconds)) if tenure else None,
-        status=tenure.progress.status if tenure else "",
-        note=note,
-        next=_view_outlook(lease, situation) if tenure else None,
-        last_holder=end.claim.holder if end else None,
-        last_subject=(end.claim.subject or None) if end else None,
-        last_cause=str(end.cause) if end else None,
-        last_end_at=end.at if end else None,
-        last_detail=end.detail if end else "",
-    )
+    if tenure is not None:
+        now, limits = situation.now(), situation.limits_of(lease.group)
+        seen = seen_holder(lease, situation, now)
+        shown = replace(
+            shown,
+            holder=tenure.claim.holder,
+            kind=str(tenure.claim.kind),
+            subject=tenure.claim.subject or None,
+            what=tenure.claim.what,
+            granted_at=tenure.granted_at,
+            is_unasked=_is_unasked(tenure),
+            renewed_at=now.shown(tenure.renewed_at),
+            expires_at=now.shown(tenure.expiry(limits.lease_seconds)),
+            status=tenure.progress.status,
+            next=outlook(Reviewed(lease=lease, tenure=tenure, seen=seen, limits=limits, now=now)),
+        )
+    if end is not None:
+        shown = replace(
+            shown,
+            last_holder=end.claim.holder,
+            last_subject=end.claim.subject or None,
+            last_cause=str(end.cause),
+            last_end_at=end.at,
+            last_detail=end.detail,
+        )
+    return shown
 
 
 def _is_unasked(tenure: Tenure) -> bool:
     """Whether neither the coordinator nor the guard has granted it."""
     return tenure.progress.observed and GUARD not in tenure.progress.asked_by
-
-
-def _view_outlook(lease: Lease, situation: Situation) -> Outlook | None:
-    """Show what becomes of an occupied lease if nothing new is seen of its holder."""
-    tenure, now, limits = lease.tenure, situation.now(), situation.limits_of(lease.group)
-    if tenure is None:
-        return None
-    seen = seen_holder(lease, situation, now)
-    return outlook(Reviewed(lease=lease, tenure=tenure, seen=seen, limits=limits, now=now))
 
 
 def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:

@@ -1,4 +1,7 @@
-"""The facts about a brake: its policy, its group, and the versions that members install."""
+"""The facts about a brake: its policy, its group, and the versions that members install.
+
+An upgrade that crashed soon after its success gets its brake here.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,36 @@ from agbot.fleet.changes import Read, What
 from agbot.rules.facts import Member, Policy
 from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.lease import End, Kind
-from agbot.rules.records import Brake
 from agbot.rules.versions import Versions
 from agbot.transitions import braking
 from agbot.transitions.upgraded import BrakeFacts
 
 
-def after_crash(situation: Situation, group: GroupId, end: End) -> Brake | None:
-    """Return the brake for an upgrade that crashed soon after its success (`braking`)."""
-    claim = end.claim
-    known = upgraded(claim, group, situation.picture, situation.ledger)
-    seen = facts_of(situation, group, claim.kind, claim.subject, end.revision)
-    return braking.after_crash(group, end, known, seen, situation.now())
+class Crashes:
+    """Stops upgrades that have crashed, each once: an operator that lifts the brake has seen it."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self._stopped: dict[GroupId, int] = {}
+        """Group -> the token of the last end that was stopped."""
+
+    async def stop(self, group: GroupId, end: End, why: str) -> str:
+        """Set the brake for a crash after this end (`braking`); return what was done.
+
+        Empty if there is nothing left to stop, or it was stopped before.
+
+        Raises:
+            StoreUnavailableError: it is not known whether it happened.
+        """
+        situation, claim = self._situation, end.claim
+        known = upgraded(claim, group, situation.picture, situation.ledger)
+        facts = facts_of(situation, group, claim.kind, claim.subject, end.revision)
+        brake = braking.after_crash(group, end, known, facts, situation.now())
+        if brake is None or self._stopped.get(group) == end.token:
+            return ""
+        await situation.commit(braking.crash(brake, why, situation.now()))
+        self._stopped[group] = end.token
+        return f"stopped {brake.subject} in {group} ({why})"
 
 
 def facts_of(situation: Situation, group: GroupId, kind: Kind, subject: PolicyId, revision: str) -> BrakeFacts:

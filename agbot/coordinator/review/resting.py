@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from agbot.coordinator.memory import group_facts
 from agbot.coordinator.review import brake_facts
+from agbot.coordinator.review.brake_facts import Crashes
 from agbot.coordinator.situation import Situation
 from agbot.rules.facts import Member
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import End, Lease
 from agbot.rules.rest import Rest, is_waited_for, rest_after, why_crashed, why_failed, why_unproven
-from agbot.transitions import braking, ends
+from agbot.transitions import ends
 
 
 class Resting:
@@ -19,11 +20,7 @@ class Resting:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
-        self._stopped: dict[GroupId, int] = {}
-        """Group -> the token of the last end that was stopped by a crash.
-
-        It is not stopped again: an operator that lifts the brake has seen the crash.
-        """
+        self._crashes = Crashes(situation)
 
     async def watch(self, groups: Iterable[GroupId]) -> list[str]:
         """Stop the upgrades in these groups whose member was healthy at first and no longer is.
@@ -40,8 +37,8 @@ class Resting:
                 done += await self._contradict(lease.group, rest.end, why)
                 continue
             why = why_crashed(rest, member)
-            if why is not None:
-                done += await self._stop(lease.group, rest.end, why)
+            stopped = await self._crashes.stop(lease.group, rest.end, why) if why is not None else ""
+            done += [stopped] if stopped else []
         return done
 
     def _unproven(self, groups: Iterable[GroupId]) -> list[tuple[Lease, Rest, Member]]:
@@ -68,11 +65,3 @@ class Resting:
         seen = brake_facts.facts_of(situation, group, claim.kind, claim.subject, end.revision)
         change = ends.contradict(lease, known, seen, why, situation.now())
         return [f"takes the success of {claim.holder} for a failure ({why})"] if await situation.commit(change) else []
-
-    async def _stop(self, group: GroupId, end: End, why: str) -> list[str]:
-        brake = brake_facts.after_crash(self._situation, group, end)
-        if brake is None or self._stopped.get(group) == end.token:
-            return []
-        await self._situation.commit(braking.crash(brake, why, self._situation.now()))
-        self._stopped[group] = end.token
-        return [f"stopped {brake.subject} in {group} ({why})"]

@@ -10,6 +10,8 @@ from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.rules.ids import GroupId
+from agbot.rules.order import silence
+from agbot.transitions import waiters
 from agbot.transitions.change import Change
 
 _WRITTEN_TOGETHER: Final = 32
@@ -31,7 +33,7 @@ class Waiters:
         Raises:
             StoreUnavailableError: it is not known what was written.
         """
-        situation, waiting, schedule = self._situation, self._waiting, self._attention.waiting
+        situation, schedule = self._situation, self._attention.waiting
         self._attention.gather()
         waited_in = situation.ledger.tally.waited_in
         due = [group for group in schedule.take(situation.now().seen) if group in waited_in]
@@ -51,9 +53,9 @@ class Waiters:
         schedule.at_once(failing)
         for group in due:
             if group not in failing:
-                silent_at = waiting.silent_at(group, situation.limits_of(group).ask_period_seconds)
-                if silent_at is not None:
-                    schedule.at(group, silent_at)
+                asked = [waiter.asked_at for waiter in situation.ledger.waiters.get(group, {}).values()]
+                if asked:  # the first of them that will count as silent
+                    schedule.at(group, min(asked) + silence(situation.limits_of(group).ask_period_seconds))
 
     async def _write_new(self) -> None:
         waiting = self._waiting
@@ -74,5 +76,8 @@ class Waiters:
         return found
 
     def _gone(self, group: GroupId) -> Change:
+        """Return the change that removes the nodes of a group that no longer wait."""
         situation = self._situation
-        return self._waiting.gone(situation.group(group), situation.picture, situation.now())
+        facts, certain_node = situation.group(group), situation.picture.certain_node
+        nodes = {waiter.ask.node: certain_node(waiter.ask.node) for waiter in facts.waiters}
+        return waiters.drop_gone(facts, nodes, situation.ledger.leaving, situation.now())

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
-from agbot.coordinator.review import brake_facts
+from agbot.coordinator.review.brake_facts import Crashes
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.taking import Taking
 from agbot.fleet import occasions
@@ -24,7 +24,7 @@ from agbot.rules.facts import Agreement, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import End, Kind
 from agbot.rules.loss import Loss
-from agbot.transitions import begun, braking
+from agbot.transitions import begun
 
 _GIVEN_UP = timedelta(minutes=10)
 """For how long a read that fails is tried again."""
@@ -38,7 +38,7 @@ class Down:
         self._reader = reader
         self._taking = taking
         self._losses: dict[NodeId, Loss] = {}
-        self._stopped: dict[GroupId, int] = {}
+        self._crashes = Crashes(situation)
 
     async def follow(self) -> list[str]:
         """Judge every loss; return what was done, one phrase each.
@@ -107,13 +107,9 @@ class Down:
             gone = loss.crashed(found, agreements, known)
             if gone is None or situation.rows.is_listed(group, end.claim):
                 continue
-            brake = brake_facts.after_crash(situation, group, end)
-            if brake is not None and self._stopped.get(group) != end.token:
-                why = f"{gone.service} {gone.version} on {node} has lost its agreement"
-                await situation.commit(braking.crash(brake, why, situation.now()))
-                self._stopped[group] = end.token
-                return f"stopped {brake.subject} in {group} ({why})"
-            return f"{gone.service} {gone.version} on {node} has crashed"
+            what = f"{gone.service} {gone.version} on {node}"
+            stopped = await self._crashes.stop(group, end, f"{what} has lost its agreement")
+            return stopped or f"{what} has crashed"
         return ""
 
     def _may_have_crashed(self, group: GroupId, node: NodeId) -> list[End]:
