@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +22,10 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
+from agbot import __version__
 from agbot.cli.failure import Exit, Failure
 from agbot.clock import NOW_HEADER, SystemClock
+from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
 from agbot.settings.secret import Secret, goes_in_clear
 
@@ -42,6 +46,13 @@ _EXITS: Final = {
     413: Exit.BAD_INPUT,
 }
 _GOOD: Final = 200
+_BAD_REQUEST: Final = 400
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+_ABOUT: Final = ("/v1/overview", "/healthz")
+"""Where the version is: of the leader, and in a version that has not the first."""
+SAME_VERSION: Final = (
+    "upgrade the older one of the two: `agbot --version`; a coordinator has to be restarted after that"
+)
 
 T = TypeVar("T")
 
@@ -87,6 +98,19 @@ class Client:
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         tried = f"{method} {self.url.rstrip('/')}{path}"
+        status, content = self._exchange(method, path, body, headers)
+        if status != _GOOD:
+            raise self._refusal(status, content, tried)
+        return content
+
+    def _exchange(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> tuple[int, bytes]:
+        """Send a request; return the status and the content of the answer.
+
+        Raises:
+            Failure: there is no whole answer.
+        """
         connection, prefix = _connection(self.url, self.seconds)
         try:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
@@ -96,15 +120,49 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
                 Exit.UNREACHABLE,
-                tried=tried,
+                tried=f"{method} {self.url.rstrip('/')}{path}",
                 problem=f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}",
                 next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
             ) from error
         finally:
             connection.close()
-        if reply.status != _GOOD:
-            raise _refusal(reply.status, content, tried)
-        return content
+        return reply.status, content
+
+    def other_version(self) -> str:
+        """State that the coordinator has another version than this command; empty if it has not.
+
+        Also empty if it states none. A coordinator that stands by answers for the leader.
+        """
+        theirs = next((version for path in _ABOUT if (version := self._version(path))), "")
+        if theirs in {"", __version__}:
+            return ""
+        return f"the coordinator at {self.url} is {_compared(theirs)} this command (version {theirs}; this is {__version__})"
+
+    def _version(self, path: str) -> str:
+        try:
+            status, content = self._exchange("GET", path)
+            found = json.loads(content)["version"] if status == _GOOD else ""
+        except (Failure, ValueError, KeyError, TypeError):
+            return ""
+        return found if isinstance(found, str) else ""
+
+    def _refusal(self, status: int, content: bytes, tried: str) -> Failure:
+        try:
+            error = json.loads(content)["error"]
+            problem, next_step = str(error["problem"]), str(error["next"])
+        except (ValueError, KeyError, TypeError):
+            return Failure(
+                Exit.UNREACHABLE,
+                tried=tried,
+                problem=f"the answer was {status}, and not in the form of the coordinator",
+                next_step="is that the [console] listener? --url or AGBOT_URL names it",
+            )
+        is_unknown = status == WRONG_METHOD or problem == NO_SUCH_PATH
+        other = self.other_version() if is_unknown or status == _BAD_REQUEST else ""
+        if other and is_unknown:
+            return Failure(Exit.UNREACHABLE, tried=tried, problem=other, next_step=SAME_VERSION)
+        code = _EXITS.get(status, Exit.UNREACHABLE)
+        return Failure(code, tried=tried, problem=f"{problem}; {other}" if other else problem, next_step=next_step)
 
 
 def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
@@ -134,11 +192,12 @@ def decode(content: bytes, kind: type[T], url: str) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        other = Client(url=url).other_version()
         raise Failure(
             Exit.UNREACHABLE,
             tried=f"reading the answer of {url}",
-            problem=f"the answer is not what this command expects: {error}",
-            next_step="is that the coordinator, and of the same version (agbot --version, /healthz)? --json shows the answer as it is",
+            problem=other or f"the answer is not what this command expects: {error}",
+            next_step=SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
         ) from error
 
 
@@ -195,19 +254,12 @@ def _bad_url(url: str, why: str) -> Failure:
     )
 
 
-def _refusal(status: int, content: bytes, tried: str) -> Failure:
-    code = _EXITS.get(status, Exit.UNREACHABLE)
-    try:
-        error = json.loads(content)["error"]
-        return Failure(code, tried=tried, problem=error["problem"], next_step=error["next"])
-    except (ValueError, KeyError, TypeError):
-        problem = f"the answer was {status}, and not in the form of the coordinator"
-        return Failure(
-            Exit.UNREACHABLE,
-            tried=tried,
-            problem=problem,
-            next_step="is that the [console] listener? --url or AGBOT_URL names it",
-        )
+def _compared(version: str) -> str:
+    """Return what a version is in comparison with this one, by its numbers."""
+    theirs, ours = (tuple(map(int, re.findall(r"[0-9]{1,9}", each))) for each in (version, __version__))
+    if theirs == ours:
+        return "of another version than"
+    return "older than" if theirs < ours else "newer than"
 
 
 def _reason(error: Exception, seconds: float) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,12 +19,14 @@ from agbot.cli.client import Client, decode
 from agbot.cli.failure import Failure
 from agbot.clock import SystemClock
 from agbot.coordinator.contract import GroupView, Overview
-from agbot.doctor import configuration, listeners
+from agbot.doctor import configuration
 from agbot.doctor import doctor as examining
 from agbot.doctor.curing import Outcome
 from agbot.doctor.doctor import Doctor, Patient
 from agbot.doctor.finding import Finding, Report, Slot, Standing, Verdict
+from agbot.doctor.listeners import Daemon, own_url
 from agbot.settings import load
+from agbot.settings.load import Loaded
 
 _WIDTH: Final = 80
 _COLUMN: Final = 26
@@ -55,34 +59,34 @@ def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool
     """
     if yes and not cures:
         raise click.UsageError("--yes goes with --cure.")
-    if cures and as_json and not yes:
-        raise click.UsageError("--cure asks before each row; with --json give --yes too.")
+    if cures and not yes and (as_json or not options.is_person()):
+        raise click.UsageError("--cure asks before each row; with --json, or without a terminal, give --yes too.")
     found = settings_file.find(file)
     settings_read = load.read(found, os.environ, may_lack_secrets=True)
     is_default = click.get_current_context().get_parameter_source("url") is ParameterSource.DEFAULT
     if is_default and settings_read.loaded is not None:
-        url = listeners.own_url(settings_read.loaded.settings.console.listen)
-    overview, groups = _daemon(url)
+        url = own_url(settings_read.loaded.settings.console.listen)
+    daemon, groups = _daemon(url)
     patient = Patient(
         file=str(found) if found else "the environment",
         settings_read=settings_read,
-        daemon=listeners.Daemon(overview=overview, url=url),
+        daemon=daemon,
         groups=groups,
     )
-    raise SystemExit(asyncio.run(_run(patient, cures=cures, yes=yes, as_json=as_json)))
+    raise SystemExit(_run(patient, cures=cures, yes=yes, as_json=as_json))
 
 
-async def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
+def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     loaded = patient.settings_read.loaded
     if loaded is None:
         report = Report(findings=configuration.check(patient.file, patient.settings_read))
         _print(report, as_json=as_json, outcomes=[])
         return WRONG
-    async with examining.opened(loaded, patient, SystemClock()) as opened:
-        report = await opened.examine()
+    with _opened(loaded, patient) as (runner, opened):
+        report = runner.run(opened.examine())
         if not as_json:
             _write(report)
-        outcomes = [each async for each in _cured(opened, report, yes=yes, quiet=as_json)] if cures else []
+        outcomes = list(_cured(runner, opened, report, yes=yes, quiet=as_json)) if cures else []
     if as_json:
         screen.print_json(_plain(report, outcomes))
     if any(not each.is_cured for each in outcomes):
@@ -92,28 +96,39 @@ async def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> in
     return WRONG if left.verdict is Verdict.WRONG else 0
 
 
-async def _cured(opened: Doctor, report: Report, *, yes: bool, quiet: bool) -> Any:  # noqa: ANN401 - an async generator of outcomes
+@contextmanager
+def _opened(loaded: Loaded, patient: Patient) -> Iterator[tuple[asyncio.Runner, Doctor]]:
+    """Open a doctor, with a loop that stands still while a person is asked: Ctrl-C ends that."""
+    stack = AsyncExitStack()
+    with asyncio.Runner() as runner:
+        try:
+            yield runner, runner.run(stack.enter_async_context(examining.opened(loaded, patient, SystemClock())))
+        finally:
+            runner.run(stack.aclose())
+
+
+def _cured(runner: asyncio.Runner, opened: Doctor, report: Report, *, yes: bool, quiet: bool) -> Iterator[Outcome]:
     """Offer the cures, one after the other."""
     for slot in report.curable:
-        if not yes:
-            click.echo()
-            if not click.confirm(_folded(f"Delete the row of {slot.row.node} for {slot.subject}?")):
-                continue
-        outcome = await opened.cure(slot)
+        effect = _folded(f"This deletes the row of {slot.row.node} for {slot.subject} in {slot.row.group}.")
+        if not options.agrees(f"\n{effect}", "Delete it?", yes=yes):
+            continue
+        outcome = runner.run(opened.cure(slot))
         if not quiet:
             mark = click.style("cured" if outcome.is_cured else "not cured", fg="green" if outcome.is_cured else "red")
             click.echo(_folded(f"{mark}: {slot.row.node} for {slot.subject}: {outcome.text}"))
         yield outcome
 
 
-def _daemon(url: str) -> tuple[Overview | None, list[GroupView]]:
-    """Return what the running daemon shows; nothing if it does not run."""
+def _daemon(url: str) -> tuple[Daemon, list[GroupView]]:
+    """Return what the running daemon shows, or why it shows nothing."""
     client = Client(url=url, seconds=_CHECK_SECONDS)
     try:
         overview = decode(client.get("healthz"), Overview, url)
-        return overview, decode(client.get("v1", "groups"), _Groups, url).groups
-    except Failure:
-        return None, []
+        groups = decode(client.get("v1", "groups"), _Groups, url).groups
+    except Failure as failure:
+        return Daemon(overview=None, url=url, problem=failure.problem), []
+    return Daemon(overview=overview, url=url), groups
 
 
 def _print(report: Report, *, as_json: bool, outcomes: list[Outcome]) -> None:

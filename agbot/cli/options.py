@@ -105,18 +105,31 @@ def confirm(effect: str, question: str, *, yes: bool) -> None:
         click.UsageError: there is no terminal.
         click.exceptions.Exit: the answer is no, or there is none.
     """
+    try:
+        agreed = agrees(effect, question, yes=yes)
+    except click.Abort:
+        agreed = False
+    if not agreed:
+        click.echo("Nothing was changed.", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def agrees(effect: str, question: str, *, yes: bool) -> bool:
+    """State the effect of something, and ask a person whether to do it; with `--yes` it is done.
+
+    Raises:
+        click.UsageError: there is no terminal.
+        click.Abort: there is no answer: Ctrl-C, or the end of the input.
+    """
     if yes:
-        return
+        return True
     if not is_person():
         raise click.UsageError(f"{effect} This is no terminal: give --yes. Nothing was changed.")
     try:
-        agrees = click.confirm(f"{effect} {question}", err=True)
+        return click.confirm(f"{effect} {question}", err=True)
     except click.Abort:
-        agrees = False
         click.echo(err=True)
-    if not agrees:
-        click.echo("Nothing was changed.", err=True)
-        raise click.exceptions.Exit(1)
+        raise
 
 
 def says_yes(command: F) -> F:

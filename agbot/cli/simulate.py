@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -25,12 +24,14 @@ from agbot.forecast.snapshot import Snapshot
 from agbot.rules.ids import OrgId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.limits import LimitsOf
+from agbot.rules.nearest import did_you_mean
 from agbot.settings import load
 from agbot.settings.load import Loaded
 from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
 
 _DEFAULT: Final = Path("/etc/agbot/agbot.toml")
+_NAMED: Final = 5
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _File = click.Path(path_type=Path, dir_okay=False)
 Value = TypeVar("Value")
@@ -179,13 +180,12 @@ def _named(hub: Snapshot, known: Mapping[PolicyId, Value], name: str, org: OrgId
     found = known.get(wanted)
     if found is not None:
         return found
-    near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
-    there = f"nearest: {', '.join(near)}" if near else f"there are {', '.join(sorted(known)[:5]) or 'none'}"
+    there = ", ".join(sorted(known)[:_NAMED]) or "none"
     raise Failure(
         Exit.NOT_FOUND,
         tried=f"looking for {wanted} on {hub.exchange}",
-        problem=f"there is no {noun} {wanted}",
-        next_step=f"check the name; {there}",
+        problem=f"there is no {noun} {wanted}{did_you_mean(wanted, known)}",
+        next_step=f"check the name; there are {there}",
     )
 
 

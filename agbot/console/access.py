@@ -18,6 +18,7 @@ from aiohttp.typedefs import Handler, Middleware
 from agbot import log
 from agbot.console import parts
 from agbot.console.replies import ApiError
+from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.events.listeners import ConsoleDenied, ConsoleFailed
 from agbot.store.contract import StoreError
 
@@ -144,8 +145,8 @@ def _is_own(host: str) -> bool:
 
 def _of_http(error: web.HTTPException, tried: str) -> ApiError:
     problems = {
-        404: "there is no such path",
-        405: "this path does not support that method",
+        404: NO_SUCH_PATH,
+        WRONG_METHOD: "this path does not support that method",
         413: "the body is too large",
     }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None

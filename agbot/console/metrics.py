@@ -33,6 +33,9 @@ from agbot.rules.reasons import Cause, Code
 KINDS: Final = frozenset(each.value for each in Kind)
 CAUSES: Final = frozenset(each.value for each in Cause)
 CODES: Final = frozenset(each.value for each in Code)
+GUARD_ERROR: Final = "error"
+"""A trigger of the guard has failed, which is a refusal to the agbot."""
+GUARD_REASONS: Final = CODES | {"not-judged", GUARD_ERROR}
 REASONS_TO_READ: Final = frozenset(each.value for each in Why)
 EXCHANGE_OUTCOMES: Final = frozenset({"ok", "absent", "denied", "failed", "timeout", "unreachable", "cancelled"})
 ANSWER_OUTCOMES: Final = frozenset(
@@ -75,6 +78,9 @@ class Metrics:
         self._releases = self._counter("agbot_releases", "Leases ended, by cause.", "cause")
         self._overlaps = self._counter("agbot_overlaps", "Upgrades begun unasked while another member upgraded.")
         self._refusals = self._counter("agbot_refusals", "Refused questions, by their first reason.", "reason")
+        self._guard_refusals = self._counter(
+            "agbot_guard_refusals", "Upgrades of the agbot that the guard has kept waiting, by the reason.", "reason"
+        )
         self._exchange = self._counter("agbot_exchange_requests", "Requests to the Exchange.", "outcome")
         self._reads = self._counter(
             "agbot_exchange_reads", "Things read from the Exchange, by what needed them.", "why"
@@ -128,6 +134,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count a refusal by its first reason."""
         self._refusals_by[code].inc()
+
+    def guard_refused(self, code: str) -> None:
+        """Count that the guard keeps an upgrade of the agbot waiting, once for each reason."""
+        self._guard_refusals.labels(_known(code, GUARD_REASONS)).inc()
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Measure an answer; `outcome` is one of `ANSWER_OUTCOMES`."""
@@ -207,6 +217,7 @@ class Metrics:
             (self._grants, KINDS),
             (self._releases, CAUSES),
             (self._refusals, CODES),
+            (self._guard_refusals, GUARD_REASONS),
             (self._exchange, EXCHANGE_OUTCOMES),
             (self._reads, REASONS_TO_READ),
         ):

@@ -82,13 +82,16 @@ async def _kind(request: web.Request, policy: PolicyId) -> Kind:
     if given is not None and given not in set(Kind):
         raise bad_input(request, f"{given!r} is not a kind of upgrade", f"use one of {', '.join(Kind)}")
     kinds = [Kind(given)] if given else list(Kind)
-    listed = {each.rollout for each in await known.lines(parts.of(request).clock.now(), summarised=0)}
-    for kind in kinds:
-        if (kind, policy) in listed or (await known.summary((kind, policy))).expected:
+    begun = [kind for kind in kinds if await known.has_begun((kind, policy))]
+    if begun:
+        return begun[0]
+    operations = parts.of(request).operations
+    # before all groups are looked at, which takes a second where there are 20,000
+    problem = operations.why_excluded(ids.org_of(policy)) or operations.unknown(Noun.POLICY, policy)
+    for kind in kinds if not problem else ():
+        if (await known.summary((kind, policy))).expected:
             return kind
-    why = parts.of(request).operations.why_excluded(ids.org_of(policy))
-    unknown = parts.of(request).operations.unknown(Noun.POLICY, policy)
-    problem = why or unknown or f"no group is known to follow {policy}"
+    problem = problem or f"no group is known to follow {policy}"
     raise not_found(request, problem, "`agbot rollout` lists the rollouts")
 
 

@@ -200,6 +200,8 @@ class Overview:
     holds: int
     never_asked: int = 0
     """Members that never asked here: their agents ask another agbot, or had no upgrade yet."""
+    asked_since: datetime | None = None
+    """When the lease store replaced another one: who asked before that is not known."""
     never_asked_named: Sequence[NodeId] = ()
     """The first of them."""
     bypassing: int = 0
@@ -210,6 +212,8 @@ class Overview:
     """Members whose last agent upgrade has failed, which no brake stops and which do not ask."""
     failed_named: Sequence[NodeId] = ()
     """The first of them."""
+    unmatched_scopes: Sequence[str] = ()
+    """The scopes of the settings that match no organisation or group, a sentence each."""
     agbot: str = "none"
     """How well the unasked upgrades of the agbot are known.
 

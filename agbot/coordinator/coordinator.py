@@ -21,6 +21,7 @@ from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
 from agbot.coordinator.questions.asking import Asking
 from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.reviewing import Reviewing
+from agbot.coordinator.review.scopes import UnmatchedScopes
 from agbot.coordinator.shadow import shadow
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.leases import Ending
@@ -30,7 +31,7 @@ from agbot.rules.ids import NodeId, org_of
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Cause
 from agbot.rules.reported_end import why_not_ended_by
-from agbot.settings.model import ExchangeSettings
+from agbot.settings.model import ExchangeSettings, Scope
 from agbot.store.contract import Store, StoreUnavailableError
 
 _NEWS_SECONDS = 1.0
@@ -42,7 +43,15 @@ _MOST_OF_GUARD = 3
 class Coordinator(Showing, Actions):
     """Answers questions, runs cycles, shows operators its state, and carries out their requests."""
 
-    def __init__(self, dependencies: Dependencies, settings: ExchangeSettings, limits_of: LimitsOf) -> None:
+    def __init__(
+        self,
+        dependencies: Dependencies,
+        settings: ExchangeSettings,
+        limits_of: LimitsOf,
+        scopes: Sequence[Scope] = (),
+    ) -> None:
+        """Coordinate by these limits, in which the `scopes` of the settings are contained."""
+        self._scopes = scopes
         self._clock = dependencies.clock
         self._settings = settings
         self._dependencies = dependencies
@@ -64,6 +73,7 @@ class Coordinator(Showing, Actions):
         self._situation = situation = create_situation(dependencies, settings, limits_of)
         self._reader = reader = create_reader(dependencies, settings, situation)
         self._intake = create_intake(dependencies, settings, situation, reader)
+        self._unmatched = UnmatchedScopes(situation, self._intake, self._scopes)
         self._reviewing = Reviewing(situation)
         self._housekeeping = Housekeeping(situation, dependencies.journal_age, dependencies.journal_bytes)
         guard = dependencies.guard(dependencies.store) if dependencies.guard and not dependencies.is_shadow else None
@@ -157,6 +167,8 @@ class Coordinator(Showing, Actions):
             self.last_cycle = replace(report, sentence="; ".join([*done[:_MOST_OF_GUARD], report.sentence]))
             if self._shadow is not None:
                 await self._shadow.follow()
+            with self._situation.troubles.guard("scopes"):
+                await self._unmatched.look()
         except Exception as error:
             self._cycle_failing = f"the last cycle failed: {type(error).__name__}: {error}"[:300]
             raise
@@ -212,9 +224,10 @@ class Coordinator(Showing, Actions):
         """Note a node's word that it is busy, None if it is not any more, for the next cycle."""
         self._housekeeping.busy.note(node, word)
 
-    def set_limits(self, limits_of: LimitsOf) -> None:
-        """Use these limits from now on."""
-        self._situation.limits_of = limits_of
+    def set_limits(self, limits_of: LimitsOf, scopes: Sequence[Scope] = ()) -> None:
+        """Use these limits from now on, and the scopes that are contained in them."""
+        self._situation.limits_of, self._scopes = limits_of, scopes
+        self._unmatched.use(scopes)
 
     def overview(self) -> Overview:
         """Summarise; see `agbot.coordinator.operations.Operations`."""
@@ -222,6 +235,7 @@ class Coordinator(Showing, Actions):
         silent = self._unasked.contacts.silent()
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
+        seen = replace(seen, unmatched_scopes=self._unmatched.sentences)
         cycle = self.last_cycle
         return replace(seen, sentence=cycle.sentence, cycle_at=cycle.at) if cycle else seen
 

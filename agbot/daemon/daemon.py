@@ -149,6 +149,7 @@ class Daemon:
                 ("work", working.watch()),
                 ("watchdog", self._feed_watchdog()),
                 ("certificates", self._parts.renewals.watch()),
+                ("store size", self._parts.store_size.watch()),
             )
         }
         if leading is None:

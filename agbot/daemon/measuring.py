@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from agbot import log
-from agbot.console.metrics import Metrics
+from agbot.console.metrics import GUARD_ERROR, Metrics
 from agbot.coordinator.permission import Answer, Confirm, Ended, Permission, Refused
 from agbot.delivery.sinks import Kind, Outcome
 from agbot.events import waits
 from agbot.events.delivering import DeliveryLost
 from agbot.events.event import Event, Level, Unread
+from agbot.events.guard import GuardErred, GuardRefused
 from agbot.events.leases import Granting, LeaseOverlapped, LeaseReleased
 from agbot.events.waits import WaitChanged
 from agbot.rules.facts import Ask
@@ -38,6 +39,10 @@ class Reporter:
         match event:
             case Granting():
                 self._metrics.granted(str(event.kind))
+            case GuardRefused():
+                self._metrics.guard_refused(event.code)
+            case GuardErred():
+                self._metrics.guard_refused(GUARD_ERROR)
             case LeaseOverlapped():
                 self._metrics.overlapped()
             case LeaseReleased():

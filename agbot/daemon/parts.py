@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agbot import log
@@ -26,6 +25,7 @@ from agbot.daemon.leading import NO_EPOCH, STANDS_BY, Leading
 from agbot.daemon.measuring import CountedPermission, Reporter
 from agbot.daemon.receivers import Receivers
 from agbot.daemon.renewing import Renewals, renewables
+from agbot.daemon.store_size import StoreSize
 from agbot.daemon.working import Working
 from agbot.delivery.outbox import Outbox
 from agbot.events.event import Level
@@ -44,7 +44,6 @@ from agbot.settings.receiving import MqttSettings, NotifySettings, WebhookSettin
 from agbot.settings.scopes import limits_of
 from agbot.settings.secret import Secret
 from agbot.store.contract import Entry, Store
-from agbot.store.files import sizes
 from agbot.store.leadership import SharedStore
 from agbot.store.sqlite import SqliteStore
 
@@ -66,6 +65,7 @@ class Inner:
     store: Store
     shared: SharedStore | None
     """The store, if several coordinators share it."""
+    store_size: StoreSize
     leading: Leading | None
     """None if this coordinator always leads."""
     working: Working
@@ -115,7 +115,7 @@ def assemble(
     )
     renewals = Renewals(renewables(settings, gateway, console, inner.transport, inner.receivers), clock)
     made = {field.name: getattr(inner, field.name) for field in fields(inner)}
-    return _watched(Parts(**made, gateway=gateway, console=console, renewals=renewals), settings, context)
+    return _watched(Parts(**made, gateway=gateway, console=console, renewals=renewals), context)
 
 
 def _inner(loaded: Loaded, context: Context, store: Store | None, shared: SharedStore | None) -> Inner:
@@ -154,6 +154,7 @@ def _inner(loaded: Loaded, context: Context, store: Store | None, shared: Shared
         guard=guard,
         store=store,
         shared=shared,
+        store_size=StoreSize(settings.store.path, shared, clock),
         leading=leading,
         working=working,
         coordinator=coordinator,
@@ -248,19 +249,19 @@ def _coordinator(
         journal_bytes=_journal_bytes(settings),
         is_shadow=settings.run.mode == "shadow",
     )
-    return Coordinator(dependencies, settings.exchange, limits_of(settings))
+    return Coordinator(dependencies, settings.exchange, limits_of(settings), settings.scopes)
 
 
 def _journal_bytes(settings: Settings) -> int:
     return int(settings.store.journal_megabytes * _BYTES_PER_MEGABYTE)
 
 
-def _watched(parts: Parts, settings: Settings, context: Context) -> Parts:
+def _watched(parts: Parts, context: Context) -> Parts:
     """Let the metrics read the parts at each scrape."""
     metrics, coordinator = parts.metrics, parts.coordinator
     where = parts.leading.where if parts.leading else Whereabouts
     metrics.watch_log(context.dropped_lines)
-    metrics.watch_store(partial(sizes, settings.store.path) if parts.shared is None else dict)
+    metrics.watch_store(parts.store_size.bytes)
     metrics.watch(coordinator.overview, coordinator.count_groups, where)
     lags = parts.receivers.deliveries.lags
     metrics.watch_deliveries(lambda: lags() if where().leads else {})

@@ -61,7 +61,7 @@ class Reloading:
         before, new = self.loaded, loaded.settings
         old = before.settings
         self.loaded = replace(loaded, settings=replace(new, **{name: getattr(old, name) for name in FIXED_SECTIONS}))
-        self._parts.coordinator.set_limits(limits_of(new))
+        self._parts.coordinator.set_limits(limits_of(new), new.scopes)
         if new.log != old.log:
             daemon_logging.set_up(new.log)
         renewed = (*self._use_secrets(before.secrets, loaded.secrets), *self._parts.renewals.renew())

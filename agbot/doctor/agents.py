@@ -8,6 +8,7 @@ from typing import Final
 from agbot.coordinator.contract import Overview
 from agbot.doctor.finding import Finding, ok, warning, wrong
 from agbot.rules.ids import NodeId
+from agbot.rules.words import clock
 
 _CHECK: Final = "agents"
 _NAMED: Final = 3
@@ -27,8 +28,13 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
         found.append(wrong(_CHECK, text, tried="the journal", next_step=step))
     if overview.never_asked:
         named = _named(overview.never_asked_named, overview.never_asked)
-        step = "they had no upgrade yet, or their HZN_AGBOT_URL is another agbot's: look on one of them"
-        found.append(warning(_CHECK, f"{named} never asked the coordinator", next_step=step))
+        since = overview.asked_since
+        never, when = "never asked the coordinator", "yet"
+        if since is not None:
+            never = f"have not asked the coordinator since its store was replaced at {clock(since)}"
+            when = "since"
+        step = f"they had no upgrade {when}, or their HZN_AGBOT_URL is another agbot's: look on one of them"
+        found.append(warning(_CHECK, f"{named} {never}", next_step=step))
     return tuple(found) or (ok(_CHECK, "every member has asked the coordinator"),)
 
 

@@ -28,6 +28,8 @@ class Daemon:
     overview: Overview | None
     """None: it does not answer."""
     url: str
+    problem: str = ""
+    """Why it does not."""
 
 
 async def check(settings: Settings, daemon: Daemon) -> tuple[Finding, ...]:
@@ -42,9 +44,8 @@ async def _console(settings: Settings, daemon: Daemon) -> Finding:
     why = why_not_free(listen)
     if not why:
         return ok("console", f"no coordinator runs; {listen} is free for it")
-    return wrong(
-        "console", f"{listen}: {why}, and it is not the coordinator", tried=f"GET {daemon.url}", next_step=_WHO
-    )
+    no_answer = daemon.problem or "it is not the coordinator"
+    return wrong("console", f"{listen}: {why}, and {no_answer}", tried=f"GET {daemon.url}", next_step=_WHO)
 
 
 async def _gateway(settings: Settings, daemon: Daemon) -> Finding:

@@ -183,6 +183,30 @@ class SettingsDoubtful(LogEvent, frozen=True, kw_only=True):
     problem: str
 
 
+class SettingsUnmatched(LogEvent, frozen=True, kw_only=True):
+    """A scope of the settings matches no organisation or HA group; its name is probably mistyped.
+
+    Logged once the whole fleet has been read, and again when that has changed in between.
+    """
+
+    name: ClassVar[str] = "settings.unmatched"
+    level: ClassVar[Level] = Level.WARNING
+    words: ClassVar[str] = "a scope of the settings has no effect: {self.problem}"
+
+    scope: str
+    """Its table, without the brackets."""
+    problem: str
+
+
+class SettingsMatched(LogEvent, frozen=True, kw_only=True):
+    """That scope matches now, because of a group or an organisation that has appeared."""
+
+    name: ClassVar[str] = "settings.matched"
+    words: ClassVar[str] = "the scope [{self.scope}] of the settings has an effect now"
+
+    scope: str
+
+
 class SettingChanged(msgspec.Struct, frozen=True, kw_only=True):
     """One setting that has another value now. Both are written as in the file."""
 

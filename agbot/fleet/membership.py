@@ -22,6 +22,8 @@ class Membership:
         self._members: dict[GroupId, tuple[NodeId, ...]] = {}
         """The members of each group that has some, sorted."""
         self._existing: set[GroupId] = set()
+        self.groups_revision = 0
+        """Rises when a group appears or is gone."""
         self._group_counts: Counter[OrgId] = Counter()
         self._member_counts: Counter[OrgId] = Counter()
 
@@ -60,6 +62,7 @@ class Membership:
     def set_existing(self, group: GroupId, *, exists: bool) -> None:
         """Note whether the group exists."""
         change = exists - (group in self._existing)
+        self.groups_revision += abs(change)
         self._group_counts[org_of(group)] += change
         self._member_counts[org_of(group)] += change * len(self._members.get(group, ()))
         (self._existing.add if exists else self._existing.discard)(group)

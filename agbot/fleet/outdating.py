@@ -29,6 +29,8 @@ class Outdating(View):
             self._changed_by(read)
             self.unreadables.retry(read)
             self._shelves[read.what].outdate(read.id, sequence=self._sequence)
+            if read.what in self.policies.shelves:
+                self.policies.announced(read)
             is_urgent = changes.is_urgent_for_member(change, read)
             is_member = self._membership.group_of(NodeId(read.id)) is not None
             if read.what is What.GROUP or (is_urgent and is_member):

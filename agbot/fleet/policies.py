@@ -74,10 +74,15 @@ class Policies:
         return tuple(policy for policy in mine if isinstance(policy, Policy))
 
     def take_changed(self) -> Collection[str]:
-        """Return the policies that have changed since the last call."""
+        """Return the policies that have changed since the last call, read or only announced."""
         found = tuple(self._changed)
         self._changed.clear()
         return found
+
+    def announced(self, read: Read) -> None:
+        """Note that the feed has a change of a policy, so that it is read where it matters."""
+        if read.id in self.shelves[read.what]:
+            self._changed[read.id] = None
 
     def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: Now) -> None:
         """Learn a policy, or its absence."""

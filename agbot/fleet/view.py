@@ -52,6 +52,11 @@ class View(Parts):
         """Return the number of groups, with empty ones."""
         return self._membership.count_all_groups()
 
+    @property
+    def groups_revision(self) -> int:
+        """A number that rises when a group appears or is gone."""
+        return self._membership.groups_revision
+
     def count_members(self, org: OrgId) -> int:
         """Return the number of members of all groups of an organisation."""
         return self._membership.count_members(org)
@@ -215,6 +220,11 @@ class View(Parts):
         """Return the node's status for one policy."""
         statuses = self._statuses.get(node)
         return statuses if isinstance(statuses, Sight) else statuses.get(policy, Sight.ABSENT)
+
+    def is_reported(self, policy: PolicyId) -> bool:
+        """Whether a node of its organisation reports a status for a policy, as far as was read."""
+        known = (self._statuses.get(node) for node in self._statuses.of_org(ids.org_of(policy)))
+        return any(policy in statuses for statuses in known if not isinstance(statuses, Sight))
 
     def with_failures(self) -> Collection[NodeId]:
         """Return the nodes that report an upgrade that has failed; some may be in no group."""

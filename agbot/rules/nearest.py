@@ -7,6 +7,13 @@ from difflib import get_close_matches
 
 _MOST = 500
 """Names that are compared, which takes about 20 µs for each."""
+_LIKE = 0.6
+"""How alike two names are, from 0 to 1, if one may be meant by the other."""
+
+
+def nearest(name: str, known: Iterable[str], *, like: float = _LIKE) -> str:
+    """Return the known name that this one may stand for; empty if none is so alike."""
+    return next(iter(get_close_matches(name, list(known), n=1, cutoff=like)), "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -22,8 +29,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
             of_org[its_own.casefold()] = each
         elif its_own == own:
             elsewhere = elsewhere or each
-    near = get_close_matches(own.casefold(), _shortlist(own.casefold(), of_org), n=1)
-    found = of_org[near[0]] if near else elsewhere
+    near = nearest(own.casefold(), _shortlist(own.casefold(), of_org))
+    found = of_org[near] if near else elsewhere
     return f" (did you mean {found}?)" if found else ""
 
 

@@ -5,7 +5,6 @@ Bounds of numbers are msgspec's own (`Meta`). Checks across values are in `consi
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import operator
 import re
@@ -17,6 +16,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Meta
+
+from agbot.rules.nearest import nearest
 
 
 class Check:
@@ -89,8 +90,8 @@ def _wrong_events(value: tuple[str, ...]) -> str | None:
     journalled = [name for name, event in EVENTS.items() if event.is_journalled]
     for name in value:
         if name not in journalled:
-            near = difflib.get_close_matches(name, journalled, n=1)
-            return f'"{name}" is not an event of the journal' + (f'; did you mean "{near[0]}"?' if near else "")
+            near = nearest(name, journalled)
+            return f'"{name}" is not an event of the journal' + (f'; did you mean "{near}"?' if near else "")
     return None
 
 

@@ -6,7 +6,9 @@ are patterns of groups. Matching is case-sensitive, as names in the Exchange are
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase, translate
 from typing import Final
 
 from agbot.rules.ids import GroupId, name_of, org_of
@@ -37,6 +39,13 @@ def matches(pattern: str, group: GroupId) -> bool:
     """Whether the pattern matches this group or its organisation."""
     org, slash, name = pattern.partition("/")
     return fnmatchcase(org_of(group), org) and (not slash or fnmatchcase(name_of(group), name))
+
+
+def matches_any(pattern: str, orgs: Iterable[str], groups: Iterable[str]) -> bool:
+    """Whether the pattern matches one of these organisations, or of these groups."""
+    # an id has one slash, and so has a pattern of groups: no wildcard can match it
+    fits = re.compile(translate(pattern)).match
+    return any(map(fits, groups if is_of_groups(pattern) else orgs))
 
 
 def can_meet(one: str, other: str) -> bool:

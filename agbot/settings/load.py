@@ -10,19 +10,23 @@ mistake there are no settings at all.
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from agbot.rules.nearest import nearest
 from agbot.settings import addresses, convert, document, globs, model, places, secret
 from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
 from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem, SettingsError
 from agbot.settings.secret import Secret
+
+_LIKE: Final = 0.5
+"""Sections and keys are few and differ much: a name with several mistakes is recognised too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +125,7 @@ def _read_file(path: Path, draft: Draft) -> None:
             _read_scopes(content, origin, lines, draft)
         elif section not in document.sections():
             known = (*document.sections(), model.SCOPE)
-            draft.note(section, _unknown("section", section, known), meant=_near(section, known))
+            draft.note(section, _unknown("section", section, known), meant=nearest(section, known, like=_LIKE))
         elif not isinstance(content, dict):
             draft.note(section, "it is a value, not a section", f"[{section}] on a separate line")
         else:
@@ -190,7 +194,7 @@ def _read_table(
         if name not in keys:
             is_split = header.table != section and isinstance(value, dict)
             expected = 'the whole name in quotes if it contains a dot, such as [scope."my.org"]' if is_split else ""
-            meant = f"{section}.{_near(name, tuple(keys))}"
+            meant = f"{section}.{nearest(name, keys, like=_LIKE)}"
             draft.note(key, _unknown("key", name, tuple(keys)), expected, meant=meant)
             continue
         try:
@@ -205,12 +209,8 @@ def _moved(to: str) -> tuple[str, str]:
 
 
 def _unknown(noun: str, name: str, known: tuple[str, ...]) -> str:
-    near = _near(name, known)
+    near = nearest(name, known, like=_LIKE)
     return f'there is no {noun} "{name}"; did you mean "{near}"?' if near else f'there is no {noun} "{name}"'
-
-
-def _near(name: str, known: tuple[str, ...]) -> str:
-    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), "")
 
 
 def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:

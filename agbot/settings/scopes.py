@@ -7,7 +7,7 @@ from the general to the specific.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any, Final
@@ -27,6 +27,7 @@ class Effective:
     origins: Mapping[str, Origin]
 
 
+_MOST_NAMED: Final = 3
 _GROUPS_REMEMBERED: Final = 65_536
 """More than a hub has. It is bounded because a question may name a group that does not exist."""
 
@@ -60,6 +61,18 @@ def layered(rules: Limits, scopes: Iterable[Scope]) -> tuple[Limits, Mapping[str
         winners.update(dict.fromkeys(scope.values, scope))
     values: dict[str, Any] = {name: scope.values[name] for name, scope in winners.items()}
     return replace(rules, **values), winners
+
+
+def unmatched(scope: Scope, orgs: Collection[str], groups: Iterable[str]) -> str:
+    """State that a scope matches nothing of these organisations and all of their groups.
+
+    Empty if it matches something.
+    """
+    if globs.matches_any(scope.pattern, orgs, groups):
+        return ""
+    named = ", ".join(sorted(orgs)[:_MOST_NAMED]) + (", …" if len(orgs) > _MOST_NAMED else "")
+    what = "HA group in" if globs.is_of_groups(scope.pattern) else "organisation; known are"
+    return f"[{table_of(scope)}] matches no {what} {named}"
 
 
 def table_of(scope: Scope) -> str:

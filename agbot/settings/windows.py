@@ -6,12 +6,12 @@ window that closes at or before its opening time closes on the next day; `24:00`
 
 from __future__ import annotations
 
-import difflib
 import re
 from datetime import UTC, time, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from agbot.rules.nearest import nearest
 from agbot.rules.window import WEEKDAYS, Window
 
 SHAPE: Final = 'days, hours and a time zone, such as "sat,sun 22:00-04:00 Europe/Berlin" or "mon-fri 01:00-05:00"'
@@ -52,8 +52,8 @@ def _weekdays(text: str) -> frozenset[int]:
 
 def _weekday(text: str) -> int:
     if text not in WEEKDAYS:
-        near = difflib.get_close_matches(text, WEEKDAYS, n=1)
-        hint = f', did you mean "{near[0]}"?' if near else ""
+        near = nearest(text, WEEKDAYS)
+        hint = f', did you mean "{near}"?' if near else ""
         raise WindowError(f'"{text}" is not a weekday ({", ".join(WEEKDAYS)}){hint}')
     return WEEKDAYS.index(text)
 
@@ -81,6 +81,6 @@ def _zone(name: str) -> tzinfo:
         known = available_timezones()
         if not known:
             raise WindowError(f'time zone "{name}" cannot be looked up: this machine has no tzdata') from error
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f', did you mean "{near[0]}"?' if near else ""
+        near = nearest(name, known)
+        hint = f', did you mean "{near}"?' if near else ""
         raise WindowError(f'"{name}" is not a time zone{hint}') from error

@@ -1,7 +1,8 @@
 """A PostgreSQL of its own for a simulated agbot: started for a while, and gone afterwards.
 
 It is the server that is installed on the machine, on a socket in a folder that no other user may
-enter. PostgreSQL does not run as root, so that root starts it as another user.
+enter. PostgreSQL does not run as root, so that root starts it as another user. On Linux the kernel
+ends it with its starter, however that ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 """Where distributions keep the programs outside of the PATH."""
 _USER = "postgres"
 """Whom root starts it as."""
+_WITH_US = ("setpriv", "--pdeathsig", "QUIT", "--")
+"""Of util-linux: the kernel sends this signal to what it starts when its starter has ended."""
 _START_SECONDS = 15.0
 _SETTINGS = ("listen_addresses=", "fsync=off", "full_page_writes=off", "autovacuum=off", "max_connections=20")
 _ROLES = (
@@ -63,7 +66,8 @@ class DatabaseServer:
             data = self._folder / "data"
             self._run(initdb, "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
             options = [option for each in _SETTINGS for option in ("-c", each)]
-            self._process = self._popen(postgres, "-D", str(data), "-k", str(self._folder), *options)
+            with_us = _WITH_US if shutil.which(_WITH_US[0]) else ()
+            self._process = self._popen(*with_us, postgres, "-D", str(data), "-k", str(self._folder), *options)
             self._wait()
         except BaseException:
             self.remove()

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol, Self, TypeVar
 
 from agbot.events import catalogue
@@ -138,6 +138,14 @@ class Generation:
     """No earlier token is higher, and every later one is."""
     doubt: str = ""
     """Why the last grants are not known; empty once that is settled."""
+
+    @property
+    def replaced_at(self) -> datetime | None:
+        """About when this store replaced another one; None if it has replaced none.
+
+        Tokens begin there above the milliseconds of that moment (`generation.floor_above`).
+        """
+        return datetime.fromtimestamp(self.token_floor / 1000, UTC) if self.token_floor else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,3 +63,10 @@ class SharedStore(Protocol):
 
         Its `open` and `close` do nothing to the shared one.
         """
+
+    async def size_bytes(self) -> int:
+        """Return how much the store takes in the database.
+
+        Raises:
+            StoreUnavailableError: it cannot be read.
+        """

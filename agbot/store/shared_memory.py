@@ -80,6 +80,11 @@ class SharedMemoryStore:
         for term in self._terms:
             term.crash()
 
+    async def size_bytes(self) -> int:
+        """Return nothing: it takes no room in a database."""
+        self._check()
+        return 0
+
     async def current(self) -> Leader | None:
         """Read the row of the leader."""
         return self.read()

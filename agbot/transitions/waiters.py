@@ -1,14 +1,20 @@
-"""Drops waiters that no longer ask, have ended, have left their group, or ask too much."""
+"""Drops waiters that no longer ask, have ended, have left their group, or ask too much.
+
+A question for a service comes from an agbot, which has no way to take it back. It has lost its
+meaning once its policy is gone or its node has unregistered, and does not wait for the silence.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from agbot.events import waits
-from agbot.rules.facts import Ask, Node, Sight
+from agbot.rules.facts import Ask, Node, Policy, Sight
 from agbot.rules.group import Group
-from agbot.rules.ids import NodeId
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
 from agbot.rules.order import still_asks
 from agbot.rules.presence import why_absent
 from agbot.rules.records import Waiter
@@ -21,14 +27,22 @@ _MOST_OF_A_NODE = 8
 """A node waits for one policy or a few. This limits the waiters of a node that asks about many."""
 
 
-def drop_gone(group: Group, nodes: Mapping[NodeId, Node | Sight], leaving: Collection[Key], now: Now) -> Change:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is certain about the questions of the waiters of a group."""
+
+    nodes: Mapping[NodeId, Node | Sight]
+    policies: Mapping[tuple[Kind, PolicyId], Policy | Sight]
+
+
+def drop_gone(group: Group, asked: Asked, leaving: Collection[Key], now: Now) -> Change:
     """Drop the waiters of a group that no longer wait.
 
-    `nodes` are their last known nodes. Those in `leaving` are dropped by an uncommitted grant.
+    Those in `leaving` are dropped by an uncommitted grant.
     """
     staying = [waiter for waiter in group.waiters if waiter_key(waiter.ask) not in leaving]
     crowded = _crowded(staying)
-    over = [(each, why) for each in staying if (why := _why_gone(each, group, nodes, now) or crowded.get(each.ask))]
+    over = [(each, why) for each in staying if (why := _why_gone(each, group, asked, now) or crowded.get(each.ask))]
     return Change(
         drop=tuple(waiter_key(waiter.ask) for waiter, _ in over),
         events=tuple(waits.ended(waiter, why, now) for waiter, why in over),
@@ -36,10 +50,21 @@ def drop_gone(group: Group, nodes: Mapping[NodeId, Node | Sight], leaving: Colle
     )
 
 
-def _why_gone(waiter: Waiter, group: Group, nodes: Mapping[NodeId, Node | Sight], now: Now) -> str | None:
+def _why_gone(waiter: Waiter, group: Group, asked: Asked, now: Now) -> str | None:
     if not still_asks(waiter, group, now):
         return "it has stopped asking"
-    return why_absent(nodes[waiter.ask.node], group.id) or _why_over(waiter, group, now)
+    node, policy = asked.nodes[waiter.ask.node], asked.policies[waiter.ask.subject]
+    return why_absent(node, group.id) or _why_void(waiter.ask, node, policy) or _why_over(waiter, group, now)
+
+
+def _why_void(ask: Ask, node: Node | Sight, policy: Policy | Sight) -> str | None:
+    """State that nothing can come of a question any more, whether or not it is asked again."""
+    if policy is Sight.ABSENT:
+        return f"{ask.claim.subject} was deleted from the Exchange"
+    if isinstance(policy, Policy) and not policy.enabled:
+        return f"{ask.claim.subject} was disabled"
+    is_unregistered = isinstance(node, Node) and not node.registered
+    return "the node has unregistered" if ask.is_service and is_unregistered else None
 
 
 def _why_over(waiter: Waiter, group: Group, now: Now) -> str | None:

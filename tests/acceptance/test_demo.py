@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,8 +28,8 @@ from agbot.daemon.logging import set_up
 from agbot.settings.running import LogSettings
 from agbot.sim.links import Answered, Question, permit
 from tests.support.examples import thorough
-from tests.support.patience import PATIENCE_SECONDS, allowed_seconds
-from tests.support.postgres import program
+from tests.support.patience import PATIENCE_SECONDS, allowed_seconds, until
+from tests.support.postgres import own_folder, program
 
 AGBOT = Path(sys.executable).with_name("agbot")
 FASTEST = 150.0
@@ -195,6 +196,37 @@ async def test_the_guard_keeps_an_unmodified_agbot_waiting_and_it_goes_on_by_its
     lines = [text for _, text in observed.lines]
     assert any("the guard keeps guarded-" in text and "has the lease for agent-guarded" in text for text in lines)
     assert sum("(service, token" in text for text in lines) == 3
+
+
+async def test_a_demo_that_is_killed_takes_its_postgresql_with_it() -> None:
+    program("initdb")
+    folder = own_folder("agbot-demo-")  # its server may run as another user
+    command = (AGBOT, "demo", "--groups", "0")
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    running = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL, env=environment)
+    try:
+        [server] = await until("a server that answers", lambda: postmasters(folder))
+    finally:
+        running.kill()
+        await running.wait()
+
+    await until("the end of the server", lambda: not is_running(server))
+    shutil.rmtree(folder)
+
+
+def postmasters(folder: Path) -> list[int]:
+    """Return the pids of the servers that answer, by the files in which they note it."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.glob("agbot-demo-pg-*/data/postmaster.pid")]
+    return [int(text.split()[0]) for text in texts if "ready" in text]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives: an orphan that has ended may wait for whoever reaps it."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return "State:\tZ" not in status
 
 
 async def test_without_postgresql_the_story_with_the_guard_is_left_out_and_the_summary_states_why(

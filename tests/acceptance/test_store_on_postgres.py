@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import Hub
@@ -15,6 +16,7 @@ from tests.support.patience import until
 from tests.support.postgres import Postgres
 
 PASSWORD = "hush7database7hush"
+SIZE = "agbot_store_bytes"
 
 
 @pytest.fixture
@@ -53,6 +55,10 @@ async def test_a_lease_outlives_the_daemon_and_the_database(hub: Hub, site: Site
     await hub.report("anna", Word.INITIATED)
     token = (await site.leases())["g1"]["token"]
     assert not site.store_file.exists()
+    metrics = text_string_to_metric_families((await site.get("/metrics"))[1])
+    sizes = {each.labels["file"]: each.value for family in metrics for each in family.samples if each.name == SIZE}
+    assert sizes.keys() == {"schema"}
+    assert sizes["schema"] > 100_000
     first.kill()
 
     daemon = site.start()

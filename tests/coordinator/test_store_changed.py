@@ -8,6 +8,7 @@ from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted, Refused
 from agbot.rules import ids
 from agbot.sim.faults import Fault, FaultKind
+from agbot.store import generation
 from agbot.store.memory import MemoryStore
 from tests.support.hub import AGBOT, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
@@ -137,4 +138,21 @@ async def test_a_holder_of_the_restored_store_gets_its_old_yes_again_only_where_
     hub.report("n2", "initiated")  # the store before had ended n1's upgrade and granted this one
     await hub.live("n1", "n2", seconds=10)
     assert not isinstance(await hub.ask("n1", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_who_asked_before_the_store_was_replaced_is_not_known_and_the_summary_says_since_when() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.ask("n1", "g1")
+    assert hub.coordinator.overview().asked_since is None
+    replaced_at = hub.clock.now().replace(microsecond=0)
+    floor = generation.floor_above(0, int(replaced_at.timestamp() * 1000))
+    cast("MemoryStore", hub.store).change_generation("it is an older copy", floor)
+    await hub.crash()
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.coordinator.overview().asked_since == replaced_at
     await hub.stop()

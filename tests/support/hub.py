@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -33,7 +34,7 @@ from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits, LimitsOf
-from agbot.settings.model import AgbotSettings, ExchangeSettings
+from agbot.settings.model import AgbotSettings, ExchangeSettings, Scope
 from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.local_api import LocalApi, Shown
@@ -57,6 +58,8 @@ class Hub:
     limits: Limits = field(default_factory=Limits)
     limits_of: LimitsOf | None = None
     """For tests in which groups differ; else `limits` holds for all of them, and may be changed."""
+    scopes: Sequence[Scope] = ()
+    """The scopes that are contained in `limits_of`."""
     settings: ExchangeSettings = field(
         default_factory=lambda: ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}")
     )
@@ -109,7 +112,8 @@ class Hub:
             is_shadow=self.is_shadow,
             observe=lambda read, why: self.reads.append((read, why)),
         )
-        self.coordinator = Coordinator(dependencies, self.settings, self.limits_of or (lambda _group: self.limits))
+        limits_of = self.limits_of or (lambda _group: self.limits)
+        self.coordinator = Coordinator(dependencies, self.settings, limits_of, self.scopes)
 
     async def start(self) -> None:
         await self.store.open()

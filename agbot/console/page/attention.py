@@ -63,7 +63,8 @@ def items(
         *_receivers(receivers),
         *_gone(coordinators),
         *_bypassing(overview),
-        *_never_asked(overview),
+        *_never_asked(overview, now),
+        *_unmatched(overview),
         *_holds(orders, now),
         *_permissions(orders, now),
     ]
@@ -176,15 +177,28 @@ def _gone(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
         )
 
 
-def _never_asked(overview: Overview) -> Iterator[Item]:
+def _never_asked(overview: Overview, now: datetime) -> Iterator[Item]:
     if overview.never_asked:
-        who = _named(overview.never_asked_named, overview.never_asked)
+        who, since = _named(overview.never_asked_named, overview.never_asked), overview.asked_since
+        never, when = "never asked here", "yet"
+        if since is not None:  # what the store before it knew is lost
+            never = f"not asked here since the lease store was replaced {words.relative(min(since, now), now)}"
+            when = "since"
         yield Item(
             level="note",
-            title=f"{words.count(overview.never_asked, 'member has', 'members have')} never asked here",
-            text=f"{who}: they had no upgrade yet, or HZN_AGBOT_URL names another agbot.",
+            title=f"{words.count(overview.never_asked, 'member has', 'members have')} {never}",
+            text=f"{who}: they had no upgrade {when}, or HZN_AGBOT_URL names another agbot.",
             links=_links(overview.never_asked_named),
         )
+
+
+def _unmatched(overview: Overview) -> Iterator[Item]:
+    for sentence in overview.unmatched_scopes[:_NAMED]:
+        text = f"{sentence}: correct the name, or wait for what is to come."
+        yield Item(level="note", title="A scope of the settings has no effect", text=text)
+    if len(overview.unmatched_scopes) > _NAMED:
+        more = words.count(len(overview.unmatched_scopes) - _NAMED, "more scope has", "more scopes have")
+        yield Item(level="note", title=f"{more} no effect", text="`agbot doctor` names all.")
 
 
 def _named(nodes: Sequence[NodeId], number: int) -> str:

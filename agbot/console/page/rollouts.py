@@ -96,6 +96,13 @@ class Rollouts:
         head = [await self._summarised(each, now) for each in shown[:summarised]]
         return [*head, *shown[summarised:]]
 
+    async def has_begun(self, rollout: Rollout) -> bool:
+        """Whether it is under way, waited for or stopped anywhere, or in the journal."""
+        chronicle = await self.chronicler.current()
+        return rollout in chronicle.rollouts or rollout in {
+            (each.kind, each.policy) for each in self._operations.subjects()
+        }
+
     async def _summarised(self, line: Line, now: datetime) -> Line:
         summary = await self.summary(line.rollout)
         return replace(line, summary=summary, end=forecast.forecast(summary, now) if line.is_active else None)

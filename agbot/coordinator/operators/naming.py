@@ -7,7 +7,7 @@ from agbot.coordinator.operators.rollouts import subjects
 from agbot.coordinator.situation import Situation
 from agbot.rules import ids
 from agbot.rules.facts import Sight
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.nearest import did_you_mean
 
 _ORGANISATIONS = 5
@@ -21,7 +21,8 @@ def unknown(noun: Noun, name: str, situation: Situation) -> str:
         return "" if is_known else f"no node {node} is known{did_you_mean(node, picture.nodes())}"
     if noun is Noun.POLICY:
         policies = {*picture.policies.names(), *(each.policy for each in subjects(situation))}
-        return "" if name in policies else f"no policy {name} is known{did_you_mean(name, sorted(policies))}"
+        is_known = name in policies or picture.is_reported(PolicyId(name))
+        return "" if is_known else f"no policy {name} is known{did_you_mean(name, sorted(policies))}"
     group, orgs = GroupId(name), picture.orgs()
     if picture.exists(group) or (noun is Noun.GROUP and group in situation.ledger.leases):
         return ""

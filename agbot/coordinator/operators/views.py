@@ -112,6 +112,7 @@ def view_overview(
         holds=len(ledger.holds),
         never_asked=len(silent.never_asked),
         never_asked_named=silent.never_asked[:_NAMED],
+        asked_since=ledger.generation.replaced_at,
         bypassing=len(silent.bypassing),
         bypassing_named=silent.bypassing[:_NAMED],
         failed=len(failed_members),

@@ -77,7 +77,11 @@ class Waiters:
 
     def _gone(self, group: GroupId) -> Change:
         """Return the change that removes the nodes of a group that no longer wait."""
-        situation = self._situation
-        facts, certain_node = situation.group(group), situation.picture.certain_node
-        nodes = {waiter.ask.node: certain_node(waiter.ask.node) for waiter in facts.waiters}
-        return waiters.drop_gone(facts, nodes, situation.ledger.leaving, situation.now())
+        situation, picture = self._situation, self._situation.picture
+        facts = situation.group(group)
+        asks = [waiter.ask for waiter in facts.waiters]
+        asked = waiters.Asked(
+            nodes={ask.node: picture.certain_node(ask.node) for ask in asks},
+            policies={ask.subject: picture.policies.certain(*ask.subject) for ask in asks},
+        )
+        return waiters.drop_gone(facts, asked, situation.ledger.leaving, situation.now())

@@ -38,6 +38,9 @@ SELECT c.relname || '.' || a.attname AS name FROM pg_class AS c
 JOIN pg_namespace AS n ON n.oid = c.relnamespace JOIN pg_attribute AS a ON a.attrelid = c.oid
 WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped
 """
+SIZE: Final = """SELECT coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint AS bytes FROM pg_class AS c
+ JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')"""
+"""Of all tables, with indexes and long values. It reads the sizes of files, and no table."""
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 

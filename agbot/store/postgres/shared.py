@@ -56,6 +56,14 @@ class PostgresShared:
         for channel in (self._writes, self._reads, self._leading):
             await channel.close()
 
+    async def size_bytes(self) -> int:
+        """Return the size of all tables of the schema, with their indexes."""
+        try:
+            (rows,) = await self._reads.run(schema.SIZE)
+        except RefusedError as error:
+            raise self._address.unavailable("read the size of", error.error) from error
+        return int(rows[0]["bytes"])
+
     async def current(self) -> Leader | None:
         """Read the row of the leader."""
         (rows,) = await self._run(leading.CURRENT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -215,6 +216,18 @@ BROKEN = Receiver(kind=sinks.Kind.WEBHOOK, receiver="hooks:443", confirmed=3, be
             "1 member has never asked here: acme/beta",
         ),
         (
+            replace(WELL, never_asked=1, never_asked_named=[BETA], asked_since=NOW - timedelta(minutes=5)),
+            (),
+            Exit.OK,
+            "1 member has not asked here since the lease store was replaced 5 min ago: acme/beta: they had no upgrade since",
+        ),
+        (
+            replace(WELL, unmatched_scopes=['[scope."acme/pumsp"] matches no HA group in acme']),
+            (),
+            Exit.OK,
+            'A scope of the settings has no effect: [scope."acme/pumsp"] matches no HA group in acme: correct the name',
+        ),
+        (
             replace(WELL, bypassing=1, bypassing_named=[BETA]),
             (),
             Exit.NEEDS_A_PERSON,
@@ -224,7 +237,7 @@ BROKEN = Receiver(kind=sinks.Kind.WEBHOOK, receiver="hooks:443", confirmed=3, be
         (OVERVIEW, (), Exit.NEEDS_A_PERSON, "Organisation bolt cannot be read"),
         (replace(WELL, ready=False, not_ready=["the store is lost"]), (), Exit.NOTHING_GRANTED, "the store is lost"),
     ],
-    ids=["well", "never asked", "bypassing", "receiver", "organisation", "not ready"],
+    ids=["well", "never asked", "a new store", "a scope", "bypassing", "receiver", "organisation", "not ready"],
 )
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
 def test_the_status_and_its_exit_code_state_what_is_wrong(

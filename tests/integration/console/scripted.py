@@ -272,7 +272,11 @@ class Scripted:
         return self._act(("withdraw", scope, kind, subject, reason, who))
 
     def unknown(self, noun: Noun, name: str) -> str:
-        names = [each.id for each in self.known] if noun is Noun.GROUP else [*self.explained, *self._members()]
+        names: list[str] = [*self.explained, *self._members()]
+        if noun is Noun.GROUP:
+            names = [each.id for each in self.known]
+        elif noun is Noun.POLICY:
+            names = [NMP, *(policy for _, policy in self.far)]
         what = "HA group" if noun is Noun.GROUP else noun.value
         return "" if name in names else f"no {what} {name} is known{did_you_mean(name, names)}"
 

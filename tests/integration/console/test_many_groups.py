@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from agbot.coordinator.dependencies import Dependencies
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Node
-from agbot.rules.ids import OrgId, PolicyId, group_id, node_id
+from agbot.rules.ids import OrgId, PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.settings.model import ExchangeSettings
@@ -25,6 +25,7 @@ from agbot.sim.exchange import SimExchange
 from agbot.store.memory import MemoryStore
 from tests.support.clocks import HandClock, LoopClock
 from tests.support.direct_transport import DirectTransport
+from tests.support.values import status
 
 ORG = "o1"
 SMALL, LARGE = 100, 20_000
@@ -32,8 +33,8 @@ MOST_TIMES_LONGER = 10.0
 """A page has at most 50 groups in both hubs; only the names of all are looked at. Measured: 2 to 4."""
 
 
-async def coordinator_of(groups: int) -> Coordinator:
-    """Return a coordinator that has read so many groups of two members."""
+async def coordinator_of(groups: int, policies: Sequence[str]) -> Coordinator:
+    """Return a coordinator that has read so many groups of two members, which report these policies."""
     clock = HandClock(datetime(2026, 3, 4, tzinfo=UTC))
     client = ExchangeClient(
         DirectTransport(SimExchange(clock=LoopClock(), root_password="x")),
@@ -50,15 +51,19 @@ async def coordinator_of(groups: int) -> Coordinator:
         for number in range(groups)
     }
     nodes = {node: Node(id=node, group=group, registered=True) for group, of in members.items() for node in of}
-    situation.picture.learn_org(OrgId(ORG), members, nodes, begun=situation.picture.begin(), now=situation.now())
+    begun, now = situation.picture.begin(), situation.now()
+    situation.picture.learn_org(OrgId(ORG), members, nodes, begun=begun, now=now)
+    for node in nodes if policies else ():
+        statuses = {policy_id(ORG, policy): status("waiting") for policy in policies}
+        situation.picture.learn_statuses(node, statuses, begun=begun, now=now)
     return made
 
 
 @asynccontextmanager
-async def console_of(groups: int) -> AsyncIterator[str]:
+async def console_of(groups: int, policies: Sequence[str] = ()) -> AsyncIterator[str]:
     console = Console(
         listen="127.0.0.1:0",
-        operations=await coordinator_of(groups),
+        operations=await coordinator_of(groups, policies),
         metrics=Metrics(),
         clock=HandClock(datetime(2026, 3, 4, tzinfo=UTC)),
         operator_token=lambda: None,
@@ -110,7 +115,7 @@ async def test_views_of_20000_groups_take_about_as_long_as_those_of_few() -> Non
 
 
 async def test_a_rollout_that_many_look_at_is_put_together_once() -> None:
-    operations, now = await coordinator_of(SMALL), datetime(2026, 3, 4, tzinfo=UTC)
+    operations, now = await coordinator_of(SMALL, ()), datetime(2026, 3, 4, tzinfo=UTC)
     rollouts = Rollouts(operations)
 
     first = await rollouts.whole((Kind.AGENT, PolicyId(f"{ORG}/p")), now)
@@ -119,10 +124,18 @@ async def test_a_rollout_that_many_look_at_is_put_together_once() -> None:
     assert await rollouts.whole((Kind.SERVICE, PolicyId(f"{ORG}/p")), now) is not first
 
 
-async def once(http: aiohttp.ClientSession, address: str) -> float:
+async def test_a_policy_that_no_node_knows_is_refused_without_a_look_at_every_group() -> None:
+    async with aiohttp.ClientSession() as http, console_of(LARGE, policies=("p", "q")) as large:
+        rollout_seconds = await once(http, f"{large}/v1/rollouts/{ORG}/p")
+        unknown_seconds = await once(http, f"{large}/v1/rollouts/{ORG}/nope", status=404)
+
+    assert unknown_seconds < rollout_seconds / 5, f"{unknown_seconds:.3f} s, and {rollout_seconds:.3f} s for a rollout"
+
+
+async def once(http: aiohttp.ClientSession, address: str, status: int = 200) -> float:
     """Return the time of processor of one page, which is not in memory yet."""
     began = time.process_time()
     async with http.get(address) as reply:
-        assert reply.status == 200
+        assert reply.status == status
         await reply.read()
     return time.process_time() - began

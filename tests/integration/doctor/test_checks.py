@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -256,6 +256,14 @@ def test_members_that_bypass_the_gateway_are_wrong_and_those_that_never_asked_a_
     ]
     assert [each.verdict for each in agents.check(overview())] == [Verdict.OK]
     assert [each.verdict for each in agents.check(None)] == [Verdict.OK]
+
+
+def test_who_asked_before_the_store_was_replaced_is_not_known_and_not_claimed() -> None:
+    replaced = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+    [found] = agents.check(overview(never_asked=1, never_asked_named=("o1/n2",), asked_since=replaced))
+
+    assert found.found == "o1/n2 have not asked the coordinator since its store was replaced at 2026-03-04 05:06:07Z"
+    assert found.next_step.startswith("they had no upgrade since, or")
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(-3, Verdict.WRONG), (10, Verdict.WARNING), (300, Verdict.OK)])

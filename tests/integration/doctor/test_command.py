@@ -4,33 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.programs import AGBOT, environment
 from tests.integration.doctor.ward import ORG, SECRET, Ward, ward
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.terminal import run_on_terminal
 
 
-async def agbot(hub: Ward, *arguments: str, answer: str = "") -> tuple[int, str]:
+def command(hub: Ward, *arguments: str) -> list[str | Path]:
+    return [AGBOT, "doctor", str(hub.file), "--url", "http://127.0.0.1:1", *arguments]
+
+
+async def agbot(hub: Ward, *arguments: str) -> tuple[int, str]:
     """Run the command; return its exit code and what it wrote."""
     process = await asyncio.create_subprocess_exec(
-        AGBOT,
-        "doctor",
-        str(hub.file),
-        "--url",
-        "http://127.0.0.1:1",
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        *command(hub, *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment(HOME=str(hub.folder)),
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
-        out, _ = await process.communicate(answer.encode())
+        out, _ = await process.communicate()
     code = process.returncode
     assert code is not None
     return code, out.decode()
+
+
+async def agbot_on_terminal(
+    hub: Ward, *arguments: str, types: bytes = b"", interrupt_at: bytes = b""
+) -> tuple[int, str]:
+    environ = environment(HOME=str(hub.folder), COLUMNS="80")
+    run = partial(run_on_terminal, command(hub, *arguments), environ, types, interrupt_at=interrupt_at)
+    return await asyncio.to_thread(run)
 
 
 async def test_every_line_fits_into_80_columns_but_the_commands_to_copy(tmp_path: Path) -> None:
@@ -58,11 +67,27 @@ async def test_a_sound_hub_ends_with_0(tmp_path: Path) -> None:
 async def test_it_asks_before_each_cure_and_leaves_what_is_declined(tmp_path: Path) -> None:
     async with ward(tmp_path) as hub:
         hub.leave("a1", "w2")
-        code, out = await agbot(hub, "--cure", answer="n\ny\n")
+        code, out = await agbot_on_terminal(hub, "--cure", types=b"n\ny\n")
         assert code == 1, "one is left"
         assert [(row.group, row.node) for row in hub.rows.services] == [("w2", f"{ORG}/w2-1")]
         assert hub.rows.agents == []
         assert "cured: o1/a1-1 for o1/a1-policy: deleted; no other row of the group has gone" in " ".join(out.split())
+
+
+async def test_ctrl_c_at_a_question_ends_it_and_nothing_more_is_asked_or_deleted(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.leave("a1", "w2")
+        code, out = await agbot_on_terminal(hub, "--cure", interrupt_at=b"[y/N]")
+        assert (code, out.count("[y/N]")) == (1, 1)
+        assert (len(hub.rows.services), len(hub.rows.agents)) == (1, 1)
+
+
+async def test_without_a_terminal_it_does_not_begin_what_it_would_have_to_ask_for(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        code, out = await agbot(hub, "--cure")
+        assert code == 2
+        assert "without a terminal, give --yes" in out
+        assert hub.api.requests == []
 
 
 async def test_a_program_cures_with_yes_and_reads_json(tmp_path: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pty
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,8 +15,8 @@ from agbot.rules.ids import GroupId, NodeId
 from tests.integration.cli.conftest import console_of
 from tests.integration.console.scripted import GROUPS, Scripted
 from tests.integration.hzn.conftest import NOWHERE, Hub
+from tests.support.terminal import run_on_terminal
 
-_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 MILLS = GROUPS[0]
 G1 = replace(
     MILLS,
@@ -44,11 +41,7 @@ def coordinator() -> Iterator[str]:
 
 
 def on_a_terminal(hub: Hub, *words: str, coordinator: str = NOWHERE, types: bytes = b"") -> tuple[int, str]:
-    """Run a command with a pseudo terminal.
-
-    What is typed is typed before it asks, as a fast typist does.
-    """
-    ours, theirs = pty.openpty()
+    """Run a command with a pseudo terminal."""
     environ = {
         "PATH": os.environ["PATH"],
         "LC_ALL": "C.UTF-8",
@@ -60,15 +53,7 @@ def on_a_terminal(hub: Hub, *words: str, coordinator: str = NOWHERE, types: byte
         "AGBOT_URL": coordinator,
     }
     command = [sys.executable, "-m", "agbot.cli.main", *words]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ) as process:
-        os.close(theirs)
-        os.write(ours, types)
-        seen = b""
-        with contextlib.suppress(OSError):  # the terminal is gone when the command has ended
-            while part := os.read(ours, 65536):
-                seen += part
-        os.close(ours)
-    return process.returncode, _STYLE.sub("", seen.decode().replace("\r\n", "\n"))
+    return run_on_terminal(command, environ, types)
 
 
 def row(seen: str, node: str) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,6 +12,7 @@ from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 from agbot.store.migrations import Step
 from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
+from agbot.store.postgres.shared import PostgresShared
 from tests.support.postgres import Postgres
 
 ADD = Step(version=2, sql="ALTER TABLE hold ADD COLUMN more TEXT NOT NULL DEFAULT ''")
@@ -97,3 +100,27 @@ async def test_the_schema_beside_the_store_of_another_name_is_another_store(
     await asyncio.gather(schema.prepare(address), schema.prepare(other))
 
     assert postgres_server.run(postgres_database, "SELECT epoch FROM beside.leader") == [(0,)]
+
+
+async def test_its_size_is_that_of_its_own_tables_and_grows_with_them(
+    address: Address, postgres_server: Postgres, postgres_database: str
+) -> None:
+    beside = Address(url=address.url, schema="beside")
+    async with opened(address) as store, opened(beside) as other:
+        empty, empty_beside = await store.size_bytes(), await other.size_bytes()
+        rows = "SELECT n, '2026', 'e', 'x', repeat(md5(n::text), 10) FROM generate_series(1, 1000) AS n"
+        postgres_server.run(postgres_database, f"INSERT INTO agbot_ha.journal (id, at, event, who, facts) {rows}")
+
+        assert empty == empty_beside > 0
+        assert await store.size_bytes() > empty + 300_000
+        assert await other.size_bytes() == empty_beside
+
+
+@asynccontextmanager
+async def opened(address: Address) -> AsyncIterator[PostgresShared]:
+    store = PostgresShared(address)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()

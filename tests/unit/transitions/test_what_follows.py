@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from agbot.events.leases import Ending
-from agbot.rules.facts import Policy, Sight
+from agbot.rules.facts import Ask, Policy, Sight
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Brake, Deferral, Hold
@@ -196,7 +197,32 @@ def test_an_allowance_that_a_grant_is_using_does_not_expire() -> None:
 
 def test_a_waiter_that_left_its_group_leaves_and_one_that_is_granted_is_left_alone() -> None:
     waiter = values.waiter(BERT)
-    group, gone = values.group(values.member(BERT), waiters=(waiter,)), {BERT: Sight.ABSENT}
+    group = values.group(values.member(BERT), waiters=(waiter,))
+    gone = waiters.Asked(nodes={BERT: Sight.ABSENT}, policies=values.POLICIES)
 
     assert names(waiters.drop_gone(group, gone, (), NOW)) == ["wait.ended"]
     assert not waiters.drop_gone(group, gone, {waiter_key(waiter.ask)}, NOW)
+
+
+@pytest.mark.parametrize(
+    ("question", "changed", "why"),
+    [
+        (values.service_ask(), {"policy": Sight.ABSENT}, "o1/flow was deleted from the Exchange"),
+        (values.service_ask(), {"policy": replace(values.deployment(), enabled=False)}, "o1/flow was disabled"),
+        (values.service_ask(), {"node": values.node(BERT, registered=False)}, "the node has unregistered"),
+        (values.ask(), {"node": values.node(BERT, registered=False)}, ""),
+        (values.ask(), {"policy": Sight.UNREAD}, ""),
+        (values.service_ask(), {}, ""),
+    ],
+    ids=["deleted", "disabled", "unregistered", "an agent asks itself", "unread", "valid"],
+)
+def test_a_waiter_leaves_when_nothing_can_come_of_its_question(
+    question: Ask, changed: dict[str, Any], why: str
+) -> None:
+    group = values.group(values.member(BERT), waiters=(values.waiter(BERT, question=question),))
+    policy = changed.get("policy", values.POLICIES[question.subject])
+    asked = waiters.Asked(nodes={BERT: changed.get("node", values.node(BERT))}, policies={question.subject: policy})
+
+    ended = waiters.drop_gone(group, asked, (), NOW).events
+
+    assert [each.explanation() for each in ended] == ([why] if why else [])
