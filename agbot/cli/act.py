@@ -270,4 +270,4 @@ def _send(url: str, path: tuple[str, ...], body: dict[str, Any], token_file: Pat
     if as_json:
         screen.print_answer(content)
     else:
-        click.echo(screen.clean(decode(content, Done, url).text))
+        screen.say(screen.console(), decode(content, Done, url).text, indent=2)

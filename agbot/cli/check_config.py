@@ -73,10 +73,10 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
 
 
 def _write_problem(problem: Problem, noun: str, colour: str) -> None:
-    named = f"{problem.key}: " if problem.key else ""
-    click.echo(f"{problem.place}: {click.style(noun, fg=colour)}: {escaped(named + problem.problem)}")
+    named, out = f"{problem.key}: " if problem.key else "", screen.console()
+    screen.say(out, f"{problem.place}: ", (noun, colour), f": {escaped(named + problem.problem)}", indent=4)
     if problem.expected:
-        click.echo(f"    expected:  {escaped(problem.expected)}")
+        screen.say(out, f"    expected:  {escaped(problem.expected)}", indent=15)
     if problem.sample_line:
         click.echo(f"    explained: line {problem.sample_line} of the sample")
     click.echo()

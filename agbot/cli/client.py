@@ -11,7 +11,6 @@ import json
 import re
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import msgspec
 
 from agbot import __version__
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.clock import NOW_HEADER, SystemClock
 from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
@@ -91,7 +91,7 @@ class Client:
             Failure: with its exit code.
         """
         if goes_in_clear(self.url):
-            print(f"agbot: warning: the operator token goes to {self.url} unencrypted", file=sys.stderr)  # noqa: T201 - a warning to a person
+            say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
         headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
         content = {key: value for key, value in body.items() if value is not None}
         return self._send("POST", _join(path), json.dumps(content).encode(), headers)
@@ -221,7 +221,7 @@ def operator_token(file: Path | None) -> Secret:
             else "name the file: --token-file or AGBOT_OPERATOR_TOKEN_FILE",
         ) from error
     if found.warning:
-        print(f"agbot: warning: {found.warning}", file=sys.stderr)  # noqa: T201 - a warning to a person
+        say(f"agbot: warning: {found.warning}", err=True)
     return found.secret
 
 

@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import click
 
+from agbot.cli.folding import folded
 from agbot.foreign_text import escaped, escaped_json
 
 
@@ -61,6 +62,6 @@ class Failure(click.ClickException):
             click.echo(escaped_json(json.dumps({"error": error}, ensure_ascii=False, indent=2)))
             return
         out = file or sys.stderr
-        click.echo(f"agbot: {escaped(self.problem)}", file=out)
-        click.echo(f"  tried: {escaped(self.tried)}", file=out)
-        click.echo(f"  next:  {escaped(self.next_step)}", file=out)
+        click.echo(folded(f"agbot: {escaped(self.problem)}", out), file=out)
+        click.echo(folded(f"  tried: {escaped(self.tried)}", out, indent=9), file=out)
+        click.echo(folded(f"  next:  {escaped(self.next_step)}", out, indent=9), file=out)

@@ -14,6 +14,7 @@ import click
 
 from agbot.cli import options, screen, settings_file
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.settings import load
 from agbot.settings.checks import DATABASE
 from agbot.settings.load import Loaded
@@ -205,4 +206,7 @@ def _do(tried: str, place: _Place, work: Callable[[Connection], _Result], *, pre
 
 
 def _say(content: Mapping[str, object], text: str, *, as_json: bool) -> None:
-    click.echo(json.dumps(content, ensure_ascii=False, indent=2) if as_json else screen.clean(text))
+    if as_json:
+        click.echo(json.dumps(content, ensure_ascii=False, indent=2))
+    else:
+        say(screen.clean(text))

@@ -17,6 +17,7 @@ import click
 from agbot import _dist
 from agbot.cli import manuals, options
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.cli.main import main
 
 _UNITS = Path("etc/systemd/system")
@@ -105,18 +106,16 @@ def _say(done: dict[Path, str]) -> None:
 def _say_what_is_next(*, kept: bool, is_this_machine: bool) -> None:
     click.echo()
     if kept:
-        click.echo(
+        say(
             "Kept files differ from what this version ships: --force replaces them and leaves the old ones as NAME.old."
         )
     program = Path(sys.argv[0]).resolve()
     if program.name == "agbot" and os.access(program, os.X_OK) and program != _PROGRAM:
-        click.echo(
+        say(
             f"The unit starts {_PROGRAM}, this program is {program}: put it there, or change ExecStart with `systemctl edit agbot`."
         )
     if is_this_machine:
-        click.echo(
+        say(
             "Next: set url and identity in /etc/agbot/agbot.toml, put the token of that identity into the file that LoadCredential names,"
-        )
-        click.echo(
-            "check it with `agbot check-config`, then `systemctl daemon-reload && systemctl enable --now agbot`."
+            " check it with `agbot check-config`, then `systemctl daemon-reload && systemctl enable --now agbot`."
         )

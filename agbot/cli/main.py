@@ -7,12 +7,13 @@ import importlib
 import io
 import sys
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from agbot import __version__
+from agbot.cli.folding import folded_errors
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
 # name, with underscores.
@@ -92,6 +93,22 @@ class LazyGroup(click.Group):
 
             ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
         return super().resolve_command(ctx, args)
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,  # noqa: ANN401 - as in click
+    ) -> click.Context:
+        """Read the options of `agbot` itself."""
+        with folded_errors():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click
+        """Run the command."""
+        with folded_errors():
+            return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command from the table, without importing them all."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from agbot.cli.client import DEFAULT_TOKEN_FILE, DEFAULT_URL
+from agbot.cli.folding import folded
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -126,7 +127,7 @@ def agrees(effect: str, question: str, *, yes: bool) -> bool:
     if not is_person():
         raise click.UsageError(f"{effect} This is no terminal: give --yes. Nothing was changed.")
     try:
-        return click.confirm(f"{effect} {question}", err=True)
+        return click.confirm(folded(f"{effect} {question}", sys.stderr), err=True)
     except click.Abort:
         click.echo(err=True)
         raise

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from agbot.cli import settings_file
+from agbot.cli.folding import say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,10 +67,10 @@ def _settle(config: Path | None, lines: LogQueue, environ: Mapping[str, str]) ->
         loaded = load.load(config, environ)
     except SettingsError as error:
         for problem in error.problems:
-            click.echo(f"agbot: {escaped(str(problem))}", err=True)
+            say(f"agbot: {escaped(str(problem))}", err=True)
         installed = f"there is no {settings_file.DEFAULT}; `agbot install-units` writes one, --config names another"
         next_step = f"`agbot check-config {config}` explains each mistake" if config else installed
-        click.echo(f"agbot: not started; {next_step}", err=True)
+        say(f"agbot: not started; {next_step}", err=True)
         return BAD_SETTINGS
     daemon_logging.set_up(loaded.settings.log)
     return asyncio.run(_run(config, loaded, lines, environ))

@@ -18,6 +18,7 @@ import click
 
 from agbot.cli import options, screen, settings_file
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.settings import load, secret
 from agbot.settings.checks import DATABASE
 from agbot.settings.load import Loaded
@@ -246,7 +247,7 @@ def _say(content: Mapping[str, object], text: str, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(content, ensure_ascii=False, indent=2))
     else:
-        click.echo("\n".join(screen.clean(line) for line in text.split("\n")))
+        say("\n".join(screen.clean(line) for line in text.split("\n")))
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from agbot.rules.ids import GroupId
 from agbot.rules.limits import Limits, LimitsOf
+from agbot.rules.nearest import did_you_mean
 from agbot.settings import globs, places
 from agbot.settings.model import SCOPE, Scope, Settings
 from agbot.settings.origin import DEFAULT, Origin
@@ -63,16 +64,21 @@ def layered(rules: Limits, scopes: Iterable[Scope]) -> tuple[Limits, Mapping[str
     return replace(rules, **values), winners
 
 
-def unmatched(scope: Scope, orgs: Collection[str], groups: Iterable[str]) -> str:
+def unmatched(scope: Scope, orgs: Collection[str], groups: Collection[str]) -> str:
     """State that a scope matches nothing of these organisations and all of their groups.
 
     Empty if it matches something.
     """
     if globs.matches_any(scope.pattern, orgs, groups):
         return ""
-    named = ", ".join(sorted(orgs)[:_MOST_NAMED]) + (", …" if len(orgs) > _MOST_NAMED else "")
-    what = "HA group in" if globs.is_of_groups(scope.pattern) else "organisation; known are"
-    return f"[{table_of(scope)}] matches no {what} {named}"
+    if globs.is_of_groups(scope.pattern):
+        return f"[{table_of(scope)}] matches no HA group{did_you_mean(scope.pattern, groups)}"
+    return f"[{table_of(scope)}] matches no organisation{did_you_mean(scope.pattern, orgs) or _listed(orgs)}"
+
+
+def _listed(orgs: Collection[str]) -> str:
+    more = ", …" if len(orgs) > _MOST_NAMED else ""
+    return f"; known are {', '.join(sorted(orgs)[:_MOST_NAMED])}{more}"
 
 
 def table_of(scope: Scope) -> str:

@@ -43,7 +43,7 @@ async def test_it_is_named_once_in_the_log_and_stays_in_the_status() -> None:
 
     assert told(hub) == [("settings.unmatched", 'scope."o1/pumsp-*"'), ("settings.unmatched", "scope.o2")]
     assert hub.coordinator.overview().unmatched_scopes == (
-        f"{MISTYPED} matches no HA group in o1",
+        f"{MISTYPED} matches no HA group (did you mean o1/pumps-1?)",
         "[scope.o2] matches no organisation; known are o1",
     )
     await hub.stop()

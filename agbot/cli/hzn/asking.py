@@ -12,12 +12,13 @@ import click
 
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import folded, say
 
 
 def warn(lines: Iterable[str]) -> None:
     """Print warnings on standard error; standard output is for the result."""
     for line in lines:
-        click.echo(f"agbot: warning: {screen.clean(line)}", err=True)
+        say(f"agbot: warning: {screen.clean(line)}", err=True)
 
 
 def agrees(question: str) -> bool:
@@ -26,7 +27,7 @@ def agrees(question: str) -> bool:
     Raises:
         Failure: the input ended before an answer.
     """
-    click.echo(f"{screen.clean(question)} [y/N]: ", nl=False)
+    click.echo(folded(f"{screen.clean(question)} [y/N]:", sys.stdout) + " ", nl=False)
     answer = sys.stdin.readline()
     if not answer:
         click.echo()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import click
-
 from agbot.cli import options, screen
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.cli.hzn import asking, at_once, in_use, plan
 from agbot.cli.hzn.file import GroupFile
 from agbot.cli.hzn.in_use import Leaving
@@ -91,9 +90,9 @@ async def _replace(
     change = plan.replacement(before, members, description)
     asks = options.is_person() and not says_yes and not session.is_dry and not change.changes_nothing
     if asks or session.is_dry or change.removed:
-        click.echo(f"HA group {screen.clean(before.id)} exists. Replacing it", err=not asks)
+        say(f"HA group {screen.clean(before.id)} exists. Replacing it", err=not asks)
         for line in change.lines():
-            click.echo(f"  {screen.clean(line)}", err=not asks)
+            say(f"  {screen.clean(line)}", err=not asks, indent=4)
     leaving = frozenset(ids.node_id(ids.org_of(before.id), name) for name in change.removed)
     if leaving:
         asking.warn(await in_use.what_follows(session, Leaving(group=before.id, nodes=leaving), coordinator))

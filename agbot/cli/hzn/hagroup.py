@@ -16,6 +16,7 @@ import click
 
 from agbot.cli import options, screen
 from agbot.cli.failure import Exit, Failure
+from agbot.cli.folding import say
 from agbot.cli.hzn import file as files
 from agbot.cli.hzn import groups, listing, members
 from agbot.cli.hzn.given import Given, HznGroup, common
@@ -197,4 +198,4 @@ def _print(outcome: Outcome, *, as_json: bool) -> None:
     if as_json:
         screen.print_json(asdict(outcome))
     elif outcome.text:
-        click.echo(outcome.text)
+        say(outcome.text)

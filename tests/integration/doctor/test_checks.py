@@ -196,7 +196,7 @@ async def test_the_look_at_the_gateway_is_no_failed_login(tmp_path: Path) -> Non
     [
         ("o1/g*", []),
         ("o?", []),
-        ("o1/nosuch*", ['[scope."o1/nosuch*"] matches no HA group in o1']),
+        ("o1/nosuch*", ['[scope."o1/nosuch*"] matches no HA group']),
         ("west", ["[scope.west] matches no organisation; known are o1"]),
     ],
 )
