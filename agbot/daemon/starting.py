@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 from collections.abc import Awaitable, Mapping
 from pathlib import Path
@@ -50,7 +51,7 @@ async def listening(setting: str, listen: str, start: Awaitable[None]) -> None:
         next_step = _NEXT.get(error.errno or 0)
         if next_step is None:  # an error of a certificate, which names its setting itself
             raise
-        problem = (error.strerror or str(error)).lower()
+        problem = os.strerror(error.errno or 0).lower()  # asyncio's own text repeats the address
         message = f"{setting} {listen} cannot be used: {problem}; {next_step}"
         raise OSError(message) from error
 

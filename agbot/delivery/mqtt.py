@@ -273,8 +273,9 @@ class Mqtt:
 
 def _reason(error: BaseException | None) -> str:
     cause = error.__cause__ if error is not None else None
-    if isinstance(cause, OSError) and cause.strerror:
-        return f"the broker cannot be reached: {cause.strerror}"
+    met = error.__context__ if error is not None else None  # aiomqtt states no cause for it
+    if isinstance(met, OSError) and met.strerror:
+        return f"the broker cannot be reached: {met.strerror}"
     if not isinstance(cause, MqttCodeError):
         return str(error)
     if getattr(cause.rc, "value", cause.rc) == TAKEN_OVER:

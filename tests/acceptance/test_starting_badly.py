@@ -48,7 +48,7 @@ async def test_a_port_in_use_is_named_with_its_setting_and_how_to_find_who_uses_
         site.installed = True
         stated = await failed(site)
     assert f"[{section}] listen {listen}" in stated
-    assert "address already in use" in stated
+    assert "cannot be used: address already in use; another program listens there" in stated
     assert "ss -ltnp" in stated
 
 

@@ -144,6 +144,15 @@ async def test_a_broker_that_is_gone_ends_the_wait_for_its_answer_at_once(report
         await until("the failure", lambda: reporting.counted[Kind.MQTT, Outcome.FAILED])
 
 
+async def test_a_broker_that_does_not_run_is_named_in_words(reporting: Telling) -> None:
+    with capture_logs() as log:
+        async with reporting.running():
+            await reporting.journal.upgrade(GROUP, ANNA)
+            await until("an attempt", lambda: reporting.counted[Kind.MQTT, Outcome.FAILED])
+
+    assert [line["error"] for line in log] == ["the broker cannot be reached: Connection refused"]
+
+
 async def test_a_broker_that_does_not_answer_is_left_with_no_open_connection(reporting: Telling) -> None:
     """Alone, aiomqtt would leave one behind at each attempt."""
     loop = asyncio.get_running_loop()
