@@ -21,9 +21,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import hmac
 import math
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -52,6 +54,7 @@ _BATCH: Final = 20
 """The cursor is written once for all of them, so at most this many are sent again after a crash."""
 _MOST_AHEAD: Final = 512
 _ERROR_CHARACTERS: Final = 300
+_AWAY: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT})
 _BUSY: Final = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -253,7 +256,9 @@ class Webhook:
             raise NotAccepted(f"no answer within {self._timeout.total:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             # aiohttp's error quotes what is not HTTP, which may be our own request
-            why = excerpt(str(error), (self._secret.reveal(), *urlsplit(self._url)[2:4]), _ERROR_CHARACTERS)
+            why = _unreached(error) or excerpt(
+                str(error), (self._secret.reveal(), *urlsplit(self._url)[2:4]), _ERROR_CHARACTERS
+            )
             is_away = isinstance(error, aiohttp.ClientConnectorError)
             raise NotAccepted(why or type(error).__name__, is_unavailable=is_away) from error
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
@@ -293,3 +298,9 @@ def signed(body: bytes, secret: Secret, timestamp: int) -> Mapping[str, str]:
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
+
+
+def _unreached(error: Exception) -> str:
+    """Return why no connection could be made, without aiohttp's words; empty if there was one."""
+    met = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
+    return f"it cannot be reached: {os.strerror(met.errno or 0)}" if met is not None and met.errno in _AWAY else ""

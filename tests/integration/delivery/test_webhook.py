@@ -261,9 +261,11 @@ async def test_a_receiver_that_is_away_gets_everything_when_it_is_back(journal: 
     with socket.socket() as no_one:
         no_one.bind(("127.0.0.1", 0))  # not listening: connections are refused
         sink = webhook(f"http://127.0.0.1:{no_one.getsockname()[1]}/hooks/agbot", counted)
-        async with delivering(journal, sink):
-            await journal.upgrade(GROUP, ANNA)
-            await until("attempts", lambda: counted[Kind.WEBHOOK, Outcome.FAILED] >= 3)
+        with capture_logs() as log:
+            async with delivering(journal, sink):
+                await journal.upgrade(GROUP, ANNA)
+                await until("attempts", lambda: counted[Kind.WEBHOOK, Outcome.FAILED] >= 3)
+        assert [line["error"] for line in log] == ["it cannot be reached: Connection refused"]
     await journal.upgrade(GROUP, BERT)
     async with receiving() as receiver:
         back = webhook(receiver.url, counted)
