@@ -17,6 +17,15 @@ from hypothesis import HealthCheck, settings
 from tests.support.mosquitto import Mosquitto
 from tests.support.postgres import Postgres
 
+LONG = (
+    "browser/test_page.py",
+    "acceptance/test_first_hour.py",
+    "acceptance/test_three_coordinators.py",
+    "acceptance/test_demo.py",
+    "acceptance/test_kill_in_mid_rollout.py",
+)
+"""The files whose tests take longest, or share what takes long to begin, in the order in which they run."""
+
 # what takes long on a busy machine is no finding
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -97,8 +106,18 @@ def logging_put_back() -> Iterator[None]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Start one more than there are processors: where a test waits for a process or for time to pass, another one runs."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Start two for each processor: tests wait for processes, and for time to pass, about as long as they compute."""
+    return 2 * len(os.sched_getaffinity(0))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: at the end every worker would wait for the last of these."""
+
+    def place(item: pytest.Item) -> int:
+        name = f"{item.path.parent.name}/{item.path.name}"
+        return LONG.index(name) if name in LONG else len(LONG)
+
+    items.sort(key=place)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

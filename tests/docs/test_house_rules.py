@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONG
+
 ROOT = Path(__file__).parents[2]
 MODULE_LINES = 350
 TEST_LINES = 500
@@ -103,3 +105,8 @@ def test_a_reason_is_reported_from_none(comment: str, explained: bool, tmp_path:
     path.write_text(f"x = 1  {comment}\n", encoding="utf-8")
 
     assert (unexplained(path) == []) is explained
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_file_with_which_the_tests_begin_is_there(name: str) -> None:
+    assert (ROOT / "tests" / name).is_file()
