@@ -5,57 +5,40 @@ Each needs the operator token and a reason, and is journalled with the user's na
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from agbot.cli import options, screen, times
-from agbot.cli.client import Client, decode, operator_token
+from agbot.cli.client import Client
+from agbot.cli.ordering import Order, Place, order, place
 from agbot.clock import SystemClock
-from agbot.coordinator.contract import Done, GroupView
-from agbot.rules.ids import STORE_SCOPE, node_id, node_scope
-
-F = TypeVar("F", bound=Callable[..., Any])
+from agbot.console import api
+from agbot.coordinator.contract import GroupView
+from agbot.rules.lease import Kind
 
 
 @click.command("release")
 @click.argument("group")
 @click.option("--token", type=click.IntRange(min=1), help="Free only the grant with this token (see `agbot leases`).")
-@options.says_yes
-@options.reason
+@options.yes
 @options.org
-@options.token_file
-@options.url
-@options.as_json
-def release(
-    *,
-    group: str,
-    token: int | None,
-    yes: bool,
-    reason: str,
-    org: str | None,
-    token_file: Path | None,
-    url: str,
-    as_json: bool,
-) -> None:
+@order
+def release(*, group: str, token: int | None, yes: bool, org: str | None, order: Order) -> None:
     """Free a group's lease by force.
 
     GROUP is org/name, or a name with -o. Shows who holds the lease and when that node was last
     alive, and asks. Make sure that the holder's upgrade is really over: the next member begins at
     once. With --token, nothing is freed if the lease has been granted again in the meantime.
     """
-    org_name, name = options.qualified(group, org, "group")
+    names = options.qualified(group, org, "group")
     if not yes:
-        client = Client(url=url)
-        shown = decode(client.get("v1", "groups", org_name, name), GroupView, url)
+        client = Client(url=order.url)
+        shown = client.read(api.GROUP, *names)
         if shown.lease.holder is not None:
             options.confirm(screen.clean(_held(shown, client.now())), "Release it?", yes=yes)
             token = token or shown.lease.token  # a later grant was not asked about
-    body = {"reason": reason, "token": token, "by": options.person()}
-    _send(url, ("v1", "leases", org_name, name, "release"), body, token_file, as_json=as_json)
+    order.send(api.RELEASE, *names, token=token)
 
 
 def _held(group: GroupView, now: datetime) -> str:
@@ -70,101 +53,34 @@ def _held(group: GroupView, now: datetime) -> str:
     )
 
 
-def scope(command: F) -> F:
-    """Add the scope: SCOPE, or one of the options."""
-    for option in (
-        options.org,
-        click.option("--node", "node", metavar="NODE", help="A single node."),
-        click.option("--group", "group", metavar="GROUP", help="A group."),
-        click.argument("scope", required=False),
-    ):
-        command = option(command)
-    return command
-
-
-def scope_of(given: str | None, group: str | None, node: str | None, org: str | None) -> str:
-    """Return the scope in the coordinator's notation.
-
-    Raises:
-        click.UsageError: there is none, more than one, or a name without its organisation.
-    """
-    named = [each for each in (given, group, node) if each]
-    if len(named) != 1:
-        raise click.UsageError(
-            "give one scope: '*' for the fleet, ORG, ORG/GROUP, --group GROUP or --node NODE; -o only completes names."
-        )
-    if node:
-        return node_scope(node_id(*options.qualified(node, org, "node")))
-    return "/".join(options.qualified(group, org, "group")) if group else named[0]
-
-
 @click.command("hold")
-@scope
+@place
 @click.option("--until", help="When it ends by itself: 2h, 3d, or a time such as 2026-01-31T18:00 (local) or …Z.")
-@options.reason
-@options.token_file
-@options.url
-@options.as_json
-def hold(
-    *,
-    scope: str | None,
-    org: str | None,
-    group: str | None,
-    node: str | None,
-    until: str | None,
-    reason: str,
-    token_file: Path | None,
-    url: str,
-    as_json: bool,
-) -> None:
+@order
+def hold(*, place: Place, until: str | None, order: Order) -> None:
     """Stop new grants for the fleet, an organisation, a group or a node.
 
     SCOPE is '*', an organisation, or org/group. Running upgrades continue.
     """
     ends = times.future(until, SystemClock().now(), "--until") if until else None
-    where = scope_of(scope, group, node, org)
-    body = {"scope": where, "reason": reason, "until": ends.isoformat() if ends else None, "by": options.person()}
-    _send(url, ("v1", "holds"), body, token_file, as_json=as_json)
+    order.send(api.HOLD, scope=place.named(), until=ends)
 
 
 @click.command("resume")
-@scope
+@place
 @click.option("--store", is_flag=True, help="Resume grants although the lease store is not the one used last.")
 @click.option("--rest", is_flag=True, help="End the rest after the last upgrade there, instead of a hold.")
 @click.option("--subject", help="Lift the brakes on this policy there, instead of ending a hold.")
-@options.reason
-@options.token_file
-@options.url
-@options.as_json
-def resume(
-    *,
-    scope: str | None,
-    org: str | None,
-    group: str | None,
-    node: str | None,
-    store: bool,
-    rest: bool,
-    subject: str | None,
-    reason: str,
-    token_file: Path | None,
-    url: str,
-    as_json: bool,
-) -> None:
+@order
+def resume(*, place: Place, store: bool, rest: bool, subject: str | None, order: Order) -> None:
     """End a hold or a rest, or lift the brakes on an upgrade.
 
     SCOPE is the scope of the hold: '*', an organisation, or org/group. With --subject it is where
     the upgrade may continue. With --store and no scope, you state that a replaced lease store has
     lost no running upgrade: grants then do not wait until every organisation has been read.
     """
-    where = scope_of(STORE_SCOPE if store else scope, group, node, org)
-    body = {
-        "scope": where,
-        "subject": options.qualified_name(subject, org, "policy"),
-        "rest": rest,
-        "reason": reason,
-        "by": options.person(),
-    }
-    _send(url, ("v1", "resume"), body, token_file, as_json=as_json)
+    where = place.named(store=store)
+    order.send(api.RESUME, scope=where, subject=options.qualified_name(subject, place.org, "policy"), rest=rest)
 
 
 @click.command("allow")
@@ -172,102 +88,52 @@ def resume(
 @click.option("--subject", help="Only for this policy, not for the next upgrade in general.")
 @click.option("--until", default="24h", show_default=True, help="When it expires unused: 2h, 3d, or a time.")
 @click.option("--withdraw", is_flag=True, help="Take the node's allowance back.")
-@options.reason
 @options.org
-@options.token_file
-@options.url
-@options.as_json
-def allow(
-    *,
-    node: str,
-    subject: str | None,
-    until: str,
-    withdraw: bool,
-    reason: str,
-    org: str | None,
-    token_file: Path | None,
-    url: str,
-    as_json: bool,
-) -> None:
+@order
+def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: str | None, order: Order) -> None:
     """Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once.
 
     NODE is org/name, or a name with -o. Never past the lease or the rest of another member, nor
     past a hold. The node's next grant uses it up, needed or not. `agbot orders` lists allowances.
     """
-    body = {"node": options.qualified_name(node, org, "node"), "reason": reason, "by": options.person()}
-    if not withdraw:
-        body["subject"] = options.qualified_name(subject, org, "policy")
-        body["until"] = times.future(until, SystemClock().now(), "--until").isoformat()
-    _send(url, ("v1", "allowances", *_withdrawn(withdraw)), body, token_file, as_json=as_json)
+    name = options.qualified_name(node, org, "node")
+    if withdraw:
+        order.send(api.WITHDRAW_ALLOWANCE, node=name)
+        return
+    policy = options.qualified_name(subject, org, "policy")
+    order.send(api.ALLOW, node=name, subject=policy, until=times.future(until, SystemClock().now(), "--until"))
 
 
 @click.command("approve")
-@scope
+@place
 @click.option("--subject", required=True, help="The policy, as it is published now.")
 @click.option("--service", is_flag=True, help="It is a deployment policy, not a node management policy.")
 @click.option("--withdraw", is_flag=True, help="Take the approval back; groups that have begun go on.")
-@options.reason
-@options.token_file
-@options.url
-@options.as_json
-def approve(
-    *,
-    scope: str | None,
-    org: str | None,
-    group: str | None,
-    node: str | None,
-    subject: str,
-    service: bool,
-    withdraw: bool,
-    reason: str,
-    token_file: Path | None,
-    url: str,
-    as_json: bool,
-) -> None:
+@order
+def approve(*, place: Place, subject: str, service: bool, withdraw: bool, order: Order) -> None:
     """Let an upgrade begin where the settings require an approval.
 
     SCOPE is '*', an organisation, or org/group. `agbot orders` lists approvals.
     """
-    if node:
+    if place.node:
         raise click.UsageError("an approval is for a group, an organisation or the fleet; `agbot allow` is for a node.")
-    kind = "service" if service else "agent"
-    where = scope_of(scope, group, node, org)
-    body = {
-        "scope": where,
-        "subject": options.qualified_name(subject, org, "policy"),
-        "kind": kind,
-        "reason": reason,
-        "by": options.person(),
-    }
-    _send(url, ("v1", "approvals", *_withdrawn(withdraw)), body, token_file, as_json=as_json)
-
-
-def _withdrawn(withdraw: bool) -> tuple[str, ...]:
-    return ("withdraw",) if withdraw else ()
+    order.send(
+        api.WITHDRAW_APPROVAL if withdraw else api.APPROVE,
+        scope=place.named(),
+        subject=options.qualified_name(subject, place.org, "policy"),
+        kind=Kind.SERVICE if service else Kind.AGENT,
+    )
 
 
 @click.command("lead")
 @click.argument("coordinator", required=False)
-@options.says_yes
-@options.reason
-@options.token_file
-@options.url
-@options.as_json
-def lead(*, coordinator: str | None, yes: bool, reason: str, token_file: Path | None, url: str, as_json: bool) -> None:
+@options.yes
+@order
+def lead(*, coordinator: str | None, yes: bool, order: Order) -> None:
     """Let another coordinator on the same PostgreSQL store lead.
 
     COORDINATOR is its name in `agbot status`; without one, any other may. The present leader
     finishes its writes, and nothing is granted for about a second. Leases stay with their holders.
     """
     options.confirm("Nothing is granted for a moment.", f"Let {coordinator or 'another coordinator'} lead?", yes=yes)
-    _send(
-        url, ("v1", "lead"), {"to": coordinator, "reason": reason, "by": options.person()}, token_file, as_json=as_json
-    )
-
-
-def _send(url: str, path: tuple[str, ...], body: dict[str, Any], token_file: Path | None, *, as_json: bool) -> None:
-    content = Client(url=url).post(*path, body=body, token=operator_token(token_file))
-    if as_json:
-        screen.print_answer(content)
-    else:
-        screen.say(screen.console(), decode(content, Done, url).text, indent=2)
+    order.send(api.LEAD, to=coordinator)

@@ -15,6 +15,7 @@ from agbot.cli.failure import Exit
 from agbot.clock import SystemClock
 from agbot.foreign_text import escaped
 from agbot.rules.ids import GroupId, group_id
+from agbot.rules.words import count
 from agbot.settings import load
 from agbot.settings.load import Reading
 from agbot.settings.problems import Problem
@@ -66,8 +67,8 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
         rows = effective.rows(reading.loaded.settings, group, SystemClock().now())
         screen.table(screen.console(), ("key", "value", "origin"), rows)
         click.echo()
-    counts = [_count(len(reading.mistakes), "mistake"), _count(len(reading.warnings), "warning")]
-    found = " and ".join(each for each in counts if each)
+    numbers = ((len(reading.mistakes), "mistake"), (len(reading.warnings), "warning"))
+    found = " and ".join(count(number, noun) for number, noun in numbers if number)
     verdict = f"{file} is good" if reading.loaded else f"{file} cannot be used"
     click.secho(f"{verdict}: {found}" if found else verdict, bold=True)
 
@@ -80,7 +81,3 @@ def _write_problem(problem: Problem, noun: str, colour: str) -> None:
     if problem.sample_line:
         click.echo(f"    explained: line {problem.sample_line} of the sample")
     click.echo()
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}" if number else ""

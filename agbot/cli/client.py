@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
@@ -28,6 +28,9 @@ from agbot.clock import NOW_HEADER, SystemClock
 from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
 from agbot.settings.secret import Secret, goes_in_clear
+
+if TYPE_CHECKING:  # most commands ask for little of it, or for nothing
+    from agbot.console.api import Endpoint
 
 DEFAULT_URL: Final = "http://127.0.0.1:8084"
 DEFAULT_TOKEN_FILE: Final = Path("/etc/agbot/operator-token")
@@ -54,7 +57,7 @@ SAME_VERSION: Final = (
     "upgrade the older one of the two: `agbot --version`; a coordinator has to be restarted after that"
 )
 
-T = TypeVar("T")
+Answer = TypeVar("Answer")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,16 +79,42 @@ class Client:
         except ValueError:
             return SystemClock().now()
 
-    def get(self, *path: str, query: str = "") -> bytes:
-        """Send a GET request. Each part of the path is one element, escaped here.
+    def get(self, endpoint: Endpoint[Any], *names: str, **query: object) -> bytes:
+        """Return an answer as it came, with the names of the path and what is given of the query.
 
         Raises:
             Failure: with its exit code.
         """
-        return self._send("GET", _join(path) + query, None, {})
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._send("GET", endpoint.at(*names) + (f"?{urlencode(given, doseq=True)}" if given else ""), None, {})
 
-    def post(self, *path: str, body: dict[str, Any], token: Secret) -> bytes:
-        """Send a POST request with the operator token.
+    def read(self, endpoint: Endpoint[Answer], *names: str, **query: object) -> Answer:
+        """Return an answer.
+
+        Raises:
+            Failure: with its exit code.
+        """
+        return self.decoded(self.get(endpoint, *names, **query), endpoint)
+
+    def decoded(self, content: bytes, endpoint: Endpoint[Answer]) -> Answer:
+        """Decode an answer.
+
+        Raises:
+            Failure: it is not what this version expects.
+        """
+        try:
+            return msgspec.json.decode(content, type=endpoint.answer)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            other = self.other_version()
+            raise Failure(
+                Exit.UNREACHABLE,
+                tried=f"reading the answer of {self.url}",
+                problem=other or f"the answer is not what this command expects: {error}",
+                next_step=SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
+            ) from error
+
+    def post(self, endpoint: Endpoint[Any], *names: str, body: msgspec.Struct, token: Secret) -> bytes:
+        """Send a request that changes something, and return the answer as it came.
 
         Raises:
             Failure: with its exit code.
@@ -93,8 +122,7 @@ class Client:
         if goes_in_clear(self.url):
             say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
         headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
-        content = {key: value for key, value in body.items() if value is not None}
-        return self._send("POST", _join(path), json.dumps(content).encode(), headers)
+        return self._send("POST", endpoint.at(*names), msgspec.json.encode(body), headers)
 
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         tried = f"{method} {self.url.rstrip('/')}{path}"
@@ -183,24 +211,6 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
     return bytes(content)
 
 
-def decode(content: bytes, kind: type[T], url: str) -> T:
-    """Decode an answer.
-
-    Raises:
-        Failure: it is not what this version expects.
-    """
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        other = Client(url=url).other_version()
-        raise Failure(
-            Exit.UNREACHABLE,
-            tried=f"reading the answer of {url}",
-            problem=other or f"the answer is not what this command expects: {error}",
-            next_step=SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
-        ) from error
-
-
 def operator_token(file: Path | None) -> Secret:
     """Read the operator token.
 
@@ -223,10 +233,6 @@ def operator_token(file: Path | None) -> Secret:
     if found.warning:
         say(f"agbot: warning: {found.warning}", err=True)
     return found.secret
-
-
-def _join(path: tuple[str, ...]) -> str:
-    return "".join(f"/{quote(part, safe='')}" for part in path)
 
 
 def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -15,16 +15,18 @@ import msgspec
 from click.core import ParameterSource
 
 from agbot.cli import options, screen, settings_file
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
 from agbot.cli.failure import Failure
 from agbot.clock import SystemClock
-from agbot.coordinator.contract import GroupView, Overview
+from agbot.console import api
+from agbot.coordinator.contract import GroupView
 from agbot.doctor import configuration
 from agbot.doctor import doctor as examining
 from agbot.doctor.curing import Outcome
 from agbot.doctor.doctor import Doctor, Patient
 from agbot.doctor.finding import Finding, Report, Slot, Standing, Verdict
 from agbot.doctor.listeners import Daemon, own_url
+from agbot.rules.words import count
 from agbot.settings import load
 from agbot.settings.load import Loaded
 
@@ -34,10 +36,6 @@ _COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG
 _CHECK_SECONDS: Final = 5.0
 NOT_CURED: Final = 7
 WRONG: Final = 1
-
-
-class _Groups(msgspec.Struct):
-    groups: list[GroupView]
 
 
 @click.command(
@@ -120,15 +118,13 @@ def _cured(runner: asyncio.Runner, opened: Doctor, report: Report, *, yes: bool,
         yield outcome
 
 
-def _daemon(url: str) -> tuple[Daemon, list[GroupView]]:
+def _daemon(url: str) -> tuple[Daemon, Sequence[GroupView]]:
     """Return what the running daemon shows, or why it shows nothing."""
     client = Client(url=url, seconds=_CHECK_SECONDS)
     try:
-        overview = decode(client.get("healthz"), Overview, url)
-        groups = decode(client.get("v1", "groups"), _Groups, url).groups
+        return Daemon(overview=client.read(api.HEALTHZ), url=url), client.read(api.GROUPS).groups
     except Failure as failure:
-        return Daemon(overview=None, url=url, problem=failure.problem), []
-    return Daemon(overview=overview, url=url), groups
+        return Daemon(overview=None, url=url, problem=failure.problem), ()
 
 
 def _print(report: Report, *, as_json: bool, outcomes: list[Outcome]) -> None:
@@ -205,10 +201,10 @@ def _summary(report: Report) -> str:
     stuck = sum(each.standing is Standing.STUCK for each in report.slots)
     bad = sum(each.verdict is Verdict.WRONG for each in report.findings)
     odd = sum(each.verdict is Verdict.WARNING for each in report.findings)
-    counts = [_count(bad, "check") + " failed" if bad else "", _count(odd, "warning") if odd else ""]
-    counts.append(_count(stuck, "stuck slot") + " (`agbot doctor --cure` deletes them one at a time)" if stuck else "")
+    counts = [count(bad, "check") + " failed" if bad else "", count(odd, "warning") if odd else ""]
+    counts.append(count(stuck, "stuck slot") + " (`agbot doctor --cure` deletes them one at a time)" if stuck else "")
     found = ", ".join(each for each in counts if each)
-    return textwrap.fill(found or f"{_count(len(report.findings), 'check')}: nothing is wrong", _WIDTH)
+    return textwrap.fill(found or f"{count(len(report.findings), 'check')}: nothing is wrong", _WIDTH)
 
 
 def _line(word: str, check: str, text: str, colour: str) -> None:
@@ -238,7 +234,3 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _folded(text: str) -> str:
     return textwrap.fill(screen.clean(text) if "\x1b" not in text else text, _WIDTH, break_long_words=False)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.text import Text
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
+from agbot.console import api
 from agbot.coordinator.contract import Explanation, RuleView
+from agbot.rules.words import span
 
 _COLUMN = 90
 """A longer line does not move the column of facts."""
@@ -30,11 +32,11 @@ def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
     NODE is org/name, or a name with -o.
     """
     client = Client(url=url)
-    content = client.get("v1", "explain", *options.qualified(node, org, "node"))
+    content = client.get(api.EXPLAIN, *options.qualified(node, org, "node"))
     if as_json:
         screen.print_answer(content)
         return
-    write(screen.console(), decode(content, Explanation, url), client.now())
+    write(screen.console(), client.decoded(content, api.EXPLAIN), client.now())
 
 
 def write(out: Console, found: Explanation, now: datetime) -> None:
@@ -60,7 +62,7 @@ def _line(rule: RuleView, width: int, now: datetime) -> Text:
     mark = (yes, "green") if rule.passes else (no, "bold red")
     code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
     left = (rule.until - now).total_seconds() if rule.until and not rule.passes else 0.0
-    until = f" (in {screen.span(left)})" if left > 0 else ""
+    until = f" (in {span(left)})" if left > 0 else ""
     name = (rule.rule.ljust(width), "" if rule.passes else "bold")
     text = (f"{screen.clean(rule.text)}{until}", "dim" if rule.passes else "")
     return Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim"))
@@ -71,7 +73,7 @@ def _looked_at(rule: RuleView, gap: int) -> Text:
     facts = [
         f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None, [])
     ]
-    age = [f"read {screen.span(rule.age_seconds)} ago"] if rule.age_seconds is not None else []
+    age = [f"read {span(rule.age_seconds)} ago"] if rule.age_seconds is not None else []
     shown = screen.clean(", ".join([*facts, *age]))
     return Text(f"{' ' * max(gap, 0)}  {shown}" if shown else "", style="dim")
 
@@ -102,4 +104,4 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
 
 def _from_now(at: datetime, now: datetime) -> str:
     left = (at - now).total_seconds()
-    return f"{screen.moment(at)}, in {screen.span(left)}" if left > 0 else screen.moment(at)
+    return f"{screen.moment(at)}, in {span(left)}" if left > 0 else screen.moment(at)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from agbot.cli import options, screen, settings_file
+from agbot.cli import database, options, screen, settings_file
 from agbot.cli.failure import Exit, Failure
-from agbot.cli.folding import say
-from agbot.settings import load
-from agbot.settings.checks import DATABASE
-from agbot.settings.load import Loaded
 from agbot.settings.model import GuardSettings, StoreSettings
 from agbot.settings.secret import Secret
 
@@ -27,23 +21,50 @@ if TYPE_CHECKING:
     from agbot.guard.status import GuardStatus
 
 _Result = TypeVar("_Result")
-_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
-def _place(command: _Command) -> _Command:
-    """Give a command the options that name the database and the two schemas."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """The database and the two schemas, as options or settings name them."""
+
+    url: str
+    schemas: Schemas
+    password: Secret | None
+
+
+def place(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that name the database and the two schemas, as the parameter `place`."""
+
+    @wraps(command)
+    def gathered(
+        *, config: Path | None, url: str | None, schema: str | None, agbot_schema: str | None, **own: object
+    ) -> None:
+        command(place=_place(config, url, schema, agbot_schema), **own)
+
     for option in (
         click.option("--agbot-schema", help="Schema of the agbot's tables.  [default: [guard] agbot_schema]"),
         click.option("--schema", help="Schema of the lease store.  [default: [store] schema]"),
-        click.option("--database", help="Address of the agbot's database.  [default: [store] url]"),
-        click.option(
-            "--config",
-            type=click.Path(dir_okay=False, path_type=Path),
-            help=f"Settings file (TOML), as `agbot run` takes it.  {settings_file.WHERE_IT_IS}",
-        ),
+        click.option("--database", "url", help="Address of the agbot's database.  [default: [store] url]"),
+        settings_file.config,
     ):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
+
+
+def _place(config: Path | None, url: str | None, schema: str | None, agbot_schema: str | None) -> Place:
+    """Read the settings only for what no option says."""
+    from agbot.guard.scripts import Schemas
+
+    is_asked = (url is None or config is not None) and settings_file.find(config) is not None
+    loaded = settings_file.load(config) if is_asked else None
+    store, guard = (loaded.settings.store, loaded.settings.guard) if loaded else (StoreSettings(), GuardSettings())
+    try:
+        schemas = Schemas(ours=schema or store.schema, theirs=agbot_schema or guard.agbot_schema)
+    except ValueError as error:
+        tried = "reading the names of the schemas"
+        raise Failure(Exit.BAD_INPUT, tried=tried, problem=str(error), next_step="correct the name") from error
+    password = loaded.secrets.store_password if loaded is not None and url is None else None
+    return Place(url=url or store.url, schemas=schemas, password=password)
 
 
 @click.group("guard")
@@ -53,9 +74,9 @@ def guard() -> None:
 
 @guard.command("install")
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. No database is needed.")
-@_place
+@place
 @options.as_json
-def install(*, dry_run: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - the options of `_Place.of`
+def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
     """Install or update the triggers. The agbot may run.
 
     The role needs SELECT, TRIGGER and DELETE on the agbot's tables `ha_group_updates` and
@@ -64,50 +85,49 @@ def install(*, dry_run: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN
     """
     from agbot.guard import installing, scripts
 
-    place = _Place.of(**given)
     schemas = place.schemas
     if dry_run:
         sql = scripts.install(schemas)
-        click.echo(json.dumps({"sql": sql}, indent=2) if as_json else sql)
+        _show_sql(sql, as_json=as_json)
         return
-    is_new = _do("install the guard", place, lambda connection: installing.install(connection, schemas), prepares=True)
+    is_new = _attempt(
+        "installing the guard", place, lambda connection: installing.install(connection, schemas), prepares=True
+    )
     text = "the guard is installed" if is_new else "the guard was installed already, and is up to date"
-    _say({"installed": True, "was_new": is_new, "version": scripts.VERSION}, text, as_json=as_json)
+    screen.print_result({"installed": True, "was_new": is_new, "version": scripts.VERSION}, text, as_json=as_json)
 
 
 @guard.command("uninstall")
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. No database is needed.")
-@_place
+@place
 @options.as_json
-def uninstall(*, dry_run: bool, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - the options of `_Place.of`
+def uninstall(*, dry_run: bool, place: Place, as_json: bool) -> None:
     """Remove the triggers and everything else that `install` has created. The leases stay."""
     from agbot.guard import installing, scripts
 
-    place = _Place.of(**given)
     schemas = place.schemas
     if dry_run:
         sql = scripts.uninstall(schemas)
-        click.echo(json.dumps({"sql": sql}, indent=2) if as_json else sql)
+        _show_sql(sql, as_json=as_json)
         return
-    was_there = _do("remove the guard", place, lambda connection: installing.uninstall(connection, schemas))
+    was_there = _attempt("removing the guard", place, lambda connection: installing.uninstall(connection, schemas))
     text = "the guard is removed" if was_there else "the guard was not installed"
-    _say({"installed": False, "was_installed": was_there}, text, as_json=as_json)
+    screen.print_result({"installed": False, "was_installed": was_there}, text, as_json=as_json)
 
 
 @guard.command("status")
-@_place
+@place
 @options.as_json
-def status(*, as_json: bool, **given: Any) -> None:  # noqa: ANN401 - the options of `_Place.of`
+def status(*, place: Place, as_json: bool) -> None:
     """Show whether the guard is installed and works.
 
     Exit code 8: it is not installed; 7: it is, and something is wrong with it.
     """
     from agbot.guard import status as statuses
 
-    place = _Place.of(**given)
     schemas = place.schemas
-    found = _do("look at the guard", place, lambda connection: statuses.look(connection, schemas))
-    _say(found.plain(), _in_words(found), as_json=as_json)
+    found = _attempt("looking at the guard", place, lambda connection: statuses.look(connection, schemas))
+    screen.print_result(found.plain(), _in_words(found), as_json=as_json)
     if not found.is_good:
         raise SystemExit(int(Exit.NOT_FOUND if found.version is None else Exit.REFUSED))
 
@@ -126,65 +146,13 @@ def _in_words(found: GuardStatus) -> str:
     return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """The database, as options or settings name it."""
-
-    url: str
-    schemas: Schemas
-    password: Secret | None
-
-    @classmethod
-    def of(cls, *, config: Path | None, database: str | None, schema: str | None, agbot_schema: str | None) -> _Place:
-        """Read the settings only for what no option says."""
-        from agbot.guard.scripts import Schemas
-
-        loaded = _loaded(config) if database is None or config is not None else None
-        store, guard = (loaded.settings.store, loaded.settings.guard) if loaded else (StoreSettings(), GuardSettings())
-        try:
-            schemas = Schemas(ours=schema or store.schema, theirs=agbot_schema or guard.agbot_schema)
-        except ValueError as error:
-            raise Failure(
-                Exit.BAD_INPUT, tried="read the names of the schemas", problem=str(error), next_step="correct the name"
-            ) from error
-        password = loaded.secrets.store_password if loaded is not None and database is None else None
-        return cls(url=database or store.url, schemas=schemas, password=password)
-
-
-def _loaded(config: Path | None) -> Loaded | None:
-    """Return the settings; None if there is no file."""
-    file = settings_file.find(config)
-    if file is None:
-        return None
-    reading = load.read(file, os.environ, may_lack_secrets=True)
-    if reading.loaded is None:
-        raise Failure(
-            Exit.BAD_INPUT,
-            tried="read the settings for the agbot's database",
-            problem="; ".join(str(each) for each in reading.mistakes),
-            next_step=f"agbot check-config {file} explains each mistake; --config names another file",
-        )
-    return reading.loaded
-
-
-def _do(tried: str, place: _Place, work: Callable[[Connection], _Result], *, prepares: bool = False) -> _Result:
+def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *, prepares: bool = False) -> _Result:
     if not place.url:
         raise click.UsageError("No database is given: use --database, or set [store] url.")
-    if find_spec("psycopg") is None:
-        raise Failure(
-            Exit.BAD_INPUT,
-            tried=tried,
-            problem="the package psycopg is not installed",
-            next_step="pip install 'agbot[postgres]'",
-        )
-    wrong = DATABASE.wrong(place.url)
-    if wrong:
-        raise Failure(Exit.BAD_INPUT, tried=tried, problem=wrong, next_step=DATABASE.expected)
+    address = database.address(place.url, place.schemas.ours, place.password, tried)
     from agbot.guard import connecting
     from agbot.guard.installing import GuardError, GuardUnreachableError
-    from agbot.store.postgres.address import Address
 
-    address = Address(url=place.url, schema=place.schemas.ours, password=place.password)
     try:
         if prepares:
             connecting.prepare_store(address)
@@ -205,8 +173,5 @@ def _do(tried: str, place: _Place, work: Callable[[Connection], _Result], *, pre
         ) from error
 
 
-def _say(content: Mapping[str, object], text: str, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(content, ensure_ascii=False, indent=2))
-    else:
-        say(screen.clean(text))
+def _show_sql(sql: str, *, as_json: bool) -> None:
+    screen.print_json({"sql": sql}) if as_json else click.echo(sql)

@@ -5,25 +5,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 import click
 import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from agbot.cli import following, options, screen, times
-from agbot.cli.client import Client, decode
+from agbot.cli import following, journal, options, screen, times
+from agbot.cli.client import Client
 from agbot.clock import SystemClock
 from agbot.coordinator.operators.history import HistoryView
 from agbot.coordinator.operators.replaying import DECISIONS, Derived, Difference, Replay, replay
 
 SHOWN: Final = 100
-_PAGE: Final = 250
-"""An entry can have kilobytes of facts; pages of this size keep each answer small."""
 _DIFFERENT: Final = 1
 
 
@@ -72,47 +67,29 @@ def history(
     With `replay` the decisions among them are derived again from their recorded facts, by the rules
     of this program. Differences are printed, and the exit code is 1 if there are any.
     """
-    filters: dict[str, Any] = {
-        "org": within,
-        "group": options.qualified_name(group, org, "group"),
-        "node": options.qualified_name(node, org, "node"),
-        "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
-        "event": list(kinds or (DECISIONS if action else ())),
-    }
-    query = {name: value for name, value in filters.items() if value}
+    client, query = (
+        Client(url=url),
+        {
+            "org": within,
+            "group": options.qualified_name(group, org, "group"),
+            "node": options.qualified_name(node, org, "node"),
+            "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
+            "event": list(kinds or (DECISIONS if action else ())),
+        },
+    )
     if follow:
         if action:
             raise click.UsageError("--follow shows what happens; it does not go with replay.")
-        following.follow(Client(url=url), query, limit, as_json=as_json)
+        following.follow(client, query, limit, as_json=as_json)
     elif action:
-        found = replay(entries_of(url, query, limit))
+        found = replay(entry for entry, _ in journal.newest_first(client, query, limit))
         _write_replay(found, as_json=as_json)
         ctx.exit(_DIFFERENT if found.different else 0)
     elif as_json:
-        pages = pages_of(url, query, limit or SHOWN)
-        entries = [entry for content, _ in pages for entry in json.loads(content)["entries"]]
-        screen.print_json({"entries": entries})
+        screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit or SHOWN)]})
     else:
-        _write(screen.console(), list(entries_of(url, query, limit or SHOWN)), limit or SHOWN)
-
-
-def entries_of(url: str, query: dict[str, Any], limit: int | None) -> Iterator[HistoryView]:
-    """Yield entries of the journal, the newest first."""
-    return (entry for _, entries in pages_of(url, query, limit) for entry in entries)
-
-
-def pages_of(url: str, query: dict[str, Any], limit: int | None) -> Iterator[tuple[bytes, list[HistoryView]]]:
-    """Yield pages from the newest entry back: the raw answer, and its entries."""
-    client, left, wanted = Client(url=url), limit, dict(query)
-    while left is None or left > 0:
-        wanted["limit"] = _PAGE if left is None else min(_PAGE, left)
-        content = client.get("v1", "history", query=f"?{urlencode(wanted, doseq=True)}")
-        entries = decode(content, following.Page, url).entries
-        yield content, entries
-        if len(entries) < wanted["limit"]:
-            return
-        left = None if left is None else left - len(entries)
-        wanted["before"] = entries[-1].id
+        entries = [entry for entry, _ in journal.newest_first(client, query, limit or SHOWN)]
+        _write(screen.console(), entries, limit or SHOWN)
 
 
 def _write(out: Console, entries: list[HistoryView], limit: int) -> None:

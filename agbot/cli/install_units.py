@@ -6,7 +6,6 @@ pages and completion scripts, which are made from the commands, are always overw
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections import Counter
@@ -15,7 +14,7 @@ from pathlib import Path
 import click
 
 from agbot import _dist
-from agbot.cli import manuals, options
+from agbot.cli import manuals, options, screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import say
 from agbot.cli.main import main
@@ -50,7 +49,7 @@ def install_units(prefix: Path, force: bool, as_json: bool) -> None:
     for path, content in manuals.files(main):
         done[prefix / path] = _install(content, prefix / path, keep_old=False)
     if as_json:
-        click.echo(json.dumps({"files": {str(path): outcome for path, outcome in done.items()}}, indent=2))
+        screen.print_json({"files": {str(path): outcome for path, outcome in done.items()}})
         return
     _say(done)
     _say_what_is_next(kept="kept" in done.values(), is_this_machine=prefix == Path("/"))

@@ -5,16 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 
 import click
-import msgspec
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
+from agbot.console import api
 from agbot.coordinator.contract import LeaseView
-
-
-class _Leases(msgspec.Struct):
-    leases: list[LeaseView]
-    total: int
 
 
 @click.command("leases")
@@ -27,17 +22,14 @@ def leases(show_all: bool, url: str, as_json: bool) -> None:
     NEXT is what becomes of a lease, and when, if nothing new is seen of its holder.
     """
     client = Client(url=url)
-    content = client.get("v1", "leases", query="" if show_all else "?state=held,suspect")
+    content = client.get(api.LEASES, state=None if show_all else "held,suspect")
     if as_json:
         screen.print_answer(content)
         return
-    found = decode(content, _Leases, url)
-    shown = found.leases
-    out = screen.console()
-    now = client.now()
-    if shown:
+    found, out, now = client.decoded(content, api.LEASES), screen.console(), client.now()
+    if found.leases:
         headings = ("GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "STATUS", "NEXT", "NOTE")
-        screen.table(out, headings, [_row(each, now) for each in shown])
+        screen.table(out, headings, [_row(each, now) for each in found.leases])
     else:
         out.print(f"none of {found.total} leases is held" if found.total else "no HA group is known")
 

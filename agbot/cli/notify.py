@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,19 +11,13 @@ import click
 import msgspec
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, decode, operator_token
+from agbot.cli.client import Client, operator_token
 from agbot.cli.failure import Exit
-from agbot.delivery.sinks import Receiver
+from agbot.console import api
+from agbot.console.bodies import TestBody
+from agbot.delivery.receiver import Receiver
 
 _LOOK_SECONDS: Final = 0.5
-
-
-class _Receivers(msgspec.Struct):
-    receivers: list[Receiver]
-
-
-class _Tested(msgspec.Struct):
-    event: int
 
 
 @click.command("notify")
@@ -49,31 +43,29 @@ def notify(*, is_test: bool, wait_seconds: float, token_file: Path | None, url: 
     client = Client(url=url)
     wanted = 0
     if is_test:
-        body = {"by": options.person()}
-        tested = client.post("v1", "receivers", "test", body=body, token=operator_token(token_file))
-        wanted = decode(tested, _Tested, url).event
+        body, token = TestBody(by=options.person()), operator_token(token_file)
+        wanted = client.decoded(client.post(api.TEST_RECEIVERS, body=body, token=token), api.TEST_RECEIVERS).event
     receivers = _wait(client, wanted, wait_seconds)
     is_accepted = all(each.confirmed >= wanted for each in receivers)
     if as_json:
-        shown = {"event": wanted or None, "receivers": msgspec.to_builtins(receivers)}
-        click.echo(json.dumps(shown, indent=2))
+        screen.print_json({"event": wanted or None, "receivers": msgspec.to_builtins(receivers)})
     else:
         _show(receivers, wanted)
     if not is_accepted:
         raise SystemExit(Exit.REFUSED)
 
 
-def _wait(client: Client, wanted: int, seconds: float) -> list[Receiver]:
+def _wait(client: Client, wanted: int, seconds: float) -> Sequence[Receiver]:
     """Return the receivers once all have confirmed this event, or after so many seconds."""
     give_up_at = time.monotonic() + seconds
     while True:
-        receivers = decode(client.get("v1", "receivers"), _Receivers, client.url).receivers
+        receivers = client.read(api.RECEIVERS).receivers
         if all(each.confirmed >= wanted for each in receivers) or time.monotonic() >= give_up_at:
             return receivers
         time.sleep(_LOOK_SECONDS)
 
 
-def _show(receivers: list[Receiver], wanted: int) -> None:
+def _show(receivers: Sequence[Receiver], wanted: int) -> None:
     out = screen.console()
     if not receivers:
         out.print("there is no receiver: set [mqtt], [webhook] or [notify]")

@@ -6,67 +6,41 @@ import getpass
 import os
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final
 
 import click
 
 from agbot.cli.client import DEFAULT_TOKEN_FILE, DEFAULT_URL
 from agbot.cli.folding import folded
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def as_json(command: F) -> F:
-    """Add `--json`."""
-    return click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")(command)
-
-
-def url(command: F) -> F:
-    """Add `--url`."""
-    return click.option(
-        "--url",
-        envvar="AGBOT_URL",
-        default=DEFAULT_URL,
-        show_default=True,
-        show_envvar=True,
-        help="The coordinator's operators' listener.",
-    )(command)
-
-
-def watch(command: F) -> F:
-    """Add `--watch` and `--interval`."""
-    interval = click.option(
-        "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two looks."
-    )
-    return click.option("-W", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")(interval(command))
-
-
-def token_file(command: F) -> F:
-    """Add `--token-file`.
-
-    The token itself is never an argument: every user of the machine can read those.
-    """
-    return click.option(
-        "--token-file",
-        envvar="AGBOT_OPERATOR_TOKEN_FILE",
-        type=click.Path(path_type=Path, dir_okay=False),
-        show_envvar=True,
-        help=f"File with the operator token.  [default: {DEFAULT_TOKEN_FILE}]",
-    )(command)
-
-
-def org(command: F) -> F:
-    """Add `-o`. It completes names and does nothing else, in every command."""
-    return click.option(
-        "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names that are given without one."
-    )(command)
-
-
-def reason(command: F) -> F:
-    """Add `--reason`."""
-    return click.option("--reason", required=True, help="The reason, for the journal.")(command)
+as_json: Final = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
+url: Final = click.option(
+    "--url",
+    envvar="AGBOT_URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    show_envvar=True,
+    help="The coordinator's operators' listener.",
+)
+watch: Final = click.option("-W", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+interval: Final = click.option(
+    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two looks."
+)
+token_file: Final = click.option(
+    "--token-file",
+    envvar="AGBOT_OPERATOR_TOKEN_FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    show_envvar=True,
+    help=f"File with the operator token.  [default: {DEFAULT_TOKEN_FILE}]",
+)
+"""The token itself is never an argument: every user of the machine can read those."""
+org: Final = click.option(
+    "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names that are given without one."
+)
+"""It completes names and does nothing else, in every command."""
+reason: Final = click.option("--reason", required=True, help="The reason, for the journal.")
+yes: Final = click.option("--yes", is_flag=True, help="Do not ask, for scripts.")
 
 
 def qualified(name: str, org: str | None, noun: str) -> tuple[str, str]:
@@ -131,11 +105,6 @@ def agrees(effect: str, question: str, *, yes: bool) -> bool:
     except click.Abort:
         click.echo(err=True)
         raise
-
-
-def says_yes(command: F) -> F:
-    """Add `--yes`."""
-    return click.option("--yes", is_flag=True, help="Do not ask, for scripts.")(command)
 
 
 def person() -> str:

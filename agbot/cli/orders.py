@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
+from agbot.console import api
 from agbot.coordinator.listings import Orders, WindowView
 from agbot.rules import words
 from agbot.rules.records import Allowance, Approval
@@ -28,11 +29,11 @@ def orders(url: str, as_json: bool) -> None:
     one back.
     """
     client = Client(url=url)
-    content = client.get("v1", "orders")
+    content = client.get(api.ORDERS)
     if as_json:
         screen.print_answer(content)
         return
-    found = decode(content, Orders, url)
+    found = client.decoded(content, api.ORDERS)
     write(screen.console(), [*lines(found), *_of_settings(found, client.now())])
 
 

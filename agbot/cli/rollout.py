@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlencode
 
 import click
 from rich.console import Console
 
 from agbot.cli import options, screen, watching
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
+from agbot.console import api
 from agbot.console.rollout_views import (
     EndView,
     PointView,
@@ -21,6 +21,7 @@ from agbot.console.rollout_views import (
     StandView,
     SummaryView,
 )
+from agbot.rules.words import count, span
 
 _STYLES: Final[Mapping[str, str]] = {"failed": "bold red", "suspect": "bold red", "running": "green", "done": "dim"}
 _STANDINGS: Final = ("done", "running", "partly", "waiting", "suspect", "failed", "untouched")
@@ -36,6 +37,7 @@ _WIDEST: Final = len("between members")
 @click.option("--standing", type=click.Choice(_STANDINGS), help="Only groups that are this far.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many groups.")
 @options.watch
+@options.interval
 @options.org
 @options.url
 @options.as_json
@@ -57,20 +59,18 @@ def rollout(
     pattern.
     """
     client = Client(url=url)
-    path, query = list[str](("v1", "rollouts")), ""
-    if policy is not None:
-        path += options.qualified(policy, org, "policy")
-        given = {"kind": kind, "standing": standing, "limit": limit}
-        query = f"?{urlencode({name: value for name, value in given.items() if value is not None})}"
+    names = options.qualified(policy, org, "policy") if policy is not None else None
 
     def ask() -> bytes:
-        return client.get(*path, query=query)
+        if names is None:
+            return client.get(api.ROLLOUTS)
+        return client.get(api.ROLLOUT, *names, kind=kind, standing=standing, limit=limit)
 
     def draw(out: Console) -> None:
-        if policy is None:
-            _write_list(out, decode(ask(), RolloutList, url))
+        if names is None:
+            _write_list(out, client.decoded(ask(), api.ROLLOUTS))
         else:
-            _write(out, decode(ask(), RolloutView, url))
+            _write(out, client.decoded(ask(), api.ROLLOUT))
 
     if watch:
         watching.watch_json(ask, interval) if as_json else watching.watch(draw, interval)
@@ -127,14 +127,14 @@ def _write_summary(out: Console, of: SummaryView) -> None:
     done = of.counts.get("done", 0)
     percent = 100 * done // of.expected if of.expected else 0
     screen.labelled(
-        out, "done", f"{done} of {_groups(of.expected)} ({percent} %), {of.members_done} of {of.members} members"
+        out, "done", f"{done} of {count(of.expected, 'group')} ({percent} %), {of.members_done} of {of.members} members"
     )
     for standing, number in of.counts.items():
         if number and standing not in {"done", "waiting"}:
-            screen.labelled(out, _word(standing), _groups(number), _STYLES.get(standing, ""))
+            screen.labelled(out, _word(standing), count(number, "group"), _STYLES.get(standing, ""))
     if of.counts.get("waiting"):
         why = ", ".join(f"{number} {code}" for code, number in of.reasons.items())
-        screen.labelled(out, "waiting", f"{_groups(of.counts['waiting'])}: {why}")
+        screen.labelled(out, "waiting", f"{count(of.counts['waiting'], 'group')}: {why}")
 
 
 def _write_end(out: Console, end: EndView, now: datetime) -> None:
@@ -142,13 +142,13 @@ def _write_end(out: Console, end: EndView, now: datetime) -> None:
         known = f". {end.known}" if end.known else ""
         screen.labelled(out, "end", f"not known: {end.why}{known}")
         return
-    likely = screen.span((end.likely - now).total_seconds())
-    pace = f"{_groups(end.remaining)} left that need no person, one every {screen.span(end.pace_seconds)}"
+    likely = span((end.likely - now).total_seconds())
+    pace = f"{count(end.remaining, 'group')} left that need no person, one every {span(end.pace_seconds)}"
     earliest, latest = (screen.short_moment(each, now) for each in (end.earliest, end.latest))
     screen.labelled(out, "end", f"in {likely}, from {earliest} to {latest} in four of five cases; {pace}")
     if end.shut:
         opens = f", which opens at {screen.short_moment(end.opens_at, now)}" if end.opens_at else ""
-        screen.labelled(out, "later", f"{_groups(end.shut)} for a maintenance window{opens}")
+        screen.labelled(out, "later", f"{count(end.shut, 'group')} for a maintenance window{opens}")
 
 
 def _bar(point: PointView, groups: int) -> str:
@@ -171,10 +171,6 @@ def _write_groups(out: Console, groups: Sequence[StandView]) -> None:
         screen.say(
             out, (each.group.ljust(width), "bold"), "  ", (word, style), f" {members} {each.text}{code}", indent=4
         )
-
-
-def _groups(number: int) -> str:
-    return f"{number} group" if number == 1 else f"{number} groups"
 
 
 def _word(standing: str) -> str:

@@ -32,12 +32,7 @@ FAILED = 70
     epilog="Exit codes: 0 asked to stop, 1 bad settings, 4 another daemon uses the store or its name, 7 cannot start (address or store), "
     "70 an error of the program.",
 )
-@click.option(
-    "--config",
-    "config",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Settings file (TOML).  {settings_file.WHERE_IT_IS}",
-)
+@settings_file.config
 @click.option(
     "--mode", type=click.Choice(["gateway", "shadow"]), help="Overrides [run] mode. shadow: grant nothing, compare."
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -20,14 +20,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from agbot.cli import folding
 from agbot.foreign_text import escaped_json
+from agbot.rules.words import span
 
 if TYPE_CHECKING:
     from agbot.coordinator.contract import LeaseView
-
-_MINUTE = 60
-_HOUR = 3600
-_DAY = 86400
 
 
 _LABEL: Final = 10
@@ -81,6 +79,14 @@ def labelled(out: Console, label: str, text: str | Text, style: str = "", *, wid
 def print_answer(content: bytes) -> None:
     """Print the coordinator's own answer, indented."""
     print_json(json.loads(content))
+
+
+def print_result(content: Mapping[str, object], text: str, *, as_json: bool) -> None:
+    """Print what a command has done, for programs or for people; a text may have several lines."""
+    if as_json:
+        print_json(content)
+    else:
+        folding.say("\n".join(clean(line) for line in text.split("\n")))
 
 
 def print_json(value: object) -> None:
@@ -142,28 +148,9 @@ def short_moment(at: datetime, now: datetime) -> str:
     return f"{own:%H:%M %Z}" if own.date() == now.astimezone().date() else f"{own:%Y-%m-%d %H:%M %Z}"
 
 
-def span(seconds: float) -> str:
-    """Format a duration: 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
-    whole = int(max(seconds, 0))
-    for unit, name, smaller, smaller_name in (
-        (_DAY, "d", _HOUR, "h"),
-        (_HOUR, "h", _MINUTE, "min"),
-        (_MINUTE, "min", 1, "s"),
-    ):
-        if whole >= unit:
-            rest = whole % unit // smaller
-            return f"{whole // unit} {name} {rest} {smaller_name}" if rest else f"{whole // unit} {name}"
-    return f"{whole} s"
-
-
 def ago(at: datetime | None, now: datetime) -> str:
     """Format the time since something."""
     return f"{span((now - at).total_seconds())} ago" if at else ""
-
-
-def span_since(at: datetime, now: datetime) -> str:
-    """Format the duration since a time."""
-    return span((now - at).total_seconds())
 
 
 def lease(shown: LeaseView, now: datetime, *, with_state: bool = False) -> str:

@@ -1,12 +1,25 @@
-"""Where every command finds the settings if none are named."""
+"""The settings file: where every command finds it, and how it fails if it cannot be used."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from agbot.cli.failure import Exit, Failure
+
+if TYPE_CHECKING:
+    from agbot.settings.load import Loaded
 
 DEFAULT: Final = Path("/etc/agbot/agbot.toml")
-WHERE_IT_IS: Final = f"[default: {DEFAULT} where it is; else defaults and environment]"
+config: Final = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Settings file (TOML).  [default: {DEFAULT} where it is; else defaults and environment]",
+)
 
 
 def find(given: Path | None) -> Path | None:
@@ -15,3 +28,23 @@ def find(given: Path | None) -> Path | None:
         return given or (DEFAULT if DEFAULT.exists() else None)
     except PermissionError:  # who may not look may not read either, which the reading reports
         return DEFAULT
+
+
+def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_lack_secrets: bool = True) -> Loaded:
+    """Read the settings for a command that is not the daemon.
+
+    Raises:
+        Failure: with every mistake there is.
+    """
+    from agbot.settings.load import read
+
+    file = find(given)
+    reading = read(file, os.environ if environ is None else environ, may_lack_secrets=may_lack_secrets)
+    if reading.loaded is None:
+        raise Failure(
+            Exit.BAD_INPUT,
+            tried=f"reading the settings from {file or 'the environment'}",
+            problem="; ".join(str(each) for each in reading.mistakes),
+            next_step=f"`agbot check-config{f' {file}' if file else ''}` explains each mistake; --config names another file",
+        )
+    return reading.loaded

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import Final
 
 import click
 from rich.console import Console
 
-from agbot.cli import options, screen, times
-from agbot.cli.client import Client, decode
-from agbot.cli.history import entries_of, pages_of
+from agbot.cli import journal, options, screen, times
+from agbot.cli.client import Client
 from agbot.clock import SystemClock
+from agbot.console import api
 from agbot.coordinator.contract import Overview
 from agbot.coordinator.operators.history import HistoryView
 from agbot.events.shadow import ShadowDiffers
@@ -34,19 +33,20 @@ def shadow(
 
     The daemon that runs in shadow mode has journalled it, with both reasons.
     """
-    named = {"group": group, "node": node}
-    filters: dict[str, Any] = {
-        noun: options.qualified_name(name, org, noun) for noun, name in named.items() if name is not None
-    }
-    if since:
-        filters["since"] = times.past(since, SystemClock().now(), "--since").isoformat()
-    query = {**filters, "event": [ShadowDiffers.name]}
+    client, query = (
+        Client(url=url),
+        {
+            "group": options.qualified_name(group, org, "group"),
+            "node": options.qualified_name(node, org, "node"),
+            "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
+            "event": [ShadowDiffers.name],
+        },
+    )
     if as_json:
-        found = [each for content, _ in pages_of(url, query, limit) for each in json.loads(content)["entries"]]
-        screen.print_json({"entries": found})
+        screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit)]})
         return
-    overview = decode(Client(url=url).get("healthz"), Overview, url)
-    _write(screen.console(), list(entries_of(url, query, limit)), overview)
+    overview = client.read(api.HEALTHZ)
+    _write(screen.console(), [entry for entry, _ in journal.newest_first(client, query, limit)], overview)
 
 
 def _write(out: Console, entries: list[HistoryView], overview: Overview) -> None:

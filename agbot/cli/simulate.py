@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from agbot.cli import options, simulate_shown
+from agbot.cli import options, settings_file, simulate_shown
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.simulate_hub import Source, read_file, read_hub
 from agbot.cli.simulate_shown import Forecast, Progress
@@ -25,12 +25,10 @@ from agbot.rules.ids import OrgId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.limits import LimitsOf
 from agbot.rules.nearest import did_you_mean
-from agbot.settings import load
 from agbot.settings.load import Loaded
 from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
 
-_DEFAULT: Final = Path("/etc/agbot/agbot.toml")
 _NAMED: Final = 5
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _File = click.Path(path_type=Path, dir_okay=False)
@@ -44,7 +42,7 @@ class Given:
     source: str | None
     nmp: str | None
     policy: str | None
-    file: Path
+    config: Path | None
     duration: float | None
     service_duration: float | None
     approved: bool
@@ -75,7 +73,7 @@ def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) ->
 )
 @click.option("--nmp", help="The node management policy: org/name, or a name with -o.")
 @click.option("--policy", help="A deployment policy, whose first version is rolled out as well, or alone.")
-@click.option("--config", "file", type=_File, default=_DEFAULT, show_default=True, help="Settings: rules, identity.")
+@settings_file.config
 @click.option("--duration", callback=_seconds, help="How long an agent upgrade takes: 5m.  [default: the history's]")
 @click.option("--service-duration", callback=_seconds, help="How long a service upgrade takes, likewise.")
 @click.option("--approved", is_flag=True, help="As if every upgrade had been approved.")
@@ -126,24 +124,11 @@ def _org(given: Given) -> OrgId:
 
 def _settings(given: Given) -> tuple[Loaded | None, LimitsOf]:
     """Read the settings; a snapshot can do without, and then the rules are the defaults."""
-    is_there = given.file.exists()
-    if given.is_of_file and not is_there and given.file == _DEFAULT:
+    if given.is_of_file and settings_file.find(given.config) is None:
         return None, _approving(limits_of(Settings()), given)
-    environ: Mapping[str, str] = os.environ
-    if given.source is not None and not given.is_of_file:
-        environ = {**environ, "HZN_EXCHANGE_URL": given.source}
-    reading = load.read(
-        given.file if is_there or given.file != _DEFAULT else None, environ, may_lack_secrets=given.is_of_file
-    )
-    if reading.loaded is None:
-        first = reading.mistakes[0]
-        raise Failure(
-            Exit.BAD_INPUT,
-            tried=f"reading the settings from {given.file if is_there else 'the environment'}",
-            problem=f"{first.key}: {first.problem}" if first.key else first.problem,
-            next_step=f"correct it (agbot check-config {given.file} shows every mistake), or name another: --config",
-        )
-    return reading.loaded, _approving(limits_of(reading.loaded.settings), given)
+    of_hub = {"HZN_EXCHANGE_URL": given.source} if given.source is not None and not given.is_of_file else {}
+    loaded = settings_file.load(given.config, {**os.environ, **of_hub}, may_lack_secrets=given.is_of_file)
+    return loaded, _approving(limits_of(loaded.settings), given)
 
 
 def _approving(limits: LimitsOf, given: Given) -> LimitsOf:

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from agbot.cli.client import Client, decode
+from agbot.cli import journal
+from agbot.cli.client import Client
 from agbot.cli.failure import Exit, Failure
-from agbot.cli.history import entries_of
 from agbot.cli.simulate_shown import Progress
 from agbot.clock import SystemClock
-from agbot.coordinator import listings
+from agbot.console import api
 from agbot.coordinator.contract import GroupView
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
@@ -34,10 +32,6 @@ from agbot.settings.load import Loaded
 _HISTORY: Final = 1000
 """So many of the latest releases are read."""
 _SECONDS: Final = 5.0
-
-
-class _Groups(msgspec.Struct):
-    groups: list[GroupView]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +117,11 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
     """Read what the coordinator knows: leases, brakes, holds, and how long upgrades took."""
     client = Client(url=source.url, seconds=_SECONDS)
     try:
-        groups = decode(client.get("v1", "groups"), _Groups, source.url).groups
-        ordered = decode(client.get("v1", "orders"), listings.Orders, source.url)
-        ends = entries_of(source.url, {"event": ["lease.released"], "org": source.org}, _HISTORY)
+        groups, ordered = client.read(api.GROUPS).groups, client.read(api.ORDERS)
+        ends = journal.newest_first(client, {"event": ["lease.released"], "org": source.org}, _HISTORY)
         held = tuple(
             (PolicyId(entry.subject or ""), float(str(entry.facts.get("held_seconds", 0.0))))
-            for entry in ends
+            for entry, _ in ends
             if entry.facts.get("cause") == Cause.SUCCEEDED
         )
     except Failure as failure:

@@ -15,19 +15,18 @@ import msgspec
 from rich.console import Console
 
 from agbot.cli import screen
-from agbot.console.page.words import count
 from agbot.forecast.course import Course, GroupCourse
-from agbot.forecast.durations import Durations, length
+from agbot.forecast.durations import Durations
 from agbot.forecast.following import Following
 from agbot.forecast.running import HORIZON
 from agbot.forecast.snapshot import Snapshot, Tenure
 from agbot.rules.ids import name_of
 from agbot.rules.reasons import Code
 from agbot.rules.rulebook import UNBLOCKS
+from agbot.rules.words import count, few, span
 
 _EVERY_SECONDS: Final = 0.2
 _LABEL: Final = 12
-_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,7 @@ def _write_blocked(out: Console, course: Course) -> None:
         for left in each.left:
             nodes.setdefault(f"{left.code}: {left.text}" if left.code else left.text, []).append(name_of(left.node))
         for text, names in nodes.items():
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            screen.say(out, f"  {', '.join(names[:_NAMED])}{more}: {text}", indent=4)
+            screen.say(out, f"  {few(names)}: {text}", indent=4)
     for code in sorted({left.code for each in course.blocked for left in each.left if left.code}):
         filled = {"group": "ORG/GROUP", "org": "ORG", "token": "TOKEN", "policy": "POLICY", "resume": "`agbot resume`"}
         screen.labelled(out, code, UNBLOCKS[Code(code)].format(**filled), width=len(code) + 2)
@@ -128,7 +126,7 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
     )
     done = f"; {plan.done} more are done already" if plan.done else ""
     _say(out, "upgrades", f"{count(course.upgraded, 'member')} of {count(len(course.groups), 'group')}{done}")
-    lasts = length((course.ends_at - course.begins_at).total_seconds())
+    lasts = span((course.ends_at - course.begins_at).total_seconds())
     _say(out, "end", f"{_of(course.ends_at)}, after {lasts}" if course.upgraded else "nothing is upgraded")
     if course.blocked:
         _say(out, "blocked", f"{count(len(course.blocked), 'group')}, within {HORIZON.days} days: {_reasons(course)}")
@@ -154,7 +152,7 @@ def _write_under_way(out: Console, forecast: Forecast) -> None:
     number = count(len(forecast.under_way), "upgrade")
     _say(out, "under way", f"{number} that began before, counted in the next two lines")
     for kind in sorted(forecast.lasts.unknown) if forecast.plan.wishes else ():
-        longest = length(forecast.lasts.of[kind][0])
+        longest = span(forecast.lasts.of[kind][0])
         _say(out, f"{kind}", f"not known; {longest} is taken for those under way, as for the longest of the forecast")
 
 

@@ -7,42 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 import click
-import msgspec
 from rich.console import Console
 from rich.text import Text
 
 from agbot.cli import options, screen, watching
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
 from agbot.cli.failure import Exit
-from agbot.console.leading import CoordinatorView
+from agbot.console import api
+from agbot.console.answers import CoordinatorView, Status
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
+from agbot.rules.words import span
 
 _STYLES: Final[Mapping[str, str]] = {"bad": "bold red", "warn": "yellow", "note": ""}
 _SHOWN: Final = 100
-
-
-class _Attention(msgspec.Struct):
-    level: str
-    title: str
-    text: str
-
-
-class _Status(msgspec.Struct):
-    """The answer; `Overview` has the keys of the summary."""
-
-    at: datetime
-    coordinators: list[CoordinatorView]
-    attention: list[_Attention]
-    groups: list[GroupView]
-    total: int
-    known: int
 
 
 @click.command("status")
@@ -50,6 +33,7 @@ class _Status(msgspec.Struct):
 @click.option("--all", "show_all", is_flag=True, help="Show idle groups too.")
 @click.option("--limit", type=click.IntRange(1, 250), default=_SHOWN, show_default=True, help="At most so many groups.")
 @options.watch
+@options.interval
 @options.url
 @options.as_json
 def status(
@@ -61,57 +45,51 @@ def status(
     same moment. The exit code is 0 if all is well, 6 if something needs a person, and 9 if nothing
     is granted: not ready, or no leader. Holds, and members that never asked, change it not.
     """
-    query: dict[str, Any] = {"limit": limit}
-    if where is not None:
-        query["group" if "/" in where else "org"] = where
-    if not show_all:
-        query["state"] = "busy"
-    client = Client(url=url)
+    client, named = Client(url=url), {"group" if "/" in where else "org": where} if where is not None else {}
 
     def ask() -> bytes:
-        return client.get("v1", "status", query=f"?{urlencode(query)}")
+        return client.get(api.STATUS, limit=limit, state=None if show_all else "busy", **named)
 
     def draw(out: Console) -> int:
-        content = ask()
-        found, overview = decode(content, _Status, url), decode(content, Overview, url)
-        _write(out, found, overview, is_part=where is not None)
-        return _exit_code(found, overview)
+        found = client.decoded(ask(), api.STATUS)
+        _write(out, found, is_part=where is not None)
+        return _exit_code(found)
 
     if watch:
         watching.watch_json(ask, interval) if as_json else watching.watch(draw, interval)
     elif as_json:
         content = ask()
         screen.print_answer(content)
-        raise SystemExit(_exit_code(decode(content, _Status, url), decode(content, Overview, url)))
+        raise SystemExit(_exit_code(client.decoded(content, api.STATUS)))
     else:
         raise SystemExit(draw(screen.console()))
 
 
-def _exit_code(found: _Status, overview: Overview) -> int:
-    if not (overview.ready and any(each.leads for each in found.coordinators)):
+def _exit_code(found: Status) -> int:
+    if not (found.ready and any(each.leads for each in found.coordinators)):
         return Exit.NOTHING_GRANTED
     return Exit.NEEDS_A_PERSON if any(each.level != "note" for each in found.attention) else Exit.OK
 
 
-def _write(out: Console, found: _Status, overview: Overview, *, is_part: bool) -> None:
+def _write(out: Console, found: Status, *, is_part: bool) -> None:
     now = found.at
     _write_coordinators(out, found.coordinators, now)
-    _write_overview(out, overview, now)
+    _write_overview(out, found, now)
     for item in found.attention:
-        if item.text not in overview.not_ready:
+        if item.text not in found.not_ready:
             title = f"{item.level.upper()}: {item.title}" if item.level != "note" else item.title
             screen.say(out, (title, _STYLES.get(item.level, "")), f": {item.text}", indent=2)
     if not is_part:
-        _write_organisations(out, overview, now)
+        _write_organisations(out, found, now)
     _write_groups(out, found, now, is_part=is_part)
 
 
-def _write_coordinators(out: Console, coordinators: list[CoordinatorView], now: datetime) -> None:
+def _write_coordinators(out: Console, coordinators: Sequence[CoordinatorView], now: datetime) -> None:
     """Print who leads since when, if there is more than one, or none that leads."""
     if len(coordinators) <= 1 and any(each.leads for each in coordinators):
         return
     rows = [
-        (each.name, _position(each, now), f"{screen.span(each.seen_seconds_ago)} ago", each.gateway_url, each.version)
+        (each.name, _position(each, now), f"{span(each.seen_seconds_ago)} ago", each.gateway_url, each.version)
         for each in coordinators
     ]
     screen.table(out, ("COORDINATOR", "POSITION", "LAST SEEN", "GATEWAY", "VERSION"), rows)
@@ -122,7 +100,7 @@ def _write_coordinators(out: Console, coordinators: list[CoordinatorView], now: 
 
 def _position(each: CoordinatorView, now: datetime) -> str:
     if each.leads:
-        since = f" for {screen.span_since(each.since, now)}" if each.since else ""
+        since = f" for {span((now - each.since).total_seconds())}" if each.since else ""
         return f"leads{since}, epoch {each.epoch}"
     return "GONE" if each.is_gone else "stands by"
 
@@ -145,7 +123,7 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
     for sentence in [] if overview.ready else overview.not_ready or ["no reason given"]:
         screen.say(out, ("NOT READY", "bold red"), f": {sentence}", indent=2)
     age = overview.view_age_seconds
-    view = f"the Exchange was read {screen.span(age)} ago" if age is not None else "the Exchange has not been read yet"
+    view = f"the Exchange was read {span(age)} ago" if age is not None else "the Exchange has not been read yet"
     store = "the store works" if overview.store_ok else "the store FAILS"
     cycle = f"last cycle {screen.ago(overview.cycle_at, now)}" if overview.cycle_at else "no cycle yet"
     screen.say(out, f"{view}; {store}; {cycle}", indent=2)
@@ -181,7 +159,7 @@ def _write_organisations(out: Console, overview: Overview, now: datetime) -> Non
         screen.table(out, ("ORGANISATION", "GROUPS", "MEMBERS", "STATE"), rows)
 
 
-def _write_groups(out: Console, found: _Status, now: datetime, *, is_part: bool) -> None:
+def _write_groups(out: Console, found: Status, now: datetime, *, is_part: bool) -> None:
     for group in found.groups:
         out.print()
         _write_group(out, group, now)
@@ -222,7 +200,7 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
     lease = group.lease
     yield lease.state, screen.lease(lease, now), {"held": "green", "suspect": "bold red"}.get(lease.state, "")
     for wait in group.waiting:
-        since = screen.span_since(wait.since, now)
+        since = span((now - wait.since).total_seconds())
         asked = f"when it last asked, {screen.ago(wait.asked_at, now)}"
         text = f"{wait.node}, {wait.kind} upgrade {wait.subject}, for {since}; {asked}: {_why(wait.reasons)}"
         yield "waiting", text, ""

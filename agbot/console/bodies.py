@@ -1,4 +1,4 @@
-"""The bodies of operators' requests."""
+"""The bodies of operators' requests. `agbot.console.api` has the path of each."""
 
 from __future__ import annotations
 
@@ -9,82 +9,83 @@ import msgspec
 from agbot.rules.lease import Kind
 
 
-class ReleaseBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/leases/{org}/{group}/release`."""
+class Signed(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every request has."""
+
+    by: str = "operator"
+    """Who orders it. It is not verified: all operators share one token."""
+
+
+class TestBody(Signed):
+    """A test event for all receivers."""
+
+
+class Order(Signed, kw_only=True):
+    """What every order has."""
 
     reason: str
+
+
+class ReleaseBody(Order, kw_only=True):
+    """Frees the lease of the group in the path."""
+
     token: int | None = None
-    by: str = "operator"
+    """Only the grant with this token."""
 
 
-class HoldBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/holds`."""
+class HoldBody(Order, kw_only=True):
+    """Stops new grants in a scope."""
 
     scope: str
-    reason: str
     until: datetime | None = None
-    by: str = "operator"
 
 
-class ResumeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/resume`."""
+class ResumeBody(Order, kw_only=True):
+    """Ends the hold of a scope."""
 
     scope: str
-    reason: str
     subject: str | None = None
+    """Lift the brakes on this policy in the scope, and end no hold."""
     rest: bool = False
-    """End the rests in the scope, not its hold."""
-    by: str = "operator"
+    """End the rests in the scope, and no hold."""
 
 
-class AllowBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/allowances`."""
+class OfNode(Order, kw_only=True):
+    """An order about one node."""
 
     node: str
-    reason: str
+
+
+class AllowBody(OfNode, kw_only=True):
+    """Gives an allowance."""
+
     until: datetime
     subject: str | None = None
-    by: str = "operator"
+    """None: the next upgrade, whichever it is."""
 
 
-class ApproveBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/approvals`."""
-
-    scope: str
-    subject: str
-    reason: str
-    kind: Kind = Kind.AGENT
-    by: str = "operator"
+class WithdrawAllowanceBody(OfNode):
+    """Takes an allowance back."""
 
 
-class WithdrawAllowanceBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/allowances/withdraw`."""
-
-    node: str
-    reason: str
-    by: str = "operator"
-
-
-class WithdrawApprovalBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/approvals/withdraw`."""
+class OfUpgrade(Order, kw_only=True):
+    """An order about one upgrade in a scope."""
 
     scope: str
     subject: str
-    reason: str
     kind: Kind = Kind.AGENT
-    by: str = "operator"
 
 
-class LeadBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/lead`."""
+class ApproveBody(OfUpgrade):
+    """Gives an approval."""
 
-    reason: str
+
+class WithdrawApprovalBody(OfUpgrade):
+    """Takes an approval back."""
+
+
+class LeadBody(Order, kw_only=True):
+    """Hands the leadership over."""
+
     to: str | None = None
     """The coordinator that is to lead; any other if it is missing."""
-    by: str = "operator"
-
-
-class TestBody(msgspec.Struct, forbid_unknown_fields=True):
-    """Body of `POST /v1/receivers/test`."""
-
-    by: str = "operator"

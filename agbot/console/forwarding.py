@@ -9,23 +9,23 @@ asked, `/v1/status` and the page are answered here and state that.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from agbot.console import status
+from agbot.console import api
 from agbot.console.access import require_own_page
 from agbot.console.leading import Coordinators
 from agbot.console.page.rendering import is_own_file
 from agbot.console.replies import ApiError
+from agbot.console.requests import content_of
+from agbot.console.status import WHY_LOCAL
 from agbot.listening.hop import MARK, Hop, HopError
 from agbot.rules.leadership import Whereabouts
 from agbot.rules.reasons import Code
 
 LOCAL: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v1/coordinators", "/v1/events"})
-_BODY_SECONDS: Final = 5.0
 _SECONDS: Final = 8.0
 """Less than the commands' timeout of 10 s."""
 _MOST_BYTES: Final = 128 * 1024 * 1024
@@ -51,9 +51,9 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
         try:
             return await _forwarded(request, where, hop)
         except ApiError as error:
-            if request.path != status.PATH and not is_page:
+            if request.path != api.STATUS.path and not is_page:
                 raise
-            request[status.WHY_LOCAL] = error.problem
+            request[WHY_LOCAL] = error.problem
             return await handler(request)
 
     return forward
@@ -76,7 +76,7 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
             leader.console_url,
             request.raw_path,
             sent,
-            await _body(request),
+            await content_of(request),
             seconds=_SECONDS,
             most_bytes=_MOST_BYTES,
         )
@@ -86,15 +86,6 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
     reply = web.Response(status=received.status, body=received.body)
     reply.headers.update({name: text for name, text in received.headers.items() if name.lower() not in _NOT_RETURNED})
     return reply
-
-
-async def _body(request: web.Request) -> bytes:
-    try:
-        async with asyncio.timeout(_BODY_SECONDS):
-            return await request.read()
-    except TimeoutError:
-        tried = f"{request.method} {request.path}"
-        raise ApiError(408, tried=tried, problem="the body did not arrive in time", next_step="send it again") from None
 
 
 def _no_leader(request: web.Request, problem: str, next_step: str) -> ApiError:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from agbot import __version__
 from agbot.console import parts, replies
+from agbot.console.answers import Summary
 from agbot.coordinator.contract import Overview
 from agbot.rules.leadership import Whereabouts
 
@@ -42,12 +43,12 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 async def healthz(request: web.Request) -> web.Response:
-    """Return the overview of the coordinator."""
-    return replies.json(summary(request, parts.of(request).operations.overview()))
+    """Return the summary of the coordinator."""
+    return replies.json(Summary(**summary(request, parts.of(request).operations.overview())))
 
 
-def summary(request: web.Request, overview: Overview) -> dict[str, object]:
-    """Return the overview with the version, and who leads."""
+def summary(request: web.Request, overview: Overview) -> dict[str, Any]:
+    """Return the values of a `Summary`."""
     where = parts.of(request).coordinators.where()
     leader = where.leader
     leads = {

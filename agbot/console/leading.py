@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
 
 from agbot import __version__
+from agbot.console.answers import CoordinatorView
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.leadership import Whereabouts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CoordinatorView:
-    """One coordinator as it is shown to operators."""
-
-    name: str
-    leads: bool
-    epoch: int | None = None
-    """The epoch of its leadership; None if it stands by, or has the store for itself."""
-    since: datetime | None = None
-    """Since when it leads, by the database's clock."""
-    seen_seconds_ago: float = 0.0
-    """When it was last seen, by the database's clock."""
-    is_gone: bool = False
-    """It has missed its announcements."""
-    gateway_url: str = ""
-    console_url: str = ""
-    version: str = ""
 
 
 class Coordinators(Protocol):

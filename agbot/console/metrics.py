@@ -23,7 +23,7 @@ from prometheus_client import (
 from agbot import __version__
 from agbot.console.scraped import DroppedLines, Gauges, Leads, Overviews, certificates, store_files
 from agbot.coordinator.contract import Overview
-from agbot.delivery.sinks import Kind as SinkKind
+from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.sinks import Outcome
 from agbot.fleet.reads import Why
 from agbot.rules.leadership import Whereabouts

@@ -11,6 +11,7 @@ from aiohttp import web
 from agbot.clock import Clock
 from agbot.console.leading import Coordinators
 from agbot.coordinator.operations import Operations
+from agbot.delivery.receiver import Receiver
 from agbot.delivery.sinks import Deliveries
 from agbot.settings.secret import Secret
 
@@ -26,6 +27,10 @@ class Parts:
     """None if this console serves no receivers, as in some tests."""
     operator_token: Callable[[], Secret | None]
     """Called for each request that needs the token, so that a reload takes effect."""
+
+    def receivers(self) -> list[Receiver]:
+        """Return how far the deliveries to each receiver are."""
+        return self.deliveries.receivers() if self.deliveries else []
 
 
 PARTS: Final = web.AppKey("parts", Parts)

@@ -1,16 +1,27 @@
-"""Requests about the past: the history, which is the journal in words."""
+"""Requests about the past: the journal, and the history, which is the journal in words."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
 
 from aiohttp import web
 
 from agbot.console import parts, replies
-from agbot.console.present import bad_input, journal_query, not_found, number
+from agbot.console.journal_api import History, Journal
+from agbot.console.requests import bad_input, moment, not_found, number
 from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators import history as words
 from agbot.events.catalogue import EVENTS
+from agbot.rules.ids import GroupId, NodeId
+from agbot.store.contract import JournalQuery
+
+_MOST_ENTRIES: Final = 1000
+
+
+async def journal(request: web.Request) -> web.Response:
+    """Return events, the newest first; with `?after=ID` in order from there."""
+    return replies.json(Journal(entries=await parts.of(request).operations.journal(_query(request))))
 
 
 async def history(request: web.Request) -> web.Response:
@@ -20,7 +31,7 @@ async def history(request: web.Request) -> web.Response:
     """
     kinds = _kinds(request)
     wanted = replace(
-        journal_query(request),
+        _query(request),
         org=request.query.get("org"),
         events=kinds,
         without=() if kinds else words.LEFT_OUT,
@@ -29,7 +40,18 @@ async def history(request: web.Request) -> web.Response:
     found = await parts.of(request).operations.journal(wanted)
     if not found and wanted.before is None and wanted.after is None:
         _refuse_unknown(request)
-    return replies.json({"entries": [words.view(entry) for entry in found]})
+    return replies.json(History(entries=[words.view(entry) for entry in found]))
+
+
+def _query(request: web.Request) -> JournalQuery:
+    query = request.query
+    return JournalQuery(
+        group=GroupId(query["group"]) if "group" in query else None,
+        node=NodeId(query["node"]) if "node" in query else None,
+        since=moment(request, "since"),
+        after=number(request, "after", least=0),
+        limit=min(number(request, "limit", least=1) or JournalQuery().limit, _MOST_ENTRIES),
+    )
 
 
 def _refuse_unknown(request: web.Request) -> None:

@@ -11,7 +11,7 @@ from agbot.console.page.forecast import Forecast, NoForecast
 from agbot.console.page.rollouts import Line, over_time, selected
 from agbot.console.page.standing import Stand, Standing, Summary
 from agbot.console.page.views import ROLLOUTS
-from agbot.console.present import bad_input, not_found, number
+from agbot.console.requests import bad_input, not_found, number
 from agbot.console.rollout_views import (
     EndView,
     PointView,

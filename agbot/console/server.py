@@ -25,7 +25,7 @@ from agbot.console.page.rollouts import Rollouts
 from agbot.console.page.views import ROLLOUTS
 from agbot.console.parts import PARTS, Parts
 from agbot.console.replies import ApiError
-from agbot.console.routes import ROUTES
+from agbot.console.routes import HANDLERS
 from agbot.console.streaming import STREAMS, Streams, end_streams
 from agbot.coordinator.operations import Operations
 from agbot.delivery.sinks import Deliveries
@@ -155,10 +155,9 @@ def application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> web
     app.on_response_prepare.append(_stamp)
     app.on_shutdown.append(end_streams)
     app.on_cleanup.append(_stop_reading)
-    for route in ROUTES:
-        handler = route.handler or make_aiohttp_handler(metrics.registry)
-        add = app.router.add_get if route.method == "GET" else app.router.add_post
-        add(route.path, handler)
+    for endpoint, handler in HANDLERS.items():
+        add = app.router.add_get if endpoint.method == "GET" else app.router.add_post
+        add(endpoint.path, handler or make_aiohttp_handler(metrics.registry))
     return app
 
 

@@ -14,8 +14,8 @@ from typing import Final
 from aiohttp import web
 
 from agbot.console import parts, replies
-from agbot.console.present import number
 from agbot.console.replies import ApiError
+from agbot.console.requests import number
 from agbot.coordinator.operators import history
 from agbot.store.contract import Entry, JournalQuery, StoreError
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from agbot.clock import Clock
-from agbot.console.leading import CoordinatorView
+from agbot.console.answers import CoordinatorView
 from agbot.daemon.admission import Admission
 from agbot.rules.leadership import Announced, Candidate, Leader, Timing
 from agbot.store.leadership import SharedStore

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from agbot import __version__, log
 from agbot.clock import Clock
-from agbot.console.leading import CoordinatorView
+from agbot.console.answers import CoordinatorView
 from agbot.coordinator.contract import Done, NotDone
 from agbot.daemon.announcing import Announcing
 from agbot.events.leadership import (

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from agbot import log
 from agbot.console.metrics import GUARD_ERROR, Metrics
 from agbot.coordinator.permission import Answer, Confirm, Ended, Permission, Refused
-from agbot.delivery.sinks import Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Outcome
 from agbot.events import waits
 from agbot.events.delivering import DeliveryLost
 from agbot.events.event import Event, Level, Unread

@@ -39,7 +39,8 @@ from agbot.delivery.mqtt_connection import (
 from agbot.delivery.mqtt_sending import Sender
 from agbot.delivery.outbox import Outlet
 from agbot.delivery.payload import Presence, StatusMessage, encoded, event_message
-from agbot.delivery.sinks import Backoff, Count, Kind, Outcome, wait_to_retry
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Count, Outcome, wait_to_retry
 from agbot.delivery.states import Groups, States
 from agbot.delivery.topics import Topics
 from agbot.events.delivering import MqttFailed, MqttRecovered, MqttRefused

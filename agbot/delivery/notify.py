@@ -16,7 +16,8 @@ from typing import Final, Self
 
 from agbot import log
 from agbot.delivery.outbox import Outlet
-from agbot.delivery.sinks import Backoff, Count, Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Count, Outcome
 from agbot.events.delivering import NotifyFailed, NotifyRecovered, ReceiversTested
 from agbot.events.event import Event, Level, Unread
 from agbot.events.outage import Outage

@@ -17,24 +17,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-import msgspec
-
 from agbot import log
 from agbot.delivery.outbox import Destination, Outbox, Outlet
+from agbot.delivery.receiver import Kind, Receiver
 from agbot.events.delivering import DeliveryFailed, ReceiversTested
 from agbot.events.outage import Outage
 from agbot.store.contract import Store
 
 _AFTER_A_BUG_SECONDS = 5.0
 _MOST_DOUBLINGS = 30
-
-
-class Kind(StrEnum):
-    """Kinds of sinks, as labels of metrics."""
-
-    MQTT = "mqtt"
-    WEBHOOK = "webhook"
-    NOTIFY = "notify"
 
 
 class Outcome(StrEnum):
@@ -114,20 +105,6 @@ class Sink(Protocol):
 
     async def run(self, outlet: Outlet) -> None:
         """Deliver until cancelled, when the daemon ends; then return within a second."""
-
-
-class Receiver(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the deliveries to one receiver are."""
-
-    kind: Kind
-    receiver: str
-    """Host and port, or the service, without anything secret."""
-    confirmed: int
-    """The id of the last event that it has accepted or does not want."""
-    behind: int
-    """How many events of the journal come after that one."""
-    error: str = ""
-    """Why it fails at present; empty if it does not."""
 
 
 class Deliveries:

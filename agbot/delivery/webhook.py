@@ -39,8 +39,9 @@ from agbot import __version__, log
 from agbot.clock import Clock
 from agbot.delivery.outbox import Outlet, without_gap
 from agbot.delivery.payload import encoded, event_message
+from agbot.delivery.receiver import Kind
 from agbot.delivery.retry_after import retry_after_seconds
-from agbot.delivery.sinks import Backoff, Count, Kind, Outcome, wait_to_retry
+from agbot.delivery.sinks import Backoff, Count, Outcome, wait_to_retry
 from agbot.events.delivering import WebhookFailed, WebhookRecovered, WebhookRefused
 from agbot.events.outage import Outage
 from agbot.foreign_text import excerpt

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from agbot.coordinator.contract import Overview
 from agbot.doctor.finding import Finding, ok, warning, wrong
-from agbot.rules.ids import NodeId
-from agbot.rules.words import clock
+from agbot.rules.words import clock, few
 
 _CHECK: Final = "agents"
-_NAMED: Final = 3
 
 
 def check(overview: Overview | None) -> tuple[Finding, ...]:
@@ -22,12 +19,12 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
         return (ok(_CHECK, "in shadow mode agents ask the real agbot, as before"),)
     found = []
     if overview.bypassing:
-        named = _named(overview.bypassing_named, overview.bypassing)
+        named = few(overview.bypassing_named, overview.bypassing)
         step = "set HZN_AGBOT_URL in /etc/default/horizon there to the gateway, and restart the agent"
         text = f"{named} upgraded without asking (gateway.bypassed)"
         found.append(wrong(_CHECK, text, tried="the journal", next_step=step))
     if overview.never_asked:
-        named = _named(overview.never_asked_named, overview.never_asked)
+        named = few(overview.never_asked_named, overview.never_asked)
         since = overview.asked_since
         never, when = "never asked the coordinator", "yet"
         if since is not None:
@@ -36,9 +33,3 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
         step = f"they had no upgrade {when}, or their HZN_AGBOT_URL is another agbot's: look on one of them"
         found.append(warning(_CHECK, f"{named} {never}", next_step=step))
     return tuple(found) or (ok(_CHECK, "every member has asked the coordinator"),)
-
-
-def _named(nodes: Sequence[NodeId], number: int) -> str:
-    shown = ", ".join(nodes[:_NAMED])
-    left = number - len(nodes[:_NAMED])
-    return f"{shown} and {left} more" if left > 0 else shown

@@ -11,16 +11,15 @@ from typing import Final
 from agbot.clock import Clock
 from agbot.doctor import clocks
 from agbot.doctor.finding import Finding, ok, warning, wrong
-from agbot.exchange import resources
+from agbot.exchange import resources, version
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
 from agbot.exchange.transport import HttpTransport
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.words import count
 from agbot.settings.model import Settings
 
-LEAST_VERSION: Final = (2, 124, 0)
-"""The first with HA groups as they are now; `hzn` refuses older ones."""
 _MULTITENANT: Final = "IBM"
 _CHECK: Final = "exchange"
 _IDENTITY: Final = "identity"
@@ -60,12 +59,12 @@ async def reach(hub: Hub) -> tuple[Finding, ...]:
 
 
 def _version(text: str, tried: str) -> Finding:
-    parts = text.split(".")
-    if len(parts) < len(LEAST_VERSION) or not all(each.isdigit() for each in parts[: len(LEAST_VERSION)]):
+    numbers = version.numbers(text)
+    if numbers is None:
         return warning(_CHECK, f"it answers with {text[:40]!r}, which is not a version", tried=tried)
-    if tuple(map(int, parts[: len(LEAST_VERSION)])) < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION))
-        return wrong(_CHECK, f"version {text} is too old", tried=tried, next_step=f"upgrade it to {least} or later")
+    if numbers < version.OLDEST:
+        step = f"upgrade it to {version.OLDEST_TEXT} or later"
+        return wrong(_CHECK, f"version {text} is too old", tried=tried, next_step=step)
     return ok(_CHECK, f"answers, version {text}")
 
 
@@ -135,12 +134,7 @@ async def _organisation(hub: Hub, org: str) -> Finding:
         return wrong(check, error.what_came_back, tried=tried, next_step=step)
     except ExchangeError as error:
         return wrong(check, error.what_came_back, tried=tried, next_step=error.what_next)
-    return ok(check, f"{_count(groups, 'HA group')}, {_count(members, 'member')}")
-
-
-def _count(things: Iterable[GroupId | NodeId], noun: str) -> str:
-    number = len(list(things))
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return ok(check, f"{count(len(groups), 'HA group')}, {count(len(members), 'member')}")
 
 
 async def groups_of(hub: Hub, orgs: Iterable[str]) -> set[GroupId] | None:

@@ -10,6 +10,7 @@ from agbot.forecast.following import number
 from agbot.forecast.snapshot import Snapshot
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
+from agbot.rules.words import span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +41,13 @@ class Durations:
         """Return where the durations come from."""
         known = self.of[kind]
         if kind not in self.from_history:
-            return f"{length(known[0])} for each {kind} upgrade, as given"
+            return f"{span(known[0])} for each {kind} upgrade, as given"
         count = len(known)
-        spread = f"{length(known[0])} to {length(known[-1])}, half of them up to {length(median(known))}"
+        spread = f"{span(known[0])} to {span(known[-1])}, half of them up to {span(median(known))}"
         return (
             f"{spread}: the last {count} {kind} upgrades of the history"
             if count > 1
-            else (f"{length(known[0])}: the only {kind} upgrade of the history")
+            else (f"{span(known[0])}: the only {kind} upgrade of the history")
         )
 
 
@@ -62,17 +63,3 @@ def durations(snapshot: Snapshot, given: Mapping[Kind, float]) -> Durations:
     return Durations(
         of={**known, **{kind: [seconds] for kind, seconds in given.items()}}, from_history=frozenset(known)
     )
-
-
-def length(seconds: float) -> str:
-    """Write a duration in its two largest units: 40 s, 5 min 10 s, 2 h 5 min, 3 d 4 h."""
-    left, found = round(max(seconds, 0.0)), list[str]()
-    for name, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
-        if left >= size:
-            found.append(f"{left // size} {name}")
-        elif found:
-            break
-        left %= size
-        if len(found) > 1:
-            break
-    return " ".join(found) or "0 s"

@@ -8,9 +8,8 @@ from html import escape
 from typing import Final
 
 from agbot.console.page.drawing import WIDTH, Axis, axis
-from agbot.console.page.words import count
 from agbot.forecast.course import Course, GroupCourse
-from agbot.forecast.durations import length
+from agbot.rules.words import count, span
 
 _LEFT: Final = 190.0
 _RIGHT: Final = 30.0
@@ -57,7 +56,7 @@ def _end(course: Course) -> datetime:
 
 def _summary(course: Course) -> str:
     blocked = f", of which {len(course.blocked)} cannot end" if course.blocked else ""
-    lasts = length((course.ends_at - course.begins_at).total_seconds())
+    lasts = span((course.ends_at - course.begins_at).total_seconds())
     return f"{count(len(course.groups), 'group')}{blocked}; the last upgrade ends {course.ends_at:%Y-%m-%d %H:%M} UTC, after {lasts}"
 
 

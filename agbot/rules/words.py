@@ -1,7 +1,8 @@
-"""The written form of times, durations and scopes."""
+"""The written form of times, durations, numbers, names and scopes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 
@@ -32,3 +33,24 @@ def duration(length: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {name}"
     return f"{seconds} s"
+
+
+def span(seconds: float) -> str:
+    """Write a duration in its two largest units: 12 s, 3 min 5 s, 2 h 10 min, 3 d 4 h."""
+    whole = int(max(seconds, 0.0))
+    for unit, name, smaller, smaller_name in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            rest = whole % unit // smaller
+            return f"{whole // unit} {name} {rest} {smaller_name}" if rest else f"{whole // unit} {name}"
+    return f"{whole} s"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Write a number with its noun: `1 group`, `2 groups`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def few(names: Sequence[str], number: int | None = None, *, most: int = 3) -> str:
+    """Name the first of so many: `a, b, c and 4 more`."""
+    left = (len(names) if number is None else number) - len(names[:most])
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")

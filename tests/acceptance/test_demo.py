@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agbot.cli import demo, demo_guard
-from agbot.cli.demo import Options
+from agbot.cli import demo_guard, demo_play
+from agbot.cli.demo import LOG, Options
 from agbot.cli.demo_clock import DemoClock
 from agbot.cli.demo_figures import Played, Summary, render
 from agbot.cli.demo_guard import LeftOutError
@@ -151,9 +151,9 @@ class AlwaysYes:
 async def test_the_observer_sees_two_at_once_when_everybody_is_granted_and_the_run_counts_as_broken(
     tmp_path: Path,
 ) -> None:
-    options = Options(groups=1, speed=200, guard=False, duration=allowed_seconds(3.0), as_json=True)
+    options = Options(groups=1, speed=200, no_guard=True, duration=allowed_seconds(3.0), as_json=True)
 
-    summary = await demo.play(options, tmp_path, AlwaysYes())
+    summary = await demo_play.play(options, tmp_path, AlwaysYes())
 
     assert summary.violations > 0
     assert summary.max_concurrent_in_any_group > 1
@@ -169,7 +169,7 @@ async def test_a_story_that_breaks_ends_the_run_with_its_error_instead_of_going_
     monkeypatch.setattr(Story, "play", breaks)
 
     with pytest.raises(LookupError, match="the stage has gone"):
-        await demo.play(Options(groups=0, guard=False, as_json=True), tmp_path)
+        await demo_play.play(Options(groups=0, no_guard=True, as_json=True), tmp_path)
 
 
 @thorough
@@ -182,7 +182,7 @@ async def test_the_guard_keeps_an_unmodified_agbot_waiting_and_it_goes_on_by_its
     database = await demo_guard.start()
     plan = Plan(groups=0, stories=(GUARD_STORY,))
     try:
-        with (tmp_path / demo.LOG).open("w", encoding="utf-8") as log:
+        with (tmp_path / LOG).open("w", encoding="utf-8") as log:
             set_up(LogSettings(format="json"), {}, log)
             async with running_hub(
                 plan, clock=clock, chance_seed=1, folder=tmp_path, observed=observed, database=database

@@ -75,6 +75,19 @@ def test_the_page_of_the_api_lists_every_route_as_it_is() -> None:
     assert listed == [(each.method, each.path, each.does, "yes" if each.needs_token else "") for each in ROUTES]
 
 
+def test_the_page_of_the_api_names_every_key_of_a_query_and_of_a_body() -> None:
+    bullets = re.split(r"^- ", page("api.md").partition("## Reading")[2].partition("## Writing")[0], flags=re.MULTILINE)
+    written = {row[0].strip("`"): row[1] for row in rows("api.md", "## Writing")}
+    for each in ROUTES:
+        if each.is_api and each.query:
+            (text,) = [bullet for bullet in bullets if bullet.startswith(f"`GET {each.path}`")]
+            assert [key for key in each.query if f"?{key}=" not in text] == [], each.path
+        if each.is_api and each.body is not None and each.path in written:
+            keys = re.findall(r'"(\w+)": ', written[each.path])
+            assert set(keys) == set(each.body.__struct_fields__), each.path
+    assert set(written) == {each.path for each in ROUTES if each.body} - {"/v1/receivers/test"}
+
+
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - WRITTEN_ELSEWHERE))
 def test_a_command_is_documented_with_every_option(name: str) -> None:
     command = main.get_command(click.Context(main), name)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from agbot.coordinator.operators import history
 from agbot.delivery.outbox import Outbox, Outlet
-from agbot.delivery.sinks import Deliveries, Kind
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Deliveries
 from agbot.events.outage import Outage
 from agbot.store.contract import Entry, JournalQuery
 from tests.scenarios.rollouts import rollout

@@ -5,10 +5,9 @@ These commands work without it, so they hardly wait.
 
 from __future__ import annotations
 
-import msgspec
-
-from agbot.cli.client import Client, decode
+from agbot.cli.client import Client
 from agbot.cli.failure import Failure
+from agbot.console import api
 from agbot.coordinator.contract import GroupView
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
@@ -18,15 +17,10 @@ _SECONDS = 2.0
 command."""
 
 
-class _Groups(msgspec.Struct):
-    groups: list[GroupView]
-
-
 def view_of(group: GroupId, url: str) -> GroupView | None:
     """Return the group; None if no coordinator is reachable, or it does not know the group."""
     try:
-        content = _client(url).get("v1", "groups", ids.org_of(group), ids.name_of(group))
-        return decode(content, GroupView, url)
+        return _client(url).read(api.GROUP, ids.org_of(group), ids.name_of(group))
     except Failure:
         return None
 
@@ -34,7 +28,7 @@ def view_of(group: GroupId, url: str) -> GroupView | None:
 def views(url: str) -> dict[GroupId, GroupView] | None:
     """Return all groups; None if no coordinator is reachable."""
     try:
-        return {view.id: view for view in decode(_client(url).get("v1", "groups"), _Groups, url).groups}
+        return {view.id: view for view in _client(url).read(api.GROUPS).groups}
     except Failure:
         return None
 

@@ -16,6 +16,7 @@ from agbot.exchange.errors import Conflicting
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
 from agbot.rules.nearest import did_you_mean
+from agbot.rules.words import count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
         return await _replace(session, before, members, file.description, says_yes=says_yes, coordinator=coordinator)
     if session.is_dry:
         return Outcome(
-            text=lines_of(f"dry run: HA group {group} would be created with {_count(members)}"),
+            text=lines_of(f"dry run: HA group {group} would be created with {count(len(members), 'member')}"),
             group=group,
             did="nothing",
         )
@@ -137,7 +138,7 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
         raise await absent(session, group)
     if session.is_dry:
         return Outcome(
-            text=lines_of(f"dry run: HA group {group} with {_count(before.members)} would be removed"),
+            text=lines_of(f"dry run: HA group {group} with {count(len(before.members), 'member')} would be removed"),
             group=group,
             did="nothing",
         )
@@ -186,7 +187,3 @@ def _overtaken(group: GroupId, error: Conflicting) -> Failure:
         problem=f"something has changed in the meantime: {error.what_came_back}",
         next_step="check the group and its nodes, and repeat the command",
     )
-
-
-def _count(members: tuple[str, ...]) -> str:
-    return f"{len(members)} member{'' if len(members) == 1 else 's'}"

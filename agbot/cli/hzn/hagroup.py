@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final
 
 import click
 
@@ -23,24 +23,10 @@ from agbot.cli.hzn.given import Given, HznGroup, common
 from agbot.cli.hzn.groups import Outcome
 from agbot.cli.hzn.session import Session
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def coordinator(command: F) -> F:
-    """Add `--url`, of the coordinator that knows who upgrades."""
-    return options.url(command)
-
-
-def force(command: F) -> F:
-    """Add `--force`."""
-    return click.option("-f", "--force", is_flag=True, help="Do not ask.")(command)
-
-
-def nodes(command: F) -> F:
-    """Add `--node`."""
-    return click.option(
-        "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node. Repeatable."
-    )(command)
+force: Final = click.option("-f", "--force", is_flag=True, help="Do not ask.")
+nodes: Final = click.option(
+    "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node. Repeatable."
+)
 
 
 @click.group(
@@ -73,7 +59,7 @@ def new(*, given: Given) -> None:
 @click.argument("group", required=False)
 @click.option("-l", "--long", "is_long", is_flag=True, help="Each group with its description and members.")
 @click.option("-n", "--node-id-tok", metavar="[ORG/]NODE:TOKEN", help="A node's credentials, in place of a user's.")
-@coordinator
+@options.url
 @common
 def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, url: str, given: Given) -> None:
     """List HA groups: a table on a terminal, `hzn`'s JSON when piped or with --json."""
@@ -99,7 +85,7 @@ def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, ur
     "-f", "--json-file", required=True, metavar="FILE", help="JSON that describes the group; - is standard input."
 )
 @click.option("-y", "--yes", is_flag=True, help="Replace a group that exists without asking.")
-@coordinator
+@options.url
 @common
 def add(*, group: str | None, json_file: str, yes: bool, url: str, given: Given) -> None:
     """Create an HA group, or replace an existing one with all its members.
@@ -108,25 +94,21 @@ def add(*, group: str | None, json_file: str, yes: bool, url: str, given: Given)
     is asked to confirm them; scripts continue.
     """
 
-    async def work(opened: Session) -> Outcome:
+    async def work(session: Session) -> Outcome:
         file = files.read(_content(json_file), os.environ, json_file)
-        return await groups.add(opened, group, file, says_yes=yes, coordinator=url)
+        return await groups.add(session, group, file, says_yes=yes, coordinator=url)
 
-    _print(given.run(work), as_json=given.as_json)
+    _show(given, work)
 
 
 @hagroup.command("remove")
 @click.argument("group")
 @force
-@coordinator
+@options.url
 @common
 def remove(*, group: str, force: bool, url: str, given: Given) -> None:
     """Remove an HA group. Shows the consequences for running upgrades first."""
-
-    async def work(opened: Session) -> Outcome:
-        return await groups.remove(opened, group, is_forced=force, coordinator=url)
-
-    _print(given.run(work), as_json=given.as_json)
+    _show(given, lambda session: groups.remove(session, group, is_forced=force, coordinator=url))
 
 
 @hagroup.group("member", cls=HznGroup)
@@ -140,41 +122,29 @@ def member() -> None:
 @common
 def member_add(*, group: str, node_names: tuple[str, ...], given: Given) -> None:
     """Add nodes to an HA group."""
-
-    async def work(opened: Session) -> Outcome:
-        return await members.add(opened, group, node_names)
-
-    _print(given.run(work), as_json=given.as_json)
+    _show(given, lambda session: members.add(session, group, node_names))
 
 
 @member.command("remove")
 @click.argument("group")
 @nodes
 @force
-@coordinator
+@options.url
 @common
 def member_remove(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
     """Remove nodes from an HA group. Shows the consequences for running upgrades first."""
-
-    async def work(opened: Session) -> Outcome:
-        return await members.remove(opened, group, node_names, is_forced=force, coordinator=url)
-
-    _print(given.run(work), as_json=given.as_json)
+    _show(given, lambda session: members.remove(session, group, node_names, is_forced=force, coordinator=url))
 
 
 @member.command("move")
 @click.argument("group")
 @nodes
 @force
-@coordinator
+@options.url
 @common
 def member_move(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
     """Move nodes to an HA group, from their present ones; undone if it fails halfway."""
-
-    async def work(opened: Session) -> Outcome:
-        return await members.move(opened, group, node_names, is_forced=force, coordinator=url)
-
-    _print(given.run(work), as_json=given.as_json)
+    _show(given, lambda session: members.move(session, group, node_names, is_forced=force, coordinator=url))
 
 
 def _content(source: str) -> str:
@@ -194,8 +164,10 @@ def _content(source: str) -> str:
         ) from error
 
 
-def _print(outcome: Outcome, *, as_json: bool) -> None:
-    if as_json:
+def _show(given: Given, work: Callable[[Session], Awaitable[Outcome]]) -> None:
+    """Do the work, and print its outcome."""
+    outcome = given.run(work)
+    if given.as_json:
         screen.print_json(asdict(outcome))
     elif outcome.text:
         say(outcome.text)

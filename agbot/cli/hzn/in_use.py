@@ -31,12 +31,8 @@ class Leaving:
     """The group to which they move; None if they will be in none."""
 
 
-def consequences(view: GroupView, leaving: Leaving) -> list[str]:
-    """Return the consequences that the coordinator's view of the group shows."""
-    return list(_consequences(view, leaving))
-
-
-def _consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
+def consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
+    """Yield the consequences that the coordinator's view of the group shows."""
     lease = view.lease
     if lease.holder in leaving.nodes:
         status = f", {lease.status}" if lease.status else ""
@@ -76,7 +72,7 @@ async def what_follows(session: Session, leaving: Leaving, url: str) -> list[str
     """
     view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
     if view is not None:
-        return consequences(view, leaving)
+        return list(consequences(view, leaving))
 
     async def of(node: NodeId) -> list[str]:
         try:

@@ -25,6 +25,7 @@ from agbot.exchange.administration import HaGroup, NodeRecord
 from agbot.exchange.errors import ExchangeError
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.words import count
 
 _HEADINGS = ("NODE", "TYPE", "OWNER", "HEARTBEAT", "AGENT", "LEASE", "WAITS FOR")
 
@@ -108,9 +109,10 @@ def write(out: Console, listed: Listed, *, is_long: bool) -> None:
 
 
 def _write_group(out: Console, group: HaGroup, listed: Listed, now: datetime, *, is_long: bool) -> None:
-    count = f"{len(group.members)} member{'' if len(group.members) == 1 else 's'}"
     description = f"  {screen.clean(group.description)}" if group.description else ""
-    out.print(Text.assemble((screen.clean(group.id), "bold"), f"{description}  ({count})"))
+    out.print(
+        Text.assemble((screen.clean(group.id), "bold"), f"{description}  ({count(len(group.members), 'member')})")
+    )
     if is_long:
         by = "; created by an admin, so only admins may change it" if group.is_admins else ""
         out.print(f"  last changed {screen.clean(group.last_updated)}{by}", style="dim")

@@ -65,7 +65,7 @@ def list_nodes(*, name: str | None, is_long: bool, given: Given) -> None:
             raise _absent(f"node {ids.name_of(wanted)} in {ids.org_of(wanted)}{near}", session)
         return {wanted: _shown(record)}
 
-    _write(given.run(read))
+    screen.print_json(given.run(read))
 
 
 def _shown(record: NodeRecord) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
             raise _absent(what, session)
         return {node: entry if is_long else _status(entry) for node, entry in reported.items()}
 
-    _write(given.run(read))
+    screen.print_json(given.run(read))
 
 
 def _status(entry: Mapping[str, Any]) -> object:
@@ -122,7 +122,7 @@ def version(*, given: Given) -> None:
     except MissingError as error:
         shown = f"version: failed to get: {error.problem}; {error.next_step}"
     if given.as_json:
-        _write({"agbot": __version__, "exchange": exchange})
+        screen.print_json({"agbot": __version__, "exchange": exchange})
     else:
         click.echo(f"agbot {__version__}\nExchange {screen.clean(shown)}")
 
@@ -134,7 +134,3 @@ def _absent(what: str, session: Session) -> Failure:
         problem=f"there is no {what}",
         next_step="check the name and the organisation; a user sees only its own nodes",
     )
-
-
-def _write(shown: object) -> None:
-    screen.print_json(shown)

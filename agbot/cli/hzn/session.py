@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +13,7 @@ import click
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import environment
 from agbot.cli.hzn.environment import Asker, Options
+from agbot.exchange import version
 from agbot.exchange.administration import Administration, NodeRecord
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused, Unreachable
 from agbot.exchange.transport import HttpTransport
@@ -21,9 +21,6 @@ from agbot.foreign_text import escaped
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.nearest import did_you_mean
-
-_OLDEST = (2, 124, 0)
-"""The first Exchange with HA groups that `hzn` accepts (`agbot-ha.md`, 9)."""
 
 T = TypeVar("T")
 
@@ -156,13 +153,13 @@ async def _run(asker: Asker, work: Callable[[Session], Awaitable[T]], *, is_verb
 
 async def _make_sure_of_version(asker: Asker, exchange: Administration) -> None:
     """Check the version, as `hzn` does: an old Exchange must not look like one without groups."""
-    version = await exchange.version()
-    numbers = re.match(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", version)
-    if numbers and tuple(map(int, numbers.groups())) < _OLDEST:
+    text = await exchange.version()
+    numbers = version.numbers(text)
+    if numbers is not None and numbers < version.OLDEST:
         raise Failure(
             Exit.REFUSED,
             tried=f"asking {asker.url} for its version",
-            problem=f"the Exchange is {version}; HA groups need {'.'.join(map(str, _OLDEST))} or newer",
+            problem=f"the Exchange is {text}; HA groups need {version.OLDEST_TEXT} or newer",
             next_step="upgrade the hub",
         )
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from agbot.console.page.forecast import Forecast
 from agbot.console.page.standing import Standing, Summary
-from agbot.console.page.words import count
 from agbot.events.rollouts import RolloutEnded, RolloutExpected
+from agbot.rules.words import count
 
 _STEPS: Final = 4
 """An estimate is kept after each further of so many equal parts of the groups."""

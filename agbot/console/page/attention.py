@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agbot.console.leading import CoordinatorView
+from agbot.console.answers import CoordinatorView
 from agbot.console.page import words
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import Orders
-from agbot.delivery.sinks import Receiver
+from agbot.delivery.receiver import Receiver
 from agbot.rules.ids import NodeId, PolicyId, name_of
 from agbot.rules.lease import Kind
 from agbot.rules.records import Brake
+from agbot.rules.words import few
 
 _NAMED = 3
 _AGBOT_FAILS = {
@@ -131,7 +132,7 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
 def _failed(overview: Overview) -> Iterator[Item]:
     if overview.failed:
         number = words.count(overview.failed, "member")
-        who = _named(overview.failed_named, overview.failed)
+        who = few(overview.failed_named, overview.failed)
         yield Item(
             level="warn",
             title=f"The last upgrade of {number} has failed",
@@ -179,7 +180,7 @@ def _gone(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
 
 def _never_asked(overview: Overview, now: datetime) -> Iterator[Item]:
     if overview.never_asked:
-        who, since = _named(overview.never_asked_named, overview.never_asked), overview.asked_since
+        who, since = few(overview.never_asked_named, overview.never_asked), overview.asked_since
         never, when = "never asked here", "yet"
         if since is not None:  # what the store before it knew is lost
             never = f"not asked here since the lease store was replaced {words.relative(min(since, now), now)}"
@@ -201,12 +202,6 @@ def _unmatched(overview: Overview) -> Iterator[Item]:
         yield Item(level="note", title=f"{more} no effect", text="`agbot doctor` names all.")
 
 
-def _named(nodes: Sequence[NodeId], number: int) -> str:
-    """Name the first of so many nodes."""
-    named = nodes[:_NAMED]
-    return ", ".join(named) + (f" and {number - len(named)} more" if number > len(named) else "")
-
-
 def _links(nodes: Sequence[NodeId]) -> list[Link]:
     """Link the nodes that are named."""
     return [Link(text=name_of(node), url=words.node_url(node)) for node in nodes[:_NAMED]]
@@ -215,7 +210,7 @@ def _links(nodes: Sequence[NodeId]) -> list[Link]:
 def _bypassing(overview: Overview) -> Iterator[Item]:
     if not overview.bypassing:
         return
-    who = _named(overview.bypassing_named, overview.bypassing)
+    who = few(overview.bypassing_named, overview.bypassing)
     yield Item(
         level="warn",
         title=f"{words.count(overview.bypassing, 'member upgrades', 'members upgrade')} without asking here",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import (
     AllowBody,
     ApproveBody,
@@ -21,7 +22,6 @@ from agbot.console.bodies import (
     WithdrawAllowanceBody,
     WithdrawApprovalBody,
 )
-from agbot.console.leading import CoordinatorView
 from agbot.console.page import words
 from agbot.coordinator.contract import Explanation, GroupView
 from agbot.coordinator.listings import Orders

@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Final
 
 from agbot.console.page import reasons
-from agbot.console.page.words import clock, count, scope
+from agbot.console.page.words import clock, scope
 from agbot.rules.ids import name_of
+from agbot.rules.words import count
 
 _EMPTY: Final[tuple[object, ...]] = ("", None, [], ())
 

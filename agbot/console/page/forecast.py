@@ -19,8 +19,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agbot.console.page.standing import Stand, Standing, Summary
-from agbot.console.page.words import clock, count, length
+from agbot.console.page.words import clock, length
 from agbot.rules.reasons import Code
+from agbot.rules.words import count
 
 FEWEST: Final = 5
 """Ends of groups before anything is forecast."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import LeadBody
-from agbot.console.leading import CoordinatorView
 from agbot.console.page import words
 from agbot.console.page.consequences import Consequences, Facts, command_line, running
 

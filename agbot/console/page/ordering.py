@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from agbot.console import access, acting, parts
+from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import (
     AllowBody,
     ApproveBody,
@@ -25,12 +26,11 @@ from agbot.console.bodies import (
     WithdrawAllowanceBody,
     WithdrawApprovalBody,
 )
-from agbot.console.leading import CoordinatorView
 from agbot.console.page import consequences, handover
 from agbot.console.page.consequences import Consequences, Facts
 from agbot.console.page.rendering import page
-from agbot.console.present import bad_input, not_found
 from agbot.console.replies import ApiError
+from agbot.console.requests import bad_input, content_of, not_found
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.listings import GroupQuery, GroupState
 from agbot.coordinator.operations import Operations
@@ -170,7 +170,7 @@ async def carry_out(request: web.Request) -> web.Response:
     access.require_own_page(request)
     if request.content_type != _FORM:
         raise bad_input(request, f"{request.content_type} is not a form", "send the form of the page; programs use /v1")
-    await acting.content_of(request)
+    await content_of(request)
     fields = {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
     token, given = fields.pop("operator_token", "").strip(), _trimmed(fields)
     try:
@@ -265,8 +265,7 @@ def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any
         body = msgspec.convert(values, action.body, strict=False)
     except msgspec.ValidationError as error:
         raise bad_input(request, _in_words(error), "fill in what is missing") from error
-    acting.check_texts(request, body)
-    return body
+    return acting.with_checked_texts(request, body)
 
 
 def _in_words(error: msgspec.ValidationError) -> str:

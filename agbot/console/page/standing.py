@@ -15,10 +15,10 @@ from enum import StrEnum
 from typing import Final
 
 from agbot.console.page.chronicle import GOOD, Outcome
-from agbot.console.page.words import count
 from agbot.coordinator.listings import GroupProgress, MemberProgress
 from agbot.rules.ids import GroupId, NodeId, name_of
 from agbot.rules.statuses import Phase
+from agbot.rules.words import count
 
 
 class Standing(StrEnum):

@@ -9,13 +9,14 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from agbot.console import parts
-from agbot.console.page import attention, timeline
+from agbot.console.page import timeline
 from agbot.console.page.rendering import page
 from agbot.console.page.rollouts import Rollouts, selected
 from agbot.console.page.standing import Standing
-from agbot.console.present import bad_input, group_of, not_found, number, unknown_node
+from agbot.console.requests import bad_input, group_of, not_found, number, unknown_group, unknown_node
+from agbot.console.status import needs_attention
 from agbot.coordinator.contract import GroupView
-from agbot.coordinator.listings import GroupQuery, GroupState, Noun
+from agbot.coordinator.listings import GroupQuery, GroupState
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
 from agbot.rules import ids
@@ -26,7 +27,6 @@ from agbot.store.contract import JournalQuery
 ROLLOUTS: Final = web.AppKey("rollouts", Rollouts)
 PAGE_GROUPS: Final = 50
 _SUMMARISED: Final = 4
-_SUSPECTS_NAMED: Final = 3
 _EVENTS: Final = 40
 _UPGRADES: Final = 250
 """Events of upgrades that a time line is drawn from."""
@@ -36,21 +36,12 @@ _BARS: Final = 60
 async def fleet(request: web.Request) -> web.Response:
     """Show the fleet at a glance."""
     operations, now = parts.of(request).operations, parts.of(request).clock.now()
-    suspects = operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
-    overview, oldest, deliveries = operations.overview(), operations.oldest_grant(), parts.of(request).deliveries
-    views = [view for group in suspects if (view := operations.group(group)) is not None]
+    overview, oldest = operations.overview(), operations.oldest_grant()
     return await page(
         request,
         "fleet.html",
         {
-            "items": attention.items(
-                overview,
-                operations.orders(with_windows=False),
-                views,
-                now,
-                deliveries.receivers() if deliveries else (),
-                coordinators=parts.of(request).coordinators.coordinators(),
-            ),
+            "items": needs_attention(request, overview),
             "oldest": operations.group(oldest) if oldest is not None else None,
             "lines": await request.app[ROLLOUTS].lines(now, summarised=_SUMMARISED, most=_SUMMARISED),
             "lack": request.app[ROLLOUTS].chronicler.lack,
@@ -130,7 +121,7 @@ async def group(request: web.Request) -> web.Response:
     operations, wanted, now = parts.of(request).operations, group_of(request), parts.of(request).clock.now()
     found = operations.group(wanted)
     if found is None:
-        raise not_found(request, operations.why_excluded(ids.org_of(wanted)) or operations.unknown(Noun.GROUP, wanted))
+        raise unknown_group(request, wanted)
     entries = await operations.journal(JournalQuery(group=wanted, events=timeline.READ, limit=_UPGRADES))
     upgrades = timeline.upgrades(entries)[-_BARS:]
     return await page(

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.words import count as count  # noqa: PLC0414 - templates find it here, with the rest
 
 _UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60))
 
@@ -48,11 +49,6 @@ def short_clock(moment: datetime, now: datetime) -> str:
 def spoken(moment: datetime, now: datetime) -> str:
     """Write a moment as `short_clock` does, with the zone: it is part of a sentence."""
     return f"{short_clock(moment, now)} UTC"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """Write a number with its noun: `1 group`, `2 groups`."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def percent(part: int, whole: int) -> str:

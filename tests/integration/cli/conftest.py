@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from agbot.cli.main import main
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
-from agbot.delivery.sinks import Deliveries, Receiver
+from agbot.delivery.receiver import Receiver
+from agbot.delivery.sinks import Deliveries
 from agbot.settings.secret import Secret
 from tests.integration.console.scripted import NOW, Scripted
 from tests.support.clocks import HandClock

@@ -12,8 +12,8 @@ from rich.cells import cell_len
 
 from agbot.coordinator.contract import BrakeView, Explanation, OrgView, RuleView, StuckView
 from agbot.coordinator.listings import GroupProgress, MemberProgress, WaitingMember, WindowView
-from agbot.delivery.sinks import Kind as SinkKind
-from agbot.delivery.sinks import Receiver
+from agbot.delivery.receiver import Kind as SinkKind
+from agbot.delivery.receiver import Receiver
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason

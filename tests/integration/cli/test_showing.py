@@ -12,8 +12,8 @@ import pytest
 from agbot.cli.failure import Exit
 from agbot.coordinator.contract import Explanation, Overview, StuckView
 from agbot.coordinator.listings import Orders, WindowView
-from agbot.delivery import sinks
-from agbot.delivery.sinks import Receiver
+from agbot.delivery.receiver import Kind as SinkKind
+from agbot.delivery.receiver import Receiver
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
@@ -202,7 +202,7 @@ def test_the_status_shows_so_many_groups_and_says_how_many_there_are(shell: Shel
 
 
 WELL = replace(OVERVIEW, orgs=(), brakes=0)
-BROKEN = Receiver(kind=sinks.Kind.WEBHOOK, receiver="hooks:443", confirmed=3, behind=7, error="answers 403")
+BROKEN = Receiver(kind=SinkKind.WEBHOOK, receiver="hooks:443", confirmed=3, behind=7, error="answers 403")
 
 
 @pytest.mark.parametrize(

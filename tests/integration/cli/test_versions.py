@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from agbot import __version__
-from agbot.cli import leases
 from agbot.cli.client import Client
 from agbot.cli.failure import Exit, Failure
-from agbot.console import health, server
-from agbot.console.routes import ROUTES, Route
+from agbot.console import api, health, server
+from agbot.console.routes import HANDLERS
 from tests.integration.cli.conftest import Shell
 
 FIRST_PATHS = frozenset({"/healthz", "/v1", "/v1/groups", "/v1/leases"})
@@ -24,8 +24,8 @@ def coordinator(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     """Run a coordinator of this version, which has the paths of the first one."""
 
     def of_version(version: str) -> Shell:
-        paths: tuple[Route, ...] = tuple(each for each in ROUTES if each.path in FIRST_PATHS)
-        monkeypatch.setattr(server, "ROUTES", paths)
+        first = {each: handler for each, handler in HANDLERS.items() if each.path in FIRST_PATHS}
+        monkeypatch.setattr(server, "HANDLERS", first)
         monkeypatch.setattr(health, "__version__", version)
         shell = request.getfixturevalue("shell")
         assert isinstance(shell, Shell)
@@ -72,7 +72,8 @@ def test_an_answer_of_another_shape_is_put_down_to_the_version(
     coordinator: Coordinator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell = coordinator("0.0.9")
-    monkeypatch.setattr(leases, "_Leases", msgspec.defstruct("_Leases", [("not_yet_there", int)]))
+    of_ours = msgspec.defstruct("_Leases", [("not_yet_there", int)])
+    monkeypatch.setattr(api, "LEASES", dataclasses.replace(api.LEASES, answer=of_ours))
 
     result = shell.run("leases")
 
@@ -84,7 +85,7 @@ def test_a_value_that_an_older_coordinator_refuses_is_shown_with_its_version(coo
     shell = coordinator("0.0.9")
 
     with pytest.raises(Failure) as raised:
-        Client(url=shell.url).get("v1", "groups", query="?state=not-yet-known")
+        Client(url=shell.url).get(api.GROUPS, state="not-yet-known")
 
     assert raised.value.exit_code == Exit.BAD_INPUT
     assert raised.value.problem.startswith('"not-yet-known" is not a state of a group; the coordinator at')

@@ -58,7 +58,9 @@ def test_a_terminal_is_drawn_over_and_shows_what_it_has_room_for(shell: Shell) -
     assert "Aborted" not in seen
 
 
-@pytest.mark.parametrize(("more", "mark"), [((), b"ready; last cycle"), (("--json",), b'{"at"')], ids=["text", "json"])
+@pytest.mark.parametrize(
+    ("more", "mark"), [((), b"ready; last cycle"), (("--json",), b'{"sentence"')], ids=["text", "json"]
+)
 def test_a_pipe_gets_one_picture_after_the_other(shell: Shell, more: tuple[str, ...], mark: bytes) -> None:
     seen, code = watched(shell, "status", *more, mark=mark, on_terminal=False)
 

@@ -11,7 +11,7 @@ import pytest
 
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
-from agbot.delivery.sinks import Kind
+from agbot.delivery.receiver import Kind
 from agbot.rules.leadership import Leader, Whereabouts
 from agbot.settings.secret import Secret
 from tests.integration.console.scripted import NOW, Scripted

@@ -9,7 +9,8 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from agbot.console.metrics import ANSWER_OUTCOMES, Metrics
-from agbot.delivery.sinks import Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Outcome
 from agbot.fleet.reads import Why
 from agbot.gateway.answers import Outcome as AnswerOutcome
 from tests.integration.console.conftest import Desk

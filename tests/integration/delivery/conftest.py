@@ -17,7 +17,8 @@ from agbot.delivery.mqtt import Mqtt
 from agbot.delivery.mqtt_connection import Broker
 from agbot.delivery.outbox import Outbox
 from agbot.delivery.payload import BrakeState, GroupState, HoldState, MemberState, ReasonState, WaiterState
-from agbot.delivery.sinks import Backoff, Deliveries, Kind, Outcome, Sink
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Deliveries, Outcome, Sink
 from agbot.delivery.topics import Topics
 from agbot.events import leases
 from agbot.events.event import Event

@@ -11,7 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agbot.delivery.mqtt_connection import tls_context
-from agbot.delivery.sinks import Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Outcome
 from agbot.events.operators import HoldSet
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease

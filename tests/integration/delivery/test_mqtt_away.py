@@ -16,7 +16,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agbot.delivery.mqtt import Mqtt
-from agbot.delivery.sinks import Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Outcome
 from agbot.delivery.topics import Topics
 from agbot.rules.ids import GroupId
 from tests.acceptance.programs import free_port

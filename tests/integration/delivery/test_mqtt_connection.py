@@ -12,7 +12,8 @@ import pytest
 
 from agbot.delivery.mqtt import Mqtt
 from agbot.delivery.mqtt_connection import Connection, Message
-from agbot.delivery.sinks import Backoff, Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Outcome
 from agbot.delivery.topics import Topics
 from agbot.settings.secret import Secret
 from tests.contract.values import ANNA, GROUP

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from agbot.delivery.mqtt import Mqtt
 from agbot.delivery.payload import GroupState
-from agbot.delivery.sinks import Backoff, Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Outcome
 from agbot.delivery.topics import Topics
 from agbot.events.waits import ReasonGiven, WaitChanged
 from agbot.rules.ids import GroupId

@@ -19,7 +19,8 @@ from agbot.cli.main import main
 from agbot.console.metrics import Metrics
 from agbot.console.server import Console
 from agbot.delivery.notify import Notify, message
-from agbot.delivery.sinks import Deliveries, Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Deliveries, Outcome
 from agbot.events.catalogue import EVENTS
 from agbot.settings import addresses
 from agbot.settings.secret import Secret

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from agbot.delivery.outbox import Destination, Outbox, Outlet
 from agbot.delivery.payload import event_message
-from agbot.delivery.sinks import Deliveries, Kind
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Deliveries
 from agbot.events.outage import Outage
 from agbot.rules.lease import Lease
 from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, StoreUnavailableError, Writes

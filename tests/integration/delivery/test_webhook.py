@@ -20,7 +20,8 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from agbot.clock import SystemClock
-from agbot.delivery.sinks import Backoff, Kind, Outcome
+from agbot.delivery.receiver import Kind
+from agbot.delivery.sinks import Backoff, Outcome
 from agbot.delivery.webhook import Webhook
 from agbot.events.delivering import DeliveryRefused
 from agbot.settings.secret import Secret

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 
+from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, LeadBody, ReleaseBody, ResumeBody
-from agbot.console.leading import CoordinatorView
 from agbot.console.page import attention, consequences, handover
 from agbot.console.page.consequences import Consequences, Facts
 from agbot.coordinator.contract import Explanation, RuleView

@@ -10,12 +10,13 @@ import pytest
 
 from agbot.exchange.policy_mapping import Aim
 from agbot.forecast import picture, snapshot
-from agbot.forecast.durations import durations, length
+from agbot.forecast.durations import durations
 from agbot.forecast.matching import is_for
 from agbot.forecast.snapshot import Orders, SnapshotError
 from agbot.rules.facts import Node, Policy
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
+from agbot.rules.words import span
 from tests.unit.forecast.hubs import NMP, SERVICE, forecast, hub, silent
 
 _EAST = {"zone": "east", "openhorizon.arch": "amd64", "name": "two words"}
@@ -69,7 +70,7 @@ def test_durations_are_those_of_the_history_by_kind_unless_given() -> None:
     [(0, "0 s"), (40, "40 s"), (60, "1 min"), (310, "5 min 10 s"), (7500, "2 h 5 min"), (86_400, "1 d")],
 )
 def test_a_length_has_its_two_largest_units(seconds: float, words: str) -> None:
-    assert length(seconds) == words
+    assert span(seconds) == words
 
 
 def test_a_snapshot_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:

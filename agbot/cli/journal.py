@@ -1,0 +1,35 @@
+"""Entries of the journal for the commands that show it, read in pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agbot.cli.client import Client
+from agbot.console.journal_api import HISTORY
+from agbot.coordinator.operators.history import HistoryView
+
+MOST: Final = 250
+"""An entry can have kilobytes of facts; pages of this size keep each answer small."""
+Read = tuple[HistoryView, Any]
+"""An entry, and its JSON as it came."""
+
+
+def page(client: Client, query: Mapping[str, Any], limit: int) -> list[Read]:
+    """Read at most so many entries in one request."""
+    content = client.get(HISTORY, **query, limit=min(limit, MOST))
+    return list(zip(client.decoded(content, HISTORY).entries, json.loads(content)["entries"], strict=True))
+
+
+def newest_first(client: Client, query: Mapping[str, Any], limit: int | None) -> Iterator[Read]:
+    """Yield entries from the newest one back, all of them without a limit."""
+    left, before = limit, dict[str, int]()
+    while left is None or left > 0:
+        wanted = MOST if left is None else min(MOST, left)
+        found = page(client, {**query, **before}, wanted)
+        yield from found
+        if len(found) < wanted:
+            return
+        left = None if left is None else left - len(found)
+        before = {"before": found[-1][0].id}

@@ -1,0 +1,89 @@
+"""What a request names: ids, numbers and times, and the errors for what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+from aiohttp import web
+
+from agbot.console import parts
+from agbot.console.replies import ApiError
+from agbot.coordinator.listings import Noun
+from agbot.rules import ids
+from agbot.rules.ids import GroupId, NodeId
+
+_BODY_SECONDS: Final = 5.0
+
+
+def bad_input(request: web.Request, problem: str, next_step: str) -> ApiError:
+    """Return the error for an invalid request."""
+    return ApiError(400, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
+
+
+def not_found(
+    request: web.Request,
+    problem: str,
+    next_step: str = "`agbot status --all` lists the groups that are known, `agbot doctor` names what cannot be read",
+) -> ApiError:
+    """Return the error for something that is not known."""
+    return ApiError(404, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
+
+
+def unknown_group(request: web.Request, group: GroupId) -> ApiError:
+    """Return the error for a group that is not known."""
+    operations = parts.of(request).operations
+    return not_found(request, operations.why_excluded(ids.org_of(group)) or operations.unknown(Noun.GROUP, group))
+
+
+def unknown_node(request: web.Request, node: NodeId) -> ApiError:
+    """Return the error for a node that is not known."""
+    unknown = parts.of(request).operations.unknown(Noun.NODE, node) or f"no node {node} is known"
+    return not_found(request, f"{unknown}: it is in no HA group of a coordinated organisation, and has not asked")
+
+
+def group_of(request: web.Request) -> GroupId:
+    """Return the group of the path."""
+    return ids.group_id(request.match_info["org"], request.match_info["group"])
+
+
+def number(request: web.Request, name: str, *, least: int) -> int | None:
+    """Return a whole number of the query; None if it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    # An id fits in an integer of the store.
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(2**62)) - 1 or int(text) < least:
+        raise bad_input(request, f'{name}="{text}" is not a whole number of {least} or more', "correct the query")
+    return int(text)
+
+
+def moment(request: web.Request, name: str) -> datetime | None:
+    """Return a time of the query; None if it is not given."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise bad_input(
+            request, f'{name}="{text}" is not a time with a zone', "use a form such as 2026-01-31T18:00:00Z"
+        )
+    return found
+
+
+async def content_of(request: web.Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        ApiError: it did not arrive in time.
+    """
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await request.read()
+    except TimeoutError:
+        tried = f"{request.method} {request.path}"
+        raise ApiError(408, tried=tried, problem="the body did not arrive in time", next_step="send it again") from None
