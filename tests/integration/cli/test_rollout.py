@@ -68,7 +68,11 @@ def test_a_rollout_is_counted_by_how_far_the_groups_are(under_way: Shell) -> Non
         "  failed    1 group",
         "  waiting   1 group: 1 outside-window",
         "  others    1 of 5 groups have no member that is known to follow it",
-        "  end       not known: 1 group done so far with a known time; it takes 5 for a pace",
+        (
+            "  end       not known: an estimate takes 5 groups that are done at a known time, and there will not be as many."
+            " The one member that is done took 30 min. One member is left in a group: about 30 min, and whatever they wait for"
+            " in between."
+        ),
     ]
     assert "  04 Mar 05:06 |########-------               | 1 done of 2 begun" in lines
     assert "acme/busy   waiting         0/1   beta: no maintenance window is open [outside-window]" in lines
