@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Collection, Container
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain
 from typing import Any, Final
 
 from agbot.coordinator.schedule import Schedule
@@ -75,7 +74,7 @@ class Attention:
     def everything(self) -> None:
         """Make every group due that has a lease, a waiter, a deferral or a brake, or may rest."""
         tally = self._situation.ledger.tally
-        self._due((*tally.mattering, *tally.ended, *chain.from_iterable(tally.braked.values())))
+        self._due((*tally.mattering, *tally.ended, *tally.braked_groups()))
 
     def read_again(self, group: GroupId, due_at: SeenTime, now: SeenTime, *, is_watched: bool) -> None:
         """Schedule a group for its next read at `due_at`.
@@ -138,8 +137,10 @@ class Attention:
             return ()
         orgs, tally = {org_of(policy) for policy in changed}, self._situation.ledger.tally
         found = [group for group in tally.mattering if org_of(group) in orgs or self._holds_for(group, changed)]
-        braked = (group for of_org in tally.braked.values() for group in of_org)
-        return [*found, *(group for group in braked if org_of(group) in orgs or self._stops(group, changed))]
+        return [
+            *found,
+            *(group for group in tally.braked_groups() if org_of(group) in orgs or self._stops(group, changed)),
+        ]
 
     def _stops(self, group: GroupId, policies: Container[str]) -> bool:
         brakes = self._situation.ledger.brakes.get(group, {})

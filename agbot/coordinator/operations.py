@@ -56,11 +56,7 @@ class Operations(Protocol):
         """Return what operators have ordered; the windows go through all groups."""
 
     async def note(self, event: Event) -> None:
-        """Write an event that changes nothing, such as an estimate of a rollout, to the journal.
-
-        Raises:
-            StoreUnavailableError: it is not known whether that happened.
-        """
+        """Write an event that changes nothing, such as an estimate of a rollout, to the journal."""
 
     def unknown(self, noun: Noun, name: str) -> str:
         """Return that the name is not known, with the nearest one; empty if it is known."""

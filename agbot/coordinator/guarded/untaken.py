@@ -73,9 +73,6 @@ class Untaken:
 
         Return what was done; None if that is not known yet, because the Exchange could not be read
         or its stamps cannot be compared. Until it is, the lease is kept.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
         """
         situation = self._situation
         lease = await situation.ledger.read_again(decided.group)

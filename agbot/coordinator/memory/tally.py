@@ -7,8 +7,9 @@ difference. The totals are therefore always equal to those of a scan of the ledg
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
@@ -92,6 +93,10 @@ class Tally:
     def is_busy(self, group: GroupId) -> bool:
         """Whether a group has a lease or is being granted one."""
         return self._known.get(group, _NOTHING).is_busy
+
+    def braked_groups(self) -> Iterator[GroupId]:
+        """Yield the groups with a brake."""
+        return chain.from_iterable(self.braked.values())
 
     def take_changed(self) -> Collection[GroupId]:
         """Return the groups that have changed since the last call."""

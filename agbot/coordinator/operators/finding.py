@@ -5,10 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from itertools import chain
 
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
-from agbot.coordinator.memory.tally import Tally
 from agbot.coordinator.situation import Situation
 from agbot.rules import ids
 from agbot.rules.facts import Node
@@ -54,13 +52,9 @@ def _of_state(state: GroupState | None, situation: Situation) -> AbstractSet[Gro
         case GroupState.DEFERRED:
             return tally.deferred_in.keys()
         case GroupState.BRAKED:
-            return set(_braked(tally))
+            return set(tally.braked_groups())
         case _:
-            return {*tally.mattering, *_braked(tally), *_held_back(situation), *_stuck(situation)}
-
-
-def _braked(tally: Tally) -> Iterable[GroupId]:
-    return chain.from_iterable(tally.braked.values())
+            return {*tally.mattering, *tally.braked_groups(), *_held_back(situation), *_stuck(situation)}
 
 
 def _held_back(situation: Situation) -> Iterator[GroupId]:

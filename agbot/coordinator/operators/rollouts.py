@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import TypeVar
 
 from agbot.coordinator.listings import GroupProgress, MemberProgress, Subject, WaitingMember
@@ -40,18 +39,6 @@ def subjects(situation: Situation) -> list[Subject]:
         for each in sorted({*running, *waiting, *stopped})
         for kind, policy in (each,)
     ]
-
-
-def revised_at(kind: Kind, policy: PolicyId, situation: Situation) -> datetime | None:
-    """Return when the policy's present revision was written; None if that is not known."""
-    known = situation.picture.policies.get(kind, policy)
-    return None if isinstance(known, Sight) else known.revised_at
-
-
-def oldest_grant(situation: Situation) -> GroupId | None:
-    """Return the group whose lease has been held longest; None if none is."""
-    held = [(lease.tenure.granted_at, lease.group) for lease in situation.ledger.occupied() if lease.tenure is not None]
-    return min(held)[1] if held else None
 
 
 def progress(kind: Kind, policy: PolicyId, situation: Situation) -> Iterator[GroupProgress]:

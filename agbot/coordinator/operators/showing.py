@@ -53,8 +53,7 @@ class Showing:
         ledger = self._situation.ledger
         if self._situation.view_at is None or not ledger.was_read:
             return None
-        braked = ledger.tally.braked.values()
-        return list({**ledger.tally.mattering, **{group: None for of_org in braked for group in of_org}})
+        return list(dict.fromkeys((*ledger.tally.mattering, *ledger.tally.braked_groups())))
 
     def lacks(self, group: GroupId) -> Sight | None:
         """Return why a group cannot be shown; None if it can.
@@ -85,11 +84,14 @@ class Showing:
 
     def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
         """Return when the policy's present revision was written."""
-        return rollouts.revised_at(kind, policy, self._situation)
+        known = self._situation.picture.policies.get(kind, policy)
+        return None if isinstance(known, Sight) else known.revised_at
 
     def oldest_grant(self) -> GroupId | None:
         """Return the group whose lease has been held longest."""
-        return rollouts.oldest_grant(self._situation)
+        occupied = self._situation.ledger.occupied()
+        held = [(lease.tenure.granted_at, lease.group) for lease in occupied if lease.tenure is not None]
+        return min(held)[1] if held else None
 
     def orders(self, *, with_windows: bool = True) -> Orders:
         """Return what operators have ordered."""

@@ -29,9 +29,6 @@ class Crashes:
         """Set the brake for a crash after this end (`braking`); return what was done.
 
         Empty if there is nothing left to stop, or it was stopped before.
-
-        Raises:
-            StoreUnavailableError: it is not known whether it happened.
         """
         situation, claim = self._situation, end.claim
         known = upgraded(claim, group, situation.picture, situation.ledger)

@@ -33,11 +33,7 @@ class BusyNodes:
             self._words[node] = word
 
     async def run(self) -> None:
-        """Write what is new or over.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Write what is new or over."""
         situation, words = self._situation, self._words
         if words and situation.now().is_steady:
             self._words = {}

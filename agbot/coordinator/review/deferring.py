@@ -15,11 +15,7 @@ from agbot.transitions.deferrals import Memberships
 
 
 async def refresh(situation: Situation, group: GroupId) -> None:
-    """Begin and end deferrals of this group by the picture; nothing changes while there is doubt.
-
-    Raises:
-        StoreUnavailableError: it is not known what was written.
-    """
+    """Begin and end deferrals of this group by the picture; with a doubt nothing changes."""
     if not situation.doubts() and _due(situation, group):
         await situation.commit_due(lambda: _due(situation, group))
 

@@ -31,11 +31,7 @@ class Housekeeping:
         self._sweeping = Sweeping(situation, journal_age, journal_bytes)
 
     async def run(self) -> None:
-        """Do what is due.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Do what is due."""
         if self._situation.now().is_steady:
             for over in (self._holds_over, self._allowances_over):
                 if over():
@@ -55,11 +51,7 @@ class Housekeeping:
         return operators.expire_allowances(ledger.allowances.values(), ledger.leaving, self._situation.now())
 
     async def lift_brakes(self, groups: Iterable[GroupId]) -> None:
-        """Lift the brakes of these groups that have nothing left to stop.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Lift the brakes of these groups that have nothing left to stop."""
         situation = self._situation
         for group in groups:
             if situation.ledger.brakes.get(group):

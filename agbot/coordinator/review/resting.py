@@ -26,9 +26,6 @@ class Resting:
         """Stop the upgrades in these groups whose member was healthy at first and no longer is.
 
         Return what was done, one phrase each.
-
-        Raises:
-            StoreUnavailableError: the ledger is no longer trusted.
         """
         done: list[str] = []
         for lease, rest, member in self._unproven(groups):

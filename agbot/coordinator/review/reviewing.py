@@ -110,9 +110,6 @@ class Reviewing:
 
         If the agbot has begun an upgrade of another member, it is done with this one, unless its
         lists show otherwise.
-
-        Raises:
-            StoreUnavailableError: the ledger is no longer trusted.
         """
         return await self._commit(self._review(lease, another_has_begun=another_has_begun))
 
@@ -139,9 +136,6 @@ class Reviewing:
         """Free a lease with everything that belongs to it.
 
         Return an empty phrase if the race was lost.
-
-        Raises:
-            StoreUnavailableError: it is not known whether it happened.
         """
         change = ends.release(lease, self._upgraded(lease), ending, self._situation.now())
         is_done = await self._situation.commit(change)

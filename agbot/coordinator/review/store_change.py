@@ -34,9 +34,6 @@ class StoreChange:
         """If there is a doubt, continue the read of the fleet and settle the doubt after it.
 
         Return what was done.
-
-        Raises:
-            StoreUnavailableError: it is not known whether that was written.
         """
         generation, now = self._situation.ledger.generation, self._situation.now()
         if not generation.doubt:

@@ -28,11 +28,7 @@ class Waiters:
         self._waiting = waiting
 
     async def write(self) -> None:
-        """Write what is new, and check the groups that are due for waiters that have gone.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Write what is new, and check the groups that are due for waiters that have gone."""
         situation, schedule = self._situation, self._attention.waiting
         self._attention.gather()
         waited_in = situation.ledger.tally.waited_in

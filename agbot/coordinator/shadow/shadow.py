@@ -65,9 +65,6 @@ class Shadow:
 
         One that had begun before this process started is not compared: what was true then is not
         known.
-
-        Raises:
-            StoreUnavailableError: it is not known whether the difference was written.
         """
         rows, claim = self._situation.rows, begun.claim
         is_older = begun.since < self._began or any(rows.claim(row) == claim for row in rows.found_first)

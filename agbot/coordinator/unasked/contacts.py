@@ -55,22 +55,14 @@ class Contacts:
         self._situation.ledger.contacts[node] = self._unwritten[node] = contact
 
     async def write(self) -> None:
-        """Write what was noted since the last cycle.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Write what was noted since the last cycle."""
         unwritten = dict(self._unwritten)
         if unwritten:
             await self._situation.commit(Change(put=list(unwritten.values())))
             self._unwritten = {node: each for node, each in self._unwritten.items() if unwritten.get(node) != each}
 
     async def bypassed(self, group: GroupId, claim: Claim) -> None:
-        """Report, once, that this node upgrades its agent without asking here.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Report, once, that this node upgrades its agent without asking here."""
         if self.expects_questions and self._bypassed(group, claim):
             await self._situation.commit_due(lambda: self._bypassed(group, claim))
 

@@ -41,11 +41,7 @@ class Down:
         self._crashes = Crashes(situation)
 
     async def follow(self) -> list[str]:
-        """Judge every loss; return what was done, one phrase each.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Judge every loss; return what was done, one phrase each."""
         self._take_losses()
         if not self._losses:
             return []

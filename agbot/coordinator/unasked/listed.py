@@ -35,11 +35,7 @@ class ListedUpgrades:
         self._reported: set[Row] = set()
 
     async def follow(self, only: GroupId | None = None) -> list[str]:
-        """Follow every row, or those of one group; return what was done, one phrase each.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Follow every row, or those of one group; return what was done, one phrase each."""
         situation = self._situation
         if situation.rows.source is Source.NONE or not situation.ledger.is_trusted:
             return []

@@ -33,11 +33,7 @@ class Taking:
         """Awaited with each upgrade before it takes the lease: shadow mode compares it there."""
 
     async def take(self, begun: Begun) -> list[str]:
-        """Take the lease, or record the overlap; return what was done, one phrase each.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Take the lease, or record the overlap; return what was done, one phrase each."""
         situation, node = self._situation, begun.claim.holder
         if situation.ledger.lease(begun.group).is_held_for(begun.claim):
             return []

@@ -53,11 +53,7 @@ class Unasked:
             await self._lists.again()
 
     async def follow(self) -> list[str]:
-        """Take leases for unasked upgrades; return what was done, one phrase each.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Take leases for unasked upgrades; return what was done, one phrase each."""
         if self._situation.doubts():
             return []
         return [*await self._listed.follow(), *await self._down.follow()]
@@ -74,11 +70,7 @@ class Unasked:
         return any(unasked.can_begin(member, lease) for member in members)
 
     async def reported(self, group: GroupId) -> list[str]:
-        """Take leases for unasked agent upgrades that members report; return what was done.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """Take leases for unasked agent upgrades that members report; return what was done."""
         situation, now = self._situation, self._situation.now()
         if situation.doubts():
             return []
@@ -116,11 +108,7 @@ class Unasked:
         return ask.is_service and tenure is not None and tenure.claim.holder == ask.node and not tenure.claim.subject
 
     async def give_way(self, ask: Ask) -> None:
-        """End the tenure of a service that is down when its agbot asks: now the policy is known.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
-        """
+        """End the tenure of a service that is down when its agbot asks: now the policy is known."""
         if self.is_own_gap(ask):
             ending = Ending(cause=Cause.UNCONFIRMED, why=f"its agbot asks for {ask.claim.subject}")
             await self._reviewing.release(self._situation.ledger.lease(ask.group), ending)
@@ -130,9 +118,6 @@ class Unasked:
 
         An agbot that hangs keeps agents waiting. A question about a service comes from the agbot
         itself, so it does not wait for it again.
-
-        Raises:
-            StoreUnavailableError: it is not known what was written.
         """
         if not ask.is_service or self._situation.rows.doubt is None:
             if self._lists is not None:
