@@ -38,10 +38,16 @@ def services_for(ask: Ask, lease: Lease, view: View, limits: Limits, *, ages: Ag
 
 
 def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[Wanted]:
-    """Return what blocks an asker and may have changed without a row: heartbeats and services."""
+    """Return what blocks an asker and may have changed without a row: heartbeats and services.
+
+    Nothing while another member holds the lease: only its end ends the wait, and the cycle reads
+    the heartbeats of such a group.
+    """
     by_code = {Code.PEERS_UNAVAILABLE: ages.heartbeat, Code.SOAKING: ages.rest}
-    allowed = [by_code[reason.code] for reason in wait.reasons if reason.code in by_code]
-    if not allowed:
+    codes = {reason.code for reason in wait.reasons}
+    allowed = [age for code, age in by_code.items() if code in codes]
+    # the holder itself is unavailable to its peers, so both reasons are usual
+    if not allowed or Code.LEASE_HELD in codes:
         return []
     max_age = min(allowed)
     return [

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from agbot.coordinator import attention
 from agbot.coordinator.intake import planning
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
@@ -50,6 +51,23 @@ async def test_heartbeats_of_many_nodes_cost_one_list_of_nodes_and_no_list_of_gr
     spent = Counter(hub.transport.requests) - before
     assert 3 <= spent[NODES] <= 4
     assert spent[LIST_OF_GROUPS] == 0
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_heartbeats_of_very_many_groups_are_read_more_rarely_but_never_so_rarely_that_a_node_seems_silent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    monkeypatch.setattr(attention, "_MOST_GROUPS_PER_SECOND", GROUPS / 60)  # as with thousands of times as many groups
+    await hub.live(*everyone(), seconds=120)
+    before = hub.transport.requests.copy()
+    await hub.live(*everyone(), seconds=240)
+    assert 3 <= (Counter(hub.transport.requests) - before)[NODES] <= 5
+
+    monkeypatch.setattr(attention, "_MOST_GROUPS_PER_SECOND", GROUPS / 36000)
+    await hub.live(*everyone(), seconds=900)
+    assert all(hub.lease(f"g{number}").state is State.HELD for number in range(GROUPS))
     await hub.stop()
 
 

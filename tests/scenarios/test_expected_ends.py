@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from agbot.console.page.estimates import Estimates
-from agbot.console.page.rollouts import Rollouts
+from agbot.console.page.rollouts import Rollouts, Whole
 from agbot.coordinator.operations import Operations
 from agbot.events.rollouts import RolloutEnded, RolloutExpected
 from agbot.rules.limits import Limits
@@ -56,3 +59,27 @@ async def test_the_estimates_of_a_rollout_are_kept_and_its_end_is_compared_with_
         await Estimates(hub.coordinator, again, hub.clock).look(hub.clock.now())
         await again.chronicler.current()
         assert again.chronicler.chronicle.ended == rollouts.chronicler.chronicle.ended
+
+
+@in_virtual_time
+async def test_a_rollout_in_which_nothing_has_happened_since_the_last_look_is_not_summarised_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rollout(_GROUPS, limits=Limits(max_groups_in_org=3), habits=_HABITS) as hub:
+        hub.publish()
+        await hub.fleet.clock.sleep(120)
+        rollouts, summarised = Rollouts(hub.coordinator), 0
+        estimates, whole = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.whole
+
+        async def counted(*args: Any) -> Whole:
+            nonlocal summarised
+            summarised += 1
+            return await whole(*args)
+
+        monkeypatch.setattr(rollouts, "whole", counted)
+        for _ in range(3):
+            await estimates.look(hub.clock.now())
+        assert summarised == 1
+        await hub.fleet.clock.sleep(300)
+        await estimates.look(hub.clock.now())
+        assert summarised == 2

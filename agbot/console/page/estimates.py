@@ -1,6 +1,7 @@
 """Keeps estimates of the ends of rollouts in the journal, and what came of them.
 
-Once a minute, while this coordinator leads. Nothing is read unless a rollout is under way.
+Once a minute, while this coordinator leads. Nothing is read unless a rollout is under way, and a
+rollout is summarised only after something has happened in it: there are as many as organisations.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Estimates:
         self._clock = clock
         self._open: set[Rollout] = set()
         """Those whose end was estimated and has not come yet."""
+        self._seen: dict[Rollout, tuple[datetime | None, datetime | None]] = {}
+        """The last event and the revision of each active rollout at the last look."""
 
     async def run(self) -> None:
         """Look at the rollouts until cancelled."""
@@ -52,8 +55,15 @@ class Estimates:
         if self._rollouts.chronicler.lack:
             return
         self._open = {rollout for rollout, record in chronicle.rollouts.items() if self._kept(rollout, record)}
+        before, self._seen = self._seen, {}
         for rollout in sorted(active | self._open):
-            await self._follow(rollout, chronicle.rollouts.get(rollout) or Record(), now)
+            record = chronicle.rollouts.get(rollout) or Record()
+            seen = record.last_at, self._operations.revised_at(*rollout)
+            if rollout in active:
+                self._seen[rollout] = seen
+            # one that is not active ends by time alone
+            if rollout not in active or before.get(rollout) != seen:
+                await self._follow(rollout, record, now)
 
     def _kept(self, rollout: Rollout, record: Record) -> list[RolloutExpected]:
         """Return the estimates for the policy's present revision; none once it has ended."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 
 from agbot.coordinator.attention import Attention
 from agbot.coordinator.situation import Situation
@@ -76,11 +77,13 @@ class Planning:
 
         A failure in one is reported and does not affect the others.
         """
-        situation, ages, slices, found = self._situation, self._ages(), Slices(), dict[GroupId, Collection[Wanted]]()
+        situation, slices, found = self._situation, Slices(), dict[GroupId, Collection[Wanted]]()
+        ages_at = cache(self._ages)
         for group in groups:
             found[group] = ()
             with situation.troubles.guard("reads", group):
                 activity = self.activity(group, has_joined=group in joined)
+                ages = ages_at(activity.limits.heartbeat_stale_seconds)
                 found[group] = plan.of_group(activity, situation.picture, ages, situation.now())
             await slices.end()
         return found
@@ -96,9 +99,13 @@ class Planning:
                 self._attention.read_again(group, next_due_at(wanted, situation.picture), now, is_watched=is_watched)
             await slices.end()
 
-    def _ages(self) -> Ages:
+    def _ages(self, stale_seconds: float) -> Ages:
+        """Return how old answers may be in a group whose heartbeats may be as old as this."""
         ages, held = self._situation.ages, len(self._situation.ledger.tally.occupied)
-        return replace(ages, statuses=max(ages.statuses, timedelta(seconds=held / _MOST_STATUS_READS_PER_SECOND)))
+        statuses = max(ages.statuses, timedelta(seconds=held / _MOST_STATUS_READS_PER_SECOND))
+        # a heartbeat that is read too rarely would make a live node seem to be silent
+        pace = min(self._attention.pace, timedelta(seconds=stale_seconds / 3))
+        return replace(ages, heartbeat=max(ages.heartbeat, pace), statuses=statuses)
 
     def _forget(self, now: SeenTime) -> None:
         """Forget the nodes that are no longer expected, and missing groups without brakes."""

@@ -47,8 +47,10 @@ def wait(*codes: Code) -> Wait:
     return Wait(reasons=tuple(Reason(code=code, text="because") for code in codes))
 
 
-def test_a_refusal_that_no_unannounced_change_could_turn_rests_on_no_read() -> None:
-    assert occasions.of_wait(wait(Code.LEASE_HELD), group(), pair(), AGES, NOW) == []
+@pytest.mark.parametrize("codes", [(Code.LEASE_HELD,), (Code.LEASE_HELD, Code.PEERS_UNAVAILABLE, Code.SOAKING)])
+def test_a_refusal_that_no_unannounced_change_could_turn_rests_on_no_read(codes: tuple[Code, ...]) -> None:
+    """The holder is unavailable to its peers while it upgrades; that does not end by a heartbeat."""
+    assert occasions.of_wait(wait(*codes), group(), pair(), AGES, NOW) == []
 
 
 @pytest.mark.parametrize(
