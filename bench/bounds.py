@@ -67,7 +67,7 @@ _SCALE: Mapping[str, Bound] = MappingProxyType(
             limit=0.5, reason="a quarter of the time between two cycles"
         ),
         "40000 nodes: processor per cycle, rolling": Bound(
-            limit=0.5, reason="no more than with all held, although answers are included"
+            limit=0.5, reason="no more than with all held; answers have a bound of their own"
         ),
         "40000 nodes: hand-off, p99": Bound(limit=5, reason="the same as with a single group, at default settings"),
         "40000 nodes: questions answered": Bound(

@@ -39,6 +39,10 @@ class Size:
     growing: dict[str, float] = field(default_factory=dict)
     """The figures that must not grow faster than the number of nodes."""
     notes: list[str] = field(default_factory=list)
+    asked_share: float = 0.0
+    """Of a core, while every waiter asks once a minute."""
+    quiet_share: float = 0.0
+    """Of a core, while all leases are held and no member asks."""
 
     def add(self, name: str, unit: Unit, value: float, *, grows: bool = True, note: str = "") -> None:
         """Add a figure; with `grows` its growth is judged too."""
@@ -106,7 +110,8 @@ def _questions(hub: ScaleHub, size: Size) -> None:
     )
     _delays(size, asked)
     _count(size, "questions", asked)
-    size.add("processor while asked", Unit.SHARE, used.cpu_seconds / used.seconds)
+    size.asked_share = used.cpu_seconds / used.seconds
+    size.add("processor while asked", Unit.SHARE, size.asked_share)
 
 
 def _delays(size: Size, asked: dict[str, Any]) -> None:
@@ -126,6 +131,7 @@ def _quiet(hub: ScaleHub, size: Size) -> None:
     with hub.usage() as used:
         time.sleep(_QUIET_SECONDS)
     reads = Counter(hub.command("requests")) - before
+    size.quiet_share = used.cpu_seconds / used.seconds
     size.add(
         "processor per cycle, all held",
         Unit.SECONDS,
@@ -140,11 +146,13 @@ def _rolling(hub: ScaleHub, size: Size) -> None:
     with hub.usage() as used:
         asked = hub.command("roll", seconds=_ROLL_SECONDS, per_second=hub.nodes / ASK_SECONDS)
     _count(size, "questions while rolling", asked)
+    cycles = max(used.cycles, 1)
+    answers = max(size.asked_share - size.quiet_share, 0.0) * used.seconds
     size.add(
         "processor per cycle, rolling",
         Unit.SECONDS,
-        used.cpu_seconds / max(used.cycles, 1),
-        note=f"{used.cycles:.0f} cycles, with the answers",
+        (used.cpu_seconds - answers) / cycles,
+        note=f"{used.cycles:.0f} cycles; with the answers {used.cpu_seconds / cycles:.3f}",
     )
     took = hub.hand_offs()
     size.add(

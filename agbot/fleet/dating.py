@@ -12,13 +12,20 @@ from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Status
 
+_HEARTBEATS = 2
+"""How many heartbeats of a node are remembered: every node has one at any time.
+
+One that is shown again after two others gets no date, so it counts as possibly recent.
+"""
+
 
 def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
     """Date the last heartbeat of a node, if it has sent one."""
     if isinstance(seen, Sight) or seen.heartbeat_at is None:
         return seen
     written = {"": (seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at)}
-    dated = stamps.date(Read(what=What.NODE, id=seen.id), written, begun=begun, now=now)[""]
+    read = Read(what=What.NODE, id=seen.id)
+    dated = stamps.date(read, written, begun=begun, now=now, remembered=_HEARTBEATS)[""]
     return replace(
         seen, heartbeat_at=dated.at, heartbeat_stamp="", is_dated=dated.is_known, heartbeat_earliest=dated.if_unknown
     )

@@ -25,8 +25,8 @@ from agbot.rules.seen_time import Now
 AHEAD = timedelta(seconds=30)
 """The difference of the two clocks is known to a few seconds, and an answer may be shared that was
 requested a while ago."""
-_REMEMBERED = 4
-"""A proxy or a replica may show the previous stamp once more."""
+REMEMBERED = 4
+"""A proxy or a replica may show the previous stamps once more."""
 _MOST_GONE = 50
 
 _Key = TypeVar("_Key", bound=str)
@@ -91,11 +91,19 @@ class Stamps:
         self._received_at = now.wall
 
     def date(
-        self, read: Read, written: Mapping[_Key, Stamped], *, begun: int, now: Now, is_kept: bool = False
+        self,
+        read: Read,
+        written: Mapping[_Key, Stamped],
+        *,
+        begun: int,
+        now: Now,
+        is_kept: bool = False,
+        remembered: int = REMEMBERED,
     ) -> dict[_Key, Dated]:
         """Date all records of one read, by key.
 
         With `is_kept`, records never replace each other, so none is a bound for another.
+        `remembered` is the number of records kept of each key.
         """
         # requested before our clock was set, so no bound; it is read again
         if begun < self._stepped:
@@ -116,7 +124,7 @@ class Stamps:
             record.shown = now.wall
             record.date_by_stamp(moment)
             others = [each for each in known if each is not record]
-            of_key[key] = [*others, record][-_REMEMBERED:]
+            of_key[key] = [*others, record][-remembered:]
             earliest = moment if moment is not None and moment <= record.until + AHEAD else None
             found[key] = Dated(record.at or record.until, record.at is not None, record.at or earliest)
         gone = max(len(of_key) - len(written) - _MOST_GONE, 0)

@@ -38,10 +38,12 @@ def limits_of(settings: Settings) -> LimitsOf:
 
     It caches, because every question needs them.
     """
+    distinct: dict[Limits, Limits] = {}
 
     @lru_cache(maxsize=_GROUPS_REMEMBERED)
     def of(group: GroupId) -> Limits:
-        return effective(settings, group).rules
+        found = effective(settings, group).rules
+        return distinct.setdefault(found, found)  # most groups share theirs
 
     return of
 

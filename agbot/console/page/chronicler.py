@@ -14,7 +14,7 @@ from agbot.coordinator.operations import Operations
 from agbot.store.contract import JournalQuery, StoreError
 
 _AT_ONCE: Final = 500
-"""Entries of one read: the store does nothing else meanwhile, for some 10 ms."""
+"""Entries that one read passes over: the store does nothing else meanwhile, for some 10 ms."""
 _PATIENCE_SECONDS: Final = 1.0
 
 
@@ -48,9 +48,16 @@ class Chronicler:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def _read(self) -> None:
-        while True:
-            query = JournalQuery(after=self.chronicle.last_id, events=READ, limit=_AT_ONCE)
-            found = await self._operations.journal(query)
-            self.chronicle.take(found)
-            if len(found) < _AT_ONCE:
-                return
+        """Read piece by piece, with both ends given: most entries are waits, which are left out."""
+        newest = await self._operations.journal(JournalQuery(limit=1))
+        if not newest:
+            return
+        last, chronicle = newest[0].id, self.chronicle
+        if not chronicle.last_id:
+            oldest = await self._operations.journal(JournalQuery(after=0, limit=1))
+            chronicle.last_id = oldest[0].id - 1 if oldest else last
+        while chronicle.last_id < last:
+            end = min(chronicle.last_id + _AT_ONCE, last)
+            query = JournalQuery(after=chronicle.last_id, before=end + 1, events=READ, limit=_AT_ONCE)
+            chronicle.take(await self._operations.journal(query))
+            chronicle.last_id = end
