@@ -27,7 +27,8 @@ from agbot.cli.folding import say
 from agbot.clock import NOW_HEADER, SystemClock
 from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
-from agbot.settings.secret import Secret, goes_in_clear
+from agbot.settings.hosts import goes_in_clear
+from agbot.settings.secret import Secret
 
 if TYPE_CHECKING:  # most commands ask for little of it, or for nothing
     from agbot.console.api import Endpoint

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Coroutine
 
 import click
 
-_PORT_DIGITS = 5
+
+class _HostAndPort(click.ParamType[tuple[str, int]]):
+    name = "HOST:PORT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        from agbot.settings.hosts import host_and_port
+
+        try:
+            return host_and_port(value)
+        except ValueError as error:
+            self.fail(f"{error}, such as 127.0.0.1:3090", param, ctx)
+
+
+_ADDRESS = _HostAndPort()
 
 
 @click.group("sim")
@@ -16,7 +30,7 @@ def sim() -> None:
 
 
 @sim.command("exchange")
-@click.option("--listen", default="127.0.0.1:3090", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--listen", default="127.0.0.1:3090", show_default=True, type=_ADDRESS, help="Where to listen.")
 @click.option(
     "--root-password",
     default="rootpw",
@@ -25,27 +39,19 @@ def sim() -> None:
     help="Password of root/root. The simulator keeps no secrets, so it may be on the command line.",
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
-def exchange(listen: str, root_password: str, seed: int) -> None:
+def exchange(listen: tuple[str, int], root_password: str, seed: int) -> None:
     """Run a simulated Exchange, empty as a new one: the organisations root and IBM, and root/root.
 
     Set HZN_EXCHANGE_URL to the URL it prints. Faults are set with PUT /sim/faults, requests are in
     GET /sim/report (both as root).
     """
-    host, port = _address(listen, "--listen")
-    try:
-        asyncio.run(_serve(host, port, root_password, seed))
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {listen}: {error.strerror or error}. Is the port taken?"
-        ) from error
+    _run(_serve(*listen, root_password, seed))
 
 
 @sim.command("hub")
-@click.option("--exchange", default="127.0.0.1:3090", show_default=True, metavar="HOST:PORT", help="The Exchange.")
-@click.option("--api", default="127.0.0.1:8080", show_default=True, metavar="HOST:PORT", help="The agbot's local API.")
-@click.option(
-    "--secure-api", default="127.0.0.1:8083", show_default=True, metavar="HOST:PORT", help="Where its agents ask."
-)
+@click.option("--exchange", default="127.0.0.1:3090", show_default=True, type=_ADDRESS, help="The Exchange.")
+@click.option("--api", default="127.0.0.1:8080", show_default=True, type=_ADDRESS, help="The agbot's local API.")
+@click.option("--secure-api", default="127.0.0.1:8083", show_default=True, type=_ADDRESS, help="Where its agents ask.")
 @click.option(
     "--defect", "defects", multiple=True, metavar="NAME", help="Leave the row of this defect behind. Repeatable; `all`."
 )
@@ -55,9 +61,9 @@ def exchange(listen: str, root_password: str, seed: int) -> None:
 @click.option("--fast", is_flag=True, help="Agents ask, upgrade and report within seconds.")
 def hub(
     *,
-    exchange: str,
-    api: str,
-    secure_api: str,
+    exchange: tuple[str, int],
+    api: tuple[str, int],
+    secure_api: tuple[str, int],
     defects: tuple[str, ...],
     upgrades_after: float,
     gateway: str | None,
@@ -79,9 +85,9 @@ def hub(
     if unknown:
         raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(SCENES)}, all", param_hint="--defect")
     plan = sim_hub.Plan(
-        exchange=_address(exchange, "--exchange"),
-        agbot=_address(api, "--api"),
-        secure=_address(secure_api, "--secure-api"),
+        exchange=exchange,
+        agbot=api,
+        secure=secure_api,
         defects=named,
         upgrades_after_seconds=upgrades_after,
         gateway=gateway,
@@ -90,17 +96,14 @@ def hub(
     )
     if fails not in {None, *sim_hub.GROUPS}:
         raise click.BadParameter(f"{fails!r} is none of {', '.join(sim_hub.GROUPS)}", param_hint="--fails")
+    _run(sim_hub.run(plan))
+
+
+def _run(serving: Coroutine[object, object, None]) -> None:
     try:
-        asyncio.run(sim_hub.run(plan))
+        asyncio.run(serving)
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error.strerror or error}. Is a port taken?") from error
-
-
-def _address(listen: str, option: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or len(port) > _PORT_DIGITS:
-        raise click.BadParameter(f"{listen!r} is not HOST:PORT, such as 127.0.0.1:3090", param_hint=option)
-    return host.strip("[]"), int(port)
 
 
 async def _serve(host: str, port: int, root_password: str, seed: int) -> None:

@@ -20,6 +20,7 @@ from agbot.console import parts
 from agbot.console.replies import ApiError
 from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.events.listeners import ConsoleDenied, ConsoleFailed
+from agbot.settings.hosts import host_and_port, is_loopback
 from agbot.store.contract import StoreError
 
 _BEARER: Final = "bearer "
@@ -107,11 +108,12 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
 
 def own_names_only(listen: str) -> Middleware:
     """Refuse requests for a foreign host name while the listener is on the loopback."""
-    is_local = is_loopback(listen.rpartition(":")[0].strip("[]"))
+    is_local = is_loopback(host_and_port(listen)[0])
 
     @web.middleware
     async def check_host(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = request.host.rpartition(":")[0] if request.host.rpartition(":")[2].isdigit() else request.host
+        name, _, port = request.host.rpartition(":")
+        host = name if port.isdigit() else request.host
         if is_local and not _is_own(host.strip("[]")):
             raise ApiError(
                 421,
@@ -122,14 +124,6 @@ def own_names_only(listen: str) -> Middleware:
         return await handler(request)
 
     return check_host
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this address can be reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_own(host: str) -> bool:

@@ -35,6 +35,7 @@ from agbot.listening.connection import Bounds
 from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
 from agbot.listening.hop import Hop
+from agbot.settings.hosts import bracketed, host_and_port
 from agbot.settings.secret import Secret
 
 _STOP_SECONDS: Final = 1.0
@@ -69,8 +70,7 @@ class Console:
         rollouts: Rollouts | None = None,
     ) -> None:
         """Listen nowhere before `start`. `listen` is host:port; port 0 is any free port."""
-        self._host, _, port = listen.rpartition(":")
-        self._port = int(port)
+        self._host, self._port = host_and_port(listen)
         coordinators = coordinators or Alone("")
         self._hop = Hop(coordinators.where().own_name, hop_ca_file)
         parts = Parts(
@@ -95,7 +95,7 @@ class Console:
         await self._runner.setup()
         self._acceptor = Acceptor(self._runner.connections, self._descriptors, backlog=_BACKLOG, keeps_spare=True)
         try:
-            await self._acceptor.start(self._host.strip("[]"), self._port)
+            await self._acceptor.start(self._host, self._port)
         except OSError:
             await self._runner.cleanup()
             raise
@@ -121,7 +121,7 @@ class Console:
     @property
     def url(self) -> str:
         """The base URL of the listener."""
-        return f"http://{self._host}:{self._acceptor.port if self._acceptor else self._port}"
+        return f"http://{bracketed(self._host)}:{self._acceptor.port if self._acceptor else self._port}"
 
 
 class _Runner(web.AppRunner):

@@ -12,6 +12,7 @@ from yarl import URL
 
 from agbot.coordinator.contract import Overview
 from agbot.doctor.finding import Finding, ok, wrong
+from agbot.settings.hosts import bracketed, host_and_port
 from agbot.settings.model import Settings
 
 _SECONDS: Final = 5.0
@@ -67,8 +68,9 @@ async def _gateway(settings: Settings, daemon: Daemon) -> Finding:
 
 def own_url(listen: str, scheme: str = "http") -> str:
     """Return how this machine reaches its own listener, over loopback if that is everywhere."""
-    host, _, port = listen.rpartition(":")
-    return f"{scheme}://{ {'0.0.0.0': '127.0.0.1', '[::]': '[::1]'}.get(host, host) }:{port}"  # noqa: S104 - replaced, not bound
+    host, port = host_and_port(listen)
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - replaced, not bound
+    return f"{scheme}://{bracketed(reached)}:{port}"
 
 
 async def _ask(url: str) -> str:
@@ -87,13 +89,12 @@ async def _ask(url: str) -> str:
 
 def why_not_free(listen: str) -> str:
     """Return why this address cannot be listened on; empty if it can. Nothing stays open."""
-    host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
+    host, port = host_and_port(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, int(port)))
+            probe.bind((host, port))
         except OSError as error:
             is_used = error.errno == errno.EADDRINUSE
             return "it is in use" if is_used else (error.strerror or str(error)).lower()

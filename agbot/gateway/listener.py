@@ -29,6 +29,7 @@ from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors, Room
 from agbot.listening.hop import Hop
 from agbot.rules.leadership import Whereabouts
+from agbot.settings.hosts import host_and_port
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
 BACKLOG = 1024
@@ -36,7 +37,6 @@ BACKLOG = 1024
 ANSWER_SHARE = 0.9
 """The part of the time for an answer in which it must be found; the rest is for writing it."""
 _WRITE_SECONDS = 0.5
-_PORT_DIGITS = 5
 
 
 def _ignore(outcome: str, seconds: float) -> None:
@@ -117,7 +117,7 @@ class Listener:
                 usable.
             ValueError: `listen` is not host:port.
         """
-        host, port = _address(self._settings.listen)
+        host, port = host_and_port(self._settings.listen)
         certificate_file, key_file = self._settings.certificate_file, self._settings.key_file
         if certificate_file is not None and key_file is not None:
             self._certificate = Certificate(certificate_file, key_file)
@@ -198,16 +198,3 @@ def _bounds(settings: GatewaySettings, room: Room, request_seconds: float) -> Bo
         max_connections=room.connections,
         takes_chunks=takes_chunks,
     )
-
-
-def _address(listen: str) -> tuple[str, int]:
-    """Split `host:port`; an IPv6 host is in brackets.
-
-    Raises:
-        ValueError: the text has another form.
-    """
-    host, colon, port = listen.rpartition(":")
-    if not colon or not (port.isascii() and port.isdecimal()) or len(port) > _PORT_DIGITS:
-        message = f"[gateway] listen must be host:port, not {listen!r}"
-        raise ValueError(message)
-    return host.strip("[]"), int(port)

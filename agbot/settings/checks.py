@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from msgspec import Meta
 
 from agbot.rules.nearest import nearest
+from agbot.settings.hosts import host_and_port
 
 
 class Check:
@@ -35,7 +36,6 @@ class Check:
 
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")
-_PORTS: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +152,11 @@ def _wrong_identity(value: str) -> str | None:
 
 
 def _wrong_listen(value: str) -> str | None:
-    host, colon, port = value.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > _PORTS:
-        return f'"{value}" does not end in a colon and a port'
+    try:
+        host_and_port(value)
+    except ValueError as error:
+        return str(error)
+    host = value.rpartition(":")[0]
     if host.startswith("[") and host.endswith("]"):
         return None if _is_ipv6(host[1:-1]) else f'"{host}" is not an IPv6 address'
     return None if _HOST.fullmatch(host) else f'"{value}" names no host; 0.0.0.0 listens on every address'

@@ -11,10 +11,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from agbot.settings.hosts import bracketed, goes_in_clear, is_same_socket
 from agbot.settings.model import AgbotSettings, ConsoleSettings, ExchangeSettings, GatewaySettings, Settings
 from agbot.settings.receiving import MqttSettings, WebhookSettings
 from agbot.settings.rule_consistency import Mismatch, of_rules
-from agbot.settings.secret import closed, goes_in_clear, why_open
+from agbot.settings.secret import closed, why_open
 
 
 def mismatches(settings: Settings) -> Iterator[Mismatch]:
@@ -29,7 +30,7 @@ def mismatches(settings: Settings) -> Iterator[Mismatch]:
     yield from _store(settings)
     yield from _mqtt(settings.mqtt)
     yield from _webhook(settings.webhook)
-    if _same_socket(settings.gateway.listen, settings.console.listen):
+    if is_same_socket(settings.gateway.listen, settings.console.listen):
         problem = f"{settings.console.listen} is the gateway's address too"
         yield Mismatch(key="console.listen", problem=problem, expected="another port", other="gateway.listen")
 
@@ -151,7 +152,7 @@ def _ours(key: str, urls: Iterable[str], settings: Settings) -> Iterator[Mismatc
         parts = urlsplit(url)
         if not parts.hostname:
             continue
-        named = f"{_bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+        named = f"{bracketed(parts.hostname)}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
         for listener, listen in (("gateway", settings.gateway.listen), ("console", settings.console.listen)):
             if _leads_to(named, listen):
                 problem = f"{url} is the coordinator's own {listener}.listen ({listen}): it would ask itself"
@@ -161,7 +162,7 @@ def _ours(key: str, urls: Iterable[str], settings: Settings) -> Iterator[Mismatc
 def _leads_to(named: str, listen: str) -> bool:
     """Whether this address is surely one of our listeners; another host may have the same port."""
     local = f"127.0.0.1:{named.rpartition(':')[2]}" if named.startswith("localhost:") else named
-    return local == listen or (not goes_in_clear(f"http://{named}") and _same_socket(local, listen))
+    return local == listen or (not goes_in_clear(f"http://{named}") and is_same_socket(local, listen))
 
 
 def _gateway(gateway: GatewaySettings) -> Iterator[Mismatch]:
@@ -235,7 +236,7 @@ def _mqtt(mqtt: MqttSettings) -> Iterator[Mismatch]:
         yield Mismatch(
             key="mqtt.username", problem="it is not set, but a password is set", expected="the password's user"
         )
-    if mqtt.username and not mqtt.tls and goes_in_clear(f"http://{_bracketed(mqtt.host)}"):
+    if mqtt.username and not mqtt.tls and goes_in_clear(f"http://{bracketed(mqtt.host)}"):
         problem = "off: the password would cross the network in clear text"
         yield Mismatch(key="mqtt.tls", problem=problem, expected="true", is_warning=True)
 
@@ -245,14 +246,3 @@ def _webhook(webhook: WebhookSettings) -> Iterator[Mismatch]:
     if in_clear:
         problem = f"{in_clear[0]} goes to another machine over plain HTTP: events could be read on the way"
         yield Mismatch(key="webhook.urls", problem=problem, expected="https://", is_warning=True)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _same_socket(one: str, other: str) -> bool:
-    one_host, _, one_port = one.rpartition(":")
-    other_host, _, other_port = other.rpartition(":")
-    everywhere = {"0.0.0.0", "[::]"}  # noqa: S104 - compared with, not listened on
-    return one_port == other_port != "0" and (one_host == other_host or bool({one_host, other_host} & everywhere))

@@ -6,13 +6,11 @@ never logged. Code that needs its value calls `reveal()`.
 
 from __future__ import annotations
 
-import ipaddress
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 EXCHANGE_TOKEN: Final = "exchange-token"  # noqa: S105 - the name of a systemd credential, not a secret
 OPERATOR_TOKEN: Final = "operator-token"  # noqa: S105 - the name of a systemd credential, not a secret
@@ -127,18 +125,3 @@ def why_open(path: Path) -> str:
 def closed(path: Path) -> str:
     """Return what is expected of a file that `why_open` warns of."""
     return f"mode 600 (chmod 600 {path})"
-
-
-def goes_in_clear(url: str) -> bool:
-    """Whether what is sent there crosses a network in clear text: plain HTTP to another machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if parts.scheme != "http" or not host or host == "localhost":
-        return False
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return True

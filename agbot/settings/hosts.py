@@ -1,0 +1,52 @@
+"""Addresses of machines: the `host:port` of a listener, and what only this machine can reach."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+_LAST_PORT: Final = 65535
+_EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Split `host:port`; the brackets around an IPv6 host are taken off.
+
+    Raises:
+        ValueError: the text has another form.
+    """
+    host, colon, port = listen.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > _LAST_PORT:
+        raise ValueError(f'"{listen}" is not of the form host:port')
+    return host.strip("[]"), int(port)
+
+
+def bracketed(host: str) -> str:
+    """Return the host as it is written in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def is_same_socket(one: str, other: str) -> bool:
+    """Whether two listeners cannot have these addresses at once; port 0 is any free port."""
+    (one_host, one_port), (other_host, other_port) = host_and_port(one), host_and_port(other)
+    is_same_host = one_host == other_host or not _EVERYWHERE.isdisjoint((one_host, other_host))
+    return is_same_host and one_port == other_port != 0
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach this host."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def goes_in_clear(url: str) -> bool:
+    """Whether what is sent there crosses a network in clear text: plain HTTP to another machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return parts.scheme == "http" and bool(host) and not is_loopback(host)
