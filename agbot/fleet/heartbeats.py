@@ -6,7 +6,7 @@ the number of members.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agbot.rules.facts import Node, Sight
 
@@ -22,6 +22,13 @@ def is_only_next(before: Node | Sight, after: Node | Sight) -> bool:
         return False
     is_soon = abs(after.heartbeat_at - before.heartbeat_at) < _SILENCE
     return is_soon and _without_heartbeat(before) == _without_heartbeat(after)
+
+
+def back_since(before: Node | Sight, after: Node) -> datetime | None:
+    """Return the first heartbeat of a node after its last longer pause; None if none was seen."""
+    if not isinstance(before, Node) or before.heartbeat_at is None or after.heartbeat_at is None:
+        return None
+    return after.heartbeat_at if after.heartbeat_at - before.heartbeat_at >= _SILENCE else before.back_at
 
 
 def _without_heartbeat(node: Node) -> tuple[object, ...]:

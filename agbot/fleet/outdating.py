@@ -134,7 +134,8 @@ class Outdating(View):
         for node in self._nodes:
             known = self._nodes.get(node)
             if isinstance(known, Node) and known.heartbeat_at is not None:
-                self._nodes.amend(node, replace(known, heartbeat_at=known.heartbeat_at + step))
+                back_at = known.back_at and known.back_at + step
+                self._nodes.amend(node, replace(known, heartbeat_at=known.heartbeat_at + step, back_at=back_at))
         self.stamps.date_stepped(step, sequence=self._sequence)
         self._arrivals.date_stepped(step)
         self.hidden.date_stepped(step)

@@ -9,6 +9,7 @@ is in one group at most, wherever that was learnt: from the node, or from the gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agbot.fleet import dating, heartbeats
@@ -134,6 +135,9 @@ class Picture(Outdating):
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
             seen = dating.of_node(self.stamps, seen, begun=begun, now=now)
+            back_at = heartbeats.back_since(self._nodes.get(node), seen) if isinstance(seen, Node) else None
+            if isinstance(seen, Node) and back_at is not None:
+                seen = replace(seen, back_at=back_at)
             if self._nodes.is_unchanged(node) and has_changed(self._nodes.get(node), seen):
                 self.standstill.note_unannounced(f"node {node}", now)
             self.hidden.note_read(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)

@@ -63,6 +63,9 @@ class Node:
     there."""
     silent_before: timedelta = timedelta()
     """How long it had been silent when it could last be read before that."""
+    back_at: datetime | None = None
+    """Its first heartbeat after the last longer pause, as far as it was seen: what it had to report
+    may come a while after that."""
     registered: bool = False
     """The agent has published its key (`publicKey`); `hzn unregister` empties it."""
 

@@ -9,7 +9,7 @@ from agbot.rules import health
 from agbot.rules.facts import Agreement, Node, Policy, Sight
 from agbot.rules.lease import Kind, Lease, Tenure
 from agbot.rules.limits import Limits
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Keep
 
@@ -80,10 +80,25 @@ class Reviewed:
         one. A node that asks again without ever reporting the requested upgrade shows nothing by
         asking (A8).
         """
-        tenure = self.tenure
-        return tenure.renewed_at if tenure.claim.kind is Kind.SERVICE else self.now.seen_at(tenure.granted_at)
+        granted_at = self.now.seen_at(self.tenure.granted_at)
+        if self.tenure.claim.kind is not Kind.SERVICE:
+            return granted_at
+        # the time of the grant moves with the Exchange's clock, as its stamps do
+        return max(self.tenure.renewed_at, granted_at)
+
+    @property
+    def settled_at(self) -> SeenTime | None:
+        """Its last sign of life, once it could report what came before; None if unknown.
+
+        A node that comes back acts first on what it has missed, and repeats what it could not
+        report: until then the Exchange shows what was before its silence.
+        """
+        back_at = self.seen.node.back_at if isinstance(self.seen.node, Node) else None
+        alive_at = self.alive_at
+        is_back = back_at is not None and alive_at is not None and alive_at - self.now.seen_at(back_at) < SETTLING
+        return None if is_back else alive_at
 
     def was_alive_after(self, moment: SeenTime) -> bool:
-        """Return whether the holder has sent a heartbeat since this moment."""
-        alive_at = self.alive_at
+        """Return whether the holder has sent a heartbeat since this moment, and could report."""
+        alive_at = self.settled_at
         return alive_at is not None and moment <= alive_at <= self.now.seen + CLOCK_TOLERANCE

@@ -98,7 +98,7 @@ def _review_service(case: Reviewed) -> Verdict:
     """
     policy, agreements = case.seen.policy, case.seen.agreements
     reported = review_service(
-        case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, alive_at=case.alive_at
+        case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, alive_at=case.settled_at
     )
     is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
     goes_on = is_read and isinstance(reported, Keep) and _could_report(case, case.seen.agreements_read_at)
@@ -125,10 +125,11 @@ def _could_report(case: Reviewed, read_at: SeenTime | None) -> bool:
 
     It would if it was alive for a while after the grant, and the read is not older than that sign
     of life. An agent that has got its grant installs without the Exchange too, and repeats its
-    report every 10 s until that is accepted. A node that died at once, or is cut off, still shows
-    its old agreement although the agbot has cancelled it (measured: up to 10.5 s later).
+    report every 10 s until that is accepted. A node that died at once, is cut off, or has just come
+    back, still shows its old agreement although the agbot has cancelled it (measured: up to 10.5 s
+    later).
     """
-    alive_at = case.alive_at
+    alive_at = case.settled_at
     if alive_at is None or read_at is None:
         return False
     shown_within = min(_SHOWN_WITHIN, timedelta(seconds=case.limits.confirm_seconds))

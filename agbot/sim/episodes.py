@@ -120,6 +120,9 @@ class Tolerance:
     peers_margin_seconds: float = 180.0
     """An agent upgrade that begins is wrong if the last other member has been offline for longer
     than this."""
+    acting_seconds: float = 0.0
+    """How long after a yes its upgrade begins. What was right then is right although the other node
+    has come back in between."""
     is_guarded: bool = False
     """Whether the agbot's database asks for every upgrade that the agbot permits or begins, so that
     none of them is without a question."""

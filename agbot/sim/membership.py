@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_SILENCE_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -20,6 +21,9 @@ class _Known:
     is_cluster: bool = False
     seen_at: datetime = _NEVER
     stamp: str | None = None
+    back_at: datetime = _NEVER
+    """When it was last seen again after a silence, and for how long that had lasted."""
+    was_silent_seconds: float = 0.0
 
 
 class Membership:
@@ -49,6 +53,9 @@ class Membership:
         """Record a heartbeat."""
         known = self._nodes.get(node)
         if known is not None:
+            silent_seconds = (now - known.seen_at).total_seconds()
+            if silent_seconds >= _SILENCE_SECONDS:
+                known.back_at, known.was_silent_seconds = now, silent_seconds
             known.seen_at = now
 
     def group_of(self, node: str) -> str:
@@ -65,10 +72,18 @@ class Membership:
         """Return the other members of a node's group."""
         return sorted(self._groups.get(self.group_of(node), set()) - {node})
 
-    def silent_seconds(self, node: str, now: datetime) -> float:
-        """Return the seconds since a node was last seen, infinite for an unknown node."""
+    def silent_seconds(self, node: str, now: datetime, *, lately_seconds: float = 0.0) -> float:
+        """Return the seconds since a node was last seen, infinite for an unknown node.
+
+        One that has come back `lately` counts as if it had not.
+        """
         known = self._nodes.get(node)
-        return (now - known.seen_at).total_seconds() if known else float("inf")
+        if known is None:
+            return float("inf")
+        back_seconds = (now - known.back_at).total_seconds()
+        if back_seconds < lately_seconds:
+            return known.was_silent_seconds + back_seconds
+        return (now - known.seen_at).total_seconds()
 
     def _move(self, node: str, known: _Known, group: str) -> None:
         if known.group != group:

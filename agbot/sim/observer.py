@@ -174,7 +174,8 @@ class Observer:
         others = [one for one in self._open.values() if one.group == newer.group and one.node != newer.node]
         for older in others:
             if older.counts:
-                silent = self.members.silent_seconds(older.node, now)
+                lately = self.tolerance.acting_seconds
+                silent = self.members.silent_seconds(older.node, now, lately_seconds=lately)
                 older.excuse = excuse_for(older, newer, silent_seconds=silent, now=now, tolerance=self.tolerance)
             if older.excuse is not None:
                 self.forgiven.append(Forgiven(at=now, group=newer.group, node=older.node, excuse=older.excuse))

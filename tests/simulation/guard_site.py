@@ -26,7 +26,7 @@ from agbot.guard.link import Links, Unjudged
 from agbot.rules.leadership import Candidate
 from agbot.rules.limits import Limits
 from agbot.settings.model import ExchangeSettings
-from agbot.sim.agbot_database import AgbotDatabase
+from agbot.sim.agbot_database import START, AgbotDatabase
 from agbot.sim.agbot_rows import AgentRow, ServiceRow, UnexpectedReplyError
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.links import Answered, Question, Unanswered
@@ -38,7 +38,7 @@ from tests.simulation.leaders import Machine, MachineClock, MachineTransport, la
 from tests.simulation.process import Killed, Process
 from tests.support.clocks import NOON, LoopClock
 from tests.support.direct_gateway import DirectGateway
-from tests.support.guarded import AGBOT, COORDINATOR, SCHEMAS, Guarded
+from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
 from tests.support.virtual_time import VirtualLoop
 
 IDENTITY = "IBM/coordinator"
@@ -65,13 +65,19 @@ class AgbotRows(AgbotDatabase):
     """The agbot's way to its database, which may end before or after the commit of a claim."""
 
     def __init__(self, hub: Guarded, clock: LoopClock, chance: random.Random) -> None:
-        super().__init__(hub.url(AGBOT))
+        self._url = hub.url(AGBOT)
+        super().__init__(self._url)
         self._clock = clock
         self._chance = chance
         self.cuts = 0.0
         """Share of the claims that are never committed."""
         self.loses = 0.0
         """Share of the answers that are lost after the commit."""
+
+    def connect_again(self) -> None:
+        """Connect again after the server has ended the connection."""
+        self._connection.close()
+        self._connection = psycopg.connect(self._url, autocommit=True)
 
     def claim_agent(self, wanted: AgentRow) -> bool:
         if self._chance.random() < self.cuts:
@@ -162,6 +168,8 @@ class Site:
     hub: Guarded
     limits: Limits
     exchange: SimExchange
+    sql: str
+    """Of the guard."""
     clock: LoopClock = field(default_factory=lambda: LoopClock(3.0))
     """The database's."""
     programs: list[Program] = field(default_factory=list)
@@ -179,6 +187,26 @@ class Site:
         self.hub.read("UPDATE agbot_ha.leader SET expires_at = '-infinity'")
         self.programs.append(Program(self, self._machines[name]))
         return self.programs[-1]
+
+    def make_tables_again(self) -> None:
+        """Make the agbot's tables again, as after a person has dropped them: their rows and triggers are gone.
+
+        The guard is installed again at once, because without it no one could keep two apart.
+        """
+        with psycopg.connect(self.hub.url(AGBOT), autocommit=True) as owner:
+            owner.execute("DROP TABLE ha_group_updates, ha_workload_upgrade")
+            owner.execute(START.encode())
+            for right in RIGHTS:
+                owner.execute(right.encode())
+        install(self.hub, self.sql)
+
+    def disconnect_all(self) -> None:
+        """End every connection to the database, as its restart does."""
+        with psycopg.connect(self.hub.server.socket_url(), autocommit=True) as superuser:
+            superuser.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (self.hub.database,)
+            )
+        self.rows.connect_again()
 
     def end(self, program: Program) -> None:
         """End a coordinator as `kill -9` does."""

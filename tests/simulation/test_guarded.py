@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from tests.simulation import guarded
+from agbot.rules import service_progress
+from agbot.rules.seen_time import SeenTime
+from agbot.rules.verdict import Verdict
+from tests.simulation import guard_courses, guarded
+from tests.simulation.guard_courses import Course
+from tests.simulation.guard_deeds import GROUPS, MEMBERS
 from tests.simulation.guard_site import guard_sql
 from tests.support.examples import ALL_EXAMPLES
 from tests.support.postgres import Postgres
 
 SEED = 0
+Plant = Callable[[pytest.MonkeyPatch], str]
 
 
 def test_whatever_fails_around_the_guard_one_member_upgrades_at_a_time_and_all_get_there(
@@ -20,8 +27,8 @@ def test_whatever_fails_around_the_guard_one_member_upgrades_at_a_time_and_all_g
 ) -> None:
     outcome = guarded.play(SEED, postgres_server)
     assert outcome.broken == []
-    assert outcome.upgrades >= guarded.GROUPS * guarded.MEMBERS
-    assert {"kill", "depose", "cut", "agbot loses", "a node dies"} <= outcome.deeds.keys(), "this proves little"
+    assert outcome.upgrades >= GROUPS * MEMBERS
+    assert len(outcome.deeds) >= 6, "this proves little"
 
 
 def triggers_ignore_the_lease(_patch: pytest.MonkeyPatch) -> str:
@@ -40,17 +47,36 @@ def rows_of_dead_members_stay(patch: pytest.MonkeyPatch) -> str:
     return guard_sql()
 
 
-DEFECTS = {
-    triggers_ignore_the_lease: "one at a time",
-    rows_of_dead_members_stay: "has not got its service",
+def who_is_not_silent_counts_as_alive(patch: pytest.MonkeyPatch) -> str:
+    """After a start no one is silent, because silence was not counted before it."""
+    right = service_progress.review_service
+
+    def reviewed(*args: Any, alive_at: SeenTime | None, **more: Any) -> Verdict:
+        return right(*args, alive_at=args[-1].seen if alive_at is not None else None, **more)
+
+    patch.setattr("agbot.rules.review.review_service", reviewed)
+    return guard_sql()
+
+
+DEFECTS: dict[Plant, tuple[str, Course | None]] = {
+    triggers_ignore_the_lease: ("one at a time", None),
+    who_is_not_silent_counts_as_alive: ("one at a time", guard_courses.dies_with_its_service_down),
+    rows_of_dead_members_stay: ("has not got its service", None),
 }
-PLAYED = list(DEFECTS.items())[: None if os.environ.get(ALL_EXAMPLES) else 1]
-"""`make simulate` plays all: the second one is noticed only after everything had its time."""
+PLAYED = list(DEFECTS.items())[: None if os.environ.get(ALL_EXAMPLES) else 2]
+"""`make simulate` plays all: the last one is noticed only after everything had its time."""
 
 
 @pytest.mark.parametrize(("plant", "noticed"), PLAYED)
 def test_the_judges_notice_what_is_wrong_with_the_guard(
-    postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch, plant: Callable[[pytest.MonkeyPatch], str], noticed: str
+    postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch, plant: Plant, noticed: tuple[str, Course | None]
 ) -> None:
-    outcome = guarded.play(SEED, postgres_server, plant(monkeypatch))
-    assert any(noticed in each for each in outcome.broken)
+    text, course = noticed
+    outcome = guarded.play(SEED, postgres_server, plant(monkeypatch), course)
+    assert any(text in each for each in outcome.broken)
+
+
+def test_a_member_that_dies_with_its_service_down_before_a_start_keeps_the_agents_waiting(
+    postgres_server: Postgres,
+) -> None:
+    assert guarded.play(SEED, postgres_server, course=guard_courses.dies_with_its_service_down).broken == []

@@ -8,7 +8,7 @@ from agbot.rules.facts import Sight
 from agbot.rules.review import review
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Release
-from tests.support.values import LIMITS, NOW, TTL, held, limits, node, seen, seen_at, status, under_way
+from tests.support.values import LIMITS, NOW, TTL, at, held, limits, node, seen, seen_at, status, under_way
 
 
 @pytest.mark.parametrize("report", [Sight.ABSENT, status("successful", ago=5000), status("waiting", ago=5000)])
@@ -45,3 +45,27 @@ def test_a_status_is_the_last_one_of_a_node_only_if_it_was_alive_after_the_grace
     same = limits(failure_grace_seconds=600)
 
     assert isinstance(review(held(ago=3000, ttl=TTL * 9, progress=pending), holder, same, NOW), Release) is ends
+
+
+@pytest.mark.parametrize(
+    ("back_ago", "is_taken_back"), [(None, True), (81, True), (80, True), (79, False), (20, False)]
+)
+def test_a_holder_that_has_come_back_is_given_the_time_to_act_on_what_it_has_missed(
+    back_ago: float | None, is_taken_back: bool
+) -> None:
+    """Until then its agreement stands that the agbot has cancelled, and its report is the one from before."""
+    holder = seen(node=node(ago=20, back_at=None if back_ago is None else at(back_ago)))
+
+    assert isinstance(review(held(ago=400), holder, LIMITS, NOW), Release) is is_taken_back
+
+
+@pytest.mark.parametrize(("back_ago", "ends"), [(None, True), (60, True), (59, False)])
+@pytest.mark.parametrize("value", ["failed", "reset"])
+def test_a_node_that_has_come_back_with_a_failure_may_go_on_with_it(
+    value: str, back_ago: float | None, ends: bool
+) -> None:
+    pending = under_way(value, ago=2000, stamp="s2", pending_since=seen_at(2000))
+    back_at = None if back_ago is None else at(back_ago)
+    holder = seen(node=node(ago=0, back_at=back_at), status=status(value, ago=2000, stamp="s2"))
+
+    assert isinstance(review(held(ago=3000, ttl=TTL * 9, progress=pending), holder, LIMITS, NOW), Release) is ends

@@ -1,0 +1,40 @@
+"""Courses of events of a guarded hub that a fault needs and that chance seldom brings about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from agbot.sim.fleet import Fleet
+from agbot.sim.node import SimNode
+from tests.simulation.guard_deeds import Deeds
+from tests.simulation.guard_site import Site
+
+_LONGEST_WAIT_SECONDS = 300.0
+
+Course = Callable[[Site, Fleet, Deeds], Awaitable[None]]
+
+
+async def dies_with_its_service_down(site: Site, fleet: Fleet, deeds: Deeds) -> None:
+    """A member dies when its new agreement is final and no container runs yet, and the coordinator is started again.
+
+    Its agent is not silent for long enough to count, neither before the start nor for a minute after
+    it.
+    """
+
+    def is_starting(node: SimNode) -> bool:
+        agreements = fleet.agbot.ledger.agreements.values()
+        is_final = any(
+            each.final and each.service.version == deeds.service for each in agreements if each.node == node.name
+        )
+        return is_final and node.services.is_starting
+
+    deeds.publish()
+    await fleet.until(lambda: any(map(is_starting, fleet.nodes.values())), within_seconds=_LONGEST_WAIT_SECONDS)
+    for node in [node for node in fleet.nodes.values() if is_starting(node)][:1]:
+        await asyncio.sleep(3.0)  # the agreement has been read
+        node.die()
+        await asyncio.sleep(site.limits.heartbeat_stale_seconds - 15.0)
+        site.end(site.programs[-1])
+        site.start()
+        await asyncio.sleep(site.limits.lease_seconds)
