@@ -89,7 +89,7 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
     for found in mismatches(settings):
         if not (draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other))):
             draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
-    secrets = _read_secrets(settings, environ, draft, may_lack=may_lack_secrets)
+    secrets = _read_secrets(settings, environ, path.parent if path else None, draft, may_lack=may_lack_secrets)
     mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.file == "", each.line or 0)))
     warnings = tuple(draft.warnings)
     loaded = None if mistakes else Loaded(settings=settings, secrets=secrets, warnings=warnings)
@@ -269,9 +269,14 @@ def _build(draft: Draft) -> model.Settings:
     return model.Settings(**parts, scopes=scopes, origins=draft.origins)  # type: ignore[arg-type]  # every part is of its section's class
 
 
-def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: Draft, *, may_lack: bool) -> Secrets:
+def _read_secrets(
+    settings: model.Settings, environ: Mapping[str, str], folder: Path | None, draft: Draft, *, may_lack: bool
+) -> Secrets:
     def find(key: str, file: Path | None, credential: str) -> Secret | None:
-        return _read_secret(key, file, credential, environ, draft, may_lack=may_lack)
+        path = secret.where(file, credential, environ, folder)
+        # systemd's copies belong to the service alone, whatever their mode.
+        is_copy = file is None and secret.CREDENTIALS_DIRECTORY in environ
+        return _read_secret(key, path, draft, may_lack=may_lack, may_be_open=is_copy)
 
     exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
     operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
@@ -280,7 +285,7 @@ def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: D
     signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
     if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
         problem = "there is no token for the coordinator's identity: the key is not set and systemd has provided no credential"
-        expected = f"a file, or LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit"
+        expected = f"a file, LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit, or {secret.EXCHANGE_TOKEN} beside the settings"
         draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
     if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
         draft.note("exchange.token_file", "the file contains the identity too", "the token alone, without org/name:")
@@ -294,30 +299,28 @@ def _read_secrets(settings: model.Settings, environ: Mapping[str, str], draft: D
         mqtt_password=password,
         webhook_secret=signer,
         store_password=database,
-        notify_addresses=_read_addresses(settings, environ, draft, may_lack=may_lack),
+        notify_addresses=_read_addresses(settings, environ, folder, draft, may_lack=may_lack),
     )
 
 
 def _read_addresses(
-    settings: model.Settings, environ: Mapping[str, str], draft: Draft, *, may_lack: bool
+    settings: model.Settings, environ: Mapping[str, str], folder: Path | None, draft: Draft, *, may_lack: bool
 ) -> tuple[Secret, ...]:
     key = "notify.addresses_file"
-    path = secret.where(settings.notify.addresses_file, secret.NOTIFY_ADDRESSES, environ)
+    path = secret.where(settings.notify.addresses_file, secret.NOTIFY_ADDRESSES, environ, folder)
     if path is None:
         return ()
     found, wrong = addresses.read(path)
     for problem in wrong:
         draft.note(key, problem, "one address of Apprise per line", is_warning=may_lack and not found)
-    warning = secret.why_open(path) if path == settings.notify.addresses_file else ""
+    is_copy = settings.notify.addresses_file is None and secret.CREDENTIALS_DIRECTORY in environ
+    warning = "" if is_copy else secret.why_open(path)
     if found and warning:
         draft.note(key, warning, secret.closed(path), is_warning=True)
     return tuple(found)
 
 
-def _read_secret(
-    key: str, file: Path | None, credential: str, environ: Mapping[str, str], draft: Draft, *, may_lack: bool
-) -> Secret | None:
-    path = secret.where(file, credential, environ)
+def _read_secret(key: str, path: Path | None, draft: Draft, *, may_lack: bool, may_be_open: bool) -> Secret | None:
     if path is None or draft.is_wrong(key):
         return None
     try:
@@ -326,7 +329,6 @@ def _read_secret(
         is_warning = may_lack and isinstance(error.__cause__, PermissionError)
         draft.note(key, str(error), "a readable file with one token", is_warning=is_warning)
         return None
-    # systemd's copies belong to the service alone, whatever their mode.
-    if found.warning and file is not None:
+    if found.warning and not may_be_open:
         draft.note(key, found.warning, secret.closed(found.path), is_warning=True)
     return found.secret

@@ -48,8 +48,9 @@ from the same source (`python -m agbot.settings.sample page`).
   file. `HZN_EXCHANGE_URL` and `HZN_MGMT_HUB_CERT_PATH` are read as Open Horizon's own tools read them; the `AGBOT_`
   form overrides these. In the environment, lists are separated by commas, windows by semicolons.
 - Secrets are files: named by a key, or provided by systemd (`LoadCredential=exchange-token:…`, `operator-token:…`,
-  `mqtt-password:…`, `webhook-secret:…`, `notify-addresses:…`, `store-password:…`). They are never values in the file, on the
-  command line or in a log.
+  `mqtt-password:…`, `webhook-secret:…`, `notify-addresses:…`, `store-password:…`). Without systemd, as in a
+  command that you type, a secret without a key is the file of that name in the folder of the settings file, from where
+  the installed unit takes it. They are never values in the file, on the command line or in a log.
 - Relative paths in the file are relative to the folder of the file.
 - `SIGHUP` (`systemctl reload agbot`) re-reads everything; a file with a mistake is refused as a whole, and the old
   settings stay in force.

@@ -74,13 +74,17 @@ class Found:
     warning: str = ""
 
 
-def where(file: Path | None, credential: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the file of a secret: of the settings, else of systemd, else None."""
+def where(file: Path | None, credential: str, environ: Mapping[str, str], folder: Path | None) -> Path | None:
+    """Return the file of a secret: of the settings, else of systemd, else None.
+
+    Whoever types a command has no credentials of systemd. The installed unit takes them from the
+    folder of the settings, so that is where a secret is found without systemd.
+    """
     if file is not None:
         return file
-    directory = environ.get(CREDENTIALS_DIRECTORY, "")
-    provided = Path(directory) / credential
-    return provided if directory and provided.exists() else None
+    directory = Path(environ[CREDENTIALS_DIRECTORY]) if environ.get(CREDENTIALS_DIRECTORY) else folder
+    provided = directory / credential if directory else None
+    return provided if provided and provided.exists() else None
 
 
 def provided_by_systemd(environ: Mapping[str, str]) -> list[str]:

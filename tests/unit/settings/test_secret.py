@@ -64,11 +64,17 @@ def test_a_file_that_everybody_may_read_is_warned_of(tmp_path: Path, mode: int, 
     assert bool(found.warning) is is_open
 
 
-def test_a_named_file_is_stronger_than_a_credential(tmp_path: Path) -> None:
-    (tmp_path / secret.EXCHANGE_TOKEN).write_text("x", encoding="utf-8")
-    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+def test_a_named_file_is_stronger_than_a_credential_and_that_than_a_file_beside_the_settings(tmp_path: Path) -> None:
+    folder, provided = tmp_path / "settings", tmp_path / "credentials"
+    for each in (folder, provided):
+        each.mkdir()
+        (each / secret.EXCHANGE_TOKEN).write_text("x", encoding="utf-8")
+    (folder / secret.OPERATOR_TOKEN).write_text("x", encoding="utf-8")
+    environ = {"CREDENTIALS_DIRECTORY": str(provided)}
 
-    assert secret.where(Path("/named"), secret.EXCHANGE_TOKEN, environ) == Path("/named")
-    assert secret.where(None, secret.EXCHANGE_TOKEN, environ) == tmp_path / "exchange-token"
-    assert secret.where(None, secret.OPERATOR_TOKEN, environ) is None
-    assert secret.where(None, secret.EXCHANGE_TOKEN, {}) is None
+    assert secret.where(Path("/named"), secret.EXCHANGE_TOKEN, environ, folder) == Path("/named")
+    assert secret.where(None, secret.EXCHANGE_TOKEN, environ, folder) == provided / "exchange-token"
+    assert secret.where(None, secret.OPERATOR_TOKEN, environ, folder) is None, "systemd has not passed it on"
+    assert secret.where(None, secret.OPERATOR_TOKEN, {}, folder) == folder / "operator-token"
+    assert secret.where(None, secret.MQTT_PASSWORD, {}, folder) is None
+    assert secret.where(None, secret.EXCHANGE_TOKEN, {}, None) is None
