@@ -31,6 +31,10 @@ _PORTS = range(10_240, 32_000)
 its daemon is being restarted."""
 
 
+_WARNINGS = "error,ignore:'imghdr' is deprecated:DeprecationWarning"
+"""Every warning is an error, but one that Apprise gives when it is imported."""
+
+
 def free_port() -> int:
     """Return a port that no one listens on now."""
     while True:
@@ -46,7 +50,7 @@ def free_port() -> int:
 def environment(**more: str) -> dict[str, str]:
     """Return what a program gets to see."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "COVERAGE_PROCESS_START") if name in os.environ}
-    return {**kept, "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", **more}
+    return {**kept, "LANG": "C.UTF-8", "PYTHONWARNINGS": _WARNINGS, **more}
 
 
 @dataclass

@@ -86,10 +86,7 @@ class Site:
 
     def write(self) -> None:
         """Write the settings file from the tables."""
-        lines: list[str] = []
-        for section, content in self.tables.items():
-            lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in content.items())]
-        self.settings_file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.settings_file.write_text(toml(self.tables), encoding="utf-8")
 
     def share(self, url: str, schema: str = "agbot_ha", **leadership: float) -> None:
         """Use a PostgreSQL store that other hosts use too, under the name of the folder."""
@@ -169,6 +166,14 @@ class Site:
         """Run one of the operators' commands against this daemon."""
         environ = {"AGBOT_URL": self.console, "AGBOT_OPERATOR_TOKEN_FILE": str(self.folder / "operator-token")}
         return await self.programs.run(*words, environ=environ)
+
+
+def toml(tables: Tables) -> str:
+    """Return tables as a settings file has them."""
+    lines: list[str] = []
+    for section, content in tables.items():
+        lines += [f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in content.items())]
+    return "\n".join(lines) + "\n"
 
 
 async def ask(site: Site, node: str, **more: str) -> tuple[int, str]:

@@ -9,6 +9,8 @@ Run as a script, this is the template; imported, what asks it for forks.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -19,14 +21,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _LARGEST_MESSAGE = 65_536
 _GLANCE_SECONDS = 0.005
+_LATE = ("daemon.daemon", "guard.connecting", "guard.status", "store.postgres.moving")
+"""What commands import when they need it, and what takes longest."""
 
 
 @dataclass
@@ -73,14 +79,16 @@ class Forked:
 class Template:
     """The template of one process that runs tests; it ends with it."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], root: Path | None = None) -> None:
+        """Start it; with a root, an installation is below that and not on this machine."""
         # what a fork leaves behind when the process between has ended is this process's child
         if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             raise OSError(ctypes.get_errno(), "this process cannot become a reaper of orphans")
+        self._one_at_a_time = threading.Lock()
         self._socket, its_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with its_end:
             self._process = subprocess.Popen(
-                [sys.executable, Path(__file__), str(its_end.fileno())],
+                [sys.executable, Path(__file__), str(its_end.fileno()), *([root] if root else [])],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=environ,
@@ -88,13 +96,22 @@ class Template:
             )
 
     def fork(
-        self, words: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int, open_files: int | None
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        *,
+        stdout: int,
+        stderr: int,
+        open_files: int | None,
+        stdin: int | None = None,
+        folder: Path | None = None,
     ) -> Forked:
-        """Start `agbot` with these words."""
-        request = json.dumps([words, dict(environ), open_files]).encode()
-        socket.send_fds(self._socket, [request], [stdout, stderr])
-        pid = int(self._socket.recv(_LARGEST_MESSAGE))
-        assert self._socket.recv(_LARGEST_MESSAGE) == b"orphaned", "the template has ended"
+        """Start `agbot` with these words; without more it reads from nowhere, in this process's folder."""
+        request = json.dumps([words, dict(environ), open_files, str(folder or "")]).encode()
+        with self._one_at_a_time:
+            socket.send_fds(self._socket, [request], [stdout, stderr, *([] if stdin is None else [stdin])])
+            pid = int(self._socket.recv(_LARGEST_MESSAGE))
+            assert self._socket.recv(_LARGEST_MESSAGE) == b"orphaned", "the template has ended"
         return Forked(pid)
 
     def end(self) -> None:
@@ -105,23 +122,37 @@ class Template:
 
 def main() -> None:
     """Import everything, fork for each request, and be the command in each fork."""
+    if sys.argv[2:]:
+        _move(Path(sys.argv[2]))
     commands = importlib.import_module("agbot.cli.main")
-    for name in ["daemon.daemon", *(f"cli.{module}" for module, _ in commands.COMMANDS.values())]:
+    for name in [*_LATE, *(f"cli.{module}" for module, _ in commands.COMMANDS.values())]:
         importlib.import_module(f"agbot.{name}")
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
-            request, descriptors, _, _ = socket.recv_fds(requests, _LARGEST_MESSAGE, 2)
+            request, descriptors, _, _ = socket.recv_fds(requests, _LARGEST_MESSAGE, 3)
             if not request:  # no one will ask again
                 return
             if _is_fork(requests):
                 break
             for each in descriptors:
                 os.close(each)
-    words, environ, open_files = json.loads(request)
-    for stream, each in enumerate(descriptors, 1):
+    _become(*json.loads(request), descriptors=descriptors)
+    try:
+        commands.main()
+    except SystemExit as ended:
+        _end(ended.code)
+
+
+def _become(
+    words: list[str], environ: dict[str, str], open_files: int | None, folder: str, *, descriptors: list[int]
+) -> None:
+    """Take the streams, the folder, the limit and the environment that were asked for."""
+    for stream, each in zip((1, 2, 0), descriptors, strict=False):
         os.dup2(each, stream)
         os.close(each)
+    if folder:
+        os.chdir(folder)
     # the former ones remember whether their file can seek
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - it lasts as long as the process
     sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)  # noqa: SIM115 - as above
@@ -130,7 +161,25 @@ def main() -> None:
     os.environ.clear()
     os.environ.update(environ)
     sys.argv = ["agbot", *words]
-    commands.main()
+
+
+def _end(code: object) -> NoReturn:
+    """End as the interpreter does, but without destroying every object: that is four fifths of what a short command costs."""
+    if isinstance(code, str):
+        sys.stderr.write(f"{code}\n")
+    threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - what the interpreter itself calls here
+    atexit._run_exitfuncs()  # noqa: SLF001 - as above
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _move(root: Path) -> None:
+    """Let every command find the files of an installation below another root: this machine's /etc is not the tests'."""
+    for name, constant in (("agbot.cli.settings_file", "DEFAULT"), ("agbot.cli.client", "DEFAULT_TOKEN_FILE")):
+        module = importlib.import_module(name)
+        setattr(module, constant, root / getattr(module, constant).relative_to("/"))
 
 
 def _is_fork(requests: socket.socket) -> bool:

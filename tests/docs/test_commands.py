@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import click
 import pytest
 
-from agbot.cli.main import main
+from tests.support.command_lines import refused
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-_ENDS = {"|", ">", ">>", "2>", "2>>", "<", "&", "&&", "||", ";", "#", ";do", "do"}
 
 
 def in_code(document: Path) -> Iterator[str]:
@@ -30,42 +27,6 @@ def in_prose(document: Path) -> Iterator[str]:
     text = document.read_text(encoding="utf-8")
     for command in re.findall(r"`agbot ([a-z][^`\n]*)`", text):
         yield re.sub(r"[\[\]…]|\\\|.*", "", command)
-
-
-def words(command: str) -> list[str]:
-    """Split a command as a shell does, up to a pipe, a redirection or a comment."""
-    found: list[str] = []
-    for word in shlex.split(command, comments=True):
-        if word in _ENDS:
-            break
-        found.append(word.removesuffix(";"))
-        if word.endswith(";"):
-            break
-    return found
-
-
-def refused(command: str) -> str:
-    """Return why the command line does not take this; an empty text if it does. Nothing is run."""
-    left = words(command)
-    found: click.Command = main
-    context = click.Context(main, info_name="agbot")
-    while isinstance(found, click.Group) and left and not left[0].startswith("-"):
-        name = left.pop(0)
-        below = found.get_command(context, name)
-        if below is None:
-            return f"{command}: no command {name}"
-        context, found = click.Context(below, info_name=name, parent=context), below
-    try:
-        if not isinstance(found, click.Group):
-            found.make_context(context.info_name, left, parent=context.parent)
-    except click.exceptions.Exit:
-        return ""  # --help
-    except click.BadParameter as error:
-        # A value in the documents may stand for another: FILE, N, or a file that is not here.
-        return f"{command}: {error.format_message()}" if isinstance(error, click.MissingParameter) else ""
-    except click.UsageError as error:
-        return f"{command}: {error.format_message()}"
-    return ""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
