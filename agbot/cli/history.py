@@ -61,8 +61,8 @@ def history(
 ) -> None:
     """Show what happened, newest first: grants, changed reasons, releases, holds, forced actions.
 
-    Times are local, and in UTC with --json. With --follow the newest comes last; a lost connection
-    is taken up again where it was, so that nothing is missed.
+    Times are local, and in UTC with --json. With --follow the newest comes last; after a lost
+    connection it resumes where it was, so that nothing is missed.
 
     With `replay` the decisions among them are derived again from their recorded facts, by the rules
     of this program. Differences are printed, and the exit code is 1 if there are any.

@@ -43,7 +43,7 @@ def status(
 
     With ORG or ORG/GROUP only the groups of that organisation, or that group. Everything is of the
     same moment. The exit code is 0 if all is well, 6 if something needs a person, and 9 if nothing
-    is granted: not ready, or no leader. Holds, and members that never asked, change it not.
+    is granted: not ready, or no leader. Holds and members that never asked do not change it.
     """
     client, named = Client(url=url), {"group" if "/" in where else "org": where} if where is not None else {}
 

@@ -254,7 +254,8 @@ class Leading:
             announced = await self._announcing.read()
             why_not = leadership.why_not_handed_over(announced, self._own.name, to, self._timing)
             if why_not:
-                return NotDone(text=f"{why_not}; {self._own.name} leads on", not_found="is called" in why_not)
+                is_unknown = bool(to) and all(each.candidate.name != to for each in announced)
+                return NotDone(text=f"{why_not}; {self._own.name} leads on", not_found=is_unknown)
             await self._give_way(
                 term, LeaderHandedOver(leader=self._own.name, epoch=term.epoch, to=to, reason=reason, who=who)
             )

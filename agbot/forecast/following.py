@@ -16,9 +16,8 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
 from agbot.rules.limits import Limits, LimitsOf
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.rules.statuses import Phase, Status
+from agbot.rules.statuses import DONE, Phase, Status
 
-_DONE = frozenset({Phase.ENDED_WELL, Phase.NOTHING_TO_DO})
 _FAILED = frozenset({Phase.ENDED_BADLY, Phase.FAILING})
 
 
@@ -72,7 +71,7 @@ def of_agents(snapshot: Snapshot, aim: Aim, limits_of: LimitsOf, now: datetime) 
             wanted = not is_known
         if not wanted:
             continue
-        if status is not None and status.phase in _DONE:
+        if status is not None and status.phase in DONE:
             done += 1
             continue
         why = _why_not(node, status, limits_of(group), now)

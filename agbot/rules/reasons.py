@@ -109,6 +109,9 @@ class Cause(StrEnum):
 BRAKING = frozenset({Cause.FAILED, Cause.EXPIRED})
 """Causes that stop their subject in the group; `brakes.stops` knows the exception."""
 
+COMPLETING = frozenset({Cause.SUCCEEDED, Cause.NOTHING_TO_DO})
+"""Causes after which the member is done."""
+
 RESTING = frozenset({Cause.SUCCEEDED})
 """Causes after which the group rests."""
 

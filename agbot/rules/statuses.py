@@ -54,6 +54,9 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
     }
 )
 
+DONE = frozenset({Phase.ENDED_WELL, Phase.NOTHING_TO_DO})
+"""Phases after which the member is done."""
+
 ENDINGS: Mapping[Phase, Cause] = MappingProxyType(
     {
         Phase.ENDED_WELL: Cause.SUCCEEDED,

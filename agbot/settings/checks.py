@@ -21,18 +21,14 @@ from agbot.rules.nearest import nearest
 from agbot.settings.hosts import host_and_port
 
 
+@dataclass(frozen=True, slots=True)
 class Check:
-    """A check of one value, and the text for what is expected."""
+    """A check of one value."""
 
-    __slots__ = ("_wrong", "expected")
-
-    def __init__(self, expected: str, wrong: Callable[[Any], str | None]) -> None:
-        self.expected = expected
-        self._wrong = wrong
-
-    def wrong(self, value: object) -> str | None:
-        """Return what is wrong with the value, or None."""
-        return self._wrong(value)
+    expected: str
+    """The text for what is expected."""
+    wrong: Callable[[Any], str | None]
+    """Returns what is wrong with a value, or None."""
 
 
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+")

@@ -25,8 +25,6 @@ READ: Final = (
     *(RolloutExpected.name, RolloutEnded.name),
 )
 """The events that are read."""
-GOOD: Final = frozenset({Cause.SUCCEEDED, Cause.NOTHING_TO_DO})
-"""The causes after which a member is done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from agbot.console.page.chronicle import GOOD, Outcome
+from agbot.console.page.chronicle import Outcome
 from agbot.coordinator.listings import GroupProgress, MemberProgress
 from agbot.rules.ids import GroupId, NodeId, name_of
-from agbot.rules.statuses import Phase
+from agbot.rules.reasons import COMPLETING
+from agbot.rules.statuses import DONE, Phase
 from agbot.rules.words import count
 
 
@@ -49,7 +50,6 @@ LABELS: Final[Mapping[Standing, str]] = {
     Standing.UNTOUCHED: "Untouched",
 }
 
-_DONE: Final = frozenset({Phase.ENDED_WELL, Phase.NOTHING_TO_DO})
 _BEGUN: Final = frozenset(Phase) - {Phase.IDLE}
 
 
@@ -80,7 +80,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
     gated = [member for member in facts.members if member.is_gated]
     done = [member for member in gated if _is_done(member, valid.get(member.node))]
     standing, text, code, since = _judge(facts, gated, done, valid)
-    ends = [each.at for each in valid.values() if each.cause in GOOD]
+    ends = [each.at for each in valid.values() if each.cause in COMPLETING]
     return Stand(
         group=facts.group,
         standing=standing,
@@ -147,8 +147,8 @@ def _beside(facts: GroupProgress) -> str:
 
 def _is_done(member: MemberProgress, outcome: Outcome | None) -> bool:
     if member.phase is not None:
-        return member.phase in _DONE
-    return outcome is not None and outcome.cause in GOOD
+        return member.phase in DONE
+    return outcome is not None and outcome.cause in COMPLETING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

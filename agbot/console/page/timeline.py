@@ -10,15 +10,13 @@ from typing import Final
 from agbot.console.page.drawing import Axis, axis
 from agbot.events.leases import Granting, LeaseReleased, LeaseSuspected
 from agbot.rules.ids import NodeId, name_of
-from agbot.rules.reasons import Cause
+from agbot.rules.reasons import BRAKING, COMPLETING
 from agbot.store.contract import Entry
 
 READ: Final = ("lease.granted", "lease.taken_over", "lease.observed", "lease.suspected", "lease.released")
 """The events that are read."""
 _THINNEST: Final = 5.0
 """A bar is at least so wide, so that it can be seen."""
-_GOOD: Final = frozenset({Cause.SUCCEEDED, Cause.NOTHING_TO_DO})
-_BAD: Final = frozenset({Cause.FAILED, Cause.EXPIRED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +39,7 @@ class Upgrade:
         """How it is shown: good, bad, running, suspect or other."""
         if self.ended_at is None:
             return "suspect" if self.suspected_at is not None else "running"
-        return "good" if self.cause in _GOOD else "bad" if self.cause in _BAD else "other"
+        return "good" if self.cause in COMPLETING else "bad" if self.cause in BRAKING else "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
