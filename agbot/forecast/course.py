@@ -126,6 +126,20 @@ class Log:
         """Note the state before anything happens."""
         self._point(at)
 
+    def course_of(self, group: GroupId, left: Sequence[Left]) -> GroupCourse:
+        """Return how it went in a group, of which these members are left."""
+        members = self.members[group]
+        return GroupCourse(
+            group=group,
+            members=len(members),
+            upgraded=self.upgraded[group],
+            available=sum(members.values()),
+            lowest=self.lowest[group],
+            begins_at=self.begins.get(group),
+            ends_at=None if left else self.ends.get(group),
+            left=tuple(left),
+        )
+
     def _step(self, group: GroupId, by: int, at: datetime) -> None:
         if self._counts(group):
             self._levels[self._now[group]] -= 1

@@ -24,7 +24,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
-from agbot.forecast.course import Course, GroupCourse, Left, Log
+from agbot.forecast.course import Course, Left, Log
 from agbot.forecast.durations import Durations
 from agbot.forecast.facts import Facts
 from agbot.forecast.following import Absent, Following, Wish, number, under_way
@@ -167,8 +167,6 @@ class Running:
             lasts = timedelta(seconds=self._durations.of_node(tenure.kind, tenure.node))
             self._push(max(tenure.since + lasts, self._now), partial(self._end, claim, tenure.group))
 
-    # Steps
-
     async def _ask(self, ask: Ask, version: int) -> None:
         member = self._members.get(ask)
         if member is None or member.version != version:
@@ -216,8 +214,6 @@ class Running:
         for bucket in self._buckets:
             if bucket not in self._probing:
                 self._probe(bucket)
-
-    # Waiting
 
     def _wait(self, member: _Member, reasons: tuple[Reason, ...]) -> None:
         """Plan when a refused member asks again."""
@@ -272,8 +268,6 @@ class Running:
         self._order += 1
         heapq.heappush(self._steps, (moment, self._order, work))
 
-    # The result
-
     def _course(self) -> Course:
         absent: defaultdict[GroupId, list[Left]] = defaultdict(list)
         for each in self._absent:
@@ -283,24 +277,11 @@ class Running:
             text = first.text if first else f"it does not begin within {HORIZON.days} days"
             absent[ask.group].append(Left(node=ask.node, text=text, code=str(first.code) if first else ""))
         concerned = {*(each.ask.group for each in self._following.wishes), *absent}
-        groups = [self._of(group, absent[group]) for group in sorted(concerned)]
+        groups = [self._log.course_of(group, absent[group]) for group in sorted(concerned)]
         never = self._snapshot.taken_at + 2 * HORIZON
         return Course(
             begins_at=self._snapshot.taken_at,
             ends_at=max(self._log.ends.values(), default=self._snapshot.taken_at),
             groups=sorted(groups, key=lambda each: (each.begins_at or never, each.group)),
             points=self._log.points,
-        )
-
-    def _of(self, group: GroupId, left: list[Left]) -> GroupCourse:
-        members, log = self._log.members[group], self._log
-        return GroupCourse(
-            group=group,
-            members=len(members),
-            upgraded=log.upgraded[group],
-            available=sum(members.values()),
-            lowest=log.lowest[group],
-            begins_at=log.begins.get(group),
-            ends_at=None if left else log.ends.get(group),
-            left=tuple(left),
         )
