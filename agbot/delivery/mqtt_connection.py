@@ -56,11 +56,9 @@ _SILENT.setLevel(logging.CRITICAL)
 """For the libraries: they also raise what they log, and an absent broker is logged once, and not at
 every attempt."""
 
-# paho closes the connection on a reason code that the standard does not list for the
-# acknowledgement
-# of a message. Mosquitto sends one (149, by its `message_size_limit`). Whatever the code is, the
-# broker
-# has refused that one message, and the connection is intact.
+# paho closes the connection on a reason code that the standard does not list for a message that is
+# acknowledged. Mosquitto sends one (149, by its `message_size_limit`). Whatever the code is, the
+# broker has refused that one message, and the connection is intact.
 ReasonCode.names = {
     number: {
         name: [*packets, PacketTypes.PUBACK] if number >= FIRST_FAILURE else packets for name, packets in names.items()

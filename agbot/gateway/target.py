@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
@@ -64,11 +64,8 @@ class AgentQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceQuestion:
-    """A question: may the agbot upgrade a service on this node? The policy is `org/name`.
-
-    `POST /org/{org}/hagroup/{group}/deployment/{node}/{policy}`
-    """
+class _ServiceUpgrade:
+    """The upgrade of a service on a node. The policy is `org/name`, the other names are bare."""
 
     org: str
     group: str
@@ -81,45 +78,29 @@ class ServiceQuestion:
         return ids.node_id(self.org, self.node)
 
     def ask(self) -> Ask:
-        """Return the question as the rules define it."""
+        """Return the upgrade as the rules define it."""
         claim = Claim(holder=self.node_id, kind=Kind.SERVICE, subject=PolicyId(self.policy))
         return Ask(group=ids.group_id(self.org, self.group), claim=claim)
 
 
+class ServiceQuestion(_ServiceUpgrade):
+    """A question: may the agbot upgrade a service on this node?
+
+    `POST /org/{org}/hagroup/{group}/deployment/{node}/{policy}`
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEnd:
+class ServiceEnd(_ServiceUpgrade):
     """The end of that service upgrade: `DELETE` of the same path.
 
     The query has `outcome=failed` for a failed upgrade, and `token=N` with the token of the grant.
     """
 
-    upgrade: ServiceQuestion
     succeeded: bool
     token: int | None = None
-
-    @property
-    def org(self) -> str:
-        """The organisation of the node."""
-        return self.upgrade.org
-
-    @property
-    def group(self) -> str:
-        """The node's group, bare."""
-        return self.upgrade.group
-
-    @property
-    def policy(self) -> str:
-        """The deployment policy, as `org/name`."""
-        return self.upgrade.policy
-
-    @property
-    def node_id(self) -> NodeId:
-        """The node, qualified."""
-        return self.upgrade.node_id
-
-    def ask(self) -> Ask:
-        """Return the upgrade as the rules define it."""
-        return self.upgrade.ask()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,8 +166,8 @@ def _question(method: str, elements: list[str], query: str) -> Target | None:
         org, group, node = _name(elements[2]), _name(elements[4]), _name(elements[6])
         if is_agent:
             return AgentQuestion(org=org, group=group, node=node, policy=_name(elements[7]))
-        policy = _policy(elements[7])
-        return _service(method, ServiceQuestion(org=org, group=group, node=node, policy=policy), query)
+        question = ServiceQuestion(org=org, group=group, node=node, policy=_policy(elements[7]))
+        return _service(method, question, query)
     except _BadElementError as error:
         return BadTarget(status=400, message=str(error))
 
@@ -202,7 +183,7 @@ def _service(method: str, question: ServiceQuestion, query: str) -> Target:
             )
             return BadTarget(status=400, message=message)
         return ServiceEnd(
-            upgrade=question, succeeded=outcome == "succeeded", token=None if token is None else int(token)
+            **asdict(question), succeeded=outcome == "succeeded", token=None if token is None else int(token)
         )
     if given:
         return BadTarget(status=400, message="A question about a service upgrade takes no query.")

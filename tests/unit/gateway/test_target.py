@@ -215,9 +215,7 @@ def test_whether_an_agreement_binds_the_service_is_not_for_the_asker_to_say() ->
 @pytest.mark.parametrize(("query", "succeeded"), [("", True), ("?outcome=succeeded", True), ("?outcome=failed", False)])
 def test_deleting_a_service_upgrade_reports_its_end(query: str, succeeded: bool) -> None:
     ended = parse("DELETE", SERVICE + query)
-    assert ended == ServiceEnd(
-        upgrade=ServiceQuestion(org="o1", group="g1", node="n1", policy="o1/dp1"), succeeded=succeeded
-    )
+    assert ended == ServiceEnd(org="o1", group="g1", node="n1", policy="o1/dp1", succeeded=succeeded)
 
 
 @pytest.mark.parametrize(
