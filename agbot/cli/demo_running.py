@@ -26,7 +26,7 @@ from agbot.daemon.context import Context
 from agbot.daemon.daemon import Daemon
 from agbot.daemon.notify import Notifier
 from agbot.events.leases import Granting, LeaseExempted, LeaseOverlapped, LeaseReleased
-from agbot.settings.load import Loaded, Secrets
+from agbot.settings.load import Loaded
 from agbot.settings.model import (
     AgbotSettings,
     ConsoleSettings,
@@ -37,6 +37,7 @@ from agbot.settings.model import (
     StoreSettings,
 )
 from agbot.settings.secret import Secret
+from agbot.settings.secret_files import Secrets
 from agbot.sim.actions import Act, Action
 from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.agbot_rows import AgbotRows

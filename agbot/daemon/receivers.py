@@ -20,8 +20,9 @@ from agbot.delivery.topics import Topics
 from agbot.delivery.webhook import Webhook
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId
-from agbot.settings.load import Loaded, Secrets
+from agbot.settings.load import Loaded
 from agbot.settings.receiving import MqttSettings, WebhookSettings
+from agbot.settings.secret_files import Secrets
 
 
 class Receivers:

@@ -14,9 +14,10 @@ from agbot.events.process import SettingChanged, SettingsRefused, SettingsReload
 from agbot.exchange import credentials
 from agbot.settings import secret
 from agbot.settings.changes import changes
-from agbot.settings.load import Loaded, Secrets
+from agbot.settings.load import Loaded
 from agbot.settings.problems import SettingsError
 from agbot.settings.scopes import limits_of
+from agbot.settings.secret_files import Secrets
 
 FIXED_SECTIONS: Final = (
     "run",

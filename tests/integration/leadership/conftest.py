@@ -19,7 +19,7 @@ from aiohttp import web
 from agbot.daemon.context import Context
 from agbot.daemon.daemon import Daemon
 from agbot.daemon.notify import Notifier
-from agbot.settings.load import Loaded, Secrets
+from agbot.settings.load import Loaded
 from agbot.settings.model import (
     AgbotSettings,
     ConsoleSettings,
@@ -29,6 +29,7 @@ from agbot.settings.model import (
     Settings,
 )
 from agbot.settings.secret import Secret
+from agbot.settings.secret_files import Secrets
 from agbot.sim.links import Answered
 from agbot.store.shared_memory import SharedContent, SharedMemoryStore
 from tests.acceptance import hub as hubs

@@ -1,0 +1,90 @@
+"""Reads the secrets that belong to the settings, each from the file of a key or of systemd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agbot.settings import addresses, model, secret
+from agbot.settings.draft import Draft
+from agbot.settings.secret import Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """The secrets that belong to the settings; None where there is none."""
+
+    exchange_token: Secret | None = None
+    operator_token: Secret | None = None
+    mqtt_password: Secret | None = None
+    webhook_secret: Secret | None = None
+    notify_addresses: tuple[Secret, ...] = ()
+    store_password: Secret | None = None
+
+
+def read_secrets(
+    settings: model.Settings, environ: Mapping[str, str], folder: Path | None, draft: Draft, *, may_lack: bool
+) -> Secrets:
+    """Read the secrets of these settings, and note what is wrong with their files."""
+
+    def find(key: str, file: Path | None, credential: str) -> Secret | None:
+        path = secret.where(file, credential, environ, folder)
+        # systemd's copies belong to the service alone, whatever their mode.
+        is_copy = file is None and secret.CREDENTIALS_DIRECTORY in environ
+        return _read_secret(key, path, draft, may_lack=may_lack, may_be_open=is_copy)
+
+    exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
+    operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
+    password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
+    database = find("store.password_file", settings.store.password_file, secret.STORE_PASSWORD)
+    signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
+    if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
+        problem = "there is no token for the coordinator's identity: the key is not set and systemd has provided no credential"
+        expected = f"a file, LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit, or {secret.EXCHANGE_TOKEN} beside the settings"
+        draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
+    if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
+        draft.note("exchange.token_file", "the file contains the identity too", "the token alone, without org/name:")
+    if settings.webhook.urls and signer is None and not settings.webhook.secret_file:
+        problem = "there is no secret to sign with: the key is not set and systemd has provided no credential"
+        expected = f"a file, or LoadCredential={secret.WEBHOOK_SECRET}:… in the unit"
+        draft.note("webhook.secret_file", problem, expected, is_warning=may_lack)
+    return Secrets(
+        exchange_token=exchange,
+        operator_token=operator,
+        mqtt_password=password,
+        webhook_secret=signer,
+        store_password=database,
+        notify_addresses=_read_addresses(settings, environ, folder, draft, may_lack=may_lack),
+    )
+
+
+def _read_addresses(
+    settings: model.Settings, environ: Mapping[str, str], folder: Path | None, draft: Draft, *, may_lack: bool
+) -> tuple[Secret, ...]:
+    key = "notify.addresses_file"
+    path = secret.where(settings.notify.addresses_file, secret.NOTIFY_ADDRESSES, environ, folder)
+    if path is None:
+        return ()
+    found, wrong = addresses.read(path)
+    for problem in wrong:
+        draft.note(key, problem, "one address of Apprise per line", is_warning=may_lack and not found)
+    is_copy = settings.notify.addresses_file is None and secret.CREDENTIALS_DIRECTORY in environ
+    warning = "" if is_copy else secret.why_open(path)
+    if found and warning:
+        draft.note(key, warning, secret.closed(path), is_warning=True)
+    return tuple(found)
+
+
+def _read_secret(key: str, path: Path | None, draft: Draft, *, may_lack: bool, may_be_open: bool) -> Secret | None:
+    if path is None or draft.is_wrong(key):
+        return None
+    try:
+        found = secret.read(path)
+    except secret.SecretError as error:
+        is_warning = may_lack and isinstance(error.__cause__, PermissionError)
+        draft.note(key, str(error), "a readable file with one token", is_warning=is_warning)
+        return None
+    if found.warning and not may_be_open:
+        draft.note(key, found.warning, secret.closed(found.path), is_warning=True)
+    return found.secret
