@@ -156,7 +156,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
         )
     else:
         held = _what_holds_it(node.id, group, situation)
-        reports = _what_it_reports(member, failed.in_words(member, situation))
+        reports = _what_it_reports(member, failed.in_words(member, situation), situation)
         answer = f"{node.id} does not ask to upgrade anything. {reports}{held}"
     lease = view_lease(situation.ledger.lease(group), situation, note)
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
@@ -191,18 +191,25 @@ def _holds_in_words(node: NodeId, group: GroupId, situation: Situation) -> str:
     return f" It would have to wait: {'; '.join(holds.in_words(each) for each in found)}." if found else ""
 
 
-def _what_it_reports(member: Member, failures: str) -> str:
+def _what_it_reports(member: Member, failures: str, situation: Situation) -> str:
     if not member.statuses:
         return "No node management policy status of it is known."
     open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in ENDINGS}
     if not open_ones:
         return failures or "All its node management policies have ended."
     listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
-    if any(status.value == "ha node waiting" for status in open_ones.values()):
-        hint = " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot."
-    else:
-        asks = any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values())
-        hint = " The agent asks once it has downloaded the packages." if asks else ""
+    policies = {policy: situation.picture.policies.get(Kind.AGENT, policy) for policy in open_ones}
+    disabled = [policy for policy, known in policies.items() if isinstance(known, Policy) and not known.enabled]
+    contact = situation.ledger.contacts.get(member.node.id)
+    hint = ""
+    if disabled:
+        hint = f" No upgrade follows from a policy that is disabled: {', '.join(disabled)}."
+    elif any(status.value == "ha node waiting" for status in open_ones.values()):
+        hint = " It is to ask again within a minute."
+        if contact is None or contact.asked_at is None:
+            hint = " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot."
+    elif any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values()):
+        hint = " The agent asks once it has downloaded the packages."
     return f"{failures} It reports {listed}.{hint}".lstrip()
 
 

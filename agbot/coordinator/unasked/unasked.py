@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from agbot.agreementbot.client import Lists
 from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import agbot_rows
@@ -119,7 +120,8 @@ class Unasked:
         An agbot that hangs keeps agents waiting. A question about a service comes from the agbot
         itself, so it does not wait for it again.
         """
-        if not ask.is_service or self._situation.rows.doubt is None:
+        rows = self._situation.rows
+        if not ask.is_service or rows.doubt is None or rows.source is Source.NOT_RUNNING:
             if self._lists is not None:
                 await self._lists.fresh()
             await self._listed.follow(ask.group)
