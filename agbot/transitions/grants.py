@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from agbot.events import deferrals as deferral_events
 from agbot.events import leases as lease_events
-from agbot.events import operators
+from agbot.events import operators, waits
 from agbot.events.event import Event
 from agbot.events.guard import GuardGranted
 from agbot.rules import consent, exclusion, health
@@ -167,7 +167,8 @@ def observe(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) 
     ]
     if others:
         events.append(lease_events.overlapped(begun.as_overlap(), others))
-    return Change(before=before, after=after, events=events, at=now.wall)
+    waited = _has_waited(begun, group, now)
+    return Change(before=before, after=after, drop=waited.drop, events=[*events, *waited.events], at=now.wall)
 
 
 def overlap(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) -> Change:
@@ -176,7 +177,18 @@ def overlap(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) 
         return NO_CHANGE
     deferral = begun.as_overlap()
     events: list[Event] = [lease_events.overlapped(deferral, others)] if others else []
-    return Change(put=[deferral], events=[*events, deferral_events.begun(deferral)], at=now.wall)
+    waited = _has_waited(begun, group, now)
+    events += [deferral_events.begun(deferral), *waited.events]
+    return Change(put=[deferral], drop=waited.drop, events=events, at=now.wall)
+
+
+def _has_waited(begun: Begun, group: Group, now: Now) -> Change:
+    """End the wait of a member whose upgrade has begun without a grant: it asks no more."""
+    mine = [waiter for waiter in group.waiters if waiter.ask.claim == begun.claim]
+    return Change(
+        drop=[waiter_key(waiter.ask) for waiter in mine],
+        events=[waits.ended(waiter, "its upgrade has begun", now) for waiter in mine],
+    )
 
 
 def others_upgrading(node: NodeId, group: Group, done: Collection[Claim]) -> Mapping[NodeId, str]:

@@ -148,6 +148,43 @@ async def test_a_service_upgrade_that_we_would_keep_waiting_too_is_a_waiter_with
     await hub.stop()
 
 
+def waiters(hub: Hub) -> list[str]:
+    view = hub.coordinator.group(group_id(ORG, GROUP))
+    assert view is not None
+    return [each.node for each in view.waiting]
+
+
+@in_virtual_time
+async def test_a_service_upgrade_that_has_got_through_does_not_wait_though_the_agbot_lists_it_still() -> None:
+    hub = await shadow()
+    begin_service(hub, "n1")
+    hub.waiting = [(f"{ORG}/n2", f"{ORG}/dp"), (f"{ORG}/n3", f"{ORG}/dp")]
+    await hub.live("n1", "n2", "n3", seconds=LOOKS * 2)
+    assert waiters(hub) == [f"{ORG}/n2", f"{ORG}/n3"]
+
+    hub.rows.services.clear()
+    begin_service(hub, "n2")
+    begin_service(hub, "n3")
+    await hub.live("n1", "n2", "n3", seconds=LOOKS * 2)
+    assert waiters(hub) == [], "one holds the lease, or both upgrade beside the holder"
+    assert {entry.read().why for entry in hub.events("wait.ended")} == {"its upgrade has begun"}  # type: ignore[attr-defined]  # every one of them has it
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_agent_that_has_got_through_does_not_wait_though_its_report_says_so_still() -> None:
+    hub = await shadow()
+    let_in(hub, "n1")
+    hub.report("n2", "ha node waiting")
+    await hub.live("n1", "n2", "n3", seconds=LOOKS * 2)
+    assert waiters(hub) == [f"{ORG}/n2"]
+
+    hub.rows.agents.append(AgentRow(org=ORG, group=GROUP, node="n2", nmp=NMP))
+    await hub.live("n1", "n2", "n3", seconds=LOOKS * 2)
+    assert waiters(hub) == []
+    await hub.stop()
+
+
 @in_virtual_time
 async def test_a_service_upgrade_that_the_agbot_keeps_waiting_without_need_differs() -> None:
     """W1: the slot is that of a dead node, and no other member ever gets it."""

@@ -27,6 +27,7 @@ from agbot.events.event import Event
 from agbot.events.shadow import ShadowDiffers
 from agbot.events.waits import ReasonGiven
 from agbot.rules.decide import Wait
+from agbot.rules.deferral import claim_of as claim_of_overlap
 from agbot.rules.facts import Ask, Node, Row, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind
@@ -108,7 +109,8 @@ class Shadow:
         if is_early or situation.doubts():
             return
         self._scanned_seconds = now_seconds
-        asks = [*self._of_agents(), *await self._of_services()]
+        shown = [*self._of_agents(), *await self._of_services()]
+        asks = [ask for ask in shown if not self._is_through(ask)]
         self._would_go = {ask: since for ask, since in self._would_go.items() if ask in asks}
         self._reported.intersection_update(asks)
         by_group: dict[GroupId, list[Ask]] = {}
@@ -117,6 +119,15 @@ class Shadow:
         for group, mine in by_group.items():
             with situation.troubles.guard("shadow", group):
                 await self._follow(mine)
+
+    def _is_through(self, ask: Ask) -> bool:
+        """Whether this upgrade has begun: its node may still be shown as one that waits."""
+        lease, overlaps = self._situation.ledger.lease(ask.group), self._situation.ledger.deferrals.get(ask.group, {})
+        return (
+            lease.is_held_for(ask.claim)
+            or (ask.node in overlaps and claim_of_overlap(overlaps[ask.node]) == ask.claim)
+            or self._situation.rows.is_listed(ask.group, ask.claim)
+        )
 
     def _of_agents(self) -> Iterator[Ask]:
         """Yield the questions of the members that report to wait for permission."""
@@ -155,7 +166,7 @@ class Shadow:
         would_go: Ask | None = None
         for ask in sorted(asks, key=self._waits_since):
             made = await consider(ask, self._situation, self._reader)
-            if made is None:
+            if made is None or self._is_through(ask):  # it may have begun while this was read
                 continue
             case, decision = made
             if isinstance(decision, Wait):
