@@ -126,7 +126,7 @@ class Shadow:
         return (
             lease.is_held_for(ask.claim)
             or (ask.node in overlaps and claim_of_overlap(overlaps[ask.node]) == ask.claim)
-            or self._situation.rows.is_listed(ask.group, ask.claim)
+            or self._situation.rows.is_listed(ask.group, ask.claim) is True
         )
 
     def _of_agents(self) -> Iterator[Ask]:
