@@ -5,11 +5,12 @@ The commands use the file or the database, not the daemon.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from agbot.store.postgres.address import Address
 
 Result = TypeVar("Result")
+
+_PUTS_BACK: Final = (
+    "pg_restore --list FILE | grep -v ' SCHEMA - ' > FILE.list && "
+    "pg_restore --use-list=FILE.list --single-transaction --clean --if-exists --dbname={url} FILE"
+)
+"""All or nothing, without the schema itself, which its role may drop and not create again."""
 
 
 @click.group("store")
@@ -175,10 +182,10 @@ def _path(config: Path | None, tried: str) -> Path:
     settings = settings_file.load(config).settings.store
     if not settings.url:
         return settings.path
-    dump = f"pg_dump --schema={settings.schema} --format=custom --file=FILE '{settings.url}'"
     commands = {
-        "backing up": dump,
-        "restoring": f"stop every coordinator, then pg_restore --clean --if-exists --dbname='{settings.url}' FILE",
+        "backing up": f"pg_dump --schema={settings.schema} --format=custom --file=FILE {shlex.quote(settings.url)}",
+        "restoring": "stop every coordinator, remove the guard if there is one (`agbot guard uninstall`), and run: "
+        f"{_PUTS_BACK.format(url=shlex.quote(settings.url))}",
         "compacting": f"VACUUM FULL {settings.schema}.journal, while every coordinator is stopped",
     }
     raise Failure(

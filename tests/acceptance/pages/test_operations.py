@@ -207,11 +207,10 @@ async def moved_to_postgresql(walk: Walk, server: Postgres, database: str) -> No
     await walk('agbot store restored --reason "snapshot of Monday"', "is marked as an older copy")
     for name in ("pg_dump", "pg_restore"):
         (machine.stage.folder / name).symlink_to(program(name))
-    superuser = server.url(database)
-    dump = "pg_dump --schema=agbot_ha --format=custom"
-    await walk(dump, typed={dump: f"{dump} --file=monday.dump '{superuser}'"})
-    back = "pg_restore --clean --if-exists"
-    await walk(back, typed={back: f"{back} --dbname='{superuser}' monday.dump"})
+    await walk(f"pg_dump --schema=agbot_ha --format=custom --file=monday.dump '{usual}'", typed={usual: url})
+    await walk("pg_restore --list monday.dump | grep -v ' SCHEMA - ' > monday.list")
+    whole = "--single-transaction --clean --if-exists"
+    await walk(f"pg_restore --use-list=monday.list {whole} --dbname='{usual}' monday.dump", typed={usual: url})
     assert (await machine.typed("systemctl start agbot"))[0] == 0
     await until("what was in the dump", lambda: machine.shows_text("/v1/leases", '"holder":"o1/anna"'))
 
