@@ -94,7 +94,8 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
     """Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once.
 
     NODE is org/name, or a name with -o. Never past the lease or the rest of another member, nor
-    past a hold. The node's next grant uses it up, needed or not. `agbot orders` lists allowances.
+    past a hold, nor past a brake that is set later. The node's next grant uses it up, needed or
+    not. `agbot orders` lists allowances.
     """
     name = options.qualified_name(node, org, "node")
     if withdraw:

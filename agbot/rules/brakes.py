@@ -11,11 +11,11 @@ enough of its groups have a brake that stops the asker, so lifting those brakes 
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
-from agbot.rules import eligibility, ids
+from agbot.rules import consent, eligibility, ids
 from agbot.rules.facts import Ask, Policy
 from agbot.rules.group import Group
-from agbot.rules.ids import GroupId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import BRAKING, Cause, Code, Reason
@@ -36,16 +36,28 @@ def _brake(case: Case) -> Reason | None:
 
     The brake lasts until an operator lifts it or the asker brings another version.
     """
+    ask, group, set_brake = case.ask, case.group, case.once(_set_brake)
+    if set_brake is None:
+        return None
+    text = f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {clock(set_brake.since)}"
+    more = f"{_contradicted(set_brake, group)}{_still_brings(set_brake, ask, group)}"
+    return Reason(
+        code=Code.BRAKE,
+        text=f"{text}{more}{consent.too_old(case, set_brake.since)}",
+        facts={"node": set_brake.node, "cause": set_brake.cause, "token": set_brake.token},
+    )
+
+
+def _set_brake(case: Case) -> Brake | None:
+    """Return the brake of the group that stops the asker."""
     ask, group = case.ask, case.group
-    for set_brake in group.brakes:
-        if (set_brake.kind, set_brake.subject) == ask.subject and _holds(set_brake, ask, group):
-            text = f"{set_brake.subject} {set_brake.cause} on {set_brake.node} at {clock(set_brake.since)}"
-            return Reason(
-                code=Code.BRAKE,
-                text=f"{text}{_contradicted(set_brake, group)}{_still_brings(set_brake, ask, group)}",
-                facts={"node": set_brake.node, "cause": set_brake.cause, "token": set_brake.token},
-            )
-    return None
+    mine = (each for each in group.brakes if (each.kind, each.subject) == ask.subject)
+    return next((each for each in mine if _holds(each, ask, group)), None)
+
+
+def _failed_at(case: Case) -> datetime | None:
+    set_brake = case.once(_set_brake)
+    return set_brake.since if set_brake is not None else None
 
 
 def _contradicted(set_brake: Brake, group: Group) -> str:
@@ -78,7 +90,7 @@ def _org_brake(case: Case) -> Reason | None:
     ask, group = case.ask, case.group
     if not group.org_brakes:
         return None
-    failed = case.once(_failed_groups)
+    failed = sorted(each.group for each in case.once(_failed_in_org))
     limit = _org_limit(group.limits, group.org_groups)
     if limit is None or len(failed) < limit:
         return None
@@ -86,20 +98,30 @@ def _org_brake(case: Case) -> Reason | None:
     return Reason(
         code=Code.ORG_BRAKE,
         text=f"{ask.claim.subject} failed in {len(failed)} groups of {ids.org_of(group.id)} ({named}); "
-        f"{limit} stop it in all of them",
+        f"{limit} stop it in all of them{_too_old_for_org(case)}",
         facts={"failed": len(failed), "limit": limit, "groups": group.org_groups},
     )
 
 
-def _failed_groups(case: Case) -> list[GroupId]:
-    """Return the groups, sorted, in which the requested upgrade failed and was not resumed."""
+def _failed_in_org(case: Case) -> list[Brake]:
+    """Return the brakes of the groups in which the requested upgrade failed and was not resumed."""
     ask, group = case.ask, case.group
     mine = (each for each in group.org_brakes if (each.kind, each.subject) == ask.subject)
-    return sorted(each.group for each in mine if _holds(each, ask, group))
+    return [each for each in mine if _holds(each, ask, group)]
+
+
+def _last_failed_in_org_at(case: Case) -> datetime | None:
+    """Return when it last failed in a group: each failure is news."""
+    return max((each.since for each in case.once(_failed_in_org)), default=None)
+
+
+def _too_old_for_org(case: Case) -> str:
+    failed_at = _last_failed_in_org_at(case)
+    return consent.too_old(case, failed_at) if failed_at is not None else ""
 
 
 def _how_often_it_failed(case: Case) -> Evidence:
-    return Evidence(facts={"failed_groups": len(case.once(_failed_groups)), "groups": case.group.org_groups})
+    return Evidence(facts={"failed_groups": len(case.once(_failed_in_org)), "groups": case.group.org_groups})
 
 
 def stops(lease: Lease, cause: Cause) -> bool:
@@ -190,6 +212,7 @@ NO_BRAKE = Rule(
         "or run `agbot resume {group} --subject {policy} --reason …`"
     },
     is_allowable=True,
+    arose_at=_failed_at,
     check=_brake,
     evidence=_what_is_brought,
 )
@@ -202,6 +225,7 @@ NO_ORG_BRAKE = Rule(
         "or run `agbot resume {org} --subject {policy} --reason …`"
     },
     is_allowable=True,
+    arose_at=_last_failed_in_org_at,
     check=_org_brake,
     evidence=_how_often_it_failed,
 )

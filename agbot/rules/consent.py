@@ -2,13 +2,14 @@
 
 An approval is required before the first member of a group may begin a release. An allowance lets
 one upgrade of one node past the rules that permit it (`Rule.is_allowable`), once. It never
-overrides the lease or the rest of another member, a hold, or a doubt about the picture. The node's
-next grant uses it up, whether or not the grant needed it.
+overrides the lease or the rest of another member, a hold, or a doubt about the picture. Nor does it
+override a failure that came after it: whoever gave it did not know of that. The node's next grant
+uses it up, whether or not the grant needed it.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Policy
@@ -18,6 +19,7 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Allowance, Approval
 from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 from agbot.rules.seen_time import Now
+from agbot.rules.words import clock
 
 _AHEAD = timedelta(seconds=10)
 """A date that was corrected by less than this counts as right."""
@@ -62,6 +64,30 @@ def allowance(ask: Ask, group: Group, now: Now) -> Allowance | None:
     if found is None or now.wall >= found.until or found.subject not in {"", ask.claim.subject}:
         return None
     return found
+
+
+def overrides(given: Allowance | None, rule: Rule, case: Case) -> bool:
+    """Return whether the allowance lets this question past the rule that refuses it."""
+    if given is None or not rule.is_allowable:
+        return False
+    arose_at = rule.arose_at(case)
+    return arose_at is None or _knew_of(given, arose_at, case.at)
+
+
+def too_old(case: Case, arose_at: datetime) -> str:
+    """Say that the node has an allowance which is older than this failure; empty if it has none."""
+    given = allowance(case.ask, case.group, case.at)
+    if given is None or _knew_of(given, arose_at, case.at):
+        return ""
+    return f"; {given.by} allowed this upgrade at {clock(given.since)}, before that failure, which it does not override"
+
+
+def _knew_of(given: Allowance, arose_at: datetime, now: Now) -> bool:
+    """Whether the allowance was given after the failure.
+
+    One from the future was given while the clock was wrong: it is not known what had failed.
+    """
+    return arose_at <= given.since <= now.wall + _AHEAD
 
 
 APPROVED = Rule(

@@ -32,11 +32,10 @@ class Judgement(msgspec.Struct, frozen=True):
         """All reasons against a new grant."""
         return tuple([reason for reason in self.answers if reason is not None])
 
-    @property
-    def unallowable(self) -> tuple[Reason, ...]:
-        """The reasons that no allowance overrides."""
+    def left_by(self, allowed: Allowance) -> tuple[Reason, ...]:
+        """Return the reasons that this allowance does not override."""
         answers = zip(rulebook.RULES, self.answers, strict=True)
-        return tuple([reason for rule, reason in answers if reason is not None and not rule.is_allowable])
+        return tuple([reason for rule, reason in answers if reason and not consent.overrides(allowed, rule, self.case)])
 
     def lasting(self) -> Judgement:
         """Return it with mappings of its own, to be shown later: the ledger changes its own."""
@@ -109,7 +108,7 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
     if not reasons:
         return Grant()
     allowed = consent.allowance(ask, group, now)
-    left = judgement.unallowable if allowed is not None else reasons
+    left = judgement.left_by(allowed) if allowed is not None else reasons
     if not left:
         return Grant(allowed=allowed)
     return wait if left == reasons else msgspec.structs.replace(wait, reasons=left)

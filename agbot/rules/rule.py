@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,6 +76,9 @@ class Rule:
     """The codes after which there is nothing to wait for: such a question makes no waiter."""
     is_allowable: bool = False
     """Whether an operator may allow one upgrade past the rule (`agbot allow`)."""
+    arose_at: Callable[[Case], datetime | None] = lambda _: None
+    """When the failure behind a refusal arose: an allowance from before it does not override it.
+    None if any allowance does."""
     check: Callable[[Case], Reason | None]
     evidence: Callable[[Case], Evidence]
     """Computed only when a decision is explained or recorded."""

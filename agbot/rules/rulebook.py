@@ -73,4 +73,4 @@ FINAL: frozenset[Code] = frozenset({Code.ORG_EXCLUDED}.union(*(rule.final for ru
 def _could_go(case: Case) -> bool:
     """Return whether only its turn keeps this asker waiting."""
     allowed = consent.allowance(case.ask, case.group, case.at)
-    return all(rule.check(case) is None for rule in RULES[:-1] if allowed is None or not rule.is_allowable)
+    return all(rule.check(case) is None or consent.overrides(allowed, rule, case) for rule in RULES[:-1])

@@ -70,6 +70,31 @@ async def test_an_allowance_lets_one_upgrade_past_offline_peers_once_and_survive
 
 
 @in_virtual_time
+async def test_an_allowance_does_not_let_its_node_past_a_failure_that_came_after_it() -> None:
+    hub = Hub(limits=Limits(agent_soak_seconds=60))
+    hub.group("g1", "n1", "n2", "n3")
+    await hub.start()
+    hub.heartbeat("n3")
+    hub.report("n2", "ha node waiting")
+    await upgrade(hub, "n1", "g1")
+    assert isinstance(await hub.coordinator.allow(allowance(hub, "n2")), Done)  # while the group rests
+    await hub.live("n2", "n3", seconds=60)
+    await upgrade(hub, "n3", "g1", "rollback successful")
+
+    for node in ("n1", "n3"):
+        hub.heartbeat(node)
+    hub.report("n2", "ha node waiting")
+    assert codes(await hub.ask("n2", "g1")) == ["brake"]
+    explained = hub.coordinator.explain(node_id(ORG, "n2"))
+    assert explained is not None
+    assert "before that failure, which it does not override" in explained.answer
+
+    await hub.coordinator.allow(allowance(hub, "n2"))
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_an_allowance_that_is_not_used_lapses_and_one_for_no_one_is_refused() -> None:
     hub = Hub()
     hub.group("g1", "n1", "n2")

@@ -194,7 +194,8 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
         else:
             warnings.append(f"This still stops it: {rule.text}.")
     will.append(
-        "It never goes past the lease or the rest of another member, nor past a hold. Its next grant uses it up."
+        "It never goes past the lease or the rest of another member, a hold, or a failure after this moment. "
+        "Its next grant uses it up."
     )
     command = ["agbot", "allow", body.node, *(["--subject", body.subject] if body.subject else [])]
     return Consequences(

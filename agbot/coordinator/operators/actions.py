@@ -102,7 +102,8 @@ class Actions:
         now, before = self._situation.now(), self._situation.ledger.allowances.get(allowance.node)
         await self._situation.commit(operators.allow(allowance, now))
         what = allowance.subject or "its next upgrade"
-        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; a lease, a rest or a hold still stops it"
+        still = "a lease, a rest, a hold or a later failure still stops it"
+        text = f"{allowance.node} may begin {what} once, until {clock(allowance.until)}; {still}"
         instead = (
             f". This replaces the allowance by {before.by}, until {clock(before.until)}: {before.why}" if before else ""
         )

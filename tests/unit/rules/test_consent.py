@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,30 @@ from msgspec import structs
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
-from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
 from agbot.rules.records import Allowance, Approval
 from agbot.rules.rulebook import RULES
-from tests.support.values import ANNA, BERT, CARL, DEPLOYMENT, NMP, NOW, ask, at, group, limits, member, policy
+from agbot.rules.words import clock
+from tests.support.values import (
+    ANNA,
+    BERT,
+    CARL,
+    DEPLOYMENT,
+    NMP,
+    NOW,
+    OTHER_NMP,
+    ask,
+    at,
+    brake,
+    group,
+    limits,
+    member,
+    policy,
+    turn,
+    waiter,
+)
 from tests.unit.rules.test_decide import ONE_REASON
 
 ALLOWABLE = {
@@ -87,3 +106,51 @@ def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
     assert isinstance(early, Wait)
     assert Code.NOT_APPROVED in [reason.code for reason in early.reasons]
     assert Code.NOT_APPROVED not in [reason.code for reason in getattr(late, "reasons", ())]
+
+
+def braked_at(*ago: float, limit: int = 3) -> Group:
+    """Put a group whose upgrade failed in it, or in these other groups of its organisation, so long ago."""
+    if len(ago) == 1:
+        return group(brakes=(replace(brake(), since=at(ago[0])),))
+    failed = [replace(brake(), group=GroupId(f"o1/g{number}"), since=at(each)) for number, each in enumerate(ago)]
+    return group(org_brakes=tuple(failed), org_groups=40, limits=limits(org_brake_groups=limit))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((61,), (59,)), ((300, 200, 61), (300, 200, 59)), ((300, 200, 100, 61), (300, 200, 100, 59))],
+    ids=["in the group", "the last of too many groups", "one more than too many groups"],
+)
+def test_an_allowance_overrides_a_failure_that_was_known_and_none_that_came_later(
+    before: tuple[float, ...], after: tuple[float, ...]
+) -> None:
+    given = allowance()
+
+    assert decide(ask(), with_allowance(braked_at(*before), given), NOW) == Grant(allowed=given)
+    later = decide(ask(), with_allowance(braked_at(*after), given), NOW)
+    assert isinstance(later, Wait)
+    assert [reason.code for reason in later.reasons] == [Code.BRAKE if len(after) == 1 else Code.ORG_BRAKE]
+    assert later.reasons[0].text.endswith(
+        f"ada allowed this upgrade at {clock(at(60))}, before that failure, which it does not override"
+    )
+
+
+def test_an_allowance_from_the_future_overrides_no_failure() -> None:
+    given = replace(allowance(), since=at(-60))
+
+    assert isinstance(decide(ask(), with_allowance(braked_at(90), given), NOW), Wait)
+
+
+def test_who_has_an_allowance_from_before_a_failure_lets_others_go_first() -> None:
+    """A member that cannot go itself must not keep the next one waiting for its turn."""
+    waiting = waiter(CARL, since=300, asked=10)
+    served = turn(BERT, ago=60)
+    stuck = structs.replace(braked_at(59), waiters=(waiting,), turns={BERT: served})
+    other = replace(ask(), claim=replace(ask().claim, subject=OTHER_NMP))
+
+    facts = structs.replace(
+        with_allowance(stuck, allowance(CARL)), policies={**stuck.policies, other.subject: policy()}
+    )
+    assert decide(other, facts, NOW) == Grant()
+    known = structs.replace(facts, brakes=braked_at(61).brakes)
+    assert [reason.code for reason in getattr(decide(other, known, NOW), "reasons", ())] == [Code.TURN]
