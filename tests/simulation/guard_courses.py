@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from agbot.sim.fleet import Fleet
+from agbot.sim.links import Kind
 from agbot.sim.node import SimNode
 from tests.simulation.guard_deeds import Deeds
 from tests.simulation.guard_site import Site
@@ -38,3 +39,14 @@ async def dies_with_its_service_down(site: Site, fleet: Fleet, deeds: Deeds) -> 
         site.end(site.programs[-1])
         site.start()
         await asyncio.sleep(site.limits.lease_seconds)
+
+
+async def dies_in_its_service_upgrade(_site: Site, fleet: Fleet, deeds: Deeds) -> None:
+    """A member dies in its service upgrade, and the agbot's row of it stays."""
+
+    def in_upgrade() -> list[SimNode]:
+        return [fleet.nodes[one.node] for one in fleet.observer.under_way() if one.kind is Kind.SERVICE]
+
+    deeds.publish()
+    await fleet.until(lambda: bool(in_upgrade()), within_seconds=_LONGEST_WAIT_SECONDS)
+    in_upgrade()[0].die()

@@ -61,7 +61,7 @@ def who_is_not_silent_counts_as_alive(patch: pytest.MonkeyPatch) -> str:
 DEFECTS: dict[Plant, tuple[str, Course | None]] = {
     triggers_ignore_the_lease: ("one at a time", None),
     who_is_not_silent_counts_as_alive: ("one at a time", guard_courses.dies_with_its_service_down),
-    rows_of_dead_members_stay: ("has not got its service", None),
+    rows_of_dead_members_stay: ("has not got its service", guard_courses.dies_in_its_service_upgrade),
 }
 PLAYED = list(DEFECTS.items())[: None if os.environ.get(ALL_EXAMPLES) else 2]
 """`make simulate` plays all: the last one is noticed only after everything had its time."""
@@ -76,7 +76,10 @@ def test_the_judges_notice_what_is_wrong_with_the_guard(
     assert any(text in each for each in outcome.broken)
 
 
-def test_a_member_that_dies_with_its_service_down_before_a_start_keeps_the_agents_waiting(
-    postgres_server: Postgres,
+@pytest.mark.parametrize(
+    "course", [guard_courses.dies_with_its_service_down, guard_courses.dies_in_its_service_upgrade]
+)
+def test_after_the_death_of_a_member_in_its_service_upgrade_the_others_get_there_one_at_a_time(
+    postgres_server: Postgres, course: Course
 ) -> None:
-    assert guarded.play(SEED, postgres_server, course=guard_courses.dies_with_its_service_down).broken == []
+    assert guarded.play(SEED, postgres_server, course=course).broken == []
