@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
+import socket
+import ssl
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -27,6 +30,8 @@ _EXAMINED_RATIO: Final = 10
 character."""
 _NOT_PRINTABLE_IN_JSON: Final = re.compile(r"[^\x00-\x7e]")
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|u\{([0-9a-fA-F]{1,6})\}|x([0-9a-fA-F]{2})|([\"\\/'<>&]))")
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+"""What is left of the causes where several addresses were tried."""
 _URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
@@ -50,6 +55,26 @@ def excerpt(text: str, secrets: Iterable[str], characters: int) -> str:
     read = redacted(text[: _EXAMINED_RATIO * characters], secrets)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in read).split())
     return line if len(line) <= characters else f"{line[:characters]}…"
+
+
+def unreached(error: BaseException) -> str:
+    """Return why there was no connection, without a library's words; empty if there was one.
+
+    aiohttp's errors have the cause, as `os_error` or `certificate_error`, with `host` and `port`.
+    """
+    met = getattr(error, "os_error", None) or getattr(error, "certificate_error", None)
+    if met is None:
+        return ""
+    if isinstance(met, ssl.SSLCertVerificationError):
+        why = f"its certificate is not accepted: {met.verify_message}"
+    elif isinstance(met, ssl.SSLError):
+        why = f"no TLS: {met.reason or met}"
+    elif isinstance(met, socket.gaierror):
+        why = "the name of the host is not known"
+    else:
+        number = getattr(met, "errno", None) or next(iter(_ERRNO.findall(str(met))), 0)
+        why = os.strerror(int(number)).lower() if number else str(met)
+    return f"no connection to {getattr(error, 'host', '')}:{getattr(error, 'port', '')}: {why}"
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import aiohttp
 
 from agbot.agreementbot.client import AgreementBot, Listing
 from agbot.agreementbot.cures import Cure
+from agbot.foreign_text import unreached
 from agbot.rules.facts import Row
 
 _DELETE_SECONDS = 10.0
@@ -58,6 +59,8 @@ class ApiSource(AgreementBot):
             ):
                 status = reply.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreached(f"DELETE {cure.url}: {type(error).__name__}: {error}; is the agbot running?") from error
+            raise Unreached(
+                f"DELETE {cure.url}: {unreached(error) or f'{type(error).__name__}: {error}'}; is the agbot running?"
+            ) from error
         if status not in {HTTPStatus.OK, HTTPStatus.NO_CONTENT}:
             raise Unreached(f"DELETE {cure.url}: the answer is {status}")

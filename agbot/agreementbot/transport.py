@@ -11,6 +11,8 @@ from typing import Protocol
 
 import aiohttp
 
+from agbot.foreign_text import unreached
+
 _MAX_REPLY_BYTES = 16 * 1024 * 1024
 """About 100,000 rows: twice the nodes of the largest organisation that the Exchange allows."""
 
@@ -64,8 +66,8 @@ class HttpTransport:
             raise NoAnswerError(message) from error
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, ConnectionRefusedError):
-                raise NotListeningError(str(error)) from error
-            raise NoAnswerError(str(error)) from error
+                raise NotListeningError(unreached(error)) from error
+            raise NoAnswerError(unreached(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             message = f"no usable answer ({type(error).__name__}: {str(error) or 'the connection was closed'})"
             raise NoAnswerError(message) from error

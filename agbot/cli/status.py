@@ -20,6 +20,7 @@ from agbot.console import api
 from agbot.console.answers import CoordinatorView, Status
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
+from agbot.rules.leadership import Position
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
 from agbot.rules.words import span
@@ -74,11 +75,14 @@ def _exit_code(found: Status) -> int:
 def _write(out: Console, found: Status, *, is_part: bool) -> None:
     now = found.at
     _write_coordinators(out, found.coordinators, now)
-    _write_overview(out, found, now)
+    if found.position is Position.LEADING:
+        _write_overview(out, found, now)
     for item in found.attention:
-        if item.text not in found.not_ready:
+        if item.text not in found.not_ready or found.position is not Position.LEADING:
             title = f"{item.level.upper()}: {item.title}" if item.level != "note" else item.title
             screen.say(out, (title, _STYLES.get(item.level, "")), f": {item.text}", indent=2)
+    if found.position is not Position.LEADING:
+        return  # one that stands by has read neither leases nor groups
     if not is_part:
         _write_organisations(out, found, now)
     _write_groups(out, found, now, is_part=is_part)
@@ -93,12 +97,14 @@ def _write_coordinators(out: Console, coordinators: Sequence[CoordinatorView], n
         for each in coordinators
     ]
     screen.table(out, ("COORDINATOR", "POSITION", "LAST SEEN", "GATEWAY", "VERSION"), rows)
-    if not any(each.leads for each in coordinators):
+    if not any(each.leads for each in coordinators) and all(each.is_known for each in coordinators):
         screen.say(out, ("NO LEADER", "bold red"), ": questions are refused until a coordinator leads", indent=2)
     out.print()
 
 
 def _position(each: CoordinatorView, now: datetime) -> str:
+    if not each.is_known:
+        return f"not known (led, epoch {each.epoch})" if each.leads else "not known"
     if each.leads:
         since = f" for {span((now - each.since).total_seconds())}" if each.since else ""
         return f"leads{since}, epoch {each.epoch}"

@@ -59,7 +59,9 @@ class CoordinatorView:
     seen_seconds_ago: float = 0.0
     """When it was last seen, by the database's clock."""
     is_gone: bool = False
-    """It has missed its announcements."""
+    """It had missed its announcements when they were last read."""
+    is_known: bool = True
+    """False: the store cannot be read, and everything here is as it was when it last could."""
     gateway_url: str = ""
     console_url: str = ""
     version: str = ""

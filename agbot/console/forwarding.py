@@ -81,11 +81,18 @@ async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.
             most_bytes=_MOST_BYTES,
         )
     except HopError as error:
-        problem = f"{leader.name} leads, and cannot be reached at {leader.console_url}: {error}"
+        problem = f"{leader.name} does not answer at {leader.console_url} ({error}); {_what_comes(where)}"
         raise _no_leader(request, problem, "repair the way there, or wait until another coordinator leads") from error
     reply = web.Response(status=received.status, body=received.body)
     reply.headers.update({name: text for name, text in received.headers.items() if name.lower() not in _NOT_RETURNED})
     return reply
+
+
+def _what_comes(where: Whereabouts) -> str:
+    """State who leads next, which only the row of the leader in the store decides."""
+    if where.doubt:
+        return f"it is not known whether it still leads: {where.doubt}"
+    return f"{where.own_name} takes over within {where.taken_over_seconds} s, unless it still renews its leadership"
 
 
 def _no_leader(request: web.Request, problem: str, next_step: str) -> ApiError:

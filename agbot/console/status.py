@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from aiohttp import web
@@ -27,7 +28,7 @@ async def status(request: web.Request) -> web.Response:
     """Show the coordinators, the summary, what needs a person, and the busy groups."""
     here, now = parts.of(request), parts.of(request).clock.now()
     query = group_query(request, most=_MOST_GROUPS, limit=_GROUPS)
-    overview, found = here.operations.overview(), _found(request, query)
+    overview, found = _overview(request), _found(request, query)
     shown = [view for group in found.groups if (view := here.operations.group(group)) is not None]
     return replies.json(
         Status(
@@ -35,11 +36,8 @@ async def status(request: web.Request) -> web.Response:
             **health.summary(request, overview),
             coordinators=here.coordinators.coordinators(),
             attention=[
-                *_no_leader(request),
-                *(
-                    Attention(level=each.level, title=each.title, text=each.text)
-                    for each in needs_attention(request, overview)
-                ),
+                Attention(level=each.level, title=each.title, text=each.text)
+                for each in needs_attention(request, overview)
             ],
             receivers=here.receivers(),
             groups=shown,
@@ -53,6 +51,8 @@ async def status(request: web.Request) -> web.Response:
 def needs_attention(request: web.Request, overview: Overview) -> list[attention.Item]:
     """Return what needs a person, the most urgent first."""
     here = parts.of(request)
+    if why := request.get(WHY_LOCAL):
+        return [_no_leader(request, why), *attention.of_coordinators(here.coordinators.coordinators())]
     suspects = here.operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
     views = [view for group in suspects if (view := here.operations.group(group)) is not None]
     orders, coordinators = here.operations.orders(with_windows=False), here.coordinators.coordinators()
@@ -74,6 +74,18 @@ def _found(request: web.Request, query: GroupQuery) -> GroupPage:
     return GroupPage(total=1, groups=[group])
 
 
-def _no_leader(request: web.Request) -> list[Attention]:
-    why = request.get(WHY_LOCAL)
-    return [Attention(level="bad", title="No coordinator leads that can be asked", text=why)] if why else []
+def _overview(request: web.Request) -> Overview:
+    """Return the summary; of a coordinator that stands by only what it knows."""
+    overview, why = parts.of(request).operations.overview(), request.get(WHY_LOCAL)
+    if not why:
+        return overview
+    doubt = parts.of(request).coordinators.where().doubt
+    return replace(overview, ready=False, not_ready=(why,), store_ok=not doubt)
+
+
+def _no_leader(request: web.Request, why: str) -> attention.Item:
+    """State why the leader is not asked. Another follows one that is killed, within seconds."""
+    where = parts.of(request).coordinators.where()
+    if where.leader is None or where.doubt:
+        return attention.Item(level="bad", title="No coordinator leads that can be asked", text=why)
+    return attention.Item(level="warn", title=f"Coordinator {where.leader.name} does not answer", text=why)

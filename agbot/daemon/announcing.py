@@ -55,7 +55,10 @@ class Announcing:
         return self._announced
 
     def coordinators(self, leader: Leader | None) -> Sequence[CoordinatorView]:
-        """Show all coordinators, as they were last read."""
+        """Show all coordinators, as they were last read.
+
+        Of the time after that nothing is known: it makes none of them silent.
+        """
         age_seconds = self._clock.monotonic_seconds() - (self._read_seconds or 0.0)
         return [self._view(each, leader, age_seconds) for each in self._announced]
 
@@ -68,7 +71,8 @@ class Announcing:
             epoch=leader.epoch if leader and leads else None,
             since=leader.since if leader and leads else None,
             seen_seconds_ago=round(silent_seconds, 1),
-            is_gone=silent_seconds > self._timing.silent_seconds + self._timing.renew_seconds,
+            is_gone=each.silent_seconds > self._timing.silent_seconds + self._timing.renew_seconds,
+            is_known=age_seconds <= self._timing.silent_seconds,
             gateway_url=each.candidate.gateway_url,
             console_url=each.candidate.console_url,
             version=each.candidate.version,

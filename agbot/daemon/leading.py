@@ -103,9 +103,10 @@ class Leading:
         else:
             position = Position.NO_LEADER
         known = None if position is Position.NO_LEADER else self._leader
-        is_current = known is not None and self._clock.monotonic_seconds() < self._known_until_seconds
-        doubt = "" if is_current or position is Position.LEADING else self._outage.why
-        return Whereabouts(position=position, own_name=self._own.name, leader=known, doubt=doubt)
+        left_seconds = max(self._known_until_seconds - self._clock.monotonic_seconds(), 0.0) if known else 0.0
+        doubt = "" if left_seconds or position is Position.LEADING else self._outage.why
+        own_name = self._own.name
+        return Whereabouts(position=position, own_name=own_name, leader=known, doubt=doubt, left_seconds=left_seconds)
 
     def begin_unopened(self, why: str) -> None:
         """Begin while the store cannot be reached; it is opened as soon as it can be."""

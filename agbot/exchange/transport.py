@@ -24,7 +24,7 @@ from yarl import URL
 from agbot.exchange import resources
 from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import Unreachable, Unreadable
-from agbot.foreign_text import excerpt
+from agbot.foreign_text import excerpt, unreached
 
 MAX_LIST_BYTES = 64 * 1024 * 1024
 """Twice the node list of the largest organisation that the Exchange allows (45,000 nodes)."""
@@ -244,6 +244,8 @@ class HttpTransport:
 
 def _what(error: Exception, credentials: Credentials | None) -> str:
     """Describe the error. aiohttp's error quotes what is not HTTP, which may be our own request."""
+    if why := unreached(error):
+        return why
     shown = excerpt(str(error), secrets_of(credentials), _SHOWN_CHARACTERS)
     return f"no usable answer ({type(error).__name__}: {shown or 'the connection was closed'})"
 

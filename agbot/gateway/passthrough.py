@@ -21,6 +21,7 @@ from yarl import URL
 from agbot import log
 from agbot.events.listeners import UpstreamFailed, UpstreamRecovered
 from agbot.events.outage import Outage
+from agbot.foreign_text import unreached
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.body import Body, too_large
@@ -246,7 +247,7 @@ def _cause(error: BaseException) -> str:
     """Describe an error without the data received, which may hold the client's credentials."""
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is not HTTP"
-    return str(error) or type(error).__name__
+    return unreached(error) or str(error) or type(error).__name__
 
 
 def _linger(request: web.BaseRequest, seconds: float) -> None:

@@ -19,6 +19,7 @@ from yarl import URL
 from agbot import log
 from agbot.events.leadership import ForwardFailed, ForwardRecovered
 from agbot.events.outage import Outage
+from agbot.foreign_text import unreached
 
 MARK: Final = "X-Agbot-Forwarded-By"
 """Names the standby. It grants nothing: the leader authenticates the caller as always."""
@@ -118,6 +119,4 @@ def _without_secrets(error: Exception) -> str:
     """Describe an error without the data received, which may hold the client's credentials."""
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is not HTTP"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return str(error.certificate_error)
-    return str(error) or type(error).__name__
+    return unreached(error) or str(error) or type(error).__name__

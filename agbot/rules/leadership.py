@@ -15,6 +15,7 @@ the database's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -123,11 +124,18 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     """The leader, itself included; None if none is known, or if the store is not shared."""
     doubt: str = ""
     """Why it is not known who leads by now: the store cannot be read; empty if it is known."""
+    left_seconds: float = 0.0
+    """For how long the leader leads without another renewal, as its row was last read."""
 
     @property
     def leads(self) -> bool:
         """Whether this coordinator leads."""
         return self.position is Position.LEADING
+
+    @property
+    def taken_over_seconds(self) -> int:
+        """Until a coordinator that stands by leads, if the leader is gone."""
+        return math.ceil(self.left_seconds + _JUST_EXPIRED_SECONDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

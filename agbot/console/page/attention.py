@@ -62,7 +62,7 @@ def items(
         *_overlaps(overview),
         *_stuck(overview),
         *_receivers(receivers),
-        *_gone(coordinators),
+        *of_coordinators(coordinators),
         *_bypassing(overview),
         *_never_asked(overview, now),
         *_unmatched(overview),
@@ -163,8 +163,11 @@ def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:
             yield Item(level="warn", title=f"{each.kind} {each.receiver} gets no events", text=f"{each.error}{behind}")
 
 
-def _gone(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
+def of_coordinators(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
     """Name coordinators that have fallen silent: a note, since the host may be gone for good."""
+    if any(not each.is_known for each in coordinators):
+        yield _not_known(coordinators)
+        return
     gone = [each for each in coordinators if each.is_gone]
     ready = sum(not each.is_gone and not each.leads for each in coordinators)
     left = f"{words.count(ready, 'other stands', 'others stand')} by" if ready else "no other stands by"
@@ -176,6 +179,18 @@ def _gone(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
             text=f"It was last seen {silent} ago; {left} to take over.",
             links=(Link(text="Coordinators", url="/coordinators"),),
         )
+
+
+def _not_known(coordinators: Sequence[CoordinatorView]) -> Item:
+    """State that the store, in which they announce themselves, cannot be read."""
+    who = few([each.name for each in coordinators], len(coordinators))
+    latest = words.length(timedelta(seconds=min(each.seen_seconds_ago for each in coordinators)))
+    return Item(
+        level="note",
+        title="It is not known which coordinators run",
+        text=f"The database, in which {who} announce themselves, was last read {latest} ago.",
+        links=(Link(text="Coordinators", url="/coordinators"),),
+    )
 
 
 def _never_asked(overview: Overview, now: datetime) -> Iterator[Item]:

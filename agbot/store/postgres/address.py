@@ -42,6 +42,7 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 )
 _NOT_LET_IN: Final = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
 """Of a connection that was refused, psycopg has the text only."""
+_LIBRARYS_WORDS: Final = re.compile(r"^connection failed: | Is the server running [^?]*\?")
 _REFUSED: Final = ("28", "3D", "42501")
 """What an operator has to correct: without that, trying again is of no use."""
 
@@ -84,7 +85,7 @@ class Address:
         meant = code or ("28" if any(each in str(error) for each in _NOT_LET_IN) else "")
         known = sorted((each for each in _ADVICE if meant.startswith(each)), key=len)
         advice = _ADVICE[known[-1]] if known else _ADVICE["08"] if not code else "see the message of PostgreSQL"
-        reply = " ".join(str(error).split()) or type(error).__name__
+        reply = _LIBRARYS_WORDS.sub("", " ".join(str(error).split())) or type(error).__name__
         secret = (self.password.reveal(), self.password.as_it_is_now().reveal()) if self.password else ()
         reply = excerpt(reply, secret, _MESSAGE_CHARACTERS)
         kind = StoreRefusedError if meant.startswith(_REFUSED) else StoreUnavailableError

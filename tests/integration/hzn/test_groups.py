@@ -162,7 +162,7 @@ def test_wrong_usage_is_exit_code_1_as_in_hzn(hub: Hub, words: tuple[str, ...]) 
         (
             {"HZN_ORG_ID": "o1", "HZN_EXCHANGE_USER_AUTH": "admin:x", "HZN_EXCHANGE_URL": "http://127.0.0.1:1/v1"},
             5,
-            "no usable answer",
+            "connection refused",
         ),
     ],
 )

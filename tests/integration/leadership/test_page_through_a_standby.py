@@ -82,7 +82,7 @@ async def test_without_a_leader_that_can_be_asked_the_page_states_that_with_its_
     await site.leader("one", console_url="http://127.0.0.1:9")
     standby = await site.standby("two")
     status, text = await standby.get("/")
-    assert (status, "cannot be reached at http://127.0.0.1:9" in text) == (503, True)
+    assert (status, "does not answer at http://127.0.0.1:9" in text) == (503, True)
     assert "All coordinators, as two knows them" in text
     assert '<div id="live" hx-get="/"' in text, "it is read again until the leader can be asked"
     assert "/act/lead" not in text, "there is none that could hand over"

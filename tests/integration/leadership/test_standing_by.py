@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import aiohttp
 import pytest
@@ -13,7 +14,7 @@ from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from agbot.listening.hop import MARK
 from tests.acceptance.hub import GROUP, NMP, ORG, auth_of
-from tests.integration.leadership.conftest import Site
+from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Running, Site
 from tests.support.patience import in_time, until
 
 QUESTION = f"/org/{ORG}/hagroup/{GROUP}/nodemanagement/anna/{NMP}"
@@ -107,13 +108,63 @@ async def test_the_status_of_a_standby_is_the_leaders_and_without_one_states_tha
 
     async def has_none() -> bool:
         status, text = await standby.get("/v1/status")
-        return status == 200 and json.loads(text)["attention"][0]["title"] == "No coordinator leads that can be asked"
+        return status == 200 and json.loads(text)["attention"][0]["title"] == "Coordinator one does not answer"
 
     await until("it has no leader to ask", has_none)
     result = await asyncio.to_thread(CliRunner().invoke, main, ["status", "--url", standby.console])
     assert result.exit_code == Exit.NOTHING_GRANTED
-    assert "No coordinator leads that can be asked" in result.output
-    assert "NOT READY" in result.output
+    assert "Coordinator one does not answer" in result.output
+    assert "stands by" in result.output
+
+
+@pytest.mark.parametrize("ends", ["dies", "is cut off"])
+async def test_a_leader_that_does_not_answer_is_named_with_the_time_until_another_leads(site: Site, ends: str) -> None:
+    leader = await site.leader("one", console_url="http://127.0.0.1:9" if ends == "is cut off" else None)
+    standby = await site.standby("two")
+    if ends == "dies":
+        await leader.die()
+
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["status", "--url", standby.console])
+    shown = " ".join(result.output.split())
+    assert result.exit_code == Exit.NOTHING_GRANTED
+    assert "WARN: Coordinator one does not answer" in shown
+    seconds = re.search(r"two takes over within (\d+) s, unless it still renews its leadership", shown)
+    assert seconds
+    assert 0 < int(seconds[1]) <= site.ttl_seconds + 1
+    for alarming in ("FAILS", "NOT READY", "has not been read", "no HA group", "Cannot connect"):
+        assert alarming not in shown[shown.index("COORDINATOR") :]
+    found = json.loads((await standby.get("/v1/status"))[1])
+    assert (found["ready"], found["store_ok"], len(found["not_ready"])) == (False, True, 1)
+
+
+async def test_while_the_database_cannot_be_read_it_is_not_known_who_runs(site: Site) -> None:
+    site.ttl_seconds = SHORT_TTL_SECONDS
+    leader, standby = await site.leader("one"), await site.standby("two")
+    both: list[dict[str, object]] = []
+
+    async def list_of(each: Running) -> list[dict[str, object]]:
+        return list(json.loads((await each.get("/v1/coordinators"))[1])["coordinators"])
+
+    await until("one knows both", lambda: knows_two(leader))
+    leader.store.is_cut = standby.store.is_cut = True
+
+    async def is_unknown() -> bool:
+        both[:] = [*await list_of(leader), *await list_of(standby)]
+        return not any(each["is_known"] for each in both)
+
+    await until("neither knows who runs", is_unknown)
+    assert (len(both), [each["name"] for each in both if each["is_gone"]]) == (4, [])
+    for each in (leader, standby):
+        result = await asyncio.to_thread(CliRunner().invoke, main, ["status", "--url", each.console])
+        assert "not known" in result.output
+        assert "is gone" not in result.output
+        assert "GONE" not in result.output
+        assert "It is not known which coordinators run" in " ".join(result.output.split())
+        assert "not known" in (await each.get("/coordinators"))[1]
+
+
+async def knows_two(each: Running) -> bool:
+    return len(json.loads((await each.get("/v1/coordinators"))[1])["coordinators"]) == 2
 
 
 async def test_a_standby_whose_leader_is_silent_refuses_before_the_agent_gives_up(site: Site) -> None:

@@ -160,6 +160,16 @@ def test_a_coordinator_that_has_fallen_silent_is_noted_with_those_that_are_left(
     assert alone.text == "It was last seen 1 min ago; no other stands by to take over."
 
 
+def test_while_the_database_cannot_be_read_no_coordinator_is_called_gone() -> None:
+    calm, nothing = replace(OVERVIEW, orgs=OVERVIEW.orgs[:1]), replace(ORDERS, holds=(), brakes=())
+    known = [replace(each, is_known=False, seen_seconds_ago=40.0) for each in (ONE, GONE)]
+
+    (found,) = attention.items(calm, nothing, [], NOW, coordinators=known)
+
+    assert found.title == "It is not known which coordinators run"
+    assert found.text == "The database, in which one, gone announce themselves, was last read 40 s ago."
+
+
 def test_what_needs_a_person_is_named_with_what_to_do() -> None:
     suspect = replace(GROUPS[0], lease=replace(GROUPS[0].lease, state="suspect", note="it has been silent"))
     overview = replace(
