@@ -12,6 +12,10 @@ from agbot.rules.facts import Node, Sight
 
 _SILENCE = timedelta(minutes=2)
 """A heartbeat that comes this long after the one before is news: the node may have been offline."""
+_USUAL_INTERVAL = timedelta(minutes=2)
+"""The longest interval of an agent by default, where the node itself names none."""
+_LATE = timedelta(seconds=15)
+"""So late a heartbeat may be without a pause: agents repeat every 10 s what was not accepted."""
 
 
 def is_only_next(before: Node | Sight, after: Node | Sight) -> bool:
@@ -24,11 +28,16 @@ def is_only_next(before: Node | Sight, after: Node | Sight) -> bool:
     return is_soon and _without_heartbeat(before) == _without_heartbeat(after)
 
 
-def back_since(before: Node | Sight, after: Node) -> datetime | None:
-    """Return the first heartbeat of a node after its last longer pause; None if none was seen."""
+def back_since(before: Node | Sight, after: Node, unread_for: timedelta) -> datetime | None:
+    """Return the first heartbeat of a node after its last longer pause; None if none was seen.
+
+    `unread_for` is the time since the read before: heartbeats of that time may not have been seen.
+    """
     if not isinstance(before, Node) or before.heartbeat_at is None or after.heartbeat_at is None:
         return None
-    return after.heartbeat_at if after.heartbeat_at - before.heartbeat_at >= _SILENCE else before.back_at
+    interval = timedelta(seconds=after.heartbeat_interval_seconds) or _USUAL_INTERVAL
+    pause = after.heartbeat_at - before.heartbeat_at - max(unread_for, timedelta())
+    return after.heartbeat_at if pause > interval + _LATE else before.back_at
 
 
 def _without_heartbeat(node: Node) -> tuple[object, ...]:

@@ -135,9 +135,10 @@ class Picture(Outdating):
         self.unreadables.clear(Read(what=What.NODE, id=node))
         if not self._nodes.is_late(node, begun):
             seen = dating.of_node(self.stamps, seen, begun=begun, now=now)
-            back_at = heartbeats.back_since(self._nodes.get(node), seen) if isinstance(seen, Node) else None
-            if isinstance(seen, Node) and back_at is not None:
-                seen = replace(seen, back_at=back_at)
+            if isinstance(seen, Node):
+                unread_for = now.seen - (self._nodes.read_at(node) or now.seen)
+                back_at = heartbeats.back_since(self._nodes.get(node), seen, unread_for)
+                seen = seen if back_at is None else replace(seen, back_at=back_at)
             if self._nodes.is_unchanged(node) and has_changed(self._nodes.get(node), seen):
                 self.standstill.note_unannounced(f"node {node}", now)
             self.hidden.note_read(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)
