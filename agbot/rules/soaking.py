@@ -7,6 +7,7 @@ from agbot.rules.facts import Member
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rest import Rest
 from agbot.rules.rule import Case, Evidence, Rule, oldest
+from agbot.rules.seen_time import Now
 from agbot.rules.words import clock
 
 
@@ -16,11 +17,14 @@ def soaking(case: Case) -> Reason | None:
     if rest is None:
         return None
     holder = rest.end.claim.holder
+    member = case.group.members.get(holder)
     if now.seen < rest.until:
         until = now.shown(rest.until)
         text = f"the group rests until {clock(until)} after the upgrade of {holder}"
+        contradiction = rests.why_contradicted(rest, member) if member is not None else None
+        if contradiction is not None:
+            return _contradicted(rest, f"{text}, and {contradiction}", now)
         return Reason(code=Code.SOAKING, text=text, until=until)
-    member = case.group.members.get(holder)
     is_waited_for = member is not None and rests.is_waited_for(rest, member, now)
     return _unproven(rest, member, case) if member is not None and is_waited_for else None
 
@@ -37,13 +41,24 @@ def _unproven(rest: Rest, member: Member, case: Case) -> Reason | None:
     ask, now = case.ask, case.at
     contradiction, is_own = rests.why_contradicted(rest, member), ask.node == member.node.id
     if contradiction is not None and not (is_own and ask.claim != rest.end.claim):
-        until = None if rest.version_until is None else now.shown(rest.version_until)
-        return Reason(code=Code.SOAKING, text=contradiction, until=until)
+        return _contradicted(rest, contradiction, now)
     why = None if is_own else rests.why_unproven(rest, member, case.group.limits, now)
     if why is None:
         return None
     text = f"{member.node.id} has not been seen healthy since its upgrade ended at {clock(rest.end.at)}: {why}"
     return Reason(code=Code.SOAKING, text=text, until=now.shown(rest.proof_until))
+
+
+def _contradicted(rest: Rest, text: str, now: Now) -> Reason:
+    """Say when the contradiction counts as a failure: no wait ends then, but a brake begins."""
+    if rest.version_until is None:
+        return Reason(code=Code.SOAKING, text=text)
+    fails_at = clock(now.shown(rest.version_until))
+    then = "this counts as failed and stops this upgrade in the group"
+    if now.seen < rest.version_until:
+        return Reason(code=Code.SOAKING, text=f"{text}; if it does not run {rest.end.version} by {fails_at}, {then}")
+    late = f"it was to run {rest.end.version} by {fails_at}: once the node has been read again, {then}"
+    return Reason(code=Code.SOAKING, text=f"{text}; {late}")
 
 
 def _evidence(case: Case) -> Evidence:
@@ -64,7 +79,7 @@ RESTED = Rule(
     passes="the group has rested since the last upgrade",
     unblocks={
         Code.SOAKING: "wait until the rest is over and the upgraded member has been seen healthy, "
-        "or run `agbot resume {group} --rest --reason …`"
+        "with the version that it reported, or run `agbot resume {group} --rest --reason …`"
     },
     check=soaking,
     evidence=_evidence,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,16 +72,23 @@ async def test_a_node_that_reports_success_and_runs_the_old_version_stops_the_re
     await hub.stop()
 
 
+@pytest.mark.parametrize("soak_seconds", [0, 300])
 @in_virtual_time
-async def test_while_it_is_waited_for_both_versions_are_shown_with_the_time_of_the_end() -> None:
-    hub = await reported(Hub(), OLD)
+async def test_while_it_is_waited_for_the_time_is_shown_at_which_it_counts_as_failed(soak_seconds: float) -> None:
+    """At that time a brake comes, so the wait is promised no end."""
+    hub = await reported(Hub(limits=Limits(agent_soak_seconds=soak_seconds)), OLD)
     await hub.ask("n2", "g1")
 
     shown = hub.coordinator.explain(node_id(ORG, "n2"))
 
     assert shown is not None
-    assert SAID in shown.answer
-    assert shown.earliest is not None
+    (fails_at,) = re.findall(
+        f"{re.escape(SAID)}; if it does not run {NEW} by (.*Z), this counts as failed", shown.answer
+    )
+    assert shown.earliest is None
+    await hub.live("n1", "n2", "n3", seconds=660)
+    (emitted,) = hub.events("brake.set")
+    assert timedelta() <= emitted.at - datetime.fromisoformat(fails_at) <= timedelta(seconds=60)
     await hub.stop()
 
 

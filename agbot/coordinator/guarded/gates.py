@@ -179,7 +179,11 @@ class Gates:
             reasons = [each for each in found if each is not None]
             if reasons:
                 last = max(reasons, key=lambda each: each.until or datetime.min.replace(tzinfo=now.wall.tzinfo))
-                yield _wait(group, str(last.code), last.text, _known(reasons, now))
+                known = _known(reasons, now)
+                if any(each.code is Code.SOAKING and each.until is None for each in reasons):
+                    # only a coordinator finds that the member runs what it reported
+                    known = max(known, timedelta(seconds=limits.version_proof_seconds))
+                yield _wait(group, str(last.code), last.text, known)
 
     def _of_overlaps(self) -> Iterator[Gate]:
         """Yield what goes on beside the lease of a group: only a coordinator finds its end."""
