@@ -15,6 +15,7 @@ from agbot.rules import consent, rulebook
 from agbot.rules import deferral as deferrals
 from agbot.rules.facts import Ask, NodeType
 from agbot.rules.group import Group
+from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Allowance
 from agbot.rules.rule import Case, Finding
@@ -43,9 +44,14 @@ class Judgement(msgspec.Struct, frozen=True):
         return Judgement(Case(at=case.at, ask=case.ask, group=case.group.lasting()), self.answers)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return each rule's answer with its evidence."""
+        """Return the answer of each rule that concerns the question, with its evidence."""
+        is_host = self.case.ask.claim.kind is Kind.HOST
         answers = zip(rulebook.RULES, self.answers, strict=True)
-        return tuple(Finding(rule=rule, reason=reason, evidence=rule.evidence(self.case)) for rule, reason in answers)
+        return tuple(
+            Finding(rule=rule, reason=reason, evidence=rule.evidence(self.case))
+            for rule, reason in answers
+            if not (is_host and rule.is_of_policies)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,7 @@ POLICY = Rule(
         Code.POLICY_DISABLED: "enable the policy",
     },
     final=frozenset({Code.UNKNOWN_POLICY, Code.POLICY_DISABLED}),
+    is_of_policies=True,
     check=_unknown_policy,
     evidence=policy_evidence,
 )

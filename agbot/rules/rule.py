@@ -79,6 +79,8 @@ class Rule:
     arose_at: Callable[[Case], datetime | None] = lambda _: None
     """When the failure behind a refusal arose: an allowance from before it does not override it.
     None if any allowance does."""
+    is_of_policies: bool = False
+    """Whether it concerns only upgrades that follow a policy: a host reboots without one."""
     check: Callable[[Case], Reason | None]
     evidence: Callable[[Case], Evidence]
     """Computed only when a decision is explained or recorded."""

@@ -131,3 +131,33 @@ async def test_it_needs_available_peers_and_neither_an_approval_nor_a_canary() -
     approval = Approval(scope="o1/g1", kind=Kind.HOST, subject=SUBJECT, since=now, by="ada", why="why not")
     assert isinstance(await hub.coordinator.approve(approval), NotDone)
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_node_that_has_asked_for_its_host_has_asked_here_also_after_a_restart() -> None:
+    hub = await started()
+    await pre_reboot(hub, "n1")
+    await pre_reboot(hub, "n2")
+    await hub.live("n1", "n2", "n3", seconds=35)
+    await hub.crash()
+    await hub.live("n1", "n2", "n3", seconds=35)
+
+    assert list(hub.coordinator.overview().never_asked_named) == [node_id(ORG, "n3")]
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_rules_on_a_reboot_name_no_policy_because_a_host_follows_none() -> None:
+    hub = await started()
+    await pre_reboot(hub, "n1")
+    await pre_reboot(hub, "n2")
+    hub.report("n3", "ha node waiting")
+    await hub.ask("n3", "g1")
+
+    named = {}
+    for node in ("n2", "n3"):
+        found = hub.coordinator.explain(node_id(ORG, node))
+        assert found is not None
+        named[node] = {each.rule for each in found.rules}
+    assert named["n3"] - named["n2"] == {"policy"}
+    await hub.stop()

@@ -71,6 +71,8 @@ class Asking:
         self._situation.picture.learn_node(node.id, node, begun=begun, now=now)
         if ask.is_agent:
             self._unasked.contacts.asked(node.id)
+        elif ask.claim.kind is Kind.HOST:
+            self._unasked.contacts.hosts.add(node.id)
         if node.group != ask.group:
             return self._refuse_for(ask, Code.NOT_A_MEMBER, f"{node.id} is not in HA group {ask.group}")
         try:

@@ -5,11 +5,13 @@ The `HZN_AGBOT_URL` of the latter names another agbot.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId, NodeId
-from agbot.rules.lease import Claim
+from agbot.rules.lease import Claim, Kind
 from agbot.rules.records import Contact
 from agbot.transitions import contacts
 from agbot.transitions.change import Change
@@ -36,6 +38,9 @@ class Contacts:
         self._unwritten: dict[NodeId, Contact] = {}
         self._silent: Silent | None = None
         self._silent_at = 0.0
+        self.hosts: set[NodeId] = set()
+        """The nodes that have asked to reboot their host since the start. That says nothing of
+        their agents, so it is no contact."""
         self.expects_questions = True
         """Whether agents are to ask here; in shadow mode they ask the real agbot."""
 
@@ -84,7 +89,16 @@ class Contacts:
         known, picture = self._situation.ledger.contacts, self._situation.picture
         bypassed = (node for node, contact in known.items() if contact.bypassed_at is not None)
         asked = {node for node, contact in known.items() if contact.asked_at is not None}
+        asked.update(self.hosts, self._hosts_in_the_store())
         return Silent(
             never_asked=tuple(sorted(node for node in picture.devices() if node not in asked)),
             bypassing=tuple(sorted(node for node in bypassed if picture.is_device(node))),
         )
+
+    def _hosts_in_the_store(self) -> Iterator[NodeId]:
+        """Yield the nodes of hosts that wait, hold a lease, or were the last to hold it."""
+        ledger = self._situation.ledger
+        asks = (waiter.ask.claim for waiters in ledger.waiters.values() for waiter in waiters.values())
+        tenures = (lease.tenure.claim for lease in ledger.leases.values() if lease.tenure is not None)
+        ends = (lease.last_end.claim for lease in ledger.leases.values() if lease.last_end is not None)
+        yield from (claim.holder for claim in chain(asks, tenures, ends) if claim.kind is Kind.HOST)
