@@ -207,7 +207,11 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
     yield lease.state, screen.lease(lease, now), {"held": "green", "suspect": "bold red"}.get(lease.state, "")
     for wait in group.waiting:
         since = span((now - wait.since).total_seconds())
-        asked = f"when it last asked, {screen.ago(wait.asked_at, now)}"
+        asked = (
+            f"when it last asked, {screen.ago(wait.asked_at, now)}"
+            if wait.asked_at is not None
+            else "it has not asked this coordinator yet"
+        )
         text = f"{wait.node}, {wait.kind} upgrade {wait.subject}, for {since}; {asked}: {_why(wait.reasons)}"
         yield "waiting", text, ""
     for brake in group.brakes:

@@ -55,7 +55,8 @@ class WaitView:
     kind: str
     subject: PolicyId
     since: datetime
-    asked_at: datetime
+    asked_at: datetime | None
+    """When it last asked. None if it has not asked since this coordinator read the store."""
     reasons: tuple[Reason, ...]
 
 

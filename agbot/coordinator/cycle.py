@@ -145,6 +145,7 @@ class Cycle:
         now = self._situation.now()
         for waiters in ledger.waiters.values():  # no question was received while the store failed
             waiters.update({key: replace(waiter, asked_at=now.seen) for key, waiter in waiters.items()})
+        ledger.waiters_read_at = now.seen
         return await self._has_recovered(now)
 
     async def _succeeds(self, use: Awaitable[object]) -> bool:

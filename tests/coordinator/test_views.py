@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.limits import Limits
 from agbot.rules.records import Hold
 from agbot.sim.exchange import seed
-from tests.support.hub import ORG, Hub
+from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -75,3 +78,30 @@ async def test_a_group_is_shown_with_what_is_required_and_with_the_holds_of_its_
     assert explained is not None
     assert explained.answer.endswith("It would have to wait: on hold by eva: broken disk.")
     assert hub.coordinator.explain(node_id(ORG, "n1")) != explained
+
+
+@in_virtual_time
+async def test_a_start_is_not_shown_as_when_a_waiter_last_asked() -> None:
+    """It counts as having asked then, so that nobody seems silent after a restart: nobody could ask."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=35)
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    assert codes(await hub.ask("n2", "g1", is_remembered=True)) == ["lease-held"]
+    asked_at = hub.clock.now()
+
+    def shown() -> datetime | None:
+        view = hub.coordinator.group(group_id(ORG, "g1"))
+        assert view is not None
+        (waiter,) = view.waiting
+        return waiter.asked_at
+
+    assert shown() == asked_at
+    await hub.live("n1", "n2", seconds=35)
+    await hub.crash()
+    await hub.live("n1", "n2", seconds=35)
+    assert shown() is None
+    await hub.ask("n2", "g1", is_remembered=True)
+    assert shown() == hub.clock.now()
+    await hub.stop()

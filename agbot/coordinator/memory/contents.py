@@ -36,6 +36,8 @@ class Contents:
         self.brakes: defaultdict[GroupId, dict[tuple[Kind, PolicyId], Brake]] = defaultdict(dict)
         self.deferrals: defaultdict[GroupId, dict[NodeId, Deferral]] = defaultdict(dict)
         self.turns: defaultdict[GroupId, dict[NodeId, Turn]] = defaultdict(dict)
+        self.waiters_read_at: SeenTime | None = None
+        """Waiters count as having asked then, when the store was read: none could ask before."""
         self.waiters: defaultdict[GroupId, dict[tuple[str, ...], Waiter]] = defaultdict(dict)
         self.contacts: dict[NodeId, Contact] = {}
         self.holds: dict[str, Hold] = {}
@@ -61,6 +63,11 @@ class Contents:
     def waiter(self, ask: Ask) -> Waiter | None:
         """Return the waiter with this question."""
         return self.waiters[ask.group].get(waiter_name(ask))
+
+    def last_asked_at(self, waiter: Waiter) -> SeenTime | None:
+        """Return when this waiter last asked; None if it has not asked since the store was read."""
+        read_at = self.waiters_read_at
+        return waiter.asked_at if read_at is None or waiter.asked_at > read_at else None
 
     def lease(self, group: GroupId) -> Lease:
         """Return the group's lease: a free one with token 0 if it has never had any."""

@@ -69,13 +69,13 @@ def _is_unasked(tenure: Tenure) -> bool:
 
 def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
     """Show a group with everything that is relevant to it."""
-    facts, now = situation.group(group), situation.now()
+    facts = situation.group(group)
     size = len(facts.members)
     return GroupView(
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
         lease=view_lease(facts.lease, situation, note),
-        waiting=[_view_waiter(waiter, now) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
+        waiting=[_view_waiter(waiter, situation) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         holds=(*facts.holds, *_holds_of(facts, situation)),
         required=health.required_of_others(facts.limits, size),
@@ -155,15 +155,15 @@ def _holds_of(group: Group, situation: Situation) -> list[Hold]:
     return [hold for hold in mine if hold not in group.holds]
 
 
-def _view_waiter(waiter: Waiter, now: Now) -> WaitView:
+def _view_waiter(waiter: Waiter, situation: Situation) -> WaitView:
     """Show a waiter, with all its reasons."""
-    claim = waiter.ask.claim
+    claim, now, last_asked_at = waiter.ask.claim, situation.now(), situation.ledger.last_asked_at(waiter)
     return WaitView(
         node=claim.holder,
         kind=str(claim.kind),
         subject=claim.subject,
         since=now.shown(waiter.since),
-        asked_at=now.shown(waiter.asked_at),
+        asked_at=None if last_asked_at is None else now.shown(last_asked_at),
         reasons=waiter.reasons,
     )
 
