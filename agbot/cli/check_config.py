@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from agbot import _dist
-from agbot.cli import effective, options, screen, settings_file
+from agbot.cli import effective, folding, options, screen, settings_file
 from agbot.cli.failure import Exit
 from agbot.clock import SystemClock
 from agbot.foreign_text import escaped
@@ -32,7 +32,8 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
     FILE is /etc/agbot/agbot.toml unless given. The environment is checked too, as by `agbot run`. A
     secret that systemd will provide, or that you may not read, is a warning. With --effective each
     rule of one group is shown with its origin and the next opening of each maintenance window; the
-    group need not exist. The exit code is 0 if the daemon could start with the file, else 1.
+    group need not exist. The exit code is 0 if the daemon could start with the file, else 1. What
+    it would lack if you started it here is stated.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
     reading = load.read(file, os.environ, may_lack_secrets=True)
@@ -49,6 +50,7 @@ def _plain(file: Path, reading: Reading, group: GroupId | None) -> dict[str, obj
         "ok": reading.loaded is not None,
         "mistakes": [asdict(each) for each in reading.mistakes],
         "warnings": [asdict(each) for each in reading.warnings],
+        "lacking": _lacking(file, reading),
     }
     if group is not None:  # with a mistake there are no limits for any group
         settings = reading.loaded.settings if reading.loaded else None
@@ -71,6 +73,15 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
     found = " and ".join(count(number, noun) for number, noun in numbers if number)
     verdict = f"{file} is good" if reading.loaded else f"{file} cannot be used"
     click.secho(f"{verdict}: {found}" if found else verdict, bold=True)
+    lacking = _lacking(file, reading)
+    if lacking:
+        refuses = f"`agbot run --config {file}` would refuse to start here, because of {', '.join(lacking)}; a service"
+        folding.say(f"{refuses} starts if its unit provides that (LoadCredential=), or its user may read the file")
+
+
+def _lacking(file: Path, reading: Reading) -> list[str]:
+    """Return the keys for which the daemon would refuse to start, if whoever types this ran it."""
+    return [each.key for each in load.read(file, os.environ).mistakes] if reading.loaded else []
 
 
 def _write_problem(problem: Problem, noun: str, colour: str) -> None:

@@ -15,7 +15,7 @@ from agbot.cli.client import Client, operator_token
 from agbot.cli.failure import Exit
 from agbot.console import api
 from agbot.console.bodies import TestBody
-from agbot.delivery.receiver import Receiver
+from agbot.delivery.receiver import Kind, Receiver
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -45,36 +45,57 @@ def notify(*, is_test: bool, wait_seconds: float, token_file: Path | None, url: 
     if is_test:
         body, token = TestBody(by=options.person()), operator_token(token_file)
         wanted = client.decoded(client.post(api.TEST_RECEIVERS, body=body, token=token), api.TEST_RECEIVERS).event
-    receivers = _wait(client, wanted, wait_seconds)
+    receivers = _wait(client, wanted, wait_seconds, shows=is_test and not as_json)
     is_accepted = all(each.confirmed >= wanted for each in receivers)
     if as_json:
         screen.print_json({"event": wanted or None, "receivers": msgspec.to_builtins(receivers)})
-    else:
-        _show(receivers, wanted)
+    elif not is_test:
+        _list(receivers)
     if not is_accepted:
         raise SystemExit(Exit.REFUSED)
 
 
-def _wait(client: Client, wanted: int, seconds: float) -> Sequence[Receiver]:
-    """Return the receivers once all have confirmed this event, or after so many seconds."""
-    give_up_at = time.monotonic() + seconds
+def _wait(client: Client, wanted: int, seconds: float, *, shows: bool) -> Sequence[Receiver]:
+    """Return the receivers once all have confirmed this event, or after so many seconds.
+
+    `shows`: print the result of each as it comes, and what the last ones lack.
+    """
+    give_up_at, shown = time.monotonic() + seconds, dict[int, str]()
     while True:
         receivers = client.read(api.RECEIVERS).receivers
-        if all(each.confirmed >= wanted for each in receivers) or time.monotonic() >= give_up_at:
+        is_last = time.monotonic() >= give_up_at
+        for number, each in enumerate(receivers if shows else ()):
+            result = _result(each, wanted, seconds if is_last else None)
+            if result and shown.get(number) != result:
+                screen.say(screen.console(), f"{each.kind.value} {each.receiver}: {result}", indent=4)
+                shown[number] = result
+        if is_last or all(each.confirmed >= wanted for each in receivers):
             return receivers
         time.sleep(_LOOK_SECONDS)
 
 
-def _show(receivers: Sequence[Receiver], wanted: int) -> None:
+def _result(receiver: Receiver, wanted: int, waited_seconds: float | None) -> str:
+    """State what is known of the test event; empty while nothing is."""
+    if receiver.confirmed >= wanted:
+        return "has the test event"
+    if waited_seconds is None:
+        return f"fails, and is tried again: {receiver.error}" if receiver.error else ""
+    return f"does not have the test event after {waited_seconds:g} s: {receiver.error or _why_silent(receiver)}"
+
+
+def _why_silent(receiver: Receiver) -> str:
+    no_error = "no attempt has failed or succeeded yet"
+    return f"{no_error}; it gets one message a minute at most" if receiver.kind is Kind.NOTIFY else no_error
+
+
+def _list(receivers: Sequence[Receiver]) -> None:
     out = screen.console()
     if not receivers:
         out.print("there is no receiver: set [mqtt], [webhook] or [notify]")
         return
-    rows = [(each.kind.value, each.receiver, _state(each, wanted), each.error) for each in receivers]
+    rows = [(each.kind.value, each.receiver, _state(each), each.error) for each in receivers]
     screen.table(out, ("KIND", "RECEIVER", "STATE", "ERROR"), rows)
 
 
-def _state(receiver: Receiver, wanted: int) -> str:
-    if wanted:
-        return "has the test event" if receiver.confirmed >= wanted else "does not have the test event"
+def _state(receiver: Receiver) -> str:
     return f"{receiver.behind} events behind" if receiver.behind else "up to date"

@@ -88,6 +88,7 @@ class Coordinator(Showing, Actions):
         self._shadow = (
             shadow.beside(situation, reader, waiting, unasked, dependencies.agbot) if dependencies.is_shadow else None
         )
+        self._is_shadow = dependencies.is_shadow
         self._wake = asyncio.Event()
         self._is_idle = False
         self._cycled_at = 0.0

@@ -34,21 +34,22 @@ def read_secrets(
         is_copy = file is None and secret.CREDENTIALS_DIRECTORY in environ
         return _read_secret(key, path, draft, may_lack=may_lack, may_be_open=is_copy)
 
+    later = may_lack and secret.CREDENTIALS_DIRECTORY not in environ
     exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
     operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
     password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
     database = find("store.password_file", settings.store.password_file, secret.STORE_PASSWORD)
     signer = find("webhook.secret_file", settings.webhook.secret_file, secret.WEBHOOK_SECRET)
     if exchange is None and not draft.is_wrong("exchange.token_file") and not settings.exchange.token_file:
-        problem = "there is no token for the coordinator's identity: the key is not set and systemd has provided no credential"
         expected = f"a file, LoadCredential={secret.EXCHANGE_TOKEN}:… in the unit, or {secret.EXCHANGE_TOKEN} beside the settings"
-        draft.note("exchange.token_file", problem, expected, is_warning=may_lack)
+        _note_lack(
+            "exchange.token_file", "there is no token for the coordinator's identity", expected, draft, later=later
+        )
     if exchange is not None and exchange.reveal().startswith(f"{settings.exchange.identity or '/'}:"):
         draft.note("exchange.token_file", "the file contains the identity too", "the token alone, without org/name:")
     if settings.webhook.urls and signer is None and not settings.webhook.secret_file:
-        problem = "there is no secret to sign with: the key is not set and systemd has provided no credential"
         expected = f"a file, or LoadCredential={secret.WEBHOOK_SECRET}:… in the unit"
-        draft.note("webhook.secret_file", problem, expected, is_warning=may_lack)
+        _note_lack("webhook.secret_file", "there is no secret to sign with", expected, draft, later=later)
     return Secrets(
         exchange_token=exchange,
         operator_token=operator,
@@ -57,6 +58,16 @@ def read_secrets(
         store_password=database,
         notify_addresses=_read_addresses(settings, environ, folder, draft, may_lack=may_lack),
     )
+
+
+def _note_lack(key: str, lack: str, expected: str, draft: Draft, *, later: bool) -> None:
+    """Note a secret that is not there; `later`: a service may still get it from systemd."""
+    start = (
+        "the daemon does not start without it, unless its unit provides it"
+        if later
+        else "systemd has provided no credential"
+    )
+    draft.note(key, f"{lack}: the key is not set, and {start}", expected, is_warning=later)
 
 
 def _read_addresses(

@@ -442,7 +442,9 @@ async def test_an_approval_for_what_no_one_knows_is_refused() -> None:
 
     assert isinstance(refused, NotDone)
     assert refused.text == "o1/nosuch is not known; nothing was changed"
-    assert isinstance(await hub.coordinator.approve(replace(approval, scope="o1/g")), Done)
+    given = await hub.coordinator.approve(replace(approval, scope="o1/g"))
+    assert isinstance(given, Done)
+    assert given.text.endswith("may begin in o1/g; no group in o1/g needs that, see [rules] approval")
     await hub.stop()
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from agbot.coordinator.contract import Done
 from agbot.events.shadow import ShadowDiffers
 from agbot.events.waits import WaitEnded
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.lease import State
 from agbot.rules.limits import Limits
+from agbot.rules.records import Hold
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -298,6 +300,18 @@ async def test_nothing_is_granted_and_the_exchange_is_only_read() -> None:
     assert written == {("POST", "/orgs/{org}/changes")}, "which is how the change feed is read"
     assert {request.split()[0] for request in hub.local_api.requests} == {"GET"}
     assert hub.events("lease.granted") == []
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_hold_says_that_it_stops_nothing() -> None:
+    hub = await shadow()
+    held = await hub.coordinator.hold(Hold(scope=f"{ORG}/{GROUP}", since=hub.clock.now(), by="eva", why="a test"))
+
+    assert held == Done(
+        text=f"{ORG}/{GROUP} is held, which stops nothing: in shadow mode the agbot decides; it counts once the "
+        "coordinator grants"
+    )
     await hub.stop()
 
 

@@ -38,6 +38,7 @@ class Actions:
     _situation: Situation
     _reviewing: Reviewing
     _reader: Reader
+    _is_shadow: bool
 
     def _carried_out(self) -> None:
         """Is called after each action that has changed something."""
@@ -74,7 +75,12 @@ class Actions:
         now = self._situation.now()
         await self._situation.commit_due(lambda: operators.hold(hold, now))
         until = f" until {clock(hold.until)}" if hold.until else ""
-        text = f"{words.scope(hold.scope)} is held{until}: no new upgrades begin, those that run go on"
+        effect = (
+            ", which stops nothing: in shadow mode the agbot decides; it counts once the coordinator grants"
+            if self._is_shadow
+            else ": no new upgrades begin, those that run go on"
+        )
+        text = f"{words.scope(hold.scope)} is held{until}{effect}"
         return self._done(f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
 
     def _unknown(self, noun: Noun, name: str) -> str:
@@ -119,7 +125,15 @@ class Actions:
         if is_absent or (approval.kind is Kind.AGENT and await self._is_missing(approval.subject, approval.kind)):
             return self._no_policy(approval.subject)
         await self._situation.commit(operators.approve(approval, self._situation.now()))
-        return self._done(f"{approval.subject}, as it is published now, may begin in {words.scope(approval.scope)}")
+        where = words.scope(approval.scope)
+        needless = (
+            "" if self._needs_approval(approval.scope) else f"; no group in {where} needs that, see [rules] approval"
+        )
+        return self._done(f"{approval.subject}, as it is published now, may begin in {where}{needless}")
+
+    def _needs_approval(self, scope: str) -> bool:
+        covered = (each for each in self._situation.picture.groups() if scope in {"*", org_of(each), each})
+        return any(self._situation.limits_of(group).approval for group in covered)
 
     async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
         """Take the allowance of a node back."""

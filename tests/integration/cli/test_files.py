@@ -139,6 +139,19 @@ def test_the_shipped_sample_can_be_checked_as_it_is() -> None:
 
     assert result.exit_code == 0
     assert "is good: 3 warnings" in result.stdout
+    assert "would refuse to start here, because of exchange.token_file; a service starts if its unit" in result.stdout
+    assert "the daemon does not start without it, unless its unit provides it" in result.stdout
+    assert run("run", "--config", str(_dist.folder("config") / "agbot.toml")).exit_code == 1
+
+
+def test_what_systemd_has_not_provided_is_a_mistake_where_it_could_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    result = run("check-config", str(_dist.folder("config") / "agbot.toml"))
+
+    assert result.exit_code == 1
+    assert "the key is not set, and systemd has provided no credential" in result.stdout
 
 
 def test_unit_and_sample_are_copied_out(tmp_path: Path) -> None:

@@ -227,6 +227,41 @@ async def test_the_command_waits_until_every_receiver_has_the_test_event(
     assert len(service.messages) == 1
 
 
+async def test_the_command_shows_an_error_as_it_comes_and_then_the_success(
+    journal: Journal, counted: Counted, token_file: Path
+) -> None:
+    async with chat() as service:
+        service.status = 403
+        async with delivering(journal, notified(service, counted)) as deliveries:
+            await journal.report(bad("brake.set"))
+            await until("it fails", lambda: deliveries.receivers()[0].error)
+            asked = asyncio.create_task(commanded(deliveries, token_file, "--test", "--wait", "600"))
+            name = deliveries.receivers()[0].receiver
+            attempts = service.attempts
+            await until("the test event is tried", lambda: service.attempts > attempts + 2)
+            service.status = 200
+            result = await asked
+
+    assert result.exit_code == 0, result.output
+    shown = [line for line in result.output.splitlines() if line.startswith(f"notify {name}: ")]
+    assert shown[0].startswith(f"notify {name}: fails, and is tried again: ")
+    assert "403" in shown[0]
+    assert shown[-1] == f"notify {name}: has the test event"
+
+
+async def test_the_command_ends_with_the_error_of_each_receiver_that_lacks_the_event(
+    journal: Journal, counted: Counted, token_file: Path
+) -> None:
+    async with chat() as service:
+        service.status = 403
+        async with delivering(journal, notified(service, counted)) as deliveries:
+            result = await commanded(deliveries, token_file, "--test", "--wait", "3")
+
+    assert result.exit_code == 7
+    [last] = [line for line in result.output.splitlines() if "does not have the test event after 3 s: " in line]
+    assert "403" in last
+
+
 async def test_the_command_names_the_receiver_that_does_not_get_it_with_its_error(
     journal: Journal, counted: Counted, token_file: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_the_address_is_taken_as_it_is_and_the_password_from_a_file(tmp_path: Pa
 
 def test_the_password_comes_from_systemd_as_well(tmp_path: Path) -> None:
     (tmp_path / "store-password").write_text("hunter2", encoding="utf-8")
+    (tmp_path / "exchange-token").write_text("s3cret", encoding="utf-8")
     reading = read(tmp_path, f'url = "{GOOD}"', CREDENTIALS_DIRECTORY=str(tmp_path))
 
     assert reading.loaded is not None, wrong(reading)
