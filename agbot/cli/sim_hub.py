@@ -102,6 +102,10 @@ def _announce(exchange: str, plan: Plan) -> None:
     click.echo(f"simulated Exchange at {exchange} (root/root: rootpw)")
     click.echo(f"simulated agbot IBM/agbot1: local API {url(plan.agbot)}, secure API {url(plan.secure)}")
     click.echo(f"identity for a coordinator: IBM/{COORDINATOR}, token {COORDINATOR}-secret")
+    if plan.upgrades_after_seconds >= 0:
+        names = [f"{group}-{number}" for group in GROUPS for number in range(1, _MEMBERS + 1)]
+        of_first = f"{ORG}/{names[0]}: {seed.token_of(names[0])}"
+        click.echo(f"nodes {', '.join(names)} of {ORG}, each with a token after its name ({of_first})")
     click.echo(f"organisation {ORG} with admin {ORG}/admin: admin-secret; Ctrl-C ends it; nothing is kept")
 
 

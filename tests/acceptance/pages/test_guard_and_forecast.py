@@ -10,7 +10,8 @@ from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.agent_state import Word
 from tests.acceptance.hub import NMP, OLD, Hub, secret_of
 from tests.acceptance.pages.machine import Machine
-from tests.acceptance.pages.walk import walking
+from tests.acceptance.pages.walk import Walk, walking
+from tests.acceptance.programs import free_port
 from tests.acceptance.site import granted, group_of_three
 from tests.support.guarded import COORDINATOR, prepare
 from tests.support.patience import until
@@ -81,3 +82,25 @@ async def test_a_host_asks_before_its_reboot_and_operators_decide_about_it(hub: 
         await walk('agbot hold o1 --reason "no reboots this week"', "o1 is held")
         resume = 'agbot resume o1/g1 --subject o1/operating-system --reason "the disk was replaced"'
         await walk(resume, "is not stopped in o1/g1", code=8)
+        await tried_on_a_simulated_hub(walk)
+
+
+async def tried_on_a_simulated_hub(walk: Walk) -> None:
+    machine = walk.machine
+    exchange, api, secure = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    hub = "agbot sim hub --gateway http://127.0.0.1:8083 --secure-api 127.0.0.1:8082 --upgrades-after 3600"
+    address = {"http://127.0.0.1:8083": machine.gateway}
+    elsewhere = {"sim hub": f"sim hub --exchange {exchange} --api {api}", "127.0.0.1:8082": secure}
+    shown = await walk(hub, typed=address | elsewhere, until_shown="nothing is kept", goes_on=True)
+    assert "(o1/kitchen-1: kitchen-1-secret)" in shown
+    (machine.folder / "exchange-token").write_text("upgrade-coordinator-secret", encoding="utf-8")
+    machine.tables["exchange"] |= {"url": f"http://{exchange}/v1", "identity": "IBM/upgrade-coordinator"}
+    machine.tables["store"]["path"] = str(machine.store_file.with_name("simulated.db"))
+    await machine.restarted()
+    await until("the nodes", lambda: machine.shows_text("/v1/groups/o1/kitchen", "kitchen-3"))
+    ask = "curl -u o1/kitchen-1:kitchen-1-secret -H 'fleet-lock-protocol: true' http://127.0.0.1:8083/v1"
+    body = '-d \'{"client_params": {"group": "default", "id": "test"}}\''
+    assert await walk(f"{ask}/pre-reboot {body}", typed=address | {"curl": "curl -sf"}) == ""
+    await walk("agbot leases", "o1/kitchen-1", "host o1/operating-system")
+    assert await walk(f"{ask}/steady-state {body}", typed=address | {"curl": "curl -sf"}) == ""
+    assert await machine.holder("kitchen") is None
