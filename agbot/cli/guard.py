@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 
 from agbot.cli import database, options, screen, settings_file
 from agbot.cli.failure import Exit, Failure
+from agbot.foreign_text import escaped
 from agbot.settings.model import GuardSettings, StoreSettings
 from agbot.settings.secret import Secret
 
@@ -73,7 +74,9 @@ def guard() -> None:
 
 
 @guard.command("install")
-@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. No database is needed.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the SQL and change nothing. A database that is named is looked at."
+)
 @place
 @options.as_json
 def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
@@ -87,8 +90,10 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
 
     schemas = place.schemas
     if dry_run:
-        sql = scripts.install(schemas)
-        _show_sql(sql, as_json=as_json)
+        problems = _why_not_installed(place)
+        _show_sql(scripts.install(schemas), as_json=as_json, problems=problems)
+        if problems:
+            raise SystemExit(int(Exit.REFUSED))
         return
     is_new = _attempt(
         "installing the guard", place, lambda connection: installing.install(connection, schemas), prepares=True
@@ -151,18 +156,22 @@ def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *,
         raise click.UsageError("No database is given: use --database, or set [store] url.")
     address = database.address(place.url, place.schemas.ours, place.password, tried)
     from agbot.guard import connecting
-    from agbot.guard.installing import GuardError, GuardUnreachableError
+    from agbot.guard.installing import GuardError, GuardLockedError, GuardUnreachableError
 
     try:
         if prepares:
             connecting.prepare_store(address)
         return connecting.perform(address, work)
     except GuardUnreachableError as error:
+        is_locked = isinstance(error, GuardLockedError)
+        step = (
+            "look whether a session keeps the agbot's tables locked" if is_locked else "correct --database or [store]"
+        )
         raise Failure(
             Exit.UNREACHABLE,
             tried=f"{tried} in {address}",
             problem=str(error),
-            next_step="nothing of the guard has changed; look whether a session keeps the agbot's tables locked",
+            next_step=f"nothing of the guard has changed; {step}",
         ) from error
     except GuardError as error:
         raise Failure(
@@ -173,5 +182,27 @@ def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *,
         ) from error
 
 
-def _show_sql(sql: str, *, as_json: bool) -> None:
-    screen.print_json({"sql": sql}) if as_json else click.echo(sql)
+def _why_not_installed(place: Place) -> list[str]:
+    """Return why `install` would be refused; empty if it would not, or no database is named."""
+    if not place.url:
+        return []
+    from agbot.guard import shape
+
+    try:
+        return _attempt("looking at the agbot's tables", place, lambda found: shape.obstacles(found, place.schemas))
+    except Failure as failure:
+        text = f"agbot: whether an installation would be refused is not known: {escaped(failure.problem)}"
+        click.echo(text, err=True)
+        return []
+
+
+def _show_sql(sql: str, *, as_json: bool, problems: Sequence[str] = ()) -> None:
+    """Print the statements, after what keeps an installation from them."""
+    if as_json:
+        screen.print_json({"sql": sql, **({"problems": problems} if problems else {})})
+        return
+    for each in problems:
+        text = " ".join(escaped(each).split())
+        click.echo(f"agbot: an installation would be refused: {text}", err=True)
+        click.echo(f"-- agbot would refuse to install this: {text}")
+    click.echo(sql)

@@ -17,6 +17,7 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
         return (ok(_CHECK, "not known while no coordinator runs: it notes which nodes ask"),)
     if overview.mode == "shadow":
         return (ok(_CHECK, "in shadow mode agents ask the real agbot, as before"),)
+    unread = [each.org for each in overview.orgs if each.read_at is None]
     found = []
     if overview.bypassing:
         named = few(overview.bypassing_named, overview.bypassing)
@@ -32,4 +33,9 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
             when = "since"
         step = f"they had no upgrade {when}, or their HZN_AGBOT_URL is another agbot's: look on one of them"
         found.append(warning(_CHECK, f"{named} {never}", next_step=step))
+    if not found and len(unread) == len(overview.orgs):
+        text = "not known: the coordinator has read no organisation"
+        found.append(warning(_CHECK, text, next_step="see what it reports of the Exchange"))
+    elif unread:
+        found.append(warning(_CHECK, f"not known of {few(unread, len(unread))}: not read yet"))
     return tuple(found) or (ok(_CHECK, "every member has asked the coordinator"),)

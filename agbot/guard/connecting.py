@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from agbot.guard import installing
 from agbot.guard.installing import GuardError, GuardUnreachableError
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 from agbot.store.postgres import schema
@@ -27,7 +28,7 @@ def perform(address: Address, work: Callable[[psycopg.Connection[Any]], _Result]
         with psycopg.connect(**address.parameters, autocommit=True) as connection:
             return work(connection)
     except psycopg.Error as error:
-        raise GuardUnreachableError(str(address.unavailable("use", error))) from error
+        raise installing.failed(error, str(address.unavailable("use", error))) from error
 
 
 def prepare_store(address: Address) -> None:

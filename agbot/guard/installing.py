@@ -29,6 +29,10 @@ class GuardUnreachableError(GuardError):
     """The database cannot be reached, or did not do it in time; nothing has changed."""
 
 
+class GuardLockedError(GuardUnreachableError):
+    """Another session has kept a lock for too long; nothing has changed."""
+
+
 def install(connection: Connection, schemas: Schemas) -> bool:
     """Install the guard, or update it; return whether it was not installed before.
 
@@ -71,5 +75,11 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
         raise _unreachable(error) from error
 
 
+def failed(error: psycopg.Error, text: str) -> GuardUnreachableError:
+    """Return the error: a lock is another one than a database that cannot be reached."""
+    is_locked = isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)
+    return GuardLockedError(text) if is_locked else GuardUnreachableError(text)
+
+
 def _unreachable(error: psycopg.Error) -> GuardUnreachableError:
-    return GuardUnreachableError(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return failed(error, f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -40,11 +40,20 @@ _STORE: Final = ("lease", "generation", "leader", "seen_clock")
 
 def problems(connection: Connection, schemas: Schemas) -> list[str]:
     """Return why the guard cannot be installed, one sentence each; empty if it can."""
-    for check in (_of_tables, _of_rights, _of_version, _of_store):
+    for check in (_of_tables, _of_rights, _of_version, _of_store, _of_newer):
         found = list(check(connection, schemas))
         if found:
             return found
     return []
+
+
+def obstacles(connection: Connection, schemas: Schemas) -> list[str]:
+    """Return what keeps the guard out besides a store that an installation creates itself."""
+    for check in (_of_tables, _of_rights, _of_version, _of_newer):
+        found = list(check(connection, schemas))
+        if found:
+            return found
+    return foreign_owner(connection, schemas)
 
 
 def _rights_lacking(connection: Connection, schemas: Schemas) -> list[str]:
@@ -123,6 +132,9 @@ def _of_store(connection: Connection, schemas: Schemas) -> Iterable[str]:
     ]
     if missing:
         yield f"the lease store has no table {missing[0]} in the schema {schemas.ours}: start the coordinator once"
+
+
+def _of_newer(connection: Connection, schemas: Schemas) -> Iterable[str]:
     version = installed_version(connection, schemas)
     if version is not None and version > VERSION:
         yield f"a newer program has installed the guard's version {version}; this one has {VERSION}"

@@ -44,7 +44,7 @@ def compact(store: Path) -> Sizes:
     """
     files = Files(store)
     if not files.main.is_file():
-        message = f"there is no store at {store}"
+        message = f"there is no store at {store}; correct [store] path"
         raise StoreUnavailableError(message)
     new = files.main.with_name(f"{files.main.name}.compacting")
     with locked(store):

@@ -7,8 +7,9 @@ power failure. `isolation_level=None` keeps the driver from beginning transactio
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from agbot.store import migrations
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
@@ -17,7 +18,7 @@ _OLDEST_SQLITE = (3, 35, 0)
 """The first version with RETURNING, and the oldest that is tested (Debian 12 has 3.40, RHEL 9 has
 3.34)."""
 
-_ADVICE = {
+ADVICE: Final[Mapping[str, str]] = {
     "SQLITE_FULL": "free space on its disk",
     "SQLITE_IOERR": "look for errors of its disk in the kernel's log",
     "SQLITE_READONLY": "make the file and its directory writable for this user",
@@ -30,12 +31,14 @@ _ADVICE = {
 }
 
 
-def unavailable(tried: str, path: Path, error: sqlite3.Error) -> StoreUnavailableError:
+def unavailable(
+    tried: str, path: Path, error: sqlite3.Error, advice: Mapping[str, str] = ADVICE
+) -> StoreUnavailableError:
     """Return an error that states what was tried, what came back and what to do."""
     name = getattr(error, "sqlite_errorname", "")  # the driver's own errors have none
     family = "_".join(name.split("_")[:2])
-    advice = _ADVICE.get(family, "see the message of SQLite")
-    return StoreUnavailableError(f"could not {tried} {path}: {name or type(error).__name__}, {error}; {advice}")
+    step = advice.get(family) or ADVICE.get(family, "see the message of SQLite")
+    return StoreUnavailableError(f"could not {tried} {path}: {name or type(error).__name__}, {error}; {step}")
 
 
 def _ignore(_doing: str) -> None:
@@ -87,7 +90,7 @@ def _prepare(
     report("checking its integrity")
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        message = f"could not open {path}: {verdict}; {_ADVICE['SQLITE_CORRUPT']}"
+        message = f"could not open {path}: {verdict}; {ADVICE['SQLITE_CORRUPT']}"
         raise StoreUnavailableError(message)
     report(f"migrating its schema from version {migrations.version_of(connection)} to {len(steps)}")
     migrations.migrate(connection, steps)

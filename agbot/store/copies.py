@@ -11,13 +11,14 @@ from __future__ import annotations
 import glob
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from agbot.store import generation, migrations
-from agbot.store.connection import connect, unavailable
+from agbot.store.connection import ADVICE, connect, unavailable
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 from agbot.store.filelock import FileLock
 from agbot.store.files import Files
@@ -27,6 +28,9 @@ from agbot.store.mark import sync_folder
 _BUSY_SECONDS = 5.0
 _KEPT = "before-restore"
 """Suffix of the previous store, which stays beside the restored one."""
+_OF_BACKUPS: Final = dict.fromkeys(
+    ("SQLITE_CORRUPT", "SQLITE_NOTADB"), "it is damaged or no backup of a lease store: name another one"
+)
 
 
 def back_up(store: Path, copy: Path, doubt: str) -> None:
@@ -43,7 +47,10 @@ def back_up(store: Path, copy: Path, doubt: str) -> None:
         message = f"{copy} exists already; name a file that does not, or remove that one"
         raise StoreUnavailableError(message)
     if not copy.resolve().parent.is_dir():
-        message = f"{copy.parent} is not a directory"
+        message = f"{copy.parent} is not a directory; create it, or name another one"
+        raise StoreUnavailableError(message)
+    if not store.is_file():
+        message = f"there is no store at {store}; correct [store] path"
         raise StoreUnavailableError(message)
     _copy(store, copy, doubt)
 
@@ -67,7 +74,7 @@ def restore(store: Path, copy: Path, doubt: str) -> Path | None:
     had_one = files.main.exists()
     with locked(store):
         new.unlink(missing_ok=True)
-        _copy(copy, new, doubt)
+        _copy(copy, new, doubt, _OF_BACKUPS)
         kept = files.main.with_name(f"{files.main.name}.{_KEPT}")
         try:
             _move_into_place(files, new, kept if had_one else None)
@@ -86,7 +93,7 @@ def declare_restored(store: Path, doubt: str) -> None:
         StoreSchemaError: it is not a store of this program.
     """
     if not store.exists():
-        message = f"there is no store at {store}"
+        message = f"there is no store at {store}; correct [store] path"
         raise StoreUnavailableError(message)
     with locked(store):
         keeper = keeper_of(store)
@@ -113,14 +120,14 @@ def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
     sync_folder(files.main)
 
 
-def _copy(source: Path, target: Path, doubt: str) -> None:
+def _copy(source: Path, target: Path, doubt: str, advice: Mapping[str, str] = ADVICE) -> None:
     """Copy through SQLite, check the result and mark it as a copy.
 
     The target appears complete or not at all.
     """
     part = target.with_name(f"{target.name}.part")
     if not source.is_file():
-        message = f"{source} is missing or not a file"
+        message = f"{source} is missing or not a file; name the file of a backup"
         raise StoreUnavailableError(message)
     try:
         part.unlink(missing_ok=True)
@@ -134,7 +141,7 @@ def _copy(source: Path, target: Path, doubt: str) -> None:
         part.replace(target)
         sync_folder(target)
     except sqlite3.Error as error:
-        raise unavailable("copy", source, error) from error
+        raise unavailable("copy", source, error, advice) from error
     except OSError as error:
         message = f"could not write {target}: {error.strerror}; free space on its disk, and make its directory writable"
         raise StoreUnavailableError(message) from error

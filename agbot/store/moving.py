@@ -101,7 +101,7 @@ def sqlite_end(store: Path, *, must_exist: bool) -> Iterator[End]:
         StoreError: see `compacting.compact`.
     """
     if must_exist and not store.is_file():
-        message = f"there is no store at {store}"
+        message = f"there is no store at {store}; name the one to move from"
         raise StoreUnavailableError(message)
     with locked(store):
         keeper = keeper_of(store)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from agbot.coordinator.contract import GroupView, LeaseView, Overview, StuckView
+from agbot.coordinator.contract import GroupView, LeaseView, OrgView, Overview, StuckView
 from agbot.daemon.certificates import first_end
 from agbot.doctor import agents, certificates, configuration, listeners, secure_api
 from agbot.doctor.doctor import Doctor, Patient
@@ -254,8 +254,18 @@ def test_members_that_bypass_the_gateway_are_wrong_and_those_that_never_asked_a_
         (Verdict.WRONG, "o1/n1 upgraded without asking (gateway.bypassed)"),
         (Verdict.WARNING, "o1/n2 and 1 more never asked the coordinator"),
     ]
-    assert [each.verdict for each in agents.check(overview())] == [Verdict.OK]
+    read = OrgView(org="o1", groups=1, members=2, read_at=datetime(2026, 3, 4, tzinfo=UTC))
+    assert [each.verdict for each in agents.check(overview(orgs=(read,)))] == [Verdict.OK]
     assert [each.verdict for each in agents.check(None)] == [Verdict.OK]
+
+
+def test_of_organisations_that_are_not_read_it_is_not_claimed_that_every_member_has_asked() -> None:
+    unread = OrgView(org="o1", groups=0, members=0, read_at=None, failing="401")
+    read = OrgView(org="o2", groups=1, members=2, read_at=datetime(2026, 3, 4, tzinfo=UTC))
+    nothing = "not known: the coordinator has read no organisation"
+    for orgs, shown in (((), nothing), ((unread,), nothing), ((unread, read), "not known of o1: not read yet")):
+        [found] = agents.check(overview(orgs=orgs))
+        assert (found.verdict, found.found) == (Verdict.WARNING, shown)
 
 
 def test_who_asked_before_the_store_was_replaced_is_not_known_and_not_claimed() -> None:

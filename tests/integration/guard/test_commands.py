@@ -47,6 +47,19 @@ def test_a_dry_run_prints_what_an_installation_executes_and_needs_no_database(hu
     assert "x_1.guard_setting" in run("install", "--dry-run", "--schema", "x_1").stdout
 
 
+def test_a_dry_run_on_a_database_that_is_not_the_agbots_states_that_an_installation_would_be_refused(
+    postgres_server: Postgres, postgres_database: str
+) -> None:
+    place = ("--database", postgres_server.url(postgres_database))
+    printed = run("install", "--dry-run", *place)
+    assert printed.exit_code == run("install", *place).exit_code == 7
+    assert "there is no table public.ha_group_updates" in printed.stdout.splitlines()[0]
+    assert all(line.startswith("-- agbot would refuse") for line in printed.stdout.splitlines()[:2])
+    assert "there is no table public.ha_group_updates" in printed.stderr
+    found = json.loads(run("install", "--dry-run", "--json", *place).stdout)
+    assert (found["sql"], "no table" in found["problems"][0]) == (scripts.install(SCHEMAS), True)
+
+
 def test_what_cannot_be_done_states_why_and_what_to_do_without_a_password(hub: Guarded) -> None:
     hub.server.run(hub.database, f"REVOKE DELETE ON ha_group_updates FROM {COORDINATOR}")
     refused = run("install", "--database", hub.url(COORDINATOR), "--json")
@@ -58,6 +71,10 @@ def test_what_cannot_be_done_states_why_and_what_to_do_without_a_password(hub: G
     nowhere = run("status", "--database", "postgresql://me@127.0.0.1:1/agbot")
     assert nowhere.exit_code == 5
     assert "127.0.0.1/agbot" in nowhere.stderr
+    assert "locked" not in nowhere.stderr
+    unseen = run("install", "--dry-run", "--database", "postgresql://me@127.0.0.1:1/agbot")
+    assert (unseen.exit_code, unseen.stdout) == (0, f"{scripts.install(SCHEMAS)}\n")
+    assert "whether an installation would be refused is not known" in unseen.stderr
     assert run("status").exit_code == 2
     assert run("status", "--database", "nonsense://").exit_code == 1
     assert run("install", "--dry-run", "--schema", "a'b").exit_code == 1

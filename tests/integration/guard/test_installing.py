@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from agbot.guard import installing, scripts, status
-from agbot.guard.installing import GuardError, GuardUnreachableError
+from agbot.guard.installing import GuardError, GuardLockedError
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
 from tests.support.postgres import program
@@ -131,7 +131,7 @@ def test_an_installation_that_finds_the_tables_locked_gives_up_and_changes_nothi
     before = dump(hub)
     with psycopg.connect(hub.url(AGBOT)) as agbot:
         agbot.execute("LOCK TABLE ha_group_updates")
-        with pytest.raises(GuardUnreachableError, match="LockNotAvailable"):
+        with pytest.raises(GuardLockedError, match="LockNotAvailable"):
             hub.install()
     assert dump(hub) == before
 

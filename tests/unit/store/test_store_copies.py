@@ -73,7 +73,7 @@ async def test_a_backup_overwrites_nothing_and_makes_no_folder(path: Path, copy:
         copies.back_up(path, copy, "it is a backup")
     with pytest.raises(StoreUnavailableError, match="nowhere is not a directory"):
         copies.back_up(path, path.parent / "nowhere" / "copy.db", "it is a backup")
-    with pytest.raises(StoreUnavailableError, match="missing or not a file"):
+    with pytest.raises(StoreUnavailableError, match="there is no store at"):
         copies.back_up(path.parent / "other.db", path.parent / "third.db", "it is a backup")
     assert not names(path) & {"nowhere", "other.db", "third.db", "third.db.part"}
 
