@@ -80,6 +80,7 @@ async def test_what_a_person_has_to_see_is_sent_in_words_and_nothing_else(journa
         await journal.upgrade(GROUP, ANNA)
         await journal.report(bad("brake.set"))
         (sent,) = await until("a message", lambda: service.messages)
+        await until("its outcome", lambda: counted[Kind.NOTIFY, Outcome.DELIVERED])
 
     assert sent["title"].startswith("agbot: ")
     assert sent["message"].startswith("2026-")
