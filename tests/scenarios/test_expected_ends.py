@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agbot.console.page.estimates import Estimates
-from agbot.console.page.rollouts import Rollouts, Whole
+from agbot.console.page.rollouts import Rollouts
+from agbot.console.page.standing import Summary
 from agbot.coordinator.operations import Operations
 from agbot.events.rollouts import RolloutEnded, RolloutExpected
 from agbot.rules.limits import Limits
@@ -69,14 +70,14 @@ async def test_a_rollout_in_which_nothing_has_happened_since_the_last_look_is_no
         hub.publish()
         await hub.fleet.clock.sleep(120)
         rollouts, summarised = Rollouts(hub.coordinator), 0
-        estimates, whole = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.whole
+        estimates, summary = Estimates(hub.coordinator, rollouts, hub.clock), rollouts.summary
 
-        async def counted(*args: Any) -> Whole:
+        async def counted(*args: Any) -> Summary:
             nonlocal summarised
             summarised += 1
-            return await whole(*args)
+            return await summary(*args)
 
-        monkeypatch.setattr(rollouts, "whole", counted)
+        monkeypatch.setattr(rollouts, "summary", counted)
         for _ in range(3):
             await estimates.look(hub.clock.now())
         assert summarised == 1

@@ -13,7 +13,7 @@ from typing import Final
 from agbot.clock import Clock
 from agbot.console.page import accuracy
 from agbot.console.page.chronicle import Record, Rollout
-from agbot.console.page.forecast import Forecast
+from agbot.console.page.forecast import Forecast, forecast
 from agbot.console.page.rollouts import Rollouts
 from agbot.console.page.standing import Standing
 from agbot.coordinator.operations import Operations
@@ -83,19 +83,20 @@ class Estimates:
     async def _follow(self, rollout: Rollout, record: Record, now: datetime) -> None:
         if self._has_ended(rollout, record):
             return
-        whole, kept = await self._rollouts.whole(rollout, now), self._kept(rollout, record)
-        done, end = whole.summary.counts[Standing.DONE], accuracy.ended(whole.summary, kept, now)
+        summary, kept = await self._rollouts.summary(rollout), self._kept(rollout, record)
+        done, end = summary.counts[Standing.DONE], accuracy.ended(summary, kept, now)
+        expected = forecast(summary, now, record.tenures(self._operations.revised_at(*rollout)))
         if end is not None:
             await self._operations.note(end)
-        elif isinstance(whole.end, Forecast) and accuracy.to_keep(whole.end, done, kept):
+        elif isinstance(expected, Forecast) and accuracy.to_keep(expected, done, kept):
             kind, policy = rollout
             await self._operations.note(
                 RolloutExpected(
                     subject=policy,
                     kind=kind,
-                    earliest=whole.end.earliest,
-                    latest=whole.end.latest,
+                    earliest=expected.earliest,
+                    latest=expected.latest,
                     done=done,
-                    remaining=whole.end.remaining,
+                    remaining=expected.remaining,
                 )
             )
