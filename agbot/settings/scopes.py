@@ -36,21 +36,29 @@ _GROUPS_REMEMBERED: Final = 65_536
 def limits_of(settings: Settings) -> LimitsOf:
     """Return the function from a group to its limits.
 
-    It caches, because every question needs them.
+    It caches, because every question needs them. Groups that the same scopes match share theirs.
     """
-    distinct: dict[Limits, Limits] = {}
+    distinct: dict[tuple[str, ...], Limits] = {}
 
     @lru_cache(maxsize=_GROUPS_REMEMBERED)
     def of(group: GroupId) -> Limits:
-        found = effective(settings, group).rules
-        return distinct.setdefault(found, found)  # most groups share theirs
+        scopes = matching(settings, group)
+        patterns = tuple(each.pattern for each in scopes)
+        if patterns not in distinct:
+            distinct[patterns], _ = layered(settings.rules, scopes)
+        return distinct[patterns]
 
     return of
 
 
+def matching(settings: Settings, group: GroupId) -> list[Scope]:
+    """Return the scopes that match a group, in the order of the file."""
+    return [each for each in settings.scopes if globs.matches(each.pattern, group)]
+
+
 def effective(settings: Settings, group: GroupId) -> Effective:
     """Return the limits of a group, with the origin of each."""
-    rules, winners = layered(settings.rules, (each for each in settings.scopes if globs.matches(each.pattern, group)))
+    rules, winners = layered(settings.rules, matching(settings, group))
     tables = {each.name: table_of(winners[each.name]) if each.name in winners else "rules" for each in fields(rules)}
     origins = {name: settings.origins.get(f"{table}.{name}", DEFAULT) for name, table in tables.items()}
     return Effective(rules=rules, origins=origins)
