@@ -56,21 +56,16 @@ async def _unasked_service(stage: Stage) -> None:
     await stage.wait("the new agent on every member", lambda: stage.are_at(NEW), seconds)
 
 
-def _one_at_a_time(stage: Stage) -> list[str]:
-    most = stage.fleet.observer.max_concurrent_by_group[stage.name]
-    return [] if most == 1 else [f"{most} members were down at once, not 1"]
-
-
 def _bypasser_went_first(stage: Stage) -> list[str]:
     first = stage.begun()[0].node if stage.begun() else "no node"
     mine = stage.holder.name if stage.holder else ""
-    return [*_one_at_a_time(stage), *([] if first == mine else [f"{first} went first, not {mine}"])]
+    return [*stage.one_at_a_time(), *([] if first == mine else [f"{first} went first, not {mine}"])]
 
 
 def _services_went_first(stage: Stage) -> list[str]:
     services = [one.ended_at for one in stage.begun(Kind.SERVICE) if one.ended_at]
     early = [one.node for one in stage.begun() if services and one.began_at < max(services)]
-    return [*_one_at_a_time(stage), *([f"{early[0]} upgraded its agent in between"] if early else [])]
+    return [*stage.one_at_a_time(), *([f"{early[0]} upgraded its agent in between"] if early else [])]
 
 
 BYPASS_SCENARIOS: tuple[Scenario, ...] = (

@@ -30,11 +30,6 @@ async def _rollout(stage: Stage) -> None:
     await stage.wait("the new agent on every member", lambda: stage.are_at(NEW), seconds)
 
 
-def _one_at_a_time(stage: Stage) -> list[str]:
-    most = stage.fleet.observer.max_concurrent_by_group[stage.name]
-    return [] if most == 1 else [f"{most} members were down at once, not 1"]
-
-
 async def _dead_node(stage: Stage) -> None:
     stage.publish()
     holder = await stage.wait_for_holder()
@@ -71,7 +66,7 @@ def _bad_version_went_once(stage: Stage) -> list[str]:
     """
     victims = [node.name for node in stage.nodes if NEW in node.installs]
     wrong = [] if len(victims) == 1 else [f"{NEW} was installed on {len(victims)} members, not 1: {', '.join(victims)}"]
-    return [*_one_at_a_time(stage), *wrong]
+    return [*stage.one_at_a_time(), *wrong]
 
 
 def _ended(episode: Episode) -> bool:
@@ -194,7 +189,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
         name="rollout",
         sentence="A new agent reaches every member, one at a time.",
         play=_rollout,
-        expect=_one_at_a_time,
+        expect=Stage.one_at_a_time,
     ),
     Scenario(
         name="dead-node",
@@ -253,7 +248,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
         name="policy-deleted",
         sentence="The policy is deleted while a member holds the permission; the lease is free for the next policy.",
         play=_policy_deleted,
-        expect=_one_at_a_time,
+        expect=Stage.one_at_a_time,
         # cron is late enough for the holder to learn of the deletion first
         habits=replace(_QUICK, cron_seconds=600.0, cron_phase=(0.9, 1.0), heartbeat_seconds=20.0),
         minutes=60.0,
@@ -268,7 +263,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
         name="slow-cron",
         sentence="A node takes 20 minutes to use its permission; it keeps it as long as it sends heartbeats.",
         play=_rollout,
-        expect=_one_at_a_time,
+        expect=Stage.one_at_a_time,
         members=2,
         habits=replace(Habits(), cron_seconds=1200.0, cron_phase=(0.9, 1.0)),
         minutes=60.0,
@@ -277,7 +272,7 @@ AGENT_SCENARIOS: tuple[Scenario, ...] = (
         name="lost-report",
         sentence="A node's success is never reported; its agent's version proves it, and the group continues.",
         play=_lost_report,
-        expect=_one_at_a_time,
+        expect=Stage.one_at_a_time,
         habits=_QUICK,
         minutes=150.0,
     ),

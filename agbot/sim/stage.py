@@ -49,6 +49,11 @@ class Stage:
         """Return the group as `org/name`."""
         return f"{self.org}/{self.group}"
 
+    def one_at_a_time(self) -> list[str]:
+        """State how many members were down at once; empty if it was one."""
+        most = self.fleet.observer.max_concurrent_by_group[self.name]
+        return [] if most == 1 else [f"{most} members were down at once, not 1"]
+
     @property
     def nmp(self) -> str:
         """Return the bare name of the group's own node management policy."""
