@@ -17,7 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
-from agbot.cli import demo_figures, demo_guard, demo_view
+from agbot.cli import demo_figures, demo_guard, demo_view, ending
 from agbot.cli.demo import LOG, Options
 from agbot.cli.demo_clock import DemoClock
 from agbot.cli.demo_figures import Played, Summary
@@ -41,16 +41,14 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
     Raises:
         Exception: the error of the part that failed.
     """
-    console, stop = Output(quiet=options.as_json, highlight=False), asyncio.Event()
+    stop = ending.on_signal((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    console = Output(quiet=options.as_json, highlight=False)
     console.on_lost = stop.set
     if not console.is_terminal:
         console.width = _PIPED_WIDTH
     observed = Observed()
     clock = DemoClock(options.speed, datetime.now(UTC).replace(microsecond=0))
     began = time.monotonic()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as below nohup
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
     plan = Plan(groups=options.groups, members=options.members, is_endless=options.duration is not None)
     with (folder / LOG).open("w", encoding="utf-8") as log:
         daemon_logging.set_up(LogSettings(format="json"), {}, log)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Coroutine
 
 import click
@@ -107,16 +106,15 @@ def _run(serving: Coroutine[object, object, None]) -> None:
 
 
 async def _serve(host: str, port: int, root_password: str, seed: int) -> None:
+    from agbot.cli import ending
     from agbot.sim.clock import ScaledClock
     from agbot.sim.exchange import SimExchange
     from agbot.sim.exchange.server import ExchangeServer
 
+    ended = ending.on_signal()
     simulated = SimExchange(clock=ScaledClock(), root_password=root_password, seed=seed)
     server = ExchangeServer(simulated)
     await server.start(host, port)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     click.echo(f"simulated Exchange at {server.url} (root/root); Ctrl-C ends it; nothing is kept")
-    await stop.wait()
+    await ended.wait()
     await server.close()

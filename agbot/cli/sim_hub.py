@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
 import click
 
+from agbot.cli import ending
 from agbot.sim.actions import Act, Action
 from agbot.sim.agbot_account import AgbotSpec
 from agbot.sim.clock import ScaledClock
@@ -67,7 +67,7 @@ async def run(plan: Plan) -> None:
     Raises:
         OSError: an address is not available.
     """
-    clock = ScaledClock()
+    ended, clock = ending.on_signal(), ScaledClock()
     exchange, secure = SimExchange(clock=clock, root_password="rootpw", seed=0), SecureApi(clock)  # noqa: S106 - of a simulator
     seed.agbot(exchange, "IBM", COORDINATOR)
     async with AsyncExitStack() as stack:
@@ -92,7 +92,7 @@ async def run(plan: Plan) -> None:
         if plan.upgrades_after_seconds >= 0:
             upgrading = _upgrade(fleet, plan.upgrades_after_seconds) if plan.gateway is None else _roll_out(fleet, plan)
             stack.push_async_callback(_ended, asyncio.create_task(upgrading))
-        await _stopped()
+        await ended.wait()
 
 
 def _announce(exchange: str, plan: Plan) -> None:
@@ -107,13 +107,6 @@ def _announce(exchange: str, plan: Plan) -> None:
         of_first = f"{ORG}/{names[0]}: {seed.token_of(names[0])}"
         click.echo(f"nodes {', '.join(names)} of {ORG}, each with a token after its name ({of_first})")
     click.echo(f"organisation {ORG} with admin {ORG}/admin: admin-secret; Ctrl-C ends it; nothing is kept")
-
-
-async def _stopped() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

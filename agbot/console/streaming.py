@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
@@ -17,6 +17,7 @@ from agbot.console import parts, replies
 from agbot.console.replies import ApiError
 from agbot.console.requests import number
 from agbot.coordinator.operators import history
+from agbot.listening.connection import Connection
 from agbot.store.contract import Entry, JournalQuery, StoreError
 
 MOST_STREAMS: Final = 32
@@ -62,8 +63,7 @@ async def events(request: web.Request) -> web.StreamResponse:
     try:
         await response.prepare(request)
         await response.write(f"retry: {_RETRY_MILLISECONDS}\n\n".encode())
-        # A client that has gone is noticed when something is sent to it: that ends its stream. So
-        # does a store that fails: the client asks again, after the entry that it had last.
+        # A store that fails ends the stream: the client asks again, after its last entry.
         with suppress(ConnectionError, StoreError):
             await _send(request, response, after, streams.closing)
     finally:
@@ -88,6 +88,7 @@ async def _begin(request: web.Request) -> int:
 
 async def _send(request: web.Request, response: web.StreamResponse, after: int, closing: asyncio.Event) -> None:
     journal, idle_seconds = parts.of(request).operations.journal, 0.0
+    connection = cast("Connection", request.protocol)
     while not closing.is_set():
         found = await journal(JournalQuery(after=after, limit=_AT_ONCE, without=history.LEFT_OUT))
         for entry in found:
@@ -95,7 +96,9 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
             after, idle_seconds = entry.id, 0.0
         if len(found) == _AT_ONCE:
             continue
-        if idle_seconds >= _ALIVE_SECONDS:
+        # A page that is left closes its connection, which fails only when something is sent. Its
+        # stream must not wait for that, or whoever opens page after page would take all streams.
+        if idle_seconds >= _ALIVE_SECONDS or connection.sends_no_more:
             await response.write(b": nothing new\n\n")
             idle_seconds = 0.0
         try:

@@ -139,6 +139,11 @@ class Connection(web.RequestHandler):
         """Whether it still occupies a descriptor: it is neither lost nor aborted."""
         return self._wire is not None
 
+    @property
+    def sends_no_more(self) -> bool:
+        """Whether the client has closed its half. Only writing shows whether it still reads."""
+        return self._is_last
+
     def hang_up(self) -> None:
         """Abort the connection. Answers that the client has not read are lost."""
         wire, self._wire = self._wire, None

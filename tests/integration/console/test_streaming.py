@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -111,6 +112,22 @@ async def test_no_more_streams_are_open_than_leave_room_for_requests(
     await reading
 
     assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
+
+
+async def test_a_client_that_has_gone_takes_no_place_while_nothing_happens(
+    desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "MOST_STREAMS", 1)
+    monkeypatch.setattr(streaming, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(streaming, "_ALIVE_SECONDS", math.inf)  # nothing is sent to it
+    gone = await desk.http.get(f"{desk.url}/v1/events")
+    gone.close()
+
+    async def is_open() -> bool:
+        async with desk.http.get(f"{desk.url}/v1/events") as next_one:
+            return next_one.status == 200
+
+    await until("the free place", is_open)
 
 
 async def test_a_stream_does_not_keep_the_console_from_stopping(desk: Desk, book: Book) -> None:
