@@ -25,6 +25,7 @@ from agbot.rules.lease import Kind, Lease
 from agbot.rules.reasons import Cause, Reason
 from agbot.rules.records import Allowance, Deferral
 from agbot.rules.seen_time import Now
+from agbot.rules.words import clock
 
 
 class OfLease(OfGroup, frozen=True, kw_only=True):
@@ -77,9 +78,16 @@ class LeaseObserved(Granting, frozen=True, kw_only=True):
 
     began_at: Moment
     """When the upgrade began, as far as is known."""
+    released_at: Moment | None = None
+    """When a person released the lease that this member had for the same upgrade, if that was the
+    group's last one."""
 
     def in_words(self) -> str:
         seen = f"{self.node} is upgrading {self.subject} without having asked"
+        if self.released_at is not None:  # it may have asked: its grant was taken back
+            seen = (
+                f"{self.node} is upgrading {self.subject}, whose lease a person released at {clock(self.released_at)}"
+            )
         return f"{seen if self.subject else f'a service of {self.node} is down'}: it now holds the group's lease"
 
 
@@ -194,7 +202,9 @@ def granted(
 def observed(lease: Lease, since: datetime, now: Now) -> LeaseObserved:
     """Describe a lease, which is the new one, for an upgrade that began at `since`."""
     kind = lease.tenure.claim.kind if lease.tenure is not None else Kind.SERVICE
-    return LeaseObserved(**_whose(lease), **_taken_from(lease, now), kind=kind, began_at=since)
+    return LeaseObserved(
+        **_whose(lease), **_taken_from(lease, now), kind=kind, began_at=since, released_at=lease.taken_back_at
+    )
 
 
 def overlapped(deferral: Deferral, others: Mapping[NodeId, str]) -> LeaseOverlapped:

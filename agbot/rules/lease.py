@@ -143,6 +143,13 @@ class Lease:
         tenure = self.tenure
         return tenure is not None and tenure.claim.holder == claim.holder and tenure.claim == claim
 
+    @property
+    def taken_back_at(self) -> datetime | None:
+        """When a person released the lease that was held before for the same claim, if at all."""
+        end, tenure = self.last_end, self.tenure
+        is_same = end is not None and tenure is not None and end.claim == tenure.claim and end.cause is Cause.FORCED
+        return end.at if end is not None and is_same else None
+
 
 def grant(
     lease: Lease, claim: Claim, now: Now, ttl: timedelta, progress: Progress | None = None, *, token_floor: int = 0

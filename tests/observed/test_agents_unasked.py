@@ -8,11 +8,13 @@ from datetime import timedelta
 import pytest
 
 from agbot.cli import screen
+from agbot.coordinator.operators import history
 from agbot.coordinator.permission import Granted
 from agbot.rules.ids import node_id
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Contact
+from agbot.rules.words import clock
 from agbot.sim.agbot_rows import AgentRow
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import Writes
@@ -347,4 +349,35 @@ async def test_a_former_member_past_the_gate_takes_no_lease_after_a_restart_and_
     await hub.live("n1", "n2", "n3", seconds=SECOND_LOOK + IDLE_CYCLE)
     assert [entry.node for entry in hub.events("lease.observed")] == ([f"{ORG}/n3"] if is_listed else [])
     assert isinstance(await hub.ask("n1", GROUP), Granted) is not is_listed
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_upgrade_that_goes_on_after_a_person_released_its_lease_is_not_said_to_be_unasked() -> None:
+    hub = await quiet()
+    assert isinstance(await hub.ask("n1", GROUP), Granted)
+    hub.report("n1", "download started")
+    await asyncio.sleep(CYCLE)
+    released_at = hub.clock.now()
+    await hub.coordinator.release(hub.lease(GROUP).group, token=None, reason="it hangs", who="ada")
+    await asyncio.sleep(CYCLE)
+    hub.report("n1", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+
+    (entry,) = hub.events("lease.observed")
+    assert entry.facts["released_at"] == f"{released_at:%Y-%m-%dT%H:%M:%S}.000Z"
+    assert history.view(entry).what == (
+        f"o1/n1 is upgrading o1/up1, whose lease a person released at {clock(released_at)}: "
+        "it now holds the group's lease"
+    )
+    explained = hub.coordinator.explain(node_id(ORG, "n1"))
+    assert explained is not None
+    assert f"upgrade o1/up1, whose lease a person released at {clock(released_at)}: it holds" in explained.answer
+
+    hub.report("n1", "successful")
+    await asyncio.sleep(CYCLE)
+    hub.report("n2", "initiated")
+    await asyncio.sleep(IDLE_CYCLE)
+    later = hub.events("lease.observed")[-1]
+    assert (later.node, "released_at" in later.facts) == (f"{ORG}/n2", False), "the last lease was of another upgrade"
     await hub.stop()

@@ -111,7 +111,7 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
     status = f"it reports {tenure.progress.status!r}" if tenure.progress.status else "it has not reported anything yet"
     if tenure.progress.observed:
         status = f"it shows {tenure.progress.status!r}" if tenure.progress.status else "nothing new was seen yet"
-        answer = f"{_unasked_in_words(tenure)}: it holds the lease of {group} (token {lease.token}); {status}."
+        answer = f"{_unasked_in_words(tenure, lease)}: it holds the lease of {group} (token {lease.token}); {status}."
     else:
         answer = f"{node} may upgrade {tenure.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
     way_out = ""
@@ -130,8 +130,8 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
     )
 
 
-def _unasked_in_words(tenure: Tenure) -> str:
-    claim = tenure.claim
+def _unasked_in_words(tenure: Tenure, lease: Lease) -> str:
+    claim, released_at = tenure.claim, lease.taken_back_at
     if GUARD in tenure.progress.asked_by:
         return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which the guard has let the agbot begin"
     if not claim.subject:
@@ -139,7 +139,8 @@ def _unasked_in_words(tenure: Tenure) -> str:
             f"{claim.what} ({tenure.progress.service}) has been down since its agreement ended (without the agbot's local API "
             "it is not known why)"
         )
-    return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which began without a grant"
+    how = f"whose lease a person released at {clock(released_at)}" if released_at else "which began without a grant"
+    return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, {how}"
 
 
 def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
