@@ -142,6 +142,12 @@ class Administration:
         found = answered.read_or_none(RawStatuses, lambda reply: reply.management_status) or {}
         return {PolicyId(policy): entry for policy, entry in found.items()}
 
+    async def management_policies(self, org: OrgId) -> frozenset[PolicyId]:
+        """Return the names of the node management policies of an organisation."""
+        answered = await self._answered("GET", resources.MANAGEMENT_POLICIES.at(org))
+        found = answered.read_or_none(wire.ManagementPolicies, lambda reply: reply.management_policy) or {}
+        return frozenset(map(PolicyId, found))
+
     async def create_group(self, group: GroupId, description: str, members: Sequence[str]) -> None:
         """Create a group.
 

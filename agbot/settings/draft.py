@@ -23,6 +23,8 @@ class Draft:
     """Pattern -> table of each valid scope, in the order of the file."""
     mistakes: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    _meant: set[str] = field(default_factory=set)
+    """Keys that are written under another name."""
 
     def note(self, key: str, problem: str, expected: str = "", *, is_warning: bool = False, meant: str = "") -> None:
         """Add a finding at the place of the key's value.
@@ -42,10 +44,12 @@ class Draft:
             sample_line=next((sample.lines()[each] for each in explained if each in sample.lines()), None),
         )
         (self.warnings if is_warning else self.mistakes).append(found)
+        if meant:
+            self._meant.add(meant)
 
     def is_wrong(self, key: str) -> bool:
-        """Whether a mistake has been found in this key."""
-        return any(each.key == key for each in self.mistakes)
+        """Whether a mistake has been found in this key, or in its name."""
+        return any(each.key == key for each in self.mistakes) or (key in self._meant and key not in self.values)
 
     def check_each(self) -> None:
         """Run the checks of every key on its value."""

@@ -9,8 +9,6 @@ mistake there are no settings at all.
 
 from __future__ import annotations
 
-import ast
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from agbot.rules.nearest import nearest
-from agbot.settings import convert, document, globs, model, places
+from agbot.settings import convert, document, globs, model, not_toml, places
 from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
 from agbot.settings.origin import Origin
@@ -86,7 +84,7 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
 
 def _read_file(path: Path, draft: Draft) -> None:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except OSError as error:
         draft.mistakes.append(
             Problem(
@@ -103,46 +101,39 @@ def _read_file(path: Path, draft: Draft) -> None:
     try:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        draft.mistakes.append(_not_toml(path, text, error))
+        draft.mistakes.append(not_toml.problem(path, text, error))
         return
     lines = places.lines(text)
     for section, content in parsed.items():
         origin = Origin(file=str(path), table=section, line=lines.get(section))
         draft.origins[section] = origin
-        if section == model.SCOPE:
-            _read_scopes(content, origin, lines, draft)
-        elif section not in document.sections():
-            known = (*document.sections(), model.SCOPE)
-            draft.note(section, _unknown("section", section, known), meant=nearest(section, known, like=_LIKE))
-        elif not isinstance(content, dict):
-            draft.note(section, "it is a value, not a section", f"[{section}] on a separate line")
-        else:
-            _read_table(section, content, origin, lines, draft)
+        if section in (*document.sections(), model.SCOPE):
+            _read_section(section, content, origin, lines, draft)
+            continue
+        known = (*document.sections(), model.SCOPE)
+        meant = nearest(section, known, like=_LIKE)
+        draft.note(section, _unknown("section", section, known), meant=meant)
+        if meant not in parsed and isinstance(content, dict) and _fits(meant, content):
+            # One mistake, not one for each key that is missed now; and the keys are checked.
+            _read_section(meant, content, replace(origin, table=meant), places.renamed(lines, section, meant), draft)
 
 
-def _not_toml(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
-    at = re.search(r"\(at line (\d+)", str(error))
-    number = int(at[1]) if at else None
-    is_scope = number is not None and text.split("\n")[number - 1].lstrip().startswith(f"[{model.SCOPE}.")
-    return Problem(
-        key="",
-        file=str(path),
-        line=number,
-        problem=_twice(text, str(error)) or f"this is not TOML: {error}",
-        expected=f"a name in quotes: {globs.SHAPE}" if is_scope else "",
+def _fits(section: str, content: Mapping[str, object]) -> bool:
+    """Whether a table has keys of this section, so that no other one is meant."""
+    return section == model.SCOPE or (
+        section != "" and not content.keys().isdisjoint(document.sections()[section].keys)
     )
 
 
-def _twice(text: str, error: str) -> str:
-    """Name the section that the file has twice; empty if the error is another one."""
-    found = re.match(r"Cannot declare (\(.*\)) twice", error)
-    if found is None:
-        return ""
-    section = places.dotted(*ast.literal_eval(found[1]))
-    first = places.lines(text).get(section)
-    return (
-        f"[{section}] is here a second time{f', first in line {first}' if first else ''}: write its keys in one section"
-    )
+def _read_section(section: str, content: object, origin: Origin, lines: Mapping[str, int], draft: Draft) -> None:
+    if section == model.SCOPE:
+        _read_scopes(content, origin, lines, draft)
+    elif isinstance(content, dict):
+        _read_table(section, content, origin, lines, draft)
+    elif isinstance(content, list):
+        draft.note(section, f"it is a list of tables, [[{section}]]", f"[{section}], once")
+    else:
+        draft.note(section, "it is a value, not a section", f"[{section}] on a separate line")
 
 
 def _read_scopes(content: object, origin: Origin, lines: Mapping[str, int], draft: Draft) -> None:

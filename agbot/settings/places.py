@@ -21,21 +21,18 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 def lines(text: str) -> Mapping[str, int]:
     """Return the line, from 1, of every table (`section`) and assignment (`section.key`)."""
     found: dict[str, int] = {}
-    section = ""
+    section: tuple[str, ...] = ()
     closing = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if closing:
             closing = "" if closing in line else closing
             continue
         if header := _HEADER.match(line):
-            section = _plain(header[1])
-            # `[a.b]` is the line of `a` too, unless `a` came before.
-            found.setdefault(section.partition(".")[0], number)
-            found.setdefault(section, number)
+            section = _parts(header[1])
+            _note(found, section, number)
             continue
         if assigned := _ASSIGNMENT.match(line):
-            name = _plain(assigned[1])
-            found.setdefault(f"{section}.{name}" if section else name, number)
+            _note(found, (*section, *_parts(assigned[1])), number)
         closing = _left_open(line)
     return found
 
@@ -45,8 +42,19 @@ def dotted(*parts: str) -> str:
     return ".".join(part if _BARE.fullmatch(part) else json.dumps(part, ensure_ascii=False) for part in parts)
 
 
-def _plain(name: str) -> str:
-    return dotted(*(part.strip("\"'") for part in re.findall(_PART, name)))
+def renamed(found: Mapping[str, int], table: str, to: str) -> Mapping[str, int]:
+    """Return the lines of a table and its keys as those of another one."""
+    return {to + key[len(table) :]: line for key, line in found.items() if key == table or key.startswith(f"{table}.")}
+
+
+def _note(found: dict[str, int], parts: tuple[str, ...], number: int) -> None:
+    """`a.b` is the line of `a` too, unless `a` came before."""
+    for end in range(1, len(parts) + 1):
+        found.setdefault(dotted(*parts[:end]), number)
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    return tuple(part.strip("\"'") for part in re.findall(_PART, name))
 
 
 def _left_open(line: str) -> str:

@@ -15,7 +15,6 @@ from agbot.exchange.administration import HaGroup
 from agbot.exchange.errors import Conflicting
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
-from agbot.rules.nearest import did_you_mean
 from agbot.rules.words import count
 
 
@@ -135,7 +134,7 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
     if not is_forced and not session.is_dry and not asking.agrees(question):
         return nothing
     if before is None or (not session.is_dry and not await session.exchange.delete_group(group)):
-        raise await absent(session, group)
+        raise await session.no_group(group)
     if session.is_dry:
         return Outcome(
             text=lines_of(f"dry run: HA group {group} with {count(len(before.members), 'member')} would be removed"),
@@ -147,21 +146,6 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
         group=group,
         did="removed",
         nodes_removed=before.members,
-    )
-
-
-async def absent(session: Session, group: GroupId) -> Failure:
-    """Return the failure for a group that does not exist, with the nearest one.
-
-    Raises:
-        ExchangeError: the groups cannot be listed.
-    """
-    near = did_you_mean(group, [each.id for each in await session.exchange.groups(ids.org_of(group))])
-    return Failure(
-        Exit.NOT_FOUND,
-        tried=f"finding HA group {group} at {session.asker.url}",
-        problem=f"there is no HA group {ids.name_of(group)} in {ids.org_of(group)}{near}",
-        next_step="`agbot hagroup list` lists the groups; nothing has changed",
     )
 
 

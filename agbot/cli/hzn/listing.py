@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.text import Text
 
 from agbot.cli import screen
-from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import coordinator
 from agbot.cli.hzn.session import Session
 from agbot.clock import SystemClock
@@ -53,12 +52,7 @@ async def read(session: Session, name: str | None) -> tuple[HaGroup, ...]:
         return await session.exchange.groups(org)
     found = await session.exchange.group(wanted)
     if found is None:
-        raise Failure(
-            Exit.NOT_FOUND,
-            tried=f"reading HA group {wanted} from {session.asker.url}",
-            problem=f"there is no HA group {ids.name_of(wanted)} in {ids.org_of(wanted)}",
-            next_step="`agbot hagroup list` lists the groups",
-        )
+        raise await session.no_group(wanted)
     return (found,)
 
 

@@ -17,7 +17,6 @@ from agbot.cli.hzn.session import Session
 from agbot.exchange.administration import NodeRecord
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
-from agbot.rules.nearest import did_you_mean
 
 _NODE_KEYS = (
     "token",
@@ -61,8 +60,7 @@ def list_nodes(*, name: str | None, is_long: bool, given: Given) -> None:
         wanted = NodeId(session.qualified(name))
         record = await session.exchange.node(wanted)
         if record is None:
-            near = did_you_mean(wanted, await session.exchange.nodes(ids.org_of(wanted)))
-            raise _absent(f"node {ids.name_of(wanted)} in {ids.org_of(wanted)}{near}", session)
+            raise await session.no_node(wanted, "check the name and the organisation; a user sees only its own nodes")
         return {wanted: _shown(record)}
 
     screen.print_json(given.run(read))
@@ -91,9 +89,7 @@ def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
         found = await at_once.each(nodes, session.exchange.statuses)
         reported = {node: of_node[wanted] for node, of_node in zip(nodes, found, strict=True) if wanted in of_node}
         if not reported:
-            near = did_you_mean(wanted, dict.fromkeys(each for of_node in found for each in of_node))
-            what = f"status of node management policy {ids.name_of(wanted)} in {ids.org_of(wanted)}{near}"
-            raise _absent(what, session)
+            raise await _unreported(session, wanted)
         return {node: entry if is_long else _status(entry) for node, entry in reported.items()}
 
     screen.print_json(given.run(read))
@@ -127,10 +123,12 @@ def version(*, given: Given) -> None:
         click.echo(f"agbot {__version__}\nExchange {screen.clean(shown)}")
 
 
-def _absent(what: str, session: Session) -> Failure:
+async def _unreported(session: Session, policy: PolicyId) -> Failure:
+    if policy not in await session.exchange.management_policies(ids.org_of(policy)):
+        return await session.no_policy(policy)
     return Failure(
         Exit.NOT_FOUND,
-        tried=f"finding it at {session.asker.url} as {session.asker.credentials.identity}",
-        problem=f"there is no {what}",
-        next_step="check the name and the organisation; a user sees only its own nodes",
+        tried=f"reading the statuses of all nodes of {ids.org_of(policy)} that {session.asker.credentials.identity} sees",
+        problem=f"no node has reported a status of {policy} yet",
+        next_step="the agents report it when they take up the policy; a user sees only its own nodes",
     )

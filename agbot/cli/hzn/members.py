@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
-from agbot.cli.hzn.groups import Outcome, absent, lines_of
+from agbot.cli.hzn.groups import Outcome, lines_of
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session, node_in, other_org
 from agbot.exchange.administration import HaGroup, NodeRecord
@@ -77,7 +77,7 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     if not is_forced and not session.is_dry and not asking.agrees(question):
         return Outcome(text="", group=group, did="nothing")
     if before is None:
-        raise await absent(session, group)
+        raise await session.no_group(group)
     foreign = next((node for node in wanted if ids.org_of(node) != ids.org_of(group)), None)
     if foreign is not None:
         raise other_org(foreign, group)
@@ -181,7 +181,7 @@ async def _arrived_or_put_back(
 async def _existing(session: Session, group: GroupId) -> HaGroup:
     found = await session.exchange.group(group)
     if found is None:
-        raise await absent(session, group)
+        raise await session.no_group(group)
     return found
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -19,10 +19,12 @@ from agbot.exchange.errors import ExchangeError, Forbidden, Refused, Unreachable
 from agbot.exchange.transport import HttpTransport
 from agbot.foreign_text import escaped
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.nearest import did_you_mean
 
 T = TypeVar("T")
+
+_LIST_GROUPS: Final = "`agbot hagroup list` lists the groups of your organisation, with -o those of another one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,38 @@ class Session:
         """Return the group's id; complete a bare name."""
         return GroupId(self.qualified(name))
 
+    async def no_group(self, group: GroupId) -> Failure:
+        """Return the failure for a group that does not exist, with the nearest one.
+
+        Raises:
+            ExchangeError: the groups cannot be listed.
+        """
+        near = did_you_mean(group, [each.id for each in await self.exchange.groups(ids.org_of(group))])
+        return self._absent(f"HA group {ids.name_of(group)} in {ids.org_of(group)}{near}", _LIST_GROUPS)
+
+    async def no_node(self, node: NodeId, next_step: str) -> Failure:
+        """Return the failure for a node that does not exist, with the nearest one.
+
+        Raises:
+            ExchangeError: the nodes cannot be listed.
+        """
+        near = did_you_mean(node, await self.exchange.nodes(ids.org_of(node)))
+        return self._absent(f"node {ids.name_of(node)} in {ids.org_of(node)}{near}", next_step)
+
+    async def no_policy(self, policy: PolicyId) -> Failure:
+        """Return the failure for a management policy that does not exist, with the nearest one.
+
+        Raises:
+            ExchangeError: the policies cannot be listed.
+        """
+        near = did_you_mean(policy, await self.exchange.management_policies(ids.org_of(policy)))
+        what = f"node management policy {ids.name_of(policy)} in {ids.org_of(policy)}{near}"
+        return self._absent(what, "check the name and the organisation")
+
+    def _absent(self, what: str, next_step: str) -> Failure:
+        tried = f"finding it at {self.asker.url} as {self.asker.credentials.identity}"
+        return Failure(Exit.NOT_FOUND, tried=tried, problem=f"there is no {what}", next_step=next_step)
+
     async def device(self, name: str, group: GroupId) -> NodeRecord:
         """Read a node that is to become a member; a bare name is of the group's organisation.
 
@@ -48,13 +82,7 @@ class Session:
         node = node_in(name, group)
         found = await self.exchange.node(node)
         if found is None:
-            near = did_you_mean(node, await self.exchange.nodes(ids.org_of(node)))
-            raise Failure(
-                Exit.NOT_FOUND,
-                tried=f"reading {node} from {self.asker.url}",
-                problem=f"there is no node {ids.name_of(node)} in {ids.org_of(node)}{near}",
-                next_step="its agent or `hzn exchange node create` creates it; nothing has changed",
-            )
+            raise await self.no_node(node, "its agent or `hzn exchange node create` creates it; nothing has changed")
         if found.is_cluster:
             raise Failure(
                 Exit.BAD_INPUT,

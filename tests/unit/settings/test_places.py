@@ -14,7 +14,7 @@ def test_headers_and_keys_are_found_where_they_stand() -> None:
 
 
 def test_dotted_keys_and_inline_tables_are_found_by_their_first_line() -> None:
-    assert places.lines("one.key = 1\ntwo = { key = 1 }\n") == {"one.key": 1, "two": 2}
+    assert places.lines("one.key = 1\ntwo = { key = 1 }\n") == {"one": 1, "one.key": 1, "two": 2}
 
 
 def test_text_inside_a_multiline_string_is_no_key() -> None:
