@@ -83,7 +83,8 @@ class Coordinator(Showing, Actions):
         self._cycle = Cycle(
             situation, self._intake, self._reviewing, waiting, unasked=unasked, housekeeping=self._housekeeping
         )
-        self._guarded = Guarded(situation, reader, guard, self._answer_guard) if guard is not None else None
+        excludes = self._intake.organisations.excludes
+        self._guarded = Guarded(situation, reader, guard, self._answer_guard, excludes) if guard is not None else None
         self._untaken = Untaken(situation, reader)
         self._shadow = (
             shadow.beside(situation, reader, waiting, unasked, dependencies.agbot) if dependencies.is_shadow else None

@@ -11,6 +11,7 @@ from agbot.rules.facts import Ask
 from agbot.rules.ids import OrgId
 from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
 from tests.support.spoiling import Spoiling
 from tests.support.virtual_time import in_virtual_time
@@ -93,11 +94,73 @@ async def test_without_a_limit_a_question_makes_its_organisation_known() -> None
 async def test_what_the_real_agbot_serves_is_looked_after_besides_those_that_are_named() -> None:
     hub = hub_of(ORG, served_by="IBM/real")
     seed.agbot(hub.exchange, "IBM", "real")
-    body = {"businessPolOrgid": OTHER, "businessPol": "*", "nodeOrgid": OTHER}
-    seed.send(hub.exchange, "POST", "/orgs/IBM/agbots/real/businesspols", body, caller="IBM/real")
+    served_by_real(hub)
     await hub.start()
     await asyncio.sleep(5)
 
+    assert looked_after(hub) == {ORG, OTHER}
+    await hub.stop()
+
+
+def served_by_real(hub: Hub) -> None:
+    """Let the real agbot serve the other organisation."""
+    body = {"businessPolOrgid": OTHER, "businessPol": "*", "nodeOrgid": OTHER}
+    seed.send(hub.exchange, "POST", "/orgs/IBM/agbots/real/businesspols", body, caller="IBM/real")
+
+
+@pytest.mark.parametrize("is_announced", [True, False])
+@in_virtual_time
+async def test_what_the_real_agbot_serves_later_is_looked_after_from_then_on(is_announced: bool) -> None:
+    hub = hub_of(ORG, served_by="IBM/real", resync_seconds=120)
+    seed.agbot(hub.exchange, "IBM", "real")
+    await hub.start()
+    await asyncio.sleep(30)
+    assert codes(await hub.ask_as_agbot(of_other(hub))) == ["org-excluded"]
+
+    if not is_announced:
+        hub.exchange.faults.add(Fault(kind=FaultKind.FREEZE, caller=AGBOT))
+    served_by_real(hub)
+    await asyncio.sleep(15 if is_announced else 200)
+
+    assert looked_after(hub) == {ORG, OTHER}
+    assert "org-excluded" not in codes(await hub.ask_as_agbot(of_other(hub)))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_404_at_the_start_of_what_the_real_agbot_serves_excludes_no_organisation() -> None:
+    hub = hub_of(ORG, served_by="IBM/real")
+    seed.agbot(hub.exchange, "IBM", "real")
+    served_by_real(hub)
+    hub.transport.spoil = spoiling = Spoiling()
+    spoiling.nothing_there(r"/agbots/real/businesspols$", "businessPols", times=2)
+    await hub.start()
+
+    assert spoiling.spoilt == 2
+    assert codes(await hub.ask_as_agbot(of_other(hub))) == ["view-stale"]
+    await asyncio.sleep(45)
+
+    assert looked_after(hub) == {ORG, OTHER}
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_while_what_the_real_agbot_serves_has_changed_and_cannot_be_read_nothing_is_excluded_and_all_else_goes_on() -> (
+    None
+):
+    hub = hub_of(ORG, served_by="IBM/real")
+    seed.agbot(hub.exchange, "IBM", "real")
+    await hub.start()
+    await asyncio.sleep(30)
+    hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=500, path="/agbots/real/", caller=AGBOT))
+    served_by_real(hub)
+    await asyncio.sleep(15)
+
+    assert codes(await hub.ask_as_agbot(of_other(hub))) == ["view-stale"]
+    hub.heartbeat("n2")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.exchange.faults.clear()
+    await asyncio.sleep(45)
     assert looked_after(hub) == {ORG, OTHER}
     await hub.stop()
 

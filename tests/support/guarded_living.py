@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 from agbot.guard.link import Links, Unjudged
 from agbot.rules.limits import Limits
+from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.agbot_database import AgbotDatabase
 from agbot.sim.episodes import Tolerance
 from agbot.sim.habits import Habits
@@ -21,7 +22,7 @@ from agbot.store.postgres.store import PostgresStore
 from tests.membership.living import GROUP, Living
 from tests.observed.upgrading import BRISK, members, serve
 from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
-from tests.support.hub import ORG, Hub
+from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import VirtualLoop
 
 
@@ -32,12 +33,26 @@ def _stand_still_for_the_database() -> None:
 
 
 @asynccontextmanager
-async def guarded_hub(database: Guarded, limits: Limits | None = None) -> AsyncIterator[tuple[Hub, AgbotDatabase]]:
-    """Run a hub whose nodes do nothing by themselves, and the agbot on which a test makes the claims."""
+async def guarded_hub(
+    database: Guarded, limits: Limits | None = None, *, served_by: str = ""
+) -> AsyncIterator[tuple[Hub, AgbotDatabase]]:
+    """Run a hub whose nodes do nothing by themselves, and the agbot on which a test makes the claims.
+
+    With `served_by` only the organisations that this agbot serves are coordinated.
+    """
     _stand_still_for_the_database()
     address = Address(url=database.url(COORDINATOR))
     links, rows = Links(address, SCHEMAS, Unjudged()), database.agbot()
-    hub = Hub(limits=limits or Limits(), store=PostgresStore(address), guard=links.of)
+    settings = ExchangeSettings(
+        url="http://exchange/v1", identity=f"IBM/{AGBOT}", organisations=() if served_by else ("*",)
+    )
+    hub = Hub(
+        limits=limits or Limits(),
+        settings=settings,
+        agbot=AgbotSettings(identity=served_by),
+        store=PostgresStore(address),
+        guard=links.of,
+    )
     try:
         await hub.start()
         yield hub, rows

@@ -10,7 +10,7 @@ a coordinator says so: with a doubt nothing is known to be over, and nothing pas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -54,15 +54,17 @@ class _Written:
     until_seconds: float
     """On the monotonic clock."""
     ask: Ask | None = None
-    """Of an upgrade that needs no lease."""
+    """The question whose answer was that no lease is needed."""
 
 
 class Gates:
     """What is written, and what has to be."""
 
-    def __init__(self, situation: Situation, guard: Guard) -> None:
+    def __init__(self, situation: Situation, guard: Guard, excludes: Callable[[NodeId], Refused | None]) -> None:
+        """Take as `excludes` who is of an organisation that is not coordinated."""
         self._situation = situation
         self._guard = guard
+        self._excludes = excludes
         self._written: dict[tuple[str, str, str, str], _Written] = {}
         self._passes: dict[tuple[str, str, str, str], _Written] = {}
         self._is_complete = False
@@ -93,7 +95,7 @@ class Gates:
                 code=str(answer.exempt.code),
                 reason=answer.exempt.text,
             )
-        elif isinstance(answer, Refused) and any(each.code is Code.ORG_EXCLUDED for each in answer.reasons):
+        elif isinstance(answer, Refused) and _is_of_other_org(answer):
             gate = Gate(
                 scope=ids.org_of(ask.group),
                 verdict=Verdict.PASS,
@@ -104,7 +106,7 @@ class Gates:
         else:
             return
         kept = _EXEMPT.total_seconds() if gate.node else gate.known_seconds
-        self._passes[gate.key] = _Written(gate, self._seconds + kept, ask if gate.node else None)
+        self._passes[gate.key] = _Written(gate, self._seconds + kept, ask)
 
     async def write(self) -> None:
         """Write what has changed or is due, and that the triggers may rely on it.
@@ -159,7 +161,7 @@ class Gates:
         self._passes = {
             key: each
             for key, each in self._passes.items()
-            if each.until_seconds > seconds and (each.ask is None or self._is_exempt(each.ask, now))
+            if each.until_seconds > seconds and each.ask is not None and self._needs_no_lease(each.gate, each.ask, now)
         }
         yield from (each.gate for each in self._passes.values())
 
@@ -212,10 +214,20 @@ class Gates:
                 if rest:
                     yield _of_reasons(group, rest, now, claim, node=claim.holder)
 
-    def _is_exempt(self, ask: Ask, now: Now) -> bool:
-        """Whether an upgrade still needs no lease: a member is deferred until that upgrade ends."""
+    def _needs_no_lease(self, gate: Gate, ask: Ask, now: Now) -> bool:
+        """Whether an upgrade still needs no lease.
+
+        A member is deferred until that upgrade ends, and an organisation can be served from now on.
+        """
+        excluded = self._excludes(ask.node)
+        if excluded is not None or not gate.node:
+            return excluded is not None and _is_of_other_org(excluded)
         decision = decide(ask, self._situation.group(ask.group, ask, now=now), now)
         return isinstance(decision, Grant) and decision.exempt is not None
+
+
+def _is_of_other_org(answer: Refused) -> bool:
+    return any(each.code is Code.ORG_EXCLUDED for each in answer.reasons)
 
 
 def _of_hold(hold: Hold, now: Now) -> Gate:

@@ -6,14 +6,18 @@ by the leases alone then, as while no coordinator runs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agbot.coordinator.guarded.gates import Gates
 from agbot.coordinator.guarded.port import Answering, Guard, GuardUnavailableError
 from agbot.coordinator.guarded.taking_in import TakingIn
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
+from agbot.coordinator.permission import Refused
 from agbot.coordinator.situation import Situation
 from agbot.events.guard import GuardDeleted, GuardFailed, GuardRecovered
 from agbot.events.outage import Outage
+from agbot.rules.ids import NodeId
 from agbot.rules.leftover import why_deleted
 from agbot.rules.rows import RowState
 from agbot.store.contract import StoreUnavailableError
@@ -23,10 +27,17 @@ from agbot.transitions.change import Change
 class Guarded:
     """Runs with each cycle. Only one may run at a time."""
 
-    def __init__(self, situation: Situation, reader: Reader, guard: Guard, answer: Answering) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        reader: Reader,
+        guard: Guard,
+        answer: Answering,
+        excludes: Callable[[NodeId], Refused | None],
+    ) -> None:
         self._situation = situation
         self._guard = guard
-        self._gates = Gates(situation, guard)
+        self._gates = Gates(situation, guard, excludes)
         self._taking_in = TakingIn(situation, reader, guard, self._gates.noting(answer))
         self._outage = Outage()
 

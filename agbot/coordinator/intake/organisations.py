@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agbot.coordinator.intake.reading import Reader
+from agbot.coordinator.intake.served import Served
 from agbot.coordinator.permission import Refused
 from agbot.coordinator.situation import Situation
 from agbot.events.exchange import OrgDiscovered, OrgFailed, OrgGone, OrgRecovered
@@ -74,7 +76,7 @@ class Organisations:
         self._situation = situation
         self._exchange = exchange
         self._reader = reader
-        self._agbot_identity = agbot_identity
+        self._served = Served(exchange, agbot_identity, resync)
         self._resync = resync
         self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
         self._discovers = _EVERYTHING in named
@@ -91,14 +93,13 @@ class Organisations:
         org = org_of(node)
         if self.serves(org):
             return None
-        if self._agbot_identity and not self._has_discovered:
-            text = f"the organisations that {self._agbot_identity} serves have not been read yet"
-            return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=text),))
+        if self._served.why_unknown:
+            return Refused(reasons=(Reason(code=Code.VIEW_STALE, text=self._served.why_unknown),))
         return Refused(reasons=(Reason(code=Code.ORG_EXCLUDED, text=self.why_excluded(org)),), is_final=True)
 
     def why_excluded(self, org: OrgId) -> str:
         """Return why this organisation is not coordinated; empty for one that is, or may be."""
-        if self.serves(org) or (self._agbot_identity and not self._has_discovered):
+        if self.serves(org) or self._served.why_unknown:
             return ""
         return f"organisation {org} is not among those that this coordinator looks after ([exchange] organisations)"
 
@@ -110,6 +111,7 @@ class Organisations:
 
     def saw(self, change: Change) -> None:
         """Note that the feed has a change in an organisation."""
+        self._served.saw(change)
         is_end = change.resource == "org" and change.operation == DELETED
         if is_end and change.org in self.states:
             self.states[change.org].may_be_gone = True
@@ -118,12 +120,13 @@ class Organisations:
             self.meet(change.org)
 
     def read_all_again(self) -> None:
-        """Make the next intake read every organisation as a whole."""
+        """Make the next intake read every organisation as a whole, and which are served."""
+        self._served.outdate()
         for org in self.states:
             self._read_again(org)
 
     async def discover(self) -> None:
-        """Find the organisations.
+        """Find the organisations at the start.
 
         `GET /orgs` does not list them for an agbot (`exchange-api.md`, corrections, 3).
 
@@ -133,11 +136,7 @@ class Organisations:
         if self._has_discovered:
             return
         own = org_of(self._exchange.identity)
-        if self._agbot_identity:
-            served = await self._exchange.served_orgs(self._agbot_identity)
-            self._ours |= served
-            for org in sorted(served):
-                self.meet(org)
+        await self._meet_served()
         if self._discovers and own == MULTITENANT_ORG:
             page = await self._exchange.changes(1, [_EVERYTHING], _DISCOVERY_RECORDS)
             for org in sorted({change.org for change in page.changes}):
@@ -146,11 +145,19 @@ class Organisations:
             self.meet(own)
         self._has_discovered = True
 
+    async def _meet_served(self) -> None:
+        served = await self._served.read(self._situation.now().seen)
+        self._ours |= served
+        for org in sorted(served):
+            self.meet(org)
+
     async def sync(self) -> list[OrgId]:
         """Read the organisations that are due as a whole; return those that were read.
 
         One that fails is tried again later and does not delay the others.
         """
+        with suppress(ExchangeError):
+            await self._meet_served()  # tried again later; until then it is not known which are not ours
         now = self._situation.now().seen
         due = [org for org, state in self.states.items() if state.sync_at is None or state.sync_at <= now]
         for org in due:

@@ -11,7 +11,8 @@ from agbot.coordinator.contract import Done
 from agbot.coordinator.guarded import gates
 from agbot.rules.records import Hold
 from agbot.rules.seen_time import Now
-from agbot.sim.agbot_rows import AgentRow
+from agbot.sim.agbot_rows import AgentRow, ServiceRow
+from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.clocks import NOON
 from tests.support.guarded import Guarded
@@ -97,6 +98,30 @@ async def test_nothing_passes_by_what_was_known_before_a_doubt(hub: Guarded) -> 
         assert hub.read("SELECT code FROM agbot_ha.guard_gate WHERE verdict = 'pass'") == []
         assert not agbot.claim_agent(agent("late"))
         living.exchange.faults.remove(handle)
+
+
+@in_virtual_time
+async def test_an_organisation_that_is_served_from_now_on_passes_no_longer(
+    hub: Guarded,
+) -> None:
+    hub.install()
+    async with guarded_hub(hub, served_by="IBM/real") as (living, agbot):
+        seed.agbot(living.exchange, "IBM", "real")
+        living.group("g1", "n1", "n2")
+        await living.live("n1", "n2", seconds=30)
+        assert not agbot.claim_agent(agent("n1"))
+        await living.live("n1", "n2", seconds=15)
+        assert agbot.claim_agent(agent("n1"))
+        agbot.delete_agents(ORG, "g1")
+
+        body = {"businessPolOrgid": ORG, "businessPol": "*", "nodeOrgid": ORG}
+        seed.send(living.exchange, "POST", "/orgs/IBM/agbots/real/businesspols", body, caller="IBM/real")
+        await living.live("n1", "n2", seconds=30)
+        assert not agbot.claim_agent(agent("n1")), "it has no lease"
+        await living.live("n1", "n2", seconds=15)
+        assert agbot.claim_agent(agent("n1"))
+        assert agbot.claim_service(ServiceRow(org=ORG, group="g1", policy=f"{ORG}/dp", node=f"{ORG}/n2")) is False
+        assert hub.lease(f"{ORG}/g1") == (1, "held", f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
 
 
 @in_virtual_time
