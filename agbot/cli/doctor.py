@@ -24,7 +24,7 @@ from agbot.doctor import configuration
 from agbot.doctor import doctor as examining
 from agbot.doctor.curing import Outcome
 from agbot.doctor.doctor import Doctor, Patient
-from agbot.doctor.finding import Finding, Report, Slot, Standing, Verdict
+from agbot.doctor.finding import Finding, Report, Slot, Standing, Verdict, wrong
 from agbot.doctor.listeners import Daemon, own_url
 from agbot.rules.words import count
 from agbot.settings import load
@@ -66,7 +66,7 @@ def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool
         url = own_url(settings_read.loaded.settings.console.listen)
     daemon, groups = _daemon(url)
     patient = Patient(
-        file=str(found) if found else "the environment",
+        file=str(found) if found else "",
         settings_read=settings_read,
         daemon=daemon,
         groups=groups,
@@ -77,7 +77,8 @@ def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool
 def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     loaded = patient.settings_read.loaded
     if loaded is None:
-        report = Report(findings=configuration.check(patient.file, patient.settings_read))
+        findings = configuration.check(patient.file, patient.settings_read)
+        report = Report(findings=findings if patient.file else (_no_file(), *findings))
         _print(report, as_json=as_json, outcomes=[])
         return WRONG
     with _opened(loaded, patient) as (runner, opened):
@@ -92,6 +93,12 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     cured = {each.slot.row for each in outcomes}
     left = Report(findings=report.findings, slots=tuple(each for each in report.slots if each.row not in cured))
     return WRONG if left.verdict is Verdict.WRONG else 0
+
+
+def _no_file() -> Finding:
+    found = f"there is no {settings_file.DEFAULT}, and the environment is not enough"
+    next_step = "`agbot install-units` writes the file; `agbot doctor FILE` reads another one"
+    return wrong("configuration", found, next_step=next_step)
 
 
 @contextmanager

@@ -63,9 +63,7 @@ def _settle(config: Path | None, lines: LogQueue, environ: Mapping[str, str]) ->
     except SettingsError as error:
         for problem in error.problems:
             say(f"agbot: {escaped(str(problem))}", err=True)
-        installed = f"there is no {settings_file.DEFAULT}; `agbot install-units` writes one, --config names another"
-        next_step = f"`agbot check-config {config}` explains each mistake" if config else installed
-        say(f"agbot: not started; {next_step}", err=True)
+        say(f"agbot: not started; {settings_file.next_step(config)}", err=True)
         return BAD_SETTINGS
     daemon_logging.set_up(loaded.settings.log)
     return asyncio.run(_run(config, loaded, lines, environ))

@@ -30,6 +30,13 @@ def find(given: Path | None) -> Path | None:
         return DEFAULT
 
 
+def next_step(file: Path | None) -> str:
+    """Return what to do about settings that cannot be used."""
+    if file is None:
+        return f"there is no {DEFAULT}: `agbot install-units` writes one, --config names another"
+    return f"`agbot check-config {file}` explains each mistake; --config names another file"
+
+
 def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_lack_secrets: bool = True) -> Loaded:
     """Read the settings for a command that is not the daemon.
 
@@ -43,8 +50,8 @@ def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_la
     if reading.loaded is None:
         raise Failure(
             Exit.BAD_INPUT,
-            tried=f"reading the settings from {file or 'the environment'}",
+            tried=f"reading the settings from {file or f'{DEFAULT}, which does not exist, and from the environment'}",
             problem="; ".join(str(each) for each in reading.mistakes),
-            next_step=f"`agbot check-config{f' {file}' if file else ''}` explains each mistake; --config names another file",
+            next_step=next_step(file),
         )
     return reading.loaded

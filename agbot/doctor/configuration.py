@@ -17,7 +17,7 @@ def check(file: str, reading: Reading) -> tuple[Finding, ...]:
         *(wrong(_CHECK, _text(each), tried=_place(each), next_step=_next(each, file)) for each in reading.mistakes),
         *(warning(_CHECK, _text(each), tried=_place(each), next_step=_next(each, file)) for each in reading.warnings),
     ]
-    return tuple(found) or (ok(_CHECK, f"{file} is good"),)
+    return tuple(found) or (ok(_CHECK, f"{file or 'the environment'} is good"),)
 
 
 def _place(problem: Problem) -> str:
@@ -32,6 +32,6 @@ def _text(problem: Problem) -> str:
 def _next(problem: Problem, file: str) -> str:
     if problem.expected:
         return f"{'set' if problem.key else 'give'} {problem.expected}"
-    if problem.sample_line:
+    if problem.sample_line and file:
         return f"`agbot check-config {file}` names the line of the documented sample that explains it"
     return "correct the file" if problem.file else ""

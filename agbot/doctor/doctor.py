@@ -32,7 +32,7 @@ class Patient:
     """What is examined."""
 
     file: str
-    """The settings file, for people."""
+    """The settings file, for people; empty if there is none."""
     settings_read: SettingsRead
     daemon: Daemon
     groups: Sequence[GroupView] = ()

@@ -91,7 +91,7 @@ def _read_file(path: Path, draft: Draft) -> None:
                 key="",
                 file=str(path),
                 problem=f"the file cannot be read: {error.strerror}",
-                expected="the path of a settings file",
+                expected="the path of a settings file, such as the one that `agbot install-units` writes",
             )
         )
         return

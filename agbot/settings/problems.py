@@ -37,7 +37,8 @@ class Problem:
         named = f"{self.key}: " if self.key else ""
         expected = f"; expected: {self.expected}" if self.expected else ""
         explained = f" (sample, line {self.sample_line})" if self.sample_line else ""
-        return f"{self.place}: {named}{self.problem}{expected}{explained}"
+        place = f"{self.place}: " if self.variable or self.file else ""
+        return f"{place}{named}{self.problem}{expected}{explained}"
 
 
 class SettingsError(Exception):

@@ -221,10 +221,25 @@ def test_the_daemon_finds_the_installed_settings_by_itself(
 ) -> None:
     file = tmp_path / "agbot.toml"
     monkeypatch.setattr(settings_file, "DEFAULT", file)
-    for content, stated in ((None, f"there is no {file}; `agbot install-units` writes one"), ("x = 1\n", f"{file}:1")):
+    for content, stated in ((None, f"there is no {file}: `agbot install-units` writes one"), ("x = 1\n", f"{file}:1")):
         if content:
             file.write_text(content, encoding="utf-8")
         with pytest.raises(SystemExit) as ended:
             main(["run"], prog_name="agbot")
 
         assert (ended.value.code, stated in capfd.readouterr().err) == (1, True)
+
+
+@pytest.mark.parametrize("words", [("doctor",), ("simulate", "--nmp", "o1/up1"), ("store", "compact")])
+def test_a_command_without_settings_names_the_file_that_it_looked_for_and_what_writes_it(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "agbot.toml"
+    monkeypatch.setattr(settings_file, "DEFAULT", file)
+
+    result = CliRunner().invoke(main, words, env={"AGBOT_URL": "http://127.0.0.1:9", "AGBOT_STORE_PATH": "3/"})
+
+    assert result.exit_code == 1
+    stated = " ".join(result.output.split())
+    assert f"there is no {file}" in stated
+    assert "`agbot install-units` writes" in stated
