@@ -104,6 +104,7 @@ class Daemon:
             await self._run_until_stopped()
         finally:
             await self._shut_down()
+        log.write(DaemonStopped())  # not after a failure, whose event is the last one
 
     async def _open(self) -> None:
         """Open the store. A database that cannot be reached is opened later, by the leadership."""
@@ -198,7 +199,6 @@ class Daemon:
         closes += [part.close for part in (parts.agbot, parts.guard) if part is not None]
         for close in (*closes, (parts.shared or parts.store).close):
             await _closed(close())
-        log.write(DaemonStopped())
 
 
 async def _closed(closing: Coroutine[Any, Any, None]) -> None:

@@ -31,6 +31,8 @@ async def failed(site: Site) -> str:
     daemon = site.start()
     assert await daemon.ended() == CANNOT_START
     (line,) = daemon.events("daemon.failed")
+    assert daemon.lines()[-1] == line
+    assert daemon.events("daemon.stopped") == []
     assert "Traceback" not in daemon.log
     stated: str = line["error"]
     assert stated.isprintable()
