@@ -128,9 +128,9 @@ def _figures(summary: Summary) -> list[tuple[str, str]]:
         *_handoffs(summary),
         (
             "exchange",
-            f"{summary.exchange_requests} requests of the coordinator in {summary.simulated_seconds / 60:.0f} minutes",
+            f"{summary.exchange_requests} requests of the coordinator in {summary.simulated_seconds / 60:.0f} simulated minutes",
         ),
-        ("run", f"{summary.real_seconds:.0f} s at {summary.speed:g}x, seed {summary.seed}"),
+        ("run", f"{summary.real_seconds:.0f} s of real time at {summary.speed:g}x, seed {summary.seed}"),
     ]
 
 

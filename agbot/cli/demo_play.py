@@ -129,6 +129,10 @@ def _print_where(hub: DemoHub, console: Console, folder: Path, left_out: str) ->
         soft_wrap=True,
     )
     console.print(f"log of the daemon: {folder / LOG}", soft_wrap=True)
+    console.print(
+        f"all times, also those of the page, are simulated, and pass {hub.clock.speed:g} times as fast as real time",
+        soft_wrap=True,
+    )
     if left_out:
         console.print(f"the story with the guard is left out: {left_out}", soft_wrap=True)
 

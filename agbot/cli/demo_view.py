@@ -103,9 +103,9 @@ def _head(moment: Moment) -> Text:
     verdict = f"{moment.violations} violations" if moment.violations else "no violation"
     return Text.assemble(
         ("agbot demo ", "bold"),
-        f"{moment.now:%H:%M:%S} {moment.speed:g}x  ",
+        f"{moment.now:%H:%M:%S} (simulated, {moment.speed:g}x)  ",
         (verdict, "red bold" if moment.violations else "green"),
-        f"  at most {moment.most_at_once} down at once, {moment.grants} grants, {moment.refusals} refusals",
+        f"  {moment.most_at_once} down at most, {moment.grants} grants, {moment.refusals} refusals",
         no_wrap=True,
         overflow="ellipsis",
     )

@@ -153,7 +153,9 @@ def _in_words(found: GuardStatus) -> str:
 
 def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *, prepares: bool = False) -> _Result:
     if not place.url:
-        raise click.UsageError("No database is given: use --database, or set [store] url in the settings file (--config).")
+        raise click.UsageError(
+            "No database is given: use --database, or set [store] url in the settings file (--config)."
+        )
     address = database.address(place.url, place.schemas.ours, place.password, tried)
     from agbot.guard import connecting
     from agbot.guard.installing import GuardError, GuardLockedError, GuardUnreachableError

@@ -93,6 +93,7 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
     with subprocess.Popen([AGBOT, "demo", *quick()], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         wanted = {
+            "times, also those of the page, are simulated, and pass ",
             "cluster-node-3 is a cluster node and upgrades by itself",
             "may upgrade agent-group-1 (agent, token 2)",
         }
@@ -109,6 +110,8 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
     assert " cut short" in text
     assert "\x1b" not in text
     assert "At most 1 member of any group" in text
+    assert " simulated minutes" in text
+    assert " s of real time at " in text
     assert "agents that asked: p50 " in text
 
 

@@ -168,6 +168,10 @@ def test_the_view_names_holder_waiter_reason_and_where_to_ask() -> None:
     assert "agbot status --url http://127.0.0.1:54321" in shown
 
 
+def test_the_view_states_that_its_times_are_simulated_and_how_fast_they_pass() -> None:
+    assert "12:00:00 (simulated, 60x)" in drawn(a_moment(1), 80, 24)[0]
+
+
 def test_the_view_lists_the_reason_of_each_member_below_each_other_or_side_by_side_where_there_is_no_room() -> None:
     group = a_group("g1")
     other = replace(
