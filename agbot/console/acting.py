@@ -6,7 +6,7 @@ Each needs the operator token and a reason, and is journalled with a name.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -38,6 +38,7 @@ from agbot.rules.records import Allowance, Approval, Hold
 BODY_BYTES: Final = 16_384
 _LONGEST_TEXT: Final = 500
 _TEXTS: Final = ("reason", "by", "scope", "subject", "node", "to")
+_SUCH_AS: Final = "give a time in the future, such as 2026-01-31T18:00:00Z"
 _ORDERS: Final = "`agbot orders` lists what has been allowed and approved"
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -183,9 +184,8 @@ def _not_done(request: web.Request, done: NotDone, about: str, next_step: str) -
 
 
 def _require_future(request: web.Request, until: datetime, now: datetime) -> None:
-    if until.tzinfo is None or until <= now:
-        fault = "has no time zone" if until.tzinfo is None else "is in the past"
-        raise bad_input(request, f"until {fault}", "give a time in the future, such as 2026-01-31T18:00:00Z")
+    if until <= now:
+        raise bad_input(request, "until is in the past", _SUCH_AS)
 
 
 def _qualified(request: web.Request, name: str, text: str) -> str:
@@ -202,14 +202,14 @@ async def _body(request: web.Request, kind: type[Body]) -> Body:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         fields = ", ".join(kind.__struct_fields__)
         raise bad_input(request, f"the body is invalid: {error}", f"send a JSON object with {fields}") from error
-    return with_checked_texts(request, found)
+    return checked(request, found)
 
 
-def with_checked_texts(request: web.Request, body: Body) -> Body:
-    """Return a body without white space around its texts.
+def checked(request: web.Request, body: Body) -> Body:
+    """Return a body without white space around its texts, and with its time in UTC.
 
     Raises:
-        ApiError: one is empty, too long, or not one line.
+        ApiError: a text is empty, too long, or not one line; or the time has no zone.
     """
     texts = {name: text for name in _TEXTS if (text := getattr(body, name, None)) is not None}
     for name, text in texts.items():
@@ -220,4 +220,10 @@ def with_checked_texts(request: web.Request, body: Body) -> Body:
             raise bad_input(request, f"{name} is not one line of at most {_LONGEST_TEXT} characters", f"shorten {name}")
     if isinstance(body, ReleaseBody) and body.token is not None and body.token < 1:
         raise bad_input(request, "a token is 1 or more", "take it from /v1/leases, or leave it out")
-    return msgspec.structs.replace(body, **{name: text.strip() for name, text in texts.items()})
+    values: dict[str, Any] = {name: text.strip() for name, text in texts.items()}
+    until: datetime | None = getattr(body, "until", None)
+    if until is not None and until.tzinfo is None:
+        raise bad_input(request, "until has no time zone", _SUCH_AS)
+    if until is not None:
+        values["until"] = until.astimezone(UTC)
+    return msgspec.structs.replace(body, **values)

@@ -14,6 +14,7 @@ from agbot.coordinator.operators import history
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.records import Allowance, Approval, Hold
+from agbot.rules.words import clock
 from agbot.store.contract import JournalQuery, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
 from tests.integration.console.scripted import ALPHA, BETA, GROUPS, HELD, MILLS, NMP, NOW, PUMPS
@@ -212,6 +213,17 @@ async def test_a_hold_is_carried_out(desk: Desk) -> None:
     assert reply.status == 200
     expected = Hold(scope="acme", since=NOW, by="operator", why="trade fair", until=NOW + timedelta(hours=1))
     assert desk.operations.emitted == [expected]
+
+
+async def test_the_end_of_an_order_is_stated_in_utc_whatever_zone_it_was_given_in(desk: Desk) -> None:
+    await desk.post("/v1/holds", {"scope": "acme", "reason": "fair", "until": "2026-03-04T07:06:07+01:00"})
+
+    (hold,) = desk.operations.emitted
+    assert isinstance(hold, Hold)
+    assert hold.until is not None
+    assert clock(hold.until) == "2026-03-04 06:06:07Z"
+    without = {"scope": "acme", "reason": "fair", "until": "2026-03-04T07:06:07"}
+    refused(await desk.post("/v1/holds", without), 400, "until has no time zone", "2026-01-31T18:00:00Z")
 
 
 async def test_a_resume_is_carried_out_for_a_scope_or_a_subject(desk: Desk) -> None:
