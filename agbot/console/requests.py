@@ -12,7 +12,7 @@ from agbot.console import parts
 from agbot.console.replies import ApiError
 from agbot.coordinator.listings import Noun
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 
 _BODY_SECONDS: Final = 5.0
 
@@ -41,6 +41,12 @@ def unknown_node(request: web.Request, node: NodeId) -> ApiError:
     """Return the error for a node that is not known."""
     unknown = parts.of(request).operations.unknown(Noun.NODE, node) or f"no node {node} is known"
     return not_found(request, f"{unknown}: it is in no HA group of a coordinated organisation, and has not asked")
+
+
+def unknown_policy(request: web.Request, policy: PolicyId) -> str:
+    """Return why a policy is not known; empty if it is."""
+    operations = parts.of(request).operations
+    return operations.why_excluded(ids.org_of(policy)) or operations.unknown(Noun.POLICY, policy)
 
 
 def group_of(request: web.Request) -> GroupId:

@@ -11,7 +11,7 @@ from agbot.console.page.forecast import Forecast, NoForecast
 from agbot.console.page.rollouts import Line, over_time, selected
 from agbot.console.page.standing import Stand, Standing, Summary
 from agbot.console.page.views import ROLLOUTS
-from agbot.console.requests import bad_input, not_found, number
+from agbot.console.requests import bad_input, not_found, number, unknown_policy
 from agbot.console.rollout_views import (
     EndView,
     PointView,
@@ -21,7 +21,6 @@ from agbot.console.rollout_views import (
     StandView,
     SummaryView,
 )
-from agbot.coordinator.listings import Noun
 from agbot.rules import ids
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
@@ -85,9 +84,8 @@ async def _kind(request: web.Request, policy: PolicyId) -> Kind:
     begun = [kind for kind in kinds if await known.has_begun((kind, policy))]
     if begun:
         return begun[0]
-    operations = parts.of(request).operations
     # before all groups are looked at, which takes a second where there are 20,000
-    problem = operations.why_excluded(ids.org_of(policy)) or operations.unknown(Noun.POLICY, policy)
+    problem = unknown_policy(request, policy)
     for kind in kinds if not problem else ():
         if (await known.summary((kind, policy))).expected:
             return kind

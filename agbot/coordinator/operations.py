@@ -61,6 +61,9 @@ class Operations(Protocol):
     def unknown(self, noun: Noun, name: str) -> str:
         """Return that the name is not known, with the nearest one; empty if it is known."""
 
+    def nearest(self, noun: Noun, name: str) -> str:
+        """Return the known group, node or policy that is nearest to this name; empty if none is."""
+
     def explain(self, node: NodeId) -> Explanation | None:
         """Answer "why is this node waiting?"; None for an unknown node."""
 

@@ -17,21 +17,27 @@ def nearest(name: str, known: Iterable[str], *, like: float = _LIKE) -> str:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` (did you mean acme/pumps?)`; empty if no known name is near.
+    """Return ` (did you mean acme/pumps?)`; empty if no known name is near."""
+    found = closest(name, known)
+    return f" (did you mean {found}?)" if found else ""
 
-    A near name of the same organisation goes before the same name in another organisation.
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known `org/name` that is nearest to this one; empty if none is near.
+
+    A near name of the same organisation goes before the same name in another organisation. Without
+    an organisation, that of every one is compared.
     """
     org, own = _split(name)
     of_org, elsewhere = dict[str, str](), ""
     for each in known:
         its_org, its_own = _split(each)
-        if its_org == org:
-            of_org[its_own.casefold()] = each
+        if its_org == org or not org:
+            of_org.setdefault(its_own.casefold(), each)
         elif its_own == own:
             elsewhere = elsewhere or each
     near = nearest(own.casefold(), _shortlist(own.casefold(), of_org))
-    found = of_org[near] if near else elsewhere
-    return f" (did you mean {found}?)" if found else ""
+    return of_org[near] if near else elsewhere
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -76,7 +76,7 @@ def peers_unavailable(case: Case) -> Reason | None:
     if not peers.others or peers.suffice():
         return None
     limits, missing = case.group.limits, peers.missing()
-    why = "; ".join(f"{node} {reason}" for node, reason in sorted(missing.items()))
+    why = "; ".join(f"{node} ({reason})" for node, reason in sorted(missing.items()))
     must_be = f"{peers.required} must be ({health.required_by(limits, len(case.group.members))})"
     return Reason(
         code=Code.PEERS_UNAVAILABLE,

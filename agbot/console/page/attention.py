@@ -41,6 +41,8 @@ class Item:
     title: str
     text: str
     links: Sequence[Link] = ()
+    is_in_order: bool = False
+    """An operator has ordered it, and it needs no one."""
 
 
 def items(
@@ -52,7 +54,7 @@ def items(
     *,
     coordinators: Sequence[CoordinatorView] = (),
 ) -> list[Item]:
-    """Return everything that needs a person."""
+    """Return everything that needs a person, and at the end what operators have let pass."""
     return [
         *_readiness(overview),
         *(_suspect(group, now) for group in suspects),
@@ -116,6 +118,7 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
         when = words.relative(latest.since, now)
         failed = next((str(each.software) for each in latest.failed if each.software), "")
         version = f" (version {failed})" if failed else ""
+        last = "It" if len(found) == 1 else "Last, it"
         links = [Link(text="Look at the rollout", url=words.rollout_url(kind, policy, "failed"))]
         if len(found) == 1:
             url = words.order_url("resume", scope=latest.group, subject=policy)
@@ -123,8 +126,8 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
         yield Item(
             level="bad",
             title=f"{policy} is stopped in {where}",
-            text=f"It {latest.cause} on {name_of(latest.node)}{version} {when}. It begins there again only after it is "
-            "resumed, or with another version.",
+            text=f"{last} {latest.cause} on {name_of(latest.node)}{version} {when}. It begins there again only after it "
+            "is resumed, or with another version.",
             links=links,
         )
 
@@ -254,16 +257,19 @@ def _permissions(orders: Orders, now: datetime) -> Iterator[Item]:
             title=f"Allowance of {each.node}",
             text=f"It may begin {what} once past most rules, until {until}: {given}",
             links=(Link(text="Withdraw…", url=words.order_url("withdraw-allowance", node=each.node)),),
+            is_in_order=True,
         )
     if len(orders.allowances) > _NAMED:
         title = words.count(len(orders.allowances) - _NAMED, "more allowance")
-        yield Item(level="note", title=title, text="agbot orders", links=(Link(text="All", url="/orders#allowances"),))
+        link = Link(text="All", url="/orders#allowances")
+        yield Item(level="note", title=title, text="`agbot orders` lists all.", links=(link,), is_in_order=True)
     *older, last = [None, *sorted(orders.approvals, key=lambda each: each.since)]
     if last is not None:  # approvals do not expire, so there may be many
-        more = f"; {words.count(len(older) - 1, 'older one')} with it" if older[1:] else ""
+        more = f"; {words.count(len(older) - 1, 'older one')} with it: `agbot orders`" if older[1:] else ""
         yield Item(
             level="note",
             title=f"Approval of {last.subject} in {words.scope(last.scope)}",
-            text=f"{last.why} ({last.by}, {words.relative(last.since, now)}){more}: agbot orders",
+            text=f"{last.why} ({last.by}, {words.relative(last.since, now)}){more}",
             links=(Link(text="All", url="/orders#approvals"),),
+            is_in_order=True,
         )

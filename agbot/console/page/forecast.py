@@ -31,6 +31,7 @@ _WIDTH: Final = 1.2816
 """Of a normal distribution, the central 80 % are within so many deviations."""
 _IDLE_FACTOR: Final = 4.0
 """If the last end is this many times the usual distance ago, the pace is that of the past."""
+_NOT_FOLLOWED: Final = "no group is known to follow the policy"
 FOR_A_PERSON: Final = frozenset({Code.BRAKE, Code.ORG_BRAKE, Code.PAUSED, Code.NOT_APPROVED, Code.LEASE_SUSPECT})
 """Reasons that only a person ends."""
 
@@ -74,7 +75,7 @@ def forecast(summary: Summary, now: datetime, tenures: Iterable[timedelta] = ())
     shut = [each for each in free if each.code == Code.OUTSIDE_WINDOW]
     free = [each for each in free if each.code != Code.OUTSIDE_WINDOW]
     if not open_ones:
-        return NoForecast(why="every group that follows the policy is done")
+        return NoForecast(why="every group that follows the policy is done" if summary.expected else _NOT_FOLLOWED)
     if not free and shut:
         return NoForecast(why=_waits_for_windows(len(open_ones), len(shut)), known=_opening(shut))
     if not free:

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from agbot.console.page.words import clock, relative, spoken
+from agbot.console.page.words import clock, group_url, relative, sentence, spoken
 from agbot.coordinator.operators.history import HistoryView
 from agbot.rules.reasons import BRAKING, Cause
 
@@ -44,6 +44,19 @@ def look(entry: HistoryView) -> str:
     if entry.event == "lease.released":
         return _ENDS.get(str(entry.facts.get("cause")), "untouched")
     return _LOOKS.get(entry.event, "untouched")
+
+
+def happened(entry: HistoryView, now: datetime, *, with_group: bool) -> Markup:
+    """Write what has happened, with a link to its group, whose name stands there once."""
+    group = entry.group if with_group else None
+    if group is None:
+        return prose(sentence(entry.what), now)
+    link = Markup('<a href="{}">{}</a>').format(group_url(group), group)
+    named = re.search(rf"(?<!\S){re.escape(group)}(?![^\s:;,])", entry.what)
+    if named is None:
+        return Markup("{}: {}").format(link, prose(entry.what, now))
+    before, after = entry.what[: named.start()], entry.what[named.end() :]
+    return Markup("").join([prose(before, now), link, prose(after, now)])
 
 
 def prose(text: str, now: datetime) -> Markup:

@@ -20,9 +20,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from agbot import __version__
 from agbot.console import parts, replies
 from agbot.console.page import facts, health, marks, reasons, standing, words
+from agbot.console.page.attention import Link
 from agbot.console.replies import ApiError
 from agbot.console.status import WHY_LOCAL
 from agbot.console.streaming import newest_id
+from agbot.coordinator.listings import Noun
+from agbot.rules import ids
+from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.lease import Kind
 from agbot.store.contract import StoreError
 
 _HERE: Final = Path(__file__).parent
@@ -86,6 +91,7 @@ def environment() -> Environment:
         "capitalize_first": words.sentence,
         "prose": marks.prose,
         "look": marks.look,
+        "happened": marks.happened,
         "in_words": facts.in_words,
         "raw": facts.raw,
         "seconds": lambda seconds: timedelta(seconds=seconds),
@@ -142,6 +148,20 @@ async def page(
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
 
+def _near(request: web.Request) -> Link | None:
+    """Return where the name in the address may have been meant to lead."""
+    given = request.match_info
+    noun = next((each for each in (Noun.GROUP, Noun.NODE, Noun.POLICY) if each in given), None)
+    if noun is None or given.get("kind", Kind.AGENT) not in set(Kind):
+        return None
+    found = parts.of(request).operations.nearest(noun, f"{given['org']}/{given[noun]}")
+    if not found:
+        return None
+    if noun is Noun.POLICY:
+        return Link(text=found, url=words.rollout_url(Kind(given["kind"]), PolicyId(found)))
+    return Link(text=found, url=words.scope_url(found if noun is Noun.GROUP else ids.node_scope(NodeId(found))))
+
+
 def for_people(handler: PageHandler) -> PageHandler:
     """Show errors as a view, and who leads while this coordinator stands by and cannot ask it."""
 
@@ -173,7 +193,7 @@ def for_people(handler: PageHandler) -> PageHandler:
         return await page(
             request,
             "error.html",
-            {"error": found},
+            {"error": found, "near": _near(request) if found.status == _NOT_FOUND else None},
             title="That did not work",
             status=found.status,
             is_live=False,

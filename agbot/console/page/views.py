@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode
@@ -9,18 +10,28 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from agbot.console import parts
-from agbot.console.page import timeline
+from agbot.console.page import timeline, words
+from agbot.console.page.attention import Link
 from agbot.console.page.rendering import page
 from agbot.console.page.rollouts import Rollouts, selected
 from agbot.console.page.standing import Standing
-from agbot.console.requests import bad_input, group_of, not_found, number, unknown_group, unknown_node
+from agbot.console.requests import (
+    bad_input,
+    group_of,
+    not_found,
+    number,
+    unknown_group,
+    unknown_node,
+    unknown_policy,
+)
 from agbot.console.status import needs_attention
 from agbot.coordinator.contract import GroupView
-from agbot.coordinator.listings import GroupQuery, GroupState
+from agbot.coordinator.listings import GroupQuery, GroupState, Noun
+from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
 from agbot.rules import ids
-from agbot.rules.ids import NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
 from agbot.store.contract import JournalQuery
 
@@ -64,11 +75,13 @@ async def rollouts(request: web.Request) -> web.Response:
 async def rollout(request: web.Request) -> web.Response:
     """Show one rollout."""
     kind, known, now = _kind(request), request.app[ROLLOUTS], parts.of(request).clock.now()
-    policy = PolicyId(f"{request.match_info['org']}/{request.match_info['policy']}")
-    whole = await known.whole((kind, policy), now)
+    policy = ids.policy_id(request.match_info["org"], request.match_info["policy"])
     chosen = {name: request.query.get(name, "") for name in ("standing", "code", "find")}
     if chosen["standing"] and chosen["standing"] not in set(Standing):
         raise bad_input(request, f"{chosen['standing']!r} is not a standing", f"use one of {', '.join(Standing)}")
+    if not await known.has_begun((kind, policy)) and (problem := unknown_policy(request, policy)):
+        raise not_found(request, problem)
+    whole = await known.whole((kind, policy), now)
     found = selected(whole.summary.stands, **chosen)
     paging = _paging(request, len(found))
     return await page(
@@ -110,10 +123,27 @@ async def groups(request: web.Request) -> web.Response:
     return await page(
         request,
         "groups.html",
-        {"chosen": chosen, "states": list(GroupState), "groups": views, "paging": _paging(request, found.total)},
+        {
+            "chosen": chosen,
+            "states": list(GroupState),
+            "groups": views,
+            "meant": _meant(operations, chosen["find"]) if not found.total else (),
+            "paging": _paging(request, found.total),
+        },
         title="Groups",
         here="groups",
     )
+
+
+def _meant(operations: Operations, name: str) -> Iterator[Link]:
+    """Yield the node of a name that is part of no group's name, and the nearest group."""
+    orgs = [""] if "/" in name else [f"{each.org}/" for each in operations.overview().orgs]
+    for node in (NodeId(f"{org}{name}") for org in orgs):
+        if name and operations.explain(node) is not None:
+            yield Link(text=f"node {node}", url=words.node_url(node))
+    near = operations.nearest(Noun.GROUP, name) if name else ""
+    if near:
+        yield Link(text=f"group {near}", url=words.group_url(GroupId(near)))
 
 
 async def group(request: web.Request) -> web.Response:
@@ -153,7 +183,12 @@ async def node(request: web.Request) -> web.Response:
     return await page(
         request,
         "node.html",
-        {"explained": found, "member": member, **await _journal(request, JournalQuery(node=wanted))},
+        {
+            "explained": found,
+            "member": member,
+            "brakes": [each for each in of_group.brakes if each.node == wanted] if of_group else [],
+            **await _journal(request, JournalQuery(node=wanted)),
+        },
         title=str(wanted),
         here="groups",
     )

@@ -9,35 +9,26 @@ from urllib.parse import quote, urlencode
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.words import count as count  # noqa: PLC0414 - templates find it here, with the rest
+from agbot.rules.words import clock as clock  # noqa: PLC0414 - templates find it here, with the rest
+from agbot.rules.words import count as count  # noqa: PLC0414 - as above
+from agbot.rules.words import span
 
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60))
+_MINUTE: Final = 60
 
 
-def length(span: timedelta) -> str:
-    """Write a duration in its two largest units: `2 h 5 min`, `40 s`."""
-    left = int(abs(span).total_seconds())
-    found: list[str] = []
-    for name, size in _UNITS:
-        if left >= size or found:
-            found.append(f"{left // size} {name}")
-            left %= size
-        if len(found) > 1:
-            break
-    if not found:
-        return f"{left} s"
-    return " ".join(part for part in found if not part.startswith("0 ")) or found[0]
+def length(duration: timedelta) -> str:
+    """Write a duration in its two largest units, without seconds from a minute on: `2 h 5 min`.
+
+    A view is as old as its last event, or 15 s.
+    """
+    seconds = abs(duration).total_seconds()
+    return span(seconds if seconds < _MINUTE else seconds // _MINUTE * _MINUTE)
 
 
 def relative(moment: datetime, now: datetime) -> str:
     """Write a moment by its distance: `5 min ago`, `in 2 h`."""
-    span = moment - now
-    return f"in {length(span)}" if span > timedelta() else f"{length(span)} ago"
-
-
-def clock(moment: datetime) -> str:
-    """Write a moment in UTC, as everywhere in logs and answers."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    distance = moment - now
+    return f"in {length(distance)}" if distance > timedelta() else f"{length(distance)} ago"
 
 
 def short_clock(moment: datetime, now: datetime) -> str:

@@ -39,7 +39,8 @@ class HistoryView:
     @property
     def by(self) -> str:
         """Who did it; empty for the coordinator, and where the words name them already."""
-        return "" if self.who == COORDINATOR or f"by {self.who}" in f"{self.what} {self.why}" else self.who
+        is_named = self.what.startswith(f"{self.who} ") or f"by {self.who}" in f"{self.what} {self.why}"
+        return "" if self.who == COORDINATOR or is_named else self.who
 
 
 def view(entry: Entry) -> HistoryView:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators.rollouts import subjects
 from agbot.coordinator.situation import Situation
 from agbot.rules import ids
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.nearest import did_you_mean
+from agbot.rules.nearest import closest, did_you_mean
 
 _ORGANISATIONS = 5
+
+
+def nearest(noun: Noun, name: str, situation: Situation) -> str:
+    """Return the known group, node or policy that is nearest to a name; empty if none is."""
+    return closest(name, _known(noun, situation))
+
+
+def _known(noun: Noun, situation: Situation) -> Iterable[str]:
+    picture = situation.picture
+    if noun is Noun.POLICY:
+        return sorted({*picture.policies.names(), *(each.policy for each in subjects(situation))})
+    return picture.nodes() if noun is Noun.NODE else picture.groups()
 
 
 def unknown(noun: Noun, name: str, situation: Situation) -> str:
@@ -18,16 +32,16 @@ def unknown(noun: Noun, name: str, situation: Situation) -> str:
     picture, node = situation.picture, NodeId(name) if noun is Noun.NODE else ids.node_of_scope(name)
     if node is not None:
         is_known = not isinstance(picture.node(node), Sight)
-        return "" if is_known else f"no node {node} is known{did_you_mean(node, picture.nodes())}"
+        return "" if is_known else f"no node {node} is known{did_you_mean(node, _known(Noun.NODE, situation))}"
     if noun is Noun.POLICY:
-        policies = {*picture.policies.names(), *(each.policy for each in subjects(situation))}
+        policies = _known(noun, situation)
         is_known = name in policies or picture.is_reported(PolicyId(name))
-        return "" if is_known else f"no policy {name} is known{did_you_mean(name, sorted(policies))}"
+        return "" if is_known else f"no policy {name} is known{did_you_mean(name, policies)}"
     group, orgs = GroupId(name), picture.orgs()
     if picture.exists(group) or (noun is Noun.GROUP and group in situation.ledger.leases):
         return ""
     if noun is Noun.GROUP:
-        return f"no HA group {name} is known{did_you_mean(name, picture.groups())}"
+        return f"no HA group {name} is known{did_you_mean(name, _known(noun, situation))}"
     if name in {"*", *orgs}:
         return ""
     near = did_you_mean(name, (*orgs, *picture.groups()))

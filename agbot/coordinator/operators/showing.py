@@ -105,6 +105,10 @@ class Showing:
         """Return that the name is not known, with the nearest one."""
         return naming.unknown(noun, name, self._situation)
 
+    def nearest(self, noun: Noun, name: str) -> str:
+        """Return the known name that is nearest to this one."""
+        return naming.nearest(noun, name, self._situation)
+
     async def journal(self, query: JournalQuery) -> Sequence[Entry]:
         """Read the journal."""
         return await self._store.journal(query)

@@ -25,7 +25,7 @@ from agbot.coordinator.operations import Operations
 from agbot.events.event import Event
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.nearest import did_you_mean
+from agbot.rules.nearest import closest, did_you_mean
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Allowance, Approval, Hold
 from agbot.store.contract import Entry, JournalQuery
@@ -271,12 +271,18 @@ class Scripted:
     ) -> Done | NotDone:
         return self._act(("withdraw", scope, kind, subject, reason, who))
 
-    def unknown(self, noun: Noun, name: str) -> str:
-        names: list[str] = [*self.explained, *self._members()]
+    def nearest(self, noun: Noun, name: str) -> str:
+        return closest(name, self._names(noun))
+
+    def _names(self, noun: Noun) -> list[str]:
         if noun is Noun.GROUP:
-            names = [each.id for each in self.known]
-        elif noun is Noun.POLICY:
-            names = [NMP, *(policy for _, policy in self.far)]
+            return [each.id for each in self.known]
+        return (
+            [NMP, *(policy for _, policy in self.far)] if noun is Noun.POLICY else [*self.explained, *self._members()]
+        )
+
+    def unknown(self, noun: Noun, name: str) -> str:
+        names = self._names(noun)
         what = "HA group" if noun is Noun.GROUP else noun.value
         return "" if name in names else f"no {what} {name} is known{did_you_mean(name, names)}"
 

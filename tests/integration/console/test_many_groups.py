@@ -99,7 +99,7 @@ MARKS = {"/groups": '<tr id="row-', "/v1": '"members":['}
 
 async def test_views_of_20000_groups_take_about_as_long_as_those_of_few() -> None:
     """A page of the table, however it is filtered; and a rollout, for each group."""
-    async with aiohttp.ClientSession() as http, console_of(SMALL) as small, console_of(LARGE) as large:
+    async with aiohttp.ClientSession() as http, console_of(SMALL, ["p"]) as small, console_of(LARGE, ["p"]) as large:
         ratios = {}
         for query in QUERIES:
             few_seconds, _ = await processor_seconds(http, f"{small}{query}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Done, MemberView, NotDone, RuleView
+from agbot.coordinator.contract import Done, Explanation, MemberView, NotDone, RuleView
 from agbot.coordinator.listings import GroupProgress, MemberProgress, WindowView
 from agbot.events.rollouts import RolloutEnded
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -132,6 +132,73 @@ async def test_what_cannot_be_shown_says_why(desk: Desk, path: str, status: int,
     assert 'role="alert"' in reply.text
     assert "get /v1" not in plain(reply), "what a program asks"
     assert "agbot status" not in plain(reply), "what is typed elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("path", "near"),
+    [
+        ("/groups/acme/mill", "/groups/acme/mills"),
+        ("/nodes/acme/gama", "/nodes/acme/gamma"),
+        ("/rollouts/agent/acme/agent-2.23", "/rollouts/agent/acme/agent-2.32"),
+    ],
+)
+async def test_a_mistyped_address_leads_to_the_one_that_was_meant(desk: Desk, path: str, near: str) -> None:
+    reply = await desk.get(path)
+
+    assert (reply.status, f'<a href="{near}">' in reply.text) == (404, True), reply.text
+
+
+@pytest.mark.parametrize(
+    ("find", "meant"),
+    [
+        ("pumsp", 'Did you mean <a href="/groups/acme/pumps">group acme/pumps</a>?'),
+        ("beta", 'Did you mean <a href="/nodes/acme/beta">node acme/beta</a>?'),
+        ("acme/beta", 'Did you mean <a href="/nodes/acme/beta">node acme/beta</a>?'),
+        ("xyz", "No group matches.</td>"),
+    ],
+)
+async def test_a_search_that_finds_no_group_names_what_may_be_meant(desk: Desk, find: str, meant: str) -> None:
+    assert meant in (await desk.get(f"/groups?find={find}")).text
+
+
+async def test_a_rollout_that_no_group_follows_is_not_said_to_be_done(desk: Desk) -> None:
+    desk.operations.far[Kind.AGENT, NMP] = [
+        GroupProgress(group=MILLS, members=[MemberProgress(node=ALPHA, is_gated=True)])
+    ]
+
+    assert "no group is known to follow the policy." in plain(await desk.get("/rollouts/agent/acme/agent-2.32"))
+
+
+async def test_what_is_allowed_or_approved_needs_no_one(desk: Desk) -> None:
+    desk.operations.ordered = replace(
+        NO_ORDERS,
+        allowances=[Allowance(node=BETA, subject=NMP, since=NOW, until=NOW, by="ada", why="now")],
+        approvals=[Approval(scope="acme", kind=Kind.AGENT, subject=NMP, since=NOW, by="ada", why="yes")],
+    )
+
+    urgent, _, in_order = (await desk.get("/")).text.partition("Allowed and approved")
+
+    assert "Allowance of" not in urgent
+    assert in_order.count("Allowance of acme/beta") == in_order.count("Approval of acme/agent-2.32") == 1
+
+
+async def test_an_event_that_names_who_did_it_names_them_once(desk: Desk) -> None:
+    desk.operations.entries = [
+        Entry(id=9, at=NOW, event="leader.handed_over", who="root@vm", facts={"leader": "hub-1", "to": "", "why": "x"})
+    ]
+
+    assert (await desk.get("/journal")).text.count("root@vm") == 1
+
+
+async def test_a_node_with_a_suspect_lease_or_a_failed_upgrade_leads_to_what_helps(desk: Desk) -> None:
+    lost = replace(GROUPS[0].lease, state="suspect")
+    desk.operations.explained[ALPHA] = Explanation(node=ALPHA, group=MILLS, answer="It is lost.", lease=lost)
+
+    assert '<a href="/act/release?group=acme%2Fmills&amp;token=7">' in (await desk.get("/nodes/acme/alpha")).text
+    assert (
+        '<a href="/act/resume?scope=acme%2Fpumps&amp;subject=acme%2Fagent-2.32">'
+        in (await desk.get("/nodes/acme/gamma")).text
+    )
 
 
 async def test_a_store_that_fails_is_said_so(desk: Desk) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agbot.console.page import marks, reasons, words
+from agbot.coordinator.operators.history import HistoryView
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
@@ -20,6 +21,7 @@ NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
         (0, "0 s"),
         (59, "59 s"),
         (60, "1 min"),
+        (179, "2 min"),
         (3600, "1 h"),
         (3660, "1 h 1 min"),
         (90_000, "1 d 1 h"),
@@ -64,6 +66,22 @@ def test_a_sentence_begins_with_a_capital_unless_it_begins_with_a_name() -> None
 
 def test_commands_in_a_sentence_are_marked_and_everything_is_escaped() -> None:
     assert str(marks.prose("run `agbot <x>` & wait", NOW)) == "run <code>agbot &lt;x&gt;</code> &amp; wait"
+
+
+@pytest.mark.parametrize(
+    ("group", "what", "shown"),
+    [
+        ("o1/g1", "o1/g1 is on hold: no upgrade may begin", "{} is on hold: no upgrade may begin"),
+        ("o1/g1", "o1/p is stopped in o1/g1: failed on o1/g1-a", "o1/p is stopped in {}: failed on o1/g1-a"),
+        ("o1/g1", "o1/g1-a may upgrade o1/p", "{}: o1/g1-a may upgrade o1/p"),
+        (None, "the whole fleet is on hold", "The whole fleet is on hold"),
+    ],
+)
+def test_an_event_names_its_group_once_and_leads_to_it(group: str | None, what: str, shown: str) -> None:
+    entry = HistoryView(id=1, at=NOW, event="", what=what, group=GroupId(group) if group else None)
+
+    link = f'<a href="/groups/{group}">{group}</a>'
+    assert str(marks.happened(entry, NOW, with_group=True)) == shown.format(link)
 
 
 def test_every_reason_has_plain_words() -> None:

@@ -225,7 +225,7 @@ def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
     unknown = member(ANNA)
 
     assert [peers(ANNA, each, down) for each in (serving, unknown)] == [
-        f"0 of 1 other members are available, 1 must be (min_available 1): {BERT} its service {SERVICE} 2.0.0 is running, exited"
+        f"0 of 1 other members are available, 1 must be (min_available 1): {BERT} (its service {SERVICE} 2.0.0 is running, exited)"
     ] * 2
     assert [peers(ANNA, each, down) for each in (without, bad)] == [None, None]
 
@@ -238,7 +238,7 @@ def test_after_an_end_each_service_at_stake_has_to_run_and_no_other() -> None:
     def peer(*back: Agreement) -> str | None:
         return peers(ANNA, asker, member(BERT, agreements=back, agreement_ended_at=at(30)))
 
-    assert (peer(meter) or "").endswith("one of its agreements ended 30 s ago and o1/camera does not run")
+    assert (peer(meter) or "").endswith("one of its agreements ended 30 s ago and o1/camera does not run)")
     assert peer(meter, camera) is None
     assert (
         peers(ANNA, member(ANNA, agreements=(meter,)), member(BERT, agreements=(meter,), agreement_ended_at=at(1)))

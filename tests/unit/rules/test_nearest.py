@@ -17,6 +17,7 @@ KNOWN = ("acme", "other", "acme/pumps", "acme/mills", "other/valves", "acme/Süd
         ("acme/süd1", "acme/Süd-1"),
         ("acne/pumps", "acme/pumps"),
         ("pumps", "acme/pumps"),
+        ("pumsp", "acme/pumps"),
         ("acm", "acme"),
         ("acme/valves", "other/valves"),
     ],
