@@ -16,7 +16,7 @@ from agbot.cli import options, settings_file, simulate_shown
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.simulate_hub import Source, read_file, read_hub
 from agbot.cli.simulate_shown import Forecast, Progress
-from agbot.forecast import following, picture, snapshot
+from agbot.forecast import following, picture, rests, snapshot
 from agbot.forecast.durations import Durations, durations
 from agbot.forecast.following import Following
 from agbot.forecast.running import Running
@@ -106,7 +106,9 @@ def simulate(**words: Any) -> None:  # noqa: ANN401 - click's values, which `Giv
     drawn = picture.draw(course, f"Forecast of {title}") if given.drawing is not None else ""
     if given.drawing is not None:
         _write(given.drawing, lambda file: file.write_text(drawn, encoding="utf-8"))
-    simulate_shown.show(Forecast(title, hub, plan, course, lasts, under_way), as_json=given.as_json)
+    concerned = {each.group for each in course.groups} - {each.group for each in under_way}
+    resting = {group: until for group, until in rests.resting(hub, limits).items() if group in concerned}
+    simulate_shown.show(Forecast(title, hub, plan, course, lasts, under_way, resting), as_json=given.as_json)
 
 
 def _org(given: Given) -> OrgId:

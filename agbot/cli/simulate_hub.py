@@ -14,14 +14,14 @@ from agbot.cli.failure import Exit, Failure
 from agbot.cli.simulate_shown import Progress
 from agbot.clock import SystemClock
 from agbot.console import api
-from agbot.coordinator.contract import GroupView
+from agbot.coordinator.contract import LeaseView
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import ExchangeError, Refused
 from agbot.exchange.transport import HttpTransport
 from agbot.forecast import reading, snapshot
 from agbot.forecast.reading import Wanted
-from agbot.forecast.snapshot import Orders, Snapshot, SnapshotError, Tenure
+from agbot.forecast.snapshot import Ended, Orders, Snapshot, SnapshotError, Tenure
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Kind, State
@@ -127,8 +127,10 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
     except Failure as failure:
         text = f"without its leases, orders and history, because the coordinator was not read: {failure.problem}"
         return Orders(), (text,)
+    leases = [each.lease for each in groups if ids.org_of(each.id) == source.org]
     orders = Orders(
-        tenures=_tenures([each for each in groups if ids.org_of(each.id) == source.org]),
+        tenures=_tenures(leases),
+        ends=_ends(leases),
         holds=tuple(ordered.holds),
         brakes=tuple(ordered.brakes),
         approvals=tuple(ordered.approvals),
@@ -138,17 +140,33 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
     return orders, ()
 
 
-def _tenures(groups: Sequence[GroupView]) -> tuple[Tenure, ...]:
+def _tenures(leases: Sequence[LeaseView]) -> tuple[Tenure, ...]:
     return tuple(
         Tenure(
-            group=group.id,
+            group=lease.group,
             node=lease.holder,
             kind=Kind(lease.kind),
             subject=lease.subject or PolicyId(""),
             since=lease.granted_at,
             is_suspect=lease.state == State.SUSPECT,
         )
-        for group in groups
-        for lease in (group.lease,)
+        for lease in leases
         if lease.holder is not None and lease.kind is not None and lease.granted_at is not None
+    )
+
+
+def _ends(leases: Sequence[LeaseView]) -> tuple[Ended, ...]:
+    return tuple(
+        Ended(
+            group=lease.group,
+            node=lease.last_holder,
+            kind=Kind(lease.last_kind),
+            subject=lease.last_subject or PolicyId(""),
+            at=lease.last_end_at,
+            cause=Cause(lease.last_cause),
+            is_rested=lease.last_rest_ended,
+        )
+        for lease in leases
+        if lease.last_holder is not None and lease.last_kind is not None
+        if lease.last_cause is not None and lease.last_end_at is not None
     )

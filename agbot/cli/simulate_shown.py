@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -20,7 +21,7 @@ from agbot.forecast.durations import Durations
 from agbot.forecast.following import Following
 from agbot.forecast.running import HORIZON
 from agbot.forecast.snapshot import Snapshot, Tenure
-from agbot.rules.ids import name_of
+from agbot.rules.ids import GroupId, name_of
 from agbot.rules.reasons import Code
 from agbot.rules.rulebook import UNBLOCKS
 from agbot.rules.words import count, few, span
@@ -40,6 +41,8 @@ class Forecast:
     lasts: Durations
     under_way: tuple[Tenure, ...]
     """Upgrades that had begun before."""
+    resting: Mapping[GroupId, datetime]
+    """Groups of the forecast that rest at its beginning, and until when."""
 
 
 class Progress:
@@ -124,8 +127,7 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
     screen.say(
         out, (f"Forecast of {forecast.title}", "bold"), f", as {hub.exchange} was at {_of(hub.taken_at)}", indent=2
     )
-    done = f"; {plan.done} more are done already" if plan.done else ""
-    _say(out, "upgrades", f"{count(course.upgraded, 'member')} of {count(len(course.groups), 'group')}{done}")
+    _say(out, "upgrades", _upgrades(forecast))
     lasts = span((course.ends_at - course.begins_at).total_seconds())
     _say(out, "end", f"{_of(course.ends_at)}, after {lasts}" if course.upgraded else "nothing is upgraded")
     if course.blocked:
@@ -145,8 +147,25 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
         _say(out, "lacks", each)
 
 
+def _upgrades(forecast: Forecast) -> str:
+    """Write how much there is to do, and how much there is not."""
+    course, plan = forecast.course, forecast.plan
+    begun = sum(each.upgraded > 0 for each in course.groups)
+    others = len(forecast.hub.groups) - len(course.groups)
+    parts = [
+        f"{count(course.upgraded, 'member')} of {count(begun, 'group')}",
+        *([f"{count(plan.done, 'more member is', 'more members are')} done already"] if plan.done else []),
+        *([f"{count(others, 'other group has', 'other groups have')} nothing to do"] if others else []),
+    ]
+    return "; ".join(parts)
+
+
 def _write_under_way(out: Console, forecast: Forecast) -> None:
-    """Print how many upgrades had begun before, because the lines below count them."""
+    """Print what had begun before: rests delay the forecast, and the lines below count upgrades."""
+    if forecast.resting:
+        groups, latest = count(len(forecast.resting), "group"), _of(max(forecast.resting.values()))
+        last = f"until {latest}" if len(forecast.resting) == 1 else f"the last one until {latest}"
+        _say(out, "resting", f"{groups} after an upgrade that ended before, {last}")
     if not forecast.under_way:
         return
     number = count(len(forecast.under_way), "upgrade")
@@ -192,6 +211,7 @@ def _plain(forecast: Forecast) -> dict[str, object]:
         "lowest_available": {"at": _json(low.at), "members": low.available},
         "lowest_in_a_group": min(point.lowest for point in course.points),
         "under_way_before": len(forecast.under_way),
+        "resting_before": {group: _json(until) for group, until in forecast.resting.items()},
         "most_upgrading": max(point.upgrading for point in course.points),
         "durations": {str(kind): forecast.lasts.in_words(kind) for kind in kinds},
         "lacks": list(hub.lacks),

@@ -42,9 +42,12 @@ class LeaseView:
     """What becomes of it if nothing new is seen of its holder; None of a free lease."""
     last_holder: NodeId | None = None
     last_subject: PolicyId | None = None
+    last_kind: str | None = None
     last_cause: str | None = None
     last_end_at: datetime | None = None
     last_detail: str = ""
+    last_rest_ended: bool = False
+    """An operator has ended the rest that followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

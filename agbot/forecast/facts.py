@@ -24,7 +24,7 @@ from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.facts import Agreement, Ask, Node, Policy, Sight
 from agbot.rules.group import Group, Rollout
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, Kind
+from agbot.rules.lease import Claim, End, Kind
 from agbot.rules.limits import Limits, LimitsOf
 from agbot.rules.reasons import Reason
 from agbot.rules.review import review
@@ -117,6 +117,11 @@ class Facts:
             return decision.reasons
         await self._grant(Case(at=now, ask=ask, group=group), decision)
         return ()
+
+    async def remember(self, group: GroupId, end: End) -> None:
+        """Let the last upgrade in a group have ended so."""
+        before = self._ledger.lease(group)
+        await self._commit(Change(before=before, after=replace(before, last_end=end)))
 
     async def seize(self, ask: Ask, now: Now, *, is_suspect: bool) -> None:
         """Give the lease to an upgrade that was under way at the time of the snapshot."""

@@ -29,6 +29,7 @@ from agbot.forecast.durations import Durations
 from agbot.forecast.facts import Facts
 from agbot.forecast.following import Absent, Following, Wish, number, under_way
 from agbot.forecast.living import HEARTBEAT
+from agbot.forecast.rests import last_ends, rests_until
 from agbot.forecast.snapshot import Snapshot, Tenure
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
@@ -115,6 +116,7 @@ class Running:
     async def run(self) -> Course:
         """Run to the end."""
         await self._facts.begin()
+        await self._rest()
         tenures = under_way(self._snapshot, self._limits_of)
         seen = {
             group: dict(self._facts.available(group, self._facts.move_to(self._now))) for group in self._snapshot.groups
@@ -152,6 +154,15 @@ class Running:
     def _member(self, wish: Wish) -> _Member:
         period = self._limits_of(wish.ask.group).ask_period_seconds
         return _Member(wish, number(wish.ask.node) % 100_000 / 100_000 * period)
+
+    async def _rest(self) -> None:
+        """Let each group rest from its last end on, as it does at the time of the snapshot."""
+        self._facts.move_to(self._now)
+        for group, end in last_ends(self._snapshot).items():
+            await self._facts.remember(group, end)
+            until = rests_until(end, group, self._limits_of)
+            if until is not None and until > self._now:
+                self._push(until + HEARTBEAT, self._ask_for_all)
 
     async def _go_on(self, tenure: Tenure) -> None:
         """Let an upgrade go on that is under way; one that is suspect does not end."""

@@ -17,6 +17,7 @@ from agbot.exchange.policy_mapping import Aim
 from agbot.rules.facts import Agreement, Node, Policy
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.rules.statuses import Status
 
@@ -40,10 +41,26 @@ class Tenure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How the last upgrade in a group ended."""
+
+    group: GroupId
+    node: NodeId
+    kind: Kind
+    subject: PolicyId
+    at: datetime
+    cause: Cause
+    is_rested: bool = False
+    """An operator has ended the rest that followed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
     """What the coordinator knew: nothing if it could not be asked."""
 
     tenures: tuple[Tenure, ...] = ()
+    ends: tuple[Ended, ...] = ()
+    """Of the last lease in each group."""
     holds: tuple[Hold, ...] = ()
     brakes: tuple[Brake, ...] = ()
     approvals: tuple[Approval, ...] = ()

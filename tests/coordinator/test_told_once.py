@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted
-from agbot.rules.ids import PolicyId, node_id, policy_id
+from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Allowance, Hold
@@ -306,6 +306,9 @@ async def test_a_rest_that_two_operators_end_in_the_same_moment_is_ended_once() 
 
     assert [type(each) for each in done] == [Done, NotDone]
     assert len(hub.events("rest.ended")) == 1
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    assert view is not None
+    assert (view.lease.last_kind, view.lease.last_rest_ended) == ("agent", True)
     await hub.stop()
 
 

@@ -55,9 +55,11 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
             shown,
             last_holder=end.claim.holder,
             last_subject=end.claim.subject or None,
+            last_kind=str(end.claim.kind),
             last_cause=str(end.cause),
             last_end_at=end.at,
             last_detail=end.detail,
+            last_rest_ended=end.is_rested,
         )
     return shown
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,39 @@ def test_leases_holds_brakes_and_durations_come_from_the_coordinator(desk: Desk)
     assert blocked == {"o1/g1-a": "paused", "o1/g2-a": "brake", "o1/g2-b": "brake"}
     assert found["durations"] == {"agent": "7 min: the only agent upgrade of the history"}
     assert found["lacks"] == []
+
+
+def test_a_group_that_rests_begins_later_and_the_summary_counts_what_there_is_to_do(desk: Desk) -> None:
+    settings, file = desk.folder / "agbot.toml", desk.folder / "hub.json"
+    settings.write_text(f"{settings.read_text(encoding='utf-8')}[rules]\nagent_soak_seconds = 3600\n", encoding="utf-8")
+    seed.group(desk.exchange, "o1", "empty", [])
+    ended_at = datetime.now(UTC) - timedelta(minutes=1)
+    lease = LeaseView(
+        group=GroupId("o1/g1"),
+        state="free",
+        token=3,
+        last_holder=NodeId("o1/g1-a"),
+        last_kind=Kind.AGENT,
+        last_subject=PolicyId("o1/agent-2.31"),
+        last_cause=Cause.SUCCEEDED,
+        last_end_at=ended_at,
+    )
+    operations = Scripted()
+    operations.known = [GroupView(id=lease.group, members=(), lease=lease)]
+
+    with console_of(operations) as url:
+        result = desk.run("--nmp", "agent-2.32", "--duration", "5m", "--save", str(file), coordinator=url)
+        operations.known = [GroupView(id=lease.group, members=(), lease=replace(lease, last_rest_ended=True))]
+        rested = desk.forecast("--duration", "5m", coordinator=url)
+    found = desk.forecast("--from", str(file), "--duration", "5m")
+
+    until = ended_at + timedelta(hours=1)
+    assert "upgrades    4 members of 2 groups; 1 other group has nothing to do\n" in result.output
+    assert f"resting     1 group after an upgrade that ended before, until {until:%Y-%m-%d %H:%M} UTC" in result.output
+    assert list(found["resting_before"]) == ["o1/g1"]
+    begins = {each["group"]: datetime.fromisoformat(each["begins_at"]) for each in found["groups"]}
+    assert begins["o1/g1"] >= until > begins["o1/g2"]
+    assert rested["resting_before"] == {}
 
 
 def _upgrading(operations: Scripted) -> None:
