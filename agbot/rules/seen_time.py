@@ -105,7 +105,11 @@ def _inside(moment: SeenTime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A period of the wall clock in which the coordinator was blind: the seen clock stood still."""
+    """A period of the wall clock in which the coordinator was blind: the seen clock stood still.
+
+    If it ends before it starts, the Exchange's clock was set back at its end: the times before it,
+    by that clock, run on into the present.
+    """
 
     start: datetime
     end: datetime
@@ -158,8 +162,12 @@ class Now(msgspec.Struct, frozen=True):
 
     def seen_at(self, moment: datetime) -> SeenTime:
         """Return the seen time at a moment of the wall clock, such as a stamp of the Exchange."""
-        blind = (max(gap.end - max(gap.start, moment), _NOTHING) for gap in self.gaps)
-        return self.seen - (self.wall - moment) + sum(blind, _NOTHING)
+        blind = _NOTHING
+        for gap in reversed(self.gaps):
+            if moment >= gap.end:
+                break  # earlier gaps were over by then
+            blind += gap.end - max(gap.start, moment)
+        return self.seen - (self.wall - moment) + blind
 
     def age_of(self, moment: datetime) -> timedelta:
         """Return the seen time that has passed since a moment of the wall clock.
@@ -175,7 +183,7 @@ class Now(msgspec.Struct, frozen=True):
         """
         shown = self.wall + (moment - self.seen)
         for gap in reversed(self.gaps):
-            if shown >= gap.end:
+            if shown >= gap.end or gap.end < gap.start:
                 break
             shown -= gap.end - gap.start
         return shown

@@ -47,6 +47,11 @@ def latest_moment(leases: Iterable[Lease], waiters: Iterable[Waiter]) -> SeenTim
     return max([*moments, *(waiter.asked_at for waiter in waiters)], default=None)
 
 
+def _moved(mark: ClockMark, step: timedelta) -> ClockMark:
+    gaps = tuple(Gap(gap.start + step, gap.end + step) for gap in mark.gaps)
+    return replace(mark, wall=mark.wall + step, gaps=gaps)
+
+
 class SeenClock:
     """Shows wall time and seen time."""
 
@@ -100,19 +105,27 @@ class SeenClock:
     def date_stepped(self, step: timedelta) -> None:
         """Move the moments of wall time that are kept here along with the date."""
         if self._mark is not None:
-            gaps = tuple(Gap(gap.start + step, gap.end + step) for gap in self._mark.gaps)
-            self._mark = replace(self._mark, wall=self._mark.wall + step, gaps=gaps)
+            self._mark = _moved(self._mark, step)
+        if self._resumed is not None:
+            stored, resumed_at = self._resumed
+            self._resumed = _moved(stored, step), resumed_at + step
 
     def date_had_stepped(self, step: timedelta) -> None:
         """Handle a step of the date while no process ran, and correct how long that was."""
         if self._mark is None or self._resumed is None:
             return
-        stored, resumed_at = self._resumed
-        since = tuple(gap for gap in self._mark.gaps if gap.start >= resumed_at)
-        before = tuple(Gap(gap.start + step, gap.end + step) for gap in stored.gaps)
-        ends = (gap.end for gap in self._mark.gaps if gap.start < resumed_at <= gap.end)
-        away = Gap(stored.wall + step + self._reach, next(ends, resumed_at))
-        gaps = (*before, *((away,) if away.start < away.end else ()), *since)
+        stored, end = self._resumed
+        since = [gap for gap in self._mark.gaps if gap not in stored.gaps]
+        if since and since[0].start < end:
+            end = since.pop(0).end  # it began before this start
+        ran = self._reach
+        # time does not run back: then it is the Exchange's clock that was set
+        is_set_back = stored.wall + step > end
+        if is_set_back:
+            ran = min(max(end - stored.wall, timedelta()), self._reach)
+        away = Gap(stored.wall + step + ran, end)
+        is_gap = is_set_back or away.start < away.end
+        gaps = (*_moved(stored, step).gaps, *((away,) if is_gap else ()), *since)
         self._mark = replace(self._mark, gaps=gaps, clear_since=self.now().seen)
 
     def looked(self, begun_seconds: float) -> timedelta:
