@@ -20,12 +20,18 @@ One that is shown again after two others gets no date, so it counts as possibly 
 
 
 def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
-    """Date the last heartbeat of a node, if it has sent one."""
+    """Date the last heartbeat of a node, if it has sent one.
+
+    One from before a clock was set is no proof that the node is alive: the next one is.
+    """
     if isinstance(seen, Sight) or seen.heartbeat_at is None:
         return seen
     written = {"": (seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at)}
     read = Read(what=What.NODE, id=seen.id)
     dated = stamps.date(read, written, begun=begun, now=now, remembered=_HEARTBEATS)[""]
+    since = now.certain_since
+    if since is not None and dated.at < since:
+        return replace(seen, heartbeat_at=since, heartbeat_stamp="", is_dated=False, heartbeat_earliest=None)
     return replace(
         seen, heartbeat_at=dated.at, heartbeat_stamp="", is_dated=dated.is_known, heartbeat_earliest=dated.if_unknown
     )

@@ -113,6 +113,8 @@ class Gap:
 
     start: datetime
     end: datetime
+    is_step: bool = False
+    """One of the two clocks was set in it."""
 
 
 SETTLING = timedelta(seconds=60)
@@ -175,6 +177,15 @@ class Now(msgspec.Struct, frozen=True):
         Negative if the moment is in the future.
         """
         return self.seen - self.seen_at(moment)
+
+    @property
+    def certain_since(self) -> datetime | None:
+        """Since when a time by the Exchange's clock is certain; None: always.
+
+        Which clock was set while no coordinator ran is not known, so a time from before may be that
+        of any moment before.
+        """
+        return next((gap.end for gap in reversed(self.gaps) if gap.is_step), None)
 
     def shown(self, moment: SeenTime) -> datetime:
         """Return that moment on the wall clock, for people and for the journal.

@@ -79,6 +79,27 @@ async def test_a_holder_that_was_dead_for_longer_than_the_clock_was_set_back_is_
 
 
 @in_virtual_time
+async def test_a_holder_that_died_before_the_clock_was_set_back_and_forth_is_not_alive() -> None:
+    hub = await trio()
+    await hub.live("s1", "s2", "s3", seconds=60)
+    await begin(hub)
+    make_without_containers(hub, "s1", "s1-new")
+    await hub.live("s2", "s3", seconds=400)
+    behind = hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=-3600.0))
+    await hub.away(10)
+    await hub.live("s2", "s3", seconds=400)
+    hub.exchange.faults.remove(behind)
+    await hub.away(10)
+
+    await hub.live("s2", "s3", seconds=Limits().lease_seconds)
+
+    assert hub.lease("gs").state is not State.FREE
+    await hub.live("s2", "s3", seconds=Limits().dead_after_seconds)
+    assert hub.lease("gs").state is State.FREE, "it is waited for as long as for any dead holder"
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_what_was_seen_before_another_such_step_is_no_older_for_it() -> None:
     hub = await trio()
     await set_right(hub, "s1", "s2", "s3")

@@ -48,7 +48,7 @@ def latest_moment(leases: Iterable[Lease], waiters: Iterable[Waiter]) -> SeenTim
 
 
 def _moved(mark: ClockMark, step: timedelta) -> ClockMark:
-    gaps = tuple(Gap(gap.start + step, gap.end + step) for gap in mark.gaps)
+    gaps = tuple(replace(gap, start=gap.start + step, end=gap.end + step) for gap in mark.gaps)
     return replace(mark, wall=mark.wall + step, gaps=gaps)
 
 
@@ -118,14 +118,12 @@ class SeenClock:
         since = [gap for gap in self._mark.gaps if gap not in stored.gaps]
         if since and since[0].start < end:
             end = since.pop(0).end  # it began before this start
-        ran = self._reach
-        # time does not run back: then it is the Exchange's clock that was set
-        is_set_back = stored.wall + step > end
-        if is_set_back:
-            ran = min(max(end - stored.wall, timedelta()), self._reach)
-        away = Gap(stored.wall + step + ran, end)
-        is_gap = is_set_back or away.start < away.end
-        gaps = (*_moved(stored, step).gaps, *((away,) if is_gap else ()), *since)
+        if stored.wall + step > end:
+            # time does not run back, so it is the Exchange's clock that was set
+            start = stored.wall + step + min(max(end - stored.wall, timedelta()), self._reach)
+        else:
+            start = min(stored.wall + step + self._reach, end)
+        gaps = (*_moved(stored, step).gaps, Gap(start, end, is_step=True), *since)
         self._mark = replace(self._mark, gaps=gaps, clear_since=self.now().seen)
 
     def looked(self, begun_seconds: float) -> timedelta:
