@@ -48,6 +48,8 @@ class LeaseView:
     last_detail: str = ""
     last_rest_ended: bool = False
     """An operator has ended the rest that followed."""
+    rests_until: datetime | None = None
+    """When the time of the rest that follows is over; None if it is, or none follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+from agbot.cli import screen
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted
 from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
@@ -302,13 +303,21 @@ async def test_a_rest_that_two_operators_end_in_the_same_moment_is_ended_once() 
     hub.report("n1", "successful")
     await hub.live("n1", "n2", "n3", seconds=30)
 
+    resting = hub.coordinator.group(group_id(ORG, "g1"))
+    assert resting is not None
+    assert resting.lease.last_end_at is not None
+    assert "succeeded (o1/n1 reports successful); the group rests until " in screen.lease(
+        resting.lease, hub.clock.now()
+    )
+    assert resting.lease.rests_until == resting.lease.last_end_at + timedelta(seconds=600)
+
     done = await asyncio.gather(resume(hub, "rest:o1/g1", "ada"), resume(hub, "rest:o1/g1", "bob"))
 
     assert [type(each) for each in done] == [Done, NotDone]
     assert len(hub.events("rest.ended")) == 1
     view = hub.coordinator.group(group_id(ORG, "g1"))
     assert view is not None
-    assert (view.lease.last_kind, view.lease.last_rest_ended) == ("agent", True)
+    assert (view.lease.last_kind, view.lease.last_rest_ended, view.lease.rests_until) == ("agent", True, None)
     await hub.stop()
 
 

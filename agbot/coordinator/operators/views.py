@@ -19,10 +19,11 @@ from agbot.rules.facts import Member, Node, Sight
 from agbot.rules.group import Group
 from agbot.rules.holder import Reviewed
 from agbot.rules.ids import GroupId, OrgId
-from agbot.rules.lease import GUARD, Lease, State, Tenure
+from agbot.rules.lease import GUARD, End, Lease, State, Tenure
 from agbot.rules.outlook import outlook
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Brake, Hold, Waiter
+from agbot.rules.rest import rest_after
 from agbot.rules.seen_time import Now
 
 _FAILURES_SHOWN = 5
@@ -60,8 +61,14 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
             last_end_at=end.at,
             last_detail=end.detail,
             last_rest_ended=end.is_rested,
+            rests_until=_rests_until(end, lease.group, situation) if tenure is None else None,
         )
     return shown
+
+
+def _rests_until(end: End, group: GroupId, situation: Situation) -> datetime | None:
+    rest, now = rest_after(end, situation.limits_of(group)), situation.now()
+    return now.shown(rest.until) if rest is not None and now.seen < rest.until else None
 
 
 def _is_unasked(tenure: Tenure) -> bool:

@@ -363,6 +363,16 @@ async def test_a_group_in_which_nothing_happens_looks_like_no_fault(desk: Desk) 
     assert "1 member, idle" in (await desk.get("/groups")).text
 
 
+async def test_a_group_whose_lease_is_free_may_rest(desk: Desk) -> None:
+    assert "The lease is free.</strong>" in (await desk.get("/groups/acme/pumps")).text
+    resting = replace(GROUPS[1].lease, rests_until=NOW + timedelta(minutes=4))
+    desk.operations.known = (replace(GROUPS[1], lease=resting),)
+
+    shown = re.sub("<.*?>", "", (await desk.get("/groups/acme/pumps")).text)
+
+    assert "The lease is free, and the group rests until 05:10 UTC (in 4 min)." in shown
+
+
 async def test_a_body_that_is_no_form_is_refused(desk: Desk) -> None:
     reply = await desk.ask("POST", "/act/hold", json={"scope": "*"}, headers={"Origin": desk.url})
 
