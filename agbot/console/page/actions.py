@@ -22,6 +22,7 @@ from agbot.console.bodies import (
 from agbot.console.page import consequences, handover
 from agbot.console.page.consequences import Consequences
 from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.listings import Noun
 
 SPANS: Final[Mapping[str, str]] = {
     "1800": "30 minutes",
@@ -46,6 +47,8 @@ class Action:
     fields: tuple[str, ...]
     describe: Callable[..., Consequences]
     order: Callable[..., Awaitable[Done | NotDone]]
+    known: tuple[str, Noun] | None = None
+    """The field whose value has to be known, and what it names."""
 
 
 ACTIONS: Final[Mapping[str, Action]] = {
@@ -60,6 +63,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
             fields=("scope", "until"),
             describe=consequences.of_hold,
             order=acting.order_hold,
+            known=("scope", Noun.SCOPE),
         ),
         Action(
             name="resume",
@@ -80,6 +84,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
             fields=("group", "token"),
             describe=consequences.of_release,
             order=acting.order_release,
+            known=("group", Noun.GROUP),
         ),
         Action(
             name="allow",
@@ -90,6 +95,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
             fields=("node", "subject", "until"),
             describe=consequences.of_allowance,
             order=acting.order_allowance,
+            known=("node", Noun.NODE),
         ),
         Action(
             name="approve",
@@ -100,6 +106,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
             fields=("scope", "subject", "kind"),
             describe=consequences.of_approval,
             order=acting.order_approval,
+            known=("scope", Noun.SCOPE),
         ),
         Action(
             name="withdraw-allowance",

@@ -22,7 +22,7 @@ from agbot.console.page.rendering import page
 from agbot.console.replies import ApiError
 from agbot.console.requests import bad_input, content_of, not_found
 from agbot.coordinator.contract import NotDone
-from agbot.coordinator.listings import GroupQuery, GroupState
+from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operations import Operations
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -39,6 +39,7 @@ async def ask(request: web.Request) -> web.Response:
     if given.get("step") != "confirm":
         return await _form(request, action, given)
     try:
+        _require_known(request, action, given)
         return await _confirmation(request, action, _resolved(request, given))
     except ApiError as error:
         return await _form(request, action, given, error)
@@ -117,6 +118,18 @@ def _action(request: web.Request) -> Action:
 
 def _trimmed(given: Mapping[str, str]) -> dict[str, str]:
     return {name: value.strip() for name, value in given.items() if value.strip()}
+
+
+def _require_known(request: web.Request, action: Action, given: Mapping[str, str]) -> None:
+    """Refuse a name that the coordinator would refuse too, before the token is typed.
+
+    Raises:
+        ApiError: it is not known.
+    """
+    field, noun = action.known or ("", Noun.SCOPE)
+    unknown = parts.of(request).operations.unknown(noun, given[field]) if field in given else ""
+    if unknown:
+        raise bad_input(request, unknown, f"correct the {field}")
 
 
 def _resolved(request: web.Request, given: Mapping[str, str]) -> dict[str, str]:

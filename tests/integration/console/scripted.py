@@ -23,7 +23,7 @@ from agbot.coordinator.contract import (
 from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, GroupState, Noun, Orders, Subject
 from agbot.coordinator.operations import Operations
 from agbot.events.event import Event
-from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, node_scope
 from agbot.rules.lease import Kind
 from agbot.rules.nearest import closest, did_you_mean
 from agbot.rules.reasons import Code, Reason
@@ -275,6 +275,9 @@ class Scripted:
         return closest(name, self._names(noun))
 
     def _names(self, noun: Noun) -> list[str]:
+        if noun is Noun.SCOPE:
+            groups, nodes = self._names(Noun.GROUP), self._names(Noun.NODE)
+            return ["*", "acme", "bolt", *groups, *(node_scope(NodeId(each)) for each in nodes)]
         if noun is Noun.GROUP:
             return [each.id for each in self.known]
         return (

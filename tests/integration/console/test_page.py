@@ -201,6 +201,22 @@ async def test_a_node_with_a_suspect_lease_or_a_failed_upgrade_leads_to_what_hel
     )
 
 
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        ("hold?scope=acme/pumsp", "did you mean acme/pumps?"),
+        ("release?group=acme/mils", "did you mean acme/mills?"),
+        ("allow?node=acme/bet&span=7200", "did you mean acme/beta?"),
+        (f"approve?scope=acne&subject={NMP}&kind=agent", "did you mean acme?"),
+    ],
+)
+async def test_a_mistyped_name_is_refused_before_the_token_is_asked_for(desk: Desk, order: str, words: str) -> None:
+    reply = await desk.get(f"/act/{order}&reason=x&step=confirm")
+
+    assert (reply.status, words in plain(reply)) == (400, True), reply.text
+    assert "operator_token" not in reply.text
+
+
 async def test_a_store_that_fails_is_said_so(desk: Desk) -> None:
     desk.operations.outcome = StoreUnavailableError("disk full")
 
@@ -221,6 +237,9 @@ async def test_a_rollout_counts_all_groups(desk: Desk) -> None:
     assert "Of 2 groups of the organisation, 1 has no member that is known to follow" in reply.text
     assert "alpha is upgrading" in reply.text
     assert "acme/idle" not in reply.text
+    listed = await desk.get("/rollouts")
+    assert "agent upgrade, 0 % of 1 group done" in listed.text
+    assert "expected end not known: an estimate takes 5 groups" in plain(listed)
 
 
 async def test_a_form_says_nothing_is_done_yet_and_leads_to_what_will_be(desk: Desk) -> None:
