@@ -16,7 +16,7 @@ from rich.text import Text
 from agbot.cli import options, screen, watching
 from agbot.cli.client import Client
 from agbot.cli.failure import Exit
-from agbot.console import api
+from agbot.console import api, availability
 from agbot.console.answers import CoordinatorView, Status
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.rules import words
@@ -185,20 +185,11 @@ def _write_group(out: Console, group: GroupView, now: datetime) -> None:
 
 
 def _members(group: GroupView, now: datetime) -> str:
-    """Count the members.
-
-    Heartbeats are read where something happens. Of a member that was not read for a while it is not
-    known whether it is available, which is no fault.
-    """
-    available = sum(member.available is True for member in group.members)
-    idle = [member for member in group.members if member.available is None]
-    reads = [member.read_at for member in idle if member.read_at is not None]
-    last = f", last read {screen.ago(min(reads), now)}" if reads else ""
-    if len(idle) == len(group.members) and idle:
-        return f"{len(idle)} members, idle{last}"
-    more = f", {len(idle)} idle{last}" if idle else ""
-    needed = f", {group.required} must stay available ({group.required_by})" if group.required else ""
-    return f"{available} of {len(group.members)} members are available{more}{needed}"
+    since = availability.availability(group).since
+    known = availability.in_words(
+        group, "" if since is None else f"{screen.short_moment(since, now)} ({screen.ago(since, now)})"
+    )
+    return f"{known}; {group.required} must stay available ({group.required_by})" if group.required else known
 
 
 def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
@@ -231,6 +222,9 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
             yield "deferred", f"{member.node} until {member.deferred_for} has ended", ""
         elif member.available is False and not member.holds_lease:
             yield "missing", f"{member.node}: {member.why_unavailable}", "yellow"
+        elif member.available is None and member.why_unavailable and member.read_at is not None:
+            then = screen.short_moment(member.read_at, now)
+            yield "not read", f"{member.node}: when it was last read, {then}: {member.why_unavailable}", "yellow"
 
 
 def _hold(hold: Hold) -> str:

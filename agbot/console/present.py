@@ -74,8 +74,9 @@ def next_after(query: GroupQuery, found: GroupPage) -> GroupId | None:
 
 async def group(request: web.Request) -> web.Response:
     """Show one group."""
-    wanted = group_of(request)
-    found = parts.of(request).operations.group(wanted)
+    wanted, operations = group_of(request), parts.of(request).operations
+    await operations.look_at(wanted)
+    found = operations.group(wanted)
     if found is None:
         raise unknown_group(request, wanted)
     return replies.json(found)

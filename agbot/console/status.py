@@ -1,4 +1,7 @@
-"""Everything that `agbot status` shows, of one moment: nothing is awaited between its parts."""
+"""Everything that `agbot status` shows, of one moment: nothing is awaited between its parts.
+
+A group that is named is read again before.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from agbot.console.requests import unknown_group
 from agbot.coordinator.contract import Overview
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
 from agbot.rules import ids
+from agbot.rules.ids import GroupId
 
 WHY_LOCAL: Final = web.RequestKey("why_local", str)
 """Why a coordinator that stands by answers this itself: the leader cannot be asked."""
@@ -26,6 +30,9 @@ _SUSPECTS_NAMED: Final = 3
 
 async def status(request: web.Request) -> web.Response:
     """Show the coordinators, the summary, what needs a person, and the busy groups."""
+    named = _named(request)
+    if named is not None and WHY_LOCAL not in request:
+        await parts.of(request).operations.look_at(named)
     here, now = parts.of(request), parts.of(request).clock.now()
     query = group_query(request, most=_MOST_GROUPS, limit=_GROUPS)
     overview, found = _overview(request), _found(request, query)
@@ -65,13 +72,17 @@ def _found(request: web.Request, query: GroupQuery) -> GroupPage:
     Raises:
         ApiError: that group is not known.
     """
-    operations, wanted = parts.of(request).operations, request.query.get("group")
-    if wanted is None:
+    operations, group = parts.of(request).operations, _named(request)
+    if group is None:
         return operations.find_groups(query)
-    group = ids.group_id(*wanted.partition("/")[::2])
     if operations.group(group) is None and WHY_LOCAL not in request:
         raise unknown_group(request, group)
     return GroupPage(total=1, groups=[group])
+
+
+def _named(request: web.Request) -> GroupId | None:
+    wanted = request.query.get("group")
+    return None if wanted is None else ids.group_id(*wanted.partition("/")[::2])
 
 
 def _overview(request: web.Request) -> Overview:

@@ -72,8 +72,9 @@ class MemberView:
     node: NodeId
     node_type: str
     available: bool | None
-    """None: its heartbeat was not read lately, because its group is idle."""
+    """None: not known, as its heartbeat was not read lately, because its group is idle."""
     why_unavailable: str = ""
+    """Why it is not available; of one of which that is not known, why it was not at `read_at`."""
     read_at: datetime | None = None
     """When the node, with its heartbeat, was last read from the Exchange."""
     was_alive: bool = False

@@ -32,6 +32,7 @@ from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Cause
 from agbot.rules.reported_end import why_not_ended_by
 from agbot.settings.model import ExchangeSettings, Scope
+from agbot.single_flight import SingleFlight
 from agbot.store.contract import Store, StoreUnavailableError
 
 _NEWS_SECONDS = 1.0
@@ -72,6 +73,7 @@ class Coordinator(Showing, Actions):
         self._store = dependencies.store
         self._situation = situation = create_situation(dependencies, settings, limits_of)
         self._reader = reader = create_reader(dependencies, settings, situation)
+        self._looks = SingleFlight()
         self._intake = create_intake(dependencies, settings, situation, reader)
         self._unmatched = UnmatchedScopes(situation, self._intake, self._scopes)
         self._reviewing = Reviewing(situation)
@@ -220,6 +222,7 @@ class Coordinator(Showing, Actions):
     async def end_term(self) -> None:
         """Grant nothing new, and end what a cycle has left running."""
         self._situation.is_stopping = True
+        await self._looks.stop()
         await self._cycle.stop()
 
     def note_busy(self, node: NodeId, word: NotNow | None) -> None:

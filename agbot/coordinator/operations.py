@@ -20,7 +20,7 @@ from agbot.store.contract import Entry, JournalQuery
 
 
 class Operations(Protocol):
-    """What the console and the CLI need. All views come from memory, without any I/O."""
+    """What the console and the CLI need. All views come from memory; `look_at` renews it."""
 
     def overview(self) -> Overview:
         """Return the summary."""
@@ -30,6 +30,9 @@ class Operations(Protocol):
 
     def group(self, group: GroupId) -> GroupView | None:
         """Return one group; None if it is unknown."""
+
+    async def look_at(self, group: GroupId) -> None:
+        """Read again what is not known of the members of a group, before it is shown."""
 
     def why_excluded(self, org: OrgId) -> str:
         """Return why this organisation is not coordinated; empty for one that is."""

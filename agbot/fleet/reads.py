@@ -54,6 +54,8 @@ class Why(StrEnum):
     """A member has lost an agreement."""
     TAKEOVER = "takeover"
     """Another upgrade has begun beside this one, which may be over."""
+    SHOWN = "shown"
+    """A person looks at the group, and the heartbeats of an idle one are not read otherwise."""
     ACTION = "action"
     """An operator's action needs it."""
     RESYNC = "resync"

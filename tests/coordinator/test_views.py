@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from agbot.coordinator.permission import Granted
+from agbot.fleet.reads import Why
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.limits import Limits
 from agbot.rules.records import Hold
@@ -58,7 +59,48 @@ async def test_a_member_that_was_not_registered_when_somebody_looked_is_not_call
 
     assert n2() == (False, False, "its agent is not registered")
     await hub.live("n1", "n2", seconds=120)
-    assert n2() == (None, False, "")
+    assert n2() == (None, False, "its agent is not registered"), "as it was when it was read"
+
+
+@in_virtual_time
+async def test_a_silence_is_stated_as_of_the_last_read_and_what_came_after_it_is_not_known() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", seconds=3 * 3600)
+    await hub.coordinator.look_at(group_id(ORG, "g1"))
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    assert view is not None
+    assert [(each.available, each.why_unavailable) for each in view.members] == [
+        (True, ""),
+        (False, "last heartbeat 3 hours ago"),
+    ]
+
+    await hub.live("n1", "n2", seconds=3600)
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    assert view is not None
+    assert [(each.available, each.why_unavailable) for each in view.members] == [
+        (None, ""),
+        (None, "last heartbeat 3 hours ago"),
+    ]
+
+
+@in_virtual_time
+async def test_a_group_that_a_person_looks_at_is_read_at_most_once_in_the_age_of_a_heartbeat() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=1000)
+    begun = len(hub.reads)
+
+    for _look in range(5):
+        await hub.coordinator.look_at(group_id(ORG, "g1"))
+        await hub.live("n1", "n2", seconds=1)
+
+    view = hub.coordinator.group(group_id(ORG, "g1"))
+    assert view is not None
+    assert [member.available for member in view.members] == [True, True]
+    assert sorted(read.id for read, why in hub.reads[begun:] if why is Why.SHOWN) == [f"{ORG}/n1", f"{ORG}/n2"]
 
 
 @in_virtual_time

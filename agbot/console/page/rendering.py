@@ -103,6 +103,7 @@ def environment() -> Environment:
         "reasons": reasons.IN_WORDS,
         "health": health.health,
         "WHY_IDLE": health.WHY_IDLE,
+        "unread": health.unread,
         "version": __version__,
     }
     return made

@@ -148,8 +148,9 @@ def _meant(operations: Operations, name: str) -> Iterator[Link]:
 
 async def group(request: web.Request) -> web.Response:
     """Show one group."""
-    operations, wanted, now = parts.of(request).operations, group_of(request), parts.of(request).clock.now()
-    found = operations.group(wanted)
+    operations, wanted = parts.of(request).operations, group_of(request)
+    await operations.look_at(wanted)
+    found, now = operations.group(wanted), parts.of(request).clock.now()
     if found is None:
         raise unknown_group(request, wanted)
     entries = await operations.journal(JournalQuery(group=wanted, events=timeline.READ, limit=_UPGRADES))
@@ -178,6 +179,8 @@ async def node(request: web.Request) -> web.Response:
     found = operations.explain(wanted)
     if found is None:
         raise unknown_node(request, wanted)
+    if found.group is not None:
+        await operations.look_at(found.group)
     of_group = operations.group(found.group) if found.group is not None else None
     member = next((each for each in of_group.members if each.node == wanted), None) if of_group else None
     return await page(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Final
 
 from agbot.coordinator.contract import GroupView
 from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, Noun, Orders, Subject
 from agbot.coordinator.operators import finding, naming, rollouts
 from agbot.coordinator.operators.orders import orders
@@ -14,18 +18,26 @@ from agbot.coordinator.operators.views import view_group
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.events.event import Event
+from agbot.fleet import plan
+from agbot.fleet.reads import Why
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, OrgId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.single_flight import SingleFlight
 from agbot.store.contract import Entry, JournalQuery, Store
 from agbot.transitions.change import Change
 
+_LOOK_SECONDS: Final = 1.0
+"""How long a view of one group waits for the Exchange."""
+
 
 class Showing:
-    """Answers from memory. Only `note` and the journal use the store."""
+    """Answers from memory. Only `look_at` reads; only `note` and the journal use the store."""
 
     _situation: Situation
     _intake: Intake
+    _reader: Reader
+    _looks: SingleFlight[object]
     _reviewing: Reviewing
     _store: Store
 
@@ -44,6 +56,18 @@ class Showing:
         """Show one group; None if it is not known."""
         known = self._situation.picture.exists(group) or group in self._situation.ledger.leases
         return self._view(group) if known else None
+
+    async def look_at(self, group: GroupId) -> None:
+        """Read the heartbeats of a group that were not read lately, and wait a moment for them.
+
+        What cannot be read in that time is shown as it is known.
+        """
+        situation = self._situation
+        wanted = list(plan.heartbeats(group, situation.picture, situation.ages.heartbeat, Why.SHOWN))
+        if self._reader.due(wanted):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._looks.run(group, lambda: self._reader.refresh(wanted))
 
     def busy_groups(self) -> Sequence[GroupId] | None:
         """List the groups with a lease, a waiter, a deferral or a brake.

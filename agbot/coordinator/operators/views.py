@@ -191,11 +191,14 @@ def _view_member(member: Member, group: Group, situation: Situation) -> MemberVi
     unknown = not is_fresh_read and is_silent
     tenure = group.lease.tenure
     then = None if read_at is None else now.shown(read_at)
+    if unknown:
+        at_read = now if then is None else msgspec.structs.replace(now, wall=then)
+        why = None if then is None else health.why_unavailable(of_now, group.limits, at_read, deferral)
     return MemberView(
         node=node.id,
         node_type=node.node_type.value,
         available=None if unknown else why is None,
-        why_unavailable="" if unknown else why or "",
+        why_unavailable=why or "",
         read_at=then,
         was_alive=then is not None and node.registered and _is_alive(node, group, now, then),
         heartbeat_at=node.heartbeat_at,

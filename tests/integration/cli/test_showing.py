@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 
+from agbot.cli import screen
 from agbot.cli.failure import Exit
-from agbot.coordinator.contract import Explanation, Overview, StuckView
+from agbot.coordinator.contract import Explanation, MemberView, Overview, StuckView
 from agbot.coordinator.listings import Orders, WindowView
 from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.receiver import Receiver
@@ -20,8 +21,10 @@ from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from tests.integration.cli.conftest import Shell
 from tests.integration.console.scripted import (
+    ALPHA,
     BETA,
     FREE,
+    GAMMA,
     GROUPS,
     HELD,
     IDLE,
@@ -30,6 +33,7 @@ from tests.integration.console.scripted import (
     NO_ORDERS,
     NOW,
     OVERVIEW,
+    PUMPS,
     WAITING,
 )
 
@@ -156,7 +160,7 @@ def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
     assert text.startswith("ready; last cycle: 2 groups\n")
     assert "held 1, suspect 0, waiting 1, deferred 0, overlaps 0, brakes 1, holds 1" in text
     assert "bolt          0       0        403 from the Exchange" in text
-    assert "acme/mills  1 of 2 members are available, 1 must stay available (min_available 1)\n" in text
+    assert "acme/mills  1 of 2 members are available; 1 must stay available (min_available 1)\n" in text
     assert "missing   acme/gamma: last heartbeat 7261 s ago\n" in text
     assert "missing   acme/alpha" not in text, "the holder is shown as such"
     assert "hold      of node acme/beta by ada: broken disk\n" in text
@@ -185,6 +189,23 @@ def test_idle_groups_are_counted_and_shown_on_demand(shell: Shell) -> None:
     assert "idle: 1 of 2 groups (--all shows them)" in text
 
     assert "acme/pumps" in shell.run("status", "--all").stdout
+
+
+def test_a_member_that_was_not_read_counts_neither_as_available_nor_as_missing(shell: Shell) -> None:
+    read_at = NOW - timedelta(minutes=8)
+    unread = MemberView(node=BETA, node_type="device", available=None, read_at=read_at, was_alive=True)
+    silent = replace(unread, node=ALPHA, was_alive=False, why_unavailable="last heartbeat 3 hours ago")
+    known = replace(unread, node=GAMMA, available=True, read_at=NOW)
+    group = replace(GROUPS[1], members=(known, unread, silent), brakes=(), required=1, required_by="min_available 1")
+    shell.operations.known = (group,)
+
+    text = shell.run("status", "acme/pumps").stdout
+
+    moment = screen.short_moment(read_at, NOW)
+    assert f"3 members, 1 available, 2 not read since {moment} (8 min ago), 1 not available then; 1 must stay" in text
+    assert f"not read  acme/alpha: when it was last read, {moment}: last heartbeat 3 hours ago" in text
+    assert "acme/beta" not in text
+    assert shell.operations.looked_at == [PUMPS]
 
 
 def test_the_status_of_an_organisation_or_a_group_shows_that_alone(shell: Shell) -> None:

@@ -195,6 +195,7 @@ class Scripted:
     outcome: Done | NotDone | Exception = field(default_factory=lambda: Done(text="carried out"))
     emitted: list[object] = field(default_factory=list)
     queries: list[GroupQuery] = field(default_factory=list)
+    looked_at: list[GroupId] = field(default_factory=list)
     far: dict[tuple[Kind, PolicyId], Sequence[GroupProgress]] = field(default_factory=dict)
     ordered: Orders = NO_ORDERS
 
@@ -206,6 +207,9 @@ class Scripted:
 
     def group(self, group: GroupId) -> GroupView | None:
         return next((each for each in self.known if each.id == group), None)
+
+    async def look_at(self, group: GroupId) -> None:
+        self.looked_at.append(group)
 
     def why_excluded(self, org: OrgId) -> str:
         return f"organisation {org} is not among those" if org == ELSEWHERE else ""

@@ -19,7 +19,7 @@ from agbot.rules.records import Allowance, Approval, Hold
 from agbot.rules.statuses import Phase
 from agbot.store.contract import Entry, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
-from tests.integration.console.scripted import ALPHA, BETA, GAMMA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, WAITING
+from tests.integration.console.scripted import ALPHA, BETA, GAMMA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, PUMPS, WAITING
 
 VIEWS = (
     "/",
@@ -376,10 +376,24 @@ async def test_a_group_in_which_nothing_happens_looks_like_no_fault(desk: Desk) 
 
     shown = (await desk.get("/groups/acme/pumps")).text
 
-    assert "alive when it was last read, 12 min ago" in shown
-    assert "Nothing happens in this group, so heartbeats are seldom read here." in shown
-    assert "not read lately" not in shown
-    assert "1 member, idle" in (await desk.get("/groups")).text
+    assert "since 04:54 UTC; it was available then" in shown
+    assert "Nothing happens in this group, so heartbeats are read here only for this view" in shown
+    assert desk.operations.looked_at == [PUMPS]
+    assert "not read since 04:54 UTC" in (await desk.get("/groups")).text
+
+
+async def test_a_member_that_was_not_read_is_not_counted_as_missing(desk: Desk) -> None:
+    read_at = NOW - timedelta(minutes=12)
+    unread = MemberView(node=BETA, node_type="device", available=None, read_at=read_at, was_alive=True)
+    silent = replace(unread, node=ALPHA, was_alive=False, why_unavailable="last heartbeat 3 hours ago")
+    known = MemberView(node=GAMMA, node_type="device", available=True, read_at=NOW)
+    desk.operations.known = (replace(GROUPS[1], members=(known, unread, silent), brakes=()),)
+
+    shown = (await desk.get("/groups")).text
+
+    assert "1 known" in shown
+    assert "2 not read since 04:54 UTC, 1 not available then" in shown
+    assert "1/3" not in shown
 
 
 async def test_a_group_whose_lease_is_free_may_rest(desk: Desk) -> None:

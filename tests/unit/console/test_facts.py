@@ -93,8 +93,12 @@ IDLE = MemberView(
 @pytest.mark.parametrize(
     ("member", "word", "why"),
     [
-        (IDLE, "idle", "alive when it was last read, 12 min ago"),
-        (replace(IDLE, was_alive=False), "idle", "silent or not registered when it was last read, 12 min ago"),
+        (IDLE, "not read", "since 04:54 UTC; it was available then"),
+        (
+            replace(IDLE, why_unavailable="last heartbeat 3 h ago"),
+            "not read",
+            "since 04:54 UTC; then: last heartbeat 3 h ago",
+        ),
         (replace(IDLE, read_at=None, was_alive=False), "not read yet", ""),
         (replace(IDLE, available=True), "available", ""),
         (replace(IDLE, available=False, why_unavailable="its agent is silent"), "not available", "its agent is silent"),
