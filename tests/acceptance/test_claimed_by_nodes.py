@@ -86,7 +86,9 @@ async def test_whoever_claims_to_be_received_once_a_year_is_missed_after_seconds
     assert (await site.leases())["g2"]["state"] == "free"
     await hub.heartbeat("anna")
     status, message = await ask(site, "anna")  # whose peer was received last before that
-    assert (status, "peers-unavailable" in message, "o1/yearly last heartbeat" in message) == (409, True, True), message
+    assert (status, "peers-unavailable" in message, "o1/yearly (last heartbeat" in message) == (409, True, True), (
+        message
+    )
 
 
 async def test_a_success_against_the_node_s_own_version_stops_the_release_with_both_versions_shown(

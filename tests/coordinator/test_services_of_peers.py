@@ -268,7 +268,7 @@ async def test_of_several_services_that_went_down_together_the_first_that_is_bac
 
         assert codes(answer) == ["peers-unavailable"]
         assert not isinstance(answer, Granted)
-        assert answer.reasons[0].text.endswith("and o1/svc-dp2 does not run")
+        assert answer.reasons[0].text.endswith("and o1/svc-dp2 does not run)")
         await hub.fleet.agbot.adopt(peer, f"{ORG}/dp2")
         await asyncio.sleep(60)
         assert isinstance(await ask(hub, asker, is_remembered=True), Granted)

@@ -146,7 +146,7 @@ async def test_a_member_between_failed_and_its_rollback_is_no_available_peer() -
         await hub.until_stated(late, "failed")
         await asyncio.sleep(CYCLE)
 
-        await hub.until(lambda: "o1/late it joined during o1/agent" in hub.explains(hub.node("g1-1")), 86)
+        await hub.until(lambda: "o1/late (it joined during o1/agent" in hub.explains(hub.node("g1-1")), 86)
         assert hub.says(late) == "failed"
         await hub.until_stated(late, "rollback successful")
         assert hub.lease(GROUP).token == 0

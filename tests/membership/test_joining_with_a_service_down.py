@@ -58,7 +58,7 @@ async def test_it_is_no_available_peer_meanwhile_and_begins_no_agent_upgrade() -
         hub.publish()
 
         await hub.until(lambda: "0 of 1 other members are available" in hub.explains(peer), 150)
-        assert f"{late.name} it joined during the upgrade of its service, which has not ended" in hub.explains(peer)
+        assert f"{late.name} (it joined during the upgrade of its service, which has not ended" in hub.explains(peer)
         await hub.until(lambda: "has to finish the upgrade of its service first" in hub.explains(late), 10)
         assert (peer.version, late.version) == (OLD, OLD)
         assert not serves(late, AFTER)

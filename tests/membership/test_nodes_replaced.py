@@ -170,7 +170,7 @@ async def test_a_member_whose_agent_is_not_configured_yet_is_no_one_to_rely_on()
         late = await register(hub, "late", GROUP)
         hub.publish()
 
-        await hub.until(lambda: "o1/late its agent is not registered" in hub.explains(member), 130)
+        await hub.until(lambda: "o1/late (its agent is not registered" in hub.explains(member), 130)
         assert hub.lease(GROUP).token == 0
 
         await late.register()
@@ -185,5 +185,5 @@ async def test_a_member_that_was_unregistered_moments_ago_is_no_one_to_rely_on()
         await gone.unregister()
         hub.publish()
 
-        await hub.until(lambda: "o1/g1-1 its agent is not registered" in hub.explains(member), 130)
+        await hub.until(lambda: "o1/g1-1 (its agent is not registered" in hub.explains(member), 130)
         assert member.version == OLD

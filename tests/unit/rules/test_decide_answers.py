@@ -159,8 +159,8 @@ def test_a_refusal_names_the_holder_its_subject_and_its_token() -> None:
 def test_a_refusal_for_missing_peers_names_each_of_them_and_why() -> None:
     (reason,) = why_not(ask(ANNA), NOBODY, NOW)
 
-    assert "o1/bert last heartbeat 2 hours ago" in reason.text
-    assert "o1/carl has never sent a heartbeat" in reason.text
+    assert "o1/bert (last heartbeat 2 hours ago)" in reason.text
+    assert "o1/carl (has never sent a heartbeat)" in reason.text
     assert reason.facts == {"available": 0, "required": 1, "others": 2}
 
 
