@@ -62,9 +62,9 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
 async def _forwarded(request: web.Request, where: Whereabouts, hop: Hop) -> web.Response:
     leader = where.leader
     if leader is None or MARK in request.headers:
-        raise _no_leader(
-            request, "no coordinator is known to lead at present", "wait some seconds; agbot status shows all"
-        )
+        why = f": {where.missing}" if where.missing else ""
+        problem = f"no coordinator is known to lead at present{why}"
+        raise _no_leader(request, problem, "wait some seconds; agbot status shows all")
     if not leader.console_url:
         problem = f"{where.own_name} stands by, and {leader.name} leads; it has no [leadership] console_url"
         raise _no_leader(request, problem, f"ask {leader.name}, or set that key there")

@@ -64,7 +64,8 @@ def _standby(where: Whereabouts) -> web.Response:
     """State that this coordinator stands by, and whether it knows a leader to forward to."""
     leader, doubt = where.leader, f": {where.doubt}" if where.doubt else ""
     if leader is None:
-        return replies.text(f"not ready: no coordinator is known to lead at present{doubt}", _UNAVAILABLE)
+        why = f": {where.missing}" if where.missing and not doubt else doubt
+        return replies.text(f"not ready: no coordinator is known to lead at present{why}", _UNAVAILABLE)
     if doubt:
         text = f"not ready: {leader.name} led when the store could last be read, and may not by now{doubt}"
         return replies.text(text, _UNAVAILABLE)

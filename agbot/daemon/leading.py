@@ -31,7 +31,7 @@ from agbot.events.leadership import (
 )
 from agbot.events.outage import Outage
 from agbot.rules import leadership
-from agbot.rules.leadership import Candidate, Leader, Position, Timing, Whereabouts
+from agbot.rules.leadership import Candidate, Handover, Leader, Position, Timing, Whereabouts
 from agbot.settings.model import LeadershipSettings
 from agbot.store.contract import Entry, Store, StoreUnavailableError, Writes
 from agbot.store.leadership import SharedStore
@@ -40,9 +40,6 @@ LOOK_SECONDS: Final = 0.5
 """A standby reads the row so often. After a handover the next leader grants within 2 s."""
 _CALL_SHARE: Final = 0.4
 """The part of the time to live after which a call to the database counts as failed."""
-_STANDS_BACK_SECONDS: Final = 30.0
-"""A leader that was ordered to hand over does not take the leadership back within this time."""
-_HANDOVER_SECONDS: Final = 6.0
 NO_EPOCH: Final = 0
 """No leader has it: with it the store can be read and not written."""
 STANDS_BY: Final = "this coordinator stands by"
@@ -87,7 +84,8 @@ class Leading:
         """Until when the row, as it was last read, is valid."""
         self._announcing = Announcing(store, self._own, self._timing, clock)
         self._is_open = True
-        self._stands_back_until = 0.0
+        self._handover: Handover | None = None
+        """The end of its last term, if an operator has ordered that."""
         self._is_stopping = False
         self._outage = Outage()
         self._one_at_a_time = asyncio.Lock()
@@ -105,8 +103,14 @@ class Leading:
         known = None if position is Position.NO_LEADER else self._leader
         left_seconds = max(self._known_until_seconds - self._clock.monotonic_seconds(), 0.0) if known else 0.0
         doubt = "" if left_seconds or position is Position.LEADING else self._outage.why
-        own_name = self._own.name
-        return Whereabouts(position=position, own_name=own_name, leader=known, doubt=doubt, left_seconds=left_seconds)
+        return Whereabouts(
+            position=position,
+            own_name=self._own.name,
+            leader=known,
+            doubt=doubt,
+            missing=leadership.why_missing(self._leader, self._own) if self._is_missing else "",
+            left_seconds=left_seconds,
+        )
 
     def begin_unopened(self, why: str) -> None:
         """Begin while the store cannot be reached; it is opened as soon as it can be."""
@@ -170,7 +174,7 @@ class Leading:
         sent_seconds = self._clock.monotonic_seconds()
         found = await self._store.current()
         self._known_until_seconds = sent_seconds + (found.left_seconds if found else 0.0)
-        if self._may_take(found):
+        if await self._may_take(found):
             taken = await self._store.take(self._own, self._timing.ttl_seconds)
             if taken.run == self._own.run:
                 await self._begin(taken, found, sent_seconds)
@@ -178,21 +182,24 @@ class Leading:
             found = taken
         self._follow(found)
 
-    def _may_take(self, found: Leader | None) -> bool:
-        may_lead = self._announcing.is_let_in and not self._stands_back(found)
-        return may_lead and leadership.may_take(found, self._own)
-
-    def _stands_back(self, found: Leader | None) -> bool:
-        """Whether it has just handed over, so that another is to go first."""
-        is_heir = found is not None and found.reserved_for == self._own.name
-        return not is_heir and self._clock.monotonic_seconds() < self._stands_back_until
+    async def _may_take(self, found: Leader | None) -> bool:
+        """Whether the row may be taken. One that has just handed over lets another go first."""
+        if not self._announcing.is_let_in or not leadership.may_take(found, self._own):
+            return False
+        given = self._handover
+        if given is None or not given.is_open(found, self._clock.monotonic_seconds()):
+            return True
+        announced = await self._store.announced()  # the others may have ended in the meantime
+        return bool(leadership.why_not_handed_over(announced, self._own.name, given.to, self._timing))
 
     def _follow(self, found: Leader | None) -> None:
         before, was_missing = self._leader, self._is_missing
-        self._leader, self._is_missing = found, found is None or not found.is_valid
+        # the row may have its own name, from before it was killed
+        self._leader, self._is_missing = found, found is None or not found.is_valid or found.name == self._own.name
         if self._is_missing or found is None:
             if not was_missing:
-                log.write(LeaderMissing())
+                why = leadership.why_missing(found, self._own)
+                log.write(LeaderMissing(before=found.name if found else "", why=why))
         elif was_missing or before is None or before.epoch != found.epoch:
             log.write(LeaderFollowed(leader=found.name, epoch=found.epoch, gateway=found.gateway_url))
 
@@ -266,20 +273,23 @@ class Leading:
         store = self._store.under(term.epoch)
         await store.write(Writes(entries=[Entry.of(event, self._clock.now())]))
         log.write(event)
-        self._stands_back_until = self._clock.monotonic_seconds() + _STANDS_BACK_SECONDS
+        self._handover = Handover(epoch=term.epoch, to=event.to, at_seconds=self._clock.monotonic_seconds())
         await self._terms.quiesce()
         await self._end()
         reserved_seconds = leadership.RESERVED_SECONDS if event.to else 0.0
-        await self._store.give_up(term.epoch, reserved_for=event.to, reserved_seconds=reserved_seconds)
         self._is_missing = True
+        if self._leader is not None:
+            self._leader = replace(self._leader, left_seconds=0.0, is_given_up=True, reserved_for=event.to)
+        await self._store.give_up(term.epoch, reserved_for=event.to, reserved_seconds=reserved_seconds)
 
     async def _follower(self, epoch: int) -> Done | NotDone:
         """Wait for the next leader, and name it."""
-        until = self._clock.monotonic_seconds() + _HANDOVER_SECONDS
+        until = self._clock.monotonic_seconds() + leadership.GIVES_WAY_SECONDS
         while self._clock.monotonic_seconds() < until:
             leader = self._leader
             if leader is not None and leader.epoch > epoch and not self._is_missing:
+                if leader.name == self._own.name:
+                    break
                 return Done(text=f"{leader.name} leads now, since epoch {leader.epoch}")
             await self._clock.sleep(LOOK_SECONDS / 5)
-        self._stands_back_until = 0.0
         return NotDone(text=f"no other coordinator has taken the leadership; {self._own.name} takes it again")

@@ -10,7 +10,8 @@ from agbot.events.event import Event, Level, LogEvent
 class LeaderTaken(Event, frozen=True, kw_only=True):
     """This coordinator leads now. It reads the store and the Exchange from the beginning.
 
-    `before` is the one that led until then; empty if none has.
+    `before` is the one that led until then; empty if none has. `why` states whether that one gave
+    the leadership up, handed it over, or was lost.
     """
 
     name: ClassVar[str] = "leader.taken"
@@ -62,11 +63,17 @@ class LeaderFollowed(LogEvent, frozen=True, kw_only=True):
 
 
 class LeaderMissing(LogEvent, frozen=True, kw_only=True):
-    """No coordinator is known to lead; questions are refused as `no-leader`."""
+    """No coordinator is known to lead; questions are refused as `no-leader`.
+
+    `why` states whether `before`, the last leader, gave the leadership up or was lost.
+    """
 
     name: ClassVar[str] = "leader.missing"
     level: ClassVar[Level] = Level.WARNING
     words: ClassVar[str] = "no coordinator leads, and questions are refused"
+
+    before: str = ""
+    why: str
 
 
 class LeadershipFailed(LogEvent, frozen=True, kw_only=True):

@@ -28,6 +28,8 @@ _MARGIN_SHARE: Final = 0.2
 """The last part of a term in which nothing is granted: for clocks that run at different speeds."""
 RESERVED_SECONDS: Final = 5.0
 """How long a leadership that was handed over to a named coordinator is kept for it."""
+GIVES_WAY_SECONDS: Final = 6.0
+"""How long a coordinator that has handed over waits for another to take the leadership."""
 _SILENT_AFTER: Final = 3
 """A coordinator that has missed so many announcements counts as gone."""
 _JUST_EXPIRED_SECONDS: Final = 1.0
@@ -102,6 +104,8 @@ class Leader:
     """When it took the leadership, by the database's clock."""
     left_seconds: float
     """Until the row expires, by the database's clock; zero or less if it has, or was given up."""
+    is_given_up: bool = False
+    """Its leader has ended the term by itself; otherwise it is valid, or has expired unrenewed."""
     gateway_url: str = ""
     console_url: str = ""
     reserved_for: str = ""
@@ -124,6 +128,8 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     """The leader, itself included; None if none is known, or if the store is not shared."""
     doubt: str = ""
     """Why it is not known who leads by now: the store cannot be read; empty if it is known."""
+    missing: str = ""
+    """Why none leads, as the row was last read; empty if one does, or if none has been read."""
     left_seconds: float = 0.0
     """For how long the leader leads without another renewal, as its row was last read."""
 
@@ -136,6 +142,24 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     def taken_over_seconds(self) -> int:
         """Until a coordinator that stands by leads, if the leader is gone."""
         return math.ceil(self.left_seconds + _JUST_EXPIRED_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """The end of a term that an operator has ordered, by the coordinator whose term it was."""
+
+    epoch: int
+    to: str
+    """The name of the one that is to lead next; empty for any other."""
+    at_seconds: float
+
+    def is_open(self, found: Leader | None, now_seconds: float) -> bool:
+        """Whether another is still to take the row.
+
+        It is not once another has led, or if the row was not given up, or after a while.
+        """
+        is_left = found is not None and found.epoch == self.epoch and not found.is_valid
+        return is_left and now_seconds - self.at_seconds < GIVES_WAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,9 +191,21 @@ def why_taken(before: Leader | None, own: Candidate) -> str:
         return "an answer of the store was lost"
     if before.reserved_for == own.name:
         return f"{before.name} has handed over"
-    if before.left_seconds > -_JUST_EXPIRED_SECONDS:
-        return f"{before.name} has given up the leadership, or has just stopped renewing it"
-    return f"{before.name} has not renewed its leadership for {-before.left_seconds:.0f} s beyond its term"
+    return why_missing(before, own)
+
+
+def why_missing(found: Leader | None, own: Candidate) -> str:
+    """Say why the row, as it was found by this coordinator, names no leader."""
+    if found is None:
+        return "no coordinator has led here before"
+    if found.is_valid and found.name == own.name:
+        return f"{found.name} led, ended without giving up the leadership, and was started again"
+    ended = f"{max(-found.left_seconds, 0.0):.1f} s ago"
+    if not found.is_given_up:
+        return f"{found.name} has not renewed its leadership, which expired {ended}"
+    return f"{found.name} gave up the leadership {ended}" + (
+        f", for {found.reserved_for}" if found.reserved_for else ""
+    )
 
 
 def why_not_granting(term: Term, timing: Timing, now_seconds: float) -> str:

@@ -130,7 +130,10 @@ class SharedMemoryStore:
             return None
         left_seconds = (row.expires_at - now).total_seconds()
         reserved_seconds = (row.reserved_until - now).total_seconds()
-        return replace(row.leader, left_seconds=left_seconds, reserved_seconds=reserved_seconds)
+        is_given_up = row.reserved_until >= row.expires_at
+        return replace(
+            row.leader, left_seconds=left_seconds, reserved_seconds=reserved_seconds, is_given_up=is_given_up
+        )
 
     def taken(self, candidate: Candidate, ttl_seconds: float) -> Leader:
         """Take the leadership if it may be taken, in one step."""

@@ -37,6 +37,11 @@ async def leads(site: Site) -> bool:
     return bool(seen.get("ready")) and seen["position"] == "leading"
 
 
+def why_taken(site: Site) -> str:
+    """Return why this coordinator could take the leadership, by its log."""
+    return str(site.daemons[-1].events("leader.taken")[-1]["why"])
+
+
 async def test_within_15_s_of_kill_9_the_other_leads_with_every_lease(pair: tuple[Site, Site]) -> None:
     one, two = pair
     assert await leads(one)
@@ -46,6 +51,7 @@ async def test_within_15_s_of_kill_9_the_other_leads_with_every_lease(pair: tupl
     with in_time(15.0, slack_seconds=0.0 + 2.0):
         one.daemons[-1].kill()
         await until("the other leads", lambda: leads(two))
+    assert why_taken(two).startswith("one has not renewed its leadership, which expired ")
     assert await two.holder() == "anna"
     assert (await ask(two, "ben"))[0] == 409
     assert (await ask(two, "anna"))[0] == 201
@@ -59,6 +65,7 @@ async def test_within_2_s_of_sigterm_the_other_leads_and_an_operator_hands_back(
         one.daemons[-1].terminate()
         await until("the other leads", lambda: leads(two))
     assert await one.daemons[-1].ended() == 0
+    assert why_taken(two).startswith("one gave up the leadership ")
     assert await two.holder() == "anna"
     one.start()
     await until("the first one stands by", lambda: one.shows("/readyz", HTTPStatus.OK))
@@ -76,6 +83,30 @@ async def test_within_2_s_of_sigterm_the_other_leads_and_an_operator_hands_back(
     entries = await two.journal()
     assert [each["facts"]["leader"] for each in entries if each["event"] == "leader.taken"] == ["one", "two", "one"]
     assert await two.holder() == "anna"
+
+
+async def test_after_a_handover_the_new_leader_can_be_stopped_or_killed_at_once(pair: tuple[Site, Site]) -> None:
+    """As in an upgrade of both: hand over, upgrade one, start it again, and the same the other way round."""
+    one, two = pair
+    for old, new in ((one, two), (two, one)):
+        done = await old.operate("lead", new.folder.name, "--reason", "an upgrade", "--yes")
+        assert done.code == 0, done.err
+        await until("it leads", lambda new=new: leads(new))  # type: ignore[misc]  # bound at once
+        with in_time(2.0, slack_seconds=2.0):
+            new.daemons[-1].terminate()
+            await until("the other leads again", lambda old=old: leads(old))  # type: ignore[misc]  # bound at once
+        assert await new.daemons[-1].ended() == 0
+        assert why_taken(old).startswith(f"{new.folder.name} gave up the leadership ")
+        new.start()
+        await until("it stands by", lambda new=new: new.shows("/readyz", HTTPStatus.OK))  # type: ignore[misc]  # bound at once
+        done = await old.operate("lead", new.folder.name, "--reason", "its turn", "--yes")
+        assert done.code == 0, done.err
+        await until("it leads", lambda new=new: leads(new))  # type: ignore[misc]  # bound at once
+    assert await leads(one)
+    with in_time(15.0, slack_seconds=2.0):
+        one.daemons[-1].kill()
+        await until("the other leads", lambda: leads(two))
+    assert why_taken(two).startswith("one has not renewed its leadership, which expired ")
 
 
 async def test_a_frozen_leader_writes_nothing_when_it_goes_on(pair: tuple[Site, Site]) -> None:

@@ -89,6 +89,26 @@ async def test_the_same_run_takes_it_again_after_a_lost_answer(first: SharedStor
     assert (await first.take(ONE, TTL)).epoch == 2
 
 
+async def test_a_leadership_that_was_given_up_is_set_apart_from_one_that_has_expired(
+    place: SharedPlace, first: SharedStore
+) -> None:
+    async def is_given_up() -> bool:
+        current = await first.current()
+        assert current is not None
+        return current.is_given_up
+
+    await first.take(ONE, TTL)
+    assert not await is_given_up()
+    await place.let_pass(TTL + 1)
+    assert not await is_given_up(), "it has expired"
+    await first.give_up(1)
+    assert await is_given_up()
+    await place.let_pass(TTL)
+    assert await is_given_up()
+    assert await first.renew(1, TTL)
+    assert not await is_given_up()
+
+
 async def test_a_leadership_that_is_given_up_is_taken_at_once(first: SharedStore, second: SharedStore) -> None:
     await first.take(ONE, TTL)
     assert await first.give_up(1)
@@ -106,6 +126,7 @@ async def test_a_leadership_that_is_handed_over_waits_for_its_heir_but_not_for_l
     await first.give_up(1, reserved_for="two", reserved_seconds=5)
     left = await second.take(three, TTL)
     assert (left.name, left.is_valid, left.reserved_for) == ("one", False, "two")
+    assert left.is_given_up
     await place.let_pass(6)
     assert (await second.take(three, TTL)).name == "three"
 

@@ -13,7 +13,9 @@ from agbot.store.postgres.quoting import filled, original
 
 CURRENT: Final = """SELECT name, run, epoch, gateway_url, console_url, reserved_for,
  extract(epoch FROM since)::float8 AS since, extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_seconds,
- extract(epoch FROM reserved_until - clock_timestamp())::float8 AS reserved_seconds FROM leader WHERE epoch > 0"""
+ extract(epoch FROM reserved_until - clock_timestamp())::float8 AS reserved_seconds,
+ reserved_until >= expires_at AS is_given_up FROM leader WHERE epoch > 0"""
+"""A row that is taken or renewed expires later than it is reserved; one given up does not."""
 
 _TAKE: Final = """UPDATE leader SET epoch = epoch + 1, name = :name, run = :run, gateway_url = :gateway_url, console_url = :console_url,
  writer = '', since = clock_timestamp(), expires_at = clock_timestamp() + make_interval(secs => :ttl),
@@ -24,8 +26,9 @@ _TAKE: Final = """UPDATE leader SET epoch = epoch + 1, name = :name, run = :run,
 _RENEW: Final = """UPDATE leader SET expires_at = clock_timestamp() + make_interval(secs => :ttl),
  seen_at = greatest(seen_at, clock_timestamp()) WHERE epoch = :epoch RETURNING epoch"""
 
-_GIVE_UP: Final = """UPDATE leader SET expires_at = clock_timestamp(), reserved_for = :reserved_for,
- reserved_until = clock_timestamp() + make_interval(secs => :reserved) WHERE epoch = :epoch RETURNING epoch"""
+_GIVE_UP: Final = """UPDATE leader SET expires_at = here.now, reserved_for = :reserved_for,
+ reserved_until = here.now + make_interval(secs => :reserved)
+ FROM (SELECT clock_timestamp() AS now) here WHERE epoch = :epoch RETURNING epoch"""
 
 _ANNOUNCE: Final = """INSERT INTO coordinator (name, run, gateway_url, console_url, version, seen_at)
  VALUES (:name, :run, :gateway_url, :console_url, :version, clock_timestamp()) ON CONFLICT (name) DO UPDATE SET run = excluded.run,

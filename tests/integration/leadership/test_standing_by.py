@@ -117,6 +117,23 @@ async def test_the_status_of_a_standby_is_the_leaders_and_without_one_states_tha
     assert "stands by" in result.output
 
 
+async def test_while_none_leads_the_status_states_how_the_last_one_ended(site: Site) -> None:
+    leader, standby = await site.leader("one"), await site.standby("two")
+    await leader.die()
+    await leader.store.give_up(1, reserved_for="three", reserved_seconds=600)
+
+    async def has_none() -> bool:
+        return "one gave up the leadership" in (await standby.get("/readyz"))[1]
+
+    await until("it knows that none leads", has_none)
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["status", "--url", standby.console])
+    shown = " ".join(result.output.split())
+    assert result.exit_code == Exit.NOTHING_GRANTED
+    assert re.search(
+        r"no coordinator is known to lead at present: one gave up the leadership [\d.]+ s ago, for three", shown
+    )
+
+
 @pytest.mark.parametrize("ends", ["dies", "is cut off"])
 async def test_a_leader_that_does_not_answer_is_named_with_the_time_until_another_leads(site: Site, ends: str) -> None:
     leader = await site.leader("one", console_url="http://127.0.0.1:9" if ends == "is cut off" else None)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agbot.rules import leadership
-from agbot.rules.leadership import Announced, Candidate, Leader, Term, Timing
+from agbot.rules.leadership import Announced, Candidate, Handover, Leader, Term, Timing
 
 ONE = Candidate(name="one", run="r1")
 TWO = Candidate(name="two", run="r2")
@@ -34,6 +34,38 @@ def test_the_same_run_may_take_it_again_because_an_answer_may_have_been_lost() -
 def test_what_was_handed_over_to_one_is_kept_for_it_for_a_while(name: str, seconds: float, may_take: bool) -> None:
     row = replace(ROW, left_seconds=0, reserved_for=name, reserved_seconds=seconds)
     assert leadership.may_take(row, TWO) is may_take
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (None, "no coordinator has led here before"),
+        (replace(ROW, left_seconds=-0.3), "one has not renewed its leadership, which expired 0.3 s ago"),
+        (replace(ROW, left_seconds=-25, is_given_up=True), "one gave up the leadership 25.0 s ago"),
+        (
+            replace(ROW, left_seconds=-0.3, is_given_up=True, reserved_for="three"),
+            "one gave up the leadership 0.3 s ago, for three",
+        ),
+        (replace(ROW, name="two"), "two led, ended without giving up the leadership, and was started again"),
+    ],
+)
+def test_a_leader_that_was_lost_is_set_apart_from_one_that_gave_the_leadership_up(row: Leader | None, why: str) -> None:
+    assert leadership.why_missing(row, TWO) == why
+
+
+@pytest.mark.parametrize(
+    ("row", "now_seconds", "is_open"),
+    [
+        (replace(ROW, left_seconds=-1.0), 101.0, True),
+        (replace(ROW, left_seconds=-9.0), 106.0, False),
+        (replace(ROW, left_seconds=-1.0, epoch=8), 101.0, False),
+        (ROW, 101.0, False),
+    ],
+)
+def test_who_has_handed_over_waits_for_another_until_one_has_led_and_not_for_long(
+    row: Leader, now_seconds: float, is_open: bool
+) -> None:
+    assert Handover(epoch=7, to="", at_seconds=100.0).is_open(row, now_seconds) is is_open
 
 
 @pytest.mark.parametrize("silent_seconds", [0.0, 2.0, 7.9])
