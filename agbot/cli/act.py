@@ -13,7 +13,7 @@ from agbot.cli import options, screen, times
 from agbot.cli.client import Client
 from agbot.cli.ordering import Order, Place, order, place
 from agbot.clock import SystemClock
-from agbot.console import api
+from agbot.console import api, release_safety
 from agbot.coordinator.contract import GroupView
 from agbot.rules.lease import Kind
 
@@ -42,14 +42,12 @@ def release(*, group: str, token: int | None, yes: bool, org: str | None, order:
 
 
 def _held(group: GroupView, now: datetime) -> str:
-    """Return who holds the lease, and what shows whether that node still upgrades."""
+    """Return who holds the lease, and whether it is safe to release it."""
     lease = group.lease
-    beat = next((each.heartbeat_at for each in group.members if each.node == lease.holder), None)
-    alive = f"its last heartbeat was {screen.ago(beat, now)}" if beat else "when it was last alive is not known"
-    status = f", and it reports {lease.status!r}" if lease.status else ""
     return (
         f"{lease.holder} holds the lease of {group.id} for {lease.what}, token {lease.token}, "
-        f"granted {screen.ago(lease.granted_at, now)}; {alive}{status}. The next member may begin at once."
+        f"granted {screen.ago(lease.granted_at, now)}. {release_safety.verdict(group, now)} "
+        "After the release the next member may begin at once."
     )
 
 

@@ -86,6 +86,8 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
     facts = []
     if found.unblock:
         facts.append(("to go on", found.unblock))
+    if found.unblock and found.lease and found.lease.next:
+        facts.append(("by itself", f"the lease: {screen.next_of(found.lease, now)}"))
     if found.earliest:
         facts.append(("earliest", _from_now(found.earliest, now)))
     if found.subject and found.since:

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from agbot.cli.client import DEFAULT_TOKEN_FILE, DEFAULT_URL
+from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import folded
 
 as_json: Final = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
@@ -77,7 +78,7 @@ def confirm(effect: str, question: str, *, yes: bool) -> None:
     """State the effect and ask a person before something is done, unless `--yes` is given.
 
     Raises:
-        click.UsageError: there is no terminal.
+        Failure: there is no terminal.
         click.exceptions.Exit: the answer is no, or there is none.
     """
     try:
@@ -93,13 +94,18 @@ def agrees(effect: str, question: str, *, yes: bool) -> bool:
     """State the effect of something, and ask a person whether to do it; with `--yes` it is done.
 
     Raises:
-        click.UsageError: there is no terminal.
+        Failure: there is no terminal.
         click.Abort: there is no answer: Ctrl-C, or the end of the input.
     """
     if yes:
         return True
     if not is_person():
-        raise click.UsageError(f"{effect} This is no terminal: give --yes. Nothing was changed.")
+        raise Failure(
+            Exit.USAGE,
+            tried="to ask a person before anything is changed, but this is no terminal; nothing was changed",
+            problem=effect,
+            next_step="if that is what you want, give --yes",
+        )
     try:
         return click.confirm(folded(f"{effect} {question}", sys.stderr), err=True)
     except click.Abort:

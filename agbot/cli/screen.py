@@ -178,4 +178,5 @@ def next_of(shown: LeaseView, now: datetime) -> str:
         return ""
     left = (shown.next.at - now).total_seconds() if shown.next.at else None
     when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next look"
-    return f"{shown.next.then}{when}: {shown.next.unless}"
+    brake = ", and the brake then stops that upgrade here" if shown.next.sets_brake else ""
+    return f"{shown.next.then}{when}{brake}{', ' if when else ': '}{shown.next.unless}"

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from agbot.rules import health
+from agbot.rules import brakes, health
 from agbot.rules.expiry import confirm_due, proving_version
 from agbot.rules.facts import Node
 from agbot.rules.holder import Reviewed
 from agbot.rules.lease import Kind, State
+from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import PHASES, grace
@@ -36,7 +37,7 @@ def _of_suspect(case: Reviewed) -> Outlook:
     by_version = f"it runs agent version {target}" if target else ""
     if isinstance(node, Node) and health.why_offline(node, case.limits, case.now) is not None:
         unless = f"unless {case.holder} sends a heartbeat"
-        return _at(case, health.dead_at(node, case.limits, case.now), "ends as expired", unless)
+        return _at(case, health.dead_at(node, case.limits, case.now), "ends as expired", unless, Cause.EXPIRED)
     silence = f"it has been silent for {duration(timedelta(seconds=case.limits.dead_after_seconds))}"
     proofs = " or ".join(each for each in (by_version, silence) if each)
     return Outlook(then="held until proof", unless=f"{proofs}, or `agbot release` ends it")
@@ -51,7 +52,7 @@ def _of_pending(case: Reviewed) -> Outlook | None:
     if case.tenure.claim.kind is Kind.AGENT and after is not None:
         cause, seconds = after
         unless = f"unless {case.holder} no longer reports {progress.status}"
-        return _at(case, progress.pending_since + timedelta(seconds=seconds), f"ends as {cause}", unless)
+        return _at(case, progress.pending_since + timedelta(seconds=seconds), f"ends as {cause}", unless, cause)
     return _at(case, progress.pending_since + STUCK_AFTER, "ends", "or as soon as the agbot no longer lists it")
 
 
@@ -74,16 +75,18 @@ def _of_held(case: Reviewed) -> Outlook:
     longest = timedelta(seconds=case.limits.max_upgrade_seconds)
     until = (progress.advanced_at or progress.moved_at) + longest
     if isinstance(node, Node) and target and node.agent_version == target:
-        unless = f"unless {case.holder} reports the end: it runs version {target} already"
+        unless = f"unless {case.holder} reports the end before (it runs version {target} already)"
     elif not progress.confirmed or until <= case.now.seen:
         unless = f"unless {case.holder} reports something new"
     else:
         left = duration(until - case.now.seen)
-        unless = f"unless renewed by a new report of {case.holder}, or for at most {left} by its heartbeats"
+        unless = f"unless a new report of {case.holder} renews it, or its heartbeats do (for {left} at most)"
     return _at(case, case.expires_at, "suspect", unless)
 
 
-def _at(case: Reviewed, moment: SeenTime | None, then: str, unless: str) -> Outlook:
+def _at(case: Reviewed, moment: SeenTime | None, then: str, unless: str, cause: Cause | None = None) -> Outlook:
+    sets_brake = cause is not None and brakes.stops(case.lease, cause)
     if not isinstance(case.seen.node, Node) and not case.seen.unreadable:
-        return Outlook(then=then, unless=f"once {case.holder} can be read again, {unless}")
-    return Outlook(then=then, unless=unless, at=None if moment is None else case.now.shown(moment))
+        return Outlook(then=then, unless=f"once {case.holder} can be read again, {unless}", sets_brake=sets_brake)
+    at = None if moment is None else case.now.shown(moment)
+    return Outlook(then=then, unless=unless, at=at, sets_brake=sets_brake)

@@ -58,6 +58,8 @@ class Outlook:
     """What would change that, or what ends it."""
     at: datetime | None = None
     """When, at the earliest; None: no time alone decides it."""
+    sets_brake: bool = False
+    """Whether that end stops the upgrade in the group."""
 
 
 Verdict = Keep | Renew | Release | Suspect

@@ -70,7 +70,7 @@ async def test_a_confirmed_lease_becomes_suspect_and_a_suspect_one_of_a_silent_n
     await hub.live("n2", seconds=30)
     said = outlook(hub)
     assert (said.then, said.at) == ("suspect", shown(hub).expires_at)
-    assert said.unless == f"unless renewed by a new report of {ORG}/n1, or for at most 119 minutes by its heartbeats"
+    assert said.unless == f"unless a new report of {ORG}/n1 renews it, or its heartbeats do (for 119 minutes at most)"
 
     at, lease = await until_changed(hub, "n2")
     assert lease.state is State.SUSPECT
@@ -79,11 +79,13 @@ async def test_a_confirmed_lease_becomes_suspect_and_a_suspect_one_of_a_silent_n
 
     silent = outlook(hub)
     assert (silent.then, silent.unless) == ("ends as expired", f"unless {ORG}/n1 sends a heartbeat")
+    assert silent.sets_brake
     assert silent.at is not None
     at, lease = await until_changed(hub, "n2")
     assert silent.at <= at <= silent.at + LATE
     assert lease.last_end is not None
     assert lease.last_end.cause == "expired"
+    assert [brake.cause for brake in hub.coordinator.orders().brakes] == ["expired"]
 
 
 @in_virtual_time

@@ -7,11 +7,12 @@ changed.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
+from agbot.console import release_safety
 from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import (
     AllowBody,
@@ -30,7 +31,7 @@ from agbot.rules.ids import STORE_SCOPE, GroupId, name_of
 from agbot.rules.rulebook import RULES
 
 _ALLOWABLE: Final = frozenset(rule.name for rule in RULES if rule.is_allowable)
-_FRESH: Final = timedelta(minutes=5)
+_ALLOWABLE_CODES: Final = frozenset(code for rule in RULES if rule.is_allowable for code in rule.unblocks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,31 +153,13 @@ def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
         else "The next member that asks may begin at once."
     )
     return Consequences(
-        will=will, warnings=_of_holder(facts.group, facts.now), command=command_line(command, body.reason)
+        will=will, warnings=[release_safety.verdict(facts.group, facts.now)], command=command_line(command, body.reason)
     )
 
 
-def _of_holder(group: GroupView, now: datetime) -> list[str]:
-    """Warn of a holder that may still be upgrading, with how fresh its heartbeat is."""
-    lease = group.lease
-    holder = next((each for each in group.members if each.node == lease.holder), None)
-    found = [
-        "An agent acts on a grant minutes later: make sure that the upgrade is really over, or two members are down at once."
-    ]
-    beat = holder.heartbeat_at if holder is not None else None
-    if beat is None:
-        found.append(f"When {lease.holder} was last alive is not known.")
-    elif now - beat < _FRESH:
-        found.append(
-            f"{lease.holder} is alive: its last heartbeat was {words.relative(beat, now)}{_reporting(lease.status)}."
-        )
-    else:
-        found.append(f"The last heartbeat of {lease.holder} was {words.relative(beat, now)}{_reporting(lease.status)}.")
-    return found
-
-
-def _reporting(status: str) -> str:
-    return f", and it reports {status!r}" if status else ""
+def helps_to_allow(codes: Iterable[str]) -> bool:
+    """Return whether an allowance passes any of these reasons: it never passes a lease."""
+    return not _ALLOWABLE_CODES.isdisjoint(codes)
 
 
 def of_allowance(body: AllowBody, facts: Facts) -> Consequences:

@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agbot import __version__
 from agbot.console import parts, replies
-from agbot.console.page import facts, health, marks, reasons, standing, words
+from agbot.console.page import consequences, facts, health, marks, reasons, standing, words
 from agbot.console.page.attention import Link
 from agbot.console.replies import ApiError
 from agbot.console.status import WHY_LOCAL
@@ -104,6 +104,7 @@ def environment() -> Environment:
         "health": health.health,
         "WHY_IDLE": health.WHY_IDLE,
         "unread": health.unread,
+        "helps_to_allow": consequences.helps_to_allow,
         "version": __version__,
     }
     return made

@@ -201,8 +201,9 @@ def test_a_release_is_not_carried_out_unasked(shell: Shell) -> None:
 
     assert result.exit_code == 2
     assert "holds the lease of acme/mills for" in result.stderr
-    assert "its last heartbeat was" in result.stderr
-    assert "This is no terminal: give --yes. Nothing was changed." in result.stderr
+    assert "Not safe: acme/alpha is alive (its last heartbeat was" in result.stderr
+    assert "this is no terminal; nothing was changed" in result.stderr
+    assert "Usage:" not in result.stderr
     assert "Release it?" not in result.stderr
     assert shell.operations.emitted == []
 

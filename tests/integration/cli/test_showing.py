@@ -19,6 +19,7 @@ from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
+from agbot.rules.verdict import Outlook
 from tests.integration.cli.conftest import Shell
 from tests.integration.console.scripted import (
     ALPHA,
@@ -189,6 +190,19 @@ def test_idle_groups_are_counted_and_shown_on_demand(shell: Shell) -> None:
     assert "idle: 1 of 2 groups (--all shows them)" in text
 
     assert "acme/pumps" in shell.run("status", "--all").stdout
+
+
+def test_an_explanation_says_what_becomes_of_the_lease_by_itself(shell: Shell) -> None:
+    ends = Outlook(then="ends as expired", at=NOW + timedelta(minutes=15), unless="unless acme/alpha sends a heartbeat")
+    lease = replace(HELD, state="suspect", next=replace(ends, sets_brake=True))
+    shell.operations.explained[BETA] = replace(WAITING, lease=lease)
+
+    (line,) = [each for each in shell.run("explain", "acme/beta").stdout.splitlines() if each.startswith("by itself")]
+
+    assert line == (
+        "by itself  the lease: ends as expired in 15 min, and the brake then stops that upgrade here, "
+        "unless acme/alpha sends a heartbeat"
+    )
 
 
 def test_a_member_that_was_not_read_counts_neither_as_available_nor_as_missing(shell: Shell) -> None:

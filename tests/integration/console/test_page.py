@@ -382,6 +382,15 @@ async def test_a_group_in_which_nothing_happens_looks_like_no_fault(desk: Desk) 
     assert "not read since 04:54 UTC" in (await desk.get("/groups")).text
 
 
+async def test_an_allowance_is_offered_only_where_it_passes_a_reason(desk: Desk) -> None:
+    assert "/act/allow?" in (await desk.get("/groups/acme/mills")).text, "outside-window is among its reasons"
+    lost = RuleView(rule="lease-certain", passes=False, code="lease-suspect", text="it is not known how it ended")
+    desk.operations.explained[BETA] = replace(WAITING, rules=(lost,))
+
+    assert "/act/allow?" not in (await desk.get("/groups/acme/mills")).text
+    assert "/act/allow?" not in (await desk.get("/nodes/acme/beta")).text
+
+
 async def test_a_member_that_was_not_read_is_not_counted_as_missing(desk: Desk) -> None:
     read_at = NOW - timedelta(minutes=12)
     unread = MemberView(node=BETA, node_type="device", available=None, read_at=read_at, was_alive=True)

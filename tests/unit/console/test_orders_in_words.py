@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, timedelta
 
+import pytest
+
 from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import AllowBody, ApproveBody, HoldBody, LeadBody, ReleaseBody, ResumeBody
 from agbot.console.page import attention, consequences, handover
 from agbot.console.page.consequences import Consequences, Facts
+from agbot.console.release_safety import verdict
 from agbot.coordinator.contract import Explanation, RuleView
 from agbot.coordinator.listings import Orders
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Brake, Hold
+from agbot.rules.verdict import Outlook
 from tests.integration.console.scripted import ALPHA, BETA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, OVERVIEW, PUMPS
 
 HOLD = Hold(scope="acme", since=NOW, by="ada", why="trade fair")
@@ -68,10 +72,42 @@ def test_a_release_warns_how_alive_the_holder_is() -> None:
     text = written(consequences.of_release(ReleaseBody(reason="x", token=7), MILLS, FACTS))
 
     assert f"(token 7) is taken from {ALPHA}" in text
-    assert "is alive: its last heartbeat was 20 s ago, and it reports 'initiated'" in text
+    assert (
+        f"Not safe: {ALPHA} is alive (its last heartbeat was 20 s ago, and it reports 'initiated') and in its upgrade, "
+        "so two members may be down at once."
+    ) in text
     assert "beta asks for it" in text
     late = replace(FACTS, now=NOW + timedelta(hours=1))
     assert "is alive" not in written(consequences.of_release(ReleaseBody(reason="x", token=7), MILLS, late))
+
+
+def test_whether_a_release_is_safe_is_stated_by_what_is_known_of_the_holder() -> None:
+    ends = Outlook(then="ends as expired", at=NOW + timedelta(minutes=30), unless="unless it is back", sets_brake=True)
+    lost = replace(GROUPS[0], lease=replace(GROUPS[0].lease, state="suspect", next=ends))
+    unseen = replace(lost, members=())
+
+    assert verdict(lost, NOW + timedelta(minutes=15)) == (
+        f"{ALPHA} has been silent for 15 min 20 s, and it reports 'initiated'. Safe only if it is really down: if it has "
+        "only lost its connection, its upgrade may go on. The lease ends by itself in 15 min, and the brake then stops "
+        "that upgrade here."
+    )
+    assert "is alive" in verdict(lost, NOW)
+    assert verdict(lost, NOW).startswith("Not known to be safe: ")
+    assert verdict(unseen, NOW).startswith(f"Not known to be safe: when {ALPHA} was last alive is not known.")
+    assert verdict(GROUPS[1], NOW) == ""
+
+
+@pytest.mark.parametrize(
+    ("codes", "helps"),
+    [
+        (["lease-suspect"], False),
+        (["lease-held", "paused"], False),
+        (["lease-held", "outside-window"], True),
+        ([], False),
+    ],
+)
+def test_an_allowance_helps_only_against_a_reason_that_it_passes(codes: list[str], helps: bool) -> None:
+    assert consequences.helps_to_allow(codes) is helps
 
 
 def test_a_release_of_another_token_or_a_free_lease_does_nothing() -> None:
