@@ -11,6 +11,7 @@ takes the lease (`unasked`). A deferral ends on evidence only.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -124,6 +125,18 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
     return None
 
 
+def unreported(deferral: Deferral, member: Member | Sight, now: Now) -> Deferral | None:
+    """Return the deferral of an agent upgrade whose report has disappeared; None for any other one.
+
+    A policy takes the reports of its upgrades with it, and the upgrades go on.
+    """
+    if isinstance(member, Sight) or why_absent(member.node, deferral.group) is not None:
+        return None
+    if deferral.kind is not Kind.AGENT or deferral.cut_off or deferral.subject in member.statuses:
+        return None
+    return replace(deferral, since=now.wall, cut_off=member.node.agent_version or _UNKNOWN)
+
+
 def left_behind(lease: Lease, cause: Cause, node: Node | Sight, now: Now) -> Deferral | None:
     """Return an upgrade that may continue although nothing can report it; None if there is none.
 
@@ -152,7 +165,7 @@ def left_behind(lease: Lease, cause: Cause, node: Node | Sight, now: Now) -> Def
 def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
     """Say why an upgrade that the node no longer reports is over; None if it may continue.
 
-    It is over at once, unless it was cut off (`left_behind`).
+    It is over at once, unless it was cut off (`left_behind`, `unreported`).
     """
     version = member.node.agent_version
     if not deferral.cut_off:

@@ -40,7 +40,7 @@ class Deferral:
     """The upgrade began unasked while another member upgraded."""
     cut_off: str = ""
     """For an agent upgrade that can no longer be reported: the agent version before it, or
-    `unknown` (`deferral.left_behind`)."""
+    `unknown` (`deferral.left_behind`, `deferral.unreported`)."""
 
     @property
     def is_overlap(self) -> bool:

@@ -41,6 +41,10 @@ def refresh(memberships: Memberships, now: Now) -> Change:
     drop: list[Key] = []
     events: list[Event] = []
     for node, (deferral, member) in memberships.deferred.items():
+        unreported = rule.unreported(deferral, member, now)
+        if unreported is not None:
+            put.append(unreported)
+            continue
         why = rule.why_ended(deferral, member, limits, now, is_listed=node in memberships.listed)
         if why is not None:
             drop.append(key_of(deferral))

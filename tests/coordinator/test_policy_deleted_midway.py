@@ -117,6 +117,75 @@ async def test_the_same_name_published_again_is_no_way_round_for_the_node_that_s
     await hub.stop()
 
 
+async def joined(status: str = "initiated") -> Hub:
+    """Let n2 join n1 with its own upgrade at this status, and delete that upgrade's policy."""
+    hub = Hub()
+    hub.group("g1", "n1")
+    hub.group("g2", "n2")
+    seed.management_policy(hub.exchange, ORG, "up2")
+    hub.report("n2", status)
+    await hub.start()
+    await hub.live("n1", "n2", seconds=20)
+    hub.admin("DELETE", "/hagroups/g2/nodes/n2")
+    hub.admin("POST", "/hagroups/g1/nodes/n2")
+    await hub.live("n1", "n2", seconds=20)
+    assert [entry.node for entry in hub.events("deferral.begun")] == [node_id(ORG, "n2")]
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    await hub.live("n1", "n2", seconds=60)
+    hub.report("n1", "ha node waiting", "up2")
+    return hub
+
+
+@in_virtual_time
+async def test_a_member_that_joined_with_its_upgrade_is_no_available_peer_while_that_may_go_on_unreported() -> None:
+    hub = await joined()
+
+    assert codes(await hub.ask("n1", "g1", "up2")) == ["peers-unavailable"]
+    await hub.crash()
+    await hub.live("n1", "n2", seconds=20)
+    assert codes(await hub.ask("n1", "g1", "up2")) == ["peers-unavailable"]
+    await hub.live("n1", "n2", seconds=Limits().lease_seconds)
+    assert isinstance(await hub.ask("n1", "g1", "up2"), Granted)
+    assert len(hub.events("deferral.ended")) == 1
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_its_new_agent_version_ends_that() -> None:
+    hub = await joined()
+    version = {"softwareVersions": {"horizon": NEW}}
+    seed.send(hub.exchange, "PATCH", f"/orgs/{ORG}/nodes/n2", version, caller=f"{ORG}/n2")
+    await hub.live("n1", "n2", seconds=40)
+
+    assert isinstance(await hub.ask("n1", "g1", "up2"), Granted)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_others_wait_for_an_overlap_too_that_is_not_reported_any_more() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2", "n3", "n4")
+    for policy in ("up2", "up3"):
+        seed.management_policy(hub.exchange, ORG, policy)
+    await hub.start()
+    everyone = ("n1", "n2", "n3", "n4")
+    hub.report("n1", "ha node waiting", "up2")
+    assert isinstance(await hub.ask("n1", "g1", "up2"), Granted)
+    hub.report("n1", "initiated", "up2")
+    hub.report("n2", "initiated")
+    await hub.live(*everyone, seconds=20)
+    assert [entry.node for entry in hub.events("lease.overlapped")] == [node_id(ORG, "n2")]
+
+    hub.admin("DELETE", f"/managementpolicies/{NMP}")
+    hub.report("n1", "successful", "up2")
+    await hub.live(*everyone, seconds=60)
+    assert hub.lease("g1").state is State.FREE
+    hub.report("n3", "ha node waiting", "up3")
+
+    assert codes(await hub.ask("n3", "g1", "up3")) == ["overlap"]
+    await hub.stop()
+
+
 async def holding(status: str, *others: str) -> Hub:
     """Let n1 hold the lease of its group and report this."""
     hub = Hub()
