@@ -137,9 +137,14 @@ def stops(lease: Lease, cause: Cause) -> bool:
 
 
 def is_second_to_fall(lease: Lease) -> bool:
-    """Return whether the previous holder, another member, fell silent in the same release."""
+    """Return whether the previous holder, another member, fell silent in the same release.
+
+    A member that was offline before it got the lease did not fall silent in it.
+    """
     tenure, end = lease.tenure, lease.last_end
     if tenure is None or end is None or end.cause not in _FELL_SILENT or end.claim.holder == tenure.claim.holder:
+        return False
+    if end.was_offline or tenure.progress.was_offline:
         return False
     now, then = tenure.claim, end.claim
     return (then.kind, then.subject, end.revision) == (now.kind, now.subject, tenure.progress.revision)

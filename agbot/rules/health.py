@@ -72,6 +72,16 @@ def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     return f"last heartbeat {duration(now.wall - node.heartbeat_at)} ago"
 
 
+def is_long_silent(node: Node, limits: Limits, now: Now) -> bool:
+    """Return whether the last heartbeat is too old, counted while the Exchange could be seen.
+
+    Right after a blindness the next one may be due only now: no more than a remark follows from it.
+    """
+    if node.heartbeat_at is None:
+        return True
+    return now.age_of(node.heartbeat_at).total_seconds() > _heartbeat_limit_seconds(node, limits)
+
+
 def is_dead(node: Node, limits: Limits, now: Now) -> bool:
     """Return whether the node has been silent for so long that the others no longer wait for it."""
     return _silent_seconds(node, limits, now) > _dead_after_seconds(node, limits)

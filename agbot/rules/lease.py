@@ -109,6 +109,8 @@ class End:
     """An operator has ended the rest that followed."""
     version: str = ""
     """The agent version that the node reported as installed: it has to run this one."""
+    was_offline: bool = False
+    """The holder was offline when it got the lease."""
 
     @property
     def since(self) -> SeenTime:
@@ -216,6 +218,7 @@ def release(lease: Lease, cause: Cause, now: Now, detail: str = "") -> Lease:
         revision=tenure.progress.revision,
         service=tenure.progress.service,
         top_version=tenure.progress.versions.software if tenure.claim.kind is Kind.SERVICE else "",
+        was_offline=tenure.progress.was_offline,
     )
     return replace(lease, state=State.FREE, tenure=None, last_end=end)
 

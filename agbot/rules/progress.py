@@ -56,6 +56,8 @@ class Progress:
     """A digest of each report since the grant: a report that is repeated is no progress."""
     advanced_at: SeenTime | None = None
     """When a new report last came; None: at the last change."""
+    was_offline: bool = False
+    """The holder was offline already when it got the lease: its silence is not of this upgrade."""
     is_untaken: bool = False
     """The guard has granted it in the agbot's database, and the coordinator has not taken that in:
     nothing here says how its upgrade began."""

@@ -22,6 +22,7 @@ from agbot.rules.facts import Ask, Member, Policy, Sight
 from agbot.rules.group import Group
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Claim, Kind, Lease, State
+from agbot.rules.progress import Progress
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Allowance, Deferral
 from agbot.rules.rule import Case
@@ -53,9 +54,8 @@ def grant(
     """
     ask, group, now = case.ask, case.group, case.at
     before, policy = group.lease, group.policies.get(ask.subject, Sight.UNREAD)
-    after = leases.grant(
-        before, ask.claim, now, _ttl(group), at_grant(ask, asker, policy, now), token_floor=group.token_floor
-    )
+    progress = _with_silence(at_grant(ask, asker, policy, now), asker, group, now)
+    after = leases.grant(before, ask.claim, now, _ttl(group), progress, token_floor=group.token_floor)
     drop, spent = _taken_up(ask, group, now)
     events: list[Event] = [
         *lease_events.superseded(before, after, now),
@@ -104,7 +104,7 @@ def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_a
         IllegalTransitionError: the lease is free.
     """
     before, policy = group.lease, group.policies.get(ask.subject, Sight.UNREAD)
-    progress = replace(at_grant(ask, member, policy, now), is_untaken=False)
+    progress = _with_silence(at_grant(ask, member, policy, now), member, group, now)
     if not ask.is_agent:
         old = (each for each in agreements_of(member) if not health.is_since(each, begun_at))
         pattern = policy.pattern if isinstance(policy, Policy) else ""
@@ -135,6 +135,11 @@ def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_a
     return Change(before=before, after=after, drop=drop, events=events, at=now.wall)
 
 
+def _with_silence(progress: Progress, holder: Member | Sight | None, group: Group, now: Now) -> Progress:
+    was_offline = isinstance(holder, Member) and health.is_long_silent(holder.node, group.limits, now)
+    return replace(progress, was_offline=was_offline)
+
+
 def _taken_up(ask: Ask, group: Group, now: Now) -> tuple[list[Key], Allowance | None]:
     """Return what is dropped as this upgrade begins, and the allowance among it.
 
@@ -160,7 +165,8 @@ def observe(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) 
         IllegalTransitionError: the lease is held.
     """
     before = group.lease
-    after = leases.grant(before, begun.claim, now, _ttl(group), begun.progress, token_floor=group.token_floor)
+    progress = _with_silence(begun.progress, group.members.get(begun.claim.holder), group, now)
+    after = leases.grant(before, begun.claim, now, _ttl(group), progress, token_floor=group.token_floor)
     events: list[Event] = [
         *lease_events.superseded(before, after, now),
         lease_events.observed(after, begun.since, now),

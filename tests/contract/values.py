@@ -121,6 +121,7 @@ progresses = drawn(
     marks=st.lists(texts, max_size=3).map(tuple),
     advanced_at=st.none() | seen_times,
     is_untaken=st.booleans(),
+    was_offline=st.booleans(),
 )
 tenures = drawn(
     Tenure, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses
@@ -138,6 +139,7 @@ ends = st.none() | drawn(
     top_version=texts,
     is_rested=st.booleans(),
     version=texts,
+    was_offline=st.booleans(),
 )
 free_leases = st.builds(Lease, group=ids.map(GroupId), token=tokens, last_end=ends)
 occupied_leases = st.builds(
