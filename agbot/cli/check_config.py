@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from agbot import _dist
 from agbot.cli import effective, folding, options, screen, settings_file
 from agbot.cli.failure import Exit
 from agbot.clock import SystemClock
+from agbot.doctor import at_start
 from agbot.foreign_text import escaped
 from agbot.rules.ids import GroupId, group_id
 from agbot.rules.words import count
@@ -29,14 +31,16 @@ from agbot.settings.problems import Problem
 def check_config(file: Path, group_name: str | None, org: str | None, as_json: bool) -> None:
     """Report every mistake in a settings file.
 
-    FILE is /etc/agbot/agbot.toml unless given. The environment is checked too, as by `agbot run`. A
-    secret that systemd will provide, or that you may not read, is a warning. With --effective each
+    FILE is /etc/agbot/agbot.toml unless given. The environment is checked too, as by `agbot run`,
+    and what a start needs of this machine: the store's file and the addresses to listen on. It is a
+    warning if systemd will provide it, or if another user may have it. Nothing is connected to,
+    which `agbot doctor` does. With --effective each
     rule of one group is shown with its origin and the next opening of each maintenance window; the
     group need not exist. The exit code is 0 if the daemon could start with the file, else 1. What
     it would lack if you started it here is stated.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
-    reading = load.read(file, os.environ, may_lack_secrets=True)
+    reading = _read(file, as_service=True)
     if as_json:
         screen.print_json(_plain(file, reading, group))
     else:
@@ -76,12 +80,19 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
     lacking = _lacking(file, reading)
     if lacking:
         refuses = f"`agbot run --config {file}` would refuse to start here, because of {', '.join(lacking)}; a service"
-        folding.say(f"{refuses} starts if its unit provides that (LoadCredential=), or its user may read the file")
+        provided = "its unit provides that (LoadCredential=, StateDirectory=), or its user may use the file"
+        folding.say(f"{refuses} starts if {provided}")
 
 
 def _lacking(file: Path, reading: Reading) -> list[str]:
     """Return the keys for which the daemon would refuse to start, if whoever types this ran it."""
-    return [each.key for each in load.read(file, os.environ).mistakes] if reading.loaded else []
+    return [each.key for each in _read(file, as_service=False).mistakes] if reading.loaded else []
+
+
+def _read(file: Path, *, as_service: bool) -> Reading:
+    """Read the file and look at this machine, as a service would, or `agbot run` if typed here."""
+    beside = partial(at_start.mismatches, now=SystemClock().now(), as_service=as_service)
+    return load.read(file, os.environ, may_lack_secrets=as_service, beside=beside)
 
 
 def _write_problem(problem: Problem, noun: str, colour: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from agbot.cli.failure import Exit, Failure
 from agbot.settings.checks import DATABASE
 from agbot.settings.secret import Secret
+from agbot.store.contract import StoreError
 
 if TYPE_CHECKING:
     from agbot.store.postgres.address import Address
@@ -29,5 +30,5 @@ def address(url: str, schema: str, password: Secret | None, tried: str) -> Addre
 
     try:
         return Address(url=url, schema=schema, password=password)
-    except ValueError as error:
+    except (ValueError, StoreError) as error:
         raise Failure(Exit.BAD_INPUT, tried=tried, problem=str(error), next_step="correct it") from error

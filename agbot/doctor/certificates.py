@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -20,17 +21,21 @@ _SECONDS_PER_DAY: Final = 86_400.0
 _HTTPS_PORT: Final = 443
 
 
-def own(settings: Settings, now: datetime) -> tuple[Finding, ...]:
-    """Check the certificate files of the settings."""
+def own(settings: Settings, now: datetime) -> Iterator[tuple[str, Finding]]:
+    """Check the certificate files of the settings, each with its key."""
     files = {
-        "[gateway] certificate_file": settings.gateway.certificate_file,
-        "[exchange] ca_file": settings.exchange.ca_file,
-        "[agbot] secure_api_ca_file": settings.agbot.secure_api_ca_file,
-        "[mqtt] certificate_file": settings.mqtt.certificate_file,
-        "[mqtt] ca_file": settings.mqtt.ca_file,
-        "[webhook] ca_file": settings.webhook.ca_file,
+        "gateway.certificate_file": settings.gateway.certificate_file,
+        "exchange.ca_file": settings.exchange.ca_file,
+        "agbot.secure_api_ca_file": settings.agbot.secure_api_ca_file,
+        "leadership.ca_file": settings.leadership.ca_file,
+        "mqtt.certificate_file": settings.mqtt.certificate_file,
+        "mqtt.ca_file": settings.mqtt.ca_file,
+        "webhook.ca_file": settings.webhook.ca_file,
     }
-    return tuple(_file(name, path, now) for name, path in files.items() if path is not None)
+    for key, path in files.items():
+        if path is not None:
+            section, _, name = key.partition(".")
+            yield key, _file(f"[{section}] {name}", path, now)
 
 
 def _file(name: str, path: Path, now: datetime) -> Finding:

@@ -70,11 +70,11 @@ class Doctor:
             found += await exchange.permissions(self._hub, orgs)
             groups = await exchange.groups_of(self._hub, orgs) if settings.scopes else None
             found += scopes.check(settings, orgs, groups) if groups is not None else ()
-        found += await store.check(self._loaded, self._clock)
+        found += await store.check(self._loaded, self._clock, coordinator_answers=daemon.overview is not None)
         found += await incumbent.check(settings, self._clock)
         found += await incumbent.database(self._source, self._clock)
         found += await listeners.check(settings, daemon)
-        found += certificates.own(settings, self._clock.now())
+        found += (finding for _, finding in certificates.own(settings, self._clock.now()))
         if can_log_in:
             found += await self._of_server("the Exchange", settings.exchange.url)
         answers = await secure_api.check(settings.agbot.secure_api, settings.agbot.secure_api_ca_file)

@@ -88,14 +88,22 @@ async def _ask(url: str) -> str:
 
 
 def why_not_free(listen: str) -> str:
-    """Return why this address cannot be listened on; empty if it can. Nothing stays open."""
+    """Return why this address cannot be listened on; empty if it can."""
+    try:
+        bound(listen)
+    except OSError as error:
+        return "it is in use" if error.errno == errno.EADDRINUSE else (error.strerror or str(error)).lower()
+    return ""
+
+
+def bound(listen: str) -> None:
+    """Bind this address as the daemon would. Nothing stays open.
+
+    Raises:
+        OSError: it cannot be listened on.
+    """
     host, port = host_and_port(listen)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            is_used = error.errno == errno.EADDRINUSE
-            return "it is in use" if is_used else (error.strerror or str(error)).lower()
-    return ""
+        probe.bind((host, port))

@@ -1,13 +1,16 @@
-"""Checks the coordinator's own PostgreSQL, as the daemon would meet it at its start."""
+"""Checks the coordinator's own store, file or database, as the daemon meets it at its start."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from agbot.clock import Clock
+from agbot.doctor.at_start import is_of_unit
 from agbot.doctor.clocks import against_ours
 from agbot.doctor.finding import Finding, ok, warning, wrong
 from agbot.settings.load import Loaded
+from agbot.settings.model import StoreSettings
+from agbot.store import inspecting
 from agbot.store.contract import StoreError
 
 if TYPE_CHECKING:
@@ -16,30 +19,50 @@ if TYPE_CHECKING:
 _CHECK: Final = "store"
 
 
-async def check(loaded: Loaded, clock: Clock) -> tuple[Finding, ...]:
-    """Check it, if `[store] url` names one."""
+async def check(loaded: Loaded, clock: Clock, *, coordinator_answers: bool) -> tuple[Finding, ...]:
+    """Check the database of `[store] url`, or the file of `[store] path`."""
     settings = loaded.settings.store
     if not settings.url:
-        return ()
+        return (_file(settings, coordinator_answers=coordinator_answers),)
     try:
         from agbot.store.postgres.address import Address  # noqa: PLC0415 - its driver is an extra
         from agbot.store.postgres.inspecting import inspect  # noqa: PLC0415 - see above
     except ImportError as error:
         step = "pip install 'agbot[postgres]'"
         return (wrong(_CHECK, f"[store] url needs the extra postgres ({error})", next_step=step),)
-    address = Address(url=settings.url, schema=settings.schema, password=loaded.secrets.store_password)
     sent_at = clock.now()
     try:
+        address = Address(url=settings.url, schema=settings.schema, password=loaded.secrets.store_password)
         found = await inspect(address)
     except StoreError as error:
         return (wrong(_CHECK, str(error), tried=settings.where),)
     return (*judged(found, str(address)), against_ours("the store's clock", found.now, sent_at, clock.now()))
 
 
+def _file(settings: StoreSettings, *, coordinator_answers: bool) -> Finding:
+    found = inspecting.inspect(settings.path)
+    if found.problem and is_of_unit(settings):
+        return ok(_CHECK, "the folder of [store] path does not exist yet; the unit creates it (StateDirectory=)")
+    if found.depends_on_user:
+        step = "run it as a user who may use the file (sudo)"
+        return warning(_CHECK, f"[store] path: {found.problem}", next_step=step)
+    if found.problem:
+        problem, _, step = found.problem.rpartition("; ")
+        return wrong(_CHECK, f"[store] path: {problem}", next_step=step)
+    if found.holder and not coordinator_answers:
+        text = f"[store] path: {found.holder} uses {settings.path}, and no coordinator answers at [console] listen"
+        return wrong(_CHECK, text, next_step="stop that process (`ps -p NUMBER`), or set another path")
+    if found.holder:
+        return ok(_CHECK, f"{found.holder} uses the file of [store] path")
+    state = "can be used" if found.exists else "is a new file, which the first start creates"
+    return ok(_CHECK, f"[store] path {state}")
+
+
 def judged(found: Inspection, address: str) -> tuple[Finding, ...]:
     """Return what an operator has to know of a store that can be reached."""
     pooler = ", behind a pooler" if found.is_pooled else ""
-    results = [ok(_CHECK, f"{address} answers, PostgreSQL {found.server}{pooler}; {_version(found)}")]
+    version = f"; {_version(found)}" if found.has_schema or found.may_create else ""
+    results = [ok(_CHECK, f"{address} answers, PostgreSQL {found.server}{pooler}{version}")]
     if found.is_replica:
         step = "add target_session_attrs=read-write and all hosts to [store] url"
         results.append(wrong(_CHECK, "this server is a replica, which takes no writes", next_step=step))
@@ -60,15 +83,16 @@ def _version(found: Inspection) -> str:
 def _rights(found: Inspection) -> list[Finding]:
     """Check what the role may do, now and at the next migration."""
     if not found.has_schema:
-        step = "CREATE SCHEMA … AUTHORIZATION … as the owner of the database"
-        text = "the schema does not exist, and the role may not create it"
+        step = f"as the owner of the database: CREATE SCHEMA {found.schema} AUTHORIZATION {found.role};"
+        text = f"the schema {found.schema} does not exist, and the role {found.role} may not create it"
         return [] if found.may_create else [wrong(_CHECK, text, next_step=step)]
     if found.denied:
         text = f"the role may not read and write {', '.join(found.denied)}"
         return [wrong(_CHECK, text, next_step="let the user of [store] url own the schema and everything in it")]
     if not found.owns_schema:
         text = "the role does not own the schema, so that a newer version of the program cannot migrate it"
-        return [warning(_CHECK, text, next_step="ALTER SCHEMA … OWNER TO … and the same for its tables")]
+        step = f"ALTER SCHEMA {found.schema} OWNER TO {found.role}; and the same for its tables"
+        return [warning(_CHECK, text, next_step=step)]
     return []
 
 
@@ -76,9 +100,8 @@ def _durability(found: Inspection) -> list[Finding]:
     """Check whether a grant that was answered can be lost with the server."""
     if not found.keeps_commits:
         text = "fsync or synchronous_commit is off: a crash of the server may lose leases that were granted"
-        return [
-            warning(_CHECK, text, next_step="set both on; for this role alone: ALTER ROLE … SET synchronous_commit")
-        ]
+        step = f"set both on; for this role alone: ALTER ROLE {found.role} SET synchronous_commit = on;"
+        return [warning(_CHECK, text, next_step=step)]
     if found.replicas and not found.waits_for_replicas:
         text = f"{found.replicas} replica(s) follow without being waited for: a promoted one may lack the last commits,"
         return [ok(_CHECK, f"{text} which is noticed, and nothing is granted until every organisation has been read")]

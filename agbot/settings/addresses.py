@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agbot.settings.secret import Secret
+from agbot.settings.secret import Secret, SecretError
 
 
 class AddressError(ValueError):
@@ -17,7 +17,11 @@ class AddressError(ValueError):
 
 
 def read(path: Path) -> tuple[list[Secret], list[str]]:
-    """Read a file; return the addresses that can be used, and what is wrong with the others."""
+    """Read a file; return the addresses that can be used, and what is wrong with the others.
+
+    Raises:
+        SecretError: it cannot be read.
+    """
     addresses, wrong = [], []
     try:
         for number, text in _lines(path):
@@ -29,7 +33,8 @@ def read(path: Path) -> tuple[list[Secret], list[str]]:
             else:
                 addresses.append(address)
     except (OSError, UnicodeDecodeError) as error:
-        return [], [f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}"]
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise SecretError(f"{path} cannot be read: {why}") from error
     if not addresses and not wrong:
         wrong.append(f"{path} has no address")
     return addresses, wrong

@@ -103,6 +103,7 @@ def _wrong_url(value: str) -> str | None:
     faults = {
         "it contains a user or password; credentials come from files": bool(parts.username or parts.password),
         f'"{value}" does not begin with http:// or https://': parts.scheme not in {"http", "https"},
+        f'"{value}" contains a space': any(map(str.isspace, value)),
         f'"{value}" names no host': not parts.hostname or port == 0,
         f'"{value}" has a query or fragment': bool(parts.query or parts.fragment),
     }

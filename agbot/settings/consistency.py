@@ -217,6 +217,12 @@ def _store(settings: Settings) -> Iterator[Mismatch]:
             problem="the package psycopg is not installed, which the store on PostgreSQL needs",
             expected="pip install 'agbot[postgres]', or no url",
         )
+    if settings.agbot.database and not settings.agbot.api and find_spec("psycopg") is None:
+        yield Mismatch(
+            key="agbot.database",
+            problem="the package psycopg is not installed, which the agbot's database needs",
+            expected="pip install 'agbot[postgres]', or [agbot] api in place of it",
+        )
     if settings.guard.enabled and not store.url:
         yield Mismatch(
             key="store.url", problem="it is not set, but the guard is enabled", expected="the agbot's database"

@@ -6,7 +6,7 @@ import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
-_LAST_PORT: Final = 65535
+LAST_PORT: Final = 65535
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
@@ -17,8 +17,10 @@ def host_and_port(listen: str) -> tuple[str, int]:
         ValueError: the text has another form.
     """
     host, colon, port = listen.rpartition(":")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > _LAST_PORT:
+    if not colon or not (port.isascii() and port.isdigit()):
         raise ValueError(f'"{listen}" is not of the form host:port')
+    if int(port) > LAST_PORT:
+        raise ValueError(f'"{listen}" has the port {port}; the highest is {LAST_PORT}')
     return host.strip("[]"), int(port)
 
 

@@ -10,7 +10,7 @@ mistake there are no settings at all.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
 from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem, SettingsError
+from agbot.settings.rule_consistency import Mismatch
 from agbot.settings.secret_files import Secrets, read_secrets
 
 _LIKE: Final = 0.5
@@ -57,11 +58,18 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
     return reading.loaded
 
 
-def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: bool = False) -> Reading:
+def read(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    may_lack_secrets: bool = False,
+    beside: Callable[[model.Settings], Iterable[Mismatch]] = lambda _: (),
+) -> Reading:
     """Read the settings and return every mistake and warning.
 
     With `may_lack_secrets`, a secret that systemd will provide or that this user may not read is a
-    warning: an administrator checks a file before the daemon has its credentials.
+    warning: an administrator checks a file before the daemon has its credentials. `beside` finds
+    what else does not fit, such as the state of the machine.
     """
     draft = Draft()
     if path is not None:
@@ -72,7 +80,7 @@ def read(path: Path | None, environ: Mapping[str, str], *, may_lack_secrets: boo
     _read_environment(environ, draft)
     draft.check_each()
     settings = _build(draft)
-    for found in mismatches(settings):
+    for found in (*mismatches(settings), *beside(settings)):
         if not (draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other))):
             draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
     secrets = read_secrets(settings, environ, path.parent if path else None, draft, may_lack=may_lack_secrets)

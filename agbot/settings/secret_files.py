@@ -77,9 +77,14 @@ def _read_addresses(
     path = secret.where(settings.notify.addresses_file, secret.NOTIFY_ADDRESSES, environ, folder)
     if path is None:
         return ()
-    found, wrong = addresses.read(path)
+    expected = "one address of Apprise per line"
+    try:
+        found, wrong = addresses.read(path)
+    except secret.SecretError as error:
+        _note_unread(key, error, expected, draft, may_lack=may_lack)
+        return ()
     for problem in wrong:
-        draft.note(key, problem, "one address of Apprise per line", is_warning=may_lack and not found)
+        draft.note(key, problem, expected)
     is_copy = settings.notify.addresses_file is None and secret.CREDENTIALS_DIRECTORY in environ
     warning = "" if is_copy else secret.why_open(path)
     if found and warning:
@@ -93,9 +98,14 @@ def _read_secret(key: str, path: Path | None, draft: Draft, *, may_lack: bool, m
     try:
         found = secret.read(path)
     except secret.SecretError as error:
-        is_warning = may_lack and isinstance(error.__cause__, PermissionError)
-        draft.note(key, str(error), "a readable file with one token", is_warning=is_warning)
+        _note_unread(key, error, "a readable file with one token", draft, may_lack=may_lack)
         return None
     if found.warning and not may_be_open:
         draft.note(key, found.warning, secret.closed(found.path), is_warning=True)
     return found.secret
+
+
+def _note_unread(key: str, error: secret.SecretError, expected: str, draft: Draft, *, may_lack: bool) -> None:
+    """Note a file that cannot be used. Only who may read it depends on the user of the service."""
+    is_warning = may_lack and isinstance(error.__cause__, PermissionError)
+    draft.note(key, str(error), expected, is_warning=is_warning)

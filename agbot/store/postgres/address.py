@@ -16,6 +16,7 @@ import psycopg
 from psycopg import conninfo
 
 from agbot.foreign_text import excerpt
+from agbot.settings.hosts import LAST_PORT
 from agbot.settings.secret import Secret
 from agbot.store.contract import StoreRefusedError, StoreUnavailableError
 
@@ -56,14 +57,18 @@ class Address:
     password: Secret | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what is no name of a schema: it is part of statements.
+        """Refuse what is no name of a schema, which is part of statements, and no address of libpq.
 
         Raises:
-            ValueError: see above.
+            ValueError: the name of the schema is invalid.
+            StoreRefusedError: libpq does not take the address.
         """
         if not _NAME.fullmatch(self.schema):
             message = f"{self.schema!r} is no name of a schema: lower-case letters, digits and _"
             raise ValueError(message)
+        wrong = why_not_of_libpq(self.url)
+        if wrong:
+            raise StoreRefusedError(f"[store] url: {wrong}")
 
     def __str__(self) -> str:
         """Return server, database and schema for people."""
@@ -90,3 +95,13 @@ class Address:
         reply = excerpt(reply, secret, _MESSAGE_CHARACTERS)
         kind = StoreRefusedError if meant.startswith(_REFUSED) else StoreUnavailableError
         return kind(f"could not {tried} {self}: {f'{code}, ' if code else ''}{reply}; {advice}")
+
+
+def why_not_of_libpq(url: str) -> str:
+    """Return why libpq does not take this address, which contains no password; empty if it does."""
+    try:
+        ports = str(conninfo.conninfo_to_dict(url).get("port") or "")
+    except psycopg.ProgrammingError as error:
+        return f'"{url}" is not an address of PostgreSQL: {" ".join(str(error).split())}'
+    wrong = [each for each in ports.split(",") if each and not (each.isdecimal() and 0 < int(each) <= LAST_PORT)]
+    return f'"{url}" has the port {wrong[0]}; a port is a number from 1 to {LAST_PORT}' if wrong else ""

@@ -26,7 +26,7 @@ SELECT current_setting('server_version') AS server, clock_timestamp() AS now, pg
     current_setting('fsync') <> 'off' AND current_setting('synchronous_commit') <> 'off' AS keeps_commits,
     (SELECT count(*) FROM pg_stat_replication WHERE application_name <> 'pg_basebackup') AS replicas,
     current_setting('synchronous_standby_names') <> '' AS waits_for_replicas, pg_backend_pid() AS session,
-    n.oid IS NOT NULL AS has_schema, coalesce(pg_has_role(n.nspowner, 'USAGE'), false) AS owns_schema,
+    quote_ident(current_user) AS role, n.oid IS NOT NULL AS has_schema, coalesce(pg_has_role(n.nspowner, 'USAGE'), false) AS owns_schema,
     has_database_privilege(current_database(), 'CREATE') AS may_create,
     array(SELECT c.relname::text FROM pg_class AS c WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'p')
         AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
@@ -53,6 +53,9 @@ class Inspection:
     """Whether a pooler is in between."""
     keeps_transactions: bool
     """False behind a pooler that gives each statement another session."""
+    role: str
+    """The user, quoted for a statement where that is needed."""
+    schema: str
     has_schema: bool
     owns_schema: bool
     may_create: bool
@@ -91,6 +94,7 @@ async def _inspected(connection: Connection, name: str, version: int, newest: in
     session = state.pop("session")
     return Inspection(
         **state,
+        schema=name,
         is_pooled=session != connection.info.backend_pid,
         keeps_transactions=await _keeps_transactions(connection),
         version=version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def config(tmp_path: Path) -> Path:
 
 def test_a_good_file_is_called_good(config: Path) -> None:
     with config.open("a", encoding="utf-8") as file:
-        file.write('[gateway]\nlisten = "127.0.0.1:8083"\n')
+        file.write('[gateway]\nlisten = "127.0.0.1:8083"\n[store]\npath = "agbot.db"\n')
 
     result = run("check-config", str(config))
 
@@ -134,12 +135,27 @@ def test_no_secret_is_ever_written(config: Path) -> None:
     assert "s3cret" not in run("check-config", str(config), "--json").output
 
 
+def test_an_address_that_no_service_could_use_is_a_mistake(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (config.parent / "addresses").write_text("json://localhost\n", encoding="utf-8")
+    with config.open("a", encoding="utf-8") as file:
+        file.write('[store]\npath = "agbot.db"\n[notify]\naddresses_file = "addresses"\n')
+    assert run("check-config", str(config)).exit_code == 0
+
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    result = run("check-config", str(config))
+
+    assert result.exit_code == 1
+    assert "mistake: notify.addresses_file: " in result.stdout
+    assert "Apprise is missing; install agbot[notify]" in result.stdout
+    assert "would refuse to start" not in result.stdout
+
+
 def test_the_shipped_sample_can_be_checked_as_it_is() -> None:
     result = run("check-config", str(_dist.folder("config") / "agbot.toml"))
 
     assert result.exit_code == 0
     assert "is good: 3 warnings" in result.stdout
-    assert "would refuse to start here, because of exchange.token_file; a service starts if its unit" in result.stdout
+    assert "would refuse to start here, because of store.path, exchange.token_file; a service" in result.stdout
     assert "the daemon does not start without it, unless its unit provides it" in result.stdout
     assert run("run", "--config", str(_dist.folder("config") / "agbot.toml")).exit_code == 1
 

@@ -287,8 +287,8 @@ async def test_the_days_left_of_our_certificate_are_judged(tmp_path: Path, days:
         }
         reading = hub.settings()
         assert reading.loaded is not None
-        [found] = certificates.own(reading.loaded.settings, end - timedelta(days=days))
-        assert found.verdict is verdict
+        [(key, found)] = certificates.own(reading.loaded.settings, end - timedelta(days=days))
+        assert (key, found.verdict) == ("gateway.certificate_file", verdict)
 
 
 async def test_what_a_running_daemon_has_watched_counts(tmp_path: Path) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from agbot.clock import SystemClock
 from agbot.doctor import store
 from agbot.doctor.finding import Finding, Verdict, worst
 from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.inspecting import inspect
+from agbot.store.sqlite import SqliteStore
 from tests.integration.doctor.ward import of, ward
 from tests.support.postgres import PgBouncer, Postgres
 
@@ -30,7 +33,6 @@ async def test_the_doctor_names_server_schema_and_clock_and_creates_nothing(
     tmp_path: Path, postgres_server: Postgres, postgres_database: str
 ) -> None:
     async with ward(tmp_path) as hub:
-        assert of(await hub.examine(), "store") == [], "a file is the daemon's own"
         hub.tables["store"] = {"url": f'"{postgres_server.url(postgres_database)}"'}
         new, *_ = of(await hub.examine(), "store")
         assert new.verdict is Verdict.OK
@@ -50,6 +52,33 @@ async def test_the_doctor_names_server_schema_and_clock_and_creates_nothing(
         assert (down.verdict, "look whether the server runs" in down.found) == (Verdict.WRONG, True)
 
 
+async def test_a_file_that_the_daemon_could_not_open_is_wrong(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        [new] = of(await hub.examine(), "store")
+        assert (new.verdict, new.found) == (Verdict.OK, "[store] path is a new file, which the first start creates")
+        for path, stated in (("none/agbot.db", "none does not exist"), (".", "is a directory")):
+            hub.tables["store"] = {"path": f'"{tmp_path / path}"'}
+            [found] = of(await hub.examine(), "store")
+            assert (found.verdict, stated in found.found) == (Verdict.WRONG, True), found
+            assert found.next_step
+
+
+async def test_a_file_that_another_process_uses_is_wrong_unless_that_is_the_coordinator(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        used = SqliteStore(tmp_path / "agbot.db")
+        await used.open()
+        try:
+            loaded = hub.settings().loaded
+            assert loaded is not None
+            [alone] = await store.check(loaded, SystemClock(), coordinator_answers=False)
+            [beside] = await store.check(loaded, SystemClock(), coordinator_answers=True)
+        finally:
+            await used.close()
+        [ended] = await store.check(loaded, SystemClock(), coordinator_answers=False)
+    assert (alone.verdict, f"process {os.getpid()} uses" in alone.found) == (Verdict.WRONG, True)
+    assert (beside.verdict, ended.found) == (Verdict.OK, "[store] path can be used")
+
+
 async def test_a_role_that_may_not_write_create_or_migrate_is_named(
     postgres_server: Postgres, postgres_database: str
 ) -> None:
@@ -57,7 +86,10 @@ async def test_a_role_that_may_not_write_create_or_migrate_is_named(
         "postgres", f"DO $$ BEGIN CREATE ROLE {ROLE} LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
     )
     url = postgres_server.url(postgres_database, user=ROLE)
-    assert "the role may not create it" in texts(await findings(url))
+    named, lacks, *_ = await findings(url)
+    assert "the first start creates them" not in named.found
+    assert lacks.found == f"the schema agbot_ha does not exist, and the role {ROLE} may not create it"
+    assert lacks.next_step == f"as the owner of the database: CREATE SCHEMA agbot_ha AUTHORIZATION {ROLE};"
     await schema.prepare(Address(url=postgres_server.url(postgres_database)))
     postgres_server.run(
         postgres_database,

@@ -1,0 +1,121 @@
+"""Looks at the file of a store as the daemon would meet it at its start. It changes nothing.
+
+It judges with the code of the daemon. What only the daemon's own open can show, such as a damaged
+page, is not looked for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from agbot.store import migrations
+from agbot.store.connection import ADVICE, unavailable
+from agbot.store.contract import StoreSchemaError
+from agbot.store.files import Files
+
+_BYTES_OF_NEW: Final = 400_000
+"""A new store takes 350,000 bytes with its log."""
+_BYTES_OF_START: Final = 40_000
+"""The index of the log and the mark, which every start writes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What was found."""
+
+    problem: str = ""
+    """Why a daemon could not start with it, and what to do; empty if it could."""
+    depends_on_user: bool = False
+    """Another user, such as that of the service, may be able to use it."""
+    holder: str = ""
+    """The process that uses it, as `process 12`; empty if none does."""
+    exists: bool = True
+
+
+def inspect(path: Path, steps: Sequence[migrations.Step] | None = None) -> Inspection:
+    """Look at folder, disk, lock and schema of the store at `path`."""
+    try:
+        return _inspected(path, migrations.shipped() if steps is None else steps)
+    except PermissionError as error:
+        return Inspection(problem=f"this user may not use {error.filename}", depends_on_user=True)
+    except OSError as error:
+        return Inspection(problem=f"cannot use {path}: {error.strerror}; set the path of a file")
+
+
+def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
+    file = path.resolve()
+    found = file.stat() if file.exists() else None
+    holder = "" if found is None else _holder(file)
+    if holder:
+        return Inspection(holder=holder)
+    if file.is_dir():
+        return Inspection(problem=f"{path} is a directory; set the path of a file in it")
+    unusable = _of_folder(file.parent, _BYTES_OF_START if found and found.st_size else _BYTES_OF_NEW)
+    if unusable.problem:
+        return unusable
+    if found is None or not found.st_size:
+        return Inspection(exists=False)
+    if not os.access(file, os.R_OK | os.W_OK):
+        return Inspection(problem=f"this user may not read and write {path}", depends_on_user=True)
+    return Inspection(problem=_of_content(path, file, steps))
+
+
+def _of_folder(folder: Path, needed_bytes: int) -> Inspection:
+    if not folder.is_dir():
+        why = "is not a directory" if folder.exists() else "does not exist"
+        return Inspection(problem=f"the folder {folder} {why}; create it, mount its disk, or set another path")
+    disk = os.statvfs(folder)
+    if disk.f_flag & os.ST_RDONLY:
+        problem = f"the disk of {folder} is mounted read-only; mount it for writing, or set another path"
+        return Inspection(problem=problem)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Inspection(problem=f"this user may not write to the folder {folder}", depends_on_user=True)
+    if disk.f_bavail * disk.f_frsize < needed_bytes:
+        return Inspection(problem=f"the disk of {folder} is full; {ADVICE['SQLITE_FULL']}")
+    return Inspection()
+
+
+def _holder(file: Path) -> str:
+    """Return who has the store's locks; empty if none has.
+
+    A lock is taken to try, and given back at once.
+    """
+    beside = file.with_name(f"{file.name}.lock")
+    for each in (beside, file):
+        if not each.is_file():
+            continue
+        with each.open("rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                number = beside.read_text(encoding="ascii", errors="replace").strip() if beside.is_file() else ""
+                return f"process {number}" if number else "another process"
+    return ""
+
+
+def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> str:
+    """Return what is wrong with the main file alone.
+
+    SQLite would create files beside it for anything more than reading it as immutable. So a schema
+    that is still in the log is judged at the start only.
+    """
+    has_log = bool(Files(path).log_stamp()[0])
+    try:
+        uri = f"file:{quote(str(file))}?mode=ro&immutable=1"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+            migrations.check_origin(connection, steps)
+            if migrations.version_of(connection) == len(steps) and not has_log:
+                migrations.check_complete(connection, steps)
+    except sqlite3.Error as error:
+        return str(unavailable("open", path, error))
+    except StoreSchemaError as error:
+        return f"cannot use {path}: {error}"
+    return ""
