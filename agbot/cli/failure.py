@@ -30,14 +30,15 @@ class Exit(IntEnum):
     BAD_FILE = 4
     """A file cannot be read."""
     UNREACHABLE = 5
-    """The coordinator or the Exchange could not be reached, or its answer was an error."""
+    """The coordinator, the Exchange or the database could not be reached, or its answer was an
+    error."""
     NEEDS_A_PERSON = 6
     """`agbot status`: grants go on, but something fails or is stopped until a person acts."""
     REFUSED = 7
-    """The coordinator refused: no token or a wrong one, or the state has changed. Or
+    """It was refused: no token, a wrong one or too few rights, or the state does not allow it. Or
     HZN_EXCHANGE_URL is not set."""
     NOT_FOUND = 8
-    """There is no such group, node or lease."""
+    """A name is not known: of a group, node, policy, scope or coordinator. Or there is no guard."""
     NOTHING_GRANTED = 9
     """`agbot status`: the coordinator is not ready, or none leads: nothing is granted."""
 

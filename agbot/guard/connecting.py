@@ -10,7 +10,7 @@ import psycopg
 
 from agbot.guard import installing
 from agbot.guard.installing import GuardError, GuardUnreachableError
-from agbot.store.contract import StoreSchemaError, StoreUnavailableError
+from agbot.store.contract import StoreRefusedError, StoreSchemaError, StoreUnavailableError
 from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
 
@@ -22,25 +22,28 @@ def perform(address: Address, work: Callable[[psycopg.Connection[Any]], _Result]
 
     Raises:
         GuardUnreachableError: the database cannot be reached, or failed.
-        GuardError: what `work` raises.
+        GuardError: it does not let this role in or do this; and what `work` raises.
     """
     try:
         with psycopg.connect(**address.parameters, autocommit=True) as connection:
             return work(connection)
     except psycopg.Error as error:
-        raise installing.failed(error, str(address.unavailable("use", error))) from error
+        meant = address.unavailable("use", error)
+        if isinstance(meant, StoreRefusedError):
+            raise GuardError(str(meant)) from error
+        raise installing.failed(error, str(meant)) from error
 
 
 def prepare_store(address: Address) -> None:
     """Create or migrate the schema of the lease store, in which the guard's own tables are.
 
     Raises:
-        GuardUnreachableError: the database cannot be reached, or refuses.
-        GuardError: the schema is another program's, or newer than this one.
+        GuardUnreachableError: the database cannot be reached, or failed.
+        GuardError: the database refuses, or the schema is another program's or newer than this one.
     """
     try:
         asyncio.run(schema.prepare(address))
-    except StoreSchemaError as error:
+    except (StoreSchemaError, StoreRefusedError) as error:
         raise GuardError(str(error)) from error
     except StoreUnavailableError as error:
         raise GuardUnreachableError(str(error)) from error

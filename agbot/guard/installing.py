@@ -37,7 +37,8 @@ def install(connection: Connection, schemas: Schemas) -> bool:
     """Install the guard, or update it; return whether it was not installed before.
 
     Raises:
-        GuardError: the tables or the rights are not as required; nothing has changed.
+        GuardError: the tables or the rights are not as required, or the role may not do that;
+            nothing has changed.
         GuardUnreachableError: a lock was not available, or the connection failed.
     """
     try:
@@ -51,7 +52,7 @@ def install(connection: Connection, schemas: Schemas) -> bool:
             connection.execute(scripts.install(schemas).encode())
             return is_new
     except psycopg.Error as error:
-        raise _unreachable(error) from error
+        raise _failed(error) from error
 
 
 def uninstall(connection: Connection, schemas: Schemas) -> bool:
@@ -72,14 +73,16 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
     except psycopg.errors.InvalidSchemaName:
         return False  # there is not even the store's schema
     except psycopg.Error as error:
-        raise _unreachable(error) from error
+        raise _failed(error) from error
 
 
-def failed(error: psycopg.Error, text: str) -> GuardUnreachableError:
-    """Return the error: a lock is another one than a database that cannot be reached."""
+def failed(error: psycopg.Error, text: str) -> GuardError:
+    """Return the error: a lock or a missing right is another one than a database out of reach."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return GuardError(text)
     is_locked = isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)
     return GuardLockedError(text) if is_locked else GuardUnreachableError(text)
 
 
-def _unreachable(error: psycopg.Error) -> GuardUnreachableError:
+def _failed(error: psycopg.Error) -> GuardError:
     return failed(error, f"{type(error).__name__}: {' '.join(str(error).split())}")

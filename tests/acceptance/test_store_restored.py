@@ -258,7 +258,7 @@ async def test_a_person_ends_the_wait_and_is_written_down(hub: Hub, site: Site) 
     [settled] = [entry for entry in await site.journal() if entry["event"] == "store.settled"]
     assert settled["facts"]["why"] == "all at rest"
     assert settled["who"] != "coordinator"
-    assert (await site.operate("resume", "--store", "--reason", "again")).code == 8
+    assert (await site.operate("resume", "--store", "--reason", "again")).code == 7
 
 
 async def refused(site: Site, path: Path) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 
 from agbot.coordinator.contract import Done, NotDone
+from agbot.rules import ids
 from agbot.rules.ids import GroupId, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
@@ -66,7 +68,34 @@ async def test_an_allowance_and_an_approval_can_be_withdrawn_and_are_then_worth_
     assert ended.read().in_words() == f"the allowance of {ended.node} has been withdrawn"
     assert [(each.who, each.facts["why"]) for each in (ended, withdrawn)] == [("eva", "changed our mind")] * 2
     again = await hub.coordinator.withdraw_allowance(node, **why)
-    assert again == NotDone(text="o1/n1 has no allowance; nothing was changed", not_found=True)
+    assert again == NotDone(text="o1/n1 has no allowance; nothing was changed")
     elsewhere = await hub.coordinator.withdraw_approval("*", Kind.AGENT, UP1, **why)
     assert "is not approved in the whole fleet" in elsewhere.text
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_is_not_there_to_end_is_refused_and_only_an_unknown_name_is_not_found() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    why = {"reason": "x", "who": "eva"}
+
+    def orders(group: str, node: str) -> Mapping[str, Awaitable[Done | NotDone]]:
+        coordinator = hub.coordinator
+        return {
+            "release": coordinator.release(GroupId(group), token=None, **why),
+            "end a hold": coordinator.resume(group, subject=None, **why),
+            "lift brakes": coordinator.resume(group, subject=UP1, **why),
+            "end rests": coordinator.resume(f"{ids.REST_SCOPE}{group}", subject=None, **why),
+            "withdraw an allowance": coordinator.withdraw_allowance(node_id(ORG, node), **why),
+            "withdraw an approval": coordinator.withdraw_approval(group, Kind.AGENT, UP1, **why),
+        }
+
+    for is_unknown, given in ((False, orders("o1/g1", "n1")), (True, orders("o1/gl", "nl"))):
+        for order, answer in given.items():
+            done = await answer
+            assert isinstance(done, NotDone), order
+            assert done.not_found is is_unknown, (order, done.text)
+            assert "nothing was changed" in done.text
     await hub.stop()

@@ -83,7 +83,7 @@ async def test_a_person_ends_the_wait_with_a_reason_once() -> None:
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     again = await resume(hub)
     assert isinstance(again, NotDone)
-    assert again.not_found
+    assert not again.not_found
     await hub.stop()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agbot.cli.failure import Exit
 from tests.support.command_lines import refused
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,12 @@ def test_a_command_that_cannot_be_typed_is_found() -> None:
     assert "No such option" in refused("status --follow")
     assert "Missing" in refused("explain")
     assert refused("status o1/g1 --watch | head") == ""
+
+
+def test_the_exit_codes_of_the_commands_are_those_of_the_table() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = text.partition("## Exit codes")[2].partition("\n\n`")[0]
+    assert [int(code) for code in re.findall(r"^\| (\d+) \|", table, flags=re.MULTILINE)] == sorted(Exit)
 
 
 def test_the_documents_have_commands_to_check() -> None:

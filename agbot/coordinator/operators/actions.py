@@ -53,9 +53,7 @@ class Actions:
         lease = self._situation.ledger.lease(group)
         tenure = lease.tenure
         if tenure is None:
-            unknown = self._unknown(Noun.GROUP, group)
-            text = unknown or f"no node holds the lease of {group}"
-            return NotDone(text=f"{text}; nothing was changed", not_found=bool(unknown))
+            return self._nothing_done(Noun.GROUP, group, f"no node holds the lease of {group}")
         if token is not None and token != lease.token:
             return NotDone(
                 text=f"{group} is held under token {lease.token} now, not {token}: {tenure.claim.holder} has it for "
@@ -85,6 +83,11 @@ class Actions:
 
     def _unknown(self, noun: Noun, name: str) -> str:
         return naming.unknown(noun, name, self._situation)
+
+    def _nothing_done(self, noun: Noun, name: str, why: str, more: str = "") -> NotDone:
+        """State that a name is not known (exit code 8), or that there is nothing to end (7)."""
+        unknown = self._unknown(noun, name)
+        return NotDone(text=f"{unknown or why}; nothing was changed{more}", not_found=bool(unknown))
 
     async def resume(self, scope: str, *, subject: PolicyId | None, reason: str, who: str) -> Done | NotDone:
         """End a hold, or lift the brakes on a subject in a group, an organisation or everywhere."""
@@ -137,7 +140,7 @@ class Actions:
 
     async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
         """Take the allowance of a node back."""
-        nothing = self._unknown(Noun.NODE, node) or f"{node} has no allowance"
+        nothing = self._nothing_done(Noun.NODE, node, f"{node} has no allowance")
         done = await self._withdraw(lambda: self._situation.ledger.allowances.get(node), reason, who)
         return self._withdrawn(done, f"the allowance of {node} is withdrawn", nothing)
 
@@ -148,7 +151,8 @@ class Actions:
         known = self._situation.ledger.approvals
         given = {each.scope for each in known.values() if (each.kind, each.subject) == (kind, subject)}
         where = f"; it is in {', '.join(map(words.scope, sorted(given)))}" if given else ""
-        nothing = f"the {kind} upgrade {subject} is not approved in {words.scope(scope)}{where}"
+        why = f"the {kind} upgrade {subject} is not approved in {words.scope(scope)}{where}"
+        nothing = self._nothing_done(Noun.SCOPE, scope, why)
         done = await self._withdraw(lambda: known.get((scope, kind, subject)), reason, who)
         return self._withdrawn(done, f"the approval of {subject} in {words.scope(scope)} is withdrawn", nothing)
 
@@ -167,9 +171,9 @@ class Actions:
         await self._situation.commit_due(due)
         return found[0] if found else None
 
-    def _withdrawn(self, order: Allowance | Approval | None, text: str, nothing: str) -> Done | NotDone:
+    def _withdrawn(self, order: Allowance | Approval | None, text: str, nothing: NotDone) -> Done | NotDone:
         if order is None:
-            return NotDone(text=f"{nothing}; nothing was changed", not_found=True)
+            return nothing
         return self._done(f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
 
     def _no_policy(self, subject: PolicyId) -> NotDone:
@@ -191,7 +195,7 @@ class Actions:
     async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
         generation = self._situation.ledger.generation
         if not generation.doubt:
-            return NotDone(text="the lease store is not in doubt; nothing was changed", not_found=True)
+            return NotDone(text="the lease store is not in doubt; nothing was changed")
         await self._situation.settle_store(StoreSettled(who=who, why=reason, changed=generation.doubt))
         return self._done(f"grants go on; the lease store was in doubt: {generation.doubt}")
 
@@ -206,8 +210,7 @@ class Actions:
         ]
         ended = [lease.group for lease in found if await situation.commit(ends.end_rest(lease, reason, now, who))]
         if not ended:
-            text = self._unknown(Noun.SCOPE, scope) or f"no group rests in {words.scope(scope)}"
-            return NotDone(text=f"{text}; nothing was changed", not_found=True)
+            return self._nothing_done(Noun.SCOPE, scope, f"no group rests in {words.scope(scope)}")
         return self._done(f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
 
     async def _end_hold(self, scope: str, reason: str, who: str) -> Done | NotDone:
@@ -222,9 +225,8 @@ class Actions:
 
         await self._situation.commit_due(due)
         if not ended:
-            text = self._unknown(Noun.SCOPE, scope) or f"{words.scope(scope)} is not held"
-            text = f"{text}; nothing was changed{self._stopped_in(scope)}"
-            return NotDone(text=text, not_found=True)
+            why = f"{words.scope(scope)} is not held"
+            return self._nothing_done(Noun.SCOPE, scope, why, self._stopped_in(scope))
         (hold,) = ended
         return self._done(
             f"{words.scope(scope)} is no longer held; the hold was: {_in_words(hold)}{self._still_held(scope)}"
@@ -260,9 +262,8 @@ class Actions:
 
         await self._situation.commit_due(due)
         if not brakes:
-            text = self._unknown(Noun.SCOPE, scope) or f"{subject} is not stopped in {words.scope(scope)}"
-            text = f"{text}; nothing was changed{self._stopped_in(scope)}"
-            return NotDone(text=text, not_found=True)
+            why = f"{subject} is not stopped in {words.scope(scope)}"
+            return self._nothing_done(Noun.SCOPE, scope, why, self._stopped_in(scope))
         named = "; ".join(
             f"{brake.group}, where it {brake.cause} on {brake.node} at {clock(brake.since)}" for brake in brakes
         )

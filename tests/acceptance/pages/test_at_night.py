@@ -113,7 +113,7 @@ async def test_each_reason_is_ended_by_what_its_page_says(hub: Hub, machine: Mac
             answer="y",
         )
         await walk("agbot resume GROUP --subject POLICY --reason …", "may go on", typed={"GROUP": "o1/failed"})
-        await walk("agbot resume ORG --subject POLICY --reason …", "is not stopped in o1", code=8)
+        await walk("agbot resume ORG --subject POLICY --reason …", "is not stopped in o1", code=7)
         await machine.typed("agbot hold o1 --reason tonight")
         await walk("agbot resume SCOPE --reason …", "tonight", typed={"SCOPE": "o1"})
         await walk("agbot allow NODE --reason …", "o1/carl", typed={"NODE": "o1/carl"})

@@ -81,7 +81,7 @@ async def test_a_host_asks_before_its_reboot_and_operators_decide_about_it(hub: 
         await walk(allow, "o1/operating-system")
         await walk('agbot hold o1 --reason "no reboots this week"', "o1 is held")
         resume = 'agbot resume o1/g1 --subject o1/operating-system --reason "the disk was replaced"'
-        await walk(resume, "is not stopped in o1/g1", code=8)
+        await walk(resume, "is not stopped in o1/g1", code=7)
         await tried_on_a_simulated_hub(walk)
 
 

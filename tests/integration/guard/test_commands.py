@@ -35,6 +35,23 @@ def test_the_guard_is_installed_shown_and_removed(hub: Guarded) -> None:
     assert run("uninstall", *place).stdout == "the guard was not installed\n"
 
 
+def test_a_role_without_the_rights_or_the_password_is_refused_and_a_database_out_of_reach_is_not(
+    hub: Guarded,
+) -> None:
+    hub.server.run(hub.database, "CREATE ROLE bystander LOGIN")
+    try:
+        place = ("--database", hub.url("bystander"))
+        for words, why in (((), "lacks rights"), (("--schema", "other"), "permission denied for database")):
+            refused = run("install", *place, *words)
+            assert (refused.exit_code, why in refused.output) == (7, True), refused.output
+    finally:
+        hub.server.run(hub.database, "DROP ROLE bystander")
+    stranger = run("install", "--database", hub.url("no_such_role"))
+    assert (stranger.exit_code, "does not exist" in stranger.output) == (7, True), stranger.output
+    absent = run("status", "--database", f"postgresql://{COORDINATOR}@127.0.0.1:9/agbot")
+    assert absent.exit_code == 5, absent.output
+
+
 def test_a_dry_run_prints_what_an_installation_executes_and_needs_no_database(hub: Guarded) -> None:
     for command in ("install", "uninstall"):
         printed = run(command, "--dry-run")
