@@ -36,6 +36,8 @@ _HEARTBEAT_SECONDS = 20.0
 _HEARTBEAT_SLICES = 100
 _KEPT = timedelta(hours=6)
 _IN_FLIGHT = 16
+_STRIDE = 7919
+"""A prime that divides no number of groups here: every group asks once in each round."""
 _SILENT_SECONDS = 30.0
 
 
@@ -124,12 +126,16 @@ class Fleet:
         return asked
 
     async def ask_evenly(self, member: str, seconds: float, per_second: float) -> Results:
-        """Ask for one member of each group in turn, at a steady pace, regardless of answers."""
+        """Ask for one member of each group in turn, at a steady pace, regardless of answers.
+
+        When an agent asks has nothing to do with when a peer's upgrade ends, so the groups ask in
+        another order than that of `end_evenly`.
+        """
         asked, began, tasks = Results(), time.perf_counter(), set[asyncio.Task[None]]()
         for number, due in enumerate(_pace(began, seconds, per_second)):
             await _sleep_until(due)
             asked.lags.append(time.perf_counter() - due)
-            org, group = self.groups[number % len(self.groups)]
+            org, group = self.groups[number * _STRIDE % len(self.groups)]
             task = asyncio.create_task(self.ask(org, group, group + member, asked))
             tasks.add(task)
             task.add_done_callback(tasks.discard)

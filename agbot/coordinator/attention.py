@@ -32,11 +32,11 @@ Several limits of time apply to these.
 _AT_THE_LATEST: Final = timedelta(seconds=30)
 """When any other group is handled again at the latest. Heartbeats have this pace; one that follows
 another is no change."""
-_MOST_GROUPS_PER_SECOND: Final = 400
+_MOST_GROUPS_PER_SECOND: Final = 250
 """How many groups are handled in a second by time alone.
 
 It keeps a cycle under half a second of processor. With 20,000 groups that upgrade, each is handled
-every 50 s: a heartbeat may be several times as old before its node counts as silent.
+every 80 s: a heartbeat may be several times as old before its node counts as silent.
 """
 
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from agbot.coordinator.background import Background
 from agbot.coordinator.intake.intake import Intake, IntakeReport
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.review import deferring
@@ -77,6 +78,7 @@ class Cycle:
         self._waiters = Waiters(situation, intake.attention, waiting)
         self._attention = intake.attention
         self._store_outage = Outage()
+        self._background = Background()
 
     async def run(self) -> CycleReport:
         """Run one cycle."""
@@ -128,6 +130,7 @@ class Cycle:
 
     async def stop(self) -> None:
         """End the work that a cycle has begun and that outlasts it."""
+        await self._background.stop()
         await self._intake.stop()
         await self._housekeeping.stop()
 
@@ -138,6 +141,8 @@ class Cycle:
             return True
         if ledger.failure:  # a question had the failure, and the store may have recovered since
             self._store_failed(ledger.failure)
+        # a write that was begun before the failure must not be reported after the recovery
+        await self._background.stop()
         if not await self._succeeds(ledger.load()):
             return False
         self._situation.resume()
@@ -166,7 +171,8 @@ class Cycle:
         return True
 
     async def _act(self, report: IntakeReport) -> list[str]:
-        found = await asyncio.gather(self._write_waiters(), self._judge_if_fresh(report), return_exceptions=True)
+        writing = self._background.follow(waiters=self._write_waiters)
+        found = await asyncio.gather(writing, self._judge_if_fresh(report), return_exceptions=True)
         for failed in found:
             if isinstance(failed, BaseException):
                 raise failed

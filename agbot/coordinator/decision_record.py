@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from types import NoneType
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -31,6 +32,7 @@ from agbot.rules.seen_time import Gap, Now, SeenTime
 from agbot.store.texts import seen_in_json
 
 _WRITTEN_WHOLE = (Limits,)
+_AS_IN_JSON: Final = frozenset({str, int, float, bool, NoneType})
 
 _Form = TypeVar("_Form")
 
@@ -170,6 +172,19 @@ def _converted(decision_record: object, form: type[_Form]) -> _Form:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
+    kind = value.__class__
+    if kind in _AS_IN_JSON:
+        return value
+    return dict(_plain_limits(value)) if kind is Limits else _plain_fields(value)
+
+
+@lru_cache(maxsize=64)
+def _plain_limits(limits: Limits) -> Any:  # noqa: ANN401 - a JSON value
+    """Write the limits once for the many groups that have them."""
+    return _plain_fields(limits)
+
+
+def _plain_fields(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
     if is_dataclass(value) or isinstance(value, msgspec.Struct):
         shown = ((name, getattr(value, name), empty) for name, empty in _fields(value.__class__))
         return {name: _plain(each) for name, each, empty in shown if empty is MISSING or each != empty}

@@ -20,11 +20,13 @@ class Slices:
         self._loop = asyncio.get_running_loop()
         self._began_at = self._loop.time()
 
-    async def end(self) -> None:
-        """Let other work run if the present slice has been long enough.
+    async def end(self) -> bool:
+        """Let other work run if the present slice has been long enough; return whether it was.
 
         To be called where nothing depends on what was seen before.
         """
-        if self._loop.time() - self._began_at >= _SLICE_SECONDS:
-            await asyncio.sleep(0)
-            self._began_at = self._loop.time()
+        if self._loop.time() - self._began_at < _SLICE_SECONDS:
+            return False
+        await asyncio.sleep(0)
+        self._began_at = self._loop.time()
+        return True

@@ -9,8 +9,8 @@ cancelled task) pass through.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
+from contextlib import AbstractContextManager
 
 from agbot.clock import Clock
 from agbot.events.event import Event
@@ -30,23 +30,14 @@ class Troubles:
         self._clock = clock
         self._failing: dict[tuple[str, str], str] = {}
 
-    @contextmanager
-    def guard(self, part: str, about: str = "") -> Iterator[None]:
+    def guard(self, part: str, about: str = "") -> AbstractContextManager[None]:
         """Run one part, about one group (`org/name`) if it is about one."""
-        key = (part, about)
-        try:
-            yield
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it must not affect other groups; it is reported
-            self._failed(key, error)
-        else:
-            self._recovered(key)
+        return _Guard(self, (part, about))
 
     def keep(self, part: str, abouts: Container[GroupId]) -> None:
         """End the failures of this part in all other groups: there is nothing left to do there."""
         for key in [key for key in self._failing if key[0] == part and key[1] not in abouts]:
-            self._recovered(key)
+            self.recovered(key)
 
     def abouts(self, *parts: str) -> list[GroupId]:
         """Return the groups in which one of these parts fails."""
@@ -59,7 +50,8 @@ class Troubles:
             for (part, about), why in sorted(self._failing.items())
         ]
 
-    def _failed(self, key: tuple[str, str], error: Exception) -> None:
+    def failed(self, key: tuple[str, str], error: Exception) -> None:
+        """Note that a part has failed, and report it if that is new."""
         part, about = key
         why = f"{type(error).__name__}: {error}"[:_LONGEST]
         if key not in self._failing:
@@ -68,13 +60,36 @@ class Troubles:
             self._report(PartFailed(group=_group(about), part=part, error=why, where=tuple(where)))
         self._failing[key] = why
 
-    def _recovered(self, key: tuple[str, str]) -> None:
+    def recovered(self, key: tuple[str, str]) -> None:
+        """Note that a part has not failed, and report it if it had failed before."""
         part, about = key
         if self._failing.pop(key, None) is not None:
             self._report(PartRecovered(group=_group(about), part=part))
 
     def _report(self, event: Event) -> None:
         self._publish(Entry.of(event, self._clock.now()))
+
+
+class _Guard:
+    """The guard of one part. A class, because a cycle enters thousands of them."""
+
+    __slots__ = ("_key", "_troubles")
+
+    def __init__(self, troubles: Troubles, key: tuple[str, str]) -> None:
+        self._troubles, self._key = troubles, key
+
+    def __enter__(self) -> None:
+        """Begin the part."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Note how the part has ended; only expected failures pass through."""
+        if error is None:
+            self._troubles.recovered(self._key)
+            return False
+        if isinstance(error, StoreError) or not isinstance(error, Exception):
+            return False
+        self._troubles.failed(self._key, error)  # it must not affect other groups
+        return True
 
 
 def _group(about: str) -> GroupId | None:

@@ -26,9 +26,9 @@ def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node
     """
     if isinstance(seen, Sight) or seen.heartbeat_at is None:
         return seen
-    written = {"": (seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at)}
+    stamped = seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at
     read = Read(what=What.NODE, id=seen.id)
-    dated = stamps.date(read, written, begun=begun, now=now, remembered=_HEARTBEATS)[""]
+    dated = stamps.date_only(read, stamped, begun=begun, now=now, remembered=_HEARTBEATS)
     since = now.certain_since
     if since is not None and dated.at < since:
         return replace(seen, heartbeat_at=since, heartbeat_stamp="", is_dated=False, heartbeat_earliest=None)
@@ -63,7 +63,7 @@ def of_agreements(
 
 def of_policy(stamps: Stamps, read: Read, seen: Policy, *, begun: int, now: Now) -> Policy:
     """Date a policy's revision."""
-    dated = stamps.date(read, {"": (seen.revision, seen.revised_at)}, begun=begun, now=now)[""]
+    dated = stamps.date_only(read, (seen.revision, seen.revised_at), begun=begun, now=now)
     return replace(seen, revised_at=dated.at)
 
 

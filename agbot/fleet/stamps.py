@@ -11,7 +11,7 @@ the bound.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -68,6 +68,30 @@ class _Record(msgspec.Struct, gc=False):
         if self.at is None and moment is not None and moment <= self.until + AHEAD:
             self.at = moment if self.since is None or moment >= self.since - AHEAD else None
 
+    def dated(self, moment: datetime | None) -> Dated:
+        """Return when it was written; `moment` is its stamp by the Exchange's present clock."""
+        if self.at is not None:
+            return Dated(self.at, is_known=True, earliest=self.at)
+        is_possible = moment is not None and moment <= self.until + AHEAD
+        return Dated(self.until, is_known=False, earliest=moment if is_possible else None)
+
+
+def _record(
+    known: Sequence[_Record], key: str, stamped: Stamped, *, since: datetime | None, until: datetime, now: Now
+) -> _Record:
+    """Return the record with this stamp, a new one if it was not shown before."""
+    stamp, moment = stamped
+    record = next((each for each in known if each.stamp == stamp), None)
+    if record is None:
+        record = _Record(key, stamp, None, since, until, None)
+    record.shown = now.wall
+    record.date_by_stamp(moment)
+    return record
+
+
+def _undated(moment: datetime | None, now: Now) -> Dated:
+    return Dated(moment or now.wall, is_known=moment is not None, earliest=moment)
+
 
 class _Shown(msgspec.Struct):
     """What one read has shown: the last few records of each key, the latest last."""
@@ -107,30 +131,52 @@ class Stamps:
         """
         # requested before our clock was set, so no bound; it is read again
         if begun < self._stepped:
-            return {key: Dated(moment or now.wall, moment is not None, moment) for key, (_, moment) in written.items()}
+            return {key: _undated(moment, now) for key, (_, moment) in written.items()}
         if is_kept and not written and read.id not in self._shown.get(read.what, {}):
             return {}  # without records, and no earlier read is a bound for one
-        shown, found = self._shown.setdefault(read.what, {}).setdefault(read.id, _Shown()), dict[_Key, Dated]()
-        until = max(now.wall, self._received_at or now.wall)
+        shown, found = self._of(read), dict[_Key, Dated]()
+        until = self._latest(now)
         of_key: dict[str, list[_Record]] = {}
         for each in shown.records:
             of_key.setdefault(each.key, []).append(each)
-        for key, (stamp, moment) in written.items():
+        for key, stamped in written.items():
             known = of_key.pop(key, [])
-            before = known[-1].shown if known else shown.older
-            record = next((each for each in known if each.stamp == stamp), None)
-            if record is None:
-                record = _Record(key, stamp, None, None if is_kept else before, until, None)
-            record.shown = now.wall
-            record.date_by_stamp(moment)
+            before = None if is_kept else known[-1].shown if known else shown.older
+            record = _record(known, key, stamped, since=before, until=until, now=now)
             others = [each for each in known if each is not record]
             of_key[key] = [*others, record][-remembered:]
-            earliest = moment if moment is not None and moment <= record.until + AHEAD else None
-            found[key] = Dated(record.at or record.until, record.at is not None, record.at or earliest)
+            found[key] = record.dated(stamped[1])
         gone = max(len(of_key) - len(written) - _MOST_GONE, 0)
         shown.records = tuple([each for records in list(of_key.values())[gone:] for each in records])
         shown.older, shown.last = shown.last, now.wall
         return found
+
+    def date_only(self, read: Read, stamped: Stamped, *, begun: int, now: Now, remembered: int = REMEMBERED) -> Dated:
+        """Date the one record of a read that has only one, as `date` does.
+
+        Nodes are read more often than anything else.
+        """
+        if begun < self._stepped:
+            return _undated(stamped[1], now)
+        shown = self._of(read)
+        known = shown.records
+        before = known[-1].shown if known else shown.older
+        record = _record(known, "", stamped, since=before, until=self._latest(now), now=now)
+        if not known or record is not known[-1]:
+            shown.records = (*(each for each in known if each is not record), record)[-remembered:]
+        shown.older, shown.last = shown.last, now.wall
+        return record.dated(stamped[1])
+
+    def _of(self, read: Read) -> _Shown:
+        of_kind = self._shown.setdefault(read.what, {})
+        shown = of_kind.get(read.id)
+        if shown is None:
+            shown = of_kind[read.id] = _Shown()
+        return shown
+
+    def _latest(self, now: Now) -> datetime:
+        """Return the latest time at which what was just read may have been written."""
+        return now.wall if self._received_at is None else max(now.wall, self._received_at)
 
     def note_old_state(self, org: OrgId) -> None:
         """Note that the Exchange shows an older state of this organisation.

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from agbot.coordinator.attention import Attention
-from agbot.coordinator.intake.background import Background
+from agbot.coordinator.background import Background
 from agbot.coordinator.intake.comparing import Comparing
 from agbot.coordinator.intake.earlier_reports import EarlierReports
 from agbot.coordinator.intake.organisations import Organisations
@@ -118,7 +118,7 @@ class Intake:
             report.failing = str(error)
             return report
         report.changes, self._taken_in = self._taken_in, 0
-        await self._background.follow(self._read_announced, self._read_due)
+        await self._background.follow(announced=self._read_announced, due=self._read_due)
         report.synced, self._synced = self._synced, []
         self._report_unreadables()
         self._report_standstill()

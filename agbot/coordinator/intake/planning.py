@@ -78,14 +78,15 @@ class Planning:
         A failure in one is reported and does not affect the others.
         """
         situation, slices, found = self._situation, Slices(), dict[GroupId, Collection[Wanted]]()
-        ages_at = cache(self._ages)
+        ages_at, now = cache(self._ages), situation.now()
         for group in groups:
             found[group] = ()
             with situation.troubles.guard("reads", group):
                 activity = self.activity(group, has_joined=group in joined)
                 ages = ages_at(activity.limits.heartbeat_stale_seconds)
-                found[group] = plan.of_group(activity, situation.picture, ages, situation.now())
-            await slices.end()
+                found[group] = plan.of_group(activity, situation.picture, ages, now)
+            if await slices.end():
+                now = situation.now()
         return found
 
     async def plan_again(self, plans: Plans) -> None:

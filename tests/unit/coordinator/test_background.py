@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.intake.background import Background
+from agbot.coordinator.background import Background
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -26,7 +26,7 @@ class Reads:
 async def seconds_of_a_cycle(background: Background, announced: Reads, due: Reads) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await background.follow(announced, due)
+    await background.follow(announced=announced, due=due)
     return loop.time() - began
 
 
@@ -53,10 +53,10 @@ async def test_what_was_announced_is_read_in_every_cycle_while_other_reads_go_on
 @in_virtual_time
 async def test_reads_that_ended_meanwhile_begin_again_in_the_next_cycle() -> None:
     background, announced, due = Background(), Reads(0.0), Reads(1.5)
-    await background.follow(announced, due)
+    await background.follow(announced=announced, due=due)
     await asyncio.sleep(2)
 
-    await background.follow(announced, due)
+    await background.follow(announced=announced, due=due)
 
     assert (due.begun, due.ended) == (2, 1)
     await background.stop()
@@ -69,8 +69,22 @@ async def test_a_bug_in_reads_beside_the_cycles_is_raised_by_the_next_one() -> N
         raise ZeroDivisionError
 
     background = Background()
-    await background.follow(Reads(0.0), fails_late)
+    await background.follow(announced=Reads(0.0), due=fails_late)
     await asyncio.sleep(2)
 
     with pytest.raises(ZeroDivisionError):
-        await background.follow(Reads(0.0), fails_late)
+        await background.follow(announced=Reads(0.0), due=fails_late)
+
+
+@in_virtual_time
+async def test_a_failure_of_work_that_was_stopped_is_not_raised_later() -> None:
+    async def fails_late() -> None:
+        await asyncio.sleep(1.5)
+        raise ZeroDivisionError
+
+    background = Background()
+    await background.follow(due=fails_late)
+    await asyncio.sleep(2)
+    await background.stop()
+
+    await background.follow(due=Reads(0.0))

@@ -1,8 +1,7 @@
-"""Reads that go on beside the cycles.
+"""Work that goes on beside the cycles.
 
-A cycle waits for its reads only for a moment, so that a slow Exchange, or thousands of reads after
-a start, do not delay the reviews. What the feed has announced is read first, and does not wait for
-what is only due.
+A cycle waits for its reads, and for the waiters to be written, only for a moment. So a slow
+Exchange, thousands of reads after a start, or thousands of new waiters do not delay the reviews.
 """
 
 from __future__ import annotations
@@ -12,35 +11,40 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 _WAITED_SECONDS: Final = 1.0
-"""How long a cycle waits for its reads: half the time between two cycles."""
+"""How long a cycle waits for such work: half the time between two cycles."""
 
-Reads = Callable[[], Coroutine[Any, Any, None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Background:
-    """One task for what was announced, and one for what is due."""
+    """One task for each kind of work, by its name."""
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def follow(self, announced: Reads, due: Reads) -> None:
-        """Begin both, or leave them under way, and wait for them for a moment."""
+    async def follow(self, **work: Work) -> None:
+        """Begin each kind, or leave it under way, and wait for all of them for a moment.
+
+        They begin in this order, so the first does not wait for the others. The exception of one
+        that has failed is raised, also if it failed after an earlier call.
+        """
         ends_at = asyncio.get_running_loop().time() + _WAITED_SECONDS
-        await self._follow("announced", announced, ends_at)
-        await self._follow("due", due, ends_at)
+        for name, begin in work.items():
+            await self._follow(name, begin, ends_at)
 
     async def stop(self) -> None:
-        """Cancel what is under way."""
+        """Cancel what is under way, and forget how it has ended."""
         tasks = list(self._tasks.values())
+        self._tasks.clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _follow(self, name: str, reads: Reads, ends_at: float) -> None:
+    async def _follow(self, name: str, begin: Work, ends_at: float) -> None:
         is_left = name in self._tasks
         if is_left and not await self._ends(name, ends_at):
             return
-        self._tasks[name] = asyncio.create_task(reads(), name=f"reads: {name}")
+        self._tasks[name] = asyncio.create_task(begin(), name=f"beside the cycle: {name}")
         await self._ends(name, ends_at)
 
     async def _ends(self, name: str, ends_at: float) -> bool:
