@@ -53,6 +53,8 @@ class Results:
     """The delays before questions were sent, which this process causes."""
     failures: Counter[str] = field(default_factory=Counter)
     """Questions without an answer: connections that were reset, refused or silent."""
+    seconds: float = 0.0
+    """From the first question that is asked at a steady pace to the last answer."""
 
     def as_json(self) -> dict[str, object]:
         """Return it for the measuring process."""
@@ -62,6 +64,7 @@ class Results:
             "latencies": self.latencies,
             "lags": self.lags,
             "failures": dict(self.failures),
+            "seconds": self.seconds,
         }
 
 
@@ -140,6 +143,7 @@ class Fleet:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.gather(*tasks)
+        asked.seconds = time.perf_counter() - began
         return asked
 
     async def end_evenly(self, seconds: float, per_second: float) -> None:

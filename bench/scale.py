@@ -24,8 +24,8 @@ from bench.scale_hub import ScaleHub
 
 NODES = (400, 4000)
 _SETTLE_SECONDS = 20.0
-_QUIET_SECONDS = 32.0
-"""Longer than the interval of heartbeats, so that each is read once."""
+_QUIET_SECONDS = 100.0
+"""Longer than the interval of heartbeats of 20,000 groups, so that each is read once or more."""
 _ASK_SECONDS = 30.0
 _ROLL_SECONDS = 40.0
 
@@ -106,7 +106,7 @@ def _questions(hub: ScaleHub, size: Size) -> None:
         asked = hub.command("ask_evenly", member="b", seconds=_ASK_SECONDS, per_second=per_second)
     answered = len(asked["latencies"])
     size.add(
-        "questions answered", Unit.PER_SECOND, answered / used.seconds, grows=False, note=f"asked {per_second:.1f}/s"
+        "questions answered", Unit.PER_SECOND, answered / asked["seconds"], grows=False, note=f"asked {per_second:.1f}/s"
     )
     _delays(size, asked)
     _count(size, "questions", asked)

@@ -12,9 +12,10 @@ from agbot.coordinator import attention
 from agbot.coordinator.intake import planning
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
+from agbot.rules.records import Waiter
 from agbot.store.contract import Lost, Writes
 from agbot.store.memory import MemoryStore
-from tests.support.hub import Hub
+from tests.support.hub import Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 GROUPS = 12
@@ -151,4 +152,27 @@ async def test_what_many_holders_report_in_the_same_moment_is_committed_side_by_
 
     assert most > GROUPS / 2
     assert all(hub.lease(f"g{number}").state is State.FREE for number in range(GROUPS))
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_upgrade_ends_while_many_new_waiters_are_still_being_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = await all_upgrade()
+    really = MemoryStore.write
+
+    async def write(store: MemoryStore, writes: Writes) -> None:
+        if any(isinstance(record, Waiter) for record in writes.put):
+            await asyncio.sleep(60)
+        await really(store, writes)
+
+    monkeypatch.setattr(MemoryStore, "write", write)
+    assert "lease-held" in codes(await hub.ask("b1", "g1"))
+    await asyncio.sleep(5)
+    hub.report("a3", "successful")
+    await asyncio.sleep(4)
+
+    assert hub.lease("g3").state is State.FREE
+    assert not hub.events("wait.changed")
+    await asyncio.sleep(60)
+    assert len(hub.events("wait.changed")) == 1
     await hub.stop()

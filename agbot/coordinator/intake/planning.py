@@ -20,7 +20,7 @@ from agbot.coordinator.slices import Slices
 from agbot.fleet import plan
 from agbot.fleet.plan import Activity
 from agbot.fleet.reads import Ages, Wanted, Why, next_due_at
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, OrgId, org_of
 from agbot.rules.seen_time import SeenTime
 
 _EXPECTED = timedelta(minutes=3)
@@ -83,7 +83,7 @@ class Planning:
             found[group] = ()
             with situation.troubles.guard("reads", group):
                 activity = self.activity(group, has_joined=group in joined)
-                ages = ages_at(activity.limits.heartbeat_stale_seconds)
+                ages = ages_at(org_of(group), activity.limits.heartbeat_stale_seconds)
                 found[group] = plan.of_group(activity, situation.picture, ages, now)
             if await slices.end():
                 now = situation.now()
@@ -100,12 +100,12 @@ class Planning:
                 self._attention.read_again(group, next_due_at(wanted, situation.picture), now, is_watched=is_watched)
             await slices.end()
 
-    def _ages(self, stale_seconds: float) -> Ages:
+    def _ages(self, org: OrgId, stale_seconds: float) -> Ages:
         """Return how old answers may be in a group whose heartbeats may be as old as this."""
         ages, held = self._situation.ages, len(self._situation.ledger.tally.occupied)
         statuses = max(ages.statuses, timedelta(seconds=held / _MOST_STATUS_READS_PER_SECOND))
         # a heartbeat that is read too rarely would make a live node seem to be silent
-        pace = min(self._attention.pace, timedelta(seconds=stale_seconds / 3))
+        pace = min(self._attention.pace(org), timedelta(seconds=stale_seconds / 3))
         return replace(ages, heartbeat=max(ages.heartbeat, pace), statuses=statuses)
 
     def _forget(self, now: SeenTime) -> None:

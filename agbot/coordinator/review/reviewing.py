@@ -32,7 +32,7 @@ _RENEWED_TOGETHER = 200
 written."""
 
 
-_COMMITTED_TOGETHER = 32
+_COMMITTED_TOGETHER = 64
 """How many other changes are committed side by side, each in a transaction of its own or with
 others: one after the other, a thousand reports in a minute take longer than the minute."""
 
