@@ -106,7 +106,11 @@ def _questions(hub: ScaleHub, size: Size) -> None:
         asked = hub.command("ask_evenly", member="b", seconds=_ASK_SECONDS, per_second=per_second)
     answered = len(asked["latencies"])
     size.add(
-        "questions answered", Unit.PER_SECOND, answered / asked["seconds"], grows=False, note=f"asked {per_second:.1f}/s"
+        "questions answered",
+        Unit.PER_SECOND,
+        answered / asked["seconds"],
+        grows=False,
+        note=f"asked {per_second:.1f}/s",
     )
     _delays(size, asked)
     _count(size, "questions", asked)
