@@ -50,7 +50,8 @@ def happened(entry: HistoryView, now: datetime, *, with_group: bool) -> Markup:
     """Write what has happened, with a link to its group, whose name stands there once."""
     group = entry.group if with_group else None
     if group is None:
-        return prose(sentence(entry.what), now)
+        is_by_name = entry.what.startswith(f"{entry.who} ")  # a person's name is written as it is
+        return prose(entry.what if is_by_name else sentence(entry.what), now)
     link = Markup('<a href="{}">{}</a>').format(group_url(group), group)
     named = re.search(rf"(?<!\S){re.escape(group)}(?![^\s:;,])", entry.what)
     if named is None:

@@ -75,10 +75,11 @@ def test_commands_in_a_sentence_are_marked_and_everything_is_escaped() -> None:
         ("o1/g1", "o1/p is stopped in o1/g1: failed on o1/g1-a", "o1/p is stopped in {}: failed on o1/g1-a"),
         ("o1/g1", "o1/g1-a may upgrade o1/p", "{}: o1/g1-a may upgrade o1/p"),
         (None, "the whole fleet is on hold", "The whole fleet is on hold"),
+        (None, "ada has let the coordinator hub-1 hand over", "ada has let the coordinator hub-1 hand over"),
     ],
 )
 def test_an_event_names_its_group_once_and_leads_to_it(group: str | None, what: str, shown: str) -> None:
-    entry = HistoryView(id=1, at=NOW, event="", what=what, group=GroupId(group) if group else None)
+    entry = HistoryView(id=1, at=NOW, event="", what=what, who="ada", group=GroupId(group) if group else None)
 
     link = f'<a href="/groups/{group}">{group}</a>'
     assert str(marks.happened(entry, NOW, with_group=True)) == shown.format(link)
