@@ -11,10 +11,9 @@ from agbot.cli import screen
 from agbot.rules import window
 from agbot.rules.ids import GroupId
 from agbot.rules.window import Window
+from agbot.settings.changes import ALWAYS_OPEN
 from agbot.settings.model import Settings
 from agbot.settings.scopes import Effective, effective
-
-_ALWAYS = "always open"
 
 
 def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def _text(value: object) -> str:
 
 
 def _windows(windows: Sequence[Window], now: datetime) -> list[str]:
-    return [f"{each} ({_when(_next_opening([each], now), now)})" for each in windows] or [_ALWAYS]
+    return [f"{each} ({_when(_next_opening([each], now), now)})" for each in windows] or [ALWAYS_OPEN]
 
 
 def _when(opening: datetime | None, now: datetime) -> str:

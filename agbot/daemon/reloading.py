@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import fields, replace
 from typing import Final
@@ -35,6 +36,9 @@ FIXED_SECTIONS: Final = (
 """Sections that take effect at the next start only."""
 
 
+_SIGNAL: Final = "SIGHUP"
+
+
 class Reloading:
     """Applies the settings again on SIGHUP."""
 
@@ -43,6 +47,8 @@ class Reloading:
         """The settings and secrets in force."""
         self._context = context
         self._parts = parts
+        self._reporting: asyncio.Future[None] | None = None
+        """The last report; a task without a reference could be collected before its end."""
 
     def reload(self) -> None:
         """Read the settings again; with a mistake the old settings stay in force."""
@@ -66,8 +72,9 @@ class Reloading:
         if new.log != old.log:
             daemon_logging.set_up(new.log)
         renewed = (*self._use_secrets(before.secrets, loaded.secrets), *self._parts.renewals.renew())
-        log.write(
+        self._report(
             SettingsReloaded(
+                who=_SIGNAL,
                 changed=tuple(
                     SettingChanged(setting=key, old=was, new=now) for key, (was, now) in changes(old, new).items()
                 ),
@@ -76,6 +83,18 @@ class Reloading:
                 copied_at_start=tuple(secret.provided_by_systemd(os.environ)),
             )
         )
+
+    def _report(self, event: SettingsReloaded) -> None:
+        """Journal it, which logs it too; only the leader may write to the journal."""
+        leading = self._parts.leading
+        if leading is None or leading.where().leads:
+            self._reporting = asyncio.ensure_future(self._journal(event))
+        else:
+            log.write(event)
+
+    async def _journal(self, event: SettingsReloaded) -> None:
+        if not await self._parts.receivers.deliveries.note(event):
+            log.write(event)
 
     def _use_secrets(self, before: Secrets, now: Secrets) -> list[str]:
         """Use the secrets as they are now; return the names of those that have changed."""

@@ -21,6 +21,7 @@ from agbot import log
 from agbot.delivery.outbox import Destination, Outbox, Outlet
 from agbot.delivery.receiver import Kind, Receiver
 from agbot.events.delivering import DeliveryFailed, ReceiversTested
+from agbot.events.event import Event
 from agbot.events.outage import Outage
 from agbot.store.contract import Store
 
@@ -130,6 +131,10 @@ class Deliveries:
     def wake(self) -> None:
         """Deliver soon what has been committed; see `Outbox.wake`."""
         self._outbox.wake()
+
+    async def note(self, event: Event) -> bool:
+        """Journal an event for all receivers; False if it could not be written."""
+        return await self._outbox.note(event)
 
     async def test(self, who: str) -> int:
         """Journal a test event for all receivers; return the id that each has confirmed after it.

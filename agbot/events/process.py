@@ -220,11 +220,11 @@ class SettingChanged(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.setting} from {self.old} to {self.new}"
 
 
-class SettingsReloaded(LogEvent, frozen=True, kw_only=True):
-    """The settings were read again.
+class SettingsReloaded(Event, frozen=True, kw_only=True):
+    """The settings were read again, because of the signal in `who`.
 
     `changed` is what differs, and `needs_restart` what of it is not in effect. Secrets are never
-    shown.
+    shown. A coordinator that does not lead, or whose store fails, only logs it.
     """
 
     name: ClassVar[str] = "settings.reloaded"

@@ -14,6 +14,8 @@ from agbot.settings.model import Settings
 
 _HIDES_PATHS: Final = "webhook.urls"
 NOT_SET: Final = "unset"
+ALWAYS_OPEN: Final = "always open"
+"""What no maintenance window, `windows = []`, amounts to."""
 
 
 def changes(old: Settings, new: Settings) -> Mapping[str, tuple[str, str]]:
@@ -28,10 +30,14 @@ def _written(settings: Settings) -> Iterator[tuple[str, str]]:
     for section in document.sections().values():
         for key in section.keys.values():
             value = getattr(getattr(settings, section.name), key.name)
-            yield key.path, _text(map(_without_path, value) if key.path == _HIDES_PATHS else value)
+            yield key.path, _shown(key.name, map(_without_path, value) if key.path == _HIDES_PATHS else value)
     for scope in settings.scopes:
         for name, value in scope.values.items():
-            yield f"{scopes.table_of(scope)}.{name}", _text(value)
+            yield f"{scopes.table_of(scope)}.{name}", _shown(name, value)
+
+
+def _shown(name: str, value: object) -> str:
+    return ALWAYS_OPEN if name == "windows" and not value else _text(value)
 
 
 def _text(value: object) -> str:

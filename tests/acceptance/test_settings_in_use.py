@@ -37,8 +37,14 @@ async def test_a_reload_changes_limits_and_a_bad_file_is_refused(hub: Hub, site:
     assert reloaded["needs_restart"] == ["gateway"]
     changed = {each["setting"]: (each["old"], each["new"]) for each in reloaded["changed"]}
     assert changed["gateway.max_open"] == ("2000", "77")
-    assert changed["rules.windows"][1] == "unset"
+    assert changed["rules.windows"][1] == "always open"
     await granted(site, "anna")
+
+    shown = await site.programs.run("history", "--event", "settings", "--url", site.console, "--json")
+    [entry] = shown.json["entries"]
+    assert (entry["event"], entry["who"]) == ("settings.reloaded", "SIGHUP")
+    assert entry["facts"]["changed"] == reloaded["changed"]
+    assert entry["facts"]["needs_restart"] == ["gateway"]
 
 
 async def test_a_reload_takes_the_scopes_over_at_once(hub: Hub, site: Site) -> None:

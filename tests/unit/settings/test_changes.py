@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agbot.rules.limits import Limits
+from agbot.settings import windows
 from agbot.settings.changes import changes
 from agbot.settings.model import GatewaySettings, Scope, Settings
 from agbot.settings.receiving import WebhookSettings
@@ -28,6 +29,13 @@ def test_each_changed_setting_is_named_with_its_old_and_new_value() -> None:
         'scope."o1/*".min_available': ("1", "2"),
         "scope.o2.order": ("unset", "name"),
     }
+
+
+def test_no_maintenance_window_is_called_always_open_as_by_check_config() -> None:
+    night = windows.parse("daily 22:00-04:00")
+    old = replace(SETTINGS, rules=Limits(windows=(night,)))
+
+    assert changes(old, SETTINGS) == {"rules.windows": ("daily 22:00-04:00", "always open")}
 
 
 def test_nothing_is_reported_of_settings_that_are_equal() -> None:
