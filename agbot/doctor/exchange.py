@@ -87,18 +87,26 @@ async def identity(hub: Hub) -> tuple[Finding, ...]:
     try:
         exists = await hub.client.agbot_exists(name, hub.credentials)
     except Refused:
-        step = "write the right token to [exchange] token_file, or set it: hzn exchange agbot create"
+        step = f"write the right token to [exchange] token_file, or set it as an administrator: {_put(hub)}"
         return (wrong(_IDENTITY, f"the Exchange refuses {name} with this token", tried=tried, next_step=step),)
     except ExchangeError as error:
         return (wrong(_IDENTITY, error.what_came_back, tried=tried, next_step=error.what_next),)
     if not exists:
-        step = f"create an agbot identity: hzn exchange agbot create -o {hub.credentials.org}"
+        step = f"create an agbot identity as an administrator: {_put(hub)}"
         return (wrong(_IDENTITY, f"{name} logs in, but is not an agbot", tried=tried, next_step=step),)
     found = [ok(_IDENTITY, f"{name} logs in, and is an agbot")]
     if hub.credentials.org != _MULTITENANT:
         step = f"for several organisations use an identity in the organisation {_MULTITENANT}"
         found.append(warning(_IDENTITY, f"it sees only its own organisation, {hub.credentials.org}", next_step=step))
     return tuple(found)
+
+
+def _put(hub: Hub) -> str:
+    """Return the command that creates our identity, or gives it another token."""
+    org, _, name = hub.credentials.identity.partition("/")
+    body = f'{{"token":"TOKEN","name":"{name}","publicKey":""}}'
+    url = f"{hub.settings.exchange.url.rstrip('/')}/orgs/{org}/agbots/{name}"
+    return f"curl -u ORG/USER:PASSWORD -X PUT {url} -H 'Content-Type: application/json' -d '{body}'"
 
 
 async def permissions(hub: Hub, orgs: Iterable[str]) -> tuple[Finding, ...]:

@@ -6,13 +6,14 @@ import errno
 import socket
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from agbot.coordinator.contract import Overview
-from agbot.doctor.finding import Finding, ok, wrong
-from agbot.settings.hosts import bracketed, host_and_port
+from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.settings.hosts import bracketed, host_and_port, is_loopback
 from agbot.settings.model import Settings
 
 _SECONDS: Final = 5.0
@@ -40,6 +41,10 @@ async def check(settings: Settings, daemon: Daemon) -> tuple[Finding, ...]:
 
 async def _console(settings: Settings, daemon: Daemon) -> Finding:
     listen = settings.console.listen
+    if daemon.overview is not None and not _is_at(daemon.url, listen):
+        text = f"{daemon.url} answers, which is not the address in these settings, {listen}"
+        step = "if that is another coordinator, unset AGBOT_URL or --url: its answers are mixed with these settings"
+        return warning("console", text, next_step=step)
     if daemon.overview is not None:
         return ok("console", f"the coordinator answers at {daemon.url}")
     why = why_not_free(listen)
@@ -64,6 +69,13 @@ async def _gateway(settings: Settings, daemon: Daemon) -> Finding:
         return ok("gateway", f"answers questions at {listen}")
     step = "agents cannot ask: see the log (journalctl -u agbot)"
     return wrong("gateway", f"{listen}: {status}", tried=f"a question with an invalid name to {url}", next_step=step)
+
+
+def _is_at(url: str, listen: str) -> bool:
+    """Whether this address surely leads to our own listener; a proxy may lead there too."""
+    parts, own = urlsplit(url), urlsplit(own_url(listen))
+    host, own_host = parts.hostname or "", own.hostname or ""
+    return parts.port == own.port and (host == own_host or (is_loopback(host) and is_loopback(own_host)))
 
 
 def own_url(listen: str, scheme: str = "http") -> str:

@@ -62,11 +62,8 @@ def _of_bounds(meta: Meta) -> Iterator[Check]:
     if meta.lt is not None:
         yield _bound(f"less than {meta.lt:g}", operator.lt, meta.lt, "is not less than")
     if meta.pattern is not None:
-        pattern = re.compile(meta.pattern)
-        yield Check(
-            meta.description or meta.pattern,
-            lambda value: None if pattern.search(value) else f'"{value}" is not one of them',
-        )
+        pattern, expected = re.compile(meta.pattern), meta.description or meta.pattern
+        yield Check(expected, lambda value: None if pattern.search(value) else f'"{value}" is not {expected}')
 
 
 def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, wrong: str) -> Check:
@@ -75,20 +72,22 @@ def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, w
 
 def one_of(*words: str) -> Check:
     """Accept these words only."""
-    return Check(
-        f"one of {', '.join(words)}", lambda value: None if value in words else f'"{value}" is not one of them'
-    )
+    expected = f"one of {', '.join(words)}"
+    return Check(expected, lambda value: None if value in words else f'"{value}" is not {expected}')
 
 
 def _wrong_events(value: tuple[str, ...]) -> str | None:
     from agbot.events.catalogue import EVENTS  # noqa: PLC0415 - slow to import, and seldom needed
 
     journalled = [name for name, event in EVENTS.items() if event.is_journalled]
-    for name in value:
-        if name not in journalled:
-            near = nearest(name, journalled)
-            return f'"{name}" is not an event of the journal' + (f'; did you mean "{near}"?' if near else "")
-    return None
+    wrong = {name: nearest(name, journalled) for name in value if name not in journalled}
+    return (
+        "; ".join(
+            f'"{name}" is not an event of the journal' + (f', did you mean "{near}"?' if near else "")
+            for name, near in wrong.items()
+        )
+        or None
+    )
 
 
 def _wrong_url(value: str) -> str | None:
@@ -111,8 +110,8 @@ def _wrong_url(value: str) -> str | None:
 
 
 def _wrong_urls(value: tuple[str, ...]) -> str | None:
-    wrong = (_wrong_url(each) if each else "an empty text is not an address" for each in value)
-    return next((each for each in wrong if each), None) or _twice(value)
+    wrong = [_wrong_url(each) if each else "an empty text is not an address" for each in value]
+    return "; ".join(each for each in wrong if each) or _twice(value)
 
 
 def _wrong_exchange_url(value: str) -> str | None:
@@ -168,9 +167,7 @@ def _is_ipv6(text: str) -> bool:
 
 def _wrong_organisations(value: tuple[str, ...]) -> str | None:
     bad = [each for each in value if not each or "/" in each or not each.isprintable()]
-    if bad:
-        return f'"{bad[0]}" is not an organisation'
-    return _twice(value)
+    return "; ".join(f'"{each}" is not an organisation' for each in bad) or _twice(value)
 
 
 def _twice(value: tuple[str, ...]) -> str | None:
@@ -219,8 +216,8 @@ def _wrong_certificates(value: Path | None) -> str | None:
         return wrong
     try:
         ssl.create_default_context(cafile=str(value))
-    except (ssl.SSLError, OSError) as error:
-        return f"{value} contains no usable certificate: {error}"
+    except (ssl.SSLError, OSError):
+        return f"{value} contains no usable certificate"
     return None
 
 

@@ -95,9 +95,7 @@ def _agbot(settings: Settings) -> Iterator[Mismatch]:
             expected='a local API, such as ["http://127.0.0.1:8080"]; one address for each agbot that shares the database',
             is_warning=True,
         )
-    if agbot.secure_api and agbot.secure_api.rstrip("/") in {each.rstrip("/") for each in agbot.api}:
-        problem = f"{agbot.secure_api} is the agbot's secure API, which does not list upgrades in progress"
-        yield Mismatch(key="agbot.api", problem=problem, expected="the agbot's local API (APIListen)")
+    yield from _same_listener(agbot)
     in_clear = next((each for each in agbot.api if goes_in_clear(each)), None)
     if in_clear:
         yield Mismatch(
@@ -113,6 +111,17 @@ def _agbot(settings: Settings) -> Iterator[Mismatch]:
             problem=f"{agbot.request_seconds:g} is not less than gateway.answer_seconds ({gateway.answer_seconds:g}): "
             "a hanging agbot would be reported as a slow Exchange",
             expected="less than gateway.answer_seconds",
+        )
+
+
+def _same_listener(agbot: AgbotSettings) -> Iterator[Mismatch]:
+    if agbot.secure_api and agbot.secure_api.rstrip("/") in {each.rstrip("/") for each in agbot.api}:
+        # the local API has no TLS
+        is_local = agbot.secure_api.startswith("http://")
+        yield Mismatch(
+            key="agbot.secure_api" if is_local else "agbot.api",
+            problem=f"{agbot.secure_api} is set as secure_api and in api; the agbot has a listener for each",
+            expected="the secure API (SecureAPIListenHost and port)" if is_local else "the local API (APIListen)",
         )
 
 
@@ -202,11 +211,24 @@ def _pair(section: str, certificate: Path | None, key: Path | None, expected: st
         # The empty password keeps OpenSSL from asking for one on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
-        yield Mismatch(
-            key=f"{section}.key_file",
-            problem=f"certificate and key cannot be used together: {error}",
-            expected="the unencrypted key of that certificate",
-        )
+        problem, step = _why_no_pair(certificate, key, error)
+        yield Mismatch(key=f"{section}.key_file", problem=problem, expected=step)
+
+
+def _why_no_pair(certificate: Path, key: Path, error: Exception) -> tuple[str, str]:
+    """Return in plain words what OpenSSL does not take, and what to do."""
+    texts = [file.read_text(encoding="utf-8", errors="replace") for file in (certificate, key)]
+    if "ENCRYPTED" in texts[1]:
+        step = f"the key without a password: openssl pkey -in {key} -out NEW_FILE"
+        return f"the key {key} is encrypted, and a start cannot ask for its password", step
+    if getattr(error, "reason", "") == "KEY_VALUES_MISMATCH":
+        return f"the key {key} does not belong to the certificate {certificate}", "the two files of one certificate"
+    if "-----BEGIN CERTIFICATE-----" not in texts[0]:
+        return f"{certificate} contains no certificate", "a PEM file with a certificate"
+    if "PRIVATE KEY-----" not in texts[1]:
+        return f"{key} contains no private key", "the PEM file with the key of that certificate"
+    step = f"files that `openssl x509 -in {certificate} -noout` and `openssl pkey -in {key} -noout` accept"
+    return "certificate and key cannot be read: one of the files is damaged", step
 
 
 def _store(settings: Settings) -> Iterator[Mismatch]:

@@ -111,10 +111,12 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _windows(value: object) -> tuple[Window, ...]:
     parsed, wrong = [], []
-    for text in _texts(value):
+    if not isinstance(value, list):
+        raise _wrong(value, tuple[Window, ...])
+    for each in value:
         try:
-            parsed.append(windows.parse(text))
-        except windows.WindowError as error:
+            parsed.append(windows.parse(_text(each)))
+        except (WrongTypeError, windows.WindowError) as error:
             wrong.append(str(error))
     if wrong:
         raise WrongTypeError("; ".join(wrong))

@@ -14,6 +14,8 @@ from agbot.settings.problems import Problem
 class Draft:
     """Values and findings while reading. The only mutable object of this package."""
 
+    file: str = ""
+    """The settings file; empty without one."""
     values: dict[str, object] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     documented: dict[str, str] = field(default_factory=dict)
@@ -31,7 +33,7 @@ class Draft:
 
         `meant` is the key to document, if it is another one.
         """
-        origin = self.origins.get(key, Origin())
+        origin = self.origins.get(key, Origin(file=self.file))
         documented = self.documented.get(key, key)
         explained = (meant, documented, documented.partition(".")[0])
         found = Problem(

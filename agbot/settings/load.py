@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from agbot.rules.nearest import nearest
-from agbot.settings import convert, document, globs, model, not_toml, places
+from agbot.settings import convert, document, globs, misplaced, model, not_toml, places
 from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
 from agbot.settings.origin import Origin
@@ -71,7 +71,7 @@ def read(
     warning: an administrator checks a file before the daemon has its credentials. `beside` finds
     what else does not fit, such as the state of the machine.
     """
-    draft = Draft()
+    draft = Draft(file=str(path or ""))
     if path is not None:
         _read_file(path, draft)
         # nothing could be read: missing keys are not mistakes of their own
@@ -84,7 +84,7 @@ def read(
         if not (draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other))):
             draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
     secrets = read_secrets(settings, environ, path.parent if path else None, draft, may_lack=may_lack_secrets)
-    mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.file == "", each.line or 0)))
+    mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.line is None, each.line or 0)))
     warnings = tuple(draft.warnings)
     loaded = None if mistakes else Loaded(settings=settings, secrets=secrets, warnings=warnings)
     return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings)
@@ -117,6 +117,11 @@ def _read_file(path: Path, draft: Draft) -> None:
         draft.origins[section] = origin
         if section in (*document.sections(), model.SCOPE):
             _read_section(section, content, origin, lines, draft)
+            continue
+        stray = None if isinstance(content, dict | list) else misplaced.above_all(section)
+        if stray is not None:
+            problem, expected, meant = stray
+            draft.note(section, problem, expected, meant=meant)
             continue
         known = (*document.sections(), model.SCOPE)
         meant = nearest(section, known, like=_LIKE)
@@ -177,6 +182,11 @@ def _read_table(
         moved_to = document.MOVED.get(f"{section}.{name}")
         if moved_to is not None:
             draft.note(key, *_moved(moved_to), meant=moved_to)
+            continue
+        stray = misplaced.elsewhere(section, name) if name not in keys and header.table == section else None
+        if stray is not None:
+            problem, expected, meant = stray
+            draft.note(key, problem, expected, meant=meant)
             continue
         if name not in keys:
             is_split = header.table != section and isinstance(value, dict)

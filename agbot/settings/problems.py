@@ -19,7 +19,7 @@ class Problem:
     problem: str
     expected: str = ""
     file: str = ""
-    """The file of the value; empty for a default."""
+    """The file that has the value or lacks it; empty if there is none."""
     line: int | None = None
     variable: str = ""
     """The environment variable it came from, if it did."""
@@ -30,7 +30,7 @@ class Problem:
         """Where to look, such as `agbot.toml:12` or `$HZN_EXCHANGE_URL`."""
         if self.variable:
             return f"${self.variable}"
-        return f"{self.file}:{self.line}" if self.file and self.line else self.file or "not set"
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file or "no settings file"
 
     def __str__(self) -> str:
         """Return everything in one line, as in the log."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, time, tzinfo
-from typing import Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from agbot.rules.nearest import nearest
 from agbot.rules.window import WEEKDAYS, Window
+from agbot.rules.words import count
 
 SHAPE: Final = 'days, hours and a time zone, such as "sat,sun 22:00-04:00 Europe/Berlin" or "mon-fri 01:00-05:00"'
 _FEWEST_PARTS: Final = 2
@@ -28,14 +29,24 @@ def parse(text: str) -> Window:
     """Parse one window.
 
     Raises:
-        WindowError: with the part that is wrong.
+        WindowError: with every part that is wrong.
     """
     parts = text.split()
     if not _FEWEST_PARTS <= len(parts) <= _MOST_PARTS:
-        raise WindowError(f'"{text}" has {len(parts)} parts; expected are days, hours and optionally a time zone')
-    opens, closes = _hours(parts[1])
-    zone = _zone(parts[2]) if len(parts) == _MOST_PARTS else UTC
-    return Window(weekdays=_weekdays(parts[0]), opens=opens, closes=closes, zone=zone, written=text)
+        raise WindowError(
+            f'"{text}" has {count(len(parts), "part")}; a window has days, hours and optionally a time zone'
+        )
+    read = (_weekdays, _hours, _zone)
+    found, wrong = list[Any](), list[str]()
+    for each, part in zip(read, (*parts, "UTC"), strict=False):
+        try:
+            found.append(each(part))
+        except WindowError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise WindowError("; ".join(wrong))
+    weekdays, (opens, closes), zone = found
+    return Window(weekdays=weekdays, opens=opens, closes=closes, zone=zone, written=text)
 
 
 def _weekdays(text: str) -> frozenset[int]:

@@ -41,7 +41,7 @@ class AgbotChanges:
     async def follow(self) -> None:
         """Follow the feed forever."""
         answer = await self._account.attempt("GET", "/changes/maxchangeid")
-        self._next_change = max(self._next_change, answer.json()["maxChangeId"] if answer else 0)
+        self._next_change = max(self._next_change, answer.json()["maxChangeId"] + 1 if answer else 0)
         for policy in tuple(self._ledger.deployments):
             await self.read_policy(policy)
         while True:

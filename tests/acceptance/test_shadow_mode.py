@@ -68,7 +68,7 @@ async def test_the_option_wins_over_the_file_and_another_word_is_refused(site: S
     site.tables["run"] = {"mode": "mirror"}
     site.write()
     wrong = await site.programs.run("run", "--config", site.settings_file)
-    assert (wrong.code, '"mirror" is not one of them' in wrong.err) == (1, True)
+    assert (wrong.code, '"mirror" is not one of gateway, shadow' in wrong.err) == (1, True)
     assert (await site.programs.run("run", "--mode", "mirror")).code == 2
 
 

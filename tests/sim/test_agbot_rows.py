@@ -13,6 +13,7 @@ from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import Write
 from agbot.sim.fleet import Fleet, quick
 from agbot.sim.habits import Fate, Outcome
+from agbot.sim.leftovers import leave_behind
 from agbot.sim.machine import Asks
 from agbot.sim.node import SimNode
 from agbot.sim.plain_http import Received
@@ -156,6 +157,15 @@ async def test_a_group_that_is_deleted_loses_its_rows_and_a_member_that_leaves_i
         assert await fleet.until(lambda: holder not in _holders(fleet), within_seconds=30)
         fleet.delete_group(ORG, "g")
         assert await fleet.until(lambda: not _holders(fleet), within_seconds=30)
+
+
+async def test_a_row_that_was_left_behind_before_the_agbot_started_stays() -> None:
+    async with fleet_of(always_yes, agbot=_REAL) as fleet:
+        scene = leave_behind(fleet.exchange, fleet.rows, ORG, "w15")
+        fleet.add_agbot()
+        await fleet.clock.sleep(60.0)
+
+        assert _holders(fleet) == [f"{ORG}/{scene.first}"]
 
 
 async def test_a_second_agbot_on_the_same_database_waits_for_the_row_of_the_first() -> None:

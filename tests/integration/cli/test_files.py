@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from agbot import _dist
 from agbot.cli import settings_file
 from agbot.cli.main import main
+from tests.support.authority import made
 
 
 def run(*words: str) -> Result:
@@ -148,6 +149,19 @@ def test_an_address_that_no_service_could_use_is_a_mistake(config: Path, monkeyp
     assert "mistake: notify.addresses_file: " in result.stdout
     assert "Apprise is missing; install agbot[notify]" in result.stdout
     assert "would refuse to start" not in result.stdout
+
+
+def test_a_certificate_that_expires_soon_is_warned_of(config: Path) -> None:
+    pair = made(config.parent / "tls", "soon", days=5)
+    with config.open("a", encoding="utf-8") as file:
+        file.write(f'[gateway]\ncertificate_file = "{pair.certificate}"\nkey_file = "{pair.key}"\n')
+
+    result = run("check-config", str(config))
+
+    assert result.exit_code == 0
+    assert (
+        f"warning: gateway.certificate_file: [gateway] certificate_file {pair.certificate} expires in" in result.stdout
+    )
 
 
 def test_the_shipped_sample_can_be_checked_as_it_is() -> None:

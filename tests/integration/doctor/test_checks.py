@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -274,6 +275,32 @@ def test_who_asked_before_the_store_was_replaced_is_not_known_and_not_claimed() 
 
     assert found.found == "o1/n2 have not asked the coordinator since its store was replaced at 2026-03-04 05:06:07Z"
     assert found.next_step.startswith("they had no upgrade since, or")
+
+
+async def test_answers_of_another_listener_than_that_of_the_settings_are_a_warning(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        reading = hub.settings()
+        assert reading.loaded is not None
+        settings = reading.loaded.settings
+        port = settings.console.listen.rpartition(":")[2]
+        found = {}
+        for url in ("http://127.0.0.1:1", f"http://localhost:{port}"):
+            found[url], _ = await listeners.check(settings, Daemon(overview=overview(), url=url))
+    other, own = found.values()
+    assert (other.verdict, own.verdict) == (Verdict.WARNING, Verdict.OK)
+    assert "unset AGBOT_URL" in other.next_step
+
+
+async def test_a_token_that_is_refused_comes_with_a_command_that_works(tmp_path: Path) -> None:
+    """`hzn` has no command for it."""
+    async with ward(tmp_path) as hub:
+        (tmp_path / "token").write_text("wrong", encoding="utf-8")
+        [refused] = of(await hub.examine(), "identity")
+        command = refused.next_step.partition("administrator: ")[2]
+        command = command.replace("ORG/USER:PASSWORD", "root/root:rootpw").replace("TOKEN", "wrong")
+        done = await asyncio.create_subprocess_exec(*shlex.split(command), "--silent", "--fail")
+        assert await done.wait() == 0
+        assert [each.verdict for each in of(await hub.examine(), "identity")] == [Verdict.OK]
 
 
 @pytest.mark.parametrize(("days", "verdict"), [(-3, Verdict.WRONG), (10, Verdict.WARNING), (300, Verdict.OK)])

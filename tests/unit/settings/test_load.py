@@ -228,7 +228,9 @@ def test_a_local_api_on_another_machine_is_a_warning_because_it_asks_for_no_cred
 def test_the_secure_api_is_not_the_local_one(config: Path) -> None:
     add(config, '[agbot]\nsecure_api = "http://127.0.0.1:3111/"\napi = ["http://127.0.0.1:3111"]\n')
 
-    assert "secure API" in mistakes(config)["agbot.api"].problem
+    found = mistakes(config)
+    assert list(found) == ["agbot.secure_api"], "the local API is the one without TLS"
+    assert "is set as secure_api and in api" in found["agbot.secure_api"].problem
 
 
 def test_a_hanging_agbot_may_not_take_the_whole_time_of_an_answer(config: Path) -> None:
@@ -273,7 +275,7 @@ def test_without_a_file_everything_required_is_named() -> None:
     found = {each.key: each for each in load.read(None, {}).mistakes}
 
     assert set(found) == {"exchange.url", "exchange.identity", "exchange.token_file"}
-    assert found["exchange.url"].place == "not set"
+    assert found["exchange.url"].place == "no settings file"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_without_an_address_the_store_is_the_file(tmp_path: Path) -> None:
         ('url = "postgresql://agbot@db/agbot?password=hush7"', "store.url", "contains a password"),
         ('url = "postgresql://agbot@db/agbot?sslpassword=hush7"', "store.url", "contains a password"),
         ('url = "mysql://db/agbot"', "store.url", "does not begin with postgresql://"),
-        (f'url = "{GOOD}"\nschema = "Agbot; DROP"', "store.schema", "is not one of them"),
+        (f'url = "{GOOD}"\nschema = "Agbot; DROP"', "store.schema", "is not a name of lower-case letters"),
         ('password_file = "password"', "store.url", "it is not set, but a password is set"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_window_may_close_at_midnight() -> None:
     ("text", "stated"),
     [
         ("", "0 parts"),
-        ("mon", "1 parts"),
+        ("mon", "1 part;"),
         ("mon 1 2 3", "4 parts"),
         ("son 01:00-02:00", 'did you mean "sun"'),
         ("mon, 01:00-02:00", '"" is not a weekday'),
