@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from agbot.sim.agbot_rows import AgbotRows
 
 
 class _HostAndPort(click.ParamType[tuple[str, int]]):
@@ -58,6 +62,7 @@ def exchange(listen: tuple[str, int], root_password: str, seed: int) -> None:
 @click.option("--gateway", metavar="URL", help="Let the agents ask the coordinator with this gateway.")
 @click.option("--fails", metavar="GROUP", help="Let the first agent upgrade of this group fail.")
 @click.option("--fast", is_flag=True, help="Agents ask, upgrade and report within seconds.")
+@click.option("--database", metavar="URL", help="Keep the agbot's tables in this PostgreSQL, empty or its own.")
 def hub(
     *,
     exchange: tuple[str, int],
@@ -68,13 +73,14 @@ def hub(
     gateway: str | None,
     fails: str | None,
     fast: bool,
+    database: str | None,
 ) -> None:
     """Run a simulated hub: an Exchange, an agbot with its defects, agents, and HA groups.
 
     Without --gateway no agent asks a coordinator, as on a hub that has none yet: this is what
     shadow mode and `agbot doctor` are tried on. With it, the agents of all groups upgrade under one
     policy. Upgrades take the time of real ones, with a cron job every minute, unless --fast is
-    given.
+    given. With --database the agbot's tables are in PostgreSQL, to try the guard.
     """
     from agbot.cli import sim_hub
     from agbot.sim.leftovers import SCENES
@@ -92,10 +98,31 @@ def hub(
         gateway=gateway,
         fails=fails,
         is_fast=fast,
+        rows=None if database is None else _rows(database),
     )
     if fails not in {None, *sim_hub.GROUPS}:
         raise click.BadParameter(f"{fails!r} is none of {', '.join(sim_hub.GROUPS)}", param_hint="--fails")
     _run(sim_hub.run(plan))
+
+
+def _rows(url: str) -> AgbotRows:
+    """Return the agbot's tables in a database.
+
+    Raises:
+        Failure: the database cannot be used.
+    """
+    from agbot.cli import database
+    from agbot.cli.failure import Exit, Failure
+
+    tried = "keeping the simulated agbot's tables"
+    database.address(url, "public", None, tried)  # a wrong one is named, without its password
+    from agbot.sim.agbot_database import NoDatabaseError, of_its_own
+
+    try:
+        return of_its_own(url)
+    except NoDatabaseError as error:
+        step = "give a database for this trial alone: createdb agbot_trial"
+        raise Failure(Exit.REFUSED, tried=f"{tried} in --database", problem=str(error), next_step=step) from error
 
 
 def _run(serving: Coroutine[object, object, None]) -> None:

@@ -12,6 +12,7 @@ import click
 from agbot.cli import ending
 from agbot.sim.actions import Act, Action
 from agbot.sim.agbot_account import AgbotSpec
+from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import ScaledClock
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.exchange.server import ExchangeServer
@@ -59,6 +60,8 @@ class Plan:
     fails: str | None = None
     """The group whose first agent upgrade fails and is rolled back."""
     is_fast: bool = False
+    rows: AgbotRows | None = None
+    """Where the agbot keeps its tables for HA groups; None: in memory."""
 
 
 async def run(plan: Plan) -> None:
@@ -76,7 +79,7 @@ async def run(plan: Plan) -> None:
         stack.push_async_callback(server.close)
         gateway = HttpGateway(plan.gateway or f"http://{plan.secure[0]}:{plan.secure[1]}")
         habits = _FAST if plan.is_fast else quick()
-        fleet = Fleet(exchange, gateway, clock, habits=habits, agbot=AgbotSpec(asks=False))
+        fleet = Fleet(exchange, gateway, clock, habits=habits, agbot=AgbotSpec(asks=False), rows=plan.rows)
         secure.lock = fleet.agbot.agent_lock
         await stack.enter_async_context(listening(secure, *plan.secure))
         await stack.enter_async_context(listening(fleet.local_api(), *plan.agbot))

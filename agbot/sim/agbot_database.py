@@ -68,6 +68,10 @@ END $$;
 """
 """What an agbot executes at each start."""
 
+_FOREIGN = """
+    SELECT tablename FROM pg_tables WHERE schemaname = current_schema()
+    AND tablename NOT IN ('version', 'ha_group_updates', 'ha_workload_upgrade', 'workload_usages') ORDER BY 1 LIMIT 1
+"""
 _CLAIM_AGENT = "SELECT * FROM ha_group_add_if_not_present(%s, %s, %s, %s)"
 _CLAIM_SERVICE = "SELECT * FROM ha_workload_add_if_not_present(%s, %s, %s, %s)"
 _FIND_SERVICE = "SELECT node_id FROM ha_workload_upgrade WHERE group_name = %s AND org_id = %s AND policy_name = %s"
@@ -77,6 +81,31 @@ _DELETE_AGENTS = "DELETE FROM ha_group_updates WHERE org_id = %s AND group_name 
 _DELETE_SERVICE = """
     DELETE FROM ha_workload_upgrade WHERE org_id = %s AND group_name = %s AND policy_name = %s AND node_id = %s
 """
+
+
+class NoDatabaseError(Exception):
+    """The database cannot be used for a simulated agbot."""
+
+
+def of_its_own(url: str) -> AgbotDatabase:
+    """Connect a simulated agbot to a database of its own, and delete what an earlier one has left.
+
+    Raises:
+        NoDatabaseError: it cannot be used, or has a table that is not of a simulated agbot.
+    """
+    try:
+        rows = AgbotDatabase(url, starts=False)
+        foreign = rows.foreign_table()
+        if foreign:
+            rows.close()
+            message = f"the database has a table {foreign}, and so is not one of a simulated agbot alone"
+            raise NoDatabaseError(message)
+        rows.start()
+        rows.delete_services()
+        rows.delete_agents()
+    except psycopg.Error as error:
+        raise NoDatabaseError(" ".join(str(error).split())) from error
+    return rows
 
 
 class AgbotDatabase(AgbotRows):
@@ -92,6 +121,11 @@ class AgbotDatabase(AgbotRows):
     def start(self) -> None:
         """Create the tables where they are missing, and the functions again."""
         self._connection.execute(START)
+
+    def foreign_table(self) -> str:
+        """Return a table beside its own in the schema, as a real agbot has; empty if none."""
+        found = self._read(_FOREIGN)
+        return str(found[0][0]) if found else ""
 
     def close(self) -> None:
         """Close the connection; the rows stay."""

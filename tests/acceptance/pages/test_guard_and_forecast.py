@@ -42,7 +42,29 @@ async def test_the_guard_is_installed_looked_at_and_removed_while_the_coordinato
         await until("a yes", lambda: asyncio.to_thread(agbot.claim_agent, row))
         await walk("agbot guard uninstall", "the guard is removed")
         await walk("agbot run", "address already in use", code=7)
-        await walk("agbot explain NODE", "o1/anna", typed={"NODE": "o1/ben"})
+        await the_guard_is_tried_on_a_simulated_hub(walk, postgres_server, f"{postgres_database}_trial")
+        await walk("agbot explain NODE", "o1/shop-2", typed={"NODE": "o1/shop-2"})
+
+
+async def the_guard_is_tried_on_a_simulated_hub(walk: Walk, server: Postgres, database: str) -> None:
+    machine = walk.machine
+    await asyncio.to_thread(server.run, "postgres", f"CREATE DATABASE {database}")
+    exchange, api, secure = (f"127.0.0.1:{free_port()}" for _ in range(3))
+    url = server.url(database)
+    words = {"postgresql:///agbot_trial": url, "127.0.0.1:8082": secure}
+    elsewhere = {"sim hub": f"sim hub --exchange {exchange} --api {api}"}
+    hub = "agbot sim hub --database postgresql:///agbot_trial --secure-api 127.0.0.1:8082 --upgrades-after 30 --fast"
+    await walk(hub, typed=words | elsewhere, until_shown="nothing is kept", goes_on=True)
+    await walk("agbot guard install --database postgresql:///agbot_trial", "the guard is installed", typed=words)
+    (machine.folder / "exchange-token").write_text("upgrade-coordinator-secret", encoding="utf-8")
+    machine.tables["exchange"] |= {"url": f"http://{exchange}/v1", "identity": "IBM/upgrade-coordinator"}
+    machine.tables["agbot"] = {"secure_api": f"http://{secure}", "api": [f"http://{api}"]}
+    machine.tables["store"] = {"url": url}
+    await machine.restarted()
+    await walk("agbot guard status --database postgresql:///agbot_trial", "a coordinator decides: until", typed=words)
+    for event in ("guard.refused", "lease.granted"):
+        await until(event, lambda event=event: machine.shows_text(f"/v1/history?event={event}", "o1/shop"))
+        await walk(f"agbot history --event {event}", "o1/shop")
 
 
 async def test_the_forecast_reads_the_hub_of_the_settings(hub: Hub, machine: Machine) -> None:
