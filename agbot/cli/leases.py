@@ -19,7 +19,8 @@ from agbot.coordinator.contract import LeaseView
 def leases(show_all: bool, url: str, as_json: bool) -> None:
     """List the leases.
 
-    NEXT is what becomes of a lease, and when, if nothing new is seen of its holder.
+    NEXT is what becomes of a lease, and when, if nothing new is seen of its holder; `agbot status`
+    also says what would change that.
     """
     client = Client(url=url)
     content = client.get(api.LEASES, state=None if show_all else "held,suspect")
@@ -48,6 +49,6 @@ def _row(lease: LeaseView, now: datetime) -> tuple[str, ...]:
         f"{lease.kind} {lease.subject}" if lease.subject else lease.what or "",
         screen.ago(lease.granted_at, now),
         lease.status,
-        screen.next_of(lease, now),
+        screen.next_and_when(lease, now),
         lease.note if lease.state != "free" else ended,
     )

@@ -176,7 +176,14 @@ def next_of(shown: LeaseView, now: datetime) -> str:
     """Write what becomes of a lease, and when, if nothing new is seen of its holder."""
     if shown.next is None:
         return ""
+    brake = ", and the brake then stops that upgrade here" if shown.next.sets_brake else ""
+    return f"{next_and_when(shown, now)}{brake}{', ' if shown.next.at else ': '}{shown.next.unless}"
+
+
+def next_and_when(shown: LeaseView, now: datetime) -> str:
+    """Write what becomes of a lease, and when, in a few words."""
+    if shown.next is None:
+        return ""
     left = (shown.next.at - now).total_seconds() if shown.next.at else None
     when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next look"
-    brake = ", and the brake then stops that upgrade here" if shown.next.sets_brake else ""
-    return f"{shown.next.then}{when}{brake}{', ' if when else ': '}{shown.next.unless}"
+    return f"{shown.next.then}{when}"

@@ -58,7 +58,7 @@ def _write(out: Console, entries: list[HistoryView], overview: Overview) -> None
     if overview.mode != "shadow":
         out.print("this coordinator does not run in shadow mode: agbot run --mode shadow")
     elif not entries and not overview.compared:
-        out.print("nothing to compare yet: no upgrade has begun, and no node waits for three minutes")
+        out.print("nothing to compare yet: no upgrade has begun, and no node has waited for three minutes")
     else:
         done = f"compared {overview.compared} decisions of the agbot since the start"
         screen.say(out, f"{done}; {overview.differs} would have been others here")

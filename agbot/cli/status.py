@@ -229,7 +229,7 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
 
 def _hold(hold: Hold) -> str:
     until = f" until {screen.moment(hold.until)}" if hold.until else ""
-    return f"of {words.scope(hold.scope)}{until} by {hold.by}: {hold.why}"
+    return f"on {words.scope(hold.scope)}{until}, by {hold.by}: {hold.why}"
 
 
 def _why(reasons: Sequence[Reason]) -> str:

@@ -11,11 +11,16 @@ from typing import Final
 
 import click
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_UNITS: Final = {"s": "seconds", "m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DAYS: Final = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_DAYS_OF: Final = {
+    1: "midnight, tomorrow (with a time: tomorrow 18:00)",
+    -1: "midnight, today, yesterday (with a time: yesterday 18:00)",
+}
+"""The names that make sense, in the future and in the past."""
 _FORMS: Final = (
-    "a duration such as 2h (s, m, h, d, w), today, yesterday, tomorrow (with a time: yesterday 18:00), "
-    "a time of today such as 18:00, a date such as 2026-01-31, or a time such as 2026-01-31T18:00, local or with a zone (…Z)"
+    "a duration such as 2h (s, m, h, d, w), {days}, a time of today such as 18:00, a date such as 2026-01-31, "
+    "or a time such as 2026-01-31T18:00, local or with a zone (…Z)"
 )
 
 
@@ -43,15 +48,20 @@ def past(text: str, now: datetime, option: str) -> datetime:
 
 
 def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
-    duration = re.fullmatch(r"\+?(\d{1,6})([smhdw])", text)
+    duration = re.fullmatch(r"\+?(\d{1,6}) *(s|min|m|h|d|w)", text)
     of_day = re.fullmatch(r"(?:(yesterday|today|tomorrow)\b *)?(\d?\d:\d\d)?", text)
     try:
         if duration:
             return now + direction * timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+        if text == "midnight":  # the last one, or the next one
+            day = now.astimezone().date() + timedelta(days=max(direction, 0))
+            return datetime.combine(day, time()).astimezone(UTC)
         if of_day and text:
             day = now.astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
             clock = time.fromisoformat((of_day[2] or "00:00").rjust(5, "0"))
             return datetime.combine(day, clock).astimezone(UTC)
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{text!r} is no time: give {_FORMS}.", param_hint=option) from error
+        raise click.BadParameter(
+            f"{text!r} is no time: give {_FORMS.format(days=_DAYS_OF[direction])}.", param_hint=option
+        ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -9,12 +10,13 @@ from aiohttp import web
 
 from agbot.console import parts, replies
 from agbot.console.journal_api import History, Journal
-from agbot.console.requests import bad_input, moment, not_found, number
+from agbot.console.requests import bad_input, moment, not_found, number, unknown_org
 from agbot.coordinator.listings import Noun
 from agbot.coordinator.operators import history as words
 from agbot.events.catalogue import EVENTS
+from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
-from agbot.store.contract import JournalQuery
+from agbot.store.contract import Entry, JournalQuery
 
 _MOST_ENTRIES: Final = 1000
 
@@ -38,8 +40,8 @@ async def history(request: web.Request) -> web.Response:
         before=number(request, "before", least=1),
     )
     found = await parts.of(request).operations.journal(wanted)
-    if not found and wanted.before is None and wanted.after is None:
-        _refuse_unknown(request)
+    if wanted.before is None and wanted.after is None:
+        _refuse_unknown(request, found)
     return replies.json(History(entries=[words.view(entry) for entry in found]))
 
 
@@ -54,12 +56,23 @@ def _query(request: web.Request) -> JournalQuery:
     )
 
 
-def _refuse_unknown(request: web.Request) -> None:
-    """Refuse a name that is not known. Of one that was, there may be nothing in the journal."""
-    for noun in (Noun.GROUP, Noun.NODE):
+def _refuse_unknown(request: web.Request, found: Sequence[Entry]) -> None:
+    """Refuse a name that is not known. Of one that was, there may be nothing in the journal.
+
+    Entries about the whole fleet are no sign that an organisation is known.
+    """
+    org = request.query.get("org")
+    if org is not None and not any(_is_of(org, each) for each in found) and (unknown := unknown_org(request, org)):
+        raise not_found(request, f"{unknown}, and the journal has no entry of it")
+    for noun in () if found else (Noun.GROUP, Noun.NODE):
         name = request.query.get(noun)
         if name is not None and (unknown := parts.of(request).operations.unknown(noun, name)):
             raise not_found(request, f"{unknown}, and the journal has no such entry of it")
+
+
+def _is_of(org: str, entry: Entry) -> bool:
+    about = str(entry.group or entry.node or entry.facts.get("scope", ""))
+    return (ids.node_of_scope(about) or about).partition("/")[0] == org
 
 
 def _kinds(request: web.Request) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from agbot.console import parts, replies
 from agbot.console.answers import Coordinators, Groups, Leases, Receivers
-from agbot.console.requests import bad_input, group_of, not_found, number, unknown_group, unknown_node
+from agbot.console.requests import bad_input, group_of, not_found, number, unknown_group, unknown_node, unknown_org
 from agbot.coordinator.contract import GroupView
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState, Noun
 from agbot.rules import ids
@@ -124,11 +124,11 @@ def _org_of(request: web.Request) -> str | None:
     For one that is not coordinated, an empty list would be misleading.
 
     Raises:
-        ApiError: it is not coordinated.
+        ApiError: it is not coordinated, or not known.
     """
     org = request.query.get("org")
     why = parts.of(request).operations.why_excluded(OrgId(org)) if org is not None else ""
-    if why:
+    if why or (why := unknown_org(request, org) if org is not None else ""):
         raise not_found(request, why)
     return org
 

@@ -12,7 +12,7 @@ from agbot.console import parts
 from agbot.console.replies import ApiError
 from agbot.coordinator.listings import Noun
 from agbot.rules import ids
-from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 
 _BODY_SECONDS: Final = 5.0
 
@@ -41,6 +41,15 @@ def unknown_node(request: web.Request, node: NodeId) -> ApiError:
     """Return the error for a node that is not known."""
     unknown = parts.of(request).operations.unknown(Noun.NODE, node) or f"no node {node} is known"
     return not_found(request, f"{unknown}: it is in no HA group of a coordinated organisation, and has not asked")
+
+
+def unknown_org(request: web.Request, org: str) -> str:
+    """Return why an organisation is not known; empty if it is, or if none has been found yet."""
+    operations = parts.of(request).operations
+    known = {each.org for each in operations.overview().orgs}
+    if not known or org in known:
+        return ""
+    return operations.why_excluded(OrgId(org)) or operations.unknown(Noun.SCOPE, org)
 
 
 def unknown_policy(request: web.Request, policy: PolicyId) -> str:

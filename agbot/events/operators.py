@@ -53,7 +53,7 @@ class AllowanceGiven(Event, frozen=True, kw_only=True):
     """An operator allowed a node to begin one upgrade although rules are against it."""
 
     name: ClassVar[str] = "allowance.given"
-    words: ClassVar[str] = "{self.node} may begin {self.upgrade} once, even against most rules"
+    words: ClassVar[str] = "{self.node} may begin {self.upgrade} once, past all rules but the lease and the holds"
 
     node: NodeId
     subject: PolicyId | None = None

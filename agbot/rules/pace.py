@@ -87,7 +87,7 @@ CANARY = Rule(
 
 PACE = Rule(
     name="pace",
-    passes="fewer groups are upgrading than may at once",
+    passes="fewer groups are upgrading than the limit allows",
     unblocks={Code.PACED: "wait until an upgrade in another group has ended"},
     is_allowable=True,
     check=_paced,

@@ -41,7 +41,7 @@ async def test_a_member_whose_upgrade_failed_needs_a_person_after_its_brake_was_
 
     await hub.coordinator.resume(str(GROUP), subject=SUBJECT, reason="the disk was full", who="eva")
 
-    assert titles(hub) == ["The last upgrade of 1 member has failed"]
+    assert titles(hub) == ["1 member failed its last upgrade"]
     assert list(hub.coordinator.overview().failed_named) == [node_id(ORG, "n1")]
     hub.report("n1", "waiting")
     await hub.live("n1", "n2", seconds=60)

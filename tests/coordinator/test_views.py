@@ -118,7 +118,7 @@ async def test_a_group_is_shown_with_what_is_required_and_with_the_holds_of_its_
     assert (view.required, view.required_by) == (2, "60 % of 3")
     assert view.holds == (held,)
     assert explained is not None
-    assert explained.answer.endswith("It would have to wait: on hold by eva: broken disk.")
+    assert explained.answer.endswith("Its next upgrade would have to wait: on hold by eva: broken disk.")
     assert hub.coordinator.explain(node_id(ORG, "n1")) != explained
 
 

@@ -135,11 +135,12 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
 def _failed(overview: Overview) -> Iterator[Item]:
     if overview.failed:
         number = words.count(overview.failed, "member")
+        its, agent = ("its", "Its agent does") if overview.failed == 1 else ("their", "Their agents do")
         who = few(overview.failed_named, overview.failed)
         yield Item(
             level="warn",
-            title=f"The last upgrade of {number} has failed",
-            text=f"{who}: the agents do not begin it again by themselves. Publish another revision of the policy.",
+            title=f"{number} failed {its} last upgrade",
+            text=f"{who}. {agent} not try it again until another revision of the policy is published.",
             links=_links(overview.failed_named),
         )
 
@@ -155,8 +156,12 @@ def _overlaps(overview: Overview) -> Iterator[Item]:
 def _stuck(overview: Overview) -> Iterator[Item]:
     if overview.stuck:
         number = words.count(overview.stuck, "row")
-        text = "The upgrades are over, and the agbot begins no other there. A group's view has the command that helps."
-        yield Item(level="warn", title=f"{number} of the agbot will not go away", text=text)
+        named = [f"`agbot status {group}`" for group in overview.stuck_in]
+        has = "has" if len(named) == 1 else "have"
+        where = f" {few(named)} {has} the command that helps." if named else ""
+        text = f"The upgrades are over, and the agbot begins no other there.{where}"
+        links = [Link(text=name_of(group), url=words.group_url(group)) for group in overview.stuck_in[:_NAMED]]
+        yield Item(level="warn", title=f"{number} of the agbot will not go away", text=text, links=links)
 
 
 def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:
@@ -213,7 +218,7 @@ def _never_asked(overview: Overview, now: datetime) -> Iterator[Item]:
 
 def _unmatched(overview: Overview) -> Iterator[Item]:
     for sentence in overview.unmatched_scopes[:_NAMED]:
-        text = f"{sentence}: correct the name, or wait for what is to come."
+        text = f"{sentence}: correct the name, unless such a group is still to come."
         yield Item(level="note", title="A scope of the settings has no effect", text=text)
     if len(overview.unmatched_scopes) > _NAMED:
         more = words.count(len(overview.unmatched_scopes) - _NAMED, "more scope has", "more scopes have")

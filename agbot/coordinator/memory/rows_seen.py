@@ -58,6 +58,13 @@ class RowsSeen:
         """Return how many rows stay although their upgrade is over."""
         return sum(state.standing is Standing.STUCK for of_group in self.states.values() for state in of_group.values())
 
+    def groups_stuck(self) -> list[GroupId]:
+        """Return the groups in which a row stays although its upgrade is over."""
+        stuck = Standing.STUCK
+        return sorted(
+            group for group, rows in self.states.items() if any(each.standing is stuck for each in rows.values())
+        )
+
     def waited_for(self, group: GroupId) -> tuple[Row, ...]:
         """Return the rows of a group that must be waited for, each with its qualified subject."""
         states = self.states.get(group)

@@ -189,7 +189,9 @@ def _holds_in_words(node: NodeId, group: GroupId, situation: Situation) -> str:
     now, known = situation.now(), situation.ledger.holds
     scopes = ("*", ids.org_of(group), group, ids.node_scope(node))
     found = [known[scope] for scope in scopes if scope in known and not holds.is_over(known[scope], now)]
-    return f" It would have to wait: {'; '.join(holds.in_words(each) for each in found)}." if found else ""
+    return (
+        f" Its next upgrade would have to wait: {'; '.join(holds.in_words(each) for each in found)}." if found else ""
+    )
 
 
 def _what_it_reports(member: Member, failures: str, situation: Situation) -> str:

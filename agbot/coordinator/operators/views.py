@@ -129,6 +129,7 @@ def view_overview(
         agbot=situation.rows.source.value,
         agbot_failing=situation.rows.failing,
         stuck=situation.rows.count_stuck(),
+        stuck_in=situation.rows.groups_stuck()[:_NAMED],
     )
 
 

@@ -136,6 +136,7 @@ def test_a_span_is_meant_back_from_now(shell: Shell) -> None:
     assert asked[0].since is not None
     assert timedelta(0) <= asked[0].since - (before - timedelta(hours=2)) < timedelta(seconds=30)
     assert times.past("3d", NOW, "--since") == NOW - timedelta(days=3)
+    assert times.past("5min", NOW, "--since") == times.past("5m", NOW, "--since") == NOW - timedelta(minutes=5)
     assert shell.run("history", "--since", "recently").exit_code == 2
 
 
@@ -143,6 +144,7 @@ def test_a_span_is_meant_back_from_now(shell: Shell) -> None:
     ("text", "expected"),
     [
         ("today", "2026-03-04T00:00"),
+        ("midnight", "2026-03-04T00:00"),
         ("yesterday", "2026-03-03T00:00"),
         ("yesterday 18:00", "2026-03-03T18:00"),
         ("02:30", "2026-03-04T02:30"),
@@ -177,6 +179,17 @@ def test_what_is_no_time_of_the_past_is_refused_with_what_is(text: str, stated: 
         times.past(text, NOW, "--since")
 
     assert refused.value.message.startswith(stated)
+
+
+def test_only_days_that_make_sense_are_offered() -> None:
+    with pytest.raises(click.BadParameter, match="midnight, today, yesterday") as past:
+        times.past("soon", NOW, "--since")
+    with pytest.raises(click.BadParameter, match="midnight, tomorrow") as future:
+        times.future("soon", NOW, "--until")
+
+    assert "tomorrow" not in past.value.message
+    assert "yesterday" not in future.value.message
+    assert NOW < times.future("midnight", NOW, "--until") <= NOW + timedelta(days=1)
 
 
 def test_a_long_history_is_read_a_page_at_a_time(shell: Shell) -> None:

@@ -15,7 +15,7 @@ from agbot.coordinator.contract import Explanation, MemberView, Overview, StuckV
 from agbot.coordinator.listings import Orders, WindowView
 from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.receiver import Receiver
-from agbot.rules.ids import NodeId
+from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
@@ -24,6 +24,7 @@ from tests.integration.cli.conftest import Shell
 from tests.integration.console.scripted import (
     ALPHA,
     BETA,
+    ENTRY,
     FREE,
     GAMMA,
     GROUPS,
@@ -164,7 +165,7 @@ def test_the_status_shows_the_sentence_and_what_happens(shell: Shell) -> None:
     assert "acme/mills  1 of 2 members are available; 1 must stay available (min_available 1)\n" in text
     assert "missing   acme/gamma: last heartbeat 7261 s ago\n" in text
     assert "missing   acme/alpha" not in text, "the holder is shown as such"
-    assert "hold      of node acme/beta by ada: broken disk\n" in text
+    assert "hold      on node acme/beta, by ada: broken disk\n" in text
     waiting = (
         "acme/beta, agent upgrade acme/agent-2.32, for 1 min 20 s; when it last asked, 20 s ago: acme/alpha has been"
     )
@@ -227,6 +228,18 @@ def test_the_status_of_an_organisation_or_a_group_shows_that_alone(shell: Shell)
     assert "acme/pumps" in shell.run("status", "acme/pumps").stdout
     assert "acme/mills" in shell.run("status", "acme").stdout
     assert shell.run("status", "acme/none").exit_code == Exit.NOT_FOUND
+
+
+def test_an_organisation_that_is_not_known_is_refused_with_the_nearest_name(shell: Shell) -> None:
+    fleet = replace(ENTRY, event="hold.set", group=None, node=None, facts={"scope": "*"})
+    shell.operations.entries = (fleet,)
+
+    for words in (("status", "acne"), ("history", "--in", "acne")):
+        result = shell.run(*words)
+        assert (result.exit_code, "acne is not known (did you mean acme?)" in result.stderr) == (8, True), result.output
+    assert shell.run("history", "--in", "acme").exit_code == 0
+    shell.operations.entries = (replace(ENTRY, group=GroupId("acne/pumps")),)
+    assert shell.run("history", "--in", "acne").exit_code == 0, "it was known"
 
 
 def test_the_status_shows_so_many_groups_and_says_how_many_there_are(shell: Shell) -> None:

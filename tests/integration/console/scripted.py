@@ -289,6 +289,9 @@ class Scripted:
         )
 
     def unknown(self, noun: Noun, name: str) -> str:
+        if noun is Noun.SCOPE:
+            orgs = [*(each.org for each in self.seen.orgs), *(each.id for each in self.known)]
+            return "" if name in orgs else f"{name} is not known{did_you_mean(name, orgs)}"
         names = self._names(noun)
         what = "HA group" if noun is Noun.GROUP else noun.value
         return "" if name in names else f"no {what} {name} is known{did_you_mean(name, names)}"

@@ -214,6 +214,7 @@ def test_what_needs_a_person_is_named_with_what_to_do() -> None:
         bypassing=5,
         bypassing_named=[NodeId(f"acme/n{number}") for number in range(5)],
         stuck=1,
+        stuck_in=[MILLS],
         overlaps=2,
         agbot_failing="refused",
     )
@@ -233,6 +234,7 @@ def test_what_needs_a_person_is_named_with_what_to_do() -> None:
         "Hold on organisation acme",
     ]
     assert "acme/n0, acme/n1, acme/n2 and 2 more" in found[7].text
+    assert found[6].text.endswith("`agbot status acme/mills` has the command that helps.")
     assert found[2].links[1].url == "/act/release?group=acme%2Fmills&token=7"
 
 
