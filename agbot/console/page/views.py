@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 from urllib.parse import urlencode
 
@@ -30,6 +31,7 @@ from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
+from agbot.events.catalogue import EVENTS
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind
@@ -39,6 +41,15 @@ ROLLOUTS: Final = web.AppKey("rollouts", Rollouts)
 PAGE_GROUPS: Final = 50
 _SUMMARISED: Final = 4
 _EVENTS: Final = 40
+NOUNS: Final = tuple(sorted({name.partition(".")[0] for name, event in EVENTS.items() if event.is_journalled}))
+"""The kinds of events by which the journal is filtered."""
+SPANS: Final = {
+    "3600": "the last hour",
+    "43200": "the last 12 hours",
+    "86400": "the last day",
+    "604800": "the last week",
+}
+_LONGEST: Final = 10**9
 _UPGRADES: Final = 250
 """Events of upgrades that a time line is drawn from."""
 _BARS: Final = 60
@@ -210,25 +221,31 @@ async def coordinators(request: web.Request) -> web.Response:
 
 
 async def journal(request: web.Request) -> web.Response:
-    """Show the journal of the fleet."""
-    shown = await _journal(request, JournalQuery())
-    return await page(request, "journal.html", {**shown}, title="Journal", here="journal")
+    """Show the journal of the fleet, or what of it is of an organisation, a kind, or a time."""
+    chosen = {name: request.query.get(name, "") for name in ("org", "event", "since")}
+    if chosen["event"] and chosen["event"] not in NOUNS:
+        raise bad_input(request, f"{chosen['event']!r} is not a kind of event", f"use one of {', '.join(NOUNS)}")
+    seconds = number(request, "since", least=1) if chosen["since"] else None
+    query = JournalQuery(
+        org=chosen["org"] or None,
+        events=history.events_of([chosen["event"]]) if chosen["event"] else (),
+        since=parts.of(request).clock.now() - timedelta(seconds=min(seconds, _LONGEST)) if seconds else None,
+    )
+    kept = urlencode({name: value for name, value in chosen.items() if value})
+    shown = {"chosen": chosen, "nouns": NOUNS, "spans": SPANS, "kept": kept, **await _journal(request, query)}
+    return await page(request, "journal.html", shown, title="Journal", here="journal")
 
 
 async def _journal(request: web.Request, query: JournalQuery) -> dict[str, object]:
     """Return a page of the journal, and the id before which the next one begins."""
     before = number(request, "before", least=1)
-    entries = await _history(
-        request, JournalQuery(group=query.group, node=query.node, before=before, limit=_EVENTS + 1)
-    )
+    entries = await _history(request, replace(query, before=before, limit=_EVENTS + 1))
     shown = entries[:_EVENTS]
     return {"entries": shown, "before": before, "older": shown[-1].id if len(entries) > _EVENTS else None}
 
 
 async def _history(request: web.Request, query: JournalQuery) -> list[HistoryView]:
-    wanted = JournalQuery(
-        group=query.group, node=query.node, before=query.before, limit=query.limit, without=history.LEFT_OUT
-    )
+    wanted = query if query.events else replace(query, without=history.LEFT_OUT)
     return [history.view(entry) for entry in await parts.of(request).operations.journal(wanted)]
 
 

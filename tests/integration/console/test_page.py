@@ -17,9 +17,21 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.records import Allowance, Approval, Hold
 from agbot.rules.statuses import Phase
-from agbot.store.contract import Entry, StoreUnavailableError
+from agbot.store.contract import Entry, JournalQuery, StoreUnavailableError
 from tests.integration.console.conftest import OPERATOR, Desk, Reply
-from tests.integration.console.scripted import ALPHA, BETA, GAMMA, GROUPS, MILLS, NMP, NO_ORDERS, NOW, PUMPS, WAITING
+from tests.integration.console.scripted import (
+    ALPHA,
+    BETA,
+    ENTRY,
+    GAMMA,
+    GROUPS,
+    MILLS,
+    NMP,
+    NO_ORDERS,
+    NOW,
+    PUMPS,
+    WAITING,
+)
 
 VIEWS = (
     "/",
@@ -389,6 +401,20 @@ async def test_an_allowance_is_offered_only_where_it_passes_a_reason(desk: Desk)
 
     assert "/act/allow?" not in (await desk.get("/groups/acme/mills")).text
     assert "/act/allow?" not in (await desk.get("/nodes/acme/beta")).text
+
+
+async def test_the_journal_is_filtered_by_time_organisation_and_event_also_on_its_further_pages(desk: Desk) -> None:
+    desk.operations.entries = [replace(ENTRY, id=number) for number in range(60, 0, -1)]
+
+    shown = (await desk.get("/journal?since=3600&org=acme&event=lease")).text
+
+    (query,) = [each for each in desk.operations.emitted if isinstance(each, JournalQuery) and each.org]
+    assert (query.org, query.since) == ("acme", NOW - timedelta(hours=1))
+    assert {"lease.granted", "lease.released"} <= set(query.events)
+    assert not {"brake.set"} & set(query.events)
+    assert "05:06, 0 s ago</time>" in shown
+    assert 'href="?org=acme&event=lease&since=3600&before=21"' in html.unescape(shown)
+    assert "is not a kind of event" in (await desk.get("/journal?event=leese")).text
 
 
 async def test_a_member_that_was_not_read_is_not_counted_as_missing(desk: Desk) -> None:
