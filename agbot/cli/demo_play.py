@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import itertools
 import signal
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -32,6 +34,8 @@ from agbot.sim.links import GatewayPort
 _FRAMES_PER_SECOND: Final = 4
 _LOOK_SECONDS: Final = 0.05
 _PIPED_WIDTH: Final = 120
+_HELD_SECONDS: Final = 0.5
+"""Real seconds for which a line is held in a pipe, since one of the other hub may be earlier."""
 _PICTURE_SECONDS: Final = 300.0
 
 
@@ -69,8 +73,18 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
                 _print_where(hub, console, folder, left_out)
             await _watch(hub, options, console, stop)
             summary = _summary(hub, options, time.monotonic() - began, left_out)
-    console.print(demo_figures.render(summary))
+    _print_summary(summary, console)
     return summary
+
+
+def _print_summary(summary: Summary, console: Console) -> None:
+    """Print it; in a pipe without the blanks with which rich fills each line."""
+    if console.is_terminal:
+        console.print(demo_figures.render(summary))
+        return
+    with console.capture() as captured:
+        console.print(demo_figures.render(summary))
+    console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), highlight=False)
 
 
 async def _remove(starting: asyncio.Task[GuardedDatabase]) -> None:
@@ -88,7 +102,7 @@ async def _watch(hub: DemoHub, options: Options, console: Console, stop: asyncio
         if options.picture is not None:
             drawing = asyncio.create_task(_draw(hub, options.picture))
             stack.callback(drawing.cancel)
-        show = _live(hub, console) if console.is_terminal else _plain(hub, console)
+        show = _live(hub, console) if console.is_terminal else print_lines(hub.observed, hub.clock, console)
         shown = asyncio.create_task(show)
         stack.callback(shown.cancel)
         ends = asyncio.get_running_loop().time() + (options.duration or float("inf"))
@@ -137,12 +151,27 @@ def _print_where(hub: DemoHub, console: Console, folder: Path, left_out: str) ->
         console.print(f"the story with the guard is left out: {left_out}", soft_wrap=True)
 
 
-async def _plain(hub: DemoHub, console: Console) -> None:
+async def print_lines(observed: Observed, clock: DemoClock, console: Console) -> None:
+    """Print the lines in the order of their times: the two hubs write theirs beside each other."""
+    held: list[tuple[datetime, int, str]] = []
+    numbers = itertools.count()
+
     def line(at: datetime, text: str) -> None:
         console.print(f"{at:%H:%M:%S} {text}", soft_wrap=True)
 
-    hub.observed.on_line = line
-    await asyncio.Event().wait()
+    def print_until(moment: datetime) -> None:
+        while held and held[0][0] <= moment:
+            at, _, text = heapq.heappop(held)
+            line(at, text)
+
+    observed.on_line = lambda at, text: heapq.heappush(held, (at, next(numbers), text))
+    try:
+        while True:
+            print_until(clock.now() - timedelta(seconds=_HELD_SECONDS * clock.speed))
+            await asyncio.sleep(_LOOK_SECONDS)
+    finally:
+        observed.on_line = line
+        print_until(datetime.max.replace(tzinfo=UTC))
 
 
 def _moment(hub: DemoHub) -> Moment:

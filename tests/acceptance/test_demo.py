@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -113,6 +113,21 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
     assert " simulated minutes" in text
     assert " s of real time at " in text
     assert "agents that asked: p50 " in text
+    assert [line for line in emitted if line != line.rstrip() + "\n"] == []
+
+
+async def test_lines_of_two_hubs_are_printed_in_the_order_of_their_times() -> None:
+    began, out = datetime(2026, 1, 1, tzinfo=UTC), StringIO()
+    observed = Observed()
+    printing = asyncio.create_task(demo_play.print_lines(observed, DemoClock(60, began), Console(file=out)))
+    await asyncio.sleep(0)
+
+    observed.line(began + timedelta(seconds=36), "of one hub")
+    observed.line(began + timedelta(seconds=32), "of the other")
+    printing.cancel()
+    await asyncio.wait({printing})
+
+    assert out.getvalue() == "00:00:32 of the other\n00:00:36 of one hub\n"
 
 
 def test_a_reader_that_leaves_early_as_head_does_ends_the_run_and_nothing_stays_behind(tmp_path: Path) -> None:
