@@ -11,6 +11,7 @@ import pytest
 
 from agbot.coordinator.permission import Granted
 from agbot.exchange.errors import Unreachable
+from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.picture import Picture
 from agbot.rules.facts import Member, Sight
 from agbot.rules.ids import NodeId
@@ -328,6 +329,8 @@ async def test_organisations_that_are_named_come_with_those_of_the_served_agbot_
     hub.group("g1", "n1", "n2")
     await hub.start()
     assert [each.org for each in hub.coordinator.overview().orgs] == ["o2", "o3"]
+    assert codes(await hub.ask("n1", "g1")) == ["view-stale"]
+    await asyncio.sleep(CONFIRM_AFTER.total_seconds() + 5)
 
     assert codes(await hub.ask("n1", "g1")) == ["org-excluded"]
     await asyncio.sleep(5)

@@ -35,8 +35,15 @@ class Served:
 
     @property
     def why_unknown(self) -> str:
-        """Say why an organisation that was not read may be served; empty if it is not."""
-        return "" if self._is_confirmed else f"the organisations that {self._identity} serves have not been read yet"
+        """State why an organisation that is not in the lists may be served; empty if it is not."""
+        if self._is_confirmed:
+            return ""
+        read = (
+            "read yet"
+            if self._first_read_at is None
+            else "read a second time yet, which confirms those that are missing"
+        )
+        return f"the organisations that {self._identity} serves have not been {read}"
 
     def saw(self, change: Change) -> None:
         """Note that the feed has a change of these lists."""
