@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agbot.rules import health
 from agbot.rules import rest as rests
 from agbot.rules.facts import Member
 from agbot.rules.reasons import Code, Reason
@@ -37,12 +36,9 @@ def _rest(case: Case) -> Rest | None:
 def _unproven(rest: Rest, member: Member, case: Case) -> Reason | None:
     """Refuse while the member lacks its proof.
 
-    The member itself may begin another upgrade, but not the same one again. A member that is
-    offline cannot give the proof, and keeps no service that runs under a current agreement (P6).
+    The member itself may begin another upgrade, but not the same one again.
     """
     ask, now = case.ask, case.at
-    if ask.is_bound_service and health.why_silent(member.node, case.group.limits, now) is not None:
-        return None
     contradiction, is_own = rests.why_contradicted(rest, member), ask.node == member.node.id
     if contradiction is not None and not (is_own and ask.claim != rest.end.claim):
         return _contradicted(rest, contradiction, now)

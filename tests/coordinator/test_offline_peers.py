@@ -5,8 +5,7 @@ from __future__ import annotations
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
-from agbot.rules.reasons import Cause
-from tests.defects.test_service_upgrade_defects import POLICY, agree, begin, end_of, trio
+from tests.defects.test_service_upgrade_defects import POLICY, begin, trio
 from tests.support.hub import Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -15,22 +14,6 @@ LEASE = Limits().lease_seconds
 
 async def may_go(hub: Hub, node: str) -> bool:
     return isinstance(await hub.ask_as_agbot(hub.question(node, "gs", POLICY, Kind.SERVICE)), Granted)
-
-
-@in_virtual_time
-async def test_the_rest_after_a_member_that_has_died_since_keeps_no_other_one() -> None:
-    hub = await trio()
-    await begin(hub, "s1")
-    agree(hub, "s1", "s1-new", "1.0.1")
-    await hub.live("s1", "s2", "s3", seconds=15)
-    assert end_of(hub) is Cause.SUCCEEDED
-    await hub.live("s2", "s3", seconds=Limits().service_soak_seconds)
-    assert not await may_go(hub, "s2")
-
-    await hub.live("s2", "s3", seconds=Limits().heartbeat_stale_seconds)
-
-    assert await may_go(hub, "s2")
-    await hub.stop()
 
 
 @in_virtual_time

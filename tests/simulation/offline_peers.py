@@ -30,8 +30,6 @@ MARGIN_SECONDS = 15.0
 """Between the look at a heartbeat and the answer that rests on it, and until a moved clock of the
 Exchange is known."""
 _FINAL = "Finalized Agreement"
-_UNPROVEN = "has not been seen healthy"
-"""Of a group that rests until the member that was upgraded last has given its proof."""
 
 
 class OfflinePeers:
@@ -89,13 +87,7 @@ class OfflinePeers:
         if Code.PEERS_UNAVAILABLE in codes:
             self._story.broke(Promise.OFFLINE_PEERS, ask.group, f"{ask.node} has an agreement and heard: {stated}")
         # before the holder has been read, a coordinator that has just started cannot know (P4)
-        if Code.VIEW_STALE in codes:
-            return
-        end = lease.last_end if lease is not None else None
-        if end is not None and _UNPROVEN in stated and self._is_offline_peer(end.claim.holder, ask, fleet):
-            text = f"{ask.node} has an agreement, {end.claim.holder} is down, and the answer was: {stated}"
-            self._story.broke(Promise.OFFLINE_PEERS, ask.group, text)
-        if Code.LEASE_SUSPECT not in codes:
+        if Code.LEASE_SUSPECT not in codes or Code.VIEW_STALE in codes:
             return
         tenure = lease.tenure if lease is not None and lease.state is State.SUSPECT else None
         if (
