@@ -44,6 +44,7 @@ class GoneJudge:
             # a node that installs for it is waited for
             Code.OVERLAP: of_a_policy + plan.limits.lease_seconds,
         }
+        self._of_a_deferral = of_a_policy + plan.limits.lease_seconds
         self._published: set[str] = set()
         self._gone_at: dict[str, float] = {}
         self._named: dict[tuple[GroupId, Code, str], tuple[float, float]] = {}
@@ -75,6 +76,8 @@ class GoneJudge:
             bound = self._bounds.get(reason.code)
             if bound is None or "the agbot lists" in reason.text:
                 continue
+            if "it joined during" in reason.text:  # a member that installs for it is waited for
+                bound = self._of_a_deferral
             for name, gone_at in self._gone_at.items():
                 if re.search(rf"(?<!\S){re.escape(name)}(?![\w/-])", reason.text):
                     self._refused(ask.group, reason.code, name, since=gone_at, bound=bound, text=reason.text)
