@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
@@ -49,8 +50,6 @@ _EXITS: Final = {
     409: Exit.REFUSED,
     413: Exit.BAD_INPUT,
 }
-_GOOD: Final = 200
-_BAD_REQUEST: Final = 400
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _ABOUT: Final = ("/v1/overview", "/healthz")
 """Where the version is: of the leader, and in a version that has not the first."""
@@ -87,7 +86,8 @@ class Client:
             Failure: with its exit code.
         """
         given = {key: value for key, value in query.items() if value is not None}
-        return self._send("GET", endpoint.at(*names) + (f"?{urlencode(given, doseq=True)}" if given else ""), None, {})
+        path = endpoint.at(*names) + (f"?{urlencode(given, doseq=True)}" if given else "")
+        return self._good(*self._exchange("GET", path), self._tried("GET", path))
 
     def read(self, endpoint: Endpoint[Answer], *names: str, **query: object) -> Answer:
         """Return an answer.
@@ -114,21 +114,35 @@ class Client:
                 next_step=SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
             ) from error
 
-    def post(self, endpoint: Endpoint[Any], *names: str, body: msgspec.Struct, token: Secret) -> bytes:
+    def post(self, endpoint: Endpoint[Any], *names: str, body: msgspec.Struct, token_file: Path | None) -> bytes:
         """Send a request that changes something, and return the answer as it came.
 
         Raises:
             Failure: with its exit code.
         """
+        file = token_file or DEFAULT_TOKEN_FILE
+        token = operator_token(file)
         if goes_in_clear(self.url):
             say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
         headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
-        return self._send("POST", endpoint.at(*names), msgspec.json.encode(body), headers)
+        path = endpoint.at(*names)
+        tried = self._tried("POST", path)
+        status, content = self._exchange("POST", path, msgspec.json.encode(body), headers)
+        if status == HTTPStatus.UNAUTHORIZED:
+            raise Failure(
+                Exit.REFUSED,
+                tried=f"{tried} with the token in {file}",
+                problem="the operator token is wrong",
+                next_step="name the file with the token of this coordinator ([console] token_file there): --token-file or "
+                "AGBOT_OPERATOR_TOKEN_FILE",
+            )
+        return self._good(status, content, tried)
 
-    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-        tried = f"{method} {self.url.rstrip('/')}{path}"
-        status, content = self._exchange(method, path, body, headers)
-        if status != _GOOD:
+    def _tried(self, method: str, path: str) -> str:
+        return f"{method} {self.url.rstrip('/')}{path}"
+
+    def _good(self, status: int, content: bytes, tried: str) -> bytes:
+        if status != HTTPStatus.OK:
             raise self._refusal(status, content, tried)
         return content
 
@@ -149,7 +163,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
                 Exit.UNREACHABLE,
-                tried=f"{method} {self.url.rstrip('/')}{path}",
+                tried=self._tried(method, path),
                 problem=f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}",
                 next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
             ) from error
@@ -170,7 +184,7 @@ class Client:
     def _version(self, path: str) -> str:
         try:
             status, content = self._exchange("GET", path)
-            found = json.loads(content)["version"] if status == _GOOD else ""
+            found = json.loads(content)["version"] if status == HTTPStatus.OK else ""
         except (Failure, ValueError, KeyError, TypeError):
             return ""
         return found if isinstance(found, str) else ""
@@ -187,7 +201,7 @@ class Client:
                 next_step="is that the [console] listener? --url or AGBOT_URL names it",
             )
         is_unknown = status == WRONG_METHOD or problem == NO_SUCH_PATH
-        other = self.other_version() if is_unknown or status == _BAD_REQUEST else ""
+        other = self.other_version() if is_unknown or status == HTTPStatus.BAD_REQUEST else ""
         if other and is_unknown:
             return Failure(Exit.UNREACHABLE, tried=tried, problem=other, next_step=SAME_VERSION)
         code = _EXITS.get(status, Exit.UNREACHABLE)
@@ -212,13 +226,12 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
     return bytes(content)
 
 
-def operator_token(file: Path | None) -> Secret:
+def operator_token(path: Path) -> Secret:
     """Read the operator token.
 
     Raises:
         Failure: there is none that this user may read.
     """
-    path = file or DEFAULT_TOKEN_FILE
     try:
         found = secret.read(path)
     except secret.SecretError as error:

@@ -20,7 +20,7 @@ _MARKS: Final[Mapping[str, tuple[str, str]]] = {
     Outcome.CUT_SHORT: ("-", "yellow"),
 }
 _ENDED: Final[Mapping[str, str]] = {
-    Outcome.OTHERWISE: "Ended otherwise than described: ",
+    Outcome.OTHERWISE: "Ended differently than described: ",
     Outcome.CUT_SHORT: "Cut short, its end was not seen: ",
 }
 _HANDOFFS: Final[Mapping[str, str]] = {
@@ -106,7 +106,7 @@ def stories(played: Sequence[Played], left_out: str = "") -> RenderableType:
             table.add_row("", "", Text(sentence, style="red"))
     if left_out:
         table.add_row("", Text(GUARD_STORY, style="bold"), Text(f"left out: {left_out}", style="dim"))
-    return Group(Text(f"How the stories have ended: {counted}", style="bold underline"), table)
+    return Group(Text(f"How the stories ended: {counted}", style="bold underline"), table)
 
 
 def _verdict(summary: Summary) -> Text:

@@ -13,6 +13,7 @@ import click
 from agbot.cli import database, options, screen, settings_file
 from agbot.cli.failure import Exit, Failure
 from agbot.foreign_text import escaped
+from agbot.rules.words import count
 from agbot.settings.model import GuardSettings, StoreSettings
 from agbot.settings.secret import Secret
 
@@ -139,13 +140,19 @@ def status(*, place: Place, as_json: bool) -> None:
 
 def _in_words(found: GuardStatus) -> str:
     if found.version is None:
-        return "the guard is not installed"
-    until = f"until {found.judged_until:%Y-%m-%d %H:%M:%SZ}" if found.judged_until else "not yet"
+        return "the guard is not installed; `agbot guard install` installs it"
+    until = found.judged_until
+    decided = (
+        f"a coordinator decides, at present up to {until:%Y-%m-%d %H:%M:%SZ}"
+        if until
+        else "no coordinator has decided yet: is [guard] enabled, and does one run?"
+    )
+    untaken = count(found.undelivered, "decision")
     lines = [
         f"the guard is installed (version {found.version}) on the tables in {found.agbot_schema}",
-        f"a coordinator decides: {until}",
+        decided,
         f"without one, agent upgrades {found.agents_without_leader} and service upgrades {found.services_without_leader}",
-        f"{found.gates} gates, {found.undelivered} decisions that no coordinator has taken in yet",
+        f"{count(found.gates, 'gate')}, {untaken} that no coordinator has taken in yet",
         *(f"wrong: {each}" for each in found.troubles),
     ]
     return "\n".join(lines)
@@ -180,7 +187,7 @@ def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *,
             Exit.REFUSED,
             tried=f"{tried} in {address}",
             problem=str(error),
-            next_step="nothing has changed; see docs/guard.md",
+            next_step="nothing has changed; correct that, and repeat the command",
         ) from error
 
 

@@ -17,6 +17,7 @@ from agbot.cli.client import Client
 from agbot.clock import SystemClock
 from agbot.coordinator.operators.history import HistoryView
 from agbot.coordinator.operators.replaying import DECISIONS, Derived, Difference, Replay, replay
+from agbot.rules.words import count
 
 SHOWN: Final = 100
 _DIFFERENT: Final = 1
@@ -122,13 +123,17 @@ def _write_replay(found: Replay, *, as_json: bool) -> None:
     for unread in found.unreadable:
         out.print(f"entry {unread.id}: {screen.clean(unread.problem)}")
     same = found.derived - len(found.different)
-    out.print(f"{found.derived} decisions derived again: {same} the same, {len(found.different)} different")
+    derived = count(found.derived, "decision")
+    out.print(f"{derived} derived again: {same} the same, {len(found.different)} different")
     if found.unreadable:
-        out.print(f"{len(found.unreadable)} have facts that this program cannot read")
+        out.print(
+            f"{count(len(found.unreadable), 'decision has', 'decisions have')} facts that this program cannot read"
+        )
     if found.without_facts:
-        out.print(f"{len(found.without_facts)} have no facts: an earlier version wrote them, or no rule made them")
+        number = count(len(found.without_facts), "decision has", "decisions have")
+        out.print(f"{number} no facts: an earlier version wrote them, or no rule made them")
     if found.unreviewed:
-        out.print(f"{len(found.unreviewed)} releases came without a review: forced, reported, or taken over")
+        out.print(f"{count(len(found.unreviewed), 'release')} came without a review: forced, reported, or taken over")
 
 
 def _write_difference(out: Console, found: Difference) -> None:

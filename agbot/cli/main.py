@@ -26,7 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
         "history",
         "Show what happened, newest first: grants, changed reasons, releases, holds, forced actions.",
     ),
-    "shadow": ("shadow", "Show where the real agbot decided otherwise than the coordinator would have, newest first."),
+    "shadow": ("shadow", "Show where the real agbot's decisions differ from the coordinator's, newest first."),
     "rollout": ("rollout", "Show how far a rollout is in all groups, or list running and recent ones."),
     "simulate": ("simulate", "Forecast a rollout: when each group begins and ends, which stay blocked and why."),
     "leases": ("leases", "List the leases."),

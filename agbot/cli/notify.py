@@ -11,11 +11,12 @@ import click
 import msgspec
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, operator_token
+from agbot.cli.client import Client
 from agbot.cli.failure import Exit
 from agbot.console import api
 from agbot.console.bodies import TestBody
 from agbot.delivery.receiver import Kind, Receiver
+from agbot.rules.words import count
 
 _LOOK_SECONDS: Final = 0.5
 
@@ -43,8 +44,9 @@ def notify(*, is_test: bool, wait_seconds: float, token_file: Path | None, url: 
     client = Client(url=url)
     wanted = 0
     if is_test:
-        body, token = TestBody(by=options.person()), operator_token(token_file)
-        wanted = client.decoded(client.post(api.TEST_RECEIVERS, body=body, token=token), api.TEST_RECEIVERS).event
+        body = TestBody(by=options.person())
+        answer = client.post(api.TEST_RECEIVERS, body=body, token_file=token_file)
+        wanted = client.decoded(answer, api.TEST_RECEIVERS).event
     receivers = _wait(client, wanted, wait_seconds, shows=is_test and not as_json)
     is_accepted = all(each.confirmed >= wanted for each in receivers)
     if as_json:
@@ -98,4 +100,4 @@ def _list(receivers: Sequence[Receiver]) -> None:
 
 
 def _state(receiver: Receiver) -> str:
-    return f"{receiver.behind} events behind" if receiver.behind else "up to date"
+    return f"{count(receiver.behind, 'event')} behind" if receiver.behind else "up to date"

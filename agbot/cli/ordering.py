@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agbot.cli import options, screen
-from agbot.cli.client import Client, operator_token
+from agbot.cli.client import Client
 from agbot.console.api import Endpoint
 from agbot.rules.ids import STORE_SCOPE, node_id, node_scope
 
@@ -36,7 +36,7 @@ class Order:
         if endpoint.body is None:
             raise TypeError(f"{endpoint.path} takes no order")
         client, body = Client(url=self.url), endpoint.body(reason=self.reason, by=options.person(), **fields)
-        content = client.post(endpoint, *names, body=body, token=operator_token(self.token_file))
+        content = client.post(endpoint, *names, body=body, token_file=self.token_file)
         if self.as_json:
             screen.print_answer(content)
         else:

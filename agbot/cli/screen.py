@@ -185,5 +185,5 @@ def next_and_when(shown: LeaseView, now: datetime) -> str:
     if shown.next is None:
         return ""
     left = (shown.next.at - now).total_seconds() if shown.next.at else None
-    when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next look"
+    when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next review"
     return f"{shown.next.then}{when}"

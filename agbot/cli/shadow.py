@@ -1,4 +1,4 @@
-"""`agbot shadow`: where the real agbot has decided otherwise than the coordinator would have."""
+"""`agbot shadow`: where the real agbot's decisions differ from the coordinator's."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN: Final = 20
 def shadow(
     *, group: str | None, node: str | None, since: str | None, limit: int, org: str | None, url: str, as_json: bool
 ) -> None:
-    """Show where the real agbot decided otherwise than the coordinator would have, newest first.
+    """Show where the real agbot's decisions differ from the coordinator's, newest first.
 
     The daemon that runs in shadow mode has journalled it, with both reasons.
     """
@@ -61,4 +61,4 @@ def _write(out: Console, entries: list[HistoryView], overview: Overview) -> None
         out.print("nothing to compare yet: no upgrade has begun, and no node has waited for three minutes")
     else:
         done = f"compared {overview.compared} decisions of the agbot since the start"
-        screen.say(out, f"{done}; {overview.differs} would have been others here")
+        screen.say(out, f"{done}; the coordinator decided {overview.differs} of them differently")

@@ -184,7 +184,7 @@ def _check(plan: Following, lasts: Durations) -> None:
         raise Failure(
             Exit.BAD_INPUT,
             tried=f"looking in the history for {kind} upgrades that have succeeded",
-            problem=f"it is not known how long {kind} upgrades take: the history has none that was read",
+            problem=f"it is not known how long {kind} upgrades take: no such upgrade was found in the history",
             next_step=f"state it, for example {option} 5m",
         )
 

@@ -125,7 +125,7 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
             if entry.facts.get("cause") == Cause.SUCCEEDED
         )
     except Failure as failure:
-        text = f"without its leases, orders and history, because the coordinator was not read: {failure.problem}"
+        text = f"the coordinator's leases, orders and history were not read: {failure.problem}"
         return Orders(), (text,)
     leases = [each.lease for each in groups if ids.org_of(each.id) == source.org]
     orders = Orders(

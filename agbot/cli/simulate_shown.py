@@ -102,7 +102,7 @@ def _write_groups(out: Console, course: Course) -> None:
         for each in course.groups
     ]
     if rows:
-        screen.table(out, ("GROUP", "BEGINS", "ENDS", "UPGRADED", "LOWEST"), rows)
+        screen.table(out, ("GROUP", "BEGINS", "ENDS", "UPGRADED", "FEWEST AVAILABLE"), rows)
         out.print()
 
 
@@ -140,11 +140,15 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
     _say(out, "at once", f"up to {count(max(point.upgrading for point in course.points), 'member')}")
     for kind in sorted({each.ask.claim.kind for each in plan.wishes}):
         _say(out, f"{kind}", forecast.lasts.in_words(kind))
-    _say(out, "assumed", "every upgrade succeeds, and members that are alive stay so")
+    _say(out, "assumed", "every upgrade succeeds, and members that are alive stay alive")
     if plan.unclear:
-        _say(out, "unclear", f"whether it is for {plan.unclear} members: its constraints are not evaluated here")
+        _say(
+            out,
+            "unclear",
+            f"whether it applies to {count(plan.unclear, 'member')}: its constraints are not evaluated here",
+        )
     for each in hub.lacks:
-        _say(out, "lacks", each)
+        _say(out, "unread", each)
 
 
 def _upgrades(forecast: Forecast) -> str:

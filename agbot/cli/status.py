@@ -115,7 +115,7 @@ def _write_shadow(out: Console, overview: Overview) -> None:
     """Print what was compared in shadow mode."""
     found = "none of them" if not overview.differs else f"{overview.differs} of them (`agbot shadow` lists them)"
     compared = f"Compared {overview.compared} decisions of the agbot since the start"
-    text = f": nothing is granted. {compared}; the coordinator would have decided {found} otherwise"
+    text = f": nothing is granted. {compared}; the coordinator decided {found} differently"
     screen.say(out, ("SHADOW MODE", "bold yellow"), text, indent=2)
 
 
@@ -130,7 +130,7 @@ def _write_overview(out: Console, overview: Overview, now: datetime) -> None:
         screen.say(out, ("NOT READY", "bold red"), f": {sentence}", indent=2)
     age = overview.view_age_seconds
     view = f"the Exchange was read {span(age)} ago" if age is not None else "the Exchange has not been read yet"
-    store = "the store works" if overview.store_ok else "the store FAILS"
+    store = "the store works" if overview.store_ok else "the store cannot be used"
     cycle = f"last cycle {screen.ago(overview.cycle_at, now)}" if overview.cycle_at else "no cycle yet"
     screen.say(out, f"{view}; {store}; {cycle}", indent=2)
     counts = (

@@ -63,5 +63,5 @@ def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise click.BadParameter(
-            f"{text!r} is no time: give {_FORMS.format(days=_DAYS_OF[direction])}.", param_hint=option
+            f"{text!r} is not a time: give {_FORMS.format(days=_DAYS_OF[direction])}.", param_hint=option
         ) from error

@@ -63,7 +63,7 @@ class Overviews(Collector):
             yield GaugeMetricFamily(name, text, value=value)
         for name, text, number in (
             ("agbot_shadow_compared", "Decisions of the real agbot that were compared in shadow mode.", seen.compared),
-            ("agbot_shadow_differences", "Those that the coordinator would have made otherwise.", seen.differs),
+            ("agbot_shadow_differences", "Those in which the coordinator's decision differs.", seen.differs),
         ):
             yield CounterMetricFamily(name, text, value=number)
         # Before the first picture there is no age: a missing series is better than a wrong number.

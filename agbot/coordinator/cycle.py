@@ -247,7 +247,7 @@ class Cycle:
                 del joined[group]
             await slices.end()
         situation.troubles.keep("deferrals", ChainMap(mattering, joined))
-        with situation.troubles.guard("upgrades unasked"):
+        with situation.troubles.guard("unasked upgrades"):
             done += await self._unasked.follow()
         return done
 

@@ -46,7 +46,7 @@ class Troubles:
     def sentences(self) -> list[str]:
         """Return one sentence for each present failure."""
         return [
-            f"{part} of {about} fails: {why}" if about else f"{part} fails: {why}"
+            f"a part of the cycle fails ({part}{f' of {about}' if about else ''}): {why}"
             for (part, about), why in sorted(self._failing.items())
         ]
 

@@ -31,11 +31,11 @@ def check(overview: Overview | None) -> tuple[Finding, ...]:
         if since is not None:
             never = f"have not asked the coordinator since its store was replaced at {clock(since)}"
             when = "since"
-        step = f"they had no upgrade {when}, or their HZN_AGBOT_URL is another agbot's: look on one of them"
+        step = f"they had no upgrade {when}, or their HZN_AGBOT_URL names another agbot: check one of them"
         found.append(warning(_CHECK, f"{named} {never}", next_step=step))
     if not found and len(unread) == len(overview.orgs):
         text = "not known: the coordinator has read no organisation"
-        found.append(warning(_CHECK, text, next_step="see what it reports of the Exchange"))
+        found.append(warning(_CHECK, text, next_step="`agbot status` shows what keeps it from reading the Exchange"))
     elif unread:
         found.append(warning(_CHECK, f"not known of {few(unread, len(unread))}: not read yet"))
     return tuple(found) or (ok(_CHECK, "every member has asked the coordinator"),)

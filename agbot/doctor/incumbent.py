@@ -76,7 +76,7 @@ def _identity(name: str, settings: Settings) -> list[Finding]:
         text = f"[exchange] identity is the agbot's own, {name}: our reads would count as its heartbeat"
         return [wrong(_CHECK, text, next_step="give the coordinator an agbot identity of its own")]
     if settings.agbot.identity and name != settings.agbot.identity:
-        text = f"[agbot] identity is {settings.agbot.identity}, and the agbot says that it is {name}"
+        text = f"[agbot] identity is {settings.agbot.identity}, and the agbot identifies itself as {name}"
         return [warning(_CHECK, text, next_step="correct [agbot] identity")]
     return []
 

@@ -8,6 +8,7 @@ from agbot.clock import Clock
 from agbot.doctor.at_start import is_of_unit
 from agbot.doctor.clocks import against_ours
 from agbot.doctor.finding import Finding, ok, warning, wrong
+from agbot.rules.words import count
 from agbot.settings.load import Loaded
 from agbot.settings.model import StoreSettings
 from agbot.store import inspecting
@@ -103,6 +104,7 @@ def _durability(found: Inspection) -> list[Finding]:
         step = f"set both on; for this role alone: ALTER ROLE {found.role} SET synchronous_commit = on;"
         return [warning(_CHECK, text, next_step=step)]
     if found.replicas and not found.waits_for_replicas:
-        text = f"{found.replicas} replica(s) follow without being waited for: a promoted one may lack the last commits,"
+        number = count(found.replicas, "replica follows", "replicas follow")
+        text = f"{number} without being waited for: a promoted one may lack the last commits,"
         return [ok(_CHECK, f"{text} which is noticed, and nothing is granted until every organisation has been read")]
     return []

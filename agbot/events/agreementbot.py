@@ -56,7 +56,7 @@ class AgbotStuck(OfGroup, frozen=True, kw_only=True):
 
 
 class GatewayBypassed(OfGroup, frozen=True, kw_only=True):
-    """A member is upgrading its agent without having asked the coordinator.
+    """A member is upgrading its agent without asking the coordinator.
 
     Its `HZN_AGBOT_URL` names another address. Reported once for each node until it asks.
     """
@@ -64,7 +64,7 @@ class GatewayBypassed(OfGroup, frozen=True, kw_only=True):
     name: ClassVar[str] = "gateway.bypassed"
     level: ClassVar[Level] = Level.WARNING
     words: ClassVar[str] = (
-        "{self.node} is upgrading {self.upgrade} without having asked the coordinator: check its HZN_AGBOT_URL"
+        "{self.node} is upgrading {self.upgrade} without asking the coordinator: check its HZN_AGBOT_URL"
     )
 
 

@@ -17,21 +17,21 @@ class OfBusyNode(Event, frozen=True, kw_only=True):
 
 
 class BusyBegun(OfBusyNode, frozen=True, kw_only=True):
-    """The workload of a node asks for no upgrade of its agent until `until`; `why` is its text."""
+    """The workload of a node asks for no agent upgrade until `until`; `why` is its text."""
 
     name: ClassVar[str] = "busy.begun"
 
     until: Moment
 
     def in_words(self) -> str:
-        return f"{self.node} is busy and asks for no upgrade of its agent until {clock(self.until)}"
+        return f"{self.node} is busy and asks for its agent not to be upgraded until {clock(self.until)}"
 
 
 class BusyEnded(OfBusyNode, frozen=True, kw_only=True):
-    """A node is not busy any more: the node has stated so, or its time is over."""
+    """A node is no longer busy: the node has stated so, or its time is over."""
 
     name: ClassVar[str] = "busy.ended"
-    words: ClassVar[str] = "{self.node} is not busy any more"
+    words: ClassVar[str] = "{self.node} is no longer busy"
 
 
 class BusyIgnored(OfBusyNode, frozen=True, kw_only=True):

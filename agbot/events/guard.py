@@ -30,7 +30,7 @@ class GuardRefused(OfGroup, frozen=True, kw_only=True):
     """
 
     name: ClassVar[str] = "guard.refused"
-    words: ClassVar[str] = "the guard keeps {self.node} waiting, which is to upgrade {self.upgrade}"
+    words: ClassVar[str] = "the guard keeps {self.node} waiting to upgrade {self.upgrade}"
 
     kind: Kind
     code: str
@@ -44,7 +44,7 @@ class GuardErred(OfGroup, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "guard.erred"
     level: ClassVar[Level] = Level.ERROR
-    words: ClassVar[str] = "a trigger of the guard has failed for {self.node}, which is to upgrade {self.upgrade}"
+    words: ClassVar[str] = "a trigger of the guard has failed for the upgrade of {self.node} to {self.upgrade}"
 
     error: str
 

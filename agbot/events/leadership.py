@@ -34,7 +34,7 @@ class LeaderHandedOver(Event, frozen=True, kw_only=True):
     reason: str
 
     def in_words(self) -> str:
-        return f"{self.who} has let the coordinator {self.leader} hand over to {self.to or 'any other'}"
+        return f"{self.who} has ordered the coordinator {self.leader} to hand over to {self.to or 'any other'}"
 
 
 class LeaderLost(LogEvent, frozen=True, kw_only=True):

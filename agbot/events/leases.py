@@ -83,7 +83,7 @@ class LeaseObserved(Granting, frozen=True, kw_only=True):
     group's last one."""
 
     def in_words(self) -> str:
-        seen = f"{self.node} is upgrading {self.subject} without having asked"
+        seen = f"{self.node} is upgrading {self.subject} without a grant"
         if self.released_at is not None:  # it may have asked: its grant was taken back
             seen = (
                 f"{self.node} is upgrading {self.subject}, whose lease a person released at {clock(self.released_at)}"
@@ -106,7 +106,7 @@ class LeaseOverlapped(OfGroup, frozen=True, kw_only=True):
 
     def in_words(self) -> str:
         others = f"{listed(self.others) or 'another member'} {'are' if len(self.others) > 1 else 'is'}"
-        return f"{self.node} is upgrading {self.upgrade} without having asked, while {others} upgrading too"
+        return f"{self.node} is upgrading {self.upgrade} without a grant, while {others} upgrading too"
 
 
 class LeaseExempted(OfGroup, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from agbot.events.event import Level, LogEvent
+from agbot.rules.words import count
 
 
 class GatewayStarted(LogEvent, frozen=True, kw_only=True):
@@ -30,9 +31,12 @@ class GatewayCut(LogEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "gateway.cut"
     level: ClassVar[Level] = Level.WARNING
-    words: ClassVar[str] = "{self.open_requests} requests were open at the end and have been cut off"
 
     open_requests: int
+
+    def in_words(self) -> str:
+        number = count(self.open_requests, "request was", "requests were")
+        return f"{number} still open when the listener closed, and cut off"
 
 
 class DescriptorsScarce(LogEvent, frozen=True, kw_only=True):
@@ -158,7 +162,7 @@ class ConsoleStarted(LogEvent, frozen=True, kw_only=True):
     """The operators' listener accepts requests."""
 
     name: ClassVar[str] = "console.started"
-    words: ClassVar[str] = "operators can look at {self.url}"
+    words: ClassVar[str] = "operators can ask at {self.url}"
 
     url: str
 

@@ -77,7 +77,7 @@ class AllowanceEnded(Event, frozen=True, kw_only=True):
     why: str
 
     def in_words(self) -> str:
-        how = "ended without having been needed" if self.who == COORDINATOR else "been withdrawn"
+        how = "ended unused" if self.who == COORDINATOR else "been withdrawn"
         return f"the allowance of {self.node} has {how}"
 
 

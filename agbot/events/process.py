@@ -8,6 +8,7 @@ import msgspec
 
 from agbot.events.event import Event, Level, LogEvent
 from agbot.rules.ids import GroupId
+from agbot.rules.words import count
 
 
 class ClockStepped(Event, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class PartFailed(LogEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "part.failed"
     level: ClassVar[Level] = Level.ERROR
-    words: ClassVar[str] = "{self.part} has failed unexpectedly"
+    words: ClassVar[str] = "a part of the cycle has failed unexpectedly: {self.part}"
 
     group: GroupId | None = None
     part: str
@@ -67,7 +68,7 @@ class PartRecovered(LogEvent, frozen=True, kw_only=True):
     """That part of the cycle works again for the group."""
 
     name: ClassVar[str] = "part.recovered"
-    words: ClassVar[str] = "{self.part} works again"
+    words: ClassVar[str] = "a part of the cycle works again: {self.part}"
 
     group: GroupId | None = None
     part: str
@@ -102,10 +103,10 @@ class DaemonReady(Standing, frozen=True, kw_only=True):
     """The daemon may grant: the store is open and the picture of the Exchange is complete."""
 
     name: ClassVar[str] = "daemon.ready"
-    words: ClassVar[str] = (
-        "ready: {self.orgs} organisations, {self.held} leases held, "
-        "{self.suspect} suspect, {self.waiting} nodes waiting"
-    )
+
+    def in_words(self) -> str:
+        held = f"{count(self.held, 'lease')} held, {self.suspect} suspect"
+        return f"ready: {count(self.orgs, 'organisation')}, {held}, {count(self.waiting, 'node')} waiting"
 
 
 class DaemonUnready(LogEvent, frozen=True, kw_only=True):
@@ -122,7 +123,9 @@ class DaemonStopping(Standing, frozen=True, kw_only=True):
     """The daemon was asked to stop. It finishes open answers and grants nothing new."""
 
     name: ClassVar[str] = "daemon.stopping"
-    words: ClassVar[str] = "stopping, with {self.held} leases held and {self.waiting} nodes waiting"
+
+    def in_words(self) -> str:
+        return f"stopping, with {count(self.held, 'lease')} held and {count(self.waiting, 'node')} waiting"
 
 
 class DaemonStopped(LogEvent, frozen=True, kw_only=True):
@@ -151,11 +154,15 @@ class CertificateExpiring(LogEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "certificate.expiring"
     level: ClassVar[Level] = Level.WARNING
-    words: ClassVar[str] = "the certificate of the {self.use} expires in {self.days_left:g} days"
 
     use: str
     days_left: float
     files: tuple[str, ...]
+
+    def in_words(self) -> str:
+        if self.days_left < 0:
+            return f"the certificate of the {self.use} expired {-self.days_left:g} days ago"
+        return f"the certificate of the {self.use} expires in {self.days_left:g} days"
 
 
 class CertificateRefused(LogEvent, frozen=True, kw_only=True):
@@ -166,7 +173,7 @@ class CertificateRefused(LogEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "certificate.refused"
     level: ClassVar[Level] = Level.ERROR
-    words: ClassVar[str] = "a renewed certificate of the {self.use} cannot be used, and the former one stays"
+    words: ClassVar[str] = "a renewed certificate of the {self.use} cannot be used, and the previous one stays in use"
 
     use: str
     files: tuple[str, ...]
@@ -264,9 +271,11 @@ class LogDropped(LogEvent, frozen=True, kw_only=True):
 
     name: ClassVar[str] = "log.dropped"
     level: ClassVar[Level] = Level.WARNING
-    words: ClassVar[str] = "{self.lines} lines are missing before this one"
 
     lines: int
+
+    def in_words(self) -> str:
+        return f"{count(self.lines, 'line is', 'lines are')} missing before this one"
 
 
 class LibraryLogged(LogEvent, frozen=True, kw_only=True):

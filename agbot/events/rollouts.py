@@ -7,7 +7,7 @@ from typing import ClassVar
 from agbot.events.event import Event, Level, LogEvent, Moment
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.words import clock
+from agbot.rules.words import clock, count
 
 
 class OfRollout(Event, frozen=True, kw_only=True):
@@ -61,8 +61,8 @@ class RolloutEnded(OfRollout, frozen=True, kw_only=True):
         return self.earliest <= self.ended_at <= self.latest
 
     def in_words(self) -> str:
-        left = f", and {self.left} need a person" if self.left else ""
-        return f"{self.done} groups are done with {self.subject}{left}"
+        left = f", and {count(self.left, 'group needs', 'groups need')} a person" if self.left else ""
+        return f"{count(self.done, 'group is', 'groups are')} done with {self.subject}{left}"
 
     def explanation(self) -> str:
         expected = f"expected between {clock(self.earliest)} and {clock(self.latest)}"

@@ -10,7 +10,7 @@ from agbot.rules.lease import Kind
 
 
 class ShadowDiffers(OfGroup, frozen=True, kw_only=True):
-    """In shadow mode: the real agbot has decided otherwise than the coordinator would have.
+    """In shadow mode: the real agbot's decision differs from the coordinator's.
 
     `difference` is `began` (an upgrade began that the coordinator would have kept waiting, for the
     `reasons`) or `kept-waiting` (the agbot has not let a node go for three minutes, although no

@@ -18,9 +18,10 @@ _SOURCES: Final = """
     SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace(%s) AND proname LIKE 'guard\\_%%'
 """
 _TRIGGERS: Final = """
-    SELECT proname, tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    SELECT tgname, tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
     WHERE pronamespace = to_regnamespace(%s) AND proname = %s
 """
+_AGAIN: Final = "`agbot guard install` puts it back"
 _BODY: Final = re.compile(r"FUNCTION @ours@\.(guard_\w+)\(.*?AS \$(\w+)\$(.*?)\$\2\$;", re.DOTALL)
 
 
@@ -90,13 +91,14 @@ def _troubles(connection: Connection, schemas: Schemas, version: int) -> list[st
         found.append(f"an older program has installed version {version}; `agbot guard install` updates it")
     elif version == scripts.VERSION:
         changed = _changed_functions(connection, schemas)
-        found += [f"the function {schemas.ours}.{name} is not the one that was installed" for name in changed]
+        found += [f"the function {schemas.ours}.{name} is not the one that was installed; {_AGAIN}" for name in changed]
     for table, function in scripts.TRIGGERS:
         shown = connection.execute(_TRIGGERS, (f"{schemas.theirs}.{table}", schemas.ours, function)).fetchone()
         if shown is None or not shown[1]:
-            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is missing")
+            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is missing; {_AGAIN}")
         elif not shown[2]:
-            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is disabled")
+            cure = f"ALTER TABLE {schemas.theirs}.{table} ENABLE TRIGGER {shown[0]}"
+            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is disabled; {cure}")
     return found
 
 

@@ -82,9 +82,7 @@ def _node_busy(case: Case) -> Reason | None:
     if is_past_bound(busy, limits, now):
         return None
     until = min(busy.until, _bound(busy, limits))
-    text = (
-        f"{busy.node} has asked for no upgrade of its agent until {clock(until)}{f': {busy.why}' if busy.why else ''}"
-    )
+    text = f"{busy.node} has asked for its agent not to be upgraded until {clock(until)}{f': {busy.why}' if busy.why else ''}"
     return Reason(code=Code.NODE_BUSY, text=text, until=until)
 
 
@@ -104,7 +102,7 @@ def _word(case: Case) -> Evidence:
 
 NOT_BUSY = Rule(
     name="not-busy",
-    passes="no workload of the node asks for more time, or it has asked for longer than it may",
+    passes="no workload of the node asks for more time, or it has asked for too long",
     unblocks={
         Code.NODE_BUSY: "wait until the workload of the node is ready, or let this upgrade past it (`agbot allow`)"
     },

@@ -79,7 +79,7 @@ def too_old(case: Case, arose_at: datetime) -> str:
     given = allowance(case.ask, case.group, case.at)
     if given is None or _knew_of(given, arose_at, case.at):
         return ""
-    return f"; {given.by} allowed this upgrade at {clock(given.since)}, before that failure, which it does not override"
+    return f"; {given.by} allowed this upgrade at {clock(given.since)}, before it failed: that does not override the failure"
 
 
 def _knew_of(given: Allowance, arose_at: datetime, now: Now) -> bool:

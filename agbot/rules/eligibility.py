@@ -91,7 +91,7 @@ MEMBER = Rule(
 NO_OTHER_UPGRADE = Rule(
     name="no-other-upgrade",
     passes="the node has no other upgrade of its own under way",
-    unblocks={Code.DEFERRED: "wait until the upgrade that the node came with has ended"},
+    unblocks={Code.DEFERRED: "wait until the upgrade that was under way when the node joined has ended"},
     check=_deferred,
     evidence=_deferral,
 )

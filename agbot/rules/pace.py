@@ -18,6 +18,7 @@ from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
+from agbot.rules.words import count
 
 _NAMED_GROUPS = 5
 
@@ -33,7 +34,8 @@ def _paced(case: Case) -> Reason | None:
         (limits.max_groups_in_fleet, traffic.busy_in_fleet, "the fleet"),
     ):
         if limit and busy >= limit:
-            text = f"{busy} other groups of {where} are upgrading now; at most {limit} may at once"
+            others = count(busy, f"other group of {where} is", f"other groups of {where} are")
+            text = f"{others} upgrading now; at most {limit} may upgrade at once"
             return Reason(code=Code.PACED, text=text, facts={"busy": busy, "limit": limit})
     return None
 
@@ -55,10 +57,12 @@ def _canary(case: Case) -> Reason | None:
     if len(rollout.places - rollout.unfinished.keys()) >= wanted:
         return None
     named = sorted(rollout.unfinished)[:_NAMED_GROUPS]
+    first = count(len(rollout.places), "group goes first", "groups go first")
+    have = "has" if len(rollout.places) == 1 else "have"
     unfinished = "; ".join(f"{each} {rollout.unfinished[each]}" for each in named)
     return Reason(
         code=Code.CANARY,
-        text=f"{len(rollout.places)} groups go first with {ask.claim.subject} and have not finished: {unfinished}",
+        text=f"{first} with {ask.claim.subject} and {have} not finished: {unfinished}",
         facts={"canaries": wanted, "started": len(rollout.places), "unfinished": len(rollout.unfinished)},
     )
 

@@ -80,9 +80,15 @@ def peers_unavailable(case: Case) -> Reason | None:
     must_be = f"{peers.required} must be ({health.required_by(limits, len(case.group.members))})"
     return Reason(
         code=Code.PEERS_UNAVAILABLE,
-        text=f"{peers.available()} of {len(peers.others)} other members are available, {must_be}: {why}",
+        text=f"{_how_many(peers.available(), len(peers.others))}, {must_be}: {why}",
         facts={"available": peers.available(), "required": peers.required, "others": len(peers.others)},
     )
+
+
+def _how_many(available: int, others: int) -> str:
+    if others == 1:
+        return "the only other member is not available"
+    return f"{available} of {others} other members {'is' if available == 1 else 'are'} available"
 
 
 def _evidence(case: Case) -> Evidence:

@@ -84,7 +84,7 @@ def why_contradicted(rest: Rest, member: Member) -> str | None:
     shorter, longer = sorted((end.version, node.agent_version), key=len)
     if longer.startswith(shorter) and longer[len(shorter) :][:1] in {"", "-", "+"}:
         return None
-    return f"{node.id} reported success with agent version {end.version} and runs {node.agent_version}"
+    return f"{node.id} reported success with agent version {end.version} but runs {node.agent_version}"
 
 
 def why_failed(rest: Rest, member: Member, read_at: SeenTime | None) -> str | None:

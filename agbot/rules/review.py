@@ -208,7 +208,7 @@ def _pending(case: Reviewed, status: Status, cause: Cause, grace_seconds: float)
         since = case.now.seen_at(status.updated_at)
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
     if read_at is None or read_at < over_at or not case.was_alive_after(over_at):
-        return replace(case.keep, note=f"{status.value} is not taken for the end yet: a rollback may follow")
+        return replace(case.keep, note=f"{status.value} does not count as the end yet: a rollback may follow")
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")
 
 

@@ -57,7 +57,7 @@ def _contradicted(rest: Rest, text: str, now: Now) -> Reason:
     then = "this counts as failed and stops this upgrade in the group"
     if now.seen < rest.version_until:
         return Reason(code=Code.SOAKING, text=f"{text}; if it does not run {rest.end.version} by {fails_at}, {then}")
-    late = f"it was to run {rest.end.version} by {fails_at}: once the node has been read again, {then}"
+    late = f"it should have been running {rest.end.version} by {fails_at}: once the node has been read again, {then}"
     return Reason(code=Code.SOAKING, text=f"{text}; {late}")
 
 

@@ -183,7 +183,9 @@ def _wrong_host(value: str) -> str | None:
 
 def _wrong_name(value: str) -> str | None:
     return (
-        None if not value or _HOST.fullmatch(value) else f'"{value}" has other characters than letters, digits, . _ -'
+        None
+        if not value or _HOST.fullmatch(value)
+        else f'"{value}" contains characters other than letters, digits, . _ -'
     )
 
 

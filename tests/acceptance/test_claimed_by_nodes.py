@@ -17,7 +17,7 @@ from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.support.patience import until
 
 A_YEAR_SECONDS = 31_536_000
-SAID = f"o1/anna reported success with agent version {NEW} and runs {OLD}"
+SAID = f"o1/anna reported success with agent version {NEW} but runs {OLD}"
 
 
 async def started(site: Site, **rules: float) -> Program:

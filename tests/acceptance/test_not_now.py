@@ -28,7 +28,7 @@ async def test_a_busy_node_waits_for_its_own_word_and_a_reboot_takes_the_lease_o
         status, message = await ask(site, "anna")
         assert (status, "node-busy" in message) == (409, True)
         explained = await site.operate("explain", "o1/anna")
-        assert "has asked for no upgrade of its agent until" in explained.out
+        assert "has asked for its agent not to be upgraded until" in explained.out
         assert "node-busy" in (await site.operate("status")).out
 
         host = FleetLockClient(base_url=site.gateway, identity="o1/ben", secret=secret_of("ben"))

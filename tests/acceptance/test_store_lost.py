@@ -32,7 +32,7 @@ async def test_a_moved_file_grants_nothing_until_it_is_back(hub: Hub, site: Site
     assert "has been moved, removed or replaced" in failed["error"]
     assert await site.shows("/livez", 200)
     stated = await site.operate("status")
-    assert "the store FAILS" in stated.out
+    assert "the store cannot be used" in stated.out
 
     away.rename(site.store_file)
     await site.until_ready()

@@ -179,7 +179,7 @@ def test_a_page_that_was_opened_when_nothing_could_be_shown_becomes_live(seat: S
 
 
 ACTIONS = {
-    "hold": (f"/groups/{ORG}/shop-01", "Hold this group…", "Hold", f"{ORG}/shop-01 is held"),
+    "hold": (f"/groups/{ORG}/shop-01", "Hold this group…", "Hold", f"{ORG}/shop-01 is on hold"),
     "resume": ("/orders", f"Resume {POLICY} in {ORG}/{RESUMED}", "Resume", f"{POLICY} may go on in {ORG}/{RESUMED}"),
     "release": (f"/groups/{ORG}/{RELEASED}", "Release the lease…", "Release", f"released {ORG}/{RELEASED}"),
     "allow": (f"/nodes/{ORG}/{ALLOWED}-a", "Allow one upgrade…", "Allow", f"{ORG}/{ALLOWED}-a may begin"),

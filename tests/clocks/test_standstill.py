@@ -54,7 +54,7 @@ async def test_who_asks_first_behind_a_frozen_feed_of_a_quiet_hub_is_not_granted
     explained = hub.coordinator.explain(hub.question("n2", "g1").node)
     assert explained is not None
     assert explained.answer == (
-        "o1/n2 does not ask to upgrade anything. It reports o1/up1: ha node waiting. "
+        "o1/n2 is not asking to upgrade anything. It reports o1/up1: ha node waiting. "
         "No upgrade follows from a policy that is disabled: o1/up1."
     ), "the policy was read for the question"
     assert emitted(hub) == ["feed.stalled"]

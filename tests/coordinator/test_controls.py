@@ -87,7 +87,7 @@ async def test_an_allowance_does_not_let_its_node_past_a_failure_that_came_after
     assert codes(await hub.ask("n2", "g1")) == ["brake"]
     explained = hub.coordinator.explain(node_id(ORG, "n2"))
     assert explained is not None
-    assert "before that failure, which it does not override" in explained.answer
+    assert "before it failed: that does not override the failure" in explained.answer
 
     await hub.coordinator.allow(allowance(hub, "n2"))
     assert isinstance(await hub.ask("n2", "g1"), Granted)
@@ -372,7 +372,7 @@ async def test_a_hold_says_what_it_replaces_and_a_resume_what_still_holds() -> N
     assert "This replaces the hold: audit, by ada" in again.text
     assert isinstance(resumed, Done)
     assert "the hold was: longer, by bob" in resumed.text
-    assert "Still held: the whole fleet (fair, by eva" in resumed.text
+    assert "Still on hold: the whole fleet (fair, by eva" in resumed.text
     assert isinstance(unknown, NotDone)
     assert group_id(ORG, "nosuch") in unknown.text
     await hub.stop()

@@ -71,7 +71,7 @@ async def test_a_member_does_not_go_down_while_the_service_of_its_only_peer_is_d
         assert explained is not None
         rule = next(each for each in explained.rules if each.rule == "peers")
         assert rule.facts["services"] == ["o1/svc-dp"]
-        assert "0 of 1 other members are available, 1 must be (min_available 1)" in rule.text
+        assert "the only other member is not available, 1 must be (min_available 1)" in rule.text
 
 
 @in_virtual_time

@@ -21,7 +21,7 @@ from tests.support.hub import NEW, NMP, OLD, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 NEWER = "9.0.0"
-SAID = f"{ORG}/n1 reported success with agent version {NEW} and runs {OLD}"
+SAID = f"{ORG}/n1 reported success with agent version {NEW} but runs {OLD}"
 
 
 async def reported(hub: Hub, runs: str, *, target: str = NEW, certificate: str = "") -> Hub:

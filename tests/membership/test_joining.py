@@ -101,12 +101,14 @@ async def test_a_node_that_joins_past_the_gate_is_deferred_until_its_upgrade_has
             (late.name, "o1/agent", word)
         ]
         assert hub.explains(late) == (
-            "o1/late was in the middle of o1/agent when it came to o1/g1; its membership is not enforced until that "
+            "o1/late was in the middle of o1/agent when it joined o1/g1; its membership is not enforced until that "
             f"upgrade has ended ({word} when first seen)."
         )
         assert hub.seen(late).deferred_for == "o1/agent"
         await hub.until(
-            lambda: "0 of 1 other members are available, 1 must be (min_available 1): o1/late" in hub.explains(peer),
+            lambda: (
+                "the only other member is not available, 1 must be (min_available 1): o1/late" in hub.explains(peer)
+            ),
             201,
         )
 

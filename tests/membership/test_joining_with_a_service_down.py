@@ -36,7 +36,7 @@ async def test_a_node_that_joins_while_its_service_is_down_is_deferred_until_the
             (late.name, {"kind": "service", "status": "no agreement"})
         ]
         assert hub.explains(late) == (
-            "o1/late was in the middle of the upgrade of its service when it came to o1/g1; its membership is not "
+            "o1/late was in the middle of the upgrade of its service when it joined o1/g1; its membership is not "
             "enforced until that upgrade has ended (no agreement when first seen)."
         )
         assert hub.seen(late).deferred_for == "the upgrade of its service"
@@ -57,7 +57,7 @@ async def test_it_is_no_available_peer_meanwhile_and_begins_no_agent_upgrade() -
         late, peer = await joined_in_the_middle(hub), hub.node("g1-1")
         hub.publish()
 
-        await hub.until(lambda: "0 of 1 other members are available" in hub.explains(peer), 150)
+        await hub.until(lambda: "the only other member is not available" in hub.explains(peer), 150)
         assert f"{late.name} (it joined during the upgrade of its service, which has not ended" in hub.explains(peer)
         await hub.until(lambda: "has to finish the upgrade of its service first" in hub.explains(late), 10)
         assert (peer.version, late.version) == (OLD, OLD)

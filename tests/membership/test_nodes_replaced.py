@@ -118,7 +118,7 @@ async def test_a_holder_moved_to_another_group_frees_the_one_and_is_deferred_in_
 
         assert hub.ended() is Cause.LEFT_GROUP
         assert list(hub.deferrals(OTHER)) == [holder.spec.id]
-        assert hub.explains(holder).startswith(f"{holder.name} was in the middle of o1/agent when it came to o1/g2")
+        assert hub.explains(holder).startswith(f"{holder.name} was in the middle of o1/agent when it joined o1/g2")
         await hub.until(lambda: hub.holder() is other, 61)
         await hub.until(lambda: f"(min_available 1): {holder.name}" in hub.explains(peer), 130)
         assert hub.lease(OTHER).token == 0

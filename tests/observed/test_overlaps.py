@@ -73,7 +73,7 @@ async def test_two_policies_at_once_are_reported_as_an_overlap() -> None:
         assert hub.seen(second).deferred_for == "the service upgrade o1/dp2"
         assert hub.seen(second).why_unavailable == "the service upgrade o1/dp2 has not ended"
         assert hub.explains(second) == (
-            f"{second.name} is in the service upgrade o1/dp2, which the agbot began while another upgrade held the lease "
+            f"{second.name} is in the middle of the service upgrade o1/dp2, which the agbot began while another upgrade held the lease "
             "of o1/g1; the next grant waits until both have ended."
         )
         forgive(hub)

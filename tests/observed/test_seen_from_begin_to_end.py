@@ -34,7 +34,7 @@ async def test_the_holder_is_explained_as_seen_and_not_as_permitted() -> None:
         holder = await until_observed(hub)
 
         assert hub.explains(holder).startswith(
-            f"{holder.name} is in the service upgrade o1/dp, which began without a grant: "
+            f"{holder.name} is in the middle of the service upgrade o1/dp, which began without a grant: "
             "it holds the lease of o1/g1 (token 1)"
         )
 

@@ -309,7 +309,7 @@ async def test_a_hold_says_that_it_stops_nothing() -> None:
     held = await hub.coordinator.hold(Hold(scope=f"{ORG}/{GROUP}", since=hub.clock.now(), by="eva", why="a test"))
 
     assert held == Done(
-        text=f"{ORG}/{GROUP} is held, which stops nothing: in shadow mode the agbot decides; it counts once the "
+        text=f"{ORG}/{GROUP} is on hold, which stops nothing: in shadow mode the agbot decides; it takes effect once the "
         "coordinator grants"
     )
     await hub.stop()

@@ -49,12 +49,15 @@ def consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
             yield f"{wait.node} waits for its turn: it continues to ask, in {leaving.to}"
     for member in view.members:
         if member.node in leaving.nodes and member.deferred_for:
-            yield f"{member.node} is still in {member.deferred_for}, which was under way when it joined; that continues"
+            yield (
+                f"{member.node} is still in the middle of {member.deferred_for}, which was under way when it joined; "
+                "that upgrade continues"
+            )
 
 
 def mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving) -> list[str]:
     """Return the consequences that a node's own statuses show, policy -> status."""
-    under_way = "it goes on with it" if leaving.group_goes else "it continues, and the others no longer wait for it"
+    under_way = "it continues" if leaving.group_goes else "it continues, and the others no longer wait for it"
     asking = "it will not ask" if leaving.to is None else f"it will ask in {leaving.to}"
     texts = {Phase.UNDER_WAY: under_way, Phase.ASKING: asking}
     phases = {policy: statuses.PHASES.get(value, Phase.UNREADABLE) for policy, value in reported.items()}

@@ -87,7 +87,7 @@ class Session:
             raise Failure(
                 Exit.BAD_INPUT,
                 tried=f"putting {node} into {group}",
-                problem=f"{node} is a cluster node: HA groups gate device nodes only, a cluster node upgrades without asking",
+                problem=f"{node} is a cluster node: HA groups gate device nodes only; a cluster node upgrades without asking",
                 next_step="leave it out; nothing has changed",
             )
         if ids.org_of(node) != ids.org_of(group):

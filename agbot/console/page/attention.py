@@ -75,7 +75,11 @@ def items(
 
 def _readiness(overview: Overview) -> Iterator[Item]:
     for sentence in overview.not_ready:
-        yield Item(level="bad", title="Nothing is granted now" if not overview.ready else "A part fails", text=sentence)
+        yield Item(
+            level="bad",
+            title="Nothing is granted now" if not overview.ready else "A part of the coordinator fails",
+            text=sentence,
+        )
     for org in overview.orgs:
         if org.failing:
             yield Item(level="bad", title=f"Organisation {org.org} cannot be read", text=org.failing)
@@ -155,13 +159,13 @@ def _overlaps(overview: Overview) -> Iterator[Item]:
 
 def _stuck(overview: Overview) -> Iterator[Item]:
     if overview.stuck:
-        number = words.count(overview.stuck, "row")
+        number = words.count(overview.stuck, "stuck row")
         named = [f"`agbot status {group}`" for group in overview.stuck_in]
         has = "has" if len(named) == 1 else "have"
         where = f" {few(named)} {has} the command that helps." if named else ""
         text = f"The upgrades are over, and the agbot begins no other there.{where}"
         links = [Link(text=name_of(group), url=words.group_url(group)) for group in overview.stuck_in[:_NAMED]]
-        yield Item(level="warn", title=f"{number} of the agbot will not go away", text=text, links=links)
+        yield Item(level="warn", title=f"{number} of the agbot", text=text, links=links)
 
 
 def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:

@@ -100,7 +100,7 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
         return _of_brakes(body, facts, [*command, "--subject", body.subject])
     hold = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if hold is None:
-        return Consequences(will=[f"Nothing: {where} is not held."], command=command_line(command, body.reason))
+        return Consequences(will=[f"Nothing: {where} is not on hold."], command=command_line(command, body.reason))
     will = [
         f"The hold of {hold.by} on {where} ends: {hold.why}.",
         "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
@@ -109,7 +109,7 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
         words.scope(each.scope) for each in facts.orders.holds if each is not hold and _overlap(each.scope, body.scope)
     ]
     if others:
-        will.append(f"Still held: {', '.join(others)}.")
+        will.append(f"Still on hold: {', '.join(others)}.")
     return Consequences(will=will, command=command_line(command, body.reason))
 
 

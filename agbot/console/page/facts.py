@@ -51,7 +51,7 @@ def _beats(node: str, at: object) -> str:
 
 
 def _peers(available: int, others: int, required: int) -> str:
-    return f"{available} of {count(others, 'other member')} available, {required} needed"
+    return f"other members available: {available} of {others}, {required} needed"
 
 
 def _groups_that_failed(failed: int, limit: int, groups: int) -> str:

@@ -28,7 +28,7 @@ IN_WORDS: Final[Mapping[str, str]] = MappingProxyType(
         Code.ORG_BRAKE: "the upgrade has failed in too many groups",
         Code.PAUSED: "an operator holds upgrades there",
         Code.OUTSIDE_WINDOW: "no maintenance window is open",
-        Code.NODE_BUSY: "a workload of the node asks for no upgrade now",
+        Code.NODE_BUSY: "a workload of the node asks for its agent not to be upgraded now",
         Code.NOT_APPROVED: "an operator has to approve it",
         Code.CANARY: "other groups go first",
         Code.PACED: "as many groups as may upgrade at once do so",

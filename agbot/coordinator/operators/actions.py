@@ -62,7 +62,7 @@ class Actions:
         done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
         after = view_lease(self._situation.ledger.lease(group), self._situation)
         if not done:
-            return NotDone(text=f"the lease of {group} has changed meanwhile; read it again")
+            return NotDone(text=f"the lease of {group} has changed in the meantime: look at it again")
         return self._done(f"released {group}, token {lease.token}, from {tenure.claim.holder}", after)
 
     async def hold(self, hold: Hold) -> Done | NotDone:
@@ -74,11 +74,11 @@ class Actions:
         await self._situation.commit_due(lambda: operators.hold(hold, now))
         until = f" until {clock(hold.until)}" if hold.until else ""
         effect = (
-            ", which stops nothing: in shadow mode the agbot decides; it counts once the coordinator grants"
+            ", which stops nothing: in shadow mode the agbot decides; it takes effect once the coordinator grants"
             if self._is_shadow
-            else ": no new upgrades begin, those that run go on"
+            else ": no new upgrades begin, those under way continue"
         )
-        text = f"{words.scope(hold.scope)} is held{until}{effect}"
+        text = f"{words.scope(hold.scope)} is on hold{until}{effect}"
         return self._done(f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
 
     def _unknown(self, noun: Noun, name: str) -> str:
@@ -197,7 +197,7 @@ class Actions:
         if not generation.doubt:
             return NotDone(text="the lease store is not in doubt; nothing was changed")
         await self._situation.settle_store(StoreSettled(who=who, why=reason, changed=generation.doubt))
-        return self._done(f"grants go on; the lease store was in doubt: {generation.doubt}")
+        return self._done(f"grants resume; the lease store was in doubt: {generation.doubt}")
 
     async def _end_rests(self, scope: str, reason: str, who: str) -> Done | NotDone:
         now, situation = self._situation.now(), self._situation
@@ -229,7 +229,7 @@ class Actions:
             return self._nothing_done(Noun.SCOPE, scope, why, self._stopped_in(scope))
         (hold,) = ended
         return self._done(
-            f"{words.scope(scope)} is no longer held; the hold was: {_in_words(hold)}{self._still_held(scope)}"
+            f"{words.scope(scope)} is no longer on hold; the hold was: {_in_words(hold)}{self._still_held(scope)}"
         )
 
     def _still_held(self, scope: str) -> str:
@@ -238,7 +238,7 @@ class Actions:
         holds = self._situation.ledger.holds.values()
         staying = [each for each in holds if each.scope in wider or org_of(each.scope) == scope or scope == "*"]
         named = "; ".join(f"{words.scope(each.scope)} ({_in_words(each)})" for each in staying)
-        return f". Still held: {named}" if named else ""
+        return f". Still on hold: {named}" if named else ""
 
     def _stopped_in(self, scope: str) -> str:
         """Return the upgrades that are stopped there: the operator may have meant one of them."""

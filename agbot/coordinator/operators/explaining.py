@@ -64,14 +64,14 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
     judgement, claim, now = judge(case), ask.claim, case.at
     against = judgement.reasons
     if not against:
-        answer = f"Nothing keeps {claim.holder} waiting any longer; it gets the grant for {claim.subject} when it asks again."
+        answer = f"Nothing keeps {claim.holder} waiting any longer; it is granted {claim.subject} when it asks again."
     else:
         others = len(against) - 1
         more = f" (and {others} more {'reason' if others == 1 else 'reasons'})" if others else ""
         answer = f"{claim.holder} is waiting to upgrade {claim.subject}: {against[0].text}{more}."
     if ask.by == GUARD:
         answer += (
-            f" The agbot is to upgrade it, and is kept waiting by the guard since {clock(now.shown(waiter.since))}."
+            f" The agbot wants to upgrade it; the guard has kept it waiting since {clock(now.shown(waiter.since))}."
         )
     return Explanation(
         node=claim.holder,
@@ -133,32 +133,32 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
 def _unasked_in_words(tenure: Tenure, lease: Lease) -> str:
     claim, released_at = tenure.claim, lease.taken_back_at
     if GUARD in tenure.progress.asked_by:
-        return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, which the guard has let the agbot begin"
+        return f"{claim.holder} is in the middle of {claim.what}, which the guard has let the agbot begin"
     if not claim.subject:
         return (
             f"{claim.what} ({tenure.progress.service}) has been down since its agreement ended (without the agbot's local API "
             "it is not known why)"
         )
     how = f"whose lease a person released at {clock(released_at)}" if released_at else "which began without a grant"
-    return f"{claim.holder} is in the {claim.kind} upgrade {claim.subject}, {how}"
+    return f"{claim.holder} is in the middle of {claim.what}, {how}"
 
 
 def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
     node = member.node
     deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
     if node.node_type is NodeType.CLUSTER:
-        answer = f"{node.id} is a cluster node; HA groups gate device nodes only, it may upgrade without asking."
+        answer = f"{node.id} is a cluster node; HA groups gate device nodes only; it may upgrade without asking."
     elif deferral is not None and deferral.is_overlap:
         answer = f"{node.id} {_overlap_in_words(deferral)}; the next grant waits until both have ended."
     elif deferral is not None:
         answer = (
-            f"{node.id} was in the middle of {deferral.what} when it came to {group}; its membership is not enforced "
+            f"{node.id} was in the middle of {deferral.what} when it joined {group}; its membership is not enforced "
             f"until that upgrade has ended ({deferral.status} when first seen)."
         )
     else:
         held = _what_holds_it(node.id, group, situation)
         reports = _what_it_reports(member, failed.in_words(member, situation), situation)
-        answer = f"{node.id} does not ask to upgrade anything. {reports}{held}"
+        answer = f"{node.id} is not asking to upgrade anything. {reports}{held}"
     lease = view_lease(situation.ledger.lease(group), situation, note)
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
@@ -167,11 +167,11 @@ def _overlap_in_words(deferral: Deferral) -> str:
     """State how this upgrade came to be under way beside another one."""
     beside = f"while another upgrade held the lease of {deferral.group}"
     if deferral.cut_off:
-        return f"is in {deferral.what}, whose policy has been deleted"
+        return f"is in the middle of {deferral.what}, whose policy has been deleted"
     if not deferral.subject:
         return f"lost a service ({deferral.service}) {beside}: an agreement of it ended, and it is not known why"
     begun = "the agbot began" if deferral.kind is Kind.SERVICE else "it began without asking here"
-    return f"is in {deferral.what}, which {begun} {beside}"
+    return f"is in the middle of {deferral.what}, which {begun} {beside}"
 
 
 def _what_holds_it(node: NodeId, group: GroupId, situation: Situation) -> str:

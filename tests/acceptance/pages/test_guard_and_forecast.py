@@ -101,7 +101,7 @@ async def test_a_host_asks_before_its_reboot_and_operators_decide_about_it(hub: 
         await walk("agbot explain o1/n2", "o1/n2")
         allow = 'agbot allow o1/n2 --subject o1/operating-system --reason "the kernel is exploited"'
         await walk(allow, "o1/operating-system")
-        await walk('agbot hold o1 --reason "no reboots this week"', "o1 is held")
+        await walk('agbot hold o1 --reason "no reboots this week"', "o1 is on hold")
         resume = 'agbot resume o1/g1 --subject o1/operating-system --reason "the disk was replaced"'
         await walk(resume, "is not stopped in o1/g1", code=7)
         await tried_on_a_simulated_hub(walk)

@@ -153,7 +153,7 @@ async def freed(walk: Walk, hub: Hub) -> None:
     await walk("timedatectl", "synchronized")
     await rests(hub, machine)
     await walk('agbot resume ORG/GROUP --rest --reason "…"', "o1/resting", typed={"ORG/GROUP": "o1/resting"})
-    await walk("agbot hold '*' --reason \"…\" --until 2h", "is held")
+    await walk("agbot hold '*' --reason \"…\" --until 2h", "is on hold")
     await walk("agbot resume '*' --reason \"…\"", "because")
 
 

@@ -122,6 +122,7 @@ def test_a_wrong_token_is_refused_and_not_shown(shell: Shell) -> None:
 
     assert result.exit_code == 7
     assert "the operator token is wrong" in result.stderr
+    assert f"with the token in {shell.token_file}" in result.stderr
     assert "wrong-token" not in result.output
     assert shell.operations.emitted == []
 

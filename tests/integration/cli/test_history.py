@@ -167,10 +167,10 @@ def test_a_day_or_a_time_is_meant_as_on_the_clock_of_this_machine(
 @pytest.mark.parametrize(
     ("text", "stated"),
     [
-        ("recently", "'recently' is no time: give a duration such as 2h"),
-        ("25:00", "'25:00' is no time"),
-        ("", "'' is no time"),
-        ("todayish", "'todayish' is no time"),
+        ("recently", "'recently' is not a time: give a duration such as 2h"),
+        ("25:00", "'25:00' is not a time"),
+        ("", "'' is not a time"),
+        ("todayish", "'todayish' is not a time"),
         ("tomorrow", "'tomorrow' is in the future: 2026-03-05"),
     ],
 )
@@ -225,9 +225,9 @@ def test_a_replay_without_differences_ends_with_0_and_counts(shell: Shell) -> No
 
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "1 decisions derived again: 1 the same, 0 different",
-        "1 have no facts: an earlier version wrote them, or no rule made them",
-        "1 releases came without a review: forced, reported, or taken over",
+        "1 decision derived again: 1 the same, 0 different",
+        "1 decision has no facts: an earlier version wrote them, or no rule made them",
+        "1 release came without a review: forced, reported, or taken over",
     ]
     assert asked == [JournalQuery(org="acme", events=DECISIONS, limit=250)]
 
@@ -257,7 +257,7 @@ def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
         "entry 42  2026-03-04 05:11:07 UTC  acme/mills  acme/alpha  lease.released",
         "  then  released: expired: it is dead",
         "  now   kept",
-        "1 decisions derived again: 0 the same, 1 different",
+        "1 decision derived again: 0 the same, 1 different",
     ]
 
 

@@ -81,7 +81,7 @@ def test_a_hub_is_forecast_as_a_table_and_is_only_read(desk: Desk) -> None:
     assert [line.split()[0] for line in result.output.splitlines()[:3]] == ["GROUP", "o1/g1", "o1/g2"]
     assert "upgrades    4 members of 2 groups" in result.output
     assert "5 min for each agent upgrade, as given" in result.output
-    assert "because the coordinator was not read: the coordinator at http://127.0.0.1:1" in result.output
+    assert "leases, orders and history were not read: the coordinator at http://127.0.0.1:1" in result.output
     assert desk.exchange.world.log.last_id == last
     sent = desk.exchange.requests - before
     assert {key.method for key in sent} == {"GET"}

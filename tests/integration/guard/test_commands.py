@@ -20,7 +20,7 @@ def run(*words: str) -> Result:
 def test_the_guard_is_installed_shown_and_removed(hub: Guarded) -> None:
     place = ("--database", hub.url(COORDINATOR))
     before = run("status", *place)
-    assert (before.exit_code, before.stdout) == (8, "the guard is not installed\n")
+    assert (before.exit_code, before.stdout) == (8, "the guard is not installed; `agbot guard install` installs it\n")
     assert run("install", *place).stdout == "the guard is installed\n"
     assert run("install", *place).stdout == "the guard was installed already, and is up to date\n"
     shown = run("status", *place, "--json")

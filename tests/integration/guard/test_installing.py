@@ -136,7 +136,11 @@ def test_an_installation_that_finds_the_tables_locked_gives_up_and_changes_nothi
     assert dump(hub) == before
 
 
-def test_status_names_what_is_missing_disabled_or_changed(hub: Guarded) -> None:
+PUT_BACK = "`agbot guard install` puts it back"
+ENABLE = "ALTER TABLE public.ha_group_updates ENABLE TRIGGER agbot_guard_asks"
+
+
+def test_status_names_what_is_missing_disabled_or_changed_and_what_cures_it(hub: Guarded) -> None:
     with hub.coordinator() as connection:
         assert status.look(connection, SCHEMAS).version is None
         installing.install(connection, SCHEMAS)
@@ -151,14 +155,16 @@ def test_status_names_what_is_missing_disabled_or_changed(hub: Guarded) -> None:
         found = status.look(connection, SCHEMAS)
         assert not found.is_good
         assert found.troubles == (
-            "the function agbot_ha.guard_stamp is not the one that was installed",
-            "the trigger of guard_agent_asks on public.ha_group_updates is disabled",
-            "the trigger of guard_service_asks on public.ha_workload_upgrade is missing",
+            f"the function agbot_ha.guard_stamp is not the one that was installed; {PUT_BACK}",
+            f"the trigger of guard_agent_asks on public.ha_group_updates is disabled; {ENABLE}",
+            f"the trigger of guard_service_asks on public.ha_workload_upgrade is missing; {PUT_BACK}",
         )
         installing.install(connection, SCHEMAS)
         assert status.look(connection, SCHEMAS).troubles == (
-            "the trigger of guard_agent_asks on public.ha_group_updates is disabled",
+            f"the trigger of guard_agent_asks on public.ha_group_updates is disabled; {ENABLE}",
         )
+        hub.server.run(hub.database, ENABLE)
+        assert status.look(connection, SCHEMAS).is_good
 
 
 def test_the_agbots_role_may_not_call_the_guards_functions_or_read_its_tables(hub: Guarded) -> None:

@@ -75,7 +75,7 @@ async def test_an_agent_waits_for_the_service_upgrade_of_a_peer(hub: Guarded) ->
         living.fleet.publish(ORG, "agent", NEW)
         assert not living.rows.claim_agent(asked)
         await asyncio.sleep(5)
-        assert "kept waiting by the guard since" in living.explains(peer)
+        assert "the guard has kept it waiting since" in living.explains(peer)
         living.fleet.observer.excuse(peer.name)
 
 
@@ -148,7 +148,7 @@ async def test_a_release_that_crashes_20_s_after_it_ran_reaches_one_member_and_n
         assert len(set(began)) == 1
         assert await living.journal("brake.set") != []
         waiting = others(living, living.node(began[0].partition("/")[2]))
-        assert all("kept waiting by the guard since" in living.explains(node) for node in waiting)
+        assert all("the guard has kept it waiting since" in living.explains(node) for node in waiting)
 
 
 @in_virtual_time

@@ -135,7 +135,7 @@ def test_replacing_and_removing_a_group_in_use_warn_too(hub: Hub) -> None:
 
     hub.report("n2", "downloaded")
     removed = hub.run("hagroup", "remove", "g1", "-f")
-    assert "o1/n2 reports downloaded for o1/up1: it goes on with it" in removed.stderr
+    assert "o1/n2 reports downloaded for o1/up1: it continues" in removed.stderr
     assert not hub.has("g1")
 
 

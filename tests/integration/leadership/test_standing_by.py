@@ -148,7 +148,7 @@ async def test_a_leader_that_does_not_answer_is_named_with_the_time_until_anothe
     seconds = re.search(r"two takes over within (\d+) s, unless it still renews its leadership", shown)
     assert seconds
     assert 0 < int(seconds[1]) <= site.ttl_seconds + 1
-    for alarming in ("FAILS", "NOT READY", "has not been read", "no HA group", "Cannot connect"):
+    for alarming in ("cannot be used", "NOT READY", "has not been read", "no HA group", "Cannot connect"):
         assert alarming not in shown[shown.index("COORDINATOR") :]
     found = json.loads((await standby.get("/v1/status"))[1])
     assert (found["ready"], found["store_ok"], len(found["not_ready"])) == (False, True, 1)

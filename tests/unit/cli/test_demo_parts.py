@@ -218,10 +218,10 @@ def test_the_summary_says_which_stories_ended_otherwise_and_which_were_cut_short
 
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert lines == [
-        "How the stories have ended: 1 as described, 1 otherwise, 1 cut short",
+        "How the stories ended: 1 as described, 1 otherwise, 1 cut short",
         "+ a It goes well.",
         "- b Cut short, its end was not seen: It ends.",
-        "! c Ended otherwise than described: It waits.",
+        "! c Ended differently than described: It waits.",
         "it did not wait",
     ]
 

@@ -38,7 +38,7 @@ def test_every_fact_of_every_rule_has_words_and_no_moment_is_raw(question: Ask, 
     ("given", "written"),
     [
         ({"token": 3, "state": "free"}, ["lease free, token 3"]),
-        ({"available": 1, "others": 2, "required": 1}, ["1 of 2 other members available, 1 needed"]),
+        ({"available": 1, "others": 2, "required": 1}, ["other members available: 1 of 2, 1 needed"]),
         ({"others": 0, "required": 0}, ["0 other members, 0 needed"]),
         ({"last_end": "succeeded"}, ["the last upgrade ended: succeeded"]),
         (

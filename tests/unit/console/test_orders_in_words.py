@@ -53,8 +53,8 @@ def test_a_resumption_names_the_hold_that_ends_and_those_that_stay() -> None:
     found = consequences.of_resume(ResumeBody(scope="acme", reason="x"), facts)
 
     assert "The hold of ada on organisation acme ends: trade fair." in written(found)
-    assert "Still held: group acme/mills." in written(found)
-    assert "Nothing: group acme/none is not held." in written(
+    assert "Still on hold: group acme/mills." in written(found)
+    assert "Nothing: group acme/none is not on hold." in written(
         consequences.of_resume(ResumeBody(scope="acme/none", reason="x"), facts)
     )
 
@@ -229,7 +229,7 @@ def test_what_needs_a_person_is_named_with_what_to_do() -> None:
         "More suspect leases",
         f"{NMP} is stopped in acme/pumps",
         "2 upgrades overlap with another one",
-        "1 row of the agbot will not go away",
+        "1 stuck row of the agbot",
         "5 members upgrade without asking here",
         "Hold on organisation acme",
     ]

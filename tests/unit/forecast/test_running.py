@@ -87,7 +87,7 @@ def test_a_member_with_dead_peers_stays_blocked_with_the_reason_of_the_rules() -
     assert codes(course) == {"g0-0": "", "g0-1": "peers-unavailable"}
     left = {each.node: each.text for each in of(course, "g0").left}
     assert left[node_id(ORG, "g0-0")] == "last heartbeat 2 days ago"
-    assert "0 of 1 other members are available" in left[node_id(ORG, "g0-1")]
+    assert "the only other member is not available" in left[node_id(ORG, "g0-1")]
     assert of(course, "g0").ends_at is None
     assert of(course, "g1").upgraded == 2
 

@@ -26,7 +26,7 @@ def test_an_agent_upgrade_waits_until_the_stated_time_with_the_node_s_own_text()
     assert isinstance(decision, Wait)
     (reason,) = decision.reasons
     assert (reason.code, reason.until) == (Code.NODE_BUSY, at(-300))
-    assert reason.text.startswith(f"{BERT} has asked for no upgrade of its agent until ")
+    assert reason.text.startswith(f"{BERT} has asked for its agent not to be upgraded until ")
     assert reason.text.endswith(": a batch runs")
 
 

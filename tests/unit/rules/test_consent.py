@@ -131,7 +131,7 @@ def test_an_allowance_overrides_a_failure_that_was_known_and_none_that_came_late
     assert isinstance(later, Wait)
     assert [reason.code for reason in later.reasons] == [Code.BRAKE if len(after) == 1 else Code.ORG_BRAKE]
     assert later.reasons[0].text.endswith(
-        f"ada allowed this upgrade at {clock(at(60))}, before that failure, which it does not override"
+        f"ada allowed this upgrade at {clock(at(60))}, before it failed: that does not override the failure"
     )
 
 

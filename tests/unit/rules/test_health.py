@@ -225,7 +225,7 @@ def test_a_service_that_is_down_counts_only_for_those_who_run_it() -> None:
     unknown = member(ANNA)
 
     assert [peers(ANNA, each, down) for each in (serving, unknown)] == [
-        f"0 of 1 other members are available, 1 must be (min_available 1): {BERT} (its service {SERVICE} 2.0.0 is running, exited)"
+        f"the only other member is not available, 1 must be (min_available 1): {BERT} (its service {SERVICE} 2.0.0 is running, exited)"
     ] * 2
     assert [peers(ANNA, each, down) for each in (without, bad)] == [None, None]
 
