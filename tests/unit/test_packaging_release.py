@@ -108,13 +108,16 @@ def test_the_compose_example_joins_the_hubs_network_and_takes_the_agbots_address
     assert set(COORDINATOR["secrets"]) == set(COMPOSE["secrets"]) == {"exchange-token", "operator-token"}
 
 
+@pytest.mark.parametrize("with_comments", [False, True], ids=["as-it-is", "with-what-is-commented-out"])
 @pytest.mark.parametrize(
     "path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: f"{path.parent.name}/{path.name}"
 )
-def test_the_settings_of_an_example_are_good(path: Path, tmp_path: Path) -> None:
+def test_the_settings_of_an_example_are_good(path: Path, tmp_path: Path, *, with_comments: bool) -> None:
     """Nothing is wrong with them but that this machine has no hub's certificate."""
     pair = made(tmp_path, "hub")
     text = path.read_text(encoding="utf-8")
+    if with_comments:
+        text = uncommented(text)
     text = text.replace("/etc/horizon/keys/horizonMgmtHub.crt", str(pair.certificate))
     settings = tmp_path / "agbot.toml"
     settings.write_text(text.replace("/etc/horizon/keys/horizonMgmtHub.key", str(pair.key)), encoding="utf-8")
@@ -125,3 +128,22 @@ def test_the_settings_of_an_example_are_good(path: Path, tmp_path: Path) -> None
 
     assert ("tls" in path.name) is loaded.settings.exchange.url.startswith("https://")
     assert None not in (loaded.secrets.exchange_token, loaded.secrets.operator_token)
+    assert (len(loaded.settings.agbot.api), bool(loaded.settings.store.url)) == (
+        2 if with_comments else 1,
+        with_comments,
+    )
+
+
+def uncommented(text: str) -> str:
+    """Return the settings with those that are commented out; such a key replaces that of its section."""
+    once = re.sub(r"^(\w+) = .*\n((?:(?!#?\[).*\n)*?)#\1 = ", r"\2\1 = ", text, flags=re.MULTILINE)
+    return re.sub(r"^#(?=\S)", "", once, flags=re.MULTILINE)
+
+
+def test_the_command_in_the_compose_file_gives_its_secrets_to_the_user_of_the_image() -> None:
+    text = (ROOT / "examples/compose/compose.yaml").read_text(encoding="utf-8")
+    command = re.search(r"chown (\d+) (.+)$", text, re.MULTILINE)
+    assert command is not None
+
+    assert command[1] == instructions("USER")[0].partition(":")[0]
+    assert set(command[2].split()) == {Path(each["file"]).name for each in COMPOSE["secrets"].values()}

@@ -58,6 +58,7 @@ _PIECE = re.compile(
     r"|`(?P<span>[^`]+)`",
     re.MULTILINE | re.DOTALL,
 )
+_SQL = re.compile(r"(ALTER|CREATE|DELETE|DROP|GRANT|INSERT|REVOKE|SELECT|UPDATE|VACUUM) +[\w*]")
 _ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
 
 
@@ -123,3 +124,12 @@ def _is_command(line: str) -> bool:
     while words and _ASSIGNMENT.fullmatch(words[0]):
         words.pop(0)
     return not words or words[0] in PROGRAMS
+
+
+def statements(page: str) -> list[str]:
+    """Return the SQL of a page, each statement once and without its semicolon."""
+    found: list[str] = []
+    for piece in _PIECE.finditer((ROOT / page).read_text(encoding="utf-8")):
+        text = piece["span"] or piece["block"] or (piece["fenced"] if piece["language"] in {"", "sql"} else "")
+        found += [each for each in map(str.strip, text.split(";")) if _SQL.match(each) and each not in found]
+    return found
