@@ -48,13 +48,24 @@ def write(out: Console, found: Explanation, now: datetime) -> None:
         lines = [_line(rule, width, now) for rule in found.rules]
         column = max((line.cell_len for line in lines if line.cell_len <= _COLUMN), default=0)
         for rule, line in zip(found.rules, lines, strict=True):
-            screen.say(out, line, _looked_at(rule, column - line.cell_len), indent=width + 6)
+            _write_rule(out, line, _looked_at(rule), column - line.cell_len, indent=width + 6)
     facts = _facts(found, now)
     if facts:
         out.print()
     width = max((len(name) for name, _ in facts), default=0)
     for name, text in facts:
         screen.say(out, (name.ljust(width), "bold"), "  ", text, indent=width + 2)
+
+
+def _write_rule(out: Console, line: Text, looked_at: str, gap: int, *, indent: int) -> None:
+    """Print a rule and what it has looked at: beside it where there is room, else below it."""
+    beside = f"{' ' * max(gap, 0)}  {looked_at}" if looked_at else ""
+    if not out.is_terminal or line.cell_len + len(beside) <= out.width:
+        screen.say(out, line, (beside, "dim"))
+        return
+    screen.say(out, line, indent=indent)
+    if looked_at:
+        screen.say(out, (f"{' ' * indent}{looked_at}", "dim"), indent=indent)
 
 
 def _line(rule: RuleView, width: int, now: datetime) -> Text:
@@ -68,14 +79,13 @@ def _line(rule: RuleView, width: int, now: datetime) -> Text:
     return Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim"))
 
 
-def _looked_at(rule: RuleView, gap: int) -> Text:
+def _looked_at(rule: RuleView) -> str:
     """Return the facts of a rule, and the age of the oldest read."""
     facts = [
         f"{name.replace('_', ' ')} {_fact(value)}" for name, value in rule.facts.items() if value not in ("", None, [])
     ]
     age = [f"read {span(rule.age_seconds)} ago"] if rule.age_seconds is not None else []
-    shown = screen.clean(", ".join([*facts, *age]))
-    return Text(f"{' ' * max(gap, 0)}  {shown}" if shown else "", style="dim")
+    return screen.clean(", ".join([*facts, *age]))
 
 
 def _fact(value: object) -> str:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _LABEL: Final = 10
+_GAP: Final = 3
+"""Columns between two cells of a table on a terminal: the padding and the place of a line."""
 _FEWEST_COLUMNS: Final = 24
 """A text is not made narrower than this: a terminal that is narrower breaks it itself."""
 
@@ -114,7 +116,7 @@ def table(out: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
     if not out.is_terminal:
         lines = (map(set_cell_size, line, widths) for line in (headings, *cleaned))
         out.out("\n".join("  ".join(line).rstrip() for line in lines), highlight=False)
-    elif sum(widths) + 2 * len(widths) <= out.width:
+    elif sum(widths) + _GAP * (len(widths) - 1) <= out.width:
         drawn = Table(*headings, box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
         for row in cleaned:
             drawn.add_row(*(Text(cell) for cell in row))

@@ -80,7 +80,8 @@ def _write(out: Console, found: Status, *, is_part: bool) -> None:
     for item in found.attention:
         if item.text not in found.not_ready or found.position is not Position.LEADING:
             title = f"{item.level.upper()}: {item.title}" if item.level != "note" else item.title
-            screen.say(out, (title, _STYLES.get(item.level, "")), f": {item.text}", indent=2)
+            joint = ". " if item.text[:1].isupper() else ": "
+            screen.say(out, (title, _STYLES.get(item.level, "")), f"{joint}{item.text}", indent=2)
     if found.position is not Position.LEADING:
         return  # one that stands by has read neither leases nor groups
     if not is_part:

@@ -16,6 +16,7 @@ from agbot.coordinator.operators import history as words
 from agbot.events.catalogue import EVENTS
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.nearest import did_you_mean
 from agbot.store.contract import Entry, JournalQuery
 
 _MOST_ENTRIES: Final = 1000
@@ -80,9 +81,9 @@ def _kinds(request: web.Request) -> tuple[str, ...]:
     try:
         return words.events_of(kinds)
     except LookupError as error:
-        nouns = ", ".join(dict.fromkeys(name.partition(".")[0] for name in EVENTS))
+        given, nouns = str(error.args[0]), dict.fromkeys(name.partition(".")[0] for name in EVENTS)
         raise bad_input(
             request,
-            f'event="{error.args[0]}" is not a kind of event',
-            f"use a name of docs/events.md, or one of {nouns}",
+            f'event="{given}" is not a kind of event{did_you_mean(given, (*nouns, *EVENTS))}',
+            f"use a name of docs/events.md, or one of {', '.join(nouns)}",
         ) from error

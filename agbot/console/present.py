@@ -121,7 +121,7 @@ async def coordinators(request: web.Request) -> web.Response:
 def _org_of(request: web.Request) -> str | None:
     """Return the organisation to filter by.
 
-    For one that is not coordinated, an empty list would be misleading.
+    For one that is not coordinated, or not known, an empty list would be misleading.
 
     Raises:
         ApiError: it is not coordinated, or not known.

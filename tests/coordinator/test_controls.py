@@ -444,7 +444,7 @@ async def test_an_approval_for_what_no_one_knows_is_refused() -> None:
     assert refused.text == "o1/nosuch is not known; nothing was changed"
     given = await hub.coordinator.approve(replace(approval, scope="o1/g"))
     assert isinstance(given, Done)
-    assert given.text.endswith("may begin in o1/g; no group in o1/g needs that, see [rules] approval")
+    assert given.text.endswith("may begin in o1/g; no group in o1/g needs an approval ([rules] approval)")
     await hub.stop()
 
 

@@ -105,7 +105,11 @@ class Rollouts:
 
     async def _summarised(self, line: Line, now: datetime) -> Line:
         summary = await self.summary(line.rollout)
-        return replace(line, summary=summary, end=forecast.forecast(summary, now) if line.is_active else None)
+        if not line.is_active:
+            return replace(line, summary=summary)
+        record = self.chronicler.chronicle.rollouts.get(line.rollout) or Record()
+        tenures = record.tenures(self._operations.revised_at(*line.rollout))
+        return replace(line, summary=summary, end=forecast.forecast(summary, now, tenures))
 
     async def summary(self, rollout: Rollout) -> Summary:
         """Return how far all groups are."""

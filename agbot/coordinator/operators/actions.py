@@ -130,7 +130,9 @@ class Actions:
         await self._situation.commit(operators.approve(approval, self._situation.now()))
         where = words.scope(approval.scope)
         needless = (
-            "" if self._needs_approval(approval.scope) else f"; no group in {where} needs that, see [rules] approval"
+            ""
+            if self._needs_approval(approval.scope)
+            else f"; no group in {where} needs an approval ([rules] approval)"
         )
         return self._done(f"{approval.subject}, as it is published now, may begin in {where}{needless}")
 

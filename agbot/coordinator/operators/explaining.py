@@ -133,21 +133,21 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
 def _unasked_in_words(tenure: Tenure, lease: Lease) -> str:
     claim, released_at = tenure.claim, lease.taken_back_at
     if GUARD in tenure.progress.asked_by:
-        return f"{claim.holder} is in the middle of {claim.what}, which the guard has let the agbot begin"
+        return f"{claim.holder} is in the middle of the {claim.kind} upgrade {claim.subject}, which the guard has let the agbot begin"
     if not claim.subject:
         return (
             f"{claim.what} ({tenure.progress.service}) has been down since its agreement ended (without the agbot's local API "
             "it is not known why)"
         )
     how = f"whose lease a person released at {clock(released_at)}" if released_at else "which began without a grant"
-    return f"{claim.holder} is in the middle of {claim.what}, {how}"
+    return f"{claim.holder} is in the middle of the {claim.kind} upgrade {claim.subject}, {how}"
 
 
 def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
     node = member.node
     deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
     if node.node_type is NodeType.CLUSTER:
-        answer = f"{node.id} is a cluster node; HA groups gate device nodes only; it may upgrade without asking."
+        answer = f"{node.id} is a cluster node and may upgrade without asking: HA groups gate device nodes only."
     elif deferral is not None and deferral.is_overlap:
         answer = f"{node.id} {_overlap_in_words(deferral)}; the next grant waits until both have ended."
     elif deferral is not None:

@@ -76,6 +76,20 @@ def long_names(shell: Shell) -> Shell:
     return shell
 
 
+@pytest.mark.parametrize("columns", range(60, 110, 2))
+def test_a_table_is_drawn_only_where_all_of_it_fits(shell: Shell, columns: int) -> None:
+    drawn = plain(shell.run("leases", "--all", COLUMNS=str(columns), FORCE_COLOR="1").stdout)
+
+    assert "…" not in drawn
+    assert max(cell_len(line.rstrip()) for line in drawn.splitlines()) <= columns
+
+
+def test_what_a_rule_has_looked_at_is_below_it_where_it_does_not_fit_beside_it(long_names: Shell) -> None:
+    shown = plain(long_names.run("explain", WAITER, COLUMNS=str(COLUMNS), FORCE_COLOR="1").stdout)
+
+    assert re.search(r"\[lease-held\] *\n {20,24}holder *\n", shown)
+
+
 def plain(text: str) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 

@@ -85,6 +85,10 @@ def test_a_rollout_is_counted_by_how_far_the_groups_are(under_way: Shell) -> Non
     ]
 
 
+def test_the_list_of_rollouts_knows_as_much_of_an_end_as_the_rollout_itself(under_way: Shell) -> None:
+    assert "The one member that is done took 30 min." in under_way.run("rollout").stdout
+
+
 def test_the_course_of_a_rollout_has_a_line_for_each_minute_at_most(under_way: Shell) -> None:
     said = under_way.run("rollout", "agent-2.32", "-o", "acme").stdout
 

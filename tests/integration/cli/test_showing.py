@@ -311,10 +311,10 @@ def test_what_operators_have_ordered_is_stated_and_is_no_fault(shell: Shell) -> 
     assert result.exit_code == Exit.OK
     assert result.stdout.count("Allowance of") == result.stdout.count("Approval of") == 1
     assert (
-        f"Allowance of acme/beta: It may begin {NMP} once past most rules, until 2026-03-04 05:06:07Z" in result.stdout
+        f"Allowance of acme/beta. It may begin {NMP} once past most rules, until 2026-03-04 05:06:07Z" in result.stdout
     )
     assert f"Approval of {NMP} in organisation acme: tested (ada, 0 s ago)\n" in result.stdout
-    assert "Hold on node acme/beta: No upgrade begins there, until resumed: broken disk" in result.stdout
+    assert "Hold on node acme/beta. No upgrade begins there, until resumed: broken disk" in result.stdout
 
 
 def test_an_empty_hub_is_no_error(shell: Shell) -> None:
