@@ -43,10 +43,10 @@ def sim() -> None:
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed of the faults.")
 def exchange(listen: tuple[str, int], root_password: str, seed: int) -> None:
-    """Run a simulated Exchange, empty as a new one: the organisations root and IBM, and root/root.
+    """Run a simulated Exchange, as empty as a new one.
 
-    Set HZN_EXCHANGE_URL to the URL it prints. Faults are set with PUT /sim/faults, requests are in
-    GET /sim/report (both as root).
+    It has the organisations root and IBM, and the user root/root. Set HZN_EXCHANGE_URL to the URL
+    it prints. Faults are set with PUT /sim/faults, requests are in GET /sim/report (both as root).
     """
     _run(_serve(*listen, root_password, seed))
 
@@ -75,7 +75,7 @@ def hub(
     fast: bool,
     database: str | None,
 ) -> None:
-    """Run a simulated hub: an Exchange, an agbot with its defects, agents, and HA groups.
+    """Run a simulated hub: Exchange, agbot, agents and HA groups.
 
     Without --gateway no agent asks a coordinator, as on a hub that has none yet: this is what
     shadow mode and `agbot doctor` are tried on. With it, the agents of all groups upgrade under one

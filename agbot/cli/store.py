@@ -43,7 +43,7 @@ def store() -> None:
 @settings_file.config
 @options.as_json
 def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
-    """Copy the lease store into one new file, while the daemon runs or not."""
+    """Copy the lease store into one new file. The daemon may run."""
     path = _path(config, "backing up")
     doubt = f"it is a backup made at {_now()}"
     _attempt(f"backing up {path}", lambda: copies.back_up(path, file, doubt))

@@ -62,7 +62,10 @@ def new(*, given: Given) -> None:
 @options.url
 @common
 def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, url: str, given: Given) -> None:
-    """List HA groups: a table on a terminal, `hzn`'s JSON when piped or with --json."""
+    """List HA groups.
+
+    On a terminal as tables; as `hzn`'s JSON when piped or with --json.
+    """
     out = screen.console()
     is_table = out.is_terminal and not given.as_json
 
@@ -88,7 +91,7 @@ def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, ur
 @options.url
 @common
 def add(*, group: str | None, json_file: str, yes: bool, url: str, given: Given) -> None:
-    """Create an HA group, or replace an existing one with all its members.
+    """Create an HA group, or replace one and all its members.
 
     The name comes from GROUP or from the file. If the group exists, a person sees the changes and
     is asked to confirm them; scripts continue.
@@ -143,7 +146,7 @@ def member_remove(*, group: str, node_names: tuple[str, ...], force: bool, url: 
 @options.url
 @common
 def member_move(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
-    """Move nodes to an HA group, from their present ones; undone if it fails halfway."""
+    """Move nodes to an HA group from their present ones. Undone if it fails halfway."""
     _show(given, lambda session: members.move(session, group, node_names, is_forced=force, coordinator=url))
 
 

@@ -66,3 +66,11 @@ def test_a_line_has_80_columns_and_the_text_is_whole(
     assert whole in " ".join(seen.split())
     # a path is not broken
     assert [line for line in seen.splitlines() if len(line) > COLUMNS and str(tmp_path) not in line] == []
+
+
+@pytest.mark.parametrize("group", ["store", "guard", "hagroup", "hagroup member", "node", "nmp", "sim"])
+def test_what_a_command_does_is_stated_whole_in_the_list_of_its_group(shell: Shell, group: str) -> None:
+    listed = shell.run(*group.split(), "--help", COLUMNS=str(COLUMNS)).stdout.partition("Commands:")[2]
+
+    assert listed
+    assert "..." not in listed
