@@ -44,7 +44,7 @@ def _by_itself(lease: LeaseView, now: datetime) -> str:
     if following is None or following.at is None:
         return ""
     left = (following.at - now).total_seconds()
-    when = f"in {span(left)}" if left >= 1 else "at the next look"
+    when = f"in {span(left)}" if left >= 1 else "at the next review"
     brake = ", and the brake then stops that upgrade here" if following.sets_brake else ""
     if following.then.startswith("ends"):
         return f" The lease ends by itself {when}{brake}."

@@ -152,7 +152,7 @@ class Actions:
         """Take an approval back. Groups in which the upgrade has begun go on."""
         known = self._situation.ledger.approvals
         given = {each.scope for each in known.values() if (each.kind, each.subject) == (kind, subject)}
-        where = f"; it is in {', '.join(map(words.scope, sorted(given)))}" if given else ""
+        where = f"; it is approved in {', '.join(map(words.scope, sorted(given)))}" if given else ""
         why = f"the {kind} upgrade {subject} is not approved in {words.scope(scope)}{where}"
         nothing = self._nothing_done(Noun.SCOPE, scope, why)
         done = await self._withdraw(lambda: known.get((scope, kind, subject)), reason, who)
@@ -213,7 +213,7 @@ class Actions:
         ended = [lease.group for lease in found if await situation.commit(ends.end_rest(lease, reason, now, who))]
         if not ended:
             return self._nothing_done(Noun.SCOPE, scope, f"no group rests in {words.scope(scope)}")
-        return self._done(f"the rest is over in {', '.join(sorted(ended))}; everything else is asked as ever")
+        return self._done(f"the rest is over in {', '.join(sorted(ended))}; every other rule still applies")
 
     async def _end_hold(self, scope: str, reason: str, who: str) -> Done | NotDone:
         ended: list[Hold] = []
@@ -227,7 +227,7 @@ class Actions:
 
         await self._situation.commit_due(due)
         if not ended:
-            why = f"{words.scope(scope)} is not held"
+            why = f"{words.scope(scope)} is not on hold"
             return self._nothing_done(Noun.SCOPE, scope, why, self._stopped_in(scope))
         (hold,) = ended
         return self._done(
