@@ -47,7 +47,7 @@ def _held(group: GroupView, now: datetime) -> str:
     return (
         f"{lease.holder} holds the lease of {group.id} for {lease.what}, token {lease.token}, "
         f"granted {screen.ago(lease.granted_at, now)}. {release_safety.verdict(group, now)} "
-        "After the release the next member may begin at once."
+        "The next member may begin at once."
     )
 
 

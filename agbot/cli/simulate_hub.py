@@ -118,12 +118,7 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
     client = Client(url=source.url, seconds=_SECONDS)
     try:
         groups, ordered = client.read(api.GROUPS).groups, client.read(api.ORDERS)
-        ends = journal.newest_first(client, {"event": ["lease.released"], "org": source.org}, _HISTORY)
-        held = tuple(
-            (PolicyId(entry.subject or ""), float(str(entry.facts.get("held_seconds", 0.0))))
-            for entry, _ in ends
-            if entry.facts.get("cause") == Cause.SUCCEEDED
-        )
+        held = _held(client, source.org)
     except Failure as failure:
         text = f"the coordinator's leases, orders and history were not read: {failure.problem}"
         return Orders(), (text,)
@@ -138,6 +133,21 @@ def _orders(source: Source) -> tuple[Orders, tuple[str, ...]]:
         held=held,
     )
     return orders, ()
+
+
+def _held(client: Client, org: OrgId) -> tuple[tuple[PolicyId, float], ...]:
+    """Return how many seconds each upgrade of the organisation took that has succeeded."""
+    try:
+        ends = list(journal.newest_first(client, {"event": ["lease.released"], "org": org}, _HISTORY))
+    except Failure as failure:
+        if failure.exit_code != Exit.NOT_FOUND:
+            raise
+        return ()  # the coordinator does not know the organisation, so its history has nothing of it
+    return tuple(
+        (PolicyId(entry.subject or ""), float(str(entry.facts.get("held_seconds", 0.0))))
+        for entry, _ in ends
+        if entry.facts.get("cause") == Cause.SUCCEEDED
+    )
 
 
 def _tenures(leases: Sequence[LeaseView]) -> tuple[Tenure, ...]:

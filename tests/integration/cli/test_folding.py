@@ -39,7 +39,7 @@ min_available = 0
         (
             ("hold", "acme", "--until", "nevr", "--reason", "x"),
             b"",
-            "yesterday, tomorrow (with a time: yesterday 18:00), a",
+            "2h (s, m, h, d, w), midnight, tomorrow (with a time: tomorrow 18:00), a",
         ),
         (("resume", "acme", "--reason", "x", "--token-file", "{token}"), b"", LONG),
         (("release", "acme/mills", "--reason", "x"), b"n\n", "The next member may begin at once. Release it? [y/N]:"),
