@@ -51,7 +51,7 @@ class Background:
         """Wait for a task until that time; return whether it has ended. Its exception is raised."""
         task = self._tasks[name]
         await asyncio.wait({task}, timeout=max(ends_at - asyncio.get_running_loop().time(), 0))
-        if not task.done():
+        if not task.done() or self._tasks.get(name) is not task:  # it goes on, or was stopped meanwhile
             return False
         del self._tasks[name]
         await task
