@@ -70,8 +70,7 @@ def repeat(case: Case) -> Change:
     """Repeat the grant to the holder, with the same token.
 
     It is compared and set like any other grant, even if it changes nothing, because it is only
-    valid while the asker holds the lease. Only a lease that was restored gets another token, above
-    the floor: the guard's triggers grant nothing under an earlier one.
+    valid while the asker holds the lease.
 
     Raises:
         IllegalTransitionError: the lease is free.
@@ -81,10 +80,7 @@ def repeat(case: Case) -> Change:
     holder = group.members.get(ask.node) if ask.is_service else None
     is_silent = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
     after = leases.repeat(group.lease, case.at, _ttl(group), longest, ask.by, is_silent=is_silent)
-    if after.token > group.token_floor:
-        return Change(before=group.lease, after=after)
-    after = replace(after, token=group.token_floor + 1)
-    return Change(before=group.lease, after=after, events=[lease_events.granted(after, case.at)], at=case.at.wall)
+    return Change(before=group.lease, after=after)
 
 
 def exempt(case: Case, reason: Reason, kept: Kept = NOTHING_KEPT) -> Change:

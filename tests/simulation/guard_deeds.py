@@ -54,7 +54,6 @@ class Deeds:
             "agbot restarts": self._agbot_restarts,
             "tables made again": lambda _seconds: site.make_tables_again(),
             "database restarts": lambda _seconds: site.disconnect_all(),
-            "a replica is promoted": lambda seconds: self._promote(seconds / 4),
             "jump": lambda _seconds: site.clock.step(site.chance.uniform(-20.0, 30.0)),
             "exchange away": lambda seconds: self._fault(4 * seconds, kind=FaultKind.STATUS, caller=_OURS),
             "exchange slow": lambda seconds: self._fault(
@@ -133,11 +132,6 @@ class Deeds:
     def _agbot_loses(self, seconds: float) -> None:
         self._site.rows.loses, self._site.rows.cuts = 0.5, 0.2
         later(seconds, self._mend_agbot)
-
-    def _promote(self, lag_seconds: float) -> None:
-        """Lose the commits of the last seconds."""
-        self._site.keep_copy()
-        later(lag_seconds, self._site.promote)
 
     def _mend_agbot(self) -> None:
         self._site.rows.loses = self._site.rows.cuts = 0.0

@@ -34,7 +34,6 @@ from agbot.store.contract import StoreUnavailableError
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import Channel, Rows
 from agbot.store.postgres.shared import PostgresShared
-from agbot.store.postgres.statements import TIMELINE
 from tests.simulation.leaders import Machine, MachineClock, MachineTransport, later
 from tests.simulation.process import Killed, Process
 from tests.support.clocks import NOON, LoopClock
@@ -43,13 +42,7 @@ from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
 from tests.support.virtual_time import VirtualLoop
 
 IDENTITY = "IBM/coordinator"
-_VIRTUAL = {
-    "clock_timestamp()": "current_setting('agbot.now')::timestamptz",
-    TIMELINE: "current_setting('agbot.timeline')",
-}
-_TIMELINE = "00000001"
-_KEPT = """SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
- WHERE schemaname IN ('agbot_ha', 'public') AND tablename <> 'schema_version'"""
+_REAL, _VIRTUAL = "clock_timestamp()", "current_setting('agbot.now')::timestamptz"
 _TTL_SECONDS = 8.0
 _AGENT_GIVES_UP_SECONDS = 20.0
 _ENDED_SECONDS = 0.5
@@ -60,13 +53,7 @@ _send = Channel.run
 def install(hub: Guarded, sql: str) -> None:
     """Install the guard, with the virtual clock."""
     with hub.coordinator() as connection:
-        connection.execute(_virtual(sql).encode())
-
-
-def _virtual(statement: str) -> str:
-    for real, virtual in _VIRTUAL.items():
-        statement = statement.replace(real, virtual)
-    return statement
+        connection.execute(sql.replace(_REAL, _VIRTUAL).encode())
 
 
 def guard_sql() -> str:
@@ -86,7 +73,6 @@ class AgbotRows(AgbotDatabase):
         """Share of the claims that are never committed."""
         self.loses = 0.0
         """Share of the answers that are lost after the commit."""
-        self.timeline = _TIMELINE
 
     def connect_again(self) -> None:
         """Connect again after the server has ended the connection."""
@@ -108,8 +94,7 @@ class AgbotRows(AgbotDatabase):
         return granted and self._chance.random() >= self.loses
 
     def _read(self, statement: str, *values: object) -> Any:
-        now, timeline = self._clock.now().isoformat(), self.timeline
-        self._connection.execute(f"SET agbot.now = '{now}'; SET agbot.timeline = '{timeline}'".encode())
+        self._connection.execute(f"SET agbot.now = '{self._clock.now().isoformat()}'".encode())
         return super()._read(statement, *values)
 
 
@@ -215,23 +200,6 @@ class Site:
                 owner.execute(right.encode())
         install(self.hub, self.sql)
 
-    def keep_copy(self) -> None:
-        """Let a replica have everything that is committed, and nothing that follows."""
-        with psycopg.connect(self.hub.server.socket_url(self.hub.database), autocommit=True) as superuser:
-            superuser.execute("DROP SCHEMA IF EXISTS replica CASCADE; CREATE SCHEMA replica")
-            for (table,) in superuser.execute(_KEPT).fetchall():
-                superuser.execute(f'CREATE TABLE replica."{table}" AS TABLE {table}'.encode())
-
-    def promote(self) -> None:
-        """Let the replica take the place of the database: what was committed since is lost."""
-        self.disconnect_all()
-        with psycopg.connect(self.hub.server.socket_url(self.hub.database)) as superuser:
-            superuser.execute("SET session_replication_role = replica")
-            for (table,) in superuser.execute(_KEPT).fetchall():
-                superuser.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - names that the database has quoted
-                superuser.execute(f'INSERT INTO {table} SELECT * FROM replica."{table}"'.encode())  # noqa: S608 - the same
-        self.rows.timeline = f"{int(self.rows.timeline) + 1:08}"
-
     def disconnect_all(self) -> None:
         """End every connection to the database, as its restart does."""
         with psycopg.connect(self.hub.server.socket_url(), autocommit=True) as superuser:
@@ -257,9 +225,8 @@ class Site:
             if machine.is_cut:
                 await asyncio.sleep(1.0)
                 raise StoreUnavailableError("the network to the database is cut")
-            settings = {"now": self.clock.now().isoformat(), "timeline": self.rows.timeline}
-            set_all = ", ".join(f"set_config('agbot.{name}', '{value}', true)" for name, value in settings.items())
-            _, *rows = await _send(channel, f"SELECT {set_all}", *map(_virtual, statements), **more)
+            timed = [each.replace(_REAL, _VIRTUAL) for each in statements]
+            _, *rows = await _send(channel, f"SET LOCAL agbot.now = '{self.clock.now().isoformat()}'", *timed, **more)
             await machine.gate()
             if machine.loses_answer():
                 raise StoreUnavailableError("the answer of the database was lost")
@@ -296,5 +263,4 @@ def new_database(hub: Guarded) -> None:
     """Let the virtual clock, which begins before today, be the first that the database knows."""
     with psycopg.connect(hub.server.socket_url(hub.database), autocommit=True) as superuser:
         superuser.execute(f"ALTER DATABASE {hub.database} SET agbot.now = '{NOON.isoformat()}'".encode())
-        superuser.execute(f"ALTER DATABASE {hub.database} SET agbot.timeline = '{_TIMELINE}'".encode())
         superuser.execute("UPDATE agbot_ha.leader SET since = %s, seen_at = %s", (NOON, NOON))

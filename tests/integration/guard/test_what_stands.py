@@ -125,28 +125,6 @@ async def test_an_organisation_that_is_served_from_now_on_passes_no_longer(
 
 
 @in_virtual_time
-async def test_a_lease_that_a_promoted_replica_still_has_lets_its_holder_begin_once_that_is_settled(
-    hub: Guarded,
-) -> None:
-    hub.install()
-    async with guarded_hub(hub) as (living, agbot):
-        living.group("g1", "n1", "n2")
-        await living.live("n1", "n2", seconds=15)
-        assert not agbot.claim_agent(agent("n1"))
-        await living.live("n1", "n2", seconds=15)
-        assert hub.lease(f"{ORG}/g1") == (1, "held", f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
-        hub.read("UPDATE agbot_ha.generation SET token_floor = 50")
-        await living.away(5)
-        await living.live("n1", "n2", seconds=15)
-
-        agbot.claim_agent(agent("n1"))
-        await living.live("n1", "n2", seconds=15)
-
-        assert agbot.claim_agent(agent("n1"))
-        assert hub.lease(f"{ORG}/g1") == (51, "held", f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
-
-
-@in_virtual_time
 async def test_what_goes_on_beside_the_lease_keeps_the_group_without_a_coordinator(hub: Guarded) -> None:
     hub.install()
     async with guarded_hub(hub) as (living, agbot):
