@@ -64,7 +64,7 @@ async def test_groups_are_listed_in_pages_that_follow_each_other(desk: Desk) -> 
 
 
 async def test_an_organisation_that_is_not_known_is_not_answered_with_an_empty_list(desk: Desk) -> None:
-    refused(await desk.get("/v1/groups?org=acmee"), 404, "acmee is known")
+    refused(await desk.get("/v1/groups?org=acmee"), 404, "acmee is not known (did you mean acme?)")
 
 
 async def test_one_group_is_shown_or_not_found(desk: Desk) -> None:

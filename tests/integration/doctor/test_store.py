@@ -124,6 +124,6 @@ async def test_commits_that_a_crash_can_lose_are_a_warning_and_replicas_a_remark
     assert "fsync or synchronous_commit is off" in texts(store.judged(inspected, "db"))
     durable = replace(inspected, keeps_commits=True)
     assert worst(store.judged(durable, "db")) is Verdict.OK
-    assert "1 replica(s) follow" in texts(store.judged(replace(durable, replicas=1), "db"))
+    assert "1 replica follows" in texts(store.judged(replace(durable, replicas=1), "db"))
     assert "replica" not in texts(store.judged(replace(durable, replicas=1, waits_for_replicas=True), "db"))
     assert worst(store.judged(replace(durable, is_replica=True), "db")) is Verdict.WRONG

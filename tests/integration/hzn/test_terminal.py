@@ -122,7 +122,7 @@ def test_what_follows_is_reported_before_a_group_in_use_goes(hub: Hub, coordinat
     assert code == 0
     assert "the lease of o1/g1 ends as left-group\n" in seen
     assert "o1/n2 waits for its turn: once outside the group it upgrades without asking, within a minute" in seen
-    assert "o1/n3 is still in acme/agent-2.32" in seen
+    assert "o1/n3 is still in the middle of acme/agent-2.32" in seen
     assert "nothing has changed" in seen
     assert hub.has("g1")
 

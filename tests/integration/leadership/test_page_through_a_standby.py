@@ -75,7 +75,7 @@ async def test_the_leadership_is_handed_over_on_the_page_of_any_coordinator(site
     await site.until_ready(two)
     text = (await one.get("/coordinators"))[1]
     assert "/act/lead?to=one" in text
-    assert "ada has let the coordinator one hand over to two" in (await one.get("/journal"))[1]
+    assert "ada has ordered the coordinator one to hand over to two" in (await one.get("/journal"))[1]
 
 
 async def test_without_a_leader_that_can_be_asked_the_page_states_that_with_its_own_files(site: Site) -> None:
