@@ -61,7 +61,11 @@ async def the_guard_is_tried_on_a_simulated_hub(walk: Walk, server: Postgres, da
     machine.tables["agbot"] = {"secure_api": f"http://{secure}", "api": [f"http://{api}"]}
     machine.tables["store"] = {"url": url}
     await machine.restarted()
-    await walk("agbot guard status --database postgresql:///agbot_trial", "a coordinator decides, at present up to", typed=words)
+    await walk(
+        "agbot guard status --database postgresql:///agbot_trial",
+        "a coordinator decides, at present up to",
+        typed=words,
+    )
     for event in ("guard.refused", "lease.granted"):
         await until(event, lambda event=event: machine.shows_text(f"/v1/history?event={event}", "o1/shop"))
         await walk(f"agbot history --event {event}", "o1/shop")
