@@ -88,3 +88,15 @@ async def test_a_failure_of_work_that_was_stopped_is_not_raised_later() -> None:
     await background.stop()
 
     await background.follow(due=Reads(0.0))
+
+
+@in_virtual_time
+async def test_work_that_is_stopped_while_a_cycle_waits_for_it_fails_nothing() -> None:
+    background, due = Background(), Reads(60.0)
+    cycle = asyncio.create_task(background.follow(due=due))
+    await asyncio.sleep(0.5)
+
+    await background.stop()
+
+    await cycle
+    assert (due.begun, due.ended) == (1, 0)
