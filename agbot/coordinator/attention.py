@@ -39,9 +39,8 @@ _MOST_GROUPS_PER_SECOND: Final = 250
 It keeps a cycle under half a second of processor. With 20,000 groups that upgrade, each is handled
 every 80 s: a heartbeat may be several times as old before its node counts as silent.
 """
-
-
 _PARTS: Final = 16
+"""Groups of one part share their times: a few values for thousands of groups."""
 
 
 def _part(name: str) -> int:

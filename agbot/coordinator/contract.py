@@ -229,9 +229,9 @@ class Overview:
     agbot_failing: str = ""
     """The error of its local API, while it fails."""
     stuck: int = 0
-    stuck_in: Sequence[GroupId] = ()
-    """The first groups with such a row of the agbot."""
     """How many of its rows remain although their upgrade is over."""
+    stuck_in: Sequence[GroupId] = ()
+    """The first groups with such a row."""
     mode: str = "gateway"
     """`gateway`, or `shadow`: it decides as it would, and grants nothing."""
     compared: int = 0

@@ -31,7 +31,6 @@ from agbot.rules.rule import Case
 from agbot.rules.seen_time import Gap, Now, SeenTime
 from agbot.store.texts import seen_in_json
 
-_WRITTEN_WHOLE = (Limits,)
 _AS_IN_JSON: Final = frozenset({str, int, float, bool, NoneType})
 
 _Form = TypeVar("_Form")
@@ -200,7 +199,7 @@ def _plain_fields(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shap
 @cache
 def _fields(kind: Any) -> tuple[tuple[str, Any], ...]:  # noqa: ANN401 - a dataclass or a struct
     """Return the names of the fields, each with the value that is not written."""
-    whole = kind in _WRITTEN_WHOLE
+    whole = kind is Limits
     known = msgspec.structs.fields(kind) if issubclass(kind, msgspec.Struct) else fields(kind)
     return tuple((each.name, MISSING if whole else _default(each)) for each in known)
 

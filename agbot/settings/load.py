@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from agbot.rules.nearest import nearest
 from agbot.settings import convert, document, globs, misplaced, model, not_toml, places
@@ -23,9 +22,6 @@ from agbot.settings.origin import Origin
 from agbot.settings.problems import Problem, SettingsError
 from agbot.settings.rule_consistency import Mismatch
 from agbot.settings.secret_files import Secrets, read_secrets
-
-_LIKE: Final = 0.5
-"""Sections and keys are few and differ much: a name with several mistakes is recognised too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +120,7 @@ def _read_file(path: Path, draft: Draft) -> None:
             draft.note(section, problem, expected, meant=meant)
             continue
         known = (*document.sections(), model.SCOPE)
-        meant = nearest(section, known, like=_LIKE)
+        meant = nearest(section, known, like=misplaced.LIKE)
         draft.note(section, _unknown("section", section, known), meant=meant)
         if meant not in parsed and isinstance(content, dict) and _fits(meant, content):
             # One mistake, not one for each key that is missed now; and the keys are checked.
@@ -191,7 +187,7 @@ def _read_table(
         if name not in keys:
             is_split = header.table != section and isinstance(value, dict)
             expected = 'the whole name in quotes if it contains a dot, such as [scope."my.org"]' if is_split else ""
-            meant = f"{section}.{nearest(name, keys, like=_LIKE)}"
+            meant = f"{section}.{nearest(name, keys, like=misplaced.LIKE)}"
             draft.note(key, _unknown("key", name, tuple(keys)), expected, meant=meant)
             continue
         try:
@@ -206,7 +202,7 @@ def _moved(to: str) -> tuple[str, str]:
 
 
 def _unknown(noun: str, name: str, known: tuple[str, ...]) -> str:
-    near = nearest(name, known, like=_LIKE)
+    near = nearest(name, known, like=misplaced.LIKE)
     return f'there is no {noun} "{name}"; did you mean "{near}"?' if near else f'there is no {noun} "{name}"'
 
 

@@ -7,7 +7,8 @@ from typing import Final
 from agbot.rules.nearest import nearest
 from agbot.settings import document
 
-_LIKE: Final = 0.5
+LIKE: Final = 0.5
+"""Sections and keys are few and differ much: a name with several mistakes is recognised too."""
 
 
 def above_all(name: str) -> tuple[str, str, str] | None:
@@ -16,7 +17,7 @@ def above_all(name: str) -> tuple[str, str, str] | None:
     None if it is like no key.
     """
     keys = {key: None for section in document.sections().values() for key in section.keys}
-    meant = name if name in keys else nearest(name, keys, like=_LIKE)
+    meant = name if name in keys else nearest(name, keys, like=LIKE)
     if not meant:
         return None
     problem = f'the key "{name}" is above all sections'
