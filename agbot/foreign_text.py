@@ -77,6 +77,16 @@ def unreached(error: BaseException) -> str:
     return f"no connection to {getattr(error, 'host', '')}:{getattr(error, 'port', '')}: {why}"
 
 
+def unanswered(error: BaseException) -> str:
+    """Return why a request has no answer, without received data, which may hold credentials.
+
+    aiohttp's error about an answer that is not HTTP quotes it. It is the one with a `request_info`.
+    """
+    if hasattr(error, "request_info"):
+        return "the answer is not HTTP"
+    return unreached(error) or str(error) or type(error).__name__
+
+
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """Return a text without these secrets: decoded if only its decoded form shows one."""
     forms = {compact for secret in secrets for form in _forms(secret) if (compact := _compact(form))}

@@ -8,6 +8,8 @@ the traceback.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from agbot import log
 from agbot.clock import Clock
@@ -20,9 +22,39 @@ from agbot.gateway import core, refusals
 from agbot.gateway.answers import Reply
 from agbot.gateway.core import Ask, Core, Need
 from agbot.gateway.reads import Reads
+from agbot.gateway.refusals import Refusal
 from agbot.gateway.target import AgentQuestion, ServiceEnd
 from agbot.rules.facts import Node
 from agbot.store.contract import StoreError
+
+T = TypeVar("T")
+
+
+async def in_time(work: Callable[[Current], Awaitable[T]], deadline: float, failed: QuestionFailed) -> T | Refusal:
+    """Return what the work on a question finds until `deadline` of the event loop, or a refusal.
+
+    `failed` is logged for a bug.
+
+    Raises:
+        errors.Refused: the Exchange rejects the caller's credentials.
+        errors.Forbidden: it does so for this node.
+    """
+    current = stages.follow()
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await work(current)
+    except (errors.Refused, errors.Forbidden):
+        raise
+    except errors.ExchangeError as error:
+        log.write(QuestionUnconfirmed(node=failed.node or "", error=str(error)))
+        return refusals.failed_at(current.stage, error)
+    except StoreError as error:
+        return refusals.failed_at(Stage.STORE, error)
+    except TimeoutError:
+        return refusals.too_late(current.stage)
+    except Exception:  # noqa: BLE001 - every question gets an answer; the log has the traceback
+        log.write_with_traceback(failed)
+        return refusals.FAILED
 
 
 class Resolver:
@@ -38,26 +70,20 @@ class Resolver:
 
     async def reply(self, ask: Ask, now: float) -> Reply:
         """Answer a question that arrived at `now` of the event loop; raises only if cancelled."""
-        current = stages.follow()
+        asked = ask.asked
+
+        async def resolve(current: Current) -> Reply:
+            found: Reply | Ask = ask
+            while isinstance(found, Ask):
+                found = await self._step(found, current)
+            return found
+
+        failed = QuestionFailed(node=asked.node_id, group=asked.group, subject=asked.policy)
         try:
-            async with asyncio.timeout_at(now + self._seconds):
-                found: Reply | Ask = ask
-                while isinstance(found, Ask):
-                    found = await self._step(found, current)
-                return found
+            found = await in_time(resolve, now + self._seconds, failed)
         except (errors.Refused, errors.Forbidden) as error:
             return self._core.rejected(ask, error)
-        except errors.ExchangeError as error:
-            log.write(QuestionUnconfirmed(node=ask.asked.node_id, error=str(error)))
-            return self._core.own_refusal(ask.asked, refusals.failed_at(current.stage, error))
-        except StoreError as error:
-            return self._core.own_refusal(ask.asked, refusals.failed_at(Stage.STORE, error))
-        except TimeoutError:
-            return self._core.own_refusal(ask.asked, refusals.too_late(current.stage))
-        except Exception:  # noqa: BLE001 - every question gets an answer; the log has the traceback
-            asked = ask.asked
-            log.write_with_traceback(QuestionFailed(node=asked.node_id, group=asked.group, subject=asked.policy))
-            return self._core.own_refusal(ask.asked, refusals.FAILED)
+        return self._core.own_refusal(asked, found) if isinstance(found, Refusal) else found
 
     async def _step(self, ask: Ask, current: Current) -> Reply | Ask:
         """Resolve the next need of the question."""

@@ -10,7 +10,6 @@ own HA group, whatever the body says.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
@@ -18,28 +17,28 @@ from typing import Annotated, Final
 import msgspec
 from aiohttp import web
 
-from agbot import log
 from agbot.clock import Clock
 from agbot.coordinator.permission import Granted, Permission
 from agbot.coordinator.questions import stages
 from agbot.coordinator.questions.stages import Stage
 from agbot.events.listeners import QuestionFailed
 from agbot.exchange.credentials import Credentials
-from agbot.exchange.errors import ExchangeError, Forbidden, Refused
+from agbot.exchange.errors import Forbidden, Refused
 from agbot.gateway import authentication, refusals
 from agbot.gateway.answers import Denied, Outcome, Reply, waits_for
+from agbot.gateway.asking import in_time
 from agbot.gateway.authentication import Unproven
 from agbot.gateway.body import Body
 from agbot.gateway.core import NODES, Core
 from agbot.gateway.forwarding import Forwarding
 from agbot.gateway.reads import Reads
+from agbot.gateway.refusals import Refusal
 from agbot.rules import host, ids
 from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Claim, Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.settings.model import GatewaySettings
-from agbot.store.contract import StoreError
 
 PRE_REBOOT: Final = "/v1/pre-reboot"
 STEADY_STATE: Final = "/v1/steady-state"
@@ -103,7 +102,12 @@ class FleetLock:
             caller, key = self._caller(request, asked, now)
         except _RefusedError as refusal:
             return refusal.reply
-        return await self._decided(request.path, asked, caller, key, now)
+        failed = QuestionFailed(node=caller.identity, target=request.path)
+        try:
+            found = await in_time(lambda _: self._decide(request.path, asked, caller, key), now + self._seconds, failed)
+        except (Refused, Forbidden):
+            return _denied(caller.identity, _WRONG)
+        return _of_reasons(found.reasons, found.outcome) if isinstance(found, Refusal) else found
 
     def _caller(self, request: web.BaseRequest, asked: _Params, now: float) -> tuple[Credentials, bytes]:
         caller = authentication.read(request.headers.get("Authorization"), NODES)
@@ -113,23 +117,8 @@ class FleetLock:
         if self._core.memory.is_refused(key, now):
             raise _RefusedError(_denied(caller.identity, _WRONG))
         if not self._core.budget.spend(key, now):
-            raise _RefusedError(_of_reasons(refusals.TOO_OFTEN.reasons, Outcome.BUSY))
+            raise _RefusedError(_of_reasons(refusals.TOO_OFTEN.reasons, refusals.TOO_OFTEN.outcome))
         return caller, key
-
-    async def _decided(self, path: str, asked: _Params, caller: Credentials, key: bytes, now: float) -> Reply:
-        current = stages.follow()
-        try:
-            async with asyncio.timeout_at(now + self._seconds):
-                return await self._decide(path, asked, caller, key)
-        except (Refused, Forbidden):
-            return _denied(caller.identity, _WRONG)
-        except (ExchangeError, StoreError) as error:
-            return _of_reasons(refusals.failed_at(current.stage, error).reasons, Outcome.UNAVAILABLE)
-        except TimeoutError:
-            return _of_reasons(refusals.too_late(current.stage).reasons, Outcome.UNAVAILABLE)
-        except Exception:  # noqa: BLE001 - every question gets an answer; the log has the traceback
-            log.write_with_traceback(QuestionFailed(node=caller.identity, target=path))
-            return _of_reasons(refusals.FAILED.reasons, Outcome.ERROR)
 
     async def _decide(self, path: str, asked: _Params, caller: Credentials, key: bytes) -> Reply:
         stages.reach(Stage.CONFIRM)

@@ -10,12 +10,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from agbot.clock import Clock
 from agbot.gateway import refusals
 from agbot.gateway.answers import TOKEN_HEADER, Outcome, Reply
 from agbot.gateway.core import Core, Question
 from agbot.listening.hop import MARK, Hop, HopError, Received
 from agbot.rules.leadership import Whereabouts
-from agbot.settings.model import AGENT_PATIENCE_SECONDS
+from agbot.settings.model import AGENT_PATIENCE_SECONDS, GatewaySettings
 
 HOP_SECONDS: Final = 2.0
 """How much longer the leader's answer may take than its own limit."""
@@ -29,11 +30,13 @@ _STATUSES: Final = frozenset({200, 201, 400, 401, 403, 404, 409, 431})
 class Forwarding:
     """Answers questions with the leader's answers."""
 
-    def __init__(self, core: Core, hop: Hop, where: Callable[[], Whereabouts], *, answer_seconds: float) -> None:
+    def __init__(
+        self, core: Core, hop: Hop, where: Callable[[], Whereabouts], settings: GatewaySettings, *, clock: Clock
+    ) -> None:
         self._core = core
         self._hop = hop
         self._where = where
-        self._seconds = min(answer_seconds + HOP_SECONDS, _LONGEST_SECONDS)
+        self._seconds = min(clock.real_seconds(settings.answer_seconds) + HOP_SECONDS, _LONGEST_SECONDS)
 
     async def reply(self, method: str, target: str, asked: Question, headers: Mapping[str, str]) -> Reply:
         """Answer a question; raises only if cancelled."""
@@ -63,10 +66,6 @@ class Forwarding:
             )
         except HopError:
             return "the leading coordinator cannot be reached at present"
-
-    async def stop(self) -> None:
-        """Close the HTTP client."""
-        await self._hop.stop()
 
     def _refused(self, asked: Question, text: str) -> Reply:
         return self._core.own_refusal(asked, refusals.no_leader(text))

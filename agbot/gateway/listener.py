@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from agbot import log
@@ -63,31 +64,26 @@ class Listener:
         self._settings = settings
         self._descriptors = descriptors or Descriptors()
         room = self._descriptors.room(settings.max_open)
-        request_seconds = clock.real_seconds(settings.request_seconds)
         answer_seconds = settings.answer_seconds * ANSWER_SHARE
         is_tls = settings.certificate_file is not None and settings.key_file is not None
-        self._core = core = new_core(settings, permission, clock, where)
+        core = new_core(settings, permission, clock, where)
         self._reads = Reads(exchange, core.memory, clock, seconds=answer_seconds)
-        self._passing = PassThroughRoute(
-            settings, agbot, request_seconds=request_seconds, upstream_seconds=clock.real_seconds(upstream_seconds)
-        )
-        hop = Hop(where().own_name, hop_ca_file)
-        self._hop_trust = hop.renew_trust
-        self._forwarding = Forwarding(core, hop, where, answer_seconds=clock.real_seconds(settings.answer_seconds))
+        self._passing = PassThroughRoute(settings, agbot, clock, upstream_seconds=upstream_seconds)
+        self._hop = Hop(where().own_name, hop_ca_file)
+        forwarding = Forwarding(core, self._hop, where, settings, clock=clock)
         self._requests = Requests(
             core,
             Resolver(core, permission, self._reads, clock, answer_seconds=answer_seconds),
             self._passing,
-            self._forwarding,
-            FleetLock(core, permission, self._reads, self._forwarding, settings, clock=clock),
+            forwarding,
+            FleetLock(core, permission, self._reads, forwarding, settings, clock=clock),
             max_open=settings.max_open,
             max_passed_on=room.passed_on,
             observe=observe,
             is_tls=is_tls,
         )
-        self._bounds = _bounds(settings, room, request_seconds)
-        self._observe = observe
-        self._is_tls = is_tls
+        self._bounds = _bounds(settings, room, clock)
+        self._quick = partial(Quick, core, observe, self._requests.logins, is_tls=is_tls)
         self._connections: Connections | None = None
         self._server: Acceptor | None = None
         self._certificate: Certificate | None = None
@@ -123,14 +119,7 @@ class Listener:
             self._certificate = Certificate(certificate_file, key_file)
         context = self._certificate.context if self._certificate else None
         await self._passing.start()
-        quick = Quick(
-            self._core,
-            self._observe,
-            self._requests.logins,
-            asyncio.get_running_loop().time,
-            max_bytes=self._bounds.max_field_bytes,
-            is_tls=self._is_tls,
-        )
+        quick = self._quick(asyncio.get_running_loop().time, max_bytes=self._bounds.max_field_bytes)
         self._connections = Connections(self._requests.handle, self._bounds, refuse=unreadable, at_once=quick.answer)
         acceptor = Acceptor(
             self._connections,
@@ -159,7 +148,7 @@ class Listener:
         Raises:
             OSError: they are not usable; the former ones stay in use.
         """
-        self._hop_trust()
+        self._hop.renew_trust()
 
     def renew_upstream_trust(self) -> None:
         """Load again the CA certificates for the real agbot.
@@ -186,14 +175,14 @@ class Listener:
         await self._connections.shutdown(_WRITE_SECONDS)
         await self._reads.stop()
         await self._passing.stop()
-        await self._forwarding.stop()
+        await self._hop.stop()
         self._server = None
         log.write(GatewayStopped())
 
 
-def _bounds(settings: GatewaySettings, room: Room, request_seconds: float) -> Bounds:
+def _bounds(settings: GatewaySettings, room: Room, clock: Clock) -> Bounds:
     return Bounds(
-        head_seconds=request_seconds,
+        head_seconds=clock.real_seconds(settings.request_seconds),
         max_field_bytes=settings.max_header_bytes,
         max_connections=room.connections,
         takes_chunks=takes_chunks,

@@ -19,9 +19,10 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from agbot import log
+from agbot.clock import Clock
 from agbot.events.listeners import UpstreamFailed, UpstreamRecovered
 from agbot.events.outage import Outage
-from agbot.foreign_text import unreached
+from agbot.foreign_text import unanswered
 from agbot.gateway import answers
 from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.body import Body, too_large
@@ -86,16 +87,16 @@ class PassThroughRoute:
         self,
         settings: GatewaySettings,
         agbot: AgbotSettings,
+        clock: Clock,
         *,
-        request_seconds: float,
         upstream_seconds: float = UPSTREAM_SECONDS,
     ) -> None:
         self._upstream = agbot.secure_api.rstrip("/")
         self._ca_file = agbot.secure_api_ca_file
         self._max_body_bytes = settings.max_body_bytes
         self._max_header_bytes = settings.max_header_bytes
-        self._request_seconds = request_seconds
-        self._upstream_seconds = upstream_seconds
+        self._request_seconds = clock.real_seconds(settings.request_seconds)
+        self._upstream_seconds = clock.real_seconds(upstream_seconds)
         self._session: aiohttp.ClientSession | None = None
         self._trust: ssl.SSLContext | bool = True
         self._outage = Outage()
@@ -162,16 +163,27 @@ class PassThroughRoute:
             return too_large(self._max_body_bytes)
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        sending = self._session.request(
+            request.method,
+            URL(self._upstream + target, encoded=True),
+            headers=headers,
+            data=body.chunks() if request.can_read_body else None,
+            allow_redirects=False,
+            ssl=self._trust,
+        )
+        return await self._answer(request, body, sending)
+
+    async def _answer(
+        self, request: web.BaseRequest, body: Body, sending: Awaitable[aiohttp.ClientResponse]
+    ) -> web.StreamResponse | Reply:
+        """Send a request to the agbot and relay its answer.
+
+        Raises:
+            ConnectionError: one side broke off during the answer.
+        """
         try:
             async with asyncio.timeout(CONNECT_SECONDS + self._request_seconds + self._upstream_seconds):
-                upstream = await self._session.request(
-                    request.method,
-                    URL(self._upstream + target, encoded=True),
-                    headers=headers,
-                    data=body.chunks() if request.can_read_body else None,
-                    allow_redirects=False,
-                    ssl=self._trust,
-                )
+                upstream = await sending
             body.is_answered = True
             self._recovered()
             try:
@@ -234,20 +246,13 @@ class PassThroughRoute:
             await writing
 
     def _failed(self, status: int, message: str, error: BaseException) -> Reply:
-        if self._outage.begins(_cause(error)):
+        if self._outage.begins(unanswered(error)):
             log.write(UpstreamFailed(upstream=self._upstream, error=self._outage.why))
         return answers.string(status, message, Outcome.UPSTREAM_FAILED)
 
     def _recovered(self) -> None:
         if self._outage.ends():
             log.write(UpstreamRecovered(upstream=self._upstream))
-
-
-def _cause(error: BaseException) -> str:
-    """Describe an error without the data received, which may hold the client's credentials."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is not HTTP"
-    return unreached(error) or str(error) or type(error).__name__
 
 
 def _linger(request: web.BaseRequest, seconds: float) -> None:

@@ -17,7 +17,8 @@ import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from agbot.listening.connection import Connection, client_of
+from agbot.listening.clients import client_of
+from agbot.listening.connection import Connection
 from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
 from agbot.listening.shares import Place, Shares

@@ -11,8 +11,6 @@ connections take turns in small steps.
 from __future__ import annotations
 
 import asyncio
-import functools
-import ipaddress
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
+from agbot.listening.clients import client_of
 from agbot.listening.parsing import Parser, TakesChunks
 from agbot.listening.reads import take_small_reads
 
@@ -33,9 +32,6 @@ MAX_HEADERS = 64
 LINGER_SECONDS = 1.0
 """How long the rest of an unwanted request is read, so that a reset does not destroy the answer."""
 _BUFFER_BYTES = 65_536
-_V6_NETWORK_BITS = 64
-"""The prefix of one customer's IPv6 addresses. If each address counted, an attacker would have any
-number of shares."""
 
 _silent = logging.getLogger(__name__)
 """Drops aiohttp's log lines about connections: none of them is an event of ours."""
@@ -282,23 +278,3 @@ def hang_up(transport: asyncio.Transport) -> None:
     if not transport.is_closing():
         transport.close()
     transport.abort()
-
-
-def client_of(peername: object) -> str:
-    """Return the client's IPv4 address or IPv6 network; empty where there is no address.
-
-    Behind a load balancer that does not keep addresses, all clients are one.
-    """
-    return _network(str(peername[0])) if isinstance(peername, tuple) and peername else ""
-
-
-@functools.lru_cache(maxsize=4096)
-def _network(host: str) -> str:
-    """Return the network of an address. It is cached, because agents return often."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if isinstance(address, ipaddress.IPv6Address):
-        return str(address.ipv4_mapped or ipaddress.ip_network((address, _V6_NETWORK_BITS), strict=False))
-    return str(address)

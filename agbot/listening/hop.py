@@ -19,7 +19,7 @@ from yarl import URL
 from agbot import log
 from agbot.events.leadership import ForwardFailed, ForwardRecovered
 from agbot.events.outage import Outage
-from agbot.foreign_text import unreached
+from agbot.foreign_text import unanswered
 
 MARK: Final = "X-Agbot-Forwarded-By"
 """Names the standby. It grants nothing: the leader authenticates the caller as always."""
@@ -85,7 +85,7 @@ class Hop:
             async with asyncio.timeout(seconds):
                 received = await self._send(method, URL(base_url + target, encoded=True), headers, body, most_bytes)
         except (aiohttp.ClientError, TimeoutError, ValueError, OSError) as error:
-            why = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else _without_secrets(error)
+            why = f"no answer within {seconds:g} s" if isinstance(error, TimeoutError) else unanswered(error)
             if self._outage.begins(why, base_url):
                 log.write(ForwardFailed(leader=base_url, error=why))
             raise HopError(why) from error
@@ -113,10 +113,3 @@ class Hop:
                 if len(content) > most_bytes:
                     raise ValueError(f"the answer has more than {most_bytes} bytes")
             return Received(status=answer.status, headers=answer.headers, body=bytes(content))
-
-
-def _without_secrets(error: Exception) -> str:
-    """Describe an error without the data received, which may hold the client's credentials."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return "the answer is not HTTP"
-    return unreached(error) or str(error) or type(error).__name__

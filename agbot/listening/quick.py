@@ -19,7 +19,8 @@ import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from agbot.listening.connection import Connection, client_of, hang_up
+from agbot.listening.clients import client_of
+from agbot.listening.connection import Connection, hang_up
 from agbot.listening.reads import READ_BYTES, take_small_reads
 from agbot.listening.watch import Watch
 

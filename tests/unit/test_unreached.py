@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
 import psycopg
 import pytest
 
-from agbot.foreign_text import unreached
+from agbot.foreign_text import unanswered, unreached
 from agbot.store.postgres.address import Address
 from tests.acceptance.programs import free_port
 
@@ -28,6 +29,22 @@ async def test_nothing_of_a_library_is_in_the_cause() -> None:
         "no connection to nowhere.invalid:9: the name of the host is not known"
     )
     assert not unreached(ValueError("no HTTP"))
+
+
+async def test_an_answer_that_is_not_http_is_not_quoted(tmp_path: Path) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.read(1000))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(echo, tmp_path / "echo")
+    connector = aiohttp.UnixConnector(str(tmp_path / "echo"))
+    async with server, aiohttp.ClientSession(connector=connector, headers={"Authorization": "secret"}) as session:
+        with pytest.raises(aiohttp.ClientError) as found:
+            await session.get("http://localhost/")
+    assert unanswered(found.value) == "the answer is not HTTP"
+    assert unanswered(ValueError("it has two bodies")) == "it has two bodies"
+    assert unanswered(TimeoutError()) == "TimeoutError"
 
 
 def test_what_libpq_asks_is_left_out(tmp_path: Path) -> None:

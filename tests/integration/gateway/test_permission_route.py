@@ -174,7 +174,7 @@ async def test_a14_a_node_that_has_just_joined_is_reported_to_ask_again_not_that
         path = "/org/o1/hagroup/g1/nodemanagement/n4/p1"
         assert b"ha group  does not match" in (await running.ask(path, "o1/n4:n4tok")).body
         running.exchange.groups["o1/n4"] = "g1"  # the coordinator's picture is older
-        running.listener._core.memory._accepted.clear()  # noqa: SLF001 - as if the last read were minutes ago
+        running.listener._reads._memory._accepted.clear()  # noqa: SLF001 - as if the last read were minutes ago
         got = await running.ask(path, "o1/n4:n4tok")
     assert (got.status, reason_of(got)) == (409, "view-stale")
 
