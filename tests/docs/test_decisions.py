@@ -1,4 +1,4 @@
-"""The pages under `docs/decisions/`: each has a number of its own, says it in its title, and stands in the list."""
+"""The pages under `docs/decisions/`: each has a number of its own, in its title and in the list."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ def test_no_two_decisions_have_the_same_number() -> None:
     numbers = Counter(page.name[:4] for page in PAGES)
 
     assert [number for number, count in numbers.items() if count > 1] == []
+
+
+def test_the_list_is_in_the_order_of_the_numbers_and_names_no_page_twice() -> None:
+    lines = (_FOLDER / "README.md").read_text("utf-8").splitlines()
+    listed = [line.partition("](")[2].removesuffix(")") for line in lines if line.startswith("- [")]
+
+    assert listed == [page.name for page in PAGES]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
