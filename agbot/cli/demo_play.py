@@ -24,7 +24,8 @@ from agbot.cli.demo import LOG, Options
 from agbot.cli.demo_clock import DemoClock
 from agbot.cli.demo_figures import Played, Summary
 from agbot.cli.demo_guard import GuardedDatabase
-from agbot.cli.demo_running import OPERATOR_TOKEN, DemoHub, Observed, running_hub
+from agbot.cli.demo_observed import Observed
+from agbot.cli.demo_running import OPERATOR_TOKEN, DemoHub, running_hub
 from agbot.cli.demo_stories import GUARD_STORY, Plan
 from agbot.cli.demo_view import Moment, Output
 from agbot.daemon import logging as daemon_logging

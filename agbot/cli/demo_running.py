@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
 from agbot.cli.demo_guard import GuardedDatabase
-from agbot.cli.demo_store import observed as observed_store
+from agbot.cli.demo_observed import Observed, observing
 from agbot.cli.demo_stories import ORG, Plan, Story, set_up
-from agbot.cli.demo_words import in_words, short
+from agbot.cli.demo_words import short
 from agbot.daemon.context import Context
 from agbot.daemon.daemon import Daemon
 from agbot.daemon.notify import Notifier
-from agbot.events.leases import Granting, LeaseExempted, LeaseOverlapped, LeaseReleased
 from agbot.settings.load import Loaded
 from agbot.settings.model import (
     AgbotSettings,
@@ -50,53 +47,14 @@ from agbot.sim.links import GatewayPort
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.plain_http import listening
 from agbot.sim.secure_api import SecureApi
-from agbot.store.contract import Entry, Store
+from agbot.store.contract import Store
 from agbot.store.sqlite import SqliteStore
 
 COORDINATOR: Final = "coordinator"
 OPERATOR_TOKEN: Final = "demo"  # noqa: S105 - it is shown on the screen, and protects nothing but the demo
 """Of the demo's console, which listens on the loopback: so that the page's actions can be tried."""
-_SHOWN_LINES: Final = 200
 _START_SECONDS: Final = 15.0
-
-
-@dataclass(slots=True, kw_only=True)
-class Observed:
-    """What the daemon has committed so far: counted, and described in lines for people."""
-
-    grants: int = 0
-    exempt: int = 0
-    overlaps: int = 0
-    releases: Counter[str] = field(default_factory=Counter)
-    lines: deque[tuple[datetime, str]] = field(default_factory=lambda: deque(maxlen=_SHOWN_LINES))
-    on_line: Callable[[datetime, str], None] | None = None
-    on_release: Callable[[str, str, str, datetime], None] | None = None
-    """Is called when a lease is released, so that the observer of the fleet can measure the
-    hand-off."""
-
-    def entry(self, entry: Entry) -> None:
-        """Count an entry of the journal and show it."""
-        event = entry.read()
-        match event:
-            case Granting():
-                self.grants += 1
-            case LeaseExempted():
-                self.exempt += 1
-            case LeaseOverlapped():
-                self.overlaps += 1
-            case LeaseReleased():
-                self.releases[str(event.cause)] += 1
-                if self.on_release is not None:
-                    self.on_release(event.group, event.node or "", event.subject or "", entry.at)
-        words = in_words(event)
-        if words is not None:
-            self.line(entry.at, words)
-
-    def line(self, at: datetime, text: str) -> None:
-        """Add a line and show it."""
-        self.lines.append((at, text))
-        if self.on_line is not None:
-            self.on_line(at, text)
+_REQUEST_SECONDS: Final = 2 * PATIENCE_SECONDS
 
 
 @dataclass(slots=True, kw_only=True)
@@ -149,33 +107,29 @@ async def running_hub(
         TimeoutError: the daemon was not ready in time; its log states why.
         Exception: the error that ended a part while it ran.
     """
-    exchange = SimExchange(clock=clock, root_password=f"{random.Random(chance_seed).random()}", seed=chance_seed)  # noqa: S311 - made up
-    seed.agbot(exchange, "IBM", COORDINATOR)
+    exchange = _exchange(clock, chance_seed)
     async with AsyncExitStack() as stack:
         if database is None:
             stack.push_async_callback(_end, asyncio.create_task(clock.run(), name="clock"))
         server = await stack.enter_async_context(serving(exchange))
         rows: AgbotRows = AgbotRows() if database is None else database.rows
         secure, known = SecureApi(clock), list[Fleet]()
-        agbot = AgbotSettings(
-            secure_api=(await stack.enter_async_context(listening(secure))).url,
-            api=((await stack.enter_async_context(listening(_local_api(rows, clock, known)))).url,),
-        )
+        secure_api = await stack.enter_async_context(listening(secure))
+        api = await stack.enter_async_context(listening(_local_api(rows, clock, known)))
+        agbot = AgbotSettings(secure_api=secure_api.url, api=(api.url,))
         daemon = _daemon(server.url, agbot, clock, database.url if database else folder / "agbot.db", observed)
         running = await _start(stack, daemon)
-        port = await stack.enter_async_context(HttpExchange(server.url, timeout_seconds=2 * PATIENCE_SECONDS))
-        own = HttpGateway(f"http://127.0.0.1:{daemon.gateway.port}", timeout_seconds=2 * PATIENCE_SECONDS)
         fleet = Fleet(
             exchange,
-            gateway or own,
+            gateway or HttpGateway(f"http://127.0.0.1:{daemon.gateway.port}", timeout_seconds=_REQUEST_SECONDS),
             clock,
             chance_seed=chance_seed,
-            exchange_port=port,
+            exchange_port=await stack.enter_async_context(HttpExchange(server.url, timeout_seconds=_REQUEST_SECONDS)),
             tolerance=Tolerance(is_guarded=database is not None),
             agbot=AgbotSpec(asks=database is None),
             rows=rows,
         )
-        fleet.bypass = HttpGateway(agbot.secure_api, timeout_seconds=2 * PATIENCE_SECONDS)
+        fleet.bypass = HttpGateway(agbot.secure_api, timeout_seconds=_REQUEST_SECONDS)
         secure.lock = fleet.agbot.agent_lock
         known.append(fleet)
         if database is None:
@@ -183,6 +137,13 @@ async def running_hub(
         await stack.enter_async_context(fleet)
         stories = await _people(fleet, plan, observed)
         yield DemoHub(clock=clock, fleet=fleet, daemon=daemon, stories=stories, observed=observed, running=running)
+
+
+def _exchange(clock: DemoClock, chance_seed: int) -> SimExchange:
+    """Return an Exchange that knows the coordinator."""
+    exchange = SimExchange(clock=clock, root_password=f"{random.Random(chance_seed).random()}", seed=chance_seed)  # noqa: S311 - made up
+    seed.agbot(exchange, "IBM", COORDINATOR)
+    return exchange
 
 
 async def _people(fleet: Fleet, plan: Plan, observed: Observed) -> list[Story]:
@@ -246,7 +207,7 @@ def _daemon(exchange_url: str, agbot: AgbotSettings, clock: DemoClock, place: Pa
         guard=GuardSettings(enabled=not isinstance(place, Path)),
     )
     secrets = Secrets(exchange_token=Secret(seed.token_of(COORDINATOR)), operator_token=Secret(OPERATOR_TOKEN))
-    store = observed_store(_store(place), observed.entry)
+    store = observing(_store(place), observed.entry)
     context = Context(clock=clock, notifier=Notifier({}), handles_signals=False)
     return Daemon(Loaded(settings=settings, secrets=secrets), context, store=store)
 

@@ -7,7 +7,8 @@ or a policy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeVar
 
 from prometheus_client import (
@@ -19,9 +20,11 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import Metric
 
 from agbot import __version__
-from agbot.console.scraped import DroppedLines, Gauges, Leads, Overviews, certificates, store_files
+from agbot.console import scraped
+from agbot.console.scraped import Scraped
 from agbot.coordinator.contract import Overview
 from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.sinks import Outcome
@@ -101,14 +104,12 @@ class Metrics:
             "Time from the end of an upgrade in the Exchange to the release of the lease.",
             _HANDOFF_BUCKETS,
         )
-        Info("agbot_build", "The running version.", registry=self.registry).info({"version": __version__})
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
         self._refusals_by = _Series(CODES, self._refusals.labels)
         self._answers_by = _Series(ANSWER_OUTCOMES, self._answers.labels)
-        self._log, self._certificates, self._store = DroppedLines(), certificates(), store_files()
-        for each in (self._log, self._certificates, self._store):
-            self.registry.register(each)
+        self._log = self._scraped(lambda: scraped.dropped_lines(0))
+        self._certificates = self._scraped(lambda: scraped.certificates({"gateway": math.nan}))
+        self._store = self._scraped(lambda: scraped.store_files({"main": math.nan}))
+        self._describe_process()
         self._begin_at_zero()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
@@ -116,6 +117,11 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def _scraped(self, read: Callable[[], Iterable[Metric]]) -> Scraped:
+        found = Scraped(read)
+        self.registry.register(found)
+        return found
 
     def granted(self, kind: str) -> None:
         """Count a new grant; a repeated one does not count."""
@@ -187,29 +193,28 @@ class Metrics:
         where: Callable[[], Whereabouts] = Whereabouts,
     ) -> None:
         """Read the overview, and who leads, at every scrape. Call once."""
-        self.registry.register(Overviews(overview, groups, where))
-        self.registry.register(Leads(where))
+        self._scraped(lambda: scraped.of_coordinator(overview, groups, where()))
 
     def watch_deliveries(self, lags: Callable[[], Mapping[SinkKind, int]]) -> None:
         """Read how far the receivers are behind at every scrape. Call once."""
-        text = "Events not yet delivered to the slowest receiver of a kind."
-
-        def of_sinks() -> dict[str, float]:
-            return {sink.value: entries for sink, entries in lags().items()}
-
-        self.registry.register(Gauges("agbot_delivery_lag_entries", text, "sink", of_sinks))
+        self._scraped(lambda: scraped.deliveries({sink.value: entries for sink, entries in lags().items()}))
 
     def watch_log(self, dropped: Callable[[], int]) -> None:
         """Read the number of dropped log lines at every scrape."""
-        self._log.dropped = dropped
+        self._log.read = lambda: scraped.dropped_lines(dropped())
 
     def watch_certificates(self, days_left: Callable[[], Mapping[str, float]]) -> None:
         """Read the days left of each certificate at every scrape."""
-        self._certificates.values = days_left
+        self._certificates.read = lambda: scraped.certificates(days_left())
 
     def watch_store(self, sizes: Callable[[], Mapping[str, float]]) -> None:
         """Read the size of the store's files at every scrape."""
-        self._store.values = sizes
+        self._store.read = lambda: scraped.store_files(sizes())
+
+    def _describe_process(self) -> None:
+        Info("agbot_build", "The running version.", registry=self.registry).info({"version": __version__})
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
 
     def _begin_at_zero(self) -> None:
         """Expose all label values from the start, so that a rate misses no event."""

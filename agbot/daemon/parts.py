@@ -18,7 +18,6 @@ from agbot.console.page.rollouts import Rollouts
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies
-from agbot.coordinator.guarded.port import GuardOf
 from agbot.daemon.context import Context
 from agbot.daemon.guarding import guard_links
 from agbot.daemon.leading import NO_EPOCH, STANDS_BY, Leading
@@ -99,6 +98,8 @@ def assemble(
     """
     settings, clock = loaded.settings, context.clock
     inner = _inner(loaded, context, store, shared)
+    if inner.leading is not None:
+        inner.coordinator.begin_term(inner.store, lambda: STANDS_BY)
     descriptors = Descriptors(raise_limit())
     gateway = _gateway(settings, inner, clock, descriptors)
     console = Console(
@@ -131,21 +132,17 @@ def _inner(loaded: Loaded, context: Context, store: Store | None, shared: Shared
         store=store,
         exchange=exchange,
         agbot=agbot,
-        guard=None if guard is None else guard.of,
+        guard=guard,
         publish=reporter.report,
         metrics=metrics,
     )
-    receivers = Receivers(
-        _with_receivers(loaded), Outbox(store, clock, reporter.report), clock, coordinator, metrics.delivered
-    )
+    outbox = Outbox(store, clock, reporter.report)
+    receivers = Receivers(_with_receivers(loaded), outbox, clock, coordinator, metrics.delivered)
     reporter.wake = receivers.deliveries.wake
     rollouts = Rollouts(coordinator)
-    working = Working(
-        coordinator, receivers.deliveries, metrics, context, estimates=Estimates(coordinator, rollouts, clock)
-    )
+    estimates = Estimates(coordinator, rollouts, clock)
+    working = Working(coordinator, receivers.deliveries, metrics, context, estimates=estimates)
     leading = None if shared is None else Leading(shared, settings.leadership, clock, working)
-    if leading is not None:
-        coordinator.begin_term(store, lambda: STANDS_BY)
     return Inner(
         metrics=metrics,
         transport=transport,
@@ -227,7 +224,7 @@ def _coordinator(
     store: Store,
     exchange: ExchangeClient,
     agbot: Agbots | None,
-    guard: GuardOf | None,
+    guard: Links | None,
     publish: Callable[[Entry], None],
     metrics: Metrics,
 ) -> Coordinator:
@@ -243,7 +240,7 @@ def _coordinator(
         publish=publish,
         agbot_identity=settings.agbot.identity,
         agbot=agbot,
-        guard=guard,
+        guard=None if guard is None else guard.of,
         observe=observe,
         journal_age=timedelta(days=settings.store.journal_days),
         journal_bytes=_journal_bytes(settings),

@@ -25,17 +25,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 
 from agbot import __version__, log
 from agbot.delivery.inbound import Inbound, NoteBusy
-from agbot.delivery.mqtt_connection import (
-    AT_LEAST_ONCE,
-    FIRST_FAILURE,
-    TAKEN_OVER,
-    Broker,
-    Connection,
-    Message,
-    MqttCodeError,
-    MqttError,
-    RefusedError,
-)
+from agbot.delivery.mqtt_connection import Broker, Connection, Message, MqttError, RefusedError, why_broken
 from agbot.delivery.mqtt_sending import Sender
 from agbot.delivery.outbox import Outlet
 from agbot.delivery.payload import Presence, StatusMessage, encoded, event_message
@@ -162,7 +152,9 @@ class Mqtt:
         loop = asyncio.get_running_loop()
         await connection.subscribe(self._topics.all_states)
         if self._inbound is not None:
-            await self._subscribe(connection, self._topics.all_busy)
+            refused = await connection.receive(self._topics.all_busy)
+            if refused:
+                log.write(MqttRefused(broker=self.receiver, topic=self._topics.all_busy, error=refused))
         try:
             await connection.send(self._status(Presence.ONLINE))
         except RefusedError as error:
@@ -182,12 +174,6 @@ class Mqtt:
                     self._failures = 0
                     self._recovered()
             entries = await outlet.next(self._batch)
-
-    async def _subscribe(self, connection: Connection, topic: str) -> None:
-        codes = await connection.subscribe(topic, qos=AT_LEAST_ONCE)
-        refused = [code for code in codes if getattr(code, "value", code) >= FIRST_FAILURE]
-        if refused:
-            log.write(MqttRefused(broker=self.receiver, topic=topic, error=str(refused[0])))
 
     async def _deliver_events(self, connection: Connection, outlet: Outlet, entries: Sequence[Entry]) -> int:
         """Send events in order, and return how many the broker accepted.
@@ -263,26 +249,13 @@ class Mqtt:
         error = state.outcome.exception() if state.outcome else None
         self._failures += 1
         self._count(self.kind, Outcome.FAILED, 1)
-        why = _reason(error)
+        why = why_broken(error)
         if self.outage.begins(why):
             log.write(MqttFailed(broker=self.receiver, client_id=self.broker.client_id, error=why))
 
     def _recovered(self) -> None:
         if self.outage.ends():
             log.write(MqttRecovered(broker=self.receiver))
-
-
-def _reason(error: BaseException | None) -> str:
-    cause = error.__cause__ if error is not None else None
-    met = error.__context__ if error is not None else None  # aiomqtt states no cause for it
-    if isinstance(met, OSError) and met.strerror:
-        return f"the broker cannot be reached: {met.strerror}"
-    if not isinstance(cause, MqttCodeError):
-        return str(error)
-    if getattr(cause.rc, "value", cause.rc) == TAKEN_OVER:
-        return f"{cause}: another client has connected with the same client id; give each its own ([mqtt] client_id)"
-    # mosquitto 2.0 gives no reason in that case
-    return f"{cause}: the connection broke; a broker also ends it when another client connects with the same client id"
 
 
 async def _skip(outlet: Outlet, refused: Sequence[tuple[Entry, RefusedError]]) -> bool:

@@ -36,13 +36,11 @@ from agbot.settings.secret import Secret
 
 MqttError = aiomqtt.MqttError
 """Any failure of the connection to the broker."""
-MqttCodeError = aiomqtt.MqttCodeError
-"""A failure with a code, in `rc`."""
-TAKEN_OVER: Final = 142
+_TAKEN_OVER: Final = 142
 """The reason code of a broker that closes a connection because another client has connected with
 the same id (MQTT 5, 3.14.2.1)."""
 _PACKET_TOO_LARGE: Final = 149
-FIRST_FAILURE: Final = 128
+_FIRST_FAILURE: Final = 128
 """Reason codes from this number on are failures (MQTT 5, 2.4)."""
 PROTOCOLS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 _CONNECT_SECONDS: Final = 3.0
@@ -50,7 +48,7 @@ _CONNECT_SECONDS: Final = 3.0
 _IN_FLIGHT: Final = 10
 """Unacknowledged messages at one time; brokers allow at least that."""
 _PENDING: Final = 1000
-AT_LEAST_ONCE: Final = 1
+_AT_LEAST_ONCE: Final = 1
 _SILENT: Final = logging.getLogger("agbot.mqtt")
 _SILENT.setLevel(logging.CRITICAL)
 """For the libraries: they also raise what they log, and an absent broker is logged once, and not at
@@ -61,7 +59,7 @@ every attempt."""
 # broker has refused that one message, and the connection is intact.
 ReasonCode.names = {
     number: {
-        name: [*packets, PacketTypes.PUBACK] if number >= FIRST_FAILURE else packets for name, packets in names.items()
+        name: [*packets, PacketTypes.PUBACK] if number >= _FIRST_FAILURE else packets for name, packets in names.items()
     }
     for number, names in ReasonCode.names.items()
 }
@@ -144,7 +142,7 @@ class Connection(aiomqtt.Client):
             protocol=PROTOCOLS[broker.protocol],
             username=broker.username or None,
             password=broker.password.reveal() if broker.password and broker.username else None,
-            will=aiomqtt.Will(will.topic, will.payload, qos=AT_LEAST_ONCE, retain=will.retain),
+            will=aiomqtt.Will(will.topic, will.payload, qos=_AT_LEAST_ONCE, retain=will.retain),
             timeout=broker.answer_seconds,
             keepalive=broker.keepalive_seconds,
             tls_context=broker.tls,
@@ -171,7 +169,7 @@ class Connection(aiomqtt.Client):
                 message.topic, f"{size} bytes, and the broker accepts {self._max_packet_bytes}", is_permanent=True
             )
         try:
-            published = self._client.publish(message.topic, message.payload, qos=AT_LEAST_ONCE, retain=message.retain)
+            published = self._client.publish(message.topic, message.payload, qos=_AT_LEAST_ONCE, retain=message.retain)
         except ValueError as error:  # for example a topic of more than 65,535 bytes
             raise RefusedError(message.topic, str(error), is_permanent=True) from error
         if published.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -184,6 +182,15 @@ class Connection(aiomqtt.Client):
             self._answers.pop(published.mid, None)
         if reason.is_failure:
             raise RefusedError(message.topic, str(reason), is_permanent=reason.value == _PACKET_TOO_LARGE)
+
+    async def receive(self, topic: str) -> str:
+        """Subscribe to a topic; return why the broker refuses that, empty if it does not.
+
+        Raises:
+            MqttError: the connection broke.
+        """
+        codes = await self.subscribe(topic, qos=_AT_LEAST_ONCE)
+        return next((str(code) for code in codes if getattr(code, "value", code) >= _FIRST_FAILURE), "")
 
     async def __aenter__(self) -> Self:
         try:
@@ -264,6 +271,20 @@ class Connection(aiomqtt.Client):
         if answer is not None and not answer.done():
             answer.set_result(reason_code)
         super()._on_publish(client, userdata, mid, reason_code, properties)
+
+
+def why_broken(error: BaseException | None) -> str:
+    """Return in words why a connection failed or ended."""
+    cause = error.__cause__ if error is not None else None
+    met = error.__context__ if error is not None else None  # aiomqtt states no cause for it
+    if isinstance(met, OSError) and met.strerror:
+        return f"the broker cannot be reached: {met.strerror}"
+    if not isinstance(cause, aiomqtt.MqttCodeError):
+        return str(error)
+    if getattr(cause.rc, "value", cause.rc) == _TAKEN_OVER:
+        return f"{cause}: another client has connected with the same client id; give each its own ([mqtt] client_id)"
+    # mosquitto 2.0 gives no reason in that case
+    return f"{cause}: the connection broke; a broker also ends it when another client connects with the same client id"
 
 
 def _packet_bytes(message: Message) -> int:

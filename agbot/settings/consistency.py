@@ -21,7 +21,8 @@ from agbot.settings.secret import closed, why_open
 def mismatches(settings: Settings) -> Iterator[Mismatch]:
     """Find all values that do not fit together."""
     yield from _exchange(settings.exchange, settings.agbot)
-    yield from _agbot(settings)
+    yield from _secure_api(settings)
+    yield from _local_api(settings)
     if settings.run.mode != "shadow":
         yield from _gateway(settings.gateway)
     yield from _console(settings.console)
@@ -69,8 +70,8 @@ def _polling(exchange: ExchangeSettings) -> Iterator[Mismatch]:
         yield Mismatch(key="exchange.view_max_age_seconds", problem=problem, expected="several times poll_seconds")
 
 
-def _agbot(settings: Settings) -> Iterator[Mismatch]:
-    agbot, gateway, is_shadow = settings.agbot, settings.gateway, settings.run.mode == "shadow"
+def _secure_api(settings: Settings) -> Iterator[Mismatch]:
+    agbot, is_shadow = settings.agbot, settings.run.mode == "shadow"
     if goes_in_clear(agbot.secure_api):
         yield Mismatch(
             key="agbot.secure_api",
@@ -87,6 +88,11 @@ def _agbot(settings: Settings) -> Iterator[Mismatch]:
         )
     if not is_shadow:  # there the gateway does not listen
         yield from _ours("agbot.secure_api", [agbot.secure_api], settings)
+    yield from _same_listener(agbot)
+
+
+def _local_api(settings: Settings) -> Iterator[Mismatch]:
+    agbot, gateway, is_shadow = settings.agbot, settings.gateway, settings.run.mode == "shadow"
     yield from _ours("agbot.api", agbot.api, settings)
     if (agbot.secure_api or is_shadow) and not agbot.api and not agbot.database:
         yield Mismatch(
@@ -95,7 +101,6 @@ def _agbot(settings: Settings) -> Iterator[Mismatch]:
             expected='a local API, such as ["http://127.0.0.1:8080"]; one address for each agbot that shares the database',
             is_warning=True,
         )
-    yield from _same_listener(agbot)
     in_clear = next((each for each in agbot.api if goes_in_clear(each)), None)
     if in_clear:
         yield Mismatch(

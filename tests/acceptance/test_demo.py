@@ -22,7 +22,8 @@ from agbot.cli.demo import LOG, Options
 from agbot.cli.demo_clock import DemoClock
 from agbot.cli.demo_figures import Played, Summary, render
 from agbot.cli.demo_guard import LeftOutError
-from agbot.cli.demo_running import Observed, running_hub
+from agbot.cli.demo_observed import Observed
+from agbot.cli.demo_running import running_hub
 from agbot.cli.demo_stories import GUARD_STORY, Outcome, Plan, Story
 from agbot.daemon.logging import set_up
 from agbot.settings.running import LogSettings

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from agbot.cli.demo_clock import DemoClock
-from agbot.cli.demo_running import DemoHub, Observed, running_hub
+from agbot.cli.demo_observed import Observed
+from agbot.cli.demo_running import DemoHub, running_hub
 from agbot.cli.demo_stories import ORG, Plan
 from agbot.rules.limits import Limits
 from agbot.settings.windows import parse

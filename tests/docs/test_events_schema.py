@@ -16,7 +16,7 @@ import pytest
 from agbot.delivery import schema
 from agbot.delivery.payload import encoded, event_message
 from agbot.delivery.topics import Topics
-from agbot.delivery.webhook import ID, SIGNATURE, TIMESTAMP, signed
+from agbot.delivery.webhook_posting import ID, SIGNATURE, TIMESTAMP, signed
 from agbot.events.catalogue import EVENTS
 from agbot.events.event import Event
 from agbot.rules.ids import GroupId
