@@ -75,12 +75,13 @@ def of_grant(ask: Ask, group: Group, grant: Grant) -> list[Wanted]:
     and a read shows whether it should have.
     """
     own_report = Read(what=What.STATUSES, id=ask.node)
-    if grant.repeated:
+    if grant.repeated and not grant.restored:
         return []
     if grant.exempt is not None:
         return plan.at_once([own_report] if grant.exempt.code is Code.DEFERRED else [], Why.GRANT)
     tenure = group.lease.tenure
-    holder = [Read(what=What.NODE, id=tenure.claim.holder)] if tenure is not None else []
+    is_other = tenure is not None and tenure.claim.holder != ask.node
+    holder = [Read(what=What.NODE, id=tenure.claim.holder)] if tenure is not None and is_other else []
     return plan.at_once([*holder, *([own_report] if _is_unreported(ask, group) else [])], Why.GRANT)
 
 

@@ -59,11 +59,13 @@ class Grant:
     """Yes.
 
     `exempt` states why no lease is taken. `repeated` marks a grant that was given before, under the
-    same token.
+    same token; one that is `restored` too was given before the store was replaced, and rests on the
+    same facts as a new one.
     """
 
     exempt: Reason | None = None
     repeated: bool = False
+    restored: bool = False
     allowed: Allowance | None = None
     """The allowance without which the question would be refused; this grant uses it up."""
 
@@ -105,9 +107,9 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
         return wait
     # A lease whose token is not above the floor was restored: its upgrade may have ended, and
     # another may have begun.
-    is_sure = group.lease.token > group.token_floor or not reasons
-    if is_sure and group.lease.is_held_for(ask.claim):
-        return Grant(repeated=True)
+    is_own, is_restored = group.lease.is_held_for(ask.claim), group.lease.token <= group.token_floor
+    if is_own and not (is_restored and reasons):
+        return Grant(repeated=True, restored=is_restored)
     exempt = _exemption(case)
     if exempt is not None and not group.doubts:
         return Grant(exempt=exempt)
@@ -116,7 +118,7 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
     allowed = consent.allowance(ask, group, now)
     left = judgement.left_by(allowed) if allowed is not None else reasons
     if not left:
-        return Grant(allowed=allowed)
+        return Grant(repeated=True, restored=True) if is_own else Grant(allowed=allowed)
     return wait if left == reasons else msgspec.structs.replace(wait, reasons=left)
 
 

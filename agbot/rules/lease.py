@@ -195,6 +195,14 @@ def with_progress(lease: Lease, progress: Progress) -> Lease:
     return replace(lease, tenure=replace(occupied(lease), progress=progress))
 
 
+def uphold(lease: Lease, token_floor: int) -> Lease:
+    """Record the floor above which an older grant was decided again; 0: it no longer counts.
+
+    The token stays, because its holder knows it.
+    """
+    return with_progress(lease, replace(occupied(lease).progress, upheld_above=token_floor))
+
+
 def suspect(lease: Lease) -> Lease:
     """Mark an expired lease: it is not known how its upgrade ended."""
     occupied(lease)

@@ -61,6 +61,9 @@ class Progress:
     is_untaken: bool = False
     """The guard has granted it in the agbot's database, and the coordinator has not taken that in:
     nothing here says how its upgrade began."""
+    upheld_above: int = 0
+    """The floor of the store's generation in which this grant, which is older, was decided again.
+    The guard's triggers repeat it from then on. 0: in none."""
 
     @property
     def versions(self) -> Versions:

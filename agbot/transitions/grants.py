@@ -70,7 +70,8 @@ def repeat(case: Case) -> Change:
     """Repeat the grant to the holder, with the same token.
 
     It is compared and set like any other grant, even if it changes nothing, because it is only
-    valid while the asker holds the lease.
+    valid while the asker holds the lease. One from before the store's generation is upheld: the
+    guard's triggers repeat none that was not decided again.
 
     Raises:
         IllegalTransitionError: the lease is free.
@@ -80,6 +81,8 @@ def repeat(case: Case) -> Change:
     holder = group.members.get(ask.node) if ask.is_service else None
     is_silent = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
     after = leases.repeat(group.lease, case.at, _ttl(group), longest, ask.by, is_silent=is_silent)
+    if after.token <= group.token_floor:
+        after = leases.uphold(after, group.token_floor)
     return Change(before=group.lease, after=after)
 
 
@@ -178,14 +181,21 @@ def observe(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) 
 
 
 def overlap(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) -> Change:
-    """Note an unasked upgrade beside the holder's, unless it is noted or holds the lease."""
+    """Note an unasked upgrade beside the holder's, unless it is noted or holds the lease.
+
+    A grant that was upheld is so no longer: the store before may have ended it and granted this
+    upgrade.
+    """
     if begun.claim.holder in group.deferrals or group.lease.is_held_for(begun.claim):
         return NO_CHANGE
     deferral = begun.as_overlap()
     events: list[Event] = [lease_events.overlapped(deferral, others)] if others else []
     waited = _has_waited(begun, group, now)
     events += [deferral_events.begun(deferral), *waited.events]
-    return Change(put=[deferral], drop=waited.drop, events=events, at=now.wall)
+    is_upheld = group.lease.tenure is not None and group.lease.tenure.progress.upheld_above
+    before = group.lease if is_upheld else None
+    after = leases.uphold(group.lease, 0) if is_upheld else None
+    return Change(before=before, after=after, put=[deferral], drop=waited.drop, events=events, at=now.wall)
 
 
 def _has_waited(begun: Begun, group: Group, now: Now) -> Change:

@@ -122,6 +122,7 @@ progresses = drawn(
     advanced_at=st.none() | seen_times,
     is_untaken=st.booleans(),
     was_offline=st.booleans(),
+    upheld_above=tokens,
 )
 tenures = drawn(
     Tenure, claim=claims, granted_at=moments, renewed_at=seen_times, expires_at=seen_times, progress=progresses

@@ -27,6 +27,11 @@ async def restored(*members: str) -> Hub:
     return hub
 
 
+def upheld(hub: Hub) -> int:
+    lease = hub.lease("g1")
+    return lease.tenure.progress.upheld_above if lease.tenure is not None else 0
+
+
 async def resume(hub: Hub) -> Done | NotDone:
     return await hub.coordinator.resume(ids.STORE_SCOPE, subject=None, reason="all at rest", who="ada")
 
@@ -134,10 +139,12 @@ async def test_a_holder_of_the_restored_store_gets_its_old_yes_again_only_where_
     again = await hub.ask("n1", "g1")
     assert isinstance(again, Granted)
     assert (again.token, again.repeated) == (1, True)
+    assert upheld(hub) == FLOOR, "the guard's triggers may repeat it"
 
     hub.report("n2", "initiated")  # the store before had ended n1's upgrade and granted this one
     await hub.live("n1", "n2", seconds=10)
     assert not isinstance(await hub.ask("n1", "g1"), Granted)
+    assert upheld(hub) == 0
     await hub.stop()
 
 

@@ -10,6 +10,7 @@ from agbot.sim.links import Kind
 from agbot.sim.node import SimNode
 from tests.simulation.guard_deeds import Deeds
 from tests.simulation.guard_site import Site
+from tests.simulation.stage import ORG
 
 _LONGEST_WAIT_SECONDS = 300.0
 
@@ -50,3 +51,17 @@ async def dies_in_its_service_upgrade(_site: Site, fleet: Fleet, deeds: Deeds) -
     deeds.publish()
     await fleet.until(lambda: bool(in_upgrade()), within_seconds=_LONGEST_WAIT_SECONDS)
     in_upgrade()[0].die()
+
+
+async def a_replica_is_promoted_before_its_holder_begins(site: Site, fleet: Fleet, deeds: Deeds) -> None:
+    """A replica is promoted that has every commit, when a lease is held and the agbot has not tried again yet."""
+
+    def waits_for_the_agbot() -> bool:
+        lease = site.hub.lease(f"{ORG}/g0")
+        return lease is not None and lease[1] == "held" and not fleet.observer.under_way(f"{ORG}/g0")
+
+    deeds.publish()
+    await fleet.until(waits_for_the_agbot, within_seconds=_LONGEST_WAIT_SECONDS)
+    site.keep_copy()
+    site.promote()
+    await asyncio.sleep(site.limits.lease_seconds)

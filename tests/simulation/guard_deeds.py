@@ -20,8 +20,6 @@ GROUPS, MEMBERS = 2, 3
 FIRST_SERVICE = "1.0.0"
 _OURS = f"^{IDENTITY}$"
 _MOST_RELEASES = 3
-_NOT_DRAWN = frozenset({"a replica is promoted"})
-"""Deeds after which some seeds still end with a group that waits: drawn once the product stands them."""
 _LEADER_SHARE = 3
 """So often is what ends a coordinator among the deeds, for each other one once."""
 
@@ -54,6 +52,7 @@ class Deeds:
             "agbot restarts": self._agbot_restarts,
             "tables made again": lambda _seconds: site.make_tables_again(),
             "database restarts": lambda _seconds: site.disconnect_all(),
+            "a replica is promoted": lambda seconds: self._promote(seconds / 4),
             "jump": lambda _seconds: site.clock.step(site.chance.uniform(-20.0, 30.0)),
             "exchange away": lambda seconds: self._fault(4 * seconds, kind=FaultKind.STATUS, caller=_OURS),
             "exchange slow": lambda seconds: self._fault(
@@ -67,8 +66,7 @@ class Deeds:
             "a policy changes": lambda _seconds: self.publish(),
             "a release crashes": lambda _seconds: self.publish(Outcome.CRASHES),
         }
-        drawn = tuple(name for name in self._others if name not in _NOT_DRAWN)
-        self.names = (*drawn, *(tuple(self._of_leader) * _LEADER_SHARE))
+        self.names = (*self._others, *(tuple(self._of_leader) * _LEADER_SHARE))
 
     def do(self, deed: str) -> None:
         """Carry out one deed."""
@@ -132,6 +130,11 @@ class Deeds:
     def _agbot_loses(self, seconds: float) -> None:
         self._site.rows.loses, self._site.rows.cuts = 0.5, 0.2
         later(seconds, self._mend_agbot)
+
+    def _promote(self, lag_seconds: float) -> None:
+        """Lose the commits of the last seconds."""
+        self._site.keep_copy()
+        later(lag_seconds, self._site.promote)
 
     def _mend_agbot(self) -> None:
         self._site.rows.loses = self._site.rows.cuts = 0.0

@@ -34,6 +34,7 @@ from agbot.store.contract import StoreUnavailableError
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import Channel, Rows
 from agbot.store.postgres.shared import PostgresShared
+from agbot.store.postgres.statements import TIMELINE
 from tests.simulation.leaders import Machine, MachineClock, MachineTransport, later
 from tests.simulation.process import Killed, Process
 from tests.support.clocks import NOON, LoopClock
@@ -42,7 +43,13 @@ from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
 from tests.support.virtual_time import VirtualLoop
 
 IDENTITY = "IBM/coordinator"
-_REAL, _VIRTUAL = "clock_timestamp()", "current_setting('agbot.now')::timestamptz"
+_VIRTUAL = {
+    "clock_timestamp()": "current_setting('agbot.now')::timestamptz",
+    TIMELINE: "current_setting('agbot.timeline')",
+}
+_TIMELINE = "00000001"
+_KEPT = """SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+ WHERE schemaname IN ('agbot_ha', 'public') AND tablename <> 'schema_version'"""
 _TTL_SECONDS = 8.0
 _AGENT_GIVES_UP_SECONDS = 20.0
 _ENDED_SECONDS = 0.5
@@ -53,7 +60,13 @@ _send = Channel.run
 def install(hub: Guarded, sql: str) -> None:
     """Install the guard, with the virtual clock."""
     with hub.coordinator() as connection:
-        connection.execute(sql.replace(_REAL, _VIRTUAL).encode())
+        connection.execute(_virtual(sql).encode())
+
+
+def _virtual(statement: str) -> str:
+    for real, virtual in _VIRTUAL.items():
+        statement = statement.replace(real, virtual)
+    return statement
 
 
 def guard_sql() -> str:
@@ -73,6 +86,7 @@ class AgbotRows(AgbotDatabase):
         """Share of the claims that are never committed."""
         self.loses = 0.0
         """Share of the answers that are lost after the commit."""
+        self.timeline = _TIMELINE
 
     def connect_again(self) -> None:
         """Connect again after the server has ended the connection."""
@@ -94,12 +108,16 @@ class AgbotRows(AgbotDatabase):
         return granted and self._chance.random() >= self.loses
 
     def _read(self, statement: str, *values: object) -> Any:
-        self._connection.execute(f"SET agbot.now = '{self._clock.now().isoformat()}'".encode())
+        now, timeline = self._clock.now().isoformat(), self.timeline
+        self._connection.execute(f"SET agbot.now = '{now}'; SET agbot.timeline = '{timeline}'".encode())
         return super()._read(statement, *values)
 
 
 class Program(Process):
-    """One start of a coordinator on a host. It takes the leadership, and never learns that another one has taken it."""
+    """One start of a coordinator on a host. It takes the leadership, and never learns that another one has taken it.
+
+    Only after a promotion that has lost its leadership it takes it again.
+    """
 
     def __init__(self, site: Site, machine: Machine) -> None:
         super().__init__()
@@ -124,6 +142,9 @@ class Program(Process):
         settings = ExchangeSettings(url="http://exchange/v1", identity=IDENTITY, busy_poll_seconds=4.0)
         self.coordinator = Coordinator(dependencies, settings, lambda _group: site.limits)
         self._gateway = DirectGateway(self.coordinator, client, clock)
+        self.epoch = 0
+        self.is_deposed = False
+        """A promoted replica does not have its leadership: it is to take it again."""
         self.start(self._run())
 
     async def _run(self) -> None:
@@ -135,9 +156,11 @@ class Program(Process):
 
     async def _lead(self) -> None:
         name = self.machine.name
+        self.is_deposed = False
         leader = await self._shared.take(Candidate(name=name, run=name, gateway_url="", console_url=""), _TTL_SECONDS)
+        self.epoch = leader.epoch
         self.coordinator.begin_term(self._shared.under(leader.epoch), lambda: "")
-        while True:
+        while not self.is_deposed:
             await self.coordinator.cycle()
             await self.coordinator.pause_between_cycles()
 
@@ -200,6 +223,27 @@ class Site:
                 owner.execute(right.encode())
         install(self.hub, self.sql)
 
+    def keep_copy(self) -> None:
+        """Let a replica have everything that is committed, and nothing that follows."""
+        with psycopg.connect(self.hub.server.socket_url(self.hub.database), autocommit=True) as superuser:
+            superuser.execute("DROP SCHEMA IF EXISTS replica CASCADE; CREATE SCHEMA replica")
+            for (table,) in superuser.execute(_KEPT).fetchall():
+                superuser.execute(f'CREATE TABLE replica."{table}" AS TABLE {table}'.encode())
+
+    def promote(self) -> None:
+        """Let the replica take the place of the database: what was committed since is lost."""
+        self.disconnect_all()
+        with psycopg.connect(self.hub.server.socket_url(self.hub.database)) as superuser:
+            superuser.execute("SET session_replication_role = replica")
+            for (table,) in superuser.execute(_KEPT).fetchall():
+                superuser.execute(f"DELETE FROM {table}".encode())  # noqa: S608 - names that the database has quoted
+                superuser.execute(f'INSERT INTO {table} SELECT * FROM replica."{table}"'.encode())  # noqa: S608 - the same
+        self.rows.timeline = f"{int(self.rows.timeline) + 1:08}"
+        ((epoch,),) = self.hub.read("SELECT epoch FROM agbot_ha.leader")
+        if self.programs and self.programs[-1].epoch != epoch:
+            self.hub.read("UPDATE agbot_ha.leader SET expires_at = '-infinity'")
+            self.programs[-1].is_deposed = True
+
     def disconnect_all(self) -> None:
         """End every connection to the database, as its restart does."""
         with psycopg.connect(self.hub.server.socket_url(), autocommit=True) as superuser:
@@ -225,8 +269,9 @@ class Site:
             if machine.is_cut:
                 await asyncio.sleep(1.0)
                 raise StoreUnavailableError("the network to the database is cut")
-            timed = [each.replace(_REAL, _VIRTUAL) for each in statements]
-            _, *rows = await _send(channel, f"SET LOCAL agbot.now = '{self.clock.now().isoformat()}'", *timed, **more)
+            settings = {"now": self.clock.now().isoformat(), "timeline": self.rows.timeline}
+            set_all = ", ".join(f"set_config('agbot.{name}', '{value}', true)" for name, value in settings.items())
+            _, *rows = await _send(channel, f"SELECT {set_all}", *map(_virtual, statements), **more)
             await machine.gate()
             if machine.loses_answer():
                 raise StoreUnavailableError("the answer of the database was lost")
@@ -263,4 +308,5 @@ def new_database(hub: Guarded) -> None:
     """Let the virtual clock, which begins before today, be the first that the database knows."""
     with psycopg.connect(hub.server.socket_url(hub.database), autocommit=True) as superuser:
         superuser.execute(f"ALTER DATABASE {hub.database} SET agbot.now = '{NOON.isoformat()}'".encode())
+        superuser.execute(f"ALTER DATABASE {hub.database} SET agbot.timeline = '{_TIMELINE}'".encode())
         superuser.execute("UPDATE agbot_ha.leader SET since = %s, seen_at = %s", (NOON, NOON))

@@ -156,7 +156,7 @@ class Asking:
             raise error
         if has_read or basis:
             await self._read_feed()  # costs nothing, unless those reads took long
-        if grant.exempt is None and not grant.repeated:
+        if grant.exempt is None and (grant.restored or not grant.repeated):
             stages.reach(Stage.AGBOT)
             await self._unasked.before_grant(ask)
         await self._refresh_deferrals(ask)

@@ -90,6 +90,7 @@ DECLARE
     generation @ours@.generation%ROWTYPE;
     gate record;
     is_same boolean;
+    is_sure boolean; -- not from before the database was replaced, or decided again since by a coordinator
     is_behind boolean; -- the database's clock has gone back, so that times mean nothing until it has caught up
     doubt text;
 BEGIN
@@ -113,9 +114,11 @@ BEGIN
     -- a policy that a pattern made has no organisation in the agbot's table
     is_same := lease.state <> 'free' AND lease.holder = asked_node AND lease.kind = asked_kind
         AND (lease.subject = asked_subject OR substr(lease.subject, strpos(lease.subject, '/') + 1) = bare_subject);
+    is_sure := CASE WHEN lease.token > coalesce(generation.token_floor, 0) THEN true
+        ELSE lease.progress ~ ('"upheld_above":' || generation.token_floor || '[,}]') END; -- as json, U+0000 in it would be an error
     IF doubt <> '' THEN
         PERFORM @ours@.guard_note(asked_group, asked_kind, asked_node, asked_subject, 'refused', 0, 'store-changed', doubt);
-    ELSIF is_same AND lease.token > coalesce(generation.token_floor, 0) THEN
+    ELSIF is_same AND is_sure THEN
         granted := true;
         PERFORM @ours@.guard_note(asked_group, asked_kind, asked_node, asked_subject, 'repeated', lease.token, '', '');
         RETURN;

@@ -146,6 +146,22 @@ def test_a_promoted_replica_grants_nothing_before_a_leader_has_looked(hub: Guard
     assert agbot.claim_service(service("n1"))
 
 
+@pytest.mark.parametrize("status", ["initiated", "x\\u0000y", '\\"upheld_above\\":49}'])
+def test_a_lease_from_before_the_database_was_replaced_is_repeated_once_it_was_decided_again_since(
+    hub: Guarded, agbot: AgbotDatabase, status: str
+) -> None:
+    assert agbot.claim_service(service("n1"))
+    agbot.delete_services()
+    hub.read("UPDATE agbot_ha.generation SET token_floor = 50")
+    for floor, is_granted in ((0, False), (49, False), (5, False), (500, False), (50, True)):
+        progress = f'{{"status":"{status}","upheld_above":{floor}}}'
+        hub.read("UPDATE agbot_ha.lease SET progress = %s", progress)
+        assert not agbot.claim_service(service("n2"))
+        assert agbot.claim_service(service("n1")) is is_granted
+    assert hub.lease(GROUP) == (1, "held", "o1/n1", "service", "o1/dp1")
+    assert hub.outcomes()[-1] == (GROUP, "o1/n1", "repeated", "")
+
+
 def test_while_the_clock_of_the_database_is_behind_nothing_is_granted(hub: Guarded, agbot: AgbotDatabase) -> None:
     hub.read("UPDATE agbot_ha.leader SET seen_at = now() + interval '1 hour'")
     assert not agbot.claim_service(service("n1"))

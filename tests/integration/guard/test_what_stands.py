@@ -125,6 +125,30 @@ async def test_an_organisation_that_is_served_from_now_on_passes_no_longer(
 
 
 @in_virtual_time
+async def test_the_holder_of_a_lease_that_a_promoted_replica_still_has_begins_once_the_fleet_was_read(
+    hub: Guarded,
+) -> None:
+    hub.install()
+    async with guarded_hub(hub) as (living, agbot):
+        living.group("g1", "n1", "n2")
+        await living.live("n1", "n2", seconds=15)
+        assert not agbot.claim_agent(agent("n1"))
+        await living.live("n1", "n2", seconds=15)
+        held = (1, "held", f"{ORG}/n1", "agent", f"{ORG}/{NMP}")
+        assert hub.lease(f"{ORG}/g1") == held
+        hub.read("UPDATE agbot_ha.generation SET home = 'server/0000000F/1/2'")
+        await living.away(5)
+        await living.live("n1", "n2", seconds=5)
+        assert not agbot.claim_agent(agent("n1")), "another member may be upgrading, which this database does not know"
+        await living.live("n1", "n2", seconds=60)
+        assert living.events("store.settled")
+
+        assert not agbot.claim_agent(agent("n2"))
+        assert agbot.claim_agent(agent("n1"))
+        assert hub.lease(f"{ORG}/g1") == held, "it is the same grant"
+
+
+@in_virtual_time
 async def test_what_goes_on_beside_the_lease_keeps_the_group_without_a_coordinator(hub: Guarded) -> None:
     hub.install()
     async with guarded_hub(hub) as (living, agbot):

@@ -28,7 +28,9 @@ from tests.support.values import (
     ask,
     at,
     brake,
+    claim,
     group,
+    held,
     limits,
     member,
     policy,
@@ -69,6 +71,13 @@ def test_an_allowance_lets_an_upgrade_past_these_reasons_and_no_other(question: 
     else:
         assert isinstance(decision, Wait)
         assert [reason.code for reason in decision.reasons] == [code]
+
+
+def test_a_holder_of_a_store_that_was_replaced_keeps_its_lease_with_an_allowance() -> None:
+    lonely = group(member(ANNA, ago=900), member(BERT), lease=held(claim(BERT)), token_floor=held(claim(BERT)).token)
+
+    assert isinstance(decide(ask(), lonely, NOW), Wait)
+    assert decide(ask(), with_allowance(lonely, allowance()), NOW) == Grant(repeated=True, restored=True)
 
 
 def test_what_it_lets_past_is_stated() -> None:

@@ -65,7 +65,7 @@ def test_a_holder_of_a_store_that_was_replaced_gets_its_yes_again_only_where_not
     now, replaced = group(lease=lease), group(lease=lease, token_floor=lease.token)
     doubtful = Reason(code=Code.STORE_CHANGED, text="an older copy")
 
-    assert decide(ask(), replaced, NOW) == Grant(repeated=True)
+    assert decide(ask(), replaced, NOW) == Grant(repeated=True, restored=True)
     assert codes(decide(ask(), structs.replace(replaced, doubts=(doubtful,)), NOW)) == [Code.STORE_CHANGED]
     assert codes(decide(ask(), structs.replace(replaced, holds=(paused(),)), NOW)) == [Code.PAUSED]
     assert decide(ask(), structs.replace(now, holds=(paused(),)), NOW) == Grant(repeated=True)
