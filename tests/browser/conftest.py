@@ -20,6 +20,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 CHROMIUM = Path("/usr/bin/chromium")
 _SHOWN_MILLISECONDS = 60_000
+DESKTOP = {"width": 1280, "height": 900}
 VENDOR = Path(__file__).parent / "vendor"
 
 
@@ -117,14 +118,32 @@ class Seat:
         self.page.get_by_text(text).first.wait_for(timeout=_SHOWN_MILLISECONDS)
 
 
-@pytest.fixture
-def seat(browser: Any, running: Running) -> Iterator[Seat]:
-    """A fresh page at desktop width."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page, complaints = context.new_page(), list[str]()
-    page.on(
-        "console", lambda message: complaints.append(message.text) if message.type in {"error", "warning"} else None
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    yield Seat(page, running.url, complaints)
+@pytest.fixture(scope="module")
+def window(browser: Any) -> Iterator[Any]:
+    """One page for the tests of a module: the browser begins a process for each page, a second of processor."""
+    context = browser.new_context(viewport=DESKTOP)
+    yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def seat(window: Any, running: Running) -> Iterator[Seat]:
+    """That page, empty and at desktop width."""
+    complaints = list[str]()
+
+    def warn(message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            complaints.append(message.text)
+
+    def fail(error: Any) -> None:
+        complaints.append(str(error))
+
+    window.set_viewport_size(DESKTOP)
+    window.on("console", warn)
+    window.on("pageerror", fail)
+    yield Seat(window, running.url, complaints)
+    window.unroute_all()
+    window.evaluate("localStorage.clear()")
+    window.goto("about:blank")
+    window.remove_listener("console", warn)
+    window.remove_listener("pageerror", fail)

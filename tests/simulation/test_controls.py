@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import cache
 from operator import attrgetter
 
 import pytest
@@ -28,13 +29,18 @@ from tests.support.examples import some
 Defect = Callable[[], AbstractContextManager[None]]
 Needs = Callable[[Limits], object]
 
-CONTROLLED = [seed for seed in range(330) if controls.added(draw(seed)).is_controlled]
+
+@cache
+def controlled() -> dict[int, Limits]:
+    """Return the seeds with controls, and the limits of each."""
+    plans = {seed: controls.added(draw(seed)) for seed in range(330)}
+    return {seed: plan.limits for seed, plan in plans.items() if plan.is_controlled}
 
 
 def test_a_quarter_of_the_seeds_has_controls_and_every_control_is_among_them() -> None:
-    drawn = [controls.added(draw(seed)).limits for seed in CONTROLLED]
+    drawn = controlled().values()
 
-    assert 330 / 4 < len(CONTROLLED) < 330 / 2.5
+    assert 330 / 4 < len(drawn) < 330 / 2.5
     for name in ("windows", "max_groups_in_org", "max_groups_in_fleet", "canary_percent", "min_available_percent"):
         assert sum(bool(getattr(limits, name)) for limits in drawn) > 20, name
     assert sum(limits.approval for limits in drawn) > 20
@@ -122,7 +128,7 @@ def a_hold_stays_forever() -> Iterator[None]:
 
 def first_broken(first: int, needs: Needs) -> Promise | None:
     """Play the seeds whose limits have what is needed, beginning with this one and round, until one breaks a promise."""
-    wanted = [seed for seed in CONTROLLED if needs(controls.added(draw(seed)).limits)]
+    wanted = [seed for seed, limits in controlled().items() if needs(limits)]
     for seed in sorted(wanted, key=lambda seed: (seed < first, seed)):
         try:
             broken = run.play(seed).broken
