@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -25,6 +25,7 @@ from prometheus_client.core import Metric
 from agbot import __version__
 from agbot.console import scraped
 from agbot.console.scraped import Scraped
+from agbot.console.tallies import Counts, Durations
 from agbot.coordinator.contract import Overview
 from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.sinks import Outcome
@@ -66,9 +67,6 @@ _HELD_BUCKETS: Final = (60.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 1440
 _HANDOFF_BUCKETS: Final = (0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
 
 
-T = TypeVar("T")
-
-
 class Metrics:
     """All metrics of one daemon, in its own registry: two daemons in one process share nothing."""
 
@@ -80,7 +78,7 @@ class Metrics:
         self._grants = self._counter("agbot_grants", "Leases granted.", "kind")
         self._releases = self._counter("agbot_releases", "Leases ended, by cause.", "cause")
         self._overlaps = self._counter("agbot_overlaps", "Upgrades begun unasked while another member upgraded.")
-        self._refusals = self._counter("agbot_refusals", "Refused questions, by their first reason.", "reason")
+        self._refusals = Counts("agbot_refusals", "Refused questions, by their first reason.", "reason", CODES)
         self._guard_refusals = self._counter(
             "agbot_guard_refusals", "Upgrades of the agbot that the guard has kept waiting, by the reason.", "reason"
         )
@@ -92,8 +90,8 @@ class Metrics:
             "agbot_deliveries", "Events delivered, and attempts that failed.", "sink", "outcome"
         )
         self._cycle_failures = self._counter("agbot_cycle_failures", "Cycles that ended in an unexpected error.")
-        self._answers = self._histogram(
-            "agbot_answer_seconds", "Time to answer a question.", _ANSWER_BUCKETS, "outcome"
+        self._answers = Durations(
+            "agbot_answer_seconds", "Time to answer a question.", "outcome", ANSWER_OUTCOMES, _ANSWER_BUCKETS
         )
         self._cycles = self._histogram("agbot_cycle_seconds", "Duration of one cycle of the scheduler.", _CYCLE_BUCKETS)
         self._held = self._histogram(
@@ -104,8 +102,8 @@ class Metrics:
             "Time from the end of an upgrade in the Exchange to the release of the lease.",
             _HANDOFF_BUCKETS,
         )
-        self._refusals_by = _Series(CODES, self._refusals.labels)
-        self._answers_by = _Series(ANSWER_OUTCOMES, self._answers.labels)
+        for each in (self._refusals, self._answers):
+            self.registry.register(each)
         self._log = self._scraped(lambda: scraped.dropped_lines(0))
         self._certificates = self._scraped(lambda: scraped.certificates({"gateway": math.nan}))
         self._store = self._scraped(lambda: scraped.store_files({"main": math.nan}))
@@ -139,7 +137,7 @@ class Metrics:
 
     def refused(self, code: str) -> None:
         """Count a refusal by its first reason."""
-        self._refusals_by[code].inc()
+        self._refusals.add(code)
 
     def guard_refused(self, code: str) -> None:
         """Count that the guard keeps an upgrade of the agbot waiting, once for each reason."""
@@ -147,7 +145,7 @@ class Metrics:
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Measure an answer; `outcome` is one of `ANSWER_OUTCOMES`."""
-        self._answers_by[outcome].observe(seconds)
+        self._answers.add(outcome, seconds)
 
     def cycle_done(self, seconds: float) -> None:
         """Measure a cycle."""
@@ -180,7 +178,7 @@ class Metrics:
 
     def refusals(self) -> dict[str, int]:
         """Return the refusals so far by their first reason, without zeros."""
-        return _counted(self._refusals, "reason")
+        return self._refusals.counted()
 
     def exchange_requests(self) -> int:
         """Return the number of requests to the Exchange so far."""
@@ -221,7 +219,6 @@ class Metrics:
         for counter, words in (
             (self._grants, KINDS),
             (self._releases, CAUSES),
-            (self._refusals, CODES),
             (self._guard_refusals, GUARD_REASONS),
             (self._exchange, EXCHANGE_OUTCOMES),
             (self._reads, REASONS_TO_READ),
@@ -233,18 +230,6 @@ class Metrics:
         for sink in SinkKind:
             for outcome in Outcome:
                 self._deliveries.labels(sink.value, outcome.value)
-
-
-class _Series(dict[str, T]):
-    """The series of a metric by its one label, without the library's lock, for many refusals."""
-
-    def __init__(self, words: frozenset[str], series: Callable[[str], T]) -> None:
-        super().__init__({word: series(word) for word in words})
-        self._other = series("other")
-
-    def __missing__(self, word: str) -> T:
-        """Map a value outside the vocabulary to `other`."""
-        return self._other
 
 
 def _counted(counter: Counter, label: str) -> dict[str, int]:

@@ -20,7 +20,7 @@ from agbot.fleet.reads import Ages
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
 from agbot.rules.ids import GroupId, org_of
-from agbot.rules.lease import Kind
+from agbot.rules.lease import HOST
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case
@@ -103,11 +103,11 @@ class Situation(Committing):
         untrusted = "" if is_steady else self.dates.why_untrusted()
         if untrusted and self.view_at is not None:
             found.append(Reason(code=Code.CLOCK_UNTRUSTED, text=untrusted))
-        age = self.view_age()
-        if age is None:
+        age_seconds = self.clock.monotonic_seconds() - self.view_seconds
+        if self.view_at is None:
             found.append(Reason(code=Code.VIEW_STALE, text="the Exchange has not been read yet"))
-        elif age > self.view_max_age:
-            text = f"the change feed of the Exchange was last read {int(age.total_seconds())} s ago"
+        elif age_seconds > self.view_max_age.total_seconds():
+            text = f"the change feed of the Exchange was last read {int(age_seconds)} s ago"
             found.append(Reason(code=Code.VIEW_STALE, text=text))
         still = self.why_feed_stands_still(now)
         if still:
@@ -124,14 +124,14 @@ class Situation(Committing):
 
     def unread(self, ask: Ask) -> tuple[Read, ...]:
         """Return what has to be read before this question can be decided."""
-        subject = self.picture.policies.read_of(ask.claim.kind, ask.claim.subject)
-        is_known = ask.claim.kind is Kind.HOST or self.picture.is_current(subject)
-        missing = () if is_known else (subject,)
-        limits, org = self.limits_of(ask.group), org_of(ask.group)
-        if limits.canary_percent and self.picture.org_read_at(org) is None:
+        picture, claim = self.picture, ask.claim
+        is_known = claim.kind is HOST or picture.policies.is_current(claim.kind, claim.subject)
+        missing = () if is_known else (picture.policies.read_of(claim.kind, claim.subject),)
+        limits = self.limits_of(ask.group)
+        if limits.canary_percent and picture.org_read_at(org_of(ask.group)) is None:
             # of a part of the groups, fewer would be enough
-            missing = (*missing, Read(what=What.ORG, id=org))
-        return (*self.picture.unread(ask.group, by_property=bool(limits.order_property)), *missing)
+            missing = (*missing, Read(what=What.ORG, id=org_of(ask.group)))
+        return (*picture.unread(ask.group, by_property=bool(limits.order_property)), *missing)
 
     def group(
         self,

@@ -26,6 +26,7 @@ from agbot.rules.rows import RowState, Standing
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import ACTIVE
 
+_LEASE_HELD, _PEERS_UNAVAILABLE, _SOAKING = Code.LEASE_HELD, Code.PEERS_UNAVAILABLE, Code.SOAKING
 _LISTED_AGE = timedelta(seconds=10)
 """For a node that the agbot lists: an agbot's feed shows neither new agreements nor containers."""
 
@@ -43,11 +44,12 @@ def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[
     Nothing while another member holds the lease: only its end ends the wait, and the cycle reads
     the heartbeats of such a group.
     """
-    by_code = {Code.PEERS_UNAVAILABLE: ages.heartbeat, Code.SOAKING: ages.rest}
-    codes = {reason.code for reason in wait.reasons}
+    codes = [reason.code for reason in wait.reasons]
+    if _LEASE_HELD in codes:
+        return []
+    by_code = {_PEERS_UNAVAILABLE: ages.heartbeat, _SOAKING: ages.rest}
     allowed = [age for code, age in by_code.items() if code in codes]
-    # the holder itself is unavailable to its peers, so both reasons are usual
-    if not allowed or Code.LEASE_HELD in codes:
+    if not allowed:
         return []
     max_age = min(allowed)
     return [

@@ -14,7 +14,7 @@ from agbot.fleet.standstill import Standstill
 from agbot.rules import host
 from agbot.rules.facts import Policy, Sight
 from agbot.rules.ids import PolicyId
-from agbot.rules.lease import Kind
+from agbot.rules.lease import AGENT, HOST, Kind
 from agbot.rules.seen_time import Now, SeenTime
 
 
@@ -22,7 +22,7 @@ def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
     """Return the read for the subject of an upgrade: its pattern, if it comes from one."""
     if pattern:
         return Read(what=What.PATTERN, id=pattern)
-    what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
+    what = What.MANAGEMENT_POLICY if kind is AGENT else What.DEPLOYMENT_POLICY
     return Read(what=what, id=subject)
 
 
@@ -46,7 +46,7 @@ class Policies:
 
     def get(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade."""
-        return host.policy_of(subject) if kind is Kind.HOST else self._of(kind).get(subject)
+        return host.policy_of(subject) if kind is HOST else self._of(kind).get(subject)
 
     def names(self) -> tuple[str, ...]:
         """Return the policies that exist, as far as was read: both kinds, without patterns."""
@@ -62,6 +62,14 @@ class Policies:
         """Return the read for the subject of an upgrade, by what is known of it."""
         known = self.get(kind, subject)
         return policy_read(kind, subject, known.pattern if isinstance(known, Policy) else "")
+
+    def is_current(self, kind: Kind, subject: PolicyId) -> bool:
+        """Whether the subject of an upgrade was read and is not out of date."""
+        shelf = self._of(kind)
+        known = shelf.get(subject)
+        if isinstance(known, Policy) and known.pattern:
+            return self._patterns.is_current(known.pattern)
+        return shelf.is_current(subject)
 
     def read_at(self, kind: Kind, subject: PolicyId) -> SeenTime | None:
         """Return when the subject of an upgrade was last read."""
@@ -139,4 +147,4 @@ class Policies:
         return is_new and not self.gone.confirms(read, begun=begun, now=now.seen)
 
     def _of(self, kind: Kind) -> Shelf[Policy]:
-        return self._management if kind is Kind.AGENT else self._deployment
+        return self._management if kind is AGENT else self._deployment

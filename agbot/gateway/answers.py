@@ -143,6 +143,11 @@ def agent_refused(
     return coded(201 if quiet else 409, message, outcome, code=409)
 
 
+def refused_again(body: bytes, *, quiet: bool = False) -> Reply:
+    """Refuse an agent upgrade with the body of an earlier `agent_refused`."""
+    return Reply(status=201 if quiet else 409, body=body, outcome=Outcome.REFUSED)
+
+
 def service_granted(node: str, policy: str, token: int | None) -> Reply:
     """Grant a service upgrade. Both names are qualified.
 

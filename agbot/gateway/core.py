@@ -17,6 +17,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+import msgspec
+
 from agbot.clock import Clock
 from agbot.coordinator.permission import Answer, Ended, Permission, Refused
 from agbot.exchange import errors
@@ -82,6 +84,18 @@ class Ask:
         return replace(ask, by=self.caller.identity) if isinstance(self.asked, ServiceQuestion) else ask
 
 
+class Known(msgspec.Struct, kw_only=True, gc=False):
+    """An agent's question that was read before, and refused from memory. It holds no secret."""
+
+    ask: facts.Ask
+    key: bytes
+    """The key of the caller in `Memory`."""
+    reasons: tuple[Reason, ...] = ()
+    """The reasons of the last refusal."""
+    body: bytes = b""
+    """That refusal as it was written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Elsewhere:
     """A question for the leader: this coordinator stands by."""
@@ -132,6 +146,29 @@ class Core:
                 return self._agent(asked, credentials, now)
             case _:
                 return self._service(asked, credentials, now)
+
+    def known(self, target: str, credentials: str) -> Known | None:
+        """Return an agent's question with its own credentials, to be refused again; else None."""
+        asked, caller = parse("POST", target), authentication.read(credentials, NODES)
+        if not isinstance(asked, AgentQuestion) or isinstance(caller, Unproven) or caller.identity != asked.node_id:
+            return None
+        return Known(ask=asked.ask(), key=self.memory.key(caller))
+
+    def refuse_again(self, known: Known, now: float) -> Reply | None:
+        """Refuse a question that was read before; None if it is to be read like any other.
+
+        The whole decision is made. Only its text is kept, as long as the reasons stay the same.
+        """
+        if not self._where().leads or not self.memory.is_accepted(known.key, now):
+            return None
+        refused = self._permission.refuse_from_memory(known.ask)
+        if refused is None or (refused.is_final and _is_no_member(refused)):
+            return None
+        if refused.reasons != known.reasons or not known.body:
+            node, policy = known.ask.node, ids.name_of(known.ask.claim.subject)
+            known.body = answers.agent_refused(node, policy, refused.reasons, quiet=self._is_quiet).body
+        known.reasons = refused.reasons  # the same object as the waiter's
+        return answers.refused_again(known.body, quiet=self._is_quiet)
 
     def failed(self, method: str, target: str) -> Reply:
         """Answer a request on which `answer` has raised an exception."""

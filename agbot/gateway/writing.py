@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from aiohttp import web
@@ -28,12 +29,13 @@ class _Date:
 
     def __init__(self) -> None:
         self._second = 0
-        self._text = ""
+        self._text = b""
 
-    def __str__(self) -> str:
+    def text(self) -> bytes:
+        """Return the value of the header."""
         second = int(time.time())
         if second != self._second:
-            self._second, self._text = second, formatdate(second, usegmt=True)
+            self._second, self._text = second, formatdate(second, usegmt=True).encode("ascii")
         return self._text
 
 
@@ -94,9 +96,12 @@ def head(reply: Reply, *, is_tls: bool, version: str = "HTTP/1.1", connection: s
         version: in the form of a status line.
         connection: the whole line of this header; empty for the version's default.
     """
-    token = "" if reply.token is None else f"{answers.TOKEN_HEADER}: {reply.token}\r\n"
-    return (
-        f"{version} {_STATUS[reply.status]}\r\n"
-        f"{_FIXED_TLS if is_tls else _FIXED}"
-        f"Date: {_date}\r\nContent-Length: {len(reply.body)}\r\n{token}{connection}\r\n"
-    ).encode("ascii")
+    rest = connection if reply.token is None else f"{answers.TOKEN_HEADER}: {reply.token}\r\n{connection}"
+    begin = _begin(version, reply.status, is_tls)
+    return b"%bDate: %b\r\nContent-Length: %d\r\n%b\r\n" % (begin, _date.text(), len(reply.body), rest.encode("ascii"))
+
+
+@lru_cache(maxsize=64)
+def _begin(version: str, status: int, is_tls: bool) -> bytes:  # noqa: FBT001 - the arguments of a cache
+    """Return what is the same in all answers with this status."""
+    return f"{version} {_STATUS[status]}\r\n{_FIXED_TLS if is_tls else _FIXED}".encode("ascii")

@@ -8,6 +8,7 @@ import socket
 from aiohttp import web
 
 from agbot.listening.connection import Bounds, Connection, Handler, Refuse, RequestFactory
+from agbot.listening.deadlines import Deadlines
 from agbot.listening.quick import AtOnce, HandOver, Quick, QuickConnection, QuickSocket
 from agbot.listening.watch import Watch
 
@@ -37,6 +38,7 @@ class Connections(web.Server):
         self._bounds = bounds
         self._refuse = refuse
         self._at_once = at_once
+        self._deadlines = Deadlines(self._loop, bounds.head_seconds)
         self._watch: Watch | None = None
         """Watches the connections in clear text that have not been handed over; None before the
         first."""
@@ -48,7 +50,7 @@ class Connections(web.Server):
         """Create the protocol of a new connection."""
         if self._at_once is None:
             return self.new_connection()
-        return QuickConnection(self, self._at_once, self._loop, seconds=self._bounds.head_seconds)
+        return QuickConnection(self, self._at_once, self._deadlines)
 
     def begin_at_once(self, accepted: socket.socket, address: object, hand_over: HandOver) -> bool:
         """Start a connection in clear text without a transport.
@@ -59,14 +61,7 @@ class Connections(web.Server):
             return False
         if self._watch is None:
             self._watch = Watch(self._loop)
-        quick = QuickSocket(
-            self,
-            self._at_once,
-            self._loop,
-            seconds=self._bounds.head_seconds,
-            watch=self._watch,
-            hand_over=hand_over,
-        )
+        quick = QuickSocket(self, self._at_once, self._deadlines, watch=self._watch, hand_over=hand_over)
         quick.begin(accepted, address)
         return True
 

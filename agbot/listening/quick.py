@@ -21,6 +21,7 @@ from typing import Protocol, cast
 
 from agbot.listening.clients import client_of
 from agbot.listening.connection import Connection, hang_up
+from agbot.listening.deadlines import Deadlines
 from agbot.listening.reads import READ_BYTES, take_small_reads
 from agbot.listening.watch import Watch
 
@@ -44,26 +45,20 @@ class Keeper(Protocol):
 class Quick:
     """What both classes share: the client is counted and has limited time for its next request."""
 
-    __slots__ = ("_answer", "_deadline", "_keeper", "_loop", "_seconds", "_timer", "client")
+    __slots__ = ("_answer", "_deadlines", "_keeper", "client", "is_open")
 
     is_idle = True
     """An answer is written in the same step, so none is ever in progress."""
 
-    def __init__(self, keeper: Keeper, answer: AtOnce, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
+    def __init__(self, keeper: Keeper, answer: AtOnce, deadlines: Deadlines) -> None:
         self._keeper = keeper
         self._answer = answer
-        self._loop = loop
-        self._seconds = seconds
-        """The time in which the next request must arrive."""
-        self._deadline = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
+        """When the next request must have arrived."""
         self.client = ""
         """The client, as `client_of` names it."""
-
-    @property
-    def is_open(self) -> bool:
+        self.is_open = False
         """Whether it still occupies a descriptor here: it is neither ended nor handed over."""
-        return self._timer is not None
 
     def hang_up(self) -> None:
         """Abort the connection. Answers that the client has not read are lost."""
@@ -71,28 +66,21 @@ class Quick:
 
     def _register(self, address: object) -> None:
         self.client = client_of(address)
-        self._deadline = self._loop.time() + self._seconds
-        self._timer = self._loop.call_at(self._deadline, self._check_deadline)
+        self.is_open = True
+        self._deadlines.renew(self)
         self._keeper.arrived(self)
 
-    def _unregister(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._keeper.left(self)
-
-    def _check_deadline(self) -> None:
-        """End the connection if no data have arrived for too long."""
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._check_deadline)
-        else:
-            self.hang_up()
+    def _unregister(self) -> float:
+        """Count it no more; return its deadline."""
+        self.is_open = False
+        self._keeper.left(self)
+        return self._deadlines.end(self)
 
     def _successor(self, data: bytes, unsent: bytes = b"") -> Connection:
         """Create the connection, served by aiohttp, that continues from here."""
-        self._unregister()
+        deadline = self._unregister()
         connection = self._keeper.new_connection()
-        connection.go_on_with(data, unsent=unsent, deadline=self._deadline)
+        connection.go_on_with(data, unsent=unsent, deadline=deadline)
         return connection
 
 
@@ -109,13 +97,12 @@ class QuickSocket(Quick):
         self,
         keeper: Keeper,
         answer: AtOnce,
-        loop: asyncio.AbstractEventLoop,
+        deadlines: Deadlines,
         *,
-        seconds: float,
         watch: Watch,
         hand_over: HandOver,
     ) -> None:
-        super().__init__(keeper, answer, loop, seconds=seconds)
+        super().__init__(keeper, answer, deadlines)
         self._watch = watch
         self._hand_over = hand_over
         self._socket: socket.socket
@@ -153,7 +140,8 @@ class QuickSocket(Quick):
         if answer is None:
             self._go_on(self._successor(data))
             return
-        self._deadline = self._loop.time() + self._seconds
+        if self._descriptor >= 0:  # otherwise it has just begun
+            self._deadlines.renew(self)
         sent = 0
         with contextlib.suppress(OSError):  # the next read detects that the client has closed
             sent = self._socket.send(answer)
@@ -171,8 +159,8 @@ class QuickConnection(Quick, asyncio.Protocol):
 
     __slots__ = ("_wire",)
 
-    def __init__(self, keeper: Keeper, answer: AtOnce, loop: asyncio.AbstractEventLoop, *, seconds: float) -> None:
-        super().__init__(keeper, answer, loop, seconds=seconds)
+    def __init__(self, keeper: Keeper, answer: AtOnce, deadlines: Deadlines) -> None:
+        super().__init__(keeper, answer, deadlines)
         self._wire: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -189,7 +177,7 @@ class QuickConnection(Quick, asyncio.Protocol):
         if answer is None:
             self._hand_over(data)
         else:
-            self._deadline = self._loop.time() + self._seconds
+            self._deadlines.renew(self)
             self._wire.write(answer)
 
     def pause_writing(self) -> None:
@@ -199,7 +187,8 @@ class QuickConnection(Quick, asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Record that the connection has ended."""
-        self._unregister()
+        if self.is_open:
+            self._unregister()
 
     def hang_up(self) -> None:
         """Abort the connection."""

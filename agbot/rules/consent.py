@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from agbot.rules import ids
 from agbot.rules.facts import Ask, Policy
 from agbot.rules.group import Group
-from agbot.rules.lease import Kind
+from agbot.rules.lease import HOST
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Allowance, Approval
 from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
@@ -28,7 +28,7 @@ _AHEAD = timedelta(seconds=10)
 def not_approved(case: Case) -> Reason | None:
     """Refuse the first upgrade of a release in a group without the approval that it requires."""
     ask, group = case.ask, case.group
-    if ask.claim.kind is Kind.HOST or not group.limits.approval or _has_begun(ask, group):
+    if not group.limits.approval or ask.claim.kind is HOST or _has_begun(ask, group):
         return None
     known = group.policies.get(ask.subject)
     policy = known if isinstance(known, Policy) else None

@@ -21,6 +21,8 @@ from agbot.rules.records import Allowance
 from agbot.rules.rule import Case, Finding
 from agbot.rules.seen_time import Now
 
+_CLUSTER = NodeType.CLUSTER
+
 
 class Judgement(msgspec.Struct, frozen=True):
     """The answers of all rules to one question, in the order of the rulebook."""
@@ -131,7 +133,7 @@ def _exemption(case: Case) -> Reason | None:
     """
     ask, group = case.ask, case.group
     member = group.members[ask.node]
-    if member.node.node_type is NodeType.CLUSTER:
+    if member.node.node_type is _CLUSTER:
         return Reason(code=Code.CLUSTER_NODE, text=f"{ask.node} is a cluster node; HA groups gate device nodes only")
     deferral = group.deferrals.get(ask.node)
     if deferral is None or not deferrals.covers(deferral, ask):

@@ -7,6 +7,8 @@ from agbot.rules.facts import Ask, Policy, Sight
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case, Evidence, Rule
 
+_UNREAD = Sight.UNREAD
+
 
 def _doubt(case: Case) -> Reason | None:
     """Refuse while the store or the picture of the Exchange cannot be trusted (P4)."""
@@ -50,8 +52,8 @@ def _deferral(case: Case) -> Evidence:
 def _unknown_policy(case: Case) -> Reason | None:
     """Refuse a policy that does not exist or is disabled; nothing is remembered (A8)."""
     ask = case.ask
-    policy = case.group.policies.get(ask.subject, Sight.UNREAD)
-    if policy is Sight.UNREAD:
+    policy = case.group.policies.get(ask.subject, _UNREAD)
+    if policy is _UNREAD:
         return Reason(code=Code.VIEW_STALE, text=f"{ask.claim.subject} has not been read from the Exchange yet")
     if isinstance(policy, Sight):
         return Reason(code=Code.UNKNOWN_POLICY, text=f"{_policy_noun(ask)} {ask.claim.subject} does not exist")

@@ -8,16 +8,19 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case, Evidence, Rule
 from agbot.rules.words import clock
 
+_HELD, _SUSPECT = State.HELD, State.SUSPECT
+_LEASE_HELD = Code.LEASE_HELD
+
 
 def _lease_held(case: Case) -> Reason | None:
     """Refuse while another upgrade holds the lease."""
     lease = case.group.lease
     tenure = lease.tenure
-    if tenure is None or lease.state is not State.HELD or lease.is_held_for(case.ask.claim):
+    if tenure is None or lease.state is not _HELD or lease.is_held_for(case.ask.claim):
         return None
     claim, since = tenure.claim, clock(tenure.granted_at)
     return Reason(
-        code=Code.LEASE_HELD,
+        code=_LEASE_HELD,
         text=f"{claim.holder} has been upgrading {claim.subject} since {since}"
         if claim.subject
         else f"a service of {claim.holder} has been down since {since}",
@@ -45,7 +48,7 @@ def lease_suspect(case: Case) -> Reason | None:
     """
     ask, group, lease = case.ask, case.group, case.group.lease
     tenure = lease.tenure
-    if tenure is None or lease.state is not State.SUSPECT or lease.is_held_for(ask.claim):
+    if tenure is None or lease.state is not _SUSPECT or lease.is_held_for(ask.claim):
         return None
     holder = group.members.get(tenure.claim.holder)
     offline = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None

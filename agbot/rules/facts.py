@@ -15,7 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, Kind
+from agbot.rules.lease import AGENT, SERVICE, Claim, Kind
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
 
@@ -182,14 +182,14 @@ class Ask:
     @property
     def is_agent(self) -> bool:
         """Whether the agent itself is to be upgraded."""
-        return self.claim.kind is Kind.AGENT
+        return self.claim.kind is AGENT
 
     @property
     def is_service(self) -> bool:
         """Whether a service is to be upgraded. Otherwise the whole node goes down."""
-        return self.claim.kind is Kind.SERVICE
+        return self.claim.kind is SERVICE
 
     @property
     def is_bound_service(self) -> bool:
         """Whether it upgrades a service that has an agreement; no offline peer blocks it (P6)."""
-        return self.is_service and self.agreement_bound
+        return self.agreement_bound and self.claim.kind is SERVICE

@@ -23,6 +23,8 @@ from agbot.rules.seen_time import Now, SeenTime, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
 from agbot.rules.words import duration
 
+_UNDER_WAY = Phase.UNDER_WAY
+
 
 def _heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
     """Return how old the node's heartbeat may be before it counts as offline."""
@@ -222,7 +224,7 @@ def is_under_way(status: Status, member: Member, limits: Limits, now: Now) -> bo
     counts as over if its report is older than the longest upgrade, or if the member runs the
     requested version and is not rolling it back.
     """
-    if status.phase is not Phase.UNDER_WAY:
+    if status.phase is not _UNDER_WAY:
         return False
     reached = bool(status.target_version) and member.node.agent_version == status.target_version
     outlived = now.age_of(status.updated_at) > timedelta(seconds=limits.max_upgrade_seconds)

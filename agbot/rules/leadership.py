@@ -46,6 +46,9 @@ class Position(StrEnum):
     """None is known to lead."""
 
 
+_LEADING: Final = Position.LEADING
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """How long the row of a leader is valid, and how often it is renewed."""
@@ -136,7 +139,7 @@ class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def leads(self) -> bool:
         """Whether this coordinator leads."""
-        return self.position is Position.LEADING
+        return self.position is _LEADING
 
     @property
     def taken_over_seconds(self) -> int:

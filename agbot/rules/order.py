@@ -27,6 +27,7 @@ from agbot.rules.words import clock
 _CouldGo = Callable[[Case], bool]
 _Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
+_ASKED = Order.ASKED
 _SILENT_PERIODS = 3
 _LONG_AGO = SeenTime(datetime.min.replace(tzinfo=UTC))
 _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
@@ -35,7 +36,7 @@ _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")
 def turn(case: Case, could_go: _CouldGo) -> Reason | None:
     """Refuse while the asker has to yield to a waiter that only its turn keeps waiting."""
     ask, group, now = case.ask, case.group, case.at
-    if ask.node not in group.turns and group.limits.order == Order.ASKED:
+    if ask.node not in group.turns and group.limits.order == _ASKED:
         return None
     for waiter in sorted(group.waiters, key=lambda each: each.since):
         if _yields(ask, waiter, group, now) and could_go(Case(at=now, ask=waiter.ask, group=group)):

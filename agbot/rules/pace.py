@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from agbot.rules import ids
-from agbot.rules.lease import Kind
+from agbot.rules.lease import HOST
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
@@ -50,7 +50,7 @@ def _traffic(case: Case) -> Evidence:
 def _canary(case: Case) -> Reason | None:
     """Refuse all but the canaries until enough of those have succeeded and rested."""
     ask, group = case.ask, case.group
-    wanted = _canaries(group.limits, group.org_groups) if ask.claim.kind is not Kind.HOST else 0
+    wanted = _canaries(group.limits, group.org_groups) if ask.claim.kind is not HOST else 0
     rollout = group.rollouts.get(ask.subject) if wanted else None
     if rollout is None or group.id in rollout.places or len(rollout.places) < wanted:
         return None

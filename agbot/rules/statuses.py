@@ -57,6 +57,7 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
 DONE = frozenset({Phase.ENDED_WELL, Phase.NOTHING_TO_DO})
 """Phases after which the member is done."""
 
+_UNREADABLE = Phase.UNREADABLE
 ENDINGS: Mapping[Phase, Cause] = MappingProxyType(
     {
         Phase.ENDED_WELL: Cause.SUCCEEDED,
@@ -128,4 +129,4 @@ class Status:
     @property
     def phase(self) -> Phase:
         """The phase that the value stands for."""
-        return PHASES.get(self.value, Phase.UNREADABLE)
+        return PHASES.get(self.value, _UNREADABLE)

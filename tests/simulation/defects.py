@@ -83,7 +83,7 @@ def a_step_of_the_date_is_believed() -> Iterator[None]:
         )
 
     right = seen_clock.SeenClock.now
-    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "_STEP", _FOR_EVER):
+    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "_STEP_SECONDS", _FOR_EVER.total_seconds()):
         yield
 
 

@@ -17,12 +17,12 @@ from agbot.clock import Clock
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.rules.words import duration
 
-_STEP = timedelta(seconds=2)
+_STEP_SECONDS = 2.0
 """A difference between date and monotonic clock from one reading to the next that is a step.
 
 A gradual adjustment of the clock makes none as large.
 """
-_STEADY = timedelta(minutes=5)
+_STEADY_SECONDS = 300.0
 """How long after a step the date counts as steady again."""
 _APART = timedelta(hours=4)
 """If the two clocks differ by more than this, one of them is wrong."""
@@ -48,9 +48,9 @@ class Clocks:
     def now(self) -> datetime:
         """Return the date."""
         wall, seconds = self._clock.now(), self._clock.monotonic_seconds()
-        before, self._last = self._last, (wall, seconds)
-        if abs((wall - before[0]).total_seconds() - (seconds - before[1])) > _STEP.total_seconds():
-            step = wall - before[0] - timedelta(seconds=seconds - before[1])
+        (before_wall, before_seconds), self._last = self._last, (wall, seconds)
+        if not -_STEP_SECONDS <= (wall - before_wall).total_seconds() - (seconds - before_seconds) <= _STEP_SECONDS:
+            step = wall - before_wall - timedelta(seconds=seconds - before_seconds)
             self.stepped()
             self._exchange.ours_moved(step)
             self._on_step(step)
@@ -73,7 +73,7 @@ class Clocks:
     def is_steady(self) -> bool:
         """Whether the date, as last read, is steady and close to the Exchange's."""
         since = self._stepped_seconds
-        is_calm = since is None or self._last[1] - since >= _STEADY.total_seconds()
+        is_calm = since is None or self._last[1] - since >= _STEADY_SECONDS
         return is_calm and not self.why_untrusted()
 
     @property
@@ -94,8 +94,8 @@ class Clocks:
         """
         if not self._exchange.is_known:
             return self._exchange.why_unknown
-        age = self._age_seconds()
-        if age is None or age > _COMPARED_WITHIN_SECONDS:
+        compared = self._compared_seconds
+        if compared is None or self._last[1] - compared > _COMPARED_WITHIN_SECONDS:
             return "the Exchange's clock has not been compared with ours for too long"
         return ""
 

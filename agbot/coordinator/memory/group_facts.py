@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.coordinator.memory.rows_seen import RowsSeen
@@ -18,11 +19,11 @@ from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Reason
-from agbot.rules.records import Hold, Waiter
+from agbot.rules.records import Hold
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.transitions.upgraded import Upgraded
 
-_NO_WAITERS: Mapping[tuple[str, ...], Waiter] = MappingProxyType({})
+_NONE: Mapping[Any, Any] = MappingProxyType({})
 
 
 def gather(
@@ -39,22 +40,22 @@ def gather(
     view_at: SeenTime | None = None,
 ) -> Group:
     """Collect the facts about a group, and about the subjects of its waiters and of `ask`."""
-    waiters = tuple(ledger.waiters.get(group, _NO_WAITERS).values())
-    asks = [waiter.ask for waiter in waiters] + ([] if ask is None else [ask])
+    org, waiters = ids.org_of(group), tuple(ledger.waiters.get(group, _NONE).values())
+    asks = [waiter.ask for waiter in waiters if waiter.ask is not ask] + ([] if ask is None else [ask])
     policies = _policies(asks, picture)
     return Group(
         id=group,
         members=picture.read_members(group),
         lease=ledger.lease(group),
         limits=limits,
-        deferrals=ledger.deferrals.get(group, {}),
-        brakes=tuple(ledger.brakes.get(group, {}).values()),
+        deferrals=ledger.deferrals.get(group, _NONE),
+        brakes=tuple(ledger.brakes.get(group, _NONE).values()),
         holds=_holds_for(group, ledger, asks),
         waiters=waiters,
-        turns=ledger.turns.get(group, {}),
+        turns=ledger.turns.get(group, _NONE),
         policies=policies,
-        org_brakes=report.org_brakes(group),
-        org_groups=picture.count_groups(ids.org_of(group)),
+        org_brakes=report.org_brakes(org),
+        org_groups=picture.count_groups(org),
         traffic=report.traffic(group, limits),
         rollouts=report.rollouts(group, limits, policies, now),
         allowances=ledger.allowances,

@@ -32,6 +32,9 @@ class Source(Enum):
     UNREADABLE = "unreadable"
 
 
+_WITHOUT_DOUBT = frozenset({Source.NONE, Source.LISTED})
+
+
 @dataclass(slots=True, kw_only=True)
 class RowsSeen:
     """The rows by group, each with its claim (`rows.claim_of`) from when it was last judged."""
@@ -104,6 +107,8 @@ class RowsSeen:
     @property
     def doubt(self) -> Reason | None:
         """Why it is not known which upgrades the agbot has begun; None if it is known."""
+        if self.source in _WITHOUT_DOUBT:
+            return None
         if self.source is Source.UNREAD:
             return Reason(code=Code.AGBOT_UNAVAILABLE, text="the agbot's local API has not been read yet")
         if self.source is Source.NOT_RUNNING and self.read_at is None:

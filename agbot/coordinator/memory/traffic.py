@@ -46,9 +46,9 @@ class TrafficReport:
         itself = tally.is_busy(group)
         return Traffic(busy_in_org=tally.busy[ids.org_of(group)] - itself, busy_in_fleet=tally.busy_in_fleet - itself)
 
-    def org_brakes(self, group: GroupId) -> tuple[Brake, ...]:
-        """Return the brakes of a group's organisation."""
-        braked = self._ledger.tally.braked.get(ids.org_of(group))
+    def org_brakes(self, org: OrgId) -> tuple[Brake, ...]:
+        """Return the brakes of an organisation."""
+        braked = self._ledger.tally.braked.get(org)
         return tuple(brake for each in braked for brake in self._ledger.brakes[each].values()) if braked else ()
 
     def rollouts(

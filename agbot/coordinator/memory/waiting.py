@@ -55,6 +55,9 @@ class Waiting:
     def note(self, ask: Ask, reasons: tuple[Reason, ...], now: Now) -> bool:
         """Note a refusal with its reasons; return whether the waiter is new or they are others."""
         before = self._ledger.waiter(ask)
+        if before is not None and before.reasons == reasons:  # nearly all refusals
+            self._ledger.note(Waiter(ask=ask, since=before.since, asked_at=now.seen, reasons=before.reasons))
+            return False
         waiter = Waiter(ask=ask, since=before.since if before else now.seen, asked_at=now.seen, reasons=reasons)
         self._ledger.note(waiter)
         is_news = before is None or _codes(before.reasons) != _codes(reasons)

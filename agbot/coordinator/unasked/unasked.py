@@ -105,8 +105,10 @@ class Unasked:
 
     def is_own_gap(self, ask: Ask) -> bool:
         """Whether the asker holds the lease only because one of its services is down."""
+        if not ask.is_service:
+            return False
         tenure = self._situation.ledger.lease(ask.group).tenure
-        return ask.is_service and tenure is not None and tenure.claim.holder == ask.node and not tenure.claim.subject
+        return tenure is not None and tenure.claim.holder == ask.node and not tenure.claim.subject
 
     async def give_way(self, ask: Ask) -> None:
         """End the tenure of a service that is down when its agbot asks: now the policy is known."""

@@ -18,12 +18,15 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from agbot.gateway.answers import Outcome, Reply
-from agbot.gateway.core import Core
+from agbot.gateway.core import Core, Known
 from agbot.gateway.logins import FailedLogins
 from agbot.gateway.quick import Quick
 from agbot.listening.connection import Bounds, Connection
 from agbot.listening.connections import Connections
 from agbot.listening.parsing import Parser
+from agbot.rules.facts import Ask
+from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import Claim, Kind
 from agbot.settings.model import AgbotSettings, GatewaySettings
 from tests.integration.gateway.scripted import (
     RECORDED,
@@ -174,6 +177,9 @@ def more(examples: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
     )
 
 
+ASK = Ask(group=GroupId("o1/g1"), claim=Claim(holder=NodeId("o1/n2"), kind=Kind.AGENT, subject=PolicyId("o1/p1")))
+
+
 class Everything(Core):
     """Answers every request with what it was understood as."""
 
@@ -182,6 +188,12 @@ class Everything(Core):
 
     def answer(self, method: str, target: str, credentials: str | None, now: float) -> Reply:
         return Reply(status=409, body=repr((method, target, credentials)).encode(), outcome=Outcome.REFUSED)
+
+    def known(self, target: str, credentials: str) -> Known:
+        return Known(ask=ASK, key=b"", body=self.answer("POST", target, credentials, 0.0).body)
+
+    def refuse_again(self, known: Known, now: float) -> Reply:
+        return Reply(status=409, body=known.body, outcome=Outcome.REFUSED)
 
 
 async def parsed(data: bytes) -> bytes:
@@ -215,8 +227,9 @@ async def understood_alike(data: bytes) -> None:
     quick = Quick(
         Everything(), lambda _outcome, _seconds: None, FailedLogins(), lambda: 0.0, max_bytes=MAX_BYTES, is_tls=False
     )
-    answer = quick.answer(data)
-    assert answer is None or answer.partition(b"\r\n\r\n")[2] == await parsed(data)
+    for _ in ("read", "known by its hash"):
+        answer = quick.answer(data)
+        assert answer is None or answer.partition(b"\r\n\r\n")[2] == await parsed(data)
 
 
 async def test_what_has_one_oddity_is_understood_as_aiohttp_understands_it() -> None:
@@ -310,7 +323,8 @@ def test_whatever_is_sent_in_whatever_pieces_is_answered_alike(examples: list[tu
 
 @pytest.mark.parametrize("size", [1, 7, 50])
 async def test_a_question_in_small_pieces_is_answered_alike(size: int) -> None:
-    await compared([(HELD, list(range(size, len(HELD), size))), (HELD * 3, list(range(size, 3 * len(HELD), size)))])
+    pieces = [(HELD, list(range(size, len(HELD), size))), (HELD * 3, list(range(size, 3 * len(HELD), size)))]
+    await compared([(HELD, []), *pieces, (HELD, []), *pieces])  # the second time HELD is known by its hash
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
