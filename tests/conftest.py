@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from collections.abc import Generator, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,12 @@ LONG = (
     "acceptance/test_three_coordinators.py",
     "acceptance/test_demo.py",
     "acceptance/test_kill_in_mid_rollout.py",
+    "acceptance/pages/test_at_night.py",
+    "acceptance/pages/test_operations.py",
+    "acceptance/pages/test_guard_and_forecast.py",
+    "acceptance/pages/test_all_other_pages.py",
 )
-"""The files whose tests take longest, or share what takes long to begin, in the order in which they run."""
+"""The files whose tests take longest, or share what takes long to begin, the longest first."""
 
 # what takes long on a busy machine is no finding
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -110,14 +115,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * len(os.sched_getaffinity(0))
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: at the end every worker would wait for the last of these."""
-
-    def place(item: pytest.Item) -> int:
-        name = f"{item.path.parent.name}/{item.path.name}"
-        return LONG.index(name) if name in LONG else len(LONG)
-
-    items.sort(key=place)
+    """Let the share of each worker begin with some of what takes long: at the end all would wait for the last of these."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    long: dict[str, list[pytest.Item]] = {name: [] for name in LONG}
+    rest: list[pytest.Item] = []
+    for item in items:
+        long.get(item.nodeid.partition("::")[0].removeprefix("tests/"), rest).append(item)
+    others, left, ordered = iter(rest), len(items), list[pytest.Item]()
+    for number in range(workers):
+        begin = [item for name in LONG[number::workers] for item in long[name]]
+        share = left // (workers - number)  # as xdist deals them out
+        left -= share
+        ordered += [*begin, *islice(others, max(share - len(begin), 0))]
+    items[:] = [*ordered, *others]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

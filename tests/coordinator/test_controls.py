@@ -18,6 +18,7 @@ from agbot.rules.records import Allowance, Approval, Hold
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.memory import Failure, MemoryStore
+from tests.support.examples import some
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -221,7 +222,9 @@ async def fails_and_is_resumed(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     "end",
-    [is_unconfirmed, is_forced, is_reset, loses_its_node, loses_its_group, has_nothing_to_do, fails_and_is_resumed],
+    some(
+        [is_unconfirmed, is_forced, is_reset, loses_its_node, loses_its_group, has_nothing_to_do, fails_and_is_resumed]
+    ),
 )
 def test_a_canary_whose_end_proves_nothing_gives_its_place_to_one_other_group(end: Ending) -> None:
     @in_virtual_time

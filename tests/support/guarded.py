@@ -89,12 +89,8 @@ def prepare(server: Postgres, database: str) -> Guarded:
             database,
             f"DO $$ BEGIN CREATE ROLE {role} LOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
         )
-    server.run(
-        database,
-        f"GRANT CREATE ON DATABASE {database} TO {COORDINATOR}",
-        f"GRANT CREATE ON SCHEMA public TO {AGBOT}",
-    )
-    made = Guarded(server, database)
+    server.run(database, f"GRANT CREATE ON SCHEMA public TO {AGBOT}")
+    made = _permitted(server, database)
     agbot = made.agbot()
     with psycopg.connect(made.url(AGBOT), autocommit=True) as owner:
         for right in RIGHTS:
@@ -102,3 +98,14 @@ def prepare(server: Postgres, database: str) -> Guarded:
     agbot.close()
     asyncio.run(schema.prepare(Address(url=made.url(COORDINATOR))))
     return made
+
+
+def copied(template: Guarded) -> Guarded:
+    """Return another database like this one, to which nobody is connected."""
+    return _permitted(template.server, template.server.database(template.database))
+
+
+def _permitted(server: Postgres, database: str) -> Guarded:
+    """Let the guard's role create its schemas; a copy of a database does not copy that right."""
+    server.run(database, f"GRANT CREATE ON DATABASE {database} TO {COORDINATOR}")
+    return Guarded(server, database)

@@ -163,10 +163,10 @@ class Postgres:
                 rows = done.fetchall() if done.description is not None else []
         return rows
 
-    def database(self) -> str:
-        """Create an empty database, and return its name."""
+    def database(self, template: str = "template1") -> str:
+        """Create a database, empty or like another one, and return its name."""
         name = f"test_{os.getpid()}_{self.number()}"
-        self.run("postgres", f"CREATE DATABASE {name}")
+        self.run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def number(self) -> int:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agbot.foreign_text import escaped, escaped_json, excerpt, redacted
+from tests.support.examples import some
 
 SECRET: Final = 's3<cr"et/w&th+ev%ery\\th1ng='
 WAYS: Final[dict[str, Callable[[str], str]]] = {
@@ -66,7 +67,7 @@ def test_a_secret_is_hidden_however_it_is_written(way: Callable[[str], str]) -> 
     assert not [piece for piece in pieces(written, 12) if piece in shown.lower()], "not as it was written either"
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", some(WAYS.values()), ids=WAYS)
 @pytest.mark.parametrize("before", [0, 150, 190, 199])
 def test_nor_is_half_of_it_left_where_an_excerpt_ends(way: Callable[[str], str], before: int) -> None:
     shown = excerpt("x" * before + " " + way(SECRET) + "y" * 5000, [SECRET], 200)

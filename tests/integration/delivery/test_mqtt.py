@@ -24,6 +24,7 @@ from tests.integration.delivery.conftest import (
     Telling,
     received_all,
 )
+from tests.support.examples import some
 from tests.support.listening import listening
 from tests.support.mosquitto import CERTIFICATE, CLIENT_CERTIFICATE, KEY, OVER_TLS, PASSWORD, USER
 from tests.support.patience import until
@@ -40,13 +41,16 @@ def shown() -> ssl.SSLContext:
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.mark.parametrize(
     ("lines", "tls", "password"),
-    [
-        ((), None, ""),
-        ((), None, PASSWORD),
-        (OVER_TLS, trusted, ""),
-        (OVER_TLS, trusted, PASSWORD),
-        (CLIENT_CERTIFICATE, shown, ""),
-    ],
+    some(
+        [
+            ((), None, ""),
+            ((), None, PASSWORD),
+            (OVER_TLS, trusted, ""),
+            (OVER_TLS, trusted, PASSWORD),
+            (CLIENT_CERTIFICATE, shown, ""),
+        ],
+        every=2,
+    ),
     ids=["plain", "password", "tls", "tls and password", "client certificate"],
 )
 async def test_a_broker_is_reported_events_state_and_that_we_are_there(

@@ -14,6 +14,7 @@ from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.leftovers import SCENES
 from tests.integration.doctor.ward import ORG, BriskClock, Ward, stuck, ward
+from tests.support.examples import some
 
 EVIDENCE = {
     "a1": ("A1", r"o1/a1-1 last heartbeat 3 hours ago"),
@@ -32,7 +33,7 @@ ALONE = [name for name in SCENES if name not in {"w5", "w14"}]
 """Scenes whose row the local API can name alone."""
 
 
-@pytest.mark.parametrize("defect", SCENES)
+@pytest.mark.parametrize("defect", some(SCENES))
 async def test_a_row_left_behind_is_found_with_its_evidence_and_number(tmp_path: Path, defect: str) -> None:
     async with ward(tmp_path) as hub:
         hub.leave(defect)
@@ -44,7 +45,7 @@ async def test_a_row_left_behind_is_found_with_its_evidence_and_number(tmp_path:
         assert report.verdict is Verdict.WRONG
 
 
-@pytest.mark.parametrize("defect", ALONE)
+@pytest.mark.parametrize("defect", some(ALONE))
 async def test_the_cure_frees_exactly_that_slot(tmp_path: Path, defect: str) -> None:
     async with ward(tmp_path) as hub:
         hub.leave(*ALONE)

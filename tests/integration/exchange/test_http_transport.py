@@ -18,6 +18,7 @@ import pytest
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Unreachable, Unreadable
 from agbot.exchange.transport import MAX_THING_BYTES, HttpTransport, Observe, Reply
+from tests.support.examples import some
 
 TLS = Path(__file__).parents[2] / "support" / "tls"
 SECRET = "very-private"
@@ -251,7 +252,7 @@ async def test_a_reply_larger_than_the_bound_is_not_read_to_its_end(is_emitted: 
             await get(transport)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "gzip, gzip", "nonsense"])
+@pytest.mark.parametrize("encoding", some(["gzip", "deflate", "br", "gzip, gzip", "nonsense"], every=2))
 async def test_a_packed_reply_is_refused_and_not_unpacked(encoding: str) -> None:
     bomb = gzip.compress(b"[" + b" " * 50_000_000 + b"]")
     async with listening(http(bomb, f"Content-Encoding: {encoding}")) as listener, reaching(listener.port) as transport:

@@ -16,6 +16,7 @@ from agbot.exchange.transport import HttpTransport
 from agbot.sim.exchange import SimExchange, seed, serving
 from agbot.sim.faults import Fault, FaultKind
 from tests.integration.gateway.scripted import Gateway, gateway
+from tests.support.examples import some
 from tests.support.patience import in_time
 
 N1 = "/org/o1/hagroup/g1/nodemanagement/n1/p1"
@@ -83,14 +84,17 @@ async def test_a15_credentials_that_are_not_a_nodes_end_in_one_401_and_one_read(
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        Fault(kind=FaultKind.HANG),
-        Fault(kind=FaultKind.DROP),
-        Fault(kind=FaultKind.TRUNCATE),
-        Fault(kind=FaultKind.STATUS, status=502),
-        Fault(kind=FaultKind.STATUS, status=500),
-        Fault(kind=FaultKind.GARBAGE, text="<html>"),
-    ],
+    some(
+        [
+            Fault(kind=FaultKind.HANG),
+            Fault(kind=FaultKind.DROP),
+            Fault(kind=FaultKind.TRUNCATE),
+            Fault(kind=FaultKind.STATUS, status=502),
+            Fault(kind=FaultKind.STATUS, status=500),
+            Fault(kind=FaultKind.GARBAGE, text="<html>"),
+        ],
+        every=2,
+    ),
     ids=lambda fault: f"{fault.kind}-{fault.status}",
 )
 @pytest.mark.parametrize(("path", "identity"), [(N1, NODE), (SERVICE, AGBOT)])

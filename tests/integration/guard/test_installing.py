@@ -11,6 +11,7 @@ import pytest
 from agbot.guard import installing, scripts, status
 from agbot.guard.installing import GuardError, GuardLockedError
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
+from tests.support.examples import some
 from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
 from tests.support.postgres import program
 
@@ -101,16 +102,18 @@ def test_a_right_that_lacks_is_named_as_the_statement_that_grants_it(hub: Guarde
 
 @pytest.mark.parametrize(
     ("change", "why"),
-    [
-        ("ALTER TABLE ha_group_updates ADD COLUMN more text", "more is"),
-        ("ALTER TABLE ha_workload_upgrade ALTER COLUMN node_id DROP NOT NULL", "node_id is"),
-        ("ALTER TABLE ha_group_updates RENAME TO other", "there is no table public.ha_group_updates"),
-        ("UPDATE version SET ver = 2", "has version 2"),
-        ("ALTER TABLE version RENAME TO other", "there is no table public.version"),
-        ("DROP FUNCTION ha_group_add_if_not_present", "no single function public.ha_group_add_if_not_present"),
-        ("DROP SCHEMA agbot_ha CASCADE", "has no table lease"),
-        (f"REVOKE SELECT ON version FROM {COORDINATOR}", f"GRANT SELECT ON public.version TO {COORDINATOR};"),
-    ],
+    some(
+        [
+            ("ALTER TABLE ha_group_updates ADD COLUMN more text", "more is"),
+            ("ALTER TABLE ha_workload_upgrade ALTER COLUMN node_id DROP NOT NULL", "node_id is"),
+            ("ALTER TABLE ha_group_updates RENAME TO other", "there is no table public.ha_group_updates"),
+            ("UPDATE version SET ver = 2", "has version 2"),
+            ("ALTER TABLE version RENAME TO other", "there is no table public.version"),
+            ("DROP FUNCTION ha_group_add_if_not_present", "no single function public.ha_group_add_if_not_present"),
+            ("DROP SCHEMA agbot_ha CASCADE", "has no table lease"),
+            (f"REVOKE SELECT ON version FROM {COORDINATOR}", f"GRANT SELECT ON public.version TO {COORDINATOR};"),
+        ]
+    ),
 )
 def test_tables_of_another_version_or_shape_are_not_guarded(hub: Guarded, change: str, why: str) -> None:
     hub.server.run(hub.database, change)
