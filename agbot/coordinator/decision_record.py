@@ -9,7 +9,7 @@ version of this program is read if it is valid, and raises an error otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache, lru_cache
@@ -171,29 +171,54 @@ def _converted(decision_record: object, form: type[_Form]) -> _Form:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
-    kind = value.__class__
+    return _FORMS[value.__class__](value)
+
+
+class _Forms(dict[type, Callable[[Any], Any]]):
+    """The function that writes a value, by its class. Each is made once."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        form = self[kind] = _form(kind)
+        return form
+
+
+_FORMS = _Forms()
+
+
+def _form(kind: type) -> Callable[[Any], Any]:
     if kind in _AS_IN_JSON:
-        return value
-    return dict(_plain_limits(value)) if kind is Limits else _plain_fields(value)
+        return lambda value: value
+    if kind is Limits:
+        return lambda limits: dict(_plain_limits(limits))
+    if is_dataclass(kind) or issubclass(kind, msgspec.Struct):
+        return _form_of_fields(kind)
+    return next(
+        (form for base, form in _OF_CONTAINERS.items() if issubclass(kind, base)),
+        lambda value: msgspec.to_builtins(value, enc_hook=_written_as),
+    )
+
+
+_OF_CONTAINERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    Mapping: lambda value: {str(key): _plain(each) for key, each in value.items()},
+    frozenset: lambda value: sorted([_plain(each) for each in value]),
+    tuple: lambda value: [_plain(each) for each in value],
+}
+
+
+def _form_of_fields(kind: type) -> Callable[[Any], Any]:
+    known = _fields(kind)
+
+    def write(value: Any) -> dict[str, Any]:  # noqa: ANN401 - of this kind
+        shown = [(name, getattr(value, name), empty) for name, empty in known]
+        return {name: _plain(each) for name, each, empty in shown if each is not empty and each != empty}
+
+    return write
 
 
 @lru_cache(maxsize=64)
 def _plain_limits(limits: Limits) -> Any:  # noqa: ANN401 - a JSON value
     """Write the limits once for the many groups that have them."""
-    return _plain_fields(limits)
-
-
-def _plain_fields(value: Any) -> Any:  # noqa: ANN401 - a JSON value of any shape
-    if is_dataclass(value) or isinstance(value, msgspec.Struct):
-        shown = ((name, getattr(value, name), empty) for name, empty in _fields(value.__class__))
-        return {name: _plain(each) for name, each, empty in shown if empty is MISSING or each != empty}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, frozenset):
-        return sorted(_plain(each) for each in value)
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return msgspec.to_builtins(value, enc_hook=_written_as)
+    return _form_of_fields(Limits)(limits)
 
 
 @cache

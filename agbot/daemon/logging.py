@@ -136,7 +136,9 @@ def _without_secrets(key: str, value: object) -> object:
     if isinstance(value, list | tuple | set | frozenset):
         return [_without_secrets("", inner) for inner in value]
     if isinstance(value, str):
-        return _IN_A_HEADER.sub(rf"\1 {HIDDEN}", _IN_A_URL.sub(HIDDEN, value))
+        # nearly no text has what the expressions look for
+        shown = _IN_A_URL.sub(HIDDEN, value) if "://" in value else value
+        return _IN_A_HEADER.sub(rf"\1 {HIDDEN}", shown) if "Basic" in shown or "Bearer" in shown else shown
     return value
 
 

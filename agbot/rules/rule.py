@@ -40,14 +40,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The facts that a rule has used, in short.
 
     They are bounded: a rule about many members names one of them, and its reason names the others.
     """
 
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = msgspec.field(default_factory=dict)
     """JSON values and times."""
     read_at: SeenTime | None = None
     """When the oldest fact was read. None if none was: the ledger, settings and operators'
@@ -86,8 +85,7 @@ class Rule:
     """Computed only when a decision is explained or recorded."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """The answer of one rule, with its evidence."""
 
     rule: Rule

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -38,11 +37,13 @@ class _Noted:
     ask: Ask
     event: WaitChanged
     at: datetime
-    facts: Facts = dict
+    facts: Facts | None = None
+    """What the event still lacks."""
 
-    def whole(self) -> WaitChanged:
-        """Return the event with the facts."""
-        return msgspec.structs.replace(self.event, **self.facts())
+    def complete(self) -> None:
+        """Build what the event lacks."""
+        if self.facts is not None:
+            self.event, self.facts = msgspec.structs.replace(self.event, **self.facts()), None
 
 
 class Waiting:
@@ -79,17 +80,30 @@ class Waiting:
         """Return the waiters of which something is not in the store yet."""
         return list(self._unwritten)
 
+    def complete(self, key: Key) -> None:
+        """Build the facts of what is noted of this waiter: most of the work of writing it."""
+        noted = self._unwritten.get(key)
+        if noted is not None:
+            noted.complete()
+
     def changes(self, keys: Iterable[Key]) -> list[Change]:
         """Return what is to be written of these; the caller calls `written` after the commit."""
-        noted = [self._unwritten[key] for key in keys if key in self._unwritten]
-        known = [(waiter, each) for each in noted if (waiter := self._ledger.waiter(each.ask))]
-        return [Change(put=[waiter], events=[each.whole()], at=each.at) for waiter, each in known]
+        changes: list[Change] = []
+        for key in keys:
+            noted = self._unwritten.get(key)
+            waiter = None if noted is None else self._ledger.waiter(noted.ask)
+            if noted is not None and waiter is not None:
+                noted.complete()
+                changes.append(Change(put=[waiter], events=[noted.event], at=noted.at))
+        return changes
 
     def written(self, changes: Iterable[Change]) -> None:
-        """Drop what has been written, unless it has changed again meanwhile."""
-        for record in chain.from_iterable(change.put for change in changes):
-            if isinstance(record, Waiter) and self._ledger.waiter(record.ask) is record:
-                self._unwritten.pop(waiter_key(record.ask), None)
+        """Drop what has been written, unless something else has been noted meanwhile."""
+        for change in changes:
+            for record in change.put:
+                key = waiter_key(record.ask) if isinstance(record, Waiter) else None
+                if key in self._unwritten and self._unwritten[key].event is change.events[0]:
+                    del self._unwritten[key]
 
 
 def _codes(reasons: tuple[Reason, ...]) -> list[Code]:

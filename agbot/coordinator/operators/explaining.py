@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -218,20 +219,21 @@ def _what_it_reports(member: Member, failures: str, situation: Situation) -> str
 
 def _view_findings(judgement: Judgement) -> list[RuleView]:
     """Show what each rule has answered, in order, with the facts it used and their age."""
-    return [_view_finding(finding, judgement.case.at) for finding in judgement.findings()]
+    return [RuleView(**_shown(finding, judgement.case.at)) for finding in judgement.findings()]
 
 
-def _view_finding(found: Finding, now: Now) -> RuleView:
+def _shown(found: Finding, now: Now) -> dict[str, Any]:
+    """Return the fields of a `RuleView`."""
     read_at, reason = found.evidence.read_at, found.reason
-    return RuleView(
-        rule=found.rule.name,
-        passes=reason is None,
-        code=str(reason.code) if reason else "",
-        text=found.text,
-        until=reason.until if reason else None,
-        facts=found.facts,
-        age_seconds=None if read_at is None else round((now.wall - now.shown(read_at)).total_seconds(), 3),
-    )
+    return {
+        "rule": found.rule.name,
+        "passes": reason is None,
+        "code": str(reason.code) if reason else "",
+        "text": found.text,
+        "until": reason.until if reason else None,
+        "facts": found.facts,
+        "age_seconds": None if read_at is None else round((now.wall - now.shown(read_at)).total_seconds(), 3),
+    }
 
 
 def note_refusal(case: Case, wait: Wait, waiting: Waiting, *, is_derived: bool = True) -> None:
@@ -249,7 +251,8 @@ def note_refusal(case: Case, wait: Wait, waiting: Waiting, *, is_derived: bool =
 
 def _kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
     """Return the answers of the rules as `explain` shows them, with the record if they decided."""
-    kept: dict[str, object] = {"rules": msgspec.to_builtins(_view_findings(judgement))}
+    rules = [_shown(finding, judgement.case.at) for finding in judgement.findings()]
+    kept: dict[str, object] = {"rules": msgspec.to_builtins(rules)}
     if is_derived:
         kept |= decision_record.kept(judgement.case)
     return kept

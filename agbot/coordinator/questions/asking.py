@@ -40,6 +40,7 @@ from agbot.transitions import grants
 
 _TRIES = 3
 """How often a question is decided that loses a race. The node asks again within a minute."""
+_Decided = tuple[Case, Decision]
 
 
 class Asking:
@@ -104,15 +105,18 @@ class Asking:
             ExchangeError: something that a grant depends on could not be read.
             StoreUnavailableError: it is not known whether the grant was committed.
         """
-        may_grant = self._situation.unread(ask) or isinstance(self._decide(ask)[1], Grant)
-        if may_grant and not self._situation.doubts():
+        known = None if self._situation.unread(ask) else self._decide(ask)
+        if not (known and isinstance(known[1], Wait)) and not self._situation.doubts():
             await self._read_feed()  # first: what it makes out of date would be read twice
-        ask = await self._complete(ask)
-        if not self._situation.doubts():
+            known = None
+        complete = await self._complete(ask)
+        ask, known = complete or ask, None if complete else known
+        if self._unasked.is_own_gap(ask) and not self._situation.doubts():
             await self._unasked.give_way(ask)
-        unseen = await self._refresh_blockers(ask)
+            known = None
+        unseen, known = await self._refresh_blockers(ask, known)
         for _try in range(_TRIES):
-            case, decision = self._decide(ask)
+            (case, decision), known = known or self._decide(ask), None
             if isinstance(decision, Grant):
                 await self._verify(case, decision)
                 await self._situation.ledger.barrier.opened()
@@ -126,7 +130,7 @@ class Asking:
                 return answer
         return self._refuse_for(ask, Code.LEASE_HELD, f"other members got the lease first {_TRIES} times in a row")
 
-    def _decide(self, ask: Ask) -> tuple[Case, Decision]:
+    def _decide(self, ask: Ask) -> _Decided:
         """Decide on what is in memory; return the decision with the facts that it was made on."""
         case = self._situation.case(ask)
         return case, decide(ask, case.group, case.at)
@@ -161,19 +165,21 @@ class Asking:
             await self._unasked.before_grant(ask)
         await self._refresh_deferrals(ask)
 
-    async def _complete(self, ask: Ask) -> Ask:
+    async def _complete(self, ask: Ask) -> Ask | None:
         """Read what the picture lacks; return the question with what is known of its agreements.
+
+        None if nothing was lacking, and so nothing was waited for.
 
         Raises:
             ExchangeError: the agreements of a service upgrade could not be read.
         """
-        await self._read_missing(ask)
-        if ask.claim.kind is Kind.SERVICE:
-            failures = await self._reader.refresh(plan.at_once([Read(what=What.AGREEMENTS, id=ask.node)], Why.ASKER))
-            for error in failures.values():  # the old agreement could be taken for the new one
-                raise error
-            ask = self._bound(ask)
-        return ask
+        has_read = await self._read_missing(ask)
+        if not ask.is_service:
+            return ask if has_read else None
+        failures = await self._reader.refresh(plan.at_once([Read(what=What.AGREEMENTS, id=ask.node)], Why.ASKER))
+        for error in failures.values():  # the old agreement could be taken for the new one
+            raise error
+        return self._bound(ask)
 
     async def _read_missing(self, ask: Ask) -> bool:
         """Read what the picture lacks for this question; return whether that was anything.
@@ -196,23 +202,28 @@ class Asking:
                     raise error
         return True
 
-    async def _refresh_deferrals(self, ask: Ask) -> None:
+    async def _refresh_deferrals(self, ask: Ask) -> bool:
+        """Return whether anything was written. If not, nothing was waited for."""
         stages.reach(Stage.STORE)  # this writes deferrals, and reads nothing
-        await deferring.refresh(self._situation, ask.group)
+        return await deferring.refresh(self._situation, ask.group)
 
-    async def _refresh_blockers(self, ask: Ask) -> ExchangeError | None:
+    async def _refresh_blockers(self, ask: Ask, known: _Decided | None) -> tuple[ExchangeError | None, _Decided | None]:
         """Read again what the feed does not show and keeps the asker waiting: heartbeats, services.
 
-        Return why they could not be read, None if they could. If not, a member may only seem to be
-        silent.
+        `known` is a decision since which nothing was waited for. Return why they could not be read,
+        None if they could, and the decision if nothing was waited for here either. If they could
+        not be read, a member may only seem to be silent.
         """
-        (case, decision), failures = self._decide(ask), Failures()
+        case, decision = known = known or self._decide(ask)
+        wanted: list[Wanted] = []
         if isinstance(decision, Wait):
             own = Read(what=What.NODE, id=ask.node)
             blockers = [each for each in self._blockers(decision, case.group, case.at) if each.read != own]
-            failures = await self._reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group)])
-        await self._refresh_deferrals(ask)
-        return next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
+            wanted = [*blockers, *occasions.proof_of_rest(decision, case.group)]
+        failures = await self._reader.refresh(wanted) if wanted else Failures()
+        has_waited = await self._refresh_deferrals(ask) or bool(wanted)
+        unseen = next((error for error in failures.values() if not isinstance(error, Unreadable)), None)
+        return unseen, None if has_waited else known
 
     async def _commit(self, case: Case, decision: Grant) -> Granted | None:
         """Commit a grant; None if the race was lost and the question has to be decided again.

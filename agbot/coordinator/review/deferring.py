@@ -14,10 +14,15 @@ from agbot.transitions.change import Change
 from agbot.transitions.deferrals import Memberships
 
 
-async def refresh(situation: Situation, group: GroupId) -> None:
-    """Begin and end deferrals of this group by the picture; with a doubt nothing changes."""
-    if not situation.doubts() and _due(situation, group):
-        await situation.commit_due(lambda: _due(situation, group))
+async def refresh(situation: Situation, group: GroupId) -> bool:
+    """Begin and end deferrals of this group by the picture; with a doubt nothing changes.
+
+    Return whether there was anything to commit. If not, this has waited for nothing.
+    """
+    if not _due(situation, group) or situation.doubts():
+        return False
+    await situation.commit_due(lambda: _due(situation, group))
+    return True
 
 
 def _due(situation: Situation, group: GroupId) -> Change:

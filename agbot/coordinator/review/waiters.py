@@ -54,10 +54,15 @@ class Waiters:
                     schedule.at(group, min(asked) + silence(situation.limits_of(group).ask_period_seconds))
 
     async def _write_new(self) -> None:
-        waiting = self._waiting
+        waiting, slices = self._waiting, Slices()
         keys = waiting.unwritten()
         for first in range(0, len(keys), _WRITTEN_TOGETHER):
-            changes = waiting.changes(keys[first : first + _WRITTEN_TOGETHER])
+            together = keys[first : first + _WRITTEN_TOGETHER]
+            for key in together:
+                waiting.complete(key)
+                await slices.end()
+            # a node may have got its grant meanwhile; from here to the commit nothing is waited for
+            changes = waiting.changes(together)
             if changes:
                 await self._situation.commit(*changes)
                 waiting.written(changes)
