@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -32,15 +33,15 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
     """Report every mistake in a settings file.
 
     FILE is /etc/agbot/agbot.toml unless given. The environment is checked too, as by `agbot run`,
-    and what a start needs of this machine: the store's file and the addresses to listen on. It is a
-    warning if systemd will provide it, or if another user may have it. Nothing is connected to,
-    which `agbot doctor` does. With --effective each
-    rule of one group is shown with its origin and the next opening of each maintenance window; the
-    group need not exist. The exit code is 0 if the daemon could start with the file, else 1. What
-    it would lack if you started it here is stated.
+    and what a start needs of this machine: the store's file and the addresses to listen on. What
+    systemd will provide, or another user may have, is a warning at most. No connection is made;
+    `agbot doctor` does that. With --effective, each rule of one group is shown with its origin, and
+    the next opening of each maintenance window; the group need not exist. The exit code is 0 if the
+    daemon could start with the file, else 1. What it would lack if you started it here is stated.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
-    reading = _read(file, as_service=True)
+    beside = partial(at_start.mismatches, now=SystemClock().now())
+    reading = load.read(file, os.environ, may_lack_secrets=True, beside=beside)
     if as_json:
         screen.print_json(_plain(file, reading, group))
     else:
@@ -54,7 +55,7 @@ def _plain(file: Path, reading: Reading, group: GroupId | None) -> dict[str, obj
         "ok": reading.loaded is not None,
         "mistakes": [asdict(each) for each in reading.mistakes],
         "warnings": [asdict(each) for each in reading.warnings],
-        "lacking": _lacking(file, reading),
+        "lacking": _lacking(reading),
     }
     if group is not None:  # with a mistake there are no limits for any group
         settings = reading.loaded.settings if reading.loaded else None
@@ -77,22 +78,16 @@ def _write(file: Path, reading: Reading, group: GroupId | None) -> None:
     found = " and ".join(count(number, noun) for number, noun in numbers if number)
     verdict = f"{file} is good" if reading.loaded else f"{file} cannot be used"
     click.secho(f"{verdict}: {found}" if found else verdict, bold=True)
-    lacking = _lacking(file, reading)
+    lacking = _lacking(reading)
     if lacking:
         refuses = f"`agbot run --config {file}` would refuse to start here, because of {', '.join(lacking)}; a service"
         provided = "its unit provides that (LoadCredential=, StateDirectory=), or its user may use the file"
         folding.say(f"{refuses} starts if {provided}")
 
 
-def _lacking(file: Path, reading: Reading) -> list[str]:
+def _lacking(reading: Reading) -> Sequence[str]:
     """Return the keys for which the daemon would refuse to start, if whoever types this ran it."""
-    return [each.key for each in _read(file, as_service=False).mistakes] if reading.loaded else []
-
-
-def _read(file: Path, *, as_service: bool) -> Reading:
-    """Read the file and look at this machine, as a service would, or `agbot run` if typed here."""
-    beside = partial(at_start.mismatches, now=SystemClock().now(), as_service=as_service)
-    return load.read(file, os.environ, may_lack_secrets=as_service, beside=beside)
+    return reading.lacking if reading.loaded else ()
 
 
 def _write_problem(problem: Problem, noun: str, colour: str) -> None:

@@ -202,10 +202,9 @@ def _attempt(tried: str, work: Callable[[], Result]) -> Result:
     except StoreLockedError as error:
         raise Failure(Exit.REFUSED, tried=tried, problem=str(error), next_step="systemctl stop agbot") from error
     except StoreError as error:
-        # every error of a store ends with what to do
-        problem, _, advice = str(error).rpartition("; ")
-        next_step = f"{advice} (nothing has changed)" if problem else "nothing has changed; correct that first"
-        raise Failure(Exit.BAD_FILE, tried=tried, problem=problem or str(error), next_step=next_step) from error
+        problem, advice = error.parted()
+        next_step = f"{advice} (nothing has changed)" if advice else "nothing has changed; correct that first"
+        raise Failure(Exit.BAD_FILE, tried=tried, problem=problem, next_step=next_step) from error
 
 
 def _now() -> str:

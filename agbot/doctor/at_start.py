@@ -21,20 +21,20 @@ from agbot.settings.rule_consistency import Mismatch
 from agbot.store.inspecting import inspect
 
 
-def mismatches(settings: Settings, now: datetime, *, as_service: bool) -> Iterator[Mismatch]:
-    """Find what would stop a start here, and what will soon.
+def mismatches(settings: Settings, now: datetime) -> Iterator[Mismatch]:
+    """Find what would stop a start on this machine, and what will soon.
 
-    With `as_service`, what another user may do or the unit provides does not count as a mistake.
+    What another user may do, or the unit provides, is a lack of whoever asks, and no mistake.
     """
     if settings.store.url:
         yield from _database(settings.store)
     else:
-        yield from _store(settings.store, as_service=as_service)
+        yield from _store(settings.store)
     listens = {"console.listen": settings.console.listen}
     if settings.run.mode != "shadow":
         listens["gateway.listen"] = settings.gateway.listen
     for key, listen in listens.items():
-        yield from _listener(key, listen, as_service=as_service)
+        yield from _listener(key, listen)
     for key, finding in certificates.own(settings, now):
         if finding.verdict is not Verdict.OK:
             yield Mismatch(key=key, problem=finding.found, expected=finding.next_step, is_warning=True)
@@ -50,11 +50,13 @@ def _database(settings: StoreSettings) -> Iterator[Mismatch]:
         yield Mismatch(key="store.url", problem=wrong, expected="parameters and ports that libpq knows")
 
 
-def _store(settings: StoreSettings, *, as_service: bool) -> Iterator[Mismatch]:
+def _store(settings: StoreSettings) -> Iterator[Mismatch]:
     found = inspect(settings.path)
-    if not found.problem or (as_service and is_of_unit(settings)):
-        return
-    yield Mismatch(key="store.path", problem=found.problem, is_warning=as_service and found.depends_on_user)
+    if found.problem and is_of_unit(settings):
+        yield Mismatch(key="store.path", problem="", lacks=True)
+    elif found.problem:
+        problem = "; ".join(each for each in (found.problem, found.next_step) if each)
+        yield Mismatch(key="store.path", problem=problem, lacks=found.depends_on_user)
 
 
 def is_of_unit(settings: StoreSettings) -> bool:
@@ -63,7 +65,7 @@ def is_of_unit(settings: StoreSettings) -> bool:
     return folder == StoreSettings().path.parent and not folder.exists()
 
 
-def _listener(key: str, listen: str, *, as_service: bool) -> Iterator[Mismatch]:
+def _listener(key: str, listen: str) -> Iterator[Mismatch]:
     try:
         bound(listen)
     except socket.gaierror as error:
@@ -79,4 +81,4 @@ def _listener(key: str, listen: str, *, as_service: bool) -> Iterator[Mismatch]:
             if is_of_user
             else "an address of this machine (`ip addr` shows them)"
         )
-        yield Mismatch(key=key, problem=problem, expected=expected, is_warning=as_service and is_of_user)
+        yield Mismatch(key=key, problem=problem, expected=expected, lacks=is_of_user)

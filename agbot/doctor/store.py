@@ -48,8 +48,7 @@ def _file(settings: StoreSettings, *, coordinator_answers: bool) -> Finding:
         step = "run it as a user who may use the file (sudo)"
         return warning(_CHECK, f"[store] path: {found.problem}", next_step=step)
     if found.problem:
-        problem, _, step = found.problem.rpartition("; ")
-        return wrong(_CHECK, f"[store] path: {problem}", next_step=step)
+        return wrong(_CHECK, f"[store] path: {found.problem}", next_step=found.next_step)
     if found.holder and not coordinator_answers:
         text = f"[store] path: {found.holder} uses {settings.path}, and no coordinator answers at [console] listen"
         return wrong(_CHECK, text, next_step="stop that process (`ps -p NUMBER`), or set another path")

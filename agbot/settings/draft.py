@@ -25,6 +25,8 @@ class Draft:
     """Pattern -> table of each valid scope, in the order of the file."""
     mistakes: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    """Keys of what a service may have, and whoever reads this has not."""
     _meant: set[str] = field(default_factory=set)
     """Keys that are written under another name."""
 

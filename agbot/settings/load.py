@@ -40,6 +40,8 @@ class Reading:
     loaded: Loaded | None
     mistakes: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
+    lacking: tuple[str, ...] = ()
+    """The keys because of which a daemon would not start here, and may as a service."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -77,13 +79,17 @@ def read(
     draft.check_each()
     settings = _build(draft)
     for found in (*mismatches(settings), *beside(settings)):
-        if not (draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other))):
-            draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning)
+        if draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other)):
+            continue
+        if found.problem:
+            draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning or found.lacks)
+        if found.lacks:
+            draft.lacking.append(found.key)
     secrets = read_secrets(settings, environ, path.parent if path else None, draft, may_lack=may_lack_secrets)
     mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.line is None, each.line or 0)))
     warnings = tuple(draft.warnings)
     loaded = None if mistakes else Loaded(settings=settings, secrets=secrets, warnings=warnings)
-    return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings)
+    return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings, lacking=tuple(draft.lacking))
 
 
 def _read_file(path: Path, draft: Draft) -> None:

@@ -20,6 +20,9 @@ class Mismatch:
     problem: str
     expected: str = ""
     is_warning: bool = False
+    lacks: bool = False
+    """A warning because a service may have what whoever reads this lacks. An empty `problem` is no
+    warning either: the unit provides it."""
     other: str = ""
     """The key that it was compared with, if any; of `[rules]` without its section."""
 

@@ -68,6 +68,7 @@ def _note_lack(key: str, lack: str, expected: str, draft: Draft, *, later: bool)
         else "systemd has provided no credential"
     )
     draft.note(key, f"{lack}: the key is not set, and {start}", expected, is_warning=later)
+    draft.lacking += [key] if later else []
 
 
 def _read_addresses(
@@ -109,3 +110,4 @@ def _note_unread(key: str, error: secret.SecretError, expected: str, draft: Draf
     """Note a file that cannot be used. Only who may read it depends on the user of the service."""
     is_warning = may_lack and isinstance(error.__cause__, PermissionError)
     draft.note(key, str(error), expected, is_warning=is_warning)
+    draft.lacking += [key] if is_warning else []

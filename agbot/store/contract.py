@@ -39,6 +39,11 @@ _R = TypeVar("_R", bound=Record)
 class StoreError(Exception):
     """The lease store has failed."""
 
+    def parted(self) -> tuple[str, str]:
+        """Return what is wrong, and what to do: where its text states that, after a semicolon."""
+        problem, _, advice = str(self).rpartition("; ")
+        return (problem, advice) if problem else (advice, "")
+
 
 class StoreUnavailableError(StoreError):
     """The store could not be reached or did not commit.

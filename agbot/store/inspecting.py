@@ -32,7 +32,9 @@ class Inspection:
     """What was found."""
 
     problem: str = ""
-    """Why a daemon could not start with it, and what to do; empty if it could."""
+    """Why a daemon could not start with it; empty if it could."""
+    next_step: str = ""
+    """What to do about that."""
     depends_on_user: bool = False
     """Another user, such as that of the service, may be able to use it."""
     holder: str = ""
@@ -47,7 +49,7 @@ def inspect(path: Path, steps: Sequence[migrations.Step] | None = None) -> Inspe
     except PermissionError as error:
         return Inspection(problem=f"this user may not use {error.filename}", depends_on_user=True)
     except OSError as error:
-        return Inspection(problem=f"cannot use {path}: {error.strerror}; set the path of a file")
+        return Inspection(problem=f"cannot use {path}: {error.strerror}", next_step="set the path of a file")
 
 
 def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
@@ -57,7 +59,7 @@ def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
     if holder:
         return Inspection(holder=holder)
     if file.is_dir():
-        return Inspection(problem=f"{path} is a directory; set the path of a file in it")
+        return Inspection(problem=f"{path} is a directory", next_step="set the path of a file in it")
     unusable = _of_folder(file.parent, _BYTES_OF_START if found and found.st_size else _BYTES_OF_NEW)
     if unusable.problem:
         return unusable
@@ -65,21 +67,22 @@ def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
         return Inspection(exists=False)
     if not os.access(file, os.R_OK | os.W_OK):
         return Inspection(problem=f"this user may not read and write {path}", depends_on_user=True)
-    return Inspection(problem=_of_content(path, file, steps))
+    return _of_content(path, file, steps)
 
 
 def _of_folder(folder: Path, needed_bytes: int) -> Inspection:
     if not folder.is_dir():
         why = "is not a directory" if folder.exists() else "does not exist"
-        return Inspection(problem=f"the folder {folder} {why}; create it, mount its disk, or set another path")
+        step = "create it, mount its disk, or set another path"
+        return Inspection(problem=f"the folder {folder} {why}", next_step=step)
     disk = os.statvfs(folder)
     if disk.f_flag & os.ST_RDONLY:
-        problem = f"the disk of {folder} is mounted read-only; mount it for writing, or set another path"
-        return Inspection(problem=problem)
+        step = "mount it for writing, or set another path"
+        return Inspection(problem=f"the disk of {folder} is mounted read-only", next_step=step)
     if not os.access(folder, os.W_OK | os.X_OK):
         return Inspection(problem=f"this user may not write to the folder {folder}", depends_on_user=True)
     if disk.f_bavail * disk.f_frsize < needed_bytes:
-        return Inspection(problem=f"the disk of {folder} is full; {ADVICE['SQLITE_FULL']}")
+        return Inspection(problem=f"the disk of {folder} is full", next_step=ADVICE["SQLITE_FULL"])
     return Inspection()
 
 
@@ -101,8 +104,8 @@ def _holder(file: Path) -> str:
     return ""
 
 
-def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> str:
-    """Return what is wrong with the main file alone.
+def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> Inspection:
+    """Look at the main file alone.
 
     SQLite would create files beside it for anything more than reading it as immutable. So a schema
     that is still in the log is judged at the start only.
@@ -115,7 +118,9 @@ def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> str
             if migrations.version_of(connection) == len(steps) and not has_log:
                 migrations.check_complete(connection, steps)
     except sqlite3.Error as error:
-        return str(unavailable("open", path, error))
+        problem, step = unavailable("open", path, error).parted()
+        return Inspection(problem=problem, next_step=step)
     except StoreSchemaError as error:
-        return f"cannot use {path}: {error}"
-    return ""
+        problem, step = error.parted()
+        return Inspection(problem=f"cannot use {path}: {problem}", next_step=step)
+    return Inspection()
