@@ -22,7 +22,7 @@ LEGEND: Final = (
     ("◆", "magenta", "deferred"),
     ("■", "blue", "cluster"),
     ("✕", "red", "offline"),
-    ("·", "dim", "idle"),
+    ("·", "dim", "unread"),
 )
 _OTHER_LINES: Final = 8
 """Head, table head, foot, three empty lines, and one for the terminal itself."""
@@ -133,7 +133,7 @@ def _state(member: MemberView, *, is_waiting: bool) -> str:
     if member.node_type == "cluster":
         return "cluster"
     if member.available is None:
-        return "idle"
+        return "unread"
     if not member.available and "heartbeat" in member.why_unavailable:
         return "offline"
     if member.holds_lease or not member.available:

@@ -31,7 +31,10 @@ from agbot.settings import load
 from agbot.settings.load import Loaded
 
 _WIDTH: Final = 80
-_COLUMN: Final = 26
+_NAME: Final = 15
+"""The least width of the names of checks."""
+_NARROWEST: Final = 30
+"""The least width of what was found, beside a very long name."""
 _COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "red"}
 _CHECK_SECONDS: Final = 5.0
 NOT_CURED: Final = 7
@@ -79,7 +82,7 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     if loaded is None:
         findings = configuration.check(patient.file, patient.settings_read)
         report = Report(findings=findings if patient.file else (_no_file(), *findings))
-        _print(report, as_json=as_json, outcomes=[])
+        screen.print_json(_plain(report, [])) if as_json else _write(report)
         return WRONG
     with _opened(loaded, patient) as (runner, opened):
         report = runner.run(opened.examine())
@@ -134,13 +137,6 @@ def _daemon(url: str) -> tuple[Daemon, Sequence[GroupView]]:
         return Daemon(overview=None, url=url, problem=failure.problem), ()
 
 
-def _print(report: Report, *, as_json: bool, outcomes: list[Outcome]) -> None:
-    if as_json:
-        screen.print_json(_plain(report, outcomes))
-    else:
-        _write(report)
-
-
 def _plain(report: Report, outcomes: list[Outcome]) -> dict[str, Any]:
     return {
         "verdict": str(report.verdict),
@@ -166,36 +162,36 @@ def _plain_slot(slot: Slot) -> dict[str, Any]:
 
 
 def _write(report: Report) -> None:
+    width = max([_NAME, *(len(each.check) for each in report.findings)])
     for each in report.findings:
-        _write_finding(each)
+        _write_finding(each, width)
     if report.slots:
         problems = report.problems
         quiet = len(report.slots) - len(problems)
         click.echo()
         click.secho(f"Slots of the agbot: {len(report.slots)}, of which {quiet} are as they should be", bold=True)
         for slot in problems:
-            _write_slot(slot)
+            _write_slot(slot, width)
     click.echo()
     click.secho(_summary(report), bold=True)
 
 
-def _write_finding(each: Finding) -> None:
-    _line(str(each.verdict), each.check, each.found, _COLOURS[each.verdict])
+def _write_finding(each: Finding, width: int) -> None:
+    _line(str(each.verdict), each.check.ljust(width), each.found, _COLOURS[each.verdict])
     if each.verdict is not Verdict.OK:
         for label, text in (("tried", each.tried), ("next", each.next_step)):
             if text:
                 click.echo(_hanging(f"{label}:", text))
 
 
-def _write_slot(slot: Slot) -> None:
+def _write_slot(slot: Slot, width: int) -> None:
     is_stuck = slot.standing is Standing.STUCK
     word = str(slot.standing) if is_stuck or slot.standing is Standing.UNKNOWN else "doubled"
     click.echo()
     row = slot.row
     defect = f" ({slot.defect})" if slot.defect else ""
-    _line(
-        word, f"{row.kind} slot", f"{row.group}: {row.node} for {slot.subject}{defect}", "red" if is_stuck else "yellow"
-    )
+    text = f"{row.group}: {row.node} for {slot.subject}{defect}"
+    _line(word, f"{row.kind} slot".ljust(width), text, "red" if is_stuck else "yellow")
     for label, text in (("evidence", slot.why), ("doubled", f"{slot.doubled} (W14)" if slot.doubled else "")):
         if text:
             click.echo(_hanging(f"{label}:", text))
@@ -215,13 +211,13 @@ def _summary(report: Report) -> str:
 
 
 def _line(word: str, check: str, text: str, colour: str) -> None:
-    head = f"{word:<8} {check:<15} "
-    first, *rest = _wrapped(screen.clean(text), _WIDTH - _COLUMN + 1) or [""]
-    shown = f"{click.style(f'{word:<8}', fg=colour)} {screen.clean(check):<15} "
-    indent = len(head) if len(check) <= 15 else _COLUMN - 1  # noqa: PLR2004 - the width of the column
-    click.echo(f"{shown}{first}")
-    for line in rest:
-        click.echo(f"{' ' * indent}{line}")
+    head = f"{word:<8} {screen.clean(check)} "
+    lines = textwrap.wrap(
+        screen.clean(text), max(_WIDTH - len(head), _NARROWEST), break_long_words=False, break_on_hyphens=False
+    ) or [""]
+    click.echo(f"{click.style(head[:8], fg=colour)}{head[8:]}{lines[0]}")
+    for line in lines[1:]:
+        click.echo(f"{' ' * len(head)}{line}")
 
 
 def _hanging(label: str, text: str) -> str:
@@ -233,10 +229,6 @@ def _hanging(label: str, text: str) -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _folded(text: str) -> str:

@@ -12,9 +12,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from agbot.cli import following, journal, options, screen, times
+from agbot.cli import following, journal, options, screen
 from agbot.cli.client import Client
-from agbot.clock import SystemClock
 from agbot.coordinator.operators.history import HistoryView
 from agbot.coordinator.operators.replaying import DECISIONS, Derived, Difference, Replay, replay
 from agbot.rules.words import count
@@ -68,16 +67,8 @@ def history(
     With `replay` the decisions among them are derived again from their recorded facts, by the rules
     of this program. Differences are printed, and the exit code is 1 if there are any.
     """
-    client, query = (
-        Client(url=url),
-        {
-            "org": within,
-            "group": options.qualified_name(group, org, "group"),
-            "node": options.qualified_name(node, org, "node"),
-            "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
-            "event": list(kinds or (DECISIONS if action else ())),
-        },
-    )
+    client = Client(url=url)
+    query = {"org": within, **journal.query(group, node, since, org, *(kinds or (DECISIONS if action else ())))}
     if follow:
         if action:
             raise click.UsageError("--follow shows what happens; it does not go with replay.")

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from agbot.cli import options, times
 from agbot.cli.client import Client
+from agbot.clock import SystemClock
 from agbot.console.journal_api import HISTORY
 from agbot.coordinator.operators.history import HistoryView
 
@@ -14,6 +16,20 @@ MOST: Final = 250
 """An entry can have kilobytes of facts; pages of this size keep each answer small."""
 Read = tuple[HistoryView, Any]
 """An entry, and its JSON as it came."""
+
+
+def query(group: str | None, node: str | None, since: str | None, org: str | None, *kinds: str) -> dict[str, Any]:
+    """Return the query for entries of a group, of a node, since a time, and of some kinds.
+
+    Raises:
+        click.UsageError: a name has no organisation, or `since` is no time of the past.
+    """
+    return {
+        "group": options.qualified_name(group, org, "group"),
+        "node": options.qualified_name(node, org, "node"),
+        "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
+        "event": list(kinds),
+    }
 
 
 def page(client: Client, query: Mapping[str, Any], limit: int) -> list[Read]:

@@ -7,9 +7,8 @@ from typing import Final
 import click
 from rich.console import Console
 
-from agbot.cli import journal, options, screen, times
+from agbot.cli import journal, options, screen
 from agbot.cli.client import Client
-from agbot.clock import SystemClock
 from agbot.console import api
 from agbot.coordinator.contract import Overview
 from agbot.coordinator.operators.history import HistoryView
@@ -33,15 +32,7 @@ def shadow(
 
     The daemon that runs in shadow mode has journalled it, with both reasons.
     """
-    client, query = (
-        Client(url=url),
-        {
-            "group": options.qualified_name(group, org, "group"),
-            "node": options.qualified_name(node, org, "node"),
-            "since": times.past(since, SystemClock().now(), "--since").isoformat() if since else None,
-            "event": [ShadowDiffers.name],
-        },
-    )
+    client, query = Client(url=url), journal.query(group, node, since, org, ShadowDiffers.name)
     if as_json:
         screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit)]})
         return

@@ -137,7 +137,9 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
     members = max(point.available for point in course.points)
     fewest = min(point.lowest for point in course.points)
     _say(out, "available", f"at least {low.available} of {members} members ({_of(low.at)}), {fewest} in one group")
-    _say(out, "at once", f"up to {count(max(point.upgrading for point in course.points), 'member')}")
+    most = max(point.upgrading for point in course.points)
+    if most:
+        _say(out, "at once", f"up to {count(most, 'member')}")
     for kind in sorted({each.ask.claim.kind for each in plan.wishes}):
         _say(out, f"{kind}", forecast.lasts.in_words(kind))
     _say(out, "assumed", "every upgrade succeeds, and members that are alive stay alive")

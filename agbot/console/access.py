@@ -46,27 +46,19 @@ def require_token(request: web.Request, given: str, *, was_shown: bool, next_ste
     Raises:
         ApiError: 403 if no token is configured, 401 if it is not.
     """
-    tried = f"{request.method} {request.path}"
     secret = parts.of(request).operator_token()
     if secret is None:
-        raise ApiError(
-            403,
-            tried=tried,
-            problem="changes are disabled: no operator token is configured",
-            next_step="put a token into a file, name it as [console] token_file or LoadCredential=operator-token:…, and restart",
+        problem = "changes are disabled: no operator token is configured"
+        step = (
+            "put a token into a file, name it as [console] token_file or LoadCredential=operator-token:…, and restart"
         )
+        raise ApiError.of(request, 403, problem, step)
     # Bytes, compared in constant time: neither a common prefix nor an odd character leaks anything.
     if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.reveal().encode()):
         return
-    log.write(ConsoleDenied(request=tried, peer=request.remote, shown=was_shown))
+    log.write(ConsoleDenied(request=f"{request.method} {request.path}", peer=request.remote, shown=was_shown))
     problem = "the operator token is wrong" if was_shown else "this needs the operator token"
-    raise ApiError(
-        401,
-        tried=tried,
-        problem=problem,
-        next_step=next_step,
-        headers={"WWW-Authenticate": 'Bearer realm="agbot"'},
-    )
+    raise ApiError.of(request, 401, problem, next_step, headers={"WWW-Authenticate": 'Bearer realm="agbot"'})
 
 
 def require_own_page(request: web.Request) -> None:
@@ -79,31 +71,26 @@ def require_own_page(request: web.Request) -> None:
     # The scheme is not compared: behind a proxy that ends TLS it differs.
     is_own = origin.partition("://")[2] == request.host if origin is not None else site == "same-origin"
     if not is_own or site not in {None, "same-origin"}:
-        raise ApiError(
-            403,
-            tried=f"{request.method} {request.path}",
-            problem=f"the form was not sent by this page but by {origin or 'an unknown one'}",
-            next_step="open the page itself and try again; a proxy before it has to pass the header Host on; programs use /v1",
-        )
+        problem = f"the form was not sent by this page but by {origin or 'an unknown one'}"
+        step = "open the page itself and try again; a proxy in front of it has to pass on the header Host; programs use /v1"
+        raise ApiError.of(request, 403, problem, step)
 
 
 @web.middleware
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every error into a JSON reply without a traceback."""
-    tried = f"{request.method} {request.path}"
     try:
         return await handler(request)
     except ApiError as error:
         return error.response()
     except web.HTTPException as error:
-        return _of_http(error, tried).response()
+        return _of_http(request, error).response()
     except StoreError as error:
-        next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
-        return ApiError(503, tried=tried, problem=f"the lease store failed: {error}", next_step=next_step).response()
+        return ApiError.of_store(request, error).response()
     except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
-        log.write_with_traceback(ConsoleFailed(request=tried))
+        log.write_with_traceback(ConsoleFailed(request=f"{request.method} {request.path}"))
         next_step = "the daemon's log has the traceback under console.failed; please report it"
-        return ApiError(500, tried=tried, problem="unexpected error", next_step=next_step).response()
+        return ApiError.of(request, 500, "unexpected error", next_step).response()
 
 
 def own_names_only(listen: str) -> Middleware:
@@ -115,12 +102,8 @@ def own_names_only(listen: str) -> Middleware:
         name, _, port = request.host.rpartition(":")
         host = name if port.isdigit() else request.host
         if is_local and not _is_own(host.strip("[]")):
-            raise ApiError(
-                421,
-                tried=f"{request.method} {request.path}",
-                problem=f"this listener is on the loopback and does not answer to the name {host!r}",
-                next_step="ask 127.0.0.1 or localhost",
-            )
+            problem = f"this listener is on the loopback and does not answer to the name {host!r}"
+            raise ApiError.of(request, 421, problem, "ask 127.0.0.1 or localhost")
         return await handler(request)
 
     return check_host
@@ -137,7 +120,7 @@ def _is_own(host: str) -> bool:
     return True
 
 
-def _of_http(error: web.HTTPException, tried: str) -> ApiError:
+def _of_http(request: web.Request, error: web.HTTPException) -> ApiError:
     problems = {
         404: NO_SUCH_PATH,
         WRONG_METHOD: "this path does not support that method",
@@ -145,10 +128,4 @@ def _of_http(error: web.HTTPException, tried: str) -> ApiError:
     }
     headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
     problem = problems.get(error.status, error.reason.lower())
-    return ApiError(
-        error.status,
-        tried=tried,
-        problem=problem,
-        next_step="GET /v1 lists every path with its methods",
-        headers=headers,
-    )
+    return ApiError.of(request, error.status, problem, "GET /v1 lists every path with its methods", headers)

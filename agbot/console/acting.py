@@ -6,6 +6,7 @@ Each needs the operator token and a reason, and is journalled with a name.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -39,17 +40,17 @@ BODY_BYTES: Final = 16_384
 _LONGEST_TEXT: Final = 500
 _TEXTS: Final = ("reason", "by", "scope", "subject", "node", "to")
 _SUCH_AS: Final = "give a time in the future, such as 2026-01-31T18:00:00Z"
-_ORDERS: Final = "`agbot orders` lists what has been allowed and approved"
+_LISTED: Final = "`agbot orders` lists what has been allowed and approved"
 
 Body = TypeVar("Body", bound=msgspec.Struct)
 
 
-async def order_release(request: web.Request, wanted: ReleaseBody, group: GroupId) -> Done | NotDone:
+async def _release(request: web.Request, wanted: ReleaseBody, group: GroupId) -> Done | NotDone:
     """Free a group's lease by force."""
     return await parts.of(request).operations.release(group, token=wanted.token, reason=wanted.reason, who=wanted.by)
 
 
-async def order_hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
+async def _hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
     """Stop new grants for the fleet, an organisation, a group or a node."""
     now = parts.of(request).clock.now()
     if wanted.until is not None:
@@ -58,7 +59,7 @@ async def order_hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
     return await parts.of(request).operations.hold(hold)
 
 
-async def order_resume(request: web.Request, wanted: ResumeBody) -> Done | NotDone:
+async def _resume(request: web.Request, wanted: ResumeBody) -> Done | NotDone:
     """End the hold of a scope, or lift the brakes on a subject in it, or end its rests."""
     return await parts.of(request).operations.resume(
         f"{REST_SCOPE}{wanted.scope}" if wanted.rest else wanted.scope,
@@ -68,7 +69,7 @@ async def order_resume(request: web.Request, wanted: ResumeBody) -> Done | NotDo
     )
 
 
-async def order_allowance(request: web.Request, wanted: AllowBody) -> Done | NotDone:
+async def _allowance(request: web.Request, wanted: AllowBody) -> Done | NotDone:
     """Let one upgrade of a node past most rules, once."""
     now = parts.of(request).clock.now()
     _require_future(request, wanted.until, now)
@@ -83,7 +84,7 @@ async def order_allowance(request: web.Request, wanted: AllowBody) -> Done | Not
     return await parts.of(request).operations.allow(allowance)
 
 
-async def order_approval(request: web.Request, wanted: ApproveBody) -> Done | NotDone:
+async def _approval(request: web.Request, wanted: ApproveBody) -> Done | NotDone:
     """Let an upgrade begin where `[rules] approval` asks for that."""
     approval = Approval(
         scope=wanted.scope,
@@ -96,13 +97,13 @@ async def order_approval(request: web.Request, wanted: ApproveBody) -> Done | No
     return await parts.of(request).operations.approve(approval)
 
 
-async def order_withdrawn_allowance(request: web.Request, wanted: WithdrawAllowanceBody) -> Done | NotDone:
+async def _withdrawn_allowance(request: web.Request, wanted: WithdrawAllowanceBody) -> Done | NotDone:
     """Take the allowance of a node back."""
     node = NodeId(_qualified(request, "node", wanted.node))
     return await parts.of(request).operations.withdraw_allowance(node, reason=wanted.reason, who=wanted.by)
 
 
-async def order_withdrawn_approval(request: web.Request, wanted: WithdrawApprovalBody) -> Done | NotDone:
+async def _withdrawn_approval(request: web.Request, wanted: WithdrawApprovalBody) -> Done | NotDone:
     """Take an approval back."""
     subject = PolicyId(_qualified(request, "subject", wanted.subject))
     return await parts.of(request).operations.withdraw_approval(
@@ -110,11 +111,7 @@ async def order_withdrawn_approval(request: web.Request, wanted: WithdrawApprova
     )
 
 
-async def _release(request: web.Request, wanted: ReleaseBody) -> Done | NotDone:
-    return await order_release(request, wanted, group_of(request))
-
-
-async def order_lead(request: web.Request, wanted: LeadBody) -> Done | NotDone:
+async def _lead(request: web.Request, wanted: LeadBody) -> Done | NotDone:
     """Let another coordinator lead."""
     return await parts.of(request).coordinators.hand_over(to=wanted.to or "", reason=wanted.reason, who=wanted.by)
 
@@ -133,54 +130,58 @@ async def _test(request: web.Request, wanted: TestBody) -> Tested:
     return Tested(event=number)
 
 
-def _handler(
-    endpoint: Endpoint[Any],
-    order: Callable[[web.Request, Any], Awaitable[Any]],
-    next_step: str = "`agbot status --all` shows the present state",
-    about: str = "",
-) -> Handler:
-    """Return the handler of a path that changes something.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """How a request is carried out."""
 
-    `about` is the key of the body with the scope or node. If that is not found because its
-    organisation is not coordinated, the error states it.
-    """
-    kind = endpoint.body or TestBody
+    carry_out: Callable[..., Awaitable[Any]]
+    """With the request and its body; a release also takes the group."""
+    about: str = ""
+    """The key of the body with the scope or node. If that is not found because its organisation is
+    not coordinated, the error states it."""
+    next_step: str = "`agbot status --all` shows the present state"
+
+
+ORDERS: Final[Mapping[Endpoint[Any], Order]] = MappingProxyType(
+    {
+        api.RELEASE: Order(carry_out=_release),
+        api.HOLD: Order(carry_out=_hold, about="scope"),
+        api.RESUME: Order(carry_out=_resume),
+        api.ALLOW: Order(carry_out=_allowance, about="node"),
+        api.APPROVE: Order(carry_out=_approval, about="scope", next_step="`agbot rollout` lists the rollouts"),
+        api.WITHDRAW_ALLOWANCE: Order(carry_out=_withdrawn_allowance, about="node", next_step=_LISTED),
+        api.WITHDRAW_APPROVAL: Order(carry_out=_withdrawn_approval, about="scope", next_step=_LISTED),
+        api.LEAD: Order(carry_out=_lead, next_step="`agbot status` shows all coordinators"),
+        api.TEST_RECEIVERS: Order(carry_out=_test),
+    }
+)
+
+
+def _handler(endpoint: Endpoint[Any], order: Order) -> Handler:
+    """Return the handler of a path that changes something."""
 
     async def handle(request: web.Request) -> web.Response:
         access.require_operator(request)
-        wanted = await _body(request, kind)
-        done = await order(request, wanted)
+        wanted = await _body(request, endpoint.body or TestBody)
+        group = (group_of(request),) if endpoint is api.RELEASE else ()
+        done = await order.carry_out(request, wanted, *group)
         if isinstance(done, NotDone):
-            raise _not_done(request, done, getattr(wanted, about) if about else "*", next_step)
+            raise _not_done(request, done, getattr(wanted, order.about) if order.about else "*", order.next_step)
         return replies.json(done)
 
     return handle
 
 
 HANDLERS: Final[Mapping[Endpoint[Any], Handler]] = MappingProxyType(
-    {
-        api.RELEASE: _handler(api.RELEASE, _release),
-        api.HOLD: _handler(api.HOLD, order_hold, about="scope"),
-        api.RESUME: _handler(api.RESUME, order_resume),
-        api.ALLOW: _handler(api.ALLOW, order_allowance, about="node"),
-        api.APPROVE: _handler(api.APPROVE, order_approval, "`agbot rollout` lists the rollouts", about="scope"),
-        api.WITHDRAW_ALLOWANCE: _handler(api.WITHDRAW_ALLOWANCE, order_withdrawn_allowance, _ORDERS, about="node"),
-        api.WITHDRAW_APPROVAL: _handler(api.WITHDRAW_APPROVAL, order_withdrawn_approval, _ORDERS, about="scope"),
-        api.LEAD: _handler(api.LEAD, order_lead, "`agbot status` shows all coordinators"),
-        api.TEST_RECEIVERS: _handler(api.TEST_RECEIVERS, _test),
-    }
+    {endpoint: _handler(endpoint, order) for endpoint, order in ORDERS.items()}
 )
 
 
 def _not_done(request: web.Request, done: NotDone, about: str, next_step: str) -> ApiError:
     org = ids.org_of(ids.node_of_scope(about) or about)
     why = parts.of(request).operations.why_excluded(org) if done.not_found and about != "*" else ""
-    return ApiError(
-        404 if done.not_found else 409,
-        tried=f"{request.method} {request.path}",
-        problem=f"{done.text}: {why}" if why else done.text,
-        next_step=next_step,
-    )
+    problem = f"{done.text}: {why}" if why else done.text
+    return ApiError.of(request, 404 if done.not_found else 409, problem, next_step)
 
 
 def _require_future(request: web.Request, until: datetime, now: datetime) -> None:

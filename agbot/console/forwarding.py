@@ -96,5 +96,4 @@ def _what_comes(where: Whereabouts) -> str:
 
 
 def _no_leader(request: web.Request, problem: str, next_step: str) -> ApiError:
-    tried = f"{request.method} {request.path}"
-    return ApiError(_LONE_STATUS, tried=tried, problem=f"{Code.NO_LEADER}: {problem}", next_step=next_step)
+    return ApiError.of(request, _LONE_STATUS, f"{Code.NO_LEADER}: {problem}", next_step)

@@ -11,7 +11,16 @@ from aiohttp import web
 
 from agbot.console import parts, replies
 from agbot.console.answers import Coordinators, Groups, Leases, Receivers
-from agbot.console.requests import bad_input, group_of, not_found, number, unknown_group, unknown_node, unknown_org
+from agbot.console.requests import (
+    bad_input,
+    group_of,
+    not_found,
+    number,
+    unknown_group,
+    unknown_node,
+    unknown_org,
+    word,
+)
 from agbot.coordinator.contract import GroupView
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState, Noun
 from agbot.rules import ids
@@ -55,12 +64,9 @@ def group_query(request: web.Request, *, most: int, limit: int | None = None) ->
     Raises:
         ApiError: a filter is invalid, or the organisation is not coordinated.
     """
-    state = request.query.get("state")
-    if state is not None and state not in set(GroupState):
-        raise bad_input(request, f'"{state}" is not a state of a group', f"use one of {', '.join(GroupState)}")
     return GroupQuery(
         find=request.query.get("find", ""),
-        state=GroupState(state) if state else None,
+        state=word(request, "state", GroupState, "a state of a group"),
         org=_org_of(request),
         after=request.query.get("after", ""),
         limit=min(number(request, "limit", least=1) or limit or most, most),

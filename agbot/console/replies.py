@@ -1,6 +1,4 @@
-"""Replies of the console: the coordinator's own values as JSON.
-
-Errors with what was tried, the problem and the next step.
+"""Replies of the console: the coordinator's own values as JSON, and errors.
 
 Ids are `org/name`, times ISO 8601 in UTC with a `Z`, a missing value is null.
 """
@@ -9,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from aiohttp import web
+
+from agbot.store.contract import StoreError
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """Of every reply."""
@@ -46,7 +46,7 @@ def text(content: str, status: int = 200) -> web.Response:
 
 
 class ApiError(Exception):
-    """An error reply."""
+    """An error reply: what was tried, the problem, and the next step."""
 
     def __init__(
         self, status: int, *, tried: str, problem: str, next_step: str, headers: Mapping[str, str] | None = None
@@ -57,6 +57,25 @@ class ApiError(Exception):
         self.problem = problem
         self.next_step = next_step
         self.headers = dict(headers or {})
+
+    @classmethod
+    def of(
+        cls,
+        request: web.Request,
+        status: int,
+        problem: str,
+        next_step: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return an error of this request."""
+        tried = f"{request.method} {request.path}"
+        return cls(status, tried=tried, problem=problem, next_step=next_step, headers=headers)
+
+    @classmethod
+    def of_store(cls, request: web.Request, error: StoreError) -> Self:
+        """Return the error of a request for which the lease store is needed."""
+        next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
+        return cls.of(request, 503, f"the lease store failed: {error}", next_step)
 
     def response(self) -> web.Response:
         """Return the reply."""

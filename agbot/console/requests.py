@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from aiohttp import web
 
@@ -15,11 +16,12 @@ from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId
 
 _BODY_SECONDS: Final = 5.0
+Word = TypeVar("Word", bound=StrEnum)
 
 
 def bad_input(request: web.Request, problem: str, next_step: str) -> ApiError:
     """Return the error for an invalid request."""
-    return ApiError(400, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
+    return ApiError.of(request, 400, problem, next_step)
 
 
 def not_found(
@@ -28,7 +30,7 @@ def not_found(
     next_step: str = "`agbot status --all` lists the groups that are known, `agbot doctor` names what cannot be read",
 ) -> ApiError:
     """Return the error for something that is not known."""
-    return ApiError(404, tried=f"{request.method} {request.path}", problem=problem, next_step=next_step)
+    return ApiError.of(request, 404, problem, next_step)
 
 
 def unknown_group(request: web.Request, group: GroupId) -> ApiError:
@@ -61,6 +63,14 @@ def unknown_policy(request: web.Request, policy: PolicyId) -> str:
 def group_of(request: web.Request) -> GroupId:
     """Return the group of the path."""
     return ids.group_id(request.match_info["org"], request.match_info["group"])
+
+
+def word(request: web.Request, name: str, among: type[Word], noun: str) -> Word | None:
+    """Return a word of the query, which is one of these; None if it is not given."""
+    text = request.query.get(name)
+    if text is not None and text not in set(among):
+        raise bad_input(request, f'"{text}" is not {noun}', f"use one of {', '.join(among)}")
+    return None if text is None else among(text)
 
 
 def number(request: web.Request, name: str, *, least: int) -> int | None:
@@ -100,5 +110,4 @@ async def content_of(request: web.Request) -> bytes:
         async with asyncio.timeout(_BODY_SECONDS):
             return await request.read()
     except TimeoutError:
-        tried = f"{request.method} {request.path}"
-        raise ApiError(408, tried=tried, problem="the body did not arrive in time", next_step="send it again") from None
+        raise ApiError.of(request, 408, "the body did not arrive in time", "send it again") from None

@@ -11,7 +11,7 @@ from agbot.console.page.forecast import Forecast, NoForecast
 from agbot.console.page.rollouts import Line, over_time, selected
 from agbot.console.page.standing import Stand, Standing, Summary
 from agbot.console.page.views import ROLLOUTS
-from agbot.console.requests import bad_input, not_found, number, unknown_policy
+from agbot.console.requests import not_found, number, unknown_policy, word
 from agbot.console.rollout_views import (
     EndView,
     PointView,
@@ -41,13 +41,14 @@ async def rollout(request: web.Request) -> web.Response:
     """Show one rollout."""
     known, now = request.app[ROLLOUTS], parts.of(request).clock.now()
     policy = ids.policy_id(request.match_info["org"], request.match_info["policy"])
-    standing = request.query.get("standing", "")
-    if standing and standing not in set(Standing):
-        raise bad_input(request, f"{standing!r} is not a standing", f"use one of {', '.join(Standing)}")
+    standing = word(request, "standing", Standing, "a standing") if request.query.get("standing") else None
     kind = await _kind(request, policy)
     whole = await known.whole((kind, policy), now)
     found = selected(
-        whole.summary.stands, find=request.query.get("find", ""), standing=standing, code=request.query.get("code", "")
+        whole.summary.stands,
+        find=request.query.get("find", ""),
+        standing=standing or "",
+        code=request.query.get("code", ""),
     )
     begin = number(request, "offset", least=0) or 0
     limit = min(number(request, "limit", least=1) or _GROUPS, _MOST_GROUPS)
@@ -77,10 +78,8 @@ async def _kind(request: web.Request, policy: PolicyId) -> Kind:
     Raises:
         ApiError: no group takes part, or it is not a kind.
     """
-    given, known = request.query.get("kind"), request.app[ROLLOUTS]
-    if given is not None and given not in set(Kind):
-        raise bad_input(request, f"{given!r} is not a kind of upgrade", f"use one of {', '.join(Kind)}")
-    kinds = [Kind(given)] if given else list(Kind)
+    given, known = word(request, "kind", Kind, "a kind of upgrade"), request.app[ROLLOUTS]
+    kinds = list(Kind) if given is None else [given]
     begun = [kind for kind in kinds if await known.has_begun((kind, policy))]
     if begun:
         return begun[0]

@@ -13,12 +13,22 @@ import click
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import folded, say
+from agbot.cli.hzn.session import Session
 
 
 def warn(lines: Iterable[str]) -> None:
     """Print warnings on standard error; standard output is for the result."""
     for line in lines:
         say(f"agbot: warning: {screen.clean(line)}", err=True)
+
+
+def declines(question: str, session: Session, *, is_forced: bool) -> bool:
+    """Ask, unless nothing would be changed or `--force` is given; return whether the answer is no.
+
+    Raises:
+        Failure: the input ended before an answer.
+    """
+    return not is_forced and not session.is_dry and not agrees(question)
 
 
 def agrees(question: str) -> bool:

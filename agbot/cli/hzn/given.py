@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
@@ -35,19 +36,22 @@ class HznGroup(click.Group):
         **extra: Any,  # noqa: ANN401 - handed on as it is
     ) -> click.Context:
         """Parse this group's own options."""
-        try:
+        with _usage_as_in_hzn():
             return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
-            error.exit_code = int(Exit.BAD_INPUT)  # type: ignore[misc]  # click reads it from the instance
-            raise
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
         """Find, parse and run the command."""
-        try:
+        with _usage_as_in_hzn():
             return super().invoke(ctx)
-        except click.UsageError as error:
-            error.exit_code = int(Exit.BAD_INPUT)  # type: ignore[misc]  # click reads it from the instance
-            raise
+
+
+@contextmanager
+def _usage_as_in_hzn() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.exit_code = int(Exit.BAD_INPUT)  # type: ignore[misc]  # click reads it from the instance
+        raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,6 @@ class Outcome:
     """The result of a command, for people and programs."""
 
     text: str
-    """Made by `lines`."""
     group: GroupId
     did: str
     """`added`, `updated`, `removed`, `moved`, or `nothing`."""
@@ -32,9 +31,9 @@ class Outcome:
     nodes_unchanged: tuple[str, ...] = ()
 
 
-def lines_of(*lines: str) -> str:
-    """Join lines that contain names; a line end in a name begins no new line."""
-    return "\n".join(map(screen.clean, lines))
+def outcome(group: GroupId, did: str, *lines: str, **nodes: tuple[str, ...]) -> Outcome:
+    """Return an outcome in these lines; a line end in a name begins no new one."""
+    return Outcome(text="\n".join(map(screen.clean, lines)), group=group, did=did, **nodes)
 
 
 async def add(session: Session, given: str | None, file: GroupFile, *, says_yes: bool, coordinator: str) -> Outcome:
@@ -58,18 +57,13 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
     if before is not None:
         return await _replace(session, before, members, file.description, says_yes=says_yes, coordinator=coordinator)
     if session.is_dry:
-        return Outcome(
-            text=lines_of(f"dry run: HA group {group} would be created with {count(len(members), 'member')}"),
-            group=group,
-            did="nothing",
-        )
+        line = f"dry run: HA group {group} would be created with {count(len(members), 'member')}"
+        return outcome(group, "nothing", line)
     try:
         await session.exchange.create_group(group, file.description, members)
     except Conflicting as error:
         raise _overtaken(group, error) from error
-    return Outcome(
-        text=lines_of(f"HA group {group} added in the Horizon Exchange"), group=group, did="added", nodes_added=members
-    )
+    return outcome(group, "added", f"HA group {group} added in the Horizon Exchange", nodes_added=members)
 
 
 def _named(session: Session, name: str, file: GroupFile) -> GroupId:
@@ -95,15 +89,14 @@ async def _replace(
             say(f"  {screen.clean(line)}", err=not asks, indent=4)
     leaving = frozenset(ids.node_id(ids.org_of(before.id), name) for name in change.removed)
     if leaving:
-        asking.warn(await in_use.what_follows(session, Leaving(group=before.id, nodes=leaving), coordinator))
-    unchanged = Outcome(text="", group=before.id, did="nothing", nodes_unchanged=before.members)
+        await in_use.warn(session, Leaving(group=before.id, nodes=leaving), coordinator)
     if session.is_dry or (asks and not asking.agrees(f"Replace HA group {before.id}?")):
-        return unchanged
+        return outcome(before.id, "nothing", nodes_unchanged=before.members)
     await session.exchange.replace_group(before.id, description, members)
-    return Outcome(
-        text=lines_of(f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}"),
-        group=before.id,
-        did="updated",
+    return outcome(
+        before.id,
+        "updated",
+        f"HA group {before.id} updated in the Horizon Exchange{_what_changed(change)}",
         nodes_added=change.added,
         nodes_removed=change.removed,
         nodes_unchanged=change.kept,
@@ -128,25 +121,17 @@ async def remove(session: Session, name: str, *, is_forced: bool, coordinator: s
     if before is not None:
         members = frozenset(ids.node_id(ids.org_of(group), member) for member in before.members)
         leaving = Leaving(group=group, nodes=members, group_goes=True)
-        asking.warn(await in_use.what_follows(session, leaving, coordinator))
+        await in_use.warn(session, leaving, coordinator)
     question = f"Are you sure you want to remove HA group {group} from the Horizon Exchange?"
-    nothing = Outcome(text="", group=group, did="nothing", nodes_unchanged=before.members if before else ())
-    if not is_forced and not session.is_dry and not asking.agrees(question):
-        return nothing
+    if asking.declines(question, session, is_forced=is_forced):
+        return outcome(group, "nothing", nodes_unchanged=before.members if before else ())
     if before is None or (not session.is_dry and not await session.exchange.delete_group(group)):
         raise await session.no_group(group)
     if session.is_dry:
-        return Outcome(
-            text=lines_of(f"dry run: HA group {group} with {count(len(before.members), 'member')} would be removed"),
-            group=group,
-            did="nothing",
-        )
-    return Outcome(
-        text=lines_of(f"HA group {group} removed from the Horizon Exchange."),
-        group=group,
-        did="removed",
-        nodes_removed=before.members,
-    )
+        line = f"dry run: HA group {group} with {count(len(before.members), 'member')} would be removed"
+        return outcome(group, "nothing", line)
+    text = f"HA group {group} removed from the Horizon Exchange."
+    return outcome(group, "removed", text, nodes_removed=before.members)
 
 
 def _in_another(group: GroupId, found: dict[str, str], *, exists: bool) -> Failure:

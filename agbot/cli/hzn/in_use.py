@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agbot.cli.hzn import at_once, coordinator
+from agbot.cli.hzn import asking, at_once, coordinator
 from agbot.cli.hzn.session import Session
 from agbot.coordinator.contract import GroupView
 from agbot.exchange.errors import ExchangeError
@@ -68,14 +68,16 @@ def mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving
     ]
 
 
-async def what_follows(session: Session, leaving: Leaving, url: str) -> list[str]:
-    """Return the consequences, from the coordinator at `url`.
+async def warn(session: Session, leaving: Leaving, url: str) -> None:
+    """Print the consequences, from the coordinator at `url`.
 
     What cannot be read is left out: the command itself will report the error.
     """
     view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
-    if view is not None:
-        return list(consequences(view, leaving))
+    asking.warn(await _by_statuses(session, leaving) if view is None else consequences(view, leaving))
+
+
+async def _by_statuses(session: Session, leaving: Leaving) -> list[str]:
 
     async def of(node: NodeId) -> list[str]:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
-from agbot.cli.hzn.groups import Outcome, lines_of
+from agbot.cli.hzn.groups import Outcome, outcome
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session, node_in, other_org
 from agbot.exchange.administration import HaGroup, NodeRecord
@@ -25,8 +25,7 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
         ExchangeError: the Exchange refused; nodes before it have been added.
     """
     group = session.group_id(name)
-    await _existing(session, group)
-    records = [await session.device(node, group) for node in dict.fromkeys(nodes)]
+    records = await _devices(session, group, nodes)
     elsewhere = plan.elsewhere(records, group)
     inside = tuple(ids.name_of(each.id) for each in records if each.group == ids.name_of(group))
     added: list[str] = []
@@ -38,20 +37,14 @@ async def add(session: Session, name: str, nodes: Sequence[str]) -> Outcome:
     would_be = "would be" if session.is_dry else "are"
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
     lines += [f"The following nodes {would_be} added to HA group {group}: {', '.join(added)}"] if added else []
-    outcome = Outcome(
-        text=lines_of(*lines),
-        group=group,
-        did="updated" if added and not session.is_dry else "nothing",
-        nodes_added=tuple(added),
-        nodes_unchanged=inside,
-    )
     if elsewhere:
-        raise _in_another(group, elsewhere, outcome)
-    return outcome
+        raise _in_another(group, elsewhere, added)
+    did = "updated" if added and not session.is_dry else "nothing"
+    return outcome(group, did, *lines, nodes_added=tuple(added), nodes_unchanged=inside)
 
 
-def _in_another(group: GroupId, found: dict[str, str], outcome: Outcome) -> Failure:
-    done = f"; added nevertheless: {', '.join(outcome.nodes_added)}" if outcome.nodes_added else "; nothing has changed"
+def _in_another(group: GroupId, found: dict[str, str], added: list[str]) -> Failure:
+    done = f"; added nevertheless: {', '.join(added)}" if added else "; nothing has changed"
     return Failure(
         Exit.BAD_INPUT,
         tried=f"adding nodes to HA group {group}",
@@ -64,7 +57,7 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     """Remove nodes from a group; nodes that are not in it are reported.
 
     Raises:
-        Failure: there is no such group, or the question was not answered.
+        Failure: there is no such group or node, or the question was not answered.
         ExchangeError: the Exchange refused; nodes before it have been removed.
     """
     group = session.group_id(name)
@@ -72,15 +65,18 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     wanted = [node_in(node, group) for node in dict.fromkeys(nodes)]
     leaving = [node for node in wanted if before and _is_member(node, before)]
     if leaving:
-        asking.warn(await in_use.what_follows(session, Leaving(group=group, nodes=frozenset(leaving)), coordinator))
+        await in_use.warn(session, Leaving(group=group, nodes=frozenset(leaving)), coordinator)
     question = f"Are you sure you want to remove {', '.join(wanted)} from HA group {group} in the Horizon Exchange?"
-    if not is_forced and not session.is_dry and not asking.agrees(question):
-        return Outcome(text="", group=group, did="nothing")
+    if asking.declines(question, session, is_forced=is_forced):
+        return outcome(group, "nothing")
     if before is None:
         raise await session.no_group(group)
     foreign = next((node for node in wanted if ids.org_of(node) != ids.org_of(group)), None)
     if foreign is not None:
         raise other_org(foreign, group)
+    for node in wanted:
+        if node not in leaving and await session.exchange.node(node) is None:
+            raise await session.no_node(node, f"`agbot hagroup list {group}` shows its members; nothing has changed")
     removed = [
         ids.name_of(node) for node in leaving if session.is_dry or await session.exchange.remove_member(group, node)
     ]
@@ -94,13 +90,8 @@ def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry
         verb = "would be" if is_dry else "is" if len(removed) == 1 else "are"
         noun = "Node" if len(removed) == 1 else "Nodes"
         lines.append(f"{noun} {', '.join(removed)} {verb} removed from HA group {group} in the Horizon Exchange")
-    return Outcome(
-        text=lines_of(*lines),
-        group=group,
-        did="updated" if removed and not is_dry else "nothing",
-        nodes_removed=tuple(removed),
-        nodes_unchanged=absent_nodes,
-    )
+    did = "updated" if removed and not is_dry else "nothing"
+    return outcome(group, did, *lines, nodes_removed=tuple(removed), nodes_unchanged=absent_nodes)
 
 
 async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: bool, coordinator: str) -> Outcome:
@@ -112,31 +103,22 @@ async def move(session: Session, name: str, nodes: Sequence[str], *, is_forced: 
         ExchangeError: the Exchange refused; that node has not been moved, nodes before it have.
     """
     group = session.group_id(name)
-    await _existing(session, group)
-    records = [await session.device(node, group) for node in dict.fromkeys(nodes)]
+    records = await _devices(session, group, nodes)
     moving = [each for each in records if each.group != ids.name_of(group)]
     for each in moving:
-        if each.group:
-            old = ids.group_id(ids.org_of(each.id), each.group)
-            leaving = Leaving(group=old, nodes=frozenset({each.id}), to=group)
-            asking.warn(await in_use.what_follows(session, leaving, coordinator))
+        if (old := _group_of(each)) is not None:
+            await in_use.warn(session, Leaving(group=old, nodes=frozenset({each.id}), to=group), coordinator)
     way = ", ".join(f"{each.id} from {each.group or 'no group'}" for each in moving)
-    if moving and not is_forced and not session.is_dry and not asking.agrees(f"Move {way} to HA group {group}?"):
-        return Outcome(text="", group=group, did="nothing")
-    if not session.is_dry:
-        for each in moving:
-            await _move_one(session, each, group)
+    if moving and asking.declines(f"Move {way} to HA group {group}?", session, is_forced=is_forced):
+        return outcome(group, "nothing")
+    for each in moving if not session.is_dry else ():
+        await _move_one(session, each, group)
     inside = tuple(ids.name_of(each.id) for each in records if each not in moving)
     lines = [f"Node {node} is already in HA group {group}." for node in inside]
-    verb = "Would move" if session.is_dry else "Moved"
-    lines += [f"{verb} {way} to HA group {group}"] if moving else []
-    return Outcome(
-        text=lines_of(*lines),
-        group=group,
-        did="moved" if moving and not session.is_dry else "nothing",
-        nodes_added=tuple(ids.name_of(each.id) for each in moving),
-        nodes_unchanged=inside,
-    )
+    lines += [f"{'Would move' if session.is_dry else 'Moved'} {way} to HA group {group}"] if moving else []
+    did = "moved" if moving and not session.is_dry else "nothing"
+    moved = tuple(ids.name_of(each.id) for each in moving)
+    return outcome(group, did, *lines, nodes_added=moved, nodes_unchanged=inside)
 
 
 async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
@@ -144,7 +126,7 @@ async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
 
     Any interruption, also Ctrl-C, puts it back.
     """
-    old = ids.group_id(ids.org_of(node.id), node.group) if node.group else None
+    old = _group_of(node)
     if old is not None:
         await session.exchange.remove_member(old, node.id)
     try:
@@ -178,11 +160,15 @@ async def _arrived_or_put_back(
     return False
 
 
-async def _existing(session: Session, group: GroupId) -> HaGroup:
-    found = await session.exchange.group(group)
-    if found is None:
+async def _devices(session: Session, group: GroupId, nodes: Sequence[str]) -> list[NodeRecord]:
+    """Read the nodes that are to become members of a group, which must exist."""
+    if await session.exchange.group(group) is None:
         raise await session.no_group(group)
-    return found
+    return [await session.device(node, group) for node in dict.fromkeys(nodes)]
+
+
+def _group_of(node: NodeRecord) -> GroupId | None:
+    return ids.group_id(ids.org_of(node.id), node.group) if node.group else None
 
 
 def _is_member(node: NodeId, group: HaGroup) -> bool:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import msgspec
-
-from agbot.console import acting
-from agbot.console.bodies import (
-    AllowBody,
-    ApproveBody,
-    HoldBody,
-    LeadBody,
-    ReleaseBody,
-    ResumeBody,
-    WithdrawAllowanceBody,
-    WithdrawApprovalBody,
-)
+from agbot.console import api
+from agbot.console.api import Endpoint
 from agbot.console.page import consequences, handover
 from agbot.console.page.consequences import Consequences
-from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.listings import Noun
 
 SPANS: Final[Mapping[str, str]] = {
@@ -42,13 +30,19 @@ class Action:
     name: str
     title: str
     button: str
-    does: str
-    body: type[msgspec.Struct]
+    endpoint: Endpoint[Any]
+    """The path of the API that does the same."""
     fields: tuple[str, ...]
     describe: Callable[..., Consequences]
-    order: Callable[..., Awaitable[Done | NotDone]]
+    more: str = ""
+    """What it does besides what the path says."""
     known: tuple[str, Noun] | None = None
     """The field whose value has to be known, and what it names."""
+
+    @property
+    def does(self) -> str:
+        """What it does, in sentences."""
+        return f"{self.endpoint.does} {self.more}".rstrip()
 
 
 ACTIONS: Final[Mapping[str, Action]] = {
@@ -58,85 +52,71 @@ ACTIONS: Final[Mapping[str, Action]] = {
             name="hold",
             title="Hold upgrades",
             button="Hold",
-            does="Stops new grants for the fleet, an organisation, a group or a node. Upgrades under way go on.",
-            body=HoldBody,
+            endpoint=api.HOLD,
+            more="Upgrades under way go on.",
             fields=("scope", "until"),
             describe=consequences.of_hold,
-            order=acting.order_hold,
             known=("scope", Noun.SCOPE),
         ),
         Action(
             name="resume",
             title="Resume upgrades",
             button="Resume",
-            does="Ends a hold; with a policy, lifts the brakes on it.",
-            body=ResumeBody,
+            endpoint=api.RESUME,
             fields=("scope", "subject", "rest"),
             describe=consequences.of_resume,
-            order=acting.order_resume,
         ),
         Action(
             name="release",
             title="Release a lease by force",
             button="Release",
-            does="Frees the lease of a group, whatever its holder does.",
-            body=ReleaseBody,
+            endpoint=api.RELEASE,
             fields=("group", "token"),
             describe=consequences.of_release,
-            order=acting.order_release,
             known=("group", Noun.GROUP),
         ),
         Action(
             name="allow",
             title="Allow one upgrade",
             button="Allow",
-            does="Lets one upgrade of a node past most rules, once.",
-            body=AllowBody,
+            endpoint=api.ALLOW,
             fields=("node", "subject", "until"),
             describe=consequences.of_allowance,
-            order=acting.order_allowance,
             known=("node", Noun.NODE),
         ),
         Action(
             name="approve",
             title="Approve an upgrade",
             button="Approve",
-            does="Lets an upgrade begin where the settings require an approval.",
-            body=ApproveBody,
+            endpoint=api.APPROVE,
             fields=("scope", "subject", "kind"),
             describe=consequences.of_approval,
-            order=acting.order_approval,
             known=("scope", Noun.SCOPE),
         ),
         Action(
             name="withdraw-allowance",
             title="Withdraw an allowance",
             button="Withdraw",
-            does="Takes the allowance of a node back.",
-            body=WithdrawAllowanceBody,
+            endpoint=api.WITHDRAW_ALLOWANCE,
             fields=("node",),
             describe=consequences.of_withdrawn_allowance,
-            order=acting.order_withdrawn_allowance,
         ),
         Action(
             name="withdraw-approval",
             title="Withdraw an approval",
             button="Withdraw",
-            does="Takes an approval back. Groups in which the upgrade has begun go on.",
-            body=WithdrawApprovalBody,
+            endpoint=api.WITHDRAW_APPROVAL,
             fields=("scope", "subject", "kind"),
             describe=consequences.of_withdrawn_approval,
-            order=acting.order_withdrawn_approval,
         ),
         Action(
             name="lead",
             title="Let another coordinator lead",
             button="Hand over",
-            does="Of several coordinators on one store, another one decides from then on. Upgrades under way go on.",
-            body=LeadBody,
+            endpoint=api.LEAD,
+            more="That one decides from then on. Upgrades under way go on.",
             fields=("to",),
             describe=handover.of_lead,
-            order=acting.order_lead,
         ),
     )
 }

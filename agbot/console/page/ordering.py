@@ -16,6 +16,7 @@ from aiohttp import web
 
 from agbot.console import access, acting, parts
 from agbot.console.answers import CoordinatorView
+from agbot.console.bodies import TestBody
 from agbot.console.page.actions import ACTIONS, SPANS, Action
 from agbot.console.page.consequences import Facts
 from agbot.console.page.rendering import page
@@ -58,13 +59,12 @@ async def carry_out(request: web.Request) -> web.Response:
         access.require_token(request, token, was_shown=bool(token), next_step=_TYPE_IT)
         body = _body(request, action, given)
         group = (GroupId(given["group"]),) if action.name == "release" else ()
-        done = await action.order(request, body, *group)
+        done = await acting.ORDERS[action.endpoint].carry_out(request, body, *group)
     except ApiError as error:
         return await _confirmation(request, action, given, error)
     if isinstance(done, NotDone):
         next_step, status = "nothing was changed; go back and look at the present state", 404 if done.not_found else 409
-        refused = ApiError(status, tried=f"POST {request.path}", problem=done.text, next_step=next_step)
-        return await _confirmation(request, action, given, refused)
+        return await _confirmation(request, action, given, ApiError.of(request, status, done.text, next_step))
     return await page(
         request,
         "done.html",
@@ -150,15 +150,16 @@ def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any
     """
     if action.name == "release" and not all(given.get("group", "").partition("/")):
         raise bad_input(request, "the group is not org/name", "give it as org/name")
-    names = action.body.__struct_fields__
+    body = action.endpoint.body or TestBody
+    names = body.__struct_fields__
     values: dict[str, Any] = {name: value for name, value in given.items() if name in names}
     if "rest" in values:
         values["rest"] = values["rest"] in {"on", "true", "1"}
     try:
-        body = msgspec.convert(values, action.body, strict=False)
+        found = msgspec.convert(values, body, strict=False)
     except msgspec.ValidationError as error:
         raise bad_input(request, _in_words(error), "fill in what is missing") from error
-    return acting.checked(request, body)
+    return acting.checked(request, found)
 
 
 def _in_words(error: msgspec.ValidationError) -> str:

@@ -189,9 +189,7 @@ def for_people(handler: PageHandler) -> PageHandler:
                     "check the name, or look for it: the field above finds groups, the lists are linked below"
                 )
         except StoreError as error:
-            next_step = "wait for store.recovered in the log; /readyz?verbose shows the state of the store"
-            problem = f"the lease store failed: {error}"
-            found = ApiError(503, tried=f"GET {request.path}", problem=problem, next_step=next_step)
+            found = ApiError.of_store(request, error)
         return await page(
             request,
             "error.html",

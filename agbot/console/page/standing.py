@@ -79,7 +79,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
     valid = {node: each for node, each in outcomes.items() if revised_at is None or each.at >= revised_at}
     gated = [member for member in facts.members if member.is_gated]
     done = [member for member in gated if _is_done(member, valid.get(member.node))]
-    standing, text, code, since = _judge(facts, gated, done, valid)
+    standing, text, code, since = _by_lease(facts) or _by_reports(gated) or _by_members(gated, done, valid)
     ends = [each.at for each in valid.values() if each.cause in COMPLETING]
     return Stand(
         group=facts.group,
@@ -97,15 +97,6 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
 
 _Verdict = tuple[Standing, str, str, datetime | None]
 """Standing, text, code, since."""
-
-
-def _judge(
-    facts: GroupProgress,
-    gated: Sequence[MemberProgress],
-    done: Sequence[MemberProgress],
-    outcomes: Mapping[NodeId, Outcome],
-) -> _Verdict:
-    return _by_lease(facts) or _by_reports(gated) or _by_members(gated, done, outcomes)
 
 
 def _by_lease(facts: GroupProgress) -> _Verdict | None:

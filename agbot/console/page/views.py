@@ -24,9 +24,9 @@ from agbot.console.requests import (
     unknown_group,
     unknown_node,
     unknown_policy,
+    word,
 )
 from agbot.console.status import needs_attention
-from agbot.coordinator.contract import GroupView
 from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
@@ -88,8 +88,8 @@ async def rollout(request: web.Request) -> web.Response:
     kind, known, now = _kind(request), request.app[ROLLOUTS], parts.of(request).clock.now()
     policy = ids.policy_id(request.match_info["org"], request.match_info["policy"])
     chosen = {name: request.query.get(name, "") for name in ("standing", "code", "find")}
-    if chosen["standing"] and chosen["standing"] not in set(Standing):
-        raise bad_input(request, f"{chosen['standing']!r} is not a standing", f"use one of {', '.join(Standing)}")
+    if chosen["standing"]:
+        word(request, "standing", Standing, "a standing")
     if not await known.has_begun((kind, policy)) and (problem := unknown_policy(request, policy)):
         raise not_found(request, problem)
     whole = await known.whole((kind, policy), now)
@@ -116,15 +116,11 @@ async def rollout(request: web.Request) -> web.Response:
 
 async def groups(request: web.Request) -> web.Response:
     """Show a page of the table of groups."""
-    operations, chosen = (
-        parts.of(request).operations,
-        {name: request.query.get(name, "") for name in ("find", "state", "org")},
-    )
-    if chosen["state"] and chosen["state"] not in set(GroupState):
-        raise bad_input(request, f"{chosen['state']!r} is not a state", f"use one of {', '.join(GroupState)}")
+    operations = parts.of(request).operations
+    chosen = {name: request.query.get(name, "") for name in ("find", "state", "org")}
     query = GroupQuery(
         find=chosen["find"],
-        state=GroupState(chosen["state"]) if chosen["state"] else None,
+        state=word(request, "state", GroupState, "a state of a group") if chosen["state"] else None,
         org=chosen["org"] or None,
         offset=number(request, "offset", least=0) or 0,
         limit=PAGE_GROUPS,
@@ -173,7 +169,7 @@ async def group(request: web.Request) -> web.Response:
             "group": found,
             "explained": {each.node: operations.explain(each.node) for each in found.waiting},
             "upgrades": upgrades,
-            "timeline": timeline.timeline(upgrades, _members(found), now),
+            "timeline": timeline.timeline(upgrades, [member.node for member in found.members], now),
             **await _journal(request, JournalQuery(group=wanted)),
         },
         title=str(wanted),
@@ -183,10 +179,8 @@ async def group(request: web.Request) -> web.Response:
 
 async def node(request: web.Request) -> web.Response:
     """Explain one node."""
-    wanted, operations = (
-        ids.node_id(request.match_info["org"], request.match_info["node"]),
-        parts.of(request).operations,
-    )
+    wanted = ids.node_id(request.match_info["org"], request.match_info["node"])
+    operations = parts.of(request).operations
     found = operations.explain(wanted)
     if found is None:
         raise unknown_node(request, wanted)
@@ -247,10 +241,6 @@ async def _journal(request: web.Request, query: JournalQuery) -> dict[str, objec
 async def _history(request: web.Request, query: JournalQuery) -> list[HistoryView]:
     wanted = query if query.events else replace(query, without=history.LEFT_OUT)
     return [history.view(entry) for entry in await parts.of(request).operations.journal(wanted)]
-
-
-def _members(group: GroupView) -> list[NodeId]:
-    return [member.node for member in group.members]
 
 
 def _kind(request: web.Request) -> Kind:

@@ -40,6 +40,11 @@ def test_a_node_in_another_group_stays_there_and_the_others_are_added(hub: Hub) 
         (("member", "add", "nosuch", "-m", "n4"), 8, "there is no HA group nosuch in o1"),
         (("member", "remove", "nosuch", "-m", "n4", "-f"), 8, "there is no HA group nosuch in o1"),
         (("member", "remove", "g1", "-m", "o2/n1", "-f"), 1, "of another organisation"),
+        (
+            ("member", "remove", "g1", "-m", "n1", "-m", "nn1", "-f"),
+            8,
+            "there is no node nn1 in o1 (did you mean o1/n1?)",
+        ),
         (("member", "move", "nosuch", "-m", "n1", "-f"), 8, "there is no HA group nosuch in o1"),
         (("member", "move", "g2", "-m", "c1", "-f"), 1, "c1 is a cluster node"),
         (("member", "move", "g2", "-m", "n1"), 1, "the input ended without an answer"),
