@@ -27,7 +27,7 @@ from agbot.rules.lease import Kind
 def release(*, group: str, token: int | None, yes: bool, org: str | None, order: Order) -> None:
     """Free a group's lease by force.
 
-    GROUP is org/name, or a name with -o. Shows who holds the lease and when that node was last
+    GROUP is org/name, or a name with -o. It shows who holds the lease and when that node was last
     alive, and asks. Make sure that the holder's upgrade is really over: the next member begins at
     once. With --token, nothing is freed if the lease has been granted again in the meantime.
     """
@@ -53,7 +53,7 @@ def _held(group: GroupView, now: datetime) -> str:
 
 @click.command("hold")
 @place
-@click.option("--until", help="When it ends by itself: 2h, 3d, or a time such as 2026-01-31T18:00 (local) or …Z.")
+@click.option("--until", help="When the hold ends by itself: 2h, 3d, or a time such as 2026-01-31T18:00 (local) or …Z.")
 @order
 def hold(*, place: Place, until: str | None, order: Order) -> None:
     """Stop new grants for the fleet, an organisation, a group or a node.
@@ -83,17 +83,17 @@ def resume(*, place: Place, store: bool, rest: bool, subject: str | None, order:
 
 @click.command("allow")
 @click.argument("node")
-@click.option("--subject", help="Only for this policy, not for the next upgrade in general.")
-@click.option("--until", default="24h", show_default=True, help="When it expires unused: 2h, 3d, or a time.")
+@click.option("--subject", help="Only for this policy; otherwise for its next upgrade, whichever that is.")
+@click.option("--until", default="24h", show_default=True, help="When it expires if unused: 2h, 3d, or a time.")
 @click.option("--withdraw", is_flag=True, help="Take the node's allowance back.")
 @options.org
 @order
 def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: str | None, order: Order) -> None:
     """Let one upgrade of a node past health, window, brakes, approval, canary, pace and turn, once.
 
-    NODE is org/name, or a name with -o. Never past the lease or the rest of another member, nor
-    past a hold, nor past a brake that is set later. The node's next grant uses it up, needed or
-    not. `agbot orders` lists allowances.
+    NODE is org/name, or a name with -o. An allowance never passes the lease or the rest of another
+    member, a hold, or a brake that is set later. The node's next grant uses it up, needed or not.
+    `agbot orders` lists allowances.
     """
     name = options.qualified_name(node, org, "node")
     if withdraw:
@@ -106,7 +106,7 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
 @click.command("approve")
 @place
 @click.option("--subject", required=True, help="The policy, as it is published now.")
-@click.option("--service", is_flag=True, help="It is a deployment policy, not a node management policy.")
+@click.option("--service", is_flag=True, help="The policy is a deployment policy, not a node management policy.")
 @click.option("--withdraw", is_flag=True, help="Take the approval back; groups that have begun go on.")
 @order
 def approve(*, place: Place, subject: str, service: bool, withdraw: bool, order: Order) -> None:
@@ -131,7 +131,7 @@ def approve(*, place: Place, subject: str, service: bool, withdraw: bool, order:
 def lead(*, coordinator: str | None, yes: bool, order: Order) -> None:
     """Let another coordinator on the same PostgreSQL store lead.
 
-    COORDINATOR is its name in `agbot status`; without one, any other may. The present leader
+    COORDINATOR is its name in `agbot status`; without it, any other may. The present leader
     finishes its writes, and nothing is granted for about a second. Leases stay with their holders.
     """
     options.confirm("Nothing is granted for a moment.", f"Let {coordinator or 'another coordinator'} lead?", yes=yes)

@@ -49,7 +49,7 @@ class Options:
     default=DEFAULT_SPEED,
     show_default=True,
     type=click.FloatRange(min=1, max=500),
-    help="Simulated seconds per real second; fewer on a slow machine.",
+    help="Simulated seconds per real second; set fewer on a slow machine.",
 )
 @click.option(
     "--duration", type=click.FloatRange(min=1), help="Real seconds to run. Default: until all stories are over."

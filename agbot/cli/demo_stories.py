@@ -130,7 +130,7 @@ async def _ordinary(number: int, plan: Plan, fleet: Fleet) -> Story:
         name=f"group-{number}",
         sentence=_WITH_SERVICE if with_service else _AGENT_ALONE,
         play=_nothing,
-        expect=_one_at_a_time,
+        expect=Stage.one_at_a_time,
         members=plan.members,
         habits=quick(),
     )
@@ -176,8 +176,3 @@ async def _release(stage: Stage, agent: str, service: str) -> None:
 def _next(version: str) -> str:
     major, minor, _ = version.split(".")
     return f"{major}.{int(minor) + 1}.0"
-
-
-def _one_at_a_time(stage: Stage) -> list[str]:
-    most = stage.fleet.observer.max_concurrent_by_group[stage.name]
-    return [] if most == 1 else [f"at most {most} members were down at once, not 1"]

@@ -47,7 +47,7 @@ WRONG: Final = 1
     "2 wrong usage, 7 a cure was not carried out.",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
-@click.option("--cure", "cures", is_flag=True, help="Delete the stuck rows, one at a time, after a confirmation each.")
+@click.option("--cure", "cures", is_flag=True, help="Delete the stuck rows, one at a time, each after a confirmation.")
 @click.option("--yes", is_flag=True, help="With --cure: do not ask, for programs.")
 @options.url
 @options.as_json

@@ -54,7 +54,7 @@ def place(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _place(config: Path | None, url: str | None, schema: str | None, agbot_schema: str | None) -> Place:
-    """Read the settings only for what no option says."""
+    """Read the settings only for what no option states."""
     from agbot.guard.scripts import Schemas
 
     is_asked = (url is None or config is not None) and settings_file.find(config) is not None
@@ -75,9 +75,7 @@ def guard() -> None:
 
 
 @guard.command("install")
-@click.option(
-    "--dry-run", is_flag=True, help="Print the SQL and change nothing. A database that is named is looked at."
-)
+@click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. A database that is named is checked.")
 @place
 @options.as_json
 def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
@@ -108,7 +106,7 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
 @place
 @options.as_json
 def uninstall(*, dry_run: bool, place: Place, as_json: bool) -> None:
-    """Remove the triggers, and all else that `install` has created. The leases stay."""
+    """Remove the triggers and everything else that `install` has created. The leases stay."""
     from agbot.guard import installing, scripts
 
     schemas = place.schemas

@@ -25,20 +25,17 @@ _DIFFERENT: Final = 1
 @click.command("history")
 @click.argument("action", type=click.Choice(["replay"]), required=False, metavar="[replay]")
 @click.option("--in", "within", metavar="ORG", help="Only this organisation.")
-@click.option("--group", help="Only this group.")
-@click.option("--node", help="Only this node.")
-@click.option(
-    "--since",
-    help="Only since then: 2h, 3d, today, yesterday, 18:00, 2026-01-31, or a time such as 2026-01-31T18:00 (local) or …Z.",
-)
+@journal.group
+@journal.node
+@journal.since
 @click.option(
     "--event", "kinds", multiple=True, help="Only this kind: a name (lease.granted) or a noun (lease). Repeatable."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help=f"At most so many, the newest.  [default: {SHOWN}; for replay: all]"
+    "--limit", type=click.IntRange(min=1), help=f"Only this many, the newest.  [default: {SHOWN}; for replay: all]"
 )
 @click.option(
-    "-f", "--follow", is_flag=True, help=f"Show the newest {following.SHOWN}, and then what happens, until Ctrl-C."
+    "-f", "--follow", is_flag=True, help=f"Show the newest {following.SHOWN}, and then each new one, until Ctrl-C."
 )
 @options.org
 @options.url
@@ -64,8 +61,8 @@ def history(
     Times are local, and in UTC with --json. With --follow the newest comes last; after a lost
     connection it resumes where it was, so that nothing is missed.
 
-    With `replay` the decisions among them are derived again from their recorded facts, by the rules
-    of this program. Differences are printed, and the exit code is 1 if there are any.
+    With `replay`, the decisions among them are derived again from their recorded facts, by the
+    rules of this program. Differences are printed, and the exit code is 1 if there are any.
     """
     client = Client(url=url)
     query = {"org": within, **journal.query(group, node, since, org, *(kinds or (DECISIONS if action else ())))}

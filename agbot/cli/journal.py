@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import click
+
 from agbot.cli import options, times
 from agbot.cli.client import Client
 from agbot.clock import SystemClock
@@ -16,6 +18,14 @@ MOST: Final = 250
 """An entry can have kilobytes of facts; pages of this size keep each answer small."""
 Read = tuple[HistoryView, Any]
 """An entry, and its JSON as it came."""
+
+
+group: Final = click.option("--group", help="Only this group.")
+node: Final = click.option("--node", help="Only this node.")
+since: Final = click.option(
+    "--since",
+    help="Only from then on: 2h, 3d, today, yesterday, 18:00, 2026-01-31, or a time such as 2026-01-31T18:00 (local) or …Z.",
+)
 
 
 def query(group: str | None, node: str | None, since: str | None, org: str | None, *kinds: str) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 0.5
     type=click.FloatRange(0, 600),
     default=90.0,
     show_default=True,
-    help="How long, in seconds.",
+    help="How long to wait, in seconds.",
 )
 @options.token_file
 @options.url

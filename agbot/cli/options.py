@@ -22,11 +22,11 @@ url: Final = click.option(
     default=DEFAULT_URL,
     show_default=True,
     show_envvar=True,
-    help="The coordinator's operators' listener.",
+    help="Address of the coordinator's operators' listener.",
 )
-watch: Final = click.option("-W", "--watch", is_flag=True, help="Show it again and again, until Ctrl-C.")
+watch: Final = click.option("-W", "--watch", is_flag=True, help="Refresh it until Ctrl-C.")
 interval: Final = click.option(
-    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two looks."
+    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two refreshes."
 )
 token_file: Final = click.option(
     "--token-file",
@@ -37,7 +37,7 @@ token_file: Final = click.option(
 )
 """The token itself is never an argument: every user of the machine can read those."""
 org: Final = click.option(
-    "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names that are given without one."
+    "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names given without one."
 )
 """It completes names and does nothing else, in every command."""
 reason: Final = click.option("--reason", required=True, help="The reason, for the journal.")

@@ -25,8 +25,8 @@ Line = tuple[str, str]
 def orders(url: str, as_json: bool) -> None:
     """List holds, allowances, approvals and brakes, and the maintenance windows.
 
-    `agbot resume` ends a hold or a brake; `--withdraw` of `agbot allow` and `agbot approve` takes
-    one back.
+    `agbot resume` ends a hold or a brake. `agbot allow --withdraw` and `agbot approve --withdraw`
+    take an allowance or an approval back.
     """
     client = Client(url=url)
     content = client.get(api.ORDERS)

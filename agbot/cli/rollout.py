@@ -33,9 +33,13 @@ _WIDEST: Final = len("between members")
 
 @click.command("rollout")
 @click.argument("policy", required=False)
-@click.option("--kind", type=click.Choice(["agent", "service"]), help="Where a policy of each kind has that name.")
-@click.option("--standing", type=click.Choice(_STANDINGS), help="Only groups that are this far.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many groups.")
+@click.option(
+    "--kind", type=click.Choice(["agent", "service"]), help="Which one, if a policy of each kind has that name."
+)
+@click.option("--standing", type=click.Choice(_STANDINGS), help="Only groups with this standing.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Show at most this many groups."
+)
 @options.watch
 @options.interval
 @options.org

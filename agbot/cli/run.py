@@ -34,7 +34,7 @@ FAILED = 70
 )
 @settings_file.config
 @click.option(
-    "--mode", type=click.Choice(["gateway", "shadow"]), help="Overrides [run] mode. shadow: grant nothing, compare."
+    "--mode", type=click.Choice(["gateway", "shadow"]), help="Override [run] mode. shadow: grant nothing, only compare."
 )
 def run(config: Path | None, mode: str | None) -> None:
     """Run the coordinator until SIGTERM or Ctrl-C.

@@ -18,7 +18,7 @@ DEFAULT: Final = Path("/etc/agbot/agbot.toml")
 config: Final = click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Settings file (TOML).  [default: {DEFAULT} where it is; else defaults and environment]",
+    help=f"Settings file (TOML).  [default: {DEFAULT} if there is one; else defaults and environment]",
 )
 
 

@@ -18,10 +18,10 @@ _SHOWN: Final = 20
 
 
 @click.command("shadow")
-@click.option("--group", help="Only this group.")
-@click.option("--node", help="Only this node.")
-@click.option("--since", help="Only since then: 2h, 3d, or a time such as 2026-01-31T18:00 (local) or …Z.")
-@click.option("--limit", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="At most so many.")
+@journal.group
+@journal.node
+@journal.since
+@click.option("--limit", type=click.IntRange(min=1), default=_SHOWN, show_default=True, help="Only this many.")
 @options.org
 @options.url
 @options.as_json
@@ -30,7 +30,7 @@ def shadow(
 ) -> None:
     """Show where the real agbot's decisions differ from the coordinator's, newest first.
 
-    The daemon that runs in shadow mode has journalled it, with both reasons.
+    A daemon in shadow mode journals each of them, with both reasons.
     """
     client, query = Client(url=url), journal.query(group, node, since, org, ShadowDiffers.name)
     if as_json:

@@ -72,12 +72,16 @@ def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) ->
     "--from", "source", metavar="HUB|FILE", help="The Exchange's URL, or a snapshot.  [default: as in the settings]"
 )
 @click.option("--nmp", help="The node management policy: org/name, or a name with -o.")
-@click.option("--policy", help="A deployment policy, whose first version is rolled out as well, or alone.")
+@click.option("--policy", help="A deployment policy; its first version is rolled out too, or by itself.")
 @settings_file.config
-@click.option("--duration", callback=_seconds, help="How long an agent upgrade takes: 5m.  [default: the history's]")
-@click.option("--service-duration", callback=_seconds, help="How long a service upgrade takes, likewise.")
-@click.option("--approved", is_flag=True, help="As if every upgrade had been approved.")
-@click.option("--save", type=_File, help="Write the snapshot to this file. It has no secrets.")
+@click.option(
+    "--duration", callback=_seconds, help="How long an agent upgrade takes, such as 5m.  [default: as in the history]"
+)
+@click.option(
+    "--service-duration", callback=_seconds, help="How long a service upgrade takes.  [default: as in the history]"
+)
+@click.option("--approved", is_flag=True, help="Take every upgrade as approved.")
+@click.option("--save", type=_File, help="Write the snapshot to this file. It contains no secrets.")
 @click.option("--picture", "drawing", type=_File, help="Draw the forecast into this file, as SVG.")
 @options.org
 @options.url

@@ -32,7 +32,9 @@ _SHOWN: Final = 100
 @click.command("status")
 @click.argument("where", metavar="[ORG|ORG/GROUP]", required=False)
 @click.option("--all", "show_all", is_flag=True, help="Show idle groups too.")
-@click.option("--limit", type=click.IntRange(1, 250), default=_SHOWN, show_default=True, help="At most so many groups.")
+@click.option(
+    "--limit", type=click.IntRange(1, 250), default=_SHOWN, show_default=True, help="Show at most this many groups."
+)
 @options.watch
 @options.interval
 @options.url
@@ -42,9 +44,10 @@ def status(
 ) -> None:
     """Show the coordinator and every busy group.
 
-    With ORG or ORG/GROUP only the groups of that organisation, or that group. Everything is of the
-    same moment. The exit code is 0 if all is well, 6 if something needs a person, and 9 if nothing
-    is granted: not ready, or no leader. Holds and members that never asked do not change it.
+    With ORG or ORG/GROUP, only that organisation's groups are shown, or that group. Everything is
+    as of the same moment. The exit code is 0 if all is well, 6 if something needs a person, and 9
+    if nothing is granted: not ready, or no leader. Holds, and members that have never asked, do not
+    change it.
     """
     client, named = Client(url=url), {"group" if "/" in where else "org": where} if where is not None else {}
 

@@ -56,7 +56,7 @@ def backup(*, file: Path, config: Path | None, as_json: bool) -> None:
 @settings_file.config
 @options.as_json
 def restore(*, file: Path, reason: str, config: Path | None, as_json: bool) -> None:
-    """Replace the lease store by a backup. The daemon must be stopped.
+    """Replace the lease store with a backup. The daemon must be stopped.
 
     FILE is checked first, and is kept. The previous store is kept beside the new one. After its
     next start the daemon grants nothing until it has read every organisation, and its tokens begin
@@ -75,7 +75,7 @@ def restore(*, file: Path, reason: str, config: Path | None, as_json: bool) -> N
 @settings_file.config
 @options.as_json
 def restored(*, reason: str, config: Path | None, as_json: bool) -> None:
-    """Mark the store as an older copy. The daemon must be stopped, on PostgreSQL every one.
+    """Mark the store as an older copy. The daemon must be stopped; on PostgreSQL, every daemon.
 
     Use it after restoring a snapshot of the machine or its disk, which the daemon cannot detect.
     """
@@ -117,7 +117,7 @@ def compact(*, config: Path | None, as_json: bool) -> None:
 @click.option(
     "--password-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File with the password for the database. Without it, libpq's own ways.",
+    help="File with the password for the database. Without it, libpq looks for one.",
 )
 @options.as_json
 def move(*, source: str, target: str, schema: str, password_file: Path | None, as_json: bool) -> None:

@@ -86,6 +86,8 @@ class GroupProgress:
     holder: NodeId | None = None
     """The member that holds the lease for this upgrade."""
     is_suspect: bool = False
+    token: int = 0
+    """Of that lease; 0 if no member holds it for this upgrade."""
     waiting: Sequence[WaitingMember] = ()
     brake: Brake | None = None
 

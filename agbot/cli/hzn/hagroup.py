@@ -32,7 +32,8 @@ nodes: Final = click.option(
 @click.group(
     "hagroup",
     cls=HznGroup,
-    epilog="Exit codes: 0 done; 1 input; 3 JSON; 4 file; 5 the Exchange; 7 no Exchange set; 8 not found.",
+    epilog="Exit codes: 0 done; 1 bad input; 3 bad JSON; 4 the file cannot be read; 5 the Exchange failed or refused; "
+    "7 no Exchange is set; 8 not found.",
 )
 def hagroup() -> None:
     """List and change HA groups in the Exchange, as `hzn exchange hagroup` does.
@@ -57,14 +58,14 @@ def new(*, given: Given) -> None:
 
 @hagroup.command("list")
 @click.argument("group", required=False)
-@click.option("-l", "--long", "is_long", is_flag=True, help="Each group with its description and members.")
+@click.option("-l", "--long", "is_long", is_flag=True, help="Show each group with its description and members.")
 @click.option("-n", "--node-id-tok", metavar="[ORG/]NODE:TOKEN", help="A node's credentials, in place of a user's.")
 @options.url
 @common
 def list_groups(*, group: str | None, is_long: bool, node_id_tok: str | None, url: str, given: Given) -> None:
     """List HA groups.
 
-    On a terminal as tables; as `hzn`'s JSON when piped or with --json.
+    They are tables on a terminal, and `hzn`'s JSON in a pipe or with --json.
     """
     out = screen.console()
     is_table = out.is_terminal and not given.as_json
@@ -146,7 +147,7 @@ def member_remove(*, group: str, node_names: tuple[str, ...], force: bool, url: 
 @options.url
 @common
 def member_move(*, group: str, node_names: tuple[str, ...], force: bool, url: str, given: Given) -> None:
-    """Move nodes to an HA group from their present ones. Undone if it fails halfway."""
+    """Move nodes from their present HA groups to this one. A move that fails halfway is undone."""
     _show(given, lambda session: members.move(session, group, node_names, is_forced=force, coordinator=url))
 
 

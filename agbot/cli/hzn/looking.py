@@ -104,8 +104,8 @@ def _status(entry: Mapping[str, Any]) -> object:
 def version(*, given: Given) -> None:
     """Show the versions of this program and of the Exchange.
 
-    Where no Exchange, organisation or credentials are given, only the former is shown, and what is
-    missing.
+    Without an Exchange, an organisation or credentials, only that of this program is shown, and
+    what is missing.
     """
 
     async def read(session: Session) -> str:

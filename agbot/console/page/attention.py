@@ -42,7 +42,7 @@ class Item:
     text: str
     links: Sequence[Link] = ()
     is_in_order: bool = False
-    """An operator has ordered it, and it needs no one."""
+    """An operator has ordered it, and it needs no one: it lets something pass, or ends alone."""
 
 
 def items(
@@ -254,6 +254,7 @@ def _holds(orders: Orders, now: datetime) -> Iterator[Item]:
             title=f"Hold on {words.scope(hold.scope)}",
             text=f"No upgrade begins there, {end}: {hold.why} ({hold.by}, {words.relative(hold.since, now)})",
             links=(Link(text="Resume…", url=words.order_url("resume", scope=hold.scope)),),
+            is_in_order=hold.until is not None,
         )
 
 

@@ -65,6 +65,8 @@ class Stand:
     since: datetime | None = None
     until: datetime | None = None
     """When that reason can pass by itself, if that is known."""
+    token: int = 0
+    """Of the lease that a member holds for it."""
     done: int = 0
     members: int = 0
     """Members that ask, cluster nodes not counted."""
@@ -88,6 +90,7 @@ def stand(facts: GroupProgress, outcomes: Mapping[NodeId, Outcome], revised_at: 
         code=code,
         since=since,
         until=facts.waiting[0].until if standing is Standing.WAITING else None,
+        token=facts.token,
         done=len(done),
         members=len(gated),
         done_at=max(ends, default=None) if standing is Standing.DONE else None,

@@ -73,6 +73,7 @@ def _of_group(group: GroupId, kind: Kind, policy: PolicyId, situation: Situation
         members=[_member(name, node, kind, policy, situation) for name, node in members.items()],
         holder=tenure.claim.holder if tenure is not None and is_mine else None,
         is_suspect=is_mine and lease is not None and lease.state is State.SUSPECT,
+        token=lease.token if is_mine and lease is not None else 0,
         waiting=[_waiting(each, now) for each in sorted(waiters, key=lambda each: each.since)],
         brake=_no_default(ledger.brakes, group).get((kind, policy)),
     )
