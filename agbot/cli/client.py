@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # most commands ask for little of it, or for nothing
 DEFAULT_URL: Final = "http://127.0.0.1:8084"
 DEFAULT_TOKEN_FILE: Final = Path("/etc/agbot/operator-token")
 SECONDS: Final = 10.0
-MOST_SECONDS: Final = 60.0
+_MOST_SECONDS: Final = 60.0
 """Timeout of a whole answer."""
 MOST_BYTES: Final = 128 * 1024 * 1024
 """Maximum size of an answer: four times that of all groups of the largest organisation."""
@@ -53,7 +53,7 @@ _EXITS: Final = {
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _ABOUT: Final = ("/v1/overview", "/healthz")
 """Where the version is: of the leader, and in a version that has not the first."""
-SAME_VERSION: Final = (
+_SAME_VERSION: Final = (
     "upgrade the older one of the two: `agbot --version`; a coordinator has to be restarted after that"
 )
 
@@ -106,12 +106,12 @@ class Client:
         try:
             return msgspec.json.decode(content, type=endpoint.answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            other = self.other_version()
+            other = self._other_version()
             raise Failure(
                 Exit.UNREACHABLE,
                 tried=f"reading the answer of {self.url}",
                 problem=other or f"the answer is not what this command expects: {error}",
-                next_step=SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
+                next_step=_SAME_VERSION if other else "is that the coordinator? --json shows the answer as it is",
             ) from error
 
     def post(self, endpoint: Endpoint[Any], *names: str, body: msgspec.Struct, token_file: Path | None) -> bytes:
@@ -158,7 +158,7 @@ class Client:
         try:
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
             with connection.getresponse() as reply:
-                content = _read(reply, time.monotonic() + MOST_SECONDS)
+                content = _read(reply, time.monotonic() + _MOST_SECONDS)
             self._server_time = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
             raise Failure(
@@ -171,7 +171,7 @@ class Client:
             connection.close()
         return reply.status, content
 
-    def other_version(self) -> str:
+    def _other_version(self) -> str:
         """State that the coordinator has another version than this command; empty if it has not.
 
         Also empty if it states none. A coordinator that stands by answers for the leader.
@@ -201,9 +201,9 @@ class Client:
                 next_step="is that the [console] listener? --url or AGBOT_URL names it",
             )
         is_unknown = status == WRONG_METHOD or problem == NO_SUCH_PATH
-        other = self.other_version() if is_unknown or status == HTTPStatus.BAD_REQUEST else ""
+        other = self._other_version() if is_unknown or status == HTTPStatus.BAD_REQUEST else ""
         if other and is_unknown:
-            return Failure(Exit.UNREACHABLE, tried=tried, problem=other, next_step=SAME_VERSION)
+            return Failure(Exit.UNREACHABLE, tried=tried, problem=other, next_step=_SAME_VERSION)
         code = _EXITS.get(status, Exit.UNREACHABLE)
         return Failure(code, tried=tried, problem=f"{problem}; {other}" if other else problem, next_step=next_step)
 
@@ -220,7 +220,7 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
         if len(content) > MOST_BYTES:
             raise OSError(f"the answer has more than {MOST_BYTES} bytes")
         if time.monotonic() > deadline:
-            raise OSError(f"the answer was not complete after {MOST_SECONDS:g} s")
+            raise OSError(f"the answer was not complete after {_MOST_SECONDS:g} s")
     if reply.length:  # read1 returns the same for the end of the connection and of the answer
         raise http.client.IncompleteRead(bytes(content), reply.length)
     return bytes(content)

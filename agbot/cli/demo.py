@@ -16,17 +16,17 @@ from agbot.cli import screen
 
 BROKEN: Final = 1
 LOG: Final = "daemon.log"
-DEFAULT_SPEED: Final = 60.0
+_DEFAULT_SPEED: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options."""
+    """The options of `agbot demo`."""
 
     groups: int = 3
     members: int = 3
     seed: int = 1
-    speed: float = DEFAULT_SPEED
+    speed: float = _DEFAULT_SPEED
     duration: float | None = None
     no_guard: bool = False
     as_json: bool = False
@@ -46,7 +46,7 @@ class Options:
 @click.option("--seed", default=1, show_default=True, help="Random seed.")
 @click.option(
     "--speed",
-    default=DEFAULT_SPEED,
+    default=_DEFAULT_SPEED,
     show_default=True,
     type=click.FloatRange(min=1, max=500),
     help="Simulated seconds per real second; set fewer on a slow machine.",

@@ -80,12 +80,12 @@ class Summary:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the summary as JSON values."""
         return asdict(self)
 
 
 def render(summary: Summary) -> RenderableType:
-    """Print it for people."""
+    """Return the summary as people read it."""
     figures = Table.grid(padding=(0, 2))
     figures.add_column(style="dim")
     for name, value in _figures(summary):
@@ -94,7 +94,7 @@ def render(summary: Summary) -> RenderableType:
 
 
 def stories(played: Sequence[Played], left_out: str = "") -> RenderableType:
-    """Print how each story has ended, in words where it is not as described."""
+    """Return how each story has ended, in words where it is not as described."""
     counts = Counter(story.outcome for story in played)
     counted = ", ".join(f"{counts[each]} {each}" for each in Outcome if counts[each])
     table = Table.grid(padding=(0, 2))

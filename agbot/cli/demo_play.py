@@ -79,7 +79,7 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
 
 
 def _print_summary(summary: Summary, console: Console) -> None:
-    """Print it; in a pipe without the blanks with which rich fills each line."""
+    """Print the summary; in a pipe, without the blanks with which rich fills each line."""
     if console.is_terminal:
         console.print(demo_figures.render(summary))
         return

@@ -72,12 +72,12 @@ class DemoHub:
 
     @property
     def hubs(self) -> list[DemoHub]:
-        """This one and the one beside it."""
+        """This hub, and the guarded one if there is one."""
         return [self] if self.beside is None else [self, self.beside]
 
     @property
     def every_story(self) -> list[Story]:
-        """The stories of all."""
+        """The stories of all hubs."""
         return [story for hub in self.hubs for story in hub.stories]
 
     @property

@@ -15,7 +15,7 @@ from rich.text import Text
 from agbot.cli.demo_words import bare, short
 from agbot.coordinator.contract import GroupView, MemberView
 
-LEGEND: Final = (
+_LEGEND: Final = (
     ("●", "green", "available"),
     ("▲", "yellow bold", "upgrades"),
     ("◔", "cyan", "waits"),
@@ -29,7 +29,7 @@ _OTHER_LINES: Final = 8
 _LEAST_EVENTS: Final = 3
 _MARK: Final = 2
 """Columns of a member."""
-_MARKS: Final = {meaning: (mark, style) for mark, style, meaning in LEGEND}
+_MARKS: Final = {meaning: (mark, style) for mark, style, meaning in _LEGEND}
 
 
 class Output(Console):
@@ -112,7 +112,7 @@ def _head(moment: Moment) -> Text:
 
 
 def _foot(moment: Moment) -> Text:
-    marks = Text("  ").join(Text.assemble((mark, style), f" {meaning}") for mark, style, meaning in LEGEND)
+    marks = Text("  ").join(Text.assemble((mark, style), f" {meaning}") for mark, style, meaning in _LEGEND)
     asking = f"agbot status --url {moment.console_url}"
     return Text.assemble(marks, "\n", (asking, "dim"), overflow="ellipsis", no_wrap=True)
 
@@ -121,7 +121,7 @@ def _members(group: GroupView, width: int) -> Text:
     """Draw each member, or count them where they are many."""
     waiting = {waiter.node for waiter in group.waiting}
     states = [_state(member, is_waiting=member.node in waiting) for member in group.members]
-    marks = ((mark, style, states.count(meaning)) for mark, style, meaning in LEGEND)
+    marks = ((mark, style, states.count(meaning)) for mark, style, meaning in _LEGEND)
     if _MARK * len(states) > width // 5:
         return Text(" ").join(Text(f"{mark}{number}", style=style) for mark, style, number in marks if number)
     return Text().join(Text(f"{mark} ", style=style) for mark, style in map(_MARKS.__getitem__, states))

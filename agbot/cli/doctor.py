@@ -37,7 +37,7 @@ _NARROWEST: Final = 30
 """The least width of what was found, beside a very long name."""
 _COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "red"}
 _CHECK_SECONDS: Final = 5.0
-NOT_CURED: Final = 7
+_NOT_CURED: Final = 7
 WRONG: Final = 1
 
 
@@ -92,7 +92,7 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     if as_json:
         screen.print_json(_plain(report, outcomes))
     if any(not each.is_cured for each in outcomes):
-        return NOT_CURED
+        return _NOT_CURED
     cured = {each.slot.row for each in outcomes}
     left = Report(findings=report.findings, slots=tuple(each for each in report.slots if each.row not in cured))
     return WRONG if left.verdict is Verdict.WRONG else 0

@@ -17,7 +17,7 @@ from agbot.settings.scopes import Effective, effective
 
 
 def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
-    """Return it as JSON values."""
+    """Return the rules of a group as JSON values."""
     found = effective(settings, group)
     opening = _next_opening(found.rules.windows, now)
     return {
@@ -35,7 +35,7 @@ def plain(settings: Settings, group: GroupId, now: datetime) -> dict[str, Any]:
 
 
 def rows(settings: Settings, group: GroupId, now: datetime) -> list[tuple[str, str, str]]:
-    """Return it as rows of key, value and origin; each window is a row."""
+    """Return the rules of a group as rows of key, value and origin; each window is a row."""
     found = effective(settings, group)
     return [
         (name, shown, str(found.origins[name]))

@@ -106,7 +106,7 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
 @place
 @options.as_json
 def uninstall(*, dry_run: bool, place: Place, as_json: bool) -> None:
-    """Remove the triggers and everything else that `install` has created. The leases stay."""
+    """Remove the triggers and all else that `install` has created. The leases stay."""
     from agbot.guard import installing, scripts
 
     schemas = place.schemas

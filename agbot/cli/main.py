@@ -52,9 +52,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "sim": ("sim", "Start simulated parts, for trials."),
 }
-ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
+_ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
 """The names that `hzn` users expect."""
-EPILOG: Final = (
+_EPILOG: Final = (
     "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read; "
     "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 not found. "
     "Of status: 6 something needs a person; 9 nothing is granted."
@@ -70,7 +70,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        cmd_name = ALIASES.get(cmd_name, cmd_name)
+        cmd_name = _ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         gc.disable()  # nothing that an import creates is garbage, and looking for some is a tenth of it
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or suggest a similar one."""
         name = args[0] if args else ""
-        if name and not name.startswith("-") and name not in {*COMMANDS, *ALIASES}:
+        if name and not name.startswith("-") and name not in {*COMMANDS, *_ALIASES}:
             from agbot.rules.nearest import did_you_mean
 
             ctx.fail(f"No such command {name!r}{did_you_mean(name, COMMANDS)}.")
@@ -122,7 +122,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(
-    cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
 )
 @click.version_option(__version__, prog_name="agbot")
 def main() -> None:

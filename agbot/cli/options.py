@@ -39,7 +39,7 @@ token_file: Final = click.option(
 org: Final = click.option(
     "-o", "--org", envvar="HZN_ORG_ID", show_envvar=True, help="Organisation of names given without one."
 )
-"""It completes names and does nothing else, in every command."""
+"""In every command, it completes names and does nothing else."""
 reason: Final = click.option("--reason", required=True, help="The reason, for the journal.")
 yes: Final = click.option("--yes", is_flag=True, help="Do not ask, for scripts.")
 

@@ -31,6 +31,8 @@ _SECONDS: Final = 8.0
 _MOST_BYTES: Final = 128 * 1024 * 1024
 _SENT: Final = ("Authorization", "Content-Type", "Accept")
 _LONE_STATUS: Final = 409
+_CODE: Final = f"{Code.NO_LEADER}: "
+"""Begins such an error for programs; people read the sentence after it."""
 _NOT_RETURNED: Final = frozenset(
     {"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"}
 )
@@ -53,7 +55,7 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
         except ApiError as error:
             if request.path != api.STATUS.path and not is_page:
                 raise
-            request[WHY_LOCAL] = error.problem
+            request[WHY_LOCAL] = error.problem.removeprefix(_CODE)
             return await handler(request)
 
     return forward
@@ -96,4 +98,4 @@ def _what_comes(where: Whereabouts) -> str:
 
 
 def _no_leader(request: web.Request, problem: str, next_step: str) -> ApiError:
-    return ApiError.of(request, _LONE_STATUS, f"{Code.NO_LEADER}: {problem}", next_step)
+    return ApiError.of(request, _LONE_STATUS, f"{_CODE}{problem}", next_step)

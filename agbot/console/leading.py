@@ -35,7 +35,7 @@ class Alone:
         return Whereabouts(own_name=self._name)
 
     def coordinators(self) -> Sequence[CoordinatorView]:
-        """Return this one."""
+        """Return this coordinator alone."""
         return [CoordinatorView(name=self._name, leads=True, version=__version__)]
 
     async def hand_over(self, *, to: str, reason: str, who: str) -> Done | NotDone:

@@ -35,13 +35,13 @@ from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause, Code
 
 KINDS: Final = frozenset(each.value for each in Kind)
-CAUSES: Final = frozenset(each.value for each in Cause)
-CODES: Final = frozenset(each.value for each in Code)
+_CAUSES: Final = frozenset(each.value for each in Cause)
+_CODES: Final = frozenset(each.value for each in Code)
 GUARD_ERROR: Final = "error"
 """A trigger of the guard has failed, which is a refusal to the agbot."""
-GUARD_REASONS: Final = CODES | {"not-judged", GUARD_ERROR}
-REASONS_TO_READ: Final = frozenset(each.value for each in Why)
-EXCHANGE_OUTCOMES: Final = frozenset({"ok", "absent", "denied", "failed", "timeout", "unreachable", "cancelled"})
+_GUARD_REASONS: Final = _CODES | {"not-judged", GUARD_ERROR}
+_REASONS_TO_READ: Final = frozenset(each.value for each in Why)
+_EXCHANGE_OUTCOMES: Final = frozenset({"ok", "absent", "denied", "failed", "timeout", "unreachable", "cancelled"})
 ANSWER_OUTCOMES: Final = frozenset(
     {
         "granted",
@@ -78,7 +78,7 @@ class Metrics:
         self._grants = self._counter("agbot_grants", "Leases granted.", "kind")
         self._releases = self._counter("agbot_releases", "Leases ended, by cause.", "cause")
         self._overlaps = self._counter("agbot_overlaps", "Upgrades begun unasked while another member upgraded.")
-        self._refusals = Counts("agbot_refusals", "Refused questions, by their first reason.", "reason", CODES)
+        self._refusals = Counts("agbot_refusals", "Refused questions, by their first reason.", "reason", _CODES)
         self._guard_refusals = self._counter(
             "agbot_guard_refusals", "Upgrades of the agbot that the guard has kept waiting, by the reason.", "reason"
         )
@@ -127,7 +127,7 @@ class Metrics:
 
     def released(self, cause: str, held_seconds: float) -> None:
         """Count an ended lease, and measure how long it was held."""
-        cause = _known(cause, CAUSES)
+        cause = _known(cause, _CAUSES)
         self._releases.labels(cause).inc()
         self._held.labels(cause).observe(held_seconds)
 
@@ -141,7 +141,7 @@ class Metrics:
 
     def guard_refused(self, code: str) -> None:
         """Count that the guard keeps an upgrade of the agbot waiting, once for each reason."""
-        self._guard_refusals.labels(_known(code, GUARD_REASONS)).inc()
+        self._guard_refusals.labels(_known(code, _GUARD_REASONS)).inc()
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Measure an answer; `outcome` is one of `ANSWER_OUTCOMES`."""
@@ -162,7 +162,7 @@ class Metrics:
         """
         if outcome.isdigit():
             outcome = _EXCHANGE_STATUSES.get(outcome, "ok" if outcome.startswith("2") else "failed")
-        self._exchange.labels(outcome if outcome in EXCHANGE_OUTCOMES else "failed").inc()
+        self._exchange.labels(outcome if outcome in _EXCHANGE_OUTCOMES else "failed").inc()
 
     def has_read(self, why: Why) -> None:
         """Count one thing that is read from the Exchange."""
@@ -218,14 +218,14 @@ class Metrics:
         """Expose all label values from the start, so that a rate misses no event."""
         for counter, words in (
             (self._grants, KINDS),
-            (self._releases, CAUSES),
-            (self._guard_refusals, GUARD_REASONS),
-            (self._exchange, EXCHANGE_OUTCOMES),
-            (self._reads, REASONS_TO_READ),
+            (self._releases, _CAUSES),
+            (self._guard_refusals, _GUARD_REASONS),
+            (self._exchange, _EXCHANGE_OUTCOMES),
+            (self._reads, _REASONS_TO_READ),
         ):
             for word in sorted(words):
                 counter.labels(word)
-        for cause in sorted(CAUSES):
+        for cause in sorted(_CAUSES):
             self._held.labels(cause)
         for sink in SinkKind:
             for outcome in Outcome:

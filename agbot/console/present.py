@@ -27,14 +27,14 @@ from agbot.rules import ids
 from agbot.rules.ids import GroupId, OrgId
 from agbot.rules.lease import State
 
-EVERY_GROUP: Final = 2**31
+_EVERY_GROUP: Final = 2**31
 _AT_ONCE: Final = 100
 """Views of groups between two pauses, in which questions of nodes are answered: some 10 ms."""
 
 
 async def groups(request: web.Request) -> web.Response:
     """List the groups with members, lease and waiters, all of them or a page."""
-    query = group_query(request, most=EVERY_GROUP)
+    query = group_query(request, most=_EVERY_GROUP)
     found = parts.of(request).operations.find_groups(query)
     written = await _written(request, found.groups, lambda view: view)
     return replies.json(Groups(groups=written, total=found.total, next=next_after(query, found)))
@@ -96,7 +96,7 @@ async def leases(request: web.Request) -> web.Response:
     if unknown:
         raise bad_input(request, f'"{unknown[0]}" is not a state of a lease', f"use one of {', '.join(State)}")
     every = [None] if State.FREE in states else [GroupState(each) for each in states]
-    pages = [find(GroupQuery(state=each, org=org, limit=EVERY_GROUP)).groups for each in every]
+    pages = [find(GroupQuery(state=each, org=org, limit=_EVERY_GROUP)).groups for each in every]
     groups_of = sorted({group for page in pages for group in page})
     written = await _written(request, groups_of, lambda view: view.lease if view.lease.state in states else None)
     return replies.json(Leases(leases=written, total=find(GroupQuery(org=org, limit=0)).total))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from agbot.console import parts, replies
-from agbot.console.page.forecast import Forecast, NoForecast
 from agbot.console.page.rollouts import Line, over_time, selected
-from agbot.console.page.standing import Stand, Standing, Summary
+from agbot.console.page.standing import Standing, Summary
 from agbot.console.page.views import ROLLOUTS
 from agbot.console.requests import not_found, number, unknown_policy, word
 from agbot.console.rollout_views import (
@@ -28,6 +28,7 @@ from agbot.rules.lease import Kind
 _SUMMARISED: Final = 4
 _GROUPS: Final = 50
 _MOST_GROUPS: Final = 1000
+View = TypeVar("View", bound=msgspec.Struct)
 
 
 async def rollouts(request: web.Request) -> web.Response:
@@ -59,13 +60,13 @@ async def rollout(request: web.Request) -> web.Response:
             kind=str(kind),
             begun_at=whole.begun_at,
             summary=_summary(whole.summary),
-            end=_end(whole.end),
+            end=_seen(whole.end, EndView),
             accuracy=known.accuracy.in_words(),
             over_time=[
                 PointView(at=at, begun=begun, done=done)
                 for at, begun, done in over_time(whole.summary, whole.begins, now)
             ],
-            groups=[_stand(each) for each in found[begin : begin + limit]],
+            groups=[_seen(each, StandView) for each in found[begin : begin + limit]],
             total=len(found),
             lack=known.chronicler.lack,
         )
@@ -104,7 +105,7 @@ def _line(line: Line) -> RolloutLine:
         waiting=subject.waiting,
         stopped=subject.stopped,
         summary=_summary(line.summary) if line.summary is not None else None,
-        end=_end(line.end) if line.end is not None else None,
+        end=_seen(line.end, EndView) if line.end is not None else None,
     )
 
 
@@ -119,27 +120,6 @@ def _summary(of: Summary) -> SummaryView:
     )
 
 
-def _end(end: Forecast | NoForecast) -> EndView:
-    if isinstance(end, NoForecast):
-        return EndView(why=end.why, known=end.known)
-    return EndView(
-        likely=end.likely,
-        earliest=end.earliest,
-        latest=end.latest,
-        remaining=end.remaining,
-        pace_seconds=end.pace_seconds,
-        shut=end.shut,
-        opens_at=end.opens_at,
-    )
-
-
-def _stand(of: Stand) -> StandView:
-    return StandView(
-        group=of.group,
-        standing=str(of.standing),
-        text=of.text,
-        code=of.code,
-        done=of.done,
-        members=of.members,
-        done_at=of.done_at,
-    )
+def _seen(found: object, kind: type[View]) -> View:
+    """Return what of a value is shown: the fields that the view has too."""
+    return msgspec.convert(found, kind, from_attributes=True)

@@ -25,7 +25,7 @@ class Scraped(Collector):
         return iter(())
 
     def collect(self) -> Iterable[Metric]:
-        """Read them."""
+        """Read the metrics."""
         return self.read()
 
 

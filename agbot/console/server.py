@@ -39,7 +39,7 @@ from agbot.settings.hosts import bracketed, host_and_port
 from agbot.settings.secret import Secret
 
 _STOP_SECONDS: Final = 1.0
-MAX_CONNECTIONS: Final = 64
+_MAX_CONNECTIONS: Final = 64
 """Monitors and people are few. At the limit, the oldest idle connection of the client with the most
 is closed."""
 _HEADER_BYTES: Final = 8192
@@ -47,7 +47,7 @@ _BACKLOG: Final = 64
 _BOUNDS: Final = Bounds(
     head_seconds=30.0,
     max_field_bytes=_HEADER_BYTES,
-    max_connections=MAX_CONNECTIONS,
+    max_connections=_MAX_CONNECTIONS,
     takes_chunks=lambda _method, _target: False,
 )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from agbot.console import health, parts, replies
@@ -42,10 +43,7 @@ async def status(request: web.Request) -> web.Response:
             at=now,
             **health.summary(request, overview),
             coordinators=here.coordinators.coordinators(),
-            attention=[
-                Attention(level=each.level, title=each.title, text=each.text)
-                for each in needs_attention(request, overview)
-            ],
+            attention=msgspec.convert(needs_attention(request, overview), list[Attention], from_attributes=True),
             receivers=here.receivers(),
             groups=shown,
             total=found.total,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def guard_links(loaded: Loaded) -> Links | None:
-    """Return it, not open; None if the guard is not enabled."""
+    """Return the connection, not open; None if the guard is not enabled."""
     settings = loaded.settings
     if not settings.guard.enabled:
         return None

@@ -36,7 +36,7 @@ from agbot.settings.model import LeadershipSettings
 from agbot.store.contract import Entry, Store, StoreUnavailableError, Writes
 from agbot.store.leadership import SharedStore
 
-LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.5
 """A standby reads the row so often. After a handover the next leader grants within 2 s."""
 _CALL_SHARE: Final = 0.4
 """The part of the time to live after which a call to the database counts as failed."""
@@ -129,7 +129,7 @@ class Leading:
         """
         while not self._is_open:
             await self._open()
-            await self._clock.sleep(LOOK_SECONDS)
+            await self._clock.sleep(_LOOK_SECONDS)
         while True:
             async with self._one_at_a_time:
                 if not self._is_stopping:
@@ -138,9 +138,9 @@ class Leading:
 
     def _pause_seconds(self) -> float:
         if self._term is None:
-            return LOOK_SECONDS
+            return _LOOK_SECONDS
         left = leadership.renews_in(self._term, self._timing, self._clock.monotonic_seconds())
-        return max(min(left, self._timing.renew_seconds), LOOK_SECONDS / 2)
+        return max(min(left, self._timing.renew_seconds), _LOOK_SECONDS / 2)
 
     async def _open(self) -> None:
         self.looked_seconds = self._clock.monotonic_seconds()
@@ -291,5 +291,5 @@ class Leading:
                 if leader.name == self._own.name:
                     break
                 return Done(text=f"{leader.name} leads now, since epoch {leader.epoch}")
-            await self._clock.sleep(LOOK_SECONDS / 5)
+            await self._clock.sleep(_LOOK_SECONDS / 5)
         return NotDone(text=f"no other coordinator has taken the leadership; {self._own.name} takes it again")

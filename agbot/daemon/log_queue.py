@@ -19,7 +19,7 @@ from typing import Final, Self, TextIO
 
 MAX_BYTES: Final = 4_000_000
 """About ten thousand lines: minutes of a busy hub, and little memory."""
-FLUSH_SECONDS: Final = 1.0
+_FLUSH_SECONDS: Final = 1.0
 """How long the program waits for the reader at its end."""
 _WRITE_BYTES: Final = 65_536
 """The capacity of a pipe, in one system call."""
@@ -38,7 +38,7 @@ class LogQueue(io.TextIOBase):
         report_dropped: Callable[[int], None],
         *,
         max_bytes: int = MAX_BYTES,
-        flush_seconds: float = FLUSH_SECONDS,
+        flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
         """Write to the descriptor of `out`, past its buffer; None is a closed stream.
 

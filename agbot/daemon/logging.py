@@ -31,7 +31,7 @@ from agbot.events.shortening import MAX_FIELDS_BYTES, MAX_SENTENCE_BYTES, shorte
 from agbot.foreign_text import escaped, escaped_json, escaped_lines
 from agbot.settings.running import LogSettings
 
-Form = Literal["json", "console", "journal"]
+_Form = Literal["json", "console", "journal"]
 HIDDEN: Final = "[hidden]"
 
 _LEVELS: Final[Mapping[str, int]] = {
@@ -59,7 +59,7 @@ def set_up(settings: LogSettings, environ: Mapping[str, str] | None = None, stre
     """Configure logging, also of libraries. It may be called again with changed settings."""
     out = stream or sys.stderr
     environment = os.environ if environ is None else environ
-    under_journald = is_journal(environment, out)
+    under_journald = _is_journal(environment, out)
     form = form_of(settings, out, under_journald=under_journald)
     level = _LEVELS[settings.level]
     handler = logging.StreamHandler(out)
@@ -99,7 +99,7 @@ def report_dropped(lines: int) -> None:
     log.write(LogDropped(lines=lines))
 
 
-def form_of(settings: LogSettings, stream: TextIO, *, under_journald: bool) -> Form:
+def form_of(settings: LogSettings, stream: TextIO, *, under_journald: bool) -> _Form:
     """Return the format for this stream."""
     match settings.format:
         case "json":
@@ -114,7 +114,7 @@ def form_of(settings: LogSettings, stream: TextIO, *, under_journald: bool) -> F
             return "journal" if under_journald else "json"
 
 
-def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
+def _is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
     """Whether the stream goes to journald, by JOURNAL_STREAM (systemd.exec(5))."""
     named = environ.get("JOURNAL_STREAM", "")
     with contextlib.suppress(OSError, ValueError):
@@ -123,7 +123,7 @@ def is_journal(environ: Mapping[str, str], stream: TextIO) -> bool:
     return False
 
 
-def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Hide what looks like a secret: a last resort, for no secret should be logged at all."""
     return {key: _without_secrets(key, value) for key, value in event.items()}
 
@@ -172,10 +172,10 @@ def _as_library_line(_logger: WrappedLogger, _method: str, event: EventDict) -> 
     return {**event, "event": "library.logged", "logger": record.name, "text": text}
 
 
-def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[Processor]:
+def _renderers(form: _Form, *, with_priority: bool, with_colours: bool) -> list[Processor]:
     if form == "console":
         return [
-            hide_secrets,
+            _hide_secrets,
             _harmless,
             structlog.dev.ConsoleRenderer(
                 colors=with_colours, pad_event_to=20, exception_formatter=_harmless_traceback
@@ -183,12 +183,12 @@ def _renderers(form: Form, *, with_priority: bool, with_colours: bool) -> list[P
         ]
     if form == "journal":
         traceback = structlog.processors.ExceptionRenderer(_traceback)
-        return [_say, traceback, hide_secrets, _SentenceAndFields(with_priority=with_priority)]
+        return [_say, traceback, _hide_secrets, _SentenceAndFields(with_priority=with_priority)]
     # Local variables stay out of tracebacks, here and above: they hold the nodes' tokens.
     tracebacks = structlog.processors.ExceptionRenderer(
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     )
-    return [tracebacks, hide_secrets, _prioritized_json if with_priority else _json]
+    return [tracebacks, _hide_secrets, _prioritized_json if with_priority else _json]
 
 
 class _SentenceAndFields:

@@ -122,7 +122,7 @@ def assemble(
 def _inner(loaded: Loaded, context: Context, store: Store | None, shared: SharedStore | None) -> Inner:
     settings, clock, metrics = loaded.settings, context.clock, Metrics()
     transport, exchange = _exchange(loaded, clock, metrics)
-    shared = shared or (None if store is not None else shared_store(loaded))
+    shared = shared or (None if store is not None else _shared_store(loaded))
     store = _store_of(settings, store, shared)
     agbot, reporter = source.for_reading(settings.agbot, clock), Reporter(metrics)
     guard = None if settings.run.mode == "shadow" else guard_links(loaded)
@@ -160,7 +160,7 @@ def _inner(loaded: Loaded, context: Context, store: Store | None, shared: Shared
     )
 
 
-def shared_store(loaded: Loaded) -> SharedStore | None:
+def _shared_store(loaded: Loaded) -> SharedStore | None:
     """Return the store on PostgreSQL, not open; None if the settings name a file."""
     settings = loaded.settings.store
     if not settings.url:

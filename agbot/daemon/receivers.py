@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import TypeVar
+
+import msgspec
 
 from agbot.clock import Clock
 from agbot.coordinator.contract import GroupView
@@ -14,7 +17,7 @@ from agbot.delivery.mqtt import Mqtt
 from agbot.delivery.mqtt_connection import Broker, tls_context
 from agbot.delivery.notify import Notify
 from agbot.delivery.outbox import Outbox
-from agbot.delivery.payload import BrakeState, GroupState, HoldState, MemberState, ReasonState, WaiterState
+from agbot.delivery.payload import BrakeState, GroupState, HoldState, MemberState, WaiterState
 from agbot.delivery.sinks import Count, Deliveries, Sink
 from agbot.delivery.topics import Topics
 from agbot.delivery.webhook import Webhook
@@ -23,6 +26,8 @@ from agbot.rules.ids import GroupId
 from agbot.settings.load import Loaded
 from agbot.settings.receiving import MqttSettings, WebhookSettings
 from agbot.settings.secret_files import Secrets
+
+T = TypeVar("T")
 
 
 class Receivers:
@@ -140,10 +145,10 @@ class CoordinatorGroups:
     def state(self, group: GroupId) -> GroupState | None:
         """Return the state of a group, if it is known."""
         view = self._coordinator.group(group) if self._coordinator.lacks(group) is None else None
-        return None if view is None else group_state(view)
+        return None if view is None else _group_state(view)
 
 
-def group_state(view: GroupView) -> GroupState:
+def _group_state(view: GroupView) -> GroupState:
     """Return what operators see, without what changes without an event."""
     lease = view.lease
     return GroupState(
@@ -155,22 +160,13 @@ def group_state(view: GroupView) -> GroupState:
         subject=lease.subject,
         granted_at=lease.granted_at,
         expires_at=lease.expires_at,
-        members=[MemberState(node=each.node, deferred_for=each.deferred_for) for each in view.members],
-        waiting=[
-            WaiterState(
-                node=each.node,
-                kind=each.kind,
-                subject=each.subject,
-                since=each.since,
-                reasons=[ReasonState(code=str(reason.code), text=reason.text) for reason in each.reasons],
-            )
-            for each in view.waiting
-        ],
-        brakes=[
-            BrakeState(subject=each.subject, since=each.since, cause=each.cause, node=each.node) for each in view.brakes
-        ],
-        holds=[
-            HoldState(scope=each.scope, since=each.since, by=each.by, why=each.why, until=each.until)
-            for each in view.holds
-        ],
+        members=_seen(view.members, MemberState),
+        waiting=_seen(view.waiting, WaiterState),
+        brakes=_seen(view.brakes, BrakeState),
+        holds=_seen(view.holds, HoldState),
     )
+
+
+def _seen(found: Sequence[object], kind: type[T]) -> list[T]:
+    """Return what of these values is sent: the fields that the payload has too."""
+    return msgspec.convert(found, list[kind], from_attributes=True)  # type: ignore[valid-type]  # the type is a value here

@@ -20,7 +20,7 @@ from agbot.settings.problems import SettingsError
 from agbot.settings.scopes import limits_of
 from agbot.settings.secret_files import Secrets
 
-FIXED_SECTIONS: Final = (
+_FIXED_SECTIONS: Final = (
     "run",
     "exchange",
     "agbot",
@@ -67,7 +67,7 @@ class Reloading:
     def _use(self, loaded: Loaded) -> None:
         before, new = self.loaded, loaded.settings
         old = before.settings
-        self.loaded = replace(loaded, settings=replace(new, **{name: getattr(old, name) for name in FIXED_SECTIONS}))
+        self.loaded = replace(loaded, settings=replace(new, **{name: getattr(old, name) for name in _FIXED_SECTIONS}))
         self._parts.coordinator.set_limits(limits_of(new), new.scopes)
         if new.log != old.log:
             daemon_logging.set_up(new.log)
@@ -78,7 +78,7 @@ class Reloading:
                 changed=tuple(
                     SettingChanged(setting=key, old=was, new=now) for key, (was, now) in changes(old, new).items()
                 ),
-                needs_restart=tuple(name for name in FIXED_SECTIONS if getattr(old, name) != getattr(new, name)),
+                needs_restart=tuple(name for name in _FIXED_SECTIONS if getattr(old, name) != getattr(new, name)),
                 renewed=renewed,
                 copied_at_start=tuple(secret.provided_by_systemd(os.environ)),
             )

@@ -24,7 +24,7 @@ from agbot.rules.ids import NodeId
 NoteBusy = Callable[[NodeId, NotNow | None], None]
 """Receives each word of a node; None if it is not busy any more."""
 MAX_BYTES: Final = 1_024
-REASON_CHARACTERS: Final = 120
+_REASON_CHARACTERS: Final = 120
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _MAX_REPORTED: Final = 1_000
 _DECODER: Final = msgspec.json.Decoder(NotNow)
@@ -91,4 +91,4 @@ def read(payload: bytes) -> NotNow | None:
         raise ValueError('it must have either "until" or "for_seconds"')
     if word.until is not None and word.until >= _LATEST:
         raise ValueError('"until" must be before the year 2200')
-    return msgspec.structs.replace(word, reason=excerpt(word.reason, (), REASON_CHARACTERS))
+    return msgspec.structs.replace(word, reason=excerpt(word.reason, (), _REASON_CHARACTERS))

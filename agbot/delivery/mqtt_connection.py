@@ -42,7 +42,7 @@ the same id (MQTT 5, 3.14.2.1)."""
 _PACKET_TOO_LARGE: Final = 149
 _FIRST_FAILURE: Final = 128
 """Reason codes from this number on are failures (MQTT 5, 2.4)."""
-PROTOCOLS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
+_PROTOCOLS: Final = {"5": aiomqtt.ProtocolVersion.V5, "3.1.1": aiomqtt.ProtocolVersion.V311}
 _CONNECT_SECONDS: Final = 3.0
 """For the connection, and again for TLS. A daemon that stops may have to wait for the thread."""
 _IN_FLIGHT: Final = 10
@@ -139,7 +139,7 @@ class Connection(aiomqtt.Client):
             broker.host,
             broker.port,
             identifier=broker.client_id,
-            protocol=PROTOCOLS[broker.protocol],
+            protocol=_PROTOCOLS[broker.protocol],
             username=broker.username or None,
             password=broker.password.reveal() if broker.password and broker.username else None,
             will=aiomqtt.Will(will.topic, will.payload, qos=_AT_LEAST_ONCE, retain=will.retain),

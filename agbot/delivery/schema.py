@@ -17,7 +17,7 @@ from agbot.delivery.payload import EventMessage, GroupState, StatusMessage
 from agbot.events.catalogue import EVENTS
 from agbot.events.event import COLUMNS, DECISION_RECORD, Event
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SENT = {"event": EventMessage, "state": GroupState, "status": StatusMessage}
 """The payload by the last level of its topic. The body of a webhook is an event."""
 _REF = "#/$defs/{name}"
@@ -32,7 +32,7 @@ def schema() -> dict[str, Any]:
         {"if": {"properties": {"event": {"const": name}}}, "then": {"$ref": _REF.format(name=name)}} for name in events
     ]
     return {
-        "$schema": DIALECT,
+        "$schema": _DIALECT,
         "title": "What agbot sends to other systems",
         "description": "Payloads of the topics .../event, .../state and .../status, and bodies of webhooks (events).",
         "anyOf": list(sent),

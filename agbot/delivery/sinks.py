@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -55,8 +55,8 @@ class Backoff:
     """After so long without success an event no longer holds up later ones that the receiver
     accepts."""
     selective_patience_seconds: float = 30.0
-    """The same for a while after an event was skipped. Otherwise each event of a kind that a
-    receiver does not accept would cost a quarter of an hour."""
+    """In place of `patience_seconds`, for a while after an event was skipped. Otherwise each event
+    of a kind that a receiver does not accept would cost a quarter of an hour."""
     steady_seconds: float = 5.0
     """A connection counts as stable after so long, if everything has been delivered."""
     quiet_seconds: float = 1.0
@@ -113,7 +113,10 @@ class Deliveries:
 
     def __init__(self, outbox: Outbox, sinks: Sequence[Sink]) -> None:
         self._outbox = outbox
-        self._sinks = [(sink, outbox.outlet(sink.name, _destination(sink))) for sink in sinks]
+        self._sinks = [
+            (sink, outbox.outlet(sink.name, Destination(sink=sink.kind.value, receiver=sink.receiver)))
+            for sink in sinks
+        ]
 
     def use(self, store: Store) -> None:
         """Deliver the journal of this store from the next `begin` on; `run` must have ended."""
@@ -160,7 +163,10 @@ class Deliveries:
 
     def lags(self) -> Mapping[Kind, int]:
         """Return how many entries the slowest sink of each kind is behind."""
-        return {kind: max(lags) for kind in Kind if (lags := list(self._lags(kind)))}
+        slowest: dict[Kind, int] = {}
+        for sink, outlet in self._sinks:
+            slowest[sink.kind] = max(outlet.lag, slowest.get(sink.kind, 0))
+        return slowest
 
     async def run(self) -> None:
         """Deliver until cancelled."""
@@ -170,13 +176,6 @@ class Deliveries:
             tasks.create_task(self._outbox.run(), name="outbox")
             for sink, outlet in self._sinks:
                 tasks.create_task(_keep_running(sink, outlet), name=sink.name)
-
-    def _lags(self, kind: Kind) -> Iterator[int]:
-        return (outlet.lag for sink, outlet in self._sinks if sink.kind is kind)
-
-
-def _destination(sink: Sink) -> Destination:
-    return Destination(sink=sink.kind.value, receiver=sink.receiver)
 
 
 async def _keep_running(sink: Sink, outlet: Outlet) -> None:

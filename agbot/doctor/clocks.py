@@ -8,14 +8,14 @@ from typing import Final
 from agbot.doctor.finding import Finding, ok, warning
 
 CHECK: Final = "clocks"
-TOLERANCE_SECONDS: Final = 2.0
+_TOLERANCE_SECONDS: Final = 2.0
 
 
 def against_ours(whose: str, theirs: datetime, sent_at: datetime, received_at: datetime) -> Finding:
     """Compare a time that was read between these two moments of our clock."""
     ahead = (theirs - sent_at - (received_at - sent_at) / 2).total_seconds()
-    if abs(ahead) < TOLERANCE_SECONDS:
-        return ok(CHECK, f"{whose} agrees with ours within {TOLERANCE_SECONDS:g} s")
+    if abs(ahead) < _TOLERANCE_SECONDS:
+        return ok(CHECK, f"{whose} agrees with ours within {_TOLERANCE_SECONDS:g} s")
     way = "ahead of" if ahead > 0 else "behind"
     next_step = "let both machines follow NTP (timedatectl)"
     return warning(CHECK, f"{whose} is {abs(ahead):.0f} s {way} ours", next_step=next_step)

@@ -20,5 +20,5 @@ def check(settings: Settings, orgs: Collection[str], groups: Collection[GroupId]
         if text:
             origin = settings.origins.get(table_of(scope))
             tried = f"{origin.file}:{origin.line}" if origin is not None and origin.file else ""
-            step = "correct the name; ignore this if the group or organisation is still to be created"
+            step = "correct the name; ignore this if the group or organisation is yet to be created"
             yield warning(_CHECK, text, tried=tried, next_step=step)

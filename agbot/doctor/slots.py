@@ -16,7 +16,7 @@ from agbot.rules.ids import NodeId, PolicyId
 Sleep = Callable[[float], Awaitable[None]]
 Known = Mapping[tuple[str, NodeId, PolicyId], StuckView]
 """What a running daemon knows to be stuck, by kind, node and policy."""
-AGAIN_SECONDS = 10.0
+_AGAIN_SECONDS = 10.0
 """Between two readings, as between the two reads that confirm an absence (decision 17)."""
 
 
@@ -30,7 +30,7 @@ async def slots(listed: Listed, reader: RowReader, known: Known, sleep: Sleep) -
     readings = [await reader.read(row) for row in listed.rows]
     opinions = [judging.judge(reading) for reading in readings]
     if any(each.needs_another for each in opinions):
-        await sleep(AGAIN_SECONDS)
+        await sleep(_AGAIN_SECONDS)
         pairs = zip(readings, opinions, strict=True)
         opinions = [await _again(reading, opinion, reader) for reading, opinion in pairs]
     doubled = judging.doubled(listed.rows, listed.repeated)

@@ -42,7 +42,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """All of them."""
+    """The members that a rollout is for, by what they would do."""
 
     wishes: tuple[Wish, ...]
     absent: tuple[Absent, ...]

@@ -89,7 +89,7 @@ class _Lacks:
         self._found: list[str] = []
 
     def add(self, sentence: str) -> None:
-        """Note one."""
+        """Note something that could not be read."""
         self._found.append(sentence)
 
     def without(self, found: Mapping[Key, Value | Garbled]) -> dict[Key, Value]:

@@ -50,7 +50,7 @@ class GuardStatus:
         return self.version is not None and not self.troubles
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the status as JSON values."""
         return {**asdict(self), "judged_until": self.judged_until.isoformat() if self.judged_until else None}
 
 

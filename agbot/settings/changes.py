@@ -13,7 +13,7 @@ from agbot.settings import document, scopes
 from agbot.settings.model import Settings
 
 _HIDES_PATHS: Final = "webhook.urls"
-NOT_SET: Final = "unset"
+_NOT_SET: Final = "unset"
 ALWAYS_OPEN: Final = "always open"
 """What no maintenance window, `windows = []`, amounts to."""
 
@@ -22,7 +22,7 @@ def changes(old: Settings, new: Settings) -> Mapping[str, tuple[str, str]]:
     """Return by `section.key` the old and the new value of each setting that differs."""
     before, now = dict(_written(old)), dict(_written(new))
     keys = [*before, *(key for key in now if key not in before)]
-    both = {key: (before.get(key, NOT_SET), now.get(key, NOT_SET)) for key in keys}
+    both = {key: (before.get(key, _NOT_SET), now.get(key, _NOT_SET)) for key in keys}
     return {key: values for key, values in both.items() if values[0] != values[1]}
 
 
@@ -43,13 +43,13 @@ def _shown(name: str, value: object) -> str:
 def _text(value: object) -> str:
     match value:
         case None | "" | ():
-            return NOT_SET
+            return _NOT_SET
         case bool():
             return str(value).lower()
         case float():
             return f"{value:g}"
         case tuple() | map():
-            return ", ".join(map(_text, value)) or NOT_SET
+            return ", ".join(map(_text, value)) or _NOT_SET
         case _:
             return str(value)
 

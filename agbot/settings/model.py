@@ -44,7 +44,7 @@ AGENT_PATIENCE_SECONDS: Final = 20
 """Agents time out a question after this long (`HTTPRequestTimeoutS`, capped at 20 s) and then retry
 in a loop."""
 
-AtLeastOne = Annotated[int, Meta(ge=1)]
+_AtLeastOne = Annotated[int, Meta(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ class ExchangeSettings:
     """Nothing is granted on a picture of the Exchange that is older than this."""
     request_seconds: Seconds = 10.0
     """Timeout of one background request."""
-    max_requests_open: AtLeastOne = 8
+    max_requests_open: _AtLeastOne = 8
     """Maximum number of concurrent background requests. An Exchange answers about 400 node reads
     per second in all."""
 
@@ -134,10 +134,10 @@ class GatewaySettings:
     remember_seconds: SecondsOrNone = 300.0
     """How long the authentication of a node is remembered for refusals. For a grant the Exchange is
     always asked."""
-    max_open: AtLeastOne = 2000
+    max_open: _AtLeastOne = 2000
     """Maximum number of open questions; half as many requests may be passed through. Each client
     has a fair share. Further questions are refused as `busy`."""
-    questions_per_minute: AtLeastOne = 120
+    questions_per_minute: _AtLeastOne = 120
     """Maximum number of questions of one node per minute that go to the Exchange; further ones are
     refused as `busy`. An agent asks once a minute for each policy that it has downloaded. A refusal
     from memory is not counted."""

@@ -133,7 +133,7 @@ def _toml_lines() -> Iterator[str]:
         for key in section.keys.values():
             yield ""
             yield from _comment(key.text)
-            yield f"{'' if key.is_required else '#'}{key.name} = {_shown(key)}"
+            yield f"{'' if key.is_required else '#'}{key.name} = {_toml_value(key.shown)}"
         if section.model is Limits:
             yield ""
             yield from _comment(_sentence(document.scope_text()))
@@ -163,19 +163,12 @@ def _page_lines() -> Iterator[str]:
         yield "| key | default | meaning |"
         yield "|---|---|---|"
         for key in section.keys.values():
-            default = "required" if key.is_required else f"`{_toml_value(key.default)}`" if _has_default(key) else ""
+            known = "" if key.default is None else f"`{_toml_value(key.default)}`"
+            default = "required" if key.is_required else known
             yield f"| `{key.name}` | {default} | {key.text.replace('|', chr(92) + '|')} |"
         if section.model is Limits:
             yield from ("", _PAGE_WINDOWS, "", f'## `[{model.SCOPE}."…"]`', "", _sentence(document.scope_text()), "")
             yield from ("```toml", _EXAMPLE_SCOPES.replace("#", ""), "```", "", _PAGE_SCOPES, "", _SHOWN_EFFECTIVE)
-
-
-def _has_default(key: document.Key) -> bool:
-    return key.default is not None
-
-
-def _shown(key: document.Key) -> str:
-    return _toml_value(key.shown)
 
 
 def _toml_value(value: object) -> str:

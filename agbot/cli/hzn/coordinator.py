@@ -8,6 +8,7 @@ from __future__ import annotations
 from agbot.cli.client import Client
 from agbot.cli.failure import Failure
 from agbot.console import api
+from agbot.console.api import Answer, Endpoint
 from agbot.coordinator.contract import GroupView
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
@@ -19,19 +20,17 @@ command."""
 
 def view_of(group: GroupId, url: str) -> GroupView | None:
     """Return the group; None if no coordinator is reachable, or it does not know the group."""
-    try:
-        return _client(url).read(api.GROUP, ids.org_of(group), ids.name_of(group))
-    except Failure:
-        return None
+    return _read(url, api.GROUP, ids.org_of(group), ids.name_of(group))
 
 
 def views(url: str) -> dict[GroupId, GroupView] | None:
     """Return all groups; None if no coordinator is reachable."""
+    found = _read(url, api.GROUPS)
+    return None if found is None else {view.id: view for view in found.groups}
+
+
+def _read(url: str, endpoint: Endpoint[Answer], *names: str) -> Answer | None:
     try:
-        return {view.id: view for view in _client(url).read(api.GROUPS).groups}
+        return Client(url=url, seconds=_SECONDS).read(endpoint, *names)
     except Failure:
         return None
-
-
-def _client(url: str) -> Client:
-    return Client(url=url, seconds=_SECONDS)

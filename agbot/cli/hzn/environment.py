@@ -27,7 +27,7 @@ class MissingError(Failure):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options."""
+    """The options of a command that name an organisation and credentials."""
 
     org: str | None = None
     user: str | None = None

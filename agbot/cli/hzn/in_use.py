@@ -55,7 +55,7 @@ def consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
             )
 
 
-def mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving) -> list[str]:
+def _mid_upgrade(node: NodeId, reported: Mapping[PolicyId, str], leaving: Leaving) -> list[str]:
     """Return the consequences that a node's own statuses show, policy -> status."""
     under_way = "it continues" if leaving.group_goes else "it continues, and the others no longer wait for it"
     asking = "it will not ask" if leaving.to is None else f"it will ask in {leaving.to}"
@@ -84,11 +84,12 @@ async def _by_statuses(session: Session, leaving: Leaving) -> list[str]:
             found = await session.exchange.statuses(node)
         except ExchangeError:
             return []
-        return mid_upgrade(node, {policy: _value(entry) for policy, entry in found.items()}, leaving)
+        return _mid_upgrade(node, {policy: reported(entry) for policy, entry in found.items()}, leaving)
 
     return [line for lines in await at_once.each(sorted(leaving.nodes), of) for line in lines]
 
 
-def _value(entry: Mapping[str, object]) -> str:
+def reported(entry: Mapping[str, object]) -> str:
+    """Return what a node reports of an upgrade, from its entry for a policy; empty if nothing."""
     status = entry.get("agentUpgradePolicyStatus")
     return str(status.get("status", "")) if isinstance(status, dict) else ""

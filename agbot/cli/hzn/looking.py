@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from agbot import __version__
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
-from agbot.cli.hzn import at_once
+from agbot.cli.hzn import at_once, in_use
 from agbot.cli.hzn.environment import MissingError
 from agbot.cli.hzn.given import Given, HznGroup, common
 from agbot.cli.hzn.session import Session
@@ -90,13 +89,9 @@ def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
         reported = {node: of_node[wanted] for node, of_node in zip(nodes, found, strict=True) if wanted in of_node}
         if not reported:
             raise await _unreported(session, wanted)
-        return {node: entry if is_long else _status(entry) for node, entry in reported.items()}
+        return {node: entry if is_long else in_use.reported(entry) for node, entry in reported.items()}
 
     screen.print_json(given.run(read))
-
-
-def _status(entry: Mapping[str, Any]) -> object:
-    return (entry.get("agentUpgradePolicyStatus") or {}).get("status", "")
 
 
 @click.command("version")

@@ -11,7 +11,7 @@ from agbot.cli.hzn.groups import Outcome, outcome
 from agbot.cli.hzn.in_use import Leaving
 from agbot.cli.hzn.session import Session, node_in, other_org
 from agbot.exchange.administration import HaGroup, NodeRecord
-from agbot.exchange.errors import ExchangeError
+from agbot.exchange.errors import ExchangeError, Forbidden
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, NodeId
 
@@ -75,12 +75,20 @@ async def remove(session: Session, name: str, nodes: Sequence[str], *, is_forced
     if foreign is not None:
         raise other_org(foreign, group)
     for node in wanted:
-        if node not in leaving and await session.exchange.node(node) is None:
+        if node not in leaving and not await _may_exist(session, node):
             raise await session.no_node(node, f"`agbot hagroup list {group}` shows its members; nothing has changed")
     removed = [
         ids.name_of(node) for node in leaving if session.is_dry or await session.exchange.remove_member(group, node)
     ]
     return _removed(group, wanted, removed, is_dry=session.is_dry)
+
+
+async def _may_exist(session: Session, node: NodeId) -> bool:
+    """Whether a node exists, or may: one of another owner cannot be read."""
+    try:
+        return await session.exchange.node(node) is not None
+    except Forbidden:
+        return True
 
 
 def _removed(group: GroupId, wanted: list[NodeId], removed: list[str], *, is_dry: bool) -> Outcome:

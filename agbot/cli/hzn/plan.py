@@ -22,11 +22,11 @@ class Replacement:
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether nothing changes."""
+        """Whether the group stays as it is."""
         return not self.added and not self.removed and self.old_description == self.new_description
 
     def lines(self) -> list[str]:
-        """Return it as lines."""
+        """Return the change in lines for people."""
         found = [f"would add:    {', '.join(self.added)}"] if self.added else []
         found += [f"would remove: {', '.join(self.removed)}"] if self.removed else []
         found += [f"would keep:   {', '.join(self.kept)}"] if self.kept else []
@@ -52,5 +52,5 @@ def elsewhere(nodes: Sequence[NodeRecord], group: GroupId) -> dict[str, str]:
 
 
 def elsewhere_text(found: dict[str, str]) -> str:
-    """Return them as a text."""
+    """Return in words which nodes are in which other group."""
     return ", ".join(f"{node} is in {group}" for node, group in sorted(found.items()))

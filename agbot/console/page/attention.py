@@ -34,7 +34,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One thing."""
+    """One thing that a person should know, with what to do about it."""
 
     level: str
     """`bad`, `warn` or `note`."""
@@ -91,8 +91,8 @@ def _readiness(overview: Overview) -> Iterator[Item]:
 def _suspect(group: GroupView, now: datetime) -> Item:
     lease = group.lease
     holder = name_of(lease.holder) if lease.holder else "a node"
-    begun = "begun unasked" if lease.is_unasked else "granted"
-    since = f", {begun} {words.relative(lease.granted_at, now)}" if lease.granted_at else ""
+    begun = "it began unasked" if lease.is_unasked else "it was granted"
+    since = f"; {begun} {words.relative(lease.granted_at, now)}" if lease.granted_at else ""
     return Item(
         level="bad",
         title=f"Suspect lease in {group.id}",
@@ -122,7 +122,7 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
         when = words.relative(latest.since, now)
         failed = next((str(each.software) for each in latest.failed if each.software), "")
         version = f" (version {failed})" if failed else ""
-        last = "It" if len(found) == 1 else "Last, it"
+        last = "It" if len(found) == 1 else "Most recently, it"
         links = [Link(text="Look at the rollout", url=words.rollout_url(kind, policy, "failed"))]
         if len(found) == 1:
             url = words.order_url("resume", scope=latest.group, subject=policy)

@@ -56,8 +56,8 @@ class Consequences:
 
     will: Sequence[str]
     warnings: Sequence[str] = field(default=())
-    command: str = ""
-    """The same on the command line."""
+    command: Sequence[str]
+    """The same on the command line, without the reason."""
 
 
 def of_hold(body: HoldBody, facts: Facts) -> Consequences:
@@ -77,7 +77,7 @@ def of_hold(body: HoldBody, facts: Facts) -> Consequences:
     if before is not None:
         will.append(f"It replaces the hold of {before.by}: {before.why}.")
     command = ["agbot", "hold", *_scope_words(body.scope), *(["--until", body.until.isoformat()] if body.until else [])]
-    return Consequences(will=will, command=command_line(command, body.reason))
+    return Consequences(will=will, command=command)
 
 
 def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
@@ -89,18 +89,16 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
         warnings = [
             "You state that the former store has lost no upgrade that still runs. Otherwise two members may upgrade at once."
         ]
-        return Consequences(
-            will=will, warnings=warnings, command=command_line(["agbot", "resume", "--store"], body.reason)
-        )
+        return Consequences(will=will, warnings=warnings, command=["agbot", "resume", "--store"])
     if body.rest:
         will = [f"The rest after the last upgrade ends in {where}: the next member may begin at once."]
         warnings = ["It is then not known whether the member that has upgraded stays healthy."]
-        return Consequences(will=will, warnings=warnings, command=command_line([*command, "--rest"], body.reason))
+        return Consequences(will=will, warnings=warnings, command=[*command, "--rest"])
     if body.subject is not None:
         return _of_brakes(body, facts, [*command, "--subject", body.subject])
     hold = next((each for each in facts.orders.holds if each.scope == body.scope), None)
     if hold is None:
-        return Consequences(will=[f"Nothing: {where} is not on hold."], command=command_line(command, body.reason))
+        return Consequences(will=[f"Nothing: {where} is not on hold."], command=command)
     will = [
         f"The hold of {hold.by} on {where} ends: {hold.why}.",
         "Members that wait get a grant when they ask again, within a minute, if nothing else is against it.",
@@ -110,14 +108,14 @@ def of_resume(body: ResumeBody, facts: Facts) -> Consequences:
     ]
     if others:
         will.append(f"Still on hold: {', '.join(others)}.")
-    return Consequences(will=will, command=command_line(command, body.reason))
+    return Consequences(will=will, command=command)
 
 
 def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequences:
     found = [each for each in facts.orders.brakes if each.subject == body.subject and _covers(body.scope, each.group)]
     if not found:
         will = [f"Nothing: {body.subject} is not stopped in {words.scope(body.scope)}."]
-        return Consequences(will=will, command=command_line(command, body.reason))
+        return Consequences(will=will, command=command)
     first = found[0]
     named = first.group if len(found) == 1 else words.count(len(found), "group")
     will = [
@@ -129,7 +127,7 @@ def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequenc
         "A member that failed is upgraded again only if its agent asks again.",
     ]
     warnings = ["If the cause of the failure is not removed, the next member will fail too."]
-    return Consequences(will=will, warnings=warnings, command=command_line(command, body.reason))
+    return Consequences(will=will, warnings=warnings, command=command)
 
 
 def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
@@ -137,24 +135,21 @@ def of_release(body: ReleaseBody, group: GroupId, facts: Facts) -> Consequences:
     lease = facts.group.lease if facts.group is not None else None
     command = ["agbot", "release", group, *(["--token", str(body.token)] if body.token else [])]
     if facts.group is None or lease is None or lease.holder is None:
-        return Consequences(
-            will=[f"Nothing: no node holds the lease of {group}."], command=command_line(command, body.reason)
-        )
+        return Consequences(will=[f"Nothing: no node holds the lease of {group}."], command=command)
     since = f" since {words.clock(lease.granted_at)}" if lease.granted_at else ""
     will = [
         f"The lease of {group} (token {lease.token}) is taken from {lease.holder}, which holds it for {lease.what}{since}."
     ]
     if body.token is not None and body.token != lease.token:
         will = [f"Nothing: the lease has been granted again meanwhile, under token {lease.token} to {lease.holder}."]
+        return Consequences(will=will, command=command)
     waiting = [name_of(each.node) for each in facts.group.waiting]
     will.append(
-        f"The next member may begin within a minute: {', '.join(waiting)} asks for it."
+        f"The next member may begin within a minute: {', '.join(waiting)} {'asks' if len(waiting) == 1 else 'ask'} for it."
         if waiting
         else "The next member that asks may begin at once."
     )
-    return Consequences(
-        will=will, warnings=[release_safety.verdict(facts.group, facts.now)], command=command_line(command, body.reason)
-    )
+    return Consequences(will=will, warnings=[release_safety.verdict(facts.group, facts.now)], command=command)
 
 
 def helps_to_allow(codes: Iterable[str]) -> bool:
@@ -181,9 +176,7 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
         "Its next grant uses it up."
     )
     command = ["agbot", "allow", body.node, *(["--subject", body.subject] if body.subject else [])]
-    return Consequences(
-        will=will, warnings=warnings, command=command_line([*command, "--until", body.until.isoformat()], body.reason)
-    )
+    return Consequences(will=will, warnings=warnings, command=[*command, "--until", body.until.isoformat()])
 
 
 def of_approval(body: ApproveBody, facts: Facts) -> Consequences:
@@ -195,12 +188,12 @@ def of_approval(body: ApproveBody, facts: Facts) -> Consequences:
     command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject]
     if body.kind == "service":
         command.append("--service")
-    return Consequences(will=will, command=command_line(command, body.reason))
+    return Consequences(will=will, command=command)
 
 
 def of_withdrawn_allowance(body: WithdrawAllowanceBody, facts: Facts) -> Consequences:
     """Describe the withdrawal of an allowance."""
-    command = command_line(["agbot", "allow", body.node, "--withdraw"], body.reason)
+    command = ["agbot", "allow", body.node, "--withdraw"]
     given = next((each for each in facts.orders.allowances if each.node == body.node), None)
     if given is None:
         return Consequences(will=[f"Nothing: {body.node} has no allowance."], command=command)
@@ -213,17 +206,17 @@ def of_withdrawn_allowance(body: WithdrawAllowanceBody, facts: Facts) -> Consequ
 def of_withdrawn_approval(body: WithdrawApprovalBody, facts: Facts) -> Consequences:
     """Describe the withdrawal of an approval."""
     command = ["agbot", "approve", *_scope_words(body.scope), "--subject", body.subject, "--withdraw"]
-    words_of = command_line([*command, *(["--service"] if body.kind == "service" else [])], body.reason)
+    command += ["--service"] if body.kind == "service" else []
     where = words.scope(body.scope)
     wanted = (body.scope, body.kind, body.subject)
     given = next((each for each in facts.orders.approvals if (each.scope, each.kind, each.subject) == wanted), None)
     if given is None:
-        return Consequences(will=[f"Nothing: {body.subject} is not approved in {where}."], command=words_of)
+        return Consequences(will=[f"Nothing: {body.subject} is not approved in {where}."], command=command)
     will = [
         f"{body.subject} may no longer begin in {where} without another approval; {given.by} has approved it: {given.why}.",
         "Groups in which it has begun go on.",
     ]
-    return Consequences(will=will, command=words_of)
+    return Consequences(will=will, command=command)
 
 
 def running(facts: Facts) -> str:

@@ -62,7 +62,7 @@ def axis(begins: datetime, ends: datetime, least: timedelta = timedelta(minutes=
     return Axis(begins=min(begins, ends - least), ends=ends)
 
 
-HEIGHT: Final = 180.0
+_HEIGHT: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ def curve(
 
 
 def _area(line: str) -> str:
-    return f"0,{HEIGHT:g} {line} {WIDTH:g},{HEIGHT:g}"
+    return f"0,{_HEIGHT:g} {line} {WIDTH:g},{_HEIGHT:g}"
 
 
 def _steps(moments: Sequence[datetime], before: int, top: int, over: Axis) -> str:
@@ -118,7 +118,7 @@ def _steps(moments: Sequence[datetime], before: int, top: int, over: Axis) -> st
     known, span = sorted(moments), (over.ends - over.begins) / WIDTH
 
     def y(number: int) -> float:
-        return round(HEIGHT - min(number, top) / top * HEIGHT, 1)
+        return round(_HEIGHT - min(number, top) / top * _HEIGHT, 1)
 
     points, number = [(0.0, y(before))], before
     for column in range(int(WIDTH) + 1):

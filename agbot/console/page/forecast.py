@@ -32,7 +32,7 @@ _WIDTH: Final = 1.2816
 _IDLE_FACTOR: Final = 4.0
 """If the last end is this many times the usual distance ago, the pace is that of the past."""
 _NOT_FOLLOWED: Final = "no group is known to follow the policy"
-FOR_A_PERSON: Final = frozenset({Code.BRAKE, Code.ORG_BRAKE, Code.PAUSED, Code.NOT_APPROVED, Code.LEASE_SUSPECT})
+_FOR_A_PERSON: Final = frozenset({Code.BRAKE, Code.ORG_BRAKE, Code.PAUSED, Code.NOT_APPROVED, Code.LEASE_SUSPECT})
 """Reasons that only a person ends."""
 
 
@@ -174,4 +174,4 @@ def _from_pace(ends: Sequence[datetime], remaining: int, now: datetime) -> Forec
 
 
 def _needs_person(standing: Standing, code: str) -> bool:
-    return standing in {Standing.FAILED, Standing.SUSPECT} or code in FOR_A_PERSON
+    return standing in {Standing.FAILED, Standing.SUSPECT} or code in _FOR_A_PERSON

@@ -8,12 +8,12 @@ from datetime import timedelta
 from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import LeadBody
 from agbot.console.page import words
-from agbot.console.page.consequences import Consequences, Facts, command_line, running
+from agbot.console.page.consequences import Consequences, Facts, running
 
 
 def of_lead(body: LeadBody, facts: Facts) -> Consequences:
     """Describe a handover of the leadership."""
-    command = command_line(["agbot", "lead", *([body.to] if body.to else [])], body.reason)
+    command = ["agbot", "lead", *([body.to] if body.to else [])]
     leader = next((each for each in facts.coordinators if each.leads), None)
     ready = [each for each in facts.coordinators if not each.leads and not each.is_gone]
     heir = next((each for each in facts.coordinators if each.name == body.to), None)

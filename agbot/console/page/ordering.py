@@ -18,7 +18,7 @@ from agbot.console import access, acting, parts
 from agbot.console.answers import CoordinatorView
 from agbot.console.bodies import TestBody
 from agbot.console.page.actions import ACTIONS, SPANS, Action
-from agbot.console.page.consequences import Facts
+from agbot.console.page.consequences import Facts, command_line
 from agbot.console.page.rendering import page
 from agbot.console.replies import ApiError
 from agbot.console.requests import bad_input, content_of, not_found
@@ -100,6 +100,7 @@ async def _confirmation(
             "action": action,
             "given": {name: value for name, value in given.items() if name not in {"step", "span"}},
             "described": described,
+            "command": command_line(described.command, body.reason),
             "error": error,
             "can_write": parts.of(request).operator_token() is not None,
         },

@@ -45,7 +45,7 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 _YEAR: Final = "public, max-age=31536000, immutable"
-PageHandler = Callable[[web.Request], Awaitable[web.Response]]
+_PageHandler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @cache
@@ -55,14 +55,14 @@ def _files() -> dict[str, bytes]:
 
 
 @cache
-def file_url(name: str) -> str:
+def _file_url(name: str) -> str:
     """Return the address of a file, which changes with its content: it is cached for good."""
     return f"/static/{name}?v={hashlib.sha256(_files()[name]).hexdigest()[:12]}"
 
 
 def is_own_file(path_qs: str) -> bool:
     """Whether this is the address of a file with this program's content."""
-    return any(path_qs == file_url(name) for name in _files())
+    return any(path_qs == _file_url(name) for name in _files())
 
 
 async def static(request: web.Request) -> web.Response:
@@ -97,7 +97,7 @@ def environment() -> Environment:
         "seconds": lambda seconds: timedelta(seconds=seconds),
     }
     made.globals |= {
-        "file": file_url,
+        "file": _file_url,
         "words": words,
         "labels": standing.LABELS,
         "reasons": reasons.IN_WORDS,
@@ -164,7 +164,7 @@ def _near(request: web.Request) -> Link | None:
     return Link(text=found, url=words.scope_url(found if noun is Noun.GROUP else ids.node_scope(NodeId(found))))
 
 
-def for_people(handler: PageHandler) -> PageHandler:
+def for_people(handler: _PageHandler) -> _PageHandler:
     """Show errors as a view, and who leads while this coordinator stands by and cannot ask it."""
 
     async def answer(request: web.Request) -> web.Response:

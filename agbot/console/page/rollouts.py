@@ -131,9 +131,9 @@ class Rollouts:
         if known is not None and known.summary is summary:
             return known
         revised_at = self._operations.revised_at(*rollout)
-        begins = first_begins(record, revised_at)
+        begins = _first_begins(record, revised_at)
         await asyncio.sleep(0)
-        curve = curve_of(summary, begins, now)
+        curve = _curve_of(summary, begins, now)
         await asyncio.sleep(0)
         found = Whole(
             summary=summary,
@@ -161,7 +161,7 @@ class Rollouts:
         return summarise(found)
 
 
-def first_begins(record: Record, revised_at: datetime | None) -> Mapping[GroupId, datetime]:
+def _first_begins(record: Record, revised_at: datetime | None) -> Mapping[GroupId, datetime]:
     """Return when each group first received the lease for the policy's present revision."""
     found: dict[GroupId, datetime] = {}
     for at, group in record.begun:
@@ -175,7 +175,7 @@ def begun_at(begins: Mapping[GroupId, datetime]) -> datetime | None:
     return min(begins.values(), default=None)
 
 
-def curve_of(summary: Summary, begins: Mapping[GroupId, datetime], now: datetime) -> Curve | None:
+def _curve_of(summary: Summary, begins: Mapping[GroupId, datetime], now: datetime) -> Curve | None:
     """Draw how many groups that follow the policy had begun, and how many were done.
 
     None before any has begun.

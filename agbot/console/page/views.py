@@ -38,10 +38,10 @@ from agbot.rules.lease import Kind
 from agbot.store.contract import JournalQuery
 
 ROLLOUTS: Final = web.AppKey("rollouts", Rollouts)
-PAGE_GROUPS: Final = 50
+_PAGE_GROUPS: Final = 50
 _SUMMARISED: Final = 4
 _EVENTS: Final = 40
-NOUNS: Final = tuple(sorted({name.partition(".")[0] for name, event in EVENTS.items() if event.is_journalled}))
+_NOUNS: Final = tuple(sorted({name.partition(".")[0] for name, event in EVENTS.items() if event.is_journalled}))
 """The kinds of events by which the journal is filtered."""
 SPANS: Final = {
     "3600": "the last hour",
@@ -103,7 +103,7 @@ async def rollout(request: web.Request) -> web.Response:
             "policy": policy,
             "whole": whole,
             "chosen": chosen,
-            "stands": found[paging.offset : paging.offset + PAGE_GROUPS],
+            "stands": found[paging.offset : paging.offset + _PAGE_GROUPS],
             "paging": paging,
             "standings": list(Standing),
             "lack": known.chronicler.lack,
@@ -123,7 +123,7 @@ async def groups(request: web.Request) -> web.Response:
         state=word(request, "state", GroupState, "a state of a group") if chosen["state"] else None,
         org=chosen["org"] or None,
         offset=number(request, "offset", least=0) or 0,
-        limit=PAGE_GROUPS,
+        limit=_PAGE_GROUPS,
     )
     found = operations.find_groups(query)
     views = [view for group in found.groups if (view := operations.group(group)) is not None]
@@ -217,8 +217,8 @@ async def coordinators(request: web.Request) -> web.Response:
 async def journal(request: web.Request) -> web.Response:
     """Show the journal of the fleet, or what of it is of an organisation, a kind, or a time."""
     chosen = {name: request.query.get(name, "") for name in ("org", "event", "since")}
-    if chosen["event"] and chosen["event"] not in NOUNS:
-        raise bad_input(request, f"{chosen['event']!r} is not a kind of event", f"use one of {', '.join(NOUNS)}")
+    if chosen["event"] and chosen["event"] not in _NOUNS:
+        raise bad_input(request, f"{chosen['event']!r} is not a kind of event", f"use one of {', '.join(_NOUNS)}")
     seconds = number(request, "since", least=1) if chosen["since"] else None
     query = JournalQuery(
         org=chosen["org"] or None,
@@ -226,7 +226,7 @@ async def journal(request: web.Request) -> web.Response:
         since=parts.of(request).clock.now() - timedelta(seconds=min(seconds, _LONGEST)) if seconds else None,
     )
     kept = urlencode({name: value for name, value in chosen.items() if value})
-    shown = {"chosen": chosen, "nouns": NOUNS, "spans": SPANS, "kept": kept, **await _journal(request, query)}
+    shown = {"chosen": chosen, "nouns": _NOUNS, "spans": SPANS, "kept": kept, **await _journal(request, query)}
     return await page(request, "journal.html", shown, title="Journal", here="journal")
 
 
@@ -270,8 +270,8 @@ def _paging(request: web.Request, total: int) -> Paging:
 
     return Paging(
         offset=offset,
-        shown=max(min(PAGE_GROUPS, total - offset), 0),
+        shown=max(min(_PAGE_GROUPS, total - offset), 0),
         total=total,
-        previous=address(max(offset - PAGE_GROUPS, 0)) if offset else None,
-        following=address(offset + PAGE_GROUPS) if offset + PAGE_GROUPS < total else None,
+        previous=address(max(offset - _PAGE_GROUPS, 0)) if offset else None,
+        following=address(offset + _PAGE_GROUPS) if offset + _PAGE_GROUPS < total else None,
     )

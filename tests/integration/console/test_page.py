@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agbot.coordinator.contract import Done, Explanation, MemberView, NotDone, RuleView
+from agbot.coordinator.contract import Done, MemberView, NotDone, RuleView
 from agbot.coordinator.listings import GroupProgress, MemberProgress, WindowView
 from agbot.events.rollouts import RolloutEnded
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -181,63 +181,12 @@ async def test_a_rollout_that_no_group_follows_is_not_said_to_be_done(desk: Desk
     assert "no group is known to follow the policy." in plain(await desk.get("/rollouts/agent/acme/agent-2.32"))
 
 
-async def test_what_is_allowed_or_approved_needs_no_one(desk: Desk) -> None:
-    desk.operations.ordered = replace(
-        NO_ORDERS,
-        allowances=[Allowance(node=BETA, subject=NMP, since=NOW, until=NOW, by="ada", why="now")],
-        approvals=[Approval(scope="acme", kind=Kind.AGENT, subject=NMP, since=NOW, by="ada", why="yes")],
-    )
-
-    urgent, _, in_order = (await desk.get("/")).text.partition("Ordered by operators")
-
-    assert "Allowance of" not in urgent
-    assert in_order.count("Allowance of acme/beta") == in_order.count("Approval of acme/agent-2.32") == 1
-
-
-async def test_a_hold_needs_a_person_only_if_it_does_not_end_by_itself(desk: Desk) -> None:
-    ends, stays = (
-        Hold(scope=scope, since=NOW, by="ada", why="floods", until=until)
-        for scope, until in (("acme", NOW + timedelta(hours=2)), ("umbra", None))
-    )
-    desk.operations.ordered = replace(NO_ORDERS, holds=[ends, stays])
-
-    urgent, _, in_order = (await desk.get("/")).text.partition("Ordered by operators")
-
-    assert "Hold on organisation umbra" in urgent
-    assert "Hold on organisation acme" not in urgent
-    assert "Hold on organisation acme" in in_order
-
-
-async def test_a_suspect_group_of_a_rollout_can_be_released_from_there(desk: Desk) -> None:
-    members = [MemberProgress(node=ALPHA, is_gated=True)]
-    desk.operations.far[Kind.AGENT, NMP] = [
-        GroupProgress(group=MILLS, members=members, holder=ALPHA, is_suspect=True, token=7),
-        GroupProgress(group=GroupId("acme/busy"), members=members, holder=ALPHA, token=8),
-    ]
-
-    shown = (await desk.get("/rollouts/agent/acme/agent-2.32")).text
-
-    assert "/act/release?group=acme%2Fmills&amp;token=7" in shown
-    assert "/act/release?group=acme%2Fbusy" not in shown
-
-
 async def test_an_event_that_names_who_did_it_names_them_once(desk: Desk) -> None:
     desk.operations.entries = [
         Entry(id=9, at=NOW, event="leader.handed_over", who="root@vm", facts={"leader": "hub-1", "to": "", "why": "x"})
     ]
 
     assert (await desk.get("/journal")).text.count("root@vm") == 1
-
-
-async def test_a_node_with_a_suspect_lease_or_a_failed_upgrade_leads_to_what_helps(desk: Desk) -> None:
-    lost = replace(GROUPS[0].lease, state="suspect")
-    desk.operations.explained[ALPHA] = Explanation(node=ALPHA, group=MILLS, answer="It is lost.", lease=lost)
-
-    assert '<a href="/act/release?group=acme%2Fmills&amp;token=7">' in (await desk.get("/nodes/acme/alpha")).text
-    assert (
-        '<a href="/act/resume?scope=acme%2Fpumps&amp;subject=acme%2Fagent-2.32">'
-        in (await desk.get("/nodes/acme/gamma")).text
-    )
 
 
 @pytest.mark.parametrize(
