@@ -138,6 +138,11 @@ def of_loss(node: NodeId, loss: Loss, view: View) -> list[Wanted]:
     return plan.at_once(reads, Why.LOST_AGREEMENT)
 
 
+def of_replaced_store(others: Iterable[NodeId]) -> list[Wanted]:
+    """Return what shows whether members are in service upgrades of which no record is left."""
+    return plan.at_once([Read(what=What.AGREEMENTS, id=node) for node in others], Why.GRANT)
+
+
 def of_takeover(busy: Iterable[NodeId]) -> list[Wanted]:
     """Return what shows whether these members' upgrades are over, as another one has begun."""
     whats = (What.NODE, What.STATUSES, What.AGREEMENTS)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from agbot.rules import health
-from agbot.rules.facts import Agreement, Policy, Sight
+from agbot.rules.facts import Agreement, Member, Policy, Sight
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import End, Kind, Lease
 from agbot.rules.limits import Limits
@@ -41,6 +41,25 @@ def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collect
     running = {each.service for each in agreements if each.finalized and each.runs}
     lost = {each.service for each in loss.before if each.id not in left and (each.finalized or each.runs)}
     return sorted(lost - running)
+
+
+def under_way(member: Member, common: Collection[str], limits: Limits, now: Now) -> tuple[str, Loss] | None:
+    """Return a service that may be in an upgrade, with its loss; None if none is.
+
+    For a store that was replaced, which may have granted it and no longer knows that. Then only the
+    member's own state shows it: it lacks a service that is `common` to its group, or its containers
+    do not run. An agreement without containers is new, or one of those that never report
+    any (W10): it counts while a lease would last.
+    """
+    if isinstance(member.agreements, Sight):
+        return None
+    newest = now.wall - timedelta(seconds=limits.lease_seconds)
+    for each in sorted(member.agreements, key=lambda each: each.id):
+        is_new = not each.containers and (each.updated_at is None or each.updated_at > newest)
+        if health.is_stopped(each) or is_new:
+            return each.service, Loss(at=each.updated_at or now.wall)
+    lacking = sorted(set(common).difference(each.service for each in member.agreements))
+    return (lacking[0], Loss(at=now.wall)) if lacking else None
 
 
 def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> list[End]:

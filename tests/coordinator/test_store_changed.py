@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
+import pytest
+
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted, Refused
 from agbot.rules import ids
+from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store import generation
 from agbot.store.memory import MemoryStore
@@ -25,6 +28,13 @@ async def restored(*members: str) -> Hub:
     cast("MemoryStore", hub.store).change_generation("it is an older copy", FLOOR)
     await hub.crash()
     return hub
+
+
+def agree(hub: Hub, node: str, agreement: str = "") -> None:
+    """Let a node run a service under an agreement, as one that reports no containers does."""
+    body = {"agreementService": {"orgid": ORG, "pattern": "", "url": "svc"}, "services": [], "state": "Finalized"}
+    path = f"/orgs/{ORG}/nodes/{node}/agreements/{agreement or f'a-{node}'}"
+    seed.send(hub.exchange, "PUT", path, body, caller=f"{ORG}/{node}")
 
 
 def upheld(hub: Hub) -> int:
@@ -162,4 +172,52 @@ async def test_who_asked_before_the_store_was_replaced_is_not_known_and_the_summ
     await hub.live("n1", "n2", seconds=60)
 
     assert hub.coordinator.overview().asked_since == replaced_at
+    await hub.stop()
+
+
+@pytest.mark.parametrize(
+    "is_new", [False, True], ids=["the old agreement has ended", "no container of the new one runs yet"]
+)
+@in_virtual_time
+async def test_a_service_upgrade_that_the_store_before_has_granted_is_found_before_the_first_grant(
+    is_new: bool,
+) -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    agree(hub, "n1")
+    agree(hub, "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=1200)
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/agreements/a-n1", caller=f"{ORG}/n1")
+    replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
+    cast("MemoryStore", hub.store).change_generation("it is an older copy", replaced)
+    await hub.crash()
+    if is_new:
+        agree(hub, "n1", "b-n1")
+    await hub.live("n1", "n2", seconds=60)
+    assert hub.events("store.settled")
+
+    hub.report("n2", "ha node waiting")
+    assert codes(await hub.ask("n2", "g1"))[0] == "lease-held"
+    lease = hub.lease("g1")
+    assert lease.tenure is not None
+    assert (lease.tenure.claim.holder, lease.tenure.claim.kind, lease.token > replaced) == ("o1/n1", "service", True)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_services_that_run_keep_no_first_grant_of_a_replaced_store_waiting() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    agree(hub, "n1")
+    agree(hub, "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=1200)
+    replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
+    cast("MemoryStore", hub.store).change_generation("it is an older copy", replaced)
+    await hub.crash()
+    await hub.live("n1", "n2", seconds=60)
+
+    hub.report("n2", "ha node waiting")
+    assert isinstance(await hub.ask("n2", "g1"), Granted)
     await hub.stop()

@@ -65,3 +65,13 @@ async def a_replica_is_promoted_before_its_holder_begins(site: Site, fleet: Flee
     site.keep_copy()
     site.promote()
     await asyncio.sleep(site.limits.lease_seconds)
+
+
+async def a_replica_is_promoted_that_lacks_the_grant(site: Site, fleet: Fleet, deeds: Deeds) -> None:
+    """The last commits are lost: those of the first grants, whose upgrades are under way."""
+    await asyncio.sleep(30.0)
+    site.keep_copy()
+    deeds.publish()
+    await fleet.until(lambda: bool(fleet.observer.under_way()), within_seconds=_LONGEST_WAIT_SECONDS)
+    site.promote()
+    await asyncio.sleep(site.limits.lease_seconds)

@@ -85,7 +85,13 @@ def test_after_the_death_of_a_member_in_its_service_upgrade_the_others_get_there
     assert guarded.play(SEED, postgres_server, course=course).broken == []
 
 
-@pytest.mark.parametrize("course", [guard_courses.a_replica_is_promoted_before_its_holder_begins])
+@pytest.mark.parametrize(
+    "course",
+    [
+        guard_courses.a_replica_is_promoted_before_its_holder_begins,
+        guard_courses.a_replica_is_promoted_that_lacks_the_grant,
+    ],
+)
 def test_after_a_replica_was_promoted_all_get_there_one_at_a_time(postgres_server: Postgres, course: Course) -> None:
     outcome = guarded.play(SEED, postgres_server, course=course)
     assert outcome.broken == []

@@ -16,8 +16,9 @@ from agbot.events.store import StoreChanged, StoreSettled
 from agbot.rules.seen_time import SeenTime
 from agbot.transitions.change import Change
 
-_LAST_REPORTS = timedelta(seconds=10)
-"""After this time, the last grants of the store before have been reported."""
+_LAST_REPORTS = timedelta(seconds=12)
+"""After this time, the last grants of the store before are shown: an agent reports every 10 s, and
+a node drops an agreement that was cancelled up to 10.5 s later (measured)."""
 
 
 class StoreChange:

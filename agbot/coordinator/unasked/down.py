@@ -16,14 +16,17 @@ from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.review.brake_facts import Crashes
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.taking import Taking
+from agbot.exchange.errors import Unreadable
 from agbot.fleet import occasions
 from agbot.fleet.policies import policy_read
 from agbot.fleet.reads import Wanted, Why
 from agbot.rules import health, loss
-from agbot.rules.facts import Agreement, Node, NodeType, Sight
+from agbot.rules.facts import Agreement, Member, Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import End, Kind
+from agbot.rules.limits import Limits
 from agbot.rules.loss import Loss
+from agbot.rules.seen_time import Now
 from agbot.transitions import begun
 
 _GIVEN_UP = timedelta(minutes=10)
@@ -86,6 +89,39 @@ class Down:
         if not services:
             return []
         return await self._taking.take(begun.lost(group, member, found, services[0], situation.now()))
+
+    async def look(self, group: GroupId, asker: NodeId) -> None:
+        """Look for other members' upgrades that a store which was replaced may have granted.
+
+        Before the first grant since then, in as long as an upgrade may take: the lists of an agbot
+        on the same database have lost what the leases have lost.
+
+        Raises:
+            ExchangeError: the services of a member could not be read.
+        """
+        situation, now, limits = self._situation, self._situation.now(), self._situation.limits_of(group)
+        generation, lease = situation.ledger.generation, situation.ledger.lease(group)
+        longest = timedelta(seconds=limits.max_upgrade_seconds)
+        replaced_at = generation.replaced_at
+        if replaced_at is None or lease.token > generation.token_floor or now.wall - replaced_at > longest:
+            return
+        members = situation.picture.read_members(group).items()
+        alive = [node for node, each in members if self._is_there(each, limits, now)]
+        for error in (await self._reader.refresh(occasions.of_replaced_store(alive))).values():
+            if not isinstance(error, Unreadable):
+                raise error
+        for node in (each for each in alive if each != asker):
+            member, common = situation.picture.member(node), self._common(group, node)
+            found = loss.under_way(member, common, limits, now) if isinstance(member, Member) else None
+            if found is not None and isinstance(member, Member):
+                service, lost = found
+                await self._taking.take(begun.lost(group, member, lost, service, situation.now()))
+
+    @staticmethod
+    def _is_there(member: Member, limits: Limits, now: Now) -> bool:
+        node = member.node
+        is_device = node.node_type is not NodeType.CLUSTER and node.registered
+        return is_device and health.why_silent(node, limits, now) is None
 
     def _common(self, group: GroupId, node: NodeId) -> set[str]:
         members = self._situation.picture.read_members(group)

@@ -121,6 +121,9 @@ class Unasked:
 
         An agbot that hangs keeps agents waiting. A question about a service comes from the agbot
         itself, so it does not wait for it again.
+
+        Raises:
+            ExchangeError: members' services could not be read after the store was replaced.
         """
         rows = self._situation.rows
         if not ask.is_service or rows.doubt is None or rows.source is Source.NOT_RUNNING:
@@ -128,3 +131,4 @@ class Unasked:
                 await self._lists.fresh()
             await self._listed.follow(ask.group)
         await self.reported(ask.group)
+        await self._down.look(ask.group, ask.node)
