@@ -130,6 +130,8 @@ class Listener:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        # a task that is cancelled before its first step closes nothing itself
+        task.add_done_callback(lambda _: writer.close())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until it is closed."""
@@ -140,8 +142,6 @@ class Listener:
             writer.transport.abort()
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a client that breaks off, or does not send HTTP, gets no reply
-        finally:
-            writer.close()
 
     async def _reply(self, received: Received, writer: asyncio.StreamWriter) -> None:
         responder = self._responder

@@ -26,6 +26,16 @@ class LoopThread:
 
     def close(self) -> None:
         """End the loop and the thread; what listens there has been closed before."""
+        self.run(_leave_nothing())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_SECONDS)
         self._loop.close()
+
+
+async def _leave_nothing() -> None:
+    """End what still runs, such as the acceptance of a connection that came as the listener was closed."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    await asyncio.sleep(0)  # a transport that is closed closes its socket in the next turn

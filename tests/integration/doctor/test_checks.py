@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from agbot.coordinator.contract import GroupView, LeaseView, OrgView, Overview, StuckView
 from agbot.daemon.certificates import first_end
-from agbot.doctor import agents, certificates, configuration, listeners, secure_api
+from agbot.doctor import agents, certificates, clocks, configuration, listeners, secure_api
 from agbot.doctor.doctor import Doctor, Patient
 from agbot.doctor.finding import Standing, Verdict
 from agbot.doctor.listeners import Daemon
@@ -123,6 +123,17 @@ async def test_a_clock_that_differs_is_warned_of(tmp_path: Path) -> None:
         [found] = of(await hub.examine(), "clocks")
         assert found.verdict is Verdict.WARNING
         assert found.found in {f"the Exchange's clock is {seconds} s ahead of ours" for seconds in (89, 90, 91)}
+
+
+def test_what_an_answer_takes_is_no_difference_of_the_clocks() -> None:
+    sent_at = datetime(2026, 3, 4, tzinfo=UTC)
+    read_at = {seconds: sent_at + timedelta(seconds=seconds) for seconds in (-3, -1, 0, 10, 11, 13)}
+    found = {
+        seconds: clocks.against_ours("the Exchange's clock", at, sent_at, read_at[10]).verdict
+        for seconds, at in read_at.items()
+    }
+
+    assert [seconds for seconds, verdict in found.items() if verdict is Verdict.WARNING] == [-3, 13]
 
 
 async def test_the_agbot_s_own_identity_is_not_ours_to_use(tmp_path: Path) -> None:

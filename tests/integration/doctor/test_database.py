@@ -17,6 +17,7 @@ from agbot.clock import SystemClock
 from agbot.doctor.finding import Verdict
 from agbot.sim.agbot_database import AgbotDatabase
 from tests.integration.doctor.ward import ORG, Ward, of, stuck, ward
+from tests.support.patience import until
 from tests.support.postgres import Postgres
 
 READER = "agbot_reader"
@@ -106,7 +107,11 @@ async def test_a_table_that_is_locked_is_not_waited_for_longer_than_set(
         other.execute("LOCK TABLE ha_group_updates")
         found = await source.list_rows()
     assert isinstance(found, Unreadable)
-    assert isinstance(await source.list_rows(), Listed), "and the next read finds it free again"
+
+    async def is_read() -> bool:
+        return isinstance(await source.list_rows(), Listed)
+
+    await until("a later read finds it free again", is_read)
     await source.close()
 
 

@@ -7,12 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from agbot.clock import Clock, SystemClock
+from agbot.doctor import certificates, incumbent, listeners, secure_api
 from agbot.doctor.doctor import Doctor, Patient, opened
 from agbot.doctor.finding import Finding, Report, Slot, Standing
 from agbot.doctor.listeners import Daemon
 from agbot.settings import load
 from agbot.settings.load import Reading
+from agbot.settings.model import AGENT_PATIENCE_SECONDS
 from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.clock import ScaledClock
 from agbot.sim.exchange import SimExchange, seed, serving
@@ -21,6 +25,7 @@ from agbot.sim.local_api import LocalApi, Shown
 from agbot.sim.plain_http import listening
 from agbot.sim.secure_api import SecureApi
 from tests.acceptance.programs import free_port
+from tests.support.patience import PATIENCE_SECONDS
 
 ORG = "o1"
 COORDINATOR = "coordinator"
@@ -85,6 +90,15 @@ class Ward:
 
 
 @asynccontextmanager
+async def patient() -> AsyncIterator[None]:
+    """Let the checks wait for as long as it takes: an answer that a busy machine delays is no finding."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (certificates, incumbent, listeners, secure_api):
+            patch.setattr(module, "_SECONDS", PATIENCE_SECONDS)
+        yield
+
+
+@asynccontextmanager
 async def ward(folder: Path) -> AsyncIterator[Ward]:
     """Run the hub's Exchange and its agbot's local API, both empty."""
     exchange, rows = SimExchange(clock=ScaledClock(), root_password="rootpw"), AgbotRows()
@@ -97,21 +111,27 @@ async def ward(folder: Path) -> AsyncIterator[Ward]:
     token = folder / "token"
     token.write_text(SECRET, encoding="utf-8")
     token.chmod(0o600)
-    secure_api = SecureApi(ScaledClock())
-    async with serving(exchange) as server, listening(api) as local, listening(secure_api) as secure:
+    async with (
+        serving(exchange) as server,
+        listening(api) as local,
+        listening(SecureApi(ScaledClock())) as secure,
+        patient(),
+    ):
         found = Ward(exchange, rows, api, folder, server.url, local.url)
         found.tables = {
             "exchange": {
                 "url": f'"{server.url}"',
                 "identity": f'"IBM/{COORDINATOR}"',
                 "token_file": f'"{token}"',
+                "request_seconds": f"{PATIENCE_SECONDS}",
             },
             "agbot": {
+                "request_seconds": f"{AGENT_PATIENCE_SECONDS - 1.0}",
                 "api": f'["{local.url}"]',
                 "identity": '"IBM/agbot1"',
                 "secure_api": f'"{secure.url}"',
             },
-            "gateway": {"listen": f'"127.0.0.1:{free_port()}"'},
+            "gateway": {"listen": f'"127.0.0.1:{free_port()}"', "answer_seconds": f"{AGENT_PATIENCE_SECONDS - 0.5}"},
             "console": {"listen": f'"127.0.0.1:{free_port()}"'},
             "store": {"path": f'"{folder / "agbot.db"}"'},
         }
