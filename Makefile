@@ -11,7 +11,7 @@ ARGS ?=
 # Every locked package has wheels for the usual machines. Where one is missing (ppc64le, s390x),
 # `make PIP_FLAGS= venv` compiles it.
 PIP_FLAGS ?= --only-binary :all:
-# Tests that draw examples; `make test` draws a fifth of them.
+# Tests that draw examples; `make test` draws a tenth of them.
 EXAMPLES := tests/properties tests/contract tests/integration/gateway/test_fuzz.py tests/unit/fleet/test_stamps.py tests/clocks/test_never_two.py tests/simulation/test_guarded.py
 # Tests with cases that `make test` leaves to `make simulate`.
 THOROUGH = $(shell grep -rlE --include='test_*.py' 'support.examples import .*(some|thorough)' tests)
