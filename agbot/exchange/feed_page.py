@@ -1,9 +1,13 @@
-"""One page of the change feed: its request, its JSON, and its rows (`exchange-api.md` 4.4)."""
+"""One page of the change feed: its request, its JSON, and its rows (`exchange-api.md` 4.4).
+
+The texts of rows are interned: the last 20,000 rows are remembered.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from sys import intern
 
 import msgspec
 
@@ -99,10 +103,10 @@ def _change(group: ChangeGroup, clock: ExchangeClock) -> Change:
         raise ValueError(message)
     rows = sorted(group.resource_changes, key=lambda row: row.change_id)
     return resources.change(
-        OrgId(group.org_id),
-        group.resource,
-        group.id,
-        group.operation,
+        OrgId(intern(group.org_id)),
+        intern(group.resource),
+        intern(group.id),
+        intern(group.operation),
         change_ids=tuple(row.change_id for row in rows),
         at=clock.ours_or_none(rows[-1].last_updated),
     )

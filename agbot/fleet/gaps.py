@@ -38,27 +38,30 @@ class Gaps:
         self._membership = membership
         self._arrivals = arrivals
         self._unreadables = unreadables
-        self._complete: set[tuple[GroupId, bool]] = set()
-        """The groups of which nothing was missing at the last check."""
+        self._complete: Mapping[bool, dict[GroupId, None]] = {False: {}, True: {}}
+        """The groups of which nothing was missing at the last check, without and with members'
+        properties."""
         self._services_read_at: dict[GroupId, SeenTime] = {}
 
     def forget(self, group: GroupId) -> None:
         """Forget what was derived about this group, because something has changed."""
-        self._complete.difference_update(((group, False), (group, True)))
+        for complete in self._complete.values():
+            complete.pop(group, None)
         self._services_read_at.pop(group, None)
 
     def forget_all(self) -> None:
         """Forget everything that was derived."""
-        self._complete.clear()
+        for complete in self._complete.values():
+            complete.clear()
         self._services_read_at.clear()
 
     def of(self, group: GroupId, *, by_property: bool) -> tuple[Read, ...]:
         """Return what must be read about this group; `by_property` adds members' properties."""
-        if (group, by_property) in self._complete:
+        if group in self._complete[by_property]:
             return ()
         found = self._missing(group, by_property=by_property)
         if not found:
-            self._complete.add((group, by_property))
+            self._complete[by_property][group] = None
         return tuple(found)
 
     def services_read_at(self, group: GroupId) -> SeenTime:

@@ -24,6 +24,9 @@ from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 
+_NO_STATUSES: Statuses = {}
+"""What most nodes report, kept once."""
+
 
 class Picture(Outdating):
     """What is known, and how answers change it."""
@@ -208,7 +211,7 @@ class Picture(Outdating):
             self._statuses.amend(node, {**dropped, **statuses})
             self._statuses.outdate(node, sequence=begun + 1)
             return
-        self._statuses.put(node, statuses, begun=begun, now=now)
+        self._statuses.put(node, statuses or _NO_STATUSES, begun=begun, now=now)
         if dropped:
             self._statuses.backdate(node, CONFIRM_AFTER)
         self._clear_eager(Read(what=What.STATUSES, id=node))

@@ -104,8 +104,9 @@ class Shelf(Generic[_Value]):
             return False
         slot = self._slots.get(key)
         if slot is None:
-            self._outdated[key] = self._changed[key] = self._unread_changed
             self._of_org[org_of(key)][key] = None
+            if self._unread_changed > begun:
+                self._outdated[key] = self._changed[key] = self._unread_changed
         self._slots[key] = _Slot(value, begun, now.seen, slot.since if slot is not None else now.seen)
         for marks in (self._outdated, self._changed):
             if marks.get(key, begun) <= begun:

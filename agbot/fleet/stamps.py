@@ -56,7 +56,8 @@ class _Record(msgspec.Struct, gc=False):
     """One record of a read. There are several for each node, so they are kept small."""
 
     key: str
-    stamp: str
+    stamp: int
+    """The hash of the stamp. Stamps are only compared, and the text takes three times as much."""
     at: datetime | None
     since: datetime | None
     until: datetime
@@ -67,6 +68,8 @@ class _Record(msgspec.Struct, gc=False):
         """Use the time of its stamp if that is possible."""
         if self.at is None and moment is not None and moment <= self.until + AHEAD:
             self.at = moment if self.since is None or moment >= self.since - AHEAD else None
+            if self.at is not None:  # the bounds are of no more use, and hardly any other record has them
+                self.since, self.until = None, self.at
 
     def dated(self, moment: datetime | None) -> Dated:
         """Return when it was written; `moment` is its stamp by the Exchange's present clock."""
@@ -80,7 +83,8 @@ def _record(
     known: Sequence[_Record], key: str, stamped: Stamped, *, since: datetime | None, until: datetime, now: Now
 ) -> _Record:
     """Return the record with this stamp, a new one if it was not shown before."""
-    stamp, moment = stamped
+    text, moment = stamped
+    stamp = hash(text)
     record = next((each for each in known if each.stamp == stamp), None)
     if record is None:
         record = _Record(key, stamp, None, since, until, None)
@@ -93,7 +97,7 @@ def _undated(moment: datetime | None, now: Now) -> Dated:
     return Dated(moment or now.wall, is_known=moment is not None, earliest=moment)
 
 
-class _Shown(msgspec.Struct):
+class _Shown(msgspec.Struct, gc=False):
     """What one read has shown: the last few records of each key, the latest last."""
 
     records: tuple[_Record, ...] = ()

@@ -20,6 +20,10 @@ from agbot.rules.loss import Loss
 from agbot.rules.seen_time import SeenTime
 from agbot.rules.statuses import Status
 
+_MOST_READ_MEMBERS = 4096
+"""Groups whose members are kept as they were last read, 500 bytes each: a question needs them
+several times, and those of tens of thousands of groups change before the next question."""
+
 
 class View(Parts):
     """The picture, read only. `Picture` learns."""
@@ -133,6 +137,8 @@ class View(Parts):
             members = self._membership.members(group)
             seen = ((node, self._unreadable_member(node) or self.member(node)) for node in members)
             known = {node: member for node, member in seen if isinstance(member, Member)}
+            if len(self._read_members) >= _MOST_READ_MEMBERS:
+                self._read_members.clear()
             self._read_members[group] = known
         return known
 

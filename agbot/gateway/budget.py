@@ -15,8 +15,8 @@ from agbot.clock import Clock
 
 MAX_ASKERS = 65_536
 """The most buckets that are kept. The asker with the oldest question has the fullest."""
-_DROPPED_AT_ONCE = 2
-"""How many full buckets one question removes: more than it adds."""
+_DROPPED_AT_ONCE = 64
+"""How many full buckets one question removes: after a storm of askers the next few remove all."""
 
 
 @dataclass(slots=True)

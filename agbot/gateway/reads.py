@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from sys import intern
 from typing import Protocol, TypeVar
 
 from agbot.clock import Clock
@@ -66,7 +67,7 @@ class Reads:
         """
 
         async def read() -> Node:
-            node_id = NodeId(credentials.identity)
+            node_id = NodeId(intern(credentials.identity))
             try:
                 node = await self._bounded(key, lambda: self._exchange.node(node_id, credentials))
                 if node is None:

@@ -25,7 +25,7 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
 from agbot.listening.clients import client_of
 from agbot.listening.parsing import Parser, TakesChunks
-from agbot.listening.reads import take_small_reads
+from agbot.listening.reads import break_cycle, take_small_reads
 
 MAX_HEADERS = 64
 """Header fields of one request; agents send 8."""
@@ -216,6 +216,8 @@ class Connection(web.RequestHandler):
         """Record that the connection has ended."""
         if not self._lost.done():
             self._lost.set_result(None)
+        if self._wire is not None:
+            break_cycle(self._wire)
         self._wire = None
         self._stop_client_timer()
         super().connection_lost(exc)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +15,10 @@ from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Allowance, Approval, Brake, Busy, Deferral, Hold, Turn, Waiter
 from agbot.rules.seen_time import SeenTime
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+_NOTHING: Mapping[Any, Any] = {}
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,5 +99,13 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     def lasting(self) -> Group:
         """Return it with copies of the mappings that may be changed in place."""
         return msgspec.structs.replace(
-            self, deferrals=dict(self.deferrals), turns=dict(self.turns), allowances=dict(self.allowances)
+            self,
+            deferrals=_copy(self.deferrals),
+            turns=_copy(self.turns),
+            allowances=_copy(self.allowances),
         )
+
+
+def _copy(mapping: Mapping[_Key, _Value]) -> Mapping[_Key, _Value]:
+    """Return a copy. Most are empty, and thousands may be kept for a while."""
+    return dict(mapping) if mapping else _NOTHING

@@ -7,6 +7,7 @@ counts as missing only if the asker runs that service: its upgrade stops nothing
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from agbot.rules import health
 from agbot.rules.facts import Member
@@ -81,8 +82,14 @@ def peers_unavailable(case: Case) -> Reason | None:
     return Reason(
         code=Code.PEERS_UNAVAILABLE,
         text=f"{_how_many(peers.available(), len(peers.others))}, {must_be}: {why}",
-        facts={"available": peers.available(), "required": peers.required, "others": len(peers.others)},
+        facts=_counts(peers.available(), peers.required, len(peers.others)),
     )
+
+
+@lru_cache(maxsize=256)
+def _counts(available: int, required: int, others: int) -> Mapping[str, int]:
+    """Return facts that thousands of groups share."""
+    return {"available": available, "required": required, "others": others}
 
 
 def _how_many(available: int, others: int) -> str:

@@ -38,6 +38,8 @@ def limits_of(settings: Settings) -> LimitsOf:
 
     It caches, because every question needs them. Groups that the same scopes match share theirs.
     """
+    if not settings.scopes:
+        return lambda _group: settings.rules
     distinct: dict[tuple[str, ...], Limits] = {}
 
     @lru_cache(maxsize=_GROUPS_REMEMBERED)

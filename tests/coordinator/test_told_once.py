@@ -114,7 +114,7 @@ async def test_a_waiter_whom_a_grant_takes_away_is_not_ended_by_the_cycle_in_the
 async def test_who_asks_again_while_it_is_written_that_it_has_stopped_waits_all_the_same() -> None:
     hub, store = await waiting(silent_seconds=170)
     store.seconds = 8
-    await hub.live("n1", "n2", "n3", seconds=18)
+    await hub.live("n1", "n2", "n3", seconds=19)
     assert hub.events("wait.ended") == []  # on its way
 
     assert codes(await hub.ask("n2", "g1")) == ["lease-held"]

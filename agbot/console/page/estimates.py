@@ -64,6 +64,7 @@ class Estimates:
             # one that is not active ends by time alone
             if rollout not in active or before.get(rollout) != seen:
                 await self._follow(rollout, record, now)
+        self._rollouts.drop_summaries()
 
     def _kept(self, rollout: Rollout, record: Record) -> list[RolloutExpected]:
         """Return the estimates for the policy's present revision; none once it has ended."""

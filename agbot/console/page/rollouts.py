@@ -123,6 +123,10 @@ class Rollouts:
             self._known[rollout] = (loop.time(), found)
             return found
 
+    def drop_summaries(self) -> None:
+        """Forget the summaries: those of thousands of groups take megabytes."""
+        self._known.clear()
+
     async def whole(self, rollout: Rollout, now: datetime) -> Whole:
         """Return one rollout with its past."""
         chronicle = await self.chronicler.current()

@@ -9,12 +9,12 @@ cancellation of a caller does not interrupt its write, so memory always follows 
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from agbot.coordinator.memory.barrier import Barrier, stops
 from agbot.coordinator.memory.contents import Contents
@@ -43,7 +43,8 @@ class Ledger(Contents):
     def __init__(self, store: Store) -> None:
         super().__init__()
         self._store = store
-        self._locks: defaultdict[GroupId, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: WeakValueDictionary[GroupId, asyncio.Lock] = WeakValueDictionary()
+        """The lock of each group whose lease is being swapped."""
         self._under_way: set[asyncio.Task[Any]] = set()
         self.barrier = Barrier()
         self.is_trusted = False
@@ -85,7 +86,7 @@ class Ledger(Contents):
 
     async def read_again(self, group: GroupId) -> Lease:
         """Read a lease again that may have been granted in the store itself, by the guard."""
-        async with self._locks[group]:
+        async with self._lock(group):
             with self._doubting():
                 lease = await self._store.lease(group)
             if lease != self.lease(group):
@@ -171,7 +172,7 @@ class Ledger(Contents):
             task.exception()
 
     async def _swap(self, expected: Lease, new: Lease, writes: Writes, moved: timedelta) -> Lease | Lost:
-        async with self._locks[new.group]:
+        async with self._lock(new.group):
             since = self._moved - moved
             expected, new = (expected.moved(since), new.moved(since)) if since else (expected, new)
             try:
@@ -187,6 +188,13 @@ class Ledger(Contents):
             if not isinstance(outcome, Lost):
                 self._apply(writes)
             return outcome
+
+    def _lock(self, group: GroupId) -> asyncio.Lock:
+        """Return the lock of a group, which exists while one caller holds it or waits for it."""
+        lock = self._locks.get(group)
+        if lock is None:
+            lock = self._locks[group] = asyncio.Lock()
+        return lock
 
     def _is_outdated(self, expected: Lease, new: Lease) -> bool:
         """Whether a change within one tenure was derived from another lease than the present one.
@@ -206,15 +214,16 @@ class Ledger(Contents):
 
     async def _move(self, step: timedelta, writes: Writes) -> None:
         async with AsyncExitStack() as swaps:
-            for group in sorted(self._locks):
-                await swaps.enter_async_context(self._locks[group])
+            # a swap that begins now waits for the new dates
+            for group in sorted({*self.leases, *self._locks}):
+                await swaps.enter_async_context(self._lock(group))
             await self._write(replace(writes, moved=[lease.moved(step) for lease in self.leases.values()]))
             self._moved += step
 
     async def _renew(self, renewed: Sequence[tuple[Lease, Lease]], writes: Writes, moved: timedelta) -> None:
         async with AsyncExitStack() as swaps:
             for group in sorted(known.group for known, _ in renewed):
-                await swaps.enter_async_context(self._locks[group])
+                await swaps.enter_async_context(self._lock(group))
             since = self._moved - moved
             left = [new.moved(since) for known, new in renewed if self.lease(known.group) == known.moved(since)]
             with self._doubting():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +18,7 @@ from tests.integration.gateway.scripted import (
     gateway,
     read_reply,
     request,
+    send,
     settings_of,
 )
 from tests.support.patience import PATIENCE_SECONDS, in_time
@@ -122,3 +124,19 @@ async def test_a_handshake_byte_by_byte_ends_in_time() -> None:
                     break
         assert closing.done()
         writer.close()
+
+
+async def test_a_connection_in_clear_text_that_has_ended_is_freed_without_the_garbage_collector() -> None:
+    def ended(port: int) -> list[object]:
+        found = [each for each in gc.get_objects() if type(each).__name__ == "_SelectorSocketTransport"]
+        transports = [each for each in found if each.is_closing()]
+        return [each for each in transports if (each.get_extra_info("sockname") or (None, 0))[1] == port]
+
+    async with gateway(settings_of(tls=False)) as running:
+        gc.disable()
+        try:
+            for _ in range(3):
+                await send(running.port, request("POST", N1, "o1/n1:n1tok"))
+            await until(lambda: not ended(running.port))
+        finally:
+            gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,10 +11,10 @@ import pytest
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
-from agbot.rules.lease import Claim, Kind
+from agbot.rules.lease import Claim, Kind, Lease, grant, suspect
 from agbot.rules.records import Waiter
-from agbot.rules.seen_time import SeenTime
-from agbot.store.contract import StoreUnavailableError, Writes
+from agbot.rules.seen_time import Now, SeenTime
+from agbot.store.contract import Lost, StoreUnavailableError, Writes
 from agbot.store.memory import Failure, MemoryStore
 from tests.support.clocks import NOON
 
@@ -53,3 +55,42 @@ async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() 
     with pytest.raises(StoreUnavailableError):
         await ledger.prune(NOON)
     assert (ledger.is_trusted, bool(ledger.failure)) == (False, True), "it is read anew, and that ends the failure"
+
+
+async def test_a_lock_lasts_as_long_as_its_swap() -> None:
+    store = MemoryStore()
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    free, claims = Lease(group=GROUP), [ASK.claim, replace(ASK.claim, holder=NodeId("o1/ben"))]
+    held = [grant(free, claim, Now.unblinded(NOON), timedelta(hours=1)) for claim in claims]
+    outcomes = await asyncio.gather(*(ledger.swap(free, each) for each in held))
+    assert [isinstance(each, Lost) for each in outcomes] == [False, True]
+    assert not ledger._locks  # noqa: SLF001 - what is kept has no other sign
+
+
+async def test_a_swap_that_begins_while_dates_are_moved_waits_for_the_new_dates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, hour = MemoryStore(), timedelta(hours=1)
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    held = grant(Lease(group=GROUP), ASK.claim, Now.unblinded(NOON), hour)
+    await ledger.swap(Lease(group=GROUP), held)
+    writing, go_on, really = asyncio.Event(), asyncio.Event(), store.write
+
+    async def write(writes: Writes) -> None:
+        writing.set()
+        await go_on.wait()
+        await really(writes)
+
+    monkeypatch.setattr(store, "write", write)
+    moving = asyncio.create_task(ledger.move(hour, Writes()))
+    await writing.wait()
+    releasing = asyncio.create_task(ledger.swap(held, suspect(held)))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(moving, releasing)
+
+    assert ledger.lease(GROUP) == suspect(held.moved(hour))

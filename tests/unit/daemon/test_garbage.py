@@ -32,8 +32,18 @@ async def test_everything_is_collected_every_ten_minutes(monkeypatch: pytest.Mon
     collected = list[float]()
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(gc, "collect", lambda: collected.append(loop.time()))
-    waiting, began = garbage.Garbage(), loop.time()
+    waiting, began = garbage.Garbage(trim=lambda: None), loop.time()
     for _ in range(1000):
         waiting.look()
         await asyncio.sleep(2)
     assert [at - began for at in collected] == [600, 1200, 1800]
+
+
+@in_virtual_time
+async def test_free_pages_are_returned_to_the_system_once_a_minute() -> None:
+    trimmed, loop = list[float](), asyncio.get_running_loop()
+    waiting, began = garbage.Garbage(trim=lambda: trimmed.append(loop.time())), loop.time()
+    for _ in range(100):
+        waiting.look()
+        await asyncio.sleep(2)
+    assert [at - began for at in trimmed] == [60, 120, 180]
