@@ -20,8 +20,9 @@ from agbot.coordinator.schedule import Schedule
 from agbot.coordinator.situation import Situation
 from agbot.fleet.reads import NEVER
 from agbot.rules.ids import GroupId, org_of
-from agbot.rules.lease import State
-from agbot.rules.rest import rest_after
+from agbot.rules.lease import Lease, State
+from agbot.rules.limits import Limits
+from agbot.rules.rest import is_under_way, rest_after
 from agbot.rules.seen_time import SeenTime
 
 _SOON: Final = timedelta(seconds=5)
@@ -148,8 +149,21 @@ class Attention:
             or tenure.expiry(limits.lease_seconds) <= now
         ):
             return True
+        return self._waits_for_proof(lease, limits)
+
+    def _waits_for_proof(self, lease: Lease, limits: Limits) -> bool:
+        """Whether the last upgraded member has not been seen healthy since, and that is waited for.
+
+        A grant means that the rest is over. What ends a proof is a change, or the time in which a
+        heartbeat grows old, as in any other group.
+        """
+        if lease.group not in self._situation.ledger.tally.ended:
+            return False
         rest = rest_after(lease.last_end, limits)
-        return rest is not None and now < rest.proof_until
+        if rest is None:
+            return False
+        member = self._situation.picture.member(rest.end.claim.holder)
+        return is_under_way(rest, member, limits, self._situation.now())
 
     def _due(self, groups: Collection[GroupId]) -> None:
         self.reading.at_once(groups)

@@ -32,6 +32,12 @@ class Background:
         for name, begin in work.items():
             await self._follow(name, begin, ends_at)
 
+    def begin(self, name: str, work: Work) -> None:
+        """Begin this work, unless it is under way or has failed, which the next `follow` raises."""
+        task = self._tasks.get(name)
+        if task is None or (task.done() and not task.cancelled() and task.exception() is None):
+            self._tasks[name] = _create(name, work)
+
     async def stop(self) -> None:
         """Cancel what is under way, and forget how it has ended."""
         tasks = list(self._tasks.values())
@@ -44,7 +50,7 @@ class Background:
         is_left = name in self._tasks
         if is_left and not await self._ends(name, ends_at):
             return
-        self._tasks[name] = asyncio.create_task(begin(), name=f"beside the cycle: {name}")
+        self._tasks[name] = _create(name, begin)
         await self._ends(name, ends_at)
 
     async def _ends(self, name: str, ends_at: float) -> bool:
@@ -56,3 +62,7 @@ class Background:
         del self._tasks[name]
         await task
         return True
+
+
+def _create(name: str, work: Work) -> asyncio.Task[None]:
+    return asyncio.create_task(work(), name=f"beside the cycle: {name}")

@@ -35,6 +35,7 @@ from agbot.settings.model import ExchangeSettings, Scope
 from agbot.single_flight import SingleFlight
 from agbot.store.contract import Store, StoreUnavailableError
 
+_SHORTEST_PAUSE_SECONDS = 0.2
 _NEWS_SECONDS = 1.0
 """How often the guard is asked between two cycles whether it has decided anything."""
 _MOST_OF_GUARD = 3
@@ -95,6 +96,7 @@ class Coordinator(Showing, Actions):
         self._wake = asyncio.Event()
         self._is_idle = False
         self._cycled_at = 0.0
+        self._cycle_began_at = 0.0
         self._cycle_failing = ""
         self.last_cycle: CycleReport | None = None
 
@@ -163,6 +165,7 @@ class Coordinator(Showing, Actions):
 
     async def cycle(self) -> CycleReport:
         """Run one cycle. Only one may run at a time."""
+        self._cycle_began_at = self._clock.monotonic_seconds()
         done = await (self._untaken.run() if self._guarded is None else self._guarded.before_cycle())
         try:
             report = await self._cycle.run()
@@ -181,10 +184,14 @@ class Coordinator(Showing, Actions):
         return self.last_cycle
 
     async def pause_between_cycles(self) -> None:
-        """Wait for the next cycle: shortly while a group is busy, and not at all once one is."""
+        """Wait for the next cycle: shortly while a group is busy, and not at all once one is.
+
+        The interval is from one beginning to the next, so a long cycle is followed at once.
+        """
         self._wake.clear()
         self._is_idle = not self.is_busy
-        seconds = self._settings.poll_seconds if self._is_idle else self._settings.busy_poll_seconds
+        interval = self._settings.poll_seconds if self._is_idle else self._settings.busy_poll_seconds
+        seconds = max(interval - (self._clock.monotonic_seconds() - self._cycle_began_at), _SHORTEST_PAUSE_SECONDS)
         sleeping = asyncio.ensure_future(self._sleep(seconds))
         waking = asyncio.ensure_future(self._wake.wait())
         try:

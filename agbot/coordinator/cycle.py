@@ -20,6 +20,7 @@ from agbot.coordinator.background import Background
 from agbot.coordinator.intake.intake import Intake, IntakeReport
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.review import deferring
+from agbot.coordinator.review.handing_over import HandingOver
 from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.resting import Resting
 from agbot.coordinator.review.reviewing import Reviewing
@@ -49,8 +50,6 @@ class CycleReport:
 
 _FOLLOWED_EVERY = timedelta(seconds=2.5)
 """How often the feed is read within a cycle, so that the picture stays fresh enough to judge."""
-_JUDGED_WITHIN = timedelta(seconds=5)
-"""The cycle reads the feed again before it judges, if the last read is older than this."""
 _MOST_PHRASES = 5
 _LONGEST_PHRASE = 300
 
@@ -71,6 +70,8 @@ class Cycle:
         self._housekeeping = housekeeping
         self._situation = situation
         self._intake = intake
+        self._handing_over = HandingOver(situation, reviewing)
+        intake.reported = self._handing_over.review
         self._store_change = StoreChange(situation, intake.organisations)
         self._reviewing = reviewing
         self._resting = Resting(situation)
@@ -100,7 +101,7 @@ class Cycle:
             await situation.clock.sleep(_FOLLOWED_EVERY.total_seconds())
             if situation.view_at is not None and situation.view_seconds >= began:
                 with situation.troubles.guard("feed"), suppress(ExchangeError):
-                    await self._intake.feed.fresh()
+                    await self._intake.follow()
 
     async def _run(self, began: float) -> CycleReport:
         done: list[str] = []
@@ -115,6 +116,7 @@ class Cycle:
                 done += await self._act(report)
             except StoreUnavailableError as error:
                 self._store_failed(error)
+        done = [*self._handing_over.take_done(), *done]
         took_seconds = self._situation.clock.monotonic_seconds() - began
         now = self._situation.now().wall
         return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
@@ -196,8 +198,7 @@ class Cycle:
 
         The feed is read again if the reads have taken long, or the process was stopped in between.
         """
-        age = self._situation.view_age()
-        if not report.failing and (age is None or age > _JUDGED_WITHIN):
+        if not report.failing and not self._situation.is_view_fresh():
             try:
                 await self._intake.feed.fresh()
             except ExchangeError as error:

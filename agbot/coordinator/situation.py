@@ -26,6 +26,8 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now, SeenTime
 
+_JUDGED_WITHIN = timedelta(seconds=5)
+"""Leases are judged by the change feed as it was read at most so long ago."""
 _RECENT_TURN = timedelta(hours=2)
 """A node that has upgraded this recently counts as a member after a restart, until it is known to
 be none."""
@@ -73,6 +75,11 @@ class Situation(Committing):
         """Return how long ago the last read of the change feed began; None before the first."""
         age = timedelta(seconds=self.clock.monotonic_seconds() - self.view_seconds)
         return None if self.view_at is None else age
+
+    def is_view_fresh(self) -> bool:
+        """Whether the last read of the change feed is young enough to judge leases by it."""
+        age = self.view_age()
+        return age is not None and age <= _JUDGED_WITHIN
 
     def resume(self) -> None:
         """Resume the seen clock from the store, and remember the members that it names."""

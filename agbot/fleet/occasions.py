@@ -35,7 +35,9 @@ def services_for(ask: Ask, lease: Lease, view: View, limits: Limits, *, ages: Ag
     """Return the services on which this question depends, unless all of them are fresh."""
     if now.seen - view.services_read_at(ask.group) < ages.services:
         return []  # the usual case, at no cost
-    return plan.services(ask.group, view, ages.services) if plan.depends_on_services(ask, lease, view, limits) else []
+    if not plan.depends_on_services(ask, lease, view, limits):
+        return []
+    return plan.services([ask], view, limits, ages.services, now)
 
 
 def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[Wanted]:
@@ -58,13 +60,20 @@ def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[
     ]
 
 
-def proof_of_rest(wait: Wait, group: Group) -> list[Wanted]:
-    """Return the services that end the rest for which an asker waits, if they can."""
+def proof_of_rest(wait: Wait, group: Group, now: Now) -> list[Wanted]:
+    """Return the services that end the rest for which an asker waits, if they can.
+
+    Nothing if only a heartbeat is waited for.
+    """
     after = rest.rest_after(group.lease.last_end, group.limits)
     is_soaking = any(reason.code is Code.SOAKING for reason in wait.reasons)
     if not is_soaking or after is None or not rest.needs_services(after, group.limits):
         return []
-    return plan.at_once([Read(what=What.AGREEMENTS, id=after.end.claim.holder)], Why.REST)
+    node = after.end.claim.holder
+    member = group.members.get(node)
+    if member is not None and not rest.needs_services_again(after, member, group.limits, now):
+        return []
+    return plan.at_once([Read(what=What.AGREEMENTS, id=node)], Why.REST)
 
 
 def of_grant(ask: Ask, group: Group, grant: Grant) -> list[Wanted]:

@@ -67,7 +67,7 @@ def of_group(activity: Activity, view: View, ages: Ages, now: Now) -> list[Wante
         found += heartbeats(activity.group, view, ages.heartbeat, Why.HEARTBEAT)
         found += _subjects(activity, ages)
         found += _holder(activity.lease, view, ages)
-        found += _expected(activity, view, ages)
+        found += _expected(activity, view, ages, now)
         found += _upgrading_reports(activity, view, ages, now)
         found += _deferred_services(activity, ages)
     return found
@@ -135,12 +135,12 @@ def _holder(lease: Lease, view: View, ages: Ages) -> list[Wanted]:
     return [Wanted(read=Read(what=what, id=holder), why=Why.HOLDER, max_age=age) for what, age in max_ages.items()]
 
 
-def _expected(activity: Activity, view: View, ages: Ages) -> Iterator[Wanted]:
+def _expected(activity: Activity, view: View, ages: Ages, now: Now) -> Iterator[Wanted]:
     """Yield what the expected questions will need, so that their answers do not wait for it."""
     for ask in activity.expected:
         yield Wanted(read=policy_read(ask.claim.kind, ask.claim.subject), why=Why.REPORT)
         if depends_on_services(ask, activity.lease, view, activity.limits):
-            yield from services(activity.group, view, ages.services)
+            yield from services([ask], view, activity.limits, ages.services, now)
 
 
 def _upgrading_reports(activity: Activity, view: View, ages: Ages, now: Now) -> Iterator[Wanted]:
@@ -175,7 +175,7 @@ def _services_of_waiters(activity: Activity, view: View, ages: Ages, now: Now) -
     waiters = [each for each in activity.waiters if depends_on_services(each.ask, activity.lease, view, limits)]
     if not waiters:
         return []
-    found = services(activity.group, view, ages.services * _AHEAD)
+    found = services([each.ask for each in waiters], view, limits, ages.services * _AHEAD, now)
     if any(reason.code in _BLOCKING_SERVICES for waiter in waiters for reason in waiter.reasons):
         found += stopped_services(activity.group, view, limits, ages.quick, now)
     return found
@@ -196,11 +196,18 @@ def depends_on_services(ask: Ask, lease: Lease, view: View, limits: Limits) -> b
     return asker is None or asker.node.node_type is not NodeType.CLUSTER
 
 
-def services(group: GroupId, view: View, max_age: timedelta) -> list[Wanted]:
-    """Return the services of a group's devices."""
-    members = view.read_members(group).items()
-    devices = (node for node, member in members if member.node.node_type is not NodeType.CLUSTER)
-    return list(_optional_services(devices, Why.SERVICES, max_age))
+def services(asks: Collection[Ask], view: View, limits: Limits, max_age: timedelta, now: Now) -> list[Wanted]:
+    """Return the services on which these questions about one group depend: those of devices.
+
+    An asker needs those of its peers. Its own are at stake, which matters only if a peer may lack
+    one of them.
+    """
+    group, askers = next(ask.group for ask in asks), {ask.node for ask in asks}
+    members = view.read_members(group)
+    devices = {node: each for node, each in members.items() if each.node.node_type is not NodeType.CLUSTER}
+    peers = {node: each for node, each in devices.items() if askers != {node}}
+    is_at_stake = any(health.may_lack_a_service(each, limits, now) for each in peers.values())
+    return list(_optional_services(devices if is_at_stake else peers, Why.SERVICES, max_age))
 
 
 def stopped_services(group: GroupId, view: View, limits: Limits, max_age: timedelta, now: Now) -> list[Wanted]:
@@ -235,8 +242,10 @@ def _proof_of_rest(activity: Activity, view: View, ages: Ages, now: Now) -> list
     node = after.end.claim.holder
     found = [Wanted(read=Read(what=What.NODE, id=node), why=Why.REST, max_age=ages.quick)]
     if rest.needs_services(after, limits):
-        # during the rest, a crash must be found before the next member begins
-        max_age = ages.rest if now.seen < after.until else ages.quick
+        # during the rest, a crash must be found before the next member begins; services that run
+        # after it are read again only if an agreement ends while a heartbeat is waited for
+        is_open = rest.needs_services_again(after, member, limits, now)
+        max_age = ages.rest if now.seen < after.until else ages.quick if is_open else None
         read = Read(what=What.AGREEMENTS, id=node)
         found.append(Wanted(read=read, why=Why.REST, max_age=max_age, not_before=after.until, is_optional=True))
     return found

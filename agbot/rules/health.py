@@ -191,6 +191,18 @@ def why_not_running(member: Member, limits: Limits, now: Now, at_stake: Collecti
     return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
 
 
+def may_lack_a_service(member: Member, limits: Limits, now: Now) -> bool:
+    """Return whether the services at stake decide if this member is available.
+
+    Otherwise `why_not_running` gives the same answer for any of them.
+    """
+    agreements, ended_at = member.agreements, member.agreement_ended_at
+    if isinstance(agreements, Sight):
+        return False
+    has_lost_one = ended_at is not None and now.age_of(ended_at) <= timedelta(seconds=limits.lease_seconds)
+    return has_lost_one or any(map(is_stopped, agreements))
+
+
 def is_stopped(agreement: Agreement) -> bool:
     """Return whether containers are reported and at least one of them does not run."""
     return bool(agreement.containers) and not agreement.runs

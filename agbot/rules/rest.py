@@ -59,16 +59,36 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
     alive_at = health.alive_at(member.node)
     if alive_at is None or alive_at <= rest.end.at:
         return "it has sent no heartbeat since"
-    at_stake = {rest.end.service} if rest.end.service else None
-    unavailable = health.why_unavailable(member, limits, now, at_stake=at_stake)
-    if unavailable is not None:
-        return unavailable
+    return health.why_unavailable(member, limits, now, at_stake=_at_stake(rest)) or _why_services_unproven(
+        rest, member, limits, now
+    )
+
+
+def needs_services_again(rest: Rest, member: Member, limits: Limits, now: Now) -> bool:
+    """Return whether what the member runs must be read again before the rest ends.
+
+    After an agent upgrade not once it has been seen running, and only a heartbeat is waited for. A
+    service that was upgraded may still crash.
+    """
+    return bool(rest.end.service) or _why_services_unproven(rest, member, limits, now) is not None
+
+
+def _why_services_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | None:
+    """Say why the upgraded member's services do not count as seen running; None if they do."""
+    stopped = health.why_not_running(member, limits, now, _at_stake(rest))
+    if stopped is not None:
+        return stopped
     read_at = member.agreements_read_at
     if needs_services(rest, limits) and (read_at is None or read_at < rest.until):
         return "its services have not been read since"
     if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in _upgraded(rest, member)):
         return f"none of its agreements for {rest.end.service} is final"
     return None
+
+
+def _at_stake(rest: Rest) -> set[str] | None:
+    """Return the service that has to run; None: all of the member's."""
+    return {rest.end.service} if rest.end.service else None
 
 
 def why_contradicted(rest: Rest, member: Member) -> str | None:

@@ -10,7 +10,11 @@ import pytest
 
 from agbot.coordinator import attention
 from agbot.coordinator.intake import planning
+from agbot.coordinator.intake.planning import Planning
 from agbot.coordinator.permission import Granted
+from agbot.coordinator.review.housekeeping import Housekeeping
+from agbot.fleet.plan import Activity
+from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
 from agbot.rules.records import Waiter
 from agbot.store.contract import Lost, Writes
@@ -175,4 +179,72 @@ async def test_an_upgrade_ends_while_many_new_waiters_are_still_being_written(mo
     assert not hub.events("wait.changed")
     await asyncio.sleep(60)
     assert len(hub.events("wait.changed")) == 1
+    await hub.stop()
+
+
+def slow(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[float]:
+    """Let what a cycle does after its reviews take so long; note when it begins."""
+    begun, really = list[float](), Housekeeping.run
+
+    async def run(housekeeping: Housekeeping) -> None:
+        begun.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(seconds)
+        await really(housekeeping)
+
+    monkeypatch.setattr(Housekeeping, "run", run)
+    return begun
+
+
+@in_virtual_time
+async def test_an_upgrade_that_ends_during_a_long_cycle_frees_the_lease_before_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    begun = slow(monkeypatch, 60)
+    await asyncio.sleep(5)
+    hub.report("a3", "successful")
+    await asyncio.sleep(4)
+
+    assert hub.lease("g3").state is State.FREE
+    assert len(begun) == 1
+    await asyncio.sleep(60)
+    assert "released o1/g3" in hub.coordinator.overview().sentence
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_cycle_begins_when_its_interval_has_passed_since_the_last_one_began(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    for seconds, interval in ((0.5, 2.0), (1.5, 2.0), (3.0, 3.2)):
+        begun = slow(monkeypatch, seconds)
+        await asyncio.sleep(40)
+        assert begun[-1] - begun[-2] == pytest.approx(interval, abs=0.1)
+        monkeypatch.undo()
+        await asyncio.sleep(5)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_group_that_has_seen_its_upgraded_member_healthy_is_not_handled_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub = await all_upgrade()
+    handled, really = Counter[str](), Planning.activity
+
+    def activity(planning: Planning, group: GroupId, *, has_joined: bool = False) -> Activity:
+        handled[group] += 1
+        return really(planning, group, has_joined=has_joined)
+
+    monkeypatch.setattr(Planning, "activity", activity)
+    hub.report("a3", "successful")
+    hub.report("a5", "successful")
+    await hub.live(*(each for each in everyone() if each != "a5"), seconds=60)  # a5 gives no proof
+    handled.clear()
+
+    await hub.live(*(each for each in everyone() if each != "a5"), seconds=300)
+
+    assert handled["o1/g3"] == 0
+    assert handled["o1/g5"] > 50
     await hub.stop()

@@ -8,11 +8,13 @@ import pytest
 
 from agbot.rules.reasons import Cause
 from agbot.sim.exchange import seed
+from agbot.sim.faults import Fault, FaultKind
 from agbot.sim.habits import Outcome
+from agbot.sim.node import SimNode
 from tests.membership.living import CYCLE, GROUP, IDLE_CYCLE, living
 from tests.observed.upgrading import AFTER, BRISK, SLOW_START, deploy, members, others, serves, unasked
 from tests.support.examples import some
-from tests.support.hub import NMP, ORG, Hub, codes
+from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -163,6 +165,50 @@ async def test_of_two_members_that_are_down_the_second_is_explained_without_a_gu
             f"{ORG}/{name} lost a service ({ORG}/svc-dp) while another upgrade held the lease of {ORG}/{GROUP}: "
             "an agreement of it ended, and it is not known why; the next grant waits until both have ended."
         )
+
+
+def unreadable(hub: Hub, node: SimNode) -> int:
+    """Let the coordinator get nonsense in place of what this node runs."""
+    name = node.spec.id
+    path = rf".*/nodes/{name}/(agreements|status)$"
+    return hub.exchange.faults.add(Fault(kind=FaultKind.GARBAGE, text="[", path=path, caller=f"IBM/{AGBOT}"))
+
+
+@in_virtual_time
+async def test_an_overlap_is_recorded_at_once_and_reported_when_the_other_member_can_be_read() -> None:
+    async with unasked(3, shows_rows=False) as hub:
+        first, second = members(hub)[:2]
+        hub.fleet.agbot.stop()
+        await first.services.give_up()
+        await hub.until(lambda: hub.holder() is first, IDLE_CYCLE)
+        fault = unreadable(hub, first)
+        await second.services.give_up()
+        await hub.until(lambda: bool(hub.deferrals()), 2 * IDLE_CYCLE)
+        await asyncio.sleep(60)
+        assert hub.events("lease.overlapped") == []
+        assert hub.holder() is first
+
+        hub.exchange.faults.remove(fault)
+        await asyncio.sleep(60)
+        reported = hub.events("lease.overlapped")
+        others_named = {first.name: f"a service of {first.name}"}
+        assert [(each.node, each.facts["others"]) for each in reported] == [(second.name, others_named)]
+
+
+@in_virtual_time
+async def test_no_overlap_is_reported_with_a_member_whose_upgrade_had_ended_while_it_could_not_be_read() -> None:
+    async with unasked(2, shows_rows=False) as hub:
+        deploy(hub, AFTER)
+        await hub.until(lambda: hub.holder() is not None, 60)
+        holder = hub.holder()
+        assert holder is not None
+        fault = unreadable(hub, holder)
+        await hub.until(lambda: bool(hub.deferrals()), 120)
+        await hub.until(lambda: serves(AFTER, *members(hub)), 120)
+        hub.exchange.faults.remove(fault)
+
+        await hub.until(lambda: hub.is_free() and not hub.deferrals(), 120)
+        assert hub.events("lease.overlapped") == []
 
 
 @in_virtual_time

@@ -253,3 +253,14 @@ def test_the_next_opening_is_open_and_not_past(windows: tuple[Window, ...], now:
     else:
         assert opening >= now
         assert any(window.is_open(each, opening) for each in windows)
+
+
+@MANY
+@given(facts.members(), facts.limits, st.sets(st.sampled_from((SERVICE, "o1/else", "o1/third"))))
+def test_what_an_asker_runs_decides_nothing_about_a_peer_that_lacks_no_service(
+    members: dict[NodeId, Member], limits: Limits, at_stake: set[str]
+) -> None:
+    for member in members.values():
+        if not health.may_lack_a_service(member, limits, NOW):
+            assert health.why_not_running(member, limits, NOW, at_stake) is None
+            assert health.why_not_running(member, limits, NOW, None) is None

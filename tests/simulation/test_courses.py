@@ -11,7 +11,7 @@ from tests.simulation.run import play
 from tests.simulation.story import Promise
 from tests.support.examples import some
 
-_SEEDS = range(3)
+_SEEDS = range(4)
 """With all of them `make simulate` plays every course; the faults show in the first or in one of
 the others."""
 

@@ -8,7 +8,7 @@ when it ends; an outage of one organisation does not affect the others.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -38,6 +38,12 @@ from agbot.fleet.reads import Wanted, Why
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId, OrgId
 from agbot.single_flight import SharedRead
+
+Reported = Callable[[Sequence[NodeId]], Awaitable[None]]
+
+
+async def _nothing(_nodes: Sequence[NodeId]) -> None:
+    """Do nothing with the reports that were read."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +99,8 @@ class Intake:
 
         The judge of a group removes it.
         """
+        self.reported: Reported = _nothing
+        """Awaited with the nodes whose announced statuses have just been read."""
         self._background = Background()
         self._synced: list[OrgId] = []
 
@@ -124,6 +132,15 @@ class Intake:
         self._report_standstill()
         return report
 
+    async def follow(self) -> None:
+        """Read the feed, unless that was just done, and begin to read what it has announced.
+
+        Raises:
+            ExchangeError: the feed could not be read.
+        """
+        await self.feed.fresh()
+        self._background.begin("announced", self._read_announced)
+
     async def stop(self) -> None:
         """Stop the reads that go on beside the cycles."""
         await self._background.stop()
@@ -151,7 +168,7 @@ class Intake:
     async def _read_announced(self) -> None:
         """Read what the feed has announced: an upgrade may have ended."""
         with self._situation.troubles.guard("reads of what was announced"):
-            await self._read(self._eager())
+            await self._read(self._eager(), self.reported)
 
     async def _read_due(self) -> None:
         """Read the organisations that are due, and what is due about the busy groups.
@@ -170,10 +187,11 @@ class Intake:
             await planning.plan_again(plans)
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
 
-    async def _read(self, wanted: Iterable[Wanted]) -> None:
+    async def _read(self, wanted: Iterable[Wanted], reported: Reported = _nothing) -> None:
         """Read what is due of these, and what follows from it; note the groups to judge."""
         planning = self._planning
         tried = await self._reader.follow(wanted)
+        await reported([NodeId(read.id) for read in tried if read.what is What.STATUSES])
         newly = planning.note_reports(NodeId(read.id) for read in tried if read.what is What.STATUSES)
         plans = await planning.of_groups(newly)
         await self._reader.follow(each for of_group in plans.values() for each in of_group)

@@ -219,7 +219,7 @@ class Asking:
         if isinstance(decision, Wait):
             own = Read(what=What.NODE, id=ask.node)
             blockers = [each for each in self._blockers(decision, case.group, case.at) if each.read != own]
-            wanted = [*blockers, *occasions.proof_of_rest(decision, case.group)]
+            wanted = [*blockers, *occasions.proof_of_rest(decision, case.group, case.at)]
         failures = await self._reader.refresh(wanted) if wanted else Failures()
         has_waited = await self._refresh_deferrals(ask) or bool(wanted)
         unseen = next((error for error in failures.values() if not isinstance(error, Unreadable)), None)

@@ -35,7 +35,7 @@ async def consider(ask: Ask, situation: Situation, reader: Reader) -> tuple[Case
         await reader.refresh(occasions.of_grant(ask, case.group, decision))
     else:
         blockers = occasions.of_wait(decision, case.group, situation.picture, situation.ages, case.at)
-        await reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group)])
+        await reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group, case.at)])
     case, decision = _decide(ask, situation)
     is_blind = bool(case.group.doubts) or case.group.agbot_doubt is not None
     return None if is_blind else (case, decision)

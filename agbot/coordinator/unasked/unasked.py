@@ -57,7 +57,7 @@ class Unasked:
         """Take leases for unasked upgrades; return what was done, one phrase each."""
         if self._situation.doubts():
             return []
-        return [*await self._listed.follow(), *await self._down.follow()]
+        return [*await self._listed.follow(), *await self._down.follow(), *await self.taking.follow()]
 
     def concerns(self, group: GroupId) -> bool:
         """Whether a deferral or an unasked upgrade may begin or end in this group.

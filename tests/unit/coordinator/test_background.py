@@ -100,3 +100,32 @@ async def test_work_that_is_stopped_while_a_cycle_waits_for_it_fails_nothing() -
 
     await cycle
     assert (due.begun, due.ended) == (1, 0)
+
+
+@in_virtual_time
+async def test_work_is_begun_without_a_wait_unless_it_is_under_way() -> None:
+    background, announced = Background(), Reads(0.5)
+    background.begin("announced", announced)
+    background.begin("announced", announced)
+    await asyncio.sleep(1)
+    assert (announced.begun, announced.ended) == (1, 1)
+
+    background.begin("announced", announced)
+    await asyncio.sleep(0.1)
+    assert (announced.begun, announced.ended) == (2, 1)
+    await background.stop()
+
+
+@in_virtual_time
+async def test_a_bug_in_work_that_was_begun_without_a_wait_is_raised_by_the_next_cycle() -> None:
+    async def fails() -> None:
+        raise ZeroDivisionError
+
+    background, announced = Background(), Reads(0.0)
+    background.begin("announced", fails)
+    await asyncio.sleep(1)
+    background.begin("announced", announced)
+
+    assert announced.begun == 0
+    with pytest.raises(ZeroDivisionError):
+        await background.follow(announced=announced)

@@ -70,11 +70,19 @@ def test_heartbeats_that_keep_an_asker_waiting_are_read_again(codes: tuple[Code,
 def test_the_report_that_ends_a_rest_is_read_for_the_question_that_waits_for_it() -> None:
     resting = group(lease=ended(ago=10, by=claim(ANNA)))
 
-    assert [each.read for each in occasions.proof_of_rest(wait(Code.SOAKING), resting)] == [
-        Read(what=What.AGREEMENTS, id=ANNA)
-    ]
-    assert occasions.proof_of_rest(wait(Code.LEASE_HELD), resting) == []
-    assert occasions.proof_of_rest(wait(Code.SOAKING), structs.replace(resting, limits=NOBODY_ELSE)) == []
+    services, soaking = [Read(what=What.AGREEMENTS, id=ANNA)], wait(Code.SOAKING)
+
+    assert [each.read for each in occasions.proof_of_rest(soaking, resting, NOW)] == services
+    assert occasions.proof_of_rest(wait(Code.LEASE_HELD), resting, NOW) == []
+    assert occasions.proof_of_rest(soaking, structs.replace(resting, limits=NOBODY_ELSE), NOW) == []
+
+    seen = {ANNA: member(agreements=(agreement("a1", "1.0.0", "running"),), agreements_read_at=NOW.seen)}
+    assert occasions.proof_of_rest(soaking, structs.replace(resting, members=seen), NOW) == []
+    end = resting.lease.last_end
+    assert end is not None
+    upgraded = replace(end, claim=claim(ANNA, Kind.SERVICE), service="o1/web")
+    crashes = structs.replace(resting, members=seen, lease=replace(resting.lease, last_end=upgraded))
+    assert [each.read for each in occasions.proof_of_rest(soaking, crashes, NOW)] == services
 
 
 REPORTED = member(BERT, {NMP: status("ha node waiting")})
@@ -113,7 +121,7 @@ def test_a_question_needs_no_report_of_services_while_all_of_them_are_fresh() ->
 
     assert occasions.services_for(ask(BERT), Lease(group=GROUP), picture, LIMITS, ages=AGES, now=NOW) == []
     found = occasions.services_for(ask(BERT), Lease(group=GROUP), picture, LIMITS, ages=AGES, now=NOW + AGES.services)
-    assert {each.read for each in found} == {Read(what=What.AGREEMENTS, id=each) for each in (ANNA, BERT)}
+    assert {each.read for each in found} == {Read(what=What.AGREEMENTS, id=ANNA)}
     assert all(each.is_optional for each in found)
 
 

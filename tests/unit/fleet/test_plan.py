@@ -174,9 +174,18 @@ def test_a_cluster_node_and_one_past_the_gate_are_not_expected_to_ask() -> None:
 def test_what_devices_run_is_read_for_waiters_a_little_before_their_next_question_needs_it() -> None:
     picture = read_all(Picture(), node(ANNA), node(BERT), node(CARL, node_type=NodeType.CLUSTER))
 
-    found = planned(Why.SERVICES, going_on(waiters=[waiter(BERT)]), picture)
+    found = planned(Why.SERVICES, going_on(waiters=[waiter(ANNA), waiter(BERT)]), picture)
 
     assert found == {(What.AGREEMENTS, each): AGES.services * 0.8 for each in (ANNA, BERT)}
+
+
+def test_what_the_only_waiter_runs_itself_is_read_if_a_peer_lacks_a_service() -> None:
+    picture, waits = pair(), going_on(waiters=[waiter(BERT)])
+    assert set(planned(Why.SERVICES, waits, picture)) == {(What.AGREEMENTS, ANNA)}
+
+    picture.learn_agreements(ANNA, (agreement("a1", "1.0.0", "exited"),), begun=picture.begin(), now=NOW)
+
+    assert set(planned(Why.SERVICES, waits, picture)) == {(What.AGREEMENTS, ANNA), (What.AGREEMENTS, BERT)}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +252,17 @@ def test_services_that_were_read_before_a_rest_was_over_are_read_when_it_is() ->
     assert proof.due_at(picture) == NOW.seen
     assert not proof.is_due(picture, seen_at(0.5))
     assert proof.is_due(picture, NOW.seen)
+
+
+def test_services_that_run_after_a_rest_are_not_read_again_while_a_heartbeat_is_waited_for() -> None:
+    activity = going_on(lease=ended(ago=10, by=claim(ANNA)))
+    picture = read_all(Picture(), node(ANNA, ago=15), node(BERT))
+    services = (What.AGREEMENTS, ANNA)
+    picture.learn_agreements(ANNA, (agreement("a1", "1.0.0", "running"),), begun=picture.begin(), now=NOW)
+    assert planned(Why.REST, activity, picture) == {(What.NODE, ANNA): AGES.quick, services: None}
+
+    picture.learn_agreements(ANNA, (agreement("a1", "1.0.0", "exited"),), begun=picture.begin(), now=NOW)
+    assert planned(Why.REST, activity, picture)[services] == AGES.quick
 
 
 def test_a_rest_that_is_proven_needs_nothing_more() -> None:
