@@ -32,8 +32,7 @@ class Parts:
         self._statuses: Shelf[Statuses] = Shelf()
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
         self._properties: Shelf[Mapping[str, str]] = Shelf()
-        self.standstill = Standstill()
-        self.stamps = Stamps()
+        self.standstill, self.stamps = Standstill(), Stamps()
         self.policies = Policies(self.standstill, self.stamps)
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
@@ -53,8 +52,7 @@ class Parts:
         """Nodes' statuses of which some are missing."""
         self._with_failures: dict[NodeId, None] = {}
         """Nodes that report an upgrade that has failed, so that none is searched for."""
-        self._arrivals = Arrivals()
-        self._created_at: dict[NodeId, datetime] = {}
+        self._arrivals, self._created_at = Arrivals(), dict[NodeId, datetime]()
         self._eager: dict[Read, None] = {}
         self._former: dict[NodeId, tuple[Agreement, ...]] = {}
         """The agreements of a node at its last read but one, if one of them has ended since."""

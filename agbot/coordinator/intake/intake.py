@@ -11,27 +11,18 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
 
 from agbot.coordinator.attention import Attention
 from agbot.coordinator.background import Background
 from agbot.coordinator.intake.comparing import Comparing
 from agbot.coordinator.intake.earlier_reports import EarlierReports
+from agbot.coordinator.intake.faults import Faults
 from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.intake.planning import Planning
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.situation import Situation
-from agbot.events.exchange import (
-    ExchangeFailed,
-    ExchangeRecovered,
-    FeedRecovered,
-    FeedStalled,
-    RecordReadable,
-    RecordUnreadable,
-)
-from agbot.events.outage import Outage
 from agbot.exchange.client import ExchangeClient
-from agbot.exchange.errors import ExchangeError, Forbidden, Refused
+from agbot.exchange.errors import ExchangeError
 from agbot.exchange.feed import ChangeFeed
 from agbot.fleet.changes import Read, What
 from agbot.fleet.reads import Wanted, Why
@@ -89,16 +80,10 @@ class Intake:
             resync=resync,
             chance=chance,
         )
-        self._unreadable: set[Read] = set()
-        """What has been reported as unreadable."""
-        self._standstill = Outage()
-        self._outage = Outage()
+        self._faults = Faults(situation)
         self.joined: dict[GroupId, None] = {}
-        """Groups that a node has joined, perhaps in the middle of an upgrade, until they have been
-        judged.
-
-        The judge of a group removes it.
-        """
+        """Groups that a node has joined, perhaps in the middle of an upgrade. Their judge removes
+        them."""
         self.reported: Reported = _nothing
         """Awaited with the nodes whose announced statuses have just been read."""
         self._background = Background()
@@ -107,7 +92,7 @@ class Intake:
     @property
     def failing(self) -> str:
         """The error of the last read of the feed, while it fails."""
-        return self._outage.why
+        return self._faults.failing
 
     async def take_in(self) -> IntakeReport:
         """Read the feed, the organisations that are due, and what is due about the busy groups.
@@ -120,16 +105,15 @@ class Intake:
             await self.organisations.discover()
             await self.feed.again()
             await self._earlier.read_rows(self.organisations.states)
-            self._recovered()
+            self._faults.recovered()
         except ExchangeError as error:
-            self._failed(error)
+            self._faults.failed(error)
             report.failing = str(error)
             return report
         report.changes, self._taken_in = self._taken_in, 0
         await self._background.follow(announced=self._read_announced, due=self._read_due)
         report.synced, self._synced = self._synced, []
-        self._report_unreadables()
-        self._report_standstill()
+        self._faults.look()
         return report
 
     async def follow(self) -> None:
@@ -183,7 +167,7 @@ class Intake:
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
             wanted = [each for of_group in plans.values() for each in of_group]
-            await self._read([*self._eager(), *self._earlier.reads(), *wanted, *planning.second_reads()])
+            await self._read([*self._earlier.reads(), *wanted, *planning.second_reads()])
             await planning.plan_again(plans)
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
 
@@ -217,41 +201,3 @@ class Intake:
         await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
         seen = (picture.node(node) for node in (*arrived, *also))
         return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
-
-    def _report_standstill(self) -> None:
-        """Report once that the feed stands still, and once that it has recovered."""
-        why = self._situation.why_feed_stands_still()
-        if why and self._standstill.begins(why):
-            self._situation.report_event(FeedStalled(error=why))
-        elif not why and self._standstill.ends():
-            self._situation.report_event(FeedRecovered())
-
-    def _report_unreadables(self) -> None:
-        """Report once by name that a record is unreadable, and once that it is readable."""
-        found = self._situation.picture.unreadables.all()
-        for read in [read for read in self._unreadable if read not in found]:
-            self._unreadable.discard(read)
-            self._situation.report_event(RecordReadable(**_of_record(read)))
-        for read, why in found.items():
-            if read not in self._unreadable:
-                self._unreadable.add(read)
-                self._situation.report_event(RecordUnreadable(**_of_record(read), error=why))
-
-    def _failed(self, error: ExchangeError) -> None:
-        """Report a new outage, and a change between failure and refusal: the remedies differ."""
-        if self._outage.begins(str(error), isinstance(error, Refused | Forbidden)):
-            self._situation.report_event(ExchangeFailed(error=str(error)))
-
-    def _recovered(self) -> None:
-        if self._outage.ends():
-            self._situation.report_event(ExchangeRecovered())
-
-
-def _of_record(read: Read) -> dict[str, Any]:
-    is_node = read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}
-    return {
-        "group": GroupId(read.id) if read.what is What.GROUP else None,
-        "node": NodeId(read.id) if is_node else None,
-        "what": str(read.what),
-        "record": read.id,
-    }
