@@ -50,6 +50,8 @@ _EXITS: Final = {
     409: Exit.REFUSED,
     413: Exit.BAD_INPUT,
 }
+_NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}
+"""What OpenSSL says of an answer that is not TLS."""
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _ABOUT: Final = ("/v1/overview", "/healthz")
 """Where the version is: of the leader, and in a version that has not the first."""
@@ -155,16 +157,27 @@ class Client:
             Failure: there is no whole answer.
         """
         connection, prefix = _connection(self.url, self.seconds)
+        is_sent = False
         try:
+            connection.connect()
+            is_sent = True  # as far as is known: a part of it may have arrived
             connection.request(method, prefix + path, body=body, headers={"Accept": "application/json", **headers})
             with connection.getresponse() as reply:
                 content = _read(reply, time.monotonic() + _MOST_SECONDS)
             self._server_time = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
+            problem = f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}"
+            if is_sent and method != "GET":
+                raise Failure(
+                    Exit.UNREACHABLE,
+                    tried=self._tried(method, path),
+                    problem=f"{problem}. The request was sent, and may have been carried out",
+                    next_step="see `agbot orders` and `agbot history` before you repeat it",
+                ) from error
             raise Failure(
                 Exit.UNREACHABLE,
                 tried=self._tried(method, path),
-                problem=f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}",
+                problem=problem,
                 next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
             ) from error
         finally:
@@ -283,6 +296,8 @@ def _compared(version: str) -> str:
 
 
 def _reason(error: Exception, seconds: float) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
+        return "it does not speak TLS: try http:// instead of https://"
     if isinstance(error, TimeoutError):
         return f"no answer within {seconds:g} s"
     if isinstance(error, socket.gaierror):

@@ -10,19 +10,16 @@ from collections.abc import Callable
 from agbot.coordinator.contract import Done, LeaseView, NotDone
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.listings import Noun
-from agbot.coordinator.operators import naming
+from agbot.coordinator.operators import existing, naming
 from agbot.coordinator.operators.views import view_lease
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.events.leases import Ending
 from agbot.events.store import StoreSettled
-from agbot.fleet.policies import policy_read
-from agbot.fleet.reads import Wanted, Why
 from agbot.rules import host, ids, words
 from agbot.rules.facts import Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import OF_POLICIES, Kind
-from agbot.rules.nearest import did_you_mean
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.rules.rest import is_under_way, rest_after
@@ -106,8 +103,8 @@ class Actions:
             return NotDone(text=f"{self._unknown(Noun.NODE, allowance.node)}; nothing was changed", not_found=True)
         # the policies of a pattern are not in the Exchange under their own names
         is_policy = allowance.subject not in {"", host.subject_of(org_of(allowance.node))}
-        if is_policy and not node.pattern and await self._is_missing(allowance.subject, *OF_POLICIES):
-            return self._no_policy(allowance.subject)
+        if is_policy and not node.pattern and (refusal := await self._why_not(allowance.subject, *OF_POLICIES)):
+            return refusal
         now, before = self._situation.now(), self._situation.ledger.allowances.get(allowance.node)
         await self._situation.commit(operators.allow(allowance, now))
         what = allowance.subject or "its next upgrade"
@@ -124,9 +121,8 @@ class Actions:
             return NotDone(text="the reboot of a host follows no policy and needs no approval; nothing was changed")
         if unknown := self._unknown(Noun.SCOPE, approval.scope):
             return NotDone(text=f"{unknown}; nothing was changed", not_found=True)
-        is_absent = self._situation.picture.policies.get(approval.kind, approval.subject) is Sight.ABSENT
-        if is_absent or (approval.kind is Kind.AGENT and await self._is_missing(approval.subject, approval.kind)):
-            return self._no_policy(approval.subject)
+        if refusal := await self._why_not(approval.subject, approval.kind):
+            return refusal
         await self._situation.commit(operators.approve(approval, self._situation.now()))
         where = words.scope(approval.scope)
         needless = (
@@ -134,7 +130,8 @@ class Actions:
             if self._needs_approval(approval.scope)
             else f"; no group in {where} needs an approval ([rules] approval)"
         )
-        return self._done(f"{approval.subject}, as it is published now, may begin in {where}{needless}")
+        what = existing.named(approval.kind, approval.subject)
+        return self._done(f"{what}, as it is published now, may begin in {where}{needless}")
 
     def _needs_approval(self, scope: str) -> bool:
         covered = (each for each in self._situation.picture.groups() if scope in {"*", org_of(each), each})
@@ -178,21 +175,8 @@ class Actions:
             return nothing
         return self._done(f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
 
-    def _no_policy(self, subject: PolicyId) -> NotDone:
-        near = did_you_mean(subject, self._situation.picture.policies.names())
-        return NotDone(text=f"{subject} does not exist{near}; nothing was changed", not_found=True)
-
-    async def _is_missing(self, subject: PolicyId, *kinds: Kind) -> bool:
-        """Whether there is no such policy, so that a mistyped name is refused.
-
-        An unread one may exist.
-        """
-        picture, reads = self._situation.picture, [policy_read(kind, subject) for kind in kinds]
-        await self._reader.make_current(Wanted(read=read, why=Why.ACTION) for read in reads)
-        is_missing = all(picture.policies.get(kind, subject) is Sight.ABSENT for kind in kinds)
-        for read in reads:
-            picture.forget_absent(read)
-        return is_missing
+    async def _why_not(self, subject: PolicyId, *kinds: Kind) -> NotDone | None:
+        return await existing.why_not(subject, kinds, self._situation, self._reader)
 
     async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
         generation = self._situation.ledger.generation

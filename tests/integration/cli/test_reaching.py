@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -94,6 +95,54 @@ def test_something_else_listens_there(stranger: tuple[str, list[bytes]], answer:
 
     assert result.exit_code == 5
     assert stated in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("hold", "o1/g"),
+        ("resume", "o1/g"),
+        ("release", "o1/g", "--yes"),
+        ("allow", "o1/n"),
+        ("approve", "o1/g", "--subject", "o1/p"),
+        ("lead", "--yes"),
+    ],
+)
+def test_an_order_without_an_answer_may_have_been_carried_out(
+    stranger: tuple[str, list[bytes]], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    url, answers = stranger
+    answers.append(b"")
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    token.chmod(0o600)
+
+    result = run(*words, "--reason", "r", "--url", url, "--token-file", str(token))
+
+    assert result.exit_code == 5
+    shown = " ".join(result.stderr.split())
+    assert "The request was sent, and may have been carried out" in shown
+    assert "see `agbot orders` and `agbot history`" in shown
+
+
+def test_an_order_that_was_not_sent_was_not_carried_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    token = tmp_path / "token"
+    token.write_text("t" * 32)
+    token.chmod(0o600)
+
+    result = run("hold", "o1", "--reason", "r", "--url", f"http://127.0.0.1:{port}", "--token-file", str(token))
+
+    assert result.exit_code == 5
+    assert "carried out" not in result.stderr
+
+
+def test_https_to_a_plain_listener_names_http(shell: Shell) -> None:
+    result = shell.run("status", "--url", shell.url.replace("http://", "https://"))
+
+    assert result.exit_code == 5
+    assert "try http:// instead of https://" in " ".join(result.stderr.split())
 
 
 def test_a_coordinator_in_trouble_is_reported_with_its_own_words(shell: Shell) -> None:
