@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from typing import Final
 
@@ -27,7 +28,8 @@ from agbot.store.mark import sync_folder
 
 _BUSY_SECONDS = 5.0
 _KEPT = "before-restore"
-"""Suffix of the previous store, which stays beside the restored one."""
+"""Suffix of the previous store, which stays beside the restored one. A number follows from the
+second restore on."""
 _OF_BACKUPS: Final = dict.fromkeys(
     ("SQLITE_CORRUPT", "SQLITE_NOTADB"), "it is damaged or no backup of a lease store: name another one"
 )
@@ -75,7 +77,7 @@ def restore(store: Path, copy: Path, doubt: str) -> Path | None:
     with locked(store):
         new.unlink(missing_ok=True)
         _copy(copy, new, doubt, _OF_BACKUPS)
-        kept = files.main.with_name(f"{files.main.name}.{_KEPT}")
+        kept = _free_name(files.main)
         try:
             _move_into_place(files, new, kept if had_one else None)
         except OSError as error:
@@ -111,13 +113,25 @@ def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
     if kept is None:
         files.wal.unlink(missing_ok=True)
     else:
-        kept_log = kept.with_name(f"{kept.name}-wal")
-        kept_log.unlink(missing_ok=True)
         if files.wal.exists():
-            files.wal.replace(kept_log)
+            files.wal.replace(_log_of(kept))
         files.main.replace(kept)
     new.replace(files.main)
     sync_folder(files.main)
+
+
+def _free_name(main: Path) -> Path:
+    """Return the name to keep the store under: that of an earlier restore stays with its store.
+
+    Whoever restores the wrong backup first, and then the right one, may need the very first store.
+    """
+    first = main.with_name(f"{main.name}.{_KEPT}")
+    names = chain([first], (first.with_name(f"{first.name}-{number}") for number in count(2)))
+    return next(each for each in names if not any(map(os.path.lexists, (each, _log_of(each)))))
+
+
+def _log_of(kept: Path) -> Path:
+    return kept.with_name(f"{kept.name}-wal")
 
 
 def _copy(source: Path, target: Path, doubt: str, advice: Mapping[str, str] = ADVICE) -> None:

@@ -44,6 +44,34 @@ async def test_a_name_that_is_not_known_is_answered_with_the_nearest() -> None:
 
 
 @in_virtual_time
+async def test_a_node_named_as_a_group_or_a_group_as_a_node_is_said_to_be_that_and_no_wider_name_is_suggested() -> None:
+    hub = Hub()
+    hub.group("kitchen", "kitchen-1", "kitchen-2")
+    await hub.start()
+    since, one = hub.clock.now(), "o1/kitchen-1"
+    approval = Approval(scope=one, kind=Kind.AGENT, subject=UP1, since=since, by="eva", why="x")
+    allowance = Allowance(node=node_id(ORG, "kitchen"), subject=UP1, since=since, until=since, by="eva", why="x")
+    node = (
+        "o1/kitchen-1 is a node of o1/kitchen, not an HA group: `agbot explain o1/kitchen-1` shows it, and "
+        "`agbot hold --node o1/kitchen-1` holds it alone; nothing was changed"
+    )
+    group = (
+        "o1/kitchen is an HA group, not a node: `agbot status o1/kitchen` shows it and its members; nothing was changed"
+    )
+
+    for expected, order in (
+        (node, hub.coordinator.hold(Hold(scope=one, since=since, by="eva", why="x"))),
+        (node, hub.coordinator.approve(approval)),
+        (node, hub.coordinator.resume(one, subject=None, reason="x", who="eva")),
+        (node, hub.coordinator.release(GroupId(one), token=None, reason="x", who="eva")),
+        (group, hub.coordinator.allow(allowance)),
+        (group, hub.coordinator.hold(Hold(scope="node:o1/kitchen", since=since, by="eva", why="x"))),
+    ):
+        assert await order == NotDone(text=expected, not_found=True)
+    await hub.stop()
+
+
+@in_virtual_time
 async def test_an_allowance_and_an_approval_can_be_withdrawn_and_are_then_worth_nothing() -> None:
     hub = Hub(limits=Limits(approval=True))
     hub.group("g1", "n1", "n2")

@@ -118,6 +118,22 @@ def test_a_store_that_was_left_grants_nothing_to_whoever_starts_on_it(tmp_path: 
         assert generation.token_floor > 1
 
 
+def test_the_way_back_as_the_page_says_it_leads_to_a_new_file_and_not_onto_the_one_that_was_left(
+    tmp_path: Path, address: Address
+) -> None:
+    file = tmp_path / "agbot.db"
+    asyncio.run(fill(SqliteStore(file), []))
+    assert run(file, address.url, address).exit_code == 0
+
+    refused = run(address.url, file, address)
+
+    assert (refused.exit_code, "the store to move to is not empty" in refused.output) == (4, True), refused.output
+    assert run(address.url, tmp_path / "new.db", address).exit_code == 0
+    page = " ".join(Path("docs/operations.md").read_text().split())
+    assert "with the database as FROM and the name of a new file as TO" in page
+    assert "The store that was left is refused as TO, because it is not empty." in page
+
+
 def test_a_store_in_doubt_is_in_doubt_where_it_is_moved_to(tmp_path: Path, address: Address) -> None:
     file, other = tmp_path / "agbot.db", tmp_path / "other.db"
     asyncio.run(fill(SqliteStore(file), []))

@@ -91,6 +91,36 @@ async def test_a_restore_puts_the_copy_in_place_and_keeps_the_store_from_before(
     assert (await content(copy)).leases[GROUP] == HELD, "the backup stays"
 
 
+async def test_each_restore_keeps_its_own_store_from_before(path: Path, copy: Path) -> None:
+    await with_copy(path, copy)
+    first = copies.restore(path, copy, "the wrong backup")
+
+    second = copies.restore(path, copy, WHY)
+    third = copies.restore(path, copy, WHY)
+
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert [each.name for each in (first, second, third)] == [
+        "agbot.db.before-restore",
+        "agbot.db.before-restore-2",
+        "agbot.db.before-restore-3",
+    ]
+    assert (await content(first)).leases[GROUP] == values.released(HELD)
+    assert (await content(second)).generation.doubt == "the wrong backup"
+
+
+async def test_a_log_that_a_killed_restore_has_moved_away_is_kept(path: Path, copy: Path) -> None:
+    await with_copy(path, copy)
+    log = path.with_name("agbot.db.before-restore-wal")
+    log.write_bytes(b"the log of the store")
+
+    kept = copies.restore(path, copy, WHY)
+
+    assert kept == path.with_name("agbot.db.before-restore-2")
+    assert log.read_bytes() == b"the log of the store"
+
+
 async def test_a_restore_to_where_there_is_none_keeps_nothing(path: Path, copy: Path, tmp_path: Path) -> None:
     await with_copy(path, copy)
     (tmp_path / "new").mkdir()
