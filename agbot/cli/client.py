@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ import msgspec
 from agbot import __version__
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import say
+from agbot.cli.unanswered import no_answer
 from agbot.clock import NOW_HEADER, SystemClock
 from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
@@ -50,8 +50,6 @@ _EXITS: Final = {
     409: Exit.REFUSED,
     413: Exit.BAD_INPUT,
 }
-_NO_TLS: Final = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}
-"""What OpenSSL says of an answer that is not TLS."""
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 _ABOUT: Final = ("/v1/overview", "/healthz")
 """Where the version is: of the leader, and in a version that has not the first."""
@@ -166,19 +164,9 @@ class Client:
                 content = _read(reply, time.monotonic() + _MOST_SECONDS)
             self._server_time = reply.getheader(NOW_HEADER, "")
         except (OSError, http.client.HTTPException) as error:
-            problem = f"the coordinator at {self.url} cannot be reached: {_reason(error, self.seconds)}"
-            if is_sent and method != "GET":
-                raise Failure(
-                    Exit.UNREACHABLE,
-                    tried=self._tried(method, path),
-                    problem=f"{problem}. The request was sent, and may have been carried out",
-                    next_step="see `agbot orders` and `agbot history` before you repeat it",
-                ) from error
-            raise Failure(
-                Exit.UNREACHABLE,
-                tried=self._tried(method, path),
-                problem=problem,
-                next_step="is it running (systemctl status agbot), and is this its [console] listen? Another address: --url or AGBOT_URL",
+            may_be_done = is_sent and method != "GET"
+            raise no_answer(
+                self.url, self._tried(method, path), error, self.seconds, may_be_done=may_be_done
             ) from error
         finally:
             connection.close()
@@ -293,13 +281,3 @@ def _compared(version: str) -> str:
     if theirs == ours:
         return "of another version than"
     return "older than" if theirs < ours else "newer than"
-
-
-def _reason(error: Exception, seconds: float) -> str:
-    if isinstance(error, ssl.SSLError) and error.reason in _NO_TLS:
-        return "it does not speak TLS: try http:// instead of https://"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {seconds:g} s"
-    if isinstance(error, socket.gaierror):
-        return "the host name cannot be resolved"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -32,7 +32,7 @@ def named(kind: Kind, subject: PolicyId) -> str:
 
 
 async def why_not(subject: PolicyId, kinds: tuple[Kind, ...], situation: Situation, reader: Reader) -> NotDone | None:
-    """Return the refusal if no such policy of these kinds exists, or no one can tell; else None."""
+    """Return why not to order something about a policy of these kinds; None if it may exist."""
     policies = situation.picture.policies
     reads = [policies.read_of(kind, subject) for kind in kinds]
     is_answered = await _read([Wanted(read=read, why=Why.ACTION) for read in reads], reader)
