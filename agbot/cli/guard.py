@@ -18,7 +18,7 @@ from agbot.settings.model import GuardSettings, StoreSettings
 from agbot.settings.secret import Secret
 
 if TYPE_CHECKING:
-    from agbot.guard.installing import Connection
+    from agbot.guard.installing import Connection, Installation
     from agbot.guard.scripts import Schemas
     from agbot.guard.status import GuardStatus
 
@@ -85,7 +85,7 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
     `ha_workload_upgrade`, SELECT on `version`, and CREATE on the database. It must be the role of
     the lease store.
     """
-    from agbot.guard import installing, scripts
+    from agbot.guard import scripts
 
     schemas = place.schemas
     if dry_run:
@@ -94,19 +94,24 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
         if problems:
             raise SystemExit(int(Exit.REFUSED))
         return
-    is_new = _attempt(
-        "installing the guard", place, lambda connection: installing.install(connection, schemas), prepares=True
-    )
-    text = "the guard is installed" if is_new else "the guard was installed already, and is up to date"
-    screen.print_result({"installed": True, "was_new": is_new, "version": scripts.VERSION}, text, as_json=as_json)
+    done, found = _attempt("installing the guard", place, lambda link: _install(link, schemas), prepares=True)
+    repaired = [f"repaired: {each.partition(';')[0]}" for each in done.repaired]
+    warning = _why_all_waits(found)
+    text = "\n".join([_installed_in_words(done), *repaired, *([warning] if warning else [])])
+    content = {"installed": True, "was_new": done.is_new, "version": scripts.VERSION, "repaired": done.repaired}
+    screen.print_result({**content, **({"warning": warning} if warning else {})}, text, as_json=as_json)
 
 
 @guard.command("uninstall")
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. No database is needed.")
+@options.yes
 @place
 @options.as_json
-def uninstall(*, dry_run: bool, place: Place, as_json: bool) -> None:
-    """Remove the triggers and all else that `install` has created. The leases stay."""
+def uninstall(*, dry_run: bool, yes: bool, place: Place, as_json: bool) -> None:
+    """Remove the triggers and all else that `install` has created. The leases stay.
+
+    It asks first if there is a guard: nothing keeps the agbot's own upgrades waiting after that.
+    """
     from agbot.guard import installing, scripts
 
     schemas = place.schemas
@@ -114,6 +119,11 @@ def uninstall(*, dry_run: bool, place: Place, as_json: bool) -> None:
         sql = scripts.uninstall(schemas)
         _show_sql(sql, as_json=as_json)
         return
+    from agbot.guard import status as statuses
+
+    found = _attempt("looking at the guard", place, lambda connection: statuses.look(connection, schemas))
+    if found.version is not None:
+        options.confirm(_loss(found), "Remove the guard?", yes=yes)
     was_there = _attempt("removing the guard", place, lambda connection: installing.uninstall(connection, schemas))
     text = "the guard is removed" if was_there else "the guard was not installed"
     screen.print_result({"installed": False, "was_installed": was_there}, text, as_json=as_json)
@@ -134,6 +144,36 @@ def status(*, place: Place, as_json: bool) -> None:
     screen.print_result(found.plain(), _in_words(found), as_json=as_json)
     if not found.is_good:
         raise SystemExit(int(Exit.NOT_FOUND if found.version is None else Exit.REFUSED))
+
+
+def _install(connection: Connection, schemas: Schemas) -> tuple[Installation, GuardStatus]:
+    from agbot.guard import installing, status
+
+    return installing.install(connection, schemas), status.look(connection, schemas)
+
+
+def _installed_in_words(done: Installation) -> str:
+    if done.is_new:
+        return "the guard is installed"
+    return "the guard was installed already, and " + ("is repaired" if done.repaired else "is up to date")
+
+
+def _why_all_waits(found: GuardStatus) -> str:
+    """Return which upgrades wait until a coordinator decides them; empty if none does."""
+    kinds = (("agent", found.agents_without_leader), ("service", found.services_without_leader))
+    waiting = " and ".join(kind for kind, word in kinds if word == "wait")
+    if found.is_judged or not waiting:
+        return ""
+    if found.leader:
+        until = f"{found.leader}, which leads, decides with [guard] enabled = true: `agbot guard status` shows it"
+    else:
+        until = "a coordinator runs with [guard] enabled = true; none leads at present"
+    return f"warning: from now on the agbot's {waiting} upgrades wait until {until}"
+
+
+def _loss(found: GuardStatus) -> str:
+    relied = f" {found.leader or 'A coordinator'} counts on the guard at present." if found.is_judged else ""
+    return f"Nothing keeps the agbot's own upgrades waiting for a lease any longer after that.{relied}"
 
 
 def _in_words(found: GuardStatus) -> str:

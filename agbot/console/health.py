@@ -81,6 +81,8 @@ def _checks(overview: Overview) -> Iterator[str]:
     yield _check(
         "cycle", f"{cycle:%Y-%m-%dT%H:%M:%SZ}: {overview.sentence}" if cycle else "none yet", passes=cycle is not None
     )
+    if overview.guard != "none":
+        yield _check("guard", overview.guard_failing or overview.guard, passes=not overview.guard_failing)
     for org in overview.orgs:
         seen = org.failing or f"{org.groups} groups, {org.members} members"
         yield _check(f"organisation {org.org}", seen, passes=not org.failing)

@@ -12,6 +12,7 @@ from agbot.coordinator.contract import Overview
 from agbot.rules.leadership import Whereabouts
 
 _READY: Final = "1 while the daemon may grant, or stands by and knows the leader."
+_GUARD_OK: Final[Mapping[str, float]] = {"works": 1.0, "fails": 0.0}
 
 
 class Scraped(Collector):
@@ -51,6 +52,8 @@ def _of_overview(seen: Overview, groups: int) -> Iterator[Metric]:
     for name, text, value in (
         ("agbot_ready", _READY, float(seen.ready)),
         ("agbot_store_ok", "1 while the lease store works.", float(seen.store_ok)),
+        # missing where no guard is enabled, and before it was looked at
+        ("agbot_guard_ok", "1 while the guard works.", _GUARD_OK.get(seen.guard)),
         ("agbot_groups", "Known HA groups.", groups),
         ("agbot_waiters", "Waiting questions.", seen.waiting),
         ("agbot_deferrals", "Members whose membership is deferred.", seen.deferred),

@@ -228,6 +228,11 @@ class Overview:
     """
     agbot_failing: str = ""
     """The error of its local API, while it fails."""
+    guard: str = "none"
+    """Whether the guard works: `none` (it is not enabled), `unread` (not known yet), `works` or
+    `fails`."""
+    guard_failing: str = ""
+    """Why it does not work, while it fails."""
     stuck: int = 0
     """How many of its rows remain although their upgrade is over."""
     stuck_in: Sequence[GroupId] = ()

@@ -248,6 +248,8 @@ class Coordinator(Showing, Actions):
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
         seen = replace(seen, unmatched_scopes=self._unmatched.sentences)
+        if self._guarded is not None:
+            seen = replace(seen, guard=self._guarded.state, guard_failing=self._guarded.failing)
         cycle = self.last_cycle
         return replace(seen, sentence=cycle.sentence, cycle_at=cycle.at) if cycle else seen
 

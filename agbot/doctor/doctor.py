@@ -11,7 +11,18 @@ from agbot.agreementbot.client import Listed, Listing, NotRunning
 from agbot.agreementbot.deleting import Source
 from agbot.clock import Clock
 from agbot.coordinator.contract import GroupView
-from agbot.doctor import agents, certificates, configuration, exchange, incumbent, listeners, scopes, secure_api, store
+from agbot.doctor import (
+    agents,
+    certificates,
+    configuration,
+    exchange,
+    guard,
+    incumbent,
+    listeners,
+    scopes,
+    secure_api,
+    store,
+)
 from agbot.doctor import slots as finding_slots
 from agbot.doctor.curing import Outcome, cure
 from agbot.doctor.exchange import Hub
@@ -71,6 +82,7 @@ class Doctor:
             groups = await exchange.groups_of(self._hub, orgs) if settings.scopes else None
             found += scopes.check(settings, orgs, groups) if groups is not None else ()
         found += await store.check(self._loaded, self._clock, coordinator_answers=daemon.overview is not None)
+        found += await guard.check(self._loaded, coordinator_answers=daemon.overview is not None)
         found += await incumbent.check(settings, self._clock)
         found += await incumbent.database(self._source, self._clock)
         found += await listeners.check(settings, daemon)

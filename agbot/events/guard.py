@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from agbot.events.event import Level, LogEvent, Moment, OfGroup
+from agbot.events.event import Event, Level, Moment, OfGroup
 from agbot.events.leases import Granting
 from agbot.rules.lease import Kind
 
@@ -59,18 +59,23 @@ class GuardDeleted(OfGroup, frozen=True, kw_only=True):
     why: str
 
 
-class GuardFailed(LogEvent, frozen=True, kw_only=True):
-    """The guard's tables in the agbot's database cannot be read or written."""
+class GuardFailed(Event, frozen=True, kw_only=True):
+    """The guard does not work although `[guard] enabled` is true.
+
+    It is not installed, a trigger is missing or disabled, or its tables in the agbot's database
+    cannot be read or written. Reported once until `guard.recovered`, and again when it turns out to
+    be gone after it could not be reached, or the other way round.
+    """
 
     name: ClassVar[str] = "guard.failed"
     level: ClassVar[Level] = Level.WARNING
-    words: ClassVar[str] = "the guard's tables cannot be read or written"
+    words: ClassVar[str] = "the guard does not work"
 
     error: str
 
 
-class GuardRecovered(LogEvent, frozen=True, kw_only=True):
-    """The guard's tables can be read and written again."""
+class GuardRecovered(Event, frozen=True, kw_only=True):
+    """The guard works again after `guard.failed`."""
 
     name: ClassVar[str] = "guard.recovered"
-    words: ClassVar[str] = "the guard's tables can be read and written again"
+    words: ClassVar[str] = "the guard works again"

@@ -6,11 +6,12 @@ waiting, so it gives up after seconds instead of stopping the agbot.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import psycopg
 
-from agbot.guard import scripts, shape
+from agbot.guard import scripts, shape, status
 from agbot.guard.scripts import Schemas
 
 Connection = psycopg.Connection[Any]
@@ -19,6 +20,9 @@ _LIMITS: Final = (
     "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; SET LOCAL client_min_messages = warning"
 )
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('agbot guard'))"
+
+
+_RIGHTS: Final = "it has to be the role that owns the lease store, with the rights that docs/guard.md grants"
 
 
 class GuardError(Exception):
@@ -33,8 +37,18 @@ class GuardLockedError(GuardUnreachableError):
     """Another session has kept a lock for too long; nothing has changed."""
 
 
-def install(connection: Connection, schemas: Schemas) -> bool:
-    """Install the guard, or update it; return whether it was not installed before.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """What an installation has done."""
+
+    is_new: bool
+    """Whether the guard was not installed before."""
+    repaired: tuple[str, ...] = ()
+    """What was wrong before, one sentence each."""
+
+
+def install(connection: Connection, schemas: Schemas) -> Installation:
+    """Install the guard, update it, or repair what `agbot guard status` names.
 
     Raises:
         GuardError: the tables or the rights are not as required, or the role may not do that;
@@ -48,11 +62,29 @@ def install(connection: Connection, schemas: Schemas) -> bool:
             found = shape.problems(connection, schemas) or shape.foreign_owner(connection, schemas)
             if found:
                 raise GuardError("; ".join(found))
-            is_new = shape.installed_version(connection, schemas) is None
-            connection.execute(scripts.install(schemas).encode())
-            return is_new
+            version = shape.installed_version(connection, schemas)
+            damage = status.damage(connection, schemas, version) if version is not None else []
+            begins_anew = version == scripts.VERSION and bool(damage)
+            left = _put(connection, schemas, begins_anew=begins_anew)
+            if left and not begins_anew:
+                left = _put(connection, schemas, begins_anew=True)
+            if left:
+                raise GuardError("; ".join(left))
+            return Installation(is_new=version is None, repaired=tuple(damage))
     except psycopg.Error as error:
         raise _failed(error) from error
+
+
+def _put(connection: Connection, schemas: Schemas, *, begins_anew: bool) -> list[str]:
+    """Create what is missing, or every function and trigger anew; return what is still wrong.
+
+    A trigger can be enabled by the owner of its table alone, but goes with its function, which is
+    ours.
+    """
+    if begins_anew:
+        connection.execute(scripts.drop_functions(schemas).encode())
+    connection.execute(scripts.install(schemas).encode())
+    return status.damage(connection, schemas, scripts.VERSION)
 
 
 def uninstall(connection: Connection, schemas: Schemas) -> bool:
@@ -79,6 +111,8 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
 def failed(error: psycopg.Error, text: str) -> GuardError:
     """Return the error: a lock or a missing right is another one than a database out of reach."""
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return GuardError(f"{text}: {_RIGHTS}")
+    if isinstance(error, psycopg.ProgrammingError):
         return GuardError(text)
     is_locked = isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)
     return GuardLockedError(text) if is_locked else GuardUnreachableError(text)

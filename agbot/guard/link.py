@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from agbot.agreementbot.client import Listed, Listing, Unreadable
 from agbot.agreementbot.wire import distinct, to_row
-from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError, Outcome
+from agbot.coordinator.guarded.port import Decided, Gate, GuardGoneError, GuardUnavailableError, Outcome
 from agbot.guard.scripts import TRIGGERS, Schemas
 from agbot.rules import ids
 from agbot.rules.facts import Row
@@ -28,6 +28,13 @@ from agbot.store.postgres.term import TermStore
 _TIMEOUTS: Final = Timeouts(statement_ms=2000, lock_ms=1000)
 _MOST: Final = 500
 """Decisions that are taken in at once; the others follow in the next cycle."""
+
+_ABSENT: Final = ("42P01", "42703", "42883", "3F000")
+"""A table, column, function or schema does not exist."""
+_UNASKED: Final = (
+    "so the agbot's own upgrades begin without a lease; `agbot guard status` shows what is wrong, and "
+    "`agbot guard install` repairs it"
+)
 
 _LEADS: Final = "EXISTS (SELECT FROM leader WHERE epoch = :epoch)"
 _NEWS: Final = "SELECT EXISTS (SELECT FROM guard_outbox) AS found"
@@ -138,10 +145,7 @@ class Link:
             *_, (triggers,) = await self._run(*statements, _AT_WORK)
             self._has_set = True
             if triggers["found"] < len(TRIGGERS):
-                message = (
-                    f"{self._links.place}: a trigger of the guard is missing or disabled; run `agbot guard status`"
-                )
-                raise GuardUnavailableError(message)
+                raise GuardGoneError(f"{self._links.place}: a trigger of the guard is missing or disabled, {_UNASKED}")
 
     async def delete(self, row: Row) -> bool:
         """Delete a row of the agbot, unless its upgrade holds the lease; return whether it did."""
@@ -176,11 +180,18 @@ class Link:
         try:
             return await self._links.channel.run(*statements)
         except RefusedError as error:
-            advice = "; run `agbot guard status`" if error.code.startswith("42") else ""
-            message = f"{self._links.place} refused: {' '.join(str(error).split())}{advice}"
-            raise GuardUnavailableError(message) from error
+            raise _refused(self._links.place, error) from error
         except StoreUnavailableError as error:
             raise GuardUnavailableError(str(error)) from error
+
+
+def _refused(place: str, error: RefusedError) -> GuardUnavailableError:
+    """Return what the refusal of a statement means, without the statement."""
+    what = " ".join(str(error).partition("\nLINE ")[0].split())
+    if error.code in _ABSENT and "guard_" in what:
+        return GuardGoneError(f"{place}: the guard is not installed, {_UNASKED}")
+    advice = "; `agbot guard status` shows what is wrong" if error.code.startswith("42") else ""
+    return GuardUnavailableError(f"{place} refused: {what}{advice}")
 
 
 def _decided(row: dict[str, Any]) -> Decided:

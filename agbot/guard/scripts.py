@@ -60,7 +60,12 @@ def source() -> str:
 
 def uninstall(schemas: Schemas) -> str:
     """Return the statements that remove the guard."""
-    return schemas.filled(_text("uninstall.sql"))
+    return schemas.filled(_text("drop_functions.sql") + "\n" + _text("uninstall.sql"))
+
+
+def drop_functions(schemas: Schemas) -> str:
+    """Return the statements that remove the functions and with them the triggers, and no table."""
+    return schemas.filled(_text("drop_functions.sql"))
 
 
 _VERSION_ROW: Final = f"""

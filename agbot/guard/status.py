@@ -18,9 +18,11 @@ _SOURCES: Final = """
     SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace(%s) AND proname LIKE 'guard\\_%%'
 """
 _TRIGGERS: Final = """
-    SELECT tgname, tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    SELECT tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
     WHERE pronamespace = to_regnamespace(%s) AND proname = %s
 """
+_OWN_TABLES: Final = ("guard_gate", "guard_outbox")
+"""Besides `guard_setting`, without which the guard is not installed."""
 _AGAIN: Final = "`agbot guard install` puts it back"
 _BODY: Final = re.compile(r"FUNCTION @ours@\.(guard_\w+)\(.*?AS \$(\w+)\$(.*?)\$\2\$;", re.DOTALL)
 
@@ -36,7 +38,11 @@ class GuardStatus:
     troubles: tuple[str, ...] = ()
     """What keeps the guard from deciding as it should."""
     judged_until: datetime | None = None
-    """Until when a coordinator decides; None if none has."""
+    """Until when the triggers count on a coordinator; None if none has decided yet."""
+    is_judged: bool = False
+    """Whether they do at present."""
+    leader: str = ""
+    """The coordinator that leads at present, whether its guard is enabled or not."""
     agents_without_leader: str = ""
     """What happens to agent upgrades while no coordinator decides: wait or go."""
     services_without_leader: str = ""
@@ -65,28 +71,30 @@ def look(connection: Connection, schemas: Schemas) -> GuardStatus:
     if version is None:
         return GuardStatus(schema=ours, agbot_schema=theirs, version=None)
     setting = connection.execute(
-        f"SELECT nullif(judged_until, '-infinity'), agents_without_leader, services_without_leader FROM {ours}.guard_setting".encode()
+        f"""SELECT nullif(judged_until, '-infinity'), judged_until > clock_timestamp(), agents_without_leader,
+        services_without_leader FROM {ours}.guard_setting""".encode()
     ).fetchone()
-    counts = connection.execute(
-        f"SELECT (SELECT count(*) FROM {ours}.guard_gate), (SELECT count(*) FROM {ours}.guard_outbox)".encode()
-    ).fetchone()
-    judged_until, agents, services = setting or (None, "", "")
-    gates, undelivered = counts or (0, 0)
+    judged_until, is_judged, agents, services = setting or (None, False, "", "")
+    gates, undelivered = (_count(connection, f"{ours}.{table}") for table in _OWN_TABLES)
     return GuardStatus(
         schema=ours,
         agbot_schema=theirs,
         version=version,
-        troubles=tuple(_troubles(connection, schemas, version)),
+        troubles=(*shape.problems(connection, schemas), *damage(connection, schemas, version)),
         judged_until=judged_until,
+        is_judged=is_judged,
+        leader=_leader(connection, ours),
         agents_without_leader=agents,
         services_without_leader=services,
-        gates=gates,
-        undelivered=undelivered,
+        gates=gates or 0,
+        undelivered=undelivered or 0,
     )
 
 
-def _troubles(connection: Connection, schemas: Schemas, version: int) -> list[str]:
-    found = shape.problems(connection, schemas)
+def damage(connection: Connection, schemas: Schemas, version: int) -> list[str]:
+    """Return what `agbot guard install` repairs: what is older, missing, changed or disabled."""
+    missing = [table for table in _OWN_TABLES if _count(connection, f"{schemas.ours}.{table}") is None]
+    found = [f"the table {schemas.ours}.{table} is missing; {_AGAIN}" for table in missing]
     if version < scripts.VERSION:
         found.append(f"an older program has installed version {version}; `agbot guard install` updates it")
     elif version == scripts.VERSION:
@@ -94,12 +102,28 @@ def _troubles(connection: Connection, schemas: Schemas, version: int) -> list[st
         found += [f"the function {schemas.ours}.{name} is not the one that was installed; {_AGAIN}" for name in changed]
     for table, function in scripts.TRIGGERS:
         shown = connection.execute(_TRIGGERS, (f"{schemas.theirs}.{table}", schemas.ours, function)).fetchone()
-        if shown is None or not shown[1]:
+        if shown is None or not shown[0]:
             found.append(f"the trigger of {function} on {schemas.theirs}.{table} is missing; {_AGAIN}")
-        elif not shown[2]:
-            cure = f"ALTER TABLE {schemas.theirs}.{table} ENABLE TRIGGER {shown[0]}"
-            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is disabled; {cure}")
+        elif not shown[1]:
+            found.append(f"the trigger of {function} on {schemas.theirs}.{table} is disabled; {_AGAIN}")
     return found
+
+
+def _count(connection: Connection, table: str) -> int | None:
+    """Return the number of rows; None if there is no such table."""
+    if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
+        return None
+    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _leader(connection: Connection, ours: str) -> str:
+    if connection.execute("SELECT to_regclass(%s)", (f"{ours}.leader",)).fetchone() == (None,):
+        return ""
+    row = connection.execute(
+        f"SELECT name FROM {ours}.leader WHERE epoch > 0 AND expires_at > clock_timestamp()".encode()
+    ).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def _changed_functions(connection: Connection, schemas: Schemas) -> list[str]:

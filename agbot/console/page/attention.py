@@ -86,6 +86,8 @@ def _readiness(overview: Overview) -> Iterator[Item]:
     if overview.agbot_failing:
         title = _AGBOT_FAILS.get(overview.agbot, "The agbot's local API cannot be read")
         yield Item(level="warn", title=title, text=overview.agbot_failing)
+    if overview.guard_failing:
+        yield Item(level="bad", title="The guard does not work", text=overview.guard_failing)
 
 
 def _suspect(group: GroupView, now: datetime) -> Item:

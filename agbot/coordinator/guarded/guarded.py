@@ -1,20 +1,23 @@
 """The guard beside the cycle: what the triggers have decided, and what they may rely on.
 
-If the guard's tables fail, that is reported once, and everything else goes on: the triggers decide
-by the leases alone then, as while no coordinator runs.
+If the guard fails, that is reported once, and everything else goes on: the triggers decide by the
+leases alone then, as while no coordinator runs; or, if they are gone, nothing keeps the agbot
+waiting.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from agbot.coordinator.guarded.gates import Gates
-from agbot.coordinator.guarded.port import Answering, Guard, GuardUnavailableError
+from agbot.coordinator.guarded.port import Answering, Guard, GuardGoneError, GuardUnavailableError
 from agbot.coordinator.guarded.taking_in import TakingIn
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.permission import Refused
 from agbot.coordinator.situation import Situation
+from agbot.events.event import Event
 from agbot.events.guard import GuardDeleted, GuardFailed, GuardRecovered
 from agbot.events.outage import Outage
 from agbot.rules.ids import NodeId
@@ -40,40 +43,55 @@ class Guarded:
         self._gates = Gates(situation, guard, excludes)
         self._taking_in = TakingIn(situation, reader, guard, self._gates.noting(answer))
         self._outage = Outage()
+        self._has_failed = False
+        """Since the beginning of this cycle."""
+        self._has_worked = False
+
+    @property
+    def failing(self) -> str:
+        """Why it does not work; empty while it does."""
+        return self._outage.why
+
+    @property
+    def state(self) -> str:
+        """See `agbot.coordinator.contract.Overview.guard`."""
+        return "fails" if self._outage.is_on else "works" if self._has_worked else "unread"
 
     async def before_cycle(self) -> list[str]:
         """Take in what the triggers have decided; return what was done, one phrase each."""
+        self._has_failed = False
         if not self._situation.ledger.is_trusted:
             return []
         try:
             return await self._taking_in.run()
         except GuardUnavailableError as error:
-            self._failed(error)
+            await self._failed(error)
         except StoreUnavailableError:
             pass  # the ledger is no longer trusted, which the next cycle reports
         return []
 
     async def after_cycle(self) -> None:
         """Delete rows of the agbot that are over, and write the gates."""
+        if not self._situation.ledger.is_trusted:
+            return
         try:
-            if self._situation.ledger.is_trusted and not self._situation.doubts():
+            if not self._situation.doubts():
                 with self._situation.troubles.guard("rows of the agbot"):
                     await self._delete_rows()
             await self._gates.write()
         except GuardUnavailableError as error:
-            self._failed(error)
-            return
+            await self._failed(error)
         except StoreUnavailableError:
-            return
-        if self._outage.ends():
-            self._situation.report_event(GuardRecovered())
+            pass
+        else:
+            await self._worked()
 
     async def has_news(self) -> bool:
         """Return whether the triggers have decided anything; also if that is not known."""
         try:
             return await self._guard.has_news()
         except GuardUnavailableError as error:
-            self._failed(error)
+            await self._failed(error)
             return False
 
     async def _delete_rows(self) -> None:
@@ -102,6 +120,22 @@ class Guarded:
             now=situation.now(),
         )
 
-    def _failed(self, error: GuardUnavailableError) -> None:
-        if self._outage.begins(str(error)):
-            self._situation.report_event(GuardFailed(error=str(error)))
+    async def _failed(self, error: GuardUnavailableError) -> None:
+        self._has_failed = True
+        if self._outage.begins(str(error), kind=isinstance(error, GuardGoneError)):
+            await self._journal(GuardFailed(error=str(error)))
+
+    async def _worked(self) -> None:
+        """Note that a cycle has gone through; what failed at its beginning may still fail."""
+        if self._has_failed:
+            return
+        self._has_worked = True
+        if self._outage.ends():
+            await self._journal(GuardRecovered())
+
+    async def _journal(self, event: Event) -> None:
+        """Write it to the journal, or, while the store fails as well, at least to the log."""
+        with suppress(StoreUnavailableError):  # the next cycle reports that
+            if self._situation.ledger.is_trusted and await self._situation.commit(Change(events=[event])):
+                return
+        self._situation.report_event(event)

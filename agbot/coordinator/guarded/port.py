@@ -19,6 +19,10 @@ class GuardUnavailableError(Exception):
     """The guard's tables could not be read or written; it is not known what was written."""
 
 
+class GuardGoneError(GuardUnavailableError):
+    """The guard is not installed, or a trigger does not work: nothing keeps the agbot waiting."""
+
+
 class Outcome(StrEnum):
     """What a trigger has decided."""
 

@@ -22,7 +22,7 @@ async def guarded(walk: Walk, server: Postgres, database: str) -> None:
     await walk("agbot history --event guard.erred", "no such entry in the journal")
     await walk("agbot guard status", "the guard is installed", typed={"status": f"status {there}"})
     await walk("agbot guard install", "is up to date", typed={"install": f"install {there}"})
-    await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": f"uninstall {there}"})
+    await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": f"uninstall --yes {there}"})
 
 
 async def test_the_runbook_helps_in_a_bad_night(

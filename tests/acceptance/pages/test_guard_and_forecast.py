@@ -40,7 +40,7 @@ async def test_the_guard_is_installed_looked_at_and_removed_while_the_coordinato
         row = AgentRow(org="o1", group="g1", node="anna", nmp=NMP)
         assert not await asyncio.to_thread(agbot.claim_agent, row), "the first claim is always refused once"
         await until("a yes", lambda: asyncio.to_thread(agbot.claim_agent, row))
-        await walk("agbot guard uninstall", "the guard is removed")
+        await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": "uninstall --yes"})
         await walk("agbot run", "address already in use", code=7)
         await the_guard_is_tried_on_a_simulated_hub(walk, postgres_server, f"{postgres_database}_trial")
         await walk("agbot explain NODE", "o1/shop-2", typed={"NODE": "o1/shop-2"})

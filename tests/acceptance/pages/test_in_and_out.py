@@ -100,7 +100,7 @@ async def test_the_coordinator_comes_between_the_agents_and_the_agbot_and_goes_a
         await walk("agbot hold '*' --reason \"going back to the agbot\"", "is on hold")
         await walk("agbot leases", "none of")
         await walk("systemctl disable --now agbot")
-        await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": f"uninstall {database}"})
+        await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": f"uninstall --yes {database}"})
         uninstall = {"uninstall": f"uninstall {database}"}
         await walk("agbot guard uninstall", "the guard was not installed", typed=uninstall)
         await walk("systemctl disable --now agbot")

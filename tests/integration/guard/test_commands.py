@@ -12,6 +12,11 @@ from agbot.guard import scripts
 from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
 from tests.support.postgres import Postgres
 
+ALL_WAITS = (
+    "warning: from now on the agbot's agent and service upgrades wait until a coordinator runs with [guard] enabled = true; "
+    "none leads at present"
+)
+
 
 def run(*words: str) -> Result:
     return CliRunner().invoke(main, ("guard", *words), prog_name="agbot")
@@ -21,8 +26,8 @@ def test_the_guard_is_installed_shown_and_removed(hub: Guarded) -> None:
     place = ("--database", hub.url(COORDINATOR))
     before = run("status", *place)
     assert (before.exit_code, before.stdout) == (8, "the guard is not installed; `agbot guard install` installs it\n")
-    assert run("install", *place).stdout == "the guard is installed\n"
-    assert run("install", *place).stdout == "the guard was installed already, and is up to date\n"
+    assert run("install", *place).stdout == f"the guard is installed\n{ALL_WAITS}\n"
+    assert run("install", *place).stdout == f"the guard was installed already, and is up to date\n{ALL_WAITS}\n"
     shown = run("status", *place, "--json")
     found = json.loads(shown.stdout)
     assert shown.exit_code == 0
@@ -31,8 +36,34 @@ def test_the_guard_is_installed_shown_and_removed(hub: Guarded) -> None:
     shown = run("status", *place)
     assert shown.exit_code == 7
     assert "wrong: the trigger of guard_agent_asks on public.ha_group_updates is disabled" in shown.stdout
-    assert run("uninstall", *place).stdout == "the guard is removed\n"
+    repaired = run("install", *place)
+    assert repaired.exit_code == 0
+    assert repaired.stdout.splitlines()[:2] == [
+        "the guard was installed already, and is repaired",
+        "repaired: the trigger of guard_agent_asks on public.ha_group_updates is disabled",
+    ]
+    assert run("status", *place).exit_code == 0
+    assert run("uninstall", "--yes", *place).stdout == "the guard is removed\n"
     assert run("uninstall", *place).stdout == "the guard was not installed\n"
+
+
+def test_a_coordinator_that_leads_or_decides_is_named_before_anything_waits_or_is_removed(hub: Guarded) -> None:
+    place = ("--database", hub.url(COORDINATOR))
+    hub.read("UPDATE agbot_ha.leader SET epoch = 1, name = 'hub-1', expires_at = now() + interval '1 minute'")
+    assert "wait until hub-1, which leads, decides with [guard] enabled = true" in run("install", *place).stdout
+    alone = run("uninstall", *place)
+    assert (alone.exit_code, "Nothing keeps the agbot's own upgrades waiting" in alone.output) == (2, True), (
+        alone.output
+    )
+    assert "counts on the guard" not in alone.output
+    hub.read("UPDATE agbot_ha.guard_setting SET judged_until = now() + interval '1 minute'")
+    assert run("install", *place).stdout == "the guard was installed already, and is up to date\n"
+    relied_on = run("uninstall", *place)
+    assert (relied_on.exit_code, "hub-1 counts on the guard at present" in " ".join(relied_on.output.split())) == (
+        2,
+        True,
+    )
+    assert run("status", *place).exit_code == 0, "nothing was removed"
 
 
 def test_a_role_without_the_rights_or_the_password_is_refused_and_a_database_out_of_reach_is_not(
@@ -108,7 +139,7 @@ def test_the_settings_name_the_database_and_a_new_store_is_prepared(
         encoding="utf-8",
     )
     installed = run("install", "--config", str(config))
-    assert (installed.exit_code, installed.stdout) == (0, "the guard is installed\n"), installed.output
+    assert (installed.exit_code, installed.stdout) == (0, f"the guard is installed\n{ALL_WAITS}\n"), installed.output
     assert run("status", "--config", str(config)).exit_code == 0
     assert hub.read("SELECT count(*) FROM leases.guard_setting") == [(1,)]
     assert "leases.guard_setting" in run("install", "--config", str(config), "--dry-run").stdout

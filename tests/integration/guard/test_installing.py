@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from agbot.guard import installing, scripts, status
-from agbot.guard.installing import GuardError, GuardLockedError
+from agbot.guard.installing import GuardError, GuardLockedError, GuardUnreachableError, Installation
 from agbot.sim.agbot_rows import AgentRow, ServiceRow
 from tests.support.examples import some
 from tests.support.guarded import AGBOT, COORDINATOR, RIGHTS, SCHEMAS, Guarded
@@ -68,7 +68,7 @@ def test_a_second_installation_changes_nothing_and_keeps_the_settings_and_gates(
     hub.install(unjudged="go")
     before, kept = dump(hub), hub.read("SELECT guard_setting::text FROM agbot_ha.guard_setting")
     with hub.coordinator() as connection:
-        assert not installing.install(connection, SCHEMAS)
+        assert installing.install(connection, SCHEMAS) == Installation(is_new=False)
     assert dump(hub) == before
     assert hub.read("SELECT guard_setting::text FROM agbot_ha.guard_setting") == kept
 
@@ -140,10 +140,9 @@ def test_an_installation_that_finds_the_tables_locked_gives_up_and_changes_nothi
 
 
 PUT_BACK = "`agbot guard install` puts it back"
-ENABLE = "ALTER TABLE public.ha_group_updates ENABLE TRIGGER agbot_guard_asks"
 
 
-def test_status_names_what_is_missing_disabled_or_changed_and_what_cures_it(hub: Guarded) -> None:
+def test_an_installation_repairs_whatever_the_status_names(hub: Guarded) -> None:
     with hub.coordinator() as connection:
         assert status.look(connection, SCHEMAS).version is None
         installing.install(connection, SCHEMAS)
@@ -155,19 +154,44 @@ def test_status_names_what_is_missing_disabled_or_changed_and_what_cures_it(hub:
             "DROP TRIGGER agbot_guard_asks ON ha_workload_upgrade",
             "CREATE OR REPLACE FUNCTION agbot_ha.guard_stamp(moment timestamptz) RETURNS text LANGUAGE sql AS $$ SELECT '' $$",
         )
+        hub.server.run(hub.database, "DROP TABLE agbot_ha.guard_gate, agbot_ha.guard_outbox")
         found = status.look(connection, SCHEMAS)
         assert not found.is_good
         assert found.troubles == (
+            f"the table agbot_ha.guard_gate is missing; {PUT_BACK}",
+            f"the table agbot_ha.guard_outbox is missing; {PUT_BACK}",
             f"the function agbot_ha.guard_stamp is not the one that was installed; {PUT_BACK}",
-            f"the trigger of guard_agent_asks on public.ha_group_updates is disabled; {ENABLE}",
+            f"the trigger of guard_agent_asks on public.ha_group_updates is disabled; {PUT_BACK}",
             f"the trigger of guard_service_asks on public.ha_workload_upgrade is missing; {PUT_BACK}",
         )
-        installing.install(connection, SCHEMAS)
-        assert status.look(connection, SCHEMAS).troubles == (
-            f"the trigger of guard_agent_asks on public.ha_group_updates is disabled; {ENABLE}",
-        )
-        hub.server.run(hub.database, ENABLE)
+        assert installing.install(connection, SCHEMAS) == Installation(is_new=False, repaired=found.troubles)
         assert status.look(connection, SCHEMAS).is_good
+        assert installing.install(connection, SCHEMAS) == Installation(is_new=False)
+
+
+def test_an_update_enables_a_trigger_as_well_and_keeps_the_settings(hub: Guarded) -> None:
+    hub.install(unjudged="go")
+    hub.read("UPDATE agbot_ha.guard_setting SET version = 1")
+    hub.server.run(hub.database, "ALTER TABLE ha_workload_upgrade DISABLE TRIGGER USER")
+    with hub.coordinator() as connection:
+        installing.install(connection, SCHEMAS)
+        found = status.look(connection, SCHEMAS)
+    assert (found.troubles, found.agents_without_leader) == ((), "go")
+
+
+def test_what_an_installation_cannot_repair_is_refused_and_nothing_has_changed(hub: Guarded) -> None:
+    hub.install()
+    hub.server.run(
+        hub.database,
+        "DROP TRIGGER agbot_guard_asks ON ha_group_updates",
+        "CREATE FUNCTION public.other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN new; END $$",
+        "CREATE TRIGGER agbot_guard_asks BEFORE INSERT ON ha_group_updates FOR EACH ROW EXECUTE FUNCTION public.other()",
+    )
+    before = dump(hub)
+    with pytest.raises(GuardError, match="DuplicateObject") as refused:
+        hub.install()
+    assert not isinstance(refused.value, GuardUnreachableError)
+    assert dump(hub) == before
 
 
 def test_the_agbots_role_may_not_call_the_guards_functions_or_read_its_tables(hub: Guarded) -> None:

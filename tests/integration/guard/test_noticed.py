@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from agbot.coordinator.guarded.port import GuardUnavailableError
+from agbot.console.page import attention
+from agbot.coordinator.guarded.port import GuardGoneError
+from agbot.coordinator.listings import Orders
 from agbot.guard.link import Links, Unjudged
+from agbot.store.contract import JournalQuery
 from agbot.store.memory import MemoryStore
 from agbot.store.postgres.address import Address
 from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
+from tests.support.guarded_living import guarded_living
+from tests.support.virtual_time import in_virtual_time
+
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
 
 async def test_a_trigger_that_is_missing_or_disabled_is_noticed_in_the_next_cycle(hub: Guarded) -> None:
@@ -24,9 +33,56 @@ async def test_a_trigger_that_is_missing_or_disabled_is_noticed_in_the_next_cycl
         ):
             hub.server.run(hub.database, change)
             with pytest.raises(
-                GuardUnavailableError, match="trigger of the guard is missing or disabled; run `agbot gua"
+                GuardGoneError, match="trigger of the guard is missing or disabled, so the agbot's own upgrades begin"
             ):
                 await link.write(30.0, [], [], resets=False)
             hub.server.run(hub.database, "ALTER TABLE ha_workload_upgrade ENABLE TRIGGER ALL")
     finally:
         await links.close()
+
+
+async def test_a_guard_that_was_removed_is_named_without_a_statement_of_sql(hub: Guarded) -> None:
+    hub.install()
+    links = Links(Address(url=hub.url(COORDINATOR)), SCHEMAS, Unjudged())
+    link = links.of(MemoryStore())
+    try:
+        hub.uninstall()
+        for use in (link.has_news(), link.undelivered(), link.write(30.0, [], [], resets=True)):
+            with pytest.raises(
+                GuardGoneError, match=": the guard is not installed, so the agbot's own upgrades"
+            ) as found:
+                await use
+            assert not [word for word in ("LINE", "SELECT", "DELETE", "relation") if word in str(found.value)]
+    finally:
+        await links.close()
+
+
+@pytest.mark.parametrize("gone", ["uninstall", "ALTER TABLE ha_workload_upgrade DISABLE TRIGGER USER"])
+@in_virtual_time
+async def test_a_guard_that_is_gone_needs_a_person_and_is_in_the_journal_until_it_is_back(
+    hub: Guarded, gone: str
+) -> None:
+    hub.install()
+    async with guarded_living(hub) as living:
+
+        def state() -> str:
+            return living.coordinator.overview().guard
+
+        await living.until(lambda: state() == "works", 60.0)
+        hub.uninstall() if gone == "uninstall" else hub.server.run(hub.database, gone)
+        await living.until(lambda: state() == "fails", 60.0)
+        await living.clock.sleep(60.0)
+        written = await living.store.journal(JournalQuery(after=0, limit=1000))
+        assert [entry.event for entry in written].count("guard.failed") == 1
+        seen = living.coordinator.overview()
+        assert "`agbot guard install` repairs it" in seen.guard_failing
+        found = attention.items(seen, Orders(holds=(), allowances=(), approvals=(), brakes=(), windows=()), [], NOW)
+        assert ("bad", "The guard does not work") in [(each.level, each.title) for each in found]
+        hub.install()
+        await living.until(lambda: state() == "works", 60.0)
+        written = await living.store.journal(JournalQuery(after=0, limit=1000))
+        assert [entry.event for entry in written if entry.event.startswith("guard.")] == [
+            "guard.failed",
+            "guard.recovered",
+        ]
+        assert living.coordinator.overview().guard_failing == ""
