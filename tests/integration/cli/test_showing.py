@@ -281,11 +281,27 @@ BROKEN = Receiver(kind=SinkKind.WEBHOOK, receiver="hooks:443", confirmed=3, behi
             Exit.NEEDS_A_PERSON,
             "1 member upgrades without asking",
         ),
+        (
+            replace(WELL, guard="fails", guard_failing="127.0.0.1/agbot: a trigger is disabled"),
+            (),
+            Exit.NEEDS_A_PERSON,
+            "The guard does not work: 127.0.0.1/agbot: a trigger is disabled",
+        ),
         (WELL, (BROKEN,), Exit.NEEDS_A_PERSON, "hooks:443 gets no events: answers 403 (7 events not delivered)"),
         (OVERVIEW, (), Exit.NEEDS_A_PERSON, "Organisation bolt cannot be read"),
         (replace(WELL, ready=False, not_ready=["the store is lost"]), (), Exit.NOTHING_GRANTED, "the store is lost"),
     ],
-    ids=["well", "never asked", "a new store", "a scope", "bypassing", "receiver", "organisation", "not ready"],
+    ids=[
+        "well",
+        "never asked",
+        "a new store",
+        "a scope",
+        "bypassing",
+        "guard",
+        "receiver",
+        "organisation",
+        "not ready",
+    ],
 )
 @pytest.mark.parametrize("more", [(), ("--json",)], ids=["text", "json"])
 def test_the_status_and_its_exit_code_state_what_is_wrong(
