@@ -44,7 +44,7 @@ def judged(found: GuardStatus, *, is_enabled: bool, coordinator_answers: bool) -
         text = "[guard] enabled is true, and the guard is not installed: the agbot's upgrades begin without a lease"
         return ((wrong if coordinator_answers else warning)(_CHECK, text, next_step="agbot guard install"),)
     if not is_enabled:
-        text = "the guard is installed, and [guard] enabled is not true: nobody decides what its triggers keep waiting"
+        text = "the guard is installed, and [guard] enabled is not true: no coordinator decides what its triggers keep waiting"
         return (warning(_CHECK, text, next_step="set it, or `agbot guard uninstall`"),)
     if found.troubles:
         step = "`agbot guard install` repairs it, or names what it cannot"

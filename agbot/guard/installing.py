@@ -64,10 +64,10 @@ def install(connection: Connection, schemas: Schemas) -> Installation:
                 raise GuardError("; ".join(found))
             version = shape.installed_version(connection, schemas)
             damage = status.damage(connection, schemas, version) if version is not None else []
-            begins_anew = version == scripts.VERSION and bool(damage)
-            left = _put(connection, schemas, begins_anew=begins_anew)
-            if left and not begins_anew:
-                left = _put(connection, schemas, begins_anew=True)
+            replaces = version == scripts.VERSION and bool(damage)
+            left = _put(connection, schemas, replaces=replaces)
+            if left and not replaces:
+                left = _put(connection, schemas, replaces=True)
             if left:
                 raise GuardError("; ".join(left))
             return Installation(is_new=version is None, repaired=tuple(damage))
@@ -75,13 +75,13 @@ def install(connection: Connection, schemas: Schemas) -> Installation:
         raise _failed(error) from error
 
 
-def _put(connection: Connection, schemas: Schemas, *, begins_anew: bool) -> list[str]:
-    """Create what is missing, or every function and trigger anew; return what is still wrong.
+def _put(connection: Connection, schemas: Schemas, *, replaces: bool) -> list[str]:
+    """Create what is missing, or replace every function and trigger; return what is still wrong.
 
     A trigger can be enabled by the owner of its table alone, but goes with its function, which is
     ours.
     """
-    if begins_anew:
+    if replaces:
         connection.execute(scripts.drop_functions(schemas).encode())
     connection.execute(scripts.install(schemas).encode())
     return status.damage(connection, schemas, scripts.VERSION)

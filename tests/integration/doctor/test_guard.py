@@ -32,13 +32,13 @@ async def test_a_guard_that_is_enabled_and_gone_or_disabled_is_named_and_one_tha
         assert (verdict, "the guard is not installed" in text) == (Verdict.WARNING, True)
         guarded.install()
         [(verdict, text)] = await found(enabled=False)
-        assert (verdict, "nobody decides" in text) == (Verdict.WARNING, True)
+        assert (verdict, "no coordinator decides what" in text) == (Verdict.WARNING, True)
         [(verdict, text)] = await found(enabled=True)
         assert (verdict, "no coordinator decides at present" in text) == (Verdict.OK, True)
         guarded.server.run(guarded.database, "ALTER TABLE ha_workload_upgrade DISABLE TRIGGER USER")
         assert await found(enabled=True) == [
             (Verdict.WRONG, "the trigger of guard_service_asks on public.ha_workload_upgrade is disabled")
         ]
-        hub.tables["store"] = {"url": '"postgresql://nobody@127.0.0.1:9/agbot"'}
+        hub.tables["store"] = {"url": '"postgresql://stranger@127.0.0.1:9/agbot"'}
         [(verdict, text)] = await found(enabled=True)
         assert verdict is Verdict.WRONG
