@@ -9,10 +9,12 @@ lost waits from its next question, and loses at most its place in the queue.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +27,12 @@ from agbot.rules.records import Waiter
 from agbot.rules.seen_time import Now
 from agbot.store.records import Key, waiter_key
 from agbot.transitions.change import Change
+
+_MOST_UNWRITTEN: Final = 1000
+"""From this number of unwritten waiters on, others wait for room: each keeps two kilobytes of
+facts."""
+_ROOM_WITHIN_SECONDS: Final = 0.25
+"""A question is answered even if the store makes no room."""
 
 Facts = Callable[[], Mapping[str, Any]]
 """What the journal keeps of a refusal, built when it is written."""
@@ -52,6 +60,21 @@ class Waiting:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._unwritten: dict[Key, _Noted] = {}
+        self._room = asyncio.Event()
+
+    async def room(self) -> None:
+        """Wait for a moment if thousands have asked for the first time and are not written yet."""
+        if len(self._unwritten) < _MOST_UNWRITTEN:
+            return
+        self._room.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ROOM_WITHIN_SECONDS):
+                await self._room.wait()
+
+    @property
+    def has_many(self) -> bool:
+        """Whether so many are unwritten that the next cycle is too late to go on."""
+        return len(self._unwritten) >= _MOST_UNWRITTEN // 2
 
     def note(self, ask: Ask, reasons: tuple[Reason, ...], now: Now) -> bool:
         """Note a refusal with its reasons; return whether the waiter is new or they are others."""
@@ -91,10 +114,14 @@ class Waiting:
         changes: list[Change] = []
         for key in keys:
             noted = self._unwritten.get(key)
-            waiter = None if noted is None else self._ledger.waiter(noted.ask)
-            if noted is not None and waiter is not None:
-                noted.complete()
-                changes.append(Change(put=[waiter], events=[noted.event], at=noted.at))
+            if noted is None:
+                continue
+            waiter = self._ledger.waiter(noted.ask)
+            if waiter is None:  # it waits no longer
+                del self._unwritten[key]
+                continue
+            noted.complete()
+            changes.append(Change(put=[waiter], events=[noted.event], at=noted.at))
         return changes
 
     def written(self, changes: Iterable[Change]) -> None:
@@ -104,6 +131,8 @@ class Waiting:
                 key = waiter_key(record.ask) if isinstance(record, Waiter) else None
                 if key in self._unwritten and self._unwritten[key].event is change.events[0]:
                     del self._unwritten[key]
+        if len(self._unwritten) < _MOST_UNWRITTEN:
+            self._room.set()
 
 
 def _codes(reasons: tuple[Reason, ...]) -> list[Code]:

@@ -65,6 +65,7 @@ class Asking:
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.permission.Permission`."""
+        await self._waiting.room()
         stages.reach(Stage.CONFIRM)
         begun, now = self._situation.picture.begin(), self._situation.now()
         node = await confirm()

@@ -37,6 +37,8 @@ class Waiters:
         situation.troubles.keep("waiters", ChainMap({GroupId(""): None}, waited_in))
         try:
             await self._write_new()
+            while self._waiting.has_many:  # thousands ask for the first time, and others wait for room
+                await self._write_new()
             for first in range(0, len(left), _WRITTEN_TOGETHER):
                 # a node may have asked again since; from here to the commit nothing is waited for
                 changes = [each for each in map(self._gone, left[first : first + _WRITTEN_TOGETHER]) if each]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,12 @@ from agbot.coordinator.memory.ledger import Ledger
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.events.waits import WaitChanged
 from agbot.rules.facts import Ask
+from agbot.rules.ids import NodeId
 from agbot.rules.reasons import Code, Reason
 from agbot.store.memory import MemoryStore
 from agbot.store.records import waiter_key
 from tests.support.values import BERT, GROUP, NOW, claim
+from tests.support.virtual_time import in_virtual_time
 
 ASK = Ask(group=GROUP, claim=claim(BERT))
 KEY = waiter_key(ASK)
@@ -22,6 +25,9 @@ HELD = (Reason(code=Code.LEASE_HELD, text="anna upgrades"),)
 HELD_STILL = (Reason(code=Code.LEASE_HELD, text="anna upgrades, and reports more"),)
 SOAKING = (Reason(code=Code.SOAKING, text="the group rests"),)
 LATER = NOW + timedelta(seconds=60)
+
+
+MANY = 1000
 
 
 @pytest.fixture
@@ -88,3 +94,36 @@ def test_a_waiter_that_gets_its_grant_is_not_written(waiting: Waiting) -> None:
     waiting.leaves(ASK)
     waiting.complete(KEY)
     assert waiting.changes([KEY]) == []
+
+
+def first_questions(waiting: Waiting, number: int) -> None:
+    for index in range(number):
+        waiting.note(Ask(group=GROUP, claim=claim(NodeId(f"o1/n{index}"))), HELD, NOW)
+
+
+@in_virtual_time
+async def test_a_question_waits_for_room_while_a_thousand_waiters_are_unwritten_and_is_answered_all_the_same() -> None:
+    waiting, loop = Waiting(Ledger(MemoryStore())), asyncio.get_running_loop()
+    first_questions(waiting, MANY - 1)
+    await asyncio.wait_for(waiting.room(), 0.01)
+    first_questions(waiting, MANY)
+    asked = asyncio.create_task(waiting.room())
+    await asyncio.sleep(0.1)
+    assert not asked.done()
+
+    waiting.written(waiting.changes(waiting.unwritten()[:1]))
+    await asyncio.wait_for(asked, 0.01)
+
+    first_questions(waiting, MANY + 1)
+    began = loop.time()
+    await waiting.room()
+    assert 0 < loop.time() - began < 1
+
+
+def test_a_waiter_that_has_gone_before_it_was_written_is_not_kept() -> None:
+    ledger = Ledger(MemoryStore())
+    waiting = Waiting(ledger)
+    waiting.note(ASK, HELD, NOW)
+    ledger.waiters.clear()
+    assert waiting.changes([KEY]) == []
+    assert waiting.unwritten() == []
