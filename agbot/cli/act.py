@@ -77,6 +77,9 @@ def resume(*, place: Place, store: bool, rest: bool, subject: str | None, order:
     the upgrade may continue. With --store and no scope, you state that a replaced lease store has
     lost no running upgrade: grants then do not wait until every organisation has been read.
     """
+    given = [name for name, is_given in (("--store", store), ("--rest", rest), ("--subject", subject)) if is_given]
+    if len(given) > 1:
+        raise click.UsageError(f"give one of {' and '.join(given)}: each ends something else.")
     where = place.named(store=store)
     order.send(api.RESUME, scope=where, subject=options.qualified_name(subject, place.org, "policy"), rest=rest)
 

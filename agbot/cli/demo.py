@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import click
 
-from agbot.cli import screen
+from agbot.cli import options, screen
 
 BROKEN: Final = 1
 LOG: Final = "daemon.log"
@@ -48,11 +48,11 @@ class Options:
     "--speed",
     default=_DEFAULT_SPEED,
     show_default=True,
-    type=click.FloatRange(min=1, max=500),
+    type=options.Seconds(min=1, max=500),
     help="Simulated seconds per real second; set fewer on a slow machine.",
 )
 @click.option(
-    "--duration", type=click.FloatRange(min=1), help="Real seconds to run. Default: until all stories are over."
+    "--duration", type=options.Seconds(min=1), help="Real seconds to run. Default: until all stories are over."
 )
 @click.option("--no-guard", is_flag=True, help="Leave out the story with the guard, and start no PostgreSQL.")
 @click.option(

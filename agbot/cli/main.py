@@ -13,6 +13,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from agbot import __version__
+from agbot.cli.emptiness import refuse_empty
 from agbot.cli.folding import folded_errors
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
@@ -103,6 +104,8 @@ class LazyGroup(click.Group):
     ) -> click.Context:
         """Read the options of `agbot` itself."""
         with folded_errors():
+            if not extra.get("resilient_parsing"):  # completion sees what is not typed yet
+                refuse_empty(args)
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click

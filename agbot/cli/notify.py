@@ -26,7 +26,7 @@ _LOOK_SECONDS: Final = 0.5
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(0, 600),
+    type=options.Seconds(0, 600),
     default=90.0,
     show_default=True,
     help="How long to wait, in seconds.",

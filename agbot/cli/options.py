@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import getpass
+import math
 import os
 import socket
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
 from agbot.cli.client import DEFAULT_TOKEN_FILE, DEFAULT_URL
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import folded
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds. `nan` is none, although it is neither below nor above a bound."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - as in click
+        """Return the number."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return found
+
 
 as_json: Final = click.option("--json", "as_json", is_flag=True, help="Write JSON, for programs.")
 url: Final = click.option(
@@ -26,7 +39,11 @@ url: Final = click.option(
 )
 watch: Final = click.option("-W", "--watch", is_flag=True, help="Refresh it until Ctrl-C.")
 interval: Final = click.option(
-    "--interval", type=click.FloatRange(min=0.2), default=2.0, show_default=True, help="Seconds between two refreshes."
+    "--interval",
+    type=Seconds(min=0.2, max=86_400),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two refreshes.",
 )
 token_file: Final = click.option(
     "--token-file",

@@ -30,7 +30,7 @@ from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
 
 _NAMED: Final = 5
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _File = click.Path(path_type=Path, dir_okay=False)
 Value = TypeVar("Value")
 
@@ -61,9 +61,9 @@ class Given:
 def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) -> float | None:
     if given is None:
         return None
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smh])", given)
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd])", given)
     if found is None or float(found[1]) == 0:
-        raise click.BadParameter(f"{given!r} is not a duration such as 90s, 5m or 1h.", param=option)
+        raise click.BadParameter(f"{given!r} is not a duration such as 90s, 5m, 1h or 2d.", param=option)
     return float(found[1]) * _UNITS[found[2]]
 
 

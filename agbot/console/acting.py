@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
@@ -33,13 +33,13 @@ from agbot.console.replies import ApiError
 from agbot.console.requests import bad_input, content_of, group_of
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules import ids
-from agbot.rules.ids import REST_SCOPE, GroupId, NodeId, PolicyId
+from agbot.rules.ids import REST_SCOPE, STORE_SCOPE, GroupId, NodeId, PolicyId
 from agbot.rules.records import Allowance, Approval, Hold
 
 BODY_BYTES: Final = 16_384
 _LONGEST_TEXT: Final = 500
 _TEXTS: Final = ("reason", "by", "scope", "subject", "node", "to")
-_SUCH_AS: Final = "give a time in the future, such as 2026-01-31T18:00:00Z"
+_EXAMPLE_AHEAD: Final = timedelta(days=1)
 _LISTED: Final = "`agbot orders` lists what has been allowed and approved"
 
 Body = TypeVar("Body", bound=msgspec.Struct)
@@ -61,6 +61,9 @@ async def _hold(request: web.Request, wanted: HoldBody) -> Done | NotDone:
 
 async def _resume(request: web.Request, wanted: ResumeBody) -> Done | NotDone:
     """End the hold of a scope, or lift the brakes on a subject in it, or end its rests."""
+    if wanted.subject is not None and (wanted.rest or wanted.scope == STORE_SCOPE):
+        other = "rest" if wanted.rest else f"the scope {STORE_SCOPE}"
+        raise bad_input(request, f"subject and {other} exclude each other", "send one request for each")
     return await parts.of(request).operations.resume(
         f"{REST_SCOPE}{wanted.scope}" if wanted.rest else wanted.scope,
         subject=PolicyId(wanted.subject) if wanted.subject is not None else None,
@@ -186,7 +189,16 @@ def _not_done(request: web.Request, done: NotDone, about: str, next_step: str) -
 
 def _require_future(request: web.Request, until: datetime, now: datetime) -> None:
     if until <= now:
-        raise bad_input(request, "until is in the past", _SUCH_AS)
+        problem = f"until is in the past: {_moment(until)}, and it is {_moment(now)}"
+        raise bad_input(request, problem, _such_as(now))
+
+
+def _such_as(now: datetime) -> str:
+    return f"give a time in the future, such as {_moment(now + _EXAMPLE_AHEAD)}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _qualified(request: web.Request, name: str, text: str) -> str:
@@ -218,13 +230,16 @@ def checked(request: web.Request, body: Body) -> Body:
             next_step = "give the reason; it is journalled" if name == "reason" else f"give a {name}"
             raise bad_input(request, f"{name} is empty", next_step)
         if len(text) > _LONGEST_TEXT or not text.isprintable():
-            raise bad_input(request, f"{name} is not one line of at most {_LONGEST_TEXT} characters", f"shorten {name}")
+            problem = f"{name} is not one line of at most {_LONGEST_TEXT} characters"
+            is_long = len(text) > _LONGEST_TEXT
+            next_step = f"shorten {name}" if is_long else f"leave out line breaks and control characters in {name}"
+            raise bad_input(request, problem, next_step)
     if isinstance(body, ReleaseBody) and body.token is not None and body.token < 1:
         raise bad_input(request, "a token is 1 or more", "take it from /v1/leases, or leave it out")
     values: dict[str, Any] = {name: text.strip() for name, text in texts.items()}
     until: datetime | None = getattr(body, "until", None)
     if until is not None and until.tzinfo is None:
-        raise bad_input(request, "until has no time zone", _SUCH_AS)
+        raise bad_input(request, "until has no time zone", _such_as(parts.of(request).clock.now()))
     if until is not None:
         values["until"] = until.astimezone(UTC)
     return msgspec.structs.replace(body, **values)

@@ -46,7 +46,7 @@ def test_an_unknown_group_is_not_found(shell: Shell) -> None:
 def test_no_action_without_a_reason(shell: Shell) -> None:
     for words in (("release", "acme/mills"), ("hold", "*"), ("resume", "*")):
         assert shell.act(*words).exit_code == 2
-    assert shell.act("hold", "*", "--reason", " ").exit_code == 1
+    assert shell.act("hold", "*", "--reason", " ").exit_code == 2
     assert shell.operations.emitted == []
 
 
@@ -65,7 +65,10 @@ def test_a_hold_that_has_ended_already_is_bad_input(shell: Shell) -> None:
     result = shell.act("hold", "*", "--reason", "x", "--until", "2020-01-01T00:00Z")
 
     assert result.exit_code == 1
-    assert "past" in result.stderr
+    shown = " ".join(result.stderr.split())
+    assert "until is in the past: 2020-01-01T00:00:00Z, and it is " in shown
+    example = datetime.fromisoformat(shown.rpartition("such as ")[2])
+    assert example > NOW
 
 
 @pytest.mark.parametrize("text", ["soon", "2x", "-2h", "", "9999999h", "999999w", "2026-13-01"])
@@ -107,6 +110,18 @@ def test_a_resume_ends_a_hold_or_lifts_a_brake(shell: Shell) -> None:
         ("resume", "acme/pumps", NMP, "mended"),
         ("resume", "rest:acme/pumps", None, "looked at it"),
     ]
+
+
+@pytest.mark.parametrize(
+    "more", [("--rest", "--subject", NMP), ("--store", "--subject", NMP), ("--store", "--rest")], ids=" ".join
+)
+def test_a_resume_ends_one_thing_at_a_time(shell: Shell, more: tuple[str, ...]) -> None:
+    scope = () if "--store" in more else ("acme",)
+
+    result = shell.act("resume", *scope, *more, "--reason", "over")
+
+    assert (result.exit_code, f"give one of {more[0]} and " in result.stderr) == (2, True), result.output
+    assert shell.operations.emitted == []
 
 
 def test_json_holds_what_was_done(shell: Shell) -> None:

@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from agbot.cli.main import main
+from agbot.cli.simulate import simulate
 from agbot.coordinator.contract import GroupView, LeaseView
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
@@ -261,3 +263,10 @@ def test_a_wrong_token_is_named_and_not_shown(desk: Desk) -> None:
     assert result.exit_code == 5
     assert "check the identity and its token" in result.output
     assert "wrong-token-1" not in result.output
+
+
+def test_a_duration_may_be_in_days() -> None:
+    option = next(each for each in simulate.params if each.name == "duration")
+    context = click.Context(simulate)
+
+    assert option.process_value(context, "2d") == 2 * option.process_value(context, "24h") == 172_800.0

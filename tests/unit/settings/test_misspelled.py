@@ -109,3 +109,9 @@ def test_a_byte_order_mark_is_no_mistake(config: Path) -> None:
 
 def test_a_separator_of_lines_that_no_editor_counts_moves_no_mistake(config: Path) -> None:
     assert [line for line, _, _ in found(config, f"# a\u2028b\n[exchange]\n{EXCHANGE}nosuch = 1\n")] == [6]
+
+
+def test_a_number_of_members_that_no_group_has_is_a_mistake(config: Path) -> None:
+    text = f"[exchange]\n{EXCHANGE}[rules]\nmin_available = 99999999999999999999999999\n"
+
+    assert [(line, key) for line, key, _ in found(config, text)] == [(6, "rules.min_available")]
