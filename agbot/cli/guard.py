@@ -238,6 +238,8 @@ def _why_not_installed(place: Place) -> list[str]:
     try:
         return _attempt("looking at the agbot's tables", place, lambda found: shape.obstacles(found, place.schemas))
     except Failure as failure:
+        if failure.exit_code == Exit.REFUSED:
+            return [failure.problem]
         text = f"agbot: whether an installation would be refused is not known: {escaped(failure.problem)}"
         click.echo(text, err=True)
         return []

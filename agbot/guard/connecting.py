@@ -29,7 +29,7 @@ def perform(address: Address, work: Callable[[psycopg.Connection[Any]], _Result]
             return work(connection)
     except psycopg.Error as error:
         meant = address.unavailable("use", error)
-        if isinstance(meant, StoreRefusedError):
+        if isinstance(meant, StoreRefusedError) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise GuardError(str(meant)) from error
         raise installing.failed(error, str(meant)) from error
 
@@ -44,6 +44,8 @@ def prepare_store(address: Address) -> None:
     try:
         asyncio.run(schema.prepare(address))
     except (StoreSchemaError, StoreRefusedError) as error:
+        if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise installing.failed(error.__cause__, str(error)) from error
         raise GuardError(str(error)) from error
     except StoreUnavailableError as error:
         raise GuardUnreachableError(str(error)) from error

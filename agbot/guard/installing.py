@@ -111,7 +111,7 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
 def failed(error: psycopg.Error, text: str) -> GuardError:
     """Return the error: a lock or a missing right is another one than a database out of reach."""
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
-        return GuardError(f"{text}: {_RIGHTS}")
+        return GuardError(f"{text}; {_RIGHTS}")
     if isinstance(error, psycopg.ProgrammingError):
         return GuardError(text)
     is_locked = isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)

@@ -43,6 +43,7 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
 )
 _NOT_LET_IN: Final = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
 """Of a connection that was refused, psycopg has the text only."""
+_NO_DATABASE: Final = re.compile(r'database "[^"]*" does not exist')
 _LIBRARYS_WORDS: Final = re.compile(r"^connection failed: | Is the server running [^?]*\?")
 _REFUSED: Final = ("28", "3D", "42501")
 """What an operator has to correct: without that, trying again is of no use."""
@@ -87,7 +88,9 @@ class Address:
     def unavailable(self, tried: str, error: BaseException) -> StoreUnavailableError:
         """Return an error that states what was tried, what came back and what to do."""
         code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
-        meant = code or ("28" if any(each in str(error) for each in _NOT_LET_IN) else "")
+        meant = code or (
+            "3D" if _NO_DATABASE.search(str(error)) else "28" if any(each in str(error) for each in _NOT_LET_IN) else ""
+        )
         known = sorted((each for each in _ADVICE if meant.startswith(each)), key=len)
         advice = _ADVICE[known[-1]] if known else _ADVICE["08"] if not code else "see the message of PostgreSQL"
         reply = _LIBRARYS_WORDS.sub("", " ".join(str(error).split())) or type(error).__name__

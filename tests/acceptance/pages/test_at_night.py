@@ -19,9 +19,10 @@ async def guarded(walk: Walk, server: Postgres, database: str) -> None:
     """Look at the guard of the agbot's database, repair it and remove it."""
     await asyncio.to_thread((await asyncio.to_thread(prepare, server, database)).install)
     there = f"--database {server.url(database, user=GUARD)}"
-    await walk("agbot history --event guard.erred", "no such entry in the journal")
-    await walk("agbot guard status", "the guard is installed", typed={"status": f"status {there}"})
+    await walk("agbot history --event guard.failed", "no such entry in the journal")
     await walk("agbot guard install", "is up to date", typed={"install": f"install {there}"})
+    await walk("agbot guard status", "the guard is installed", typed={"status": f"status {there}"})
+    await walk("agbot history --event guard.erred", "no such entry in the journal")
     await walk("agbot guard uninstall", "the guard is removed", typed={"uninstall": f"uninstall --yes {there}"})
 
 

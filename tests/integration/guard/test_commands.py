@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from agbot.cli.main import main
 from agbot.guard import scripts
-from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
+from tests.support.guarded import AGBOT, COORDINATOR, SCHEMAS, Guarded
 from tests.support.postgres import Postgres
 
 ALL_WAITS = (
@@ -106,6 +106,24 @@ def test_a_dry_run_on_a_database_that_is_not_the_agbots_states_that_an_installat
     assert "there is no table public.ha_group_updates" in printed.stderr
     found = json.loads(run("install", "--dry-run", "--json", *place).stdout)
     assert (found["sql"], "no table" in found["problems"][0]) == (scripts.install(SCHEMAS), True)
+
+
+def test_a_dry_run_states_that_a_role_which_may_not_use_the_store_would_be_refused(hub: Guarded) -> None:
+    hub.install()
+    place = ("--database", hub.url(AGBOT))
+    printed = run("install", "--dry-run", *place)
+    assert printed.exit_code == run("install", *place).exit_code == 7
+    assert (
+        "it has to be the role that owns the lease store, with the rights that docs/guard.md grants" in printed.stderr
+    )
+
+
+def test_a_database_that_does_not_exist_is_named_as_that(hub: Guarded) -> None:
+    absent = run("status", "--database", hub.server.socket_url("no_such_database", user=COORDINATOR))
+    assert (absent.exit_code, "create the database, or correct its name" in " ".join(absent.output.split())) == (
+        7,
+        True,
+    )
 
 
 def test_what_cannot_be_done_states_why_and_what_to_do_without_a_password(hub: Guarded) -> None:
