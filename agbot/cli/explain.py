@@ -73,7 +73,7 @@ def _line(rule: RuleView, width: int, now: datetime) -> Text:
     mark = (yes, "green") if rule.passes else (no, "bold red")
     code = f"  [{rule.code}]" if rule.code and not rule.passes else ""
     left = (rule.until - now).total_seconds() if rule.until and not rule.passes else 0.0
-    until = f" (in {span(left)})" if left > 0 else ""
+    until = f" (in {span(left)}{' at the latest' if rule.at_latest else ''})" if left > 0 else ""
     name = (rule.rule.ljust(width), "" if rule.passes else "bold")
     text = (f"{screen.clean(rule.text)}{until}", "dim" if rule.passes else "")
     return Text.assemble("  ", mark, " ", name, "  ", text, (code, "dim"))
@@ -99,7 +99,8 @@ def _facts(found: Explanation, now: datetime) -> list[tuple[str, str]]:
     if found.unblock and found.lease and found.lease.next:
         facts.append(("by itself", f"the lease: {screen.next_of(found.lease, now)}"))
     if found.earliest:
-        facts.append(("earliest", _from_now(found.earliest, now)))
+        label, more = ("latest", "; it may be sooner") if found.at_latest else ("earliest", "")
+        facts.append((label, f"{_from_now(found.earliest, now)}{more}"))
     if found.subject and found.since:
         facts.append(
             (

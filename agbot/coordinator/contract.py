@@ -147,6 +147,8 @@ class RuleView:
 
     What the change feed announces (policies, members, statuses) has not changed since.
     """
+    at_latest: bool = False
+    """The reason can pass before `until`, by what a node reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +169,8 @@ class Explanation:
     """What would allow its upgrade."""
     earliest: datetime | None = None
     """The earliest time at which that can happen without an operator, if it is known."""
+    at_latest: bool = False
+    """It can also happen before that time, which is then the latest one for its reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,18 @@ def soaking(case: Case) -> Reason | None:
     return _unproven(rest, member, case) if member is not None and is_waited_for else None
 
 
+def passes_before_its_time(reason: Reason, case: Case) -> bool:
+    """Whether a reason can pass before its `until`, by what a node reports.
+
+    A node may state that it is ready, and the proof after the time of a rest may come at any
+    moment; the times of windows, holds and the rest itself pass as they are.
+    """
+    if reason.until is None or reason.code is Code.NODE_BUSY:
+        return reason.until is not None
+    rest = case.once(_rest) if reason.code is Code.SOAKING else None
+    return rest is not None and case.at.seen >= rest.until
+
+
 def _rest(case: Case) -> Rest | None:
     return rests.rest_after(case.group.lease.last_end, case.group.limits)
 

@@ -37,6 +37,8 @@ async def test_its_agent_upgrade_waits_until_it_is_ready_over_a_restart_and_expl
     assert explained is not None
     assert explained.answer.endswith(": a batch runs.")
     assert explained.earliest is not None
+    assert explained.at_latest, "the node may be ready before"
+    assert [each.rule for each in explained.rules if each.at_latest] == ["not-busy"]
 
     hub.coordinator.note_busy(N1, None)
     await hub.live("n1", "n2", seconds=12)

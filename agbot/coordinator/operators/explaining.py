@@ -27,7 +27,7 @@ from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Deferral, Waiter
 from agbot.rules.rule import Case, Finding
 from agbot.rules.rulebook import UNBLOCKS
-from agbot.rules.seen_time import Now
+from agbot.rules.soaking import passes_before_its_time
 from agbot.rules.statuses import ENDINGS, Phase
 from agbot.rules.words import clock
 
@@ -86,7 +86,8 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         unblock="; then ".join(
             dict.fromkeys(unblock(reason.code, claim, case.group.lease, _resuming(case)) for reason in against)
         ),
-        earliest=_earliest(against),
+        earliest=(earliest := _earliest(against)),
+        at_latest=any(each.until == earliest and passes_before_its_time(each, case) for each in against),
     )
 
 
@@ -219,12 +220,13 @@ def _what_it_reports(member: Member, failures: str, situation: Situation) -> str
 
 def _view_findings(judgement: Judgement) -> list[RuleView]:
     """Show what each rule has answered, in order, with the facts it used and their age."""
-    return [RuleView(**_shown(finding, judgement.case.at)) for finding in judgement.findings()]
+    return [RuleView(**_shown(finding, judgement.case)) for finding in judgement.findings()]
 
 
-def _shown(found: Finding, now: Now) -> dict[str, Any]:
+def _shown(found: Finding, case: Case) -> dict[str, Any]:
     """Return the fields of a `RuleView`."""
-    read_at, reason = found.evidence.read_at, found.reason
+    read_at, reason, now = found.evidence.read_at, found.reason, case.at
+    at_latest = {"at_latest": True} if reason and passes_before_its_time(reason, case) else {}
     return {
         "rule": found.rule.name,
         "passes": reason is None,
@@ -233,6 +235,7 @@ def _shown(found: Finding, now: Now) -> dict[str, Any]:
         "until": reason.until if reason else None,
         "facts": found.facts,
         "age_seconds": None if read_at is None else round((now.wall - now.shown(read_at)).total_seconds(), 3),
+        **at_latest,
     }
 
 
@@ -251,7 +254,7 @@ def note_refusal(case: Case, wait: Wait, waiting: Waiting, *, is_derived: bool =
 
 def _kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
     """Return the answers of the rules as `explain` shows them, with the record if they decided."""
-    rules = [_shown(finding, judgement.case.at) for finding in judgement.findings()]
+    rules = [_shown(finding, judgement.case) for finding in judgement.findings()]
     kept: dict[str, object] = {"rules": msgspec.to_builtins(rules)}
     if is_derived:
         kept |= decision_record.kept(judgement.case)

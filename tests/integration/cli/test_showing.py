@@ -63,6 +63,17 @@ def test_an_explanation_marks_each_rule_and_names_the_way_out(shell: Shell) -> N
     assert any(line.startswith("lease     held by acme/alpha for agent upgrade acme/agent-2.32") for line in lines)
 
 
+def test_a_time_before_which_the_wait_may_end_is_the_latest(shell: Shell) -> None:
+    rules = [replace(each, at_latest=each.until is not None) for each in WAITING.rules]
+    shell.operations.explained[WAITING.node] = replace(WAITING, rules=rules, at_latest=True)
+
+    lines = shell.run("explain", "acme/beta").stdout.splitlines()
+
+    assert "latest    2026-03-04 22:00:00 UTC, in 16 h 53 min; it may be sooner" in lines
+    assert "(in 16 h 53 min at the latest)" in lines[5]
+    assert not any(line.startswith("earliest") for line in lines)
+
+
 def test_a_rule_shows_what_it_looked_at_and_how_old_that_is(shell: Shell) -> None:
     rules = list(WAITING.rules)
     rules[1] = replace(rules[1], facts={"revision": "r7"}, age_seconds=72.4)
