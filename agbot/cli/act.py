@@ -100,6 +100,9 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
     """
     name = options.qualified_name(node, org, "node")
     if withdraw:
+        source = click.get_current_context().get_parameter_source("until")
+        if subject is not None or source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError("--withdraw takes the node's only allowance back: leave out --subject and --until.")
         order.send(api.WITHDRAW_ALLOWANCE, node=name)
         return
     policy = options.qualified_name(subject, org, "policy")

@@ -70,8 +70,9 @@ class Place:
         Raises:
             click.UsageError: there is none, more than one, or a name without its organisation.
         """
-        given = STORE_SCOPE if store else self.scope
-        named = [each for each in (given, self.group, self.node) if each]
+        named = [each for each in (STORE_SCOPE if store else None, self.scope, self.group, self.node) if each]
+        if store and len(named) > 1:
+            raise click.UsageError("--store is for the whole lease store: give no scope with it.")
         if len(named) != 1:
             raise click.UsageError(
                 "give one scope: '*' for the fleet, ORG, ORG/GROUP, --group GROUP or --node NODE; -o only completes names."

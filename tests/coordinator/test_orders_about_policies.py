@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from agbot.cli import client
-from agbot.coordinator.contract import NotDone
+from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind
 from agbot.sim.exchange import seed
@@ -68,4 +68,17 @@ async def test_a_policy_of_the_other_kind_is_not_approved_and_the_answer_says_wh
         not_found=True,
     )
     assert neither == NotDone(text="o1/nosuch does not exist; nothing was changed", not_found=True)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_a_service_of_a_pattern_is_approved_although_no_deployment_policy_has_its_name() -> None:
+    hub = Hub()
+    hub.group("g", "a", "b")
+    hub.admin("PATCH", "/nodes/a", {"pattern": "o1/pattern"})
+    await hub.start()
+
+    done = await hub.coordinator.approve(replace(approval(hub, "o1/g"), subject=PolicyId("o1/svc"), kind=Kind.SERVICE))
+
+    assert isinstance(done, Done)
     await hub.stop()

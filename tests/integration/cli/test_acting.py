@@ -11,7 +11,7 @@ from agbot.cli import options, times
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.records import Hold
 from tests.integration.cli.conftest import OPERATOR, Shell
-from tests.integration.console.scripted import MILLS, NMP
+from tests.integration.console.scripted import BETA, MILLS, NMP
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
@@ -121,6 +121,23 @@ def test_a_resume_ends_one_thing_at_a_time(shell: Shell, more: tuple[str, ...]) 
     result = shell.act("resume", *scope, *more, "--reason", "over")
 
     assert (result.exit_code, f"give one of {more[0]} and " in result.stderr) == (2, True), result.output
+    assert shell.operations.emitted == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("resume", "acme", "--store"),
+        ("resume", "--group", "acme/pumps", "--store"),
+        ("allow", BETA, "--withdraw", "--subject", NMP),
+        ("allow", BETA, "--withdraw", "--until", "2h"),
+    ],
+    ids=" ".join,
+)
+def test_what_would_be_ignored_is_wrong_usage(shell: Shell, words: tuple[str, ...]) -> None:
+    result = shell.act(*words, "--reason", "over")
+
+    assert (result.exit_code, words[-1] == "--store" or "leave out" in result.stderr) == (2, True), result.output
     assert shell.operations.emitted == []
 
 
