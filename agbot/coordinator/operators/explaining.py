@@ -226,7 +226,6 @@ def _view_findings(judgement: Judgement) -> list[RuleView]:
 def _shown(found: Finding, case: Case) -> dict[str, Any]:
     """Return the fields of a `RuleView`."""
     read_at, reason, now = found.evidence.read_at, found.reason, case.at
-    at_latest = {"at_latest": True} if reason and passes_before_its_time(reason, case) else {}
     return {
         "rule": found.rule.name,
         "passes": reason is None,
@@ -235,7 +234,7 @@ def _shown(found: Finding, case: Case) -> dict[str, Any]:
         "until": reason.until if reason else None,
         "facts": found.facts,
         "age_seconds": None if read_at is None else round((now.wall - now.shown(read_at)).total_seconds(), 3),
-        **at_latest,
+        "at_latest": reason is not None and passes_before_its_time(reason, case),
     }
 
 
