@@ -265,7 +265,9 @@ class Coordinator(Showing, Actions):
         """Explain why a node is waiting."""
         excluded = self._intake.organisations.excludes(node)
         if excluded is not None:
-            return Explanation(node=node, group=None, answer=f"{node} is not answered for: {excluded.reasons[0].text}.")
+            return Explanation(
+                node=node, group=None, answer=f"Questions of {node} are refused: {excluded.reasons[0].text}."
+            )
         known = self._situation.picture.node(node)
         group = getattr(known, "group", None)
         found = explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")

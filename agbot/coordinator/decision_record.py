@@ -19,10 +19,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from agbot.events.event import DECISION_RECORD
 from agbot.rules.facts import Ask, Policy, Sight
 from agbot.rules.group import Group, Rollout
-from agbot.rules.holder import Seen
+from agbot.rules.holder import Review, Seen
 from agbot.rules.ids import PolicyId
 from agbot.rules.lease import Kind, Lease
 from agbot.rules.limits import Limits
@@ -38,22 +37,6 @@ _Form = TypeVar("_Form")
 
 class DecisionRecordError(ValueError):
     """The facts of a decision cannot be read; the message says what is wrong with them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Review:
-    """One review of an occupied lease with what was known of its holder."""
-
-    at: Now
-    lease: Lease
-    seen: Seen
-    limits: Limits
-
-    def __post_init__(self) -> None:
-        """Refuse a free lease: there is nothing to review."""
-        if self.lease.tenure is None:
-            message = f"the lease of {self.lease.group} is free"
-            raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,9 +76,9 @@ class _WrittenReview:
     blindness: _Blindness | None = None
 
 
-def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
+def write(case: Case) -> dict[str, Any]:
     """Return the record of a question, with the facts that are relevant to it."""
-    reduced = relevant_to(ask, group)
+    ask, at, reduced = case.ask, case.at, relevant_to(case.ask, case.group)
     policies = tuple((*subject, policy) for subject, policy in reduced.policies.items())
     rollouts = tuple((*subject, rollout) for subject, rollout in reduced.rollouts.items())
     rest = msgspec.structs.replace(reduced, policies={}, rollouts={})
@@ -106,15 +89,8 @@ def write(ask: Ask, group: Group, at: Now) -> dict[str, Any]:
 def write_review(review: Review) -> dict[str, Any]:
     """Return the record of a review, with the facts that are relevant to it."""
     lease, seen = relevant_to_review(review.lease, review.seen)
-    at = review.at
-    return dict(
-        _plain(_WrittenReview(at=at.wall, blindness=_blindness(at), lease=lease, seen=seen, limits=review.limits))
-    )
-
-
-def kept(case: Case | Review) -> dict[str, object]:
-    """Return what the journal keeps of a grant, or of a review that changed a lease."""
-    return {DECISION_RECORD: write_review(case) if isinstance(case, Review) else write(case.ask, case.group, case.at)}
+    at, limits = review.now, review.limits
+    return dict(_plain(_WrittenReview(at=at.wall, blindness=_blindness(at), lease=lease, seen=seen, limits=limits)))
 
 
 def read(decision_record: object) -> Case:
@@ -138,7 +114,7 @@ def read_review(decision_record: object) -> Review:
     """
     written = _converted(decision_record, _WrittenReview)
     try:
-        return Review(at=_now(written), lease=written.lease, seen=written.seen, limits=written.limits)
+        return Review(now=_now(written), lease=written.lease, seen=written.seen, limits=written.limits)
     except ValueError as error:
         raise DecisionRecordError(str(error)) from error
 

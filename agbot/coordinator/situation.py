@@ -19,8 +19,9 @@ from agbot.fleet.picture import Picture
 from agbot.fleet.reads import Ages
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
+from agbot.rules.holder import Review
 from agbot.rules.ids import GroupId, org_of
-from agbot.rules.lease import HOST
+from agbot.rules.lease import HOST, Lease, occupied
 from agbot.rules.limits import LimitsOf
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case
@@ -174,3 +175,19 @@ class Situation(Committing):
     def case(self, ask: Ask) -> Case:
         """Collect the facts about a question, at this moment."""
         return Case(at=self.now(), ask=ask, group=self.group(ask.group, ask))
+
+    def review(self, lease: Lease, *, another_has_begun: bool = False) -> Review:
+        """Collect the facts about an occupied lease and its holder, at this moment.
+
+        A heartbeat that was read long ago does not count. If the agbot has begun an upgrade of
+        another member, it is done with this one, unless its lists show otherwise.
+        """
+        now, claim = self.now(), occupied(lease).claim
+        is_listed = self.rows.is_listed(lease.group, claim)
+        seen = group_facts.seen_holder(
+            lease,
+            self.picture,
+            not_before=now.seen - self.view_max_age - 2 * self.ages.heartbeat,
+            is_listed=False if another_has_begun and is_listed is None else is_listed,
+        )
+        return Review(lease=lease, seen=seen, limits=self.limits_of(lease.group), now=now)

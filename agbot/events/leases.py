@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from agbot.events.event import (
     COORDINATOR,
-    DECISION_RECORD,
     DecisionRecord,
     Level,
     Moment,
@@ -176,12 +175,12 @@ class Ending:
     who: str = COORDINATOR
     ended_at: datetime | None = None
     """When the upgrade ended, if there is evidence."""
-    kept: Mapping[str, object] = field(default_factory=dict)
-    """The decision record of the review that found this end; empty if the end was reported."""
+    decision_record: DecisionRecord | None = None
+    """That of the review that found this end; None if the end was reported."""
 
 
 def granted(
-    lease: Lease, now: Now, kept: Mapping[str, Any] | None = None, allowed: Allowance | None = None
+    lease: Lease, now: Now, decision_record: DecisionRecord | None = None, allowed: Allowance | None = None
 ) -> LeaseGranted:
     """Describe a grant, from the new lease, the decision record, and the allowance it needed."""
     taken_from = _taken_from(lease, now)
@@ -195,7 +194,7 @@ def granted(
         expires_at=now.shown(lease.tenure.expires_at),
         allowed_by=allowed.by if allowed else "",
         allowed_why=allowed.why if allowed else "",
-        decision_record=_decision_record(kept),
+        decision_record=decision_record,
     )
 
 
@@ -213,11 +212,9 @@ def overlapped(deferral: Deferral, others: Mapping[NodeId, str]) -> LeaseOverlap
     return LeaseOverlapped(**of_deferral(deferral), others=named, began_at=deferral.since)
 
 
-def exempted(ask: Ask, reason: Reason, kept: Mapping[str, Any] | None = None) -> LeaseExempted:
+def exempted(ask: Ask, reason: Reason, decision_record: DecisionRecord | None = None) -> LeaseExempted:
     """Describe a permission without a lease."""
-    return LeaseExempted(
-        **of_ask(ask), code=str(reason.code), reason=reason.text, decision_record=_decision_record(kept)
-    )
+    return LeaseExempted(**of_ask(ask), code=str(reason.code), reason=reason.text, decision_record=decision_record)
 
 
 def renewed(lease: Lease, why: str) -> LeaseRenewed:
@@ -225,9 +222,9 @@ def renewed(lease: Lease, why: str) -> LeaseRenewed:
     return LeaseRenewed(**_whose(lease), why=why)
 
 
-def suspected(lease: Lease, why: str, kept: Mapping[str, Any] | None = None) -> LeaseSuspected:
+def suspected(lease: Lease, why: str, decision_record: DecisionRecord | None = None) -> LeaseSuspected:
     """Describe a lease that has become suspect."""
-    return LeaseSuspected(**_whose(lease), why=why, decision_record=_decision_record(kept))
+    return LeaseSuspected(**_whose(lease), why=why, decision_record=decision_record)
 
 
 def released(lease: Lease, ending: Ending, now: Now) -> LeaseReleased:
@@ -241,7 +238,7 @@ def released(lease: Lease, ending: Ending, now: Now) -> LeaseReleased:
         why=ending.why,
         held_seconds=round(held_seconds, 3),
         handoff_seconds=None if since_end is None else round(since_end, 3),
-        decision_record=_decision_record(ending.kept),
+        decision_record=ending.decision_record,
     )
 
 
@@ -269,7 +266,3 @@ def _taken_from(lease: Lease, now: Now) -> dict[str, Any]:
     if end is None or end.cause is not Cause.SUPERSEDED or end.at != now.wall:
         return {}
     return {"taken_from": end.claim.holder, "taken_under": end.token}
-
-
-def _decision_record(kept: Mapping[str, Any] | None) -> DecisionRecord | None:
-    return (kept or {}).get(DECISION_RECORD)

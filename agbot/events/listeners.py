@@ -82,7 +82,7 @@ class DescriptorsRecovered(LogEvent, frozen=True, kw_only=True):
 class LoginFailed(LogEvent, frozen=True, kw_only=True):
     """The credentials of a node, or of an agbot, were not accepted at the agents' listener.
 
-    A caller is logged once in ten minutes, and all of them ten times in a minute.
+    A caller is logged at most once in ten minutes, and all together at most ten times a minute.
     """
 
     name: ClassVar[str] = "login.failed"
@@ -94,7 +94,7 @@ class LoginFailed(LogEvent, frozen=True, kw_only=True):
     """The caller; the node that the question is about if the caller names none."""
     why: str
     left_out: int = 0
-    """How many failed logins since the last such line have none."""
+    """How many failed logins since the last such line were not logged."""
 
 
 class QuestionUnconfirmed(LogEvent, frozen=True, kw_only=True):

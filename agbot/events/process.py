@@ -147,9 +147,9 @@ class DaemonFailed(LogEvent, frozen=True, kw_only=True):
 
 
 class CertificateExpiring(LogEvent, frozen=True, kw_only=True):
-    """The first certificate in `files` expires in `days_left` days, or has expired.
+    """A certificate in `files` expires in `days_left` days, or has expired.
 
-    Logged at startup and once a day.
+    It is the first of them to expire. Logged at startup and once a day.
     """
 
     name: ClassVar[str] = "certificate.expiring"

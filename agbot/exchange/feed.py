@@ -238,7 +238,7 @@ class ChangeFeed:
         return None
 
     def _take(self, page: FeedPage, known_to: int) -> None:
-        """Return the new changes."""
+        """Keep the new changes of a page for the next result."""
         for change in page.changes:
             ids = tuple(each for each in change.change_ids if each not in self._seen)
             self._seen.update(dict.fromkeys(ids, (change.org, change.resource, change.id)))

@@ -30,6 +30,10 @@ class What(StrEnum):
     PATTERN = "pattern"
 
 
+ABOUT_NODE = (What.NODE, What.STATUSES, What.PROPERTIES, What.AGREEMENTS)
+"""What is read about a node."""
+
+
 class Read(msgspec.Struct, frozen=True, kw_only=True):
     """One thing to read. `id` is `org/name`, or the name of an organisation."""
 

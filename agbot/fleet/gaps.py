@@ -13,7 +13,7 @@ from typing import Any
 
 from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.arrivals import Arrivals
-from agbot.fleet.changes import Read, What
+from agbot.fleet.changes import ABOUT_NODE, Read, What
 from agbot.fleet.garbled import Unreadables
 from agbot.fleet.membership import Membership
 from agbot.fleet.shelf import Shelf
@@ -82,15 +82,9 @@ class Gaps:
         """Return why a member cannot be read, empty if it can be."""
         if not self._unreadables:
             return ""
-        reads = (Read(what=what, id=node) for what in (What.NODE, What.STATUSES, What.PROPERTIES, What.AGREEMENTS))
-        return next(
-            (
-                f"its {read.what} cannot be read: {self._unreadables.why(read)}"
-                for read in reads
-                if read in self._unreadables
-            ),
-            "",
-        )
+        reads = (Read(what=what, id=node) for what in ABOUT_NODE)
+        first = next((read for read in reads if read in self._unreadables), None)
+        return f"its {first.what} cannot be read: {self._unreadables.why(first)}" if first is not None else ""
 
     def _missing(self, group: GroupId, *, by_property: bool) -> list[Read]:
         found: list[Read] = []

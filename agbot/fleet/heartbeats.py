@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from agbot.fleet.standstill import registration
 from agbot.rules.facts import Node, Sight
 
 _SILENCE = timedelta(minutes=2)
@@ -41,14 +42,4 @@ def back_since(before: Node | Sight, after: Node, unread_for: timedelta) -> date
 
 
 def _without_heartbeat(node: Node) -> tuple[object, ...]:
-    return (
-        node.group,
-        node.registered,
-        node.agent_version,
-        node.heartbeat_interval_seconds,
-        node.pattern,
-        node.arch,
-        node.node_type,
-        node.unseen_until,
-        node.silent_before,
-    )
+    return (node.group, node.unseen_until, node.silent_before, *registration(node))

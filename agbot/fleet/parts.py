@@ -8,7 +8,7 @@ from typing import Any
 
 from agbot.fleet.absence import Absences
 from agbot.fleet.arrivals import Arrivals
-from agbot.fleet.changes import Read, What
+from agbot.fleet.changes import ABOUT_NODE, Read, What
 from agbot.fleet.gaps import Gaps
 from agbot.fleet.garbled import Unreadables
 from agbot.fleet.hidden import HiddenNodes
@@ -93,7 +93,7 @@ class Parts:
         """Forget what was derived about the group of a record; policies belong to no group."""
         if read.what is What.GROUP:
             self._changed(GroupId(read.id))
-        elif read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}:
+        elif read.what in ABOUT_NODE:
             self._changed_about(NodeId(read.id))
 
     def _changed_in(self, org: OrgId) -> None:

@@ -135,22 +135,27 @@ class Picture(Outdating):
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         """Learn a node with its group, or its absence."""
         before, place, was_current = self.node(node), self._membership.group_of(node), self._nodes.is_current(node)
-        self.unreadables.clear(Read(what=What.NODE, id=node))
+        read = Read(what=What.NODE, id=node)
+        self.unreadables.clear(read)
         if not self._nodes.is_late(node, begun):
-            seen = dating.of_node(self.stamps, seen, begun=begun, now=now)
-            if isinstance(seen, Node):
-                unread_for = now.seen - (self._nodes.read_at(node) or now.seen)
-                back_at = heartbeats.back_since(self._nodes.get(node), seen, unread_for)
-                seen = seen if back_at is None else replace(seen, back_at=back_at)
-            if self._nodes.is_unchanged(node) and has_changed(self._nodes.get(node), seen):
-                self.standstill.note_unannounced(f"node {node}", now)
-            self.hidden.note_read(node, self._nodes.get(node), seen, self._nodes.read_at(node), now)
-            self._take_node(node, seen, begun=begun, now=now)
+            self._take_node(node, self._compared(node, seen, begun=begun, now=now), begun=begun, now=now)
         if was_current and self._nodes.is_current(node) and heartbeats.is_only_next(before, self.node(node)):
             self._renewed(place)
         else:
             self._changed(place, self._membership.group_of(node))
-        self._clear_eager(Read(what=What.NODE, id=node))
+        self._clear_eager(read)
+
+    def _compared(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
+        """Date what was read of a node, and note what follows from what was known of it."""
+        known, read_at = self._nodes.get(node), self._nodes.read_at(node)
+        seen = dating.of_node(self.stamps, seen, begun=begun, now=now)
+        if isinstance(seen, Node):
+            back_at = heartbeats.back_since(known, seen, now.seen - (read_at or now.seen))
+            seen = seen if back_at is None else replace(seen, back_at=back_at)
+        if self._nodes.is_unchanged(node) and has_changed(known, seen):
+            self.standstill.note_unannounced(f"node {node}", now)
+        self.hidden.note_read(node, known, seen, read_at, now)
+        return seen
 
     def _take_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         read, (place, is_known) = Read(what=What.NODE, id=node), self._group_before(node)
@@ -214,7 +219,7 @@ class Picture(Outdating):
         self._statuses.put(node, statuses or _NO_STATUSES, begun=begun, now=now)
         if dropped:
             self._statuses.backdate(node, CONFIRM_AFTER)
-        self._clear_eager(Read(what=What.STATUSES, id=node))
+        self._clear_eager(read)
 
     def _note_failures(self, node: NodeId, statuses: Statuses) -> None:
         if any(each.phase is Phase.ENDED_BADLY for each in statuses.values()):

@@ -94,7 +94,7 @@ class Policies:
 
     def learn(self, read: Read, policy: Policy | Sight, *, begun: int, now: Now) -> None:
         """Learn a policy, or its absence."""
-        shelf = self._management if read.what is What.MANAGEMENT_POLICY else self._deployment
+        shelf: Shelf[Policy] = self.shelves[read.what]
         before = shelf.get(read.id)
         if shelf.is_late(read.id, begun):
             return
@@ -137,8 +137,7 @@ class Policies:
     def certain(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade, unread while its absence is not confirmed."""
         known = self.get(kind, subject)
-        what = What.MANAGEMENT_POLICY if kind is Kind.AGENT else What.DEPLOYMENT_POLICY
-        is_unconfirmed = known is Sight.ABSENT and self.gone.is_unconfirmed(Read(what=what, id=subject))
+        is_unconfirmed = known is Sight.ABSENT and self.gone.is_unconfirmed(policy_read(kind, subject))
         return Sight.UNREAD if is_unconfirmed else known
 
     def _note_missing(self, read: Read, before: object, *, begun: int, now: Now) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain, islice
 from typing import TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ requested a while ago."""
 REMEMBERED = 4
 """A proxy or a replica may show the previous stamps once more."""
 _MOST_GONE = 50
+"""How many keys are remembered that the last read did not have."""
 
 _Key = TypeVar("_Key", bound=str)
 Stamped = tuple[str, datetime | None]
@@ -93,6 +95,11 @@ def _record(
     return record
 
 
+def _with_last(known: Sequence[_Record], record: _Record, remembered: int) -> tuple[_Record, ...]:
+    """Return the last of these records, with this one at the end."""
+    return (*(each for each in known if each is not record), record)[-remembered:]
+
+
 def _undated(moment: datetime | None, now: Now) -> Dated:
     return Dated(moment or now.wall, is_known=moment is not None, earliest=moment)
 
@@ -104,6 +111,10 @@ class _Shown(msgspec.Struct, gc=False):
     older: datetime | None = None
     """The time of the last read but one."""
     last: datetime | None = None
+
+    def bound(self, known: Sequence[_Record]) -> datetime | None:
+        """Return after when a new record was written that replaces the last one of these."""
+        return known[-1].shown if known else self.older
 
 
 class Stamps:
@@ -126,48 +137,44 @@ class Stamps:
         begun: int,
         now: Now,
         is_kept: bool = False,
-        remembered: int = REMEMBERED,
     ) -> dict[_Key, Dated]:
         """Date all records of one read, by key.
 
         With `is_kept`, records never replace each other, so none is a bound for another.
-        `remembered` is the number of records kept of each key.
         """
-        # requested before our clock was set, so no bound; it is read again
         if begun < self._stepped:
+            # requested before our clock was set, so no bound; it is read again
             return {key: _undated(moment, now) for key, (_, moment) in written.items()}
         if is_kept and not written and read.id not in self._shown.get(read.what, {}):
             return {}  # without records, and no earlier read is a bound for one
-        shown, found = self._of(read), dict[_Key, Dated]()
-        until = self._latest(now)
-        of_key: dict[str, list[_Record]] = {}
+        shown, until, found = self._of(read), self._latest(now), dict[_Key, Dated]()
+        of_key: dict[str, tuple[_Record, ...]] = {}
         for each in shown.records:
-            of_key.setdefault(each.key, []).append(each)
+            of_key[each.key] = (*of_key.get(each.key, ()), each)
         for key, stamped in written.items():
-            known = of_key.pop(key, [])
-            before = None if is_kept else known[-1].shown if known else shown.older
-            record = _record(known, key, stamped, since=before, until=until, now=now)
-            others = [each for each in known if each is not record]
-            of_key[key] = [*others, record][-remembered:]
+            known = of_key.pop(key, ())
+            since = None if is_kept else shown.bound(known)
+            record = _record(known, key, stamped, since=since, until=until, now=now)
+            of_key[key] = _with_last(known, record, REMEMBERED)
             found[key] = record.dated(stamped[1])
-        gone = max(len(of_key) - len(written) - _MOST_GONE, 0)
-        shown.records = tuple([each for records in list(of_key.values())[gone:] for each in records])
+        # the keys of this read are at the end
+        remembered = islice(of_key.values(), max(len(of_key) - len(written) - _MOST_GONE, 0), None)
+        shown.records = tuple(chain.from_iterable(remembered))
         shown.older, shown.last = shown.last, now.wall
         return found
 
     def date_only(self, read: Read, stamped: Stamped, *, begun: int, now: Now, remembered: int = REMEMBERED) -> Dated:
         """Date the one record of a read that has only one, as `date` does.
 
-        Nodes are read more often than anything else.
+        Nodes are read more often than anything else. The last `remembered` records are kept.
         """
         if begun < self._stepped:
             return _undated(stamped[1], now)
         shown = self._of(read)
         known = shown.records
-        before = known[-1].shown if known else shown.older
-        record = _record(known, "", stamped, since=before, until=self._latest(now), now=now)
+        record = _record(known, "", stamped, since=shown.bound(known), until=self._latest(now), now=now)
         if not known or record is not known[-1]:
-            shown.records = (*(each for each in known if each is not record), record)[-remembered:]
+            shown.records = _with_last(known, record, remembered)
         shown.older, shown.last = shown.last, now.wall
         return record.dated(stamped[1])
 

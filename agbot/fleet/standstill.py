@@ -76,10 +76,11 @@ def has_changed(known: Node | Sight, seen: Node | Sight) -> bool:
     """Whether a node has changed in a way that makes a row of its own."""
     if isinstance(known, Sight) or isinstance(seen, Sight):
         return False
-    return _registration(known) != _registration(seen)
+    return registration(known) != registration(seen)
 
 
-def _registration(node: Node) -> tuple[object, ...]:
+def registration(node: Node) -> tuple[object, ...]:
+    """Return the fields of a node whose change makes a row."""
     return (
         node.agent_version,
         node.registered,

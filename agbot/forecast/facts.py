@@ -20,9 +20,10 @@ from agbot.fleet.changes import Read, What
 from agbot.forecast.living import LivingPicture
 from agbot.forecast.snapshot import Snapshot
 from agbot.rules import health, lease
-from agbot.rules.decide import Decision, Grant, Wait, decide
+from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Agreement, Ask, Node, Policy, Sight
-from agbot.rules.group import Group, Rollout
+from agbot.rules.group import Rollout
+from agbot.rules.holder import Review
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, End, Kind
 from agbot.rules.limits import Limits, LimitsOf
@@ -110,12 +111,12 @@ class Facts:
         """
         for other, reasons in beside.items():
             self._waiting.note(other, reasons, now)
-        group = self._group(ask, now)
-        decision: Decision = decide(ask, group, now)
+        case = self._case(ask, now)
+        decision = decide(case)
         if isinstance(decision, Wait):
             self._waiting.note(ask, decision.reasons, now)
             return decision.reasons
-        await self._grant(Case(at=now, ask=ask, group=group), decision)
+        await self._grant(case, decision)
         return ()
 
     async def remember(self, group: GroupId, end: End) -> None:
@@ -125,7 +126,7 @@ class Facts:
 
     async def seize(self, ask: Ask, now: Now, *, is_suspect: bool) -> None:
         """Give the lease to an upgrade that was under way at the time of the snapshot."""
-        await self._grant(Case(at=now, ask=ask, group=self._group(ask, now)), Grant())
+        await self._grant(self._case(ask, now), Grant())
         if is_suspect:
             before = self._ledger.lease(ask.group)
             await self._commit(Change(before=before, after=lease.suspect(before)))
@@ -148,9 +149,10 @@ class Facts:
             self._run_service(claim, now)
         held, limits = self._ledger.lease(group), self._limits_of(group)
         seen = group_facts.seen_holder(held, self._picture, not_before=SeenTime(self._snapshot.taken_at))
-        verdict = review(held, seen, limits, now)
+        made = Review(lease=held, seen=seen, limits=limits, now=now)
+        verdict = review(made)
         upgraded = group_facts.upgraded(claim, group, self._picture, self._ledger)
-        await self._commit(reviews.carry_out(verdict, held, now, upgraded=upgraded, limits=limits))
+        await self._commit(reviews.carry_out(made, verdict, upgraded=upgraded))
         return isinstance(verdict, Release)
 
     async def _commit(self, change: Change) -> None:
@@ -167,13 +169,13 @@ class Facts:
         """
         self._past_canaries.add(subject)
 
-    def _group(self, ask: Ask, now: Now) -> Group:
+    def _case(self, ask: Ask, now: Now) -> Case:
         limits = self._limits_of(ask.group)
         if ask.claim.subject in self._past_canaries:
             limits = replace(limits, canary_percent=0.0)
         if limits.approval and (ask.group, ask.claim.subject) in self._begun:
             limits = replace(limits, approval=False)  # it is about the first member of a group
-        return group_facts.gather(
+        group = group_facts.gather(
             ask.group,
             self._picture,
             self._ledger,
@@ -184,6 +186,7 @@ class Facts:
             now=now,
             view_at=now.seen,
         )
+        return Case(at=now, ask=ask, group=group)
 
     def _report_status(self, claim: Claim, value: str, now: Now) -> None:
         picture = self._picture

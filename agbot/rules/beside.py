@@ -41,7 +41,7 @@ def in_words(deferral: Deferral) -> str:
     since = clock(deferral.since)
     if deferral.cut_off:
         why = "the policy was deleted or the node has unregistered"
-        return f"{deferral.node} may still be in the middle of {deferral.what}, which it can no longer report since {since}: {why}"
+        return f"{deferral.node} may still be in the middle of {deferral.what}, which it has been unable to report since {since}: {why}"
     return (
         f"{deferral.node} has been in the middle of {deferral.what} since {since}; that upgrade began without a grant"
     )

@@ -13,13 +13,11 @@ import msgspec
 
 from agbot.rules import consent, rulebook
 from agbot.rules import deferral as deferrals
-from agbot.rules.facts import Ask, NodeType
-from agbot.rules.group import Group
+from agbot.rules.facts import NodeType
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Allowance
 from agbot.rules.rule import Case, Finding
-from agbot.rules.seen_time import Now
 
 _CLUSTER = NodeType.CLUSTER
 
@@ -99,9 +97,9 @@ def judge(case: Case) -> Judgement:
     return Judgement(case, tuple([rule.check(case) for rule in rulebook.RULES]))
 
 
-def decide(ask: Ask, group: Group, now: Now) -> Decision:
+def decide(case: Case) -> Decision:
     """Answer a question from the group's facts."""
-    case = Case(ask=ask, group=group, at=now)
+    ask, group = case.ask, case.group
     judgement = judge(case)
     reasons = judgement.reasons
     wait = Wait(reasons=reasons, judgement=judgement)
@@ -117,7 +115,7 @@ def decide(ask: Ask, group: Group, now: Now) -> Decision:
         return Grant(exempt=exempt)
     if not reasons:
         return Grant()
-    allowed = consent.allowance(ask, group, now)
+    allowed = consent.allowance(ask, group, case.at)
     left = judgement.left_by(allowed) if allowed is not None else reasons
     if not left:
         return Grant(repeated=True, restored=True) if is_own else Grant(allowed=allowed)

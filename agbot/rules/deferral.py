@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 
 from agbot.rules import health, service_gap, unasked
-from agbot.rules.facts import Ask, Member, Node, NodeType, Sight
+from agbot.rules.facts import Ask, Member, Node, Sight
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
@@ -42,14 +42,9 @@ def begin(
     Such a member came with its upgrade under way, or lost the lease with it. `turn` is when it
     last held the lease.
     """
-    if member.node.node_type is NodeType.CLUSTER:
+    if not unasked.is_judged(member, lease, limits, now):
         return None
-    if health.why_silent(member.node, limits, now) is not None:
-        # It does not ask and does not count as a peer. It is checked again when it comes back.
-        return None
-    if lease.tenure is not None and lease.tenure.claim.holder == member.node.id:
-        return None
-    subject = unasked.past_the_gate(member, lease, limits, now)
+    subject = health.upgrading(member, limits, now)
     if subject is None:
         return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
     if not unasked.came_with(member, subject, turn, now):
@@ -106,7 +101,7 @@ def why_ended(
     if is_listed and (status is None or status.phase in _NOT_BEGUN):
         # The agbot let it begin a moment ago, and the node has not reported that yet.
         is_over = _has_shown_nothing(deferral, member.statuses_read_at, limits, now)
-        return f"nothing of it was seen within {limits.lease_seconds:g} s" if is_over else None
+        return f"no sign of it was seen within {limits.lease_seconds:g} s" if is_over else None
     return _why_over(deferral, member, limits, now)
 
 
@@ -119,7 +114,7 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
         return _why_cut_off_over(deferral, member, limits, now)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
     if status.phase not in MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
-        return f"the upgrade is {status.value}"
+        return f"it reports {status.value}"
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{status.value} is an old report: the version is reached, or it is older than the longest upgrade"
     return None

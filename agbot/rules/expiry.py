@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from agbot.rules import health
 from agbot.rules.facts import Node
-from agbot.rules.holder import CLOCK_TOLERANCE, Reviewed
+from agbot.rules.holder import CLOCK_TOLERANCE, Review
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SETTLING, SeenTime
@@ -20,7 +20,7 @@ from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from agbot.rules.words import clock
 
 
-def if_unconfirmed(case: Reviewed, read_at: SeenTime | None) -> Verdict:
+def if_unconfirmed(case: Review, read_at: SeenTime | None) -> Verdict:
     """Take back a claim that nothing read from the node confirms in time (A8).
 
     Only a read after that time counts, and the node must have been able to report before it, which
@@ -32,17 +32,17 @@ def if_unconfirmed(case: Reviewed, read_at: SeenTime | None) -> Verdict:
     return Release(cause=Cause.UNCONFIRMED, why=why)
 
 
-def confirm_due(case: Reviewed) -> SeenTime:
+def confirm_due(case: Review) -> SeenTime:
     """Return when the claim has to be confirmed."""
     due_at = case.claimed_at + timedelta(seconds=_confirm_seconds(case))
     return due_at if case.now.clear_since is None else max(due_at, case.now.clear_since + SETTLING)
 
 
-def _confirm_seconds(case: Reviewed) -> float:
+def _confirm_seconds(case: Review) -> float:
     return case.limits.lease_seconds if case.tenure.progress.observed else case.limits.confirm_seconds
 
 
-def review_time(case: Reviewed, kept: Keep) -> Verdict:
+def review_time(case: Review, kept: Keep) -> Verdict:
     """Decide by time alone: heartbeats renew for a while, then the lease expires.
 
     An expired lease is resolved by proof. While the holder cannot be read nothing expires, because
@@ -71,13 +71,13 @@ def _last_heartbeat(node: Node) -> str:
     return f"last heartbeat at {clock(node.heartbeat_at)}" if node.heartbeat_at else "has never sent a heartbeat"
 
 
-def _was_looked_at_since(case: Reviewed, node: Node, moment: SeenTime) -> bool:
+def _was_looked_at_since(case: Review, node: Node, moment: SeenTime) -> bool:
     """Whether the node was read after this moment and not in the first minute after a blindness."""
     read_at = case.seen.node_read_at
     return (read_at is None or read_at >= moment) and health.is_settled(node, case.limits, case.now)
 
 
-def _heartbeat_renews(case: Reviewed, node: Node) -> bool:
+def _heartbeat_renews(case: Review, node: Node) -> bool:
     """Whether a fresh heartbeat renews the lease: a confirmed one, for a while after a change.
 
     A heartbeat that would add little time is not worth a commit. A node that runs the requested
@@ -92,7 +92,7 @@ def _heartbeat_renews(case: Reviewed, node: Node) -> bool:
     return progress.confirmed and still_moving and alive and not reached
 
 
-def _resolve(case: Reviewed, node: Node) -> Release | None:
+def _resolve(case: Review, node: Node) -> Release | None:
     """End a suspect lease by proof: the node runs the requested version, or is dead.
 
     A node is alive if it has sent a heartbeat since the lease expired. A new agent reports its
@@ -103,13 +103,13 @@ def _resolve(case: Reviewed, node: Node) -> Release | None:
     is_back = alive_at is not None and alive_at > case.expires_at
     is_alive = health.why_offline(node, case.limits, case.now) is None
     if target and node.agent_version == target and is_back and is_alive:
-        return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the agent version asked for, {target}")
+        return Release(cause=Cause.SUCCEEDED, why=f"{node.id} is alive and runs the requested agent version, {target}")
     if health.is_dead(node, case.limits, case.now):
         return Release(cause=Cause.EXPIRED, why=f"{node.id} is dead: {_last_heartbeat(node)}")
     return None
 
 
-def proving_version(case: Reviewed) -> str:
+def proving_version(case: Review) -> str:
     """Return the agent version that proves the success of this upgrade; empty if none does."""
     progress, status = case.tenure.progress, case.seen.status
     value, target = progress.status, progress.target_version

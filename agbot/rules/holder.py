@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agbot.rules import health
 from agbot.rules.facts import Agreement, Node, Policy, Sight
-from agbot.rules.lease import Kind, Lease, Tenure
+from agbot.rules.lease import Kind, Lease, Tenure, occupied
 from agbot.rules.limits import Limits
 from agbot.rules.seen_time import SETTLING, Now, SeenTime
 from agbot.rules.statuses import Status
@@ -41,14 +41,23 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reviewed:
-    """An occupied lease under review, with everything that decides about it."""
+class Review:
+    """One review of an occupied lease, with everything that its verdict depends on."""
 
     lease: Lease
-    tenure: Tenure
     seen: Seen
     limits: Limits
     now: Now
+    tenure: Tenure = field(init=False, repr=False, compare=False)
+    """The tenure of the lease."""
+
+    def __post_init__(self) -> None:
+        """Refuse a free lease.
+
+        Raises:
+            IllegalTransitionError: the lease is free; there is nothing to review.
+        """
+        object.__setattr__(self, "tenure", occupied(self.lease))
 
     @property
     def holder(self) -> str:

@@ -139,6 +139,11 @@ class Lease:
             message = f"a {self.state} lease of {self.group} cannot have tenure={self.tenure}"
             raise IllegalTransitionError(message)
 
+    @property
+    def holder(self) -> NodeId | None:
+        """The node that holds it; None if it is free."""
+        return self.tenure.claim.holder if self.tenure is not None else None
+
     def moved(self, step: timedelta) -> Lease:
         """Return the lease after the date was set: wall times move by `step`, seen time stays."""
         tenure = self.tenure and replace(self.tenure, granted_at=self.tenure.granted_at + step)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from agbot.rules import brakes, health
 from agbot.rules.expiry import confirm_due, proving_version
 from agbot.rules.facts import Node
-from agbot.rules.holder import Reviewed
+from agbot.rules.holder import Review
 from agbot.rules.lease import Kind, State
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
@@ -22,7 +22,7 @@ from agbot.rules.verdict import Outlook
 from agbot.rules.words import duration
 
 
-def outlook(case: Reviewed) -> Outlook:
+def outlook(case: Review) -> Outlook:
     """Return what happens next to this lease."""
     if case.tenure.progress.is_untaken:
         return Outlook(then="kept", unless="until the agbot's database has been read")
@@ -31,7 +31,7 @@ def outlook(case: Reviewed) -> Outlook:
     return _of_pending(case) or _of_unconfirmed(case) or _of_held(case)
 
 
-def _of_suspect(case: Reviewed) -> Outlook:
+def _of_suspect(case: Review) -> Outlook:
     """A suspect lease ends by proof: the version runs, or the node is dead; or by a person."""
     node, target = case.seen.node, proving_version(case)
     by_version = f"it runs agent version {target}" if target else ""
@@ -43,7 +43,7 @@ def _of_suspect(case: Reviewed) -> Outlook:
     return Outlook(then="held until proof", unless=f"{proofs}, or `agbot release` ends it")
 
 
-def _of_pending(case: Reviewed) -> Outlook | None:
+def _of_pending(case: Review) -> Outlook | None:
     """A status that ends the lease only if it lasts; None if there is none."""
     progress = case.tenure.progress
     if progress.pending_since is None:
@@ -56,7 +56,7 @@ def _of_pending(case: Reviewed) -> Outlook | None:
     return _at(case, progress.pending_since + STUCK_AFTER, "ends", "or as soon as the agbot no longer lists it")
 
 
-def _of_unconfirmed(case: Reviewed) -> Outlook | None:
+def _of_unconfirmed(case: Review) -> Outlook | None:
     """A claim that nothing confirms is taken back; None if it is confirmed, or expires before.
 
     That a silent holder confirms nothing is no evidence.
@@ -68,7 +68,7 @@ def _of_unconfirmed(case: Reviewed) -> Outlook | None:
     return _at(case, due_at, "taken back", f"unless {case.holder} shows a sign of {case.tenure.claim.what}")
 
 
-def _of_held(case: Reviewed) -> Outlook:
+def _of_held(case: Review) -> Outlook:
     """A held lease becomes suspect when it expires, unless something renews it before."""
     progress, node = case.tenure.progress, case.seen.node
     target = proving_version(case)
@@ -84,7 +84,7 @@ def _of_held(case: Reviewed) -> Outlook:
     return _at(case, case.expires_at, "suspect", unless)
 
 
-def _at(case: Reviewed, moment: SeenTime | None, then: str, unless: str, cause: Cause | None = None) -> Outlook:
+def _at(case: Review, moment: SeenTime | None, then: str, unless: str, cause: Cause | None = None) -> Outlook:
     sets_brake = cause is not None and brakes.stops(case.lease, cause)
     if not isinstance(case.seen.node, Node) and not case.seen.unreadable:
         return Outlook(then=then, unless=f"once {case.holder} can be read again, {unless}", sets_brake=sets_brake)

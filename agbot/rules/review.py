@@ -13,12 +13,11 @@ from datetime import timedelta
 
 from agbot.rules.expiry import if_unconfirmed, review_time
 from agbot.rules.facts import Node, Policy, Sight
-from agbot.rules.holder import CLOCK_TOLERANCE, Reviewed, Seen
-from agbot.rules.lease import Kind, Lease
-from agbot.rules.limits import Limits
+from agbot.rules.holder import CLOCK_TOLERANCE, Review
+from agbot.rules.lease import Kind
 from agbot.rules.loss import why_runs_again
 from agbot.rules.reasons import Cause
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import SeenTime
 from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, Phase, Status, grace
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
@@ -26,25 +25,17 @@ from agbot.rules.verdict import Keep, Release, Renew, Verdict
 _SHOWN_WITHIN = timedelta(seconds=60)
 
 
-def review(lease: Lease, seen: Seen, limits: Limits, now: Now) -> Verdict:
-    """Decide what becomes of an occupied lease.
-
-    Raises:
-        ValueError: the lease is free; there is nothing to review.
-    """
-    if lease.tenure is None:
-        message = f"the lease of {lease.group} is free"
-        raise ValueError(message)
-    case = Reviewed(lease=lease, tenure=lease.tenure, seen=seen, limits=limits, now=now)
-    if lease.tenure.progress.is_untaken:
-        return Keep(progress=lease.tenure.progress, note="the guard has granted it, and nothing more is known yet")
-    if lease.tenure.claim.kind is Kind.HOST:
+def review(case: Review) -> Verdict:
+    """Decide what becomes of an occupied lease."""
+    if case.tenure.progress.is_untaken:
+        return replace(case.keep, note="the guard has granted it, and nothing more is known yet")
+    if case.tenure.claim.kind is Kind.HOST:
         # nothing in the Exchange shows a reboot, whose end the host reports by itself
         return _gone(case) or review_time(case, case.keep)
     return _gone(case) or _status_gone(case) or _review_upgrade(case)
 
 
-def _gone(case: Reviewed) -> Release | None:
+def _gone(case: Review) -> Release | None:
     """Release a lease whose holder, membership or policy is gone."""
     node, subject = case.seen.node, case.tenure.claim.subject
     if node is Sight.ABSENT or case.seen.recreated:
@@ -56,7 +47,7 @@ def _gone(case: Reviewed) -> Release | None:
     return None
 
 
-def _status_gone(case: Reviewed) -> Release | None:
+def _status_gone(case: Review) -> Release | None:
     """Release if the status has disappeared and a second fact proves an end.
 
     Alone a missing status keeps the lease (P3).
@@ -73,7 +64,7 @@ def _status_gone(case: Reviewed) -> Release | None:
     return None
 
 
-def _service_gone(case: Reviewed) -> Release | None:
+def _service_gone(case: Review) -> Release | None:
     """Release if the node has unregistered and has no agreement left for the service."""
     node, agreements, service = case.seen.node, case.seen.agreements, case.tenure.progress.service
     if not isinstance(node, Node) or node.registered or isinstance(agreements, Sight):
@@ -83,7 +74,7 @@ def _service_gone(case: Reviewed) -> Release | None:
     return Release(cause=Cause.UNREGISTERED, why=f"{case.holder} has unregistered: no key, no agreement")
 
 
-def _review_upgrade(case: Reviewed) -> Verdict:
+def _review_upgrade(case: Review) -> Verdict:
     """Review the upgrade's own progress; if that shows nothing, time decides."""
     if case.tenure.claim.kind is Kind.SERVICE and not case.tenure.claim.subject:
         return _review_down(case)
@@ -91,21 +82,18 @@ def _review_upgrade(case: Reviewed) -> Verdict:
     return review_time(case, reported) if isinstance(reported, Keep) else reported
 
 
-def _review_service(case: Reviewed) -> Verdict:
+def _review_service(case: Review) -> Verdict:
     """Review the holder's agreements.
 
     A claim after which the holder continues under its old agreement is taken back (W4).
     """
-    policy, agreements = case.seen.policy, case.seen.agreements
-    reported = review_service(
-        case.tenure, policy, agreements, case.limits, case.now, is_listed=case.seen.is_listed, alive_at=case.settled_at
-    )
-    is_read = isinstance(policy, Policy) and not isinstance(agreements, Sight)
-    goes_on = is_read and isinstance(reported, Keep) and _could_report(case, case.seen.agreements_read_at)
-    return if_unconfirmed(case, case.seen.agreements_read_at) if goes_on else reported
+    reported, read_at = review_service(case), case.seen.agreements_read_at
+    is_read = isinstance(case.seen.policy, Policy) and not isinstance(case.seen.agreements, Sight)
+    shows_nothing = is_read and isinstance(reported, Keep) and _could_report(case, read_at)
+    return if_unconfirmed(case, read_at) if shows_nothing else reported
 
 
-def _review_down(case: Reviewed) -> Verdict:
+def _review_down(case: Review) -> Verdict:
     """Keep the lease for a service that is down, until it runs again or the lease runs out.
 
     No verdict about a release follows, because it is not known which release it was.
@@ -120,7 +108,7 @@ def _review_down(case: Reviewed) -> Verdict:
     return if_unconfirmed(case, case.seen.agreements_read_at)
 
 
-def _could_report(case: Reviewed, read_at: SeenTime | None) -> bool:
+def _could_report(case: Review, read_at: SeenTime | None) -> bool:
     """Whether the node would have shown by this read that its upgrade has begun.
 
     It would if it was alive for a while after the grant, and the read is not older than that sign
@@ -136,7 +124,7 @@ def _could_report(case: Reviewed, read_at: SeenTime | None) -> bool:
     return alive_at - case.claimed_at > shown_within and alive_at <= read_at + CLOCK_TOLERANCE
 
 
-def _review_status(case: Reviewed) -> Verdict:
+def _review_status(case: Review) -> Verdict:
     """Review the holder's own report.
 
     A report from before the grant is about an earlier upgrade and proves no end.
@@ -158,17 +146,17 @@ def _review_status(case: Reviewed) -> Verdict:
     return Keep(progress=progress, note=f"{case.holder} reports an unknown status, {status.value!r}")
 
 
-def _ended(case: Reviewed, status: Status) -> Verdict:
+def _ended(case: Review, status: Status) -> Verdict:
     """Release at a final status, once the agbot no longer lists an upgrade that it began."""
     if case.tenure.progress.observed and case.seen.is_listed:
-        kept = still_listed(case.tenure, status.value, case.now, status.stamp)
+        kept = still_listed(case, status.value, status.stamp)
         if kept is not None:
             return kept
     why = f"{case.holder} reports {status.value}"
     return Release(cause=ENDINGS[status.phase], why=why, ended_at=status.updated_at)
 
 
-def _without_undated(case: Reviewed) -> Status | Sight:
+def _without_undated(case: Review) -> Status | Sight:
     """Return the holder's status.
 
     A status that may have been written at any time counts as unreadable.
@@ -179,7 +167,7 @@ def _without_undated(case: Reviewed) -> Status | Sight:
     return status
 
 
-def _is_old(case: Reviewed, status: Status) -> bool:
+def _is_old(case: Review, status: Status) -> bool:
     """Whether the status was written before the grant.
 
     After a first status, a later stamp is new whatever the clocks show; a stamp from a backup is
@@ -190,7 +178,7 @@ def _is_old(case: Reviewed, status: Status) -> bool:
     return is_earlier and written_after is not None and written_after < case.tenure.granted_at - CLOCK_TOLERANCE
 
 
-def _pending(case: Reviewed, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
+def _pending(case: Review, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
     """Release at a status that still stands after its grace period, by a later read of it.
 
     A node that has fallen silent may come back and go on: the status is its last one only if it
@@ -212,7 +200,7 @@ def _pending(case: Reviewed, status: Status, cause: Cause, grace_seconds: float)
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")
 
 
-def _renew(case: Reviewed, status: Status, *, pending_since: SeenTime | None) -> Renew | None:
+def _renew(case: Review, status: Status, *, pending_since: SeenTime | None) -> Renew | None:
     """Renew by the node's report.
 
     None if it has repeated the same reports for longer than an upgrade may take.

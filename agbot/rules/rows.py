@@ -47,9 +47,8 @@ class RowState:
     target: str = ""
     """The version of highest priority when the row was first read; a policy that is published again
     may have another one (W2)."""
-    token: int | None = None
-    """The token of our lease for it, once there is one."""
-    was_overlap: bool = False
+    is_recorded: bool = False
+    """We have a lease or an overlap for it."""
     standing: Standing = Standing.UNDER_WAY
     over_since: SeenTime | None = None
     marks: frozenset[str] | None = None
@@ -91,33 +90,40 @@ def claim_of(row: Row, node: Node | Sight) -> Claim:
 
 def next_state(state: RowState, facts: RowFacts, now: Now) -> RowState:
     """Return the next state of a row that is still listed."""
-    row, member = state.row, facts.member
-    if isinstance(member, Member) and (member.node.node_type is NodeType.CLUSTER or member.node.group != row.group):
+    member = facts.member
+    if isinstance(member, Member) and _is_foreign(state.row, member):
         return replace(state, standing=Standing.FOREIGN)
-    node = member.node if isinstance(member, Member) else member
-    claim = claim_of(row, node)
+    claim = claim_of(state.row, member.node if isinstance(member, Member) else member)
     if isinstance(facts.policy, Policy) and not state.target:
         state = replace(state, target=facts.policy.top_version)
-    if facts.lease.is_held_for(claim):
-        state = replace(state, token=facts.lease.token, has_ended_here=False)
-    elif facts.overlaps:
-        state = replace(state, was_overlap=True, has_ended_here=False)
-    elif state.token is not None or state.was_overlap:
-        state = replace(
-            state, token=None, was_overlap=False, has_ended_here=True, over_since=state.over_since or now.seen
-        )
-        state = replace(state, marks=_marks(row, claim, facts))
-    if member is Sight.ABSENT:
-        state = replace(state, has_ended_here=True)
-    over = why_over(state, claim, facts, now)
-    marks = _marks(row, claim, facts)
-    if state.has_ended_here and over is None and None not in (marks, state.marks) and marks != state.marks:
+    state = _as_recorded_here(state, claim, facts, now)
+    may_go_on = why_over(state, claim, facts, now) is None
+    # after our own end, only a change of what the node reports shows that the upgrade goes on
+    if may_go_on and (not state.has_ended_here or _has_changed(state, _marks(state.row, claim, facts))):
         return replace(state, standing=Standing.UNDER_WAY, over_since=None, marks=None, has_ended_here=False)
-    if over is None and not state.has_ended_here:
-        return replace(state, standing=Standing.UNDER_WAY, over_since=None, marks=None)
     since = state.over_since or now.seen
     standing = Standing.STUCK if now.seen - since >= STUCK_AFTER else Standing.OVER
     return replace(state, standing=standing, over_since=since)
+
+
+def _is_foreign(row: Row, member: Member) -> bool:
+    return member.node.node_type is NodeType.CLUSTER or member.node.group != row.group
+
+
+def _as_recorded_here(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> RowState:
+    """Note whether we have a lease or an overlap for the row, or had one that has ended."""
+    if facts.lease.is_held_for(claim) or facts.overlaps:
+        state = replace(state, is_recorded=True, has_ended_here=False)
+    elif state.is_recorded:
+        since, marks = state.over_since or now.seen, _marks(state.row, claim, facts)
+        state = replace(state, is_recorded=False, has_ended_here=True, over_since=since, marks=marks)
+    # the row of a node that does not exist is not waited for, whatever was recorded of it
+    return replace(state, has_ended_here=True) if facts.member is Sight.ABSENT else state
+
+
+def _has_changed(state: RowState, marks: frozenset[str] | None) -> bool:
+    """Whether the node reports something else than when our lease for the row ended."""
+    return marks is not None and state.marks is not None and marks != state.marks
 
 
 def why_over(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> str | None:

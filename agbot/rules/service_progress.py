@@ -17,94 +17,93 @@ from dataclasses import replace
 from datetime import timedelta
 
 from agbot.rules.facts import Agreement, Policy, Sight
-from agbot.rules.holder import CLOCK_TOLERANCE
-from agbot.rules.lease import Tenure
-from agbot.rules.limits import Limits
+from agbot.rules.holder import CLOCK_TOLERANCE, Review
 from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.rows import STUCK_AFTER
-from agbot.rules.seen_time import Now, SeenTime
-from agbot.rules.verdict import Keep, Release, Renew, Verdict
+from agbot.rules.seen_time import Now
+from agbot.rules.verdict import Release, Renew, Verdict
 
 
-def review_service(
-    tenure: Tenure,
-    policy: Policy | Sight,
-    agreements: tuple[Agreement, ...] | Sight,
-    limits: Limits,
-    now: Now,
-    *,
-    is_listed: bool | None = None,
-    alive_at: SeenTime | None = None,
-) -> Verdict:
-    """Compare what the node runs now with what it ran at the grant.
-
-    `alive_at`: the earliest possible time of its last heartbeat; None if unknown.
-    """
-    progress = tenure.progress
+def review_service(case: Review) -> Verdict:
+    """Compare what the holder runs now with what it ran at the grant."""
+    policy, agreements = case.seen.policy, case.seen.agreements
     if isinstance(agreements, Sight) or not isinstance(policy, Policy):
-        return Keep(progress=progress)
+        return case.keep
     mine = tuple(each for each in agreements if each.service == policy.service)
-    is_taken_for_done = progress.observed and is_listed is False
-    news = tuple(each for each in mine if _is_since(each, tenure))
-    done = next((each for each in news if _runs_again(each, progress, may_be_proposed=is_taken_for_done)), None)
-    if done is not None and progress.observed and is_listed:
-        kept = still_listed(tenure, _digest(mine), now)
-        if kept is not None:
-            return kept
-    is_comparable = done is not None and done.version and policy.top_version
-    wanted = {policy.top_version, progress.target_version}
-    if done is not None and is_comparable and done.version in wanted:
-        return Release(cause=Cause.SUCCEEDED, why=f"{tenure.claim.holder} runs {policy.service} {done.version}")
-    if done is not None and is_comparable:
-        why = f"{tenure.claim.holder} runs {policy.service} {done.version}, not {policy.top_version}"
-        return Release(cause=Cause.FAILED, why=why)
-    seen = _digest(mine)
-    if seen == progress.status:
-        proven = _unreported(news, progress, limits, alive_at)
-        return proven or Keep(progress=progress)
-    moved = _moved(progress, seen, mine, now)
-    is_spent = moved.standstill(now.seen) >= timedelta(seconds=limits.max_upgrade_seconds)
-    back_and_forth = Keep(progress=progress, note=f"{tenure.claim.holder} goes back and forth: {seen}")
-    return back_and_forth if is_spent else Renew(progress=moved, why=seen or "the agreement is gone")
+    news = tuple(each for each in mine if _may_follow_the_grant(each, case))
+    done = next((each for each in news if _runs_again(each, case)), None)
+    ended = _ended(done, policy, mine, case) if done is not None else None
+    return ended or _going_on(mine, news, case)
 
 
-def _is_since(agreement: Agreement, tenure: Tenure) -> bool:
-    """Return whether an agreement may have followed from the grant.
+def _may_follow_the_grant(agreement: Agreement, case: Review) -> bool:
+    """Whether an agreement may have followed from the grant.
 
     An older one may be back after the Exchange was restored. An observed upgrade got its lease only
     after it had begun.
     """
     made_at = agreement.updated_at
-    return tenure.progress.observed or made_at is None or made_at >= tenure.granted_at - CLOCK_TOLERANCE
+    is_observed = case.tenure.progress.observed
+    return is_observed or made_at is None or made_at >= case.tenure.granted_at - CLOCK_TOLERANCE
 
 
-def _runs_again(agreement: Agreement, progress: Progress, *, may_be_proposed: bool) -> bool:
-    is_made = agreement.finalized or may_be_proposed
-    return agreement.id not in progress.agreements_before and is_made and agreement.runs
+def _runs_again(agreement: Agreement, case: Review) -> bool:
+    """Whether this is a new agreement under which the service runs.
+
+    It need not be final once the agbot no longer lists the upgrade.
+    """
+    progress = case.tenure.progress
+    is_made = agreement.finalized or (progress.observed and case.seen.is_listed is False)
+    return is_made and agreement.runs and agreement.id not in progress.agreements_before
 
 
-def still_listed(tenure: Tenure, status: str, now: Now, stamp: str = "") -> Verdict | None:
-    """Keep the lease of a node that has finished while the agbot still lists the upgrade.
+def _ended(done: Agreement, policy: Policy, mine: tuple[Agreement, ...], case: Review) -> Verdict | None:
+    """Return how the upgrade has ended, as `done` shows; None if its version cannot be compared."""
+    progress = case.tenure.progress
+    if progress.observed and case.seen.is_listed:
+        kept = still_listed(case, _digest(mine))
+        if kept is not None:
+            return kept
+    if not done.version or not policy.top_version:
+        return None
+    runs = f"{case.holder} runs {policy.service} {done.version}"
+    if done.version in {policy.top_version, progress.target_version}:
+        return Release(cause=Cause.SUCCEEDED, why=runs)
+    return Release(cause=Cause.FAILED, why=f"{runs}, not {policy.top_version}")
+
+
+def still_listed(case: Review, status: str, stamp: str = "") -> Verdict | None:
+    """Keep the lease of a holder that has finished while the agbot still lists the upgrade.
 
     None once the agbot's row is stuck.
     """
-    progress = tenure.progress
+    progress, now = case.tenure.progress, case.now.seen
     if progress.pending_since is None:
-        done = replace(progress, moved_at=now.seen, status=status, stamp=stamp, confirmed=True, pending_since=now.seen)
+        done = replace(progress, moved_at=now, status=status, stamp=stamp, confirmed=True, pending_since=now)
         return Renew(progress=done, why=f"{status}; the agbot still lists it")
-    if now.seen - progress.pending_since < STUCK_AFTER:
-        return Keep(progress=progress, note=f"{tenure.claim.holder} is done; the agbot still lists it")
+    if now - progress.pending_since < STUCK_AFTER:
+        return replace(case.keep, note=f"{case.holder} is done; the agbot still lists it")
     return None
 
 
-def _unreported(
-    mine: tuple[Agreement, ...], progress: Progress, limits: Limits, alive_at: SeenTime | None
-) -> Release | None:
+def _going_on(mine: tuple[Agreement, ...], news: tuple[Agreement, ...], case: Review) -> Verdict:
+    """Renew if the agreements have changed, unless they have only gone back and forth for long."""
+    shown = _digest(mine)
+    if shown == case.tenure.progress.status:
+        return _unreported(news, case) or case.keep
+    moved = _moved(case.tenure.progress, shown, mine, case.now)
+    if moved.standstill(case.now.seen) >= timedelta(seconds=case.limits.max_upgrade_seconds):
+        return replace(case.keep, note=f"{case.holder} goes back and forth: {shown}")
+    return Renew(progress=moved, why=shown)
+
+
+def _unreported(mine: tuple[Agreement, ...], case: Review) -> Release | None:
     """Release at a final agreement without containers.
 
     The node reports none, so this proves less, and the agreement has to stand for a while.
     """
+    progress, limits, alive_at = case.tenure.progress, case.limits, case.settled_at
     is_unreported = all(each.finalized and not each.containers for each in mine)
     is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
     if not (is_unreported and is_new) or alive_at is None:
@@ -125,8 +124,8 @@ def _digest(agreements: tuple[Agreement, ...]) -> str:
     return "; ".join(lines) or "no agreement"
 
 
-def _moved(progress: Progress, seen: str, mine: tuple[Agreement, ...], now: Now) -> Progress:
+def _moved(progress: Progress, shown: str, mine: tuple[Agreement, ...], now: Now) -> Progress:
     ids = {each.id for each in mine}
     # for an observed upgrade a cancellation is no sign: it may have been for good
     begun = progress.confirmed or ((bool(ids) or not progress.observed) and not ids & set(progress.agreements_before))
-    return replace(progress.reported(seen, now.seen), status=seen, confirmed=begun)
+    return replace(progress.reported(shown, now.seen), status=shown, confirmed=begun)

@@ -21,17 +21,20 @@ from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 
 
-def past_the_gate(member: Member, lease: Lease, limits: Limits, now: Now) -> PolicyId | None:
-    """Return the policy of this member's upgrade without the lease; None if there is none.
+def is_judged(member: Member, lease: Lease, limits: Limits, now: Now) -> bool:
+    """Return whether an upgrade that this member reports without the lease counts.
 
-    The report of a silent node does not count: the node is no available peer, and is checked again
-    when it comes back.
+    That of a silent node does not: the node is no available peer, and is checked again when it
+    comes back.
     """
-    if member.node.node_type is NodeType.CLUSTER or health.why_silent(member.node, limits, now) is not None:
-        return None
-    if lease.tenure is not None and lease.tenure.claim.holder == member.node.id:
-        return None
-    return health.upgrading(member, limits, now)
+    if member.node.node_type is NodeType.CLUSTER or lease.holder == member.node.id:
+        return False
+    return health.why_silent(member.node, limits, now) is None
+
+
+def past_the_gate(member: Member, lease: Lease, limits: Limits, now: Now) -> PolicyId | None:
+    """Return the policy of this member's upgrade without the lease; None if there is none."""
+    return health.upgrading(member, limits, now) if is_judged(member, lease, limits, now) else None
 
 
 def can_begin(member: Member, lease: Lease) -> bool:
@@ -39,7 +42,7 @@ def can_begin(member: Member, lease: Lease) -> bool:
 
     Most members report no upgrade under way and have not joined with a service down.
     """
-    if lease.tenure is not None and lease.tenure.claim.holder == member.node.id:
+    if lease.holder == member.node.id:
         return False
     is_under_way = any(status.phase is Phase.UNDER_WAY for status in member.statuses.values())
     return is_under_way or member.service_lost_at is not None

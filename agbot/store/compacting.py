@@ -17,9 +17,8 @@ from typing import Final
 from agbot.store import generation, migrations
 from agbot.store.connection import unavailable
 from agbot.store.contract import StoreUnavailableError
-from agbot.store.copies import keeper_of, locked, sync
-from agbot.store.files import Files
-from agbot.store.mark import sync_folder
+from agbot.store.copies import keeper_of, locked, refuse_missing
+from agbot.store.files import Files, sync
 
 _SPARE: Final = 1.05
 """The pages of a new file are filled slightly differently."""
@@ -42,10 +41,8 @@ def compact(store: Path) -> Sizes:
             failed; it is unchanged.
         StoreSchemaError: it is not a store of this program.
     """
+    refuse_missing(store)
     files = Files(store)
-    if not files.main.is_file():
-        message = f"there is no store at {store}; correct [store] path"
-        raise StoreUnavailableError(message)
     new = files.main.with_name(f"{files.main.name}.compacting")
     with locked(store):
         keeper = keeper_of(store)
@@ -102,4 +99,4 @@ def _put_in_place(files: Files, new: Path) -> None:
     new.chmod(files.main.stat().st_mode & 0o777)
     sync(new)
     new.replace(files.main)
-    sync_folder(files.main)
+    sync(files.main.parent)

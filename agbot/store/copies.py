@@ -22,9 +22,8 @@ from agbot.store import generation, migrations
 from agbot.store.connection import ADVICE, connect, unavailable
 from agbot.store.contract import StoreSchemaError, StoreUnavailableError
 from agbot.store.filelock import FileLock
-from agbot.store.files import Files
+from agbot.store.files import Files, sync
 from agbot.store.keeping import Keeper
-from agbot.store.mark import sync_folder
 
 _BUSY_SECONDS = 5.0
 _KEPT = "before-restore"
@@ -51,9 +50,7 @@ def back_up(store: Path, copy: Path, doubt: str) -> None:
     if not copy.resolve().parent.is_dir():
         message = f"{copy.parent} is not a directory; create it, or name another one"
         raise StoreUnavailableError(message)
-    if not store.is_file():
-        message = f"there is no store at {store}; correct [store] path"
-        raise StoreUnavailableError(message)
+    refuse_missing(store)
     _copy(store, copy, doubt)
 
 
@@ -94,14 +91,23 @@ def declare_restored(store: Path, doubt: str) -> None:
         StoreUnavailableError: there is none, or it could not be written.
         StoreSchemaError: it is not a store of this program.
     """
-    if not store.exists():
-        message = f"there is no store at {store}; correct [store] path"
-        raise StoreUnavailableError(message)
+    refuse_missing(store)
     with locked(store):
         keeper = keeper_of(store)
         with closing(keeper.connect()) as connection:
             generation.begin(connection, doubt, keeper.generation.token_floor)
         keeper.closed()
+
+
+def refuse_missing(store: Path) -> None:
+    """Refuse to work on a store that does not exist.
+
+    Raises:
+        StoreUnavailableError: there is no such file.
+    """
+    if not store.is_file():
+        message = f"there is no store at {store}; correct [store] path"
+        raise StoreUnavailableError(message)
 
 
 def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
@@ -117,7 +123,7 @@ def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
             files.wal.replace(_log_of(kept))
         files.main.replace(kept)
     new.replace(files.main)
-    sync_folder(files.main)
+    sync(files.main.parent)
 
 
 def _free_name(main: Path) -> Path:
@@ -153,7 +159,7 @@ def _copy(source: Path, target: Path, doubt: str, advice: Mapping[str, str] = AD
         _mark_as_copy(part, doubt)
         sync(part)
         part.replace(target)
-        sync_folder(target)
+        sync(target.parent)
     except sqlite3.Error as error:
         raise unavailable("copy", source, error, advice) from error
     except OSError as error:
@@ -190,15 +196,6 @@ def _mark_as_copy(path: Path, doubt: str) -> None:
             generation.begin(connection, doubt, floor)
     except sqlite3.Error as error:
         raise unavailable("read", path, error) from error
-
-
-def sync(path: Path) -> None:
-    """Sync a file to its disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def keeper_of(store: Path) -> Keeper:

@@ -120,6 +120,15 @@ class Files:
         return (found.st_ino, header.hex()) if header else (0, "")
 
 
+def sync(path: Path) -> None:
+    """Sync a file to its disk, or a folder after a file in it was created or replaced."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()

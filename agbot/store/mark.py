@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from agbot.store.contract import StoreUnavailableError
+from agbot.store.files import sync
 
 _BYTES = 512
 """Always written completely, within one block: the space is allocated once, when the file is
@@ -93,7 +94,7 @@ class MarkFile:
             self._put(mark)
             os.fsync(self._descriptor)
             new.replace(self.path)
-            sync_folder(self.path)
+            sync(self.path.parent)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -139,12 +140,3 @@ class MarkFile:
         return StoreUnavailableError(
             f"could not write {self.path}: {error.strerror}; free space on its disk, or look for errors of the disk"
         )
-
-
-def sync_folder(file: Path) -> None:
-    """Sync the directory of a file."""
-    descriptor = os.open(file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

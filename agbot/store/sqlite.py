@@ -110,7 +110,7 @@ class SqliteStore:
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease with its writes, in one transaction."""
         refuse_impossible(expected, new, self._keeper.generation.token_floor)
-        row = LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
+        row = statements.swap_row(expected, new)
         swapped = partial(_swap, row=row, first=is_first(expected), write=self._writing(_statements(writes)))
         current = await self._thread.run(self._keeper.noting(new.token, swapped), writes=True)
         return new if current is None else Lost(current=current)
@@ -179,15 +179,11 @@ class SqliteStore:
 
 def _statements(writes: Writes) -> _Statements:
     return (
-        *((statements.SWAP, _unchanged(lease)) for lease in writes.moved),
+        *((statements.SWAP, statements.swap_row(lease, lease)) for lease in writes.moved),
         *map(statements.put, writes.put),
         *map(statements.drop, writes.drop),
         *map(statements.append, writes.entries),
     )
-
-
-def _unchanged(lease: Lease) -> Row:
-    return LEASES.row(lease) | {"expected_token": lease.token, "expected_state": lease.state.value}
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:

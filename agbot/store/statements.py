@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from agbot.rules.lease import Lease
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import Entry
 from agbot.store.records import KEPT, Kept, Key, Record
@@ -93,6 +94,11 @@ def drop(key: Key) -> Statement:
     """Delete the record with this key."""
     table = TABLES[key.of]
     return table.drop, dict(zip(table.key, key.values, strict=True))
+
+
+def swap_row(expected: Lease, new: Lease) -> Row:
+    """Return the parameters of `SWAP`."""
+    return LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
 
 
 def append(entry: Entry) -> Statement:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from types import MappingProxyType
 
 from agbot.events import deferrals as deferral_events
 from agbot.events import leases as lease_events
 from agbot.events import operators, waits
-from agbot.events.event import Event
+from agbot.events.event import DecisionRecord, Event
 from agbot.events.guard import GuardGranted
 from agbot.rules import consent, exclusion, health
 from agbot.rules import lease as leases
@@ -33,17 +32,13 @@ from agbot.transitions.begun import Begun
 from agbot.transitions.change import NO_CHANGE, Change
 from agbot.transitions.progress import agreements_of, at_grant, ids_of
 
-Kept = Mapping[str, object]
-"""The decision record, for the journal."""
-NOTHING_KEPT: Kept = MappingProxyType({})
-
 
 def grant(
     case: Case,
     *,
     asker: Member | Sight,
     allowed: Allowance | None = None,
-    kept: Kept = NOTHING_KEPT,
+    decision_record: DecisionRecord | None = None,
 ) -> Change:
     """Give the lease to the asker, which takes it over if it is suspect.
 
@@ -59,7 +54,7 @@ def grant(
     drop, spent = _taken_up(ask, group, now)
     events: list[Event] = [
         *lease_events.superseded(before, after, now),
-        lease_events.granted(after, now, kept, allowed),
+        lease_events.granted(after, now, decision_record, allowed),
     ]
     if spent is not None and allowed is None:
         events.append(operators.allowance_ended(spent, "its upgrade began without needing it"))
@@ -86,9 +81,9 @@ def repeat(case: Case) -> Change:
     return Change(before=group.lease, after=after)
 
 
-def exempt(case: Case, reason: Reason, kept: Kept = NOTHING_KEPT) -> Change:
+def exempt(case: Case, reason: Reason, decision_record: DecisionRecord | None = None) -> Change:
     """Let a node upgrade without a lease."""
-    return Change(events=[lease_events.exempted(case.ask, reason, kept)], at=case.at.wall)
+    return Change(events=[lease_events.exempted(case.ask, reason, decision_record)], at=case.at.wall)
 
 
 def is_untaken(lease: Lease, token: int) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agbot.events import leases as events
+from agbot.events.event import DecisionRecord
 from agbot.events.leases import Ending
 from agbot.rules import lease as leases
+from agbot.rules.holder import Review
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
 from agbot.rules.progress import Progress
@@ -14,27 +16,25 @@ from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from agbot.transitions.change import NO_CHANGE, Change, step
 from agbot.transitions.ends import release
-from agbot.transitions.grants import NOTHING_KEPT, Kept
 from agbot.transitions.upgraded import Upgraded
 
 
 def carry_out(
-    verdict: Verdict, lease: Lease, now: Now, *, upgraded: Upgraded, limits: Limits, kept: Kept = NOTHING_KEPT
+    review: Review, verdict: Verdict, *, upgraded: Upgraded, decision_record: DecisionRecord | None = None
 ) -> Change:
-    """Return the change for this verdict.
+    """Return the change for the verdict of this review.
 
-    `kept` is the decision record, which is journalled if the lease ends or becomes suspect.
-
-    Raises:
-        IllegalTransitionError: the lease is free.
+    The record is journalled if the lease ends or becomes suspect.
     """
+    lease, now = review.lease, review.now
     match verdict:
         case Release(cause=cause, why=why, ended_at=ended_at):
-            return release(lease, upgraded, Ending(cause=cause, why=why, ended_at=ended_at, kept=kept), now)
+            ending = Ending(cause=cause, why=why, ended_at=ended_at, decision_record=decision_record)
+            return release(lease, upgraded, ending, now)
         case Renew():
-            return renew(lease, verdict, limits, now)
+            return renew(lease, verdict, review.limits, now)
         case Suspect(why=why):
-            return suspect(lease, why, now, kept)
+            return suspect(lease, why, now, decision_record)
         case Keep(progress=progress):
             return _keep(lease, progress)
 
@@ -49,10 +49,10 @@ def renew(lease: Lease, verdict: Renew, limits: Limits, now: Now) -> Change:
     return step(lease, after, now, *([] if verdict.evidence_at else [events.renewed(after, verdict.why)]))
 
 
-def suspect(lease: Lease, why: str, now: Now, kept: Kept = NOTHING_KEPT) -> Change:
+def suspect(lease: Lease, why: str, now: Now, decision_record: DecisionRecord | None = None) -> Change:
     """Mark an expired lease as suspect, because it is not known how its upgrade ended."""
     after = leases.suspect(lease)
-    return step(lease, after, now, events.suspected(after, why, kept))
+    return step(lease, after, now, events.suspected(after, why, decision_record))
 
 
 def _keep(lease: Lease, progress: Progress) -> Change:

@@ -159,4 +159,4 @@ def test_blindness_of_any_length_inserted_anywhere_makes_no_held_lease_suspect(
         node = replace(values.node(), heartbeat_at=heartbeat_at)
         sight = values.seen(node=node, status=Sight.UNREAD)
 
-        assert isinstance(review(lease, sight, limits, now), Keep | Renew)
+        assert isinstance(review(values.review_of(lease, sight, limits=limits, now=now)), Keep | Renew)

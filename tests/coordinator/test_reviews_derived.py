@@ -97,7 +97,7 @@ def test_the_facts_are_those_of_the_review_s_moment(day: Sequence[Entry]) -> Non
     reviewed = [entry for entry in day if entry.event in REVIEWS and entry.who == "coordinator"]
     known = [decision_record.read_review(entry.facts[DECISION_RECORD]) for entry in reviewed]
 
-    assert [each.at.wall for each in known] == [entry.at for entry in reviewed]
+    assert [each.now.wall for each in known] == [entry.at for entry in reviewed]
     assert [each.lease.token for each in known] == [entry.token for entry in reviewed] == [1, 2, 2]
     assert [each.lease.state for each in known] == [State.HELD, State.HELD, State.SUSPECT]
     assert {each.limits.max_upgrade_seconds for each in known} == {900}

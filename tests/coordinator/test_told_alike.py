@@ -22,9 +22,9 @@ from agbot.daemon.measuring import Reporter
 from agbot.events.event import DECISION_RECORD
 from agbot.rules.decide import Grant, Wait, decide
 from agbot.rules.facts import Ask
-from agbot.rules.group import Group
 from agbot.rules.ids import node_id, policy_id
 from agbot.rules.records import Allowance, Hold, Waiter
+from agbot.rules.rule import Case
 from agbot.rules.rulebook import RULES
 from agbot.rules.seen_time import SeenTime
 from agbot.settings.running import LogSettings
@@ -154,7 +154,7 @@ async def test_each_decision_in_the_journal_can_be_derived_again() -> None:
     for entry in await hub.store.journal(JournalQuery(events=("lease.granted", "wait.changed"))):
         case = decision_record.read(entry.facts[DECISION_RECORD])
         assert case.at.wall == entry.at
-        derived[entry.event] = entry, decide(case.ask, case.group, case.at)
+        derived[entry.event] = entry, decide(case)
 
     assert derived["lease.granted"][1] == Grant()
     entry, wait = derived["wait.changed"]
@@ -176,7 +176,7 @@ async def test_an_exempted_node_s_yes_keeps_its_facts_too() -> None:
     assert isinstance(await hub.ask("n1", "g1"), Granted)
 
     case = decision_record.read((await journalled(hub, "lease.exempted")).facts[DECISION_RECORD])
-    decision = decide(case.ask, case.group, case.at)
+    decision = decide(case)
     assert isinstance(decision, Grant)
     assert decision.exempt is not None
     await hub.stop()
@@ -208,9 +208,9 @@ async def test_facts_are_put_together_for_news_alone(monkeypatch: pytest.MonkeyP
     written: list[Ask] = []
     write = decision_record.write
 
-    def counted(ask: Ask, group: Group, at: Any) -> dict[str, Any]:
-        written.append(ask)
-        return write(ask, group, at)
+    def counted(case: Case) -> dict[str, Any]:
+        written.append(case.ask)
+        return write(case)
 
     monkeypatch.setattr(decision_record, "write", counted)
     for _ in range(50):
@@ -238,7 +238,7 @@ async def test_a_refusal_is_recorded_with_the_facts_of_its_moment_though_the_cyc
     [entry] = [each for each in hub.events("wait.changed") if each.node == "o1/n2"]
     case = decision_record.read(entry.facts[DECISION_RECORD])
     assert not case.group.allowances
-    decided = decide(case.ask, case.group, case.at)
+    decided = decide(case)
     assert isinstance(decided, Wait)
     assert [str(reason.code) for reason in decided.reasons] == codes(refused)
     await hub.stop()

@@ -153,9 +153,7 @@ async def test_a_member_between_failed_and_its_rollback_is_no_available_peer() -
         await hub.until_stated(late, "rollback successful")
         assert hub.lease(GROUP).token == 0
         await asyncio.sleep(CYCLE)
-        assert [each.facts["why"] for each in await hub.journal("deferral.ended")] == [
-            "the upgrade is rollback successful"
-        ]
+        assert [each.facts["why"] for each in await hub.journal("deferral.ended")] == ["it reports rollback successful"]
 
 
 @in_virtual_time

@@ -45,9 +45,9 @@ def questions(draw: st.DrawFn) -> tuple[Ask, Group]:
 @MANY
 @given(questions())
 def test_every_question_gets_the_same_answer_twice_and_every_wait_its_reasons(question: tuple[Ask, Group]) -> None:
-    answer = decide(*question, NOW)
+    answer = decide(case(*question))
 
-    assert answer == decide(*question, NOW)
+    assert answer == decide(case(*question))
     if isinstance(answer, Wait):
         assert answer.reasons
         assert all(reason.text.strip() for reason in answer.reasons)
@@ -57,10 +57,10 @@ def test_every_question_gets_the_same_answer_twice_and_every_wait_its_reasons(qu
 @MANY
 @given(questions())
 def test_all_reasons_are_given_and_each_in_its_place(question: tuple[Ask, Group]) -> None:
-    answer = decide(*question, NOW)
+    answer = decide(case(*question))
     spoken = tuple(reason for rule in RULES if (reason := rule.check(case(*question))) is not None)
 
-    assert why_not(*question, NOW) == spoken
+    assert why_not(*question) == spoken
     assert isinstance(answer, Grant) or answer.reasons == spoken
 
 
@@ -111,7 +111,7 @@ def may_be_granted(ask: Ask, group: Group) -> dict[str, bool]:
 @settings(MANY, max_examples=examples(250))
 @given(questions())
 def test_a_new_grant_keeps_every_promise(question: tuple[Ask, Group]) -> None:
-    answer = decide(*question, NOW)
+    answer = decide(case(*question))
     event(f"{type(answer).__name__}")
 
     if answer == Grant():
@@ -122,7 +122,7 @@ def test_a_new_grant_keeps_every_promise(question: tuple[Ask, Group]) -> None:
 @given(questions())
 def test_a_repeated_yes_is_the_holders_alone(question: tuple[Ask, Group]) -> None:
     ask, group = question
-    answer = decide(ask, group, NOW)
+    answer = decide(case(ask, group))
 
     if isinstance(answer, Grant) and answer.repeated:
         assert group.lease.is_held_for(ask.claim)
@@ -134,7 +134,7 @@ def test_a_repeated_yes_is_the_holders_alone(question: tuple[Ask, Group]) -> Non
 @given(questions())
 def test_no_one_is_exempt_but_cluster_nodes_and_the_deferred(question: tuple[Ask, Group]) -> None:
     ask, group = question
-    answer = decide(ask, group, NOW)
+    answer = decide(case(ask, group))
 
     if isinstance(answer, Grant) and answer.exempt is not None:
         deferral = group.deferrals.get(ask.node)
@@ -148,7 +148,7 @@ def test_no_one_is_exempt_but_cluster_nodes_and_the_deferred(question: tuple[Ask
 def test_doubt_turns_every_new_grant_into_a_wait(question: tuple[Ask, Group], doubt: Reason) -> None:
     """P4."""
     ask, group = question
-    answer = decide(ask, structs.replace(group, doubts=(doubt,)), NOW)
+    answer = decide(case(ask, structs.replace(group, doubts=(doubt,))))
 
     assert isinstance(answer, Wait) or answer.repeated
 
@@ -181,7 +181,7 @@ def test_offline_peers_never_block_a_service_under_agreement(question: tuple[Ask
         doubts=(),
         limits=replace(group.limits, windows=()),
     )
-    before, after = (decide(ask, facts, NOW) for facts in (group, all_others_offline(ask, group)))
+    before, after = (decide(case(ask, facts)) for facts in (group, all_others_offline(ask, group)))
 
     event(f"{type(before).__name__} before")
     assert isinstance(after, Grant) or isinstance(before, Wait)
@@ -210,7 +210,7 @@ def test_of_those_who_wait_and_could_go_at_least_one_is_granted(
     ]
 
     event(f"{min(len(eligible), 2)} or more eligible")
-    assert not eligible or any(isinstance(decide(ask, group, NOW), Grant) for ask in eligible)
+    assert not eligible or any(isinstance(decide(case(ask, group)), Grant) for ask in eligible)
 
 
 @settings(MANY, max_examples=examples(100))
@@ -224,7 +224,7 @@ def test_no_one_is_served_twice_while_another_waits(order: list[NodeId], script:
         now = NOW + timedelta(seconds=step)
         ask = Ask(group=group.id, claim=Claim(holder=order[choice], kind=Kind.AGENT, subject=facts.SUBJECTS[0]))
         waiting = {waiter.ask.node: waiter for waiter in group.waiters}
-        if isinstance(decide(ask, group, now), Grant):
+        if isinstance(decide(case(ask, group, now)), Grant):
             owed = [node for node, waiter in waiting.items() if node != ask.node and _owed(ask.node, waiter, grants)]
             assert owed == []
             grants.append((ask.node, step))

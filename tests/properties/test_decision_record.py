@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from agbot.coordinator import decision_record
-from agbot.coordinator.decision_record import Review
 from agbot.rules.decide import decide
 from agbot.rules.facts import Ask
 from agbot.rules.group import Group
@@ -23,7 +22,7 @@ from agbot.rules.rulebook import RULES
 from tests.properties import strategies as facts
 from tests.properties.test_decide import questions
 from tests.support.examples import examples
-from tests.support.values import NOW, case, why_not
+from tests.support.values import NOW, case, review_of, why_not
 
 MANY = settings(max_examples=examples(150))
 
@@ -35,9 +34,9 @@ def test_a_decision_record_that_went_through_json_gives_the_same_decision(
 ) -> None:
     ask, group = question
     now = structs.replace(NOW, is_steady=is_steady)
-    read = decision_record.read(json.loads(json.dumps(decision_record.write(ask, group, now))))
+    read = decision_record.read(json.loads(json.dumps(decision_record.write(case(ask, group, now)))))
 
-    before, after = decide(ask, group, now), decide(read.ask, read.group, read.at)
+    before, after = decide(case(ask, group, now)), decide(read)
     event(type(before).__name__)
     assert read.at == now
     assert after == before
@@ -59,10 +58,10 @@ def test_from_what_bears_on_a_question_every_rule_says_at_any_time_what_it_says_
 @MANY
 @given(facts.occupied, facts.seens | facts.present_seens, facts.limits)
 def test_a_review_that_went_through_json_says_the_same(lease: Lease, seen: Seen, limits: Limits) -> None:
-    made = Review(at=NOW, lease=lease, seen=seen, limits=limits)
+    made = review_of(lease, seen, limits=limits)
     read = decision_record.read_review(json.loads(json.dumps(decision_record.write_review(made))))
 
-    before, after = review(lease, seen, limits, NOW), review(read.lease, read.seen, read.limits, read.at)
+    before, after = review(made), review(read)
     event(str(getattr(before, "cause", type(before).__name__)))
     assert after == before
 
@@ -74,7 +73,7 @@ def test_from_what_bears_on_a_review_it_says_at_any_time_what_it_says_from_every
 ) -> None:
     reduced, now = relevant_to_review(lease, seen), NOW + timedelta(seconds=seconds)
 
-    assert review(*reduced, limits, now) == review(lease, seen, limits, now)
+    assert review(review_of(*reduced, limits=limits, now=now)) == review(review_of(lease, seen, limits=limits, now=now))
 
 
 @MANY

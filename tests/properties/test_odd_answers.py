@@ -26,7 +26,7 @@ from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Release
 from tests.support.examples import examples
-from tests.support.values import ANNA, BERT, CARL, GROUP, NMP, NOW, held, node, status, under_way
+from tests.support.values import ANNA, BERT, CARL, GROUP, NMP, NOW, held, node, review_of, status, under_way
 
 ORG = OrgId("o1")
 MEMBERS = (ANNA, BERT, CARL)
@@ -103,7 +103,7 @@ def test_no_sequence_of_odd_answers_releases_a_live_holder_or_loses_a_member(see
     for _step in range(80):
         reader.step()
         seen = seen_holder(lease, reader.picture, not_before=NOW.seen)
-        assert not isinstance(review(lease, seen, Limits(), reader.now), Release)
+        assert not isinstance(review(review_of(lease, seen, limits=Limits(), now=reader.now)), Release)
         assert set(reader.picture.read_members(GROUP)) == set(MEMBERS)
 
 

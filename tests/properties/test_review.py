@@ -20,7 +20,7 @@ from agbot.rules.statuses import PHASES, Phase, Status
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from tests.properties import strategies as facts
 from tests.support.examples import examples
-from tests.support.values import GROUP, NOW
+from tests.support.values import GROUP, NOW, review_of
 
 BAD_ENDS = {value for value, phase in PHASES.items() if phase is Phase.ENDED_BADLY}
 MANY = settings(max_examples=examples(150))
@@ -102,7 +102,7 @@ def proved(lease: Lease, seen: Seen, limits: Limits) -> dict[Cause, bool]:
 @MANY
 @given(facts.occupied, facts.seens, facts.limits)
 def test_every_release_rests_on_its_evidence(lease: Lease, seen: Seen, limits: Limits) -> None:
-    verdict = review(lease, seen, limits, NOW)
+    verdict = review(review_of(lease, seen, limits=limits))
 
     if isinstance(verdict, Release):
         assert proved(lease, seen, limits).get(verdict.cause), verdict
@@ -113,7 +113,7 @@ def test_every_release_rests_on_its_evidence(lease: Lease, seen: Seen, limits: L
 @given(facts.occupied, facts.seens, facts.limits)
 def test_evidence_that_something_is_gone_always_releases(lease: Lease, seen: Seen, limits: Limits) -> None:
     gone = (Cause.NODE_DELETED, Cause.LEFT_GROUP, Cause.POLICY_DELETED, Cause.UNREGISTERED)
-    verdict = review(lease, seen, limits, NOW)
+    verdict = review(review_of(lease, seen, limits=limits))
 
     assert isinstance(verdict, Release) or not any(proved(lease, seen, limits)[cause] for cause in gone)
 
@@ -123,7 +123,7 @@ def test_evidence_that_something_is_gone_always_releases(lease: Lease, seen: See
 def test_nothing_read_about_the_holder_never_ends_or_doubts_a_lease(
     lease: Lease, limits: Limits, policy: Policy | Sight, later: int
 ) -> None:
-    verdict = review(lease, Seen(policy=policy), limits, NOW + timedelta(seconds=later))
+    verdict = review(review_of(lease, Seen(policy=policy), limits=limits, now=NOW + timedelta(seconds=later)))
 
     assert isinstance(verdict, Keep)
 
@@ -131,13 +131,13 @@ def test_nothing_read_about_the_holder_never_ends_or_doubts_a_lease(
 @MANY
 @given(facts.occupied, facts.seens, facts.limits)
 def test_a_review_answers_the_same_to_the_same_facts(lease: Lease, seen: Seen, limits: Limits) -> None:
-    assert review(lease, seen, limits, NOW) == review(lease, seen, limits, NOW)
+    assert review(review_of(lease, seen, limits=limits)) == review(review_of(lease, seen, limits=limits))
 
 
 @MANY
 @given(facts.occupied, facts.seens, facts.limits)
 def test_every_verdict_can_be_carried_out_and_keeps_the_token(lease: Lease, seen: Seen, limits: Limits) -> None:
-    ttl, verdict = timedelta(seconds=limits.lease_seconds), review(lease, seen, limits, NOW)
+    ttl, verdict = timedelta(seconds=limits.lease_seconds), review(review_of(lease, seen, limits=limits))
     after = lease
     match verdict:
         case Renew(progress=progress, evidence_at=evidence_at):
@@ -157,7 +157,7 @@ def test_every_verdict_can_be_carried_out_and_keeps_the_token(lease: Lease, seen
 @MANY
 @given(facts.occupied, facts.seens, facts.limits)
 def test_a_heartbeat_never_shortens_a_lease(lease: Lease, seen: Seen, limits: Limits) -> None:
-    verdict = review(lease, seen, limits, NOW)
+    verdict = review(review_of(lease, seen, limits=limits))
 
     if isinstance(verdict, Renew) and verdict.evidence_at is not None:
         assert verdict.evidence_at > tenure_of(lease).renewed_at
@@ -168,7 +168,7 @@ def test_a_heartbeat_never_shortens_a_lease(lease: Lease, seen: Seen, limits: Li
 @MANY
 @given(facts.occupied, facts.seens, facts.limits)
 def test_what_was_seen_once_is_not_forgotten(lease: Lease, seen: Seen, limits: Limits) -> None:
-    before, verdict = tenure_of(lease).progress, review(lease, seen, limits, NOW)
+    before, verdict = tenure_of(lease).progress, review(review_of(lease, seen, limits=limits))
 
     if isinstance(verdict, Renew):
         after = verdict.progress
@@ -195,7 +195,7 @@ def test_no_lease_of_a_holder_that_can_be_read_stays_forever(
         now += timedelta(seconds=gap)
         beat = (NOW if silent else now).wall
         node = Node(id=claim.holder, group=GROUP, heartbeat_at=beat, registered=True)
-        verdict = review(lease, Seen(node=node, status=status, policy=Sight.UNREAD), limits, now)
+        verdict = review(review_of(lease, Seen(node=node, status=status, policy=Sight.UNREAD), limits=limits, now=now))
         if isinstance(verdict, Renew):
             lease = leases.renew(lease, verdict.evidence_at or now.seen, ttl, verdict.progress)
         elif not isinstance(verdict, Keep):

@@ -32,7 +32,7 @@ from agbot.transitions.change import Change
 from agbot.transitions.upgraded import BrakeFacts, Upgraded
 from tests.properties import strategies as facts
 from tests.support.examples import examples
-from tests.support.values import GROUP, LIMITS, NOW
+from tests.support.values import GROUP, LIMITS, NOW, review_of
 
 MANY = settings(max_examples=examples(80))
 GRANTS = {"lease.granted", "lease.taken_over", "lease.observed"}
@@ -109,10 +109,8 @@ def steps_from(lease: Lease, now: Now) -> st.SearchStrategy[Change]:
         st.just(reviews.suspect(lease, "it has expired", now)),
         st.builds(lambda upgraded, ending: ends.release(lease, upgraded, ending, now), upgrades, endings),
         st.builds(
-            lambda seen, upgraded: reviews.carry_out(
-                review(lease, seen, LIMITS, now), lease, now, upgraded=upgraded, limits=LIMITS
-            ),
-            facts.seens,
+            lambda made, upgraded: reviews.carry_out(made, review(made), upgraded=upgraded),
+            facts.seens.map(lambda seen: review_of(lease, seen, now=now)),
             upgrades,
         ),
     )
@@ -230,8 +228,9 @@ def test_a_success_is_contradicted_once(lease: Lease, upgraded: Upgraded, outloo
 def test_a_review_ends_a_lease_only_by_its_verdict(
     lease: Lease, seen: Seen, upgraded: Upgraded, limits: Limits
 ) -> None:
-    verdict = review(lease, seen, limits, NOW)
-    change = reviews.carry_out(verdict, lease, NOW, upgraded=upgraded, limits=limits)
+    made = review_of(lease, seen, limits=limits)
+    verdict = review(made)
+    change = reviews.carry_out(made, verdict, upgraded=upgraded)
 
     after = change.after or lease
     stays_suspect = isinstance(verdict, Keep) and lease.state is State.SUSPECT

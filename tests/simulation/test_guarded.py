@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agbot.rules import service_progress
-from agbot.rules.seen_time import SeenTime
+from agbot.rules.holder import Review
 from agbot.rules.verdict import Verdict
 from tests.simulation import guard_courses, guarded
 from tests.simulation.guard_courses import Course
@@ -50,9 +50,12 @@ def rows_of_dead_members_stay(patch: pytest.MonkeyPatch) -> str:
 def who_is_not_silent_counts_as_alive(patch: pytest.MonkeyPatch) -> str:
     """After a start no one is silent, because silence was not counted before it."""
     right = service_progress.review_service
+    settled_at: Any = Review.settled_at
 
-    def reviewed(*args: Any, alive_at: SeenTime | None, **more: Any) -> Verdict:
-        return right(*args, alive_at=args[-1].seen if alive_at is not None else None, **more)
+    def reviewed(case: Review) -> Verdict:
+        with patch.context() as within:
+            within.setattr(Review, "settled_at", property(lambda case: settled_at.fget(case) and case.now.seen))
+            return right(case)
 
     patch.setattr("agbot.rules.review.review_service", reviewed)
     return guard_sql()

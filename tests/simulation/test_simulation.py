@@ -111,7 +111,7 @@ def failed_ends_at_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "draw", hasty)
-        patch.setattr(holder.Reviewed, "was_alive_after", lambda _case, _moment: True)
+        patch.setattr(holder.Review, "was_alive_after", lambda _case, _moment: True)
         yield
 
 

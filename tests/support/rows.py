@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from agbot.events import leases, operators, outcomes, waits
+from agbot.events.event import DecisionRecord
 from agbot.events.leases import Ending
 from agbot.rules.facts import Ask
 from agbot.rules.lease import Lease
@@ -14,20 +13,20 @@ from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry
 
 
-def granted(lease: Lease, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
-    return Entry.of(leases.granted(lease, now, kept), now.wall)
+def granted(lease: Lease, now: Now, decision_record: DecisionRecord | None = None) -> Entry:
+    return Entry.of(leases.granted(lease, now, decision_record), now.wall)
 
 
-def exempted(ask: Ask, reason: Reason, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
-    return Entry.of(leases.exempted(ask, reason, kept), now.wall)
+def exempted(ask: Ask, reason: Reason, now: Now, decision_record: DecisionRecord | None = None) -> Entry:
+    return Entry.of(leases.exempted(ask, reason, decision_record), now.wall)
 
 
 def renewed(lease: Lease, why: str, now: Now) -> Entry:
     return Entry.of(leases.renewed(lease, why), now.wall)
 
 
-def suspected(lease: Lease, why: str, now: Now, kept: Mapping[str, object] | None = None) -> Entry:
-    return Entry.of(leases.suspected(lease, why, kept), now.wall)
+def suspected(lease: Lease, why: str, now: Now, decision_record: DecisionRecord | None = None) -> Entry:
+    return Entry.of(leases.suspected(lease, why, decision_record), now.wall)
 
 
 def released(lease: Lease, ending: Ending, now: Now) -> Entry:

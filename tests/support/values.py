@@ -15,7 +15,7 @@ from agbot.rules import lease as leases
 from agbot.rules.decide import judge
 from agbot.rules.facts import Agreement, Ask, Member, Node, Policy, Sight
 from agbot.rules.group import Group
-from agbot.rules.holder import Seen
+from agbot.rules.holder import Review, Seen
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
@@ -169,6 +169,11 @@ def suspected(by: Claim | None = None, *, ago: float = 900, progress: Progress |
 def ended(cause: Cause = Cause.SUCCEEDED, *, ago: float = 30, by: Claim | None = None) -> Lease:
     """Build a free lease whose last occupation ended `ago`."""
     return leases.release(held(by, ago=ago + 60), cause, NOW - timedelta(seconds=ago))
+
+
+def review_of(lease: Lease, facts: Seen, limits: Limits = LIMITS, now: Now = NOW) -> Review:
+    """Review a lease with these facts about its holder."""
+    return Review(lease=lease, seen=facts, limits=limits, now=now)
 
 
 def seen(**fields: Any) -> Seen:

@@ -39,13 +39,14 @@ _EXEMPT: Final = timedelta(minutes=10)
 """For how long an upgrade that needs no lease keeps its gate after its last question."""
 _NOT_OURS: Final = timedelta(days=1)
 _LOOKED_EVERY: Final = timedelta(seconds=10)
+_MOVED_SECONDS: Final = 1.0
+"""A gate that ends earlier than it was written by more than this is written again."""
 _MOST_AT_ONCE: Final = 2000
 """Gates that are written in one cycle; the others follow."""
 _OF_THE_LEASE: Final = frozenset({Code.LEASE_HELD, Code.LEASE_SUSPECT})
 _OF_THE_GROUP: Final = frozenset({Code.PACED})
 _OF_THE_UPGRADE: Final = frozenset({Code.NOT_APPROVED, Code.CANARY})
 """Reasons that are the same for every member of a group."""
-_PROBE: Final = PolicyId("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,9 @@ class Gates:
         known = self._written.get(gate.key)
         if known is None or not self._is_complete or _about(known.gate) != _about(gate):
             return True
-        left, moved = known.until_seconds - self._seconds, known.until_seconds - self._seconds - gate.known_seconds
-        return left < gate.known_seconds / 2 or moved > 1.0
+        left_seconds = known.until_seconds - self._seconds
+        ends_earlier = left_seconds - gate.known_seconds > _MOVED_SECONDS
+        return ends_earlier or left_seconds < gate.known_seconds / 2
 
     def _wanted(self, now: Now, *, is_sure: bool) -> Iterator[Gate]:
         ledger, seconds = self._situation.ledger, self._seconds
@@ -167,25 +169,25 @@ class Gates:
 
     def _of_groups(self, now: Now) -> Iterator[Gate]:
         """Yield what keeps every member of a group waiting: a closed window, a rest."""
-        situation = self._situation
-        for group in {*situation.picture.groups(), *situation.ledger.tally.ended}:
+        situation, ended = self._situation, self._situation.ledger.tally.ended
+        for group in {*situation.picture.groups(), *ended}:
             limits = situation.limits_of(group)
-            if not limits.windows and group not in situation.ledger.tally.ended:
+            if group in ended:
+                reasons = _standing(situation.group(group, now=now), now, maintenance.outside_window, soaking.soaking)
+            elif limits.windows:
+                # a window needs no facts, and there may be one for each of many thousand groups
+                bare = Group(id=group, members={}, lease=situation.ledger.lease(group), limits=limits)
+                reasons = _standing(bare, now, maintenance.outside_window)
+            else:
                 continue
-            probe = Ask(group=group, claim=Claim(holder=NodeId(""), kind=Kind.SERVICE, subject=_PROBE))
-            has_ended = group in situation.ledger.tally.ended
-            # a window needs no facts, and there may be one for each of many thousand groups
-            bare = Group(id=group, members={}, lease=situation.ledger.lease(group), limits=limits)
-            case = Case(at=now, ask=probe, group=situation.group(group, now=now) if has_ended else bare)
-            found = (maintenance.outside_window(case), soaking.soaking(case) if has_ended else None)
-            reasons = [each for each in found if each is not None]
-            if reasons:
-                last = max(reasons, key=lambda each: each.until or datetime.min.replace(tzinfo=now.wall.tzinfo))
-                known = _known(reasons, now)
-                if any(each.code is Code.SOAKING and each.until is None for each in reasons):
-                    # only a coordinator finds that the member runs what it reported
-                    known = max(known, timedelta(seconds=limits.version_proof_seconds))
-                yield _wait(group, str(last.code), last.text, known)
+            if not reasons:
+                continue
+            last = max(reasons, key=lambda each: each.until or datetime.min.replace(tzinfo=now.wall.tzinfo))
+            known = _known(reasons, now)
+            if any(each.code is Code.SOAKING and each.until is None for each in reasons):
+                # only a coordinator finds that the member runs what it reported
+                known = max(known, timedelta(seconds=limits.version_proof_seconds))
+            yield _wait(group, str(last.code), last.text, known)
 
     def _of_overlaps(self) -> Iterator[Gate]:
         """Yield what goes on beside the lease of a group: only a coordinator finds its end."""
@@ -222,8 +224,15 @@ class Gates:
         excluded = self._excludes(ask.node)
         if excluded is not None or not gate.node:
             return excluded is not None and _is_of_other_org(excluded)
-        decision = decide(ask, self._situation.group(ask.group, ask, now=now), now)
+        decision = decide(Case(at=now, ask=ask, group=self._situation.group(ask.group, ask, now=now)))
         return isinstance(decision, Grant) and decision.exempt is not None
+
+
+def _standing(group: Group, now: Now, *checks: Callable[[Case], Reason | None]) -> list[Reason]:
+    """Return what these checks have against any upgrade in a group."""
+    any_member = Claim(holder=NodeId(""), kind=Kind.SERVICE, subject=PolicyId(""))
+    case = Case(at=now, ask=Ask(group=group.id, claim=any_member), group=group)
+    return [reason for check in checks if (reason := check(case)) is not None]
 
 
 def _is_of_other_org(answer: Refused) -> bool:

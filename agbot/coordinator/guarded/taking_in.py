@@ -22,6 +22,7 @@ from agbot.exchange.errors import ExchangeError
 from agbot.rules.decide import Grant, decide
 from agbot.rules.facts import Ask
 from agbot.rules.lease import GUARD
+from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions.change import Change
@@ -94,8 +95,8 @@ class TakingIn:
             waiters = situation.ledger.waiters[group].values()
             mine = [each for each in waiters if each.ask.by == GUARD and self._has_tried_lately(each.ask, now)]
             for waiter in sorted(mine, key=lambda each: each.since):
-                facts = situation.group(group, waiter.ask, now=now)
-                if not facts.doubts and isinstance(decide(waiter.ask, facts, now), Grant):
+                case = Case(at=now, ask=waiter.ask, group=situation.group(group, waiter.ask, now=now))
+                if not case.group.doubts and isinstance(decide(case), Grant):
                     with suppress(ExchangeError):
                         await self._answer(waiter.ask)
                     break

@@ -15,7 +15,7 @@ from agbot.events.exchange import (
 )
 from agbot.events.outage import Outage
 from agbot.exchange.errors import ExchangeError, Forbidden, Refused
-from agbot.fleet.changes import Read, What
+from agbot.fleet.changes import ABOUT_NODE, Read, What
 from agbot.rules.ids import GroupId, NodeId
 
 
@@ -67,10 +67,9 @@ class Faults:
 
 
 def _of_record(read: Read) -> dict[str, Any]:
-    is_node = read.what in {What.NODE, What.STATUSES, What.AGREEMENTS, What.PROPERTIES}
     return {
         "group": GroupId(read.id) if read.what is What.GROUP else None,
-        "node": NodeId(read.id) if is_node else None,
+        "node": NodeId(read.id) if read.what in ABOUT_NODE else None,
         "what": str(read.what),
         "record": read.id,
     }

@@ -38,12 +38,9 @@ class Served:
         """State why an organisation that is not in the lists may be served; empty if it is not."""
         if self._is_confirmed:
             return ""
-        read = (
-            "read yet"
-            if self._first_read_at is None
-            else "read a second time yet, which confirms those that are missing"
-        )
-        return f"the organisations that {self._identity} serves have not been {read}"
+        if self._first_read_at is None:
+            return f"the organisations that {self._identity} serves have not been read yet"
+        return f"the organisations that {self._identity} serves have been read once: only a second read shows which it does not serve"
 
     def saw(self, change: Change) -> None:
         """Note that the feed has a change of these lists."""

@@ -16,7 +16,7 @@ from agbot.rules.facts import Ask, Node, Policy, Sight
 from agbot.rules.group import Group, ReadTimes
 from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId, PolicyId
-from agbot.rules.lease import Claim, Kind, Lease
+from agbot.rules.lease import Claim, Kind, Lease, occupied
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
@@ -118,18 +118,16 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_list
     because the Exchange could not be read.
 
     Raises:
-        ValueError: the lease is free.
+        IllegalTransitionError: the lease is free.
     """
-    if lease.tenure is None:
-        message = f"the lease of {lease.group} is free"
-        raise ValueError(message)
-    claim = lease.tenure.claim
+    tenure = occupied(lease)
+    claim = tenure.claim
     created_at, read_at = picture.created_at(claim.holder), picture.node_read_at(claim.holder)
     node = picture.certain_node(claim.holder)
     if isinstance(node, Node) and (read_at is None or read_at < not_before):
         node = Sight.UNREAD
     status = picture.status(claim.holder, claim.subject)
-    if lease.tenure.progress.confirmed:  # a status that existed is absent only after a second read
+    if tenure.progress.confirmed:  # a status that existed is absent only after a second read
         status = picture.certain_status(claim.holder, claim.subject)
     return Seen(
         node=node,
@@ -141,5 +139,5 @@ def seen_holder(lease: Lease, picture: Picture, *, not_before: SeenTime, is_list
         agreements_read_at=picture.agreements_read_at(claim.holder),
         unreadable=picture.why_unreadable(claim.holder),
         is_listed=is_listed,
-        recreated=created_at is not None and created_at > lease.tenure.granted_at,
+        recreated=created_at is not None and created_at > tenure.granted_at,
     )

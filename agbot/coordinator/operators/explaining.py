@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -18,17 +18,18 @@ from agbot.coordinator.operators import failed
 from agbot.coordinator.operators.views import view_lease
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
+from agbot.events.event import DECISION_RECORD
 from agbot.rules import holds, ids
 from agbot.rules.decide import Judgement, Wait, judge
 from agbot.rules.facts import Member, NodeType, Policy, Sight
-from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import GUARD, Claim, Kind, Lease, State, Tenure
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Deferral, Waiter
 from agbot.rules.rule import Case, Finding
 from agbot.rules.rulebook import UNBLOCKS
 from agbot.rules.soaking import passes_before_its_time
-from agbot.rules.statuses import ENDINGS, Phase
+from agbot.rules.statuses import ENDINGS, Phase, Status
 from agbot.rules.words import clock
 
 
@@ -159,8 +160,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
         )
     else:
         held = _what_holds_it(node.id, group, situation)
-        reports = _what_it_reports(member, failed.in_words(member, situation), situation)
-        answer = f"{node.id} is not asking to upgrade anything. {reports}{held}"
+        answer = f"{node.id} is not asking to upgrade anything. {_what_it_reports(member, situation)}{held}"
     lease = view_lease(situation.ledger.lease(group), situation, note)
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
@@ -169,7 +169,7 @@ def _overlap_in_words(deferral: Deferral) -> str:
     """State how this upgrade came to be under way beside another one."""
     beside = f"while another upgrade held the lease of {deferral.group}"
     if deferral.cut_off:
-        return f"is in the middle of {deferral.what}, whose policy has been deleted"
+        return f"is in the middle of {deferral.what}, and that policy has been deleted"
     if not deferral.subject:
         return f"lost a service ({deferral.service}) {beside}: an agreement of it ended, and it is not known why"
     begun = "the agbot began" if deferral.kind is Kind.SERVICE else "it began without asking here"
@@ -196,26 +196,31 @@ def _holds_in_words(node: NodeId, group: GroupId, situation: Situation) -> str:
     )
 
 
-def _what_it_reports(member: Member, failures: str, situation: Situation) -> str:
+def _what_it_reports(member: Member, situation: Situation) -> str:
     if not member.statuses:
         return "No node management policy status of it is known."
+    failures = failed.in_words(member, situation)
     open_ones = {policy: status for policy, status in sorted(member.statuses.items()) if status.phase not in ENDINGS}
     if not open_ones:
-        return failures or "All its node management policies have ended."
+        return failures or "Its upgrades by all node management policies have ended."
     listed = ", ".join(f"{policy}: {status.value}" for policy, status in open_ones.items())
+    return f"{failures} It reports {listed}.{_what_follows(member.node.id, open_ones, situation)}".lstrip()
+
+
+def _what_follows(node: NodeId, open_ones: Mapping[PolicyId, Status], situation: Situation) -> str:
+    """State what is to be expected of a node with these statuses; empty if that is not known."""
     policies = {policy: situation.picture.policies.get(Kind.AGENT, policy) for policy in open_ones}
     disabled = [policy for policy, known in policies.items() if isinstance(known, Policy) and not known.enabled]
-    contact = situation.ledger.contacts.get(member.node.id)
-    hint = ""
     if disabled:
-        hint = f" No upgrade follows from a policy that is disabled: {', '.join(disabled)}."
-    elif any(status.value == "ha node waiting" for status in open_ones.values()):
-        hint = " It is to ask again within a minute."
-        if contact is None or contact.asked_at is None:
-            hint = " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot."
-    elif any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values()):
-        hint = " The agent asks once it has downloaded the packages."
-    return f"{failures} It reports {listed}.{hint}".lstrip()
+        return f" No upgrade follows from a policy that is disabled: {', '.join(disabled)}."
+    if any(status.value == "ha node waiting" for status in open_ones.values()):
+        contact = situation.ledger.contacts.get(node)
+        if contact is not None and contact.asked_at is not None:
+            return " It should ask again within a minute."
+        return " It has not asked here yet; if that lasts for minutes, its `HZN_AGBOT_URL` names another agbot."
+    if any(status.phase in {Phase.IDLE, Phase.ASKING} for status in open_ones.values()):
+        return " The agent asks once it has downloaded the packages."
+    return ""
 
 
 def _view_findings(judgement: Judgement) -> list[RuleView]:
@@ -253,11 +258,8 @@ def note_refusal(case: Case, wait: Wait, waiting: Waiting, *, is_derived: bool =
 
 def _kept_of_refusal(judgement: Judgement, *, is_derived: bool) -> dict[str, object]:
     """Return the answers of the rules as `explain` shows them, with the record if they decided."""
-    rules = [_shown(finding, judgement.case) for finding in judgement.findings()]
-    kept: dict[str, object] = {"rules": msgspec.to_builtins(rules)}
-    if is_derived:
-        kept |= decision_record.kept(judgement.case)
-    return kept
+    rules = msgspec.to_builtins([_shown(finding, judgement.case) for finding in judgement.findings()])
+    return {"rules": rules} | ({DECISION_RECORD: decision_record.write(judgement.case)} if is_derived else {})
 
 
 def _earliest(against: Sequence[Reason]) -> datetime | None:

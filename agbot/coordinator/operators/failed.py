@@ -49,7 +49,6 @@ def _is_taken_up(member: Member, policy: PolicyId, situation: Situation) -> bool
     ledger, node, group, subject = situation.ledger, member.node.id, member.node.group, (Kind.AGENT, policy)
     if group is None:
         return True  # it may upgrade without asking, and no rollout shows it
-    lease, waiters = ledger.leases.get(group), ledger.waiters.get(group) or {}
-    is_holder = lease is not None and lease.tenure is not None and lease.tenure.claim.holder == node
+    is_holder, waiters = ledger.lease(group).holder == node, ledger.waiters.get(group) or {}
     asks = any((each.ask.node, each.ask.subject) == (node, subject) for each in waiters.values())
     return is_holder or asks or subject in (ledger.brakes.get(group) or {})

@@ -125,10 +125,8 @@ def _is_unreviewed(entry: HistoryView) -> bool:
 def _derive(entry: HistoryView) -> Derived:
     kept = entry.facts[DECISION_RECORD]
     if entry.event in REVIEWS:
-        known = decision_record.read_review(kept)
-        return _of_review(review(known.lease, known.seen, known.limits, known.at))
-    case = decision_record.read(kept)
-    return _of_decision(decide(case.ask, case.group, case.at))
+        return _of_review(review(decision_record.read_review(kept)))
+    return _of_decision(decide(decision_record.read(kept)))
 
 
 def _of_decision(decision: Decision) -> Derived:

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
 from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
 from agbot.coordinator.operators import failed
-from agbot.coordinator.review.reviewing import seen_holder
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
 from agbot.coordinator.unasked.contacts import Silent
 from agbot.rules import health, ids
 from agbot.rules.facts import Member, Node, Sight
 from agbot.rules.group import Group
-from agbot.rules.holder import Reviewed
 from agbot.rules.ids import GroupId, OrgId
 from agbot.rules.lease import GUARD, End, Lease, State, Tenure
+from agbot.rules.limits import Limits
 from agbot.rules.outlook import outlook
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.records import Brake, Hold, Waiter
 from agbot.rules.rest import rest_after
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 
 _FAILURES_SHOWN = 5
 _NAMED = 20
@@ -36,8 +35,8 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
     shown = LeaseView(group=lease.group, state=str(lease.state), token=lease.token, note=note)
     tenure, end = lease.tenure, lease.last_end
     if tenure is not None:
-        now, limits = situation.now(), situation.limits_of(lease.group)
-        seen = seen_holder(lease, situation, now)
+        review = situation.review(lease)
+        now = review.now
         shown = replace(
             shown,
             holder=tenure.claim.holder,
@@ -47,9 +46,9 @@ def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
             granted_at=tenure.granted_at,
             is_unasked=_is_unasked(tenure),
             renewed_at=now.shown(tenure.renewed_at),
-            expires_at=now.shown(tenure.expiry(limits.lease_seconds)),
+            expires_at=now.shown(review.expires_at),
             status=tenure.progress.status,
-            next=outlook(Reviewed(lease=lease, tenure=tenure, seen=seen, limits=limits, now=now)),
+            next=outlook(review),
         )
     if end is not None:
         shown = replace(
@@ -179,39 +178,37 @@ def _view_waiter(waiter: Waiter, situation: Situation) -> WaitView:
 
 
 def _view_member(member: Member, group: Group, situation: Situation) -> MemberView:
-    node = member.node
-    now = situation.now()
+    node, limits, now = member.node, group.limits, situation.now()
     deferral = group.deferrals.get(node.id)
-    services_at = member.agreements_read_at
-    is_fresh = services_at is not None and now.seen - services_at <= situation.ages.services
-    of_now = member if is_fresh else replace(member, agreements=Sight.UNREAD)
-    why = health.why_unavailable(of_now, group.limits, now, deferral)
     read_at = situation.picture.node_read_at(node.id)
-    is_fresh_read = read_at is not None and now.seen - read_at <= situation.view_max_age
-    is_silent = not node.registered or health.why_offline(node, group.limits, now) is not None
-    unknown = not is_fresh_read and is_silent
-    tenure = group.lease.tenure
-    then = None if read_at is None else now.shown(read_at)
-    if unknown:
-        at_read = now if then is None else msgspec.structs.replace(now, wall=then)
-        why = None if then is None else health.why_unavailable(of_now, group.limits, at_read, deferral)
+    then = None if read_at is None else msgspec.structs.replace(now, wall=now.shown(read_at))
+    # if it was not read lately, its silence shows nothing: it is judged as of that read
+    is_known = _is_within(situation.view_max_age, read_at, now) or _is_alive(node, limits, now)
+    judged_at = now if is_known else then
+    if not _is_within(situation.ages.services, member.agreements_read_at, now):
+        member = replace(member, agreements=Sight.UNREAD)
+    why = None if judged_at is None else health.why_unavailable(member, limits, judged_at, deferral)
     return MemberView(
         node=node.id,
         node_type=node.node_type.value,
-        available=None if unknown else why is None,
+        available=why is None if is_known else None,
         why_unavailable=why or "",
-        read_at=then,
-        was_alive=then is not None and node.registered and _is_alive(node, group, now, then),
+        read_at=None if then is None else then.wall,
+        was_alive=then is not None and _is_alive(node, limits, then),
         heartbeat_at=node.heartbeat_at,
         agent_version=node.agent_version,
         statuses={policy: status.value for policy, status in sorted(member.statuses.items())},
         deferred_for=deferral.what if deferral else None,
-        holds_lease=tenure is not None and tenure.claim.holder == node.id,
+        holds_lease=group.lease.holder == node.id,
     )
 
 
-def _is_alive(node: Node, group: Group, now: Now, at: datetime) -> bool:
-    return health.why_offline(node, group.limits, msgspec.structs.replace(now, wall=at)) is None
+def _is_within(age: timedelta, read_at: SeenTime | None, now: Now) -> bool:
+    return read_at is not None and now.seen - read_at <= age
+
+
+def _is_alive(node: Node, limits: Limits, at: Now) -> bool:
+    return node.registered and health.why_offline(node, limits, at) is None
 
 
 def _view_brake(brake: Brake) -> BrakeView:

@@ -93,11 +93,11 @@ class Asking:
         if is_unsure and not situation.doubts(now):
             return None
         ask = _as_if_bound(ask)
-        group = situation.group(ask.group, ask, unread=unread, now=now)
-        decision = decide(ask, group, now)
-        if isinstance(decision, Grant) or self._may_be_outdated(decision, group, now):
+        case = Case(at=now, ask=ask, group=situation.group(ask.group, ask, unread=unread, now=now))
+        decision = decide(case)
+        if isinstance(decision, Grant) or self._may_be_outdated(decision, case.group, now):
             return None
-        return self._refuse(Case(at=now, ask=ask, group=group), decision)
+        return self._refuse(case, decision)
 
     async def _answer(self, ask: Ask) -> Answer:
         """Decide on current facts, and commit a grant.
@@ -134,7 +134,7 @@ class Asking:
     def _decide(self, ask: Ask) -> _Decided:
         """Decide on what is in memory; return the decision with the facts that it was made on."""
         case = self._situation.case(ask)
-        return case, decide(ask, case.group, case.at)
+        return case, decide(case)
 
     async def _read_feed(self) -> None:
         """Read the change feed, unless another question has done so within the last second.
@@ -239,8 +239,8 @@ class Asking:
             change = grants.repeat(case)
         else:
             self._waiting.leaves(case.ask)
-            asker, kept = self._situation.picture.member(case.ask.node), decision_record.kept(case)
-            change = grants.grant(case, asker=asker, allowed=decision.allowed, kept=kept)
+            asker, record = self._situation.picture.member(case.ask.node), decision_record.write(case)
+            change = grants.grant(case, asker=asker, allowed=decision.allowed, decision_record=record)
         if change.after is None or not await self._situation.commit(change):
             return None
         return Granted(token=change.after.token, repeated=decision.repeated)

@@ -49,7 +49,7 @@ class Exempting:
             recorded = self._recorded[ask.node] = _lately(self._recorded.get(ask.node, {}), now.seen)
             key = (ask, why.code)
             if key not in recorded and len(recorded) < _MOST_PER_NODE:
-                await self._situation.commit(grants.exempt(case, why, decision_record.kept(case)))
+                await self._situation.commit(grants.exempt(case, why, decision_record.write(case)))
                 recorded[key] = now.seen
                 return
             if key in recorded:

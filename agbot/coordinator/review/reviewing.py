@@ -11,27 +11,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agbot.coordinator import decision_record
-from agbot.coordinator.decision_record import Review
 from agbot.coordinator.memory import group_facts
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.events.leases import Ending
-from agbot.rules.holder import Seen
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.review import review
-from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
-from agbot.transitions import ends, grants, reviews
+from agbot.transitions import ends, reviews
 from agbot.transitions.change import NO_CHANGE, Change
 from agbot.transitions.upgraded import Upgraded
 
 _RENEWED_TOGETHER = 200
 """How many leases are renewed in one transaction: some milliseconds, in which no grant is
 written."""
-
-
 _COMMITTED_TOGETHER = 64
 """How many other changes are committed side by side, each in a transaction of its own or with
 others: one after the other, a thousand reports in a minute take longer than the minute."""
@@ -114,17 +109,13 @@ class Reviewing:
         return await self._commit(self._review(lease, another_has_begun=another_has_begun))
 
     def _review(self, lease: Lease, *, another_has_begun: bool = False) -> _Reviewed:
-        situation = self._situation
-        now, limits = situation.now(), situation.limits_of(lease.group)
-        if situation.dates.why_unknown():
+        if self._situation.dates.why_unknown():
             return _Reviewed(lease)
-        seen = seen_holder(lease, situation, now, another_has_begun=another_has_begun)
-        verdict = review(lease, seen, limits, now)
-        kept, upgraded = grants.NOTHING_KEPT, Upgraded()
+        made = self._situation.review(lease, another_has_begun=another_has_begun)
+        verdict, upgraded, record = review(made), Upgraded(), None
         if isinstance(verdict, Release | Suspect):  # most reviews change nothing and must be cheap
-            kept = decision_record.kept(Review(at=now, lease=lease, seen=seen, limits=limits))
-            upgraded = self._upgraded(lease)
-        change = reviews.carry_out(verdict, lease, now, upgraded=upgraded, limits=limits, kept=kept)
+            upgraded, record = self._upgraded(lease), decision_record.write_review(made)
+        change = reviews.carry_out(made, verdict, upgraded=upgraded, decision_record=record)
         return _Reviewed(lease, verdict, change)
 
     async def _commit(self, reviewed: _Reviewed) -> str:
@@ -160,21 +151,6 @@ class Reviewing:
                 self.notes.pop(lease.group, None)
 
 
-def seen_holder(lease: Lease, situation: Situation, now: Now, *, another_has_begun: bool = False) -> Seen:
-    """Return what is known of the holder of an occupied lease.
-
-    It is not judged by a heartbeat that was read long ago.
-    """
-    is_listed = situation.rows.is_listed(lease.group, lease.tenure.claim) if lease.tenure is not None else None
-    blind_after = situation.view_max_age + 2 * situation.ages.heartbeat
-    return group_facts.seen_holder(
-        lease,
-        situation.picture,
-        not_before=now.seen - blind_after,
-        is_listed=False if another_has_begun and is_listed is None else is_listed,
-    )
-
-
 def _phrase(reviewed: _Reviewed) -> str:
     match reviewed.verdict:
         case Release(cause=cause):
@@ -186,4 +162,4 @@ def _phrase(reviewed: _Reviewed) -> str:
 
 
 def _released(lease: Lease, cause: Cause) -> str:
-    return f"released {lease.group} ({cause}: {lease.tenure.claim.holder if lease.tenure else 'no holder'})"
+    return f"released {lease.group} ({cause}: {lease.holder or 'no holder'})"

@@ -47,6 +47,6 @@ def _decide(ask: Ask, situation: Situation) -> tuple[Case, Decision]:
     Rows of the agbot that have not taken a lease yet may have been written later than this upgrade
     began, so they count only once they have.
     """
-    case = situation.case(ask)
-    group = msgspec.structs.replace(case.group, rows=())
-    return Case(at=case.at, ask=ask, group=group), decide(ask, group, case.at)
+    known = situation.case(ask)
+    case = Case(at=known.at, ask=ask, group=msgspec.structs.replace(known.group, rows=()))
+    return case, decide(case)

@@ -94,7 +94,7 @@ class Shadow:
             would=f"the coordinator would have kept it waiting: {because}",
             since=begun.since,
             reasons=tuple(ReasonGiven(code=str(each.code), text=each.text) for each in wait.reasons),
-            decision_record=decision_record.write(case.ask, case.group, case.at),
+            decision_record=decision_record.write(case),
         )
 
     async def follow(self) -> None:
@@ -199,7 +199,7 @@ class Shadow:
             did=f"the agbot keeps {ask.node} waiting to upgrade {ask.claim.subject}: {self._slot(ask)}",
             would="the coordinator would have let it go: no rule keeps it waiting",
             since=now.shown(since),
-            decision_record=decision_record.write(ask, case.group, now),
+            decision_record=decision_record.write(case),
         )
         await self._count(event)
 

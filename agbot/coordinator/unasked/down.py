@@ -80,9 +80,8 @@ class Down:
         stopped = await self._stop(group, node, found, member.agreements)
         if stopped:
             return [stopped]
-        tenure = situation.ledger.lease(group).tenure
         is_silent = health.why_silent(member.node, situation.limits_of(group), situation.now()) is not None
-        is_busy = tenure is not None and tenure.claim.holder == node
+        is_busy = situation.ledger.lease(group).holder == node
         if situation.rows.source is not Source.NONE or is_busy or is_silent or not member.node.registered:
             return []
         services = loss.services_down(found, member.agreements, self._common(group, node))

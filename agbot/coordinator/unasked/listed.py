@@ -59,9 +59,8 @@ class ListedUpgrades:
         """Return the reads: the proofs of rows that have just gone, and the nodes of the others."""
         situation = self._situation
         gone, situation.rows.gone = situation.rows.gone, set()
-        holders = {row: situation.ledger.lease(row.group).tenure for row in gone}
-        proofs = [row for row, tenure in holders.items() if tenure is not None and tenure.claim.holder == row.node]
-        found = [wanted for row in proofs for wanted in occasions.of_ended_row(row)]
+        of_holders = [row for row in gone if situation.ledger.lease(row.group).holder == row.node]
+        found = [wanted for row in of_holders for wanted in occasions.of_ended_row(row)]
         for state in states:
             is_new = state.standing is Standing.UNDER_WAY and state.row not in situation.rows.claims
             found += occasions.of_row(state, is_new=is_new)

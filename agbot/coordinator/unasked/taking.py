@@ -89,18 +89,19 @@ class Taking:
         """
         situation = self._situation
         lease, deferrals = situation.ledger.lease(group), situation.ledger.deferrals.get(group, {})
-        holder = lease.tenure.claim.holder if lease.tenure is not None else None
-        busy = {*(each.node for each in deferrals.values() if each.is_overlap), *((holder,) if holder else ())}
-        others = sorted(busy - {node})
+        busy = {each.node for each in deferrals.values() if each.is_overlap}
+        if lease.holder is not None:
+            busy.add(lease.holder)
         if not busy:
             return [], set()
+        others = sorted(busy - {node})
         asked_at, reads = situation.now().seen, occasions.of_takeover(others)
         await (self._reader.follow(reads) if is_repeated else self._reader.refresh(reads))
         unread = self._unread(others, asked_at)
         await deferring.refresh(situation, group)
-        done = (
-            await self._reviewing.review(lease, another_has_begun=True) if holder is not None and holder != node else ""
-        )
+        if lease.holder in {None, node}:
+            return [], unread
+        done = await self._reviewing.review(lease, another_has_begun=True)
         return [done] if done else [], unread
 
     def _unread(self, nodes: Iterable[NodeId], since: SeenTime) -> set[NodeId]:

@@ -88,11 +88,10 @@ class Address:
     def unavailable(self, tried: str, error: BaseException) -> StoreUnavailableError:
         """Return an error that states what was tried, what came back and what to do."""
         code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
-        meant = code or (
-            "3D" if _NO_DATABASE.search(str(error)) else "28" if any(each in str(error) for each in _NOT_LET_IN) else ""
-        )
-        known = sorted((each for each in _ADVICE if meant.startswith(each)), key=len)
-        advice = _ADVICE[known[-1]] if known else _ADVICE["08"] if not code else "see the message of PostgreSQL"
+        # psycopg gives an error without a code where the connection failed
+        meant = code or _meant_by(str(error))
+        known = [each for each in _ADVICE if meant.startswith(each)]
+        advice = _ADVICE[max(known, key=len)] if known else "see the message of PostgreSQL"
         reply = _LIBRARYS_WORDS.sub("", " ".join(str(error).split())) or type(error).__name__
         secret = (self.password.reveal(), self.password.as_it_is_now().reveal()) if self.password else ()
         reply = excerpt(reply, secret, _MESSAGE_CHARACTERS)
@@ -108,3 +107,10 @@ def why_not_of_libpq(url: str) -> str:
         return f'"{url}" is not an address of PostgreSQL: {" ".join(str(error).split())}'
     wrong = [each for each in ports.split(",") if each and not (each.isdecimal() and 0 < int(each) <= LAST_PORT)]
     return f'"{url}" has the port {wrong[0]}; a port is a number from 1 to {LAST_PORT}' if wrong else ""
+
+
+def _meant_by(message: str) -> str:
+    """Return the code that an error without one stands for."""
+    if _NO_DATABASE.search(message):
+        return "3D"
+    return "28" if any(each in message for each in _NOT_LET_IN) else "08"

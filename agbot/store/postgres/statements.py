@@ -15,7 +15,7 @@ from typing import Final
 
 from agbot.rules.lease import Lease
 from agbot.store import statements
-from agbot.store.codec import ENTRIES, LEASES, RECORDS
+from agbot.store.codec import ENTRIES, RECORDS
 from agbot.store.contract import ENTRY_BYTES, Entry, Writes
 from agbot.store.postgres.quoting import filled
 from agbot.store.records import Key, Record, key_of
@@ -99,7 +99,7 @@ class Rest:
 
 def swap(fence: Fence, expected: Lease, new: Lease, rest: Rest, *, may_be_first: bool) -> str:
     """Compare and set a lease, with the rest."""
-    row = LEASES.row(new) | {"expected_token": expected.token, "expected_state": expected.state.value}
+    row = statements.swap_row(expected, new)
     parts = [fence.text(is_grant=new.token > expected.token), f"swapped AS ({filled(_SWAP, row)} RETURNING 1 AS one)"]
     if may_be_first:
         parts.append(f"created AS ({filled(_FIRST, row)} RETURNING 1 AS one)")
@@ -163,8 +163,7 @@ def _dropped(key: Key) -> str:
 
 
 def _moved(lease: Lease) -> str:
-    row = LEASES.row(lease) | {"expected_token": lease.token, "expected_state": lease.state.value}
-    return filled(statements.SWAP.replace(" WHERE ", " FROM done WHERE ", 1), row)
+    return filled(statements.SWAP.replace(" WHERE ", " FROM done WHERE ", 1), statements.swap_row(lease, lease))
 
 
 def after_swap(new: Lease, writes: Writes) -> tuple[Lease, Writes]:

@@ -13,7 +13,6 @@ import pytest
 
 from agbot.cli import times
 from agbot.coordinator import decision_record
-from agbot.coordinator.decision_record import Review
 from agbot.coordinator.operators.history import LEFT_OUT
 from agbot.coordinator.operators.replaying import DECISIONS
 from agbot.events.event import DECISION_RECORD
@@ -36,13 +35,13 @@ FORCED = replace(
 )
 HOLD = Entry(at=NOW, event="hold.set", who="eva", facts={"scope": "acme", "why": "trade fair"}, id=43)
 DERIVED = replace(
-    ENTRY, id=44, facts={DECISION_RECORD: decision_record.write(values.ask(), values.group(), values.NOW)}
+    ENTRY, id=44, facts={DECISION_RECORD: decision_record.write(values.case(values.ask(), values.group()))}
 )
 EXPIRED = {"cause": "expired", "why": "it is dead"}
 OTHERWISE = replace(
     ENTRY,
     id=45,
-    facts={DECISION_RECORD: decision_record.write(values.ask(), values.group(lease=values.held()), values.NOW)},
+    facts={DECISION_RECORD: decision_record.write(values.case(values.ask(), values.group(lease=values.held())))},
 )
 
 
@@ -247,8 +246,11 @@ def test_a_replay_shows_what_differs_and_ends_with_1(shell: Shell) -> None:
 
 
 def test_a_replay_shows_a_release_that_would_be_none(shell: Shell) -> None:
-    silent = Review(at=values.NOW, lease=values.held(), seen=values.seen(status=Sight.UNREAD), limits=values.LIMITS)
-    write_down(shell, replace(FORCED, who="coordinator", facts=EXPIRED | decision_record.kept(silent)))
+    silent = values.review_of(values.held(), values.seen(status=Sight.UNREAD))
+    write_down(
+        shell,
+        replace(FORCED, who="coordinator", facts=EXPIRED | {DECISION_RECORD: decision_record.write_review(silent)}),
+    )
 
     result = shell.run("history", "replay")
 

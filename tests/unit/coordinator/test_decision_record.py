@@ -12,7 +12,6 @@ import pytest
 from msgspec import structs
 
 from agbot.coordinator import decision_record
-from agbot.coordinator.decision_record import Review
 from agbot.rules.decide import Grant, decide
 from agbot.rules.facts import Agreement, Sight
 from agbot.rules.group import Group
@@ -26,14 +25,14 @@ from agbot.rules.seen_time import Gap
 from agbot.rules.verdict import Keep, Release
 from agbot.rules.window import Window
 from tests.support import values
-from tests.support.values import ANNA, BERT, CARL, NMP, NOW, SERVICE
+from tests.support.values import ANNA, BERT, CARL, NMP, NOW, SERVICE, case, review_of
 
 DORA = NodeId("o1/dora")
 HUNDRED = [NodeId(f"o1/gateway-{number:02}") for number in range(100)]
 
 
 def size(group: Group, asker: NodeId = BERT) -> int:
-    return len(json.dumps(decision_record.write(values.ask(asker), group, NOW), separators=(",", ":")))
+    return len(json.dumps(decision_record.write(case(values.ask(asker), group)), separators=(",", ":")))
 
 
 def test_three_healthy_members_take_little_more_than_a_kilobyte() -> None:
@@ -68,10 +67,6 @@ def test_the_past_of_a_group_takes_no_room() -> None:
     policies = {(brake.kind, brake.subject): values.policy(brake.subject) for brake in brakes}
 
     assert size(structs.replace(group, brakes=brakes, policies={**group.policies, **policies})) == size(group)
-
-
-def review_of(lease: Lease, seen: Seen) -> Review:
-    return Review(at=NOW, lease=lease, seen=seen, limits=values.LIMITS)
 
 
 def size_of_review(lease: Lease, seen: Seen) -> int:
@@ -130,10 +125,10 @@ def test_since_when_the_exchange_can_be_read_is_kept_of_a_claim_without_a_sign(
 
     gap = Gap(values.at(blind + 900), values.at(blind))
     clear = structs.replace(values.NOW, clear_since=values.seen_at(blind), gaps=(gap,))
-    read = decision_record.read_review(decision_record.write_review(replace(review_of(lease, seen), at=clear)))
+    read = decision_record.read_review(decision_record.write_review(review_of(lease, seen, now=clear)))
 
-    assert read.at == clear
-    assert isinstance(review(read.lease, read.seen, read.limits, read.at), verdict)
+    assert read.now == clear
+    assert isinstance(review(read), verdict)
 
 
 def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where_one_has_stopped() -> None:
@@ -145,7 +140,7 @@ def test_agreements_are_kept_of_those_who_ask_of_the_member_that_rests_and_where
     assert lease.last_end is not None
     group = values.group(*members, lease=replace(lease, last_end=replace(lease.last_end, service=SERVICE)))
 
-    kept = decision_record.read(decision_record.write(values.ask(), group, NOW)).group.members
+    kept = decision_record.read(decision_record.write(case(values.ask(), group))).group.members
 
     assert kept[ANNA].agreements == (agreements[0],)
     assert kept[ANNA].agreements_read_at == NOW.seen
@@ -163,14 +158,14 @@ def test_the_proof_of_a_rest_is_kept(state: str) -> None:
     lease = replace(ended, last_end=replace(ended.last_end, service=SERVICE))
     ask, group = values.service_ask(BERT), values.group(seen, values.member(BERT), lease=lease)
 
-    read = decision_record.read(decision_record.write(ask, group, NOW))
+    read = decision_record.read(decision_record.write(case(ask, group)))
 
-    assert decide(read.ask, read.group, read.at) == decide(ask, group, NOW)
-    assert isinstance(decide(ask, group, NOW), Grant) is (state == "running")
+    assert decide(case(read.ask, read.group, read.at)) == decide(case(ask, group))
+    assert isinstance(decide(case(ask, group)), Grant) is (state == "running")
 
 
 def test_every_limit_is_kept_because_a_default_may_change() -> None:
-    kept = decision_record.write(values.ask(), values.group(), NOW)["group"]["limits"]
+    kept = decision_record.write(case(values.ask(), values.group()))["group"]["limits"]
     of_review = decision_record.write_review(review_of(values.held(), values.seen()))["limits"]
 
     assert set(kept) == set(of_review) == set(Limits.__slots__)
@@ -181,11 +176,11 @@ def test_a_window_keeps_its_zone() -> None:
     utc = Window(weekdays=frozenset({0}), opens=time(1), closes=time(0))
     group = values.group(limits=values.limits(windows=(berlin, utc)))
 
-    assert decision_record.read(decision_record.write(values.ask(), group, NOW)).group.limits.windows == (berlin, utc)
+    assert decision_record.read(decision_record.write(case(values.ask(), group))).group.limits.windows == (berlin, utc)
 
 
 def test_what_a_later_program_adds_is_passed_over_and_what_this_one_has_added_gets_its_default() -> None:
-    written = decision_record.write(values.ask(), values.group(brakes=(values.brake(),)), NOW)
+    written = decision_record.write(case(values.ask(), values.group(brakes=(values.brake(),))))
     written["group"]["mood"] = "fair"
     del written["group"]["limits"]["rest_proof_seconds"]
 
@@ -207,7 +202,7 @@ def test_what_a_later_program_adds_is_passed_over_and_what_this_one_has_added_ge
     ],
 )
 def test_facts_that_make_no_sense_are_an_error_and_never_a_guess(path: tuple[str, ...], value: object) -> None:
-    written: Any = decision_record.write(values.ask(), values.group(), NOW)
+    written: Any = decision_record.write(case(values.ask(), values.group()))
     place = written
     for step in path[:-1]:
         place = place[step]
@@ -225,7 +220,7 @@ def test_something_else_is_no_decision_record(value: object) -> None:
         decision_record.read(value)
 
 
-@pytest.mark.parametrize("value", [None, 7, "text", [], {}, decision_record.write(values.ask(), values.group(), NOW)])
+@pytest.mark.parametrize("value", [None, 7, "text", [], {}, decision_record.write(case(values.ask(), values.group()))])
 def test_something_else_is_no_decision_record_of_a_review(value: object) -> None:
     with pytest.raises(decision_record.DecisionRecordError):
         decision_record.read_review(value)

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from agbot.coordinator import decision_record
-from agbot.coordinator.decision_record import Review
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.history import HistoryView
 from agbot.coordinator.operators.replaying import replay
@@ -23,12 +22,11 @@ from agbot.rules.facts import NodeType, Sight
 from agbot.rules.holder import Seen
 from agbot.rules.lease import Lease
 from agbot.rules.reasons import Cause, Code, Reason
-from agbot.rules.rule import Case
 from agbot.rules.statuses import ENDINGS, Phase
 from agbot.rules.verdict import Release, Suspect
 from agbot.store.contract import Entry
 from tests.support import rows, values
-from tests.support.values import ANNA, BERT, NOW
+from tests.support.values import ANNA, BERT, NOW, case, review_of
 
 
 def stored(entry: Entry, number: int) -> HistoryView:
@@ -38,28 +36,26 @@ def stored(entry: Entry, number: int) -> HistoryView:
 
 def grant(number: int = 1) -> HistoryView:
     ask, group = values.ask(ANNA), values.group()
-    assert decide(ask, group, NOW) == Grant()
+    assert decide(case(ask, group)) == Grant()
     lease = leases.grant(group.lease, ask.claim, NOW, values.TTL)
-    return stored(rows.granted(lease, NOW, decision_record.kept(Case(at=NOW, ask=ask, group=group))), number)
+    return stored(rows.granted(lease, NOW, decision_record.write(case(ask, group))), number)
 
 
 def wait(number: int = 2) -> HistoryView:
     ask, group = values.ask(BERT), values.group(lease=values.held())
-    decision = decide(ask, group, NOW)
+    decision = decide(case(ask, group))
     assert isinstance(decision, Wait)
     entry = rows.wait_changed(replace(values.waiter(BERT), reasons=decision.reasons), NOW)
-    kept = decision_record.kept(Case(at=NOW, ask=ask, group=group))
+    kept = {DECISION_RECORD: decision_record.write(case(ask, group))}
     return stored(replace(entry, facts={**entry.facts, **kept}), number)
 
 
 def exemption(number: int = 3) -> HistoryView:
     ask, group = values.ask(ANNA), values.group(values.member(ANNA, node_type=NodeType.CLUSTER))
-    decision = decide(ask, group, NOW)
+    decision = decide(case(ask, group))
     assert isinstance(decision, Grant)
     assert decision.exempt is not None
-    return stored(
-        rows.exempted(ask, decision.exempt, NOW, decision_record.kept(Case(at=NOW, ask=ask, group=group))), number
-    )
+    return stored(rows.exempted(ask, decision.exempt, NOW, decision_record.write(case(ask, group))), number)
 
 
 UNDER_WAY = values.held(progress=values.under_way())
@@ -74,7 +70,8 @@ def release(
     number: int = 10, lease: Lease = UNDER_WAY, seen: Seen = FAILED, cause: Cause = Cause.FAILED
 ) -> HistoryView:
     """Return the entry of a release for this cause, with these facts, whether they prove it or not."""
-    ending = Ending(cause=cause, why="it says so", kept=decision_record.kept(review_of(lease, seen)))
+    record = decision_record.write_review(review_of(lease, seen))
+    ending = Ending(cause=cause, why="it says so", decision_record=record)
     return stored(rows.released(lease, ending, NOW), number)
 
 
@@ -83,11 +80,9 @@ def suspicion(number: int = 11, lease: Lease | None = None, seen: Seen | None = 
     expired = values.held(ago=900, progress=values.under_way(ago=900))
     silent = values.seen(node=values.node(ago=900), status=values.status("downloaded", ago=900, stamp="s1"))
     made = review_of(lease or expired, seen or silent)
-    return stored(rows.suspected(leases.suspect(made.lease), "it is silent", NOW, decision_record.kept(made)), number)
-
-
-def review_of(lease: Lease, seen: Seen) -> Review:
-    return Review(at=NOW, lease=lease, seen=seen, limits=values.LIMITS)
+    return stored(
+        rows.suspected(leases.suspect(made.lease), "it is silent", NOW, decision_record.write_review(made)), number
+    )
 
 
 def test_the_same_rules_say_the_same() -> None:
@@ -134,12 +129,9 @@ def test_a_lease_that_would_go_on_is_found_whether_it_was_released_or_suspected(
 
 
 def test_the_entries_of_these_tests_are_what_the_rules_say_of_their_facts() -> None:
-    verdicts = []
-    for entry in (release(), suspicion()):
-        known = decision_record.read_review(entry.facts[DECISION_RECORD])
-        verdicts.append(reviews.review(known.lease, known.seen, known.limits, known.at))
+    made = [decision_record.read_review(entry.facts[DECISION_RECORD]) for entry in (release(), suspicion())]
 
-    assert [type(verdict) for verdict in verdicts] == [Release, Suspect]
+    assert [type(reviews.review(each)) for each in made] == [Release, Suspect]
 
 
 def test_releases_that_no_review_made_are_counted_apart_from_those_without_facts() -> None:

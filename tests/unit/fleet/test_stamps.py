@@ -43,6 +43,7 @@ from tests.support.values import (
     limits,
     node,
     policy,
+    review_of,
     status,
 )
 from tests.support.values import deferral as deferred
@@ -168,10 +169,10 @@ def test_an_end_that_may_have_been_reported_at_any_time_keeps_the_lease(off: tim
     ended = look.status("successful", MINUTE + off, seen=MINUTE, stamp="r" if off < timedelta() else "t")
     seen = Seen(node=node(ANNA), policy=policy(), status=ended, status_read_at=(NOW + MINUTE).seen)
 
-    assert isinstance(review(lease, seen, LIMITS, NOW + MINUTE), Keep)
+    assert isinstance(review(review_of(lease, seen, now=NOW + MINUTE)), Keep)
 
     known = look.status("successful", MINUTE, seen=2 * MINUTE, stamp=ended.stamp)
-    verdict = review(lease, replace(seen, status=known), LIMITS, NOW + 2 * MINUTE)
+    verdict = review(review_of(lease, replace(seen, status=known), now=NOW + 2 * MINUTE))
     assert isinstance(verdict, Release)
     assert verdict.cause is Cause.SUCCEEDED
 
@@ -322,7 +323,7 @@ def test_what_an_old_copy_hid_from_the_looks_before_is_an_end_all_the_same() -> 
     ended = look.status("successful", MINUTE, seen=5 * MINUTE, stamp="t")
     seen = Seen(node=node(ANNA), policy=policy(), status=ended, status_read_at=(NOW + 5 * MINUTE).seen)
 
-    assert isinstance(review(lease, seen, LIMITS, NOW + 5 * MINUTE), Release)
+    assert isinstance(review(review_of(lease, seen, now=NOW + 5 * MINUTE)), Release)
 
 
 def test_a_replica_that_lags_behind_makes_nothing_new() -> None:

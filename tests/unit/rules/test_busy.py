@@ -15,13 +15,13 @@ from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
 from agbot.rules.records import BusyState
 from agbot.rules.rule import Case
-from tests.support.values import ANNA, BERT, NOW, ask, at, busy, group, limits
+from tests.support.values import ANNA, BERT, NOW, ask, at, busy, case, group, limits
 
 HOUR = 3600.0
 
 
 def test_an_agent_upgrade_waits_until_the_stated_time_with_the_node_s_own_text() -> None:
-    decision = decide(ask(BERT), group(busy={BERT: busy(left=300)}), NOW)
+    decision = decide(case(ask(BERT), group(busy={BERT: busy(left=300)})))
 
     assert isinstance(decision, Wait)
     (reason,) = decision.reasons
@@ -33,23 +33,23 @@ def test_an_agent_upgrade_waits_until_the_stated_time_with_the_node_s_own_text()
 def test_neither_a_service_upgrade_nor_another_member_waits_for_it() -> None:
     facts = group(busy={BERT: busy()})
 
-    assert decide(ask(BERT, Kind.SERVICE), facts, NOW) == Grant()
-    assert decide(ask(ANNA), facts, NOW) == Grant()
+    assert decide(case(ask(BERT, Kind.SERVICE), facts)) == Grant()
+    assert decide(case(ask(ANNA), facts)) == Grant()
 
 
 @pytest.mark.parametrize(("since", "left"), [(600, 0), (600, -1), (4 * HOUR, 600), (9 * HOUR, 600)])
 def test_what_is_over_or_lasts_longer_than_the_bound_stops_nothing(since: float, left: float) -> None:
     facts = group(busy={BERT: busy(since=since, left=left)}, limits=limits(max_busy_seconds=4 * HOUR))
 
-    assert decide(ask(BERT), facts, NOW) == Grant()
+    assert decide(case(ask(BERT), facts)) == Grant()
 
 
 def test_with_a_bound_of_zero_it_is_always_ignored_and_the_bound_is_the_end_if_it_comes_first() -> None:
     never = group(busy={BERT: busy(since=0)}, limits=limits(max_busy_seconds=0))
     soon = group(busy={BERT: busy(since=60, left=HOUR)}, limits=limits(max_busy_seconds=100))
 
-    assert decide(ask(BERT), never, NOW) == Grant()
-    decision = decide(ask(BERT), soon, NOW)
+    assert decide(case(ask(BERT), never)) == Grant()
+    decision = decide(case(ask(BERT), soon))
     assert isinstance(decision, Wait)
     assert decision.reasons[0].until == at(-40)
 
@@ -57,7 +57,7 @@ def test_with_a_bound_of_zero_it_is_always_ignored_and_the_bound_is_the_end_if_i
 def test_while_the_date_is_in_doubt_it_goes_on() -> None:
     unsure = structs.replace(NOW, is_steady=False)
 
-    assert isinstance(decide(ask(BERT), group(busy={BERT: busy(left=-1)}), unsure), Wait)
+    assert isinstance(decide(case(ask(BERT), group(busy={BERT: busy(left=-1)}), unsure)), Wait)
 
 
 def test_what_is_ignored_is_among_the_facts_of_the_rule() -> None:

@@ -28,6 +28,7 @@ from tests.support.values import (
     ask,
     at,
     brake,
+    case,
     claim,
     group,
     held,
@@ -64,7 +65,7 @@ def with_allowance(facts: Group, given: Allowance) -> Group:
 @pytest.mark.parametrize(("question", "facts", "code"), ONE_REASON.values(), ids=ONE_REASON)
 def test_an_allowance_lets_an_upgrade_past_these_reasons_and_no_other(question: Ask, facts: Group, code: Code) -> None:
     given = allowance(question.node)
-    decision = decide(question, with_allowance(facts, given), NOW)
+    decision = decide(case(question, with_allowance(facts, given)))
 
     if code in ALLOWABLE:
         assert decision == Grant(allowed=given)
@@ -76,8 +77,8 @@ def test_an_allowance_lets_an_upgrade_past_these_reasons_and_no_other(question: 
 def test_a_holder_of_a_store_that_was_replaced_keeps_its_lease_with_an_allowance() -> None:
     lonely = group(member(ANNA, ago=900), member(BERT), lease=held(claim(BERT)), token_floor=held(claim(BERT)).token)
 
-    assert isinstance(decide(ask(), lonely, NOW), Wait)
-    assert decide(ask(), with_allowance(lonely, allowance()), NOW) == Grant(repeated=True, restored=True)
+    assert isinstance(decide(case(ask(), lonely)), Wait)
+    assert decide(case(ask(), with_allowance(lonely, allowance()))) == Grant(repeated=True, restored=True)
 
 
 def test_what_it_lets_past_is_stated() -> None:
@@ -85,7 +86,7 @@ def test_what_it_lets_past_is_stated() -> None:
 
 
 def test_a_grant_that_needs_no_allowance_uses_none_up() -> None:
-    assert decide(ask(), with_allowance(group(), allowance()), NOW) == Grant()
+    assert decide(case(ask(), with_allowance(group(), allowance()))) == Grant()
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,8 @@ def test_a_grant_that_needs_no_allowance_uses_none_up() -> None:
 def test_an_allowance_is_for_one_node_one_policy_and_a_time(given: Allowance) -> None:
     lonely = group(member(ANNA, ago=900), member(BERT), member(CARL, ago=900))
 
-    assert isinstance(decide(ask(), with_allowance(lonely, given), NOW), Wait)
-    assert isinstance(decide(ask(), with_allowance(lonely, allowance(subject=NMP)), NOW), Grant)
+    assert isinstance(decide(case(ask(), with_allowance(lonely, given))), Wait)
+    assert isinstance(decide(case(ask(), with_allowance(lonely, allowance(subject=NMP)))), Grant)
 
 
 def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
@@ -109,8 +110,10 @@ def test_an_approval_whose_time_is_in_the_future_approves_nothing() -> None:
 
     policies = {(Kind.AGENT, NMP): policy(revised_at=at(60))}
 
-    early = decide(ask(), group(limits=limits_with, approvals=(stated,), policies=policies), NOW)
-    late = decide(ask(), group(limits=limits_with, approvals=(stated,), policies=policies), NOW + timedelta(hours=3))
+    early = decide(case(ask(), group(limits=limits_with, approvals=(stated,), policies=policies)))
+    late = decide(
+        case(ask(), group(limits=limits_with, approvals=(stated,), policies=policies), NOW + timedelta(hours=3))
+    )
 
     assert isinstance(early, Wait)
     assert Code.NOT_APPROVED in [reason.code for reason in early.reasons]
@@ -135,8 +138,8 @@ def test_an_allowance_overrides_a_failure_that_was_known_and_none_that_came_late
 ) -> None:
     given = allowance()
 
-    assert decide(ask(), with_allowance(braked_at(*before), given), NOW) == Grant(allowed=given)
-    later = decide(ask(), with_allowance(braked_at(*after), given), NOW)
+    assert decide(case(ask(), with_allowance(braked_at(*before), given))) == Grant(allowed=given)
+    later = decide(case(ask(), with_allowance(braked_at(*after), given)))
     assert isinstance(later, Wait)
     assert [reason.code for reason in later.reasons] == [Code.BRAKE if len(after) == 1 else Code.ORG_BRAKE]
     assert later.reasons[0].text.endswith(
@@ -147,7 +150,7 @@ def test_an_allowance_overrides_a_failure_that_was_known_and_none_that_came_late
 def test_an_allowance_from_the_future_overrides_no_failure() -> None:
     given = replace(allowance(), since=at(-60))
 
-    assert isinstance(decide(ask(), with_allowance(braked_at(90), given), NOW), Wait)
+    assert isinstance(decide(case(ask(), with_allowance(braked_at(90), given))), Wait)
 
 
 def test_who_has_an_allowance_from_before_a_failure_lets_others_go_first() -> None:
@@ -160,6 +163,6 @@ def test_who_has_an_allowance_from_before_a_failure_lets_others_go_first() -> No
     facts = structs.replace(
         with_allowance(stuck, allowance(CARL)), policies={**stuck.policies, other.subject: policy()}
     )
-    assert decide(other, facts, NOW) == Grant()
+    assert decide(case(other, facts)) == Grant()
     known = structs.replace(facts, brakes=braked_at(61).brakes)
-    assert [reason.code for reason in getattr(decide(other, known, NOW), "reasons", ())] == [Code.TURN]
+    assert [reason.code for reason in getattr(decide(case(other, known)), "reasons", ())] == [Code.TURN]

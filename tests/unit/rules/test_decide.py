@@ -313,19 +313,19 @@ NO_REASON = {
 
 @pytest.mark.parametrize(("question", "facts", "code"), ONE_REASON.values(), ids=ONE_REASON)
 def test_each_rule_alone_is_the_only_reason(question: Ask, facts: Group, code: Code) -> None:
-    assert codes(decide(question, facts, NOW)) == [code]
+    assert codes(decide(case(question, facts))) == [code]
 
 
 @pytest.mark.parametrize(("question", "facts"), NO_REASON.values(), ids=NO_REASON)
 def test_what_is_no_reason_is_granted(question: Ask, facts: Group) -> None:
-    assert decide(question, facts, NOW) == Grant()
+    assert decide(case(question, facts)) == Grant()
 
 
 @pytest.mark.parametrize("cause", [cause for cause in Cause if cause is not Cause.SUCCEEDED])
 def test_a_group_rests_after_success_alone(cause: Cause) -> None:
     facts = group(lease=ended(cause, ago=1), limits=limits(agent_soak_seconds=900))
 
-    assert decide(ask(), facts, NOW) == Grant()
+    assert decide(case(ask(), facts)) == Grant()
 
 
 def test_every_rule_has_a_situation_of_its_own() -> None:
@@ -340,33 +340,33 @@ def test_a_row_of_the_asker_s_own_upgrade_and_of_the_one_that_holds_the_lease_sa
     own = group(rows=(row(BERT, Kind.AGENT, NMP),))
     held_by_row = group(lease=held(), rows=(row(ANNA, Kind.AGENT, NMP),))
 
-    assert decide(ask(BERT), own, NOW) == Grant()
-    assert codes(decide(ask(BERT), held_by_row, NOW)) == [Code.LEASE_HELD]
+    assert decide(case(ask(BERT), own)) == Grant()
+    assert codes(decide(case(ask(BERT), held_by_row))) == [Code.LEASE_HELD]
 
 
 def test_an_agbot_that_hangs_keeps_no_service_waiting() -> None:
-    assert decide(service_ask(), group(agbot_doubt=UNKNOWN), NOW) == Grant()
+    assert decide(case(service_ask(), group(agbot_doubt=UNKNOWN))) == Grant()
 
 
 def test_a_row_of_an_offline_member_keeps_no_running_service_waiting() -> None:
     listed = group(member(ANNA), member(BERT), member(CARL, ago=900), rows=(row(CARL),))
 
-    assert decide(service_ask(), listed, NOW) == Grant()
-    assert Code.OVERLAP in codes(decide(ask(), listed, NOW))
+    assert decide(case(service_ask(), listed)) == Grant()
+    assert Code.OVERLAP in codes(decide(case(ask(), listed)))
 
 
 def test_an_overlap_on_an_offline_member_keeps_no_running_service_waiting() -> None:
     """P6; its agent may still be in the middle of it, so another agent's upgrade waits."""
     offline = overlapping(CARL, ago=900)
 
-    assert decide(service_ask(), offline, NOW) == Grant()
-    assert isinstance(decide(ask(), offline, NOW), Wait)
+    assert decide(case(service_ask(), offline)) == Grant()
+    assert isinstance(decide(case(ask(), offline)), Wait)
 
 
 def test_all_reasons_are_given_in_the_order_of_the_rules() -> None:
     question, facts = everything()
 
-    assert codes(decide(question, facts, NOW)) == [
+    assert codes(decide(case(question, facts))) == [
         Code.STORE_UNAVAILABLE,
         Code.DEFERRED,
         Code.LEASE_HELD,
@@ -404,7 +404,7 @@ def test_the_order_of_the_rules_is_the_documented_one() -> None:
 
 @pytest.mark.parametrize(("question", "facts", "code"), ONE_REASON.values(), ids=ONE_REASON)
 def test_a_question_that_makes_no_sense_makes_no_one_a_waiter(question: Ask, facts: Group, code: Code) -> None:
-    decision = decide(question, facts, NOW)
+    decision = decide(case(question, facts))
 
     assert isinstance(decision, Wait)
     assert decision.is_remembered is (code not in FINAL)

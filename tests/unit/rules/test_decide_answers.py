@@ -57,7 +57,7 @@ def fallen(name: NodeId, cause: Cause = Cause.SUPERSEDED, revision: str = "r1") 
 def test_the_holder_gets_the_same_yes_again_whatever_has_come_up_since(lease: object) -> None:
     _, facts = everything()
 
-    assert decide(ask(), structs.replace(facts, lease=lease), NOW) == Grant(repeated=True)
+    assert decide(case(ask(), structs.replace(facts, lease=lease))) == Grant(repeated=True)
 
 
 def test_a_holder_of_a_store_that_was_replaced_gets_its_yes_again_only_where_nothing_speaks_against_it() -> None:
@@ -65,10 +65,10 @@ def test_a_holder_of_a_store_that_was_replaced_gets_its_yes_again_only_where_not
     now, replaced = group(lease=lease), group(lease=lease, token_floor=lease.token)
     doubtful = Reason(code=Code.STORE_CHANGED, text="an older copy")
 
-    assert decide(ask(), replaced, NOW) == Grant(repeated=True, restored=True)
-    assert codes(decide(ask(), structs.replace(replaced, doubts=(doubtful,)), NOW)) == [Code.STORE_CHANGED]
-    assert codes(decide(ask(), structs.replace(replaced, holds=(paused(),)), NOW)) == [Code.PAUSED]
-    assert decide(ask(), structs.replace(now, holds=(paused(),)), NOW) == Grant(repeated=True)
+    assert decide(case(ask(), replaced)) == Grant(repeated=True, restored=True)
+    assert codes(decide(case(ask(), structs.replace(replaced, doubts=(doubtful,))))) == [Code.STORE_CHANGED]
+    assert codes(decide(case(ask(), structs.replace(replaced, holds=(paused(),))))) == [Code.PAUSED]
+    assert decide(case(ask(), structs.replace(now, holds=(paused(),)))) == Grant(repeated=True)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_holder_of_a_store_that_was_replaced_gets_its_yes_again_only_where_not
     ids=["left the group", "policy gone", "policy disabled"],
 )
 def test_a_holder_that_may_not_ask_at_all_gets_no_yes_again(facts: Group) -> None:
-    assert isinstance(decide(ask(), facts, NOW), Wait)
+    assert isinstance(decide(case(ask(), facts)), Wait)
 
 
 BUSY = group(member(ANNA), member(BERT, node_type=NodeType.CLUSTER), member(CARL), lease=held(), brakes=(brake(),))
 
 
 def test_a_cluster_node_goes_without_a_lease_although_another_holds_it() -> None:
-    decision = decide(ask(), BUSY, NOW)
+    decision = decide(case(ask(), BUSY))
 
     assert isinstance(decision, Grant)
     assert decision.exempt is not None
@@ -98,7 +98,7 @@ def test_a_cluster_node_goes_without_a_lease_although_another_holds_it() -> None
 def test_a_deferred_node_goes_on_with_the_upgrade_it_came_with() -> None:
     facts = group(lease=held(claim(CARL)), deferrals={ANNA: deferral()}, holds=(paused(),))
 
-    decision = decide(ask(ANNA), facts, NOW)
+    decision = decide(case(ask(ANNA), facts))
 
     assert isinstance(decision, Grant)
     assert decision.exempt is not None
@@ -109,7 +109,7 @@ def test_a_deferral_exempts_no_service_of_the_same_name() -> None:
     question = ask(ANNA, Kind.SERVICE, NMP, bound=True)
     facts = group(deferrals={ANNA: deferral()}, policies={question.subject: policy()})
 
-    assert codes(decide(question, facts, NOW)) == [Code.DEFERRED]
+    assert codes(decide(case(question, facts))) == [Code.DEFERRED]
 
 
 @pytest.mark.parametrize(
@@ -119,19 +119,19 @@ def test_a_deferral_exempts_no_service_of_the_same_name() -> None:
 )
 def test_no_one_is_exempt_while_the_view_cannot_be_trusted(question: Ask, facts: Group) -> None:
     """The type of a node, and its deferral, are read from that very view."""
-    assert isinstance(decide(question, structs.replace(facts, doubts=(doubt(),)), NOW), Wait)
+    assert isinstance(decide(case(question, structs.replace(facts, doubts=(doubt(),)))), Wait)
 
 
 def test_a_cluster_node_with_an_invented_policy_is_refused() -> None:
     facts = structs.replace(BUSY, policies={(Kind.AGENT, NMP): Sight.ABSENT})
 
-    assert Code.UNKNOWN_POLICY in codes(decide(ask(), facts, NOW))
+    assert Code.UNKNOWN_POLICY in codes(decide(case(ask(), facts)))
 
 
 def test_a_brake_holds_while_no_one_has_read_whether_the_policy_changed() -> None:
     facts = group(brakes=(brake(),), policies={(Kind.AGENT, NMP): Sight.UNREAD})
 
-    assert codes(decide(ask(), facts, NOW)) == [Code.VIEW_STALE, Code.BRAKE]
+    assert codes(decide(case(ask(), facts))) == [Code.VIEW_STALE, Code.BRAKE]
 
 
 def test_the_reasons_report_when_they_end_by_themselves() -> None:
@@ -179,13 +179,13 @@ def test_more_peers_than_there_are_cannot_be_demanded(*, available: int, wanted:
     carl = member(CARL, ago=10 if available == 2 else 999)
     facts = group(member(ANNA), member(BERT), carl, limits=limits(min_available=wanted))
 
-    assert isinstance(decide(ask(ANNA), facts, NOW), Grant) is free
+    assert isinstance(decide(case(ask(ANNA), facts)), Grant) is free
 
 
 def test_the_soak_of_a_member_in_its_next_upgrade_waits_for_that_too() -> None:
     busy_again = member(ANNA, {OTHER_NMP: status("initiated", target_version="9")}, agent_version=OLD)
 
-    assert codes(decide(ask(), group(busy_again, member(BERT), member(CARL), lease=ended(ago=30)), NOW)) == [
+    assert codes(decide(case(ask(), group(busy_again, member(BERT), member(CARL), lease=ended(ago=30))))) == [
         Code.SOAKING
     ]
 
@@ -194,8 +194,8 @@ def test_the_upgraded_member_itself_waits_for_the_time_and_for_no_proof() -> Non
     """It is asking: that is proof enough that its agent lives."""
     unseen = group(member(ANNA, ago=31), member(BERT), member(CARL), lease=ended(ago=30))
 
-    assert decide(ask(ANNA), unseen, NOW) == Grant()
-    assert codes(decide(ask(ANNA), structs.replace(unseen, limits=limits(agent_soak_seconds=60)), NOW)) == [
+    assert decide(case(ask(ANNA), unseen)) == Grant()
+    assert codes(decide(case(ask(ANNA), structs.replace(unseen, limits=limits(agent_soak_seconds=60))))) == [
         Code.SOAKING
     ]
 
@@ -237,8 +237,8 @@ def test_a_third_member_does_not_begin_a_release_in_which_two_fell_silent_in_a_r
     lease = replace(suspected(service, progress=under_way(ago=900, revision="r1")), last_end=before)
     facts = group(member(ANNA, ago=9000), member(BERT), member(CARL), lease=lease)
 
-    answer = decide(service_ask(BERT), facts, NOW)
+    answer = decide(case(service_ask(BERT), facts))
 
     assert isinstance(answer, Grant) is taken_over
     other = structs.replace(facts, policies={**facts.policies, (Kind.SERVICE, OTHER_NMP): policy(OTHER_NMP)})
-    assert isinstance(decide(ask(BERT, Kind.SERVICE, OTHER_NMP, bound=True), other, NOW), Grant), "another release may"
+    assert isinstance(decide(case(ask(BERT, Kind.SERVICE, OTHER_NMP, bound=True), other)), Grant), "another release may"

@@ -20,11 +20,11 @@ from tests.support.values import (
     DEPLOYMENT,
     GROUP,
     NMP,
-    NOW,
     POLICIES,
     agreement,
     ask,
     at,
+    case,
     claim,
     deferral,
     group,
@@ -65,7 +65,7 @@ def test_no_service_upgrade_begins_before_the_one_with_which_the_node_came_has_e
     bound: bool,
 ) -> None:
     """Which policy takes the service down cannot be seen: the next release would slip through without the lease."""
-    found = codes(decide(service_ask(ANNA, bound=bound), with_service_down(agreements), NOW))
+    found = codes(decide(case(service_ask(ANNA, bound=bound), with_service_down(agreements))))
 
     assert found == [Code.DEFERRED, Code.LEASE_HELD]
 
@@ -73,13 +73,13 @@ def test_no_service_upgrade_begins_before_the_one_with_which_the_node_came_has_e
 def test_of_a_policy_that_is_not_known_no_one_knows_what_it_takes_down() -> None:
     facts = structs.replace(with_service_down(()), policies={(Kind.SERVICE, DEPLOYMENT): Sight.UNREAD})
 
-    assert Code.DEFERRED in codes(decide(service_ask(ANNA), facts, NOW))
+    assert Code.DEFERRED in codes(decide(case(service_ask(ANNA), facts)))
 
 
 def test_its_agent_is_not_upgraded_before_its_service_runs() -> None:
     facts = group(member(ANNA, agreements=()), member(BERT), deferrals={ANNA: service_deferral()})
 
-    decision = decide(ask(ANNA), facts, NOW)
+    decision = decide(case(ask(ANNA), facts))
 
     assert isinstance(decision, Wait)
     assert [reason.text for reason in decision.reasons] == [
@@ -91,14 +91,14 @@ def test_its_agent_is_not_upgraded_before_its_service_runs() -> None:
 def test_a_deferred_member_is_no_available_peer(other: Deferral) -> None:
     facts = group(member(ANNA), member(BERT, {NMP: status("failed")}), deferrals={BERT: other})
 
-    assert codes(decide(ask(ANNA), facts, NOW)) == [Code.PEERS_UNAVAILABLE]
-    assert codes(decide(ask(ANNA), structs.replace(facts, deferrals={}), NOW)) == []
+    assert codes(decide(case(ask(ANNA), facts))) == [Code.PEERS_UNAVAILABLE]
+    assert codes(decide(case(ask(ANNA), structs.replace(facts, deferrals={})))) == []
 
 
 def test_nor_is_one_whose_agent_is_not_registered() -> None:
     facts = group(member(ANNA), member(BERT, registered=False))
 
-    assert codes(decide(ask(ANNA), facts, NOW)) == [Code.PEERS_UNAVAILABLE]
+    assert codes(decide(case(ask(ANNA), facts))) == [Code.PEERS_UNAVAILABLE]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_nor_is_one_whose_agent_is_not_registered() -> None:
 def test_neither_blocks_a_service_with_a_current_agreement(peer: Member) -> None:
     facts = group(member(ANNA), peer, deferrals={BERT: service_deferral(BERT)}, policies=POLICIES)
 
-    assert isinstance(decide(service_ask(ANNA), facts, NOW), Grant)
+    assert isinstance(decide(case(service_ask(ANNA), facts)), Grant)
 
 
 def test_who_lost_the_lease_with_its_report_stands_before_the_gate_when_it_asks_again() -> None:
@@ -115,10 +115,10 @@ def test_who_lost_the_lease_with_its_report_stands_before_the_gate_when_it_asks_
     judged = Turn(group=GROUP, node=ANNA, until=seen_at(300), cause=Cause.FAILED)
     facts = {"deferrals": {ANNA: deferral()}, "lease": held(claim(CARL))}
 
-    came = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), **facts), NOW)
-    lost = decide(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), turns={ANNA: judged}, **facts), NOW)
+    came = decide(case(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), **facts)))
+    lost = decide(case(ask(ANNA), group(member(ANNA), member(BERT), member(CARL), turns={ANNA: judged}, **facts)))
     came_back = group(member(ANNA, joined_at=at(100)), member(BERT), member(CARL), turns={ANNA: judged}, **facts)
 
     assert isinstance(came, Grant)
     assert codes(lost) == [Code.LEASE_HELD]
-    assert isinstance(decide(ask(ANNA), came_back, NOW), Grant)
+    assert isinstance(decide(case(ask(ANNA), came_back)), Grant)

@@ -13,13 +13,13 @@ from agbot.rules.ids import NodeId
 from agbot.rules.limits import Order
 from agbot.rules.order import numbered
 from agbot.rules.reasons import Cause
-from tests.support.values import ANNA, BERT, CARL, NOW, ask, group, limits, member, turn, waiter
+from tests.support.values import ANNA, BERT, CARL, ask, case, group, limits, member, turn, waiter
 
 EVERYBODY_WAITS = (waiter(ANNA), waiter(BERT), waiter(CARL))
 
 
 def goes_first(facts: Group) -> list[NodeId]:
-    return [node for node in facts.members if isinstance(decide(ask(node), facts, NOW), Grant)]
+    return [node for node in facts.members if isinstance(decide(case(ask(node), facts)), Grant)]
 
 
 def test_by_name_exactly_the_first_name_goes() -> None:
@@ -55,7 +55,7 @@ def test_within_a_zone_the_name_decides_and_the_reason_names_the_property() -> N
     members = tuple(member(name, properties={"zone": "east"}) for name in (ANNA, BERT, CARL))
     facts = group(*members, waiters=EVERYBODY_WAITS, limits=by_zone)
 
-    decision = decide(ask(BERT), facts, NOW)
+    decision = decide(case(ask(BERT), facts))
 
     assert goes_first(facts) == [ANNA]
     assert isinstance(decision, Wait)
@@ -68,7 +68,7 @@ def test_a_waiter_that_has_left_the_group_has_no_place_in_the_order(order: Order
     facts = group(member(BERT), member(CARL), waiters=(waiter(ANNA),), limits=limits(order=order))
 
     assert goes_first(facts) == [BERT, CARL]
-    assert isinstance(decide(ask(ANNA), structs.replace(facts, waiters=(waiter(BERT),)), NOW), Wait)
+    assert isinstance(decide(case(ask(ANNA), structs.replace(facts, waiters=(waiter(BERT),)))), Wait)
 
 
 def test_one_whose_heartbeat_is_old_comes_after_those_that_are_alive() -> None:
@@ -91,7 +91,7 @@ def test_no_one_yields_to_one_that_does_not_ask_or_cannot_go() -> None:
         member(ANNA), member(BERT), member(CARL, ago=900), waiters=(waiter(ANNA),), limits=limits(order=Order.NAME)
     )
 
-    assert isinstance(decide(ask(CARL), silent, NOW), Grant)
+    assert isinstance(decide(case(ask(CARL), silent)), Grant)
     assert goes_first(alone) == [ANNA]
 
 

@@ -7,16 +7,16 @@ from datetime import timedelta
 import pytest
 
 from agbot.rules.facts import Sight
-from agbot.rules.holder import Reviewed, Seen
-from agbot.rules.lease import Lease, occupied
+from agbot.rules.holder import Review, Seen
+from agbot.rules.lease import Lease
 from agbot.rules.outlook import outlook
-from tests.support.values import LIMITS, NEW, NOW, begun, held, node, seen, seen_at, suspected, under_way
+from tests.support.values import NEW, NOW, begun, held, node, review_of, seen, seen_at, suspected, under_way
 
 OF_A_LIVE_NODE = seen(node=node(ago=10))
 
 
-def case(lease: Lease, facts: Seen = OF_A_LIVE_NODE) -> Reviewed:
-    return Reviewed(lease=lease, tenure=occupied(lease), seen=facts, limits=LIMITS, now=NOW)
+def case(lease: Lease, facts: Seen = OF_A_LIVE_NODE) -> Review:
+    return review_of(lease, facts)
 
 
 CASES = {
@@ -73,7 +73,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("of", "then", "seconds", "unless"), CASES.values(), ids=CASES)
-def test_each_lease_says_what_comes_next_and_when(of: Reviewed, then: str, seconds: float | None, unless: str) -> None:
+def test_each_lease_says_what_comes_next_and_when(of: Review, then: str, seconds: float | None, unless: str) -> None:
     found = outlook(of)
 
     assert (found.then, found.at) == (then, None if seconds is None else NOW.wall + timedelta(seconds=seconds))

@@ -18,7 +18,20 @@ from agbot.rules.review import review
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Release, Renew, Suspect
-from tests.support.values import LIMITS, NEW, NOW, TTL, agreement, begun, claim, deployment, held, node, seen
+from tests.support.values import (
+    LIMITS,
+    NEW,
+    NOW,
+    TTL,
+    agreement,
+    begun,
+    claim,
+    deployment,
+    held,
+    node,
+    review_of,
+    seen,
+)
 
 EVERY = timedelta(seconds=60)
 LONGEST = timedelta(seconds=LIMITS.max_upgrade_seconds)
@@ -32,7 +45,7 @@ def play(lease: Lease, sight: Callable[[Now], Seen], hours: float) -> tuple[Leas
     emitted: list[tuple[timedelta, str]] = []
     for minute in range(1, int(hours * 60) + 1):
         now = NOW + minute * EVERY
-        match review(lease, sight(now), LIMITS, now):
+        match review(review_of(lease, sight(now), now=now)):
             case Renew(progress=progress, evidence_at=evidence_at):
                 if lease.state is State.SUSPECT:
                     emitted.append((minute * EVERY, "held"))

@@ -28,7 +28,6 @@ from tests.support.values import (
     ANNA,
     BERT,
     GROUP,
-    LIMITS,
     NEW,
     NMP,
     NOW,
@@ -41,6 +40,7 @@ from tests.support.values import (
     limits,
     node,
     policy,
+    review_of,
     seen,
     seen_at,
     status,
@@ -133,14 +133,14 @@ def test_every_status_that_agents_report_has_its_row() -> None:
     ],
 )
 def test_a_report_from_after_the_grant_means_what_the_table_says(value: str, situation: str, expected: str) -> None:
-    verdict = review(lease_in(situation), fixed(status=sight(value, ago=5)), LIMITS, NOW)
+    verdict = review(review_of(lease_in(situation), fixed(status=sight(value, ago=5))))
 
     assert word(verdict) == expected
 
 
 @pytest.mark.parametrize(("value", "expected"), BEFORE_THE_GRANT.items())
 def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) -> None:
-    verdict = review(lease_in("nothing seen"), fixed(status=status(value, ago=LONG + 60)), LIMITS, NOW)
+    verdict = review(review_of(lease_in("nothing seen"), fixed(status=status(value, ago=LONG + 60))))
 
     assert word(verdict) == expected
 
@@ -149,9 +149,9 @@ def test_a_report_from_before_the_grant_ends_nothing(value: str, expected: str) 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_a_report_means_the_same_when_nothing_but_the_node_itself_has_been_read(value: str, situation: str) -> None:
     report = status(value, ago=5)
-    known = review(lease_in(situation), fixed(status=report), LIMITS, NOW)
+    known = review(review_of(lease_in(situation), fixed(status=report)))
     alone = Seen(node=node(ago=LONG - 61), status=report, status_read_at=NOW.seen)
-    blind = review(lease_in(situation), alone, LIMITS, NOW)
+    blind = review(review_of(lease_in(situation), alone))
 
     assert word(blind) == word(known)
 
@@ -174,7 +174,7 @@ NEWS = [Sight.UNREAD, Sight.ABSENT, *(status(value, ago=5) for value in PHASES),
 )
 def test_what_is_gone_releases_whatever_is_reported(gone: dict[str, object], cause: Cause) -> None:
     for situation, report in product(SITUATIONS, NEWS):
-        verdict = review(lease_in(situation), seen(**{"status": report, **gone}), LIMITS, NOW)
+        verdict = review(review_of(lease_in(situation), seen(**{"status": report, **gone})))
 
         assert isinstance(verdict, Release), (situation, report)
         assert verdict.cause is cause, (situation, report)
@@ -185,7 +185,7 @@ def test_what_is_gone_releases_whatever_is_reported(gone: dict[str, object], cau
 def test_a_holder_of_whom_nothing_is_known_keeps_the_lease_forever(situation: str, state: str) -> None:
     lease = lease_in(situation) if state == "held" else leases.suspect(lease_in(situation))
 
-    assert isinstance(review(lease, Seen(), LIMITS, NOW + timedelta(days=400)), Keep)
+    assert isinstance(review(review_of(lease, Seen(), now=NOW + timedelta(days=400))), Keep)
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_a_status_that_disappeared_ends_the_lease_together_with_a_second_fact(
 ) -> None:
     confirmed = lease_in("confirmed")
 
-    verdict = review(confirmed, seen(status=Sight.ABSENT, **missing), LIMITS, NOW)
-    unread = review(confirmed, seen(status=Sight.UNREAD, **missing), LIMITS, NOW)
-    still_there = review(confirmed, seen(status=status("downloaded", stamp="s1"), **missing), LIMITS, NOW)
+    verdict = review(review_of(confirmed, seen(status=Sight.ABSENT, **missing)))
+    unread = review(review_of(confirmed, seen(status=Sight.UNREAD, **missing)))
+    still_there = review(review_of(confirmed, seen(status=status("downloaded", stamp="s1"), **missing)))
 
     assert isinstance(verdict, Release)
     assert verdict.cause is cause
@@ -212,21 +212,21 @@ def test_a_status_that_disappeared_ends_the_lease_together_with_a_second_fact(
 
 
 def test_a_status_that_disappeared_alone_keeps_the_lease() -> None:
-    assert isinstance(review(lease_in("confirmed"), fixed(status=Sight.ABSENT), LIMITS, NOW), Keep)
+    assert isinstance(review(review_of(lease_in("confirmed"), fixed(status=Sight.ABSENT))), Keep)
 
 
 @pytest.mark.parametrize(
     ("waited", "expected"), [(0, "keep"), (179, "keep"), (180, "unconfirmed"), (500, "unconfirmed")]
 )
 def test_a_claim_is_taken_back_when_its_time_to_be_confirmed_is_over(waited: float, expected: str) -> None:
-    assert word(review(held(ago=waited), seen(status=Sight.ABSENT), LIMITS, NOW)) == expected
+    assert word(review(review_of(held(ago=waited), seen(status=Sight.ABSENT)))) == expected
 
 
 def test_a_report_written_within_the_tolerance_of_the_clocks_counts_as_after_the_grant() -> None:
     lease = held(ago=60)
 
-    just = review(lease, seen(status=status("successful", ago=62)), LIMITS, NOW)
-    too_old = review(lease, seen(status=status("successful", ago=62.1)), LIMITS, NOW)
+    just = review(review_of(lease, seen(status=status("successful", ago=62))))
+    too_old = review(review_of(lease, seen(status=status("successful", ago=62.1))))
 
     assert word(just) == "succeeded"
     assert word(too_old) == "keep"
@@ -235,7 +235,7 @@ def test_a_report_written_within_the_tolerance_of_the_clocks_counts_as_after_the
 def test_once_a_report_has_been_seen_any_new_stamp_is_news_whatever_the_clocks_say() -> None:
     lease = held(ago=60, progress=under_way("ha node waiting", stamp="s1"))
 
-    verdict = review(lease, seen(status=status("successful", ago=3600, stamp="s2")), LIMITS, NOW)
+    verdict = review(review_of(lease, seen(status=status("successful", ago=3600, stamp="s2"))))
 
     assert word(verdict) == "succeeded"
 
@@ -243,8 +243,8 @@ def test_once_a_report_has_been_seen_any_new_stamp_is_news_whatever_the_clocks_s
 def test_an_earlier_stamp_from_before_the_grant_is_that_of_a_backup() -> None:
     lease = held(ago=60, progress=under_way("ha node waiting", stamp="s2"))
 
-    old = review(lease, seen(status=status("successful", ago=3600, stamp="s1")), LIMITS, NOW)
-    of_a_clock_set_back = review(lease, seen(status=status("successful", ago=10, stamp="s1")), LIMITS, NOW)
+    old = review(review_of(lease, seen(status=status("successful", ago=3600, stamp="s1"))))
+    of_a_clock_set_back = review(review_of(lease, seen(status=status("successful", ago=10, stamp="s1"))))
 
     assert word(old) == "keep"
     assert word(of_a_clock_set_back) == "succeeded"
@@ -253,8 +253,8 @@ def test_an_earlier_stamp_from_before_the_grant_is_that_of_a_backup() -> None:
 def test_the_same_report_again_is_no_progress_and_the_same_value_with_a_new_stamp_is() -> None:
     lease = held(ago=60, progress=under_way("initiated", stamp="s1"))
 
-    again = review(lease, fixed(status=status("initiated", stamp="s1")), LIMITS, NOW)
-    anew = review(lease, fixed(status=status("initiated", stamp="s2")), LIMITS, NOW)
+    again = review(review_of(lease, fixed(status=status("initiated", stamp="s1"))))
+    anew = review(review_of(lease, fixed(status=status("initiated", stamp="s2"))))
 
     assert isinstance(again, Keep)
     assert isinstance(anew, Renew)
@@ -262,7 +262,7 @@ def test_the_same_report_again_is_no_progress_and_the_same_value_with_a_new_stam
 
 
 def test_a_renewal_writes_down_what_it_has_learnt() -> None:
-    verdict = review(held(), seen(status=status("initiated", ago=2, stamp="s9")), LIMITS, NOW)
+    verdict = review(review_of(held(), seen(status=status("initiated", ago=2, stamp="s9"))))
 
     assert isinstance(verdict, Renew)
     learnt = begun(0, status="initiated", stamp="s9", confirmed=True, target_version=NEW, advanced_at=NOW.seen)
@@ -273,7 +273,7 @@ def test_a_renewal_writes_down_what_it_has_learnt() -> None:
 def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -> None:
     lease = held(progress=under_way(target_version=NEW))
 
-    verdict = review(lease, seen(status=status("initiated", target_version="")), LIMITS, NOW)
+    verdict = review(review_of(lease, seen(status=status("initiated", target_version=""))))
 
     assert isinstance(verdict, Renew)
     assert verdict.progress.target_version == NEW
@@ -286,7 +286,7 @@ def test_a_report_without_a_version_does_not_erase_the_one_that_was_reported() -
 def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_seconds: float, cause: str) -> None:
     lease = held(ago=3000, ttl=TTL * 9, progress=under_way("initiated", ago=2500))
     report = fixed(status=status(value, ago=2000, stamp="s2"))
-    first = review(lease, report, LIMITS, NOW)
+    first = review(review_of(lease, report))
     assert isinstance(first, Renew)
     assert first.progress.pending_since == NOW.seen
 
@@ -294,8 +294,8 @@ def test_a_status_in_its_grace_period_must_stand_through_it(value: str, grace_se
     over = NOW + timedelta(seconds=grace_seconds)
     seen_then = replace(report, node=node(ago=-grace_seconds), status_read_at=over.seen)
     read_before = replace(seen_then, status_read_at=over.seen - timedelta(seconds=1))
-    before = review(waiting, read_before, LIMITS, over)
-    after = review(waiting, seen_then, LIMITS, over)
+    before = review(review_of(waiting, read_before, now=over))
+    after = review(review_of(waiting, seen_then, now=over))
 
     assert word(before) in {"keep", "renew"}
     assert word(after) == cause
@@ -307,14 +307,14 @@ def test_a_status_that_was_last_read_before_its_grace_was_over_ends_nothing(valu
     waiting = held(ago=3000, ttl=TTL * 9, progress=under_way(value, ago=LONG, stamp="s2", pending_since=seen_at(2000)))
     blind = seen(status=status(value, ago=2000, stamp="s2"), status_read_at=seen_at(1990))
 
-    assert word(review(waiting, blind, LIMITS, NOW)) in {"keep", "renew"}
+    assert word(review(review_of(waiting, blind))) in {"keep", "renew"}
 
 
 @pytest.mark.parametrize(("read_ago", "expected"), [(0, "unconfirmed"), (120, "unconfirmed"), (121, "keep")])
 def test_a_claim_is_taken_back_on_a_look_after_its_time_alone(read_ago: float, expected: str) -> None:
     sighted = seen(node=node(ago=200), status_read_at=seen_at(read_ago))
 
-    assert word(review(held(ago=300), sighted, LIMITS, NOW)) == expected
+    assert word(review(review_of(held(ago=300), sighted))) == expected
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(59, "keep"), (60, "unconfirmed")])
@@ -322,18 +322,18 @@ def test_after_blindness_a_node_is_given_the_time_to_report_before_its_claim_is_
     ago: float, expected: str
 ) -> None:
     now, holder = structs.replace(NOW, clear_since=seen_at(ago)), seen(node=node(ago=200))
-    assert word(review(held(ago=300), holder, LIMITS, now)) == expected
+    assert word(review(review_of(held(ago=300), holder, now=now))) == expected
 
 
 @pytest.mark.parametrize("value", ["downloaded", "initiated", "rollback started", "download started"])
 def test_a_grace_period_starts_again_when_the_upgrade_has_gone_on_meanwhile(value: str) -> None:
     pending = held(ago=LONG, progress=SITUATIONS["failed pending"])
 
-    went_on = review(pending, seen(status=status(value)), LIMITS, NOW)
+    went_on = review(review_of(pending, seen(status=status(value))))
     assert isinstance(went_on, Renew)
     assert went_on.progress.pending_since is None
     failed_again = review(
-        leases.renew(pending, NOW.seen, TTL, went_on.progress), seen(status=status("failed")), LIMITS, NOW
+        review_of(leases.renew(pending, NOW.seen, TTL, went_on.progress), seen(status=status("failed")))
     )
 
     assert isinstance(failed_again, Renew)
@@ -341,7 +341,7 @@ def test_a_grace_period_starts_again_when_the_upgrade_has_gone_on_meanwhile(valu
 
 
 def test_an_unknown_status_is_named_for_people() -> None:
-    verdict = review(lease_in("confirmed"), fixed(status=status("exploded")), LIMITS, NOW)
+    verdict = review(review_of(lease_in("confirmed"), fixed(status=status("exploded"))))
 
     assert isinstance(verdict, Keep)
     assert "'exploded'" in verdict.note
@@ -367,7 +367,7 @@ def test_a_heartbeat_renews_a_confirmed_lease_for_a_while_after_the_last_change(
     lease = leases.renew(held(ago=moved_ago, progress=progress), seen_at(400), TTL)
     sighted = seen(node=node(ago=heartbeat_ago), status=status("initiated", ago=moved_ago, stamp="s1"))
 
-    verdict = review(lease, sighted, LIMITS, NOW)
+    verdict = review(review_of(lease, sighted))
 
     assert isinstance(verdict, Renew) is renews
     if isinstance(verdict, Renew):
@@ -379,8 +379,8 @@ def test_a_heartbeat_that_would_gain_little_is_not_worth_a_commit() -> None:
     lease = leases.renew(held(ago=900, progress=under_way()), seen_at(200), TTL)
     report = status("downloaded", stamp="s1")
 
-    assert isinstance(review(lease, seen(node=node(ago=50), status=report), LIMITS, NOW), Keep)
-    assert isinstance(review(lease, seen(node=node(ago=49), status=report), LIMITS, NOW), Renew)
+    assert isinstance(review(review_of(lease, seen(node=node(ago=50), status=report))), Keep)
+    assert isinstance(review(review_of(lease, seen(node=node(ago=49), status=report))), Renew)
 
 
 @pytest.mark.parametrize(("ago", "expected"), [(599, "keep"), (600, "suspect"), (9000, "suspect")])
@@ -388,7 +388,7 @@ def test_a_lease_without_evidence_becomes_suspect_when_it_expires(ago: float, ex
     lease = held(ago=ago, progress=under_way(ago=ago))
     silent = seen(node=node(ago=ago + 1), status=status("downloaded", stamp="s1", ago=ago))
 
-    verdict = review(lease, silent, LIMITS, NOW)
+    verdict = review(review_of(lease, silent))
 
     assert word(verdict) == expected
     if isinstance(verdict, Suspect):
@@ -417,7 +417,7 @@ def test_a_lease_without_evidence_becomes_suspect_when_it_expires(ago: float, ex
 def test_a_suspect_lease_ends_by_proof_or_stays(fields: dict[str, object], expected: str) -> None:
     standing = {"status": status("initiated", stamp="s1"), **fields}
 
-    verdict = review(suspected(progress=under_way("initiated", ago=900)), seen(**standing), LIMITS, NOW)
+    verdict = review(review_of(suspected(progress=under_way("initiated", ago=900)), seen(**standing)))
 
     assert word(verdict) == expected
 
@@ -430,7 +430,7 @@ def test_the_version_proves_only_of_a_node_that_was_received_of_since_the_lease_
     lease = suspected(ago=700, progress=under_way("initiated", ago=700))
     sighted = seen(node=node(agent_version=NEW, ago=ago), status=status("initiated", stamp="s1"))
 
-    assert word(review(lease, sighted, LIMITS, NOW)) == expected
+    assert word(review(review_of(lease, sighted))) == expected
 
 
 @pytest.mark.parametrize(
@@ -442,14 +442,14 @@ def test_a_version_proves_nothing_unless_it_was_asked_for_and_is_new(before: str
     progress = under_way("initiated", ago=900, target_version=target, version_before=before)
     sighted = seen(node=node(agent_version=NEW), status=status("initiated", stamp="s1", target_version=target))
 
-    assert isinstance(review(suspected(progress=progress), sighted, LIMITS, NOW), Keep)
+    assert isinstance(review(review_of(suspected(progress=progress), sighted)), Keep)
 
 
 @pytest.mark.parametrize("report", [status("rollback started", stamp="s1"), Sight.UNREAD])
 def test_the_new_version_proves_nothing_while_it_is_being_rolled_back(report: Status | Sight) -> None:
     lease = suspected(progress=under_way("rollback started", ago=900))
 
-    verdict = review(lease, seen(node=node(agent_version=NEW), status=report), LIMITS, NOW)
+    verdict = review(review_of(lease, seen(node=node(agent_version=NEW), status=report)))
 
     assert isinstance(verdict, Keep)
 
@@ -457,7 +457,7 @@ def test_the_new_version_proves_nothing_while_it_is_being_rolled_back(report: St
 def test_news_from_the_holder_of_a_suspect_lease_renews_it() -> None:
     lease = suspected(progress=under_way("downloaded", ago=900))
 
-    verdict = review(lease, seen(status=status("initiated", stamp="s2")), LIMITS, NOW)
+    verdict = review(review_of(lease, seen(status=status("initiated", stamp="s2"))))
 
     assert isinstance(verdict, Renew)
     assert leases.renew(lease, NOW.seen, TTL, verdict.progress).state is leases.State.HELD
@@ -466,23 +466,23 @@ def test_news_from_the_holder_of_a_suspect_lease_renews_it() -> None:
 def test_a_heartbeat_alone_does_not_lift_a_suspicion() -> None:
     report = status("downloaded", stamp="s1")
 
-    assert isinstance(review(suspected(), seen(node=node(ago=1), status=report), LIMITS, NOW), Keep)
+    assert isinstance(review(review_of(suspected(), seen(node=node(ago=1), status=report))), Keep)
 
 
 def test_a_free_lease_cannot_be_reviewed() -> None:
     with pytest.raises(ValueError, match="is free"):
-        review(Lease(group=GROUP), seen(), LIMITS, NOW)
+        review(review_of(Lease(group=GROUP), seen()))
 
 
 def test_the_limits_of_the_operator_are_the_ones_that_count() -> None:
     impatient = limits(confirm_seconds=5.0)
 
-    assert word(review(held(ago=6), seen(), impatient, NOW)) == "unconfirmed"
+    assert word(review(review_of(held(ago=6), seen(), limits=impatient))) == "unconfirmed"
 
 
 def test_a_release_says_who_and_why() -> None:
-    verdict = review(held(claim(BERT, subject=OTHER_NMP)), seen(node=Sight.ABSENT), LIMITS, NOW)
-    unconfirmed = review(replace(held(ago=999)), seen(), LIMITS, NOW)
+    verdict = review(review_of(held(claim(BERT, subject=OTHER_NMP)), seen(node=Sight.ABSENT)))
+    unconfirmed = review(review_of(replace(held(ago=999)), seen()))
 
     assert isinstance(verdict, Release)
     assert BERT in verdict.why

@@ -8,7 +8,7 @@ from agbot.rules.facts import Sight
 from agbot.rules.review import review
 from agbot.rules.statuses import Status
 from agbot.rules.verdict import Release
-from tests.support.values import LIMITS, NOW, TTL, at, held, limits, node, seen, seen_at, status, under_way
+from tests.support.values import TTL, at, held, limits, node, review_of, seen, seen_at, status, under_way
 
 
 @pytest.mark.parametrize("report", [Sight.ABSENT, status("successful", ago=5000), status("waiting", ago=5000)])
@@ -22,7 +22,7 @@ def test_that_a_holder_has_shown_nothing_counts_only_if_it_was_alive_after_the_g
     """An agent that is cut off from the Exchange, or dies, may have stopped its services before it could report."""
     holder = seen(node=node(ago=alive_ago), status=report, status_read_at=seen_at(read_ago))
 
-    assert isinstance(review(held(ago=300), holder, LIMITS, NOW), Release) is is_taken_back
+    assert isinstance(review(review_of(held(ago=300), holder)), Release) is is_taken_back
 
 
 @pytest.mark.parametrize(("read_ago", "is_taken_back"), [(20, True), (23, False)])
@@ -32,7 +32,7 @@ def test_that_a_holder_has_shown_nothing_counts_only_by_a_read_after_its_sign_of
     """It has just come back, and what was read before that shows nothing."""
     holder = seen(node=node(ago=20), status_read_at=seen_at(read_ago))
 
-    assert isinstance(review(held(ago=300), holder, LIMITS, NOW), Release) is is_taken_back
+    assert isinstance(review(review_of(held(ago=300), holder)), Release) is is_taken_back
 
 
 @pytest.mark.parametrize("value", ["failed", "waiting", "reset"])
@@ -44,7 +44,10 @@ def test_a_status_is_the_last_one_of_a_node_only_if_it_was_alive_after_the_grace
     holder = seen(node=node(ago=alive_ago), status=status(value, ago=2000, stamp="s2"))
     same = limits(failure_grace_seconds=600)
 
-    assert isinstance(review(held(ago=3000, ttl=TTL * 9, progress=pending), holder, same, NOW), Release) is ends
+    assert (
+        isinstance(review(review_of(held(ago=3000, ttl=TTL * 9, progress=pending), holder, limits=same)), Release)
+        is ends
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_holder_that_has_come_back_is_given_the_time_to_act_on_what_it_has_mis
     """Until then its agreement stands that the agbot has cancelled, and its report is the one from before."""
     holder = seen(node=node(ago=20, back_at=None if back_ago is None else at(back_ago)))
 
-    assert isinstance(review(held(ago=400), holder, LIMITS, NOW), Release) is is_taken_back
+    assert isinstance(review(review_of(held(ago=400), holder)), Release) is is_taken_back
 
 
 @pytest.mark.parametrize(("back_ago", "ends"), [(None, True), (60, True), (59, False)])
@@ -68,4 +71,4 @@ def test_a_node_that_has_come_back_with_a_failure_may_go_on_with_it(
     back_at = None if back_ago is None else at(back_ago)
     holder = seen(node=node(ago=0, back_at=back_at), status=status(value, ago=2000, stamp="s2"))
 
-    assert isinstance(review(held(ago=3000, ttl=TTL * 9, progress=pending), holder, LIMITS, NOW), Release) is ends
+    assert isinstance(review(review_of(held(ago=3000, ttl=TTL * 9, progress=pending), holder)), Release) is ends

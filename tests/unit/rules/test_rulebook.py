@@ -19,7 +19,7 @@ from agbot.rules.rule import Case, Evidence, Rule
 from agbot.rules.rulebook import FINAL, RULES, UNBLOCKS
 from agbot.rules.statuses import Status
 from tests.support import values
-from tests.support.values import ANNA, BERT, CARL, NOW, ask, case, group, member, seen_at
+from tests.support.values import ANNA, BERT, CARL, ask, case, group, member, seen_at
 from tests.unit.rules.test_decide import ONE_REASON
 
 
@@ -61,7 +61,7 @@ def test_a_decision_is_shown_without_asking_any_rule_again(
 
     monkeypatch.setattr(rulebook, "RULES", tuple(counted(rule) for rule in RULES))
 
-    decision = decide(question, facts, NOW)
+    decision = decide(case(question, facts))
     assert isinstance(decision, Wait)
     assert decision.judgement is not None
     findings = decision.judgement.findings()
@@ -91,7 +91,7 @@ def test_no_evidence_is_put_together_for_a_decision_alone(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(rulebook, "RULES", tuple(replace(rule, evidence=evidence) for rule in RULES))
 
-    assert isinstance(decide(ask(), group(lease=values.held()), NOW), Wait)
+    assert isinstance(decide(case(ask(), group(lease=values.held()))), Wait)
 
 
 def test_the_facts_carry_when_they_were_read() -> None:
@@ -126,8 +126,8 @@ def test_no_more_peers_are_looked_at_than_the_answer_needs_and_the_holder_last()
     unseen = member(ANNA, _Unseen({values.NMP: values.status("initiated")}))
     facts = group(unseen, member(BERT), member(CARL), lease=values.held())
 
-    decision = decide(ask(BERT), facts, NOW)
+    decision = decide(case(ask(BERT), facts))
 
     assert [reason.code for reason in getattr(decision, "reasons", ())] == [Code.LEASE_HELD]
     with pytest.raises(AssertionError):
-        decide(ask(BERT), structs.replace(facts, limits=values.limits(min_available=2)), NOW)
+        decide(case(ask(BERT), structs.replace(facts, limits=values.limits(min_available=2))))

@@ -22,7 +22,23 @@ from agbot.rules.seen_time import Now, SeenTime
 from agbot.rules.verdict import Keep, Suspect
 from agbot.store.texts import seen_moment, seen_stamp, stamp
 from tests.support import values
-from tests.support.values import ANNA, BERT, LIMITS, NOW, TTL, at, claim, group, held, member, node, seen, seen_at
+from tests.support.values import (
+    ANNA,
+    BERT,
+    LIMITS,
+    NOW,
+    TTL,
+    at,
+    case,
+    claim,
+    group,
+    held,
+    member,
+    node,
+    review_of,
+    seen,
+    seen_at,
+)
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 HALF_A_DAY = timedelta(hours=12)
@@ -79,15 +95,15 @@ def test_a_lease_does_not_expire_while_no_one_can_look() -> None:
     lease = held(ago=TTL.total_seconds() - 1, progress=values.under_way(ago=TTL.total_seconds() - 1))
     sight = seen(status=Sight.UNREAD)
 
-    assert isinstance(review(lease, sight, LIMITS, BLIND), Keep)
-    assert isinstance(review(lease, sight, LIMITS, BLIND + timedelta(seconds=1)), Suspect)
+    assert isinstance(review(review_of(lease, sight, now=BLIND)), Keep)
+    assert isinstance(review(review_of(lease, sight, now=BLIND + timedelta(seconds=1))), Suspect)
 
 
 def test_a_claim_is_not_taken_back_over_time_in_which_its_sign_could_not_have_been_seen() -> None:
     lease = leases.grant(leases.Lease(group=values.GROUP), claim(), NOW, TTL, values.begun(0))
     just_blind = replace(lease, tenure=lease.tenure and replace(lease.tenure, granted_at=BLIND.wall))
 
-    assert isinstance(review(just_blind, seen(status_read_at=BLIND.seen), LIMITS, BLIND), Keep)
+    assert isinstance(review(review_of(just_blind, seen(status_read_at=BLIND.seen), now=BLIND)), Keep)
 
 
 def test_a_waiter_still_asks_after_any_blindness() -> None:
@@ -103,7 +119,7 @@ def test_a_group_rests_for_so_much_seen_time(kind: Kind) -> None:
     end = End(claim=claim(ANNA, kind), token=7, cause=Cause.SUCCEEDED, at=at(30), seen_at=seen_at(30))
     resting = group(lease=leases.Lease(group=values.GROUP, token=7, last_end=end), limits=limits)
 
-    answer = decide(values.ask(BERT), resting, BLIND)
+    answer = decide(case(values.ask(BERT), resting, BLIND))
 
     assert isinstance(answer, Wait)
     assert next(each for each in answer.reasons if each.code is Code.SOAKING).until == BLIND.wall + timedelta(

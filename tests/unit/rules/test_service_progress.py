@@ -15,7 +15,6 @@ from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 from tests.support.values import (
     ANNA,
-    LIMITS,
     NEW,
     NOW,
     TTL,
@@ -26,6 +25,7 @@ from tests.support.values import (
     held,
     limits,
     node,
+    review_of,
     seen,
     seen_at,
     status,
@@ -42,7 +42,7 @@ def lease(*, ago: float = 60, **fields: object) -> Lease:
 
 def look(*agreements: Agreement, at_lease: Lease | None = None, **fields: object) -> Verdict:
     what = {"node": node(ago=500), "policy": deployment(), "agreements": agreements, **fields}
-    return review(at_lease or lease(), seen(**what), LIMITS, NOW)
+    return review(review_of(at_lease or lease(), seen(**what)))
 
 
 def word(verdict: Verdict) -> str:
@@ -180,7 +180,7 @@ def test_the_limits_are_the_operators() -> None:
     quiet = lease(ago=400, status="old1 final 1.0.0 running")
     sighted = Seen(node=node(), policy=deployment(), agreements=(BEFORE,))
 
-    assert word(review(quiet, sighted, limits(confirm_seconds=401), NOW)) == "keep"
+    assert word(review(review_of(quiet, sighted, limits=limits(confirm_seconds=401)))) == "keep"
 
 
 def test_the_verdicts_report_what_runs() -> None:

@@ -20,6 +20,7 @@ from tests.support.values import (
     POLICIES,
     ask,
     brake,
+    case,
     group,
     limits,
     member,
@@ -32,7 +33,9 @@ from tests.support.values import (
 def goes(who: str, waiters: tuple[Waiter, ...], before: tuple[Turn, ...], **facts: object) -> bool:
     """Whether this node is granted; the only reason that may keep it is its turn."""
     names = {"anna": ANNA, "bert": BERT, "carl": CARL}
-    decision = decide(ask(names[who]), group(waiters=waiters, turns={each.node: each for each in before}, **facts), NOW)
+    decision = decide(
+        case(ask(names[who]), group(waiters=waiters, turns={each.node: each for each in before}, **facts))
+    )
     if isinstance(decision, Wait):
         assert [reason.code for reason in decision.reasons] == [Code.TURN]
     return isinstance(decision, Grant)
@@ -56,7 +59,7 @@ def test_whoever_was_served_before_another_began_to_wait_yields_to_no_one() -> N
 def test_the_reason_names_who_goes_first() -> None:
     facts = group(waiters=(waiter(BERT, since=300),), turns={ANNA: turn(ANNA, ago=10)})
 
-    decision = decide(ask(ANNA), facts, NOW)
+    decision = decide(case(ask(ANNA), facts))
 
     assert isinstance(decision, Wait)
     assert decision.reasons[0].facts == {"waiter": BERT, "order": "asked"}
@@ -98,7 +101,7 @@ def test_no_one_yields_to_one_who_could_not_go_anyway(facts: dict[str, object]) 
     stuck = waiter(BERT, since=900, question=ask(BERT, subject=OTHER_NMP))
     whole = group(*members, waiters=(stuck,), turns={ANNA: turn(ANNA, ago=100)}, **facts)  # type: ignore[misc] # a tuple
 
-    assert decide(ask(ANNA), whole, NOW) == Grant()
+    assert decide(case(ask(ANNA), whole)) == Grant()
 
 
 def test_a_node_does_not_yield_to_itself() -> None:
@@ -119,7 +122,7 @@ def test_a_node_whose_claim_meant_nothing_goes_behind_all_others() -> None:
 def test_a_service_upgrade_waits_for_its_turn_as_well() -> None:
     facts = group(waiters=(waiter(BERT, since=900),), turns={ANNA: turn(ANNA, ago=100)})
 
-    decision = decide(service_ask(ANNA), facts, NOW)
+    decision = decide(case(service_ask(ANNA), facts))
 
     assert isinstance(decision, Wait)
     assert [reason.code for reason in decision.reasons] == [Code.TURN]
@@ -138,5 +141,5 @@ def test_an_agent_upgrade_blocked_by_its_peers_does_not_hold_a_service_upgrade_u
         turns={ANNA: turn(ANNA, ago=100)},
     )
 
-    assert decide(service_ask(ANNA), facts, NOW) == Grant()
+    assert decide(case(service_ask(ANNA), facts)) == Grant()
     assert NMP in facts.waiters[0].ask.claim.subject
