@@ -1,10 +1,8 @@
-"""The lease store in memory, for tests and the simulation.
+"""The lease store in memory, for forecasts and tests.
 
-It keeps the contract except for durability.
-
-It is deterministic: no thread, no clock, no randomness. Each call yields to the other tasks before
-it reads and after it has committed, as a real store does, so that races appear. It has faults:
-`fail_next` makes calls fail before or after their commit, and `crash` acts as `kill -9`.
+It keeps the contract except for durability. It is deterministic: no thread, no clock, no
+randomness. Each call yields to the other tasks before it reads and after it has committed, as a
+real store does, so that races appear.
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import TypeVar
 
 from agbot.rules.ids import GroupId
@@ -42,15 +39,6 @@ from agbot.store.swaps import is_as_expected, refuse_impossible
 _T = TypeVar("_T")
 
 
-class Failure(StrEnum):
-    """When a call fails."""
-
-    BEFORE_COMMIT = "before-commit"
-    """Nothing was written."""
-    AFTER_COMMIT = "after-commit"
-    """It was written, and the answer was lost."""
-
-
 @dataclass(slots=True)
 class Content:
     """The content that a file or a database would have."""
@@ -71,23 +59,6 @@ class MemoryStore:
         self._content = content or Content()
         self._fence = fence
         self._is_open = False
-        self._failures: list[Failure] = []
-
-    def fail_next(self, failure: Failure, calls: int = 1) -> None:
-        """Make the next calls raise `StoreUnavailableError`, after those already set to fail."""
-        self._failures.extend([failure] * calls)
-
-    def heal(self) -> None:
-        """Cancel the failures that have not happened yet."""
-        self._failures.clear()
-
-    def crash(self) -> None:
-        """Stop without closing: open calls never return, the lock is free, commits stay."""
-        self._is_open = False
-
-    def change_generation(self, doubt: str, token_floor: int) -> None:
-        """Become another generation, like a file that was replaced by an older copy."""
-        self._content.generation = Generation(id=f"memory above {token_floor}", token_floor=token_floor, doubt=doubt)
 
     async def open(self) -> None:
         """Take the lock."""
@@ -179,20 +150,11 @@ class MemoryStore:
         return await self._call(fenced)
 
     async def _call(self, work: Callable[[], _T]) -> _T:
-        """Do the work as one step between two turns of the loop, and fail if set to."""
+        """Do the work as one step between two turns of the loop."""
         await asyncio.sleep(0)
-        if not self._is_open:
-            message = "the memory store is not open"
-            raise StoreUnavailableError(message)
-        failure = self._failures.pop(0) if self._failures else None
-        if failure is Failure.BEFORE_COMMIT:
-            message = "could not write to the memory store: a test made it fail"
-            raise StoreUnavailableError(message)
+        await self.check()
         result = work()
         await asyncio.sleep(0)
-        if failure is Failure.AFTER_COMMIT:
-            message = "no answer from the memory store: a test made it fail after the commit"
-            raise StoreUnavailableError(message)
         return result
 
     def _lease(self, group: GroupId) -> Lease:

@@ -13,10 +13,10 @@ import pytest
 
 from agbot.store.contract import Store
 from agbot.store.mark import MarkFile
-from agbot.store.memory import MemoryStore
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.store import PostgresStore
 from agbot.store.sqlite import SqliteStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.postgres import Postgres
 
 
@@ -34,7 +34,7 @@ class MemoryPlace:
     """A memory store is its own place."""
 
     def __init__(self) -> None:
-        self._store = MemoryStore()
+        self._store = FaultyStore()
 
     def store(self) -> Store:
         return self._store

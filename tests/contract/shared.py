@@ -14,9 +14,9 @@ import pytest
 from agbot.store.leadership import SharedStore
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.shared import PostgresShared
-from agbot.store.shared_memory import SharedContent, SharedMemoryStore
 from tests.contract.values import NOW
 from tests.support.postgres import Postgres
+from tests.support.shared_memory import SharedContent, SharedMemoryStore
 
 
 class SharedPlace(Protocol):

@@ -8,7 +8,7 @@ from agbot.coordinator.permission import Granted
 from agbot.rules.busy import NotNow
 from agbot.rules.ids import node_id
 from agbot.rules.limits import Limits
-from agbot.store.memory import Failure, MemoryStore
+from tests.support.faulty_store import Failure, FaultyStore
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -81,7 +81,7 @@ async def test_its_time_ends_by_itself() -> None:
 
 @in_virtual_time
 async def test_a_word_that_the_store_could_not_take_is_written_when_it_can() -> None:
-    store = MemoryStore()
+    store = FaultyStore()
     hub = Hub(store=store)
     hub.group("g1", "n1", "n2")
     await hub.start()

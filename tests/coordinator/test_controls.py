@@ -17,8 +17,8 @@ from agbot.rules.limits import Limits, Order
 from agbot.rules.records import Allowance, Approval, Hold
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
-from agbot.store.memory import Failure, MemoryStore
 from tests.support.examples import some
+from tests.support.faulty_store import Failure, FaultyStore
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -300,7 +300,7 @@ def test_of_many_that_ask_in_the_same_moment_no_more_go_than_may(limits: Limits)
 
 @in_virtual_time
 async def test_a_grant_that_the_store_refuses_keeps_no_other_group_waiting() -> None:
-    hub = Hub(limits=Limits(max_groups_in_org=1), store=(store := MemoryStore()))
+    hub = Hub(limits=Limits(max_groups_in_org=1), store=(store := FaultyStore()))
     for number in range(2):
         hub.group(f"g{number}", f"a{number}", f"b{number}")
     await hub.start()

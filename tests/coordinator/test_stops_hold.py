@@ -13,12 +13,12 @@ from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
 from agbot.rules.records import Hold
 from agbot.store.contract import NOTHING, JournalQuery, Lost, Writes
-from agbot.store.memory import MemoryStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.hub import ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
-class UnevenStore(MemoryStore):
+class UnevenStore(FaultyStore):
     """Takes its time before a swap is committed, or before it confirms a write that it has committed."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class UnevenStore(MemoryStore):
         await asyncio.sleep(self.confirm_seconds)
 
 
-async def hub_of(store: MemoryStore, limits: Limits | None = None, groups: int = 1) -> Hub:
+async def hub_of(store: FaultyStore, limits: Limits | None = None, groups: int = 1) -> Hub:
     hub = Hub(store=store, limits=limits or Limits())
     nodes = [f"n{number}" for number in range(1, 2 * groups + 1)]
     for number in range(groups):
@@ -143,8 +143,8 @@ async def test_nothing_is_granted_after_the_daemon_has_stopped_that_was_decided_
 
 @in_virtual_time
 async def test_a_hold_whose_write_fails_leaves_the_gate_open() -> None:
-    hub = await hub_of(MemoryStore())
-    assert isinstance(hub.store, MemoryStore)
+    hub = await hub_of(FaultyStore())
+    assert isinstance(hub.store, FaultyStore)
     hub.store.crash()
     with suppress(Exception):
         await hub.coordinator.hold(hold(hub, "*"))

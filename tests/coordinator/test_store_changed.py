@@ -12,7 +12,7 @@ from agbot.rules import ids
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store import generation
-from agbot.store.memory import MemoryStore
+from tests.support.faulty_store import FaultyStore
 from tests.support.hub import AGBOT, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -25,7 +25,7 @@ async def restored(*members: str) -> Hub:
     hub.group("g1", *members)
     await hub.start()
     await hub.live(*members, seconds=60)
-    cast("MemoryStore", hub.store).change_generation("it is an older copy", FLOOR)
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", FLOOR)
     await hub.crash()
     return hub
 
@@ -141,7 +141,7 @@ async def test_a_holder_of_the_restored_store_gets_its_old_yes_again_only_where_
     await hub.start()
     hub.report("n1", "ha node waiting")
     assert isinstance(await hub.ask("n1", "g1"), Granted)
-    cast("MemoryStore", hub.store).change_generation("it is an older copy", FLOOR)
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", FLOOR)
     await hub.crash()
 
     assert codes(await hub.ask("n1", "g1"))[0] == "store-changed"
@@ -167,7 +167,7 @@ async def test_who_asked_before_the_store_was_replaced_is_not_known_and_the_summ
     assert hub.coordinator.overview().asked_since is None
     replaced_at = hub.clock.now().replace(microsecond=0)
     floor = generation.floor_above(0, int(replaced_at.timestamp() * 1000))
-    cast("MemoryStore", hub.store).change_generation("it is an older copy", floor)
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", floor)
     await hub.crash()
     await hub.live("n1", "n2", seconds=60)
 

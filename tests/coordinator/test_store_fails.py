@@ -11,19 +11,19 @@ from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NotLeadingError, Stored, Writes
-from agbot.store.memory import Failure, MemoryStore
 from tests.membership.living import CYCLE, IDLE_CYCLE
 from tests.observed.upgrading import members, unasked
+from tests.support.faulty_store import Failure, FaultyStore
 from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
-def store_of(hub: Hub) -> MemoryStore:
-    assert isinstance(hub.store, MemoryStore)
+def store_of(hub: Hub) -> FaultyStore:
+    assert isinstance(hub.store, FaultyStore)
     return hub.store
 
 
-class Refusing(MemoryStore):
+class Refusing(FaultyStore):
     """Fails once, in the moment in which this is to be written."""
 
     def __init__(self, event: str) -> None:
@@ -157,7 +157,7 @@ async def test_the_sentence_of_a_cycle_names_a_store_and_an_exchange_that_fail_a
     await hub.stop()
 
 
-class Fenced(MemoryStore):
+class Fenced(FaultyStore):
     """Refuses everything from some moment on, because another leads."""
 
     is_over = False

@@ -29,9 +29,9 @@ from agbot.rules.rulebook import RULES
 from agbot.rules.seen_time import SeenTime
 from agbot.settings.running import LogSettings
 from agbot.sim.exchange import seed
-from agbot.store import memory
 from agbot.store.contract import Entry, JournalQuery, Writes
 from tests.support.clocks import NOON
+from tests.support.faulty_store import Failure
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.terminal import Terminal
 from tests.support.virtual_time import in_virtual_time
@@ -190,7 +190,7 @@ async def test_a_refusal_that_no_rule_gave_shows_the_rules_and_keeps_no_decision
     hub.report("n1", "ha node waiting")
     await hub.start()
     await hub.live("n1", "n2", seconds=60)
-    hub.store.fail_next(memory.Failure.BEFORE_COMMIT)  # type: ignore[attr-defined]  # a memory store
+    hub.store.fail_next(Failure.BEFORE_COMMIT)  # type: ignore[attr-defined]  # a memory store
 
     assert codes(await hub.ask("n1", "g1")) == ["store-unavailable"]
     shown = explained(hub, "n1")

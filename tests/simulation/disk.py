@@ -13,7 +13,7 @@ from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.records import Brake, Hold
 from agbot.store.contract import NOTHING, Entry, Lost, Stored, StoreUnavailableError, Writes
-from agbot.store.memory import MemoryStore
+from tests.support.faulty_store import FaultyStore
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Disk:
     chance: random.Random
     seconds: float
     watcher: Watcher
-    content: MemoryStore = field(default_factory=MemoryStore)
+    content: FaultyStore = field(default_factory=FaultyStore)
     rates: dict[Fault, float] = field(default_factory=dict)
     kill_at_write: tuple[int, Fault] | None = None
     """At the so-many-th write from now on."""
@@ -59,9 +59,9 @@ class Disk:
     replaced: bool = False
     """An older copy took its place, and no one has settled that yet."""
 
-    def copy(self) -> MemoryStore:
+    def copy(self) -> FaultyStore:
         """Return what is written now, to be put back later."""
-        found, now = MemoryStore(), self.content._content  # noqa: SLF001 - the bytes, as a backup has them
+        found, now = FaultyStore(), self.content._content  # noqa: SLF001 - the bytes, as a backup has them
         found._content = replace(  # noqa: SLF001 - see above; all that is kept are values
             now,
             leases=dict(now.leases),
@@ -71,7 +71,7 @@ class Disk:
         )
         return found
 
-    def replace(self, content: MemoryStore) -> None:
+    def replace(self, content: FaultyStore) -> None:
         """Put something older in the place of what was written last, as `Generation` says that a real store finds out."""
         highest = max((lease.token for lease in self.leases().values()), default=0)
         self.content = content
@@ -107,7 +107,7 @@ class Disk:
         return list(self.content._content.entries)  # noqa: SLF001 - see leases
 
 
-class SimStore(MemoryStore):
+class SimStore(FaultyStore):
     """One program's way to the disk. It dies with the program."""
 
     def __init__(self, disk: Disk, kill: Callable[[], None]) -> None:

@@ -35,12 +35,12 @@ from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.fleet import Fleet
 from agbot.sim.links import Answered, Question, Unanswered
 from agbot.store.contract import NOTHING, Lost, StoreUnavailableError, Writes
-from agbot.store.memory import MemoryStore
-from agbot.store.shared_memory import SharedContent, SharedMemoryStore
 from tests.simulation.process import Killed, Process
 from tests.support.clocks import LoopClock
 from tests.support.direct_gateway import DirectGateway
 from tests.support.direct_transport import DirectTransport
+from tests.support.faulty_store import FaultyStore
+from tests.support.shared_memory import SharedContent, SharedMemoryStore
 
 T = TypeVar("T")
 
@@ -133,7 +133,7 @@ class MachineTransport(DirectTransport):
         return reply
 
 
-class _Term(MemoryStore):
+class _Term(FaultyStore):
     """The store of one term, on one host."""
 
     def __init__(self, content: SharedContent, epoch: int, machine: Machine) -> None:
@@ -172,7 +172,7 @@ class MachineStore(SharedMemoryStore):
     async def announced(self) -> list[Announced]:
         return await self._machine.call(self.listed)
 
-    def under(self, epoch: int) -> MemoryStore:
+    def under(self, epoch: int) -> FaultyStore:
         return _Term(self._content, epoch, self._machine)
 
 

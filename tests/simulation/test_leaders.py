@@ -16,7 +16,6 @@ from agbot.sim.actions import Act, Action
 from agbot.sim.exchange import seed
 from agbot.sim.links import Kind, Question
 from agbot.sim.observer import Observer
-from agbot.store.shared_memory import SharedContent
 from tests.simulation import deposed
 from tests.simulation.leaders import NAMES, Site, new_exchange
 from tests.simulation.process import watch_tasks
@@ -24,6 +23,7 @@ from tests.simulation.stage import ORG
 from tests.support import virtual_time
 from tests.support.clocks import LoopClock
 from tests.support.examples import thorough
+from tests.support.shared_memory import SharedContent
 
 GROUP, NMP, OLD = "g1", "up1", "2.31.0"
 

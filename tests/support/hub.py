@@ -39,10 +39,10 @@ from agbot.sim.agbot_rows import AgbotRows
 from agbot.sim.exchange import SimExchange, seed
 from agbot.sim.local_api import LocalApi, Shown
 from agbot.store.contract import Entry, Store
-from agbot.store.memory import MemoryStore
 from tests.support.clocks import LoopClock
 from tests.support.direct_agbot import DirectAgbot
 from tests.support.direct_transport import DirectTransport
+from tests.support.faulty_store import FaultyStore
 
 ORG = "o1"
 AGBOT = "coordinator"
@@ -69,7 +69,7 @@ class Hub:
     is_shadow: bool = False
     """Whether the agbot decides, and the coordinator only compares."""
     clock_ahead_seconds: float = 0.0
-    store: Store = field(default_factory=MemoryStore)
+    store: Store = field(default_factory=FaultyStore)
     emitted: list[Entry] = field(default_factory=list)
     journal_age: timedelta = timedelta(days=30)
     journal_bytes: int = 0
@@ -123,7 +123,7 @@ class Hub:
     async def crash(self) -> None:
         """Lose everything but the store, as kill -9 does, and start again."""
         await self._cancel()
-        if isinstance(self.store, MemoryStore):
+        if isinstance(self.store, FaultyStore):
             self.store.crash()
         self._connect()
         await self.start()
@@ -131,7 +131,7 @@ class Hub:
     async def away(self, seconds: float) -> None:
         """Be killed, stay away, and start again."""
         await self._cancel()
-        if isinstance(self.store, MemoryStore):
+        if isinstance(self.store, FaultyStore):
             self.store.crash()
         await asyncio.sleep(seconds)
         self._connect()

@@ -19,12 +19,12 @@ from agbot.delivery.sinks import Deliveries
 from agbot.events.outage import Outage
 from agbot.rules.lease import Lease
 from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, StoreUnavailableError, Writes
-from agbot.store.memory import Failure, MemoryStore
 from agbot.store.sqlite import SqliteStore
 from tests.contract import values
 from tests.contract.values import ANNA, GROUP, NOW, entry
 from tests.integration.delivery.conftest import Journal, delivering
 from tests.support.clocks import NOON, HandClock
+from tests.support.faulty_store import Failure, FaultyStore
 from tests.support.patience import until
 
 
@@ -137,7 +137,7 @@ ABOUT = Destination(sink="webhook", receiver="hall")
 @pytest.fixture(params=["memory", "sqlite"])
 async def either(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Journal]:
     """Give a journal of each kind of store."""
-    store: Store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "agbot.db")
+    store: Store = FaultyStore() if request.param == "memory" else SqliteStore(tmp_path / "agbot.db")
     await store.open()
     yield Journal(store)
     await store.close()
@@ -283,7 +283,7 @@ async def test_nothing_is_lost_that_a_sink_had_taken_before_it_left_the_journal(
 
 async def test_what_was_not_committed_is_reported_to_no_one_and_is_no_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agbot.delivery.outbox._AFTER_A_FAILURE_SECONDS", 0.01)
-    store, notebook = MemoryStore(), Notebook()
+    store, notebook = FaultyStore(), Notebook()
     async with on_memory(store, notebook) as journal:
         await journal.upgrade(GROUP, ANNA)
         await until("told", lambda: len(notebook.emitted) == 2)
@@ -327,7 +327,7 @@ async def test_a_loss_that_cannot_be_written_is_reported_when_it_can_before_anyt
     await store.close()
 
 
-class Scripted(MemoryStore):
+class Scripted(FaultyStore):
     """A store that can be read and takes no entries while it is full."""
 
     is_full = False
@@ -341,7 +341,7 @@ class Scripted(MemoryStore):
 
 
 @asynccontextmanager
-async def on_memory(store: MemoryStore, notebook: Notebook) -> AsyncIterator[Journal]:
+async def on_memory(store: FaultyStore, notebook: Notebook) -> AsyncIterator[Journal]:
     await store.open()
     journal = Journal(store)
     async with delivering(journal, notebook):
@@ -353,7 +353,7 @@ async def test_a_journal_that_cannot_be_read_is_reported_once_and_nothing_is_los
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("agbot.delivery.outbox._AFTER_A_FAILURE_SECONDS", 0.01)
-    store, notebook = MemoryStore(), Notebook()
+    store, notebook = FaultyStore(), Notebook()
     async with on_memory(store, notebook) as journal:
         await journal.report(entry("a.a"))
         await until("told", lambda: notebook.emitted)
@@ -368,7 +368,7 @@ async def test_a_journal_that_cannot_be_read_is_reported_once_and_nothing_is_los
 
 
 async def test_a_cursor_that_could_not_be_written_is_covered_by_the_next_one() -> None:
-    store, notebook = MemoryStore(), Notebook()
+    store, notebook = FaultyStore(), Notebook()
     outbox = Outbox(store, HandClock(), Journal(store).hear, poll_seconds=0.01)
     await store.open()
     outlet = outbox.outlet(notebook.name, ABOUT)
@@ -407,7 +407,7 @@ async def test_a_bug_in_a_sink_is_reported_with_its_traceback_and_the_sink_begin
 
 
 async def test_without_sinks_nothing_is_written_to_the_store() -> None:
-    store = MemoryStore()  # not open: any call would raise
+    store = FaultyStore()  # not open: any call would raise
     deliveries = Deliveries(Outbox(store, HandClock(), Journal(store).hear), ())
     await deliveries.begin()
     running = asyncio.create_task(deliveries.run())

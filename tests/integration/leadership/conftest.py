@@ -31,12 +31,12 @@ from agbot.settings.model import (
 from agbot.settings.secret import Secret
 from agbot.settings.secret_files import Secrets
 from agbot.sim.links import Answered
-from agbot.store.shared_memory import SharedContent, SharedMemoryStore
 from tests.acceptance import hub as hubs
 from tests.acceptance.hub import COORDINATOR, GROUP, Hub, secret_of
 from tests.acceptance.programs import free_port
 from tests.support.authority import Pair
 from tests.support.patience import until
+from tests.support.shared_memory import SharedContent, SharedMemoryStore
 
 OPERATOR = secret_of("operator")
 LONG_TTL_SECONDS = 50.0

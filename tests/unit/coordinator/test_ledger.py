@@ -15,8 +15,8 @@ from agbot.rules.lease import Claim, Kind, Lease, grant, suspect
 from agbot.rules.records import Waiter
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Lost, StoreUnavailableError, Writes
-from agbot.store.memory import Failure, MemoryStore
 from tests.support.clocks import NOON
+from tests.support.faulty_store import Failure, FaultyStore
 
 GROUP = GroupId("o1/g1")
 ASK = Ask(group=GROUP, claim=Claim(holder=NodeId("o1/anna"), kind=Kind.AGENT, subject=PolicyId("o1/up1")))
@@ -25,7 +25,7 @@ JUST_NOW = Waiter(ask=ASK, since=SeenTime(NOON), asked_at=SeenTime(NOON))
 
 
 async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
-    store = MemoryStore()
+    store = FaultyStore()
     await store.open()
     await store.write(Writes(put=[LONG_AGO]))
     ledger = Ledger(store)
@@ -37,7 +37,7 @@ async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
 
 
 async def test_it_says_whether_the_store_has_failed_or_was_not_read_yet() -> None:
-    store = MemoryStore()
+    store = FaultyStore()
     await store.open()
     ledger = Ledger(store)
     assert ledger.distrust == "the lease store has not been read yet"
@@ -47,7 +47,7 @@ async def test_it_says_whether_the_store_has_failed_or_was_not_read_yet() -> Non
 
 
 async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() -> None:
-    store = MemoryStore()
+    store = FaultyStore()
     await store.open()
     ledger = Ledger(store)
     await ledger.load()
@@ -58,7 +58,7 @@ async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() 
 
 
 async def test_a_lock_lasts_as_long_as_its_swap() -> None:
-    store = MemoryStore()
+    store = FaultyStore()
     await store.open()
     ledger = Ledger(store)
     await ledger.load()
@@ -72,7 +72,7 @@ async def test_a_lock_lasts_as_long_as_its_swap() -> None:
 async def test_a_swap_that_begins_while_dates_are_moved_waits_for_the_new_dates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store, hour = MemoryStore(), timedelta(hours=1)
+    store, hour = FaultyStore(), timedelta(hours=1)
     await store.open()
     ledger = Ledger(store)
     await ledger.load()

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agbot.daemon.store_size import READ_SECONDS, StoreSize
-from agbot.store.shared_memory import SharedContent, SharedMemoryStore
 from tests.support.clocks import LoopClock
+from tests.support.shared_memory import SharedContent, SharedMemoryStore
 from tests.support.virtual_time import in_virtual_time
 
 

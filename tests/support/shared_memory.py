@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from agbot.rules.leadership import Announced, Candidate, Leader, may_take
 from agbot.store.contract import NotLeadingError, StoreUnavailableError
-from agbot.store.memory import Content, MemoryStore
+from agbot.store.memory import Content
+from tests.support.faulty_store import FaultyStore
 
 _FORGOTTEN = timedelta(days=1)
 
@@ -48,7 +49,7 @@ class SharedContent:
             raise NotLeadingError(message)
 
 
-class TermStore(MemoryStore):
+class TermStore(FaultyStore):
     """The store of one term."""
 
     def __init__(self, content: Content, fence: Callable[[], None]) -> None:
@@ -67,7 +68,7 @@ class SharedMemoryStore:
 
     def __init__(self, content: SharedContent) -> None:
         self._content = content
-        self._terms: list[MemoryStore] = []
+        self._terms: list[FaultyStore] = []
         self.is_cut = False
         """Whether the network between this coordinator and the database is cut."""
 
@@ -179,7 +180,7 @@ class SharedMemoryStore:
             for _, (candidate, at) in sorted(self._content.announced.items())
         ]
 
-    def under(self, epoch: int) -> MemoryStore:
+    def under(self, epoch: int) -> FaultyStore:
         """Return the store as the leader of this epoch uses it, open."""
 
         def fence() -> None:
