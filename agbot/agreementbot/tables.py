@@ -40,7 +40,7 @@ SELECT current_setting('server_version'), clock_timestamp(),
 _WAITING: Final = """
 SELECT DISTINCT device_id, policy_name FROM workload_usages
 WHERE coalesce(workload_usage ->> 'pending_upgrade_time', '0') <> '0'"""
-"""The table is the parent of those of all partitions, so that it shows those of all agbots."""
+"""The table is the parent of the tables of all partitions, so it shows the rows of all agbots."""
 _DELETE_SECONDS: Final = 10.0
 
 

@@ -7,7 +7,7 @@ of its names, or `null` in place of a list (which the agbot prints if its databa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -48,11 +48,8 @@ def service_rows(body: bytes) -> list[Row]:
     Raises:
         ValueError: it is not that list.
     """
-    return [
-        to_row(Kind.SERVICE, row.org_id, row.group_name, row.node_id, row.policy_name)
-        for row in msgspec.json.decode(body, type=list[ServiceRow])
-        if _is_real(row.org_id, row.group_name, row.node_id)
-    ]
+    found = msgspec.json.decode(body, type=list[ServiceRow])
+    return _rows(Kind.SERVICE, ((row.org_id, row.group_name, row.node_id, row.policy_name) for row in found))
 
 
 def agent_rows(body: bytes) -> list[Row]:
@@ -61,11 +58,8 @@ def agent_rows(body: bytes) -> list[Row]:
     Raises:
         ValueError: it is not that list.
     """
-    return [
-        to_row(Kind.AGENT, row.org_id, row.group_name, row.node_id, row.nmp_name)
-        for row in msgspec.json.decode(body, type=list[AgentRow])
-        if _is_real(row.org_id, row.group_name, row.node_id)
-    ]
+    found = msgspec.json.decode(body, type=list[AgentRow])
+    return _rows(Kind.AGENT, ((row.org_id, row.group_name, row.node_id, row.nmp_name) for row in found))
 
 
 class WorkloadUsage(msgspec.Struct):
@@ -91,9 +85,9 @@ def waiting_services(body: bytes) -> list[tuple[NodeId, PolicyId]]:
     return [(NodeId(each.device_id), PolicyId(each.policy_name)) for each in found if each.pending_upgrade_time]
 
 
-def _is_real(*names: str) -> bool:
-    """Drop the empty row that an agbot with a file database always lists (A16)."""
-    return all(names)
+def _rows(kind: Kind, listed: Iterable[tuple[str, str, str, str]]) -> list[Row]:
+    """Return the rows without the empty one that an agbot with a file database lists (A16)."""
+    return [to_row(kind, *names) for names in listed if all(names[:3])]
 
 
 def to_row(kind: Kind, org: str, group: str, node: str, subject: str) -> Row:

@@ -172,9 +172,10 @@ class Situation(Committing):
             view_at=self.view_at,
         )
 
-    def case(self, ask: Ask) -> Case:
-        """Collect the facts about a question, at this moment."""
-        return Case(at=self.now(), ask=ask, group=self.group(ask.group, ask))
+    def case(self, ask: Ask, *, unread: tuple[Read, ...] | None = None, now: Now | None = None) -> Case:
+        """Collect the facts about a question, at this moment; see `group`."""
+        now = now or self.now()
+        return Case(at=now, ask=ask, group=self.group(ask.group, ask, unread=unread, now=now))
 
     def review(self, lease: Lease, *, another_has_begun: bool = False) -> Review:
         """Collect the facts about an occupied lease and its holder, at this moment.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from agbot.events.event import (
     COORDINATOR,
@@ -160,10 +160,6 @@ class LeaseReleased(OfLease, frozen=True, kw_only=True):
     handoff_seconds: float | None = None
     """From the end of the upgrade, if that is known, to the release."""
     decision_record: DecisionRecord | None = None
-
-
-GRANTS: Final = frozenset({"guard.granted", *(each.name for each in (LeaseGranted, LeaseTakenOver, LeaseObserved))})
-"""The events of a new token, from which on a member holds the lease."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

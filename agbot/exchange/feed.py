@@ -165,7 +165,8 @@ class ChangeFeed:
         Rows up to `known_to` are noted and not returned: what they are about is read after this.
         """
         size, cursor, asked_seconds = self._max_records, self._from_id(), self._clock.monotonic_seconds()
-        looks_back, is_whole, rows = self._settled_id >= self._last_id >= cursor, cursor <= self._settled_id + 1, 0
+        looks_back = self._settled_id >= self._last_id >= cursor
+        is_whole, rows = cursor <= self._settled_id + 1, 0
         for _ in range(_MOST_PAGES):
             page = await self._client.changes(cursor, self._orgs, size)
             odd = self._why_odd(page)

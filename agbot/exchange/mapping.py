@@ -8,7 +8,7 @@ that thousands of nodes share (ids, versions, statuses) are interned: one copy i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -152,17 +152,23 @@ def _agreement(
     service = _service(entry.agr_service.orgid, entry.agr_service.url) if entry.agr_service else ""
     if not service and reported:
         service = _service(reported[0].orgid, reported[0].service_url)
-    matching = [each for each in reported if _service(each.orgid, each.service_url) == service]
-    own = matching[0] if matching else reported[0] if len(reported) == 1 else None
     return Agreement(
         id=key,
         service=service,
         finalized=(entry.state or "").lower() in _FINAL,
-        version=(own and own.version) or "",
+        version=_running_version(service, reported),
         containers=tuple(box.state or "" for each in reported for box in each.container_status or ()),
         updated_at=clock.ours_or_none(entry.last_updated),
         stamp=entry.last_updated or "",
     )
+
+
+def _running_version(service: str, reported: Sequence[wire.RunningService]) -> str:
+    """Return the version of the agreement's own service; the others are its dependencies."""
+    own = next((each for each in reported if _service(each.orgid, each.service_url) == service), None)
+    if own is None and len(reported) == 1:
+        own = reported[0]
+    return (own and own.version) or ""
 
 
 def properties(reply: wire.NodePolicy) -> dict[str, str]:

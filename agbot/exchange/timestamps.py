@@ -99,8 +99,8 @@ class ExchangeClock:
             return False
         if not self._agrees((low, high), self._offset):
             middle = low + (high - low) / 2
-            is_first, self._offset = not self._has_compared, middle if abs(middle) >= _TOLERANCE else timedelta()
-            if not is_first:
+            self._offset = middle if abs(middle) >= _TOLERANCE else timedelta()
+            if self._has_compared:  # only a second comparison confirms it
                 self.is_known, self.is_doubtful = False, True
                 self.why_unknown = "the Exchange's clock has changed relative to ours; it is compared again"
                 return True

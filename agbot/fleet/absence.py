@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from agbot.fleet.changes import Read
+from agbot.rules.facts import Sight
 from agbot.rules.ids import OrgId
 from agbot.rules.seen_time import SeenTime
 
@@ -42,6 +43,14 @@ class Absences:
             return False
         del self._missed_at[read]
         return True
+
+    def doubts(self, read: Read, known: object, *, begun: int, now: SeenTime) -> bool:
+        """Note that a read has not found this, and return whether its absence is unconfirmed.
+
+        If it is `known` to be absent, that was confirmed before.
+        """
+        is_new = known is not Sight.ABSENT or self.is_unconfirmed(read)
+        return is_new and not self.confirms(read, begun=begun, now=now)
 
     def seen(self, read: Read, *, begun: int) -> None:
         """Note that it exists."""

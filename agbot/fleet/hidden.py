@@ -38,8 +38,9 @@ class HiddenNodes:
     ) -> None:
         """Note that a node was read, which was last read at `before` and was `known` then."""
         failures = (self._failed_at.pop(node, None), self._failed_at.get(org_of(node)))
-        was_hidden = before is not None and any(each is not None and each > before for each in failures)
-        if was_hidden and before is not None and now.seen - before > _SHORTEST:
+        if before is None or now.seen - before <= _SHORTEST:
+            return
+        if any(failed_at is not None and failed_at > before for failed_at in failures):
             heartbeat_at = known.heartbeat_at if isinstance(known, Node) else None
             is_silent = isinstance(found, Node) and found.heartbeat_at == heartbeat_at
             self.hide(node, heartbeat_at if is_silent else None, before, now)

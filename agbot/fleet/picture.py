@@ -108,7 +108,7 @@ class Picture(Outdating):
         if not isinstance(members, Sight):
             self._gone.seen(read, begun=begun)
             kept = self._kept(group, listed, begun=begun, now=now)
-        elif self._note_missing(read, begun=begun, now=now) and (present or self._groups.get(group) is None):
+        elif self._is_doubted(read, begun=begun, now=now) and (present or self._groups.get(group) is None):
             self._groups.outdate(group, sequence=begun + 1)
             return
         absent = Sight.ABSENT if isinstance(members, Sight) else None
@@ -161,7 +161,7 @@ class Picture(Outdating):
         read, (place, is_known) = Read(what=What.NODE, id=node), self._group_before(node)
         if isinstance(seen, Node):
             self._gone.seen(read, begun=begun)
-        elif self._note_missing(read, begun=begun, now=now) and (place or isinstance(self._nodes.get(node), Node)):
+        elif self._is_doubted(read, begun=begun, now=now) and (place or isinstance(self._nodes.get(node), Node)):
             self._nodes.outdate(node, sequence=begun + 1)
             return
         self._nodes.put(node, seen, begun=begun, now=now)
@@ -178,10 +178,9 @@ class Picture(Outdating):
         if group is not None and self._groups.get(group) is Sight.ABSENT:
             self._groups.outdate(group, sequence=begun)
 
-    def _note_missing(self, read: Read, *, begun: int, now: Now) -> bool:
+    def _is_doubted(self, read: Read, *, begun: int, now: Now) -> bool:
         """Note that a node or a group is missing, and return whether that is still unconfirmed."""
-        is_new = self._shelves[read.what].get(read.id) is not Sight.ABSENT or self._gone.is_unconfirmed(read)
-        return is_new and not self._gone.confirms(read, begun=begun, now=now.seen)
+        return self._gone.doubts(read, self._shelves[read.what].get(read.id), begun=begun, now=now.seen)
 
     def learn_unreadable(self, read: Read, garbled: Garbled, *, now: Now) -> None:
         """Note that something is unreadable: what was known of it stays and is out of date."""

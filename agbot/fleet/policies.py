@@ -105,7 +105,7 @@ class Policies:
                 self._standstill.note_unannounced(
                     f"{read.what} {read.id}", now, policy.revised_at, shelf.read_at(read.id)
                 )
-        elif self._note_missing(read, before, begun=begun, now=now) and isinstance(before, Policy):
+        elif self.gone.doubts(read, before, begun=begun, now=now.seen) and isinstance(before, Policy):
             shelf.outdate(read.id, sequence=begun + 1)
             return
         shelf.put(read.id, policy, begun=begun, now=now)
@@ -117,7 +117,7 @@ class Policies:
         read = Read(what=What.PATTERN, id=pattern)
         if isinstance(services, Sight):
             before = self._patterns.get(pattern)
-            if self._note_missing(read, before, begun=begun, now=now) and not isinstance(before, Sight):
+            if self.gone.doubts(read, before, begun=begun, now=now.seen) and not isinstance(before, Sight):
                 self._patterns.outdate(pattern, sequence=begun + 1)
                 return
         else:
@@ -139,11 +139,6 @@ class Policies:
         known = self.get(kind, subject)
         is_unconfirmed = known is Sight.ABSENT and self.gone.is_unconfirmed(policy_read(kind, subject))
         return Sight.UNREAD if is_unconfirmed else known
-
-    def _note_missing(self, read: Read, before: object, *, begun: int, now: Now) -> bool:
-        """Note that something is missing, and return whether that is still unconfirmed."""
-        is_new = before is not Sight.ABSENT or self.gone.is_unconfirmed(read)
-        return is_new and not self.gone.confirms(read, begun=begun, now=now.seen)
 
     def _of(self, kind: Kind) -> Shelf[Policy]:
         return self._management if kind is AGENT else self._deployment

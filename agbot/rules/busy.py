@@ -49,14 +49,15 @@ def noted(node: NodeId, word: NotNow | None, before: Busy | None, now: datetime)
     Without a word (`word` is None) the node is not busy any more; the record stays for a while, so
     that a pause of a minute does not begin the bound again.
     """
-    end = now if word is None else word.end(now)
-    goes_on = before is not None and now < before.until + PAUSE
-    if before is None or not goes_on:
-        return Busy(node=node, since=now, until=end, why=word.reason if word else "") if now < end else None
-    if end <= now:
-        return replace(before, until=min(before.until, now), state=BusyState.OVER)
+    if before is not None and now >= before.until + PAUSE:
+        before = None
+    if word is None or word.end(now) <= now:
+        return before and replace(before, until=min(before.until, now), state=BusyState.OVER)
+    until, why = word.end(now), word.reason
+    if before is None:
+        return Busy(node=node, since=now, until=until, why=why)
     state = BusyState.BUSY if before.state is BusyState.OVER else before.state
-    return replace(before, until=end, why=word.reason if word else "", state=state)
+    return replace(before, until=until, why=why, state=state)
 
 
 def is_over(busy: Busy, now: Now) -> bool:

@@ -39,7 +39,7 @@ class Judgement(msgspec.Struct, frozen=True):
         return tuple([reason for rule, reason in answers if reason and not consent.overrides(allowed, rule, self.case)])
 
     def lasting(self) -> Judgement:
-        """Return it with mappings of its own, to be shown later: the ledger changes its own."""
+        """Return a copy that does not change with the ledger's mappings, to be shown later."""
         case = self.case
         return Judgement(Case(at=case.at, ask=case.ask, group=case.group.lasting()), self.answers)
 

@@ -173,11 +173,4 @@ def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: N
 
 
 def _has_shown_nothing(deferral: Deferral, read_at: SeenTime | None, limits: Limits, now: Now) -> bool:
-    """Whether a read after the time of a lease shows nothing of the upgrade.
-
-    A node that cannot be read is waited for as long as the longest upgrade.
-    """
-    waited, lease = now.age_of(deferral.since), timedelta(seconds=limits.lease_seconds)
-    if read_at is not None and read_at - now.seen_at(deferral.since) >= lease:
-        return waited >= lease
-    return waited >= timedelta(seconds=max(limits.lease_seconds, limits.max_upgrade_seconds))
+    return service_gap.has_shown_nothing(deferral.since, read_at, limits.lease_seconds, limits, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agbot.rules import brakes, health
+from agbot.rules.ids import NodeId
 from agbot.rules.lease import State
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import Case, Evidence, Rule
@@ -39,21 +40,17 @@ def _lease(case: Case) -> Evidence:
 
 
 def lease_suspect(case: Case) -> Reason | None:
-    """Refuse while the lease is suspect.
+    """Refuse while the lease is suspect, unless the asker may take it over.
 
-    A service upgrade with a current agreement takes the lease over if its holder, a peer, is seen
-    offline. It does not take over its own node's lease: a node that has died in the middle of its
-    agent's upgrade may continue with it when it returns. Nor does a third member begin a release
-    during which two members have fallen silent, one after the other.
+    No third member begins a release during which two members have fallen silent, one after the
+    other.
     """
-    ask, group, lease = case.ask, case.group, case.group.lease
+    ask, lease = case.ask, case.group.lease
     tenure = lease.tenure
     if tenure is None or lease.state is not _SUSPECT or lease.is_held_for(ask.claim):
         return None
-    holder = group.members.get(tenure.claim.holder)
-    offline = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
     is_deadly = brakes.is_second_to_fall(lease) and ask.subject == (tenure.claim.kind, tenure.claim.subject)
-    if ask.is_bound_service and offline and tenure.claim.holder != ask.node and not is_deadly:
+    if not is_deadly and _may_take_over(case, tenure.claim.holder):
         return None
     more = f", as with {lease.last_end.claim.holder} before it" if is_deadly and lease.last_end else ""
     return Reason(
@@ -61,6 +58,18 @@ def lease_suspect(case: Case) -> Reason | None:
         text=f"{tenure.claim.holder} took the lease for {tenure.claim.what}, and it is not known how that upgrade ended{more}",
         facts={"holder": tenure.claim.holder, "subject": tenure.claim.subject, "token": lease.token},
     )
+
+
+def _may_take_over(case: Case, holder: NodeId) -> bool:
+    """Whether a service with a current agreement takes over the lease of an offline peer (P6).
+
+    It does not take over its own node's lease: a node that has died in the middle of its agent's
+    upgrade may continue with it when it returns.
+    """
+    member = case.group.members.get(holder)
+    if not case.ask.is_bound_service or holder == case.ask.node or member is None:
+        return False
+    return health.why_silent(member.node, case.group.limits, case.at) is not None
 
 
 def _suspect(case: Case) -> Evidence:

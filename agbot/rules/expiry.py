@@ -48,22 +48,28 @@ def review_time(case: Review, kept: Keep) -> Verdict:
     An expired lease is resolved by proof. While the holder cannot be read nothing expires, because
     that is no evidence about the node.
     """
-    node, tenure = case.seen.node, case.tenure
+    node = case.seen.node
     if not isinstance(node, Node):
-        is_over = case.lease.state is State.HELD and case.now.seen >= case.expires_at
-        why = f"{case.holder}: {case.seen.unreadable}"
-        return Suspect(why=why, progress=kept.progress) if case.seen.unreadable and is_over else kept
+        return _of_unreadable(case, kept)
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
     if _heartbeat_renews(case, node):
         return Renew(progress=kept.progress, why="heartbeat", evidence_at=case.alive_at)
     if case.now.seen < case.expires_at or not _was_looked_at_since(case, node, case.expires_at):
         return kept
-    since = clock(case.now.shown(tenure.progress.moved_at))
-    is_offline = health.why_offline(node, case.limits, case.now) is not None
+    progress, is_offline = case.tenure.progress, health.why_offline(node, case.limits, case.now) is not None
+    since = clock(case.now.shown(progress.moved_at))
     alive = _last_heartbeat(node) if is_offline else "its heartbeat is fresh"
-    why = f"{case.holder} has reported {tenure.progress.status or 'nothing'} since {since}; {alive}"
+    why = f"{case.holder} has reported {progress.status or 'nothing'} since {since}; {alive}"
     return Suspect(why=why, progress=kept.progress)
+
+
+def _of_unreadable(case: Review, kept: Keep) -> Verdict:
+    """Suspect an expired lease whose holder is unreadable: that does not end by itself."""
+    has_expired = case.lease.state is State.HELD and case.now.seen >= case.expires_at
+    if not case.seen.unreadable or not has_expired:
+        return kept
+    return Suspect(why=f"{case.holder}: {case.seen.unreadable}", progress=kept.progress)
 
 
 def _last_heartbeat(node: Node) -> str:

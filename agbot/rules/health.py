@@ -174,21 +174,25 @@ def why_not_running(member: Member, limits: Limits, now: Now, at_stake: Collecti
     agreements may end at once: the return of one proves nothing about the others.
     """
     agreements, ended_at = member.agreements, member.agreement_ended_at
-    if not limits.services_must_run or isinstance(agreements, Sight) or (at_stake is not None and not at_stake):
+    if not limits.services_must_run or isinstance(agreements, Sight):
         return None
-    stopped = next(
-        (each for each in agreements if is_stopped(each) and (at_stake is None or each.service in at_stake)), None
-    )
+    wanted = agreements if at_stake is None else [each for each in agreements if each.service in at_stake]
+    stopped = next(filter(is_stopped, wanted), None)
     if stopped is not None:
         return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
     if ended_at is None or now.age_of(ended_at) > timedelta(seconds=limits.lease_seconds):
         return None
-    ended = f"one of its agreements ended {duration(now.age_of(ended_at))} ago"
+    lacking = _lacking(agreements, ended_at, at_stake)
+    return f"one of its agreements ended {duration(now.age_of(ended_at))} ago and {lacking}" if lacking else None
+
+
+def _lacking(agreements: Collection[Agreement], ended_at: datetime, at_stake: Collection[str] | None) -> str:
+    """Say what does not run again since an agreement ended; empty if nothing lacks."""
     running = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
-        return None if any(is_since(each, ended_at) for each in running) else f"{ended} and no new one runs"
+        return "" if any(is_since(each, ended_at) for each in running) else "no new one runs"
     lacking = sorted(set(at_stake).difference(each.service for each in running))
-    return f"{ended} and {', '.join(lacking)} does not run" if lacking else None
+    return f"{', '.join(lacking)} does not run" if lacking else ""
 
 
 def may_lack_a_service(member: Member, limits: Limits, now: Now) -> bool:

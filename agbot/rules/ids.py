@@ -19,6 +19,10 @@ GroupId = NewType("GroupId", str)
 PolicyId = NewType("PolicyId", str)
 """A node management policy or a deployment policy, `org/name`."""
 
+REST_SCOPE = "rest:"
+"""The prefix of the scope of a resumption that ends rests: of a group, an organisation, or all."""
+STORE_SCOPE = "store:"
+"""The scope that an operator resumes when the store is not the one that was used last."""
 _NODE_SCOPE = "node:"
 """The prefix of the scope of a hold of one node; a plain `org/name` is a group."""
 
@@ -41,17 +45,9 @@ def policy_id(org: str, name: str) -> PolicyId:
     return PolicyId(intern(name if name.startswith(f"{org}/") else f"{org}/{name}"))
 
 
-REST_SCOPE = "rest:"
-"""The prefix of the scope of a resumption that ends rests: of a group, an organisation, or all."""
-
-
 def node_scope(node: NodeId) -> str:
     """Return the scope of a hold of a single node."""
     return f"{_NODE_SCOPE}{node}"
-
-
-STORE_SCOPE = "store:"
-"""The scope that an operator resumes when the store is not the one that was used last."""
 
 
 def node_of_scope(scope: str) -> NodeId | None:

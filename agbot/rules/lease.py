@@ -109,7 +109,6 @@ class End:
     An agent's status has its own."""
     seen_at: SeenTime | None = None
     """The same moment in seen time; None in old records."""
-
     is_rested: bool = False
     """An operator has ended the rest that followed."""
     version: str = ""

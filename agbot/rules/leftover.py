@@ -25,9 +25,10 @@ def why_deleted(
     if lease.tenure is not None and lease.tenure.progress.is_untaken:
         return None
     if lease.is_held_for(claim):
-        silent = health.why_silent(member.node, limits, now) if isinstance(member, Member) else None
-        is_lost = lease.state is State.SUSPECT and claim.kind is Kind.SERVICE and silent is not None
-        return f"its lease is suspect and {claim.holder} {silent}" if is_lost else None
+        if lease.state is not State.SUSPECT or claim.kind is not Kind.SERVICE or isinstance(member, Sight):
+            return None
+        silent = health.why_silent(member.node, limits, now)
+        return None if silent is None else f"its lease is suspect, and {claim.holder} is silent: {silent}"
     if state.standing is Standing.FOREIGN:
         is_cluster = isinstance(member, Member) and member.node.node_type is NodeType.CLUSTER
         return None if is_cluster else f"{claim.holder} is not in {lease.group}"

@@ -17,7 +17,7 @@ def why_not_ended_by(lease: Lease, who: str, token: int | None) -> str:
     """
     progress = occupied(lease).progress
     if token is not None:
-        return "" if token == lease.token else f"token {token} is not that of the present grant"
+        return "" if token == lease.token else f"token {token} is not the token of the present grant"
     if progress.observed:
         return f"it was observed and not granted, so {who} has to name its token"
     if progress.asked_by and who not in progress.asked_by:

@@ -130,8 +130,10 @@ def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -
 
     A member that could not be read may lack its proof.
     """
-    if now.seen < rest.until or not isinstance(member, Member):
-        return now.seen < rest.until or (member is Sight.UNREAD and now.seen < rest.proof_until)
+    if now.seen < rest.until:
+        return True
+    if isinstance(member, Sight):
+        return member is Sight.UNREAD and now.seen < rest.proof_until
     return is_waited_for(rest, member, now) and why_unproven(rest, member, limits, now) is not None
 
 

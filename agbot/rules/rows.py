@@ -139,19 +139,24 @@ def why_over(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> str | 
 def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, now: Now) -> str | None:
     row = state.row
     if health.is_dead(member.node, facts.limits, now):
-        return f"{row.node} {health.why_offline(member.node, facts.limits, now)}"
+        return f"{row.node} is dead: {health.why_offline(member.node, facts.limits, now)}"
     if not member.node.registered:
         return f"{row.node} is not registered"
     if row.kind is Kind.AGENT:
         status = member.statuses.get(claim.subject)
-        # a final status can be lost, and then this one stays indefinitely
-        if status is not None and status.phase is Phase.UNDER_WAY:
-            is_old = not health.is_under_way(status, member, facts.limits, now)
-            return f"{row.node} has an old report, {status.value}" if is_old else None
-        return f"{row.node} reports {status.value}" if status is not None and status.phase in ENDINGS else None
+        return None if status is None else _why_reported_over(status, member, facts.limits, now)
     mine = _mine(member, facts.policy)
     done = next((each for each in mine if each.finalized and each.runs and _is_wanted(each, state, facts.policy)), None)
     return f"{row.node} runs {done.service} {done.version}" if done is not None else None
+
+
+def _why_reported_over(status: Status, member: Member, limits: Limits, now: Now) -> str | None:
+    if status.phase in ENDINGS:
+        return f"{member.node.id} reports {status.value}"
+    # a final status can be lost, and then this one stays indefinitely
+    if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
+        return f"{member.node.id} has an old report, {status.value}"
+    return None
 
 
 def defect(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> tuple[str, str]:
@@ -175,8 +180,10 @@ def _defect_of_agent(claim: Claim, facts: RowFacts, why: str, *, is_gone: bool) 
     is_registered = not isinstance(member, Member) or member.node.registered
     if facts.policy is Sight.ABSENT or status is None or not is_registered:
         return "A3", why or f"{claim.holder} has no status for {claim.subject}"
-    lost = "A7" if why and status.phase is Phase.UNDER_WAY else ""
-    return ("A1" if is_gone else lost), why or f"{claim.holder} reports {status.value}"
+    why_not_deleted = why or f"{claim.holder} reports {status.value}"
+    if is_gone:
+        return "A1", why_not_deleted
+    return "A7" if why and status.phase is Phase.UNDER_WAY else "", why_not_deleted
 
 
 def _defect_of_service(state: RowState, facts: RowFacts, why: str, *, is_gone: bool) -> tuple[str, str]:

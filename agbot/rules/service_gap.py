@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from agbot.rules.facts import Member, Sight
 from agbot.rules.health import is_since
 from agbot.rules.limits import Limits
-from agbot.rules.seen_time import Now
+from agbot.rules.seen_time import Now, SeenTime
 
 
 def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, service: str = "") -> str | None:
@@ -23,9 +23,7 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
     If the `service` (`org/url`) is known, agreements for others do not count.
 
     Containers that are reported may take as long to run as an upgrade may take. Without any, the
-    service was removed for good, or is one of those that never report (W10). Only a read after that
-    time shows that none run; a node that cannot be read is waited for as long as the longest
-    upgrade.
+    service was removed for good, or is one of those that never report (W10).
     """
     if not member.node.registered:
         return "the node has unregistered"
@@ -36,9 +34,18 @@ def why_over(lost_at: datetime, member: Member, limits: Limits, now: Now, servic
     if new and all(each.finalized and each.runs for each in new):
         return f"it runs {new[0].service} {new[0].version}".rstrip()
     is_reported = any(each.containers for each in new)
-    limit = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
-    waited, read_at = now.age_of(lost_at), member.agreements_read_at
-    is_looked_at = read_at is not None and read_at - now.seen_at(lost_at) > timedelta(seconds=limit)
-    if waited <= timedelta(seconds=limit if is_looked_at else max(limit, limits.max_upgrade_seconds)):
+    seconds = limits.max_upgrade_seconds if is_reported else limits.lease_seconds
+    if not has_shown_nothing(lost_at, member.agreements_read_at, seconds, limits, now):
         return None
-    return f"no new agreement was seen running within {limit:g} s"
+    return f"no new agreement was seen running within {seconds:g} s"
+
+
+def has_shown_nothing(since: datetime, read_at: SeenTime | None, seconds: float, limits: Limits, now: Now) -> bool:
+    """Return whether nothing was seen for this long, by a read after that time.
+
+    A node that cannot be read is waited for as long as the longest upgrade.
+    """
+    wait = timedelta(seconds=seconds)
+    if read_at is not None and read_at - now.seen_at(since) > wait:
+        return True
+    return now.age_of(since) > max(wait, timedelta(seconds=limits.max_upgrade_seconds))

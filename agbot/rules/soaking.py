@@ -25,8 +25,9 @@ def soaking(case: Case) -> Reason | None:
         if contradiction is not None:
             return _contradicted(rest, f"{text}, and {contradiction}", now)
         return Reason(code=Code.SOAKING, text=text, until=until)
-    is_waited_for = member is not None and rests.is_waited_for(rest, member, now)
-    return _unproven(rest, member, case) if member is not None and is_waited_for else None
+    if member is None or not rests.is_waited_for(rest, member, now):
+        return None
+    return _unproven(rest, member, case)
 
 
 def passes_before_its_time(reason: Reason, case: Case) -> bool:

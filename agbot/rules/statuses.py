@@ -68,17 +68,6 @@ ENDINGS: Mapping[Phase, Cause] = MappingProxyType(
 """How a lease ends by a final status."""
 
 
-def grace(phase: Phase | None, limits: Limits) -> tuple[Cause, float] | None:
-    """Return how a status ends a lease that lasts, and after how many seconds; None if never."""
-    match phase:
-        case Phase.FAILING:
-            return Cause.FAILED, limits.failure_grace_seconds
-        case Phase.IDLE:
-            return Cause.RESET, limits.reset_grace_seconds
-        case _:
-            return None
-
-
 ACTIVE = frozenset({Phase.ASKING, Phase.UNDER_WAY})
 MAY_GO_ON = frozenset({Phase.UNDER_WAY, Phase.FAILING, Phase.UNREADABLE})
 """Phases of an upgrade past the gate that may continue: by the others the node does nothing."""
@@ -88,6 +77,17 @@ be active (P3)."""
 
 GOING_BACK = frozenset({"failed", "rollback started"})
 """Statuses under which the new agent version proves nothing: it ran and is being removed."""
+
+
+def grace(phase: Phase | None, limits: Limits) -> tuple[Cause, float] | None:
+    """Return how a status that lasts ends a lease, and after how many seconds; None if never."""
+    match phase:
+        case Phase.FAILING:
+            return Cause.FAILED, limits.failure_grace_seconds
+        case Phase.IDLE:
+            return Cause.RESET, limits.reset_grace_seconds
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +112,8 @@ class Status:
     """`upgradedVersions.certVersion`."""
     configuration: str = ""
     """`upgradedVersions.configVersion`."""
+    is_garbled: bool = False
+    """It cannot be read as a whole and may be about an upgrade past the gate."""
 
     @property
     def written_after(self) -> datetime | None:
@@ -122,9 +124,6 @@ class Status:
     def versions(self) -> Versions:
         """The versions that the upgrade brings."""
         return Versions(software=self.target_version, certificate=self.certificate, configuration=self.configuration)
-
-    is_garbled: bool = False
-    """It cannot be read as a whole and may be about an upgrade past the gate."""
 
     @property
     def phase(self) -> Phase:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from agbot.rules import ids
+
+_NAMED: Final = 3
 
 
 @lru_cache(maxsize=1024)
@@ -50,7 +53,8 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
-def few(names: Sequence[str], number: int | None = None, *, most: int = 3) -> str:
+def few(names: Sequence[str], number: int | None = None) -> str:
     """Name the first of so many: `a, b, c and 4 more`."""
-    left = (len(names) if number is None else number) - len(names[:most])
-    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+    named = names[:_NAMED]
+    left = (len(names) if number is None else number) - len(named)
+    return ", ".join(named) + (f" and {left} more" if left > 0 else "")

@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 
-from agbot.sim.agbot_rows import AgbotRows, AgentRow, Doc, ServiceRow, UnexpectedReplyError
+from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow, UnexpectedReplyError
 
 START = """
 CREATE TABLE IF NOT EXISTS version (
@@ -176,10 +176,6 @@ class AgbotDatabase(AgbotRows):
         """Return whether a group and policy have a row of any node."""
         return bool(self._read(_FIND_SERVICE, group, org, policy))
 
-    def end_service(self, node: str, policy: str) -> None:
-        """Delete the rows of a node (`org/id`) and policy, whose upgrade has ended."""
-        self.keep_services(lambda row: (row.node, row.policy) != (node, policy))
-
     def keep_services(self, wanted: Callable[[ServiceRow], bool]) -> None:
         """Delete the service rows that are not wanted."""
         for row in self.services:
@@ -187,34 +183,12 @@ class AgbotDatabase(AgbotRows):
                 self._connection.execute(_DELETE_SERVICE, (row.org, row.group, row.policy, row.node))
                 self.on_deleted(row)
 
-    def delete_services(self, org: str = "", group: str = "", policy: str = "") -> None:
-        """Delete the matching rows; without arguments all of them."""
-        asked = (org, group, policy)
-        self.keep_services(
-            lambda row: any(
-                each not in ("", has) for each, has in zip(asked, (row.org, row.group, row.policy), strict=True)
-            )
-        )
-
     def delete_agents(self, org: str = "", group: str = "") -> None:
         """Delete the rows of a group, whichever member holds it (A4), or all of them."""
         for row in self.agents:
-            if org in ("", row.org) and group in ("", row.group):
+            if row.is_selected(org, group):
                 self._connection.execute(_DELETE_AGENTS, (row.org, row.group))
                 self.on_deleted(row)
-
-    def list_services(self, org: str = "", group: str = "", policy: str = "") -> list[Doc]:
-        """Return the matching rows as the local API shows them."""
-        rows = self.services
-        return [
-            row.shown()
-            for row in rows
-            if org in ("", row.org) and group in ("", row.group) and policy in ("", row.policy)
-        ]
-
-    def list_agents(self, org: str = "", group: str = "") -> list[Doc]:
-        """Return the matching rows as the local API shows them."""
-        return [row.shown() for row in self.agents if org in ("", row.org) and group in ("", row.group)]
 
     def _read(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
         return self._connection.execute(statement.encode(), values or None).fetchall()

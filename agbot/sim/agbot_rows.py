@@ -35,6 +35,10 @@ class ServiceRow:
         """Return the row as the local API shows it."""
         return {"groupName": self.group, "orgId": self.org, "policyName": self.policy, "nodeId": self.node}
 
+    def is_selected(self, org: str, group: str, policy: str) -> bool:
+        """Whether it is one of these; an empty name selects any."""
+        return org in ("", self.org) and group in ("", self.group) and policy in ("", self.policy)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRow:
@@ -48,6 +52,10 @@ class AgentRow:
     def shown(self) -> Doc:
         """Return the row as the local API shows it."""
         return {"groupName": self.group, "orgId": self.org, "nodeId": self.node, "nmpName": self.nmp}
+
+    def is_selected(self, org: str, group: str) -> bool:
+        """Whether it is one of these; an empty name selects any."""
+        return org in ("", self.org) and group in ("", self.group)
 
 
 class AgbotRows:
@@ -88,22 +96,22 @@ class AgbotRows:
 
     def delete_services(self, org: str = "", group: str = "", policy: str = "") -> None:
         """Delete the matching rows; without arguments all of them."""
-        self.keep_services(lambda row: not _selected(row, org, group, policy))
+        self.keep_services(lambda row: not row.is_selected(org, group, policy))
 
     def delete_agents(self, org: str = "", group: str = "") -> None:
         """Delete the rows of a group, whichever member holds it (A4), or all of them."""
-        gone = [row for row in self.agents if _selected(row, org, group)]
+        gone = [row for row in self.agents if row.is_selected(org, group)]
         self.agents = [row for row in self.agents if row not in gone]
         for row in gone:
             self.on_deleted(row)
 
     def list_services(self, org: str = "", group: str = "", policy: str = "") -> list[Doc]:
         """Return the matching rows as the local API shows them."""
-        return [row.shown() for row in self.services if _selected(row, org, group, policy)]
+        return [row.shown() for row in self.services if row.is_selected(org, group, policy)]
 
     def list_agents(self, org: str = "", group: str = "") -> list[Doc]:
         """Return the matching rows as the local API shows them."""
-        return [row.shown() for row in self.agents if _selected(row, org, group)]
+        return [row.shown() for row in self.agents if row.is_selected(org, group)]
 
     def keep_services(self, wanted: Callable[[ServiceRow], bool]) -> None:
         """Delete the service rows that are not wanted."""
@@ -111,11 +119,6 @@ class AgbotRows:
         self.services = [row for row in self.services if wanted(row)]
         for row in gone:
             self.on_deleted(row)
-
-
-def _selected(row: ServiceRow | AgentRow, org: str, group: str, policy: str = "") -> bool:
-    wanted = ((org, row.org), (group, row.group), (policy, row.policy if isinstance(row, ServiceRow) else policy))
-    return all(given in ("", is_) for given, is_ in wanted)
 
 
 def _ignore(_row: AgentRow | ServiceRow) -> None:

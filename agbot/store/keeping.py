@@ -63,7 +63,7 @@ class Keeper:
         if trouble is not None:
             raise StoreUnavailableError(trouble.text)
         if not self._mark_file.is_in_place():
-            message = f"{self._mark_file.path} has been removed or replaced under the running daemon, and it repairs this by itself"
+            message = f"{self._mark_file.path} has been removed or replaced under the running daemon, which repairs this by itself"
             raise StoreUnavailableError(message)
 
     def noting(self, token: int, work: Callable[[sqlite3.Connection], _T]) -> Callable[[sqlite3.Connection], _T]:

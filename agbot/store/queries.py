@@ -53,27 +53,21 @@ def journal_read(query: JournalQuery, about: str = _ABOUT) -> tuple[str, Row]:
     if query.org is not None:
         filters.append(f"({about} IN (:org, '*') OR substr({about}, 1, length(:within)) = :within)")
         row |= {"org": query.org, "within": f"{query.org}/"}
-    if query.events:
-        row |= {f"event_{number}": event for number, event in enumerate(query.events)}
-        filters.append(f"event IN ({', '.join(f':event_{number}' for number in range(len(query.events)))})")
-    if query.without:
-        row |= {f"without_{number}": event for number, event in enumerate(query.without)}
-        filters.append(f"event NOT IN ({', '.join(f':without_{number}' for number in range(len(query.without)))})")
-    if query.group is not None:
-        filters.append("group_id = :group_id")
-        row["group_id"] = query.group
-    if query.node is not None:
-        filters.append("node_id = :node_id")
-        row["node_id"] = query.node
-    if query.since is not None:
-        filters.append("at >= :since")
-        row["since"] = stamp(query.since)
-    if query.after is not None:
-        filters.append("id > :after")
-        row["after"] = query.after
-    if query.before is not None:
-        filters.append("id < :before")
-        row["before"] = query.before
+    for name, operator, events in (("event", "IN", query.events), ("without", "NOT IN", query.without)):
+        given: Row = {f"{name}_{number}": event for number, event in enumerate(events)}
+        if given:
+            filters.append(f"event {operator} ({', '.join(f':{each}' for each in given)})")
+            row |= given
+    for condition, name, value in (
+        ("group_id = :group", "group", query.group),
+        ("node_id = :node", "node", query.node),
+        ("at >= :since", "since", None if query.since is None else stamp(query.since)),
+        ("id > :after", "after", query.after),
+        ("id < :before", "before", query.before),
+    ):
+        if value is not None:
+            filters.append(condition)
+            row[name] = value
     where = f" WHERE {' AND '.join(filters)}" if filters else ""
     order = "DESC" if query.after is None else "ASC"
     return f"{QUERIES['journal.read']}{where} ORDER BY id {order} LIMIT :limit", row

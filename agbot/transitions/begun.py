@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agbot.rules import health
 from agbot.rules.facts import Member, Policy, Sight
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Claim, Kind
@@ -14,7 +13,7 @@ from agbot.rules.progress import Progress
 from agbot.rules.records import Deferral
 from agbot.rules.rows import RowState
 from agbot.rules.seen_time import Now
-from agbot.transitions.progress import agreements_of, at_start, ids_of
+from agbot.transitions.progress import at_start, ids_of, of_listed_service, old_agreements
 
 _LISTED = "listed by the agbot"
 
@@ -69,20 +68,14 @@ def listed(state: RowState, claim: Claim, member: Member, policy: Policy | Sight
         status = member.statuses.get(claim.subject)
         shown = status.value if status is not None else _LISTED
         return Begun(group=group, claim=claim, since=since, progress=progress, status=shown)
-    progress = replace(
-        progress,
-        target_version=progress.top_version,
-        agreements_before=ids_of(each for each in agreements_of(member) if not health.is_since(each, since)),
-        pattern=policy.pattern if isinstance(policy, Policy) else "",
-    )
-    service = progress.service
+    progress, service = of_listed_service(progress, member, policy, since), progress.service
     return Begun(group=group, claim=claim, since=since, progress=progress, status=_LISTED, service=service)
 
 
 def lost(group: GroupId, member: Member, loss: Loss, service: str, now: Now) -> Begun:
     """Return the upgrade of a service that is down, without guessing for which policy."""
     before = () if isinstance(loss.before, Sight) else loss.before
-    old = (*before, *(each for each in agreements_of(member) if not health.is_since(each, loss.at)))
+    old = (*before, *old_agreements(member, loss.at))
     progress = replace(
         at_start(member, Sight.UNREAD, now), service=service, agreements_before=ids_of(old), observed=True
     )

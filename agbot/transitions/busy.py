@@ -27,11 +27,11 @@ def take_in(words: Mapping[NodeId, NotNow | None], known: Mapping[NodeId, Busy],
         if after is None or after == before:
             continue
         put.append(after)
-        was_busy = before is not None and before.state is not BusyState.OVER
-        if after.state is BusyState.OVER:
-            events += [BusyEnded(node=node, why="it has stated so")] if was_busy else []
-        elif before is None or not was_busy or before.why != after.why:
+        reported = before.why if before is not None and before.state is not BusyState.OVER else None
+        if after.state is not BusyState.OVER and after.why != reported:
             events.append(BusyBegun(node=node, until=after.until, why=after.why))
+        elif after.state is BusyState.OVER and reported is not None:
+            events.append(BusyEnded(node=node, why="it has stated so"))
     return Change(put=put, events=events, at=now.wall)
 
 

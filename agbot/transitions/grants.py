@@ -17,7 +17,7 @@ from agbot.events.guard import GuardGranted
 from agbot.rules import consent, exclusion, health
 from agbot.rules import lease as leases
 from agbot.rules.deferral import claim_of
-from agbot.rules.facts import Ask, Member, Policy, Sight
+from agbot.rules.facts import Ask, Member, Sight
 from agbot.rules.group import Group
 from agbot.rules.ids import NodeId
 from agbot.rules.lease import Claim, Kind, Lease, State
@@ -30,7 +30,7 @@ from agbot.rules.statuses import Phase
 from agbot.store.records import Key, key_of, waiter_key
 from agbot.transitions.begun import Begun
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.progress import agreements_of, at_grant, ids_of
+from agbot.transitions.progress import at_grant, of_listed_service
 
 
 def grant(
@@ -94,9 +94,7 @@ def is_untaken(lease: Lease, token: int) -> bool:
 def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_at: datetime, why: str) -> Change:
     """Add what is known of the beginning to a lease that the guard has granted at `begun_at`.
 
-    Of a service upgrade, the agreements from before that time are the old ones: the agbot may have
-    ended them meanwhile. As of any upgrade that the agbot lists, its end is not before the end of
-    the row.
+    As of any upgrade that the agbot lists, its end is not before the end of the row.
 
     Raises:
         IllegalTransitionError: the lease is free.
@@ -104,15 +102,7 @@ def take_in(ask: Ask, group: Group, now: Now, *, member: Member | Sight, begun_a
     before, policy = group.lease, group.policies.get(ask.subject, Sight.UNREAD)
     progress = _with_silence(at_grant(ask, member, policy, now), member, group, now)
     if not ask.is_agent:
-        old = (each for each in agreements_of(member) if not health.is_since(each, begun_at))
-        pattern = policy.pattern if isinstance(policy, Policy) else ""
-        progress = replace(
-            progress,
-            observed=True,
-            target_version=progress.top_version,
-            agreements_before=ids_of(old),
-            pattern=pattern,
-        )
+        progress = of_listed_service(progress, member, policy, begun_at)
     after = leases.renew(before, now.seen, _ttl(group), progress)
     if after.tenure is not None:
         after = replace(after, tenure=replace(after.tenure, granted_at=begun_at))

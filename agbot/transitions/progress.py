@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 
 from agbot.rules.facts import Agreement, Ask, Member, Policy, Sight
+from agbot.rules.health import is_since
 from agbot.rules.lease import Kind
 from agbot.rules.progress import Progress
 from agbot.rules.seen_time import Now
@@ -28,6 +30,27 @@ def at_grant(ask: Ask, member: Member | Sight, policy: Policy | Sight, now: Now)
         asked_by=(ask.by,) if ask.by else (),
         agreements_before=ids_of(agreements_of(member)),
     )
+
+
+def of_listed_service(
+    progress: Progress, member: Member | Sight, policy: Policy | Sight, begun_at: datetime
+) -> Progress:
+    """Return the progress of a service upgrade that the agbot lists, which began at this time.
+
+    The agreements from before that time are the old ones: the agbot may have ended them meanwhile.
+    """
+    return replace(
+        progress,
+        observed=True,
+        target_version=progress.top_version,
+        agreements_before=ids_of(old_agreements(member, begun_at)),
+        pattern=policy.pattern if isinstance(policy, Policy) else "",
+    )
+
+
+def old_agreements(member: Member | Sight, moment: datetime) -> list[Agreement]:
+    """Return the member's agreements that are not known to be of this time or later."""
+    return [each for each in agreements_of(member) if not is_since(each, moment)]
 
 
 def agreements_of(member: Member | Sight) -> tuple[Agreement, ...]:

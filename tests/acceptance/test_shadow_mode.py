@@ -53,7 +53,7 @@ async def test_differences_are_shown_and_nothing_listens_for_agents(hub: Hub, si
 
     assert said.code == 0, said.err
     words = " ".join(said.out.split())
-    assert "agbot: the agbot let o1/ben begin the agent upgrade o1/up1 (its row is listed since" in words
+    assert "agbot: the agbot let o1/ben begin the agent upgrade o1/up1 (its row has been listed since" in words
     assert "here: the coordinator would have kept it waiting: o1/anna has been upgrading o1/up1 since" in words
     assert "compared 2 decisions of the agbot since the start; the coordinator decided 1 of them differently" in words
     assert status.out.startswith("SHADOW MODE: nothing is granted. Compared 2 decisions of the agbot since the start")

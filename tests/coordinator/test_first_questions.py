@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
@@ -11,6 +10,7 @@ from agbot.coordinator.questions import asking
 from agbot.rules.decide import Decision, decide
 from agbot.rules.facts import Ask
 from agbot.rules.lease import Lease
+from agbot.rules.rule import Case
 from agbot.store.contract import NOTHING, Lost, Writes
 from agbot.store.memory import MemoryStore
 from tests.support.hub import Hub, codes
@@ -22,9 +22,9 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[Ask]:
     """Every question that the rules have been asked."""
     asks: list[Ask] = []
 
-    def noted(ask: Ask, *others: Any) -> Decision:
-        asks.append(ask)
-        return decide(ask, *others)
+    def noted(case: Case) -> Decision:
+        asks.append(case.ask)
+        return decide(case)
 
     monkeypatch.setattr(asking, "decide", noted)
     return asks

@@ -190,7 +190,7 @@ async def test_a_service_upgrade_that_the_store_before_has_granted_is_found_befo
     await hub.live("n1", "n2", seconds=1200)
     seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/agreements/a-n1", caller=f"{ORG}/n1")
     replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
-    cast("MemoryStore", hub.store).change_generation("it is an older copy", replaced)
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", replaced)
     await hub.crash()
     if is_new:
         agree(hub, "n1", "b-n1")
@@ -214,7 +214,7 @@ async def test_services_that_run_keep_no_first_grant_of_a_replaced_store_waiting
     await hub.start()
     await hub.live("n1", "n2", seconds=1200)
     replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
-    cast("MemoryStore", hub.store).change_generation("it is an older copy", replaced)
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", replaced)
     await hub.crash()
     await hub.live("n1", "n2", seconds=60)
 

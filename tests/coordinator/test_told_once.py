@@ -15,13 +15,13 @@ from agbot.rules.records import Allowance, Hold
 from agbot.rules.verdict import Renew
 from agbot.sim.exchange import seed
 from agbot.store.contract import NOTHING, Lost, Writes
-from agbot.store.memory import MemoryStore
 from agbot.transitions import reviews
+from tests.support.faulty_store import FaultyStore
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
 
-class SlowStore(MemoryStore):
+class SlowStore(FaultyStore):
     """Takes a moment for each write, in which others come."""
 
     seconds = 0.2

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from agbot.coordinator.contract import MemberView
 from agbot.coordinator.coordinator import Coordinator
-from agbot.events.leases import GRANTS
 from agbot.rules.ids import group_id, node_id
 from agbot.rules.lease import State
 from agbot.rules.reasons import Cause
@@ -29,6 +28,7 @@ from agbot.store.contract import Entry, JournalQuery
 from tests.support.clocks import LoopClock
 from tests.support.direct_gateway import DirectGateway
 from tests.support.hub import AGBOT, NEW, OLD, ORG, Hub
+from tests.support.rows import GRANTS
 
 GROUP = "g1"
 OTHER = "g2"

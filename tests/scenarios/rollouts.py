@@ -18,7 +18,6 @@ from types import MappingProxyType
 from agbot.coordinator.contract import Done
 from agbot.coordinator.operators import history
 from agbot.coordinator.operators.replaying import replay
-from agbot.events.leases import GRANTS
 from agbot.rules.ids import NodeId, PolicyId, node_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits, LimitsOf
@@ -33,6 +32,7 @@ from agbot.sim.node import SimNode
 from agbot.store.contract import JournalQuery
 from tests.membership.living import AGENT, IDLE_CYCLE, STEADY, Living
 from tests.support.hub import AGBOT, NEW, ORG
+from tests.support.rows import GRANTS
 
 UP = policy_id(ORG, AGENT)
 """The node management policy for every node there is."""

@@ -73,7 +73,9 @@ async def test_a_second_upgrade_at_the_same_time_differs_with_both_reasons() -> 
 
     [event] = differences(hub)
     assert (event.difference, event.node, event.subject) == ("began", f"{ORG}/n2", f"{ORG}/dp")
-    assert event.did.startswith(f"the agbot let {ORG}/n2 begin the service upgrade {ORG}/dp (its row is listed since ")
+    assert event.did.startswith(
+        f"the agbot let {ORG}/n2 begin the service upgrade {ORG}/dp (its row has been listed since "
+    )
     assert "lease-held" in [each.code for each in event.reasons]
     assert f"the coordinator would have kept it waiting: {ORG}/n1 has been upgrading {ORG}/{NMP} since" in event.would
     assert event.decision_record
@@ -109,7 +111,7 @@ async def test_a_node_that_the_agbot_keeps_waiting_without_need_differs() -> Non
 
     [event] = differences(hub)
     assert (event.difference, event.node, event.subject) == ("kept-waiting", f"{ORG}/n2", f"{ORG}/up2")
-    assert f"the slot is that of {ORG}/n1 for {ORG}/{NMP}, which is over (A1: {ORG}/n1 last heartbeat" in event.did
+    assert f"{ORG}/n1 has the slot, for {ORG}/{NMP}, which is over (A1: {ORG}/n1 is dead: last heartbeat" in event.did
     assert "cure: curl -X DELETE" in event.did
     assert event.reasons == ()
     await hub.live("n2", "n3", seconds=600.0)
@@ -203,7 +205,7 @@ async def test_a_service_upgrade_that_the_agbot_keeps_waiting_without_need_diffe
 
     [event] = differences(hub)
     assert (event.difference, event.node, event.subject) == ("kept-waiting", f"{ORG}/n2", f"{ORG}/dp")
-    assert event.did.startswith(f"the agbot keeps {ORG}/n2 waiting to upgrade {ORG}/dp: the slot is that of {ORG}/n1")
+    assert event.did.startswith(f"the agbot keeps {ORG}/n2 waiting to upgrade {ORG}/dp: {ORG}/n1 has the slot")
     assert "which is over (W1" in event.did
     assert event.would == "the coordinator would have let it go: no rule keeps it waiting"
     await hub.stop()

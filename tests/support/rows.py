@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from agbot.events import leases, operators, outcomes, waits
 from agbot.events.event import DecisionRecord
 from agbot.events.leases import Ending
@@ -11,6 +13,9 @@ from agbot.rules.reasons import Reason
 from agbot.rules.records import Brake, Hold, Waiter
 from agbot.rules.seen_time import Now
 from agbot.store.contract import Entry
+
+GRANTS: Final = frozenset({"guard.granted", "lease.granted", "lease.taken_over", "lease.observed"})
+"""The events of a new token, from which on a member holds the lease."""
 
 
 def granted(lease: Lease, now: Now, decision_record: DecisionRecord | None = None) -> Entry:

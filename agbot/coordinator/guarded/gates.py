@@ -224,7 +224,7 @@ class Gates:
         excluded = self._excludes(ask.node)
         if excluded is not None or not gate.node:
             return excluded is not None and _is_of_other_org(excluded)
-        decision = decide(Case(at=now, ask=ask, group=self._situation.group(ask.group, ask, now=now)))
+        decision = decide(self._situation.case(ask, now=now))
         return isinstance(decision, Grant) and decision.exempt is not None
 
 

@@ -8,6 +8,7 @@ held for that upgrade when the agbot tries again.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -22,7 +23,6 @@ from agbot.exchange.errors import ExchangeError
 from agbot.rules.decide import Grant, decide
 from agbot.rules.facts import Ask
 from agbot.rules.lease import GUARD
-from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions.change import Change
@@ -61,22 +61,9 @@ class TakingIn:
         decided = await self._guard.undelivered()
         await self._ask_again()
         done: list[Decided] = []
-        phrases: list[str] = []
         try:
-            noted = [(each, self._happened_at(each)) for each in decided if each.outcome is Outcome.GRANTED]
-            lost = self._untaken.without_note({(each.group, each.token) for each, _ in noted})
-            for each, begun_at in (*noted, *lost):
-                with self._situation.troubles.guard("guard", each.group):
-                    taken = await self._untaken.take_in(each, begun_at)
-                    phrases += taken or []
-                    if taken:
-                        self._forget(self._untaken.ask_of(each))
-                    done += [] if taken is None else [each]
-            others = [each for each in decided if each.outcome is not Outcome.GRANTED]
-            for at in range(0, len(others), _AT_ONCE):
-                several = others[at : at + _AT_ONCE]
-                await asyncio.gather(*map(self._other, several))
-                done += several
+            phrases = await self._take_in_grants([each for each in decided if each.outcome is Outcome.GRANTED], done)
+            await self._take_in_others([each for each in decided if each.outcome is not Outcome.GRANTED], done)
         finally:
             await self._guard.delivered(done)
         self._situation.troubles.keep("guard", {each.group for each in decided})
@@ -84,6 +71,29 @@ class TakingIn:
         self._reported = {ask: code for ask, code in self._reported.items() if waiting(ask) is not None}
         self._tried = {ask: at for ask, at in self._tried.items() if waiting(ask) is not None}
         return phrases
+
+    async def _take_in_grants(self, granted: Sequence[Decided], done: list[Decided]) -> list[str]:
+        """Take in these grants, and others that are in the store alone; add to `done` what is."""
+        phrases: list[str] = []
+        noted = [(each, self._happened_at(each)) for each in granted]
+        lost = self._untaken.without_note({(each.group, each.token) for each in granted})
+        for each, begun_at in (*noted, *lost):
+            with self._situation.troubles.guard("guard", each.group):
+                taken = await self._untaken.take_in(each, begun_at)
+                if taken is None:
+                    continue
+                done.append(each)
+                if taken:
+                    phrases += taken
+                    self._forget(self._untaken.ask_of(each))
+        return phrases
+
+    async def _take_in_others(self, others: Sequence[Decided], done: list[Decided]) -> None:
+        """Journal what else was decided, and ask for it again; add to `done` what was."""
+        for first in range(0, len(others), _AT_ONCE):
+            several = others[first : first + _AT_ONCE]
+            await asyncio.gather(*map(self._other, several))
+            done += several
 
     async def _ask_again(self) -> None:
         """Ask for members that wait and could go now, so that the lease is theirs at the next try.
@@ -95,7 +105,7 @@ class TakingIn:
             waiters = situation.ledger.waiters[group].values()
             mine = [each for each in waiters if each.ask.by == GUARD and self._has_tried_lately(each.ask, now)]
             for waiter in sorted(mine, key=lambda each: each.since):
-                case = Case(at=now, ask=waiter.ask, group=situation.group(group, waiter.ask, now=now))
+                case = situation.case(waiter.ask, now=now)
                 if not case.group.doubts and isinstance(decide(case), Grant):
                     with suppress(ExchangeError):
                         await self._answer(waiter.ask)

@@ -65,7 +65,7 @@ class Actions:
     async def hold(self, hold: Hold) -> Done | NotDone:
         """Stop new grants for a scope. Upgrades under way go on. An unknown scope is a mistake."""
         if unknown := self._unknown(Noun.SCOPE, hold.scope):
-            return NotDone(text=f"{unknown}; nothing was changed", not_found=True)
+            return _not_found(unknown)
         before = self._situation.ledger.holds.get(hold.scope)
         now = self._situation.now()
         await self._situation.commit_due(lambda: operators.hold(hold, now))
@@ -100,7 +100,7 @@ class Actions:
         """Let one upgrade of a node past the rules that allow it (`Rule.is_allowable`), once."""
         node = self._situation.picture.node(allowance.node)
         if isinstance(node, Sight):
-            return NotDone(text=f"{self._unknown(Noun.NODE, allowance.node)}; nothing was changed", not_found=True)
+            return _not_found(self._unknown(Noun.NODE, allowance.node))
         # the policies of a pattern are not in the Exchange under their own names
         is_policy = allowance.subject not in {"", host.subject_of(org_of(allowance.node))}
         if is_policy and not node.pattern and (refusal := await self._why_not(allowance.subject, *OF_POLICIES)):
@@ -120,7 +120,7 @@ class Actions:
         if approval.kind not in OF_POLICIES:
             return NotDone(text="the reboot of a host follows no policy and needs no approval; nothing was changed")
         if unknown := self._unknown(Noun.SCOPE, approval.scope):
-            return NotDone(text=f"{unknown}; nothing was changed", not_found=True)
+            return _not_found(unknown)
         if refusal := await self._why_not(approval.subject, approval.kind):
             return refusal
         await self._situation.commit(operators.approve(approval, self._situation.now()))
@@ -254,6 +254,10 @@ class Actions:
             f"{brake.group}, where it {brake.cause} on {brake.node} at {clock(brake.since)}" for brake in brakes
         )
         return self._done(f"{subject} may go on in {named}")
+
+
+def _not_found(sentence: str) -> NotDone:
+    return NotDone(text=f"{sentence}; nothing was changed", not_found=True)
 
 
 def _in_words(hold: Hold) -> str:

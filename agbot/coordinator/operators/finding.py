@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
@@ -17,27 +17,26 @@ from agbot.rules.rows import Standing
 
 def find_groups(query: GroupQuery, situation: Situation) -> GroupPage:
     """Return the ids of one page, and how many groups match."""
-    ledger, exists = situation.ledger, situation.picture.exists
-    unknown = {group for group in ledger.tally.mattering if not exists(group)}
-    known: Iterable[GroupId]
-    if query.state not in {None, GroupState.QUIET}:
-        known = sorted(each for each in _of_state(query.state, situation) if exists(each) or each in unknown)
-    else:
-        known = situation.picture.groups()  # in order
-        if unknown:
-            known = sorted((*known, *unknown))
-    if query.state is GroupState.QUIET:
-        busy = _of_state(GroupState.BUSY, situation)
-        known = (each for each in known if each not in busy)
-    if query.org:
-        prefix = f"{query.org}/"
-        known = (each for each in known if each.startswith(prefix))
-    if query.find:
-        part = query.find.casefold()
-        known = (each for each in known if part in each.casefold())
-    found = list(known)
+    prefix, part = f"{query.org}/" if query.org else "", query.find.casefold()
+    known = _in_state(query.state, situation)
+    found = [each for each in known if each.startswith(prefix) and part in each.casefold()]
     begin = query.offset + (bisect_right(found, query.after) if query.after else 0)
     return GroupPage(total=len(found), groups=found[begin : begin + query.limit])
+
+
+def _in_state(state: GroupState | None, situation: Situation) -> Sequence[GroupId]:
+    """Return the groups in this state, sorted: those that exist, and others that matter."""
+    exists = situation.picture.exists
+    gone = {group for group in situation.ledger.tally.mattering if not exists(group)}
+    if state not in {None, GroupState.QUIET}:
+        return sorted(each for each in _of_state(state, situation) if exists(each) or each in gone)
+    known: Sequence[GroupId] = situation.picture.groups()  # in order
+    if gone:
+        known = sorted((*known, *gone))
+    if state is None:
+        return known
+    busy = _of_state(GroupState.BUSY, situation)
+    return [each for each in known if each not in busy]
 
 
 def _of_state(state: GroupState | None, situation: Situation) -> AbstractSet[GroupId]:

@@ -92,8 +92,7 @@ class Asking:
         is_unsure = unread or self._unasked.is_own_gap(ask) or self._due_services(ask, now)
         if is_unsure and not situation.doubts(now):
             return None
-        ask = _as_if_bound(ask)
-        case = Case(at=now, ask=ask, group=situation.group(ask.group, ask, unread=unread, now=now))
+        case = situation.case(_as_if_bound(ask), unread=unread, now=now)
         decision = decide(case)
         if isinstance(decision, Grant) or self._may_be_outdated(decision, case.group, now):
             return None

@@ -82,7 +82,7 @@ class Shadow:
     def _of_begin(self, begun: Begun, case: Case, wait: Wait) -> ShadowDiffers:
         claim, group = begun.claim, begun.group
         is_listed = self._situation.rows.is_listed(group, claim)
-        shown = f"its row is listed since {clock(begun.since)}" if is_listed else f"it reports {begun.status!r}"
+        shown = f"its row has been listed since {clock(begun.since)}" if is_listed else f"it reports {begun.status!r}"
         because = "; ".join(each.text for each in wait.reasons)
         return ShadowDiffers(
             group=group,
@@ -213,7 +213,7 @@ class Shadow:
         if not taken:
             return f"it lists no {ask.claim.kind} upgrade of the group"
         state = taken[0]
-        held = f"the slot is that of {state.row.node} for {rows.claim(state.row).subject}"
+        held = f"{state.row.node} has the slot, for {rows.claim(state.row).subject}"
         if state.standing is not Standing.STUCK:
             return held
         shown = stuck.view(state, self._situation)

@@ -42,7 +42,7 @@ _ADVICE: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 _NOT_LET_IN: Final = ("authentication failed", "no password supplied", "pg_hba.conf", "does not exist")
-"""Of a connection that was refused, psycopg has the text only."""
+"""Parts of the text when the server refuses a connection."""
 _NO_DATABASE: Final = re.compile(r'database "[^"]*" does not exist')
 _LIBRARYS_WORDS: Final = re.compile(r"^connection failed: | Is the server running [^?]*\?")
 _REFUSED: Final = ("28", "3D", "42501")
@@ -88,15 +88,24 @@ class Address:
     def unavailable(self, tried: str, error: BaseException) -> StoreUnavailableError:
         """Return an error that states what was tried, what came back and what to do."""
         code = (error.sqlstate if isinstance(error, psycopg.Error) else None) or ""
-        # psycopg gives an error without a code where the connection failed
-        meant = code or _meant_by(str(error))
-        known = [each for each in _ADVICE if meant.startswith(each)]
-        advice = _ADVICE[max(known, key=len)] if known else "see the message of PostgreSQL"
+        secrets = (self.password.reveal(), self.password.as_it_is_now().reveal()) if self.password else ()
         reply = _LIBRARYS_WORDS.sub("", " ".join(str(error).split())) or type(error).__name__
-        secret = (self.password.reveal(), self.password.as_it_is_now().reveal()) if self.password else ()
-        reply = excerpt(reply, secret, _MESSAGE_CHARACTERS)
+        reply = excerpt(reply, secrets, _MESSAGE_CHARACTERS)
+        meant = code or _code_of_connecting(str(error))
         kind = StoreRefusedError if meant.startswith(_REFUSED) else StoreUnavailableError
-        return kind(f"could not {tried} {self}: {f'{code}, ' if code else ''}{reply}; {advice}")
+        return kind(f"could not {tried} {self}: {f'{code}, ' if code else ''}{reply}; {_advice(meant)}")
+
+
+def _code_of_connecting(reply: str) -> str:
+    """Return what kind of error this is: of a failed connection psycopg has only the text."""
+    if _NO_DATABASE.search(reply):
+        return "3D"
+    return "28" if any(each in reply for each in _NOT_LET_IN) else "08"
+
+
+def _advice(code: str) -> str:
+    known = [each for each in _ADVICE if code.startswith(each)]
+    return _ADVICE[max(known, key=len)] if known else "see the message of PostgreSQL"
 
 
 def why_not_of_libpq(url: str) -> str:
@@ -107,10 +116,3 @@ def why_not_of_libpq(url: str) -> str:
         return f'"{url}" is not an address of PostgreSQL: {" ".join(str(error).split())}'
     wrong = [each for each in ports.split(",") if each and not (each.isdecimal() and 0 < int(each) <= LAST_PORT)]
     return f'"{url}" has the port {wrong[0]}; a port is a number from 1 to {LAST_PORT}' if wrong else ""
-
-
-def _meant_by(message: str) -> str:
-    """Return the code that an error without one stands for."""
-    if _NO_DATABASE.search(message):
-        return "3D"
-    return "28" if any(each in message for each in _NOT_LET_IN) else "08"

@@ -63,7 +63,7 @@ class _Job:
     statements: Sequence[str]
     answer: asyncio.Future[list[Rows]]
     timeouts: Timeouts | None
-    """Its own, in a transaction of its own; None for those of the channel."""
+    """With some of its own it shares its transaction with no other job; None: the channel's."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has been carried out or not, whatever its caller waits for."""
 

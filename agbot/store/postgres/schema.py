@@ -85,7 +85,7 @@ async def check_server(connection: Connection) -> None:
         raise StoreSchemaError(message)
     if encoding != "UTF8":
         message = (
-            f"its encoding is {encoding}, and names of any language are to be stored; create the database with UTF8"
+            f"its encoding is {encoding}, which cannot hold names in every language; create the database with UTF8"
         )
         raise StoreSchemaError(message)
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from agbot.rules.leadership import Announced, Candidate, Leader
-from agbot.store.migrations import Step
 from agbot.store.postgres import leading, schema
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import BATCH, Channel, RefusedError, Rows, Timeouts
@@ -25,15 +24,14 @@ _LEADING: Final = Timeouts(statement_ms=2500, lock_ms=2000)
 
 
 class PostgresShared:
-    """One coordinator's connections. `steps` are the schema's versions; only tests pass others.
+    """One coordinator's connections.
 
     Each write of a leader drops the oldest journal entries beyond `journal_bytes` (0: no limit).
     """
 
-    def __init__(self, address: Address, *, journal_bytes: int = 0, steps: Sequence[Step] | None = None) -> None:
+    def __init__(self, address: Address, *, journal_bytes: int = 0) -> None:
         self._address = address
         self._journal_bytes = journal_bytes
-        self._steps = steps
         self._writes = Channel(address, WRITES, batch=BATCH, purpose="writes")
         self._reads = Channel(address, _READS, purpose="reads")
         self._leading = Channel(address, _LEADING, purpose="leader")
@@ -47,7 +45,7 @@ class PostgresShared:
 
     async def open(self) -> None:
         """Create, migrate and check the schema."""
-        await schema.prepare(self._address, self._steps)
+        await schema.prepare(self._address)
         for channel in (self._writes, self._reads, self._leading):
             channel.open()
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Sequence
 from typing import Final
 
 from agbot.rules.leadership import Candidate
 from agbot.store.contract import NotLeadingError, StoreLockedError
-from agbot.store.migrations import Step
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.shared import PostgresShared
 from agbot.store.postgres.term import TermStore
@@ -25,8 +23,8 @@ _TTL_SECONDS: Final = 60.0
 class PostgresStore(TermStore):
     """The store at an address."""
 
-    def __init__(self, address: Address, *, journal_bytes: int = 0, steps: Sequence[Step] | None = None) -> None:
-        self._shared = PostgresShared(address, journal_bytes=journal_bytes, steps=steps)
+    def __init__(self, address: Address, *, journal_bytes: int = 0) -> None:
+        self._shared = PostgresShared(address, journal_bytes=journal_bytes)
         self._candidate = Candidate(name=f"{socket.gethostname()}/{os.getpid()}", run=uuid.uuid4().hex)
         self._is_leading = False
         super().__init__(self._shared.connections, 0, journal_bytes=journal_bytes)
