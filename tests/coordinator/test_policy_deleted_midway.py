@@ -297,7 +297,7 @@ async def test_others_wait_for_the_installation_of_a_node_that_has_unregistered_
     assert _cause(hub) is Cause.UNREGISTERED
 
     assert codes(await hub.ask("n2", "g1", "up2"))[0] == "overlap"
-    await hub.live("n2", "n3", seconds=Limits().lease_seconds)
+    await hub.live("n2", "n3", seconds=Limits().lease_seconds + 5)
 
     assert isinstance(await hub.ask("n2", "g1", "up2"), Granted)
     await hub.stop()
