@@ -43,20 +43,18 @@ def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collect
     return sorted(lost - running)
 
 
-def under_way(member: Member, common: Collection[str], limits: Limits, now: Now) -> tuple[str, Loss] | None:
+def under_way(member: Member, common: Collection[str], since: datetime, now: Now) -> tuple[str, Loss] | None:
     """Return a service that may be in an upgrade, with its loss; None if none is.
 
     For a store that was replaced, which may have granted it and no longer knows that. Then only the
     member's own state shows it: it lacks a service that is `common` to its group, or its containers
-    do not run. An agreement without containers is new, or one of those that never report
-    any (W10): it counts while a lease would last.
+    do not run, or report nothing, under an agreement that was written after `since`. An earlier one
+    belongs to a service that has crashed, or that never reports containers (W10).
     """
     if isinstance(member.agreements, Sight):
         return None
-    newest = now.wall - timedelta(seconds=limits.lease_seconds)
     for each in sorted(member.agreements, key=lambda each: each.id):
-        is_new = not each.containers and (each.updated_at is None or each.updated_at > newest)
-        if health.is_stopped(each) or is_new:
+        if not each.runs and (each.updated_at is None or each.updated_at >= since):
             return each.service, Loss(at=each.updated_at or now.wall)
     lacking = sorted(set(common).difference(each.service for each in member.agreements))
     return (lacking[0], Loss(at=now.wall)) if lacking else None

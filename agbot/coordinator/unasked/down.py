@@ -104,6 +104,7 @@ class Down:
         replaced_at = generation.replaced_at
         if replaced_at is None or lease.token > generation.token_floor or now.wall - replaced_at > longest:
             return
+        since = replaced_at - timedelta(seconds=limits.lease_seconds)
         members = situation.picture.read_members(group).items()
         alive = [node for node, each in members if self._is_there(each, limits, now)]
         for error in (await self._reader.refresh(occasions.of_replaced_store(alive))).values():
@@ -111,7 +112,7 @@ class Down:
                 raise error
         for node in (each for each in alive if each != asker):
             member, common = situation.picture.member(node), self._common(group, node)
-            found = loss.under_way(member, common, limits, now) if isinstance(member, Member) else None
+            found = loss.under_way(member, common, since, now) if isinstance(member, Member) else None
             if found is not None and isinstance(member, Member):
                 service, lost = found
                 await self._taking.take(begun.lost(group, member, lost, service, situation.now()))

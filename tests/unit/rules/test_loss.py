@@ -8,10 +8,11 @@ import pytest
 
 from agbot.rules import loss
 from agbot.rules.facts import Agreement, Sight
-from tests.support.values import NOW, SERVICE, agreement, limits, member
+from tests.support.values import NOW, SERVICE, agreement, at, member
 
 NONE_REPORTED = replace(agreement("new", ago=60), containers=())
 LONG_SILENT = replace(agreement("old", ago=2000), containers=())
+SINCE = at(900)
 RUNS = agreement("runs", ago=60)
 
 
@@ -20,6 +21,7 @@ RUNS = agreement("runs", ago=60)
     [
         ((RUNS,), {SERVICE}, None),
         ((LONG_SILENT,), {SERVICE}, None),
+        ((agreement("old", "1.0.0", "exited", ago=2000),), {SERVICE}, None),
         ((), set(), None),
         (Sight.UNREAD, {SERVICE}, None),
         ((), {SERVICE}, SERVICE),
@@ -32,12 +34,12 @@ RUNS = agreement("runs", ago=60)
 def test_a_service_may_be_in_an_upgrade_that_does_not_run_or_is_lacking_or_has_just_got_its_agreement(
     agreements: tuple[Agreement, ...] | Sight, common: set[str], found: str | None
 ) -> None:
-    shown = loss.under_way(member(agreements=agreements), common, limits(lease_seconds=900.0), NOW)
+    shown = loss.under_way(member(agreements=agreements), common, SINCE, NOW)
     assert (shown[0] if shown is not None else None) == found
 
 
 def test_the_agreement_of_that_upgrade_is_not_among_those_from_before_it() -> None:
-    shown = loss.under_way(member(agreements=(NONE_REPORTED,)), (), limits(lease_seconds=900.0), NOW)
+    shown = loss.under_way(member(agreements=(NONE_REPORTED,)), (), SINCE, NOW)
     assert shown is not None
     assert NONE_REPORTED.updated_at is not None
     assert shown[1].at <= NONE_REPORTED.updated_at
