@@ -379,6 +379,18 @@ async def test_an_allowance_is_offered_only_where_it_passes_a_reason(desk: Desk)
     assert "/act/allow?" not in (await desk.get("/nodes/acme/beta")).text
 
 
+@pytest.mark.parametrize(
+    ("at_latest", "of_node", "of_group"), [(False, "Earliest", "Earliest"), (True, "Latest", "At the latest")]
+)
+async def test_the_end_of_a_wait_is_shown_as_the_earliest_or_the_latest_time(
+    desk: Desk, at_latest: bool, of_node: str, of_group: str
+) -> None:
+    desk.operations.explained[BETA] = replace(WAITING, unblock="time", earliest=NOW, at_latest=at_latest)
+    node, group = (await desk.get(f"/nodes/{BETA}")).text, (await desk.get(f"/groups/{WAITING.group}")).text
+    assert f"<dt>{of_node} by itself</dt>" in node
+    assert f"time. {of_group} <" in " ".join(group.split())
+
+
 async def test_the_journal_is_filtered_by_time_organisation_and_event_also_on_its_further_pages(desk: Desk) -> None:
     desk.operations.entries = [replace(ENTRY, id=number) for number in range(60, 0, -1)]
 
