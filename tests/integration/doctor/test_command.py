@@ -52,7 +52,7 @@ async def test_every_line_fits_into_80_columns_but_the_commands_to_copy(tmp_path
         long = [line for line in out.splitlines() if len(line) > 80]
         assert all(line.startswith(whole) for line in long), long
         assert "stuck    agent slot      o1/a1: o1/a1-1 for o1/a1-policy (A1)" in out
-        assert "evidence: o1/a1-1 last heartbeat 3 hours ago" in out
+        assert "evidence: o1/a1-1 is dead: last heartbeat 3 hours ago" in out
         assert "2 stuck slots (`agbot doctor --cure` deletes them one at a time)" in out
         assert SECRET not in out
 

@@ -17,16 +17,16 @@ from tests.integration.doctor.ward import ORG, BriskClock, Ward, stuck, ward
 from tests.support.examples import some
 
 EVIDENCE = {
-    "a1": ("A1", r"o1/a1-1 last heartbeat 3 hours ago"),
+    "a1": ("A1", r"o1/a1-1 is dead: last heartbeat 3 hours ago"),
     "a2": ("A2", r"o1/a2-1 does not exist"),
     "a3": ("A3", r"o1/a3-policy does not exist"),
     "a3-unregistered": ("A3", r"o1/a3-unregistered-1 is not registered"),
     "a7": ("A7", r"o1/a7-1 has an old report, initiated"),
-    "w1": ("W1", r"o1/w1-1 last heartbeat 3 hours ago"),
+    "w1": ("W1", r"o1/w1-1 is dead: last heartbeat 3 hours ago"),
     "w2": ("W2", r"o1/w2-1 runs o1/w2-service 1.1.0"),
     "w3": ("W3", r"o1/w3-1 runs o1/w3-service 1.0.0, not 1.1.0"),
     "w5": ("W2", r"o1/w5-1 runs o1/w5-service 1.1.0"),
-    "w14": ("A1", r"o1/w14-1 last heartbeat 3 hours ago"),
+    "w14": ("A1", r"o1/w14-1 is dead: last heartbeat 3 hours ago"),
     "w15": ("W15", r"o1/w15-1 is in no HA group"),
 }
 ALONE = [name for name in SCENES if name not in {"w5", "w14"}]
