@@ -51,7 +51,7 @@ class Ledger(Contents):
         self.was_read = False
         """Whether the store has ever been read."""
         self.failure: StoreUnavailableError | None = None
-        """The error of the store when a write failed, until the store has been read again."""
+        """The last error of the store, until it has been read again."""
         self._moved = timedelta()
         """How far dates have been moved since the start. A swap that was prepared earlier is moved
         by the rest."""
@@ -63,14 +63,16 @@ class Ledger(Contents):
             StoreUnavailableError: the ledger stays untrusted.
         """
         self.is_trusted = False
-        self._take(await self._store.load())
+        with self._doubting():
+            self._take(await self._store.load())
         self.is_trusted = self.was_read = True
         self.failure = None
 
     @property
     def distrust(self) -> str:
         """Why the ledger is not trusted. It has a meaning only while it is not."""
-        return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}"
+        why = f": {self.failure}" if self.failure is not None else ""
+        return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}{why}"
 
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set in the store, then in memory. See `agbot.store.contract.Store.swap`."""

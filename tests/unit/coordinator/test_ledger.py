@@ -36,14 +36,17 @@ async def test_who_asks_before_the_store_is_read_keeps_its_place() -> None:
     assert (kept.since, kept.asked_at) == (LONG_AGO.since, JUST_NOW.asked_at)
 
 
-async def test_it_says_whether_the_store_has_failed_or_was_not_read_yet() -> None:
+async def test_it_says_how_the_store_has_failed_or_that_it_was_not_read_yet() -> None:
     store = FaultyStore()
     await store.open()
     ledger = Ledger(store)
     assert ledger.distrust == "the lease store has not been read yet"
     await ledger.load()
-    ledger.is_trusted = False
-    assert ledger.distrust == "the lease store has not been read since it failed"
+    store.fail_next(Failure.BEFORE_COMMIT)
+    with pytest.raises(StoreUnavailableError):
+        await ledger.load()
+    failed = "could not write to the memory store: a test made it fail"
+    assert ledger.distrust == f"the lease store has not been read since it failed: {failed}"
 
 
 async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() -> None:
