@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Kind, State
 from agbot.rules.limits import Limits
@@ -126,4 +128,24 @@ async def test_no_sign_of_life_is_later_than_now() -> None:
         assert now.seen_at(now.wall - timedelta(seconds=seconds)) <= now.seen
     assert now.age_of(now.wall - timedelta(seconds=30)) == timedelta(seconds=30)
     assert now.age_of(now.wall - timedelta(hours=1, minutes=3)) > timedelta(hours=1)
+    await hub.stop()
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+@in_virtual_time
+async def test_a_holder_is_no_longer_silent_for_a_clock_that_was_set_while_a_coordinator_ran(seconds: float) -> None:
+    hub = await trio()
+    await hub.live("s1", "s2", "s3", seconds=60)
+    await begin(hub)
+    make_without_containers(hub, "s1", "s1-new")
+    await hub.live("s2", "s3", seconds=400)
+    hub.exchange.faults.add(Fault(kind=FaultKind.CLOCK, seconds=seconds))
+    await hub.live("s2", "s3", seconds=400)
+    await hub.away(10)
+
+    await hub.live("s2", "s3", seconds=Limits().lease_seconds)
+
+    assert hub.lease("gs").state is not State.FREE
+    await hub.live("s2", "s3", seconds=Limits().dead_after_seconds)
+    assert hub.lease("gs").state is State.FREE, "it is waited for as long as for any dead holder"
     await hub.stop()

@@ -13,9 +13,11 @@ from agbot.coordinator.clocks.clocks import AWAY_STEP, Clocks
 from agbot.coordinator.clocks.seen_clock import SeenClock
 from agbot.exchange.timestamps import ExchangeClock
 from agbot.fleet.picture import Picture
-from agbot.rules.seen_time import ClockMark, SeenTime
+from agbot.rules.seen_time import ClockMark, Gap, SeenTime
 
 _DATE_WAS_SET = "the date was set a moment ago"
+_MOST_SET = 4
+"""How many times are remembered at which the Exchange's clock was set; the last one counts."""
 
 
 class Dates:
@@ -32,6 +34,9 @@ class Dates:
         """How far the Exchange's clock is ahead, or was when that was last stored; None if never
         known."""
         self._has_compared = False
+        self._exchange_set: tuple[Gap, ...] = ()
+        """When the Exchange's clock was set while this process ran. It has dated the stamps of
+        before by the clock of that time, but a later process will date them by another one."""
 
     def resume(self, mark: ClockMark | None, latest: SeenTime | None) -> None:
         """Resume the seen clock from the stored mark, but not before `latest`."""
@@ -43,7 +48,8 @@ class Dates:
         mark, ahead = self.seen_clock.unsaved(at_once=at_once), self._exchange_ahead
         if mark is None:
             return None
-        return replace(mark, exchange_ahead=None if ahead is None else ahead + self.unmoved)
+        gaps = tuple(sorted({*mark.gaps, *self._exchange_set}, key=lambda gap: gap.end))
+        return replace(mark, gaps=gaps, exchange_ahead=None if ahead is None else ahead + self.unmoved)
 
     def learnt_offset(self, ahead: timedelta) -> None:
         """Note how far the Exchange's clock is ahead.
@@ -57,7 +63,10 @@ class Dates:
         if not self._has_compared:
             # they were converted to our time before the offset was known
             self._picture.stamps.forget()
-        if not self._has_compared and abs(step) > AWAY_STEP:
+        if abs(step) > AWAY_STEP and self._has_compared:
+            at = self.clocks.now()
+            self._exchange_set = (*self._exchange_set, Gap(at, at, is_step=True))[-_MOST_SET:]
+        elif abs(step) > AWAY_STEP:
             self.unmoved += step
             self.seen_clock.date_had_stepped(step)
             self.clocks.stepped()
@@ -67,6 +76,9 @@ class Dates:
         self.unmoved += step
         if self._exchange_ahead is not None:
             self._exchange_ahead -= step
+        self._exchange_set = tuple(
+            replace(gap, start=gap.start + step, end=gap.end + step) for gap in self._exchange_set
+        )
         self.seen_clock.date_stepped(step)
         self._picture.date_stepped(step)
 
