@@ -56,6 +56,8 @@ class Observer:
         """The last one of each node, also when it has ended: an agent reports after that."""
         self._joined_at: dict[str, datetime] = {}
         """When each node has joined its group, until its first grant."""
+        self._left_at: dict[str, datetime] = {}
+        """When a member last left a group."""
         self.violations: list[Violation] = []
         self.forgiven: list[Forgiven] = []
         self.max_concurrent = 0
@@ -198,12 +200,16 @@ class Observer:
         """Check that the group has another live member when an agent upgrade begins.
 
         An upgrade that begins long after the last other member has fallen silent is a violation.
+        One that has just left was a member when the permission was given.
         """
         peers = self.members.peers(newer.node)
         if newer.kind is not Kind.AGENT or newer.is_unasked or not peers:
             return
         now = self._clock.now()
         limit = self.tolerance.offline_after_seconds + self.tolerance.peers_margin_seconds
+        left_at = self._left_at.get(newer.group)
+        if left_at is not None and (now - left_at).total_seconds() < self.tolerance.peers_margin_seconds:
+            return
         if all(self.members.silent_seconds(peer, now) >= limit for peer in peers):
             self._violated(Rule.NO_MEMBER_LEFT, newer, [newer])
 
@@ -244,6 +250,7 @@ class Observer:
         self.members.update(node, doc, seen_at)
         after = self.members.group_of(node)
         if before != after:
+            self._left_at[before] = self._clock.now()
             self._moved(node, after)
 
     def _moved(self, node: str, group: str) -> None:

@@ -236,6 +236,21 @@ def test_an_agent_upgrade_that_begins_when_everybody_else_is_long_gone_is_a_viol
     assert [violation.rule for violation in scene.observer.violations] == [Rule.NO_MEMBER_LEFT]
 
 
+@pytest.mark.parametrize(("seconds", "is_wrong"), [(60, False), (240, True)])
+def test_a_member_that_has_just_left_was_there_when_an_agent_upgrade_was_permitted(
+    seconds: float, is_wrong: bool
+) -> None:
+    with _scene() as scene:
+        scene.clock.advance(600)
+        scene.beats("n1", "n3")
+        scene.admin("DELETE", "/hagroups/g/nodes/n3")
+        scene.clock.advance(seconds)
+        scene.beats("n1")
+        scene.does("n1", Act.DOWN)
+
+    assert bool(scene.observer.violations) is is_wrong
+
+
 def test_a_service_upgrade_may_begin_when_everybody_else_is_gone() -> None:
     with _scene() as scene:
         scene.clock.advance(600)
