@@ -93,6 +93,13 @@ def browser() -> Iterator[Any]:
         found.close()
 
 
+def new_context(browser: Any, **options: Any) -> Any:
+    """Open a context that waits for a page as long as a busy machine needs: by default playwright gives up after 30 s."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(1000 * PATIENCE_SECONDS)
+    return context
+
+
 @dataclass
 class Seat:
     """An operator before a page of the browser."""
@@ -121,7 +128,7 @@ class Seat:
 @pytest.fixture(scope="module")
 def window(browser: Any) -> Iterator[Any]:
     """One page for the tests of a module: the browser begins a process for each page, a second of processor."""
-    context = browser.new_context(viewport=DESKTOP)
+    context = new_context(browser, viewport=DESKTOP)
     yield context.new_page()
     context.close()
 

@@ -9,7 +9,7 @@ import pytest
 
 from agbot.cli.demo_running import OPERATOR_TOKEN
 from agbot.cli.demo_stories import ORG
-from tests.browser.conftest import VENDOR, Running, Seat
+from tests.browser.conftest import VENDOR, Running, Seat, new_context
 from tests.browser.demo import ALLOWED, APPROVED, CLOSED, FAILED, NMP, POLICY, RELEASED, RESUMED, SUSPECT, UNAPPROVED
 from tests.support.examples import some
 from tests.support.tcp_proxy import TcpProxy
@@ -46,7 +46,7 @@ def test_every_view_shows_what_it_is_for_and_the_browser_has_no_complaint(seat: 
 @pytest.fixture(scope="module")
 def axe(browser: Any) -> Iterator[Any]:
     """A page of a phone which runs scripts that the coordinator has not sent."""
-    context = browser.new_context(viewport={"width": 390, "height": 844}, bypass_csp=True)
+    context = new_context(browser, viewport={"width": 390, "height": 844}, bypass_csp=True)
     yield context.new_page()
     context.close()
 
@@ -260,7 +260,7 @@ def test_a_group_is_found_in_a_rollout_as_one_types_while_the_view_is_live(seat:
 
 
 def test_without_scripts_every_view_and_form_still_works(browser: Any, running: Running) -> None:
-    context = browser.new_context(java_script_enabled=False)
+    context = new_context(browser, java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{running.url}/groups")
     page.locator(".filter input[name=find]").fill(CLOSED)
