@@ -6,7 +6,7 @@ The clocks and the picture move at once, moments in the store with the next writ
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from agbot.clock import Clock
 from agbot.coordinator.clocks.clocks import AWAY_STEP, Clocks
@@ -16,8 +16,6 @@ from agbot.fleet.picture import Picture
 from agbot.rules.seen_time import ClockMark, Gap, SeenTime
 
 _DATE_WAS_SET = "the date was set a moment ago"
-_MOST_SET = 4
-"""How many times are remembered at which the Exchange's clock was set; the last one counts."""
 
 
 class Dates:
@@ -34,8 +32,8 @@ class Dates:
         """How far the Exchange's clock is ahead, or was when that was last stored; None if never
         known."""
         self._has_compared = False
-        self._exchange_set: tuple[Gap, ...] = ()
-        """When the Exchange's clock was set while this process ran. It has dated the stamps of
+        self._exchange_set_at: datetime | None = None
+        """When the Exchange's clock was last set while this process ran. It has dated the stamps of
         before by the clock of that time, but a later process will date them by another one."""
 
     def resume(self, mark: ClockMark | None, latest: SeenTime | None) -> None:
@@ -48,8 +46,9 @@ class Dates:
         mark, ahead = self.seen_clock.unsaved(at_once=at_once), self._exchange_ahead
         if mark is None:
             return None
-        gaps = tuple(sorted({*mark.gaps, *self._exchange_set}, key=lambda gap: gap.end))
-        return replace(mark, gaps=gaps, exchange_ahead=None if ahead is None else ahead + self.unmoved)
+        if (at := self._exchange_set_at) is not None:
+            mark = replace(mark, gaps=tuple(sorted({*mark.gaps, Gap(at, at, is_step=True)}, key=lambda gap: gap.end)))
+        return replace(mark, exchange_ahead=None if ahead is None else ahead + self.unmoved)
 
     def learnt_offset(self, ahead: timedelta) -> None:
         """Note how far the Exchange's clock is ahead.
@@ -64,8 +63,7 @@ class Dates:
             # they were converted to our time before the offset was known
             self._picture.stamps.forget()
         if abs(step) > AWAY_STEP and self._has_compared:
-            at = self.clocks.now()
-            self._exchange_set = (*self._exchange_set, Gap(at, at, is_step=True))[-_MOST_SET:]
+            self._exchange_set_at = self.clocks.now()
         elif abs(step) > AWAY_STEP:
             self.unmoved += step
             self.seen_clock.date_had_stepped(step)
@@ -76,9 +74,7 @@ class Dates:
         self.unmoved += step
         if self._exchange_ahead is not None:
             self._exchange_ahead -= step
-        self._exchange_set = tuple(
-            replace(gap, start=gap.start + step, end=gap.end + step) for gap in self._exchange_set
-        )
+        self._exchange_set_at = self._exchange_set_at and self._exchange_set_at + step
         self.seen_clock.date_stepped(step)
         self._picture.date_stepped(step)
 
