@@ -175,6 +175,25 @@ async def test_who_asked_before_the_store_was_replaced_is_not_known_and_the_summ
     await hub.stop()
 
 
+async def running_services() -> Hub:
+    """Start a hub in which both members have run a service for a while."""
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    agree(hub, "n1")
+    agree(hub, "n2")
+    await hub.start()
+    await hub.live("n1", "n2", seconds=1200)
+    return hub
+
+
+async def replace_store(hub: Hub) -> int:
+    """Let the coordinator start again with an older copy of its store; return the highest token of before."""
+    replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
+    cast("FaultyStore", hub.store).change_generation("it is an older copy", replaced)
+    await hub.crash()
+    return replaced
+
+
 @pytest.mark.parametrize(
     "is_new", [False, True], ids=["the old agreement has ended", "no container of the new one runs yet"]
 )
@@ -182,16 +201,9 @@ async def test_who_asked_before_the_store_was_replaced_is_not_known_and_the_summ
 async def test_a_service_upgrade_that_the_store_before_has_granted_is_found_before_the_first_grant(
     is_new: bool,
 ) -> None:
-    hub = Hub()
-    hub.group("g1", "n1", "n2")
-    agree(hub, "n1")
-    agree(hub, "n2")
-    await hub.start()
-    await hub.live("n1", "n2", seconds=1200)
+    hub = await running_services()
     seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/n1/agreements/a-n1", caller=f"{ORG}/n1")
-    replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
-    cast("FaultyStore", hub.store).change_generation("it is an older copy", replaced)
-    await hub.crash()
+    replaced = await replace_store(hub)
     if is_new:
         agree(hub, "n1", "b-n1")
     await hub.live("n1", "n2", seconds=60)
@@ -207,15 +219,8 @@ async def test_a_service_upgrade_that_the_store_before_has_granted_is_found_befo
 
 @in_virtual_time
 async def test_services_that_run_keep_no_first_grant_of_a_replaced_store_waiting() -> None:
-    hub = Hub()
-    hub.group("g1", "n1", "n2")
-    agree(hub, "n1")
-    agree(hub, "n2")
-    await hub.start()
-    await hub.live("n1", "n2", seconds=1200)
-    replaced = generation.floor_above(0, int(hub.clock.now().timestamp() * 1000))
-    cast("FaultyStore", hub.store).change_generation("it is an older copy", replaced)
-    await hub.crash()
+    hub = await running_services()
+    await replace_store(hub)
     await hub.live("n1", "n2", seconds=60)
 
     hub.report("n2", "ha node waiting")
