@@ -28,6 +28,7 @@ def leases(show_all: bool, url: str, as_json: bool) -> None:
         screen.print_answer(content)
         return
     found, out, now = client.decoded(content, api.LEASES), screen.console(), client.now()
+    screen.lack(out, found.lack)
     if found.leases:
         headings = ("GROUP", "STATE", "TOKEN", "HOLDER", "UPGRADES", "GRANTED", "STATUS", "NEXT", "NOTE")
         screen.table(out, headings, [_row(each, now) for each in found.leases])

@@ -34,7 +34,9 @@ def orders(url: str, as_json: bool) -> None:
         screen.print_answer(content)
         return
     found = client.decoded(content, api.ORDERS)
-    write(screen.console(), [*lines(found), *_of_settings(found, client.now())])
+    out = screen.console()
+    screen.lack(out, found.lack)
+    write(out, [*lines(found), *_of_settings(found, client.now())])
 
 
 def write(out: Console, found: list[Line]) -> None:
@@ -55,6 +57,9 @@ def lines(found: Orders) -> Iterator[Line]:
         yield "allowance", in_words(allowance)
     for approval in found.approvals:
         yield "approval", in_words(approval)
+    for each in found.awaited:
+        where = each.example if each.groups == 1 else f"{each.groups} groups such as {each.example}"
+        yield "awaited", f"approval of {each.subject} ({each.kind}), for which members wait in {where}"
 
 
 def in_words(order: Allowance | Approval) -> str:

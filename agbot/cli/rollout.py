@@ -85,7 +85,7 @@ def rollout(
 
 
 def _write_list(out: Console, found: RolloutList) -> None:
-    _write_lack(out, found.lack)
+    screen.lack(out, found.lack)
     for each in found.rollouts:
         _write_line(out, each, found.at)
     if not found.rollouts:
@@ -106,9 +106,11 @@ def _write_line(out: Console, line: RolloutLine, now: datetime) -> None:
 
 
 def _write(out: Console, found: RolloutView) -> None:
-    _write_lack(out, found.lack)
+    screen.lack(out, found.lack)
     begun = f", begun {screen.ago(found.begun_at, found.at)}" if found.begun_at else ""
     screen.say(out, (found.policy, "bold"), f"  {found.kind} upgrade{begun}", indent=2)
+    for item in found.attention:
+        screen.item(out, item)
     _write_summary(out, found.summary)
     others = found.summary.groups - found.summary.expected
     if others:
@@ -179,8 +181,3 @@ def _write_groups(out: Console, groups: Sequence[StandView]) -> None:
 
 def _word(standing: str) -> str:
     return _WORDS.get(standing, standing)
-
-
-def _write_lack(out: Console, lack: str) -> None:
-    if lack:
-        screen.say(out, (lack, "yellow"))

@@ -25,9 +25,11 @@ from agbot.foreign_text import escaped_json
 from agbot.rules.words import span
 
 if TYPE_CHECKING:
+    from agbot.console.answers import Attention
     from agbot.coordinator.contract import LeaseView
 
 
+_LEVELS: Final[Mapping[str, str]] = {"bad": "bold red", "warn": "yellow"}
 _LABEL: Final = 10
 _GAP: Final = 3
 """Columns between two cells of a table on a terminal: the padding and the place of a line."""
@@ -71,6 +73,19 @@ def _breaks(text: str, width: int, indent: int) -> list[int]:
             left = max(width - indent, _FEWEST_COLUMNS)
         left -= cell_len(word[0])
     return breaks
+
+
+def item(out: Console, shown: Attention) -> None:
+    """Print what a person should know."""
+    title = f"{shown.level.upper()}: {shown.title}" if shown.needs_a_person else shown.title
+    joint = ". " if shown.text[:1].isupper() else ": "
+    say(out, (title, _LEVELS.get(shown.level, "")), f"{joint}{shown.text}", indent=2)
+
+
+def lack(out: Console, text: str) -> None:
+    """Print what is missing of an answer, if anything is."""
+    if text:
+        say(out, (text, "yellow"), indent=2)
 
 
 def labelled(out: Console, label: str, text: str | Text, style: str = "", *, width: int = _LABEL) -> None:

@@ -5,7 +5,7 @@ The exit code states it for programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,7 +25,6 @@ from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
 from agbot.rules.words import span
 
-_STYLES: Final[Mapping[str, str]] = {"bad": "bold red", "warn": "yellow", "note": ""}
 _SHOWN: Final = 100
 
 
@@ -72,7 +71,7 @@ def status(
 def _exit_code(found: Status) -> int:
     if not (found.ready and any(each.leads for each in found.coordinators)):
         return Exit.NOTHING_GRANTED
-    return Exit.NEEDS_A_PERSON if any(each.level != "note" for each in found.attention) else Exit.OK
+    return Exit.NEEDS_A_PERSON if any(each.needs_a_person for each in found.attention) else Exit.OK
 
 
 def _write(out: Console, found: Status, *, is_part: bool) -> None:
@@ -82,9 +81,7 @@ def _write(out: Console, found: Status, *, is_part: bool) -> None:
         _write_overview(out, found, now)
     for item in found.attention:
         if item.text not in found.not_ready or found.position is not Position.LEADING:
-            title = f"{item.level.upper()}: {item.title}" if item.level != "note" else item.title
-            joint = ". " if item.text[:1].isupper() else ": "
-            screen.say(out, (title, _STYLES.get(item.level, "")), f"{joint}{item.text}", indent=2)
+            screen.item(out, item)
     if found.position is not Position.LEADING:
         return  # one that stands by has read neither leases nor groups
     if not is_part:

@@ -89,6 +89,8 @@ class Attention:
 
     level: str
     """`bad`, `warn` or `note`: what operators have ordered, and what may be as it should."""
+    needs_a_person: bool
+    """Whether something fails, or stays as it is, until a person acts: a note does not."""
     title: str
     text: str
 
@@ -123,6 +125,8 @@ class Leases(msgspec.Struct):
 
     leases: Sequence[LeaseView]
     total: int
+    lack: str
+    """That it is from memory, and why: the lease store cannot be used. Else empty."""
 
 
 class Receivers(msgspec.Struct):

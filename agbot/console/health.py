@@ -2,19 +2,18 @@
 
 `/livez` states only that the event loop runs. It never depends on the Exchange or the store,
 because a restart repairs neither. `/readyz` states whether the daemon may grant, or
-stands by and forwards questions to the one that does; if not, why.
+stands by and forwards questions to the one that does; if not, why. `/readyz?verbose` lists each
+check, and what else needs a person.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
-from agbot import __version__
-from agbot.console import parts, replies
+from agbot.console import parts, replies, status
 from agbot.console.answers import Summary
 from agbot.coordinator.contract import Overview
 from agbot.rules.leadership import Whereabouts
@@ -33,7 +32,7 @@ async def readyz(request: web.Request) -> web.Response:
     if not where.leads:
         return _standby(where)
     overview = parts.of(request).operations.overview()
-    lines = list(_checks(overview)) if "verbose" in request.query else []
+    lines = [*_checks(overview), *_items(request, overview)] if "verbose" in request.query else []
     lines += (
         ["ready"]
         if overview.ready
@@ -44,20 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 async def healthz(request: web.Request) -> web.Response:
     """Return the summary of the coordinator."""
-    return replies.json(Summary(**summary(request, parts.of(request).operations.overview())))
-
-
-def summary(request: web.Request, overview: Overview) -> dict[str, Any]:
-    """Return the values of a `Summary`."""
-    where = parts.of(request).coordinators.where()
-    leader = where.leader
-    leads = {
-        "position": where.position,
-        "leader": (where.own_name if where.leads else None) if leader is None else leader.name,
-        "epoch": None if leader is None else leader.epoch,
-    }
-    # not `asdict`, which copies each of a thousand organisations
-    return {"version": __version__, **leads, **{each.name: getattr(overview, each.name) for each in fields(overview)}}
+    return replies.json(Summary(**status.summary(request, parts.of(request).operations.overview())))
 
 
 def _standby(where: Whereabouts) -> web.Response:
@@ -73,19 +59,28 @@ def _standby(where: Whereabouts) -> web.Response:
 
 
 def _checks(overview: Overview) -> Iterator[str]:
-    yield _check("store", "works" if overview.store_ok else "cannot be read or written", passes=overview.store_ok)
+    failing = overview.store_failing or "cannot be read or written"
+    yield _check("store", "works" if overview.store_ok else failing, passes=overview.store_ok)
     age = overview.view_age_seconds
     view = "the Exchange has not been read yet" if age is None else f"the picture of the Exchange is {age:.0f} s old"
     yield _check("view", view, passes=overview.view_ok)
     cycle = overview.cycle_at
-    yield _check(
-        "cycle", f"{cycle:%Y-%m-%dT%H:%M:%SZ}: {overview.sentence}" if cycle else "none yet", passes=cycle is not None
-    )
+    done = f"{cycle:%Y-%m-%dT%H:%M:%SZ}: {overview.sentence}" if cycle else "none yet"
+    yield _check("cycle", done, passes=cycle is not None and not overview.not_ready)
     if overview.guard != "none":
         yield _check("guard", overview.guard_failing or overview.guard, passes=not overview.guard_failing)
     for org in overview.orgs:
         seen = org.failing or f"{org.groups} groups, {org.members} members"
         yield _check(f"organisation {org.org}", seen, passes=not org.failing)
+
+
+def _items(request: web.Request, overview: Overview) -> Iterator[str]:
+    """Yield what needs a person, but for what has a line of its own."""
+    shown = {overview.guard_failing, *(org.failing for org in overview.orgs)}
+    shown.update(() if overview.ready else overview.not_ready)
+    for item in status.needs_attention(request, overview):
+        if item.needs_a_person and item.text not in shown:
+            yield _check(item.title, item.text, passes=False)
 
 
 def _check(name: str, text: str, *, passes: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -99,7 +100,14 @@ async def leases(request: web.Request) -> web.Response:
     pages = [find(GroupQuery(state=each, org=org, limit=_EVERY_GROUP)).groups for each in every]
     groups_of = sorted({group for page in pages for group in page})
     written = await _written(request, groups_of, lambda view: view.lease if view.lease.state in states else None)
-    return replies.json(Leases(leases=written, total=find(GroupQuery(org=org, limit=0)).total))
+    total = find(GroupQuery(org=org, limit=0)).total
+    return replies.json(Leases(leases=written, total=total, lack=from_memory(request)))
+
+
+def from_memory(request: web.Request) -> str:
+    """State that what is shown is from memory, while the store cannot be used; else empty."""
+    failing = parts.of(request).operations.overview().store_failing
+    return f"This is from memory: {failing}." if failing else ""
 
 
 async def explain(request: web.Request) -> web.Response:
@@ -116,7 +124,7 @@ async def explain(request: web.Request) -> web.Response:
 
 async def orders(request: web.Request) -> web.Response:
     """Return what operators have ordered."""
-    return replies.json(parts.of(request).operations.orders())
+    return replies.json(replace(parts.of(request).operations.orders(), lack=from_memory(request)))
 
 
 async def coordinators(request: web.Request) -> web.Response:

@@ -7,6 +7,8 @@ from datetime import datetime
 
 import msgspec
 
+from agbot.console.answers import Attention
+
 
 class EndView(msgspec.Struct, kw_only=True):
     """When the groups that need no person will be done, if the pace stays as it is."""
@@ -101,6 +103,8 @@ class RolloutView(msgspec.Struct, kw_only=True):
     begun_at: datetime | None = None
     summary: SummaryView
     end: EndView
+    attention: Sequence[Attention]
+    """What of the rollout needs a person."""
     accuracy: str
     """How the estimates of past rollouts turned out, in words; empty while none has ended."""
     over_time: Sequence[PointView]

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 from aiohttp import web
 
-from agbot.console import parts, replies
+from agbot.console import parts, replies, status
 from agbot.console.page.rollouts import Line, over_time, selected
 from agbot.console.page.standing import Standing, Summary
 from agbot.console.page.views import ROLLOUTS
@@ -61,6 +61,7 @@ async def rollout(request: web.Request) -> web.Response:
             begun_at=whole.begun_at,
             summary=_summary(whole.summary),
             end=_seen(whole.end, EndView),
+            attention=status.shown(status.of_rollout(request, (kind, policy))),
             accuracy=known.accuracy.in_words(),
             over_time=[
                 PointView(at=at, begun=begun, done=done)

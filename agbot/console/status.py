@@ -5,15 +5,19 @@ A group that is named is read again before.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from agbot.console import health, parts, replies
+from agbot import __version__
+from agbot.console import parts, replies
 from agbot.console.answers import Attention, Status
-from agbot.console.page import attention
+from agbot.console.page import attention, notes
+from agbot.console.page.chronicle import Rollout
+from agbot.console.page.notes import Item
 from agbot.console.present import group_query, next_after
 from agbot.console.requests import unknown_group
 from agbot.coordinator.contract import Overview
@@ -37,15 +41,15 @@ async def status(request: web.Request) -> web.Response:
     here, now = parts.of(request), parts.of(request).clock.now()
     query = group_query(request, most=_MOST_GROUPS, limit=_GROUPS)
     overview, found = _overview(request), _found(request, query)
-    shown = [view for group in found.groups if (view := here.operations.group(group)) is not None]
+    views = [view for group in found.groups if (view := here.operations.group(group)) is not None]
     return replies.json(
         Status(
             at=now,
-            **health.summary(request, overview),
+            **summary(request, overview),
             coordinators=here.coordinators.coordinators(),
-            attention=msgspec.convert(needs_attention(request, overview), list[Attention], from_attributes=True),
+            attention=shown(needs_attention(request, overview)),
             receivers=here.receivers(),
-            groups=shown,
+            groups=views,
             total=found.total,
             next=next_after(query, found),
             known=sum(each.groups for each in overview.orgs if query.org in {None, each.org}),
@@ -53,15 +57,39 @@ async def status(request: web.Request) -> web.Response:
     )
 
 
-def needs_attention(request: web.Request, overview: Overview) -> list[attention.Item]:
-    """Return what needs a person, the most urgent first."""
+def summary(request: web.Request, overview: Overview) -> dict[str, Any]:
+    """Return the values of a `Summary`."""
+    where = parts.of(request).coordinators.where()
+    leader = where.leader
+    leads = {
+        "position": where.position,
+        "leader": (where.own_name if where.leads else None) if leader is None else leader.name,
+        "epoch": None if leader is None else leader.epoch,
+    }
+    # not `asdict`, which copies each of a thousand organisations
+    return {"version": __version__, **leads, **{each.name: getattr(overview, each.name) for each in fields(overview)}}
+
+
+def shown(items: Sequence[Item]) -> list[Attention]:
+    """Return what a person should know as it is written."""
+    return msgspec.convert(items, list[Attention], from_attributes=True)
+
+
+def needs_attention(request: web.Request, overview: Overview) -> list[Item]:
+    """Return what needs a person, the most urgent first, and the notes."""
     here = parts.of(request)
     if why := request.get(WHY_LOCAL):
-        return [_no_leader(request, why), *attention.of_coordinators(here.coordinators.coordinators())]
+        return [_no_leader(request, why), *notes.of_coordinators(here.coordinators.coordinators())]
     suspects = here.operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
     views = [view for group in suspects if (view := here.operations.group(group)) is not None]
     orders, coordinators = here.operations.orders(with_windows=False), here.coordinators.coordinators()
     return attention.items(overview, orders, views, here.clock.now(), here.receivers(), coordinators=coordinators)
+
+
+def of_rollout(request: web.Request, rollout: Rollout) -> list[Item]:
+    """Return what of that is about this rollout."""
+    overview = parts.of(request).operations.overview()
+    return [each for each in needs_attention(request, overview) if each.rollout == rollout]
 
 
 def _found(request: web.Request, query: GroupQuery) -> GroupPage:
@@ -92,9 +120,9 @@ def _overview(request: web.Request) -> Overview:
     return replace(overview, ready=False, not_ready=(why,), store_ok=not doubt)
 
 
-def _no_leader(request: web.Request, why: str) -> attention.Item:
+def _no_leader(request: web.Request, why: str) -> Item:
     """State why the leader is not asked. Another follows one that is killed, within seconds."""
     where = parts.of(request).coordinators.where()
     if where.leader is None or where.doubt:
-        return attention.Item(level="bad", title="No coordinator leads that can be asked", text=why)
-    return attention.Item(level="warn", title=f"Coordinator {where.leader.name} does not answer", text=why)
+        return Item(level="bad", title="No coordinator leads that can be asked", text=why)
+    return Item(level="warn", title=f"Coordinator {where.leader.name} does not answer", text=why)

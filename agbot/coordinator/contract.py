@@ -200,6 +200,8 @@ class Overview:
     view_ok: bool
     """Whether the picture of the Exchange is recent enough to be trusted."""
     store_ok: bool
+    store_failing: str = ""
+    """Why the lease store cannot be used, while it cannot: everything shown is from memory then."""
     orgs: Sequence[OrgView]
     held: int
     suspect: int
@@ -225,6 +227,8 @@ class Overview:
     """The first of them."""
     unmatched_scopes: Sequence[str] = ()
     """The scopes of the settings that match no organisation or group, a sentence each."""
+    settings_refused: Sequence[str] = ()
+    """The mistakes for which the last reload was refused; empty if it was not."""
     agbot: str = "none"
     """How well the unasked upgrades of the agbot are known.
 

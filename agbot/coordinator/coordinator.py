@@ -54,6 +54,8 @@ class Coordinator(Showing, Actions):
     ) -> None:
         """Coordinate by these limits, in which the `scopes` of the settings are contained."""
         self._scopes = scopes
+        self.settings_refused: Sequence[str] = ()
+        """The mistakes for which the settings were refused when they were last read again."""
         self._clock = dependencies.clock
         self._settings = settings
         self._dependencies = dependencies
@@ -238,7 +240,7 @@ class Coordinator(Showing, Actions):
 
     def set_limits(self, limits_of: LimitsOf, scopes: Sequence[Scope] = ()) -> None:
         """Use these limits from now on, and the scopes that are contained in them."""
-        self._situation.limits_of, self._scopes = limits_of, scopes
+        self._situation.limits_of, self._scopes, self.settings_refused = limits_of, scopes, ()
         self._unmatched.use(scopes)
 
     def overview(self) -> Overview:
@@ -247,7 +249,7 @@ class Coordinator(Showing, Actions):
         silent = self._unasked.contacts.silent()
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
-        seen = replace(seen, unmatched_scopes=self._unmatched.sentences)
+        seen = replace(seen, unmatched_scopes=self._unmatched.sentences, settings_refused=self.settings_refused)
         if self._guarded is not None:
             seen = replace(seen, guard=self._guarded.state, guard_failing=self._guarded.failing)
         cycle = self.last_cycle

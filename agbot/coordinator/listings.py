@@ -117,14 +117,28 @@ class WindowView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitedApproval:
+    """An upgrade for which members wait until an operator approves it."""
+
+    kind: Kind
+    subject: PolicyId
+    groups: int
+    example: GroupId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What operators have ordered, and the windows of the settings."""
+    """What operators have ordered or are waited for to order, and the windows of the settings."""
 
     holds: Sequence[Hold]
     allowances: Sequence[Allowance]
     approvals: Sequence[Approval]
     brakes: Sequence[Brake]
     windows: Sequence[WindowView]
+    awaited: Sequence[AwaitedApproval] = ()
+    """Approvals that members wait for."""
+    lack: str = ""
+    """That it is from memory, and why: the store cannot be used. Else empty."""
 
 
 class Noun(StrEnum):

@@ -59,7 +59,9 @@ class Reloading:
         try:
             loaded = read()
         except SettingsError as error:
-            log.write(SettingsRefused(mistakes=tuple(map(str, error.problems))))
+            mistakes = tuple(map(str, error.problems))
+            self._parts.coordinator.settings_refused = mistakes
+            log.write(SettingsRefused(mistakes=mistakes))
         else:
             self._use(loaded)
         self._context.notifier.ready()

@@ -24,7 +24,7 @@ async def check(loaded: Loaded, clock: Clock, *, coordinator_answers: bool) -> t
     """Check the database of `[store] url`, or the file of `[store] path`."""
     settings = loaded.settings.store
     if not settings.url:
-        return (_file(settings, coordinator_answers=coordinator_answers),)
+        return (of_file(settings, coordinator_answers=coordinator_answers),)
     try:
         from agbot.store.postgres.address import Address  # noqa: PLC0415 - its driver is an extra
         from agbot.store.postgres.inspecting import inspect  # noqa: PLC0415 - see above
@@ -40,7 +40,8 @@ async def check(loaded: Loaded, clock: Clock, *, coordinator_answers: bool) -> t
     return (*judged(found, str(address)), against_ours("the store's clock", found.now, sent_at, clock.now()))
 
 
-def _file(settings: StoreSettings, *, coordinator_answers: bool) -> Finding:
+def of_file(settings: StoreSettings, *, coordinator_answers: bool) -> Finding:
+    """Check the file of the store; nothing is changed or created."""
     found = inspecting.inspect(settings.path)
     if found.problem and is_of_unit(settings):
         return ok(_CHECK, "the folder of [store] path does not exist yet; the unit creates it (StateDirectory=)")
@@ -49,11 +50,19 @@ def _file(settings: StoreSettings, *, coordinator_answers: bool) -> Finding:
         return warning(_CHECK, f"[store] path: {found.problem}", next_step=step)
     if found.problem:
         return wrong(_CHECK, f"[store] path: {found.problem}", next_step=found.next_step)
+    return _of_usable(settings, found, coordinator_answers=coordinator_answers)
+
+
+def _of_usable(settings: StoreSettings, found: inspecting.Inspection, *, coordinator_answers: bool) -> Finding:
     if found.holder and not coordinator_answers:
         text = f"[store] path: {found.holder} uses {settings.path}, and no coordinator answers at [console] listen"
         return wrong(_CHECK, text, next_step="stop that process (`ps -p NUMBER`), or set another path")
     if found.holder:
         return ok(_CHECK, f"{found.holder} uses the file of [store] path")
+    if found.occupied and not coordinator_answers:
+        number, them = count(found.occupied, "lease is", "leases are"), "it" if found.occupied == 1 else "them"
+        text = f"[store] path can be used; {number} held in it, and no coordinator runs that ends {them}"
+        return warning(_CHECK, text, next_step="start the coordinator (`systemctl start agbot`)")
     state = "can be used" if found.exists else "is a new file, which the first start creates"
     return ok(_CHECK, f"[store] path {state}")
 

@@ -148,6 +148,9 @@ class Now(msgspec.Struct, frozen=True):
     is_steady: bool = True
     """Whether the date has not been set for a while and agrees roughly with the Exchange's:
     otherwise nothing begins or ends by its date."""
+    blind: timedelta = _NOTHING
+    """For how long the coordinator has been blind, if it still is. Seen time stands still, so only
+    what is shown to people counts it."""
 
     @classmethod
     def unblinded(cls, wall: datetime) -> Now:
@@ -197,6 +200,8 @@ class Now(msgspec.Struct, frozen=True):
         For a moment in the future it is the earliest possible time.
         """
         shown = self.wall + (moment - self.seen)
+        if moment < self.seen:  # one at which time stands still may be any since then
+            shown -= self.blind
         for gap in reversed(self.gaps):
             if shown >= gap.end or gap.end < gap.start:
                 break

@@ -40,6 +40,8 @@ class Inspection:
     holder: str = ""
     """The process that uses it, as `process 12`; empty if none does."""
     exists: bool = True
+    occupied: int = 0
+    """How many leases are held or suspect, as far as that can be read without changing anything."""
 
 
 def inspect(path: Path, steps: Sequence[migrations.Step] | None = None) -> Inspection:
@@ -105,22 +107,27 @@ def _holder(file: Path) -> str:
 
 
 def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> Inspection:
-    """Look at the main file alone.
+    """Look at the file and, after a kill, at its log.
 
-    SQLite would create files beside it for anything more than reading it as immutable. So a schema
-    that is still in the log is judged at the start only.
+    Without the index of the log, which a kill leaves beside it, SQLite would create files for
+    anything more than reading the main file as immutable. What is in the log is then judged at the
+    start only.
     """
-    has_log = bool(Files(path).log_stamp()[0])
+    files = Files(path)
+    has_log = bool(files.log_stamp()[0])
+    reads_log = has_log and os.access(files.shm, os.R_OK | os.W_OK)
+    occupied = 0
     try:
-        uri = f"file:{quote(str(file))}?mode=ro&immutable=1"
+        uri = f"file:{quote(str(file))}?mode=ro{'' if reads_log else '&immutable=1'}"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
             migrations.check_origin(connection, steps)
-            if migrations.version_of(connection) == len(steps) and not has_log:
+            if migrations.version_of(connection) == len(steps) and (reads_log or not has_log):
                 migrations.check_complete(connection, steps)
+                (occupied,) = connection.execute("SELECT count(*) FROM lease WHERE state != 'free'").fetchone()
     except sqlite3.Error as error:
         problem, step = unavailable("open", path, error).parted()
         return Inspection(problem=problem, next_step=step)
     except StoreSchemaError as error:
         problem, step = error.parted()
         return Inspection(problem=f"cannot use {path}: {problem}", next_step=step)
-    return Inspection()
+    return Inspection(occupied=occupied)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from datetime import UTC, datetime, timedelta
 
+from agbot.cli.failure import Exit
 from tests.acceptance.hub import Hub
 from tests.acceptance.site import Site, ask, granted, group_of_three
 from tests.support.patience import until
@@ -28,12 +29,15 @@ async def test_a_reload_changes_limits_and_a_bad_file_is_refused(hub: Hub, site:
     assert any(f":{number}: rules.min_available: " in each for each in refused["mistakes"])
     assert any(f":{key}: rules.lease_secods: " in each and "lease_seconds" in each for each in refused["mistakes"])
     assert (await ask(site, "anna"))[0] == 409, "the old limits hold"
+    shown = await site.programs.run("status", "--url", site.console)
+    assert (shown.code, "Changed settings are not used" in shown.out) == (Exit.NEEDS_A_PERSON, True)
 
     site.tables["rules"] = {}
     site.tables["gateway"]["max_open"] = 77
     site.write()
     daemon.reload()
     [reloaded] = await until("the good file", lambda: daemon.events("settings.reloaded"))
+    assert "Changed settings" not in (await site.programs.run("status", "--url", site.console)).out
     assert reloaded["needs_restart"] == ["gateway"]
     changed = {each["setting"]: (each["old"], each["new"]) for each in reloaded["changed"]}
     assert changed["gateway.max_open"] == ("2000", "77")

@@ -16,7 +16,7 @@ from tests.support.tcp_proxy import TcpProxy
 
 ROLLOUT = f"/rollouts/agent/{ORG}/{NMP}"
 VIEWS = {
-    "/": ("Needs attention", f"Suspect lease in {ORG}/{SUSPECT}", f"{POLICY} is stopped in"),
+    "/": ("Needs a person", f"Suspect lease in {ORG}/{SUSPECT}", f"{POLICY} is stopped in"),
     "/rollouts": (POLICY, "failed", "suspect"),
     ROLLOUT: ("of 16 groups done", "Expected end", "an operator has to approve it", "no maintenance window is open"),
     f"{ROLLOUT}?standing=failed": (f"{ORG}/{FAILED}", "stopped in this group"),

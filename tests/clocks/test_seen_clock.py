@@ -87,6 +87,19 @@ def test_the_age_of_a_stamp_is_counted_without_the_gaps_and_shown_on_the_wall_cl
     assert now.shown(now.seen + SECOND) == now.wall + SECOND
 
 
+def test_an_age_that_is_shown_does_not_stand_still_while_we_are_blind() -> None:
+    seer = Seer()
+    seer.see(100)
+    before = seer.clock.now()
+    seer.hands.advance(720)
+
+    now = seer.clock.now()
+    assert now.shown(before.seen) == before.wall
+    assert now.wall - now.shown(before.seen) == 720 * SECOND
+    assert now.shown(now.seen + SECOND) == now.wall + SECOND
+    assert now.age_of(before.wall) > now.seen - before.seen, "no decision counts otherwise than before"
+
+
 def test_after_a_restart_it_goes_on_from_where_it_was_written_down() -> None:
     seer = Seer()
     seer.see(100)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from agbot.coordinator.contract import Done, NotDone
+from agbot.coordinator.listings import AwaitedApproval
 from agbot.rules import ids
 from agbot.rules.ids import GroupId, node_id, policy_id
 from agbot.rules.lease import Kind
@@ -99,6 +101,26 @@ async def test_an_allowance_and_an_approval_can_be_withdrawn_and_are_then_worth_
     assert again == NotDone(text="o1/n1 has no allowance; nothing was changed")
     elsewhere = await hub.coordinator.withdraw_approval("*", Kind.AGENT, UP1, **why)
     assert "is not approved in the whole fleet" in elsewhere.text
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_approval_is_awaited_while_a_member_waits_for_it_and_no_longer_once_it_is_given() -> None:
+    hub = Hub(limits=Limits(approval=True))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.heartbeat("n2")
+    hub.report("n1", "ha node waiting")
+    assert hub.coordinator.orders().awaited == []
+    assert codes(await hub.ask("n1", "g1")) == ["not-approved"]
+
+    awaited = AwaitedApproval(kind=Kind.AGENT, subject=UP1, groups=1, example=GroupId("o1/g1"))
+    assert hub.coordinator.orders().awaited == [awaited]
+    elsewhere = Approval(scope="o1/g2", kind=Kind.AGENT, subject=UP1, since=hub.clock.now(), by="ada", why="tested")
+    await hub.coordinator.approve(elsewhere)
+    assert hub.coordinator.orders().awaited == [awaited]
+    await hub.coordinator.approve(replace(elsewhere, scope="o1/g1"))
+    assert hub.coordinator.orders().awaited == [], "although n1 has not asked again"
     await hub.stop()
 
 

@@ -1,48 +1,35 @@
-"""What needs a person, the most urgent first, each with what to do. Pure."""
+"""What needs a person, the most urgent first, each with what to do. Pure.
+
+`agbot status` and its exit code, the page, `/readyz?verbose` and the views of rollouts show what is
+derived here, so that none of them knows of something that another one does not.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Final
 
 from agbot.console.answers import CoordinatorView
-from agbot.console.page import words
+from agbot.console.page import notes, words
+from agbot.console.page.notes import NAMED, Item, Link
+from agbot.console.page.standing import Standing
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import Orders
 from agbot.delivery.receiver import Receiver
-from agbot.rules.ids import NodeId, PolicyId, name_of
+from agbot.rules.ids import PolicyId, name_of, org_of
 from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code
 from agbot.rules.records import Brake
 from agbot.rules.words import few
 
-_NAMED = 3
-_AGBOT_FAILS = {
+_FOR_A_PERSON: Final = frozenset({Code.BRAKE, Code.ORG_BRAKE, Code.NOT_APPROVED, Code.LEASE_SUSPECT})
+"""Reasons that only a person ends. A hold is not among them: an operator has ordered that."""
+_AGBOT_FAILS: Final = {
     "not-running": "No agbot runs at [agbot] api; upgrades that it had begun are still waited for",
     "unreadable": "The agbot's local API cannot be read; agent upgrades wait",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """Where to go, or what to do about it."""
-
-    text: str
-    url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One thing that a person should know, with what to do about it."""
-
-    level: str
-    """`bad`, `warn` or `note`."""
-    title: str
-    text: str
-    links: Sequence[Link] = ()
-    is_in_order: bool = False
-    """An operator has ordered it, and it needs no one: it lets something pass, or ends alone."""
 
 
 def items(
@@ -54,23 +41,26 @@ def items(
     *,
     coordinators: Sequence[CoordinatorView] = (),
 ) -> list[Item]:
-    """Return everything that needs a person, and at the end what operators have let pass."""
+    """Return everything that needs a person, and the notes. `suspects` are the first of those."""
     return [
         *_readiness(overview),
         *(_suspect(group, now) for group in suspects),
         *_more_suspects(overview),
         *_brakes(orders.brakes, now),
+        *_unapproved(orders),
         *_failed(overview),
         *_overlaps(overview),
         *_stuck(overview),
         *_receivers(receivers),
-        *of_coordinators(coordinators),
         *_bypassing(overview),
-        *_never_asked(overview, now),
-        *_unmatched(overview),
-        *_holds(orders, now),
-        *_permissions(orders, now),
+        *_refused_settings(overview),
+        *notes.notes(overview, orders, coordinators, now),
     ]
+
+
+def needs_a_person(standing: Standing, code: str) -> bool:
+    """Whether a group goes on with a rollout only after a person has acted."""
+    return standing in {Standing.FAILED, Standing.SUSPECT} or code in _FOR_A_PERSON
 
 
 def _readiness(overview: Overview) -> Iterator[Item]:
@@ -103,12 +93,13 @@ def _suspect(group: GroupView, now: datetime) -> Item:
             Link(text="Look at the group", url=words.group_url(group.id)),
             Link(text="Release…", url=words.order_url("release", group=group.id, token=lease.token)),
         ),
+        rollout=(Kind(lease.kind), lease.subject) if lease.kind and lease.subject else None,
     )
 
 
 def _more_suspects(overview: Overview) -> Iterator[Item]:
-    if overview.suspect > _NAMED:
-        text = f"{overview.suspect - _NAMED} more leases are suspect."
+    if overview.suspect > NAMED:
+        text = f"{overview.suspect - NAMED} more leases are suspect."
         yield Item(
             level="bad", title="More suspect leases", text=text, links=[Link(text="All", url="/groups?state=suspect")]
         )
@@ -135,7 +126,36 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
             text=f"{last} {latest.cause} on {name_of(latest.node)}{version} {when}. It begins there again only after it "
             "is resumed, or with another version.",
             links=links,
+            rollout=(kind, policy),
         )
+
+
+def _unapproved(orders: Orders) -> Iterator[Item]:
+    for each in orders.awaited:
+        where = each.example if each.groups == 1 else words.count(each.groups, "group")
+        # an organisation is the widest scope that is surely right: others may have another policy
+        scope = each.example if each.groups == 1 else org_of(each.example)
+        service = " --service" if each.kind is Kind.SERVICE else ""
+        yield Item(
+            level="warn",
+            title=f"{each.subject} waits for an approval in {where}",
+            text=f"The {each.kind} upgrade begins there after `agbot approve {scope} --subject {each.subject}{service}`.",
+            links=[
+                Link(text="Look at the rollout", url=words.rollout_url(each.kind, each.subject, Standing.WAITING)),
+                Link(
+                    text="Approve…",
+                    url=words.order_url("approve", scope=scope, subject=each.subject, kind=each.kind),
+                ),
+            ],
+            rollout=(each.kind, each.subject),
+        )
+
+
+def _refused_settings(overview: Overview) -> Iterator[Item]:
+    if overview.settings_refused:
+        text = f"{few(overview.settings_refused)}. Those of before stay in force, and the next start would fail."
+        step = "`agbot check-config` explains each mistake; reload again after that."
+        yield Item(level="warn", title="Changed settings are not used", text=f"{text} {step}")
 
 
 def _failed(overview: Overview) -> Iterator[Item]:
@@ -147,7 +167,7 @@ def _failed(overview: Overview) -> Iterator[Item]:
             level="warn",
             title=f"{number} failed {its} last upgrade",
             text=f"{who}. {agent} not try it again until another revision of the policy is published.",
-            links=_links(overview.failed_named),
+            links=notes.links_to(overview.failed_named),
         )
 
 
@@ -166,7 +186,7 @@ def _stuck(overview: Overview) -> Iterator[Item]:
         has = "has" if len(named) == 1 else "have"
         where = f" {few(named)} {has} the command that helps." if named else ""
         text = f"The upgrades are over, and the agbot begins no other there.{where}"
-        links = [Link(text=name_of(group), url=words.group_url(group)) for group in overview.stuck_in[:_NAMED]]
+        links = [Link(text=name_of(group), url=words.group_url(group)) for group in overview.stuck_in[:NAMED]]
         yield Item(level="warn", title=f"{number} of the agbot", text=text, links=links)
 
 
@@ -177,65 +197,6 @@ def _receivers(receivers: Iterable[Receiver]) -> Iterator[Item]:
             yield Item(level="warn", title=f"{each.kind} {each.receiver} gets no events", text=f"{each.error}{behind}")
 
 
-def of_coordinators(coordinators: Sequence[CoordinatorView]) -> Iterator[Item]:
-    """Name coordinators that have fallen silent: a note, since the host may be gone for good."""
-    if any(not each.is_known for each in coordinators):
-        yield _not_known(coordinators)
-        return
-    gone = [each for each in coordinators if each.is_gone]
-    ready = sum(not each.is_gone and not each.leads for each in coordinators)
-    left = f"{words.count(ready, 'other stands', 'others stand')} by" if ready else "no other stands by"
-    for each in gone:
-        silent = words.length(timedelta(seconds=each.seen_seconds_ago))
-        yield Item(
-            level="note",
-            title=f"Coordinator {each.name} is gone",
-            text=f"It was last seen {silent} ago; {left} to take over.",
-            links=(Link(text="Coordinators", url="/coordinators"),),
-        )
-
-
-def _not_known(coordinators: Sequence[CoordinatorView]) -> Item:
-    """State that the store, in which they announce themselves, cannot be read."""
-    who = few([each.name for each in coordinators], len(coordinators))
-    latest = words.length(timedelta(seconds=min(each.seen_seconds_ago for each in coordinators)))
-    return Item(
-        level="note",
-        title="It is not known which coordinators run",
-        text=f"The database, in which {who} announce themselves, was last read {latest} ago.",
-        links=(Link(text="Coordinators", url="/coordinators"),),
-    )
-
-
-def _never_asked(overview: Overview, now: datetime) -> Iterator[Item]:
-    if overview.never_asked:
-        who, since = few(overview.never_asked_named, overview.never_asked), overview.asked_since
-        never, when = "never asked here", "yet"
-        if since is not None:  # what the store before it knew is lost
-            never = f"not asked here since the lease store was replaced {words.relative(min(since, now), now)}"
-            when = "since"
-        yield Item(
-            level="note",
-            title=f"{words.count(overview.never_asked, 'member has', 'members have')} {never}",
-            text=f"{who}: they had no upgrade {when}, or HZN_AGBOT_URL names another agbot.",
-            links=_links(overview.never_asked_named),
-        )
-
-
-def _unmatched(overview: Overview) -> Iterator[Item]:
-    for sentence in overview.unmatched_scopes[:_NAMED]:
-        text = f"{sentence}: correct the name, unless such a group is still to come."
-        yield Item(level="note", title="A scope of the settings has no effect", text=text)
-    if len(overview.unmatched_scopes) > _NAMED:
-        more = words.count(len(overview.unmatched_scopes) - _NAMED, "more scope has", "more scopes have")
-        yield Item(level="note", title=f"{more} no effect", text="`agbot doctor` names all.")
-
-
-def _links(nodes: Sequence[NodeId]) -> list[Link]:
-    """Link the nodes that are named."""
-    return [Link(text=name_of(node), url=words.node_url(node)) for node in nodes[:_NAMED]]
-
-
 def _bypassing(overview: Overview) -> Iterator[Item]:
     if not overview.bypassing:
         return
@@ -244,44 +205,5 @@ def _bypassing(overview: Overview) -> Iterator[Item]:
         level="warn",
         title=f"{words.count(overview.bypassing, 'member upgrades', 'members upgrade')} without asking here",
         text=f"The agents of {who} ask another agbot: look at their HZN_AGBOT_URL.",
-        links=_links(overview.bypassing_named),
+        links=notes.links_to(overview.bypassing_named),
     )
-
-
-def _holds(orders: Orders, now: datetime) -> Iterator[Item]:
-    for hold in orders.holds:
-        end = f"until {words.clock(hold.until)} ({words.relative(hold.until, now)})" if hold.until else "until resumed"
-        yield Item(
-            level="note",
-            title=f"Hold on {words.scope(hold.scope)}",
-            text=f"No upgrade begins there, {end}: {hold.why} ({hold.by}, {words.relative(hold.since, now)})",
-            links=(Link(text="Resume…", url=words.order_url("resume", scope=hold.scope)),),
-            is_in_order=hold.until is not None,
-        )
-
-
-def _permissions(orders: Orders, now: datetime) -> Iterator[Item]:
-    for each in orders.allowances[:_NAMED]:
-        what, until = each.subject or "its next upgrade", words.clock(each.until)
-        given = f"{each.why} ({each.by}, {words.relative(each.since, now)})"
-        yield Item(
-            level="note",
-            title=f"Allowance of {each.node}",
-            text=f"It may begin {what} once past most rules, until {until}: {given}",
-            links=(Link(text="Withdraw…", url=words.order_url("withdraw-allowance", node=each.node)),),
-            is_in_order=True,
-        )
-    if len(orders.allowances) > _NAMED:
-        title = words.count(len(orders.allowances) - _NAMED, "more allowance")
-        link = Link(text="All", url="/orders#allowances")
-        yield Item(level="note", title=title, text="`agbot orders` lists all.", links=(link,), is_in_order=True)
-    *older, last = [None, *sorted(orders.approvals, key=lambda each: each.since)]
-    if last is not None:  # approvals do not expire, so there may be many
-        more = f"; {words.count(len(older) - 1, 'older one')} with it: `agbot orders`" if older[1:] else ""
-        yield Item(
-            level="note",
-            title=f"Approval of {last.subject} in {words.scope(last.scope)}",
-            text=f"{last.why} ({last.by}, {words.relative(last.since, now)}){more}",
-            links=(Link(text="All", url="/orders#approvals"),),
-            is_in_order=True,
-        )

@@ -4,20 +4,22 @@ The ends of groups are taken as a random process of constant rate, from the firs
 every group was only under way. From `n` ends in a time `T`, the time for `R` more is `T * R / n`,
 and the logarithm of its error has the variance `1/n + 1/R` approximately (a ratio of two gamma
 distributed times). The interval holds in four of five cases if the pace stays as it is. Nothing is
-forecast from fewer than five ends, and groups that wait for a person or a maintenance window are
-not counted: no pace says when a person acts or a window opens. Where there is no forecast, there is
-what is known: when there will be one, how long a member takes, and how many are left one after
+forecast from fewer than five ends, and groups that wait for a person, the end of a hold or a
+maintenance window are not counted: no pace says when that comes. Where there is no forecast, there
+is what is known: when there will be one, how long a member takes, and how many are left one after
 another.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from agbot.console.page.attention import needs_a_person
 from agbot.console.page.standing import Stand, Standing, Summary
 from agbot.console.page.words import clock, length
 from agbot.rules.reasons import Code
@@ -31,9 +33,9 @@ _WIDTH: Final = 1.2816
 """Of a normal distribution, the central 80 % are within so many deviations."""
 _IDLE_FACTOR: Final = 4.0
 """If the last end is this many times the usual distance ago, the pace is that of the past."""
+_WINDOW: Final = "for a maintenance window"
+_NO_PACE: Final[Mapping[str, str]] = {Code.OUTSIDE_WINDOW: _WINDOW, Code.PAUSED: "for the end of a hold"}
 _NOT_FOLLOWED: Final = "no group is known to follow the policy"
-_FOR_A_PERSON: Final = frozenset({Code.BRAKE, Code.ORG_BRAKE, Code.PAUSED, Code.NOT_APPROVED, Code.LEASE_SUSPECT})
-"""Reasons that only a person ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,24 +67,19 @@ class NoForecast:
 
 
 def forecast(summary: Summary, now: datetime, tenures: Iterable[timedelta] = ()) -> Forecast | NoForecast:
-    """Return when the groups that need no person and no window will be done.
+    """Return when the groups that wait for no person, hold or window will be done.
 
     `tenures` are how long members have held the lease for it that ended well; read only if there
     is no pace, because there may be many.
     """
     open_ones = [each for each in summary.stands if each.is_expected and each.standing is not Standing.DONE]
-    free = [each for each in open_ones if not _needs_person(each.standing, each.code)]
-    shut = [each for each in free if each.code == Code.OUTSIDE_WINDOW]
-    free = [each for each in free if each.code != Code.OUTSIDE_WINDOW]
+    waits = [_waits_for(each) for each in open_ones]
+    free = [each for each, wait in zip(open_ones, waits, strict=True) if not wait]
+    shut = [each for each, wait in zip(open_ones, waits, strict=True) if wait == _WINDOW]
     if not open_ones:
         return NoForecast(why="every group that follows the policy is done" if summary.expected else _NOT_FOLLOWED)
-    if not free and shut:
-        return NoForecast(why=_waits_for_windows(len(open_ones), len(shut)), known=_opening(shut))
     if not free:
-        left = f"{count(len(open_ones), 'group')} left"
-        return NoForecast(
-            why=f"the {left} needs a person first" if len(open_ones) == 1 else f"the {left} need a person first"
-        )
+        return NoForecast(why=_in_words(waits), known=_opening(shut))
     ends = sorted(each.done_at for each in summary.stands if each.done_at is not None)
     if len(ends) + len(free) + len(shut) < FEWEST:
         return NoForecast(
@@ -98,9 +95,19 @@ def forecast(summary: Summary, now: datetime, tenures: Iterable[timedelta] = ())
     return replace(found, shut=len(shut), opens_at=_opens_at(shut)) if isinstance(found, Forecast) else found
 
 
-def _waits_for_windows(groups: int, shut: int) -> str:
-    who = f"the {count(groups, 'group')} left {'waits' if groups == 1 else 'wait'} for a maintenance window"
-    return who if groups == shut else f"{who} ({shut}) or for a person ({groups - shut})"
+def _waits_for(group: Stand) -> str:
+    """Return what a group waits for that has no pace; empty if it goes on by itself."""
+    if needs_a_person(group.standing, group.code):
+        return "for a person"
+    return _NO_PACE.get(group.code, "")
+
+
+def _in_words(waits: Sequence[str]) -> str:
+    """Say what every group that is left waits for."""
+    counted = Counter(waits).most_common()
+    causes = [wait if len(counted) == 1 else f"{wait} ({number})" for wait, number in counted]
+    named = " or ".join([", ".join(causes[:-1]), causes[-1]] if causes[1:] else causes)
+    return f"the {count(len(waits), 'group')} left {'waits' if len(waits) == 1 else 'wait'} {named}"
 
 
 def _opens_at(shut: Sequence[Stand]) -> datetime | None:
@@ -171,7 +178,3 @@ def _from_pace(ends: Sequence[datetime], remaining: int, now: datetime) -> Forec
         pace_seconds=whole / number,
         ends=number,
     )
-
-
-def _needs_person(standing: Standing, code: str) -> bool:
-    return standing in {Standing.FAILED, Standing.SUSPECT} or code in _FOR_A_PERSON

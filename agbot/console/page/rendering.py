@@ -20,7 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from agbot import __version__
 from agbot.console import parts, replies
 from agbot.console.page import consequences, facts, health, marks, reasons, standing, words
-from agbot.console.page.attention import Link
+from agbot.console.page.notes import Link
 from agbot.console.replies import ApiError
 from agbot.console.status import WHY_LOCAL
 from agbot.console.streaming import newest_id

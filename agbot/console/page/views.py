@@ -12,10 +12,11 @@ from aiohttp import web
 
 from agbot.console import parts
 from agbot.console.page import timeline, words
-from agbot.console.page.attention import Link
+from agbot.console.page.notes import Link
 from agbot.console.page.rendering import page
 from agbot.console.page.rollouts import Rollouts, selected
 from agbot.console.page.standing import Standing
+from agbot.console.present import from_memory
 from agbot.console.requests import (
     bad_input,
     group_of,
@@ -26,7 +27,7 @@ from agbot.console.requests import (
     unknown_policy,
     word,
 )
-from agbot.console.status import needs_attention
+from agbot.console.status import needs_attention, of_rollout
 from agbot.coordinator.listings import GroupQuery, GroupState, Noun
 from agbot.coordinator.operations import Operations
 from agbot.coordinator.operators import history
@@ -106,6 +107,7 @@ async def rollout(request: web.Request) -> web.Response:
             "stands": found[paging.offset : paging.offset + _PAGE_GROUPS],
             "paging": paging,
             "standings": list(Standing),
+            "items": of_rollout(request, (kind, policy)),
             "lack": known.chronicler.lack,
             "accuracy": known.accuracy,
         },
@@ -205,7 +207,8 @@ async def node(request: web.Request) -> web.Response:
 async def orders(request: web.Request) -> web.Response:
     """Show holds, windows, approvals, allowances and brakes."""
     found = parts.of(request).operations.orders()
-    return await page(request, "orders.html", {"orders": found}, title="Holds and windows", here="orders")
+    shown = {"orders": found, "lack": from_memory(request)}
+    return await page(request, "orders.html", shown, title="Holds and windows", here="orders")
 
 
 async def coordinators(request: web.Request) -> web.Response:

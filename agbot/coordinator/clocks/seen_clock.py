@@ -100,6 +100,7 @@ class SeenClock:
             clear_since=mark.clear_since,
             gaps=mark.gaps,
             is_steady=self._clock.is_steady,
+            blind=max(since_look - self._reach, timedelta()),
         )
 
     def date_stepped(self, step: timedelta) -> None:

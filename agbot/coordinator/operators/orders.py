@@ -1,13 +1,17 @@
-"""What operators have ordered, and the windows of the settings with their next change."""
+"""What operators have ordered or are to order, and the windows with their next change."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from agbot.coordinator.listings import Orders, WindowView
+from agbot.coordinator.listings import AwaitedApproval, Orders, WindowView
 from agbot.coordinator.situation import Situation
-from agbot.rules.ids import GroupId
+from agbot.rules.ids import GroupId, PolicyId, org_of
+from agbot.rules.lease import Kind
+from agbot.rules.reasons import Code
+from agbot.rules.records import Waiter
+from agbot.rules.seen_time import Now
 from agbot.rules.window import Window, is_open, next_opening
 
 _AHEAD = timedelta(days=8)
@@ -22,6 +26,31 @@ def orders(situation: Situation, *, with_windows: bool) -> Orders:
         approvals=sorted(ledger.approvals.values(), key=lambda each: (each.subject, each.scope)),
         brakes=[brake for of_group in ledger.brakes.values() for brake in of_group.values()],
         windows=_windows(situation, now) if with_windows else (),
+        awaited=_awaited(situation),
+    )
+
+
+def _awaited(situation: Situation) -> list[AwaitedApproval]:
+    """Return the approvals that members wait for, also beside other reasons."""
+    found: dict[tuple[Kind, PolicyId], dict[GroupId, None]] = {}
+    now = situation.now()
+    for group in situation.ledger.tally.waited_in:
+        for waiter in situation.ledger.waiters[group].values():
+            waits = any(reason.code is Code.NOT_APPROVED for reason in waiter.reasons)
+            if waits and not _is_approved_since(waiter, situation, now):
+                found.setdefault(waiter.ask.subject, {})[group] = None
+    return [
+        AwaitedApproval(kind=kind, subject=subject, groups=len(groups), example=min(groups))
+        for (kind, subject), groups in sorted(found.items())
+    ]
+
+
+def _is_approved_since(waiter: Waiter, situation: Situation, now: Now) -> bool:
+    """Whether it has been approved since the waiter last asked, which asks once a minute."""
+    scopes, asked_at = {"*", org_of(waiter.ask.group), waiter.ask.group}, now.shown(waiter.asked_at)
+    return any(
+        each.scope in scopes and (each.kind, each.subject) == waiter.ask.subject and each.since >= asked_at
+        for each in situation.ledger.approvals.values()
     )
 
 

@@ -110,6 +110,7 @@ def view_overview(
         view_age_seconds=None if view_age is None else view_age.total_seconds(),
         view_ok=all(reason.code is not Code.VIEW_STALE for reason in doubts),
         store_ok=ledger.is_trusted,
+        store_failing="" if ledger.is_trusted else ledger.distrust,
         orgs=_view_orgs(orgs, situation),
         held=tally.states[State.HELD],
         suspect=tally.states[State.SUSPECT],

@@ -12,7 +12,7 @@ import pytest
 from agbot.cli import screen
 from agbot.cli.failure import Exit
 from agbot.coordinator.contract import Explanation, MemberView, Overview, StuckView
-from agbot.coordinator.listings import Orders, WindowView
+from agbot.coordinator.listings import AwaitedApproval, Orders, WindowView
 from agbot.delivery.receiver import Kind as SinkKind
 from agbot.delivery.receiver import Receiver
 from agbot.rules.ids import GroupId, NodeId
@@ -408,6 +408,24 @@ def test_orders_lists_what_operators_have_ordered_what_is_stopped_and_the_window
         "windows    sat 01:00-02:00 UTC: closed, opens 2026-03-04 05:06:07 UTC (2 groups such as acme/mills)",
     ]
     assert json.loads(shell.run("orders", "--json").stdout)["approvals"][0]["why"] == "tested"
+
+
+def test_orders_lists_what_members_wait_for(shell: Shell) -> None:
+    awaited = [AwaitedApproval(kind=Kind.SERVICE, subject=NMP, groups=2, example=MILLS)]
+    shell.operations.ordered = replace(
+        ORDERS, holds=(), allowances=(), approvals=(), brakes=(), windows=(), awaited=awaited
+    )
+
+    assert shell.run("orders").stdout.splitlines() == [
+        "awaited  approval of acme/agent-2.32 (service), for which members wait in 2 groups such as acme/mills"
+    ]
+
+
+@pytest.mark.parametrize("command", ["leases", "orders"])
+def test_what_is_shown_from_memory_says_so(shell: Shell, command: str) -> None:
+    shell.operations.seen = replace(OVERVIEW, store_ok=False, store_failing="its disk is full")
+
+    assert shell.run(command).stdout.splitlines()[0] == "This is from memory: its disk is full."
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell) -> None:

@@ -11,7 +11,7 @@ import pytest
 from agbot import __version__
 from agbot.cli.client import Client
 from agbot.cli.failure import Exit, Failure
-from agbot.console import api, health, server
+from agbot.console import api, server, status
 from agbot.console.routes import HANDLERS
 from tests.integration.cli.conftest import Shell
 
@@ -26,7 +26,7 @@ def coordinator(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     def of_version(version: str) -> Shell:
         first = {each: handler for each, handler in HANDLERS.items() if each.path in FIRST_PATHS}
         monkeypatch.setattr(server, "HANDLERS", first)
-        monkeypatch.setattr(health, "__version__", version)
+        monkeypatch.setattr(status, "__version__", version)
         shell = request.getfixturevalue("shell")
         assert isinstance(shell, Shell)
         return shell

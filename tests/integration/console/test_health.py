@@ -39,6 +39,32 @@ async def test_verbose_lists_each_check(desk: Desk) -> None:
     ]
 
 
+async def test_verbose_marks_no_line_as_good_that_names_a_failure(desk: Desk) -> None:
+    failing = "cannot read the Exchange: no answer in 5 s"
+    seen = replace(desk.operations.seen, sentence=failing, not_ready=(failing,), orgs=())
+    desk.operations.seen = seen
+
+    found = (await desk.get("/readyz?verbose")).text.splitlines()
+
+    assert [line for line in found if failing in line] == [
+        f"[-] cycle: 2026-03-04T05:06:07Z: {failing}",
+        f"[-] A part of the coordinator fails: {failing}",
+    ]
+    assert found[-1] == "ready"
+
+
+async def test_what_is_shown_from_memory_says_so_while_the_store_cannot_be_used(desk: Desk) -> None:
+    why = "the lease store has not been read since it failed: disk is full"
+    desk.operations.seen = replace(desk.operations.seen, store_ok=False, store_failing=why)
+
+    for path in ("/v1/leases", "/v1/orders"):
+        assert (await desk.get(path)).json["lack"] == f"This is from memory: {why}."
+    assert f"This is from memory: {why}." in (await desk.get("/orders")).text
+    assert f"[-] store: {why}" in (await desk.get("/readyz?verbose")).text
+    desk.operations.seen = replace(desk.operations.seen, store_ok=True, store_failing="")
+    assert (await desk.get("/v1/leases")).json["lack"] == (await desk.get("/v1/orders")).json["lack"] == ""
+
+
 async def test_verbose_before_the_first_cycle_shows_what_is_missing(desk: Desk) -> None:
     desk.operations.unready("starting")
     dark = replace(desk.operations.seen, store_ok=False, view_ok=False, view_age_seconds=None, cycle_at=None, orgs=())

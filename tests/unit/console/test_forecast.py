@@ -118,9 +118,9 @@ def test_nothing_is_forecast_without_a_pace() -> None:
     stalled = forecast(rollout(range(1, 20), waiting=1), after(200))
 
     assert [type(each) for each in (few, blocked, over, together, stalled)] == [NoForecast] * 5
-    assert getattr(blocked, "why", "") == "the 2 groups left need a person first"
+    assert getattr(blocked, "why", "") == "the 2 groups left wait for a person"
     one = forecast(rollout(range(1, 20), failed=1), after(20))
-    assert getattr(one, "why", "") == "the 1 group left needs a person first"
+    assert getattr(one, "why", "") == "the 1 group left waits for a person"
     assert "no group was done for 3 h" in getattr(stalled, "why", "")
 
 
