@@ -42,9 +42,6 @@ BOUNDS: Mapping[str, Bound] = MappingProxyType(
         "own reads per warm grant": Bound(
             limit=1, every_round=True, reason="a grant reads the asking node once, with the node's credentials"
         ),
-        "other reads per warm grant": Bound(
-            limit=0, every_round=True, reason="a grant reads nothing else that is known already"
-        ),
         "reads per warm refusal": Bound(limit=0, every_round=True, reason="a refusal is answered from memory"),
         "p99 of a cold grant": Bound(limit=3000, reason="a question is answered within 3 s ([gateway] answer_seconds)"),
         "p99 of a warm grant": Bound(limit=3000, reason="a question is answered within 3 s ([gateway] answer_seconds)"),

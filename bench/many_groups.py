@@ -39,7 +39,7 @@ def measure(folder: Path, *, groups: int, settle: bool) -> list[Figure]:
         before = hub.requests()
         refused = load.drive(hub.gateway_port, hub.questions("b"), in_flight=IN_FLIGHT).expect(409)
         refused_reads = _own(hub.requests() - before) / len(hub.groups)
-        warm, warm_own, warm_other = _warm_grants(hub)
+        warm, warm_own = _warm_grants(hub)
         memory = daemon_cost(hub)[1]
     return [
         *idle,
@@ -53,7 +53,6 @@ def measure(folder: Path, *, groups: int, settle: bool) -> list[Figure]:
             note="the group is read once after a start",
         ),
         Figure(name="own reads per warm grant", unit=Unit.REQUESTS, rounds=[warm_own]),
-        Figure(name="other reads per warm grant", unit=Unit.REQUESTS, rounds=[warm_other]),
         Figure(name="reads per warm refusal", unit=Unit.REQUESTS, rounds=[refused_reads]),
         Figure(name="daemon's memory", unit=Unit.MEBIBYTES, rounds=[memory], note=f"{groups} groups of 2, all held"),
     ]
@@ -73,8 +72,13 @@ def _idle(hub: Hub, *, settle: bool) -> list[Figure]:
     ]
 
 
-def _warm_grants(hub: Hub) -> tuple[load.Answers, float, float]:
-    """Free some leases by force, and ask again for their groups, which have been read."""
+def _warm_grants(hub: Hub) -> tuple[load.Answers, float]:
+    """Free some leases by force, and ask again for their groups, which have been read.
+
+    Only the grants read nodes with the nodes' credentials. What the daemon reads of its own for
+    900 groups that go on waiting looks the same as a further read of a grant: that there is
+    none is held by `tests/coordinator/test_reads.py`.
+    """
     groups = hub.groups[:_WARM_SAMPLE]
     for group in groups:
         hub.console("POST", f"/v1/leases/o1/{group}/release", {"reason": "measured"})
@@ -83,9 +87,7 @@ def _warm_grants(hub: Hub) -> tuple[load.Answers, float, float]:
         hub.heartbeat(f"{group}b")
     before = hub.requests()
     warm = load.drive(hub.gateway_port, hub.questions("b", groups), in_flight=IN_FLIGHT).expect(201)
-    used = hub.requests() - before
-    background = used[_FEED]
-    return warm, _own(used) / len(groups), max(0.0, (used.total() - background - _own(used)) / len(groups))
+    return warm, _own(hub.requests() - before) / len(groups)
 
 
 def _own(used: Counter[str]) -> int:
