@@ -20,7 +20,7 @@ from agbot.cli.folding import folded_errors
 # name, with underscores.
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "run": ("run", "Run the coordinator until SIGTERM or Ctrl-C."),
-    "demo": ("demo", "Watch a simulated hub upgrade its groups, one member at a time."),
+    "demo": ("demo.command", "Watch a simulated hub upgrade its groups, one member at a time."),
     "status": ("status", "Show the coordinator and every busy group."),
     "explain": ("explain", "Explain why a node is not upgrading, rule by rule."),
     "history": (

@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agbot.cli import demo_guard, demo_play
-from agbot.cli.demo import LOG, Options
-from agbot.cli.demo_clock import DemoClock
-from agbot.cli.demo_figures import Played, Summary, render
-from agbot.cli.demo_guard import LeftOutError
-from agbot.cli.demo_observed import Observed
-from agbot.cli.demo_running import running_hub
-from agbot.cli.demo_stories import GUARD_STORY, Outcome, Plan, Story
+from agbot.cli.demo import guard, play
+from agbot.cli.demo.clock import DemoClock
+from agbot.cli.demo.figures import Played, Summary, render
+from agbot.cli.demo.guard import LeftOutError
+from agbot.cli.demo.observed import Observed
+from agbot.cli.demo.play import LOG, Options
+from agbot.cli.demo.running import running_hub
+from agbot.cli.demo.stories import GUARD_STORY, Outcome, Plan, Story
 from agbot.daemon.logging import set_up
 from agbot.settings.running import LogSettings
 from agbot.sim.links import Answered, Question, permit
@@ -120,7 +120,7 @@ def test_piped_output_is_plain_text_with_a_line_for_what_happens_and_a_summary()
 async def test_lines_of_two_hubs_are_printed_in_the_order_of_their_times() -> None:
     began, out = datetime(2026, 1, 1, tzinfo=UTC), StringIO()
     observed = Observed()
-    printing = asyncio.create_task(demo_play.print_lines(observed, DemoClock(60, began), Console(file=out)))
+    printing = asyncio.create_task(play.print_lines(observed, DemoClock(60, began), Console(file=out)))
     await asyncio.sleep(0)
 
     observed.line(began + timedelta(seconds=36), "of one hub")
@@ -172,7 +172,7 @@ async def test_the_observer_sees_two_at_once_when_everybody_is_granted_and_the_r
 ) -> None:
     options = Options(groups=1, speed=200, no_guard=True, duration=allowed_seconds(3.0), as_json=True)
 
-    summary = await demo_play.play(options, tmp_path, AlwaysYes())
+    summary = await play.play(options, tmp_path, AlwaysYes())
 
     assert summary.violations > 0
     assert summary.max_concurrent_in_any_group > 1
@@ -188,7 +188,7 @@ async def test_a_story_that_breaks_ends_the_run_with_its_error_instead_of_going_
     monkeypatch.setattr(Story, "play", breaks)
 
     with pytest.raises(LookupError, match="the stage has gone"):
-        await demo_play.play(Options(groups=0, no_guard=True, as_json=True), tmp_path)
+        await play.play(Options(groups=0, no_guard=True, as_json=True), tmp_path)
 
 
 @thorough
@@ -198,7 +198,7 @@ async def test_the_guard_keeps_an_unmodified_agbot_waiting_and_it_goes_on_by_its
     program("initdb")
     clock, observed = DemoClock(FASTEST / allowed_seconds(1.0), datetime.now(UTC)), Observed()
     ticking = asyncio.create_task(clock.run())
-    database = await demo_guard.start()
+    database = await guard.start()
     plan = Plan(groups=0, stories=(GUARD_STORY,))
     try:
         with (tmp_path / LOG).open("w", encoding="utf-8") as log:
@@ -254,7 +254,7 @@ async def test_without_postgresql_the_story_with_the_guard_is_left_out_and_the_s
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.setattr("agbot.sim.database_server._PLACES", ())
     with pytest.raises(LeftOutError, match=r"^no PostgreSQL server is installed here \(initdb is not found\)$"):
-        await demo_guard.start()
+        await guard.start()
     summary = replace(SUMMARY, left_out="no PostgreSQL server is installed here (initdb is not found)")
     console = Console(width=80, record=True, file=StringIO())
     console.print(render(summary))

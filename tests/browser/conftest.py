@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from agbot.cli.demo_running import DemoHub
+from agbot.cli.demo.running import DemoHub
 from tests.browser.demo import bad_hour
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from agbot.cli.demo_clock import DemoClock
-from agbot.cli.demo_observed import Observed
-from agbot.cli.demo_running import DemoHub, running_hub
-from agbot.cli.demo_stories import ORG, Plan
+from agbot.cli.demo.clock import DemoClock
+from agbot.cli.demo.observed import Observed
+from agbot.cli.demo.running import DemoHub, running_hub
+from agbot.cli.demo.stories import ORG, Plan
 from agbot.rules.limits import Limits
 from agbot.settings.windows import parse
 from agbot.sim.fleet import GROUP_PROPERTY, quick

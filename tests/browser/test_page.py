@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agbot.cli.demo_running import OPERATOR_TOKEN
-from agbot.cli.demo_stories import ORG
+from agbot.cli.demo.running import OPERATOR_TOKEN
+from agbot.cli.demo.stories import ORG
 from tests.browser.conftest import VENDOR, Running, Seat, new_context
 from tests.browser.demo import ALLOWED, APPROVED, CLOSED, FAILED, NMP, POLICY, RELEASED, RESUMED, SUSPECT, UNAPPROVED
 from tests.support.examples import some

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from agbot.cli.demo_stories import ORG
+from agbot.cli.demo.stories import ORG
 from tests.browser.conftest import Seat
 from tests.browser.demo import FAILED, POLICY, SUSPECT, UNAPPROVED
 from tests.browser.test_page import VIEWS

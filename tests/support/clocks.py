@@ -2,7 +2,7 @@
 
 The clocks beside them each have a reason of their own: `agbot.clock.SystemClock` is the host's;
 `agbot.sim.clock.ScaledClock` is the simulator's, which imports nothing of the product;
-`agbot.cli.demo_clock.DemoClock` never runs ahead of the work.
+`agbot.cli.demo.clock.DemoClock` never runs ahead of the work.
 """
 
 from __future__ import annotations

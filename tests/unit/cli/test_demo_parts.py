@@ -11,12 +11,12 @@ from io import StringIO
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from agbot.cli import demo_figures
-from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
-from agbot.cli.demo_figures import Played
-from agbot.cli.demo_stories import Outcome
-from agbot.cli.demo_view import Moment, render
-from agbot.cli.demo_words import in_words
+from agbot.cli.demo import figures
+from agbot.cli.demo.clock import PATIENCE_SECONDS, DemoClock
+from agbot.cli.demo.figures import Played
+from agbot.cli.demo.stories import Outcome
+from agbot.cli.demo.view import Moment, render
+from agbot.cli.demo.words import in_words
 from agbot.coordinator.contract import GroupView, LeaseView, MemberView, WaitView
 from agbot.events.event import Event, Unread
 from agbot.rules.ids import group_id, node_id, policy_id
@@ -214,7 +214,7 @@ def test_the_summary_says_which_stories_ended_otherwise_and_which_were_cut_short
     ]
     out = StringIO()
 
-    Console(file=out, width=80).print(demo_figures.stories(stories))
+    Console(file=out, width=80).print(figures.stories(stories))
 
     lines = [" ".join(line.split()) for line in out.getvalue().splitlines()]
     assert lines == [

@@ -1,4 +1,4 @@
-"""`agbot demo`: the production daemon against a simulated hub, with stories and an observer."""
+"""The command line of `agbot demo`, which starts without what the demo itself imports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,22 +14,6 @@ import click
 from agbot.cli import options, screen
 
 BROKEN: Final = 1
-LOG: Final = "daemon.log"
-_DEFAULT_SPEED: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The options of `agbot demo`."""
-
-    groups: int = 3
-    members: int = 3
-    seed: int = 1
-    speed: float = _DEFAULT_SPEED
-    duration: float | None = None
-    no_guard: bool = False
-    as_json: bool = False
-    picture: Path | None = None
 
 
 @click.command(
@@ -46,7 +29,7 @@ class Options:
 @click.option("--seed", default=1, show_default=True, help="Random seed.")
 @click.option(
     "--speed",
-    default=_DEFAULT_SPEED,
+    default=60.0,
     show_default=True,
     type=options.Seconds(min=1, max=500),
     help="Simulated seconds per real second; set fewer on a slow machine.",
@@ -69,7 +52,7 @@ def demo(**given: Any) -> None:  # noqa: ANN401 - click's values, which `Options
     node joins in the middle of its upgrade. An observer in the simulated hub counts what the nodes
     really do. Ctrl-C ends it with the summary.
     """
-    from agbot.cli.demo_play import play
+    from agbot.cli.demo.play import LOG, Options, play
 
     options = Options(**given)
     folder, is_kept = Path(tempfile.mkdtemp(prefix="agbot-demo-")), False

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agbot.cli.demo_clock import PATIENCE_SECONDS, DemoClock
-from agbot.cli.demo_guard import GuardedDatabase
-from agbot.cli.demo_observed import Observed, observing
-from agbot.cli.demo_stories import ORG, Plan, Story, set_up
-from agbot.cli.demo_words import short
+from agbot.cli.demo.clock import PATIENCE_SECONDS, DemoClock
+from agbot.cli.demo.guard import GuardedDatabase
+from agbot.cli.demo.observed import Observed, observing
+from agbot.cli.demo.stories import ORG, Plan, Story, set_up
+from agbot.cli.demo.words import short
 from agbot.daemon.context import Context
 from agbot.daemon.daemon import Daemon
 from agbot.daemon.notify import Notifier

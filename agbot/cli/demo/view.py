@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agbot.cli.demo_words import bare, short
+from agbot.cli.demo.words import bare, short
 from agbot.coordinator.contract import GroupView, MemberView
 
 _LEGEND: Final = (

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from agbot.cli.demo_stories import GUARD_STORY, Outcome
+from agbot.cli.demo.stories import GUARD_STORY, Outcome
 
 _TWO: Final = 2
 _MARKS: Final[Mapping[str, tuple[str, str]]] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from agbot.cli.demo_stories import ORG
+from agbot.cli.demo.stories import ORG
 from agbot.events.event import Event, Level, Unread
 from agbot.events.guard import GuardRefused
 from agbot.events.leases import LeaseGranted

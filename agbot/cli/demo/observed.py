@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, TypeVar
 
-from agbot.cli.demo_words import in_words
+from agbot.cli.demo.words import in_words
 from agbot.events.leases import Granting, LeaseExempted, LeaseOverlapped, LeaseReleased
 from agbot.rules.lease import Lease
 from agbot.store.contract import NOTHING, Entry, Lost, Store, Writes

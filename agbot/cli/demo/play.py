@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from io import StringIO
@@ -19,25 +20,40 @@ from typing import Final
 from rich.console import Console
 from rich.live import Live
 
-from agbot.cli import demo_figures, demo_guard, demo_view, ending
-from agbot.cli.demo import LOG, Options
-from agbot.cli.demo_clock import DemoClock
-from agbot.cli.demo_figures import Played, Summary
-from agbot.cli.demo_guard import GuardedDatabase
-from agbot.cli.demo_observed import Observed
-from agbot.cli.demo_running import OPERATOR_TOKEN, DemoHub, running_hub
-from agbot.cli.demo_stories import GUARD_STORY, Plan
-from agbot.cli.demo_view import Moment, Output
+from agbot.cli import ending
+from agbot.cli.demo import figures, guard, view
+from agbot.cli.demo.clock import DemoClock
+from agbot.cli.demo.figures import Played, Summary
+from agbot.cli.demo.guard import GuardedDatabase
+from agbot.cli.demo.observed import Observed
+from agbot.cli.demo.running import OPERATOR_TOKEN, DemoHub, running_hub
+from agbot.cli.demo.stories import GUARD_STORY, Plan
+from agbot.cli.demo.view import Moment, Output
 from agbot.daemon import logging as daemon_logging
 from agbot.settings.running import LogSettings
 from agbot.sim.links import GatewayPort
 
+LOG: Final = "daemon.log"
 _FRAMES_PER_SECOND: Final = 4
 _LOOK_SECONDS: Final = 0.05
 _PIPED_WIDTH: Final = 120
 _HELD_SECONDS: Final = 0.5
 """Real seconds for which a line is held in a pipe, since one of the other hub may be earlier."""
 _PICTURE_SECONDS: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `agbot demo`."""
+
+    groups: int = 3
+    members: int = 3
+    seed: int = 1
+    speed: float = 60.0
+    duration: float | None = None
+    no_guard: bool = False
+    as_json: bool = False
+    picture: Path | None = None
 
 
 async def play(options: Options, folder: Path, gateway: GatewayPort | None = None) -> Summary:
@@ -58,7 +74,7 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
     with (folder / LOG).open("w", encoding="utf-8") as log:
         daemon_logging.set_up(LogSettings(format="json"), {}, log)
         async with AsyncExitStack() as stack:
-            starting = asyncio.create_task(demo_guard.start()) if not options.no_guard and gateway is None else None
+            starting = asyncio.create_task(guard.start()) if not options.no_guard and gateway is None else None
             if starting is not None:
                 stack.push_async_callback(_remove, starting)
             common = partial(running_hub, clock=clock, chance_seed=options.seed, folder=folder, observed=observed)
@@ -68,7 +84,7 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
                 try:
                     guarded = common(Plan(groups=0, stories=(GUARD_STORY,)), database=await starting)
                     hub.beside, left_out = await stack.enter_async_context(guarded), ""
-                except demo_guard.LeftOutError as error:
+                except guard.LeftOutError as error:
                     left_out = str(error)
             if not console.is_terminal:
                 _print_where(hub, console, folder, left_out)
@@ -81,10 +97,10 @@ async def play(options: Options, folder: Path, gateway: GatewayPort | None = Non
 def _print_summary(summary: Summary, console: Console) -> None:
     """Print the summary; in a pipe, without the blanks with which rich fills each line."""
     if console.is_terminal:
-        console.print(demo_figures.render(summary))
+        console.print(figures.render(summary))
         return
     with console.capture() as captured:
-        console.print(demo_figures.render(summary))
+        console.print(figures.render(summary))
     console.out("\n".join(line.rstrip() for line in captured.get().splitlines()), highlight=False)
 
 
@@ -125,7 +141,7 @@ def _raise_failures(tasks: Iterable[asyncio.Task[None]]) -> None:
 async def _live(hub: DemoHub, console: Console) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            live.update(demo_view.render(_moment(hub), console.size), refresh=True)
+            live.update(view.render(_moment(hub), console.size), refresh=True)
             await asyncio.sleep(1 / _FRAMES_PER_SECOND)
 
 
@@ -133,7 +149,7 @@ async def _draw(hub: DemoHub, picture: Path) -> None:
     """Save the live view in the middle of the run."""
     await hub.clock.sleep(_PICTURE_SECONDS)
     console = Console(record=True, width=132, height=26, file=StringIO(), force_terminal=True, color_system="truecolor")
-    console.print(demo_view.render(_moment(hub), console.size))
+    console.print(view.render(_moment(hub), console.size))
     picture.write_text(console.export_svg(title="agbot demo"), encoding="utf-8")  # noqa: ASYNC240 - a small file, once, for the README
 
 

@@ -1,0 +1,1 @@
+"""`agbot demo`: the production daemon against a simulated hub, with stories and an observer."""
