@@ -1,16 +1,17 @@
 """One HTTP connection of either listener: aiohttp's, with our parser and limits.
 
-A request that cannot be parsed is answered in the listener's own format and not logged, and the
-connection is closed in a way that still delivers the answer. A connection ends if the head of a
-request does not arrive in time: aiohttp's own keep-alive timer measures this, from the opening of
-the connection. A client that does not read its answers has the same time; asyncio would wait for it
-without limit, and 30 s more for the shutdown of TLS. Reads are small (`reads`), so that many
-connections take turns in small steps.
+A request that cannot be parsed is answered in the listener's own format and not logged. After the
+last answer the connection is closed in a way that still delivers it (`lingering`). A connection
+ends if the head of a request does not arrive in time: aiohttp's own keep-alive timer measures this,
+from the opening of the connection. A client that does not read its answers has the same time;
+asyncio would wait for it without limit, and 30 s more for the shutdown of TLS. Reads are small
+(`reads`), so that many connections take turns in small steps.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,13 +25,15 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
 from agbot.listening.clients import client_of
+from agbot.listening.lingering import discard_arrived, linger
 from agbot.listening.parsing import Parser, TakesChunks
 from agbot.listening.reads import break_cycle, take_small_reads
 
 MAX_HEADERS = 64
 """Header fields of one request; agents send 8."""
 LINGER_SECONDS = 1.0
-"""How long the rest of an unwanted request is read, so that a reset does not destroy the answer."""
+"""How long the rest of a request is awaited after its answer, and the client's end after the last.
+"""
 _BUFFER_BYTES = 65_536
 
 _silent = logging.getLogger(__name__)
@@ -69,9 +72,7 @@ class Connection(web.RequestHandler):
         "_handed_over",
         "_is_finished",
         "_is_last",
-        "_is_lingering",
-        "_lost",
-        "_refusal",
+        "_linger_seconds",
         "_refuse",
         "_wire",
         "client",
@@ -87,19 +88,16 @@ class Connection(web.RequestHandler):
             max_line_size=bounds.max_field_bytes,
             max_field_size=bounds.max_field_bytes,
             max_headers=MAX_HEADERS,
-            lingering_time=LINGER_SECONDS,
+            lingering_time=0.0,  # `finish_response` does it
             auto_decompress=False,
         )
         self._parser = self._new_parser(bounds)
         self._refuse = refuse
-        self._refusal: web.StreamResponse | None = None
+        self._linger_seconds = LINGER_SECONDS
         self._is_last = False
         """Whether the client has closed its half, so that no further request can arrive."""
-        self._is_lingering = False
-        """Whether an error has been answered, and only the end of the client is awaited."""
         self._is_finished = False
         """Whether all requests have been answered, and the connection only has to close."""
-        self._lost: asyncio.Future[None] = loop.create_future()
         self._client_seconds = bounds.head_seconds
         self._client_timer: asyncio.TimerHandle | None = None
         """Runs while answers are unread by the client, or the connection is closing."""
@@ -128,7 +126,8 @@ class Connection(web.RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether no request of this connection is being answered, also while it is closing."""
-        return self._current_request is None and not self._messages
+        is_between_requests = self._waiter is not None or self._request_count == 0
+        return not self._messages and (self._is_finished or is_between_requests)
 
     @property
     def is_open(self) -> bool:
@@ -147,6 +146,24 @@ class Connection(web.RequestHandler):
             hang_up(wire)
             self.force_close()
 
+    def leave(self) -> None:
+        """Accept no further request, and close the connection after the last answer."""
+        self.close()
+        if self.is_idle:
+            self._part()
+
+    def _part(self) -> None:
+        """Close our half, and give the client a limited time to close its own."""
+        wire, self.transport = self.transport, None  # so that aiohttp does not close it
+        self.close()
+        self._messages.clear()
+        if wire is not None and not wire.is_closing():
+            linger(wire, self._all_is_sent)
+
+    def _all_is_sent(self) -> None:
+        self._stop_client_timer()
+        self._start_client_timer(self._linger_seconds)
+
     async def start(self) -> None:
         """Answer one request after the other, then limit the time of the closing.
 
@@ -156,23 +173,23 @@ class Connection(web.RequestHandler):
             await super().start()
         finally:
             self._is_finished = True
-            self._start_client_timer()
+            self._start_client_timer(self._client_seconds)
 
     def pause_writing(self) -> None:
         """Start the timer for a client that does not read its answers."""
         super().pause_writing()
-        self._start_client_timer()
+        self._start_client_timer(self._client_seconds)
 
     def resume_writing(self) -> None:
         """Stop the timer, because the client has read some; restart it if the connection closes."""
         super().resume_writing()
         self._stop_client_timer()
         if self._is_finished:
-            self._start_client_timer()
+            self._start_client_timer(self._client_seconds)
 
-    def _start_client_timer(self) -> None:
+    def _start_client_timer(self, seconds: float) -> None:
         if self._client_timer is None and self._wire is not None:
-            self._client_timer = self._loop.call_later(self._client_seconds, self.hang_up)
+            self._client_timer = self._loop.call_later(seconds, self.hang_up)
 
     def _stop_client_timer(self) -> None:
         if self._client_timer is not None:
@@ -180,8 +197,8 @@ class Connection(web.RequestHandler):
             self._client_timer = None
 
     def linger(self, seconds: float) -> None:
-        """Limit how long the rest of the present request is read after its answer."""
-        self._lingering_time = seconds
+        """Limit how long what still arrives is read after the answer to the present request."""
+        self._linger_seconds = seconds
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the connection, also from where another protocol has left it."""
@@ -214,8 +231,6 @@ class Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Record that the connection has ended."""
-        if not self._lost.done():
-            self._lost.set_result(None)
         if self._wire is not None:
             break_cycle(self._wire)
         self._wire = None
@@ -227,8 +242,6 @@ class Connection(web.RequestHandler):
 
         A client that sends no more may still read its answers.
         """
-        if self._is_lingering:
-            return None  # both halves are closed now, so the transport closes
         body = self._parser._payload_parser if self._parser is not None else None  # noqa: SLF001 - no public attribute
         is_plain = self.transport is not None and self.transport.can_write_eof()
         is_waiting = self._waiter is not None and not self._waiter.done()
@@ -238,22 +251,24 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write the answer; after a refusal, read on for a moment.
-
-        If the connection closed at once, a reset could destroy the answer.
-        """
+        """Write the answer. Unless another request can follow, close so that the answer arrives."""
         written = await super().finish_response(request, resp, start_time)
-        transport = self.transport
-        if self._is_last and not self._messages:
-            self.close()
-        if resp is self._refusal and transport is not None and not transport.is_closing():
-            if transport.can_write_eof():
-                transport.write_eof()
-            if not transport.is_reading():
-                transport.resume_reading()
-            self._is_lingering = True
-            await asyncio.wait([self._lost], timeout=LINGER_SECONDS)
+        answer, is_lost = written
+        if self._is_last:  # nothing more can arrive, so an ordinary close does no harm
+            if not self._messages:
+                self.close()
+        elif not is_lost and not await self._may_go_on(request, answer):
+            self._part()
         return written
+
+    async def _may_go_on(self, request: web.BaseRequest, answer: web.StreamResponse) -> bool:
+        """Return whether another request can follow; for this, the rest of the last is awaited."""
+        if answer.keep_alive and not self._close:
+            with contextlib.suppress(TimeoutError, HttpProcessingError, RequestPayloadError):
+                async with asyncio.timeout(self._linger_seconds):
+                    while not request.content.is_eof():
+                        await request.content.readany()
+        return bool(answer.keep_alive) and not self._close and request.content.is_eof()
 
     def handle_error(
         self,
@@ -269,12 +284,12 @@ class Connection(web.RequestHandler):
         """
         if not isinstance(exc, HttpProcessingError):
             raise ConnectionError("no answer can be written") from exc
-        self._refusal = self._refuse(exc)
-        return self._refusal
+        return self._refuse(exc)
 
 
 def hang_up(transport: asyncio.Transport) -> None:
     """Abort a connection. Answers that the client has not read are lost."""
+    discard_arrived(transport)
     # over TLS, `close` sends the alert that ends it; a second `close` would leave `abort` without
     # effect (CPython 3.11 to 3.13)
     if not transport.is_closing():

@@ -45,6 +45,8 @@ class Connections(web.Server):
         self._by_client: dict[str, dict[Connection | Quick, None]] = {}
         self.number = 0
         """The number of open connections."""
+        self._none_is_left: asyncio.Future[None] | None = None
+        """Done when the last connection has ended, after the beginning of the shutdown."""
 
     def __call__(self) -> Connection | QuickConnection:  # type: ignore[override]  # aiohttp knows its own protocol alone
         """Create the protocol of a new connection."""
@@ -96,6 +98,8 @@ class Connections(web.Server):
         self.number -= 1
         if not mine:
             del self._by_client[one.client]
+        if not self._by_client and self._none_is_left is not None and not self._none_is_left.done():
+            self._none_is_left.set_result(None)
 
     def give_up(self, number: int) -> None:
         """Close `number` idle connections, each time the oldest of the client that has the most."""
@@ -108,10 +112,21 @@ class Connections(web.Server):
             oldest.hang_up()
 
     def pre_shutdown(self) -> None:
-        """Accept no further request on any connection."""
-        super().pre_shutdown()
-        for each in [one for mine in self._by_client.values() for one in mine if isinstance(one, Quick)]:
+        """Accept no further request on any connection, and close the idle ones."""
+        for each in self._all():
+            each.leave()
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - aiohttp's signature
+        """Abort the connections that have not ended within this time."""
+        await super().shutdown(timeout)
+        if self.number:
+            self._none_is_left = self._loop.create_future()
+            await asyncio.wait([self._none_is_left], timeout=timeout)
+        for each in self._all():
             each.hang_up()
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+    def _all(self) -> list[Connection | Quick]:
+        return [one for mine in self._by_client.values() for one in mine]

@@ -22,6 +22,7 @@ from typing import Protocol, cast
 from agbot.listening.clients import client_of
 from agbot.listening.connection import Connection, hang_up
 from agbot.listening.deadlines import Deadlines
+from agbot.listening.lingering import linger
 from agbot.listening.reads import READ_BYTES, take_small_reads
 from agbot.listening.watch import Watch
 
@@ -64,6 +65,10 @@ class Quick:
         """Abort the connection. Answers that the client has not read are lost."""
         raise NotImplementedError
 
+    def leave(self) -> None:
+        """Close our half, and answer nothing more."""
+        raise NotImplementedError
+
     def _register(self, address: object) -> None:
         self.client = client_of(address)
         self.is_open = True
@@ -91,7 +96,7 @@ HandOver = Callable[[socket.socket, Connection], None]
 class QuickSocket(Quick):
     """A connection in clear text, until it is handed over."""
 
-    __slots__ = ("_descriptor", "_hand_over", "_socket", "_watch")
+    __slots__ = ("_descriptor", "_hand_over", "_is_leaving", "_socket", "_watch")
 
     def __init__(
         self,
@@ -108,6 +113,7 @@ class QuickSocket(Quick):
         self._socket: socket.socket
         self._descriptor = -1
         """The descriptor of the socket while it is watched."""
+        self._is_leaving = False
 
     def begin(self, accepted: socket.socket, address: object) -> None:
         """Start the connection, and answer the data that have already arrived."""
@@ -121,10 +127,21 @@ class QuickSocket(Quick):
     def hang_up(self) -> None:
         """Abort the connection."""
         if self.is_open:
-            self._unregister()
-            if self._descriptor >= 0:
-                self._watch.closing(self._descriptor)
-            self._socket.close()
+            with contextlib.suppress(OSError):  # closed with unread data, it would be reset
+                self._socket.recv(READ_BYTES)
+            self._end()
+
+    def leave(self) -> None:
+        """Close our half, and discard what arrives until the client closes its own."""
+        self._is_leaving = True
+        with contextlib.suppress(OSError):  # the client has reset the connection
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def _end(self) -> None:
+        self._unregister()
+        if self._descriptor >= 0:
+            self._watch.closing(self._descriptor)
+        self._socket.close()
 
     def _read(self) -> None:
         try:
@@ -134,7 +151,9 @@ class QuickSocket(Quick):
         except OSError:
             data = b""
         if not data:
-            self.hang_up()
+            self._end()
+            return
+        if self._is_leaving:
             return
         answer = self._answer(data)
         if answer is None:
@@ -171,7 +190,7 @@ class QuickConnection(Quick, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer the data, or hand them over."""
-        if not self.is_open:
+        if not self.is_open or self._wire.is_closing():
             return
         answer = self._answer(data)
         if answer is None:
@@ -195,6 +214,10 @@ class QuickConnection(Quick, asyncio.Protocol):
         if self.is_open:
             self._unregister()
             hang_up(self._wire)
+
+    def leave(self) -> None:
+        """Close our half, and discard what arrives until the client closes its own."""
+        linger(self._wire, lambda: None)
 
     def _hand_over(self, data: bytes) -> Connection:
         connection = self._successor(data)

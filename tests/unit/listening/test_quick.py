@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -28,12 +28,25 @@ class Wire(asyncio.Transport):
     def __init__(self, address: str = "192.0.2.1") -> None:
         super().__init__({"peername": (address, 40000)})
         self.written = b""
+        self.has_written_eof = False
         self.ended_at: float | None = None
         self.protocol: asyncio.Protocol
         self.max_size = 0
 
     def write(self, data: Any) -> None:
         self.written += data
+
+    def write_eof(self) -> None:
+        self.has_written_eof = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        return self.protocol
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         assert isinstance(protocol, asyncio.Protocol)
@@ -59,9 +72,6 @@ class Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         pass
-
-    def can_write_eof(self) -> bool:
-        return False
 
 
 async def _handle(_request: web.BaseRequest) -> web.StreamResponse:
@@ -168,11 +178,35 @@ async def test_the_oldest_of_whoever_has_the_most_gives_way(has_asked: bool) -> 
 async def test_nothing_is_answered_after_the_listener_has_begun_to_end() -> None:
     made_by = connections()
     wire = dial(made_by)
-    before = wire.protocol
+    assert isinstance(wire.protocol, QuickConnection)
     made_by.pre_shutdown()
-    before.data_received(b"?")
-    assert isinstance(before, QuickConnection)
-    assert (wire.written, wire.ended_at is not None, made_by.number) == (b"", True, 0)
+    wire.protocol.data_received(b"?")
+    assert (wire.written, wire.has_written_eof, made_by.number) == (b"", True, 1)
+    await made_by.shutdown(3.0)
+    await asyncio.sleep(0)
+    assert (wire.ended_at, made_by.number) == (3.0, 0)
+
+
+@in_virtual_time
+async def test_the_end_of_the_listener_waits_for_no_one_when_all_have_gone() -> None:
+    made_by = connections()
+    wire = dial(made_by)
+    made_by.pre_shutdown()
+    asyncio.get_running_loop().call_later(1.0, wire.close)
+    await made_by.shutdown(3.0)
+    assert asyncio.get_running_loop().time() == 1.0
+
+
+@in_virtual_time
+async def test_a_connection_is_not_idle_between_a_request_and_its_answer() -> None:
+    wire = dial(connections())
+    wire.protocol.data_received(b"GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+    assert isinstance(wire.protocol, Connection)
+    while not wire.written:
+        assert not wire.protocol.is_idle
+        await asyncio.sleep(0)
+    await asyncio.sleep(1)
+    assert wire.protocol.is_idle
 
 
 class Clear:
@@ -209,20 +243,20 @@ class Clear:
         return was_open and not self.is_open
 
 
-@contextmanager
-def clear(made_by: Connections, *sent_with_it: bytes) -> Iterator[Clear]:
+@asynccontextmanager
+async def clear(made_by: Connections, *sent_with_it: bytes) -> AsyncIterator[Clear]:
     one = Clear(made_by, *sent_with_it)
     try:
         yield one
     finally:
-        made_by.pre_shutdown()
+        await made_by.shutdown(0)
         one.client.close()
         one.server.close()
 
 
 @in_virtual_time
 async def test_in_clear_text_what_came_with_the_connection_is_answered_before_anything_else_runs() -> None:
-    with clear(connections(), b"?") as one:
+    async with clear(connections(), b"?") as one:
         assert one.client.recv(10) == b"!"
         await one.send(b"?")
         await asyncio.sleep(1)
@@ -231,14 +265,14 @@ async def test_in_clear_text_what_came_with_the_connection_is_answered_before_an
 
 @in_virtual_time
 async def test_in_clear_text_a_silent_client_is_hung_up_on_in_time() -> None:
-    with clear(connections()) as one:
+    async with clear(connections()) as one:
         assert await one.ends_after(SECONDS)
 
 
 @in_virtual_time
 async def test_in_clear_text_the_time_begins_again_with_each_answer() -> None:
     made_by = connections()
-    with clear(made_by) as one:
+    async with clear(made_by) as one:
         await asyncio.sleep(8)
         await one.send(b"?")
         assert await one.ends_after(SECONDS)
@@ -248,7 +282,7 @@ async def test_in_clear_text_the_time_begins_again_with_each_answer() -> None:
 @in_virtual_time
 async def test_in_clear_text_a_client_that_goes_is_let_go() -> None:
     made_by = connections()
-    with clear(made_by, b"?") as one:
+    async with clear(made_by, b"?") as one:
         one.client.close()
         await asyncio.sleep(1)
         assert (one.is_open, made_by.number) == (False, 0)
@@ -257,7 +291,7 @@ async def test_in_clear_text_a_client_that_goes_is_let_go() -> None:
 @in_virtual_time
 async def test_in_clear_text_what_cannot_be_answered_is_handed_over_with_the_time_that_is_left() -> None:
     made_by = connections()
-    with clear(made_by) as one:
+    async with clear(made_by) as one:
         await asyncio.sleep(3)
         await one.send(b"GET")
         await asyncio.sleep(3)
@@ -274,7 +308,7 @@ async def test_in_clear_text_the_rest_of_an_answer_that_is_not_taken_is_handed_o
     long = b"!" * 10_000_000
     bounds = Bounds(head_seconds=SECONDS, max_field_bytes=1024, max_connections=1)
     made_by = Connections(_handle, bounds, refuse=lambda _error: web.Response(status=400), at_once=lambda _data: long)
-    with clear(made_by, b"?") as one:
+    async with clear(made_by, b"?") as one:
         (connection,) = one.handed_over
         assert connection._handed_over is not None  # noqa: SLF001 - nothing public shows it
         data, unsent, _deadline = connection._handed_over  # noqa: SLF001 - see above
@@ -285,6 +319,6 @@ async def test_in_clear_text_the_rest_of_an_answer_that_is_not_taken_is_handed_o
 @in_virtual_time
 async def test_in_clear_text_the_oldest_gives_way_too() -> None:
     made_by = connections(max_connections=2)
-    with clear(made_by, b"?") as first, clear(made_by, b"?") as second, clear(made_by) as third:
+    async with clear(made_by, b"?") as first, clear(made_by, b"?") as second, clear(made_by) as third:
         await asyncio.sleep(1)
         assert [one.is_open for one in (first, second, third)] == [False, True, True]

@@ -1,0 +1,100 @@
+"""Ends a connection after its last answer in such a way that the answer arrives (RFC 9112, 9.6).
+
+A socket that is closed with unread data resets its connection, and so does one to which data arrive
+later: the kernel drops what it has not sent yet of the answer, and the client what it has not read.
+So only our half is closed. What still arrives is discarded, until the client closes its half or the
+owner of the connection aborts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from agbot.listening.reads import READ_BYTES, take_small_reads
+
+LINGER_BYTES: Final = 16 * 2**20
+"""No more than this is discarded: the client can send no more until its connection is aborted."""
+
+
+def linger(wire: asyncio.Transport, sent: Callable[[], None]) -> None:
+    """Close our half behind the answers, and discard what arrives.
+
+    The protocol of the connection gets no more data, but is informed when the connection is lost.
+
+    Args:
+        wire: the transport of the connection.
+        sent: called when the kernel has all answers.
+    """
+    tls: Any = getattr(wire, "_ssl_protocol", None)
+    if tls is None:
+        _Lingering(wire, wire.get_protocol(), wire.get_write_buffer_size, sent).begin()
+        return
+    # `close` writes the alert that ends our half. After it, asyncio would abort the connection for
+    # any data of the client, so they are discarded undecrypted.
+    tcp: asyncio.Transport = tls._transport  # noqa: SLF001 - asyncio has no public way to its half-open TLS
+    wire.resume_reading()
+    wire.close()
+    if not tcp.is_closing():
+        _Lingering(tcp, tls, lambda: tcp.get_write_buffer_size() + tls._outgoing.pending, sent).begin()  # noqa: SLF001 - see above
+
+
+def discard_arrived(wire: asyncio.BaseTransport) -> None:
+    """Read what has arrived on a connection that is aborted next, so that it is not reset."""
+    found = wire.get_extra_info("socket")
+    if found is not None:
+        with contextlib.suppress(OSError):
+            os.read(found.fileno(), READ_BYTES)
+
+
+class _Lingering(asyncio.Protocol):
+    """Takes the place of the protocol that has written the answers."""
+
+    def __init__(
+        self,
+        tcp: asyncio.Transport,
+        former: asyncio.BaseProtocol,
+        unsent_bytes: Callable[[], int],
+        sent: Callable[[], None],
+    ) -> None:
+        self._tcp = tcp
+        self._former = former
+        self._unsent_bytes = unsent_bytes
+        self._sent = sent
+        self._left = LINGER_BYTES
+
+    def begin(self) -> None:
+        """Take the place."""
+        self._tcp.set_protocol(self)
+        take_small_reads(self._tcp)
+        self._tcp.resume_reading()
+        self._tcp.set_write_buffer_limits(high=0)  # to be informed when all is sent
+        self._close_half()
+
+    def _close_half(self) -> None:
+        if not self._unsent_bytes():
+            with contextlib.suppress(OSError):  # the client has reset the connection
+                self._tcp.write_eof()
+            self._sent()
+
+    def pause_writing(self) -> None:
+        """Inform the protocol that wrote."""
+        self._former.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Inform the protocol that wrote, which may have more to send."""
+        self._former.resume_writing()
+        asyncio.get_running_loop().call_soon(self._close_half)
+
+    def data_received(self, data: bytes) -> None:
+        """Discard the data."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._tcp.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Inform the protocol that wrote."""
+        self._former.connection_lost(exc)
