@@ -11,7 +11,7 @@ import click
 
 from agbot.cli import options, screen, times
 from agbot.cli.client import Client
-from agbot.cli.ordering import Order, Place, order, place
+from agbot.cli.ordering import Order, Place, order, place, place_of_groups
 from agbot.clock import SystemClock
 from agbot.console import api, release_safety
 from agbot.coordinator.contract import GroupView
@@ -110,7 +110,7 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
 
 
 @click.command("approve")
-@place
+@place_of_groups
 @click.option("--subject", required=True, help="The policy, as it is published now.")
 @click.option("--service", is_flag=True, help="The policy is a deployment policy, not a node management policy.")
 @click.option("--withdraw", is_flag=True, help="Take the approval back; groups that have begun go on.")
@@ -118,10 +118,9 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
 def approve(*, place: Place, subject: str, service: bool, withdraw: bool, order: Order) -> None:
     """Let an upgrade begin where the settings require an approval.
 
-    SCOPE is '*', an organisation, or org/group. `agbot orders` lists approvals.
+    SCOPE is '*', an organisation, or org/group; `agbot allow` is for a single node. `agbot orders`
+    lists approvals.
     """
-    if place.node:
-        raise click.UsageError("an approval is for a group, an organisation or the fleet; `agbot allow` is for a node.")
     order.send(
         api.WITHDRAW_APPROVAL if withdraw else api.APPROVE,
         scope=place.named(),

@@ -37,7 +37,8 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
     systemd will provide, or another user may have, is a warning at most. No connection is made;
     `agbot doctor` does that. With --effective, each rule of one group is shown with its origin, and
     the next opening of each maintenance window; the group need not exist. The exit code is 0 if the
-    daemon could start with the file, else 1. What it would lack if you started it here is stated.
+    daemon could start with the file, 4 if it cannot be read, else 1. What it would lack if you
+    started it here is stated.
     """
     group = group_id(*options.qualified(group_name, org, "group")) if group_name is not None else None
     beside = partial(at_start.mismatches, now=SystemClock().now())
@@ -46,7 +47,7 @@ def check_config(file: Path, group_name: str | None, org: str | None, as_json: b
         screen.print_json(_plain(file, reading, group))
     else:
         _write(file, reading, group)
-    sys.exit(Exit.OK if reading.loaded else Exit.BAD_INPUT)
+    sys.exit(Exit.OK if reading.loaded else settings_file.bad(reading))
 
 
 def _plain(file: Path, reading: Reading, group: GroupId | None) -> dict[str, object]:

@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from agbot import __version__
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import Exit, Failure, bad_secret
 from agbot.cli.folding import say
 from agbot.cli.unanswered import no_answer
 from agbot.clock import NOW_HEADER, SystemClock
@@ -238,7 +238,7 @@ def operator_token(path: Path) -> Secret:
     except secret.SecretError as error:
         denied = isinstance(error.__cause__, PermissionError)
         raise Failure(
-            Exit.BAD_INPUT,
+            bad_secret(error),
             tried=f"reading the operator token from {path}",
             problem=str(error),
             next_step="run it as a user who may read that file (sudo)"

@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import sys
 from enum import IntEnum
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from agbot.cli.folding import folded
 from agbot.foreign_text import escaped, escaped_json
+
+if TYPE_CHECKING:
+    from agbot.settings.secret import SecretError
 
 
 class Exit(IntEnum):
@@ -28,7 +31,7 @@ class Exit(IntEnum):
     BAD_JSON = 3
     """A file is not the JSON that is expected."""
     BAD_FILE = 4
-    """A file cannot be read."""
+    """A file cannot be read or written."""
     UNREACHABLE = 5
     """The coordinator, the Exchange or the database could not be reached, or its answer was an
     error."""
@@ -41,6 +44,11 @@ class Exit(IntEnum):
     """A name is not known: of a group, node, policy, scope or coordinator. Or there is no guard."""
     NOTHING_GRANTED = 9
     """`agbot status`: the coordinator is not ready, or none leads: nothing is granted."""
+
+
+def bad_secret(error: SecretError) -> Exit:
+    """Return the exit code for a secret's file: it cannot be read, or has something else in it."""
+    return Exit.BAD_FILE if isinstance(error.__cause__, OSError) else Exit.BAD_INPUT
 
 
 class Failure(click.ClickException):

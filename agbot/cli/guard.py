@@ -176,16 +176,19 @@ def _loss(found: GuardStatus) -> str:
     return f"Nothing keeps the agbot's own upgrades waiting for a lease any longer after that.{relied}"
 
 
+def _who_decides(found: GuardStatus) -> str:
+    if found.judged_until is None:
+        return "no coordinator has decided yet: is [guard] enabled, and does one run?"
+    until = f"{found.judged_until:%Y-%m-%d %H:%M:%SZ}"
+    if not found.is_judged:
+        return f"no coordinator decides now; one did until {until}"
+    return f"a coordinator decides; should it stop now, the triggers go on without it from {until} on"
+
+
 def _in_words(found: GuardStatus) -> str:
     if found.version is None:
         return "the guard is not installed; `agbot guard install` installs it"
-    until = found.judged_until
-    decided = (
-        f"a coordinator decides, at present up to {until:%Y-%m-%d %H:%M:%SZ}"
-        if until
-        else "no coordinator has decided yet: is [guard] enabled, and does one run?"
-    )
-    untaken = count(found.undelivered, "decision")
+    decided, untaken = _who_decides(found), count(found.undelivered, "decision")
     lines = [
         f"the guard is installed (version {found.version}) on the tables in {found.agbot_schema}",
         decided,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from agbot.cli import following, journal, options, screen
 from agbot.cli.client import Client
-from agbot.coordinator.operators.history import HistoryView
+from agbot.coordinator.operators.history import HistoryView, by_time
 from agbot.coordinator.operators.replaying import DECISIONS, Derived, Difference, Replay, replay
 from agbot.rules.words import count
 
@@ -94,7 +94,7 @@ def _write(out: Console, entries: list[HistoryView], limit: int) -> None:
             entry.who,
             entry.why,
         )
-        for entry in entries
+        for entry in by_time(entries)
     ]
     screen.table(out, ("TIME", "GROUP", "WHAT", "TOKEN", "WHO", "WHY"), rows)
     if len(entries) == limit:

@@ -82,7 +82,7 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
         draft.replace(target)
     except OSError as error:
         raise Failure(
-            Exit.BAD_INPUT,
+            Exit.BAD_FILE,
             tried=f"writing {target}",
             problem=f"{target} cannot be written: {error.strerror}",
             next_step="run it as root, or use --prefix with a folder of your own",

@@ -56,7 +56,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 _ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
 """The names that `hzn` users expect."""
 _EPILOG: Final = (
-    "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read; "
+    "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read or written; "
     "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 not found. "
     "Of status: 6 something needs a person; 9 nothing is granted."
 )

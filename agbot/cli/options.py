@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from agbot.cli.client import DEFAULT_TOKEN_FILE, DEFAULT_URL
 from agbot.cli.failure import Exit, Failure
@@ -84,6 +85,19 @@ def qualified_name(name: str | None, org: str | None, noun: str) -> str | None:
         click.UsageError: there is no organisation.
     """
     return "/".join(qualified(name, org, noun)) if name is not None else None
+
+
+def refuse_without(what: str, *names: str) -> None:
+    """Refuse those of these options that are given: without `what` they have no effect.
+
+    Raises:
+        click.UsageError: one is given.
+    """
+    context = click.get_current_context()
+    given = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if given:
+        shown = " and ".join(f"--{name}" for name in given)
+        raise click.UsageError(f"{shown} {'goes' if len(given) == 1 else 'go'} only with {what}.")
 
 
 def is_person() -> bool:

@@ -61,8 +61,10 @@ class Place:
 
     scope: str | None
     group: str | None
-    node: str | None
     org: str | None
+    node: str | None
+    options: str
+    """Those that this command has."""
 
     def named(self, *, store: bool = False) -> str:
         """Return the scope in the coordinator's notation.
@@ -75,7 +77,7 @@ class Place:
             raise click.UsageError("--store is for the whole lease store: give no scope with it.")
         if len(named) != 1:
             raise click.UsageError(
-                "give one scope: '*' for the fleet, ORG, ORG/GROUP, --group GROUP or --node NODE; -o only completes names."
+                f"give one scope: '*' for the fleet, ORG, ORG/GROUP, {self.options}; -o only completes names."
             )
         if self.node:
             return node_scope(node_id(*options.qualified(self.node, self.org, "node")))
@@ -84,15 +86,26 @@ class Place:
 
 def place(command: Command) -> Command:
     """Add SCOPE and the options in its place, as the parameter `place`."""
+    return click.option("--node", metavar="NODE", help="A single node.")(
+        _placed(command, "--group GROUP or --node NODE")
+    )
 
+
+def place_of_groups(command: Command) -> Command:
+    """Add the same, but for a command that takes no single node."""
+    return _placed(command, "or --group GROUP")
+
+
+def _placed(command: Command, named: str) -> Command:
     @wraps(command)
-    def gathered(*, scope: str | None, group: str | None, node: str | None, org: str | None, **own: object) -> None:
-        command(place=Place(scope=scope, group=group, node=node, org=org), **own)
+    def gathered(
+        *, scope: str | None, group: str | None, org: str | None, node: str | None = None, **own: object
+    ) -> None:
+        command(place=Place(scope=scope, group=group, org=org, node=node, options=named), **own)
 
     for option in (
         options.org,
-        click.option("--node", "node", metavar="NODE", help="A single node."),
-        click.option("--group", "group", metavar="GROUP", help="A group."),
+        click.option("--group", metavar="GROUP", help="A group."),
         click.argument("scope", required=False),
     ):
         gathered = option(gathered)

@@ -25,10 +25,10 @@ from agbot.rules.words import count, span
 
 _STYLES: Final[Mapping[str, str]] = {"failed": "bold red", "suspect": "bold red", "running": "green", "done": "dim"}
 _STANDINGS: Final = ("done", "running", "partly", "waiting", "suspect", "failed", "untouched")
-_WORDS: Final[Mapping[str, str]] = {"partly": "between members"}
+_WORDS: Final[Mapping[str, str]] = {"partly": "partly done"}
 _BAR: Final = 30
 _NAME: Final = 30
-_WIDEST: Final = len("between members")
+_WIDEST: Final = len("partly done")
 
 
 @click.command("rollout")
@@ -62,6 +62,8 @@ def rollout(
     POLICY is org/name, or a name with -o: a node management policy, a deployment policy or a
     pattern.
     """
+    if policy is None:
+        options.refuse_without("a POLICY", "kind", "standing", "limit")
     client = Client(url=url)
     names = options.qualified(policy, org, "policy") if policy is not None else None
 

@@ -12,7 +12,7 @@ import click
 from agbot.cli.failure import Exit, Failure
 
 if TYPE_CHECKING:
-    from agbot.settings.load import Loaded
+    from agbot.settings.load import Loaded, Reading
 
 DEFAULT: Final = Path("/etc/agbot/agbot.toml")
 config: Final = click.option(
@@ -37,6 +37,11 @@ def next_step(file: Path | None) -> str:
     return f"`agbot check-config {file}` explains each mistake; --config names another file"
 
 
+def bad(reading: Reading) -> Exit:
+    """Return the exit code for settings that cannot be used."""
+    return Exit.BAD_FILE if reading.is_unreadable else Exit.BAD_INPUT
+
+
 def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_lack_secrets: bool = True) -> Loaded:
     """Read the settings for a command that is not the daemon.
 
@@ -49,7 +54,7 @@ def load(given: Path | None, environ: Mapping[str, str] | None = None, *, may_la
     reading = read(file, os.environ if environ is None else environ, may_lack_secrets=may_lack_secrets)
     if reading.loaded is None:
         raise Failure(
-            Exit.BAD_INPUT,
+            bad(reading),
             tried=f"reading the settings from {file or f'{DEFAULT}, which does not exist, and from the environment'}",
             problem="; ".join(str(each) for each in reading.mistakes),
             next_step=next_step(file),

@@ -79,8 +79,9 @@ def _write(out: Console, found: Status, *, is_part: bool) -> None:
     _write_coordinators(out, found.coordinators, now)
     if found.position is Position.LEADING:
         _write_overview(out, found, now)
+    stated = found.not_ready if found.position is Position.LEADING and not found.ready else ()
     for item in found.attention:
-        if item.text not in found.not_ready or found.position is not Position.LEADING:
+        if item.text not in stated:
             screen.item(out, item)
     if found.position is not Position.LEADING:
         return  # one that stands by has read neither leases nor groups

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from agbot.cli import database, options, screen, settings_file
-from agbot.cli.failure import Exit, Failure
+from agbot.cli.failure import Exit, Failure, bad_secret
 from agbot.settings import secret
 from agbot.store import compacting, copies
-from agbot.store.contract import StoreError, StoreLockedError
+from agbot.store.contract import StoreError, StoreLockedError, StoreTakenError
 
 if TYPE_CHECKING:
     from agbot.store.moving import End
@@ -159,7 +159,7 @@ def _end(
     try:
         password = None if password_file is None else secret.read(password_file).secret
     except secret.SecretError as error:
-        raise Failure(Exit.BAD_INPUT, tried=tried, problem=str(error), next_step="see --password-file") from error
+        raise Failure(bad_secret(error), tried=tried, problem=str(error), next_step="see --password-file") from error
     address = database.address(store, schema, password, tried)
     from agbot.store.postgres.moving import postgres_end
 
@@ -202,9 +202,10 @@ def _attempt(tried: str, work: Callable[[], Result]) -> Result:
     except StoreLockedError as error:
         raise Failure(Exit.REFUSED, tried=tried, problem=str(error), next_step="systemctl stop agbot") from error
     except StoreError as error:
+        code = Exit.REFUSED if isinstance(error, StoreTakenError) else Exit.BAD_FILE
         problem, advice = error.parted()
         next_step = f"{advice} (nothing has changed)" if advice else "nothing has changed; correct that first"
-        raise Failure(Exit.BAD_FILE, tried=tried, problem=problem, next_step=next_step) from error
+        raise Failure(code, tried=tried, problem=problem, next_step=next_step) from error
 
 
 def _now() -> str:

@@ -42,6 +42,8 @@ class Reading:
     warnings: tuple[Problem, ...]
     lacking: tuple[str, ...] = ()
     """The keys because of which a daemon would not start here, and may as a service."""
+    is_unreadable: bool = False
+    """The file could not be read."""
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Loaded:
@@ -71,10 +73,13 @@ def read(
     """
     draft = Draft(file=str(path or ""))
     if path is not None:
-        _read_file(path, draft)
+        text = _text_of(path, draft)
+        if text is not None:
+            _read_text(path, text, draft)
         # nothing could be read: missing keys are not mistakes of their own
         if draft.mistakes and not draft.origins:
-            return Reading(loaded=None, mistakes=tuple(draft.mistakes), warnings=())
+            mistakes = tuple(draft.mistakes)
+            return Reading(loaded=None, mistakes=mistakes, warnings=(), is_unreadable=text is None)
     _read_environment(environ, draft)
     draft.check_each()
     settings = _build(draft)
@@ -92,9 +97,10 @@ def read(
     return Reading(loaded=loaded, mistakes=mistakes, warnings=warnings, lacking=tuple(draft.lacking))
 
 
-def _read_file(path: Path, draft: Draft) -> None:
+def _text_of(path: Path, draft: Draft) -> str | None:
+    """Return the text of the file; None with a mistake if it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
+        return path.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except OSError as error:
         draft.mistakes.append(
             Problem(
@@ -104,10 +110,12 @@ def _read_file(path: Path, draft: Draft) -> None:
                 expected="the path of a settings file, such as the one that `agbot install-units` writes",
             )
         )
-        return
     except UnicodeDecodeError:
         draft.mistakes.append(Problem(key="", file=str(path), problem="the file is not UTF-8 text"))
-        return
+    return None
+
+
+def _read_text(path: Path, text: str, draft: Draft) -> None:
     try:
         parsed = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

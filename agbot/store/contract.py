@@ -56,6 +56,10 @@ class StoreRefusedError(StoreUnavailableError):
     """The database does not let us in, or lacks what an operator has to create."""
 
 
+class StoreTakenError(StoreUnavailableError):
+    """What a copy or a move is to write has content already. Nothing was done."""
+
+
 class NotLeadingError(StoreUnavailableError):
     """Another coordinator leads, so this write was refused. It has not happened."""
 

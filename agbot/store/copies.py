@@ -20,7 +20,7 @@ from typing import Final
 
 from agbot.store import generation, migrations
 from agbot.store.connection import ADVICE, connect, unavailable
-from agbot.store.contract import StoreSchemaError, StoreUnavailableError
+from agbot.store.contract import StoreSchemaError, StoreTakenError, StoreUnavailableError
 from agbot.store.filelock import FileLock
 from agbot.store.files import Files, sync
 from agbot.store.keeping import Keeper
@@ -40,13 +40,13 @@ def back_up(store: Path, copy: Path, doubt: str) -> None:
     `doubt` is the reason that a daemon gives which finds the copy in place of its store.
 
     Raises:
-        StoreUnavailableError: there is no such store, the copy exists already, or reading or
-            writing failed.
+        StoreTakenError: the copy exists already.
+        StoreUnavailableError: there is no such store, or reading or writing failed.
         StoreSchemaError: it is not a store of this program.
     """
     if copy.exists():
         message = f"{copy} exists already; name a file that does not, or remove that one"
-        raise StoreUnavailableError(message)
+        raise StoreTakenError(message)
     if not copy.resolve().parent.is_dir():
         message = f"{copy.parent} is not a directory; create it, or name another one"
         raise StoreUnavailableError(message)

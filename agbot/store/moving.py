@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from agbot.store import generation
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.connection import unavailable
-from agbot.store.contract import Generation, StoreError, StoreUnavailableError
+from agbot.store.contract import Generation, StoreTakenError, StoreUnavailableError
 from agbot.store.copies import keeper_of, locked
 from agbot.store.keeping import Keeper
 from agbot.store.records import KEPT
@@ -81,7 +81,7 @@ def move(source: End, target: End, doubt: str) -> dict[str, int]:
     if present:
         found = ", ".join(f"{count} of {table}" for table, count in present.items())
         message = f"the store to move to is not empty ({found}); name one that is new"
-        raise StoreError(message)
+        raise StoreTakenError(message)
     for table in TABLES:
         target.fill(table, source.rows(table))
     counts, ends = source.counts(), source.ends()

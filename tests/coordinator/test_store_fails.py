@@ -10,7 +10,7 @@ from agbot.rules.lease import Claim, Kind
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
-from agbot.store.contract import NotLeadingError, Stored, Writes
+from agbot.store.contract import NotLeadingError, Stored, StoreUnavailableError, Writes
 from tests.membership.living import CYCLE, IDLE_CYCLE
 from tests.observed.upgrading import members, unasked
 from tests.support.faulty_store import Failure, FaultyStore
@@ -185,4 +185,32 @@ async def test_a_refusal_because_another_leads_is_no_failure_of_the_store() -> N
     await hub.live("n1", "n2", seconds=60.0)
     assert not hub.coordinator.overview().ready
     assert "store.failed" not in [entry.event for entry in hub.emitted]
+    await hub.stop()
+
+
+class Full(FaultyStore):
+    """Can be read, and writes nothing, as on a full disk."""
+
+    is_full = False
+
+    async def write(self, writes: Writes) -> None:
+        if self.is_full:
+            message = "the disk is full"
+            raise StoreUnavailableError(message)
+        await super().write(writes)
+
+
+@in_virtual_time
+async def test_a_member_that_asks_while_nothing_can_be_written_has_not_never_asked() -> None:
+    store = Full()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    store.is_full = True
+    hub.report("n1", "ha node waiting")
+    await hub.ask("n1", "g1")
+
+    await hub.live("n1", "n2", seconds=60)
+
+    assert hub.coordinator.overview().never_asked_named == (node_id(ORG, "n2"),)
     await hub.stop()

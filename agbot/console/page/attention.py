@@ -139,7 +139,7 @@ def _unapproved(orders: Orders) -> Iterator[Item]:
         yield Item(
             level="warn",
             title=f"{each.subject} waits for an approval in {where}",
-            text=f"The {each.kind} upgrade begins there after `agbot approve {scope} --subject {each.subject}{service}`.",
+            text=f"The {each.kind} upgrade begins there after `agbot approve {scope} --subject {each.subject}{service} --reason …`.",
             links=[
                 Link(text="Look at the rollout", url=words.rollout_url(each.kind, each.subject, Standing.WAITING)),
                 Link(

@@ -121,7 +121,8 @@ def _of_brakes(body: ResumeBody, facts: Facts, command: list[str]) -> Consequenc
     will = [
         f"{body.subject} may begin again in {named}.",
         *(
-            f"In {each.group} it {each.cause} on {name_of(each.node)} {words.relative(each.since, facts.now)}."
+            f"In {each.group} the {each.kind} upgrade {each.cause} on {name_of(each.node)} "
+            f"{words.relative(each.since, facts.now)}."
             for each in found[:5]
         ),
         "A member that failed is upgraded again only if its agent asks again.",
@@ -181,7 +182,8 @@ def of_allowance(body: AllowBody, facts: Facts) -> Consequences:
 
 def of_approval(body: ApproveBody, facts: Facts) -> Consequences:
     """Describe an approval."""
-    will = [f"{body.subject}, as it is published now, may begin in {words.scope(body.scope)}."]
+    upgrade = f"The {body.kind} upgrade {body.subject}, as it is published now,"
+    will = [f"{upgrade} may begin in {words.scope(body.scope)}."]
     if facts.waiting:
         will.append(f"Members wait for this approval in {words.count(facts.waiting, 'group')}.")
     will.append("A later revision of the policy needs another approval. Every other rule still applies.")
@@ -211,11 +213,11 @@ def of_withdrawn_approval(body: WithdrawApprovalBody, facts: Facts) -> Consequen
     wanted = (body.scope, body.kind, body.subject)
     given = next((each for each in facts.orders.approvals if (each.scope, each.kind, each.subject) == wanted), None)
     if given is None:
-        return Consequences(will=[f"Nothing: {body.subject} is not approved in {where}."], command=command)
-    will = [
-        f"{body.subject} may no longer begin in {where} without another approval; {given.by} has approved it: {given.why}.",
-        "Groups in which it has begun go on.",
-    ]
+        return Consequences(
+            will=[f"Nothing: the {body.kind} upgrade {body.subject} is not approved in {where}."], command=command
+        )
+    taken = f"The {body.kind} upgrade {body.subject} may no longer begin in {where} without another approval"
+    will = [f"{taken}; {given.by} has approved it: {given.why}.", "Groups in which it has begun go on."]
     return Consequences(will=will, command=command)
 
 

@@ -43,7 +43,7 @@ class Standing(StrEnum):
 LABELS: Final[Mapping[Standing, str]] = {
     Standing.DONE: "Done",
     Standing.RUNNING: "Upgrading",
-    Standing.PARTLY: "Between members",
+    Standing.PARTLY: "Partly done",
     Standing.WAITING: "Waiting",
     Standing.SUSPECT: "Suspect",
     Standing.FAILED: "Failed",
@@ -129,9 +129,14 @@ def _by_members(
     if gated and len(done) == len(gated):
         return Standing.DONE, f"{count(len(done), 'member')} done", "", None
     if done:
-        return Standing.PARTLY, f"{len(done)} of {count(len(gated), 'member')} done; no other one asks", "", None
+        return (
+            Standing.PARTLY,
+            f"{len(done)} of {count(len(gated), 'member')} done, and no other one asks now",
+            "",
+            None,
+        )
     if outcomes or any(each.phase in _BEGUN for each in gated):
-        return Standing.PARTLY, "a member has begun; no member asks at present", "", None
+        return Standing.PARTLY, "a member has begun, and none asks now", "", None
     return Standing.UNTOUCHED, "no member has asked or begun", "", None
 
 

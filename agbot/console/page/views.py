@@ -68,7 +68,7 @@ async def fleet(request: web.Request) -> web.Response:
             "oldest": operations.group(oldest) if oldest is not None else None,
             "lines": await request.app[ROLLOUTS].lines(now, summarised=_SUMMARISED, most=_SUMMARISED),
             "lack": request.app[ROLLOUTS].chronicler.lack,
-            "entries": await _history(request, JournalQuery(limit=12)),
+            "entries": history.by_time(await _history(request, JournalQuery(limit=12))),
         },
         title="Fleet",
         here="fleet",
@@ -238,7 +238,11 @@ async def _journal(request: web.Request, query: JournalQuery) -> dict[str, objec
     before = number(request, "before", least=1)
     entries = await _history(request, replace(query, before=before, limit=_EVENTS + 1))
     shown = entries[:_EVENTS]
-    return {"entries": shown, "before": before, "older": shown[-1].id if len(entries) > _EVENTS else None}
+    return {
+        "entries": history.by_time(shown),
+        "before": before,
+        "older": shown[-1].id if len(entries) > _EVENTS else None,
+    }
 
 
 async def _history(request: web.Request, query: JournalQuery) -> list[HistoryView]:

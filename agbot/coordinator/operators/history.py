@@ -61,6 +61,14 @@ def view(entry: Entry) -> HistoryView:
     )
 
 
+def by_time(entries: Iterable[HistoryView]) -> list[HistoryView]:
+    """Return entries as people read them: the latest moment first.
+
+    A wait is written some seconds after it has begun, so the order of the ids may be another one.
+    """
+    return sorted(entries, key=lambda each: (each.at, each.id), reverse=True)
+
+
 def events_of(kinds: Iterable[str]) -> tuple[str, ...]:
     """Return the names of events of these kinds: a name, or a noun (`lease`) for all of its events.
 

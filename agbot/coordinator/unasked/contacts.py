@@ -86,7 +86,8 @@ class Contacts:
         return self._silent
 
     def _count(self) -> Silent:
-        known, picture = self._situation.ledger.contacts, self._situation.picture
+        # what is not written yet is lost from the ledger when the store fails and is read again
+        known, picture = {**self._situation.ledger.contacts, **self._unwritten}, self._situation.picture
         bypassed = (node for node, contact in known.items() if contact.bypassed_at is not None)
         asked = {node for node, contact in known.items() if contact.asked_at is not None}
         asked.update(self.hosts, self._hosts_in_the_store())

@@ -35,7 +35,7 @@ async def test_the_guard_is_installed_looked_at_and_removed_while_the_coordinato
             "its first look",
             lambda: guarded.read("SELECT 1 FROM agbot_ha.guard_setting WHERE judged_until > now()"),
         )
-        shown = await walk("agbot guard status", "a coordinator decides, at present up to")
+        shown = await walk("agbot guard status", "a coordinator decides; should it stop now")
         assert shown.splitlines()[0] == f"the guard is installed (version {VERSION}) on the tables in public"
         row = AgentRow(org="o1", group="g1", node="anna", nmp=NMP)
         assert not await asyncio.to_thread(agbot.claim_agent, row), "the first claim is always refused once"
@@ -63,7 +63,7 @@ async def the_guard_is_tried_on_a_simulated_hub(walk: Walk, server: Postgres, da
     await machine.restarted()
     await walk(
         "agbot guard status --database postgresql:///agbot_trial",
-        "a coordinator decides, at present up to",
+        "a coordinator decides; should it stop now",
         typed=words,
     )
     for event in ("guard.refused", "lease.granted"):

@@ -170,8 +170,23 @@ def test_without_a_token_file_the_command_says_how_to_name_one(shell: Shell) -> 
 
     result = shell.act("resume", "*", "--reason", "x")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 4
     assert "--token-file or AGBOT_OPERATOR_TOKEN_FILE" in result.stderr
+
+
+def test_a_token_file_without_a_token_is_bad_input(shell: Shell) -> None:
+    shell.token_file.write_text("two words\n", encoding="utf-8")
+
+    assert shell.act("resume", "*", "--reason", "x").exit_code == 1
+
+
+def test_an_approval_has_no_option_for_a_single_node(shell: Shell) -> None:
+    result = shell.act("approve", "--node", "acme/beta", "--subject", NMP, "--reason", "x")
+
+    assert (result.exit_code, "No such option" in result.stderr) == (2, True)
+    assert "--node" not in shell.run("approve", "--help").stdout
+    assert "--node" not in shell.act("approve", "--subject", NMP, "--reason", "x").stderr
+    assert "--group GROUP or --node NODE" in shell.act("hold", "--reason", "x").stderr
 
 
 def test_a_token_file_open_to_everybody_is_warned_of(shell: Shell) -> None:

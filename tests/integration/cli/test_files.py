@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from agbot import _dist
 from agbot.cli import settings_file
+from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from tests.support.authority import made
 
@@ -128,7 +129,7 @@ def test_a_group_without_its_organisation_is_wrong_usage(config: Path) -> None:
 def test_a_missing_file_is_one_of_the_mistakes(tmp_path: Path) -> None:
     result = run("check-config", str(tmp_path / "none.toml"))
 
-    assert result.exit_code == 1
+    assert result.exit_code == Exit.BAD_FILE
     assert "none.toml: mistake: the file cannot be read: No such file or directory" in result.stdout
 
 
@@ -227,7 +228,7 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
 
     result = run("install-units", "--prefix", str(tmp_path))
 
-    assert result.exit_code == 1
+    assert result.exit_code == Exit.BAD_FILE
     assert "cannot be written" in result.stderr
     assert "--prefix" in result.stderr
 

@@ -72,13 +72,13 @@ def test_each_line_says_when_where_who_what_and_why(shell: Shell) -> None:
 
     assert lines[0].split() == ["TIME", "GROUP", "WHAT", "TOKEN", "WHO", "WHY"]
     assert [line.split("  ")[0] for line in lines[1:]] == [
-        "2026-03-04 05:06:07 UTC",
         "2026-03-04 05:11:07 UTC",
         "2026-03-04 05:06:07 UTC",
-    ]
-    assert "acme is on hold: no upgrade may begin" in lines[1]
-    assert lines[1].endswith("eva          trade fair")
-    assert "acme/mills  the lease of acme/alpha for acme/agent-2.32 has ended: forced  7      ada@hub" in lines[2]
+        "2026-03-04 05:06:07 UTC",
+    ], "in order of time, whatever was written first"
+    assert "acme/mills  the lease of acme/alpha for acme/agent-2.32 has ended: forced  7      ada@hub" in lines[1]
+    assert "acme is on hold: no upgrade may begin" in lines[2]
+    assert lines[2].endswith("eva          trade fair")
     assert lines[3].endswith("  every rule allows it")
     assert "acme/mills  acme/alpha may upgrade acme/agent-2.32  " in lines[3]
     assert "\x1b" not in "".join(lines)

@@ -75,7 +75,7 @@ def test_a_rollout_is_counted_by_how_far_the_groups_are(under_way: Shell) -> Non
         ),
     ]
     assert "  04 Mar 05:06 |########-------               | 1 done of 2 begun" in lines
-    assert "acme/busy   waiting         0/1   beta: no maintenance window is open [outside-window]" in lines
+    assert "acme/busy   waiting     0/1   beta: no maintenance window is open [outside-window]" in lines
     assert [line.split()[0] for line in lines[-5:]] == [
         "acme/pumps",
         "acme/mills",
@@ -128,6 +128,14 @@ def test_without_a_policy_every_rollout_is_listed(under_way: Shell) -> None:
     assert lines[0].startswith("acme/agent-2.32  agent upgrade, last event 0 s ago")
     assert lines[1] == "  done      1 of 4 groups (25 %), 1 of 4 members"
     assert json.loads(under_way.run("rollout", "--json").stdout)["rollouts"][0]["running"] == 1
+
+
+def test_an_option_that_is_about_one_rollout_needs_its_policy(under_way: Shell) -> None:
+    result = under_way.run("rollout", "--kind", "agent", "--limit", "3")
+
+    assert result.exit_code == Exit.USAGE
+    assert "--kind and --limit go only with a POLICY." in result.stderr
+    assert "--standing goes only with a POLICY." in under_way.run("rollout", "--standing", "done").stderr
 
 
 def test_a_policy_that_no_group_follows_is_not_found(shell: Shell) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from agbot.cli.failure import Exit
 from agbot.cli.main import main
 from agbot.store.sqlite import SqliteStore
 
@@ -53,3 +54,16 @@ def test_what_trying_again_cannot_help_is_not_advised_again(config: Path) -> Non
     (folder / "agbot.db").unlink()
     for words in (("backup", folder / "new.db", *where), ("compact", *where), ("restored", "--reason", "x", *where)):
         assert failed(*words).startswith("correct [store] path (nothing has changed)"), words
+
+
+def test_the_exit_code_tells_a_file_that_cannot_be_read_from_one_that_is_there_already(config: Path) -> None:
+    folder, where = config.parent, ("--config", str(config))
+    there = str(folder / "other.db")
+    for code, words in (
+        (Exit.BAD_FILE, ("backup", str(folder / "nowhere" / "a.db"), *where)),
+        (Exit.BAD_FILE, ("backup", there, "--config", str(folder / "none.toml"))),
+        (Exit.BAD_FILE, ("restore", str(folder / "none.db"), "--reason", "x", *where)),
+        (Exit.BAD_FILE, ("move", str(folder / "none.db"), str(folder / "new.db"))),
+        (Exit.REFUSED, ("backup", there, *where)),
+    ):
+        assert CliRunner().invoke(main, ["store", *words]).exit_code == code, words

@@ -62,7 +62,7 @@ def test_a_resumption_names_the_hold_that_ends_and_those_that_stay() -> None:
 def test_lifting_brakes_names_what_failed_where() -> None:
     found = consequences.of_resume(ResumeBody(scope="acme", reason="x", subject=NMP), FACTS)
 
-    assert "In acme/pumps it failed on beta" in written(found)
+    assert "In acme/pumps the agent upgrade failed on beta" in written(found)
     assert found.command[-2:] == ["--subject", NMP]
     nothing = consequences.of_resume(ResumeBody(scope="bolt", reason="x", subject=NMP), FACTS)
     assert written(nothing) == f"Nothing: {NMP} is not stopped in organisation bolt."
@@ -138,6 +138,7 @@ def test_an_approval_says_how_many_groups_wait_for_it() -> None:
         ApproveBody(scope="acme", subject=NMP, reason="x", kind=Kind.SERVICE), replace(FACTS, waiting=5)
     )
 
+    assert found.will[0] == f"The service upgrade {NMP}, as it is published now, may begin in organisation acme."
     assert "Members wait for this approval in 5 groups." in found.will
     assert found.command[-1] == "--service"
 
