@@ -24,11 +24,14 @@ def _overlap(case: Case) -> Reason | None:
     if not group.deferrals and not group.rows:
         return None
     for node, deferral in sorted(group.deferrals.items()):
+        # A member that joined in the middle of its upgrade is no overlap: its membership is not
+        # enforced until then, and `peers` already counts it as unavailable.
         if not deferral.is_overlap or node == ask.node or _gives_way(case, node):
             continue
         text = in_words(deferral)
         return Reason(code=Code.OVERLAP, text=text, facts={"node": node, "subject": deferral.subject})
     for row in group.rows:
+        # what the coordinator has recorded of this node has been decided on above
         if row.node in group.deferrals or _is_known(row, ask, group) or _gives_way(case, row.node):
             continue
         text = f"the agbot lists {row.what} of {row.node} as under way"
@@ -71,10 +74,9 @@ def _overlaps(case: Case) -> Evidence:
 
 
 def _agbot_unavailable(case: Case) -> Reason | None:
-    """Refuse all but services while it is not known which upgrades the agbot has begun.
-
-    A service upgrade does not wait: it is the agbot that asks for it.
-    """
+    """Refuse all but services while it is not known which upgrades the agbot has begun."""
+    # For a service it is the agbot itself that asks. What would be guessed without its list is the
+    # upgrade of a peer, and two members that are granted together are the defect A10.
     return case.group.agbot_doubt if not case.ask.is_service else None
 
 

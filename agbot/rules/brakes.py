@@ -63,6 +63,8 @@ def _failed_at(case: Case) -> datetime | None:
 def _contradicted(set_brake: Brake, group: Group) -> str:
     """Name both versions if the failure was that they contradict each other."""
     end = group.lease.last_end
+    # The version is in the last end only if that end is what set the brake, and only an end that
+    # contradicted its own report has one together with `failed`.
     is_this = end is not None and end.token == set_brake.token and end.cause is Cause.FAILED and end.version
     return f": {end.detail}" if end is not None and is_this else ""
 
@@ -92,6 +94,7 @@ def _org_brake(case: Case) -> Reason | None:
         return None
     failed = sorted(each.group for each in case.once(_failed_in_org))
     limit = _org_limit(group.limits, group.org_groups)
+    # No record of its own stops an organisation: lifting the brakes of its groups starts it again.
     if limit is None or len(failed) < limit:
         return None
     named = ", ".join(failed[:_NAMED_GROUPS]) + (" …" if len(failed) > _NAMED_GROUPS else "")
@@ -125,27 +128,23 @@ def _how_often_it_failed(case: Case) -> Evidence:
 
 
 def stops(lease: Lease, cause: Cause) -> bool:
-    """Return whether an upgrade that ends with this cause is stopped in its group.
-
-    A service upgrade whose node has died is not stopped: that proves nothing about the release, and
-    an offline peer never blocks a service (P6). The exception is a second node that falls silent in
-    the same release: then the release is the likely cause.
-    """
+    """Return whether an upgrade that ends with this cause is stopped in its group."""
     if lease.tenure is None or cause not in BRAKING:
         return False
+    # That the node of a service upgrade has died proves nothing about the release, and a brake
+    # would let an offline peer block the service of the others (P6). After a second death in a row
+    # the release is the likely cause. Measured without that: a version that kills its node took
+    # four of four, one every `lease_seconds`; with it, two (decision 5).
     return lease.tenure.claim.kind is not Kind.SERVICE or cause is not Cause.EXPIRED or is_second_to_fall(lease)
 
 
 def is_second_to_fall(lease: Lease) -> bool:
-    """Return whether the previous holder, another member, fell silent in the same release.
-
-    A member that was offline before it got the lease did not fall silent in it.
-    """
+    """Return whether the previous holder, another member, fell silent in the same release."""
     tenure, end = lease.tenure, lease.last_end
     if tenure is None or end is None or end.cause not in _FELL_SILENT or end.claim.holder == tenure.claim.holder:
         return False
     if end.was_offline or tenure.progress.was_offline:
-        return False
+        return False  # its silence is older than the upgrade
     now, then = tenure.claim, end.claim
     return (then.kind, then.subject, end.revision) == (now.kind, now.subject, tenure.progress.revision)
 
@@ -163,12 +162,13 @@ def _org_limit(limits: Limits, groups: int) -> int | None:
 def _holds(set_brake: Brake, ask: Ask, group: Group) -> bool:
     """Return whether a brake stops this asker.
 
-    It does while the policy has not changed, or the asker still brings what failed. If no node has
-    reported what failed, or it is not known what the asker brings, the revision alone decides. A
-    policy that is unread counts as unchanged.
+    It does while the policy has not changed, or the asker still brings what failed.
     """
     if not is_other_revision(set_brake, revision_of(ask, group)):
         return True
+    # A node goes on asking under its old download for a while after a new revision (seen with real
+    # agents), so the revision alone does not lift the brake. If nothing was reported of what failed
+    # or of what is brought, nothing is the same, and the revision has decided.
     return names_failed(set_brake, _brought_by(ask, group))
 
 
@@ -178,27 +178,25 @@ def names_failed(set_brake: Brake, brought: Versions) -> bool:
 
 
 def is_other_revision(set_brake: Brake, revision: str | None) -> bool:
-    """Return whether the policy has changed since the failure. An unread one is unchanged."""
+    """Return whether the policy has changed since the failure."""
+    # an unread policy counts as unchanged, so that nothing is lifted by not knowing
     return revision is not None and revision != set_brake.revision
 
 
 def _brought_by(ask: Ask, group: Group) -> Versions:
-    """Return what the asker would install.
-
-    For an agent that is what its own status names, for a service the policy's top version.
-    """
+    """Return what the asker would install."""
     policy, member = group.policies.get(ask.subject), group.members.get(ask.node)
     if not ask.is_agent:
         return Versions(software=policy.top_version) if isinstance(policy, Policy) else NO_VERSIONS
+    # Not from the policy: its manifest is in the model management service, which an agbot cannot
+    # read, and the node may still have the download of an earlier revision.
     status = member.statuses.get(ask.claim.subject) if member is not None else None
     return status.versions if status is not None else NO_VERSIONS
 
 
 def added(before: Brake | None, failed: Versions) -> tuple[Versions, ...]:
-    """Return all versions that have failed under a policy, the latest first.
-
-    A node may still bring a version that failed before the last failure.
-    """
+    """Return all versions that have failed under a policy, the latest first."""
+    # the earlier ones too: a slow node may still bring a version that failed before the last one
     earlier = before.failed if before is not None else ()
     return tuple(each for each in dict.fromkeys((failed, *earlier)) if each)[:_REMEMBERED]
 

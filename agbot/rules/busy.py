@@ -46,22 +46,26 @@ class NotNow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def noted(node: NodeId, word: NotNow | None, before: Busy | None, now: datetime) -> Busy | None:
     """Return the record after this word; None if there is none to keep.
 
-    Without a word (`word` is None) the node is not busy any more; the record stays for a while, so
-    that a pause of a minute does not begin the bound again.
+    Without a word (`word` is None) the node is not busy any more.
     """
     if before is not None and now >= before.until + PAUSE:
         before = None
     if word is None or word.end(now) <= now:
+        # The record stays, with its `since`: otherwise a word taken back for a minute would begin
+        # the bound again, and the node could be busy without limit.
         return before and replace(before, until=min(before.until, now), state=BusyState.OVER)
     until, why = word.end(now), word.reason
     if before is None:
         return Busy(node=node, since=now, until=until, why=why)
+    # an ignored node stays ignored: it was reported once, and another word does not extend the
+    # bound
     state = BusyState.BUSY if before.state is BusyState.OVER else before.state
     return replace(before, until=until, why=why, state=state)
 
 
 def is_over(busy: Busy, now: Now) -> bool:
     """Whether the node has stopped being busy."""
+    # both times are dates: after a step of the clock they decide nothing until it is steady again
     return now.is_steady and now.wall >= busy.until
 
 

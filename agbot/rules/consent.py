@@ -29,7 +29,7 @@ def not_approved(case: Case) -> Reason | None:
     """Refuse the first upgrade of a release in a group without the approval that it requires."""
     ask, group = case.ask, case.group
     if not group.limits.approval or ask.claim.kind is HOST or _has_begun(ask, group):
-        return None
+        return None  # a host follows no policy that could be approved
     known = group.policies.get(ask.subject)
     policy = known if isinstance(known, Policy) else None
     if any(_covers(each, ask, group, policy, case.at) for each in group.approvals):
@@ -55,6 +55,8 @@ def _covers(approval: Approval, ask: Ask, group: Group, policy: Policy | None, n
     if approval.since > now.wall + _AHEAD:
         # given while the clock was wrong: it is not known what had been published by then
         return False
+    # of an unreadable date `revised_at` is the latest possible one, so that it is not approved by
+    # an approval which may be older than the revision (decision 30)
     return policy is not None and policy.revised_at is not None and policy.revised_at <= approval.since
 
 
@@ -83,10 +85,8 @@ def too_old(case: Case, arose_at: datetime) -> str:
 
 
 def _knew_of(given: Allowance, arose_at: datetime, now: Now) -> bool:
-    """Whether the allowance was given after the failure.
-
-    One from the future was given while the clock was wrong: it is not known what had failed.
-    """
+    """Whether the allowance was given after the failure."""
+    # one from the future was given while the clock was wrong: it is not known what had failed then
     return arose_at <= given.since <= now.wall + _AHEAD
 
 

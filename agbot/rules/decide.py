@@ -50,6 +50,7 @@ class Judgement(msgspec.Struct, frozen=True):
         return tuple(
             Finding(rule=rule, reason=reason, evidence=rule.evidence(self.case))
             for rule, reason in answers
+            # a host has a stand-in for a policy, so the rule passes and would only puzzle
             if not (is_host and rule.is_of_policies)
         )
 
@@ -104,11 +105,15 @@ def decide(case: Case) -> Decision:
     reasons = judgement.reasons
     wait = Wait(reasons=reasons, judgement=judgement)
     if not wait.is_remembered:
+        # Before the holder's own yes: one that is no longer a member, or whose policy is gone, is
+        # not granted again (A8, A14).
         return wait
     # A lease whose token is not above the floor was restored: its upgrade may have ended, and
     # another may have begun.
     is_own, is_restored = group.lease.is_held_for(ask.claim), group.lease.token <= group.token_floor
     if is_own and not (is_restored and reasons):
+        # Whatever the rules say now, doubts included: the upgrade is running, and the same question
+        # gets the same answer under the same token (P4).
         return Grant(repeated=True, restored=is_restored)
     exempt = _exemption(case)
     if exempt is not None and not group.doubts:
@@ -118,6 +123,7 @@ def decide(case: Case) -> Decision:
     allowed = consent.allowance(ask, group, case.at)
     left = judgement.left_by(allowed) if allowed is not None else reasons
     if not left:
+        # a repeated grant uses no allowance up: it begins nothing
         return Grant(repeated=True, restored=True) if is_own else Grant(allowed=allowed)
     return wait if left == reasons else msgspec.structs.replace(wait, reasons=left)
 
@@ -126,8 +132,7 @@ def _exemption(case: Case) -> Reason | None:
     """Return why the asker needs no lease, or None.
 
     Cluster nodes are never gated, and a deferred node is not gated for the upgrade that it came
-    with. A node that has lost the lease with its report is gated: the report may come from a
-    backup, and a node that asks again has not begun.
+    with. The asker is a member: `not-a-member` has been answered.
     """
     ask, group = case.ask, case.group
     member = group.members[ask.node]
@@ -139,6 +144,8 @@ def _exemption(case: Case) -> Reason | None:
     turn, joined_at = group.turns.get(ask.node), member.joined_at
     has_come = turn is None or (joined_at is not None and case.at.seen_at(joined_at) > turn.until)
     if not has_come:
+        # It is deferred because it lost the lease under its report. That report may come from a
+        # backup, and a node that asks again has not begun: it is gated like any other.
         return None
     text = f"{ask.node} joined {group.id} while {deferral.what} was under way; its membership is enforced after that"
     if deferral.is_overlap:

@@ -46,9 +46,10 @@ def begin(
         return None
     subject = health.upgrading(member, limits, now)
     if subject is None:
+        # a service that went down under its own lease is no upgrade that it came with
         return None if _was_under_lease(member, lease) else _begin_service(group, member, limits, now)
     if not unasked.came_with(member, subject, turn, now):
-        return None
+        return None  # it began without asking, and takes the lease or overlaps (`unasked`)
     status = member.statuses[subject].value
     return Deferral(group=group, node=member.node.id, subject=subject, since=now.wall, status=status)
 
@@ -76,11 +77,9 @@ def claim_of(deferral: Deferral) -> Claim:
 
 
 def covers(deferral: Deferral, ask: Ask) -> bool:
-    """Return whether the question is about the upgrade that the node came with.
-
-    Never for a service: it cannot be seen which policy takes it down, and the next release would be
-    granted along with it.
-    """
+    """Return whether the question is about the upgrade that the node came with."""
+    # Never for a service: it cannot be seen which policy takes it down, and the next release would
+    # be granted along with it. Nor for one that was cut off: the same name is another upgrade then.
     is_agent = deferral.kind is Kind.AGENT and not deferral.cut_off
     return is_agent and ask.subject == (Kind.AGENT, deferral.subject)
 
@@ -112,9 +111,11 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
         # A policy that matches again starts a report of its own while the previous script still
         # installs.
         return _why_cut_off_over(deferral, member, limits, now)
+    # an agent reports `failed` for moments before `rollback started` (A6)
     is_for_good = now.age_of(status.updated_at) >= timedelta(seconds=limits.failure_grace_seconds)
     if status.phase not in MAY_GO_ON or (status.phase is Phase.FAILING and is_for_good):
         return f"it reports {status.value}"
+    # a final status can be lost, and then this one stays for good (A7)
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{status.value} is an old report: the version is reached, or it is older than the longest upgrade"
     return None
@@ -123,12 +124,14 @@ def _why_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> s
 def unreported(deferral: Deferral, member: Member | Sight, now: Now) -> Deferral | None:
     """Return the deferral of an agent upgrade whose report has disappeared; None for any other one.
 
-    A policy takes the reports of its upgrades with it, and the upgrades go on.
+    A policy takes the reports of its upgrades with it, without a row in the feed, and the upgrades
+    go on (decision 23).
     """
     if isinstance(member, Sight) or why_absent(member.node, deferral.group) is not None:
         return None
     if deferral.kind is not Kind.AGENT or deferral.cut_off or deferral.subject in member.statuses:
         return None
+    # counted from now: from here on only the agent's version, or silence, shows the end
     return replace(deferral, since=now.wall, cut_off=member.node.agent_version or _UNKNOWN)
 
 
@@ -137,8 +140,7 @@ def left_behind(lease: Lease, cause: Cause, node: Node | Sight, now: Now) -> Def
 
     The Exchange deletes a policy's statuses with the policy, and unregistering deletes a node's
     key. An agent past the gate continues to install, and a service that is down comes back only
-    later: the other members wait for that. Any node that got a grant may be past the gate, unless
-    it has reported since that it has stopped nothing.
+    later: the other members wait for that (decision 23).
     """
     if lease.tenure is None or cause not in _ENDS_THE_REPORT:
         return None
@@ -153,17 +155,17 @@ def left_behind(lease: Lease, cause: Cause, node: Node | Sight, now: Now) -> Def
         return begun(kind=Kind.SERVICE, status=progress.status, service=progress.service)
     if progress.status in _STOPPED_NOTHING:
         return None
+    # Any other status, none at all included, may be past the gate: the agent may have acted on its
+    # yes without being able to report it, because the report went with the policy.
     version = node.agent_version if isinstance(node, Node) else ""
     return begun(status=progress.status or "nothing", cut_off=progress.version_before or version or _UNKNOWN)
 
 
 def _why_cut_off_over(deferral: Deferral, member: Member, limits: Limits, now: Now) -> str | None:
-    """Say why an upgrade that the node no longer reports is over; None if it may continue.
-
-    It is over at once, unless it was cut off (`left_behind`, `unreported`).
-    """
+    """Say why an upgrade that the node no longer reports is over; None if it may continue."""
     version = member.node.agent_version
     if not deferral.cut_off:
+        # without a report there is nothing to wait for, unless the report was taken away from it
         return "the node no longer reports this upgrade"
     if version and deferral.cut_off not in {_UNKNOWN, version}:
         return f"the node runs agent version {version} now"

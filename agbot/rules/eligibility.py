@@ -34,6 +34,8 @@ def _membership(case: Case) -> Evidence:
 
 def _deferred(case: Case) -> Reason | None:
     """Refuse a deferred node another upgrade than the one that it came with."""
+    # one node in two upgrades at once: the agbot permits that, because its two tables do not know
+    # of each other (A10)
     deferral = case.group.deferrals.get(case.ask.node)
     if deferral is None or deferrals.covers(deferral, case.ask):
         return None
@@ -50,7 +52,9 @@ def _deferral(case: Case) -> Evidence:
 
 
 def _unknown_policy(case: Case) -> Reason | None:
-    """Refuse a policy that does not exist or is disabled; nothing is remembered (A8)."""
+    """Refuse a policy that does not exist or is disabled."""
+    # Such a refusal is final and leaves no waiter, and the lease is not given for it: the agbot
+    # records whatever name a member asks for, and never releases an invented one (A8).
     ask = case.ask
     policy = case.group.policies.get(ask.subject, _UNREAD)
     if policy is _UNREAD:

@@ -40,15 +40,13 @@ def _lease(case: Case) -> Evidence:
 
 
 def lease_suspect(case: Case) -> Reason | None:
-    """Refuse while the lease is suspect, unless the asker may take it over.
-
-    No third member begins a release during which two members have fallen silent, one after the
-    other.
-    """
+    """Refuse while the lease is suspect, unless the asker may take it over."""
     ask, lease = case.ask, case.group.lease
     tenure = lease.tenure
     if tenure is None or lease.state is not _SUSPECT or lease.is_held_for(ask.claim):
         return None
+    # No third member begins a release in which two have fallen silent, one after the other; another
+    # release may still take the lease over.
     is_deadly = brakes.is_second_to_fall(lease) and ask.subject == (tenure.claim.kind, tenure.claim.subject)
     if not is_deadly and _may_take_over(case, tenure.claim.holder):
         return None
@@ -61,14 +59,13 @@ def lease_suspect(case: Case) -> Reason | None:
 
 
 def _may_take_over(case: Case, holder: NodeId) -> bool:
-    """Whether a service with a current agreement takes over the lease of an offline peer (P6).
-
-    It does not take over its own node's lease: a node that has died in the middle of its agent's
-    upgrade may continue with it when it returns.
-    """
+    """Whether a service with a current agreement takes over the lease of an offline peer (P6)."""
     member = case.group.members.get(holder)
+    # Not its own node's lease: a node that has died in the middle of its agent's upgrade may
+    # continue with it when it returns.
     if not case.ask.is_bound_service or holder == case.ask.node or member is None:
         return False
+    # silent and not only offline: what follows is a second upgrade beside one that may go on
     return health.why_silent(member.node, case.group.limits, case.at) is not None
 
 

@@ -23,9 +23,9 @@ from agbot.rules.words import clock
 def if_unconfirmed(case: Review, read_at: SeenTime | None) -> Verdict:
     """Take back a claim that nothing read from the node confirms in time (A8).
 
-    Only a read after that time counts, and the node must have been able to report before it, which
-    the caller knows.
+    The caller has made sure that the node could have reported before `read_at`.
     """
+    # a read from before the deadline cannot show that nothing came until then
     if case.tenure.progress.confirmed or read_at is None or read_at < confirm_due(case):
         return case.keep
     why = f"{case.holder} showed no sign of {case.tenure.claim.what} within {_confirm_seconds(case):g} s"
@@ -35,21 +35,24 @@ def if_unconfirmed(case: Review, read_at: SeenTime | None) -> Verdict:
 def confirm_due(case: Review) -> SeenTime:
     """Return when the claim has to be confirmed."""
     due_at = case.claimed_at + timedelta(seconds=_confirm_seconds(case))
+    # what the node could not report while the Exchange was away comes within a minute after that
     return due_at if case.now.clear_since is None else max(due_at, case.now.clear_since + SETTLING)
 
 
 def _confirm_seconds(case: Review) -> float:
+    # An observed upgrade has lost its agreement already. Its next sign is the new one, 3 to 34 s
+    # later (measured), or none if the agreement ended for good: it gets the time of any evidence.
     return case.limits.lease_seconds if case.tenure.progress.observed else case.limits.confirm_seconds
 
 
 def review_time(case: Review, kept: Keep) -> Verdict:
     """Decide by time alone: heartbeats renew for a while, then the lease expires.
 
-    An expired lease is resolved by proof. While the holder cannot be read nothing expires, because
-    that is no evidence about the node.
+    An expired lease is resolved by proof.
     """
     node = case.seen.node
     if not isinstance(node, Node):
+        # nothing expires while the holder cannot be read: that is no evidence about the node (P4)
         return _of_unreadable(case, kept)
     if case.lease.state is State.SUSPECT:
         return _resolve(case, node) or kept
@@ -73,7 +76,8 @@ def _of_unreadable(case: Review, kept: Keep) -> Verdict:
 
 
 def _last_heartbeat(node: Node) -> str:
-    """Say when it was, not how long ago: what is journalled and kept with a lease is read later."""
+    """Name the last heartbeat."""
+    # when it was and not how long ago: the text is journalled, and read later
     return f"last heartbeat at {clock(node.heartbeat_at)}" if node.heartbeat_at else "has never sent a heartbeat"
 
 
@@ -84,28 +88,26 @@ def _was_looked_at_since(case: Review, node: Node, moment: SeenTime) -> bool:
 
 
 def _heartbeat_renews(case: Review, node: Node) -> bool:
-    """Whether a fresh heartbeat renews the lease: a confirmed one, for a while after a change.
-
-    A heartbeat that would add little time is not worth a commit. A node that runs the requested
-    version but does not report it soon has lost its final status (A7): its lease may expire.
-    """
+    """Whether a fresh heartbeat renews the lease: a confirmed one, for a while after a change."""
     progress, limits = case.tenure.progress, case.limits
+    # heartbeats alone would keep a hung upgrade on a live node for good (A1)
     still_moving = progress.standstill(case.now.seen) < timedelta(seconds=limits.max_upgrade_seconds)
+    # a heartbeat that would add less than a quarter of the time is not worth a commit
     worth_writing = case.tenure.renewed_at + timedelta(seconds=limits.lease_seconds / 4)
     alive_at = case.alive_at
     alive = alive_at is not None and worth_writing < alive_at <= case.now.seen + CLOCK_TOLERANCE
+    # A node that runs the requested version and does not report it soon has lost its final status
+    # (A7). Its lease has to expire, because only a suspect one is resolved by the version.
     reached = bool(proving_version(case)) and node.agent_version == proving_version(case)
     return progress.confirmed and still_moving and alive and not reached
 
 
 def _resolve(case: Review, node: Node) -> Release | None:
-    """End a suspect lease by proof: the node runs the requested version, or is dead.
-
-    A node is alive if it has sent a heartbeat since the lease expired. A new agent reports its
-    version before it has settled and may die then, while its last heartbeat stays fresh for minutes
-    (a seed of the simulation showed that).
-    """
+    """End a suspect lease by proof: the node runs the requested version, or is dead."""
     target, alive_at = proving_version(case), case.alive_at
+    # A heartbeat since the expiry, and not only a fresh one: a new agent reports its version before
+    # it has settled and may die then, while its last heartbeat stays fresh for minutes (a seed of
+    # the simulation showed that).
     is_back = alive_at is not None and alive_at > case.expires_at
     is_alive = health.why_offline(node, case.limits, case.now) is None
     if target and node.agent_version == target and is_back and is_alive:
@@ -121,5 +123,7 @@ def proving_version(case: Review) -> str:
     value, target = progress.status, progress.target_version
     if isinstance(status, Status):
         value, target = status.value, status.target_version or target
+    # Under `failed` or `rollback started` the new version ran and is being removed. A version that
+    # the node ran at the grant already proves nothing about this upgrade.
     proves = case.tenure.claim.kind is Kind.AGENT and value not in GOING_BACK and target != progress.version_before
     return target if proves else ""

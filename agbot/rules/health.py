@@ -32,10 +32,8 @@ def _heartbeat_limit_seconds(node: Node, limits: Limits) -> float:
 
 
 def _interval_seconds(node: Node, limits: Limits) -> float:
-    """Return the node's own heartbeat interval, limited.
-
-    A node that claimed an interval of a year would count as alive for two years.
-    """
+    """Return the node's own heartbeat interval, limited."""
+    # a node that claimed an interval of a year would count as alive for two years
     return min(node.heartbeat_interval_seconds, 2 * limits.dead_after_seconds)
 
 
@@ -64,8 +62,8 @@ def alive_at(node: Node) -> datetime | None:
 def why_silent(node: Node, limits: Limits, now: Now) -> str | None:
     """Say for how long the node has been silent; None if that is not long enough to act on.
 
-    More than a refusal follows from silence, so it is counted only while a heartbeat could have
-    been seen.
+    Unlike `why_offline` it counts only the time in which a heartbeat could have been seen: from
+    silence follows more than a refusal.
     """
     if _silent_seconds(node, limits, now) <= _heartbeat_limit_seconds(node, limits):
         return None
@@ -98,6 +96,7 @@ def dead_at(node: Node, limits: Limits, now: Now) -> SeenTime | None:
 
 
 def _dead_after_seconds(node: Node, limits: Limits) -> float:
+    # a node cannot be dead before it counts as silent
     return max(limits.dead_after_seconds, _heartbeat_limit_seconds(node, limits))
 
 
@@ -111,16 +110,15 @@ def is_settled(node: Node, limits: Limits, now: Now) -> bool:
 
 
 def _silent_seconds(node: Node, limits: Limits, now: Now) -> float:
-    """Return for how long a heartbeat could have been seen and was not.
-
-    Zero if a blindness has just ended. A node that has never sent one has always been silent, as
-    far as it could be seen: an Exchange that was restored may have lost its heartbeats.
-    """
+    """Return for how long a heartbeat could have been seen and was not."""
     if not is_settled(node, limits, now):
-        return 0.0
+        return 0.0  # the blindness has just ended, and the next heartbeat may not be due yet
     heartbeat_at = node.heartbeat_at
+    # A node that never sent one counts as silent without limit, but not right after a time in which
+    # it could not be read: an Exchange that was restored may have lost its heartbeats.
     if node.unseen_until is None or (heartbeat_at is not None and heartbeat_at >= node.unseen_until):
         return inf if heartbeat_at is None else now.age_of(heartbeat_at).total_seconds()
+    # without what came before, each restore or outage would restart the wait for a dead node (P5)
     return (node.silent_before + now.age_of(node.unseen_until)).total_seconds()
 
 
@@ -136,6 +134,8 @@ def why_unavailable(
     `deferral` is the member's own, if it has one. `at_stake` are the services (`org/url`) that the
     member has to run; None: all of them.
     """
+    # The order is that of the proofs: the statuses of a dead agent stay `running` (measured), so
+    # what it reports of its services is asked last.
     unreadable = member.unreadable or _unreadable_report(member)
     if unreadable:
         return unreadable
@@ -169,19 +169,17 @@ def why_not_running(member: Member, limits: Limits, now: Now, at_stake: Collecti
     """Say which of the member's services does not run; None if all run or nothing is known.
 
     An agreement that has ended leaves a gap in which nothing is reported (5 to 35 s on real agents,
-    `reference/agbot-ha.md`, "Service upgrades, live"). The services at stake are waited for until
-    they run, as long as a lease lasts, because the agreement may have ended for good. Several
-    agreements may end at once: the return of one proves nothing about the others.
+    `reference/agbot-ha.md`, "Service upgrades, live").
     """
     agreements, ended_at = member.agreements, member.agreement_ended_at
     if not limits.services_must_run or isinstance(agreements, Sight):
-        return None
+        return None  # missing knowledge is no reason to stop a fleet (decision 15)
     wanted = agreements if at_stake is None else [each for each in agreements if each.service in at_stake]
     stopped = next(filter(is_stopped, wanted), None)
     if stopped is not None:
         return f"its service {stopped.service} {stopped.version} is {', '.join(stopped.containers)}"
     if ended_at is None or now.age_of(ended_at) > timedelta(seconds=limits.lease_seconds):
-        return None
+        return None  # the agreement may have ended for good
     lacking = _lacking(agreements, ended_at, at_stake)
     return f"one of its agreements ended {duration(now.age_of(ended_at))} ago and {lacking}" if lacking else None
 
@@ -190,7 +188,9 @@ def _lacking(agreements: Collection[Agreement], ended_at: datetime, at_stake: Co
     """Say what does not run again since an agreement ended; empty if nothing lacks."""
     running = [each for each in agreements if each.finalized and not is_stopped(each)]
     if at_stake is None:
+        # which agreement ended is not known, so any new one that runs fills the gap
         return "" if any(is_since(each, ended_at) for each in running) else "no new one runs"
+    # Several may have ended at once: the return of one proves nothing about the others.
     lacking = sorted(set(at_stake).difference(each.service for each in running))
     return f"{', '.join(lacking)} does not run" if lacking else ""
 
@@ -218,12 +218,11 @@ def is_since(agreement: Agreement, at: datetime) -> bool:
 
 
 def services_at_stake(member: Member | None) -> frozenset[str] | None:
-    """Return the services that stop when this member goes down; None if they are unknown.
-
-    These are the services that run and those that report nothing.
-    """
+    """Return the services that stop when this member goes down; None if they are unknown."""
     if member is None or isinstance(member.agreements, Sight):
         return None
+    # One that reports nothing may run. One that is down already costs nothing more: a version that
+    # is bad on every member must not keep the agent upgrade away that repairs it (decision 15).
     return frozenset([each.service for each in member.agreements if not is_stopped(each)])
 
 
@@ -234,14 +233,11 @@ def upgrading(member: Member, limits: Limits, now: Now) -> PolicyId | None:
 
 
 def is_under_way(status: Status, member: Member, limits: Limits, now: Now) -> bool:
-    """Return whether this upgrade of the member is past the gate and not over.
-
-    A final status can be lost, and then `initiated` stays indefinitely (A7). Therefore the upgrade
-    counts as over if its report is older than the longest upgrade, or if the member runs the
-    requested version and is not rolling it back.
-    """
+    """Return whether this upgrade of the member is past the gate and not over."""
     if status.phase is not _UNDER_WAY:
         return False
+    # A final status can be lost, and then `initiated` stays for good (A7): an old report, or the
+    # version itself, shows the end as well.
     reached = bool(status.target_version) and member.node.agent_version == status.target_version
     outlived = now.age_of(status.updated_at) > timedelta(seconds=limits.max_upgrade_seconds)
     return not outlived and not (reached and status.value not in GOING_BACK)
@@ -256,6 +252,7 @@ def _required(limits: Limits, members: int) -> int:
 
 def required_of_others(limits: Limits, members: int) -> int:
     """Return how many others must be available while one member of such a group is down."""
+    # a group of one is not gated, and more than all others cannot be asked for
     return max(min(_required(limits, members), members - 1), 0)
 
 

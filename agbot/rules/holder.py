@@ -83,25 +83,23 @@ class Review:
 
     @property
     def claimed_at(self) -> SeenTime:
-        """The time from which a sign of the upgrade is due.
-
-        An agbot that asks again did not get the first grant and has not begun: it begins with this
-        one. A node that asks again without ever reporting the requested upgrade shows nothing by
-        asking (A8).
-        """
+        """The time from which a sign of the upgrade is due."""
         granted_at = self.now.seen_at(self.tenure.granted_at)
         if self.tenure.claim.kind is not Kind.SERVICE:
+            # a node that asks again without ever reporting the requested upgrade shows nothing by
+            # asking, and would keep an invented claim for good (A8)
             return granted_at
-        # the time of the grant moves with the Exchange's clock, as its stamps do
+        # An agbot that asks again did not get the first grant and has not begun: it begins with
+        # this one. The grant is in the comparison, because its time moves with the Exchange's
+        # clock, as the stamps do.
         return max(self.tenure.renewed_at, granted_at)
 
     @property
     def settled_at(self) -> SeenTime | None:
-        """Its last sign of life, once it could report what came before; None if unknown.
-
-        A node that comes back acts first on what it has missed, and repeats what it could not
-        report: until then the Exchange shows what was before its silence.
-        """
+        """Its last sign of life, once it could report what came before; None if unknown."""
+        # A node that comes back acts first on what it has missed, and repeats what it could not
+        # report: for a minute the Exchange shows what was before its silence (a seed of the
+        # simulation: the agbot had cancelled its agreement while it was away).
         back_at = self.seen.node.back_at if isinstance(self.seen.node, Node) else None
         alive_at = self.alive_at
         is_back = back_at is not None and alive_at is not None and alive_at - self.now.seen_at(back_at) < SETTLING
@@ -110,4 +108,5 @@ class Review:
     def was_alive_after(self, moment: SeenTime) -> bool:
         """Return whether the holder has sent a heartbeat since this moment, and could report."""
         alive_at = self.settled_at
+        # a heartbeat from the future is that of a wrong clock, and no sign of life
         return alive_at is not None and moment <= alive_at <= self.now.seen + CLOCK_TOLERANCE

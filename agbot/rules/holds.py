@@ -21,6 +21,7 @@ def paused(case: Case) -> Reason | None:
     if not found:
         return None
     ends = [each.until for each in found if each.until is not None]
+    # one without an end lasts until an operator resumes it, and then no time can be promised
     until = max(ends) if len(ends) == len(found) else None
     return Reason(code=Code.PAUSED, text="; ".join(in_words(each) for each in found), until=until)
 
@@ -34,6 +35,7 @@ def covering(case: Case) -> tuple[Hold, ...]:
 
 def is_over(hold: Hold, now: Now) -> bool:
     """Return whether the hold's own end has passed."""
+    # a wrong date for 12 s once ended a hold of two weeks (decision 21)
     return hold.until is not None and now.is_steady and now.wall >= hold.until
 
 

@@ -42,6 +42,8 @@ def policy_id(org: str, name: str) -> PolicyId:
 
     A name that is already qualified stays as it is.
     """
+    # the agbot names a deployment policy `org/name` and a management policy without its
+    # organisation
     return PolicyId(intern(name if name.startswith(f"{org}/") else f"{org}/{name}"))
 
 

@@ -59,6 +59,7 @@ class Timing:
     @property
     def grants_seconds(self) -> float:
         """For how long after the sending of a renewal grants are allowed."""
+        # counted from the sending, so that it is over before the row can expire by the database
         return self.ttl_seconds * (1.0 - _MARGIN_SHARE)
 
     @property
@@ -157,10 +158,9 @@ class Handover:
     at_seconds: float
 
     def is_open(self, found: Leader | None, now_seconds: float) -> bool:
-        """Whether another is still to take the row.
-
-        It is not once another has led, or if the row was not given up, or after a while.
-        """
+        """Whether another is still to take the row."""
+        # Another epoch: one has led since. Valid again: it was not given up after all. Nor is it
+        # waited for without limit: none would lead if the named one has died meanwhile.
         is_left = found is not None and found.epoch == self.epoch and not found.is_valid
         return is_left and now_seconds - self.at_seconds < GIVES_WAY_SECONDS
 
@@ -175,12 +175,10 @@ class Term:
 
 
 def may_take(found: Leader | None, candidate: Candidate) -> bool:
-    """Whether the row may be taken: it has expired, or belongs to this run of this coordinator.
-
-    The latter is so after an answer of the store was lost. A row that is reserved for another
-    coordinator has to wait.
-    """
+    """Whether the row may be taken: it has expired, or belongs to this run of this coordinator."""
     if found is None or found.run == candidate.run:
+        # Its own row without a term: the answer to the statement that took it was lost. Not by
+        # name: that may be the row of its former process, which may still write.
         return True
     is_for_another = found.reserved_seconds > 0 and found.reserved_for != candidate.name
     return not found.is_valid and not is_for_another
@@ -228,10 +226,12 @@ def namesake(announced: Iterable[Announced], own: Candidate, timing: Timing) -> 
     """Return a coordinator that may run, and has the name or an address of this one."""
     for each in announced:
         theirs = each.candidate
+        # two that announce one address would forward questions to each other, or to themselves
         is_same = theirs.name == own.name or any(
             address and address in {theirs.gateway_url, theirs.console_url}
             for address in (own.gateway_url, own.console_url)
         )
+        # what a process that was killed has announced looks as if it ran, until that is too old
         if is_same and theirs.run != own.run and each.silent_seconds <= timing.fresh_seconds:
             return each
     return None

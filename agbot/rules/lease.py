@@ -152,6 +152,7 @@ class Lease:
     def is_held_for(self, claim: Claim) -> bool:
         """Return whether exactly this claim occupies the lease."""
         tenure = self.tenure
+        # the holder decides nearly every comparison, and costs less than that of two dataclasses
         return tenure is not None and tenure.claim.holder == claim.holder and tenure.claim == claim
 
     @property
@@ -175,6 +176,8 @@ def grant(
     if lease.state is State.HELD:
         message = f"{lease.group} is held by {lease.tenure}"
         raise IllegalTransitionError(message)
+    # A takeover ends the former tenure first: a late release of the old holder names a token that
+    # is over, and `last_end` shows whom the lease was taken from (`brakes.is_second_to_fall`).
     taken_over = lease
     if lease.state is State.SUSPECT:
         taken_over = release(lease, Cause.SUPERSEDED, now, f"taken over by {claim.holder}")
@@ -185,6 +188,8 @@ def grant(
         expires_at=now.seen + ttl,
         progress=progress or Progress(moved_at=now.seen),
     )
+    # Above the floor: a store that was replaced by an older copy has lower tokens than some that
+    # are still out there.
     return replace(taken_over, token=max(lease.token, token_floor) + 1, state=State.HELD, tenure=tenure)
 
 
@@ -205,10 +210,9 @@ def with_progress(lease: Lease, progress: Progress) -> Lease:
 
 
 def uphold(lease: Lease, token_floor: int) -> Lease:
-    """Record the floor above which an older grant was decided again; 0: it no longer counts.
-
-    The token stays, because its holder knows it.
-    """
+    """Record the floor above which an older grant was decided again; 0: it no longer counts."""
+    # The token stays: the agbot reports the end under the token that it was given, and a token that
+    # rises while the lease is held looks like a second grant (decision 35).
     return with_progress(lease, replace(occupied(lease).progress, upheld_above=token_floor))
 
 
@@ -257,15 +261,16 @@ def repeat(
 ) -> Lease:
     """Renew under the same token for a repeated question, while there is progress.
 
-    A holder that asks again is alive and has not begun. A question that another one asks for a node
-    that is silent is no sign of life of that node, and renews nothing. After `max_upgrade` without
-    a new report no question renews the lease.
+    A holder that asks again is alive and has not begun. `by` is who asks for it, if it does not ask
+    by itself; `is_silent`: it is silent.
     """
     tenure = occupied(lease)
     if by:
         asked_by = tuple(dict.fromkeys((by, *tenure.progress.asked_by)))[:_MOST_ASKERS]
         tenure = replace(tenure, progress=replace(tenure.progress, asked_by=asked_by))
         lease = replace(lease, tenure=tenure)
+    # A question that another asks for a silent node is no sign of life of that node. And no
+    # question renews without limit: an agent that only asks and never reports is hung as well.
     if is_silent or tenure.progress.standstill(now.seen) > max_upgrade:
         return lease
     return renew(lease, now.seen, ttl)

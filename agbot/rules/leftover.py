@@ -17,19 +17,19 @@ from agbot.rules.seen_time import Now
 def why_deleted(
     state: RowState, claim: Claim, member: Member | Sight, lease: Lease, *, limits: Limits, now: Now
 ) -> str | None:
-    """Return why a row no longer says the truth; None while it may.
-
-    A service upgrade whose holder has fallen silent keeps its row from the time on at which its
-    lease is suspect: while the row stands, the agbot does not even ask for the others (P6).
-    """
+    """Return why a row no longer says the truth; None while it may."""
     if lease.tenure is not None and lease.tenure.progress.is_untaken:
-        return None
+        return None  # nothing is known yet of what the triggers have granted
     if lease.is_held_for(claim):
+        # While the row stands, the agbot does not even ask for the other members. So the row of a
+        # service goes when its lease is suspect and its holder silent: only then may a peer take
+        # the lease over (P6).
         if lease.state is not State.SUSPECT or claim.kind is not Kind.SERVICE or isinstance(member, Sight):
             return None
         silent = health.why_silent(member.node, limits, now)
         return None if silent is None else f"its lease is suspect, and {claim.holder} is silent: {silent}"
     if state.standing is Standing.FOREIGN:
+        # a cluster node needs no lease, and its row keeps no member waiting
         is_cluster = isinstance(member, Member) and member.node.node_type is NodeType.CLUSTER
         return None if is_cluster else f"{claim.holder} is not in {lease.group}"
     if state.has_ended_here:

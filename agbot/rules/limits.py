@@ -65,7 +65,7 @@ class Limits:
     report."""
     dead_after_seconds: Seconds = 1800.0
     """A suspect lease whose holder has been silent for longer than this is released as `expired`. A
-    heartbeat interval of more than twice this is ignored."""
+    node's heartbeat interval counts as twice this at most."""
     heartbeat_stale_seconds: Seconds = 300.0
     """A member that has been silent for longer than this, or than twice its own heartbeat
     interval, is not available."""

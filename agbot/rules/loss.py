@@ -38,6 +38,7 @@ def services_down(loss: Loss, agreements: tuple[Agreement, ...], common: Collect
     if isinstance(loss.before, Sight):
         return sorted(set(common).difference(each.service for each in agreements))
     left = {each.id for each in agreements}
+    # a proposal that never became final ran nothing, so its end takes nothing down
     running = {each.service for each in agreements if each.finalized and each.runs}
     lost = {each.service for each in loss.before if each.id not in left and (each.finalized or each.runs)}
     return sorted(lost - running)
@@ -47,13 +48,14 @@ def under_way(member: Member, common: Collection[str], since: datetime, now: Now
     """Return a service that may be in an upgrade, with its loss; None if none is.
 
     For a store that was replaced, which may have granted it and no longer knows that. Then only the
-    member's own state shows it: it lacks a service that is `common` to its group, or its containers
-    do not run, or report nothing, under an agreement that was written after `since`. An earlier one
-    belongs to a service that has crashed, or that never reports containers (W10).
+    member's own state shows it: what it lacks of the services that are `common` to its group, and
+    what does not run.
     """
     if isinstance(member.agreements, Sight):
         return None
     for each in sorted(member.agreements, key=lambda each: each.id):
+        # an agreement from before `since` belongs to a service that has crashed, or that never
+        # reports containers (W10)
         if not each.runs and (each.updated_at is None or each.updated_at >= since):
             return each.service, Loss(at=each.updated_at or now.wall)
     lacking = sorted(set(common).difference(each.service for each in member.agreements))
@@ -68,8 +70,10 @@ def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> li
     """
     end, tenure, found = lease.last_end, lease.tenure, list[End]()
     proof = timedelta(seconds=limits.service_soak_seconds + limits.rest_proof_seconds)
+    # after that an agreement may end for any reason, and the release has proved itself
     if end is not None and end.claim.holder == node and end.cause is Cause.SUCCEEDED and now.seen - end.since <= proof:
         found.append(end)
+    # the release that a peer is getting may run here as well: it crashes here by the same defect
     if tenure is not None and tenure.claim.holder != node:
         progress = tenure.progress
         peers = End(
@@ -88,10 +92,10 @@ def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> li
 def crashed(loss: Loss, agreements: tuple[Agreement, ...], policy: Policy | Sight) -> Agreement | None:
     """Return the lost agreement at the policy's top version; None if another one was lost.
 
-    On a member whose upgrade has just succeeded, or whose peer is being upgraded to the same
-    version, such an agreement ends only if its containers have crashed. The crash is reported for
-    only 2 to 4 s (measured), but the agreement does not come back.
+    To be asked only of the upgrades of `may_have_crashed`.
     """
+    # On such a member an agreement at the top version ends only if its containers have crashed. The
+    # bad state itself is in the Exchange for 2 to 4 s (measured) and is met only by luck.
     if isinstance(loss.before, Sight) or not isinstance(policy, Policy) or not policy.top_version:
         return None
     left = {each.id for each in agreements}

@@ -46,7 +46,8 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _shortlist(name: str, known: Mapping[str, str]) -> list[str]:
-    """Leave out of many names those that share no half with this one: one mistake spares a half."""
+    """Leave out of many names those that share no half with this one."""
+    # one mistake leaves one half of a name as it is
     if len(known) <= _MOST:
         return list(known)
     half = len(name) // 2

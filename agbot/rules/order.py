@@ -37,8 +37,9 @@ def turn(case: Case, could_go: _CouldGo) -> Reason | None:
     """Refuse while the asker has to yield to a waiter that only its turn keeps waiting."""
     ask, group, now = case.ask, case.group, case.at
     if ask.node not in group.turns and group.limits.order == _ASKED:
-        return None
+        return None  # who has had no turn yields to none: a free lease goes to whoever asks first
     for waiter in sorted(group.waiters, key=lambda each: each.since):
+        # one that could not upgrade anyway would leave the group idle
         if _yields(ask, waiter, group, now) and could_go(Case(at=now, ask=waiter.ask, group=group)):
             text = f"{waiter.ask.node} has been waiting since {clock(now.shown(waiter.since))} and {_why(group)}"
             return Reason(
@@ -89,15 +90,13 @@ def _yields(ask: Ask, waiter: Waiter, group: Group, now: Now) -> bool:
 
 
 def _had_its_turn_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
-    """Whether the asker has had its turn since this waiter began to wait.
-
-    Members that have had their turn yield in a strict order (unconfirmed ones last, then by the
-    time of their last turn), so that two can never wait for each other.
-    """
+    """Whether the asker has had its turn since this waiter began to wait."""
     mine = group.turns.get(ask.node)
     if mine is None:
         return False
     theirs = group.turns.get(waiter.ask.node)
+    # A strict order, so that two can never wait for each other. A claim that nothing confirmed goes
+    # last, whenever that was: it may be repeated every three minutes, and starve the others (A8).
     my_rank = (mine.cause is Cause.UNCONFIRMED, mine.until)
     their_rank = (theirs.cause is Cause.UNCONFIRMED, theirs.until) if theirs else (False, _LONG_AGO)
     had_its_turn = mine.until >= waiter.since or mine.cause is Cause.UNCONFIRMED
@@ -105,14 +104,12 @@ def _had_its_turn_meanwhile(ask: Ask, waiter: Waiter, group: Group) -> bool:
 
 
 def rank(ask: Ask, group: Group, now: Now) -> _Rank:
-    """Return a member's rank in the group's order; the lowest goes first.
-
-    The order is strict, because names differ.
-    """
+    """Return a member's rank in the group's order; the lowest goes first."""
     member, mark = group.members[ask.node], group.turns.get(ask.node)
     is_offline = health.why_offline(member.node, group.limits, now) is not None
     means_nothing = mark is not None and mark.cause is Cause.UNCONFIRMED
     value = _value(member, group.limits)
+    # the name at the end makes the order strict: of two members that ask, exactly one may go
     return means_nothing, is_offline, value is None, numbered(value or ""), ask.node
 
 
@@ -129,16 +126,16 @@ def _value(member: Member, limits: Limits) -> str | None:
 def numbered(text: str) -> tuple[tuple[int, str], ...]:
     """Return a key for natural order: 2.9 comes before 2.31.
 
-    Numbers compare by their value, everything else as it is written, and any text has a key. Only
-    ASCII digits make numbers: `²` is a digit to Python and no number. No number is converted,
-    because Python refuses thousands of digits: of two numbers without leading zeros the longer one
-    is larger.
+    Numbers compare by their value, everything else as it is written, and any text has a key.
     """
     return tuple(_part(part) for part in _NUMBER_OR_TEXT.findall(text))
 
 
 def _part(part: str) -> tuple[int, str]:
+    # ASCII only: `²` is a digit to `str.isdigit`, and `int` refuses it
     if not "0" <= part[0] <= "9":
         return (-1, part)
+    # Not converted, because `int` refuses thousands of digits and the text is a node's own. Of two
+    # numbers without leading zeros the longer one is larger.
     digits = part.lstrip("0")
     return (len(digits), digits)

@@ -57,10 +57,8 @@ def _of_pending(case: Review) -> Outlook | None:
 
 
 def _of_unconfirmed(case: Review) -> Outlook | None:
-    """A claim that nothing confirms is taken back; None if it is confirmed, or expires before.
-
-    That a silent holder confirms nothing is no evidence.
-    """
+    """A claim that nothing confirms is taken back; None if it is confirmed, or expires before."""
+    # `review` takes nothing back from a silent holder, which could not have reported
     due_at, node = confirm_due(case), case.seen.node
     is_silent = isinstance(node, Node) and health.why_offline(node, case.limits, case.now) is not None
     if case.tenure.progress.confirmed or due_at > case.expires_at or is_silent:

@@ -52,6 +52,7 @@ def _canary(case: Case) -> Reason | None:
     ask, group = case.ask, case.group
     wanted = _canaries(group.limits, group.org_groups) if ask.claim.kind is not HOST else 0
     rollout = group.rollouts.get(ask.subject) if wanted else None
+    # The first groups that ask are the canaries. Named ones could delay all others by not asking.
     if rollout is None or group.id in rollout.places or len(rollout.places) < wanted:
         return None
     if len(rollout.places - rollout.unfinished.keys()) >= wanted:

@@ -72,8 +72,9 @@ class Peers:
 def peers_unavailable(case: Case) -> Reason | None:
     """Refuse if too few other members would be available."""
     if case.ask.is_bound_service:
-        return None
+        return None  # no offline peer blocks it (P6)
     peers = case.once(Peers)
+    # a group of one is not gated
     if not peers.others or peers.suffice():
         return None
     limits, missing = case.group.limits, peers.missing()

@@ -57,10 +57,8 @@ def _rivals(ask: Ask, group: Group) -> tuple[Waiter, ...]:
 
 
 def _stopped(group: Group, asked: Collection[tuple[Kind, PolicyId]]) -> frozenset[PolicyId]:
-    """Return the requested agent upgrades that have failed in some group.
-
-    Whether such a brake stops an asker depends on its own report of the upgrade.
-    """
+    """Return the requested agent upgrades that have failed in some group."""
+    # whether such a brake stops an asker depends on the asker's own report, which has to be kept
     brakes = (*group.brakes, *group.org_brakes)
     return frozenset(each.subject for each in brakes if each.kind is Kind.AGENT and (each.kind, each.subject) in asked)
 
@@ -91,20 +89,20 @@ def _reduced(member: Member, group: Group, *, is_asking: bool, stopped: Collecti
 def _relevant_agreements(
     member: Member, service: str, limits: Limits, *, is_asking: bool
 ) -> tuple[Agreement, ...] | Sight:
-    """Keep the agreements of the upgraded service, and those that show what runs.
-
-    For a node that asks, every agreement matters, because what runs there stops with it. For others
-    only stopped ones matter, or all of them if one has ended.
-    """
+    """Keep the agreements of the upgraded service, and those that show what runs."""
     if isinstance(member.agreements, Sight) or not (service or limits.services_must_run):
         return Sight.UNREAD
     ended_at = member.agreement_ended_at
+    # What runs on the asker stops with it (`services_at_stake`). Of the others only stopped ones
+    # matter, unless one has ended: then those that are left show what lacks.
     all_matter = limits.services_must_run and (is_asking or ended_at is not None)
     kept = [
         each
         for each in member.agreements
         if all_matter or each.service == service or (limits.services_must_run and health.is_stopped(each))
     ]
+    # None at all would mean that no service runs there. To the rules the two differ only if a
+    # service is looked for.
     is_unread = not (kept or service or all_matter)
     return Sight.UNREAD if is_unread else tuple(kept)
 

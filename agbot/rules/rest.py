@@ -42,6 +42,7 @@ def rest_after(end: End | None, limits: Limits) -> Rest | None:
     until = end.since + timedelta(seconds=seconds)
     proof_until = until + timedelta(seconds=limits.rest_proof_seconds)
     version_until = end.since + timedelta(seconds=limits.version_proof_seconds)
+    # a node that reported no version, or brought only a certificate, contradicts nothing
     is_compared = bool(end.version) and limits.version_proof_seconds > 0
     return Rest(end=end, until=until, proof_until=proof_until, version_until=version_until if is_compared else None)
 
@@ -65,11 +66,9 @@ def why_unproven(rest: Rest, member: Member, limits: Limits, now: Now) -> str | 
 
 
 def needs_services_again(rest: Rest, member: Member, limits: Limits, now: Now) -> bool:
-    """Return whether what the member runs must be read again before the rest ends.
-
-    After an agent upgrade not once it has been seen running, and only a heartbeat is waited for. A
-    service that was upgraded may still crash.
-    """
+    """Return whether what the member runs must be read again before the rest ends."""
+    # A service that was upgraded may still crash, so it is looked at until the end. After an agent
+    # upgrade one look at what runs is enough, and only a heartbeat is waited for.
     return bool(rest.end.service) or _why_services_unproven(rest, member, limits, now) is not None
 
 
@@ -79,6 +78,8 @@ def _why_services_unproven(rest: Rest, member: Member, limits: Limits, now: Now)
     if stopped is not None:
         return stopped
     read_at = member.agreements_read_at
+    # a look from before the end of the rest misses a crash within it (20 s after the first
+    # `running`, measured)
     if needs_services(rest, limits) and (read_at is None or read_at < rest.until):
         return "its services have not been read since"
     if rest.end.service and not any(each.finalized and not health.is_stopped(each) for each in _upgraded(rest, member)):
@@ -92,15 +93,13 @@ def _at_stake(rest: Rest) -> set[str] | None:
 
 
 def why_contradicted(rest: Rest, member: Member) -> str | None:
-    """Say how the member's agent version contradicts its own report; None if it does not.
-
-    Only a node that has sent a heartbeat since then shows what it runs. A node that reports no
-    version, or brought only a certificate or a configuration, contradicts nothing. A build number
-    that only one of the two names is no difference.
-    """
+    """Say how the member's agent version contradicts its own report; None if it does not."""
     end, node, alive_at = rest.end, member.node, health.alive_at(member.node)
+    # The agent writes its version when it starts: before a heartbeat after the end, the Exchange
+    # still shows the former one.
     if rest.version_until is None or alive_at is None or alive_at <= end.at or not node.agent_version:
         return None
+    # `2.32.0` and `2.32.0-1519`: a build number that only one of the two names is no difference
     shorter, longer = sorted((end.version, node.agent_version), key=len)
     if longer.startswith(shorter) and longer[len(shorter) :][:1] in {"", "-", "+"}:
         return None
@@ -108,31 +107,25 @@ def why_contradicted(rest: Rest, member: Member) -> str | None:
 
 
 def why_failed(rest: Rest, member: Member, read_at: SeenTime | None) -> str | None:
-    """Return how the member contradicts its own report for good; None if it does not.
-
-    A contradiction counts once the node was read after the time in which it may run its former
-    version.
-    """
+    """Return how the member contradicts its own report for good; None if it does not."""
+    # by a read after the time in which it may run its former version: one from before cannot show
+    # what it ran at the end
     is_late = rest.version_until is not None and read_at is not None and read_at >= rest.version_until
     return why_contradicted(rest, member) if is_late else None
 
 
 def is_waited_for(rest: Rest, member: Member, now: Now) -> bool:
-    """Return whether the group still waits for the member's proof.
-
-    A contradiction is waited for until it ends by itself or counts as a failure.
-    """
+    """Return whether the group still waits for the member's proof."""
+    # a contradiction has no limit of its own: it ends by itself, or counts as a failure
     return now.seen < rest.proof_until or why_contradicted(rest, member) is not None
 
 
 def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -> bool:
-    """Return whether the group still rests: for its time, or for the proof of its member.
-
-    A member that could not be read may lack its proof.
-    """
+    """Return whether the group still rests: for its time, or for the proof of its member."""
     if now.seen < rest.until:
         return True
     if isinstance(member, Sight):
+        # one that is gone has nothing to prove; one that could not be read may lack its proof
         return member is Sight.UNREAD and now.seen < rest.proof_until
     return is_waited_for(rest, member, now) and why_unproven(rest, member, limits, now) is not None
 
@@ -140,6 +133,7 @@ def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -
 def why_crashed(rest: Rest, member: Member) -> str | None:
     """Say what has stopped on the member since its successful upgrade; None if nothing has."""
     read_at = member.agreements_read_at
+    # a look from before the end may show a container that was still starting
     if not rest.end.service or read_at is None or read_at <= rest.end.since:
         return None
     stopped = next((each for each in _upgraded(rest, member) if health.is_stopped(each)), None)

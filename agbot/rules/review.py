@@ -48,14 +48,13 @@ def _gone(case: Review) -> Release | None:
 
 
 def _status_gone(case: Review) -> Release | None:
-    """Release if the status has disappeared and a second fact proves an end.
-
-    Alone a missing status keeps the lease (P3).
-    """
+    """Release if the status has disappeared and a second fact proves an end."""
     if case.tenure.claim.kind is Kind.SERVICE:
         return _service_gone(case)
     if case.seen.status is not Sight.ABSENT or not case.tenure.progress.confirmed:
         return None
+    # Alone a missing status keeps the lease (P3). The agbot takes every failure to read it for a
+    # missing one, and keeps its row for good (A3): hence the second fact.
     policy, node, subject = case.seen.policy, case.seen.node, case.tenure.claim.subject
     if isinstance(policy, Policy) and not policy.enabled:
         return Release(cause=Cause.POLICY_DELETED, why=f"{subject} was disabled and {case.holder} has dropped it")
@@ -96,11 +95,12 @@ def _review_service(case: Review) -> Verdict:
 def _review_down(case: Review) -> Verdict:
     """Keep the lease for a service that is down, until it runs again or the lease runs out.
 
-    No verdict about a release follows, because it is not known which release it was.
+    It never fails and sets no brake, because it is not known which release it was.
     """
     agreements, progress = case.seen.agreements, case.tenure.progress
     if isinstance(agreements, Sight):
         return case.keep
+    # not `not`: None is no answer of the agbot
     is_over = case.seen.is_listed is False
     why = why_runs_again(progress.service, progress.agreements_before, agreements, is_over=is_over)
     if why:
@@ -109,33 +109,33 @@ def _review_down(case: Review) -> Verdict:
 
 
 def _could_report(case: Review, read_at: SeenTime | None) -> bool:
-    """Whether the node would have shown by this read that its upgrade has begun.
-
-    It would if it was alive for a while after the grant, and the read is not older than that sign
-    of life. An agent that has got its grant installs without the Exchange too, and repeats its
-    report every 10 s until that is accepted. A node that died at once, is cut off, or has just come
-    back, still shows its old agreement although the agbot has cancelled it (measured: up to 10.5 s
-    later).
-    """
+    """Whether the node would have shown by this read that its upgrade has begun."""
+    # An agent that has got its grant installs without the Exchange too, and repeats its report
+    # every 10 s until that is accepted. A node that died at once, is cut off, or has just come
+    # back, still shows its old agreement although the agbot has cancelled it (measured: up to 10.5
+    # s later). So it has to have been alive for a while after the grant.
     alive_at = case.settled_at
     if alive_at is None or read_at is None:
         return False
     shown_within = min(_SHOWN_WITHIN, timedelta(seconds=case.limits.confirm_seconds))
+    # and the read must not be older than that sign of life: it would miss what came with it
     return alive_at - case.claimed_at > shown_within and alive_at <= read_at + CLOCK_TOLERANCE
 
 
 def _review_status(case: Review) -> Verdict:
-    """Review the holder's own report.
-
-    A report from before the grant is about an earlier upgrade and proves no end.
-    """
+    """Review the holder's own report."""
     status, read_at = _without_undated(case), case.seen.status_read_at
+    # A report from before the grant is about an earlier upgrade and proves no end. An active one is
+    # not: an agent reports `ha node waiting` a minute before its first question. Nor is one that
+    # cannot be read, which may be active (P3).
     if isinstance(status, Sight) or (_is_old(case, status) and status.phase not in CONFIRMING):
         is_shown = status is not Sight.UNREAD and _could_report(case, read_at)
         return if_unconfirmed(case, read_at) if is_shown else case.keep
     if status.phase in ENDINGS:
         return _ended(case, status)
     if status.phase in ACTIVE:
+        # None if it has only repeated itself for too long: then time decides, with the lease as it
+        # is
         moved = status.stamp != case.tenure.progress.stamp
         return (moved and _renew(case, status, pending_since=None)) or case.keep
     after = grace(status.phase, case.limits)
@@ -157,22 +157,19 @@ def _ended(case: Review, status: Status) -> Verdict:
 
 
 def _without_undated(case: Review) -> Status | Sight:
-    """Return the holder's status.
-
-    A status that may have been written at any time counts as unreadable.
-    """
+    """Return the holder's status; one that may have been written at any time is made unreadable."""
     status = case.seen.status
+    # its stamp is in the future: it proves no end, and neither that the claim is not real
     if isinstance(status, Status) and status.written_after is None and status.phase is not Phase.UNREADABLE:
         return replace(status, value=f"{status.value} (its time cannot be right)")
     return status
 
 
 def _is_old(case: Review, status: Status) -> bool:
-    """Whether the status was written before the grant.
-
-    After a first status, a later stamp is new whatever the clocks show; a stamp from a backup is
-    not.
-    """
+    """Whether the status was written before the grant."""
+    # After a first status under the grant a later stamp is new, whatever the clocks show; an
+    # earlier one may come from a backup of the Exchange. They are compared as text: all have one
+    # format, and where Java leaves out zeros at the end, only stamps of one second change places.
     is_earlier = status.stamp < case.tenure.progress.stamp or not case.tenure.progress.stamp
     written_after = status.written_after
     return is_earlier and written_after is not None and written_after < case.tenure.granted_at - CLOCK_TOLERANCE
@@ -181,20 +178,23 @@ def _is_old(case: Review, status: Status) -> bool:
 def _pending(case: Review, status: Status, cause: Cause, grace_seconds: float) -> Verdict:
     """Release at a status that still stands after its grace period, by a later read of it.
 
-    A node that has fallen silent may come back and go on: the status is its last one only if it
-    was alive after the grace period. A node that has failed may roll back. `waiting` or `reset`
-    after the grant is such a status too (A6): an operator has reset the node, but its script may
-    still run, and a stalled feed, for example, may have hidden that it had begun.
+    After `failed` the node may roll back, and after `waiting` or `reset` its script may still run:
+    an operator has reset the node, or it had begun without being seen (A6).
     """
     progress = case.tenure.progress
     since = progress.pending_since if progress.status == status.value else None
     renewed = _renew(case, status, pending_since=case.now.seen)
+    # The first sight is recorded with the lease, so that the period goes on after a restart. Later
+    # sights of the same status renew nothing, whatever their stamps.
     if since is None and renewed is not None:
         return renewed
     if since is None or (renewed is None and status.stamp != progress.stamp):
-        # what came in between was not recorded
+        # It could not be recorded, because the node has reported the same for longer than an
+        # upgrade may take. So each new report is its own first sight, from when it was written.
         since = case.now.seen_at(status.updated_at)
     over_at, read_at = since + timedelta(seconds=grace_seconds), case.seen.status_read_at
+    # A node that has fallen silent may come back and roll back (two seeds of the simulation did):
+    # the status is its last one only if the node was alive after the period.
     if read_at is None or read_at < over_at or not case.was_alive_after(over_at):
         return replace(case.keep, note=f"{status.value} does not count as the end yet: a rollback may follow")
     return Release(cause=cause, why=f"{case.holder} has reported {status.value} for {grace_seconds:g} s")

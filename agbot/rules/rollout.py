@@ -62,6 +62,8 @@ def has_started(lease: Lease, subject: Subject, revision: str | None) -> bool:
     """Return whether one of the group's last two upgrades was for this rollout."""
     tenure, end = lease.tenure, lease.last_end
     holds = tenure is not None and _is_of(tenure.claim, tenure.progress.revision, subject, revision)
+    # The last end only, because the store has no older one: a group that has upgraded for something
+    # else since no longer counts.
     return holds or (end is not None and _is_of(end.claim, end.revision, subject, revision))
 
 
@@ -80,19 +82,17 @@ def _subject(claim: Claim) -> Subject:
 
 
 def _is_stopped(brake: Brake | None, revision: str | None) -> bool:
-    """Return whether this revision failed in the group.
-
-    A brake on a former revision does not count.
-    """
+    """Return whether this revision failed in the group."""
     return brake is not None and not is_other_revision(brake, revision)
 
 
 def _proves_nothing(lease: Lease, subject: Subject) -> bool:
-    """Return whether the group ended the rollout with neither success nor a failure.
+    """Return whether the group's last end proves nothing about the release.
 
-    A failure keeps the group's place.
+    Not to be asked of a group that has stopped it: that one keeps its place among the canaries.
     """
     tenure, end = lease.tenure, lease.last_end
+    # an end before the present tenure was of another member, and this one is still to prove it
     is_busy = tenure is not None and _subject(tenure.claim) == subject
     return end is not None and not is_busy and end.cause is not Cause.SUCCEEDED
 
@@ -101,6 +101,7 @@ def _why_unfinished(group: Started, subject: Subject, now: Now) -> str | None:
     lease, limits = group.lease, group.limits
     tenure = lease.tenure
     if tenure is not None and _subject(tenure.claim) == subject:
+        # a suspect lease may last until an operator comes, and `unfinished` has to say so
         return f"upgrades {tenure.claim.holder}" if lease.state is State.HELD else "does not know how it ended"
     if group.has_waiters:
         return "has members that wait for it"

@@ -76,13 +76,11 @@ class RowFacts:
 
 
 def claim_of(row: Row, node: Node | Sight) -> Claim:
-    """Return the upgrade that a row stands for, as far as the node is known.
-
-    The name of a policy that a pattern made lacks its organisation, which is that of the node's
-    pattern (W18).
-    """
+    """Return the upgrade that a row stands for, as far as the node is known."""
     if "/" in row.subject:
         return Claim(holder=row.node, kind=row.kind, subject=row.subject)
+    # The name of a policy that a pattern made lacks the pattern's organisation (W18). A pattern may
+    # be another organisation's (IBM), so the node shows it.
     pattern = node.pattern if isinstance(node, Node) else ""
     org = ids.org_of(pattern or row.node)
     return Claim(holder=row.node, kind=row.kind, subject=PolicyId(f"{org}/{row.subject}"))
@@ -94,11 +92,14 @@ def next_state(state: RowState, facts: RowFacts, now: Now) -> RowState:
     if isinstance(member, Member) and _is_foreign(state.row, member):
         return replace(state, standing=Standing.FOREIGN)
     claim = claim_of(state.row, member.node if isinstance(member, Member) else member)
+    # kept from the first read: a policy that is published again has another top version, and the
+    # agbot never deletes the row of the member that runs the former one (W2)
     if isinstance(facts.policy, Policy) and not state.target:
         state = replace(state, target=facts.policy.top_version)
     state = _as_recorded_here(state, claim, facts, now)
     may_go_on = why_over(state, claim, facts, now) is None
-    # after our own end, only a change of what the node reports shows that the upgrade goes on
+    # After our own end the row may stay for good (W1 to W3), and its node may look unfinished: only
+    # a change of what the node reports shows that the upgrade goes on.
     if may_go_on and (not state.has_ended_here or _has_changed(state, _marks(state.row, claim, facts))):
         return replace(state, standing=Standing.UNDER_WAY, over_since=None, marks=None, has_ended_here=False)
     since = state.over_since or now.seen
@@ -138,12 +139,14 @@ def why_over(state: RowState, claim: Claim, facts: RowFacts, now: Now) -> str | 
 
 def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, now: Now) -> str | None:
     row = state.row
+    # dead and not only offline: an upgrade goes on while its node cannot reach the Exchange
     if health.is_dead(member.node, facts.limits, now):
         return f"{row.node} is dead: {health.why_offline(member.node, facts.limits, now)}"
     if not member.node.registered:
         return f"{row.node} is not registered"
     if row.kind is Kind.AGENT:
         status = member.statuses.get(claim.subject)
+        # the agbot lists it before the agent has reported anything
         return None if status is None else _why_reported_over(status, member, facts.limits, now)
     mine = _mine(member, facts.policy)
     done = next((each for each in mine if each.finalized and each.runs and _is_wanted(each, state, facts.policy)), None)
@@ -153,7 +156,7 @@ def _why_done(state: RowState, claim: Claim, member: Member, facts: RowFacts, no
 def _why_reported_over(status: Status, member: Member, limits: Limits, now: Now) -> str | None:
     if status.phase in ENDINGS:
         return f"{member.node.id} reports {status.value}"
-    # a final status can be lost, and then this one stays indefinitely
+    # a final status can be lost, and then this one stays for good (A7)
     if status.phase is Phase.UNDER_WAY and not health.is_under_way(status, member, limits, now):
         return f"{member.node.id} has an old report, {status.value}"
     return None
@@ -208,6 +211,7 @@ def _mine(member: Member, policy: Policy | Sight) -> list[Agreement]:
 
 def _is_wanted(agreement: Agreement, state: RowState, policy: Policy | Sight) -> bool:
     wanted = {state.target, policy.top_version if isinstance(policy, Policy) else ""}
+    # an agreement without a version matches nothing, although an unread policy has none either
     return bool(agreement.version) and agreement.version in wanted
 
 

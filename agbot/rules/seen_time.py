@@ -171,6 +171,8 @@ class Now(msgspec.Struct, frozen=True):
 
     def seen_at(self, moment: datetime) -> SeenTime:
         """Return the seen time at a moment of the wall clock, such as a stamp of the Exchange."""
+        # A gap that ends before it starts counts negatively: the Exchange's clock was set back
+        # then, and what it stamped before is older than it looks by the size of the step.
         blind = _NOTHING
         for gap in reversed(self.gaps):
             if moment >= gap.end:
@@ -187,11 +189,9 @@ class Now(msgspec.Struct, frozen=True):
 
     @property
     def certain_since(self) -> datetime | None:
-        """Since when a time by the Exchange's clock is certain; None: always.
-
-        Which clock was set while no coordinator ran is not known, so a time from before may be that
-        of any moment before.
-        """
+        """Since when a time by the Exchange's clock is certain; None: always."""
+        # which clock was set while no coordinator ran is not known, so a time from before may be
+        # that of any moment before
         return next((gap.end for gap in reversed(self.gaps) if gap.is_step), None)
 
     def shown(self, moment: SeenTime) -> datetime:
@@ -203,6 +203,7 @@ class Now(msgspec.Struct, frozen=True):
         if moment < self.seen:  # one at which time stands still may be any since then
             shown -= self.blind
         for gap in reversed(self.gaps):
+            # a step back of the Exchange's clock is no time that people have lived through
             if shown >= gap.end or gap.end < gap.start:
                 break
             shown -= gap.end - gap.start

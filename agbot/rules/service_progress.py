@@ -38,22 +38,20 @@ def review_service(case: Review) -> Verdict:
 
 
 def _may_follow_the_grant(agreement: Agreement, case: Review) -> bool:
-    """Whether an agreement may have followed from the grant.
-
-    An older one may be back after the Exchange was restored. An observed upgrade got its lease only
-    after it had begun.
-    """
+    """Whether an agreement may have followed from the grant."""
+    # An older one that is not among those at the grant is back with a restored Exchange. An
+    # observed upgrade got its lease after it had begun, so its new agreement may be older than
+    # that.
     made_at = agreement.updated_at
     is_observed = case.tenure.progress.observed
     return is_observed or made_at is None or made_at >= case.tenure.granted_at - CLOCK_TOLERANCE
 
 
 def _runs_again(agreement: Agreement, case: Review) -> bool:
-    """Whether this is a new agreement under which the service runs.
-
-    It need not be final once the agbot no longer lists the upgrade.
-    """
+    """Whether this is a new agreement under which the service runs."""
     progress = case.tenure.progress
+    # `final` reaches the Exchange about 10 s after the containers run, and the agbot goes on before
+    # that: whoever waits for it calls the next member's begin an overlap.
     is_made = agreement.finalized or (progress.observed and case.seen.is_listed is False)
     return is_made and agreement.runs and agreement.id not in progress.agreements_before
 
@@ -67,6 +65,8 @@ def _ended(done: Agreement, policy: Policy, mine: tuple[Agreement, ...], case: R
             return kept
     if not done.version or not policy.top_version:
         return None
+    # The version at the begin counts too: a policy that is published again in the middle has
+    # another top version, and that upgrade has not failed (W2). Any other is a rollback (W3).
     runs = f"{case.holder} runs {policy.service} {done.version}"
     if done.version in {policy.top_version, progress.target_version}:
         return Release(cause=Cause.SUCCEEDED, why=runs)
@@ -79,6 +79,7 @@ def still_listed(case: Review, status: str, stamp: str = "") -> Verdict | None:
     None once the agbot's row is stuck.
     """
     progress, now = case.tenure.progress, case.now.seen
+    # the beginning of the wait is recorded with the lease, and goes on after a restart
     if progress.pending_since is None:
         done = replace(progress, moved_at=now, status=status, stamp=stamp, confirmed=True, pending_since=now)
         return Renew(progress=done, why=f"{status}; the agbot still lists it")
@@ -92,6 +93,8 @@ def _going_on(mine: tuple[Agreement, ...], news: tuple[Agreement, ...], case: Re
     shown = _digest(mine)
     if shown == case.tenure.progress.status:
         return _unreported(news, case) or case.keep
+    # Containers that restart without end change the agreements each time: that renews only until
+    # the longest upgrade is over.
     moved = _moved(case.tenure.progress, shown, mine, case.now)
     if moved.standstill(case.now.seen) >= timedelta(seconds=case.limits.max_upgrade_seconds):
         return replace(case.keep, note=f"{case.holder} goes back and forth: {shown}")
@@ -99,15 +102,14 @@ def _going_on(mine: tuple[Agreement, ...], news: tuple[Agreement, ...], case: Re
 
 
 def _unreported(mine: tuple[Agreement, ...], case: Review) -> Release | None:
-    """Release at a final agreement without containers.
-
-    The node reports none, so this proves less, and the agreement has to stand for a while.
-    """
+    """Release at a final agreement without containers, once it has stood for a while (W10)."""
     progress, limits, alive_at = case.tenure.progress, case.limits, case.settled_at
     is_unreported = all(each.finalized and not each.containers for each in mine)
     is_new = bool(mine) and not {each.id for each in mine} & set(progress.agreements_before)
     if not (is_unreported and is_new) or alive_at is None:
         return None
+    # Until a heartbeat and not until now: a node that died with its service down reports none
+    # either, and silence is not counted while we are blind, so that it is not known to be dead.
     if alive_at - progress.moved_at < timedelta(seconds=limits.lease_seconds):
         return None
     names = ", ".join(each.id[:8] for each in mine)

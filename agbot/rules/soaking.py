@@ -33,12 +33,13 @@ def soaking(case: Case) -> Reason | None:
 def passes_before_its_time(reason: Reason, case: Case) -> bool:
     """Whether a reason can pass before its `until`, by what a node reports.
 
-    A node may state that it is ready, and the proof after the time of a rest may come at any
-    moment; the times of windows, holds and the rest itself pass as they are.
+    The times of windows, holds and the rest itself pass as they are.
     """
     if reason.until is None or reason.code is Code.NODE_BUSY:
+        # a busy node may state at any moment that it is ready
         return reason.until is not None
     rest = case.once(_rest) if reason.code is Code.SOAKING else None
+    # after the time of a rest it is the proof that is waited for
     return rest is not None and case.at.seen >= rest.until
 
 
@@ -47,12 +48,11 @@ def _rest(case: Case) -> Rest | None:
 
 
 def _unproven(rest: Rest, member: Member, case: Case) -> Reason | None:
-    """Refuse while the member lacks its proof.
-
-    The member itself may begin another upgrade, but not the same one again.
-    """
+    """Refuse while the member lacks its proof."""
     ask, now = case.ask, case.at
     contradiction, is_own = rests.why_contradicted(rest, member), ask.node == member.node.id
+    # The member itself may begin another upgrade, which may be the repair. The same one again would
+    # bring what it has just failed to install.
     if contradiction is not None and not (is_own and ask.claim != rest.end.claim):
         return _contradicted(rest, contradiction, now)
     why = None if is_own else rests.why_unproven(rest, member, case.group.limits, now)

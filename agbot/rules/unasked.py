@@ -22,13 +22,11 @@ from agbot.rules.statuses import Phase
 
 
 def is_judged(member: Member, lease: Lease, limits: Limits, now: Now) -> bool:
-    """Return whether an upgrade that this member reports without the lease counts.
-
-    That of a silent node does not: the node is no available peer, and is checked again when it
-    comes back.
-    """
+    """Return whether an upgrade that this member reports without the lease counts."""
     if member.node.node_type is NodeType.CLUSTER or lease.holder == member.node.id:
         return False
+    # A silent node is no available peer anyway, and is looked at again when it comes back: its last
+    # report must not hold the group meanwhile (P6).
     return health.why_silent(member.node, limits, now) is None
 
 
@@ -40,7 +38,7 @@ def past_the_gate(member: Member, lease: Lease, limits: Limits, now: Now) -> Pol
 def can_begin(member: Member, lease: Lease) -> bool:
     """Return whether this member may be in an unasked upgrade or be deferred.
 
-    Most members report no upgrade under way and have not joined with a service down.
+    Cheap, because each cycle asks it of every member that has changed; most need no more.
     """
     if lease.holder == member.node.id:
         return False
@@ -49,10 +47,8 @@ def can_begin(member: Member, lease: Lease) -> bool:
 
 
 def came_with(member: Member, subject: PolicyId, turn: Turn | None, now: Now) -> bool:
-    """Return whether a member past the gate is deferred.
-
-    It has joined with this report, or lost the lease with it.
-    """
+    """Return whether a member past the gate is deferred."""
+    # a report from before the end of its own tenure was reviewed with that lease
     reported_at = member.statuses[subject].updated_at
     return _joined_after(member, reported_at) or (turn is not None and now.seen_at(reported_at) <= turn.until)
 

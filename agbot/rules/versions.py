@@ -39,10 +39,9 @@ def is_same(failed: Versions, brought: Versions) -> bool | None:
     """Return whether the versions that are brought are those that failed.
 
     None if the two name nothing that can be compared.
-
-    The first part that both name decides: it is not reported which part was the cause, and it was
-    most likely the software.
     """
+    # The first part that both name decides: agents do not report which part was to blame, and it
+    # was most likely the software. An operator who knows better resumes the upgrade (decision 18).
     for one, other in (
         (failed.software, brought.software),
         (failed.certificate, brought.certificate),

@@ -38,11 +38,9 @@ class Window:
 
 
 def is_open(window: Window, now: datetime) -> bool:
-    """Return whether the window is open at `now`.
-
-    A window whose closing time is not after its opening time lasts into the next day.
-    """
+    """Return whether the window is open at `now`."""
     local = now.astimezone(window.zone)
+    # 22:00-04:00 lasts into the next day, and 00:00-00:00 is the whole day
     overnight = window.closes <= window.opens
     clock = local.time().replace(tzinfo=None)
     opened_today = local.weekday() in window.weekdays and clock >= window.opens
@@ -64,10 +62,8 @@ def next_opening(windows: tuple[Window, ...], now: datetime) -> datetime | None:
 
 
 def _openings(window: Window, now: datetime) -> Iterator[datetime]:
-    """Yield when the window opens on each of the coming days, in order.
-
-    A change of the clocks may skip an opening, so a week is too short.
-    """
+    """Yield when the window opens on each of the coming days, in order."""
+    # more than two weeks, because a change of the clocks may skip the one opening of a week
     today = now.astimezone(window.zone).date()
     for day in (today + timedelta(days=ahead) for ahead in range(_LOOK_AHEAD_DAYS)):
         opening = _opening(window, day, now) if day.weekday() in window.weekdays else None
@@ -76,10 +72,9 @@ def _openings(window: Window, now: datetime) -> Iterator[datetime]:
 
 
 def _opening(window: Window, day: date, now: datetime) -> datetime | None:
-    """Return when the window opens on this day, not before `now`.
-
-    If the clocks change at that time, it comes twice or never.
-    """
+    """Return when the window opens on this day, not before `now`; None if it does not."""
+    # If the clocks change at that time, it comes twice or never: then each minute between the two
+    # readings of it is tried. On all other days they are one, and so is the minute.
     opens = datetime.combine(day, window.opens, window.zone)
     either = (opens.astimezone(UTC), opens.replace(fold=1).astimezone(UTC))
     minutes = int((max(either) - min(either)) / _MINUTE)
@@ -96,6 +91,7 @@ def _reopening(window: Window, now: datetime) -> datetime | None:
     offset, minutes = start.astimezone(zone).utcoffset(), range(_LOOK_AHEAD_DAYS * 24 * 60)
     if offset == (start + len(minutes) * _MINUTE).astimezone(zone).utcoffset():
         return None
+    # a change of the clocks is found by halves: there is one in these 16 days, or none
     changed = bisect_left(
         minutes, x=True, key=lambda minute: (start + minute * _MINUTE).astimezone(zone).utcoffset() != offset
     )
