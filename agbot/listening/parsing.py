@@ -5,6 +5,10 @@ pure Python one accepts it. It is not made for hostile data: it copies the rest 
 chunk, so that 256 kB of one-byte chunks take seconds, in which no other request is answered. Here
 it gets the data in small pieces. A body with too much framing is refused, and so are long runs of
 blank lines. After a refusal the parser reads no further.
+
+The rule kept here: how the data are cut into reads changes nothing. aiohttp's parser loses the
+requests of a read in which another one is malformed, and refuses a request with `Connection: close`
+if anything follows it in the same read. Here no piece has more than one head.
 """
 
 from __future__ import annotations
@@ -15,8 +19,8 @@ from typing import Any
 
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError, LineTooLong
 from aiohttp.http_parser import HttpPayloadParser, HttpRequestParserPy, ParseState, RawRequestMessage
-from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestPayloadError
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 from yarl import URL
 
 HEAD_FIELDS = 4
@@ -33,7 +37,8 @@ BLANK_BYTES = 16
 _LINE_ENDS = re.compile(rb"(?:\r\n)+")
 _NO_URL = URL("/")
 
-Fed = tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]
+Message = RawRequestMessage | _ErrInfo
+Fed = tuple[list[tuple[Message, StreamReader]], bool, bytes]
 """The messages with complete heads, whether the protocol changes, and the unparsed rest."""
 TakesChunks = Callable[[str, str], bool]
 """Whether a request may have a chunked body, by its method and raw target."""
@@ -57,8 +62,10 @@ class Parser(HttpRequestParserPy):
         self._blank_bytes = 0
         self._body: HttpPayloadParser | None = None
         self._wire_bytes = 0
-        self.is_refusing = False
-        """Whether a refusal has occurred: all further data are ignored."""
+        self._is_last = False
+        """Whether the client sends no request after this one."""
+        self._has_ended = False
+        """Whether all further data are ignored: after a refusal, or the last request."""
 
     def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
         """Parse a head, and refuse a target of which aiohttp cannot make a URL.
@@ -75,7 +82,7 @@ class Parser(HttpRequestParserPy):
             raise ChunkedBodyError("a request of this kind has no chunked body")
         return message._replace(url=_NO_URL) if message.url.absolute else message
 
-    def feed_data(
+    def feed_data(  # type: ignore[override]  # the connection takes a refusal as a message too
         self,
         data: bytes,
         *args: Any,  # noqa: ANN401 - passed on unchanged
@@ -83,37 +90,47 @@ class Parser(HttpRequestParserPy):
     ) -> Fed:
         """Parse received data, piece by piece.
 
-        Raises:
-            HttpProcessingError: it is not HTTP, or costs too much. All data after it are dropped.
+        The last message is a refusal if the data are not HTTP or cost too much.
         """
-        if self.is_refusing:
-            return [], False, b""
-        messages: list[tuple[RawRequestMessage, StreamReader]] = []
+        if not data:  # what was kept while too many requests waited
+            data, self._tail = self._tail, b""
+        messages: list[tuple[Message, StreamReader]] = []
         rest: list[bytes] = []
+        is_upgraded = False
         try:
-            while True:
-                size = self._piece_bytes(len(data))
+            while not self._has_ended:
+                size = self._piece_bytes(data)
                 piece, data = data[:size], data[size:]
                 found, is_upgraded, left = super().feed_data(self._without_blank_lines(piece), *args, **kwargs)
                 messages += found
                 rest.append(left)
                 self._check_head()
                 self._check_framing(len(piece))
+                self._is_last = self._is_last or any(message.should_close for message, _ in found)
+                self._has_ended = self._is_last and self._payload_parser is None
                 if not data:
-                    return messages, is_upgraded, b"".join(rest)
-        except HttpProcessingError:
-            self.is_refusing = True
-            raise
+                    break
+        except HttpProcessingError as error:
+            self._has_ended = True
+            messages.append((_ErrInfo(status=error.code, exc=error, message=error.message), EMPTY_PAYLOAD))
+        return messages, is_upgraded, b"".join(rest)
 
-    def _piece_bytes(self, available: int) -> int:
+    def _piece_bytes(self, data: bytes) -> int:
         """Return the size of the next step. A plain body and queued data cost nothing."""
         body = self._payload_parser
         if body is None:
             is_full = self._msg_in_flight >= self._max_msg_queue_size
-            return available if self._upgraded or is_full else PIECE_BYTES
+            return len(data) if self._upgraded or is_full else self._head_bytes(data)
         if body._type is ParseState.PARSE_LENGTH:  # noqa: SLF001 - no public attribute
-            return max(PIECE_BYTES, body._length)  # noqa: SLF001 - see above
+            return body._length  # noqa: SLF001 - see above
         return PIECE_BYTES
+
+    def _head_bytes(self, data: bytes) -> int:
+        """Return how much of the data at most is of the present head."""
+        # the end of a head may have begun in an earlier piece
+        before = ((b"\r\n" if self._lines else b"") + self._tail)[-3:]
+        end = (before + data[:PIECE_BYTES]).find(b"\r\n\r\n")
+        return PIECE_BYTES if end < 0 else end + 4 - len(before)
 
     def _without_blank_lines(self, piece: bytes) -> bytes:
         """Remove line ends before a request, which the parser would read one by one."""

@@ -39,6 +39,7 @@ GRANTED, REFUSED = request("POST", N1, "o1/n1:n1tok"), request("POST", N2, "o1/n
 ENDS = {
     "asked to close": (201, request("POST", N1, "o1/n1:n1tok", headers=CLOSE)),
     "HTTP/1.0": (201, GRANTED.replace(b"HTTP/1.1", b"HTTP/1.0")),
+    "more in the same piece": (201, request("POST", N1, "o1/n1:n1tok", headers=CLOSE) + b"nonsense\r\n\r\n"),
     "passed through": (200, request("GET", "/x", headers=CLOSE)),
     "answered early": (401, b"PUT /early HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\n" + b"x" * 100_000),
     "no HTTP": (400, b"nonsense\r\n\r\n"),

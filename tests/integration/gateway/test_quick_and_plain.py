@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import HttpVersion11, web
+from aiohttp.http_parser import RawRequestMessage
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
@@ -212,6 +213,7 @@ async def parsed(data: bytes) -> bytes:
     assert isinstance(parser, Parser)
     ((message, payload),), is_upgraded, rest = parser.feed_data(data)
     assert (is_upgraded, rest, parser._tail, parser._lines) == (False, b"", b"", [])  # noqa: SLF001 - nothing is left
+    assert isinstance(message, RawRequestMessage)
     assert payload.is_eof()
     assert message.version == HttpVersion11
     assert not any((message.should_close, message.chunked, message.upgrade))
