@@ -28,9 +28,8 @@ from agbot.rules.rule import Case
 from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 from agbot.store.records import Key, key_of, waiter_key
-from agbot.transitions.begun import Begun
+from agbot.transitions.begun import Begun, at_grant, of_listed_service
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.progress import at_grant, of_listed_service
 
 
 def grant(
