@@ -115,17 +115,16 @@ class SeenClock:
         """Handle a step of the date while no process ran, and correct how long that was."""
         if self._mark is None or self._resumed is None:
             return
-        stored, end = self._resumed
+        stored, back_at = self._resumed
         since = [gap for gap in self._mark.gaps if gap not in stored.gaps]
-        if since and since[0].start < end:
-            end = since.pop(0).end  # it began before this start
-        if stored.wall + step > end:
-            # time does not run back, so it is the Exchange's clock that was set
-            start = stored.wall + step + min(max(end - stored.wall, timedelta()), self._reach)
-        else:
-            start = min(stored.wall + step + self._reach, end)
-        gaps = (*_moved(stored, step).gaps, Gap(start, end, is_step=True), *since)
-        self._mark = replace(self._mark, gaps=gaps, clear_since=self.now().seen)
+        if since and since[0].start < back_at:
+            back_at = since.pop(0).end  # it began before this start
+        left_at = stored.wall + step
+        away = back_at - left_at
+        if away < timedelta():  # time does not run back, so it is the Exchange's clock that was set
+            away = max(back_at - stored.wall, timedelta())
+        gap = Gap(left_at + min(away, self._reach), back_at, is_step=True)
+        self._mark = replace(self._mark, gaps=(*_moved(stored, step).gaps, gap, *since), clear_since=self.now().seen)
 
     def looked(self, begun_seconds: float) -> timedelta:
         """Note a successful look that began at this monotonic time; return how long we were blind.
