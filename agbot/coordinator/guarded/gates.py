@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from agbot.coordinator.guarded.port import Answering, Gate, Guard, Verdict
+from agbot.coordinator.guarded.port import Gate, Guard, Verdict
 from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.coordinator.situation import Situation
 from agbot.rules import beside, holds, ids, maintenance, soaking
@@ -73,17 +73,8 @@ class Gates:
         self._standing: list[Gate] = []
         self._looked_seconds = float("-inf")
 
-    def noting(self, answer: Answering) -> Answering:
-        """Let through what the answers exempt."""
-
-        async def noted(ask: Ask) -> Answer | None:
-            found = await answer(ask)
-            self._note(ask, found)
-            return found
-
-        return noted
-
-    def _note(self, ask: Ask, answer: Answer | None) -> None:
+    def note(self, ask: Ask, answer: Answer | None) -> None:
+        """Let through what this answer exempts."""
         if isinstance(answer, Granted) and answer.exempt is not None:
             claim = ask.claim
             gate = Gate(

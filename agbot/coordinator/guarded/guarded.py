@@ -15,11 +15,12 @@ from agbot.coordinator.guarded.port import Answering, Guard, GuardGoneError, Gua
 from agbot.coordinator.guarded.taking_in import TakingIn
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
-from agbot.coordinator.permission import Refused
+from agbot.coordinator.permission import Answer, Refused
 from agbot.coordinator.situation import Situation
 from agbot.events.event import Event
 from agbot.events.guard import GuardDeleted, GuardFailed, GuardRecovered
 from agbot.events.outage import Outage
+from agbot.rules.facts import Ask
 from agbot.rules.ids import NodeId
 from agbot.rules.leftover import why_deleted
 from agbot.rules.rows import RowState
@@ -40,8 +41,9 @@ class Guarded:
     ) -> None:
         self._situation = situation
         self._guard = guard
+        self._ask = answer
         self._gates = Gates(situation, guard, excludes)
-        self._taking_in = TakingIn(situation, reader, guard, self._gates.noting(answer))
+        self._taking_in = TakingIn(situation, reader, guard, self._answer)
         self._outage = Outage()
         self._has_failed = False
         """Since the beginning of this cycle."""
@@ -85,6 +87,11 @@ class Guarded:
             pass
         else:
             await self._worked()
+
+    async def _answer(self, ask: Ask) -> Answer | None:
+        answer = await self._ask(ask)
+        self._gates.note(ask, answer)
+        return answer
 
     async def has_news(self) -> bool:
         """Return whether the triggers have decided anything; also if that is not known."""
