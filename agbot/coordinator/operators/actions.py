@@ -10,7 +10,7 @@ from collections.abc import Callable
 from agbot.coordinator.contract import Done, LeaseView, NotDone
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.listings import Noun
-from agbot.coordinator.operators import existing, naming
+from agbot.coordinator.operators import naming
 from agbot.coordinator.operators.views import view_lease
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
@@ -130,7 +130,7 @@ class Actions:
             if self._needs_approval(approval.scope)
             else f"; no group in {where} needs an approval ([rules] approval)"
         )
-        what = existing.named(approval.kind, approval.subject)
+        what = naming.named(approval.kind, approval.subject)
         return self._done(f"{what}, as it is published now, may begin in {where}{needless}")
 
     def _needs_approval(self, scope: str) -> bool:
@@ -176,7 +176,7 @@ class Actions:
         return self._done(f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
 
     async def _why_not(self, subject: PolicyId, *kinds: Kind) -> NotDone | None:
-        return await existing.why_not(subject, kinds, self._situation, self._reader)
+        return await naming.why_not(subject, kinds, self._situation, self._reader)
 
     async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
         generation = self._situation.ledger.generation

@@ -1,18 +1,35 @@
-"""Whether what an operator names is known, and which known name is near if not."""
+"""Whether what an operator names is known or exists, and which known name is near if not.
+
+Names of groups, nodes and policies are looked for in memory. An order about a policy is given only
+if that exists, so that a mistyped name is refused. The Exchange is asked for a bounded time,
+shorter than a command waits for its answer: an order that the command reports as failed must not be
+carried out later. What the Exchange does not answer at all is not known, and the order is refused;
+a policy that it cannot show may exist.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from typing import Final
 
+from agbot.coordinator.contract import NotDone
+from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.listings import Noun
-from agbot.coordinator.operators.rollouts import subjects
+from agbot.coordinator.operators import listing
 from agbot.coordinator.situation import Situation
+from agbot.exchange.errors import Unreachable
+from agbot.fleet.reads import Wanted, Why
 from agbot.rules import ids
-from agbot.rules.facts import Node, Sight
+from agbot.rules.facts import Node, Policy, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.lease import AGENT, OF_POLICIES, SERVICE, Kind
 from agbot.rules.nearest import closest, did_you_mean
 
-_ORGANISATIONS = 5
+_ORGANISATIONS: Final = 5
+_CHECK_SECONDS: Final = 5.0
+"""Half of what a command waits for its answer (`agbot.cli.client.SECONDS`)."""
+_NOUNS: Final = {AGENT: "node management policy", SERVICE: "deployment policy"}
 
 
 def nearest(noun: Noun, name: str, situation: Situation) -> str:
@@ -23,7 +40,7 @@ def nearest(noun: Noun, name: str, situation: Situation) -> str:
 def _known(noun: Noun, situation: Situation) -> Iterable[str]:
     picture = situation.picture
     if noun is Noun.POLICY:
-        return sorted({*picture.policies.names(), *(each.policy for each in subjects(situation))})
+        return sorted({*picture.policies.names(), *(each.policy for each in listing.subjects(situation))})
     return picture.nodes() if noun is Noun.NODE else picture.groups()
 
 
@@ -74,3 +91,50 @@ def _is_node(node: Node) -> str:
 def _listed(orgs: tuple[str, ...]) -> str:
     more = f" and {len(orgs) - _ORGANISATIONS} more" if len(orgs) > _ORGANISATIONS else ""
     return f" (organisations: {', '.join(orgs[:_ORGANISATIONS]) or 'none yet'}{more})"
+
+
+def named(kind: Kind, subject: PolicyId) -> str:
+    """Return what the policy is, with its name."""
+    return f"the {_NOUNS[kind]} {subject}"
+
+
+async def why_not(subject: PolicyId, kinds: tuple[Kind, ...], situation: Situation, reader: Reader) -> NotDone | None:
+    """Return why not to order something about a policy of these kinds; None if it may exist."""
+    policies = situation.picture.policies
+    reads = [policies.read_of(kind, subject) for kind in kinds]
+    is_answered = await _is_answered([Wanted(read=read, why=Why.ACTION) for read in reads], reader)
+    found = [policies.get(kind, subject) for kind in kinds]
+    for read in reads:
+        situation.picture.forget_absent(read)
+    if any(isinstance(each, Policy) for each in found):
+        return None
+    if all(each is Sight.ABSENT for each in found):
+        may_exist = kinds == (SERVICE,) and _may_be_of_pattern(subject, situation)
+        return None if may_exist else _missing(subject, situation, kinds)
+    if is_answered:
+        return None
+    return NotDone(text=f"the Exchange does not answer, so whether {subject} exists is not known; nothing was changed")
+
+
+async def _is_answered(wanted: list[Wanted], reader: Reader) -> bool:
+    """Read the policies, and return whether the Exchange has answered."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS):
+            failures = await reader.make_current(wanted)
+    except TimeoutError:
+        return False
+    return not any(isinstance(error, Unreachable) for error in failures.values())
+
+
+def _may_be_of_pattern(subject: PolicyId, situation: Situation) -> bool:
+    """Whether a node has a pattern there: its services are in no policy of the Exchange."""
+    org, known = ids.org_of(subject), map(situation.picture.node, situation.picture.nodes())
+    return any(isinstance(node, Node) and bool(node.pattern) and ids.org_of(node.pattern) == org for node in known)
+
+
+def _missing(subject: PolicyId, situation: Situation, kinds: tuple[Kind, ...]) -> NotDone:
+    policies = situation.picture.policies
+    other = next((kind for kind in OF_POLICIES if isinstance(policies.get(kind, subject), Policy)), None)
+    near = f"; {subject} is a {_NOUNS[other]}" if other else did_you_mean(subject, policies.names())
+    noun = named(kinds[0], subject) if other else subject
+    return NotDone(text=f"{noun} does not exist{near}; nothing was changed", not_found=True)

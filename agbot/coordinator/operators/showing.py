@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Final
 
 from agbot.coordinator.contract import GroupView
-from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, Noun, Orders, Subject
-from agbot.coordinator.operators import finding, naming, rollouts
+from agbot.coordinator.operators import listing, naming
 from agbot.coordinator.operators.orders import orders
 from agbot.coordinator.operators.views import view_group
 from agbot.coordinator.review.reviewing import Reviewing
@@ -35,7 +35,7 @@ class Showing:
     """Answers from memory. Only `look_at` reads; only `note` and the journal use the store."""
 
     _situation: Situation
-    _intake: Intake
+    _organisations: Organisations
     _reader: Reader
     _looks: SingleFlight[object]
     _reviewing: Reviewing
@@ -92,19 +92,19 @@ class Showing:
 
     def why_excluded(self, org: OrgId) -> str:
         """Return why this organisation is not coordinated; empty for one that is."""
-        return self._intake.organisations.why_excluded(org)
+        return self._organisations.why_excluded(org)
 
     def find_groups(self, query: GroupQuery) -> GroupPage:
         """Return one page of groups."""
-        return finding.find_groups(query, self._situation)
+        return listing.find_groups(query, self._situation)
 
     def subjects(self) -> Sequence[Subject]:
         """Return every upgrade that is under way, waited for or stopped."""
-        return rollouts.subjects(self._situation)
+        return listing.subjects(self._situation)
 
     def progress(self, kind: Kind, policy: PolicyId) -> Iterator[GroupProgress]:
         """Yield how far each group is with an upgrade."""
-        return rollouts.progress(kind, policy, self._situation)
+        return listing.progress(kind, policy, self._situation)
 
     def revised_at(self, kind: Kind, policy: PolicyId) -> datetime | None:
         """Return when the policy's present revision was written."""

@@ -1,13 +1,29 @@
-"""How far each upgrade is, group by group, as facts. The console judges what they mean."""
+"""What operators are shown of many groups at once (`agbot.coordinator.listings`), from memory.
+
+There may be tens of thousands of groups, so a page of them is found without a view of each, and a
+rollout is followed in its own organisation. How far each group is are facts: the console judges
+what they mean.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
-from agbot.coordinator.listings import GroupProgress, MemberProgress, Subject, WaitingMember
+from agbot.coordinator.listings import (
+    GroupPage,
+    GroupProgress,
+    GroupQuery,
+    GroupState,
+    MemberProgress,
+    Subject,
+    WaitingMember,
+)
 from agbot.coordinator.situation import Situation
+from agbot.rules import ids
 from agbot.rules.facts import Node, NodeType, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId, org_of
 from agbot.rules.lease import Kind, State
@@ -16,6 +32,58 @@ from agbot.rules.seen_time import Now
 
 _Key = TypeVar("_Key")
 _Record = TypeVar("_Record")
+
+
+def find_groups(query: GroupQuery, situation: Situation) -> GroupPage:
+    """Return the ids of one page, and how many groups match."""
+    prefix, part = f"{query.org}/" if query.org else "", query.find.casefold()
+    known = _in_state(query.state, situation)
+    found = [each for each in known if each.startswith(prefix) and part in each.casefold()]
+    begin = query.offset + (bisect_right(found, query.after) if query.after else 0)
+    return GroupPage(total=len(found), groups=found[begin : begin + query.limit])
+
+
+def _in_state(state: GroupState | None, situation: Situation) -> Sequence[GroupId]:
+    """Return the groups in this state, sorted: those that exist, and others that matter."""
+    exists = situation.picture.exists
+    gone = {group for group in situation.ledger.tally.mattering if not exists(group)}
+    if state not in {None, GroupState.QUIET}:
+        return sorted(each for each in _of_state(state, situation) if exists(each) or each in gone)
+    known: Sequence[GroupId] = situation.picture.groups()  # in order
+    if gone:
+        known = sorted((*known, *gone))
+    if state is None:
+        return known
+    busy = _of_state(GroupState.BUSY, situation)
+    return [each for each in known if each not in busy]
+
+
+def _of_state(state: GroupState | None, situation: Situation) -> AbstractSet[GroupId]:
+    """Return the groups in this state, by default `busy`."""
+    tally = situation.ledger.tally
+    match state:
+        case GroupState.HELD | GroupState.SUSPECT:
+            wanted = State.HELD if state is GroupState.HELD else State.SUSPECT
+            return {lease.group for lease in situation.ledger.occupied() if lease.state is wanted}
+        case GroupState.WAITING:
+            return tally.waited_in.keys()
+        case GroupState.DEFERRED:
+            return tally.deferred_in.keys()
+        case GroupState.BRAKED:
+            return set(tally.braked_groups())
+        case _:
+            return {*tally.mattering, *tally.braked_groups(), *_held_back(situation), *situation.rows.groups_stuck()}
+
+
+def _held_back(situation: Situation) -> Iterator[GroupId]:
+    """Yield the groups with a hold of their own or of a member."""
+    for scope in situation.ledger.holds:
+        node = ids.node_of_scope(scope)
+        known = situation.picture.node(node) if node is not None else None
+        if isinstance(known, Node) and known.group is not None:
+            yield known.group
+        elif node is None and "/" in scope:
+            yield GroupId(scope)
 
 
 def subjects(situation: Situation) -> list[Subject]:
