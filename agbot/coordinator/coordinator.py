@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from agbot.coordinator import shadow
 from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.cycle import Cycle, CycleReport
-from agbot.coordinator.dependencies import Dependencies, create_intake, create_reader, create_situation
+from agbot.coordinator.dependencies import Dependencies, create_organisations, create_reader, create_situation
 from agbot.coordinator.guarded.guarded import Guarded
 from agbot.coordinator.guarded.untaken import Untaken
+from agbot.coordinator.intake.intake import Intake
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.actions import Actions
 from agbot.coordinator.operators.explaining import explain
@@ -19,10 +21,10 @@ from agbot.coordinator.operators.showing import Showing
 from agbot.coordinator.operators.views import view_overview, why_not_ready
 from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
 from agbot.coordinator.questions.asking import Asking
+from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.review.scopes import UnmatchedScopes
-from agbot.coordinator.shadow import shadow
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.leases import Ending
 from agbot.rules.busy import NotNow
@@ -77,19 +79,27 @@ class Coordinator(Showing, Actions):
         self._situation = situation = create_situation(dependencies, settings, limits_of)
         self._reader = reader = create_reader(dependencies, settings, situation)
         self._looks = SingleFlight()
-        self._intake = create_intake(dependencies, settings, situation, reader)
-        self._unmatched = UnmatchedScopes(situation, self._intake, self._scopes)
-        self._reviewing = Reviewing(situation)
+        self._reviewing, brakes = Reviewing(situation), Brakes(situation)
+        self._organisations = organisations = create_organisations(dependencies, settings, situation, reader)
+        self._intake = Intake(situation, dependencies.exchange, reader, organisations, self._reviewing.review_reported)
+        self._unmatched = UnmatchedScopes(situation, organisations, self._scopes)
         self._housekeeping = Housekeeping(situation, dependencies.journal_age, dependencies.journal_bytes)
         guard = dependencies.guard(dependencies.store) if dependencies.guard and not dependencies.is_shadow else None
-        self._unasked = unasked = Unasked(situation, reader, self._reviewing, dependencies.agbot or guard)
+        self._unasked = unasked = Unasked(situation, reader, self._reviewing, brakes, dependencies.agbot or guard)
         waiting = Waiting(situation.ledger)
         self._asking = Asking(situation, reader, waiting, unasked=unasked, feed=self._intake.feed)
         self._cycle = Cycle(
-            situation, self._intake, self._reviewing, waiting, unasked=unasked, housekeeping=self._housekeeping
+            situation,
+            self._intake,
+            self._reviewing,
+            waiting,
+            brakes=brakes,
+            unasked=unasked,
+            housekeeping=self._housekeeping,
         )
-        excludes = self._intake.organisations.excludes
-        self._guarded = Guarded(situation, reader, guard, self._answer_guard, excludes) if guard is not None else None
+        self._guarded = None
+        if guard is not None:
+            self._guarded = Guarded(situation, reader, guard, self._answer_guard, organisations.excludes)
         self._untaken = Untaken(situation, reader)
         self._shadow = (
             shadow.beside(situation, reader, waiting, unasked, dependencies.agbot) if dependencies.is_shadow else None
@@ -104,14 +114,14 @@ class Coordinator(Showing, Actions):
 
     def refuse_from_memory(self, ask: Ask) -> Refused | None:
         """Refuse without waiting for anything; see `agbot.coordinator.permission.Permission`."""
-        refused = self._intake.organisations.excludes(ask.node) or self._asking.refuse_from_memory(ask)
+        refused = self._organisations.excludes(ask.node) or self._asking.refuse_from_memory(ask)
         if refused is not None:
             self._answered(ask)
         return refused
 
     async def ask(self, ask: Ask, confirm: Confirm) -> Answer:
         """Answer a question; see `agbot.coordinator.permission.Permission`."""
-        excluded = self._intake.organisations.excludes(ask.node)
+        excluded = self._organisations.excludes(ask.node)
         if excluded is not None:
             await confirm()  # only a confirmed asker learns which organisations are coordinated
             return excluded
@@ -135,7 +145,7 @@ class Coordinator(Showing, Actions):
 
     def _answered(self, ask: Ask) -> None:
         """Coordinate the asker's organisation from now on, and begin the fast cycle."""
-        self._intake.organisations.meet(org_of(ask.node))
+        self._organisations.meet(org_of(ask.node))
         if self._is_idle:
             self._wake.set()
 
@@ -215,7 +225,7 @@ class Coordinator(Showing, Actions):
 
     def stalled_seconds(self) -> float:
         """Return for how long the scheduler has made no progress: no cycle or read has ended."""
-        return asyncio.get_running_loop().time() - max(self._reader.progress.at, self._cycled_at)
+        return asyncio.get_running_loop().time() - max(self._reader.read_ended_at, self._cycled_at)
 
     async def stop(self) -> None:
         """Grant nothing new, and wait for the writes under way.
@@ -236,7 +246,7 @@ class Coordinator(Showing, Actions):
 
     def note_busy(self, node: NodeId, word: NotNow | None) -> None:
         """Note a node's word that it is busy, None if it is not any more, for the next cycle."""
-        self._housekeeping.busy.note(node, word)
+        self._housekeeping.note_busy(node, word)
 
     def set_limits(self, limits_of: LimitsOf, scopes: Sequence[Scope] = ()) -> None:
         """Use these limits from now on, and the scopes that are contained in them."""
@@ -245,7 +255,7 @@ class Coordinator(Showing, Actions):
 
     def overview(self) -> Overview:
         """Summarise; see `agbot.coordinator.operations.Operations`."""
-        orgs = {org: state.failing for org, state in self._intake.organisations.states.items()}
+        orgs = {org: state.failing for org, state in self._organisations.states.items()}
         silent = self._unasked.contacts.silent()
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
@@ -265,7 +275,7 @@ class Coordinator(Showing, Actions):
 
     def explain(self, node: NodeId) -> Explanation | None:
         """Explain why a node is waiting."""
-        excluded = self._intake.organisations.excludes(node)
+        excluded = self._organisations.excludes(node)
         if excluded is not None:
             return Explanation(
                 node=node, group=None, answer=f"Questions of {node} are refused: {excluded.reasons[0].text}."

@@ -20,9 +20,8 @@ from agbot.coordinator.background import Background
 from agbot.coordinator.intake.intake import Intake, IntakeReport
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.review import deferring
-from agbot.coordinator.review.handing_over import HandingOver
+from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.review.housekeeping import Housekeeping
-from agbot.coordinator.review.resting import Resting
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.review.store_change import StoreChange
 from agbot.coordinator.review.waiters import Waiters
@@ -64,17 +63,16 @@ class Cycle:
         reviewing: Reviewing,
         waiting: Waiting,
         *,
+        brakes: Brakes,
         unasked: Unasked,
         housekeeping: Housekeeping,
     ) -> None:
         self._housekeeping = housekeeping
         self._situation = situation
         self._intake = intake
-        self._handing_over = HandingOver(situation, reviewing)
-        intake.reported = self._handing_over.review
         self._store_change = StoreChange(situation, intake.organisations)
         self._reviewing = reviewing
-        self._resting = Resting(situation)
+        self._brakes = brakes
         self._unasked = unasked
         self._waiters = Waiters(situation, intake.attention, waiting)
         self._attention = intake.attention
@@ -116,7 +114,7 @@ class Cycle:
                 done += await self._act(report)
             except StoreUnavailableError as error:
                 self._store_failed(error)
-        done = [*self._handing_over.take_done(), *done]
+        done = [*self._reviewing.take_done_beside(), *done]
         took_seconds = self._situation.clock.monotonic_seconds() - began
         now = self._situation.now().wall
         return CycleReport(sentence=self._sentence(report, done), at=now, took_seconds=took_seconds)
@@ -219,8 +217,8 @@ class Cycle:
             due = list(dict.fromkeys((*due, *attention.judging.take(now))))
             done += await reviewing.review_each(due)
             with situation.troubles.guard("rests"):
-                done += await self._resting.watch(due)
-            await self._housekeeping.lift_brakes(due)
+                done += await self._brakes.watch(due)
+            await self._brakes.lift(due)
         except BaseException:
             attention.judging.at_once(due)  # not all of them were judged
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agbot.agreementbot.client import Agbots
@@ -13,7 +13,7 @@ from agbot.coordinator.clocks.dates import Dates
 from agbot.coordinator.clocks.seen_clock import REACH
 from agbot.coordinator.committing import Publish
 from agbot.coordinator.guarded.port import GuardOf
-from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.intake.reading import Observe, Reader
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.coordinator.situation import Situation
@@ -53,7 +53,8 @@ class Dependencies:
     """Is called for each read of the Exchange, with its reason."""
     why_not_leading: Callable[[], str] = lambda: ""
     """Returns why this coordinator may grant nothing, because another may lead; empty if it may."""
-    chance: random.Random | None = None
+    chance: random.Random = field(default_factory=random.Random)
+    """Spreads reads over time."""
     is_shadow: bool = False
     """Whether the real agbot decides, and its decisions are compared with ours."""
     journal_age: timedelta = timedelta(days=30)
@@ -87,27 +88,24 @@ def create_situation(dependencies: Dependencies, settings: ExchangeSettings, lim
 def create_reader(dependencies: Dependencies, settings: ExchangeSettings, situation: Situation) -> Reader:
     """Create the reader of the Exchange."""
     return Reader(
+        situation,
         dependencies.exchange,
-        situation.picture,
-        dependencies.clock,
-        now=situation.now,
-        ages=situation.ages,
         max_open=settings.max_requests_open,
         observe=dependencies.observe,
-        chance=dependencies.chance.random if dependencies.chance else random.random,
+        chance=dependencies.chance,
     )
 
 
-def create_intake(
+def create_organisations(
     dependencies: Dependencies, settings: ExchangeSettings, situation: Situation, reader: Reader
-) -> Intake:
-    """Create the intake of changes, for the organisations of the settings and of the agbot."""
-    return Intake(
+) -> Organisations:
+    """Create the organisations that are coordinated: those of the settings and of the agbot."""
+    return Organisations(
         situation,
         dependencies.exchange,
         reader,
+        named=settings.organisations,
         resync=timedelta(seconds=settings.resync_seconds),
-        organisations=settings.organisations,
         agbot_identity=dependencies.agbot_identity,
         chance=dependencies.chance,
     )

@@ -54,9 +54,6 @@ class Situation(Committing):
     """The same on the monotonic clock."""
     rows: RowsSeen = field(default_factory=RowsSeen)
     """The upgrades that the agbot lists."""
-    missing_groups: dict[GroupId, SeenTime] = field(default_factory=dict)
-    """Groups with a brake that do not exist, each with the time of the first read that missed
-    it."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)

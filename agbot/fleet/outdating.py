@@ -56,9 +56,8 @@ class Outdating(View):
     def _announce(self, change: Change) -> None:
         """Note which absences this row announces: the next read confirms them."""
         for read in change.ends:
-            absences = self.policies.gone if read.what in self.policies.shelves else self._gone
             if read.id in self._shelves[read.what] or self._membership.has_seen(NodeId(read.id)):
-                absences.announce(read, sequence=self._sequence)
+                self._gone.announce(read, sequence=self._sequence)
         node = ids.node_id(change.org, change.id)
         moved = [node] if change.resource == "node" else []
         if change.resource == "ha_group":
@@ -67,7 +66,7 @@ class Outdating(View):
             if self._membership.group_of(each) is not None:
                 self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
         if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
-            self._dropped.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
+            self._gone.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
 
     def _cascade(self, change: Change) -> list[Read]:
         """Return what is deleted with a management policy without a row: its statuses."""
@@ -81,12 +80,12 @@ class Outdating(View):
             if not isinstance(statuses, Sight) and policy in statuses
         ]
         for read in found:
-            self._dropped.announce(read, sequence=self._sequence)
+            self._gone.announce(read, sequence=self._sequence)
         return found
 
     def distrust_absences(self, org: OrgId) -> None:
         """Accept no absence in this organisation until two complete reads, after a restore."""
-        for absences in (self._gone, self._left, self._dropped, self.policies.gone):
+        for absences in (self._gone, self._left):
             absences.distrust(org)
 
     def note_old_state(self, org: OrgId, now: Now, until: SeenTime | None = None) -> None:

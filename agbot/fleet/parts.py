@@ -33,7 +33,11 @@ class Parts:
         self._agreements: Shelf[tuple[Agreement, ...]] = Shelf()
         self._properties: Shelf[Mapping[str, str]] = Shelf()
         self.standstill, self.stamps = Standstill(), Stamps()
-        self.policies = Policies(self.standstill, self.stamps)
+        self._gone = Absences()
+        """What is missing: nodes, groups and policies, and nodes' statuses of which some are."""
+        self._left = Absences()
+        """Members that are missing in their group, by the read of the node."""
+        self.policies = Policies(self.standstill, self.stamps, self._gone)
         self._shelves: Mapping[What, Shelf[Any]] = {
             What.ORG: self._orgs,
             What.GROUP: self._groups,
@@ -44,12 +48,6 @@ class Parts:
             **self.policies.shelves,
         }
         self._membership = Membership()
-        self._gone = Absences()
-        """Nodes and groups that are missing."""
-        self._left = Absences()
-        """Members that are missing in their group, by the read of the node."""
-        self._dropped = Absences()
-        """Nodes' statuses of which some are missing."""
         self._with_failures: dict[NodeId, None] = {}
         """Nodes that report an upgrade that has failed, so that none is searched for."""
         self._arrivals, self._created_at = Arrivals(), dict[NodeId, datetime]()

@@ -67,7 +67,7 @@ class Picture(Outdating):
         now: Now,
     ) -> None:
         """Learn all groups and nodes of an organisation; others that are known are missing."""
-        for absences in (self._gone, self._left, self._dropped, self.policies.gone):
+        for absences in (self._gone, self._left):
             absences.read_completely(org, now.seen)
         for group, members in groups.items():
             if isinstance(members, Garbled):
@@ -121,16 +121,20 @@ class Picture(Outdating):
         self._membership.set_existing(group, exists=absent is None)
 
     def _kept(self, group: GroupId, listed: tuple[NodeId, ...], *, begun: int, now: Now) -> tuple[NodeId, ...]:
-        """Return the members that stay because this list is the first without them."""
-        kept: list[NodeId] = []
-        for node in self._membership.members(group):
-            read = Read(what=What.NODE, id=node)
+        """Return the members that stay although this list lacks them."""
+        present = self._membership.members(group)
+        for node in present:
             if node in listed:
-                self._left.seen(read, begun=begun)
-            elif not self._membership.is_late(node, begun) and not self._left.confirms(read, begun=begun, now=now.seen):
-                kept.append(node)
-                self._nodes.outdate(node, sequence=begun + 1)
-        return tuple(kept)
+                self._left.seen(Read(what=What.NODE, id=node), begun=begun)
+        return tuple(node for node in present if node not in listed and self._stays(node, begun=begun, now=now))
+
+    def _stays(self, node: NodeId, *, begun: int, now: Now) -> bool:
+        """Whether a member stays in its group because this read is the first without it."""
+        read = Read(what=What.NODE, id=node)
+        if self._membership.is_late(node, begun) or self._left.confirms(read, begun=begun, now=now.seen):
+            return False
+        self._nodes.outdate(node, sequence=begun + 1)
+        return True
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         """Learn a node with its group, or its absence."""
@@ -166,10 +170,9 @@ class Picture(Outdating):
             return
         self._nodes.put(node, seen, begun=begun, now=now)
         group = None if isinstance(seen, Sight) else seen.group
-        if not isinstance(seen, Node) or group is not None or place is None:
+        if isinstance(seen, Sight) or group is not None or place is None:
             self._left.seen(read, begun=begun)
-        elif not self._membership.is_late(node, begun) and not self._left.confirms(read, begun=begun, now=now.seen):
-            self._nodes.outdate(node, sequence=begun + 1)
+        elif self._stays(node, begun=begun, now=now):
             group = place
         self._membership.set_group(node, group, begun=begun)
         self._note_move(node, place, is_known=is_known, now=now)
@@ -210,8 +213,8 @@ class Picture(Outdating):
             {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
         )
         if not dropped:
-            self._dropped.seen(read, begun=begun)
-        elif not self._dropped.confirms(read, begun=begun, now=now.seen):
+            self._gone.seen(read, begun=begun)
+        elif not self._gone.confirms(read, begun=begun, now=now.seen):
             self._statuses.amend(node, {**dropped, **statuses})
             self._statuses.outdate(node, sequence=begun + 1)
             return
@@ -247,7 +250,7 @@ class Picture(Outdating):
         if self._shelves[read.what].get(read.id) is Sight.ABSENT:
             self._changed_by(read)
             self._shelves[read.what].forget(read.id)
-            self.policies.gone.forget(read)
+            self._gone.forget(read)
 
     def _group_before(self, node: NodeId) -> tuple[GroupId | None, bool]:
         """Return the node's group, and whether that is known; only members are kept."""

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agbot.fleet.absence import CONFIRM_AFTER
 from agbot.fleet.changes import Read, What
 from agbot.fleet.policies import policy_read
 from agbot.fleet.reads import NOW, Ages, Wanted, Why
@@ -25,7 +24,7 @@ from agbot.rules.lease import Claim, Kind, Lease
 from agbot.rules.limits import Limits
 from agbot.rules.reasons import Code
 from agbot.rules.records import Brake, Deferral, Waiter
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import Now
 from agbot.rules.statuses import Phase
 
 _AHEAD = 0.8
@@ -49,8 +48,6 @@ class Activity:
     """The questions that members are about to ask, by their statuses (`asks_of`)."""
     has_joined: bool = False
     """A member has joined, and it was not decided yet whether it is in the middle of an upgrade."""
-    missing_since: SeenTime | None = None
-    """When a read first did not find this group, while a brake is set in it."""
 
     @property
     def is_busy(self) -> bool:
@@ -259,7 +256,5 @@ def _of_brakes(activity: Activity, view: View) -> Iterator[Wanted]:
         if brake.kind is Kind.HOST:
             continue  # only an operator lifts it, as there is no policy
         yield Wanted(read=view.policies.read_of(brake.kind, brake.subject), why=Why.BRAKE)
-    group = Read(what=What.GROUP, id=activity.group)
     if view.why_missing(activity.group) is not None:
-        is_first_read = activity.missing_since is not None and view.read_at(group) == activity.missing_since
-        yield Wanted(read=group, why=Why.BRAKE, max_age=CONFIRM_AFTER if is_first_read else None)
+        yield Wanted(read=Read(what=What.GROUP, id=activity.group), why=Why.BRAKE)

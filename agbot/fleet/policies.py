@@ -29,7 +29,7 @@ def policy_read(kind: Kind, subject: PolicyId, pattern: str = "") -> Read:
 class Policies:
     """What is known of policies. `begun` is the picture's mark."""
 
-    def __init__(self, standstill: Standstill, stamps: Stamps) -> None:
+    def __init__(self, standstill: Standstill, stamps: Stamps, gone: Absences) -> None:
         """Report new revisions that the feed has not announced to `standstill`."""
         self._changed: dict[str, None] = {}
         self._standstill = standstill
@@ -37,7 +37,7 @@ class Policies:
         self._management: Shelf[Policy] = Shelf()
         self._deployment: Shelf[Policy] = Shelf()
         self._patterns: Shelf[tuple[PolicyId, ...]] = Shelf()
-        self.gone = Absences()
+        self._gone = gone
         self.shelves: Mapping[What, Shelf[Any]] = {
             What.MANAGEMENT_POLICY: self._management,
             What.DEPLOYMENT_POLICY: self._deployment,
@@ -99,13 +99,13 @@ class Policies:
         if shelf.is_late(read.id, begun):
             return
         if isinstance(policy, Policy):
-            self.gone.seen(read, begun=begun)
+            self._gone.seen(read, begun=begun)
             policy = dating.of_policy(self._stamps, read, policy, begun=begun, now=now)
             if shelf.is_unchanged(read.id) and isinstance(before, Policy) and policy.revision > before.revision:
                 self._standstill.note_unannounced(
                     f"{read.what} {read.id}", now, policy.revised_at, shelf.read_at(read.id)
                 )
-        elif self.gone.doubts(read, before, begun=begun, now=now.seen) and isinstance(before, Policy):
+        elif self._gone.doubts(read, before, begun=begun, now=now.seen) and isinstance(before, Policy):
             shelf.outdate(read.id, sequence=begun + 1)
             return
         shelf.put(read.id, policy, begun=begun, now=now)
@@ -117,11 +117,11 @@ class Policies:
         read = Read(what=What.PATTERN, id=pattern)
         if isinstance(services, Sight):
             before = self._patterns.get(pattern)
-            if self.gone.doubts(read, before, begun=begun, now=now.seen) and not isinstance(before, Sight):
+            if self._gone.doubts(read, before, begun=begun, now=now.seen) and not isinstance(before, Sight):
                 self._patterns.outdate(pattern, sequence=begun + 1)
                 return
         else:
-            self.gone.seen(read, begun=begun)
+            self._gone.seen(read, begun=begun)
         found = {} if isinstance(services, Sight) else {policy.id: policy for policy in services}
         gone = [policy.id for policy in self.for_pattern(pattern) if policy.id not in found]
         is_announced = not self._patterns.is_unchanged(pattern)
@@ -130,14 +130,14 @@ class Policies:
                 self._deployment.outdate(key, sequence=begun)
             # it is gone if the pattern lacks it, or if the pattern's absence is confirmed
             one = Read(what=What.DEPLOYMENT_POLICY, id=key)
-            self.gone.announce(one, sequence=begun)
+            self._gone.announce(one, sequence=begun)
             self.learn(one, found.get(key, Sight.ABSENT), begun=begun, now=now)
         self._patterns.put(pattern, services if isinstance(services, Sight) else tuple(found), begun=begun, now=now)
 
     def certain(self, kind: Kind, subject: PolicyId) -> Policy | Sight:
         """Return the subject of an upgrade, unread while its absence is not confirmed."""
         known = self.get(kind, subject)
-        is_unconfirmed = known is Sight.ABSENT and self.gone.is_unconfirmed(policy_read(kind, subject))
+        is_unconfirmed = known is Sight.ABSENT and self._gone.is_unconfirmed(policy_read(kind, subject))
         return Sight.UNREAD if is_unconfirmed else known
 
     def _of(self, kind: Kind) -> Shelf[Policy]:

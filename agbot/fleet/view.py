@@ -82,10 +82,11 @@ class View(Parts):
         was_read = self._orgs.read_at(ids.org_of(group)) is not None
         return Sight.ABSENT if was_read and Read(what=What.GROUP, id=group) not in self.unreadables else Sight.UNREAD
 
-    def is_missing(self, group: GroupId) -> bool:
-        """Whether the last read of this group has not found it, and it has no known member."""
-        is_current = self._groups.is_current(group) and self._groups.get(group) is Sight.ABSENT
-        return is_current and not self._membership.members(group)
+    def is_gone(self, group: GroupId) -> bool:
+        """Whether it is confirmed that this group does not exist, and it has no known member."""
+        is_absent = self._groups.is_current(group) and self._groups.get(group) is Sight.ABSENT
+        is_unconfirmed = self._gone.is_unconfirmed(Read(what=What.GROUP, id=group)) or self.is_wary(ids.org_of(group))
+        return is_absent and not is_unconfirmed and not self._membership.members(group)
 
     def names_of_members(self, group: GroupId) -> tuple[NodeId, ...]:
         """Return the names of the members of a group, sorted."""
@@ -186,8 +187,7 @@ class View(Parts):
 
     def second_reads(self, now: SeenTime) -> list[Read]:
         """Return what was missing once and is due for its second read."""
-        found = [read for each in (self._gone, self._left, self._dropped) for read in each.due(now)]
-        return list(dict.fromkeys((*found, *map(self.policies.to_read, self.policies.gone.due(now)))))
+        return list(dict.fromkeys(map(self.policies.to_read, (*self._gone.due(now), *self._left.due(now)))))
 
     def is_wary(self, org: OrgId) -> bool:
         """Whether no absence in this organisation is accepted before more complete reads of it."""

@@ -1,4 +1,4 @@
-"""Sets and lifts brakes.
+"""Sets and lifts brakes, by what is known about a node and its upgrade when that has ended.
 
 A brake names the failed version. A new revision of its policy does not lift it while a member still
 installs that version (`rules.brakes`). It is lifted when no member of its group reports that
@@ -9,19 +9,48 @@ an operator.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from agbot.events import outcomes
 from agbot.rules import brakes
-from agbot.rules.facts import Policy, Sight
+from agbot.rules.facts import Node, Policy, Sight
 from agbot.rules.ids import GroupId
-from agbot.rules.lease import End, Kind, Lease
+from agbot.rules.lease import Claim, End, Kind, Lease
 from agbot.rules.reasons import Cause
 from agbot.rules.records import Brake
 from agbot.rules.seen_time import Now
+from agbot.rules.statuses import Status
 from agbot.rules.versions import Versions
 from agbot.store.records import key_of
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.upgraded import BrakeFacts, Upgraded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upgraded:
+    """The node, its own report, and the brake that already stops this upgrade in the group."""
+
+    node: Node | Sight = Sight.UNREAD
+    status: Status | Sight = Sight.UNREAD
+    """The node's report of the upgrade; a service upgrade has none."""
+    brake: Brake | None = None
+
+    def brought(self, claim: Claim, known: Versions) -> Versions:
+        """Return the installed versions: for an agent those of its own report, if it names any."""
+        if claim.kind is Kind.SERVICE or isinstance(self.status, Sight):
+            return known
+        return self.status.versions or known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrakeFacts:
+    """What shows whether a brake has anything left to stop."""
+
+    policy: Policy | Sight
+    is_group_gone: bool = False
+    """Its absence is confirmed."""
+    brought: tuple[Versions, ...] | None = None
+    """The versions that the members report under a node management policy; None while those of some
+    members are not known."""
 
 
 def after_end(lease: Lease, end: End, upgraded: Upgraded, now: Now) -> Brake | None:

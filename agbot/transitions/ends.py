@@ -22,8 +22,8 @@ from agbot.rules.records import Turn
 from agbot.rules.seen_time import Now
 from agbot.store.records import Record
 from agbot.transitions import braking
+from agbot.transitions.braking import BrakeFacts, Upgraded
 from agbot.transitions.change import NO_CHANGE, Change, step
-from agbot.transitions.upgraded import BrakeFacts, Upgraded
 
 
 def release(lease: Lease, upgraded: Upgraded, ending: Ending, now: Now) -> Change:

@@ -14,9 +14,9 @@ from agbot.rules.limits import Limits
 from agbot.rules.progress import Progress
 from agbot.rules.seen_time import Now
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.transitions.braking import Upgraded
 from agbot.transitions.change import NO_CHANGE, Change, step
 from agbot.transitions.ends import release
-from agbot.transitions.upgraded import Upgraded
 
 
 def carry_out(

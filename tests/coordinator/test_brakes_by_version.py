@@ -10,14 +10,13 @@ import pytest
 
 from agbot.coordinator.contract import Done
 from agbot.coordinator.permission import Granted, Refused
-from agbot.coordinator.review import brake_facts
-from agbot.coordinator.situation import Situation
+from agbot.coordinator.review.brakes import Brakes
 from agbot.rules.ids import GroupId, group_id, policy_id
 from agbot.rules.lease import Kind
 from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
 from agbot.store.sqlite import SqliteStore
-from agbot.transitions.upgraded import BrakeFacts
+from agbot.transitions.braking import BrakeFacts
 from tests.support.hub import NMP, ORG, Hub, codes
 from tests.support.virtual_time import in_virtual_time
 
@@ -245,13 +244,13 @@ async def test_a_brake_about_which_nothing_changes_is_not_looked_at_in_every_cyc
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     hub.report("n1", "rollback successful", **BAD)
     await hub.live("n1", "n2", seconds=900)
-    looked, look = list[str](), brake_facts.facts_of
+    looked, look = list[str](), Brakes.facts_of
 
-    def counted(situation: Situation, group: GroupId, *about: Any) -> BrakeFacts:
+    def counted(brakes: Brakes, group: GroupId, *about: Any) -> BrakeFacts:
         looked.append(group)
-        return look(situation, group, *about)
+        return look(brakes, group, *about)
 
-    monkeypatch.setattr(brake_facts, "facts_of", counted)
+    monkeypatch.setattr(Brakes, "facts_of", counted)
     await hub.live("n1", "n2", seconds=600)
     assert len(looked) <= 2
     assert hub.events("brake.set") != []

@@ -62,7 +62,7 @@ async def test_a_group_that_is_missing_for_a_moment_keeps_its_brake(*, restarts:
     hub.exchange.faults.add(Fault(kind=FaultKind.NO_GROUP))
     if restarts:
         await hub.crash()
-    hub.coordinator._intake.organisations.read_all_again()  # noqa: SLF001 - as at a resync
+    hub.coordinator._organisations.read_all_again()  # noqa: SLF001 - as at a resync
     await asyncio.sleep(7)
     hub.exchange.faults.clear()
     await hub.live("n1", "n2", seconds=180)

@@ -28,8 +28,8 @@ from agbot.rules.versions import Versions
 from agbot.store.swaps import is_as_expected
 from agbot.transitions import ends, grants, reviews
 from agbot.transitions.begun import Begun
+from agbot.transitions.braking import BrakeFacts, Upgraded
 from agbot.transitions.change import Change
-from agbot.transitions.upgraded import BrakeFacts, Upgraded
 from tests.properties import strategies as facts
 from tests.support.examples import examples
 from tests.support.values import GROUP, LIMITS, NOW, review_of

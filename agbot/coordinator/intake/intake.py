@@ -7,10 +7,8 @@ when it ends; an outage of one organisation does not affect the others.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 from agbot.coordinator.attention import Attention
 from agbot.coordinator.background import Background
@@ -33,13 +31,9 @@ from agbot.single_flight import SharedRead
 Reported = Callable[[Sequence[NodeId]], Awaitable[None]]
 
 
-async def _nothing(_nodes: Sequence[NodeId]) -> None:
-    """Do nothing with the reports that were read."""
-
-
 @dataclass(slots=True, kw_only=True)
 class IntakeReport:
-    """The result of one intake."""
+    """What was read since the last intake."""
 
     changes: int = 0
     synced: list[OrgId] = field(default_factory=list)
@@ -54,40 +48,27 @@ class Intake:
         situation: Situation,
         exchange: ExchangeClient,
         reader: Reader,
-        *,
-        resync: timedelta,
-        organisations: tuple[str, ...],
-        agbot_identity: str = "",
-        chance: random.Random | None = None,
+        organisations: Organisations,
+        reported: Reported,
     ) -> None:
+        """Await `reported` with the nodes whose announced statuses have just been read."""
         self.attention = Attention(situation)
         self._situation = situation
-        self._exchange = exchange
         self._reader = reader
         self._planning = Planning(situation, self.attention)
         self._feed = ChangeFeed(exchange, situation.clock)
         self._earlier = EarlierReports(self._feed, situation.picture)
         self._comparing = Comparing(situation, exchange)
-        self._taken_in = 0
         self.feed = SharedRead(self._follow_feed, situation.clock)
         """Reads the change feed to its end: for every cycle, and for a question before a grant."""
-        self.organisations = Organisations(
-            situation,
-            exchange,
-            reader,
-            named=organisations,
-            agbot_identity=agbot_identity,
-            resync=resync,
-            chance=chance,
-        )
+        self.organisations = organisations
         self._faults = Faults(situation)
         self.joined: dict[GroupId, None] = {}
         """Groups that a node has joined, perhaps in the middle of an upgrade. Their judge removes
         them."""
-        self.reported: Reported = _nothing
-        """Awaited with the nodes whose announced statuses have just been read."""
+        self._reported = reported
         self._background = Background()
-        self._synced: list[OrgId] = []
+        self._report = IntakeReport()
 
     @property
     def failing(self) -> str:
@@ -100,7 +81,6 @@ class Intake:
         The feed is read to its end. The other reads are waited for only for a moment: they go on
         beside the cycle, and the cycles after it.
         """
-        report = IntakeReport()
         try:
             await self.organisations.discover()
             await self.feed.again()
@@ -108,12 +88,10 @@ class Intake:
             self._faults.recovered()
         except ExchangeError as error:
             self._faults.failed(error)
-            report.failing = str(error)
-            return report
-        report.changes, self._taken_in = self._taken_in, 0
+            return IntakeReport(failing=str(error))
         await self._background.follow(announced=self._read_announced, due=self._read_due)
-        report.synced, self._synced = self._synced, []
         self._faults.look()
+        report, self._report = self._report, IntakeReport()
         return report
 
     async def follow(self) -> None:
@@ -147,12 +125,14 @@ class Intake:
         await self._comparing.read_if_due()
         situation.saw(begun_seconds)
         self._comparing.learn(self.organisations.states)
-        self._taken_in += len(result.changes)
+        self._report.changes += len(result.changes)
 
     async def _read_announced(self) -> None:
         """Read what the feed has announced: an upgrade may have ended."""
         with self._situation.troubles.guard("reads of what was announced"):
-            await self._read(self._eager(), self.reported)
+            tried = await self._reader.follow(self._eager())
+            await self._reported(_reporters(tried))
+            await self._follow_up(tried)
 
     async def _read_due(self) -> None:
         """Read the organisations that are due, and what is due about the busy groups.
@@ -162,22 +142,21 @@ class Intake:
         """
         situation, planning = self._situation, self._planning
         with situation.troubles.guard("reads"):
-            self._synced += await self.organisations.sync()
+            self._report.synced += await self.organisations.sync()
             # while the store is not trusted no group is judged, and these wait for that
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
             wanted = [each for of_group in plans.values() for each in of_group]
-            await self._read([*self._earlier.reads(), *wanted, *planning.second_reads()])
+            await self._follow_up(
+                await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
+            )
             await planning.plan_again(plans)
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
 
-    async def _read(self, wanted: Iterable[Wanted], reported: Reported = _nothing) -> None:
-        """Read what is due of these, and what follows from it; note the groups to judge."""
+    async def _follow_up(self, tried: Sequence[Read]) -> None:
+        """Read what follows from these reads, and note the groups to judge."""
         planning = self._planning
-        tried = await self._reader.follow(wanted)
-        await reported([NodeId(read.id) for read in tried if read.what is What.STATUSES])
-        newly = planning.note_reports(NodeId(read.id) for read in tried if read.what is What.STATUSES)
-        plans = await planning.of_groups(newly)
+        plans = await planning.of_groups(planning.note_reports(_reporters(tried)))
         await self._reader.follow(each for of_group in plans.values() for each in of_group)
         reports = (What.AGREEMENTS, What.STATUSES)
         arrived = await self._read_arrivals([NodeId(read.id) for read in tried if read.what in reports])
@@ -201,3 +180,8 @@ class Intake:
         await self._reader.refresh(Wanted(read=read, why=Why.MEMBERSHIP) for read in about)
         seen = (picture.node(node) for node in (*arrived, *also))
         return list(dict.fromkeys(node.group for node in seen if isinstance(node, Node) and node.group is not None))
+
+
+def _reporters(tried: Iterable[Read]) -> list[NodeId]:
+    """Return the nodes whose statuses were read."""
+    return [NodeId(read.id) for read in tried if read.what is What.STATUSES]

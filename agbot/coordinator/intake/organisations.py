@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from agbot.coordinator.intake.reading import Reader
-from agbot.coordinator.intake.served import Served
 from agbot.coordinator.permission import Refused
 from agbot.coordinator.situation import Situation
 from agbot.events.exchange import OrgDiscovered, OrgFailed, OrgGone, OrgRecovered
@@ -37,7 +36,8 @@ _EVERYTHING = "*"
 _DISCOVERY_RECORDS = 10_000
 """The server's cap for one page of the feed: it shows all organisations with a change in four
 hours."""
-_ORG_TRY_AGAIN = timedelta(seconds=30)
+_TRY_AGAIN = timedelta(seconds=30)
+_ROWS_OF_SERVED = frozenset({"agbotbusinesspols", "agbotpatterns"})
 
 
 @dataclass(slots=True)
@@ -70,15 +70,15 @@ class Organisations:
         named: Sequence[str],
         agbot_identity: str,
         resync: timedelta,
-        chance: random.Random | None,
+        chance: random.Random,
     ) -> None:
         """Coordinate those in `named` (`*`: all), and those that this agbot serves."""
         self._situation = situation
         self._exchange = exchange
         self._reader = reader
-        self._served = Served(exchange, agbot_identity, resync)
+        self._served = _Served(exchange, agbot_identity, resync)
         self._resync = resync
-        self._chance = chance or random.Random()  # noqa: S311 - spreads resyncs over time, guards nothing
+        self._chance = chance
         self._discovers = _EVERYTHING in named
         self._has_discovered = False
         self._ours = {OrgId(org) for org in named if org != _EVERYTHING}
@@ -198,7 +198,7 @@ class Organisations:
             return
         is_doubtful = self._situation.picture.is_wary(org) or state.missed_at is not None
         if failing:
-            state.sync_at = now + _ORG_TRY_AGAIN
+            state.sync_at = now + _TRY_AGAIN
         elif is_doubtful:
             state.sync_at = now + CONFIRM_AFTER
         else:
@@ -212,3 +212,59 @@ class Organisations:
         self.states[org].sync_at = None
         # at once: a question may be decided before the cycle reads it
         self._situation.picture.outdate_org(org, may_differ=True)
+
+
+class _Served:
+    """The organisations that the real agbot serves, as far as they were read.
+
+    An organisation that is missing in one answer may be served all the same: only a second read, a
+    while later, shows that it is not. What was served once stays coordinated until a restart. The
+    lists are read again when the feed announces a change of them, and as rarely as whole
+    organisations are: no row announces what was deleted with its owner, or is of another
+    organisation than ours. Without an identity, an agbot serves nothing.
+    """
+
+    def __init__(self, exchange: ExchangeClient, identity: str, resync: timedelta) -> None:
+        self._exchange = exchange
+        self._identity = identity
+        self._resync = resync
+        self._first_read_at: SeenTime | None = None
+        """Since the last announcement of a change."""
+        self._due_at: SeenTime | None = None
+        """None: now."""
+        self._is_confirmed = not identity
+
+    @property
+    def why_unknown(self) -> str:
+        """State why an organisation that is not in the lists may be served; empty if it is not."""
+        if self._is_confirmed:
+            return ""
+        if self._first_read_at is None:
+            return f"the organisations that {self._identity} serves have not been read yet"
+        return f"the organisations that {self._identity} serves have been read once: only a second read shows which it does not serve"
+
+    def saw(self, change: Change) -> None:
+        """Note that the feed has a change of these lists."""
+        if change.resource in _ROWS_OF_SERVED and f"{change.org}/{change.id}" == self._identity:
+            self.outdate()
+
+    def outdate(self) -> None:
+        """Make the next intake read them again."""
+        self._is_confirmed = not self._identity
+        self._first_read_at = self._due_at = None
+
+    async def read(self, now: SeenTime) -> frozenset[OrgId]:
+        """Read what is served, if that is due.
+
+        Raises:
+            ExchangeError: it could not be read; it is tried again later.
+        """
+        if not self._identity or (self._due_at is not None and now < self._due_at):
+            return frozenset()
+        self._due_at = now + _TRY_AGAIN
+        served = await self._exchange.served_orgs(self._identity)
+        if self._first_read_at is None:
+            self._first_read_at, self._due_at = now, now + CONFIRM_AFTER
+        else:
+            self._is_confirmed, self._due_at = True, now + self._resync
+        return served

@@ -109,13 +109,9 @@ class Planning:
         return replace(ages, heartbeat=max(ages.heartbeat, pace), statuses=statuses)
 
     def _forget(self, now: SeenTime) -> None:
-        """Forget the nodes that are no longer expected, and missing groups without brakes."""
-        situation, expected = self._situation, self._expected_until
-        for node in [node for node, until in expected.items() if until <= now]:
-            del expected[node]
-        missing, brakes = situation.missing_groups, situation.ledger.brakes
-        for group in [group for group in missing if not brakes.get(group)]:
-            del missing[group]
+        """Forget the nodes that are no longer expected."""
+        for node in [node for node, until in self._expected_until.items() if until <= now]:
+            del self._expected_until[node]
 
     def activity(self, group: GroupId, *, has_joined: bool = False) -> Activity:
         """Return the activity in a group."""
@@ -132,7 +128,6 @@ class Planning:
             brakes=tuple(ledger.brakes.get(group, {}).values()),
             expected=[ask for node in expected for ask in plan.asks_of(node, situation.picture)],
             has_joined=has_joined,
-            missing_since=situation.missing_groups.get(group),
         )
 
     def second_reads(self) -> list[Wanted]:

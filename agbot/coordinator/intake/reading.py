@@ -11,11 +11,11 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 
-from agbot.clock import Clock
+from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
@@ -23,11 +23,10 @@ from agbot.exchange.errors import ExchangeError, Refused, Unreachable, Unreadabl
 from agbot.exchange.retry import Retry
 from agbot.fleet.changes import Read, What
 from agbot.fleet.garbled import Garbled
-from agbot.fleet.picture import Picture
-from agbot.fleet.reads import Ages, Wanted, Why
+from agbot.fleet.reads import Wanted, Why
 from agbot.rules.facts import Sight
 from agbot.rules.ids import OrgId
-from agbot.rules.seen_time import Now, SeenTime
+from agbot.rules.seen_time import SeenTime
 from agbot.single_flight import SingleFlight
 
 _BULK_FROM = 5
@@ -62,44 +61,35 @@ Observe = Callable[[Read, Why], None]
 """Gets each read when it is made, with its reason."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """When the last read ended, on the event loop's clock. The watchdog sees progress by it."""
-
-    at: float = 0.0
-
-
 class Reader:
     """Reads what the picture needs."""
 
     def __init__(
         self,
+        situation: Situation,
         exchange: ExchangeClient,
-        picture: Picture,
-        clock: Clock,
         *,
-        now: Callable[[], Now],
-        ages: Ages,
         max_open: int,
-        observe: Observe = lambda _read, _why: None,
-        chance: Callable[[], float] = random.random,
+        observe: Observe,
+        chance: random.Random,
     ) -> None:
         """Make at most `max_open` reads at once.
 
         `chance` spreads the retries of whole organisations.
         """
-        self._retry = Retry(clock, deadline_seconds=_ORG_TRIES_SECONDS, chance=chance)
+        self._retry = Retry(situation.clock, deadline_seconds=_ORG_TRIES_SECONDS, chance=chance.random)
         self._exchange = exchange
-        self._picture = picture
-        self._now = now
-        self._ages = ages
+        self._picture = situation.picture
+        self._now = situation.now
+        self._ages = situation.ages
         self._observe = observe
         self._max_open = max_open
         self._slots = asyncio.Semaphore(max_open)
         self._flights: SingleFlight[None] = SingleFlight()
         self._invalid: dict[Read, tuple[float, ExchangeError]] = {}
         self._services_failed_at: dict[Read, SeenTime] = {}
-        self.progress = Progress()
+        self.read_ended_at = 0.0
+        """When the last read ended, on the event loop's clock. The watchdog sees progress by it."""
 
     def due(self, wanted: Iterable[Wanted]) -> list[Wanted]:
         """Return which of these are due, each once.
@@ -205,7 +195,7 @@ class Reader:
             self._services_failed_at.pop(read, None)
             self._picture.note_readable(read)
         finally:
-            self.progress.at = asyncio.get_running_loop().time()
+            self.read_ended_at = asyncio.get_running_loop().time()
 
     def _failed(self, read: Read, error: ExchangeError) -> None:
         self._note_invalid(read, error)

@@ -21,7 +21,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.transitions.upgraded import Upgraded
+from agbot.transitions.braking import Upgraded
 
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 

@@ -1,14 +1,19 @@
-"""The upgrades that the agbot lists, as last read: kept for the rules, filled by `agbot_rows`.
+"""The upgrades that the agbot lists, as last read, for the rules.
 
-Without a configured API it stays empty and gives no reason to refuse.
+Without a configured API there are none, which gives no reason to refuse. If every address refuses
+connections, no agbot runs that could begin an upgrade, so the last lists still hold. While an agbot
+hangs or its answer cannot be read, it may begin upgrades that are not seen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from enum import Enum
 
+from agbot.agreementbot.client import Listed, Listing, NotRunning
+from agbot.events.agreementbot import AgbotFailed, AgbotRecovered
 from agbot.rules import rows
 from agbot.rules.facts import Row
 from agbot.rules.ids import GroupId
@@ -33,6 +38,7 @@ class Source(Enum):
 
 
 _WITHOUT_DOUBT = frozenset({Source.NONE, Source.LISTED})
+_FAILING = frozenset({Source.NOT_RUNNING, Source.UNREADABLE})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,6 +58,40 @@ class RowsSeen:
     """The rows of the first list: their upgrades began at an unknown time before."""
     gone: set[Row] = field(default_factory=set)
     """Rows that have disappeared from the lists, until their nodes have been read because of it."""
+    _listed_seconds: float = 0.0
+    """When the lists were last read, on the monotonic clock."""
+
+    def take_in(self, answer: Listing, asked_at: Now, asked_seconds: float) -> AgbotFailed | AgbotRecovered | None:
+        """Take in an answer; return the failure if it has begun, or the recovery.
+
+        It was asked for at this moment, and at this time of the monotonic clock.
+        """
+        before = self.source
+        if not isinstance(answer, Listed):
+            self.source = Source.NOT_RUNNING if isinstance(answer, NotRunning) else Source.UNREADABLE
+            self.failing = answer.why
+            return None if self.source is before else AgbotFailed(error=answer.why, agbot=self.source.value)
+        not_before = asked_at.wall
+        if self.read_at is None:
+            self.found_first = frozenset(answer.rows)
+        else:
+            not_before -= timedelta(seconds=asked_seconds - self._listed_seconds)
+        self._listed_seconds = asked_seconds
+        self.source, self.read_at, self.url, self.failing = Source.LISTED, asked_at.seen, answer.url, ""
+        self._list(answer.rows, not_before)
+        return AgbotRecovered(agbot=answer.url) if before in _FAILING else None
+
+    def _list(self, listed: Iterable[Row], not_before: datetime) -> None:
+        known, self.states = self.states, {}
+        for row in listed:
+            state = known.get(row.group, {}).get(row)
+            self.states.setdefault(row.group, {})[row] = state or RowState(row=row, not_before=not_before)
+        self.gone.update(row for of_group in known.values() for row in of_group if not self._is_listed(row))
+        self.gone.difference_update(listed)
+        self.claims = {row: claim for row, claim in self.claims.items() if self._is_listed(row)}
+
+    def _is_listed(self, row: Row) -> bool:
+        return row in self.states.get(row.group, {})
 
     def of(self, group: GroupId) -> Iterable[RowState]:
         """Return the states of a group's rows."""

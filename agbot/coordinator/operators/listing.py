@@ -1,4 +1,4 @@
-"""What operators are shown of many groups at once (`agbot.coordinator.listings`), from memory.
+"""What operators are shown of many groups at once: a page of them, and how far each upgrade is.
 
 There may be tens of thousands of groups, so a page of them is found without a view of each, and a
 rollout is followed in its own organisation. How far each group is are facts: the console judges

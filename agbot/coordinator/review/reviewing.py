@@ -2,12 +2,18 @@
 
 `attention` decides when it is due, `agbot.rules.review` gives the verdict. The facts of a review
 are collected and journalled only if it ends a lease or makes it suspect.
+
+A holder whose report the feed has announced may have ended its upgrade, and other members wait for
+that. So its lease is reviewed as soon as that report has been read, beside the cycle, which judges
+the group again with everything else: a deferral, a rest, and an upgrade of which the agbot's lists
+show more than the report.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agbot.coordinator import decision_record
@@ -15,14 +21,16 @@ from agbot.coordinator.memory import group_facts
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.events.leases import Ending
-from agbot.rules.ids import GroupId
-from agbot.rules.lease import Lease, State
+from agbot.rules.facts import Node
+from agbot.rules.ids import GroupId, NodeId
+from agbot.rules.lease import Kind, Lease, State
 from agbot.rules.reasons import Cause
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
+from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import ends, reviews
+from agbot.transitions.braking import Upgraded
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.upgraded import Upgraded
 
 _RENEWED_TOGETHER = 200
 """How many leases are renewed in one transaction: some milliseconds, in which no grant is
@@ -47,6 +55,7 @@ class Reviewing:
         self._situation = situation
         self.notes: dict[str, str] = {}
         """Group -> what is unusual about its lease, for operators."""
+        self._done_beside: list[str] = []
 
     async def review_each(self, groups: Iterable[GroupId]) -> list[str]:
         """Review the occupied leases of these groups; return what was done, one phrase each.
@@ -78,6 +87,30 @@ class Reviewing:
             await self._renew(renewals[first : first + _RENEWED_TOGETHER])
         self._situation.troubles.keep("review", ledger.tally.occupied)
         return done
+
+    async def review_reported(self, nodes: Iterable[NodeId]) -> None:
+        """Review the leases that these nodes hold, whose statuses have just been read."""
+        situation = self._situation
+        if not (situation.ledger.is_trusted and situation.is_view_fresh()):
+            return  # the cycle waits for both
+        held = dict.fromkeys(group for node in nodes if (group := self._held_by(node)) is not None)
+        with suppress(StoreUnavailableError):  # the ledger keeps it, and the cycle reports it
+            self._done_beside += await self.review_each(held)
+
+    def take_done_beside(self) -> list[str]:
+        """Return what was done beside the cycle since the last call, one phrase each."""
+        done, self._done_beside = self._done_beside, []
+        return done
+
+    def _held_by(self, node: NodeId) -> GroupId | None:
+        """Return the group in which this node was granted the lease for its agent's upgrade."""
+        known = self._situation.picture.node(node)
+        group = known.group if isinstance(known, Node) else None
+        tenure = self._situation.ledger.lease(group).tenure if group is not None else None
+        if tenure is None or tenure.claim.holder != node or tenure.claim.kind is not Kind.AGENT:
+            return None
+        # of an unasked upgrade the agbot's lists are read first, which the cycle does
+        return None if tenure.progress.observed else group
 
     async def _commit_each(self, changed: Sequence[_Reviewed]) -> list[str]:
         """Commit changes of different groups side by side: the store writes them together."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from agbot.coordinator.intake.intake import Intake
+from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.events.process import SettingsMatched, SettingsUnmatched
@@ -26,9 +26,9 @@ _PACE: Final = timedelta(minutes=1)
 class UnmatchedScopes:
     """Looks after a cycle."""
 
-    def __init__(self, situation: Situation, intake: Intake, scopes: Sequence[Scope]) -> None:
+    def __init__(self, situation: Situation, organisations: Organisations, scopes: Sequence[Scope]) -> None:
         self._situation = situation
-        self._intake = intake
+        self._organisations = organisations
         self._scopes = scopes
         self._seen: object = None
         """What the last look was about, of what can change it."""
@@ -49,7 +49,7 @@ class UnmatchedScopes:
         """Look again, if groups or scopes have changed and the whole fleet is known."""
         if not (self._scopes or self._found) or not self._is_due():
             return
-        picture, orgs = self._situation.picture, tuple(self._intake.organisations.states)
+        picture, orgs = self._situation.picture, tuple(self._organisations.states)
         groups, found, slices = picture.groups(), dict[str, str](), Slices()
         for scope in self._scopes:
             text = unmatched(scope, orgs, groups)
@@ -59,7 +59,7 @@ class UnmatchedScopes:
         self._report(found)
 
     def _is_due(self) -> bool:
-        situation, orgs = self._situation, self._intake.organisations.states
+        situation, orgs = self._situation, self._organisations.states
         now, seen = situation.now().seen, (tuple(orgs), situation.picture.groups_revision)
         is_early = self._next_at is not None and (seen == self._seen or now < self._next_at)
         if is_early or not orgs or not all(self._is_known(org) for org in orgs):
@@ -68,9 +68,7 @@ class UnmatchedScopes:
         return True
 
     def _is_known(self, org: OrgId) -> bool:
-        return (
-            self._situation.picture.org_read_at(org) is not None and not self._intake.organisations.states[org].failing
-        )
+        return self._situation.picture.org_read_at(org) is not None and not self._organisations.states[org].failing
 
     def _report(self, found: dict[str, str]) -> None:
         before, self._found = self._found, found

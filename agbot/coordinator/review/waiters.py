@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Sequence
 from typing import Final
 
 from agbot.coordinator.attention import Attention
@@ -11,6 +12,7 @@ from agbot.coordinator.situation import Situation
 from agbot.coordinator.slices import Slices
 from agbot.rules.ids import GroupId
 from agbot.rules.order import silence
+from agbot.store.records import Key
 from agbot.transitions import waiters
 from agbot.transitions.change import Change
 
@@ -36,9 +38,10 @@ class Waiters:
         left = await self._left(due)
         situation.troubles.keep("waiters", ChainMap({GroupId(""): None}, waited_in))
         try:
-            await self._write_new()
-            while self._waiting.has_many:  # thousands ask for the first time, and others wait for room
-                await self._write_new()
+            while keys := self._waiting.unwritten():
+                await self._write_new(keys)
+                if not self._waiting.has_many:  # otherwise thousands ask for the first time, and wait for room
+                    break
             for first in range(0, len(left), _WRITTEN_TOGETHER):
                 # a node may have asked again since; from here to the commit nothing is waited for
                 changes = [each for each in map(self._gone, left[first : first + _WRITTEN_TOGETHER]) if each]
@@ -55,9 +58,8 @@ class Waiters:
                 if asked:  # the first of them that will count as silent
                     schedule.at(group, min(asked) + silence(situation.limits_of(group).ask_period_seconds))
 
-    async def _write_new(self) -> None:
+    async def _write_new(self, keys: Sequence[Key]) -> None:
         waiting, slices = self._waiting, Slices()
-        keys = waiting.unwritten()
         for first in range(0, len(keys), _WRITTEN_TOGETHER):
             together = keys[first : first + _WRITTEN_TOGETHER]
             for key in together:

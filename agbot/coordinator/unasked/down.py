@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
-from agbot.coordinator.review.brake_facts import Crashes
+from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.taking import Taking
 from agbot.exchange.errors import Unreadable
@@ -36,12 +36,12 @@ _GIVEN_UP = timedelta(minutes=10)
 class Down:
     """Judges the losses of agreements."""
 
-    def __init__(self, situation: Situation, reader: Reader, taking: Taking) -> None:
+    def __init__(self, situation: Situation, reader: Reader, taking: Taking, brakes: Brakes) -> None:
         self._situation = situation
         self._reader = reader
         self._taking = taking
+        self._brakes = brakes
         self._losses: dict[NodeId, Loss] = {}
-        self._crashes = Crashes(situation)
 
     async def follow(self) -> list[str]:
         """Judge every loss; return what was done, one phrase each."""
@@ -140,7 +140,7 @@ class Down:
             if gone is None or situation.rows.is_listed(group, end.claim):
                 continue
             what = f"{gone.service} {gone.version} on {node}"
-            stopped = await self._crashes.stop(group, end, f"{what} has lost its agreement")
+            stopped = await self._brakes.stop(group, end, f"{what} has lost its agreement")
             return stopped or f"{what} has crashed"
         return ""
 

@@ -2,17 +2,19 @@
 
 The agbot's own lists are read in each cycle and before every grant. An upgrade in them takes the
 lease or is an overlap (`agbot.coordinator.unasked.taking`), so that the rules treat it like any
-other upgrade.
+other upgrade. A failure to read them is reported when it begins and when it ends.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from agbot.agreementbot.client import Lists
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
+from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked import agbot_rows
 from agbot.coordinator.unasked.contacts import Contacts
 from agbot.coordinator.unasked.down import Down
 from agbot.coordinator.unasked.listed import ListedUpgrades
@@ -26,7 +28,12 @@ from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Claim, Kind
 from agbot.rules.reasons import Cause
+from agbot.single_flight import SharedRead
 from agbot.transitions import begun
+
+_SAME_MOMENT_SECONDS = 0.2
+"""Grants within this time share a read. It is short, because a row that is written in between is
+missed."""
 
 
 class Unasked:
@@ -37,21 +44,33 @@ class Unasked:
         situation: Situation,
         reader: Reader,
         reviewing: Reviewing,
+        brakes: Brakes,
         agbot: Lists | None,
     ) -> None:
         self.taking = taking = Taking(situation, reader, reviewing)
         self._situation = situation
         self._reader = reader
         self._reviewing = reviewing
-        self._lists = None if agbot is None else agbot_rows.reading_of(situation, agbot)
+        self._lists = None
+        if agbot is not None:
+            situation.rows.source = Source.UNREAD
+            read = partial(self._read_lists, agbot)
+            self._lists = SharedRead(read, situation.clock, max_age_seconds=_SAME_MOMENT_SECONDS)
         self._listed = ListedUpgrades(situation, reader, taking)
-        self._down = Down(situation, reader, taking)
+        self._down = Down(situation, reader, taking, brakes)
         self.contacts = Contacts(situation)
 
     async def read(self) -> None:
         """Read the agbot's lists, also while the Exchange fails, before the cycle decides."""
         if self._lists is not None:
             await self._lists.again()
+
+    async def _read_lists(self, agbot: Lists) -> None:
+        situation = self._situation
+        asked_at, asked_seconds = situation.now(), situation.clock.monotonic_seconds()
+        news = situation.rows.take_in(await agbot.list_rows(), asked_at, asked_seconds)
+        if news is not None:
+            situation.report_event(news)
 
     async def follow(self) -> list[str]:
         """Take leases for unasked upgrades; return what was done, one phrase each."""

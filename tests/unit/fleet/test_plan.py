@@ -281,18 +281,20 @@ def test_a_brake_is_looked_at_when_its_policy_has_changed() -> None:
     assert due(activity, picture) == {(Why.BRAKE, subject)}
 
 
-def test_a_braked_group_that_is_missing_is_looked_at_a_second_time_and_then_no_more() -> None:
-    picture, look = Picture(), Read(what=What.GROUP, id=GROUP)
-    read_all(picture)
+def test_a_braked_group_that_is_missing_is_gone_at_the_second_look_and_looked_at_no_more() -> None:
+    picture, look, activity = Picture(), Read(what=What.GROUP, id=GROUP), going_on(brakes=[brake()])
+    picture.learn_org(OrgId("o1"), {}, {}, begun=picture.begin(), now=NOW)
+    assert (Why.BRAKE, look) in due(activity, picture)
     picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW)
-    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=NOW + CONFIRM_AFTER)
     second = NOW + CONFIRM_AFTER
-    missing = going_on(brakes=[brake()], missing_since=second.seen)
 
-    assert (Why.BRAKE, look) not in due(missing, picture, second)
-    assert (Why.BRAKE, look) in due(missing, picture, second + CONFIRM_AFTER)
-    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=second + CONFIRM_AFTER)
-    assert (Why.BRAKE, look) not in due(missing, picture, second + 2 * CONFIRM_AFTER)
+    assert (Why.BRAKE, look) not in due(activity, picture)
+    assert picture.second_reads(second.seen) == [look]
+    assert not picture.is_gone(GROUP)
+    picture.learn_group(GROUP, Sight.ABSENT, begun=picture.begin(), now=second)
+    assert picture.is_gone(GROUP)
+    assert (Why.BRAKE, look) not in due(activity, picture, second + CONFIRM_AFTER)
+    assert picture.second_reads((second + CONFIRM_AFTER).seen) == []
 
 
 @pytest.mark.parametrize(

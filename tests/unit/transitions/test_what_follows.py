@@ -18,8 +18,8 @@ from agbot.rules.rule import Case
 from agbot.rules.versions import Versions
 from agbot.store.records import key_of, waiter_key
 from agbot.transitions import begun, braking, ends, grants, operators, waiters
+from agbot.transitions.braking import BrakeFacts, Upgraded
 from agbot.transitions.change import NO_CHANGE, Change
-from agbot.transitions.upgraded import BrakeFacts, Upgraded
 from tests.support import values
 from tests.support.values import ANNA, BERT, GROUP, NMP, NOW
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+import msgspec
+
 from agbot.agreementbot.client import Agbots
 from agbot.coordinator import decision_record
 from agbot.coordinator.contract import Explanation, Overview
@@ -19,14 +21,15 @@ from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.explaining import note_refusal
-from agbot.coordinator.shadow.considering import consider
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import stuck
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.event import Event
 from agbot.events.shadow import ShadowDiffers
 from agbot.events.waits import ReasonGiven
-from agbot.rules.decide import Wait
+from agbot.fleet import occasions, plan
+from agbot.fleet.reads import Why
+from agbot.rules.decide import Decision, Grant, Wait, decide
 from agbot.rules.deferral import claim_of as claim_of_overlap
 from agbot.rules.facts import Ask, Node, Row, Sight
 from agbot.rules.ids import GroupId, NodeId, PolicyId
@@ -43,6 +46,8 @@ _MODE = "shadow"
 _WAITS = "ha node waiting"
 _SCAN_SECONDS = 10.0
 """How often the members that wait are looked for; agents ask every 60 s."""
+_READS = 3
+"""A group is read, then its members, then what they need."""
 
 
 class Shadow:
@@ -72,7 +77,7 @@ class Shadow:
         if not claim.subject or is_older:
             return
         ask = _ask(begun.group, claim)
-        made = await consider(ask, self._situation, self._reader)
+        made = await self._consider(ask)
         if made is None:
             return
         self._would_go.pop(ask, None)
@@ -165,7 +170,7 @@ class Shadow:
         """Decide the questions of one group. Of those that could go, only one would."""
         would_go: Ask | None = None
         for ask in sorted(asks, key=self._waits_since):
-            made = await consider(ask, self._situation, self._reader)
+            made = await self._consider(ask)
             if made is None or self._is_through(ask):  # it may have begun while this was read
                 continue
             case, decision = made
@@ -177,6 +182,42 @@ class Shadow:
         for ask in asks:
             if ask != would_go:
                 self._would_go.pop(ask, None)
+
+    async def _consider(self, ask: Ask) -> tuple[Case, Decision] | None:
+        """Decide on current facts, as `agbot.coordinator.questions` does, but grant nothing.
+
+        Return the decision with its facts; None if something could not be read, so that nothing can
+        be compared.
+        """
+        situation, reader = self._situation, self._reader
+        for _ in range(_READS):
+            lease, limits = situation.ledger.lease(ask.group), situation.limits_of(ask.group)
+            services = occasions.services_for(
+                ask, lease, situation.picture, limits, ages=situation.ages, now=situation.now()
+            )
+            wanted = [*plan.at_once(situation.unread(ask), Why.ASKER), *services]
+            if not wanted:
+                break
+            await reader.make_current(wanted)
+        case, decision = self._decide(ask)
+        if isinstance(decision, Grant):
+            await reader.refresh(occasions.of_grant(ask, case.group, decision))
+        else:
+            blockers = occasions.of_wait(decision, case.group, situation.picture, situation.ages, case.at)
+            await reader.refresh([*blockers, *occasions.proof_of_rest(decision, case.group, case.at)])
+        case, decision = self._decide(ask)
+        is_blind = bool(case.group.doubts) or case.group.agbot_doubt is not None
+        return None if is_blind else (case, decision)
+
+    def _decide(self, ask: Ask) -> tuple[Case, Decision]:
+        """Decide on what is in memory.
+
+        Rows of the agbot that have not taken a lease yet may have been written later than this
+        upgrade began, so they count only once they have.
+        """
+        known = self._situation.case(ask)
+        case = Case(at=known.at, ask=ask, group=msgspec.structs.replace(known.group, rows=()))
+        return case, decide(case)
 
     def _waits_since(self, ask: Ask) -> tuple[bool, str]:
         since = self._would_go.get(ask)
