@@ -67,6 +67,7 @@ def read(name: str, columns: Mapping[str, Any], facts: Mapping[str, object]) -> 
         try:
             return msgspec.convert({**facts, **columns}, kind)
         except msgspec.ValidationError:
+            # a field has another type in the version that wrote it: shown like an unknown event
             pass
     level = kind.level if kind is not None else Level.INFO
     return Unread(name=name, columns=columns, facts=facts, level=level)

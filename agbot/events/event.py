@@ -76,6 +76,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def facts(self) -> dict[str, object]:
         """All other fields as JSON values, without those that still have their default."""
+        # the large ones are taken out before the conversion, and put back as they are
         held = {name: value for name in _OF_JSON if (value := getattr(self, name, None))}
         rest = msgspec.structs.replace(self, **{name: _OF_JSON[name] for name in held}) if held else self
         written = {**msgspec.to_builtins(rest, builtin_types=(datetime,)), **held}
@@ -92,6 +93,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def logged(self) -> dict[str, object]:
         """Return the fields of the log line besides name and level."""
         shown = _shown(self.columns, self.facts)
+        # a debug line is for whoever looks for a cause, and is not cut
         return shown if self.level is Level.DEBUG else in_a_line(shown)
 
 
@@ -180,4 +182,5 @@ def of_claim(claim: Claim) -> dict[str, Any]:
 
 def of_deferral(deferral: Deferral) -> dict[str, Any]:
     """Return the columns of an event about a deferral."""
+    # an empty policy, of a service that is down, is a missing one to whoever reads the journal
     return {"group": deferral.group, "node": deferral.node, "subject": deferral.subject or None}

@@ -225,6 +225,8 @@ def suspected(lease: Lease, why: str, decision_record: DecisionRecord | None = N
 
 def released(lease: Lease, ending: Ending, now: Now) -> LeaseReleased:
     """Describe the end of a lease, from its last value while it was held."""
+    # The end may be older than the release by our blindness, or younger by the difference of the
+    # two clocks: a hand-off is never negative.
     held_seconds = (now.wall - lease.tenure.granted_at).total_seconds() if lease.tenure else 0.0
     since_end = None if ending.ended_at is None else max((now.wall - ending.ended_at).total_seconds(), 0.0)
     return LeaseReleased(
@@ -259,6 +261,7 @@ def _whose(lease: Lease) -> dict[str, Any]:
 def _taken_from(lease: Lease, now: Now) -> dict[str, Any]:
     """Return whose lease the grant of this moment has taken over; nothing if it was free."""
     end = lease.last_end
+    # the last end stays with the lease, and only one of this very moment belongs to this grant
     if end is None or end.cause is not Cause.SUPERSEDED or end.at != now.wall:
         return {}
     return {"taken_from": end.claim.holder, "taken_under": end.token}

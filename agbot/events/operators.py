@@ -145,6 +145,7 @@ def approval_withdrawn(approval: Approval, why: str, who: str) -> ApprovalWithdr
 
 def _of_hold(hold: Hold) -> dict[str, Any]:
     node = ids.node_of_scope(hold.scope)
+    # so that `agbot history GROUP` finds it; a hold of more has no group of its own
     group = GroupId(hold.scope) if "/" in hold.scope and node is None else None
     return {"group": group, "node": node, "scope": hold.scope}
 

@@ -27,5 +27,6 @@ class Outage:
 
     def ends(self) -> bool:
         """Note a success. Return whether the recovery is to be reported."""
+        # its kind stays, and does not matter: the next failure is news whatever it is
         was_on, self.is_on, self.why = self.is_on, False, ""
         return was_on

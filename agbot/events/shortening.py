@@ -21,7 +21,7 @@ _ESCAPED_BYTES: Final = 12
 def shortened(text: str, most_bytes: int) -> str:
     """Return the text, or its beginning and `…`, with at most so many bytes in a JSON string."""
     if len(text) * _ESCAPED_BYTES <= most_bytes:
-        return text
+        return text  # nearly every text, without a look at its characters
     if bytes_in_json(text) <= most_bytes:
         return text
     left, end = most_bytes - len(_CUT.encode()), 0
@@ -85,5 +85,6 @@ def _is_plain(text: str) -> bool:
 
 def _bytes_of(character: str) -> int:
     if not character.isprintable():
+        # half of a surrogate pair is among these, and could not be encoded
         return _ESCAPED_BYTES
     return 2 if character in '"\\' else len(character.encode())

@@ -57,6 +57,8 @@ class WaitChanged(OfGroup, frozen=True, kw_only=True):
         }
         if not self.reasons:
             return {**named}
+        # The names come first, because they can be looked up: a reason fills what they leave, and
+        # is in full in the journal.
         left = _NAMES_AND_REASON_BYTES - sum(bytes_in_json(each) for each in named.values())
         first = self.reasons[0]
         return {**named, "code": first.code, "reason": shortened(first.text, left), "others": len(self.reasons) - 1}

@@ -119,6 +119,7 @@ class Log:
         if is_wanted:
             self.ends[group] = at
             self.upgraded[group] += 1
+            # once per group, at its last wanted end
             self._done += self.upgraded[group] == self.wanted[group]
         self._step(group, 1 if self.members[group].get(node) else 0, at)
 
@@ -141,6 +142,8 @@ class Log:
         )
 
     def _step(self, group: GroupId, by: int, at: datetime) -> None:
+        # how many groups have each number of available members: so the lowest costs no look at all
+        # groups in each step
         if self._counts(group):
             self._levels[self._now[group]] -= 1
             self._levels[self._now[group] + by] += 1
@@ -158,11 +161,14 @@ class Log:
             available=self._available,
             lowest=min(levels, default=0),
         )
+        # of several changes of one moment only the outcome is shown
         if self.points and self.points[-1].at == at:
             self.points[-1] = point
         else:
             self.points.append(point)
 
     def _counts(self, group: GroupId) -> bool:
+        # one that is down anyway, or has no peer, would make the lowest number 0 for the whole
+        # fleet
         members = self.members[group]
         return len(members) > 1 and any(members.values())

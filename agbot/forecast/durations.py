@@ -26,13 +26,16 @@ class Durations:
     def of_node(self, kind: Kind, node: NodeId) -> float:
         """Return the duration for a node: always the same one, and all of them over many nodes."""
         known = self.of[kind]
+        # divided, because the same number says at which second the node asks (`running._member`):
+        # otherwise those that ask early would all be fast
         return known[number(node) // 7 % len(known)]
 
     def standing_in(self, kinds: Iterable[Kind]) -> Durations:
         """Return these, with a duration for those of the kinds of which nothing is known.
 
-        It is for upgrades under way that the forecast is not about; it is zero if none is known.
+        It is for upgrades under way that the forecast is not about.
         """
+        # the longest known one, so that what waits for them does not begin too early; 0 if none is
         unknown = frozenset(kinds) - self.of.keys()
         longest = max((known[-1] for known in self.of.values()), default=0.0)
         return replace(self, of={**self.of, **{kind: [longest] for kind in unknown}}, unknown=unknown)

@@ -133,6 +133,7 @@ class Facts:
 
     async def _grant(self, case: Case, decision: Grant) -> None:
         ask, now = case.ask, case.at
+        # an exempt upgrade takes no lease, and a repeated grant has it already
         if decision.exempt is not None or case.group.lease.tenure is not None:
             return
         change = grants.grant(case, asker=self._picture.member(ask.node), allowed=decision.allowed)
@@ -163,10 +164,9 @@ class Facts:
             await self._ledger.write(writes)
 
     def canaries_are_done(self, subject: PolicyId) -> None:
-        """Ask no more whether the groups that go first have finished: in a forecast that stays so.
-
-        Nothing fails in it, and the answer would look at every group of the organisation each time.
-        """
+        """Ask no more whether the groups that go first have finished."""
+        # in a forecast that stays so, because nothing fails, and the answer would look at every
+        # group of the organisation each time
         self._past_canaries.add(subject)
 
     def _case(self, ask: Ask, now: Now) -> Case:
@@ -193,12 +193,15 @@ class Facts:
         known, node = picture.statuses(claim.holder), picture.node(claim.holder)
         statuses = {} if isinstance(known, Sight) else dict(known)
         before = statuses.get(claim.subject)
+        # Its name stands in for an unknown version: another one than the node runs, and without one
+        # the rest would not wait for what the node reports as installed (decision 28).
         version = (before.target_version if before else "") or str(claim.subject)
         statuses[claim.subject] = Status(
             value=value, stamp=now.wall.isoformat(), updated_at=now.wall, target_version=version
         )
         picture.learn_statuses(claim.holder, statuses, begun=picture.begin(), now=now)
         if value == _OF_END and isinstance(node, Node):
+            # the version follows the report, or the success would be contradicted
             picture.learn_node(claim.holder, replace(node, agent_version=version), begun=picture.begin(), now=now)
 
     def _run_service(self, claim: Claim, now: Now) -> None:

@@ -65,8 +65,10 @@ def of_agents(snapshot: Snapshot, aim: Aim, limits_of: LimitsOf, now: datetime) 
     unclear = list[NodeId]()
     for group, node in _devices(snapshot):
         status = _present(snapshot.statuses.get(node.id, {}).get(policy), aim.policy)
+        # a member that has reported a status has matched: its agent evaluates every constraint
         wanted = True if status is not None else is_for(aim, node, snapshot.properties.get(node.id, {}))
         if wanted is None:
+            # once some member has reported, those that have not are not meant
             unclear.append(node.id)
             wanted = not is_known
         if not wanted:
@@ -115,6 +117,7 @@ def _devices(snapshot: Snapshot) -> Iterator[tuple[GroupId, Node]]:
 
 def _present(status: Status | None, policy: Policy) -> Status | None:
     """Return a report about the policy's present revision; None for one about an earlier one."""
+    # a finished status of an earlier revision must not count as done with this one
     revised_at = policy.revised_at
     is_old = status is not None and revised_at is not None and status.is_dated and status.updated_at < revised_at
     return None if is_old else status
@@ -138,10 +141,9 @@ def _begin(aim: Aim, node: NodeId, now: datetime) -> datetime:
 
 
 def under_way(snapshot: Snapshot, limits_of: LimitsOf) -> tuple[Tenure, ...]:
-    """Return the upgrades under way, one of a group at most.
-
-    The leases of the coordinator come first; of its other groups, members report an upgrade.
-    """
+    """Return the upgrades under way, one of a group at most."""
+    # The coordinator's leases come first: they are all, if it could be asked. What members report
+    # stands in for them where it could not.
     now = Now(wall=snapshot.taken_at, seen=SeenTime(snapshot.taken_at))
     found = {each.group: each for each in snapshot.orders.tenures if each.node in snapshot.groups.get(each.group, ())}
     for group, node in _devices(snapshot):

@@ -36,6 +36,7 @@ class LivingPicture(Picture):
         known = super().node(node)
         if isinstance(known, Sight) or node not in self._alive:
             return known
+        # the last full interval, so that a rest waits for a heartbeat as it does in the daemon
         return replace(known, heartbeat_at=self._begins_at + (self.now - self._begins_at) // HEARTBEAT * HEARTBEAT)
 
     def member(self, node: NodeId) -> Member | Sight:

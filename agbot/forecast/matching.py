@@ -34,6 +34,7 @@ def _equal(clause: str, properties: Mapping[str, str]) -> bool | None:
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
-    """Return whether all hold: one that does not decides, also beside one that is not plain."""
+    """Return whether all hold; None if that is not plain."""
     found = list(answers)
+    # one that does not hold decides, also beside one that is not plain
     return False if False in found else None if None in found else True

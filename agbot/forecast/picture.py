@@ -96,6 +96,7 @@ def _rows_panel(course: Course, over: Axis, top: float, row: float, rows: float)
         if row == _ROW:
             name = each.group if len(each.group) < 26 else f"{each.group[:24]}…"  # noqa: PLR2004 - what has room
             yield f'<text class="small" x="{_LEFT - 8}" y="{y + 11:.1f}" text-anchor="end">{escape(name)}</text>'
+        # a group that never begins or never ends reaches to the edge, in the colour of those left
         begins = over.x(each.begins_at) if each.begins_at else 0.0
         ends = over.x(each.ends_at) if each.ends_at else WIDTH
         style, thick = ("left" if each.left else "bar"), max(row * 0.7, 0.5)
@@ -132,6 +133,8 @@ def _levels(levels: Sequence[tuple[datetime, int]], over: Axis, most: int, top: 
     at_place: dict[float, list[int]] = {}
     for at, level in levels:
         at_place.setdefault(over.x(at), []).append(level)
+    # a fleet has thousands of steps and the drawing some hundred places: the extremes of a place
+    # must not be lost, because the lowest point is what it is looked at for
     points, last = list[tuple[float, int]](), levels[0][1] if levels else 0
     for x, found in at_place.items():
         points += [(x, each) for each in (last, min(found), max(found), found[-1])]

@@ -79,6 +79,7 @@ def _in_groups(
     groups: Mapping[GroupId, tuple[NodeId, ...]], members: Mapping[NodeId, Node]
 ) -> dict[GroupId, tuple[NodeId, ...]]:
     """Return each group with those of its members that were read."""
+    # a group may list a node that was deleted, or that cannot be read, which is noted by itself
     return {group: tuple(node for node in listed if node in members) for group, listed in sorted(groups.items())}
 
 
@@ -147,6 +148,7 @@ class _Members:
         try:
             found[name] = await reading
         except _FATAL:
+            # hundreds of members would each wait for the same failure
             raise
         except ExchangeError as error:
             self._lacks.add(f"{name}: {error}")

@@ -55,11 +55,13 @@ def _reported(snapshot: Snapshot, group: GroupId) -> Ended | None:
 
 
 def _is_success(status: Status, now: datetime) -> bool:
+    # an undated one counts as written when it was first read: every group would rest from now on
     return status.phase is Phase.ENDED_WELL and status.is_dated and status.updated_at <= now
 
 
 def _end(each: Ended, policy: Policy | None) -> End:
     """Return the end as a lease has it, of the present revision unless that was written since."""
+    # a group whose last end was of an earlier revision is no canary of this one
     is_present = policy is not None and (policy.revised_at is None or policy.revised_at <= each.at)
     return End(
         claim=Claim(holder=each.node, kind=each.kind, subject=each.subject),

@@ -204,6 +204,7 @@ class Running:
 
     async def _end(self, claim: Claim, group: GroupId) -> None:
         if not await self._facts.end(claim, group, self._facts.move_to(self._now)):
+            # the review may still wait, such as for a grace period; a suspect one waits without end
             if self._now - self._changed_at < _QUIET:
                 self._push(self._now + _REVIEWED_EVERY, partial(self._end, claim, group))
             return
@@ -270,6 +271,7 @@ class Running:
         """Let a member ask at its next turn after this time."""
         period = self._limits_of(member.wish.ask.group).ask_period_seconds
         since = (after - self._snapshot.taken_at).total_seconds()
+        # strictly later: at this very moment the answer would be the one before
         periods = int((since - member.phase_seconds) // period) + 1
         member.version += 1
         moment = self._snapshot.taken_at + timedelta(seconds=member.phase_seconds + periods * period)

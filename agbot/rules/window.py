@@ -40,7 +40,7 @@ class Window:
 def is_open(window: Window, now: datetime) -> bool:
     """Return whether the window is open at `now`."""
     local = now.astimezone(window.zone)
-    # 22:00-04:00 lasts into the next day, and 00:00-00:00 is the whole day
+    # 22:00-04:00 lasts into the next day, and 00:00-24:00 is kept as 00:00-00:00: the whole day
     overnight = window.closes <= window.opens
     clock = local.time().replace(tzinfo=None)
     opened_today = local.weekday() in window.weekdays and clock >= window.opens

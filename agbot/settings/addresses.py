@@ -53,6 +53,7 @@ def service(address: Secret) -> Any:  # noqa: ANN401 - Apprise is not typed
     found = apprise.Apprise.instantiate(address.reveal(), suppress_exceptions=True)
     if found is None:
         scheme = address.reveal().partition("://")[0]
+        # before `://` there may be a password, if the address was pasted with a mistake
         shown = scheme if scheme.isalnum() else "…"
         raise AddressError(f"{shown}://… is not an address of Apprise, or lacks a part")
     return found

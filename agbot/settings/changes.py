@@ -21,6 +21,7 @@ ALWAYS_OPEN: Final = "always open"
 def changes(old: Settings, new: Settings) -> Mapping[str, tuple[str, str]]:
     """Return by `section.key` the old and the new value of each setting that differs."""
     before, now = dict(_written(old)), dict(_written(new))
+    # the order of the model, and then the scopes that are new: a set would shuffle the log line
     keys = [*before, *(key for key in now if key not in before)]
     both = {key: (before.get(key, _NOT_SET), now.get(key, _NOT_SET)) for key in keys}
     return {key: values for key, values in both.items() if values[0] != values[1]}

@@ -126,9 +126,10 @@ def _wrong_database(value: str) -> str | None:
         return None
     try:
         parts = urlsplit(value)
+        # libpq takes both of these from the query as well
         has_password = bool(parts.password) or not {"password", "sslpassword"}.isdisjoint(parse_qs(parts.query))
     except ValueError:
-        return "it is not a URL"
+        return "it is not a URL"  # not repeated: whatever it is, it may contain a password
     if has_password:
         return "it contains a password, which comes from a file"
     if parts.scheme not in {"postgresql", "postgres"}:
@@ -142,6 +143,7 @@ def _wrong_identity(value: str) -> str | None:
         return None
     if not (org and slash and name):
         return f'"{value}" is not of the form org/name'
+    # Basic credentials end the identity at the first colon
     if ":" in value or not value.isprintable() or " " in value:
         return f'"{value}" contains a colon or a space; no identity does'
     return None
@@ -155,6 +157,7 @@ def _wrong_listen(value: str) -> str | None:
     host = value.rpartition(":")[0]
     if host.startswith("[") and host.endswith("]"):
         return None if _is_ipv6(host[1:-1]) else f'"{host}" is not an IPv6 address'
+    # asyncio takes an empty host for every address, which is hardly what was meant
     return None if _HOST.fullmatch(host) else f'"{value}" names no host; 0.0.0.0 listens on every address'
 
 
@@ -209,6 +212,7 @@ def _wrong_pem(value: Path | None) -> str | None:
         return f"{value} may not be read by this user"
     except OSError as error:
         return f"{value} cannot be read: {error.strerror}"
+    # only its form: whether key and certificate belong together is checked of the pair
     return None if "-----BEGIN " in text else f"{value} is not a PEM file"
 
 

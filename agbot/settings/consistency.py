@@ -65,6 +65,7 @@ def _polling(exchange: ExchangeSettings) -> Iterator[Mismatch]:
     if busy_seconds > poll_seconds:
         problem = f"{busy_seconds:g} is more than poll_seconds ({poll_seconds:g})"
         yield Mismatch(key="exchange.busy_poll_seconds", problem=problem, expected="poll_seconds or less")
+    # a view is as old as the interval at the end of each, and `view-stale` would refuse all
     if age_seconds <= poll_seconds:
         problem = f"{age_seconds:g} is not more than poll_seconds ({poll_seconds:g}): nothing would be granted"
         yield Mismatch(key="exchange.view_max_age_seconds", problem=problem, expected="several times poll_seconds")
@@ -94,6 +95,7 @@ def _secure_api(settings: Settings) -> Iterator[Mismatch]:
 def _local_api(settings: Settings) -> Iterator[Mismatch]:
     agbot, gateway, is_shadow = settings.agbot, settings.gateway, settings.run.mode == "shadow"
     yield from _ours("agbot.api", agbot.api, settings)
+    # without an agbot behind the gateway there is none that could begin an upgrade by itself
     if (agbot.secure_api or is_shadow) and not agbot.api and not agbot.database:
         yield Mismatch(
             key="agbot.api",
@@ -110,6 +112,8 @@ def _local_api(settings: Settings) -> Iterator[Mismatch]:
             expected="a separate network, or a tunnel",
             is_warning=True,
         )
+    # a grant reads the lists, and whatever it waits for must leave time to answer within 20 s: an
+    # agent that gives up asks every 10 s
     if agbot.api and agbot.request_seconds >= gateway.answer_seconds:
         yield Mismatch(
             key="agbot.request_seconds",
@@ -175,6 +179,7 @@ def _ours(key: str, urls: Iterable[str], settings: Settings) -> Iterator[Mismatc
 
 def _leads_to(named: str, listen: str) -> bool:
     """Whether this address is surely one of our listeners; another host may have the same port."""
+    # a listener on 0.0.0.0 has this port on this machine only
     local = f"127.0.0.1:{named.rpartition(':')[2]}" if named.startswith("localhost:") else named
     return local == listen or (not goes_in_clear(f"http://{named}") and is_same_socket(local, listen))
 
@@ -223,6 +228,7 @@ def _pair(section: str, certificate: Path | None, key: Path | None, expected: st
 def _why_no_pair(certificate: Path, key: Path, error: Exception) -> tuple[str, str]:
     """Return in plain words what OpenSSL does not take, and what to do."""
     texts = [file.read_text(encoding="utf-8", errors="replace") for file in (certificate, key)]
+    # first, because OpenSSL reports a wrong password, and none was asked for
     if "ENCRYPTED" in texts[1]:
         step = f"the key without a password: openssl pkey -in {key} -out NEW_FILE"
         return f"the key {key} is encrypted, and a start cannot ask for its password", step

@@ -57,6 +57,7 @@ def from_text(text: str, kind: object, separator: str = ",") -> object:
     except (KeyError, ValueError) as error:
         raise WrongTypeError(f'"{text}" is not {expected(kind)}') from error
     if kind in (tuple[str, ...], tuple[Window, ...]):
+        # a list in the environment may end with a separator, or have spaces around each
         parts = [part.strip() for part in text.split(separator) if part.strip()]
         return _TOML[kind](parts)
     return Path(text) if kind in (Path, Path | None) else text
@@ -92,6 +93,7 @@ def _boolean(value: object) -> bool:
 
 
 def _whole(value: object) -> int:
+    # `true` is an int to Python, and a mistake in a file
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(value, int)
     return value

@@ -141,7 +141,8 @@ def _texts(owner: type) -> dict[str, str]:
 
 @functools.cache
 def _classes(module: str) -> Mapping[str, ast.ClassDef]:
-    """Parse a module once: `inspect.getsource` does it for each class, 20 ms of every start."""
+    """Parse a module once."""
+    # `inspect.getsource` of a class does it for each class again: 20 ms of every start
     source = inspect.getsource(sys.modules[module])
     return {each.name: each for each in ast.parse(source).body if isinstance(each, ast.ClassDef)}
 

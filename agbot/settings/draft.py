@@ -53,6 +53,8 @@ class Draft:
 
     def is_wrong(self, key: str) -> bool:
         """Whether a mistake has been found in this key, or in its name."""
+        # of a key under a mistyped name only the name is wrong: "it is not set" would be a second
+        # mistake
         return any(each.key == key for each in self.mistakes) or (key in self._meant and key not in self.values)
 
     def check_each(self) -> None:

@@ -58,10 +58,13 @@ def can_meet(one: str, other: str) -> bool:
 
 def _share_a_name(one: str, other: str) -> bool:
     """Whether a text can match both: dynamic programming over the prefixes of the two."""
+    # row[end]: whether a text can match both what is done of `one` and the first `end` of `other`.
+    # Trying all splits of two patterns with many stars would take exponential time.
     row = [all(char == "*" for char in other[:end]) for end in range(len(other) + 1)]
     for mine in one:
         above, row = row, [row[0] and mine == "*"]
         for end, theirs in enumerate(other, start=1):
+            # a star takes nothing more, or one more character of whatever the other one matches
             if mine == "*" or theirs == "*":
                 row.append(above[end] or row[end - 1])
             else:

@@ -32,6 +32,7 @@ def bracketed(host: str) -> str:
 def is_same_socket(one: str, other: str) -> bool:
     """Whether two listeners cannot have these addresses at once; port 0 is any free port."""
     (one_host, one_port), (other_host, other_port) = host_and_port(one), host_and_port(other)
+    # a listener on every address takes the port of each
     is_same_host = one_host == other_host or not _EVERYWHERE.isdisjoint((one_host, other_host))
     return is_same_host and one_port == other_port != 0
 

@@ -84,6 +84,7 @@ def read(
     draft.check_each()
     settings = _build(draft)
     for found in (*mismatches(settings), *beside(settings)):
+        # an invalid value was replaced by its default here, and would be compared in its place
         if draft.is_wrong(found.key) or (found.other and draft.is_wrong(found.other)):
             continue
         if found.problem:
@@ -189,6 +190,7 @@ def _read_table(
         key = f"{header.table}.{places.dotted(name)}"
         draft.origins[key] = replace(header, line=lines.get(key, header.line))
         draft.documented[key] = f"{section}.{name}"
+        # before the unknown keys: the present name may not be near the former one
         moved_to = document.MOVED.get(f"{section}.{name}")
         if moved_to is not None:
             draft.note(key, *_moved(moved_to), meant=moved_to)
@@ -199,6 +201,7 @@ def _read_table(
             draft.note(key, problem, expected, meant=meant)
             continue
         if name not in keys:
+            # [scope.my.org] is a table `org` in a scope `my`
             is_split = header.table != section and isinstance(value, dict)
             expected = 'the whole name in quotes if it contains a dot, such as [scope."my.org"]' if is_split else ""
             meant = f"{section}.{nearest(name, keys, like=misplaced.LIKE)}"
@@ -229,6 +232,7 @@ def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:
             if variable is None:
                 continue
             draft.origins[key.path] = Origin(variable=variable)
+            # it overrides the file, and with it a mistake there
             draft.mistakes = [each for each in draft.mistakes if each.key != key.path]
             try:
                 draft.values[key.path] = convert.from_text(environ[variable], key.kind, key.separator)
@@ -252,10 +256,8 @@ def _read_environment(environ: Mapping[str, str], draft: Draft) -> None:
 
 
 def _of_a_section(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Find variables that look like settings.
-
-    An orchestrator may set such names too: an unknown one is no mistake.
-    """
+    """Find variables that look like settings."""
+    # only a warning follows: an orchestrator sets such names too (`AGBOT_STORE_PORT` for a service)
     for variable in sorted(environ):
         for section in document.sections():
             if variable.startswith(f"AGBOT_{section.upper()}_"):

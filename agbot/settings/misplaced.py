@@ -28,6 +28,7 @@ def above_all(name: str) -> tuple[str, str, str] | None:
 
 def elsewhere(section: str, name: str) -> tuple[str, str, str] | None:
     """Return the same of a key that is in another section than its own; None if it is not."""
+    # a near key of the section itself is meant first: it is mistyped, and not misplaced
     if nearest(name, document.sections()[section].keys) or not _homes(name):
         return None
     return f'[{section}] has no key "{name}"', f"move it below {_listed(name)}", _first(name)

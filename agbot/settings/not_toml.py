@@ -44,6 +44,7 @@ def problem(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
 def _begin(text: str, noticed: int | None) -> int:
     """Return the line after the longest beginning of the file that is TOML."""
     lines = text.split("\n")
+    # from the end: an open string or bracket is noticed far behind the line in which it began
     for number in range(min(noticed or len(lines), len(lines)), 1, -1):
         try:
             tomllib.loads("\n".join(lines[: number - 1]))

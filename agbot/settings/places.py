@@ -59,5 +59,6 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _left_open(line: str) -> str:
     """Return the quotes of a multi-line string that this line leaves open, or nothing."""
+    # a `#` within a string cuts it too early, which matters to no setting: none is a long text
     quotes = _MULTILINE.findall(line.partition("#")[0])
     return quotes[0] if len(quotes) % 2 else ""

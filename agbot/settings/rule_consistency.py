@@ -28,11 +28,9 @@ class Mismatch:
 
 
 def of_rules(settings: Settings) -> Iterator[Mismatch]:
-    """Check `[rules]`, each scope over it, and each two scopes that can apply to the same group.
-
-    Two are enough: no check compares more than two values.
-    """
+    """Check `[rules]`, each scope over it, and each two scopes that can apply to the same group."""
     yield from _rules(settings.rules, settings.exchange)
+    # two are enough, because no check in `_rules` compares more than two values
     alone = ((scope,) for scope in settings.scopes)
     for scopes in chain(alone, combinations(settings.scopes, 2)):
         yield from _together(settings, scopes)
@@ -75,6 +73,7 @@ def _together(settings: Settings, scopes: tuple[Scope, ...]) -> Iterator[Mismatc
     for found in _rules(rules, settings.exchange):
         name = found.key.removeprefix("rules.")
         setters = {each: winners[each] for each in (name, found.other) if each in winners}
+        # one scope alone, or the rules themselves, are wrong already and have been reported
         if {id(scope) for scope in setters.values()} != {id(scope) for scope in scopes}:
             continue
         if not all(can_meet(*(scope.pattern for scope in pair)) for pair in combinations(scopes, 2)):

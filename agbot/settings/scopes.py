@@ -34,10 +34,7 @@ _GROUPS_REMEMBERED: Final = 65_536
 
 
 def limits_of(settings: Settings) -> LimitsOf:
-    """Return the function from a group to its limits.
-
-    It caches, because every question needs them. Groups that the same scopes match share theirs.
-    """
+    """Return the function from a group to its limits, which every question needs."""
     if not settings.scopes:
         return lambda _group: settings.rules
     distinct: dict[tuple[str, ...], Limits] = {}
@@ -46,6 +43,7 @@ def limits_of(settings: Settings) -> LimitsOf:
     def of(group: GroupId) -> Limits:
         scopes = matching(settings, group)
         patterns = tuple(each.pattern for each in scopes)
+        # groups that the same scopes match share one object
         if patterns not in distinct:
             distinct[patterns], _ = layered(settings.rules, scopes)
         return distinct[patterns]

@@ -75,13 +75,11 @@ class Found:
 
 
 def where(file: Path | None, credential: str, environ: Mapping[str, str], folder: Path | None) -> Path | None:
-    """Return the file of a secret: of the settings, else of systemd, else None.
-
-    Whoever types a command has no credentials of systemd. The installed unit takes them from the
-    folder of the settings, so that is where a secret is found without systemd.
-    """
+    """Return the file of a secret: of the settings, else of systemd, else None."""
     if file is not None:
         return file
+    # Whoever types a command has no credentials of systemd. The installed unit takes them from the
+    # folder of the settings, so that is where a secret is found then.
     directory = Path(environ[CREDENTIALS_DIRECTORY]) if environ.get(CREDENTIALS_DIRECTORY) else folder
     provided = directory / credential if directory else None
     return provided if provided and provided.exists() else None
@@ -122,7 +120,7 @@ def why_open(path: Path) -> str:
     try:
         mode = path.stat().st_mode
     except OSError:
-        return ""
+        return ""  # a file that is missing is a mistake of its own
     return f"{path} is readable by every user (mode {mode & 0o777:03o}); make it 600" if mode & stat.S_IROTH else ""
 
 

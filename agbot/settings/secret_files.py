@@ -107,7 +107,9 @@ def _read_secret(key: str, path: Path | None, draft: Draft, *, may_lack: bool, m
 
 
 def _note_unread(key: str, error: secret.SecretError, expected: str, draft: Draft, *, may_lack: bool) -> None:
-    """Note a file that cannot be used. Only who may read it depends on the user of the service."""
+    """Note a file that cannot be used."""
+    # The daemon may be allowed to read what this user may not. A file that is missing or not a
+    # token is so for the daemon too.
     is_warning = may_lack and isinstance(error.__cause__, PermissionError)
     draft.note(key, str(error), expected, is_warning=is_warning)
     draft.lacking += [key] if is_warning else []

@@ -52,6 +52,7 @@ def parse(text: str) -> Window:
 def _weekdays(text: str) -> frozenset[int]:
     if text.lower() == "daily":
         return frozenset(range(_DAY))
+    # `fri-mon` goes around the end of the week
     found: set[int] = set()
     for part in text.lower().split(","):
         first, dash, last = part.partition("-")
@@ -73,6 +74,7 @@ def _hours(text: str) -> tuple[time, time]:
     written = re.fullmatch(r"(\d\d:\d\d)-(\d\d:\d\d)", text)
     if written is None:
         raise WindowError(f'"{text}" is not a range of hours such as 22:00-04:00')
+    # a `time` cannot be 24:00; a window that closes at 00:00 lasts until the next day begins
     return _clock(written[1]), time(0) if written[2] == "24:00" else _clock(written[2])
 
 
