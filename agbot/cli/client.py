@@ -26,7 +26,6 @@ from agbot.cli.failure import Exit, Failure, bad_secret
 from agbot.cli.folding import say
 from agbot.cli.unanswered import no_answer
 from agbot.clock import NOW_HEADER, SystemClock
-from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.settings import secret
 from agbot.settings.hosts import goes_in_clear
 from agbot.settings.secret import Secret
@@ -191,6 +190,8 @@ class Client:
         return found if isinstance(found, str) else ""
 
     def _refusal(self, status: int, content: bytes, tried: str) -> Failure:
+        from agbot.console.api import NO_SUCH_PATH, WRONG_METHOD
+
         try:
             error = json.loads(content)["error"]
             problem, next_step = str(error["problem"]), str(error["next"])

@@ -8,8 +8,6 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any, Final
 
 import click
@@ -33,15 +31,3 @@ def folded(text: str, out: IO[Any], *, indent: int = 2) -> str:
 def say(text: str, *, err: bool = False, indent: int = 2) -> None:
     """Print a sentence."""
     click.echo(folded(text, sys.stderr if err else sys.stdout, indent=indent), err=err)
-
-
-@contextmanager
-def folded_errors() -> Iterator[None]:
-    """Fold the errors of the command line, which click prints as they are."""
-    try:
-        yield
-    except click.UsageError as error:
-        whole = f"Error: {error.format_message()}"
-        shown = folded(whole, sys.stderr).removeprefix("Error: ")
-        error.format_message = lambda: shown  # type: ignore[method-assign]  # of this error alone
-        raise

@@ -6,15 +6,16 @@ import gc
 import importlib
 import io
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
 from agbot import __version__
-from agbot.cli.emptiness import refuse_empty
-from agbot.cli.folding import folded_errors
+from agbot.cli.failure import Exit
+from agbot.cli.folding import folded
 
 # Name -> module below agbot.cli, line of help. The command is the module's attribute of the same
 # name, with underscores.
@@ -55,6 +56,9 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 _ALIASES: Final[Mapping[str, str]] = {"hagr": "hagroup"}
 """The names that `hzn` users expect."""
+_AS_IN_HZN: Final = frozenset({"hagroup", "hagr", "node", "nmp", "version"})
+"""Their exit code for wrong usage is 1."""
+
 _EPILOG: Final = (
     "Exit codes: 0 done; 1 bad input; 2 wrong usage; 3 bad JSON; 4 a file cannot be read or written; "
     "5 the coordinator or the Exchange cannot be reached or failed; 7 it refused; 8 not found. "
@@ -103,14 +107,14 @@ class LazyGroup(click.Group):
         **extra: Any,  # noqa: ANN401 - as in click
     ) -> click.Context:
         """Read the options of `agbot` itself."""
-        with folded_errors():
+        with _folded_errors():
             if not extra.get("resilient_parsing"):  # completion sees what is not typed yet
-                refuse_empty(args)
+                _refuse_empty(args)
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as in click
         """Run the command."""
-        with folded_errors():
+        with _folded_errors():
             return super().invoke(ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -122,6 +126,43 @@ class LazyGroup(click.Group):
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@contextmanager
+def _folded_errors() -> Iterator[None]:
+    """Fold the errors of the command line, which click prints as they are."""
+    try:
+        yield
+    except click.UsageError as error:
+        whole = f"Error: {error.format_message()}"
+        shown = folded(whole, sys.stderr).removeprefix("Error: ")
+        error.format_message = lambda: shown  # type: ignore[method-assign]  # of this error alone
+        raise
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse a command line with an empty word, or an option with an empty value.
+
+    It usually comes from a variable of a script that is not set. As the value of an option it would
+    mean that the option is not given (a hold without an end), and as a path the current folder.
+
+    Raises:
+        click.UsageError: it has one.
+    """
+    for before, word in zip(["", *words], words, strict=False):
+        option, equals, value = word.partition("=")
+        if word.startswith("--") and equals and not value.strip():
+            raise _refusal(f"The value of {option} is empty.", words)
+        if not word.strip():
+            is_of_option = before.startswith("-") and "=" not in before and before != "--"
+            raise _refusal(f"{f'The word after {before}' if is_of_option else 'An argument'} is empty.", words)
+
+
+def _refusal(problem: str, words: Sequence[str]) -> click.UsageError:
+    error = click.UsageError(f"{problem} Give a value, or leave it out; is a variable of the shell not set?")
+    if words[0] in _AS_IN_HZN:
+        error.exit_code = int(Exit.BAD_INPUT)  # type: ignore[misc]  # click reads it from the instance
+    return error
 
 
 @click.group(

@@ -17,8 +17,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from agbot import log
 from agbot.console import parts
+from agbot.console.api import NO_SUCH_PATH, WRONG_METHOD
 from agbot.console.replies import ApiError
-from agbot.console.unknown_path import NO_SUCH_PATH, WRONG_METHOD
 from agbot.events.listeners import ConsoleDenied, ConsoleFailed
 from agbot.settings.hosts import host_and_port, is_loopback
 from agbot.store.contract import StoreError

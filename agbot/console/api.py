@@ -29,6 +29,10 @@ TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer", "minimum": 0}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 JSON: Final = "application/json"
+NO_SUCH_PATH: Final = "there is no such path"
+WRONG_METHOD: Final = 405
+"""How a coordinator answers a request that its version does not know. A command recognises by these
+a coordinator of another version, so the words stay as they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -1,17 +1,24 @@
-"""How many members of a group are available, in words. Pure.
+"""How many members of a group are available, and how one member is, in words. Pure.
 
 Heartbeats make no change records, so they are read of the groups in which something happens. Of a
 member that was not read for a while it is not known whether it is available: it counts neither as
-available nor as missing.
+available nor as missing, and that is no fault, which the words must not look like.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from agbot.coordinator.contract import GroupView
+from agbot.console.page.words import spoken
+from agbot.coordinator.contract import GroupView, MemberView
 from agbot.rules.words import count
+
+WHY_IDLE: Final = (
+    "Nothing happens in this group, so heartbeats are read here only for this view, "
+    "and at once when a member asks to upgrade."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +70,32 @@ def in_words(group: GroupView, since: str) -> str:
     known = [f"{found.available} available"] if found.available else []
     missing = [f"{found.unavailable} not available"] if found.unavailable else []
     return ", ".join([count(found.members, "member"), *known, *missing, unread])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a member is."""
+
+    look: str
+    word: str
+    why: str = ""
+
+
+def health(member: MemberView, now: datetime) -> Health:
+    """Say how a member is, or how it was when it was last read."""
+    if member.available is not None:
+        if member.available:
+            return Health(look="done", word="available")
+        return Health(look="failed", word="not available", why=member.why_unavailable)
+    if member.read_at is None:
+        return Health(look="quiet", word="not read yet")
+    since = f"since {spoken(member.read_at, now)}"
+    if not member.why_unavailable:
+        return Health(look="quiet", word="not read", why=f"{since}; it was available then")
+    return Health(look="suspect", word="not read", why=f"{since}; then: {member.why_unavailable}")
+
+
+def unread(group: GroupView, now: datetime) -> str:
+    """Say of how many members of a group it is not known whether they are available."""
+    found = availability(group)
+    return found.unread_in_words("" if found.since is None else spoken(found.since, now))

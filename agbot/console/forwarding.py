@@ -16,8 +16,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from agbot.console import api
 from agbot.console.access import require_own_page
-from agbot.console.leading import Coordinators
 from agbot.console.page.rendering import is_own_file
+from agbot.console.parts import Coordinators
 from agbot.console.replies import ApiError
 from agbot.console.requests import content_of
 from agbot.console.status import WHY_LOCAL

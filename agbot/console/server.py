@@ -19,11 +19,10 @@ from agbot.clock import NOW_HEADER, Clock
 from agbot.console import access
 from agbot.console.acting import BODY_BYTES
 from agbot.console.forwarding import to_the_leader
-from agbot.console.leading import Alone, Coordinators
 from agbot.console.metrics import Metrics
 from agbot.console.page.rollouts import Rollouts
 from agbot.console.page.views import ROLLOUTS
-from agbot.console.parts import PARTS, Parts
+from agbot.console.parts import PARTS, Alone, Coordinators, Parts
 from agbot.console.replies import ApiError
 from agbot.console.routes import HANDLERS
 from agbot.console.streaming import STREAMS, Streams, end_streams

@@ -11,10 +11,10 @@ from agbot import log
 from agbot.agreementbot import source
 from agbot.agreementbot.client import Agbots
 from agbot.clock import Clock
-from agbot.console.leading import Alone
 from agbot.console.metrics import Metrics
 from agbot.console.page.estimates import Estimates
 from agbot.console.page.rollouts import Rollouts
+from agbot.console.parts import Alone
 from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from agbot.cli import options, screen
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.folding import say
-from agbot.cli.hzn import asking, at_once, in_use, plan
+from agbot.cli.hzn import asking, in_use, plan
 from agbot.cli.hzn.file import GroupFile
 from agbot.cli.hzn.in_use import Leaving
-from agbot.cli.hzn.session import Session
+from agbot.cli.hzn.session import Session, at_once
 from agbot.exchange.administration import HaGroup
 from agbot.exchange.errors import Conflicting
 from agbot.rules import ids
@@ -46,7 +46,7 @@ async def add(session: Session, given: str | None, file: GroupFile, *, says_yes:
     group = _named(session, given or file.name, file)
     asking.warn(file.remarks)
     named = [name for name in file.members if name]
-    nodes = await at_once.each(named, lambda name: session.device(name, group))
+    nodes = await at_once(named, lambda name: session.device(name, group))
     members = tuple(dict.fromkeys(ids.name_of(node.id) for node in nodes))
     before = await session.exchange.group(group)
     elsewhere = plan.elsewhere(nodes, group)

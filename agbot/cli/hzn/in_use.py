@@ -10,8 +10,8 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from agbot.cli.hzn import asking, at_once, coordinator
-from agbot.cli.hzn.session import Session
+from agbot.cli.hzn import asking, coordinator
+from agbot.cli.hzn.session import Session, at_once
 from agbot.coordinator.contract import GroupView
 from agbot.exchange.errors import ExchangeError
 from agbot.rules import statuses
@@ -86,7 +86,7 @@ async def _by_statuses(session: Session, leaving: Leaving) -> list[str]:
             return []
         return _mid_upgrade(node, {policy: reported(entry) for policy, entry in found.items()}, leaving)
 
-    return [line for lines in await at_once.each(sorted(leaving.nodes), of) for line in lines]
+    return [line for lines in await at_once(sorted(leaving.nodes), of) for line in lines]
 
 
 def reported(entry: Mapping[str, object]) -> str:

@@ -9,10 +9,10 @@ import click
 from agbot import __version__
 from agbot.cli import screen
 from agbot.cli.failure import Exit, Failure
-from agbot.cli.hzn import at_once, in_use
+from agbot.cli.hzn import in_use
 from agbot.cli.hzn.environment import MissingError
 from agbot.cli.hzn.given import Given, HznGroup, common
-from agbot.cli.hzn.session import Session
+from agbot.cli.hzn.session import Session, at_once
 from agbot.exchange.administration import NodeRecord
 from agbot.rules import ids
 from agbot.rules.ids import NodeId, PolicyId
@@ -85,7 +85,7 @@ def nmp_status(*, policy: str, is_long: bool, given: Given) -> None:
     async def read(session: Session) -> dict[str, object]:
         wanted = PolicyId(session.qualified(policy))
         nodes = sorted(await session.exchange.nodes(ids.org_of(wanted)))
-        found = await at_once.each(nodes, session.exchange.statuses)
+        found = await at_once(nodes, session.exchange.statuses)
         reported = {node: of_node[wanted] for node, of_node in zip(nodes, found, strict=True) if wanted in of_node}
         if not reported:
             raise await _unreported(session, wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -23,7 +23,9 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.nearest import did_you_mean
 
 T = TypeVar("T")
+Result = TypeVar("Result")
 
+_READS_AT_ONCE: Final = 8
 _LIST_GROUPS: Final = "`agbot hagroup list` lists the groups of your organisation, with -o those of another one"
 
 
@@ -212,3 +214,20 @@ def failure(error: ExchangeError, asker: Asker) -> Failure:
         problem=error.what_came_back,
         next_step=next_step,
     )
+
+
+async def at_once(things: Iterable[T], read: Callable[[T], Awaitable[Result]]) -> list[Result]:
+    """Read these, a few at a time; return the results in order. The first error is raised."""
+    turns = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def one(thing: T) -> Result:
+        async with turns:
+            return await read(thing)
+
+    tasks = [asyncio.ensure_future(one(thing)) for thing in things]
+    try:
+        return [await task for task in tasks]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,8 +18,8 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agbot import __version__
-from agbot.console import parts, replies
-from agbot.console.page import consequences, facts, health, marks, reasons, standing, words
+from agbot.console import availability, parts, replies
+from agbot.console.page import consequences, facts, marks, standing, words
 from agbot.console.page.notes import Link
 from agbot.console.replies import ApiError
 from agbot.console.status import WHY_LOCAL
@@ -100,10 +100,10 @@ def environment() -> Environment:
         "file": _file_url,
         "words": words,
         "labels": standing.LABELS,
-        "reasons": reasons.IN_WORDS,
-        "health": health.health,
-        "WHY_IDLE": health.WHY_IDLE,
-        "unread": health.unread,
+        "reasons": facts.CODES,
+        "health": availability.health,
+        "WHY_IDLE": availability.WHY_IDLE,
+        "unread": availability.unread,
         "helps_to_allow": consequences.helps_to_allow,
         "version": __version__,
     }

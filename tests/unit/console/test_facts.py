@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agbot.console.availability import health
 from agbot.console.page import facts, marks
-from agbot.console.page.health import health
 from agbot.coordinator.contract import MemberView
 from agbot.rules.decide import judge
 from agbot.rules.facts import Ask

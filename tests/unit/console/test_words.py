@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agbot.console.page import marks, reasons, words
+from agbot.console.page import facts, marks, words
 from agbot.coordinator.operators.history import HistoryView
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind
@@ -86,4 +86,4 @@ def test_an_event_names_its_group_once_and_leads_to_it(group: str | None, what: 
 
 
 def test_every_reason_has_plain_words() -> None:
-    assert set(reasons.IN_WORDS) == set(Code)
+    assert set(facts.CODES) == set(Code)
