@@ -105,6 +105,7 @@ class AgreementBot:
                 refused.append(url)
             except NoAnswerError as error:
                 failed.append(f"{url}: {error}")
+        # one that hangs may be an agbot that runs, however many others are refused
         if failed:
             return Unreadable(why="; ".join(failed))
         return NotRunning(why=f"connections are refused at {', '.join(refused)}")
@@ -114,6 +115,7 @@ class AgreementBot:
         until = asyncio.get_running_loop().time() + self._seconds
         found: set[tuple[NodeId, PolicyId]] = set()
         for url in self._urls:
+            # shadow mode only compares: what one agbot does not show is missing there, and no more
             with suppress(NotListeningError, NoAnswerError, ValueError):
                 found.update(wire.waiting_services(await self._get(url + _USAGES, until)))
         return frozenset(found)

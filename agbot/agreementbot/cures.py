@@ -61,9 +61,11 @@ def _route(row: Row, others: list[Row]) -> str:
     """Return the path that deletes this row alone; empty if there is none."""
     of_kind = [each for each in others if each.kind is row.kind]
     names = [ids.org_of(row.group), ids.name_of(row.group)]
+    # the path with the policy; a deployment policy's slash is a 404 there, also as %2F (W14)
     if row.kind is Kind.SERVICE and "/" not in row.subject:
         names.append(row.subject)
         of_kind = [each for each in of_kind if each.subject == row.subject]
+    # without the policy the path deletes every row of the group and kind: only if this is the one
     path = "/".join(quote(name, safe="") for name in names)
     return "" if of_kind else f"/ha/{_ROUTES[row.kind]}/{path}"
 

@@ -74,11 +74,13 @@ class Tables:
             async with asyncio.timeout(self._seconds):
                 found = await self._read(_ROWS)
         except TimeoutError:
+            # an answer may still arrive on it, and would be taken for that of the next statement
             await self.close()
             return Unreadable(why=f"{self}: no complete answer within {self._seconds:.3g} s")
         except psycopg.Error as error:
             await self.close()
             return Unreadable(why=f"{self}: {_why(error)}")
+        # no `NotRunning` from here: the tables outlive the agbot
         rows = [wire.to_row(Kind(kind), *names) for kind, *names in found]
         return Listed(rows=wire.distinct(rows), url="", repeated=wire.repeated(rows))
 
@@ -136,6 +138,8 @@ class Tables:
     async def _connect(self, seconds: float, *, is_read_only: bool) -> psycopg.AsyncConnection[Any]:
         milliseconds = max(int(seconds * 1000), 1)
         only = "on" if is_read_only else "off"
+        # set by the server for the session, so that they hold even if this process is stopped in
+        # the middle of a statement: a lock kept there stops every agbot (`agbot-ha.md` 3.5)
         options = f"-c statement_timeout={milliseconds} -c lock_timeout={milliseconds} -c default_transaction_read_only={only}"
         return await psycopg.AsyncConnection.connect(
             self._database, autocommit=True, application_name="agbot", options=options

@@ -65,6 +65,8 @@ class HttpTransport:
             message = f"no complete answer within {timeout_seconds:.3g} s"
             raise NoAnswerError(message) from error
         except aiohttp.ClientConnectorError as error:
+            # Only this one proves that no process listens there. A host that is unreachable may run
+            # an agbot that reaches its database.
             if isinstance(error.os_error, ConnectionRefusedError):
                 raise NotListeningError(unreached(error)) from error
             raise NoAnswerError(unreached(error)) from error

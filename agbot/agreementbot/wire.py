@@ -86,15 +86,15 @@ def waiting_services(body: bytes) -> list[tuple[NodeId, PolicyId]]:
 
 
 def _rows(kind: Kind, listed: Iterable[tuple[str, str, str, str]]) -> list[Row]:
-    """Return the rows without the empty one that an agbot with a file database lists (A16)."""
+    """Return the rows of these names."""
+    # an agbot with a file database lists an empty one, which no upgrade stands for (A16)
     return [to_row(kind, *names) for names in listed if all(names[:3])]
 
 
 def to_row(kind: Kind, org: str, group: str, node: str, subject: str) -> Row:
-    """Return the row with these names, as the agbot writes them in its lists and its tables.
-
-    Those of an agent are bare. A service has qualified names, unless a pattern made its policy.
-    """
+    """Return the row with these names, as the agbot writes them in its lists and its tables."""
+    # Those of an agent are bare. A service has qualified names, but its policy has a bare one if a
+    # pattern made it: the organisation is then the pattern's, which `rows.claim_of` finds (W18).
     return Row(
         kind=kind,
         group=ids.group_id(org, group),

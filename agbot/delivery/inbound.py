@@ -54,6 +54,8 @@ class Inbound:
         node = self._topics.busy_node(topic)
         if node is None:
             return False
+        # `for_seconds` counts from the moment of receipt: a broker that is lost every few minutes
+        # would keep the node busy without end
         if is_repeated and self._retained.get(node) == payload:
             return True
         try:
@@ -70,6 +72,7 @@ class Inbound:
         return True
 
     def _refuse(self, topic: str, error: str) -> None:
+        # topics are foreign: whoever may publish could fill our memory with names
         if topic not in self._refused and len(self._refused) < _MAX_REPORTED:
             self._refused.add(topic)
             log.write(BusyRefused(topic=topic, error=error))
@@ -89,6 +92,7 @@ def read(payload: bytes) -> NotNow | None:
     word = _DECODER.decode(payload)
     if (word.until is None) == (word.for_seconds is None):
         raise ValueError('it must have either "until" or "for_seconds"')
+    # the arithmetic of rules is sure of times before that, and not of the year 9999
     if word.until is not None and word.until >= _LATEST:
         raise ValueError('"until" must be before the year 2200')
     return msgspec.structs.replace(word, reason=excerpt(word.reason, (), _REASON_CHARACTERS))

@@ -127,7 +127,7 @@ class Mqtt:
                 await asyncio.wait({listening, delivering}, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 await _ended(delivering)
-                # the broker does not publish the last will after a clean close
+                # the broker does not publish the last will after a clean close, so we say it
                 with contextlib.suppress(MqttError, RefusedError):
                     await connection.send(self._status(Presence.OFFLINE), within_seconds=_GOODBYE_SECONDS)
                 raise
@@ -145,6 +145,7 @@ class Mqtt:
             topic, payload = str(message.topic), message.payload
             if self._inbound is not None and self._inbound.receive(topic, payload, is_repeated=message.retain):
                 continue
+            # our own new states come back without the flag: they are known already
             if message.retain and payload:
                 states.found(self._topics.group_of(topic))
 
@@ -159,6 +160,8 @@ class Mqtt:
             await connection.send(self._status(Presence.ONLINE))
         except RefusedError as error:
             raise MqttError(str(error)) from error
+        # A connection that breaks at each message must not count as repaired each time, or the
+        # delay would stay short and the log would show an outage every second.
         steady_at = loop.time() + self._backoff.steady_seconds
         entries: Sequence[Entry] = ()
         while not self._renewed.is_set():
@@ -191,6 +194,8 @@ class Mqtt:
             if refusal is not None:
                 refused.append((entry, refusal))
                 self._count(self.kind, Outcome.REFUSED, 1)
+            # While the broker has accepted nothing, its refusals may be about us (an expired right,
+            # a full disk) and not about these events: they wait.
             if refusal is None or refusal.is_permanent or self._accepts:
                 self._accepts = self._accepts or refusal is None
                 if not await _skip(outlet, refused):
@@ -202,6 +207,7 @@ class Mqtt:
                 self._recovered()
         if refused:
             self._batch = min(2 * self._batch, _LARGEST_BATCH)  # it may accept events after these
+            # 800 in a row: they are given up, because the journal would drop them in the end anyway
             if len(refused) < _LARGEST_BATCH:
                 raise MqttError(str(refused[0][1]))
             if await _skip(outlet, refused):
@@ -260,6 +266,7 @@ class Mqtt:
 
 async def _skip(outlet: Outlet, refused: Sequence[tuple[Entry, RefusedError]]) -> bool:
     """Report skipped events, by topic and reason. False if that failed and is to be tried again."""
+    # one entry of the journal for each reason: hundreds may be skipped at once
     by_reason: dict[tuple[str, str], list[Entry]] = {}
     for entry, refusal in refused:
         by_reason.setdefault((refusal.topic, refusal.why), []).append(entry)

@@ -88,6 +88,7 @@ class Blame:
     def answered(self, key: Hashable) -> None:
         """Note that the broker has accepted or refused it."""
         if key in self._in_flight:
+            # the dictionary is in the order of sending, which is that of the acknowledgements
             for earlier in self._in_flight:
                 if earlier == key:
                     break
@@ -100,8 +101,11 @@ class Blame:
         """Note that the connection has ended."""
         if by_broker:
             self.is_careful = self.is_careful or bool(self._in_flight)
+            # An idle connection was closed: whatever the cause, it was no message.
             if not self._in_flight:
                 self._suspects = {key: each for key, each in self._suspects.items() if each.is_to_blame}
+            # of several in flight it cannot be known which one: the next connection sends one by
+            # one
             if len(self._in_flight) == 1:
                 self._suspect(next(iter(self._in_flight)), "it closes the connection", math.inf)
         else:
@@ -114,6 +118,8 @@ class Blame:
     def _suspect(self, key: Hashable, symptom: str, until: float) -> None:
         size = self._in_flight[key]
         suspect = self._suspects.setdefault(key, _Suspect(size))
+        # messages of a topic replace each other: the shortest that failed bounds what is tried
+        # again
         suspect.size = min(suspect.size, size)
         suspect.times += 1
         suspect.symptom, suspect.until = symptom, until

@@ -196,6 +196,7 @@ class Connection(aiomqtt.Client):
         try:
             await super().__aenter__()
         except BaseException:
+            # the thread that connects goes on, and closes what it opens (`_client_connect`)
             self._is_given_up = True
             self._client.disconnect()
             raise
@@ -207,7 +208,7 @@ class Connection(aiomqtt.Client):
         try:
             await super().__aexit__(kind, error, traceback)
         finally:
-            if self._disconnected.done():
+            if self._disconnected.done():  # retrieved, or asyncio logs it as never retrieved
                 self._disconnected.exception()
 
     def _client_connect(self) -> None:

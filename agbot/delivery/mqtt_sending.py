@@ -66,6 +66,7 @@ class Sender:
         finding = self._blame.why_not(key, len(message.payload), asyncio.get_running_loop().time())
         if finding is not None:
             return RefusedError(message.topic, finding.why, is_permanent=finding.is_permanent)
+        # if the broker closes the connection meanwhile, the message is not to blame
         if self._blame.is_careful and self._blame.is_suspected(key):
             await asyncio.sleep(self._quiet_seconds)
         self._blame.sent(key, len(message.payload))

@@ -82,7 +82,7 @@ class Notify:
                 not_before = asyncio.get_running_loop().time() + delay
                 self._note(why, len(wanted))
                 if why:
-                    continue
+                    continue  # not confirmed: the next message has these events and the new ones
             if entries:
                 outlet.confirm(entries[-1])
 
@@ -137,6 +137,7 @@ def _words(entry: Entry) -> str:
 def _parts(address: Secret) -> tuple[str, ...]:
     """Return what of an address must not be shown: all of it, and each part that may be a token."""
     _, _, rest = address.reveal().partition("://")
+    # short parts are left: hiding `tls` or `443` everywhere would make the error unreadable
     return (
         address.reveal(),
         *(part for part in rest.replace("@", "/").replace("?", "/").split("/") if len(part) >= _SHORTEST_SECRET),

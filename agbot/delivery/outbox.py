@@ -161,6 +161,8 @@ class Outlet:
         """
         found = await self._store.cursor(self._sink)
         if found is None:
+            # written at once: after a restart before the first event, those of meanwhile are its
+            # own
             found = self._outbox.end
             await self._store.save_cursor(self._sink, found)
         self._confirmed = self._saved = found
@@ -187,6 +189,7 @@ class Outlet:
         found = await self._outbox.read(JournalQuery(after=self._confirmed, limit=limit))
         if found is None:
             return ()
+        # None although the end is higher: all of them have been dropped
         first = found[0].id if found else end + 1
         if first > self._confirmed + 1 and not await self._report_loss(first - 1):
             return ()
@@ -204,11 +207,9 @@ class Outlet:
     async def skip(self, entries: Sequence[Entry], why: str, topic: str = "") -> bool:
         """Report that the receiver does not accept these entries.
 
-        The caller confirms them afterwards.
-
-        A refused report of a refusal is only logged, because each report would cause the next one.
-        False, after a delay, if the report could not be written.
+        The caller confirms them afterwards. False, after a delay, if that could not be written.
         """
+        # a refused report of a refusal is only logged, because each report would cause the next one
         numbers = tuple(entry.id for entry in entries if entry.event != DeliveryRefused.name)
         refused = DeliveryRefused(
             sink=self._destination.sink, receiver=self._destination.receiver, error=why, topic=topic, numbers=numbers

@@ -131,12 +131,9 @@ class StatusMessage:
 
 
 def event_message(entry: Entry) -> EventMessage:
-    """Return the message of an entry.
-
-    Its number alone is not unique, because a lost or restored store counts from an earlier one
-    again.
-    """
+    """Return the message of an entry."""
     return EventMessage(
+        # the number alone is not unique: a lost or restored store counts from an earlier one again
         id=f"{entry.id}-{(entry.at - _EPOCH) // _MILLISECOND}",
         number=entry.id,
         at=entry.at.astimezone(UTC),

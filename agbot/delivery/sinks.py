@@ -68,6 +68,8 @@ class Backoff:
 
     def after(self, failures: int, retry_after_seconds: float = 0.0) -> float:
         """Return the delay after so many failures in a row, at least the limited `Retry-After`."""
+        # bounded, because 2.0 ** 1024 is an OverflowError, after 17 hours of a receiver that is
+        # gone
         doubled = self.first_seconds * 2.0 ** min(max(failures - 1, 0), _MOST_DOUBLINGS)
         return max(
             _with_jitter(min(doubled, self.longest_seconds)), min(retry_after_seconds, self.longest_retry_after_seconds)
@@ -171,7 +173,7 @@ class Deliveries:
     async def run(self) -> None:
         """Deliver until cancelled."""
         if not self._sinks:
-            await asyncio.Event().wait()
+            await asyncio.Event().wait()  # a task of the daemon that ends would end the daemon
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._outbox.run(), name="outbox")
             for sink, outlet in self._sinks:

@@ -55,6 +55,7 @@ class States:
 
     def found(self, group: GroupId) -> None:
         """Note that the broker has a state of this group from an earlier connection."""
+        # not read: it differs from whatever is published next, which is what an old state should do
         self._on_broker.setdefault(group, _UNKNOWN)
 
     def due(self, now: float) -> list[GroupId]:
@@ -68,6 +69,7 @@ class States:
         found = set(self._due)
         if now >= self._compare_at:
             self._compare_at = now + COMPARE_SECONDS
+            # not due: `message` publishes only what differs, so a comparison sends nothing mostly
             found.update(busy, (group for group in self._on_broker if self._groups.is_gone(group)))
         return sorted(found)
 
@@ -76,6 +78,8 @@ class States:
         is_due = group in self._due
         if self._groups.is_gone(group):
             self._due.discard(group)
+            # after an event it is cleared whether or not the broker is known to have a state: the
+            # retained ones may not have arrived yet
             return CLEARED if self._on_broker.pop(group, CLEARED) or is_due else None
         state = self._groups.state(group)
         if state is None:

@@ -112,6 +112,7 @@ class Webhook:
         async def attempt() -> None:
             nonlocal ahead
             self._renewed.clear()
+            # a refused event waits for a person, and may be older than the journal by then
             if self._is_refused and not await outlet.keeps(entry):
                 raise Expired
             try:
@@ -135,6 +136,8 @@ class Webhook:
 
     def _is_out_of_patience(self, error: NotAccepted, began_at: float) -> bool:
         waited = self._loop_time() - began_at
+        # That the receiver takes some events and not others was found out a moment ago. One that is
+        # away is another matter, and gets the whole time.
         if self._is_selective() and not error.is_unavailable:
             return isinstance(error, Refused) or waited >= self._backoff.selective_patience_seconds
         return waited >= self._backoff.patience_seconds
@@ -146,11 +149,7 @@ class Webhook:
         return asyncio.get_running_loop().time()
 
     async def _accepts_later(self, outlet: Outlet, entry: Entry, ahead: int, why: str) -> bool:
-        """Send events after one that is not accepted, until one is accepted; go on after that.
-
-        All before it are then sent once more, out of order, because the receiver may have been
-        repaired in the meantime.
-        """
+        """Send events after one that is not accepted, until one is accepted; go on after that."""
         unaccepted = [entry]
         for later in await outlet.following(entry, ahead):
             failure = await self._failure(later)
@@ -162,7 +161,8 @@ class Webhook:
         return False
 
     async def _skip_refused(self, outlet: Outlet, unaccepted: Sequence[Entry], accepted: Entry, why: str) -> bool:
-        # events after a gap wait until it is reported as lost
+        # All before the accepted one are sent once more, out of order: the receiver may have been
+        # repaired in the meantime. Events after a gap wait until that is reported as lost.
         known = without_gap([*unaccepted, accepted])
         refused: list[Entry] = []
         for each in known:
@@ -194,6 +194,7 @@ class Webhook:
 
     def _delay_seconds(self, state: RetryCallState) -> float:
         error = _error(state)
+        # a refusal does not pass by itself, unless the event is about to be skipped
         if isinstance(error, Refused) and not self._is_selective():
             return self._backoff.after_refusal()
         asked = error.retry_after_seconds if isinstance(error, NotAccepted) else 0.0

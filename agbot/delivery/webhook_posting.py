@@ -116,6 +116,7 @@ class Poster:
             raise NotAccepted(why or type(error).__name__, is_unavailable=is_away) from error
         if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             return
+        # redirects too: the body is signed for this address, and its token may be in the path
         if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
             raise Refused(f"it answered {status} to event {message.id}")
         asked = retry_after_seconds(headers_back.get("Retry-After"), headers_back.get("Date"), self._clock.now())

@@ -29,6 +29,7 @@ def perform(address: Address, work: Callable[[psycopg.Connection[Any]], _Result]
             return work(connection)
     except psycopg.Error as error:
         meant = address.unavailable("use", error)
+        # a missing right comes with what to grant, which `failed` adds
         if isinstance(meant, StoreRefusedError) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
             raise GuardError(str(meant)) from error
         raise installing.failed(error, str(meant)) from error

@@ -64,6 +64,8 @@ def install(connection: Connection, schemas: Schemas) -> Installation:
                 raise GuardError("; ".join(found))
             version = shape.installed_version(connection, schemas)
             damage = status.damage(connection, schemas, version) if version is not None else []
+            # An update replaces functions by CREATE OR REPLACE and keeps the triggers. If the
+            # version is the same, something was changed by hand: then everything is made again.
             replaces = version == scripts.VERSION and bool(damage)
             left = _put(connection, schemas, replaces=replaces)
             if left and not replaces:
@@ -76,12 +78,10 @@ def install(connection: Connection, schemas: Schemas) -> Installation:
 
 
 def _put(connection: Connection, schemas: Schemas, *, replaces: bool) -> list[str]:
-    """Create what is missing, or replace every function and trigger; return what is still wrong.
-
-    A trigger can be enabled by the owner of its table alone, but goes with its function, which is
-    ours.
-    """
+    """Create what is missing, or replace every function and trigger; return what is still wrong."""
     if replaces:
+        # only the table's owner can drop or enable a trigger, but it goes with its function, which
+        # is ours (decision 35)
         connection.execute(scripts.drop_functions(schemas).encode())
     connection.execute(scripts.install(schemas).encode())
     return status.damage(connection, schemas, scripts.VERSION)
@@ -110,6 +110,7 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
 
 def failed(error: psycopg.Error, text: str) -> GuardError:
     """Return the error: a lock or a missing right is another one than a database out of reach."""
+    # first, because it is a ProgrammingError as well
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return GuardError(f"{text}; {_RIGHTS}")
     if isinstance(error, psycopg.ProgrammingError):

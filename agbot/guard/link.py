@@ -131,6 +131,8 @@ class Link:
     ) -> None:
         """Let the triggers rely on this coordinator for so long from now on, and change gates."""
         statements: list[str] = []
+        # A pass lets an upgrade go without a lease, and outlives a coordinator that cannot judge:
+        # the next upgrade of that member would go beside another one. A wait only keeps waiting.
         if resets or judged_seconds is None:
             statements.append(filled(_RESET if resets else _NOTHING_PASSES, self._with_epoch({})))
         statements += [filled(_PUT, self._with_epoch(_gate(each))) for each in put]
@@ -165,6 +167,9 @@ class Link:
         """List the agbot's upgrades, as its local API does."""
         try:
             (rows,) = await self._run(self._links.schemas.filled(_ROWS))
+            # the deferred trigger deletes them in their own transaction: one that is visible has
+            # been left behind, such as by a trigger that was disabled, and would refuse every later
+            # question
             if any(row["is_answer"] for row in rows):
                 await self._run(self._links.schemas.filled(_ANSWERS))
         except GuardUnavailableError as error:
@@ -188,6 +193,7 @@ class Link:
 def _refused(place: str, error: RefusedError) -> GuardUnavailableError:
     """Return what the refusal of a statement means, without the statement."""
     what = " ".join(str(error).partition("\nLINE ")[0].split())
+    # the agbot's own tables may be missing as well, which `install` does not repair
     if error.code in _ABSENT and "guard_" in what:
         return GuardGoneError(f"{place}: the guard is not installed, {_UNASKED}")
     advice = "; `agbot guard status` shows what is wrong" if error.code.startswith("42") else ""

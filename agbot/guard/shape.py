@@ -40,6 +40,8 @@ _STORE: Final = ("lease", "generation", "leader", "seen_clock")
 
 def problems(connection: Connection, schemas: Schemas) -> list[str]:
     """Return why the guard cannot be installed, one sentence each; empty if it can."""
+    # in this order, and only the first that fails: without the tables every later check would fail
+    # too
     for check in (_of_tables, _of_rights, _of_version, _of_store, _of_newer):
         found = list(check(connection, schemas))
         if found:
@@ -92,6 +94,8 @@ def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
         found = {column: (kind, bool(strict)) for column, kind, strict in connection.execute(_COLUMNS, (name,))}
         if not found:
             yield f"there is no table {name}: this is not the agbot's database, or it has never been started on it"
+        # an extra column is one too many: the trigger rewrites whole rows, and an agbot with
+        # another table may mean another thing by them
         elif found != expected:
             yield f"the table {name} has other columns than an agbot's: {_difference(expected, found)}"
     if _one(connection, "SELECT to_regclass(%s)", f"{schemas.theirs}.version") is None:

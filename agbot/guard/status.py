@@ -97,7 +97,7 @@ def damage(connection: Connection, schemas: Schemas, version: int) -> list[str]:
     found = [f"the table {schemas.ours}.{table} is missing; {_AGAIN}" for table in missing]
     if version < scripts.VERSION:
         found.append(f"an older program has installed version {version}; `agbot guard install` updates it")
-    elif version == scripts.VERSION:
+    elif version == scripts.VERSION:  # of a newer version this program does not know the functions
         changed = _changed_functions(connection, schemas)
         found += [f"the function {schemas.ours}.{name} is not the one that was installed; {_AGAIN}" for name in changed]
     for table, function in scripts.TRIGGERS:

@@ -110,6 +110,7 @@ class Acceptor:
             self._loop.add_reader(each, self._accept, each)
 
     def _accept(self, listening: socket.socket) -> None:
+        # the console keeps the spare, so that `/livez` answers when agents have taken all others
         if not self._keeps_spare and not self._descriptors.may_accept():
             self._pause()
             return
@@ -171,6 +172,7 @@ class Acceptor:
     def _ran_out(self, listening: socket.socket, error: OSError) -> None:
         self._descriptors.ran_out(error)
         if self._keeps_spare and self._descriptors.free_spare():
+            # one connection by the spare; without it an operator could see nothing of the outage
             with contextlib.suppress(OSError):
                 self._begin_connection(*listening.accept())
         self._pause()
@@ -191,6 +193,8 @@ class Acceptor:
 
     def _check_recovery(self) -> None:
         self._next_try = None
+        # a free descriptor now is not enough: the accepts of the last half second must have had
+        # theirs
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError:
@@ -214,6 +218,7 @@ def _bound_socket(family: int, address: tuple[object, ...], backlog: int) -> soc
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
+            # `::` would take the port of 0.0.0.0 as well, which is bound by itself
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
         bound.listen(backlog)

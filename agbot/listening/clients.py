@@ -22,6 +22,7 @@ def client_of(peername: object) -> str:
 def _network(host: str) -> str:
     """Return the network of an address. It is cached, because agents return often."""
     try:
+        # without the zone of a link-local address
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host

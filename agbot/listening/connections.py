@@ -105,6 +105,7 @@ class Connections(web.Server):
         """Close `number` idle connections, each time the oldest of the client that has the most."""
         for _ in range(number):
             by_number = sorted(self._by_client.values(), key=len, reverse=True)
+            # of the client with the most: one that opens many cannot push out those that open few
             idle = (one for each in by_number for one in each if one.is_idle and one.is_open)
             oldest = next(idle, None)
             if oldest is None:

@@ -30,6 +30,7 @@ class Deadlines:
 
     def renew(self, one: Limited) -> None:
         """Give a connection the whole time from now on."""
+        # to the end of the dictionary, which keeps it in the order of the deadlines
         self._of.pop(one, None)
         self._of[one] = deadline = self._loop.time() + self._seconds
         if self._timer is None:
@@ -42,6 +43,7 @@ class Deadlines:
     def _hang_up_late(self) -> None:
         self._timer = None
         while self._of:
+            # the timer is not moved by a renewal, so the earliest may be later by now
             first = next(iter(self._of))
             if self._of[first] > self._loop.time():
                 self._timer = self._loop.call_at(self._of[first], self._hang_up_late)

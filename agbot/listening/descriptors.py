@@ -38,17 +38,15 @@ class Room:
 
 
 def raise_limit() -> int:
-    """Raise the limit as far as the process may without privileges, and return it.
-
-    Under our unit the kernel refuses both calls (`SystemCallFilter=~@resources`). The limit is then
-    the unit's `LimitNOFILE`, as `/proc` shows it.
-    """
+    """Raise the limit as far as the process may without privileges, and return it."""
     try:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     except (OSError, ValueError):
+        # Under our unit the kernel refuses both calls (`SystemCallFilter=~@resources`). The limit
+        # is then the unit's `LimitNOFILE`.
         soft = _limit_in_proc()
     return _UNLIMITED if soft == resource.RLIM_INFINITY else soft
 
@@ -75,6 +73,7 @@ class Descriptors:
         """Return what the gateway may open with this `max_open`; log it if that is too little."""
         wanted = Room(connections=2 * max_open, passed_on=max(1, max_open // 2))
         total = wanted.connections + wanted.passed_on
+        # with very few descriptors the gateway gets half: neither side can do without
         left = self._limit - RESERVED if self._limit >= 2 * RESERVED else self._limit // 2
         if left >= total:
             return wanted
@@ -108,10 +107,8 @@ class Descriptors:
         return spare is not None
 
     def may_accept(self) -> bool:
-        """Whether a listener that must not use the spare may accept connections.
-
-        It may not while the spare is in use: the next free descriptor becomes the spare again.
-        """
+        """Whether a listener that must not use the spare may accept connections."""
+        # while the spare is in use, the next free descriptor becomes the spare again
         return not self._keeps_spare or self.keep_spare()
 
     def ran_out(self, error: OSError) -> None:

@@ -68,18 +68,16 @@ class Parser(HttpRequestParserPy):
         """Whether all further data are ignored: after a refusal, or the last request."""
 
     def parse_message(self, lines: list[bytes]) -> RawRequestMessage:
-        """Parse a head, and refuse a target of which aiohttp cannot make a URL.
-
-        We use only the raw target, so the URL of an absolute target is replaced. aiohttp would read
-        its host later, where an error (a host that is no domain name) ends the connection's task
-        and leaves the client waiting without limit.
-        """
+        """Parse a head, and refuse a target of which aiohttp cannot make a URL."""
         try:
             message = super().parse_message(lines)
         except ValueError as error:
             raise BadHttpMessage("the request target cannot be read") from error
         if message.chunked and not self._takes_chunks(message.method, message.path):
             raise ChunkedBodyError("a request of this kind has no chunked body")
+        # We use only the raw target, so the URL of an absolute target is replaced. aiohttp would
+        # read its host later, where an error (a host that is no domain name) ends the connection's
+        # task and leaves the client waiting without limit.
         return message._replace(url=_NO_URL) if message.url.absolute else message
 
     def feed_data(  # type: ignore[override]  # the connection takes a refusal as a message too

@@ -164,6 +164,7 @@ class QuickSocket(Quick):
         sent = 0
         with contextlib.suppress(OSError):  # the next read detects that the client has closed
             sent = self._socket.send(answer)
+        # a client that does not read: aiohttp's connection has the timer for it
         if sent < len(answer):
             self._go_on(self._successor(b"", answer[sent:]))
 
@@ -191,7 +192,7 @@ class QuickConnection(Quick, asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer the data, or hand them over."""
         if not self.is_open or self._wire.is_closing():
-            return
+            return  # what was read before our half was closed still arrives
         answer = self._answer(data)
         if answer is None:
             self._hand_over(data)

@@ -37,6 +37,7 @@ class Shares:
         if used_by.get(owner, 0) >= GREED * free:
             return None
         names = (owner,) if part is None else (owner, f"{owner}\n{part}")
+        # not times `GREED`: a part is only claimed, and one owner could name any number of them
         if part is not None and used_by.get(names[-1], 0) >= free:
             return None
         self._used += 1
