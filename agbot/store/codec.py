@@ -83,6 +83,7 @@ class _Columns:
             part.write(getattr(value, name), row)
 
     def read(self, row: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the value of a type that is known only here
+        # of a value that is there the first column is never NULL: a tenure has a holder
         if self.is_optional and row[self.names()[0]] is None:
             return None
         return self.of(**{name: part.read(row) for name, part in self.parts.items()})

@@ -78,7 +78,7 @@ def _refuse_without_room(connection: sqlite3.Connection, folder: Path) -> None:
 
 def _write_again(connection: sqlite3.Connection, new: Path) -> None:
     """Write the content into the new file, and verify what identifies a store."""
-    new.unlink(missing_ok=True)
+    new.unlink(missing_ok=True)  # of a compaction that was killed; VACUUM INTO refuses a file that exists
     connection.execute("VACUUM INTO ?", (str(new),))
     with closing(sqlite3.connect(new, isolation_level=None)) as written:
         (verdict,) = written.execute("PRAGMA quick_check(1)").fetchone()
@@ -96,6 +96,7 @@ def _put_in_place(files: Files, new: Path) -> None:
     if files.wal.exists():
         message = f"another program has {files.main} open, perhaps an sqlite3 shell or a backup; close it"
         raise StoreUnavailableError(message)
+    # SQLite has created it by the umask of whoever typed the command
     new.chmod(files.main.stat().st_mode & 0o777)
     sync(new)
     new.replace(files.main)

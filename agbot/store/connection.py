@@ -81,7 +81,7 @@ def _prepare(
     connection: sqlite3.Connection, path: Path, steps: Sequence[migrations.Step], report: Callable[[str], None]
 ) -> None:
     report("reading its write-ahead log")
-    migrations.check_origin(connection, steps)
+    migrations.check_origin(connection, steps)  # before the first write, which the next line may be
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         message = f"could not open {path} with a write-ahead log: its file system allows {mode!r} only; a store needs a local file system"

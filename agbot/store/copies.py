@@ -111,10 +111,9 @@ def refuse_missing(store: Path) -> None:
 
 
 def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
-    """Keep the old file with its log, and put the new one in place.
-
-    The log is moved first: it must never be beside the new file.
-    """
+    """Keep the old file with its log, and put the new one in place."""
+    # In this order, because a kill may come after any step: beside the new file, the old log would
+    # be applied to it, and its index belongs to no other log.
     files.shm.unlink(missing_ok=True)
     if kept is None:
         files.wal.unlink(missing_ok=True)
@@ -127,10 +126,9 @@ def _move_into_place(files: Files, new: Path, kept: Path | None) -> None:
 
 
 def _free_name(main: Path) -> Path:
-    """Return the name to keep the store under: that of an earlier restore stays with its store.
-
-    Whoever restores the wrong backup first, and then the right one, may need the very first store.
-    """
+    """Return a name to keep the store under."""
+    # Not that of an earlier restore: whoever restores the wrong backup first, and then the right
+    # one, may need the very first store.
     first = main.with_name(f"{main.name}.{_KEPT}")
     names = chain([first], (first.with_name(f"{first.name}-{number}") for number in count(2)))
     return next(each for each in names if not any(map(os.path.lexists, (each, _log_of(each)))))
@@ -155,6 +153,8 @@ def _copy(source: Path, target: Path, doubt: str, advice: Mapping[str, str] = AD
             migrations.check_origin(read, migrations.shipped())
             with closing(sqlite3.connect(part, isolation_level=None)) as written:
                 read.backup(written)
+                # in WAL mode a file is complete only with its log, of which whoever copies a backup
+                # knows nothing
                 written.execute("PRAGMA journal_mode = DELETE")
         _mark_as_copy(part, doubt)
         sync(part)
@@ -185,6 +185,7 @@ def _mark_as_copy(path: Path, doubt: str) -> None:
             if migrations.version_of(connection) == 0:
                 message = f"{path} is empty and not a lease store"
                 raise StoreSchemaError(message)
+            # not the quick one of a start: a backup is checked once, and may be needed a year later
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if verdict != "ok":
                 message = f"{path} is damaged: {verdict}; use another backup"

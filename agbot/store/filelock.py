@@ -35,6 +35,7 @@ class FileLock:
             StoreUnavailableError: the lock file or the store cannot be created.
         """
         try:
+            # the name first: the file behind it may be about to be replaced (`copies.restore`)
             self._beside = self._open(self.path, 0o600)
             self._lock_beside(self._beside)
             self._itself = self._open(self._store, 0o644)
@@ -48,6 +49,7 @@ class FileLock:
 
         Only once the store is closed: closing its file ends SQLite's locks too.
         """
+        # the one beside goes last: whoever takes it next has to find the other one free
         for descriptor in (self._itself, self._beside):
             if descriptor is not None:
                 os.close(descriptor)

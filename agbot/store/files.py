@@ -68,6 +68,7 @@ class Files:
             return Trouble(
                 text=f"{self._path} has been moved, removed or replaced under the running daemon; put it back, or restart the daemon"
             )
+        # only a commit of ours moves the log into it: a copy over it keeps the inode
         if (found.st_size, found.st_mtime_ns) != self._written:
             return Trouble(
                 text=f"another program has written to {self._path} under the running daemon; stop the daemon, put a backup in place with"
@@ -105,10 +106,8 @@ class Files:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def log_stamp(self) -> tuple[int, str]:
-        """Return the inode of the log and its random header.
-
-        (0, "") if there is none or it is empty. SQLite locks no part of it.
-        """
+        """Return the inode of the log and its random header; (0, "") if there is none."""
+        # closing a descriptor ends SQLite's locks on that file, but it locks no part of the log
         try:
             descriptor = os.open(self.wal, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:

@@ -38,6 +38,7 @@ def recognise(connection: sqlite3.Connection, beside: Beside, now_ms: int) -> Ge
     why = _why_another(connection, stored, beside)
     if stored is not None and not why:
         return stored
+    # the first doubt stays: its reason is what an operator has to judge
     if stored is not None and stored.doubt:
         why = stored.doubt  # an operator has restored it, with this reason
     floor = floor_above(_highest_known(connection, stored, beside.mark), now_ms) if why else 0
@@ -80,6 +81,8 @@ def _why_another(connection: sqlite3.Connection, stored: Generation | None, besi
     mark = beside.mark
     if mark is None:
         return "it was in use before, and its mark is missing" if stored is not None else ""
+    # a first start has neither; an empty file beside a mark is a disk that was not mounted, or
+    # worse
     if stored is None:
         return "it is empty or of an earlier version, and another store was in use here"
     if stored.id != mark.generation:
@@ -91,12 +94,10 @@ def _why_another(connection: sqlite3.Connection, stored: Generation | None, besi
 
 
 def floor_above(known: int, now_ms: int) -> int:
-    """Return a number that is not lower than any earlier token; `known` is the highest known one.
-
-    Tokens begin at the clock's milliseconds, and no group has a thousand grants per second, so the
-    clock is above all tokens of earlier generations, even lost ones. A clock that is behind a known
-    token is wrong.
-    """
+    """Return a number that no earlier token exceeds; `known` is the highest known one."""
+    # No group has a thousand grants per second, so the clock's milliseconds are above all tokens of
+    # earlier generations, even of one of which nothing is left. A counter of generations would be
+    # put back together with the copy (decision 16). A clock that is behind a known token is wrong.
     return now_ms if now_ms > known else known + _JUMP
 
 

@@ -99,6 +99,7 @@ def _holder(file: Path) -> str:
             continue
         with each.open("rb") as opened:
             try:
+                # shared, so that two doctors do not find each other
                 fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 number = beside.read_text(encoding="ascii", errors="replace").strip() if beside.is_file() else ""
@@ -107,12 +108,10 @@ def _holder(file: Path) -> str:
 
 
 def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> Inspection:
-    """Look at the file and, after a kill, at its log.
-
-    Without the index of the log, which a kill leaves beside it, SQLite would create files for
-    anything more than reading the main file as immutable. What is in the log is then judged at the
-    start only.
-    """
+    """Look at the file and, after a kill, at its log."""
+    # Without the index of the log, which a kill leaves beside it, SQLite would create files for
+    # anything more than reading the main file as immutable. What is in the log is then judged at
+    # the start only.
     files = Files(path)
     has_log = bool(files.log_stamp()[0])
     reads_log = has_log and os.access(files.shm, os.R_OK | os.W_OK)

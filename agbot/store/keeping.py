@@ -71,6 +71,8 @@ class Keeper:
 
         def noted(connection: sqlite3.Connection) -> _T:
             done = work(connection)
+            # A swap that loses, or is rolled back, leaves it too high. That is harmless: the tokens
+            # of the next generation only have to be above it.
             self._mark = msgspec.structs.replace(self._mark, token=max(self._mark.token, token))
             return done
 
@@ -125,6 +127,7 @@ class Keeper:
         if mark is None or not self._is_log_of_another(mark):
             return Beside(mark=mark, trouble=trouble)
         aside = self._files.wal.with_name(f"{self._files.wal.name}.replaced")
+        # before `connect`: SQLite applies whatever log it finds beside the file
         try:
             self._files.wal.replace(aside)
             self._files.shm.unlink(missing_ok=True)
@@ -139,12 +142,9 @@ class Keeper:
         return Beside(mark=mark, trouble=trouble)
 
     def _is_log_of_another(self, mark: Mark) -> bool:
-        """Whether the log is the one that was in use, but the main file is not.
-
-        False after an interrupted commit, which may have been moving the log into the main file.
-        After a power failure the mark may be half a minute older than both; then the main file must
-        have changed well after the mark was written, by the kernel's timestamp.
-        """
+        """Whether the log is the one that was in use, but the main file is not."""
+        # after an interrupted commit both may differ, because it was moving the log into the main
+        # file
         log, main = self._files.log_stamp(), self._files.main
         if not log[0] or log[0] != mark.log[0] or (mark.is_writing and self._files.may_be_moving()):
             return False
@@ -152,6 +152,8 @@ class Keeper:
             return False
         if mark.boot and mark.boot == boot_id():
             return log == mark.log
+        # After a power failure the mark, which is not synced, may be half a minute older than both:
+        # the main file must have changed well after it, by the kernel's timestamp.
         return not main.exists() or main.stat().st_ctime_ns > mark.at + _BEHIND_NS
 
     def _begin(self, connection: sqlite3.Connection, beside: Beside) -> None:

@@ -77,6 +77,8 @@ class MarkFile:
             found = msgspec.json.decode(content.strip(), type=Mark)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None, f"its mark {self.path} is damaged"
+        # a folder that was put back with its mark: the content says when it was written, and the
+        # kernel when it came here
         if abs(changed_at - found.at) > _TOUCHED_NS:
             return found, f"its mark {self.path} was put there or changed by another program"
         return found, ""
@@ -131,6 +133,7 @@ class MarkFile:
             message = f"the mark {self.path} is not open"
             raise StoreUnavailableError(message)
         stamped = msgspec.structs.replace(mark, at=time.time_ns())
+        # padded, so that it always covers what was there before
         written = os.pwrite(self._descriptor, msgspec.json.encode(stamped).ljust(_BYTES - 1) + b"\n", 0)
         if written != _BYTES:
             message = f"could not write {self.path}: only {written} of {_BYTES} bytes; free space on its disk"

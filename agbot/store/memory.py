@@ -98,7 +98,7 @@ class MemoryStore:
     async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
         """Compare and set the lease, with everything that belongs to it."""
         refuse_impossible(expected, new, self._content.generation.token_floor)
-        LEASES.row(new)
+        LEASES.row(new)  # fails, as in a file, for a value that cannot be stored
         entries = _checked(writes)
 
         def swap() -> Lease | Lost:

@@ -80,6 +80,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def migrate(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     """Apply the missing steps, each in its own transaction."""
     for step in steps[version_of(connection) :]:
+        # within the transaction: SQLite keeps both in the header of the file
         marks = f"PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {step.version};"
         try:
             connection.executescript(f"BEGIN IMMEDIATE;\n{step.sql}\n{marks}\nCOMMIT;")

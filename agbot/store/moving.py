@@ -88,6 +88,8 @@ def move(source: End, target: End, doubt: str) -> dict[str, int]:
     if target.counts() != counts:
         message = f"not every row was written: {target.counts()} instead of {counts}; look for errors of the disk"
         raise StoreUnavailableError(message)
+    # The source is marked first. After a kill between the two the target is empty and the source
+    # grants nothing before it has read the fleet; the other way round, both would grant.
     source.leave(doubt)
     target.finish(ends)
     return counts
@@ -163,7 +165,7 @@ class _SqliteEnd:
     def leave(self, doubt: str) -> None:
         """Begin a generation with this doubt, and commit."""
         ends = self.ends()
-        self._connection.execute("ROLLBACK")
+        self._connection.execute("ROLLBACK")  # `begin` has a transaction of its own
         floor = generation.floor_above(max(ends.token, ends.generation.token_floor), time.time_ns() // 1_000_000)
         generation.begin(self._connection, doubt, floor)
 

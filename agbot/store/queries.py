@@ -51,6 +51,7 @@ def journal_read(query: JournalQuery, about: str = _ABOUT) -> tuple[str, Row]:
     filters: list[str] = []
     row: Row = {"limit": max(query.limit, 0)}
     if query.org is not None:
+        # not LIKE: an organisation may be called `a_b` or `100%`
         filters.append(f"({about} IN (:org, '*') OR substr({about}, 1, length(:within)) = :within)")
         row |= {"org": query.org, "within": f"{query.org}/"}
     for name, operator, events in (("event", "IN", query.events), ("without", "NOT IN", query.without)):

@@ -69,6 +69,8 @@ class Pruning:
         if not window:
             return Done(gone=0, rest=None)
         upto = window[-1]["id"]
+        # each entry is compared, and none ends the search: after a wrong clock an old one may come
+        # after newer ones (decision 26)
         old = sum(found["at"] < self.before for found in window)
         if old:
             row = {"after": self.after, "upto": upto, "before": self.before}

@@ -203,6 +203,7 @@ def _swap(
 ) -> Lease | None:
     """Swap and write; return None, or the lease that prevented the swap, with nothing written."""
     swapped = connection.execute(statements.SWAP, row).rowcount
+    # a group that has never had a lease has no row to compare with
     if not swapped and first:
         swapped = connection.execute(statements.FIRST, row).rowcount
     if not swapped:

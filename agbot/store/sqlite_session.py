@@ -96,6 +96,7 @@ class SqliteSession:
         try:
             return self._transact(works)
         except _WorkFailedError as failure:
+            # one bad write must not fail those that happen to share its transaction
             if len(works) == 1:
                 return [Failed(self._explain("write to", failure.__cause__))]
             return [outcome for work in works for outcome in self.write([work])]
@@ -120,6 +121,8 @@ class SqliteSession:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         self.commits += 1
+        # raises if the commit went into a file that has no name any more: then no caller is
+        # answered
         self._watch.committed(connection)
         return results
 

@@ -83,10 +83,8 @@ class SqliteThread:
     async def run(self, work: Work[T], *, writes: bool, mends: bool = False) -> T:
         """Run a function in the thread, in a transaction if it writes.
 
-        Before a read, files may be repaired.
-
-        If the caller is cancelled before its transaction has begun, the work is not done;
-        afterwards it is.
+        With `mends`, files may be repaired before a read. If the caller is cancelled before its
+        transaction has begun, the work is not done; afterwards it is.
 
         Raises:
             StoreUnavailableError: the file failed, or the store is not open.
@@ -115,10 +113,11 @@ class SqliteThread:
         """Take one read, or the writes at the head of the queue, in order."""
         batch: list[_Job] = []
         while self._queue and len(batch) < BATCH:
+            # in order: a read after a write must see it, and shares no transaction with it
             if batch and not (batch[0].writes and self._queue[0].writes):
                 break
             job = self._queue.popleft()
-            if not job.answer.done():
+            if not job.answer.done():  # done: its caller was cancelled while it waited
                 batch.append(job)
         return batch
 

@@ -18,6 +18,8 @@ def refuse_impossible(expected: Lease, new: Lease, token_floor: int) -> None:
     if new.token < expected.token:
         message = f"the token of {expected.group} is {expected.token} and cannot go back to {new.token}"
         raise ValueError(message)
+    # only of a grant: a lease from before the store was replaced keeps its low token while it is
+    # renewed
     if expected.token < new.token <= token_floor:
         message = f"token {new.token} of {new.group} may have been given before; the next one is above {token_floor}"
         raise ValueError(message)

@@ -24,6 +24,7 @@ def stamp(moment: datetime) -> str:
     if moment.tzinfo is None:
         message = f"a time without a zone is not stored: {moment!r}"
         raise ValueError(message)
+    # of one length, so that SQL can compare the texts
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
@@ -55,11 +56,9 @@ def seen_in_json(kind: type, value: object) -> SeenTime:
 
 
 def _plain(value: object) -> object:
-    """Convert what JSON cannot represent.
-
-    A subclass of datetime comes from a frozen clock; the encoder refuses it.
-    """
+    """Convert what JSON cannot represent."""
     if isinstance(value, datetime):
+        # a subclass, from a frozen clock: those of the standard library are encoded without this
         return stamp(value)
     if isinstance(value, SeenTime):
         return seen_stamp(value)

@@ -100,6 +100,7 @@ def _code_of_connecting(reply: str) -> str:
     """Return what kind of error this is: of a failed connection psycopg has only the text."""
     if _NO_DATABASE.search(reply):
         return "3D"
+    # psycopg has no code here: the server has not got so far, or libpq does not pass it on
     return "28" if any(each in reply for each in _NOT_LET_IN) else "08"
 
 

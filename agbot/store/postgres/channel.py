@@ -136,6 +136,7 @@ class Channel:
         """Take from the head of the queue what shares a transaction, in order."""
         jobs: list[_Job] = []
         while self._queue and len(jobs) < self._batch and not (jobs and jobs[0].timeouts):
+            # timeouts are settings of a transaction: such a job has one of its own
             if jobs and self._queue[0].timeouts:
                 break
             jobs.append(self._queue.popleft())
@@ -169,6 +170,8 @@ class Channel:
         )
         answering = asyncio.ensure_future(_exchange(connection, ";".join([*settings, *statements])))
         done, _ = await asyncio.wait([answering], timeout=timeouts.answer_seconds)
+        # Not cancelled: psycopg would send a request to cancel over a network that is cut, and
+        # wait. The server has ended every statement by then, so the line is dead.
         if not done:
             _hang_up(connection)
         try:

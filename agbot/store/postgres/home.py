@@ -85,6 +85,7 @@ def next_generation(here: Found, seen: Seen) -> Generation | None:
     why = _why_another(here, seen)
     if here.stored is not None and not why:
         return None
+    # the first doubt stays: its reason is what an operator has to judge
     if here.stored is not None and here.stored.doubt:
         why = here.stored.doubt
     known = max(here.token, here.stored.token_floor if here.stored else 0, seen.token)
@@ -105,6 +106,7 @@ def begin(generation: Generation, home: str) -> str:
 def _why_another(here: Found, seen: Seen) -> str:
     if here.stored is None:
         return "it is empty, and another store was in use here" if seen.entry else ""
+    # before the home: within one process this shows it even if the copy is in the same place
     if here.entry < seen.entry:
         return (
             f"it is an older copy: its journal ends at entry {here.entry}, but {seen.entry} had been written; a replica may"

@@ -123,6 +123,7 @@ class PostgresEnd:
     def _begin(self, token_floor: int, doubt: str) -> None:
         self._connection.execute("DELETE FROM generation")
         row = (uuid.uuid4().hex, token_floor, escaped(doubt))
+        # the format string in HOME has placeholders of its own
         insert = f"INSERT INTO generation (one, id, token_floor, doubt, home) SELECT 1, %s, %s, %s, {HOME}"
         self._connection.execute(insert.replace("%s/%s/%s/%s", "%%s/%%s/%%s/%%s").encode(), row)
 

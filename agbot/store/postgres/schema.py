@@ -117,6 +117,7 @@ async def _migrate(connection: Connection, schema: str, steps: Sequence[Step]) -
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {_WAIT_MS}")
         await connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", (_LOCK, schema))
+        # again, under the lock: another coordinator that has started may have migrated meanwhile
         present = await version(connection, schema, steps)
         found = await (await connection.execute("SELECT to_regnamespace(%s) AS oid", (schema,))).fetchone()
         if found is None or found["oid"] is None:

@@ -83,10 +83,9 @@ class Rest:
 
     @classmethod
     def of(cls, writes: Writes, cut: int = 0) -> Rest:
-        """Convert the values, in the caller's task.
-
-        One statement changes no row twice: of several changes of one record only the last is made.
-        """
+        """Convert the values, in the caller's task."""
+        # One statement changes no row twice, and which of two changes it makes is not defined: of
+        # several changes of one record only the last is given to it.
         last: dict[Key, Record | None] = {key_of(record): record for record in writes.put}
         last |= dict.fromkeys(writes.drop)
         moved = {lease.group: lease for lease in writes.moved}
@@ -130,6 +129,7 @@ def _statement(begin: Sequence[str], entries: Sequence[Row], parts: Sequence[str
             written.append(filled(_CUT, {"cut": cut}))
         count: Row = {"count": len(entries), "bytes": size}
         written.append(filled(_COUNT.format(less=f" - {_SIZE}" if cut else ""), count))
+    # the counter has been raised for all of them: the first entry has the lowest id
     numbered = (*(_appended(row, len(entries) - 1 - at) for at, row in enumerate(entries)), *parts)
     written.extend(f"part_{at} AS ({part})" for at, part in enumerate(numbered))
     last, size_now = ("(SELECT id FROM counted)", "(SELECT bytes FROM counted)") if entries else ("NULL", "NULL")

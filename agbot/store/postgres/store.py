@@ -33,6 +33,7 @@ class PostgresStore(TermStore):
         """Prepare the schema and take the leadership."""
         await self._shared.open()
         try:
+            # a fence of a former opening has an epoch that is over
             self.epoch, self._fence = await self._taken(), None
             self._is_leading = True
             await self._ready()

@@ -194,6 +194,8 @@ class TermStore:
 
         Return the rows of `more` statements of the same transaction.
         """
+        # another name with each load: a write that a network has held back carries the former one,
+        # and is refused when it arrives (decision 33)
         writer = uuid.uuid4().hex
         results = await self._run(self._writes, *home.look(self.epoch, writer), *more, timeouts=_LOADING)
         here = home.found(results[:4])
@@ -220,7 +222,7 @@ class TermStore:
         """
         outcome: dict[str, Any] = {}
         for (row,) in await self._run(channel, *fenced):
-            outcome = row
+            outcome = row  # all statements of a transaction pass the same fence, which locks the row
             self._seen.entry = max(self._seen.entry, row["last"] or 0)
             self._bytes = row["bytes"] or self._bytes
         if not outcome["leads"]:
@@ -240,6 +242,7 @@ class TermStore:
 
     async def _not_leading(self) -> StoreUnavailableError:
         (rows,) = await self._run(self._reads, leading.CURRENT)
+        # the epoch is still ours, so it was the writer's name
         if rows and rows[0]["epoch"] == self.epoch:
             return StoreUnavailableError(f"{self._address} was loaded again while this was being written")
         by = f"{rows[0]['name']} leads since epoch {rows[0]['epoch']}" if rows else "none leads"
