@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
@@ -13,10 +12,11 @@ from typing import Any, Final
 import click
 import msgspec
 from click.core import ParameterSource
+from rich.console import Console
 
 from agbot.cli import options, screen, settings_file
 from agbot.cli.client import Client
-from agbot.cli.failure import Failure
+from agbot.cli.failure import Exit, Failure
 from agbot.clock import SystemClock
 from agbot.console import api
 from agbot.coordinator.contract import GroupView
@@ -30,15 +30,12 @@ from agbot.rules.words import count
 from agbot.settings import load
 from agbot.settings.load import Loaded
 
-_WIDTH: Final = 80
+_WORD: Final = 9
+"""The width of what each line begins with."""
 _NAME: Final = 15
 """The least width of the names of checks."""
-_NARROWEST: Final = 30
-"""The least width of what was found, beside a very long name."""
 _COLOURS: Final = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.WRONG: "red"}
 _CHECK_SECONDS: Final = 5.0
-_NOT_CURED: Final = 7
-WRONG: Final = 1
 
 
 @click.command(
@@ -82,20 +79,20 @@ def _run(patient: Patient, *, cures: bool, yes: bool, as_json: bool) -> int:
     if loaded is None:
         findings = configuration.check(patient.file, patient.settings_read)
         report = Report(findings=findings if patient.file else (_no_file(), *findings))
-        screen.print_json(_plain(report, [])) if as_json else _write(report)
-        return WRONG
+        screen.print_json(_plain(report, [])) if as_json else _write(screen.console(), report)
+        return Exit.BAD_INPUT
     with _opened(loaded, patient) as (runner, opened):
         report = runner.run(opened.examine())
         if not as_json:
-            _write(report)
+            _write(screen.console(), report)
         outcomes = list(_cured(runner, opened, report, yes=yes, quiet=as_json)) if cures else []
     if as_json:
         screen.print_json(_plain(report, outcomes))
     if any(not each.is_cured for each in outcomes):
-        return _NOT_CURED
+        return Exit.REFUSED
     cured = {each.slot.row for each in outcomes}
     left = Report(findings=report.findings, slots=tuple(each for each in report.slots if each.row not in cured))
-    return WRONG if left.verdict is Verdict.WRONG else 0
+    return Exit.BAD_INPUT if left.verdict is Verdict.WRONG else Exit.OK
 
 
 def _no_file() -> Finding:
@@ -118,13 +115,14 @@ def _opened(loaded: Loaded, patient: Patient) -> Iterator[tuple[asyncio.Runner, 
 def _cured(runner: asyncio.Runner, opened: Doctor, report: Report, *, yes: bool, quiet: bool) -> Iterator[Outcome]:
     """Offer the cures, one after the other."""
     for slot in report.curable:
-        effect = _folded(f"This deletes the row of {slot.row.node} for {slot.subject} in {slot.row.group}.")
+        effect = screen.clean(f"This deletes the row of {slot.row.node} for {slot.subject} in {slot.row.group}.")
         if not options.agrees(f"\n{effect}", "Delete it?", yes=yes):
             continue
         outcome = runner.run(opened.cure(slot))
         if not quiet:
-            mark = click.style("cured" if outcome.is_cured else "not cured", fg="green" if outcome.is_cured else "red")
-            click.echo(_folded(f"{mark}: {slot.row.node} for {slot.subject}: {outcome.text}"))
+            mark = ("cured", "green") if outcome.is_cured else ("not cured", "red")
+            text = f": {slot.row.node} for {slot.subject}: {outcome.text}"
+            screen.say(screen.console(), mark, text, indent=2)
         yield outcome
 
 
@@ -161,43 +159,33 @@ def _plain_slot(slot: Slot) -> dict[str, Any]:
     }
 
 
-def _write(report: Report) -> None:
+def _write(out: Console, report: Report) -> None:
     width = max([_NAME, *(len(each.check) for each in report.findings)])
     for each in report.findings:
-        _write_finding(each, width)
+        _line(out, str(each.verdict), each.check.ljust(width), each.found, _COLOURS[each.verdict])
+        if each.verdict is not Verdict.OK:
+            _details(out, tried=each.tried, next=each.next_step)
     if report.slots:
         problems = report.problems
         quiet = len(report.slots) - len(problems)
-        click.echo()
-        click.secho(f"Slots of the agbot: {len(report.slots)}, of which {quiet} are as they should be", bold=True)
+        out.print()
+        screen.say(out, (f"Slots of the agbot: {len(report.slots)}, of which {quiet} are as they should be", "bold"))
         for slot in problems:
-            _write_slot(slot, width)
-    click.echo()
-    click.secho(_summary(report), bold=True)
+            _write_slot(out, slot, width)
+    out.print()
+    screen.say(out, (_summary(report), "bold"), indent=2)
 
 
-def _write_finding(each: Finding, width: int) -> None:
-    _line(str(each.verdict), each.check.ljust(width), each.found, _COLOURS[each.verdict])
-    if each.verdict is not Verdict.OK:
-        for label, text in (("tried", each.tried), ("next", each.next_step)):
-            if text:
-                click.echo(_hanging(f"{label}:", text))
-
-
-def _write_slot(slot: Slot, width: int) -> None:
+def _write_slot(out: Console, slot: Slot, width: int) -> None:
     is_stuck = slot.standing is Standing.STUCK
     word = str(slot.standing) if is_stuck or slot.standing is Standing.UNKNOWN else "doubled"
-    click.echo()
-    row = slot.row
-    defect = f" ({slot.defect})" if slot.defect else ""
+    row, defect = slot.row, f" ({slot.defect})" if slot.defect else ""
+    out.print()
     text = f"{row.group}: {row.node} for {slot.subject}{defect}"
-    _line(word, f"{row.kind} slot".ljust(width), text, "red" if is_stuck else "yellow")
-    for label, text in (("evidence", slot.why), ("doubled", f"{slot.doubled} (W14)" if slot.doubled else "")):
-        if text:
-            click.echo(_hanging(f"{label}:", text))
-    if slot.cure:
-        click.echo("         cure:")
-        click.echo(f"  {screen.clean(slot.cure)}")
+    _line(out, word, f"{row.kind} slot".ljust(width), text, "red" if is_stuck else "yellow")
+    _details(out, evidence=slot.why, doubled=f"{slot.doubled} (W14)" if slot.doubled else "")
+    if slot.cure:  # whole, to be copied
+        click.echo(f"{' ' * _WORD}cure:\n  {screen.clean(slot.cure)}")
 
 
 def _summary(report: Report) -> str:
@@ -207,29 +195,15 @@ def _summary(report: Report) -> str:
     counts = [count(bad, "check") + " failed" if bad else "", count(odd, "warning") if odd else ""]
     counts.append(count(stuck, "stuck slot") + " (`agbot doctor --cure` deletes them one at a time)" if stuck else "")
     found = ", ".join(each for each in counts if each)
-    return textwrap.fill(found or f"{count(len(report.findings), 'check')}: nothing is wrong", _WIDTH)
+    return found or f"{count(len(report.findings), 'check')}: nothing is wrong"
 
 
-def _line(word: str, check: str, text: str, colour: str) -> None:
-    head = f"{word:<8} {screen.clean(check)} "
-    lines = textwrap.wrap(
-        screen.clean(text), max(_WIDTH - len(head), _NARROWEST), break_long_words=False, break_on_hyphens=False
-    ) or [""]
-    click.echo(f"{click.style(head[:8], fg=colour)}{head[8:]}{lines[0]}")
-    for line in lines[1:]:
-        click.echo(f"{' ' * len(head)}{line}")
+def _line(out: Console, word: str, check: str, text: str, colour: str) -> None:
+    screen.say(out, (word.ljust(_WORD), colour), f"{check} {text}", indent=_WORD + len(check) + 1)
 
 
-def _hanging(label: str, text: str) -> str:
-    return textwrap.fill(
-        screen.clean(text),
-        _WIDTH,
-        initial_indent=f"         {label:<10}",
-        subsequent_indent=" " * 19,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-
-
-def _folded(text: str) -> str:
-    return textwrap.fill(screen.clean(text) if "\x1b" not in text else text, _WIDTH, break_long_words=False)
+def _details(out: Console, **texts: str) -> None:
+    """Print what there is of these, each behind its name."""
+    for name, text in texts.items():
+        if text:
+            screen.say(out, f"{' ' * _WORD}{name + ':':<10}{text}", indent=_WORD + 10)

@@ -21,7 +21,7 @@ from agbot.console.rollout_views import (
     StandView,
     SummaryView,
 )
-from agbot.rules.words import count, span
+from agbot.rules.words import apart, count, span
 
 _STYLES: Final[Mapping[str, str]] = {"failed": "bold red", "suspect": "bold red", "running": "green", "done": "dim"}
 _STANDINGS: Final = ("done", "running", "partly", "waiting", "suspect", "failed", "untouched")
@@ -150,10 +150,11 @@ def _write_end(out: Console, end: EndView, now: datetime) -> None:
         known = f". {end.known}" if end.known else ""
         screen.labelled(out, "end", f"not known: {end.why}{known}")
         return
-    likely = span((end.likely - now).total_seconds())
     pace = f"{count(end.remaining, 'group')} left that need no person, one every {span(end.pace_seconds)}"
     earliest, latest = (screen.short_moment(each, now) for each in (end.earliest, end.latest))
-    screen.labelled(out, "end", f"in {likely}, from {earliest} to {latest} in four of five cases; {pace}")
+    screen.labelled(
+        out, "end", f"in {apart(now, end.likely)}, from {earliest} to {latest} in four of five cases; {pace}"
+    )
     if end.shut:
         opens = f", which opens at {screen.short_moment(end.opens_at, now)}" if end.opens_at else ""
         screen.labelled(out, "later", f"{count(end.shut, 'group')} for a maintenance window{opens}")

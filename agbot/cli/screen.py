@@ -22,7 +22,7 @@ from rich.text import Text
 
 from agbot.cli import folding
 from agbot.foreign_text import escaped_json
-from agbot.rules.words import span
+from agbot.rules.words import apart
 
 if TYPE_CHECKING:
     from agbot.console.answers import Attention
@@ -167,7 +167,7 @@ def short_moment(at: datetime, now: datetime) -> str:
 
 def ago(at: datetime | None, now: datetime) -> str:
     """Format the time since something."""
-    return f"{span((now - at).total_seconds())} ago" if at else ""
+    return f"{apart(at, now)} ago" if at else ""
 
 
 def lease(shown: LeaseView, now: datetime, *, with_state: bool = False) -> str:
@@ -193,14 +193,9 @@ def next_of(shown: LeaseView, now: datetime) -> str:
     """Write what becomes of a lease, and when, if nothing new is seen of its holder."""
     if shown.next is None:
         return ""
-    brake = ", and the brake then stops that upgrade here" if shown.next.sets_brake else ""
-    return f"{next_and_when(shown, now)}{brake}{', ' if shown.next.at else ': '}{shown.next.unless}"
+    return f"{next_and_when(shown, now)}{shown.next.brake}{', ' if shown.next.at else ': '}{shown.next.unless}"
 
 
 def next_and_when(shown: LeaseView, now: datetime) -> str:
     """Write what becomes of a lease, and when, in a few words."""
-    if shown.next is None:
-        return ""
-    left = (shown.next.at - now).total_seconds() if shown.next.at else None
-    when = "" if left is None else f" in {span(left)}" if left >= 1 else " at the next review"
-    return f"{shown.next.then}{when}"
+    return f"{shown.next.then} {shown.next.when(now)}".rstrip() if shown.next is not None else ""

@@ -24,7 +24,7 @@ from agbot.forecast.snapshot import Snapshot, Tenure
 from agbot.rules.ids import GroupId, name_of
 from agbot.rules.reasons import Code
 from agbot.rules.rulebook import UNBLOCKS
-from agbot.rules.words import count, few, span
+from agbot.rules.words import apart, count, few, span
 
 _EVERY_SECONDS: Final = 0.2
 _LABEL: Final = 12
@@ -128,7 +128,7 @@ def _write_summary(out: Console, forecast: Forecast) -> None:
         out, (f"Forecast of {forecast.title}", "bold"), f", as {hub.exchange} was at {_of(hub.taken_at)}", indent=2
     )
     _say(out, "upgrades", _upgrades(forecast))
-    lasts = span((course.ends_at - course.begins_at).total_seconds())
+    lasts = apart(course.begins_at, course.ends_at)
     _say(out, "end", f"{_of(course.ends_at)}, after {lasts}" if course.upgraded else "nothing is upgraded")
     if course.blocked:
         _say(out, "blocked", f"{count(len(course.blocked), 'group')}, within {HORIZON.days} days: {_reasons(course)}")

@@ -23,7 +23,7 @@ from agbot.rules import words
 from agbot.rules.leadership import Position
 from agbot.rules.reasons import Reason
 from agbot.rules.records import Hold
-from agbot.rules.words import span
+from agbot.rules.words import apart, span
 
 _SHOWN: Final = 100
 
@@ -108,7 +108,7 @@ def _position(each: CoordinatorView, now: datetime) -> str:
     if not each.is_known:
         return f"not known (led, epoch {each.epoch})" if each.leads else "not known"
     if each.leads:
-        since = f" for {span((now - each.since).total_seconds())}" if each.since else ""
+        since = f" for {apart(each.since, now)}" if each.since else ""
         return f"leads{since}, epoch {each.epoch}"
     return "GONE" if each.is_gone else "stands by"
 
@@ -199,13 +199,12 @@ def _lines(group: GroupView, now: datetime) -> Iterator[tuple[str, str, str]]:
     lease = group.lease
     yield lease.state, screen.lease(lease, now), {"held": "green", "suspect": "bold red"}.get(lease.state, "")
     for wait in group.waiting:
-        since = span((now - wait.since).total_seconds())
         asked = (
             f"when it last asked, {screen.ago(wait.asked_at, now)}"
             if wait.asked_at is not None
             else "it has not asked this coordinator yet"
         )
-        text = f"{wait.node}, {wait.kind} upgrade {wait.subject}, for {since}; {asked}: {_why(wait.reasons)}"
+        text = f"{wait.node}, {wait.kind} upgrade {wait.subject}, for {apart(wait.since, now)}; {asked}: {_why(wait.reasons)}"
         yield "waiting", text, ""
     for brake in group.brakes:
         yield "brake", f"{brake.subject}: {brake.cause} on {brake.node} {screen.ago(brake.since, now)}", "bold red"

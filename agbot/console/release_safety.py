@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from agbot.coordinator.contract import GroupView, LeaseView
-from agbot.rules.words import span
+from agbot.rules.words import apart
 
 _FRESH: Final = timedelta(minutes=5)
 """A node whose last heartbeat is younger is called alive."""
@@ -25,7 +25,7 @@ def verdict(group: GroupView, now: datetime) -> str:
     beat = next((each.heartbeat_at for each in group.members if each.node == lease.holder), None)
     if beat is None:
         return f"Not known to be safe: when {lease.holder} was last alive is not known.{_by_itself(lease, now)}"
-    ago = span((now - beat).total_seconds())
+    ago = apart(beat, now)
     status = f", and it reports {lease.status!r}" if lease.status else ""
     if now - beat >= _FRESH:
         return (
@@ -43,9 +43,7 @@ def _by_itself(lease: LeaseView, now: datetime) -> str:
     following = lease.next
     if following is None or following.at is None:
         return ""
-    left = (following.at - now).total_seconds()
-    when = f"in {span(left)}" if left >= 1 else "at the next review"
-    brake = ", and the brake then stops that upgrade here" if following.sets_brake else ""
+    when = following.when(now)
     if following.then.startswith("ends"):
-        return f" The lease ends by itself {when}{brake}."
+        return f" The lease ends by itself {when}{following.brake}."
     return f" The lease {'becomes suspect' if following.then == 'suspect' else f'is {following.then}'} {when}."

@@ -19,7 +19,6 @@ from agbot.console.server import Console
 from agbot.coordinator.coordinator import Coordinator
 from agbot.coordinator.dependencies import Dependencies
 from agbot.daemon.context import Context
-from agbot.daemon.guarding import guard_links
 from agbot.daemon.leading import NO_EPOCH, STANDS_BY, Leading
 from agbot.daemon.measuring import CountedPermission, Reporter
 from agbot.daemon.receivers import Receivers
@@ -125,7 +124,7 @@ def _inner(loaded: Loaded, context: Context, store: Store | None, shared: Shared
     shared = shared or (None if store is not None else _shared_store(loaded))
     store = _store_of(settings, store, shared)
     agbot, reporter = source.for_reading(settings.agbot, clock), Reporter(metrics)
-    guard = None if settings.run.mode == "shadow" else guard_links(loaded)
+    guard = None if settings.run.mode == "shadow" else _guard_links(loaded)
     coordinator = _coordinator(
         settings,
         clock,
@@ -170,6 +169,25 @@ def _shared_store(loaded: Loaded) -> SharedStore | None:
 
     address = Address(url=settings.url, schema=settings.schema, password=loaded.secrets.store_password)
     return PostgresShared(address, journal_bytes=_journal_bytes(loaded.settings))
+
+
+def _guard_links(loaded: Loaded) -> Links | None:
+    """Return the connection to the guard's tables, not open; None if the guard is not enabled."""
+    settings = loaded.settings
+    if not settings.guard.enabled:
+        return None
+    from agbot.guard.link import Links, Unjudged  # noqa: PLC0415 - its driver is an extra
+    from agbot.guard.scripts import Schemas  # noqa: PLC0415 - see above
+    from agbot.store.postgres.address import Address  # noqa: PLC0415 - see above
+
+    store, guard = settings.store, settings.guard
+    unjudged = Unjudged(
+        agents=guard.agents_without_leader,
+        services=guard.services_without_leader,
+        lease_seconds=settings.rules.lease_seconds,
+    )
+    address = Address(url=store.url, schema=store.schema, password=loaded.secrets.store_password)
+    return Links(address, Schemas(ours=store.schema, theirs=guard.agbot_schema), unjudged)
 
 
 def _store_of(settings: Settings, store: Store | None, shared: SharedStore | None) -> Store:

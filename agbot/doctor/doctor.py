@@ -19,7 +19,6 @@ from agbot.doctor import (
     guard,
     incumbent,
     listeners,
-    scopes,
     secure_api,
     store,
 )
@@ -80,7 +79,7 @@ class Doctor:
             orgs = await self._organisations(listing)
             found += await exchange.permissions(self._hub, orgs)
             groups = await exchange.groups_of(self._hub, orgs) if settings.scopes else None
-            found += scopes.check(settings, orgs, groups) if groups is not None else ()
+            found += configuration.unmatched_scopes(settings, orgs, groups) if groups is not None else ()
         found += await store.check(self._loaded, self._clock, coordinator_answers=daemon.overview is not None)
         found += await guard.check(self._loaded, coordinator_answers=daemon.overview is not None)
         found += await incumbent.check(settings, self._clock)

@@ -1,7 +1,11 @@
-"""All events by name, in the order of `docs/events.md`, and the reading of rows of the journal."""
+"""All events by name, in the order of `docs/events.md`, and the reading of rows of the journal.
+
+`python -m agbot.events.catalogue` prints the table of that page.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, Final
@@ -47,6 +51,8 @@ _MODULES: Final = (
     listeners,
 )
 
+_HEAD: Final = "| event | level | journal | meaning |\n|---|---|---|---|\n"
+
 
 def _named_in(module: ModuleType) -> Iterable[type[Event]]:
     """Return the events that a module defines, in its order; base classes have no name."""
@@ -71,3 +77,15 @@ def read(name: str, columns: Mapping[str, Any], facts: Mapping[str, object]) -> 
             pass
     level = kind.level if kind is not None else Level.INFO
     return Unread(name=name, columns=columns, facts=facts, level=level)
+
+
+def table() -> str:
+    """Return the table as it is on the page, which a test compares."""
+    return _HEAD + "".join(
+        f"| `{name}` | {event.level} | {'yes' if event.is_journalled else ''} | {event.meaning()} |\n"
+        for name, event in EVENTS.items()
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(table())

@@ -8,6 +8,7 @@ from datetime import datetime
 from agbot.rules.progress import Progress
 from agbot.rules.reasons import Cause
 from agbot.rules.seen_time import SeenTime
+from agbot.rules.words import span
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,18 @@ class Outlook:
     """When, at the earliest; None: no time alone decides it."""
     sets_brake: bool = False
     """Whether that end stops the upgrade in the group."""
+
+    def when(self, now: datetime) -> str:
+        """Write when: `in 3 min`; empty if no time alone decides it."""
+        if self.at is None:
+            return ""
+        left = (self.at - now).total_seconds()
+        return f"in {span(left)}" if left >= 1 else "at the next review"
+
+    @property
+    def brake(self) -> str:
+        """What follows it, if it stops the upgrade, as the end of a sentence."""
+        return ", and the brake then stops that upgrade here" if self.sets_brake else ""
 
 
 Verdict = Keep | Renew | Release | Suspect

@@ -48,6 +48,11 @@ def span(seconds: float) -> str:
     return f"{whole} s"
 
 
+def apart(earlier: datetime, later: datetime) -> str:
+    """Write the time between two moments."""
+    return span((later - earlier).total_seconds())
+
+
 def count(number: int, one: str, many: str = "") -> str:
     """Write a number with its noun: `1 group`, `2 groups`."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"

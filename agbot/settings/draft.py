@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agbot.settings import document, sample
-from agbot.settings.origin import Origin
-from agbot.settings.problems import Problem
+from agbot.settings.problems import Origin, Problem
 
 
 @dataclass(slots=True, kw_only=True)

@@ -18,8 +18,7 @@ from agbot.rules.nearest import nearest
 from agbot.settings import convert, document, globs, misplaced, model, not_toml, places
 from agbot.settings.consistency import mismatches
 from agbot.settings.draft import Draft
-from agbot.settings.origin import Origin
-from agbot.settings.problems import Problem, SettingsError
+from agbot.settings.problems import Origin, Problem, SettingsError
 from agbot.settings.rule_consistency import Mismatch
 from agbot.settings.secret_files import Secrets, read_secrets
 

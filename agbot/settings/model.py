@@ -33,7 +33,7 @@ from agbot.settings.checks import (
     Example,
     one_of,
 )
-from agbot.settings.origin import Origin
+from agbot.settings.problems import Origin
 from agbot.settings.receiving import MqttSettings, NotifySettings, WebhookSettings
 from agbot.settings.running import LogSettings, RunSettings
 

@@ -1,13 +1,36 @@
-"""A mistake in the settings, with all that an operator needs to correct it.
+"""Where a value of the settings was written, and a mistake with all that is needed to correct it.
 
-It names the key, the source of the value (a line of the file, or an environment variable), what is
-wrong, what is expected, and the line of the documented sample that explains the key.
+A mistake names the key, the source of the value (a line of the file, or an environment variable),
+what is wrong, what is expected, and the line of the documented sample that explains the key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a value was written. Without any field it is a default."""
+
+    file: str = ""
+    table: str = ""
+    """The header above it, such as `rules` or `scope."o1/edge-*"`."""
+    line: int | None = None
+    variable: str = ""
+    """The environment variable it came from, if it did."""
+
+    def __str__(self) -> str:
+        """Return it as `agbot check-config --effective` shows it."""
+        if self.variable:
+            return f"environment {self.variable}"
+        if not self.table:
+            return "default"
+        return f"[{self.table}] line {self.line}" if self.line else f"[{self.table}]"
+
+
+DEFAULT = Origin()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

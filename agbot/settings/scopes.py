@@ -17,7 +17,7 @@ from agbot.rules.limits import Limits, LimitsOf
 from agbot.rules.nearest import did_you_mean
 from agbot.settings import globs, places
 from agbot.settings.model import SCOPE, Scope, Settings
-from agbot.settings.origin import DEFAULT, Origin
+from agbot.settings.problems import DEFAULT, Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,7 @@ import pytest
 from agbot.cli.failure import Exit
 from agbot.cli.main import COMMANDS, main
 from agbot.console.routes import ROUTES
-from agbot.events.catalogue import EVENTS
-from agbot.events.page import table
+from agbot.events.catalogue import EVENTS, table
 from agbot.rules.reasons import BRAKING, Cause, Code
 from agbot.rules.rulebook import RULES
 
@@ -55,7 +54,7 @@ def test_every_cause_of_an_end_is_explained_in_order() -> None:
 
 
 def test_the_page_of_events_is_the_table_of_the_code() -> None:
-    assert table() in page("events.md"), "run: python -m agbot.events.page"
+    assert table() in page("events.md"), "run: python -m agbot.events.catalogue"
 
 
 def test_no_event_is_promised_that_the_program_does_not_make() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,19 +43,31 @@ async def agbot_on_terminal(
     return await asyncio.to_thread(run)
 
 
-async def test_every_line_fits_into_80_columns_but_the_commands_to_copy(tmp_path: Path) -> None:
+async def test_every_line_fits_into_a_terminal_of_80_columns_but_the_commands_to_copy(tmp_path: Path) -> None:
     async with ward(tmp_path) as hub:
         hub.leave("a1", "w14")
-        code, out = await agbot(hub)
+        code, seen = await agbot_on_terminal(hub)
+        out = re.sub(r"\x1b\[[0-9;]*m", "", seen)
         assert code == 1
         # a path or a command that is broken over lines could not be copied
-        whole = ("  curl ", "  DELETE ", f"ok       configuration   {hub.folder}")
+        whole = ("curl ", "DELETE ", str(hub.folder))
         long = [line for line in out.splitlines() if len(line) > 80]
-        assert all(line.startswith(whole) for line in long), long
+        assert all(line.lstrip().startswith(whole) for line in long), long
         assert "stuck    agent slot      o1/a1: o1/a1-1 for o1/a1-policy (A1)" in out
         assert "evidence: o1/a1-1 is dead: last heartbeat 3 hours ago" in out
         assert "2 stuck slots (`agbot doctor --cure` deletes them one at a time)" in out
         assert SECRET not in out
+
+
+async def test_a_pipe_gets_each_finding_and_what_to_do_in_whole_lines(tmp_path: Path) -> None:
+    async with ward(tmp_path) as hub:
+        hub.leave("a1")
+        _, out = await agbot(hub)
+        report = json.loads((await agbot(hub, "--json"))[1])
+
+    lines = out.splitlines()
+    texts = [each[key] for each in report["findings"] for key in ("found", "next_step") if each["verdict"] != "ok"]
+    assert all(any(line.endswith(text) for line in lines) for text in [*texts, report["slots"][0]["why"]]), out
 
 
 async def test_a_sound_hub_ends_with_0(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from agbot.daemon.admission import Admission
+from agbot.daemon.announcing import Admission
 from agbot.rules.leadership import Announced, Candidate, Timing, namesake
 from agbot.store.contract import StoreLockedError
 from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Site

@@ -9,7 +9,7 @@ from agbot.cli import effective
 from agbot.rules.ids import GroupId
 from agbot.rules.limits import Limits
 from agbot.settings.model import Scope, Settings
-from agbot.settings.origin import Origin
+from agbot.settings.problems import Origin
 from agbot.settings.windows import parse
 
 NOON = datetime(2026, 10, 24, 12, 0, tzinfo=UTC)
