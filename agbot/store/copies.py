@@ -192,9 +192,7 @@ def _mark_as_copy(path: Path, doubt: str) -> None:
                 raise StoreUnavailableError(message)
             migrations.migrate(connection, steps)
             migrations.check_complete(connection, steps)
-            known = generation.read(connection)
-            floor = max(generation.highest_token(connection), known.token_floor if known is not None else 0)
-            generation.begin(connection, doubt, floor)
+            generation.begin(connection, doubt, generation.highest_known(connection, generation.read(connection)))
     except sqlite3.Error as error:
         raise unavailable("read", path, error) from error
 

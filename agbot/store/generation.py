@@ -41,7 +41,7 @@ def recognise(connection: sqlite3.Connection, beside: Beside, now_ms: int) -> Ge
     # the first doubt stays: its reason is what an operator has to judge
     if stored is not None and stored.doubt:
         why = stored.doubt  # an operator has restored it, with this reason
-    floor = floor_above(_highest_known(connection, stored, beside.mark), now_ms) if why else 0
+    floor = floor_above(highest_known(connection, stored, beside.mark), now_ms) if why else 0
     return begin(connection, why, floor)
 
 
@@ -75,6 +75,15 @@ def highest_token(connection: sqlite3.Connection) -> int:
     return int(found or 0)
 
 
+def highest_known(connection: sqlite3.Connection, stored: Generation | None, mark: Mark | None = None) -> int:
+    """Return the highest token that may have been given before."""
+    return max(
+        highest_token(connection),
+        stored.token_floor if stored is not None else 0,
+        mark.token if mark is not None else 0,
+    )
+
+
 def _why_another(connection: sqlite3.Connection, stored: Generation | None, beside: Beside) -> str:
     if beside.trouble:
         return beside.trouble
@@ -99,11 +108,3 @@ def floor_above(known: int, now_ms: int) -> int:
     # earlier generations, even of one of which nothing is left. A counter of generations would be
     # put back together with the copy (decision 16). A clock that is behind a known token is wrong.
     return now_ms if now_ms > known else known + _JUMP
-
-
-def _highest_known(connection: sqlite3.Connection, stored: Generation | None, mark: Mark | None) -> int:
-    return max(
-        highest_token(connection),
-        stored.token_floor if stored is not None else 0,
-        mark.token if mark is not None else 0,
-    )

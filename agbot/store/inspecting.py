@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,17 +43,17 @@ class Inspection:
     """How many leases are held or suspect, as far as that can be read without changing anything."""
 
 
-def inspect(path: Path, steps: Sequence[migrations.Step] | None = None) -> Inspection:
+def inspect(path: Path) -> Inspection:
     """Look at folder, disk, lock and schema of the store at `path`."""
     try:
-        return _inspected(path, migrations.shipped() if steps is None else steps)
+        return _inspected(path)
     except PermissionError as error:
         return Inspection(problem=f"this user may not use {error.filename}", depends_on_user=True)
     except OSError as error:
         return Inspection(problem=f"cannot use {path}: {error.strerror}", next_step="set the path of a file")
 
 
-def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
+def _inspected(path: Path) -> Inspection:
     file = path.resolve()
     found = file.stat() if file.exists() else None
     holder = "" if found is None else _holder(file)
@@ -69,7 +68,7 @@ def _inspected(path: Path, steps: Sequence[migrations.Step]) -> Inspection:
         return Inspection(exists=False)
     if not os.access(file, os.R_OK | os.W_OK):
         return Inspection(problem=f"this user may not read and write {path}", depends_on_user=True)
-    return _of_content(path, file, steps)
+    return _of_content(path, file)
 
 
 def _of_folder(folder: Path, needed_bytes: int) -> Inspection:
@@ -107,7 +106,7 @@ def _holder(file: Path) -> str:
     return ""
 
 
-def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> Inspection:
+def _of_content(path: Path, file: Path) -> Inspection:
     """Look at the file and, after a kill, at its log."""
     # Without the index of the log, which a kill leaves beside it, SQLite would create files for
     # anything more than reading the main file as immutable. What is in the log is then judged at
@@ -116,6 +115,7 @@ def _of_content(path: Path, file: Path, steps: Sequence[migrations.Step]) -> Ins
     has_log = bool(files.log_stamp()[0])
     reads_log = has_log and os.access(files.shm, os.R_OK | os.W_OK)
     occupied = 0
+    steps = migrations.shipped()
     try:
         uri = f"file:{quote(str(file))}?mode=ro{'' if reads_log else '&immutable=1'}"
         with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:

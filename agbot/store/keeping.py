@@ -158,7 +158,7 @@ class Keeper:
 
     def _begin(self, connection: sqlite3.Connection, beside: Beside) -> None:
         self.generation = generations.recognise(connection, beside, time.time_ns() // 1_000_000)
-        token = max(generations.highest_token(connection), self.generation.token_floor)
+        token = generations.highest_known(connection, self.generation)
         self._mark = Mark(generation=self.generation.id, token=token, boot=boot_id())
         # so that a copy of the main file alone shows that it was in use
         connection.execute("PRAGMA wal_checkpoint").fetchone()

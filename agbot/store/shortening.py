@@ -1,21 +1,24 @@
-"""Shortens the SQLite store's journal in batches, so that a grant waits for one at most.
+"""Shortens a store's journal in batches, so that a grant waits for one at most.
 
 Deleting gigabytes in one transaction would take minutes, and a write-ahead log of that size. The
-size of a batch is adjusted to a few hundredths of a second on this disk.
+size of a batch is adjusted to a few hundredths of a second on this disk. `in_batches` is for every
+store, and the work below for SQLite.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
-from agbot.store.contract import ENTRY_BYTES
+from agbot.store.contract import ENTRY_BYTES, Pace
 from agbot.store.queries import QUERIES
 from agbot.store.texts import Row, stamp
 
-FIRST_STRETCH: Final = 64
+_FIRST_STRETCH: Final = 64
 LONGEST_STRETCH: Final = 2048
 AIM_SECONDS: Final = 0.02
 """About one sync of a slow disk: waiting for a batch is like waiting for one more writer."""
@@ -24,6 +27,9 @@ LONGEST_LOG_BYTES: Final = 64_000_000
 into the file and grows."""
 MORE_THAN_ADDED: Final = 8
 """How many more entries a write may drop than it adds: older ones may have been smaller."""
+
+
+_Work = TypeVar("_Work")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +49,26 @@ class Work(Protocol):
 
     def step(self, connection: sqlite3.Connection, stretch: int) -> Done:
         """Examine so many entries, and delete those that match."""
+
+
+async def in_batches(
+    work: _Work, batch: Callable[[_Work, int], Awaitable[tuple[int, _Work | None]]], pace: Pace
+) -> int:
+    """Do the work; return the number of deleted entries.
+
+    `batch` examines so many entries, and returns how many it has deleted and the rest of the work.
+    """
+    loop, gone, stretch = asyncio.get_running_loop(), 0, _FIRST_STRETCH
+    rest: _Work | None = work
+    while rest is not None:
+        began = loop.time()
+        deleted, rest = await batch(rest, stretch)
+        took_seconds = loop.time() - began
+        gone += deleted
+        if rest is not None and not await pace(took_seconds):
+            break
+        stretch = next_stretch(stretch, took_seconds)
+    return gone
 
 
 def next_stretch(stretch: int, took_seconds: float) -> int:

@@ -7,7 +7,6 @@ a second daemon out; if that ever failed, the SQL would still let only one of th
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -149,26 +148,25 @@ class SqliteStore:
         return partial(_write, written=written, journal_bytes=self._journal_bytes)
 
     async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
-        """Do the work in batches, each of a few hundredths of a second.
+        return await shortening.in_batches(work, self._batch, self._unless_log_grows(pace))
 
-        It stops early if the write-ahead log is long and still grows; the next call does the rest.
-        """
-        loop, gone, stretch = asyncio.get_running_loop(), 0, shortening.FIRST_STRETCH
-        rest: shortening.Work | None = work
-        growing = 0
-        while rest is not None:
-            began, log_bytes = loop.time(), self._log_bytes()
-            done = await self._thread.run(partial(rest.step, stretch=stretch), writes=True)
-            took_seconds = loop.time() - began
-            gone, rest = gone + done.gone, done.rest
-            growing = growing + 1 if self._log_bytes() > max(log_bytes, shortening.LONGEST_LOG_BYTES) else 0
+    async def _batch(self, work: shortening.Work, stretch: int) -> tuple[int, shortening.Work | None]:
+        done = await self._thread.run(partial(work.step, stretch=stretch), writes=True)
+        return done.gone, done.rest
+
+    def _unless_log_grows(self, pace: Pace) -> Pace:
+        """Stop early if the write-ahead log is long and still grows: a later call does the rest."""
+        before, growing = self._log_bytes(), 0
+
+        async def go_on(took_seconds: float) -> bool:
+            nonlocal before, growing
+            growing = growing + 1 if self._log_bytes() > max(before, shortening.LONGEST_LOG_BYTES) else 0
             # the first batch after a reader has gone still appends, the second starts the log again
-            if growing > 1:
-                break
-            if rest is not None and not await pace(took_seconds):
-                break
-            stretch = shortening.next_stretch(stretch, took_seconds)
-        return gone
+            goes_on = growing <= 1 and await pace(took_seconds)
+            before = self._log_bytes()
+            return goes_on
+
+        return go_on
 
     def _log_bytes(self) -> int:
         try:

@@ -14,7 +14,6 @@ from typing import Final
 import psycopg
 
 from agbot.store.contract import StoreSchemaError
-from agbot.store.migrations import Step
 from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import connect
@@ -67,14 +66,14 @@ class Inspection:
     """The version that this program has."""
 
 
-async def inspect(address: Address, steps: Sequence[Step] | None = None) -> Inspection:
+async def inspect(address: Address) -> Inspection:
     """Look at server, role and schema.
 
     Raises:
         StoreSchemaError: the daemon would refuse to start.
         StoreUnavailableError: the server cannot be reached or refuses.
     """
-    steps = schema.shipped() if steps is None else steps
+    steps = schema.shipped()
     try:
         async with asyncio.timeout(_SECONDS), await connect(address, "doctor") as connection:
             await schema.check_server(connection)

@@ -38,7 +38,7 @@ from agbot.store.postgres.quoting import filled, original
 from agbot.store.postgres.statements import Fence, Rest
 from agbot.store.queries import QUERIES, journal_read
 from agbot.store.records import KEPT, Record
-from agbot.store.shortening import FIRST_STRETCH, MORE_THAN_ADDED, next_stretch
+from agbot.store.shortening import MORE_THAN_ADDED, in_batches
 from agbot.store.swaps import is_first, refuse_impossible
 from agbot.store.texts import stamp
 
@@ -155,19 +155,13 @@ class TermStore:
         return await self._shortened(shortening.Trimming(most_bytes), pace)
 
     async def _shortened(self, work: shortening.Work, pace: Pace) -> int:
-        loop, gone, stretch = asyncio.get_running_loop(), 0, FIRST_STRETCH
-        rest: shortening.Work | None = work
-        while rest is not None:
-            began = loop.time()
-            batch = await rest.next(self._read, stretch)
-            if batch.parts:
-                await self._part(*batch.parts)
-            took_seconds = loop.time() - began
-            gone, rest = gone + batch.gone, batch.rest
-            if rest is not None and not await pace(took_seconds):
-                break
-            stretch = next_stretch(stretch, took_seconds)
-        return gone
+        return await in_batches(work, self._batch, pace)
+
+    async def _batch(self, work: shortening.Work, stretch: int) -> tuple[int, shortening.Work | None]:
+        batch = await work.next(self._read, stretch)
+        if batch.parts:
+            await self._part(*batch.parts)
+        return batch.gone, batch.rest
 
     def _cut(self, writes: Writes) -> int:
         """Return how many of the oldest entries go with a write: more than it adds, if too many."""
