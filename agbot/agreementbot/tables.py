@@ -22,7 +22,7 @@ from psycopg import conninfo, sql
 from agbot.agreementbot import cures, wire
 from agbot.agreementbot.client import Listed, Listing, Unreadable, Waiting
 from agbot.agreementbot.cures import Cure
-from agbot.agreementbot.deleting import Unreached
+from agbot.agreementbot.source import Unreached
 from agbot.clock import Clock
 from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId

@@ -18,8 +18,9 @@ from agbot.settings.model import GuardSettings, StoreSettings
 from agbot.settings.secret import Secret
 
 if TYPE_CHECKING:
-    from agbot.guard.installing import Connection, Installation
+    from agbot.guard.installing import Installation
     from agbot.guard.scripts import Schemas
+    from agbot.guard.shape import Connection
     from agbot.guard.status import GuardStatus
 
 _Result = TypeVar("_Result")
@@ -205,13 +206,13 @@ def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *,
             "No database is given: use --database, or set [store] url in the settings file (--config)."
         )
     address = database.address(place.url, place.schemas.ours, place.password, tried)
-    from agbot.guard import connecting
+    from agbot.guard import installing
     from agbot.guard.installing import GuardError, GuardLockedError, GuardUnreachableError
 
     try:
         if prepares:
-            connecting.prepare_store(address)
-        return connecting.perform(address, work)
+            installing.prepare_store(address)
+        return installing.perform(address, work)
     except GuardUnreachableError as error:
         is_locked = isinstance(error, GuardLockedError)
         step = (

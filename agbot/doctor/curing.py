@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from agbot.agreementbot import cures
 from agbot.agreementbot.client import Listed
-from agbot.agreementbot.deleting import Source, Unreached
+from agbot.agreementbot.source import Source, Unreached
 from agbot.doctor.finding import Slot, Standing
 from agbot.doctor.reading import RowReader
 from agbot.doctor.slots import Known, Sleep, slots

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from agbot.agreementbot import source
 from agbot.agreementbot.client import Listed, Listing, NotRunning
-from agbot.agreementbot.deleting import Source
+from agbot.agreementbot.source import Source
 from agbot.clock import Clock
 from agbot.coordinator.contract import GroupView
 from agbot.doctor import (

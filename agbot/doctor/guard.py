@@ -20,7 +20,7 @@ async def check(loaded: Loaded, *, coordinator_answers: bool) -> tuple[Finding, 
     if not store.url:
         return ()
     try:
-        from agbot.guard import connecting, status  # noqa: PLC0415 - the driver is an extra
+        from agbot.guard import installing, status  # noqa: PLC0415 - the driver is an extra
         from agbot.guard.installing import GuardError  # noqa: PLC0415 - see above
         from agbot.guard.scripts import Schemas  # noqa: PLC0415 - see above
         from agbot.store.contract import StoreError  # noqa: PLC0415 - see above
@@ -30,7 +30,7 @@ async def check(loaded: Loaded, *, coordinator_answers: bool) -> tuple[Finding, 
     try:
         address = Address(url=store.url, schema=store.schema, password=loaded.secrets.store_password)
         schemas = Schemas(ours=store.schema, theirs=guard.agbot_schema)
-        found = await asyncio.to_thread(connecting.perform, address, lambda link: status.look(link, schemas))
+        found = await asyncio.to_thread(installing.perform, address, lambda link: status.look(link, schemas))
     except (GuardError, StoreError) as error:
         return (wrong(_CHECK, str(error), tried=store.where),) if guard.enabled else ()
     return judged(found, is_enabled=guard.enabled, coordinator_answers=coordinator_answers)

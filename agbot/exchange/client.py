@@ -119,20 +119,17 @@ class ExchangeClient:
         answered = await self._ask("GET", resources.MAX_CHANGE_ID, credentials=self._credentials)
         return answered.read(wire.MaxChangeId, lambda reply: reply.max_change_id)
 
-    async def changes(
-        self, since: int, orgs: Sequence[str] | None, max_records: int = 1000, last_updated: str | None = None
-    ) -> FeedPage:
+    async def changes(self, since: int, orgs: Sequence[str] | None, max_records: int = 1000) -> FeedPage:
         """Return the changes from `since` on, and those of the 2 s before (`exchange-api.md` 4.4).
 
-        `orgs` has an effect for an agbot of org IBM only; `["*"]` is all. With `since` 0,
-        `last_updated` is the start. The request counts as a heartbeat of the caller.
+        `orgs` has an effect for an agbot of org IBM only; `["*"]` is all. The request counts as a
+        heartbeat of the caller.
         """
         path = routes.path(resources.CHANGES, [self._credentials.org])
         question = feed_page.ChangesRequest(
             change_id=since,
             max_records=max_records,
             org_list=None if orgs is None else list(orgs),
-            last_updated=last_updated,
         )
         sent_at = self._clock.now()
         answered = await self._ask("POST", path, credentials=self._credentials, body=msgspec.json.encode(question))

@@ -57,7 +57,6 @@ class ChangesRequest(Wire, omit_defaults=True):
     change_id: int
     max_records: int
     org_list: list[str] | None = None
-    last_updated: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

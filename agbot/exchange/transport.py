@@ -26,11 +26,11 @@ from agbot.exchange.credentials import Credentials, secrets_of
 from agbot.exchange.errors import Unreachable, Unreadable
 from agbot.foreign_text import excerpt, unreached
 
-MAX_LIST_BYTES = 64 * 1024 * 1024
+_MAX_LIST_BYTES = 64 * 1024 * 1024
 """Twice the node list of the largest organisation that the Exchange allows (45,000 nodes)."""
 MAX_THING_BYTES = 4 * 1024 * 1024
 """One node, group or policy, or an error page."""
-MAX_HELD_BYTES = 2 * MAX_LIST_BYTES
+_MAX_HELD_BYTES = 2 * _MAX_LIST_BYTES
 """All answers that are being read. One that exceeds it fails, and is read again later."""
 
 _SHOWN_CHARACTERS = 300
@@ -87,8 +87,8 @@ class HttpTransport:
         is_checked: bool = True,
         connect_seconds: float = 5.0,
         connections: int = 64,
-        max_list_bytes: int = MAX_LIST_BYTES,
-        max_held_bytes: int = MAX_HELD_BYTES,
+        max_list_bytes: int = _MAX_LIST_BYTES,
+        max_held_bytes: int = _MAX_HELD_BYTES,
         observe: Observe | None = None,
     ) -> None:
         """Use the base URL, ending in `/v1`, and trust the authorities of a PEM file too.

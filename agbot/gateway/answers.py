@@ -207,9 +207,9 @@ def other_group(real: str, asked: str) -> Reply:
     return coded(400, f"Error node ha group {real} does not match group name in request {asked}.", Outcome.BAD_REQUEST)
 
 
-def bad_request(message: str, *, status: int = 400, closes: bool = False) -> Reply:
-    """Answer that the request itself is invalid."""
-    return coded(status, message, Outcome.BAD_REQUEST, closes=closes)
+def bad_request(message: str, *, status: int = 400) -> Reply:
+    """Answer that the request itself is invalid; nothing more is read from its connection."""
+    return coded(status, message, Outcome.BAD_REQUEST, closes=True)
 
 
 def unauthenticated(message: str, caller: str, why: str = "") -> Reply:

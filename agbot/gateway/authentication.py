@@ -20,10 +20,10 @@ from agbot.clock import Clock
 from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Node
 
-REFUSED_SECONDS = 10.0
+_REFUSED_SECONDS = 10.0
 """How long a refusal of the Exchange is cached. A node that was registered again asks after 60 s
 anyway."""
-MAX_REMEMBERED = 65_536
+_MAX_REMEMBERED = 65_536
 """Entries in each table; about 200 bytes each."""
 
 _ABSENT = "Unauthorized. No exchange {kind} id is supplied."
@@ -86,10 +86,10 @@ class Memory:
     system call, and these calls were a tenth of the cost of a refusal.
     """
 
-    def __init__(self, clock: Clock, remember_seconds: float, *, max_remembered: int = MAX_REMEMBERED) -> None:
+    def __init__(self, clock: Clock, remember_seconds: float, *, max_remembered: int = _MAX_REMEMBERED) -> None:
         self._key = secrets.token_bytes(32)
         self._accept_seconds = clock.real_seconds(remember_seconds)
-        self._refuse_seconds = clock.real_seconds(min(REFUSED_SECONDS, remember_seconds))
+        self._refuse_seconds = clock.real_seconds(min(_REFUSED_SECONDS, remember_seconds))
         self._max = max_remembered
         self._accepted: OrderedDict[bytes, float] = OrderedDict()
         """Until when each is accepted."""

@@ -67,16 +67,16 @@ class Body:
                 self._check(total)
                 yield chunk
         except TimeoutError:
-            self.reply = answers.bad_request("The request did not arrive completely in time.", closes=True)
+            self.reply = answers.bad_request("The request did not arrive completely in time.")
             raise
         except ConnectionError:
-            self.reply = self.reply or answers.bad_request("The request broke off.", closes=True)
+            self.reply = self.reply or answers.bad_request("The request broke off.")
             raise
         except _BROKEN:
-            self.reply = answers.bad_request("The body of the request is broken.", closes=True)
+            self.reply = answers.bad_request("The body of the request is broken.")
             raise
 
 
 def too_large(max_bytes: int) -> Reply:
     """Answer that the body is too large to be passed through."""
-    return answers.bad_request(f"A body may have {max_bytes} bytes at most.", status=413, closes=True)
+    return answers.bad_request(f"A body may have {max_bytes} bytes at most.", status=413)

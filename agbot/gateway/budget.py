@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agbot.clock import Clock
 
-MAX_ASKERS = 65_536
+_MAX_ASKERS = 65_536
 """The most buckets that are kept. The asker with the oldest question has the fullest."""
 _DROPPED_AT_ONCE = 64
 """How many full buckets one question removes: after a storm of askers the next few remove all."""
@@ -28,7 +28,7 @@ class _Bucket:
 class Budget:
     """The buckets of all askers. `now` is the event loop's time, in seconds."""
 
-    def __init__(self, per_minute: int, clock: Clock, *, max_askers: int = MAX_ASKERS) -> None:
+    def __init__(self, per_minute: int, clock: Clock, *, max_askers: int = _MAX_ASKERS) -> None:
         self._size = float(per_minute)
         self._per_second = per_minute / clock.real_seconds(60.0)
         self._max_askers = max_askers

@@ -139,7 +139,7 @@ class Core:
             case PassThrough():
                 return asked
             case BadTarget():
-                return answers.bad_request(asked.message, status=asked.status, closes=True)
+                return answers.bad_request(asked.message, status=asked.status)
             case _ if not self._where().leads:
                 return Elsewhere(asked=asked)
             case AgentQuestion():
@@ -174,7 +174,7 @@ class Core:
         """Answer a request on which `answer` has raised an exception."""
         asked = parse(method, target)
         if isinstance(asked, PassThrough | BadTarget):  # not a question
-            return answers.bad_request("The request cannot be answered.", closes=True)
+            return answers.bad_request("The request cannot be answered.")
         return self.own_refusal(asked, refusals.FAILED)
 
     def _agent(self, asked: AgentQuestion, credentials: str | None, now: float) -> Reply | Ask:

@@ -43,7 +43,7 @@ from agbot.settings.model import GatewaySettings
 PRE_REBOOT: Final = "/v1/pre-reboot"
 STEADY_STATE: Final = "/v1/steady-state"
 HEADER: Final = "fleet-lock-protocol"
-ANY_GROUP: Final = "default"
+_ANY_GROUP: Final = "default"
 """What clients send that were given no group."""
 _MAX_BYTES: Final = 4_096
 _BODY_SECONDS: Final = 5.0
@@ -125,7 +125,7 @@ class FleetLock:
         node = await self._reads.own_node(key, caller)
         if node.group is None:
             return Reply(status=200, body=b"", outcome=Outcome.GRANTED)
-        if asked.group not in {ANY_GROUP, ids.name_of(node.group)}:
+        if asked.group not in {_ANY_GROUP, ids.name_of(node.group)}:
             value = f"{node.id} is in HA group {ids.name_of(node.group)}, not {asked.group}"
             return refused(400, "wrong-group", value, Outcome.BAD_REQUEST)
         ask = _question(node.id, node.group)

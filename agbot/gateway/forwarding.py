@@ -18,7 +18,7 @@ from agbot.listening.hop import MARK, Hop, HopError, Received
 from agbot.rules.leadership import Whereabouts
 from agbot.settings.model import AGENT_PATIENCE_SECONDS, GatewaySettings
 
-HOP_SECONDS: Final = 2.0
+_HOP_SECONDS: Final = 2.0
 """How much longer the leader's answer may take than its own limit."""
 _LONGEST_SECONDS: Final = AGENT_PATIENCE_SECONDS - 2.0
 _SENT: Final = ("Authorization", "fleet-lock-protocol")
@@ -36,7 +36,7 @@ class Forwarding:
         self._core = core
         self._hop = hop
         self._where = where
-        self._seconds = min(clock.real_seconds(settings.answer_seconds) + HOP_SECONDS, _LONGEST_SECONDS)
+        self._seconds = min(clock.real_seconds(settings.answer_seconds) + _HOP_SECONDS, _LONGEST_SECONDS)
 
     async def reply(self, method: str, target: str, asked: Question, headers: Mapping[str, str]) -> Reply:
         """Answer a question; raises only if cancelled."""

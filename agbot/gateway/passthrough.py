@@ -157,7 +157,7 @@ class PassThroughRoute:
             )
         headers = _passed_on(request.raw_headers)
         if headers is None:
-            return answers.bad_request("A header is not valid UTF-8.", closes=True)
+            return answers.bad_request("A header is not valid UTF-8.")
         body = Body(request, max_bytes=self._max_body_bytes, seconds=self._request_seconds)
         if body.is_too_large():
             return too_large(self._max_body_bytes)
@@ -219,7 +219,8 @@ class PassThroughRoute:
         relay = _Relay(status=upstream.status, reason=upstream.reason, headers=_passed_back(upstream.raw_headers))
         if not request.content.is_eof():  # an early answer: the remaining data are no new request
             relay.force_close()
-            _linger(request, self._request_seconds)
+            if isinstance(request.protocol, Connection):
+                request.protocol.linger(self._request_seconds)
         try:
             await self._write_in_time(relay.prepare(request))
             async for chunk in _chunks(upstream):
@@ -253,17 +254,6 @@ class PassThroughRoute:
     def _recovered(self) -> None:
         if self._outage.ends():
             log.write(UpstreamRecovered(upstream=self._upstream))
-
-
-def _linger(request: web.BaseRequest, seconds: float) -> None:
-    """Limit how long the rest of the request is read after the answer.
-
-    If the connection closed before the client has sent everything, a reset could destroy the
-    answer.
-    """
-    connection = request.protocol
-    if isinstance(connection, Connection):
-        connection.linger(seconds)
 
 
 def _passed_on(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str] | None:

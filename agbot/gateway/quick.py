@@ -41,7 +41,7 @@ _QUESTION = re.compile(
 
 REPEATED_WITHIN_SECONDS: Final = 150.0
 """A question that is not repeated for this long may be forgotten. Agents ask every minute."""
-MAX_KNOWN: Final = 65_536
+_MAX_KNOWN: Final = 65_536
 """Questions that are known; about 500 bytes each."""
 
 
@@ -51,7 +51,7 @@ class Repetitions:
     They are in two tables, and the older one is dropped when the younger one is old or full.
     """
 
-    def __init__(self, *, max_known: int = MAX_KNOWN) -> None:
+    def __init__(self, *, max_known: int = _MAX_KNOWN) -> None:
         self._key = secrets.token_bytes(32)
         self._most = max_known // 2
         self._young: dict[bytes, Known] = {}

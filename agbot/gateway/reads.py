@@ -22,10 +22,10 @@ from agbot.rules.facts import Node
 from agbot.rules.ids import NodeId
 from agbot.single_flight import SingleFlight
 
-MAX_OPEN_READS = 32
+_MAX_OPEN_READS = 32
 """At 400 node reads per second for a whole hub, this many keep an Exchange busy without a queue."""
 
-MAX_STRANGERS_READS = 24
+_MAX_STRANGERS_READS = 24
 """The most of them for credentials that the Exchange has not recently accepted: any client can
 invent those."""
 
@@ -53,8 +53,8 @@ class Reads:
         self._exchange = exchange
         self._memory = memory
         self._seconds = clock.real_seconds(seconds)
-        self._slots = asyncio.Semaphore(MAX_OPEN_READS)
-        self._strangers_slots = asyncio.Semaphore(MAX_STRANGERS_READS)
+        self._slots = asyncio.Semaphore(_MAX_OPEN_READS)
+        self._strangers_slots = asyncio.Semaphore(_MAX_STRANGERS_READS)
         self._nodes: SingleFlight[Node] = SingleFlight()
         self._agbots: SingleFlight[bool] = SingleFlight()
 

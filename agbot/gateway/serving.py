@@ -35,7 +35,7 @@ from agbot.listening.shares import Place, Shares
 Observe = Callable[[str, float], None]
 """Called for each request with its `Outcome` and its duration in seconds."""
 
-KNOWN_SHARE = 4
+_KNOWN_SHARE = 4
 """One further place for this many of `max_open` is for nodes and agbots that the Exchange has
 recently accepted."""
 
@@ -65,7 +65,7 @@ class Requests:
         self.logins = FailedLogins()
         self._is_tls = is_tls
         self._question_places = Shares(max_open)
-        self._reserved_places = Shares(max(1, max_open // KNOWN_SHARE))
+        self._reserved_places = Shares(max(1, max_open // _KNOWN_SHARE))
         self._passed_places = Shares(max_passed_on)
         self.open: set[asyncio.Task[object]] = set()
         """The tasks that are answering them."""
@@ -167,7 +167,7 @@ def takes_chunks(method: str, target: str) -> bool:
 def unreadable(error: HttpProcessingError) -> web.StreamResponse:
     """Answer a request that could not be parsed."""
     if isinstance(error, LineTooLong):
-        return Written(answers.bad_request("The head of the request is too large.", status=431, closes=True))
+        return Written(answers.bad_request("The head of the request is too large.", status=431))
     if isinstance(error, ChunkedBodyError):
-        return Written(answers.bad_request("This route takes no chunked body.", closes=True))
-    return Written(answers.bad_request("The request is not valid HTTP.", closes=True))
+        return Written(answers.bad_request("This route takes no chunked body."))
+    return Written(answers.bad_request("The request is not valid HTTP."))

@@ -1,27 +1,32 @@
-"""Installs and removes the guard, each in one transaction with short waits for locks.
+"""Installs and removes the guard, and connects to the agbot's database for an operator's commands.
 
-Creating a trigger waits for the agbot's open transactions on that table and keeps the next ones
-waiting, so it gives up after seconds instead of stopping the agbot.
+An installation is one transaction with short waits for locks: creating a trigger waits for the
+agbot's open transactions on that table and keeps the next ones waiting, so it gives up after
+seconds instead of stopping the agbot.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, TypeVar
 
 import psycopg
 
 from agbot.guard import scripts, shape, status
 from agbot.guard.scripts import Schemas
+from agbot.guard.shape import Connection
+from agbot.store.contract import StoreRefusedError, StoreSchemaError, StoreUnavailableError
+from agbot.store.postgres import schema
+from agbot.store.postgres.address import Address
 
-Connection = psycopg.Connection[Any]
+_Result = TypeVar("_Result")
 
 _LIMITS: Final = (
     "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '30s'; SET LOCAL client_min_messages = warning"
 )
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('agbot guard'))"
-
-
 _RIGHTS: Final = "it has to be the role that owns the lease store, with the rights that docs/guard.md grants"
 
 
@@ -35,6 +40,41 @@ class GuardUnreachableError(GuardError):
 
 class GuardLockedError(GuardUnreachableError):
     """Another session has kept a lock for too long; nothing has changed."""
+
+
+def perform(address: Address, work: Callable[[Connection], _Result]) -> _Result:
+    """Connect, do this, and disconnect.
+
+    Raises:
+        GuardUnreachableError: the database cannot be reached, or failed.
+        GuardError: it does not let this role in or do this; and what `work` raises.
+    """
+    try:
+        with psycopg.connect(**address.parameters, autocommit=True) as connection:
+            return work(connection)
+    except psycopg.Error as error:
+        meant = address.unavailable("use", error)
+        # a missing right comes with what to grant, which `_failed` adds
+        if isinstance(meant, StoreRefusedError) and not isinstance(error, psycopg.errors.InsufficientPrivilege):
+            raise GuardError(str(meant)) from error
+        raise _failed(error, str(meant)) from error
+
+
+def prepare_store(address: Address) -> None:
+    """Create or migrate the schema of the lease store, in which the guard's own tables are.
+
+    Raises:
+        GuardUnreachableError: the database cannot be reached, or failed.
+        GuardError: the database refuses, or the schema is another program's or newer than this one.
+    """
+    try:
+        asyncio.run(schema.prepare(address))
+    except (StoreSchemaError, StoreRefusedError) as error:
+        if isinstance(error.__cause__, psycopg.errors.InsufficientPrivilege):
+            raise _failed(error.__cause__, str(error)) from error
+        raise GuardError(str(error)) from error
+    except StoreUnavailableError as error:
+        raise GuardUnreachableError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +148,9 @@ def uninstall(connection: Connection, schemas: Schemas) -> bool:
         raise _failed(error) from error
 
 
-def failed(error: psycopg.Error, text: str) -> GuardError:
+def _failed(error: psycopg.Error, text: str = "") -> GuardError:
     """Return the error: a lock or a missing right is another one than a database out of reach."""
+    text = text or f"{type(error).__name__}: {' '.join(str(error).split())}"
     # first, because it is a ProgrammingError as well
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return GuardError(f"{text}; {_RIGHTS}")
@@ -117,7 +158,3 @@ def failed(error: psycopg.Error, text: str) -> GuardError:
         return GuardError(text)
     is_locked = isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.QueryCanceled)
     return GuardLockedError(text) if is_locked else GuardUnreachableError(text)
-
-
-def _failed(error: psycopg.Error) -> GuardError:
-    return failed(error, f"{type(error).__name__}: {' '.join(str(error).split())}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import psycopg
 from agbot.guard.scripts import VERSION, Schemas
 
 Connection = psycopg.Connection[Any]
+_Check = Callable[[Connection, Schemas], Iterable[str]]
 
 _VERSIONS: Final = frozenset({0, 1})
 """The versions of the agbot's database (`version`, row 1) whose tables have the shape below."""
@@ -40,22 +41,20 @@ _STORE: Final = ("lease", "generation", "leader", "seen_clock")
 
 def problems(connection: Connection, schemas: Schemas) -> list[str]:
     """Return why the guard cannot be installed, one sentence each; empty if it can."""
-    # in this order, and only the first that fails: without the tables every later check would fail
-    # too
-    for check in (_of_tables, _of_rights, _of_version, _of_store, _of_newer):
-        found = list(check(connection, schemas))
-        if found:
-            return found
-    return []
+    return _first(connection, schemas, _of_tables, _of_rights, _of_version, _of_store, _of_newer)
 
 
 def obstacles(connection: Connection, schemas: Schemas) -> list[str]:
     """Return what keeps the guard out besides a store that an installation creates itself."""
-    for check in (_of_tables, _of_rights, _of_version, _of_newer):
-        found = list(check(connection, schemas))
-        if found:
-            return found
-    return foreign_owner(connection, schemas)
+    return _first(connection, schemas, _of_tables, _of_rights, _of_version, _of_newer, foreign_owner)
+
+
+def _first(connection: Connection, schemas: Schemas, *checks: _Check) -> list[str]:
+    """Return what the first check finds that finds anything.
+
+    Without the tables every later check would fail too.
+    """
+    return next(filter(None, (list(check(connection, schemas)) for check in checks)), [])
 
 
 def _rights_lacking(connection: Connection, schemas: Schemas) -> list[str]:

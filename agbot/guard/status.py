@@ -7,12 +7,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import psycopg
-
 from agbot.guard import scripts, shape
 from agbot.guard.scripts import Schemas
-
-Connection = psycopg.Connection[Any]
+from agbot.guard.shape import Connection
 
 _SOURCES: Final = """
     SELECT proname, prosrc FROM pg_proc WHERE pronamespace = to_regnamespace(%s) AND proname LIKE 'guard\\_%%'

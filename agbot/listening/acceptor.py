@@ -17,15 +17,14 @@ import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from agbot.listening.clients import client_of
 from agbot.listening.connection import Connection
 from agbot.listening.connections import Connections
 from agbot.listening.descriptors import Descriptors
-from agbot.listening.shares import Place, Shares
+from agbot.listening.shares import Place, Shares, client_of
 
-BATCH = 16
+_BATCH = 16
 """The most connections that are accepted before other tasks run."""
-PAUSE_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
 """The delay until the next try after a lack of descriptors. The lack is over when there have been
 enough for as long."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -114,7 +113,7 @@ class Acceptor:
         if not self._keeps_spare and not self._descriptors.may_accept():
             self._pause()
             return
-        for _ in range(BATCH):
+        for _ in range(_BATCH):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, InterruptedError):
@@ -179,17 +178,17 @@ class Acceptor:
 
     def _pause(self) -> None:
         """Close idle connections to free descriptors, and stop accepting until the next try."""
-        self._connections.give_up(BATCH)
+        self._connections.give_up(_BATCH)
         for each in self._sockets:
             self._loop.remove_reader(each)
         if self._next_try is not None:
             self._next_try.cancel()
-        self._next_try = self._loop.call_later(PAUSE_SECONDS, self._resume)
+        self._next_try = self._loop.call_later(_PAUSE_SECONDS, self._resume)
 
     def _resume(self) -> None:
         self._take_spare()
         self._watch_sockets()
-        self._next_try = self._loop.call_later(PAUSE_SECONDS, self._check_recovery)
+        self._next_try = self._loop.call_later(_PAUSE_SECONDS, self._check_recovery)
 
     def _check_recovery(self) -> None:
         self._next_try = None
@@ -198,7 +197,7 @@ class Acceptor:
         try:
             os.close(os.open(os.devnull, os.O_RDONLY))
         except OSError:
-            self._next_try = self._loop.call_later(PAUSE_SECONDS, self._check_recovery)
+            self._next_try = self._loop.call_later(_PAUSE_SECONDS, self._check_recovery)
         else:
             self._take_spare()
             self._descriptors.recovered()

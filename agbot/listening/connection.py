@@ -24,12 +24,12 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
-from agbot.listening.clients import client_of
 from agbot.listening.lingering import discard_arrived, linger
 from agbot.listening.parsing import Parser, TakesChunks
 from agbot.listening.reads import break_cycle, take_small_reads
+from agbot.listening.shares import client_of
 
-MAX_HEADERS = 64
+_MAX_HEADERS = 64
 """Header fields of one request; agents send 8."""
 LINGER_SECONDS = 1.0
 """How long the rest of a request is awaited after its answer, and the client's end after the last.
@@ -87,7 +87,7 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type] # aiohttp's own default server takes None as off
             max_line_size=bounds.max_field_bytes,
             max_field_size=bounds.max_field_bytes,
-            max_headers=MAX_HEADERS,
+            max_headers=_MAX_HEADERS,
             lingering_time=0.0,  # `finish_response` does it
             auto_decompress=False,
         )
@@ -116,7 +116,7 @@ class Connection(web.RequestHandler):
             _BUFFER_BYTES,
             max_line_size=bounds.max_field_bytes,
             max_field_size=bounds.max_field_bytes,
-            max_headers=MAX_HEADERS,
+            max_headers=_MAX_HEADERS,
             payload_exception=RequestPayloadError,
             auto_decompress=False,
             max_msg_queue_size=MAX_MSG_QUEUE_SIZE,

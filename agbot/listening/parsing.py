@@ -23,22 +23,22 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestPayloadError, _ErrInfo
 from yarl import URL
 
-HEAD_FIELDS = 4
+_HEAD_FIELDS = 4
 """The size of a whole head, in multiples of the largest field."""
-PIECE_BYTES = 1024
+_PIECE_BYTES = 1024
 """The bytes that are parsed in one step: 170 one-byte chunks, about 1 ms."""
-FRAMING_BYTES = 2048
+_FRAMING_BYTES = 2048
 """The framing that any chunked body may have: sizes, extensions, line ends and trailers."""
-FRAMING_SHARE = 8
+_FRAMING_SHARE = 8
 """A body may have one part in this many of its size as further framing. Chunks of 50 bytes on
 average stay below."""
-BLANK_BYTES = 16
+_BLANK_BYTES = 16
 """Bytes of line ends before a request. RFC 9112 2.2 requires that one line end is ignored."""
 _LINE_ENDS = re.compile(rb"(?:\r\n)+")
 _NO_URL = URL("/")
 
-Message = RawRequestMessage | _ErrInfo
-Fed = tuple[list[tuple[Message, StreamReader]], bool, bytes]
+_Message = RawRequestMessage | _ErrInfo
+_Fed = tuple[list[tuple[_Message, StreamReader]], bool, bytes]
 """The messages with complete heads, whether the protocol changes, and the unparsed rest."""
 TakesChunks = Callable[[str, str], bool]
 """Whether a request may have a chunked body, by its method and raw target."""
@@ -85,14 +85,14 @@ class Parser(HttpRequestParserPy):
         data: bytes,
         *args: Any,  # noqa: ANN401 - passed on unchanged
         **kwargs: Any,  # noqa: ANN401 - passed on unchanged
-    ) -> Fed:
+    ) -> _Fed:
         """Parse received data, piece by piece.
 
         The last message is a refusal if the data are not HTTP or cost too much.
         """
         if not data:  # what was kept while too many requests waited
             data, self._tail = self._tail, b""
-        messages: list[tuple[Message, StreamReader]] = []
+        messages: list[tuple[_Message, StreamReader]] = []
         rest: list[bytes] = []
         is_upgraded = False
         try:
@@ -121,14 +121,14 @@ class Parser(HttpRequestParserPy):
             return len(data) if self._upgraded or is_full else self._head_bytes(data)
         if body._type is ParseState.PARSE_LENGTH:  # noqa: SLF001 - no public attribute
             return body._length  # noqa: SLF001 - see above
-        return PIECE_BYTES
+        return _PIECE_BYTES
 
     def _head_bytes(self, data: bytes) -> int:
         """Return how much of the data at most is of the present head."""
         # the end of a head may have begun in an earlier piece
         before = ((b"\r\n" if self._lines else b"") + self._tail)[-3:]
-        end = (before + data[:PIECE_BYTES]).find(b"\r\n\r\n")
-        return PIECE_BYTES if end < 0 else end + 4 - len(before)
+        end = (before + data[:_PIECE_BYTES]).find(b"\r\n\r\n")
+        return _PIECE_BYTES if end < 0 else end + 4 - len(before)
 
     def _without_blank_lines(self, piece: bytes) -> bytes:
         """Remove line ends before a request, which the parser would read one by one."""
@@ -138,15 +138,15 @@ class Parser(HttpRequestParserPy):
         blank = _LINE_ENDS.match(whole)
         skipped = blank.end() if blank else 0
         self._blank_bytes += skipped
-        if self._blank_bytes > BLANK_BYTES:
+        if self._blank_bytes > _BLANK_BYTES:
             raise BadHttpMessage("too many blank lines before a request")
         if len(whole) - skipped > 1:  # more than the first byte of the next line end
             self._blank_bytes = 0
         return whole[skipped:]
 
     def _check_head(self) -> None:
-        if self._lines and sum(map(len, self._lines)) > HEAD_FIELDS * self.max_field_size:
-            raise LineTooLong(b"the head of the request", HEAD_FIELDS * self.max_field_size)
+        if self._lines and sum(map(len, self._lines)) > _HEAD_FIELDS * self.max_field_size:
+            raise LineTooLong(b"the head of the request", _HEAD_FIELDS * self.max_field_size)
 
     def _check_framing(self, arrived_bytes: int) -> None:
         """Compare the content of a chunked body with its bytes on the wire.
@@ -167,7 +167,7 @@ class Parser(HttpRequestParserPy):
         self._wire_bytes += arrived_bytes
         held = payload.total_bytes
         framing = self._wire_bytes - held - len(body._chunk_tail)  # noqa: SLF001 - not parsed yet
-        if framing > FRAMING_BYTES + held // FRAMING_SHARE:
+        if framing > _FRAMING_BYTES + held // _FRAMING_SHARE:
             message = "the chunks of the body are too small for their number"
             payload.set_exception(RequestPayloadError(message))
             raise BadHttpMessage(message)

@@ -1,13 +1,19 @@
-"""Fair shares of a limited number of places. Pure.
+"""Fair shares of a limited number of places, and the client by which they are counted. Pure.
 
-An owner may take another place while it has fewer than `GREED` times the number of free places.
+An owner may take another place while it has fewer than four times the number of free places.
 Alone, it gets four fifths of all. With more owners fewer places are free, and each may take fewer.
 So a new owner always finds a place, and no limit per client has to be configured.
 """
 
 from __future__ import annotations
 
-GREED = 4
+import functools
+import ipaddress
+
+_GREED = 4
+_V6_NETWORK_BITS = 64
+"""The prefix of one customer's IPv6 addresses. If each address counted, an attacker would have any
+number of shares."""
 
 
 class Shares:
@@ -34,7 +40,7 @@ class Shares:
                 only lower what the owner gets: a part has no more places than are free.
         """
         used_by, free = self._used_by, self._places - self._used
-        if used_by.get(owner, 0) >= GREED * free:
+        if used_by.get(owner, 0) >= _GREED * free:
             return None
         names = (owner,) if part is None else (owner, f"{owner}\n{part}")
         # not times `GREED`: a part is only claimed, and one owner could name any number of them
@@ -71,3 +77,24 @@ class Place:
     def __exit__(self, *_: object) -> None:
         """Free the place."""
         self._shares.give(self._names)
+
+
+def client_of(peername: object) -> str:
+    """Return the client's IPv4 address or IPv6 network; empty where there is no address.
+
+    Behind a load balancer that does not keep addresses, all clients are one.
+    """
+    return _network(str(peername[0])) if isinstance(peername, tuple) and peername else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _network(host: str) -> str:
+    """Return the network of an address. It is cached, because agents return often."""
+    try:
+        # without the zone of a link-local address
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(address.ipv4_mapped or ipaddress.ip_network((address, _V6_NETWORK_BITS), strict=False))
+    return str(address)

@@ -31,7 +31,7 @@ from typing import NoReturn
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 _LARGEST_MESSAGE = 65_536
 _GLANCE_SECONDS = 0.005
-_LATE = ("daemon.daemon", "guard.connecting", "guard.status", "store.postgres.moving")
+_LATE = ("daemon.daemon", "guard.installing", "guard.status", "store.postgres.moving")
 """What commands import when they need it, and what takes longest."""
 
 

@@ -45,7 +45,7 @@ async def start() -> GuardedDatabase:
 
 def _start() -> GuardedDatabase:
     try:
-        from agbot.guard import connecting, installing
+        from agbot.guard import installing
         from agbot.guard.scripts import Schemas
         from agbot.sim.database_server import COORDINATOR, DatabaseServer, NoServerError
         from agbot.store.postgres.address import Address
@@ -59,8 +59,8 @@ def _start() -> GuardedDatabase:
     try:
         rows, url = server.hub(), server.url(COORDINATOR)
         address = Address(url=url)
-        connecting.prepare_store(address)
-        connecting.perform(address, lambda connection: installing.install(connection, Schemas()))
+        installing.prepare_store(address)
+        installing.perform(address, lambda connection: installing.install(connection, Schemas()))
     except BaseException:
         server.remove()
         raise

@@ -11,7 +11,7 @@ import pytest
 
 from agbot.agreementbot.client import Listed, Unreadable
 from agbot.agreementbot.cures import Cure
-from agbot.agreementbot.deleting import Unreached
+from agbot.agreementbot.source import Unreached
 from agbot.agreementbot.tables import Tables
 from agbot.clock import SystemClock
 from agbot.doctor.finding import Verdict
