@@ -87,6 +87,9 @@ def installed_version(connection: Connection, schemas: Schemas) -> int | None:
 
 
 def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
+    if _one(connection, "SELECT to_regnamespace(%s)", schemas.theirs) is None:
+        yield f"there is no schema {schemas.theirs}: correct [guard] agbot_schema, or --agbot-schema"
+        return
     for table, columns in _TABLES.items():
         name = f"{schemas.theirs}.{table}"
         expected = {**columns, **_UPDATED}

@@ -18,6 +18,11 @@ _TRIGGERS: Final = """
     SELECT tgrelid = to_regclass(%s), tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
     WHERE pronamespace = to_regnamespace(%s) AND proname = %s
 """
+_PLACES: Final = """
+    SELECT DISTINCT relnamespace::regnamespace::text FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
+    JOIN pg_class ON pg_class.oid = tgrelid WHERE pronamespace = to_regnamespace(%s) AND proname = ANY(%s) ORDER BY 1
+"""
+"""The schemas of the agbot's tables that have triggers of the guard."""
 _OWN_TABLES: Final = ("guard_gate", "guard_outbox")
 """Besides `guard_setting`, without which the guard is not installed."""
 _AGAIN: Final = "`agbot guard install` puts it back"
@@ -30,6 +35,7 @@ class GuardStatus:
 
     schema: str
     agbot_schema: str
+    """Where its triggers are; if there are none, where they should be."""
     version: int | None
     """Of the installed objects; None if the guard is not installed."""
     troubles: tuple[str, ...] = ()
@@ -73,11 +79,12 @@ def look(connection: Connection, schemas: Schemas) -> GuardStatus:
     ).fetchone()
     judged_until, is_judged, agents, services = setting or (None, False, "", "")
     gates, undelivered = (_count(connection, f"{ours}.{table}") for table in _OWN_TABLES)
+    elsewhere = _elsewhere(connection, schemas)
     return GuardStatus(
         schema=ours,
-        agbot_schema=theirs,
+        agbot_schema=elsewhere or theirs,
         version=version,
-        troubles=(*shape.problems(connection, schemas), *damage(connection, schemas, version)),
+        troubles=_troubles(connection, schemas, version, elsewhere),
         judged_until=judged_until,
         is_judged=is_judged,
         leader=_leader(connection, ours),
@@ -86,6 +93,20 @@ def look(connection: Connection, schemas: Schemas) -> GuardStatus:
         gates=gates or 0,
         undelivered=undelivered or 0,
     )
+
+
+def _elsewhere(connection: Connection, schemas: Schemas) -> str:
+    """Return the schemas in which the guard's triggers are instead; empty if none is elsewhere."""
+    functions = [function for _, function in scripts.TRIGGERS]
+    places = [place for (place,) in connection.execute(_PLACES, (schemas.ours, functions))]
+    return "" if schemas.theirs in places else " and ".join(places)
+
+
+def _troubles(connection: Connection, schemas: Schemas, version: int, elsewhere: str) -> tuple[str, ...]:
+    if elsewhere:  # what else is wrong in the other schema is of no use
+        text = f"the triggers are in the schema {elsewhere}, not in {schemas.theirs}"
+        return (f"{text}: correct [guard] agbot_schema, or --agbot-schema",)
+    return (*shape.problems(connection, schemas), *damage(connection, schemas, version))
 
 
 def damage(connection: Connection, schemas: Schemas, version: int) -> list[str]:

@@ -66,6 +66,26 @@ def test_a_coordinator_that_leads_or_decides_is_named_before_anything_waits_or_i
     assert run("status", *place).exit_code == 0, "nothing was removed"
 
 
+def test_a_schema_that_is_not_the_agbots_is_named_as_that_and_nothing_else_is(hub: Guarded) -> None:
+    place = ("--database", hub.url(COORDINATOR))
+    other = (*place, "--agbot-schema", "nope")
+    refused = run("install", *other)
+    assert (refused.exit_code, refused.stderr.splitlines()[0]) == (
+        7,
+        "agbot: there is no schema nope: correct [guard] agbot_schema, or --agbot-schema",
+    )
+    run("install", *place)
+    shown = run("status", *other)
+    assert (shown.exit_code, [line for line in shown.stdout.splitlines() if "schema" in line or "tables" in line]) == (
+        7,
+        [
+            f"the guard is installed (version {scripts.VERSION}) on the tables in public",
+            "wrong: the triggers are in the schema public, not in nope: correct [guard] agbot_schema, or --agbot-schema",
+        ],
+    )
+    assert shown.stdout.count("wrong:") == 1
+
+
 def test_a_role_without_the_rights_or_the_password_is_refused_and_a_database_out_of_reach_is_not(
     hub: Guarded,
 ) -> None:
