@@ -185,12 +185,14 @@ class Administration:
     async def _delete(self, path: str) -> bool:
         reply = await self._send("DELETE", path, None)
         if reply.status == _GONE:
-            return True
+            return True  # 204, and without a body that could be decoded
         found = Answered("DELETE", path, self._credentials, reply)
         return found.read_or_none(wire.ApiResponse, lambda _reply: True) or False
 
     async def _write(self, method: str, path: str, body: object) -> None:
         reply = await self._send(method, path, None if body is None else msgspec.json.encode(body))
+        # the Exchange checks and then inserts: the loser of a race gets a 500 with the constraint's
+        # name
         lost_race = reply.status == HTTPStatus.INTERNAL_SERVER_ERROR and _LOST_RACE in reply.body
         if reply.status == HTTPStatus.CONFLICT or lost_race:
             message = "a node was added to a group at the same time" if lost_race else _message(reply)

@@ -182,6 +182,7 @@ class ExchangeClient:
             answered = await self._ask("GET", path, credentials=self._credentials)
             stamp = answered.read_or_none(wire.Agbots, lambda reply: mapping.own_heartbeat(identity, reply))
         except (Forbidden, Unreadable):
+            # an identity that may not see itself: the clock is then compared by the `Date` headers
             stamp = None
         if stamp is not None and self._stamped is not None and stamp == self._stamped[0]:
             seconds = asked_seconds - self._stamped[1]
@@ -205,6 +206,7 @@ class ExchangeClient:
     async def _ask(
         self, method: str, path: str, *, credentials: Credentials | None, body: bytes | None = None
     ) -> Answered:
+        # a node's own credentials: a question waits for it, and has seconds
         is_own = credentials is None or credentials is self._credentials
         async with self._turns if is_own else nullcontext():
             sent_at = self._clock.now()

@@ -33,6 +33,7 @@ _NULL = b"null"
 
 def entry(raw: msgspec.Raw, shape: type[_Shape], meaning: Callable[[_Shape], _Value]) -> _Value | Garbled:
     """Read one entry of a collection."""
+    # `mended` has written it, or the Exchange has: neither is an absence
     if bytes(raw).strip() == _NULL:
         return Garbled("it is not valid JSON, or nested too deeply")
     try:

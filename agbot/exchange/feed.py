@@ -146,10 +146,8 @@ class ChangeFeed:
         return replace(result, resync=result.resync or why)
 
     async def _go_to_the_end(self) -> None:
-        """Start again.
-
-        The id is read before everything else, so that no change is missed in between.
-        """
+        """Start again."""
+        # before everything else is read: what changes in between is in the feed then
         self._last_id = await self._client.max_change_id()
         self._settled_id = max(self._last_id - _START_IDS, 0)
         self._whole_at, self._unsettled_rows = -inf, 0
@@ -228,6 +226,7 @@ class ChangeFeed:
 
     def _why_odd(self, page: FeedPage) -> str | None:
         """Return how the page shows that this is another change log than before."""
+        # on a full page it is the last row of the page, which may be lower than the requested id
         if not page.hit_max and page.most_recent < self._last_id:
             now = f"the newest change of the Exchange is {page.most_recent}, and was {self._last_id} before"
             return f"{now}: it was reset or restored from a backup"

@@ -79,11 +79,8 @@ class Pages:
         self._last: dict[bytes, Change | Garbled] = {}
 
     def page(self, reply: ChangesPage, clock: ExchangeClock) -> FeedPage:
-        """Map one page.
-
-        `at` of a change is when its latest row was written, on the coordinator's clock as it was
-        when that row was first seen.
-        """
+        """Map one page."""
+        # A row that is repeated keeps its first mapping, and with it its time by the clock of then.
         rows = [bytes(each) for each in reply.changes]
         known, meaning = self._last, partial(_change, clock=clock)
         read = {row: known[row] if row in known else entry(msgspec.Raw(row), ChangeGroup, meaning) for row in rows}

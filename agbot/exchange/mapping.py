@@ -55,6 +55,7 @@ def _node(node: NodeId, entry: wire.Node, clock: ExchangeClock) -> Node:
     return Node(
         id=node,
         group=group_id(org_of(node), entry.ha_group) if entry.ha_group else None,
+        # an empty one is a device to the Exchange, and any new one is gated like a device
         node_type=NodeType.CLUSTER if entry.node_type == NodeType.CLUSTER.value else NodeType.DEVICE,
         heartbeat_at=clock.ours(entry.last_heartbeat) if entry.last_heartbeat else None,
         heartbeat_stamp=entry.last_heartbeat or "",
@@ -111,11 +112,7 @@ def _no_status(value: str) -> Status:
 
 
 def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -> Status:
-    """Map one status.
-
-    Without a readable time it could be about an earlier upgrade, so its value becomes one that is
-    unknown to the rules.
-    """
+    """Map one status."""
     if entry is None:
         return _no_status("(no status)")
     stamp, value = (entry.last_updated or "")[:_LONGEST_TEXT], (entry.status or "")[:_LONGEST_TEXT]
@@ -123,6 +120,8 @@ def _status(entry: wire.AgentUpgradePolicyStatus | None, clock: ExchangeClock) -
     try:
         moment = clock.ours(stamp)
     except ValueError:
+        # Without a time it could be about an earlier upgrade, so its value becomes one that is
+        # unknown to the rules. Only one past the gate makes the member unavailable.
         is_garbled = PHASES.get(value, Phase.UNREADABLE) in MAY_GO_ON
         moment, is_dated, value = _EPOCH, False, f"{value} (its time {stamp!r} is unreadable)"
     return Status(
@@ -165,6 +164,7 @@ def _agreement(
 
 def _running_version(service: str, reported: Sequence[wire.RunningService]) -> str:
     """Return the version of the agreement's own service; the others are its dependencies."""
+    # a dependency may be reported first, and its version must not count as the upgraded one
     own = next((each for each in reported if _service(each.orgid, each.service_url) == service), None)
     if own is None and len(reported) == 1:
         own = reported[0]
@@ -189,22 +189,16 @@ def _text(value: object) -> str:
 
 
 def _service(org: str | None, url: str | None) -> str:
-    """Qualify a service: agents write `org/url` in agreements and only the url in the status.
-
-    An old url may begin with `https://`.
-    """
+    """Qualify a service: agents write `org/url` in agreements and only the url in the status."""
     first, slash, _ = (url or "").partition("/")
+    # `https://host/path`, an old form of a url, has a slash and no organisation
     if not url or not org or (slash and first and not first.endswith(":")):
         return url or ""
     return f"{org}/{url}"
 
 
 def served_orgs(policies: wire.ServedPolicies, patterns: wire.ServedPatterns) -> frozenset[OrgId]:
-    """Return the organisations that an agbot serves: of its policies, its patterns, and its nodes.
-
-    Without a nodes' organisation in the request the Exchange stores the policy's name in its place
-    (`exchange-api.md` 4.3); the key ends with the right one.
-    """
+    """Return the organisations that an agbot serves: of policies, of patterns, and of nodes."""
     served = [_served(key, each, wire.ServedPolicy) for key, each in policies.business_pols.items()]
     served += [_served(key, each, wire.ServedPattern) for key, each in patterns.patterns.items()]
     return frozenset(OrgId(org) for orgs in served for org in orgs if org and org != "*")
@@ -216,6 +210,8 @@ def _served(key: str, raw: msgspec.Raw, shape: type[wire.ServedPolicy | wire.Ser
     if isinstance(found, Garbled):
         return set()
     of = found.business_pol_orgid if isinstance(found, wire.ServedPolicy) else found.pattern_orgid
+    # Without a nodes' organisation in the request the Exchange stores the policy's name in its
+    # place (`exchange-api.md` 4.3); the key ends with the right one.
     return {of, *((found.node_orgid,) if key.endswith(f"_{found.node_orgid}") else ())}
 
 

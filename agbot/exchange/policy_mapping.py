@@ -117,6 +117,7 @@ def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tup
             pattern=pattern,
         )
         for each in found.services
+        # a dependency: it gets no agreement, and is upgraded with the service that needs it
         if not each.agreement_less
     )
 

@@ -86,6 +86,7 @@ class Answered:
         try:
             return msgspec.json.decode(self._reply.body, type=shape)
         except entries.NOT_JSON:
+            # one entry may have stopped the parser: without it, the others can be read
             mended = entries.mended(self._reply.body)
             if mended == self._reply.body:
                 raise
@@ -103,6 +104,7 @@ class Answered:
         except entries.NOT_JSON:
             pass
         else:
+            # the one text that is compared: a wrong base URL must not look like an empty hub (P3)
             return response.msg != _UNKNOWN_ROUTE
         try:
             collection = msgspec.json.decode(body, type=shape)

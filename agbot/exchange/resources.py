@@ -253,6 +253,8 @@ def change(
     whats: tuple[What, ...] = () if known is None or known.fills is None else (known.fills,)
     is_ended = known is not None and known.is_ended_by_its_row and operation == DELETED
     ends = tuple(Read(what=what, id=key) for what in whats) if is_ended else ()
+    # a node takes its statuses and agreements with it without rows, and a new one of its name may
+    # show a deletion and a creation as `created` alone
     if known is NODE and operation in {CREATED, DELETED}:
         whats = _WITH_NODE
     outdates = tuple(Read(what=what, id=key) for what in whats)

@@ -69,6 +69,7 @@ class Retry:
 
     def _delay_seconds(self, state: RetryCallState) -> float:
         doubled = self._first_delay_seconds * 2.0 ** min(state.attempt_number - 1, 30)
+        # half of it is random: after an outage all reads of all coordinators would come together
         return min(doubled, self._longest_delay_seconds) * (0.5 + self._chance() / 2)
 
 

@@ -94,6 +94,7 @@ class ExchangeClock:
             ValueError: it is not a timestamp.
         """
         made_at = parse(stamp)
+        # the stamp was made at any moment between the request and its reply
         low, high = made_at - received_at, made_at - sent_at
         if received_at < sent_at or high - low > _WIDEST:
             return False
@@ -131,6 +132,7 @@ class ExchangeClock:
         if self._is_absurd:
             return
         self._bounds.append(bounds)
+        # A header of another second alone may be a proxy's, or a cached one: most of the last nine
         against = [each for each in self._bounds if not self._agrees(each, self._from_dates)]
         if 2 * len(against) > len(self._bounds):
             seconds = round(median((low + high).total_seconds() / 2 for low, high in against))

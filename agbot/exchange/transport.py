@@ -178,6 +178,7 @@ class HttpTransport:
         def unreadable(came: str, what_next: str = "check that [exchange] url names an Exchange") -> Unreadable:
             return Unreadable(method, path, came, what_next, status=response.status)
 
+        # asked for plain: what comes packed anyway could expand a thousand times
         packed = response.headers.get("Content-Encoding", "identity")
         if packed.lower() != "identity":
             raise unreadable(
@@ -185,6 +186,7 @@ class HttpTransport:
                 "disable compression between the Exchange and the coordinator",
             )
         most = self._max_list_bytes if resources.is_list(path) else min(MAX_THING_BYTES, self._max_list_bytes)
+        # refused before the first byte is read; an answer without a length is counted below
         if (response.content_length or 0) > most:
             raise unreadable(f"an answer of more than {most} bytes")
         body = bytearray()

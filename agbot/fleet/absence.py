@@ -39,6 +39,7 @@ class Absences:
         """Note that a read has not found this, and return whether its absence is confirmed now."""
         is_announced = self._take_announcement(read, begun)
         first = self._missed_at.setdefault(read, now)
+        # after a restore not even a row is enough (decision 17)
         if read.org in self._wary or not (is_announced or now - first >= CONFIRM_AFTER):
             return False
         del self._missed_at[read]
@@ -80,6 +81,7 @@ class Absences:
     def read_completely(self, org: OrgId, now: SeenTime) -> None:
         """Note a complete read of the organisation."""
         left, last = self._wary.get(org, (0, None))
+        # two reads of the same moment would be one
         if left == 0 or (last is not None and now - last < CONFIRM_AFTER):
             return
         if left == 1:
@@ -92,6 +94,8 @@ class Absences:
         return org in self._wary
 
     def _take_announcement(self, read: Read, begun: int) -> bool:
+        # A read that began before the row does not confirm it. A row confirms one read only: one
+        # that says no more than "modified" must not make a later 404 credible (decision 17).
         is_announced = self._announced.get(read, begun + 1) <= begun
         if is_announced:
             del self._announced[read]

@@ -53,6 +53,8 @@ class Arrivals:
         joined, lost = self._joined_at.get(node), self._lost_at.get(node)
         if joined is None or lost is None:
             return None
+        # in the ten minutes before it joined, or a moment after: the agbot cancels an agreement in
+        # its own list first, and the node follows
         return lost if -_ENDS_WITHIN <= joined - lost <= _KEPT else None
 
     def joined_at(self, node: NodeId) -> datetime | None:

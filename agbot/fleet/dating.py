@@ -20,15 +20,14 @@ One that is shown again after two others gets no date, so it counts as possibly 
 
 
 def of_node(stamps: Stamps, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
-    """Date the last heartbeat of a node, if it has sent one.
-
-    One from before a clock was set is no proof that the node is alive: the next one is.
-    """
+    """Date the last heartbeat of a node, if it has sent one."""
     if isinstance(seen, Sight) or seen.heartbeat_at is None:
         return seen
     stamped = seen.heartbeat_stamp or str(seen.heartbeat_at), seen.heartbeat_at
     read = Read(what=What.NODE, id=seen.id)
     dated = stamps.date_only(read, stamped, begun=begun, now=now, remembered=_HEARTBEATS)
+    # Which clock was set while no coordinator ran is not known. One from before that counts as of
+    # that moment: neither as older nor as proof that the node is alive (decision 21).
     since = now.certain_since
     if since is not None and dated.at < since:
         return replace(seen, heartbeat_at=since, heartbeat_stamp="", is_dated=False, heartbeat_earliest=None)
@@ -52,10 +51,8 @@ def of_statuses(
 def of_agreements(
     stamps: Stamps, node: NodeId, seen: tuple[Agreement, ...], *, begun: int, now: Now
 ) -> tuple[Agreement, ...]:
-    """Date the agreements of a node.
-
-    Each is a record of its own, so an earlier read is no lower bound for when it was made.
-    """
+    """Date the agreements of a node."""
+    # each is a record of its own and replaces none, so an earlier read is no lower bound for it
     written = {each.id: (each.stamp or str(each.updated_at), each.updated_at) for each in seen}
     dated = stamps.date(Read(what=What.AGREEMENTS, id=node), written, begun=begun, now=now, is_kept=True)
     return tuple(replace(each, updated_at=dated[each.id].earliest, stamp="") for each in seen)

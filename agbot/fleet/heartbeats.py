@@ -25,6 +25,7 @@ def is_only_next(before: Node | Sight, after: Node | Sight) -> bool:
         return False
     if before.heartbeat_at is None or after.heartbeat_at is None or not (before.is_dated and after.is_dated):
         return False
+    # abs: with an old copy a heartbeat goes back
     is_soon = abs(after.heartbeat_at - before.heartbeat_at) < _SILENCE
     return is_soon and _without_heartbeat(before) == _without_heartbeat(after)
 
@@ -37,6 +38,8 @@ def back_since(before: Node | Sight, after: Node, unread_for: timedelta) -> date
     if not isinstance(before, Node) or before.heartbeat_at is None or after.heartbeat_at is None:
         return None
     interval = timedelta(seconds=after.heartbeat_interval_seconds) or _USUAL_INTERVAL
+    # the heartbeats of the time between two reads are not seen, so that time is no pause of the
+    # node
     pause = after.heartbeat_at - before.heartbeat_at - max(unread_for, timedelta())
     return after.heartbeat_at if pause > interval + _LATE else before.back_at
 

@@ -38,6 +38,7 @@ class HiddenNodes:
     ) -> None:
         """Note that a node was read, which was last read at `before` and was `known` then."""
         failures = (self._failed_at.pop(node, None), self._failed_at.get(org_of(node)))
+        # read a moment ago: whatever failed in between has hidden no heartbeat
         if before is None or now.seen - before <= _SHORTEST:
             return
         if any(failed_at is not None and failed_at > before for failed_at in failures):
@@ -51,6 +52,8 @@ class HiddenNodes:
         `heartbeat_at` is its last one, None if it has sent another heartbeat since.
         """
         since, hidden = self.unseen_until(node), timedelta()
+        # It was hidden before, and has sent nothing since: that silence was counted already, and
+        # goes on. Without it, each restore would restart the wait for a dead holder (P5).
         if heartbeat_at is not None and since is not None and heartbeat_at < since:
             heartbeat_at, hidden = since, self.silent_before(node)
         silent = max(read_at - now.seen_at(heartbeat_at), timedelta()) if heartbeat_at is not None else timedelta()

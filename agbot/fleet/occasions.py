@@ -41,13 +41,11 @@ def services_for(ask: Ask, lease: Lease, view: View, limits: Limits, *, ages: Ag
 
 
 def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[Wanted]:
-    """Return what blocks an asker and may have changed without a row: heartbeats and services.
-
-    Nothing while another member holds the lease: only its end ends the wait, and the cycle reads
-    the heartbeats of such a group.
-    """
+    """Return what blocks an asker and may have changed without a row: heartbeats and services."""
     codes = [reason.code for reason in wait.reasons]
     if _LEASE_HELD in codes:
+        # Only the end of the lease ends the wait, and the cycle reads these heartbeats anyway. With
+        # 40,000 nodes each such question read them again: thousands at once (decision 29).
         return []
     by_code = {_PEERS_UNAVAILABLE: ages.heartbeat, _SOAKING: ages.rest}
     allowed = [age for code, age in by_code.items() if code in codes]
@@ -61,10 +59,7 @@ def of_wait(wait: Wait, group: Group, view: View, ages: Ages, now: Now) -> list[
 
 
 def proof_of_rest(wait: Wait, group: Group, now: Now) -> list[Wanted]:
-    """Return the services that end the rest for which an asker waits, if they can.
-
-    Nothing if only a heartbeat is waited for.
-    """
+    """Return the services that end the rest for which an asker waits, if they can."""
     after = rest.rest_after(group.lease.last_end, group.limits)
     is_soaking = any(reason.code is Code.SOAKING for reason in wait.reasons)
     if not is_soaking or after is None or not rest.needs_services(after, group.limits):
@@ -72,24 +67,24 @@ def proof_of_rest(wait: Wait, group: Group, now: Now) -> list[Wanted]:
     node = after.end.claim.holder
     member = group.members.get(node)
     if member is not None and not rest.needs_services_again(after, member, group.limits, now):
-        return []
+        return []  # only a heartbeat is waited for
     return plan.at_once([Read(what=What.AGREEMENTS, id=node)], Why.REST)
 
 
 def of_grant(ask: Ask, group: Group, grant: Grant) -> list[Wanted]:
     """Return what this grant depends on beside what all grants need, whenever it was last read.
 
-    The feed may have stopped, so it is not enough that nothing has outdated them. To take over a
-    lease, the holder must still be silent, or a node that has just returned would lose it. An
-    exempt member is so by its own status; a cluster node was read with its own credentials a moment
-    ago. An agent writes its status before it asks: if none is known, the feed has not announced it,
-    and a read shows whether it should have.
+    The feed may have stopped, so it is not enough that nothing has outdated them.
     """
     own_report = Read(what=What.STATUSES, id=ask.node)
     if grant.repeated and not grant.restored:
-        return []
+        return []  # it begins nothing
     if grant.exempt is not None:
+        # a deferred member is exempt by its own status; a cluster node was read with its own
+        # credentials a moment ago
         return plan.at_once([own_report] if grant.exempt.code is Code.DEFERRED else [], Why.GRANT)
+    # to take over a lease, its holder must still be silent: one that has just returned would lose
+    # it
     tenure = group.lease.tenure
     is_other = tenure is not None and tenure.claim.holder != ask.node
     holder = [Read(what=What.NODE, id=tenure.claim.holder)] if tenure is not None and is_other else []
@@ -97,6 +92,9 @@ def of_grant(ask: Ask, group: Group, grant: Grant) -> list[Wanted]:
 
 
 def _is_unreported(ask: Ask, group: Group) -> bool:
+    # An agent writes its status before it asks. If none is known, the feed has not announced it,
+    # and a read shows whether it should have: that is how a frozen feed is found before a grant
+    # (decision 21).
     member = group.members.get(ask.node)
     report = member.statuses.get(ask.claim.subject) if member is not None else None
     return ask.is_agent and (report is None or report.phase not in ACTIVE)
@@ -124,12 +122,10 @@ def policy_of_row(row: Row, view: View) -> list[Wanted]:
 
 
 def of_ended_row(row: Row) -> list[Wanted]:
-    """Return the proof that a row's upgrade is over: its lease waits for it when the row has gone.
-
-    The agbot deletes the row of a service when it has seen its containers run, which is what the
-    lease waits for too. No row of the feed announces containers, and the one that hints at them
-    comes before the node's report. The feed does announce the end of an agent upgrade.
-    """
+    """Return the proof that a row's upgrade is over, for which its lease waits."""
+    # The agbot deletes the row of a service when it has seen its containers run, which is what the
+    # lease waits for too. No row of the feed announces containers, and the one that hints at them
+    # comes before the node's report. The end of an agent upgrade is announced.
     read = Read(what=What.AGREEMENTS, id=row.node)
     return plan.at_once([read] if row.kind is Kind.SERVICE else [], Why.LISTED)
 

@@ -40,6 +40,7 @@ class Outdating(View):
             self._remember(node, at, now)
             self._arrivals.note_loss(node, at)
         if changes.is_new_node(change):
+            # its agreements ended with the node before it, which was no upgrade
             self._arrivals.forget_loss(node)
             if self._membership.has_seen(node):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
@@ -50,6 +51,8 @@ class Outdating(View):
         read_at, known = self._agreements.read_at(node), self._agreements.get(node)
         if read_at is None or isinstance(known, Sight) or self._membership.group_of(node) is None:
             return
+        # a read from after the end shows only the rest: then what the one before it has shown
+        # counts
         ran = known if read_at < now.seen_at(at) else self._former.get(node, known)
         self._before.setdefault(node, ran)
 
@@ -59,12 +62,15 @@ class Outdating(View):
             if read.id in self._shelves[read.what] or self._membership.has_seen(NodeId(read.id)):
                 self._gone.announce(read, sequence=self._sequence)
         node = ids.node_id(change.org, change.id)
+        # a membership is in both records, so the row of either announces that it is gone
         moved = [node] if change.resource == "node" else []
         if change.resource == "ha_group":
             moved += self._membership.members(ids.group_id(change.org, change.id))
         for each in moved:
             if self._membership.group_of(each) is not None:
                 self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
+        # an agent that unregisters deletes its statuses (A3), which the row of its node announces
+        # as well
         if change.resource in {"node", "nodemgmtpolstatus"} and node in self._statuses:
             self._gone.announce(Read(what=What.STATUSES, id=node), sequence=self._sequence)
 

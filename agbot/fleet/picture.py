@@ -86,7 +86,7 @@ class Picture(Outdating):
                 self.learn_unreadable(Read(what=What.NODE, id=key), node, now=now)
             elif node.group is not None or self._membership.has_seen(key):
                 self.learn_node(key, node, begun=begun, now=now)
-            else:
+            else:  # in no group, and never asked about: hubs have thousands of these, and none is kept
                 self._changed_about(key)
                 self.unreadables.clear(Read(what=What.NODE, id=key))
         for gone in [node for node in self._membership.of_org(org) if node not in nodes]:
@@ -108,6 +108,8 @@ class Picture(Outdating):
         if not isinstance(members, Sight):
             self._gone.seen(read, begun=begun)
             kept = self._kept(group, listed, begun=begun, now=now)
+        # an absence that is not confirmed changes nothing, unless there is nothing that it could
+        # end
         elif self._is_doubted(read, begun=begun, now=now) and (present or self._groups.get(group) is None):
             self._groups.outdate(group, sequence=begun + 1)
             return
@@ -131,6 +133,7 @@ class Picture(Outdating):
     def _stays(self, node: NodeId, *, begun: int, now: Now) -> bool:
         """Whether a member stays in its group because this read is the first without it."""
         read = Read(what=What.NODE, id=node)
+        # a list whose read began before the node's own is no answer about it
         if self._membership.is_late(node, begun) or self._left.confirms(read, begun=begun, now=now.seen):
             return False
         self._nodes.outdate(node, sequence=begun + 1)
@@ -176,6 +179,7 @@ class Picture(Outdating):
             group = place
         self._membership.set_group(node, group, begun=begun)
         self._note_move(node, place, is_known=is_known, now=now)
+        # its agreements have ended because it has unregistered
         if isinstance(seen, Node) and not seen.registered:
             self._arrivals.forget_loss(node)
         if group is not None and self._groups.get(group) is Sight.ABSENT:
@@ -212,6 +216,7 @@ class Picture(Outdating):
         dropped = (
             {} if isinstance(before, Sight) else {key: each for key, each in before.items() if key not in statuses}
         )
+        # a status that disappears alone is not believed at once: it could end a lease (A3)
         if not dropped:
             self._gone.seen(read, begun=begun)
         elif not self._gone.confirms(read, begun=begun, now=now.seen):
@@ -219,6 +224,7 @@ class Picture(Outdating):
             self._statuses.outdate(node, sequence=begun + 1)
             return
         self._statuses.put(node, statuses or _NO_STATUSES, begun=begun, now=now)
+        # it was confirmed, so `certain_status` need not wait for another read
         if dropped:
             self._statuses.backdate(node, CONFIRM_AFTER)
         self._clear_eager(read)

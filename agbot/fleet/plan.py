@@ -101,10 +101,8 @@ def heartbeats(group: GroupId, view: View, max_age: timedelta, why: Why) -> Iter
 
 
 def _subjects(activity: Activity, ages: Ages) -> Iterator[Wanted]:
-    """Yield the policies of the holder and the waiters.
-
-    Those of a deleted user or organisation end without a row in the feed.
-    """
+    """Yield the policies of the holder and the waiters."""
+    # read again even without a row: those of a deleted user or organisation end without one
     claims = [waiter.ask.claim for waiter in activity.waiters]
     reads = [policy_read(claim.kind, claim.subject) for claim in claims if claim.kind is not Kind.HOST]
     tenure = activity.lease.tenure
@@ -114,18 +112,17 @@ def _subjects(activity: Activity, ages: Ages) -> Iterator[Wanted]:
 
 
 def _holder(lease: Lease, view: View, ages: Ages) -> list[Wanted]:
-    """Return the holder's node and status, and its services in a service upgrade.
-
-    The feed announces statuses, but it may have stopped, and it shows no containers to an agbot. An
-    agent that runs another version than at the grant has ended its upgrade or is about to.
-    """
+    """Return the holder's node and status, and its services in a service upgrade."""
     if lease.tenure is None:
         return []
     holder, before = lease.tenure.claim.holder, lease.tenure.progress.version_before
     max_ages: dict[What, timedelta | None] = {What.NODE: ages.heartbeat, What.STATUSES: None}
     if lease.tenure.claim.kind is Kind.SERVICE:
-        max_ages[What.AGREEMENTS] = ages.quick
+        max_ages[What.AGREEMENTS] = ages.quick  # the feed shows no containers to an agbot
     else:
+        # The feed announces statuses, but it may have stopped. An agent that runs another version
+        # than at the grant has ended its upgrade or is about to, so its status is read as often as
+        # its heartbeat.
         known = view.node(holder)
         runs_another = isinstance(known, Node) and bool(before) and known.agent_version != before
         max_ages[What.STATUSES] = min(ages.statuses, ages.heartbeat) if runs_another else ages.statuses
@@ -179,13 +176,9 @@ def _services_of_waiters(activity: Activity, view: View, ages: Ages, now: Now) -
 
 
 def depends_on_services(ask: Ask, lease: Lease, view: View, limits: Limits) -> bool:
-    """Whether members' services can keep this asker waiting.
-
-    While the lease is occupied they cannot: others wait for its end, and the holder's question is
-    not decided again.
-    """
+    """Whether members' services can keep this asker waiting."""
     if lease.tenure is not None:
-        return False
+        return False  # others wait for its end, and the holder's own question is not decided again
     members = view.read_members(ask.group)
     if ask.is_service or not limits.services_must_run or not health.required_of_others(limits, len(members)):
         return False
@@ -194,15 +187,13 @@ def depends_on_services(ask: Ask, lease: Lease, view: View, limits: Limits) -> b
 
 
 def services(asks: Collection[Ask], view: View, limits: Limits, max_age: timedelta, now: Now) -> list[Wanted]:
-    """Return the services on which these questions about one group depend: those of devices.
-
-    An asker needs those of its peers. Its own are at stake, which matters only if a peer may lack
-    one of them.
-    """
+    """Return the services on which these questions about one group depend: those of devices."""
     group, askers = next(ask.group for ask in asks), {ask.node for ask in asks}
     members = view.read_members(group)
     devices = {node: each for node, each in members.items() if each.node.node_type is not NodeType.CLUSTER}
     peers = {node: each for node, each in devices.items() if askers != {node}}
+    # the asker's own are at stake, which matters only if a peer may lack one of them: two requests
+    # saved
     is_at_stake = any(health.may_lack_a_service(each, limits, now) for each in peers.values())
     return list(_optional_services(devices if is_at_stake else peers, Why.SERVICES, max_age))
 

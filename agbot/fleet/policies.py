@@ -101,6 +101,8 @@ class Policies:
         if isinstance(policy, Policy):
             self._gone.seen(read, begun=begun)
             policy = dating.of_policy(self._stamps, read, policy, begun=begun, now=now)
+            # another revision, although no row has announced a change of it: the feed may stand
+            # still
             if shelf.is_unchanged(read.id) and isinstance(before, Policy) and policy.revision > before.revision:
                 self._standstill.note_unannounced(
                     f"{read.what} {read.id}", now, policy.revised_at, shelf.read_at(read.id)

@@ -103,6 +103,7 @@ class Shelf(Generic[_Value]):
         if self.is_late(key, begun):
             return False
         slot = self._slots.get(key)
+        # a first answer may have been requested before a change of something that had no mark
         if slot is None:
             self._of_org[org_of(key)][key] = None
             if self._unread_changed > begun:

@@ -42,6 +42,8 @@ class Standstill:
         since = now.seen
         if written_at is not None and known_at is not None:
             written = now.seen_at(written_at)
+            # a stamp from before the last read is a wrong one, or the read was of an old copy; and
+            # a row that has come since shows that the feed went on after it
             is_possible = known_at <= written and (self._last_row_at is None or self._last_row_at < written)
             since = min(written, since) if is_possible else since
         if self._unannounced is None or since < self._unannounced[1]:

@@ -138,6 +138,7 @@ class View(Parts):
             members = self._membership.members(group)
             seen = ((node, self._unreadable_member(node) or self.member(node)) for node in members)
             known = {node: member for node, member in seen if isinstance(member, Member)}
+            # all at once: to drop the oldest would need an order, and they are cheap to make again
             if len(self._read_members) >= _MOST_READ_MEMBERS:
                 self._read_members.clear()
             self._read_members[group] = known

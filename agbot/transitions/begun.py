@@ -111,10 +111,9 @@ def at_grant(ask: Ask, member: Member | Sight, policy: Policy | Sight, now: Now)
 def of_listed_service(
     progress: Progress, member: Member | Sight, policy: Policy | Sight, begun_at: datetime
 ) -> Progress:
-    """Return the progress of a service upgrade that the agbot lists, which began at this time.
-
-    The agreements from before that time are the old ones: the agbot may have ended them meanwhile.
-    """
+    """Return the progress of a service upgrade that the agbot lists, which began at this time."""
+    # The agreements of before that time are the old ones, and not those of now: the new one may be
+    # there already, and would never count as the end.
     return replace(
         progress,
         observed=True,

@@ -116,6 +116,7 @@ def why_over(brake: Brake, facts: BrakeFacts) -> str | None:
         return "the policy was deleted"
     if not isinstance(policy, Policy) or not brakes.is_other_revision(brake, policy.revision):
         return None
+    # a member may go on with its old download under the new revision (decision 18)
     if brake.kind is Kind.SERVICE:
         comes: tuple[Versions, ...] | None = (Versions(software=policy.top_version),)
     else:

@@ -28,6 +28,7 @@ def take_in(words: Mapping[NodeId, NotNow | None], known: Mapping[NodeId, Busy],
             continue
         put.append(after)
         reported = before.why if before is not None and before.state is not BusyState.OVER else None
+        # a node that renews its word every minute is one event; another reason is another one
         if after.state is not BusyState.OVER and after.why != reported:
             events.append(BusyBegun(node=node, until=after.until, why=after.why))
         elif after.state is BusyState.OVER and reported is not None:

@@ -23,6 +23,7 @@ def bypass(known: Contact | None, group: GroupId, claim: Claim, limits: Limits, 
     It is noted once, until the node asks again.
     """
     contact = known or Contact(node=claim.holder)
+    # an upgrade that was asked for may last so long, and is noted in its contact once a day only
     longest = timedelta(seconds=limits.max_upgrade_seconds)
     if contact.bypassed_at is not None or asked_within(contact, max(longest, WRITTEN_AGAIN), now.wall):
         return NO_CHANGE
@@ -31,8 +32,6 @@ def bypass(known: Contact | None, group: GroupId, claim: Claim, limits: Limits, 
 
 
 def asked_within(contact: Contact, time: timedelta, now: datetime) -> bool:
-    """Return whether the node has asked within this time.
-
-    A time in the future comes from a wrong clock and proves nothing.
-    """
+    """Return whether the node has asked within this time."""
+    # a time in the future comes from a wrong clock and proves nothing
     return contact.asked_at is not None and timedelta() <= now - contact.asked_at < time

@@ -41,6 +41,7 @@ def refresh(memberships: Memberships, now: Now) -> Change:
     drop: list[Key] = []
     events: list[Event] = []
     for node, (deferral, member) in memberships.deferred.items():
+        # before its end: a report that the policy has taken with it is no end (decision 23)
         unreported = rule.unreported(deferral, member, now)
         if unreported is not None:
             put.append(unreported)

@@ -55,6 +55,7 @@ def release(lease: Lease, upgraded: Upgraded, ending: Ending, now: Now) -> Chang
 
 def _installed(lease: Lease, end: End, upgraded: Upgraded) -> str:
     """Return the agent version that the holder reports as installed, if the upgrade succeeded."""
+    # a service is judged by its containers while the group rests (`rest.why_crashed`)
     if lease.tenure is None or end.cause is not Cause.SUCCEEDED or end.claim.kind is not Kind.AGENT:
         return ""
     return upgraded.brought(end.claim, lease.tenure.progress.versions).software
@@ -63,14 +64,15 @@ def _installed(lease: Lease, end: End, upgraded: Upgraded) -> str:
 def contradict(lease: Lease, upgraded: Upgraded, facts: BrakeFacts, why: str, now: Now) -> Change:
     """Turn the last end, which was reported as a success, into a failure.
 
-    So the next member does not install the same version. The event is written even if nothing is
-    stopped, for example after a new revision, because the last event of that upgrade was a success.
+    So the next member does not install the same version.
     """
     group, end = lease.group, lease.last_end
     if end is None or end.cause is not Cause.SUCCEEDED:
         return NO_CHANGE
     runs = upgraded.node.agent_version if isinstance(upgraded.node, Node) else ""
     put: list[Record] = [Turn(group=group, node=end.claim.holder, until=end.since, cause=Cause.FAILED)]
+    # also if nothing is stopped, such as after a new revision: the last event that receivers have
+    # got of this upgrade was a success (decision 28)
     events: list[Event] = [outcomes.contradicted(group, end, runs, why)]
     brake = braking.after_crash(group, end, upgraded, facts, now)
     if brake is not None:

@@ -63,10 +63,6 @@ def grant(
 def repeat(case: Case) -> Change:
     """Repeat the grant to the holder, with the same token.
 
-    It is compared and set like any other grant, even if it changes nothing, because it is only
-    valid while the asker holds the lease. One from before the store's generation is upheld: the
-    guard's triggers repeat none that was not decided again.
-
     Raises:
         IllegalTransitionError: the lease is free.
     """
@@ -75,8 +71,12 @@ def repeat(case: Case) -> Change:
     holder = group.members.get(ask.node) if ask.is_service else None
     is_silent = holder is not None and health.why_silent(holder.node, group.limits, case.at) is not None
     after = leases.repeat(group.lease, case.at, _ttl(group), longest, ask.by, is_silent=is_silent)
+    # from before the store's generation: the guard's triggers repeat none that was not decided
+    # again
     if after.token <= group.token_floor:
         after = leases.uphold(after, group.token_floor)
+    # compared and set even if it changes nothing: the answer is right only while the asker is the
+    # holder
     return Change(before=group.lease, after=after)
 
 
@@ -128,10 +128,8 @@ def _with_silence(progress: Progress, holder: Member | Sight | None, group: Grou
 
 
 def _taken_up(ask: Ask, group: Group, now: Now) -> tuple[list[Key], Allowance | None]:
-    """Return what is dropped as this upgrade begins, and the allowance among it.
-
-    It is spent, needed or not: it was for this upgrade, and must not cover the next one.
-    """
+    """Return what is dropped as this upgrade begins, and the allowance among it."""
+    # spent, needed or not: it was for this upgrade, and must not cover the next one
     waiter, spent = waiter_key(ask), consent.allowance(ask, group, now)
     drop = [waiter] if any(waiter_key(each.ask) == waiter for each in group.waiters) else []
     return drop if spent is None else [*drop, key_of(spent)], spent
@@ -165,17 +163,15 @@ def observe(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) 
 
 
 def overlap(begun: Begun, group: Group, now: Now, others: Mapping[NodeId, str]) -> Change:
-    """Note an unasked upgrade beside the holder's, unless it is noted or holds the lease.
-
-    A grant that was upheld is so no longer: the store before may have ended it and granted this
-    upgrade.
-    """
+    """Note an unasked upgrade beside the holder's, unless it is noted or holds the lease."""
     if begun.claim.holder in group.deferrals or group.lease.is_held_for(begun.claim):
         return NO_CHANGE
     deferral = begun.as_overlap()
     events: list[Event] = [lease_events.overlapped(deferral, others)] if others else []
     waited = _has_waited(begun, group, now)
     events += [deferral_events.begun(deferral), *waited.events]
+    # a grant that was upheld is so no longer: the store before may have ended it and granted this
+    # upgrade
     is_upheld = group.lease.tenure is not None and group.lease.tenure.progress.upheld_above
     before = group.lease if is_upheld else None
     after = leases.uphold(group.lease, 0) if is_upheld else None

@@ -53,6 +53,7 @@ def expire_holds(holds: Iterable[Hold], now: Now) -> Change:
 def expire_allowances(allowances: Iterable[Allowance], spending: Collection[Key], now: Now) -> Change:
     """End the allowances that have expired, except those that an uncommitted grant uses."""
     over = {key_of(each): each for each in allowances if each.until <= now.wall}
+    # a grant that is on its way to the store ends it with its own event
     over = {key: each for key, each in over.items() if key not in spending}
     ended = [events.allowance_ended(each, "its time is over and it was not used") for each in over.values()]
     return Change(drop=tuple(over), events=ended, at=now.wall)

@@ -40,10 +40,9 @@ def carry_out(
 
 
 def renew(lease: Lease, verdict: Renew, limits: Limits, now: Now) -> Change:
-    """Extend a lease on evidence.
-
-    A heartbeat, which is evidence of an earlier time, has no event.
-    """
+    """Extend a lease on evidence."""
+    # only a heartbeat is evidence of an earlier time; it has no event, or each holder would write
+    # one every few minutes
     ttl = timedelta(seconds=limits.lease_seconds)
     after = leases.renew(lease, verdict.evidence_at or now.seen, ttl, verdict.progress)
     return step(lease, after, now, *([] if verdict.evidence_at else [events.renewed(after, verdict.why)]))

@@ -63,6 +63,8 @@ def _why_void(ask: Ask, node: Node | Sight, policy: Policy | Sight) -> str | Non
         return f"{ask.claim.subject} was deleted from the Exchange"
     if isinstance(policy, Policy) and not policy.enabled:
         return f"{ask.claim.subject} was disabled"
+    # An agent asks for itself, and falls silent. A service's agbot goes on to ask, and has no way
+    # to take its question back.
     is_unregistered = isinstance(node, Node) and not node.registered
     return "the node has unregistered" if ask.is_service and is_unregistered else None
 
