@@ -120,7 +120,7 @@ class Client:
             Failure: with its exit code.
         """
         file = token_file or DEFAULT_TOKEN_FILE
-        token = operator_token(file)
+        token = _operator_token(file)
         if goes_in_clear(self.url):
             say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
         headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
@@ -228,7 +228,7 @@ def _read(reply: http.client.HTTPResponse, deadline: float) -> bytes:
     return bytes(content)
 
 
-def operator_token(path: Path) -> Secret:
+def _operator_token(path: Path) -> Secret:
     """Read the operator token.
 
     Raises:

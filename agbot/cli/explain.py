@@ -36,10 +36,10 @@ def explain(node: str, org: str | None, url: str, as_json: bool) -> None:
     if as_json:
         screen.print_answer(content)
         return
-    write(screen.console(), client.decoded(content, api.EXPLAIN), client.now())
+    _write(screen.console(), client.decoded(content, api.EXPLAIN), client.now())
 
 
-def write(out: Console, found: Explanation, now: datetime) -> None:
+def _write(out: Console, found: Explanation, now: datetime) -> None:
     """Print an explanation: the answer, each rule, and what unblocks the node."""
     screen.say(out, (found.answer, "bold"))
     if found.rules:

@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class _Place:
     """The database and the two schemas, as options or settings name them."""
 
     url: str
@@ -54,7 +54,7 @@ def place(command: Callable[..., None]) -> Callable[..., None]:
     return gathered
 
 
-def _place(config: Path | None, url: str | None, schema: str | None, agbot_schema: str | None) -> Place:
+def _place(config: Path | None, url: str | None, schema: str | None, agbot_schema: str | None) -> _Place:
     """Read the settings only for what no option states."""
     from agbot.guard.scripts import Schemas
 
@@ -67,7 +67,7 @@ def _place(config: Path | None, url: str | None, schema: str | None, agbot_schem
         tried = "reading the names of the schemas"
         raise Failure(Exit.BAD_INPUT, tried=tried, problem=str(error), next_step="correct the name") from error
     password = loaded.secrets.store_password if loaded is not None and url is None else None
-    return Place(url=url or store.url, schemas=schemas, password=password)
+    return _Place(url=url or store.url, schemas=schemas, password=password)
 
 
 @click.group("guard")
@@ -79,7 +79,7 @@ def guard() -> None:
 @click.option("--dry-run", is_flag=True, help="Print the SQL and change nothing. A database that is named is checked.")
 @place
 @options.as_json
-def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
+def install(*, dry_run: bool, place: _Place, as_json: bool) -> None:
     """Install or update the triggers. The agbot may run.
 
     The role needs SELECT, TRIGGER and DELETE on the agbot's tables `ha_group_updates` and
@@ -108,7 +108,7 @@ def install(*, dry_run: bool, place: Place, as_json: bool) -> None:
 @options.yes
 @place
 @options.as_json
-def uninstall(*, dry_run: bool, yes: bool, place: Place, as_json: bool) -> None:
+def uninstall(*, dry_run: bool, yes: bool, place: _Place, as_json: bool) -> None:
     """Remove the triggers and all else that `install` has created. The leases stay.
 
     It asks first if there is a guard: nothing keeps the agbot's own upgrades waiting after that.
@@ -133,7 +133,7 @@ def uninstall(*, dry_run: bool, yes: bool, place: Place, as_json: bool) -> None:
 @guard.command("status")
 @place
 @options.as_json
-def status(*, place: Place, as_json: bool) -> None:
+def status(*, place: _Place, as_json: bool) -> None:
     """Show whether the guard is installed and works.
 
     Exit code 8: it is not installed; 7: it is, and something is wrong with it.
@@ -200,7 +200,7 @@ def _in_words(found: GuardStatus) -> str:
     return "\n".join(lines)
 
 
-def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *, prepares: bool = False) -> _Result:
+def _attempt(tried: str, place: _Place, work: Callable[[Connection], _Result], *, prepares: bool = False) -> _Result:
     if not place.url:
         raise click.UsageError(
             "No database is given: use --database, or set [store] url in the settings file (--config)."
@@ -233,7 +233,7 @@ def _attempt(tried: str, place: Place, work: Callable[[Connection], _Result], *,
         ) from error
 
 
-def _why_not_installed(place: Place) -> list[str]:
+def _why_not_installed(place: _Place) -> list[str]:
     """Return why `install` would be refused; empty if it would not, or no database is named."""
     if not place.url:
         return []

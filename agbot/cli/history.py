@@ -18,7 +18,7 @@ from agbot.coordinator.operators.history import HistoryView, by_time
 from agbot.coordinator.operators.replaying import DECISIONS, Derived, Difference, Replay, replay
 from agbot.rules.words import count
 
-SHOWN: Final = 100
+_SHOWN: Final = 100
 _DIFFERENT: Final = 1
 
 
@@ -32,7 +32,7 @@ _DIFFERENT: Final = 1
     "--event", "kinds", multiple=True, help="Only this kind: a name (lease.granted) or a noun (lease). Repeatable."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), help=f"Only this many, the newest.  [default: {SHOWN}; for replay: all]"
+    "--limit", type=click.IntRange(min=1), help=f"Only this many, the newest.  [default: {_SHOWN}; for replay: all]"
 )
 @click.option(
     "-f", "--follow", is_flag=True, help=f"Show the newest {following.SHOWN}, and then each new one, until Ctrl-C."
@@ -75,10 +75,10 @@ def history(
         _write_replay(found, as_json=as_json)
         ctx.exit(_DIFFERENT if found.different else 0)
     elif as_json:
-        screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit or SHOWN)]})
+        screen.print_json({"entries": [raw for _, raw in journal.newest_first(client, query, limit or _SHOWN)]})
     else:
-        entries = [entry for entry, _ in journal.newest_first(client, query, limit or SHOWN)]
-        _write(screen.console(), entries, limit or SHOWN)
+        entries = [entry for entry, _ in journal.newest_first(client, query, limit or _SHOWN)]
+        _write(screen.console(), entries, limit or _SHOWN)
 
 
 def _write(out: Console, entries: list[HistoryView], limit: int) -> None:

@@ -15,7 +15,7 @@ from agbot.coordinator.listings import Orders, WindowView
 from agbot.rules import words
 from agbot.rules.records import Allowance, Approval
 
-Line = tuple[str, str]
+_Line = tuple[str, str]
 """The kind of an order, and the order in words."""
 
 
@@ -36,10 +36,10 @@ def orders(url: str, as_json: bool) -> None:
     found = client.decoded(content, api.ORDERS)
     out = screen.console()
     screen.lack(out, found.lack)
-    write(out, [*lines(found), *_of_settings(found, client.now())])
+    _write(out, [*_lines(found), *_of_settings(found, client.now())])
 
 
-def write(out: Console, found: list[Line]) -> None:
+def _write(out: Console, found: list[_Line]) -> None:
     """Print orders, one below the other."""
     width = max((len(kind) for kind, _ in found), default=0)
     for kind, text in found:
@@ -48,21 +48,21 @@ def write(out: Console, found: list[Line]) -> None:
         screen.say(out, "nothing is on hold, allowed, approved or stopped, and no windows are configured")
 
 
-def lines(found: Orders) -> Iterator[Line]:
+def _lines(found: Orders) -> Iterator[_Line]:
     """Yield what operators have ordered."""
     for hold in found.holds:
         until = f" until {screen.moment(hold.until)}" if hold.until else ""
         yield "hold", f"{words.scope(hold.scope)}{until}, {_by(hold.by, hold.since, hold.why)}"
     for allowance in found.allowances:
-        yield "allowance", in_words(allowance)
+        yield "allowance", _in_words(allowance)
     for approval in found.approvals:
-        yield "approval", in_words(approval)
+        yield "approval", _in_words(approval)
     for each in found.awaited:
         where = each.example if each.groups == 1 else f"{each.groups} groups such as {each.example}"
         yield "awaited", f"approval of {each.subject} ({each.kind}), for which members wait in {where}"
 
 
-def in_words(order: Allowance | Approval) -> str:
+def _in_words(order: Allowance | Approval) -> str:
     """Write an allowance or an approval in one line."""
     if isinstance(order, Allowance):
         what = f"{order.node}, {order.subject or 'its next upgrade'}, until {screen.moment(order.until)}"
@@ -71,7 +71,7 @@ def in_words(order: Allowance | Approval) -> str:
     return f"{what}, {_by(order.by, order.since, order.why)}"
 
 
-def _of_settings(found: Orders, now: datetime) -> Iterator[Line]:
+def _of_settings(found: Orders, now: datetime) -> Iterator[_Line]:
     for brake in found.brakes:
         failed = f"{brake.cause} on {brake.node} {screen.ago(brake.since, now)}"
         yield "brake", f"{brake.subject} ({brake.kind}) in {brake.group}: {failed}"

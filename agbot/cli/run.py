@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from agbot.daemon.log_queue import LogQueue
     from agbot.settings.load import Loaded
 
-BAD_SETTINGS = 1
-STORE_IN_USE = 4
-CANNOT_START = 7
-FAILED = 70
+_BAD_SETTINGS = 1
+_STORE_IN_USE = 4
+_CANNOT_START = 7
+_FAILED = 70
 """EX_SOFTWARE of sysexits(3)."""
 
 
@@ -64,7 +64,7 @@ def _settle(config: Path | None, lines: LogQueue, environ: Mapping[str, str]) ->
         for problem in error.problems:
             say(f"agbot: {escaped(str(problem))}", err=True)
         say(f"agbot: not started; {settings_file.next_step(config)}", err=True)
-        return BAD_SETTINGS
+        return _BAD_SETTINGS
     daemon_logging.set_up(loaded.settings.log)
     return asyncio.run(_run(config, loaded, lines, environ))
 
@@ -85,11 +85,11 @@ async def _run(config: Path | None, loaded: Loaded, lines: LogQueue, environ: Ma
         await Daemon(loaded, context).run(garbage.begin)
     except StoreLockedError as error:
         log.write(DaemonFailed(error=str(error)))
-        return STORE_IN_USE
+        return _STORE_IN_USE
     except (StoreError, OSError) as error:
         log.write(DaemonFailed(error=str(error)))
-        return CANNOT_START
+        return _CANNOT_START
     except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
         log.write_with_traceback(DaemonFailed())
-        return FAILED
+        return _FAILED
     return 0

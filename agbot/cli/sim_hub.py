@@ -24,8 +24,8 @@ from agbot.sim.node import SimNode
 from agbot.sim.plain_http import listening
 from agbot.sim.secure_api import SecureApi
 
-ORG: Final = "o1"
-COORDINATOR: Final = "upgrade-coordinator"
+_ORG: Final = "o1"
+_COORDINATOR: Final = "upgrade-coordinator"
 _HEARTBEAT_SECONDS: Final = 60.0
 _AGENTS, _SERVICES = "kitchen", "shop"
 _MEMBERS: Final = 3
@@ -72,7 +72,7 @@ async def run(plan: Plan) -> None:
     """
     ended, clock = ending.on_signal(), ScaledClock()
     exchange, secure = SimExchange(clock=clock, root_password="rootpw", seed=0), SecureApi(clock)  # noqa: S106 - of a simulator
-    seed.agbot(exchange, "IBM", COORDINATOR)
+    seed.agbot(exchange, "IBM", _COORDINATOR)
     async with AsyncExitStack() as stack:
         server = ExchangeServer(exchange)
         await server.start(*plan.exchange)
@@ -84,12 +84,12 @@ async def run(plan: Plan) -> None:
         await stack.enter_async_context(listening(secure, *plan.secure))
         await stack.enter_async_context(listening(fleet.local_api(), *plan.agbot))
         await stack.enter_async_context(fleet)
-        fleet.add_org(ORG)
-        scenes = [leave_behind(exchange, fleet.rows, ORG, defect) for defect in plan.defects]
+        fleet.add_org(_ORG)
+        scenes = [leave_behind(exchange, fleet.rows, _ORG, defect) for defect in plan.defects]
         dead = {scene.first for scene in scenes if scene.group in {"a1", "w1", "w14"}}
         still = [node for scene in scenes for node in (scene.first, scene.second) if node not in dead]
         fleet.add_agbot()
-        seed.serves(exchange, "IBM/agbot1", ORG)
+        seed.serves(exchange, "IBM/agbot1", _ORG)
         _announce(server.url, plan)
         stack.push_async_callback(_ended, asyncio.create_task(_beat(exchange, still)))
         if plan.upgrades_after_seconds >= 0:
@@ -104,12 +104,12 @@ def _announce(exchange: str, plan: Plan) -> None:
 
     click.echo(f"simulated Exchange at {exchange} (root/root: rootpw)")
     click.echo(f"simulated agbot IBM/agbot1: local API {url(plan.agbot)}, secure API {url(plan.secure)}")
-    click.echo(f"identity for a coordinator: IBM/{COORDINATOR}, token {COORDINATOR}-secret")
+    click.echo(f"identity for a coordinator: IBM/{_COORDINATOR}, token {_COORDINATOR}-secret")
     if plan.upgrades_after_seconds >= 0:
         names = [f"{group}-{number}" for group in GROUPS for number in range(1, _MEMBERS + 1)]
-        of_first = f"{ORG}/{names[0]}: {seed.token_of(names[0])}"
-        click.echo(f"nodes {', '.join(names)} of {ORG}, each with a token after its name ({of_first})")
-    click.echo(f"organisation {ORG} with admin {ORG}/admin: admin-secret; Ctrl-C ends it; nothing is kept")
+        of_first = f"{_ORG}/{names[0]}: {seed.token_of(names[0])}"
+        click.echo(f"nodes {', '.join(names)} of {_ORG}, each with a token after its name ({of_first})")
+    click.echo(f"organisation {_ORG} with admin {_ORG}/admin: admin-secret; Ctrl-C ends it; nothing is kept")
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
@@ -121,33 +121,33 @@ async def _beat(exchange: SimExchange, nodes: list[str]) -> None:
     """Send the heartbeats of nodes that do nothing else."""
     while True:
         for node in nodes:
-            exchange.call("POST", f"/orgs/{ORG}/nodes/{node}/heartbeat", caller=f"{ORG}/{node}")
+            exchange.call("POST", f"/orgs/{_ORG}/nodes/{node}/heartbeat", caller=f"{_ORG}/{node}")
         await asyncio.sleep(_HEARTBEAT_SECONDS)
 
 
 async def _upgrade(fleet: Fleet, after_seconds: float) -> None:
     """Upgrade agents and a service in one group at once, and a service in another one."""
     for group in GROUPS:
-        members = await fleet.add_group(ORG, group, _MEMBERS)
-        fleet.deploy(ORG, f"{group}-service", group, "1.0.0", constraints=(f"{GROUP_PROPERTY} == {group}",))
+        members = await fleet.add_group(_ORG, group, _MEMBERS)
+        fleet.deploy(_ORG, f"{group}-service", group, "1.0.0", constraints=(f"{GROUP_PROPERTY} == {group}",))
         for node in members:
-            await fleet.agbot.adopt(node, f"{ORG}/{group}-service")
+            await fleet.agbot.adopt(node, f"{_ORG}/{group}-service")
     await asyncio.sleep(after_seconds)
-    fleet.publish(ORG, f"{_AGENTS}-agent", "2.32.0", group=_AGENTS)
+    fleet.publish(_ORG, f"{_AGENTS}-agent", "2.32.0", group=_AGENTS)
     for group in GROUPS:
-        fleet.deploy(ORG, f"{group}-service", group, "1.1.0", "1.0.0", constraints=(f"{GROUP_PROPERTY} == {group}",))
+        fleet.deploy(_ORG, f"{group}-service", group, "1.1.0", "1.0.0", constraints=(f"{GROUP_PROPERTY} == {group}",))
     click.echo("agent 2.32.0 and the services 1.1.0 are published")
 
 
 async def _roll_out(fleet: Fleet, plan: Plan) -> None:
     """Upgrade the agents of both groups under one policy."""
     for group in GROUPS:
-        members = await fleet.add_group(ORG, group, _MEMBERS)
+        members = await fleet.add_group(_ORG, group, _MEMBERS)
         if group == plan.fails:
             _fail_once(fleet, members)
     await asyncio.sleep(plan.upgrades_after_seconds)
-    fleet.publish(ORG, _POLICY, "2.32.0")
-    click.echo(f"agent 2.32.0 is published as policy {ORG}/{_POLICY}")
+    fleet.publish(_ORG, _POLICY, "2.32.0")
+    click.echo(f"agent 2.32.0 is published as policy {_ORG}/{_POLICY}")
 
 
 def _fail_once(fleet: Fleet, members: list[SimNode]) -> None:

@@ -36,7 +36,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class _Given:
     """The command line."""
 
     source: str | None
@@ -86,13 +86,13 @@ def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) ->
 @options.org
 @options.url
 @options.as_json
-def simulate(**words: Any) -> None:  # noqa: ANN401 - click's values, which `Given` names
+def simulate(**words: Any) -> None:  # noqa: ANN401 - click's values, which `_Given` names
     """Forecast a rollout: when each group begins and ends, which stay blocked and why.
 
     The hub is read and not changed. The rules are those of the coordinator, on a clock of their
     own. Durations, leases, holds and brakes come from the coordinator at --url, if it runs.
     """
-    given = Given(**words)
+    given = _Given(**words)
     org = _org(given)
     loaded, limits = _settings(given)
     hub = _snapshot(given, org, loaded, limits)
@@ -115,7 +115,7 @@ def simulate(**words: Any) -> None:  # noqa: ANN401 - click's values, which `Giv
     simulate_shown.show(Forecast(title, hub, plan, course, lasts, under_way, resting), as_json=given.as_json)
 
 
-def _org(given: Given) -> OrgId:
+def _org(given: _Given) -> OrgId:
     named = [
         options.qualified(name, given.org, noun)[0]
         for name, noun in ((given.nmp, "node management policy"), (given.policy, "deployment policy"))
@@ -128,7 +128,7 @@ def _org(given: Given) -> OrgId:
     return OrgId(named[0])
 
 
-def _settings(given: Given) -> tuple[Loaded | None, LimitsOf]:
+def _settings(given: _Given) -> tuple[Loaded | None, LimitsOf]:
     """Read the settings; a snapshot can do without, and then the rules are the defaults."""
     if given.is_of_file and settings_file.find(given.config) is None:
         return None, _approving(limits_of(Settings()), given)
@@ -137,11 +137,11 @@ def _settings(given: Given) -> tuple[Loaded | None, LimitsOf]:
     return loaded, _approving(limits_of(loaded.settings), given)
 
 
-def _approving(limits: LimitsOf, given: Given) -> LimitsOf:
+def _approving(limits: LimitsOf, given: _Given) -> LimitsOf:
     return (lambda group: replace(limits(group), approval=False)) if given.approved else limits
 
 
-def _snapshot(given: Given, org: OrgId, loaded: Loaded | None, limits: LimitsOf) -> Snapshot:
+def _snapshot(given: _Given, org: OrgId, loaded: Loaded | None, limits: LimitsOf) -> Snapshot:
     if loaded is None or given.is_of_file:
         found = read_file(Path(given.source or ""))
         if found.org != org:
@@ -155,7 +155,7 @@ def _snapshot(given: Given, org: OrgId, loaded: Loaded | None, limits: LimitsOf)
     return read_hub(Source(loaded=loaded, org=org, url=given.url, limits=limits, services=given.policy is not None))
 
 
-def _following(hub: Snapshot, given: Given, org: OrgId, limits: LimitsOf) -> Following:
+def _following(hub: Snapshot, given: _Given, org: OrgId, limits: LimitsOf) -> Following:
     parts = list[Following]()
     if given.nmp is not None:
         aim = _named(hub, hub.aims, given.nmp, org, "node management policy")

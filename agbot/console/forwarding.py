@@ -25,7 +25,7 @@ from agbot.listening.hop import MARK, Hop, HopError
 from agbot.rules.leadership import Whereabouts
 from agbot.rules.reasons import Code
 
-LOCAL: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v1/coordinators", "/v1/events"})
+_LOCAL: Final = frozenset({"/livez", "/readyz", "/healthz", "/metrics", "/v1/coordinators", "/v1/events"})
 _SECONDS: Final = 8.0
 """Less than the commands' timeout of 10 s."""
 _MOST_BYTES: Final = 128 * 1024 * 1024
@@ -45,7 +45,7 @@ def to_the_leader(coordinators: Coordinators, hop: Hop) -> Middleware:
     @web.middleware
     async def forward(request: web.Request, handler: Handler) -> web.StreamResponse:
         where = coordinators.where()
-        if where.leads or request.path in LOCAL or is_own_file(request.path_qs):
+        if where.leads or request.path in _LOCAL or is_own_file(request.path_qs):
             return await handler(request)
         is_page = request.path != "/v1" and not request.path.startswith("/v1/")
         if is_page and request.method != "GET":

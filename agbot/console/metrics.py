@@ -34,7 +34,7 @@ from agbot.rules.leadership import Whereabouts
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Cause, Code
 
-KINDS: Final = frozenset(each.value for each in Kind)
+_KINDS: Final = frozenset(each.value for each in Kind)
 _CAUSES: Final = frozenset(each.value for each in Cause)
 _CODES: Final = frozenset(each.value for each in Code)
 GUARD_ERROR: Final = "error"
@@ -123,7 +123,7 @@ class Metrics:
 
     def granted(self, kind: str) -> None:
         """Count a new grant; a repeated one does not count."""
-        self._grants.labels(_known(kind, KINDS)).inc()
+        self._grants.labels(_known(kind, _KINDS)).inc()
 
     def released(self, cause: str, held_seconds: float) -> None:
         """Count an ended lease, and measure how long it was held."""
@@ -217,7 +217,7 @@ class Metrics:
     def _begin_at_zero(self) -> None:
         """Expose all label values from the start, so that a rate misses no event."""
         for counter, words in (
-            (self._grants, KINDS),
+            (self._grants, _KINDS),
             (self._releases, _CAUSES),
             (self._guard_refusals, _GUARD_REASONS),
             (self._exchange, _EXCHANGE_OUTCOMES),

@@ -27,7 +27,7 @@ def _text(path: str, does: str, *keys: str) -> Endpoint[str]:
     return Endpoint(path=path, does=does, answer=str, media="text/plain", query=dict.fromkeys(keys, api.TEXT))
 
 
-async def index(_request: web.Request) -> web.Response:
+async def _index(_request: web.Request) -> web.Response:
     """List the paths."""
     listed = [
         ListedPath(method=each.method, path=each.path, does=each.does, needs_token=each.needs_token) for each in ROUTES
@@ -35,7 +35,7 @@ async def index(_request: web.Request) -> web.Response:
     return replies.json(Paths(paths=listed))
 
 
-async def description(_request: web.Request) -> web.Response:
+async def _description(_request: web.Request) -> web.Response:
     """Describe the paths in OpenAPI."""
     return replies.json(openapi.described(ROUTES))
 
@@ -60,8 +60,8 @@ HANDLERS: Final[Mapping[Endpoint[Any], Handler | None]] = MappingProxyType(
         Endpoint(
             path="/static/{name:.+}", does="The page's own scripts, styles and pictures.", answer=str, media="*/*"
         ): static,
-        api.PATHS: index,
-        Endpoint(path="/openapi.json", does="This API in OpenAPI 3.1.", answer=dict): description,
+        api.PATHS: _index,
+        Endpoint(path="/openapi.json", does="This API in OpenAPI 3.1.", answer=dict): _description,
         _text("/livez", "200 while the event loop runs. Depends on nothing else."): health.livez,
         _text(
             "/readyz", "200 while the daemon may grant or stands by, else 503 with the reasons.", "verbose"

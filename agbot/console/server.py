@@ -79,7 +79,7 @@ class Console:
             deliveries=deliveries,
             operator_token=operator_token,
         )
-        app = application(parts, listen=listen, metrics=metrics, hop=self._hop)
+        app = _application(parts, listen=listen, metrics=metrics, hop=self._hop)
         app[ROLLOUTS] = rollouts or Rollouts(operations)
         self._descriptors = descriptors or Descriptors()
         self._acceptor: Acceptor | None = None
@@ -145,7 +145,7 @@ def _refusal(error: HttpProcessingError) -> web.StreamResponse:
     return reply
 
 
-def application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> web.Application:
+def _application(parts: Parts, *, listen: str, metrics: Metrics, hop: Hop) -> web.Application:
     """Build the application without a socket."""
     middlewares = [access.plain_errors, access.own_names_only(listen), to_the_leader(parts.coordinators, hop)]
     app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES)

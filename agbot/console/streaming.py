@@ -92,7 +92,7 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
     while not closing.is_set():
         found = await journal(JournalQuery(after=after, limit=_AT_ONCE, without=history.LEFT_OUT))
         for entry in found:
-            await response.write(written(entry))
+            await response.write(_written(entry))
             after, idle_seconds = entry.id, 0.0
         if len(found) == _AT_ONCE:
             continue
@@ -108,7 +108,7 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
             idle_seconds += _LOOK_SECONDS
 
 
-def written(entry: Entry) -> bytes:
+def _written(entry: Entry) -> bytes:
     """Write an entry as one event, without its decision record, which is large."""
     view = replace(history.view(entry), facts=entry.delivered_facts)
     return b"id: %d\nevent: journal\ndata: %s\n\n" % (entry.id, replies.encoded(view))

@@ -14,7 +14,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-OTHER: Final = "other"
+_OTHER: Final = "other"
 """The label of a value outside the vocabulary."""
 
 
@@ -23,12 +23,12 @@ class Counts(Collector):
 
     def __init__(self, name: str, text: str, label: str, words: Collection[str]) -> None:
         self._name, self._text, self._label = name, text, label
-        self._counts = dict.fromkeys((*sorted(words), OTHER), 0)
+        self._counts = dict.fromkeys((*sorted(words), _OTHER), 0)
 
     def add(self, word: str) -> None:
         """Count one."""
         counts = self._counts
-        counts[word if word in counts else OTHER] += 1
+        counts[word if word in counts else _OTHER] += 1
 
     def counted(self) -> dict[str, int]:
         """Return the counts, without zeros."""
@@ -53,13 +53,13 @@ class Durations(Collector):
         """Count durations up to each of these `bounds`, and those above all of them."""
         self._name, self._text, self._label = name, text, label
         self._bounds = tuple(bounds)
-        self._counts = {word: [0] * (len(bounds) + 1) for word in (*sorted(words), OTHER)}
+        self._counts = {word: [0] * (len(bounds) + 1) for word in (*sorted(words), _OTHER)}
         self._sums = dict.fromkeys(self._counts, 0.0)
 
     def add(self, word: str, seconds: float) -> None:
         """Count one duration."""
         if word not in self._sums:
-            word = OTHER
+            word = _OTHER
         self._counts[word][bisect_left(self._bounds, seconds)] += 1
         self._sums[word] += seconds
 

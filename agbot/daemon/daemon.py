@@ -33,7 +33,7 @@ from agbot.settings.load import Loaded
 from agbot.store.contract import Store, StoreRefusedError, StoreUnavailableError
 from agbot.store.leadership import SharedStore
 
-STOP_SECONDS = 4.0
+_STOP_SECONDS = 4.0
 """From SIGTERM to the end it takes at most 5 s; open questions have this much of it."""
 _WATCHDOG_SHARE = 3.0
 
@@ -164,7 +164,7 @@ class Daemon:
             log.write(DaemonStopping(**standing(self.coordinator)))
             working.is_stopping = True
             await (working.quiesce() if leading is None else leading.stop())
-            await self.gateway.stop(STOP_SECONDS - 1.0)
+            await self.gateway.stop(_STOP_SECONDS - 1.0)
         finally:
             await working.cancel()
             for task in (*tasks, stopping):

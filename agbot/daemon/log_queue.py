@@ -17,7 +17,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TextIO
 
-MAX_BYTES: Final = 4_000_000
+_MAX_BYTES: Final = 4_000_000
 """About ten thousand lines: minutes of a busy hub, and little memory."""
 _FLUSH_SECONDS: Final = 1.0
 """How long the program waits for the reader at its end."""
@@ -37,7 +37,7 @@ class LogQueue(io.TextIOBase):
         out: TextIO | None,
         report_dropped: Callable[[int], None],
         *,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int = _MAX_BYTES,
         flush_seconds: float = _FLUSH_SECONDS,
     ) -> None:
         """Write to the descriptor of `out`, past its buffer; None is a closed stream.

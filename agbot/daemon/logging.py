@@ -32,7 +32,7 @@ from agbot.foreign_text import escaped, escaped_json, escaped_lines
 from agbot.settings.running import LogSettings
 
 _Form = Literal["json", "console", "journal"]
-HIDDEN: Final = "[hidden]"
+_HIDDEN: Final = "[hidden]"
 
 _LEVELS: Final[Mapping[str, int]] = {
     "debug": logging.DEBUG,
@@ -130,15 +130,15 @@ def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 def _without_secrets(key: str, value: object) -> object:
     if _names_a_secret(key, value):
-        return HIDDEN
+        return _HIDDEN
     if isinstance(value, Mapping):
         return {each: _without_secrets(str(each), inner) for each, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_without_secrets("", inner) for inner in value]
     if isinstance(value, str):
         # nearly no text has what the expressions look for
-        shown = _IN_A_URL.sub(HIDDEN, value) if "://" in value else value
-        return _IN_A_HEADER.sub(rf"\1 {HIDDEN}", shown) if "Basic" in shown or "Bearer" in shown else shown
+        shown = _IN_A_URL.sub(_HIDDEN, value) if "://" in value else value
+        return _IN_A_HEADER.sub(rf"\1 {_HIDDEN}", shown) if "Basic" in shown or "Bearer" in shown else shown
     return value
 
 

@@ -23,7 +23,7 @@ from agbot.rules.ids import NodeId
 
 NoteBusy = Callable[[NodeId, NotNow | None], None]
 """Receives each word of a node; None if it is not busy any more."""
-MAX_BYTES: Final = 1_024
+_MAX_BYTES: Final = 1_024
 _REASON_CHARACTERS: Final = 120
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _MAX_REPORTED: Final = 1_000
@@ -86,8 +86,8 @@ def read(payload: bytes) -> NotNow | None:
     """
     if not payload:
         return None
-    if len(payload) > MAX_BYTES:
-        message = f"it has {len(payload)} bytes; {MAX_BYTES} is the most"
+    if len(payload) > _MAX_BYTES:
+        message = f"it has {len(payload)} bytes; {_MAX_BYTES} is the most"
         raise ValueError(message)
     word = _DECODER.decode(payload)
     if (word.until is None) == (word.for_seconds is None):

@@ -45,9 +45,9 @@ class Topics:
         return node_id(unquote(org), unquote(name)) if what == "busy" else None
 
     def _of(self, group: GroupId) -> str:
-        return f"{self._prefix}/{element(org_of(group))}/{element(name_of(group))}"
+        return f"{self._prefix}/{_element(org_of(group))}/{_element(name_of(group))}"
 
 
-def element(name: str) -> str:
+def _element(name: str) -> str:
     """Return a name as one level of a topic."""
     return "".join(quote(each, safe="") if each in _RESERVED or not each.isprintable() else each for each in name)

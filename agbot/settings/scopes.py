@@ -41,7 +41,7 @@ def limits_of(settings: Settings) -> LimitsOf:
 
     @lru_cache(maxsize=_GROUPS_REMEMBERED)
     def of(group: GroupId) -> Limits:
-        scopes = matching(settings, group)
+        scopes = _matching(settings, group)
         patterns = tuple(each.pattern for each in scopes)
         # groups that the same scopes match share one object
         if patterns not in distinct:
@@ -51,14 +51,14 @@ def limits_of(settings: Settings) -> LimitsOf:
     return of
 
 
-def matching(settings: Settings, group: GroupId) -> list[Scope]:
+def _matching(settings: Settings, group: GroupId) -> list[Scope]:
     """Return the scopes that match a group, in the order of the file."""
     return [each for each in settings.scopes if globs.matches(each.pattern, group)]
 
 
 def effective(settings: Settings, group: GroupId) -> Effective:
     """Return the limits of a group, with the origin of each."""
-    rules, winners = layered(settings.rules, matching(settings, group))
+    rules, winners = layered(settings.rules, _matching(settings, group))
     tables = {each.name: table_of(winners[each.name]) if each.name in winners else "rules" for each in fields(rules)}
     origins = {name: settings.origins.get(f"{table}.{name}", DEFAULT) for name, table in tables.items()}
     return Effective(rules=rules, origins=origins)

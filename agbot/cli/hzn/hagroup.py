@@ -24,7 +24,7 @@ from agbot.cli.hzn.groups import Outcome
 from agbot.cli.hzn.session import Session
 
 force: Final = click.option("-f", "--force", is_flag=True, help="Do not ask.")
-nodes: Final = click.option(
+_nodes: Final = click.option(
     "-m", "--node", "node_names", multiple=True, required=True, metavar="NODE", help="A node. Repeatable."
 )
 
@@ -122,7 +122,7 @@ def member() -> None:
 
 @member.command("add")
 @click.argument("group")
-@nodes
+@_nodes
 @common
 def member_add(*, group: str, node_names: tuple[str, ...], given: Given) -> None:
     """Add nodes to an HA group."""
@@ -131,7 +131,7 @@ def member_add(*, group: str, node_names: tuple[str, ...], given: Given) -> None
 
 @member.command("remove")
 @click.argument("group")
-@nodes
+@_nodes
 @force
 @options.url
 @common
@@ -142,7 +142,7 @@ def member_remove(*, group: str, node_names: tuple[str, ...], force: bool, url: 
 
 @member.command("move")
 @click.argument("group")
-@nodes
+@_nodes
 @force
 @options.url
 @common

@@ -31,7 +31,7 @@ class Leaving:
     """The group to which they move; None if they will be in none."""
 
 
-def consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
+def _consequences(view: GroupView, leaving: Leaving) -> Iterator[str]:
     """Yield the consequences that the coordinator's view of the group shows."""
     lease = view.lease
     if lease.holder in leaving.nodes:
@@ -74,7 +74,7 @@ async def warn(session: Session, leaving: Leaving, url: str) -> None:
     What cannot be read is left out: the command itself will report the error.
     """
     view = await asyncio.to_thread(coordinator.view_of, leaving.group, url)
-    asking.warn(await _by_statuses(session, leaving) if view is None else consequences(view, leaving))
+    asking.warn(await _by_statuses(session, leaving) if view is None else _consequences(view, leaving))
 
 
 async def _by_statuses(session: Session, leaving: Leaving) -> list[str]:

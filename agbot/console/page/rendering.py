@@ -33,13 +33,13 @@ from agbot.store.contract import StoreError
 _HERE: Final = Path(__file__).parent
 _STATIC: Final = _HERE / "static"
 _NOT_FOUND: Final = 404
-POLICY: Final = (
+_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _HEADERS: Final = {
     **replies.HEADERS,
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": _POLICY,
     # Under no-referrer, browsers send a form with `Origin: null`, and it would be refused.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -78,7 +78,7 @@ async def static(request: web.Request) -> web.Response:
 
 
 @cache
-def environment() -> Environment:
+def _environment() -> Environment:
     """Return the templates. A name that is missing in the context is an error."""
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
@@ -146,7 +146,7 @@ async def page(
         "leader": parts.of(request).coordinators.where().leader,
         "own_name": parts.of(request).coordinators.where().own_name,
     }
-    text = environment().get_template(template).render({**context, **shown})
+    text = _environment().get_template(template).render({**context, **shown})
     return web.Response(text=text, status=status, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
 

@@ -44,7 +44,7 @@ _SUMMARISED: Final = 4
 _EVENTS: Final = 40
 _NOUNS: Final = tuple(sorted({name.partition(".")[0] for name, event in EVENTS.items() if event.is_journalled}))
 """The kinds of events by which the journal is filtered."""
-SPANS: Final = {
+_SPANS: Final = {
     "3600": "the last hour",
     "43200": "the last 12 hours",
     "86400": "the last day",
@@ -229,7 +229,7 @@ async def journal(request: web.Request) -> web.Response:
         since=parts.of(request).clock.now() - timedelta(seconds=min(seconds, _LONGEST)) if seconds else None,
     )
     kept = urlencode({name: value for name, value in chosen.items() if value})
-    shown = {"chosen": chosen, "nouns": _NOUNS, "spans": SPANS, "kept": kept, **await _journal(request, query)}
+    shown = {"chosen": chosen, "nouns": _NOUNS, "spans": _SPANS, "kept": kept, **await _journal(request, query)}
     return await page(request, "journal.html", shown, title="Journal", here="journal")
 
 
