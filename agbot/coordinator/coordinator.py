@@ -280,9 +280,7 @@ class Coordinator(Showing, Actions):
             return Explanation(
                 node=node, group=None, answer=f"Questions of {node} are refused: {excluded.reasons[0].text}."
             )
-        known = self._situation.picture.node(node)
-        group = getattr(known, "group", None)
-        found = explain(node, self._situation, self._reviewing.notes.get(group, "") if group else "")
+        found = explain(node, self._situation)
         return self._shadow.explained(found) if self._shadow is not None and found is not None else found
 
     def _carried_out(self) -> None:

@@ -54,6 +54,8 @@ class Situation(Committing):
     """The same on the monotonic clock."""
     rows: RowsSeen = field(default_factory=RowsSeen)
     """The upgrades that the agbot lists."""
+    notes: dict[GroupId, str] = field(default_factory=dict)
+    """What is unusual about a lease, by its group, for operators."""
     is_stopping: bool = False
     report: TrafficReport = field(init=False)
     troubles: Troubles = field(init=False)

@@ -72,7 +72,7 @@ class Gaps:
         known = self._services_read_at.get(group)
         if known is None:
             agreements = self._shelves[What.AGREEMENTS]
-            devices = [node for node in self._membership.members(group) if not self._is_cluster(node)]
+            devices = [node for node in self._membership.of_group(group) if not self._is_cluster(node)]
             reads = [agreements.read_at(node) if agreements.is_current(node) else None for node in devices]
             known = min((each or _NEVER_READ for each in reads), default=_NEVER_READ)
             self._services_read_at[group] = known
@@ -88,7 +88,7 @@ class Gaps:
 
     def _missing(self, group: GroupId, *, by_property: bool) -> list[Read]:
         found: list[Read] = []
-        groups, members = self._shelves[What.GROUP], self._membership.members(group)
+        groups, members = self._shelves[What.GROUP], self._membership.of_group(group)
         is_alone = len(members) == 1 and not self._is_cluster(members[0])
         if not groups.is_current(group) or (is_alone and groups.known_for(group) < CONFIRM_AFTER):
             # the only member may upgrade without a lease: one read is not enough for that

@@ -43,7 +43,7 @@ class Membership:
         """Whether the node's membership is newer than an answer whose read began at `begun`."""
         return self._group_of.get(node, (None, -1))[1] > begun
 
-    def members(self, group: GroupId) -> tuple[NodeId, ...]:
+    def of_group(self, group: GroupId) -> tuple[NodeId, ...]:
         """Return the members of a group, sorted."""
         return self._members.get(group, ())
 

@@ -32,7 +32,7 @@ class Outdating(View):
             if read.what in self.policies.shelves:
                 self.policies.announced(read)
             is_urgent = changes.is_urgent_for_member(change, read)
-            is_member = self._membership.group_of(NodeId(read.id)) is not None
+            is_member = self.membership.group_of(NodeId(read.id)) is not None
             if read.what is What.GROUP or (is_urgent and is_member):
                 self._eager[read] = None
         node, at = ids.node_id(change.org, change.id), dating.of_row(change.at, now)
@@ -42,14 +42,14 @@ class Outdating(View):
         if changes.is_new_node(change):
             # its agreements ended with the node before it, which was no upgrade
             self._arrivals.forget_loss(node)
-            if self._membership.has_seen(node):
+            if self.membership.has_seen(node):
                 self._created_at[node] = max(at, self._created_at.get(node, at))
         self._changed_about(node, *self._arrivals.take_dropped())
 
     def _remember(self, node: NodeId, at: datetime, now: Now) -> None:
         """Keep what a member ran before it lost an agreement: later reads show only the rest."""
         read_at, known = self._agreements.read_at(node), self._agreements.get(node)
-        if read_at is None or isinstance(known, Sight) or self._membership.group_of(node) is None:
+        if read_at is None or isinstance(known, Sight) or self.membership.group_of(node) is None:
             return
         # a read from after the end shows only the rest: then what the one before it has shown
         # counts
@@ -59,15 +59,15 @@ class Outdating(View):
     def _announce(self, change: Change) -> None:
         """Note which absences this row announces: the next read confirms them."""
         for read in change.ends:
-            if read.id in self._shelves[read.what] or self._membership.has_seen(NodeId(read.id)):
+            if read.id in self._shelves[read.what] or self.membership.has_seen(NodeId(read.id)):
                 self._gone.announce(read, sequence=self._sequence)
         node = ids.node_id(change.org, change.id)
         # a membership is in both records, so the row of either announces that it is gone
         moved = [node] if change.resource == "node" else []
         if change.resource == "ha_group":
-            moved += self._membership.members(ids.group_id(change.org, change.id))
+            moved += self.membership.of_group(ids.group_id(change.org, change.id))
         for each in moved:
-            if self._membership.group_of(each) is not None:
+            if self.membership.group_of(each) is not None:
                 self._left.announce(Read(what=What.NODE, id=each), sequence=self._sequence)
         # an agent that unregisters deletes its statuses (A3), which the row of its node announces
         # as well

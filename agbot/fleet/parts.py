@@ -47,7 +47,7 @@ class Parts:
             What.PROPERTIES: self._properties,
             **self.policies.shelves,
         }
-        self._membership = Membership()
+        self.membership = Membership()
         self._with_failures: dict[NodeId, None] = {}
         """Nodes that report an upgrade that has failed, so that none is searched for."""
         self._arrivals, self._created_at = Arrivals(), dict[NodeId, datetime]()
@@ -61,7 +61,7 @@ class Parts:
         self._read_members: dict[GroupId, Mapping[NodeId, Member]] = {}
         """The results of `read_members` since the last change: many questions need them."""
         self.unreadables, self.hidden = Unreadables(), HiddenNodes()
-        self._gaps = Gaps(self._shelves, self._membership, self._arrivals, self.unreadables)
+        self._gaps = Gaps(self._shelves, self.membership, self._arrivals, self.unreadables)
 
     def take_changed(self) -> tuple[Collection[GroupId], bool]:
         """Return the groups that have changed since the last call, and whether all may have."""
@@ -85,7 +85,7 @@ class Parts:
 
     def _changed_about(self, *nodes: NodeId) -> None:
         """Forget what was derived about the groups of these nodes."""
-        self._changed(*map(self._membership.group_of, nodes))
+        self._changed(*map(self.membership.group_of, nodes))
 
     def _changed_by(self, read: Read) -> None:
         """Forget what was derived about the group of a record; policies belong to no group."""
@@ -97,7 +97,7 @@ class Parts:
     def _changed_in(self, org: OrgId) -> None:
         """Forget what was derived about the groups and nodes of an organisation."""
         self._changed(*map(GroupId, self._groups.of_org(org)))
-        self._changed_about(*self._membership.of_org(org))
+        self._changed_about(*self.membership.of_org(org))
 
     def _changed_everywhere(self) -> None:
         """Forget everything that was derived."""

@@ -33,9 +33,9 @@ class Picture(Outdating):
 
     def remember_member(self, node: NodeId, group: GroupId) -> None:
         """Note a member from the store, so that its absence must be confirmed like any other."""
-        if not self._membership.has_seen(node):
+        if not self.membership.has_seen(node):
             self._changed(group)
-            self._membership.set_group(node, group, begun=0)
+            self.membership.set_group(node, group, begun=0)
 
     def learn(self, read: Read, found: Any, *, begun: int, now: Now) -> None:  # noqa: ANN401 - each kind of read has its own
         """Learn one answer, of the type of this read; `Sight.ABSENT` if it does not exist."""
@@ -84,12 +84,12 @@ class Picture(Outdating):
         for key, node in nodes.items():
             if isinstance(node, Garbled):
                 self.learn_unreadable(Read(what=What.NODE, id=key), node, now=now)
-            elif node.group is not None or self._membership.has_seen(key):
+            elif node.group is not None or self.membership.has_seen(key):
                 self.learn_node(key, node, begun=begun, now=now)
             else:  # in no group, and never asked about: hubs have thousands of these, and none is kept
                 self._changed_about(key)
                 self.unreadables.clear(Read(what=What.NODE, id=key))
-        for gone in [node for node in self._membership.of_org(org) if node not in nodes]:
+        for gone in [node for node in self.membership.of_org(org) if node not in nodes]:
             self.learn_node(gone, Sight.ABSENT, begun=begun, now=now)
 
     def learn_group(self, group: GroupId, members: tuple[NodeId, ...] | Sight, *, begun: int, now: Now) -> None:
@@ -104,7 +104,7 @@ class Picture(Outdating):
         read = Read(what=What.GROUP, id=group)
         kept: tuple[NodeId, ...] = ()
         listed = () if isinstance(members, Sight) else members
-        present = self._membership.members(group)
+        present = self.membership.of_group(group)
         if not isinstance(members, Sight):
             self._gone.seen(read, begun=begun)
             kept = self._kept(group, listed, begun=begun, now=now)
@@ -116,15 +116,15 @@ class Picture(Outdating):
         absent = Sight.ABSENT if isinstance(members, Sight) else None
         self._groups.put(group, absent, begun=begun, now=now)
         before = [(node, *self._group_before(node)) for node in dict.fromkeys((*listed, *present))]
-        self._membership.set_members(group, listed, begun=begun, kept=kept)
+        self.membership.set_members(group, listed, begun=begun, kept=kept)
         for node, place, is_known in before:
-            self._changed(place, self._membership.group_of(node))
+            self._changed(place, self.membership.group_of(node))
             self._note_move(node, place, is_known=is_known, now=now)
-        self._membership.set_existing(group, exists=absent is None)
+        self.membership.set_existing(group, exists=absent is None)
 
     def _kept(self, group: GroupId, listed: tuple[NodeId, ...], *, begun: int, now: Now) -> tuple[NodeId, ...]:
         """Return the members that stay although this list lacks them."""
-        present = self._membership.members(group)
+        present = self.membership.of_group(group)
         for node in present:
             if node in listed:
                 self._left.seen(Read(what=What.NODE, id=node), begun=begun)
@@ -134,14 +134,14 @@ class Picture(Outdating):
         """Whether a member stays in its group because this read is the first without it."""
         read = Read(what=What.NODE, id=node)
         # a list whose read began before the node's own is no answer about it
-        if self._membership.is_late(node, begun) or self._left.confirms(read, begun=begun, now=now.seen):
+        if self.membership.is_late(node, begun) or self._left.confirms(read, begun=begun, now=now.seen):
             return False
         self._nodes.outdate(node, sequence=begun + 1)
         return True
 
     def learn_node(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> None:
         """Learn a node with its group, or its absence."""
-        before, place, was_current = self.node(node), self._membership.group_of(node), self._nodes.is_current(node)
+        before, place, was_current = self.node(node), self.membership.group_of(node), self._nodes.is_current(node)
         read = Read(what=What.NODE, id=node)
         self.unreadables.clear(read)
         if not self._nodes.is_late(node, begun):
@@ -149,7 +149,7 @@ class Picture(Outdating):
         if was_current and self._nodes.is_current(node) and heartbeats.is_only_next(before, self.node(node)):
             self._renewed(place)
         else:
-            self._changed(place, self._membership.group_of(node))
+            self._changed(place, self.membership.group_of(node))
         self._clear_eager(read)
 
     def _compared(self, node: NodeId, seen: Node | Sight, *, begun: int, now: Now) -> Node | Sight:
@@ -177,7 +177,7 @@ class Picture(Outdating):
             self._left.seen(read, begun=begun)
         elif self._stays(node, begun=begun, now=now):
             group = place
-        self._membership.set_group(node, group, begun=begun)
+        self.membership.set_group(node, group, begun=begun)
         self._note_move(node, place, is_known=is_known, now=now)
         # its agreements have ended because it has unregistered
         if isinstance(seen, Node) and not seen.registered:
@@ -260,11 +260,11 @@ class Picture(Outdating):
 
     def _group_before(self, node: NodeId) -> tuple[GroupId | None, bool]:
         """Return the node's group, and whether that is known; only members are kept."""
-        is_known = self._membership.has_seen(node) or self._orgs.read_at(ids.org_of(node)) is not None
-        return self._membership.group_of(node), is_known
+        is_known = self.membership.has_seen(node) or self._orgs.read_at(ids.org_of(node)) is not None
+        return self.membership.group_of(node), is_known
 
     def _note_move(self, node: NodeId, before: GroupId | None, *, is_known: bool, now: Now) -> None:
-        after = self._membership.group_of(node)
+        after = self.membership.group_of(node)
         if after is None:
             self._arrivals.leave(node)
         elif after != before and is_known:

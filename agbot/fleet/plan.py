@@ -96,7 +96,7 @@ def missing(group: GroupId, view: View, limits: Limits) -> list[Wanted]:
 def heartbeats(group: GroupId, view: View, max_age: timedelta, why: Why) -> Iterator[Wanted]:
     """Yield the members of a group, each with its heartbeat."""
     return (
-        Wanted(read=Read(what=What.NODE, id=node), why=why, max_age=max_age) for node in view.names_of_members(group)
+        Wanted(read=Read(what=What.NODE, id=node), why=why, max_age=max_age) for node in view.membership.of_group(group)
     )
 
 

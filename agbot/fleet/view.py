@@ -48,23 +48,6 @@ class View(Parts):
         """Return the groups of an organisation that exist, sorted."""
         return tuple(GroupId(key) for key in sorted(self._groups.of_org(org)) if self._groups.get(key) is None)
 
-    def count_groups(self, org: OrgId) -> int:
-        """Return the number of groups of an organisation."""
-        return self._membership.count_groups(org)
-
-    def count_all_groups(self) -> int:
-        """Return the number of groups, with empty ones."""
-        return self._membership.count_all_groups()
-
-    @property
-    def groups_revision(self) -> int:
-        """A number that rises when a group appears or is gone."""
-        return self._membership.groups_revision
-
-    def count_members(self, org: OrgId) -> int:
-        """Return the number of members of all groups of an organisation."""
-        return self._membership.count_members(org)
-
     def exists(self, group: GroupId) -> bool:
         """Whether the group exists, as far as was read."""
         return self._groups.get(group) is None
@@ -86,15 +69,11 @@ class View(Parts):
         """Whether it is confirmed that this group does not exist, and it has no known member."""
         is_absent = self._groups.is_current(group) and self._groups.get(group) is Sight.ABSENT
         is_unconfirmed = self._gone.is_unconfirmed(Read(what=What.GROUP, id=group)) or self.is_wary(ids.org_of(group))
-        return is_absent and not is_unconfirmed and not self._membership.members(group)
-
-    def names_of_members(self, group: GroupId) -> tuple[NodeId, ...]:
-        """Return the names of the members of a group, sorted."""
-        return self._membership.members(group)
+        return is_absent and not is_unconfirmed and not self.membership.of_group(group)
 
     def members(self, group: GroupId) -> Mapping[NodeId, Node | Sight]:
         """Return the members of a group, sorted, each as far as it was read."""
-        return {node: self.node(node) for node in self._membership.members(group)}
+        return {node: self.node(node) for node in self.membership.of_group(group)}
 
     def devices(self) -> Iterator[NodeId]:
         """Yield the devices that are members of groups, in no order."""
@@ -102,7 +81,7 @@ class View(Parts):
 
     def is_device(self, node: NodeId) -> bool:
         """Whether this is a device that is a member of a group."""
-        known, group = self._nodes.get(node), self._membership.group_of(node)
+        known, group = self._nodes.get(node), self.membership.group_of(node)
         is_device = isinstance(known, Node) and known.node_type is not NodeType.CLUSTER
         return is_device and group is not None and self.exists(group)
 
@@ -135,7 +114,7 @@ class View(Parts):
         """
         known = self._read_members.get(group)
         if known is None:
-            members = self._membership.members(group)
+            members = self.membership.of_group(group)
             seen = ((node, self._unreadable_member(node) or self.member(node)) for node in members)
             known = {node: member for node, member in seen if isinstance(member, Member)}
             # all at once: to drop the oldest would need an order, and they are cheap to make again
@@ -152,7 +131,7 @@ class View(Parts):
         why = self._gaps.why_unreadable(node)
         is_known = isinstance(self._nodes.get(node), Node)
         return (
-            Member(node=Node(id=node, group=self._membership.group_of(node)), unreadable=why)
+            Member(node=Node(id=node, group=self.membership.group_of(node)), unreadable=why)
             if why and not is_known
             else None
         )
@@ -162,7 +141,7 @@ class View(Parts):
         known = self._nodes.get(node)
         if isinstance(known, Sight):
             return known
-        group, hidden = self._membership.group_of(node), self.hidden.unseen_until(node)
+        group, hidden = self.membership.group_of(node), self.hidden.unseen_until(node)
         if (known.group, known.unseen_until) == (group, hidden):
             return known
         return replace(known, group=group, unseen_until=hidden, silent_before=self.hidden.silent_before(node))

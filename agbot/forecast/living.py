@@ -49,7 +49,7 @@ class LivingPicture(Picture):
 
     def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
         """Return the members of a group."""
-        seen = {node: self.member(node) for node in self.names_of_members(group)}
+        seen = {node: self.member(node) for node in self.membership.of_group(group)}
         return {node: member for node, member in seen.items() if isinstance(member, Member)}
 
     def node_read_at(self, _node: NodeId) -> SeenTime | None:

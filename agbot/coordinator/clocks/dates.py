@@ -41,7 +41,7 @@ class Dates:
         self._exchange_ahead = mark.exchange_ahead if mark is not None else None
         self.seen_clock.resume(mark, latest)
 
-    def unsaved(self, *, at_once: bool = False) -> ClockMark | None:
+    def unsaved(self, *, at_once: bool) -> ClockMark | None:
         """Return the mark to write to the store; None if that is not due (`SeenClock.unsaved`)."""
         mark, ahead = self.seen_clock.unsaved(at_once=at_once), self._exchange_ahead
         if mark is None:

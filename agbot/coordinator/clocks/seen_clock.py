@@ -150,7 +150,7 @@ class SeenClock:
         since = mark.seen if settlings <= _MOST_SETTLINGS else mark.clear_since
         return replace(mark, clear_since=since, settlings=settlings, gaps=(*kept, gap))
 
-    def unsaved(self, *, at_once: bool = False) -> ClockMark | None:
+    def unsaved(self, *, at_once: bool) -> ClockMark | None:
         """Return the mark to write to the store, or None if a write is not due.
 
         With `at_once`, for a write that happens anyway, it is always due.

@@ -113,12 +113,12 @@ class Planning:
         for node in [node for node, until in self._expected_until.items() if until <= now]:
             del self._expected_until[node]
 
-    def activity(self, group: GroupId, *, has_joined: bool = False) -> Activity:
+    def activity(self, group: GroupId, *, has_joined: bool) -> Activity:
         """Return the activity in a group."""
         situation, ledger = self._situation, self._situation.ledger
         # by the members of the group: a rollout can make nodes in a thousand groups expected at
         # once
-        expected = [node for node in situation.picture.names_of_members(group) if node in self._expected_until]
+        expected = [node for node in situation.picture.membership.of_group(group) if node in self._expected_until]
         return Activity(
             group=group,
             limits=situation.limits_of(group),

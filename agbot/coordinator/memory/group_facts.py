@@ -55,7 +55,7 @@ def gather(
         turns=ledger.turns.get(group, _NONE),
         policies=policies,
         org_brakes=report.org_brakes(org),
-        org_groups=picture.count_groups(org),
+        org_groups=picture.membership.count_groups(org),
         traffic=report.traffic(group, limits),
         rollouts=report.rollouts(group, limits, policies, now),
         allowances=ledger.allowances,

@@ -33,9 +33,9 @@ from agbot.rules.statuses import ENDINGS, Phase, Status
 from agbot.rules.words import clock
 
 
-def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation | None:
+def explain(node: NodeId, situation: Situation) -> Explanation | None:
     """Explain a node's situation from memory; None for an unknown node."""
-    found, allowed = _explain(node, situation, note), situation.ledger.allowances.get(node)
+    found, allowed = _explain(node, situation), situation.ledger.allowances.get(node)
     if found is not None and found.group is not None:
         found = replace(found, answer=f"{found.answer}{stuck.in_words(found.group, situation)}")
     if found is None or allowed is None:
@@ -45,23 +45,23 @@ def explain(node: NodeId, situation: Situation, note: str = "") -> Explanation |
     return replace(found, answer=f"{found.answer} {allowance}")
 
 
-def _explain(node: NodeId, situation: Situation, note: str) -> Explanation | None:
+def _explain(node: NodeId, situation: Situation) -> Explanation | None:
     member = situation.picture.member(node)
     waiter = _waiter_of(node, situation)
     if isinstance(member, Sight):
-        return _explain_waiter(waiter, situation, note) if waiter else None
+        return _explain_waiter(waiter, situation) if waiter else None
     group = member.node.group
     if group is None:
         return Explanation(node=node, group=None, answer=f"{node} is in no HA group and may upgrade without asking.")
     lease = situation.ledger.lease(group)
     if lease.tenure is not None and lease.tenure.claim.holder == node:
-        return _explain_holder(lease, lease.tenure, situation, note)
+        return _explain_holder(lease, lease.tenure, situation)
     if waiter is not None:
-        return _explain_waiter(waiter, situation, note)
-    return _explain_quiet(member, group, situation, note)
+        return _explain_waiter(waiter, situation)
+    return _explain_quiet(member, group, situation)
 
 
-def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanation:
+def _explain_waiter(waiter: Waiter, situation: Situation) -> Explanation:
     ask, case = waiter.ask, situation.case(waiter.ask)
     judgement, claim, now = judge(case), ask.claim, case.at
     against = judgement.reasons
@@ -83,7 +83,7 @@ def _explain_waiter(waiter: Waiter, situation: Situation, note: str) -> Explanat
         kind=str(claim.kind),
         since=now.shown(waiter.since),
         rules=_view_findings(judgement),
-        lease=view_lease(case.group.lease, situation, note),
+        lease=view_lease(case.group.lease, situation),
         unblock="; then ".join(
             dict.fromkeys(unblock(reason.code, claim, case.group.lease, _resuming(case)) for reason in against)
         ),
@@ -109,7 +109,7 @@ def _resuming(case: Case) -> str:
     return " and ".join(f"`agbot resume {name} --reason …`" for name in named)
 
 
-def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: str) -> Explanation:
+def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation) -> Explanation:
     node, group = tenure.claim.holder, lease.group
     status = f"it reports {tenure.progress.status!r}" if tenure.progress.status else "it has not reported anything yet"
     if tenure.progress.observed:
@@ -119,6 +119,7 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
         answer = f"{node} may upgrade {tenure.claim.subject} now: it holds the lease of {group} (token {lease.token}); {status}."
     way_out = ""
     if lease.state is State.SUSPECT:
+        note = situation.notes.get(group, "")
         answer = f"{node} holds the lease of {group} for {tenure.claim.what}, but it is not known how that upgrade ended: {note}."
         way_out = unblock(Code.LEASE_SUSPECT, tenure.claim, lease)
     return Explanation(
@@ -128,7 +129,7 @@ def _explain_holder(lease: Lease, tenure: Tenure, situation: Situation, note: st
         subject=tenure.claim.subject or None,
         kind=str(tenure.claim.kind),
         since=tenure.granted_at,
-        lease=view_lease(lease, situation, note),
+        lease=view_lease(lease, situation),
         unblock=way_out,
     )
 
@@ -146,7 +147,7 @@ def _unasked_in_words(tenure: Tenure, lease: Lease) -> str:
     return f"{claim.holder} is in the middle of the {claim.kind} upgrade {claim.subject}, {how}"
 
 
-def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: str) -> Explanation:
+def _explain_quiet(member: Member, group: GroupId, situation: Situation) -> Explanation:
     node = member.node
     deferral = situation.ledger.deferrals.get(group, {}).get(node.id)
     if node.node_type is NodeType.CLUSTER:
@@ -161,7 +162,7 @@ def _explain_quiet(member: Member, group: GroupId, situation: Situation, note: s
     else:
         held = _what_holds_it(node.id, group, situation)
         answer = f"{node.id} is not asking to upgrade anything. {_what_it_reports(member, situation)}{held}"
-    lease = view_lease(situation.ledger.lease(group), situation, note)
+    lease = view_lease(situation.ledger.lease(group), situation)
     return Explanation(node=node.id, group=group, answer=answer, lease=lease)
 
 

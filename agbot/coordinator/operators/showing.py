@@ -15,7 +15,6 @@ from agbot.coordinator.listings import GroupPage, GroupProgress, GroupQuery, Nou
 from agbot.coordinator.operators import listing, naming
 from agbot.coordinator.operators.orders import orders
 from agbot.coordinator.operators.views import view_group
-from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.situation import Situation
 from agbot.events.event import Event
 from agbot.fleet import plan
@@ -38,14 +37,13 @@ class Showing:
     _organisations: Organisations
     _reader: Reader
     _looks: SingleFlight[object]
-    _reviewing: Reviewing
     _store: Store
 
     def count_groups(self) -> int:
         """Count the groups that exist or whose lease is occupied."""
         situation, picture = self._situation, self._situation.picture
         unknown = sum(not picture.exists(group) for group in situation.ledger.tally.mattering)
-        return unknown + picture.count_all_groups()
+        return unknown + picture.membership.count_all_groups()
 
     def groups(self) -> Sequence[GroupView]:
         """List every group that exists or whose lease is occupied."""
@@ -138,4 +136,4 @@ class Showing:
         return await self._store.journal(query)
 
     def _view(self, group: GroupId) -> GroupView:
-        return view_group(group, self._situation, self._reviewing.notes.get(group, ""))
+        return view_group(group, self._situation)

@@ -30,8 +30,9 @@ _NAMED = 20
 """At most so many members are named; there may be thousands."""
 
 
-def view_lease(lease: Lease, situation: Situation, note: str = "") -> LeaseView:
+def view_lease(lease: Lease, situation: Situation) -> LeaseView:
     """Show a lease, with what happens to it next, and how the previous tenure ended."""
+    note = situation.notes.get(lease.group, "")
     shown = LeaseView(group=lease.group, state=str(lease.state), token=lease.token, note=note)
     tenure, end = lease.tenure, lease.last_end
     if tenure is not None:
@@ -75,14 +76,14 @@ def _is_unasked(tenure: Tenure) -> bool:
     return tenure.progress.observed and GUARD not in tenure.progress.asked_by
 
 
-def view_group(group: GroupId, situation: Situation, note: str = "") -> GroupView:
+def view_group(group: GroupId, situation: Situation) -> GroupView:
     """Show a group with everything that is relevant to it."""
     facts = situation.group(group)
     size = len(facts.members)
     return GroupView(
         id=group,
         members=[_view_member(member, facts, situation) for member in facts.members.values()],
-        lease=view_lease(facts.lease, situation, note),
+        lease=view_lease(facts.lease, situation),
         waiting=[_view_waiter(waiter, situation) for waiter in sorted(facts.waiters, key=lambda each: each.since)],
         brakes=[_view_brake(brake) for brake in facts.brakes],
         holds=(*facts.holds, *_holds_of(facts, situation)),
@@ -149,8 +150,8 @@ def _view_orgs(failing: Mapping[OrgId, str], situation: Situation) -> list[OrgVi
         views.append(
             OrgView(
                 org=org,
-                groups=picture.count_groups(org),
-                members=picture.count_members(org),
+                groups=picture.membership.count_groups(org),
+                members=picture.membership.count_members(org),
                 read_at=read_at,
                 failing=failure,
             )

@@ -53,8 +53,6 @@ class Reviewing:
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
-        self.notes: dict[str, str] = {}
-        """Group -> what is unusual about its lease, for operators."""
         self._done_beside: list[str] = []
 
     async def review_each(self, groups: Iterable[GroupId]) -> list[str]:
@@ -67,7 +65,7 @@ class Reviewing:
         ledger, renewals, changed = self._situation.ledger, list[_Reviewed](), list[_Reviewed]()
         for group in groups:
             if group not in ledger.tally.occupied:
-                self.notes.pop(group, None)
+                self._situation.notes.pop(group, None)
                 continue
             with self._situation.troubles.guard("review", group):
                 reviewed = self._review(ledger.lease(group))
@@ -163,7 +161,7 @@ class Reviewing:
         """
         change = ends.release(lease, self._upgraded(lease), ending, self._situation.now())
         is_done = await self._situation.commit(change)
-        self.notes.pop(lease.group, None)
+        self._situation.notes.pop(lease.group, None)
         return _released(lease, ending.cause) if is_done else ""
 
     def _upgraded(self, lease: Lease) -> Upgraded:
@@ -177,11 +175,11 @@ class Reviewing:
             case None:
                 pass
             case Suspect(why=note) | Keep(note=note) if note:
-                self.notes[lease.group] = note
+                self._situation.notes[lease.group] = note
             case Keep() if lease.state is State.SUSPECT:
                 pass
             case _:
-                self.notes.pop(lease.group, None)
+                self._situation.notes.pop(lease.group, None)
 
 
 def _phrase(reviewed: _Reviewed) -> str:

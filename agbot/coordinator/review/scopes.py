@@ -60,7 +60,7 @@ class UnmatchedScopes:
 
     def _is_due(self) -> bool:
         situation, orgs = self._situation, self._organisations.states
-        now, seen = situation.now().seen, (tuple(orgs), situation.picture.groups_revision)
+        now, seen = situation.now().seen, (tuple(orgs), situation.picture.membership.groups_revision)
         is_early = self._next_at is not None and (seen == self._seen or now < self._next_at)
         if is_early or not orgs or not all(self._is_known(org) for org in orgs):
             return False
