@@ -37,7 +37,7 @@ class Committing:
 
     def now(self) -> Now:
         """Return the present moment, in both kinds of time."""
-        return self.dates.seen_clock.now()
+        return self.dates.now()
 
     def report_event(self, event: Event) -> None:
         """Publish an event of this moment that is not in the journal."""
@@ -125,6 +125,6 @@ class Committing:
         return writes if mark is None else replace(writes, put=(*writes.put, mark))
 
     def _written(self, entries: Iterable[Entry] = ()) -> None:
-        self.dates.seen_clock.saved()
+        self.dates.saved()
         for entry in entries:
             self.publish(entry)

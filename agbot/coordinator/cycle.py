@@ -106,7 +106,7 @@ class Cycle:
         report = IntakeReport()
         is_trusted = await self._trust_store() and await self._succeeds(self._situation.move_along())
         # the clock runs once the store has been read
-        if self._situation.dates.seen_clock.is_running:
+        if self._situation.dates.is_running:
             report = await self._read()
         if is_trusted:
             try:

@@ -67,7 +67,7 @@ class Situation(Committing):
 
     def saw(self, begun_seconds: float) -> None:
         """Note that a read of the change feed that began at this monotonic time is complete."""
-        if self.dates.seen_clock.looked(begun_seconds):
+        if self.dates.looked(begun_seconds):
             self.picture.outdate_unannounced()
         self.view_at, self.view_seconds = self.now().seen, begun_seconds
 
@@ -84,7 +84,7 @@ class Situation(Committing):
     def resume(self) -> None:
         """Resume the seen clock from the store, and remember the members that it names."""
         ledger = self.ledger
-        if not self.dates.seen_clock.is_running:
+        if not self.dates.is_running:
             waiters = chain.from_iterable(each.values() for each in ledger.waiters.values())
             self.dates.resume(ledger.clock_mark, latest_moment(ledger.leases.values(), waiters))
             for node, group in ledger.known_members(self.now().seen - _RECENT_TURN):

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agbot.coordinator.clocks.clocks import Clocks
-from agbot.coordinator.clocks.seen_clock import REACH, SeenClock
+from agbot.coordinator.clocks.dates import Dates
+from agbot.coordinator.clocks.seen_clock import REACH
 from agbot.exchange.timestamps import ExchangeClock
+from agbot.fleet.picture import Picture
 from agbot.rules import lease as leases
 from agbot.rules.facts import Sight
 from agbot.rules.limits import Limits
@@ -29,12 +30,9 @@ class Seer:
 
     def __init__(self) -> None:
         self.hands = HandClock()
-        self.clock = SeenClock(Clocks(self.hands, ExchangeClock(), self._stepped))
+        self.clock = Dates(self.hands, ExchangeClock(), Picture(), REACH)
         self.clock.resume(None, None)
         self.look()
-
-    def _stepped(self, step: timedelta) -> None:
-        self.clock.date_stepped(step)
 
     def look(self) -> timedelta:
         return self.clock.looked(self.hands.monotonic_seconds())
@@ -106,7 +104,7 @@ def test_after_a_restart_it_goes_on_from_where_it_was_written_down() -> None:
     mark = seer.clock.unsaved(at_once=True)
     assert mark is not None
 
-    later = SeenClock(Clocks(seer.hands, ExchangeClock(), lambda _step: None))
+    later = Dates(seer.hands, ExchangeClock(), Picture(), REACH)
     seer.hands.advance(7200)
     later.resume(mark, None)
 
@@ -120,7 +118,7 @@ def test_it_is_never_earlier_than_a_stored_moment_that_has_passed() -> None:
     seer = Seer()
     mark = seer.clock.unsaved(at_once=True)
 
-    later = SeenClock(Clocks(seer.hands, ExchangeClock(), lambda _step: None))
+    later = Dates(seer.hands, ExchangeClock(), Picture(), REACH)
     later.resume(mark, SeenTime(NOON) + timedelta(minutes=3))
 
     assert later.now().seen >= SeenTime(NOON) + timedelta(minutes=3)

@@ -19,8 +19,10 @@ from freezegun import freeze_time
 from agbot.cli import times
 from agbot.cli.screen import ago
 from agbot.clock import SystemClock
-from agbot.coordinator.clocks.clocks import Clocks
+from agbot.coordinator.clocks.dates import Dates
+from agbot.coordinator.clocks.seen_clock import REACH
 from agbot.exchange.timestamps import ExchangeClock
+from agbot.fleet.picture import Picture
 from agbot.rules.maintenance import outside_window
 from agbot.rules.reasons import Code
 from agbot.rules.seen_time import Now
@@ -60,15 +62,14 @@ async def test_waiting_on_the_event_loop_goes_on_under_a_frozen_date() -> None:
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_a_step_of_the_hosts_date_is_seen_at_the_next_look(step: float) -> None:
-    steps: list[timedelta] = []
     with freeze_time(IN_THE_MORNING, real_asyncio=True, tick=True) as frozen:
-        clocks = Clocks(SystemClock(), ExchangeClock(), steps.append)
-        clocks.now()
-        assert steps == []
+        dates = Dates(SystemClock(), ExchangeClock(), Picture(), REACH)
+        dates.now()
+        assert dates.unmoved == timedelta()
         frozen.move_to(datetime(2026, 11, 23, 9, 30) + timedelta(seconds=step))  # noqa: DTZ001 - freezegun's own form
-        clocks.now()
+        dates.now()
 
-    assert [round(each.total_seconds()) for each in steps] == [step]
+    assert round(dates.unmoved.total_seconds()) == step
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from msgspec import structs
 
-from agbot.coordinator.clocks import clocks, seen_clock
-from agbot.coordinator.clocks.clocks import Clocks
+from agbot.coordinator.clocks import dates, seen_clock
 from agbot.coordinator.cycle import Cycle
 from agbot.coordinator.intake.intake import IntakeReport
 from agbot.coordinator.situation import Situation
@@ -62,8 +61,8 @@ def one_absence_is_believed() -> AbstractContextManager[None]:
 def blindness_counts_as_silence() -> Iterator[None]:
     """Seen time goes by although nothing can be read."""
 
-    def init(self: seen_clock.SeenClock, clock: Clocks, reach: timedelta = _FOR_EVER) -> None:
-        right(self, clock, _FOR_EVER)
+    def init(self: seen_clock.SeenClock, _reach: timedelta) -> None:
+        right(self, _FOR_EVER)
 
     right = seen_clock.SeenClock.__init__
     with patched(seen_clock.SeenClock, "__init__", init):
@@ -74,8 +73,8 @@ def blindness_counts_as_silence() -> Iterator[None]:
 def a_step_of_the_date_is_believed() -> Iterator[None]:
     """What the wall clock has gone on by counts as time in which something should have been received."""
 
-    def now(self: seen_clock.SeenClock) -> Now:
-        present, mark = right(self), self._mark
+    def now(self: seen_clock.SeenClock, wall: datetime, seconds: float, *, is_steady: bool) -> Now:
+        present, mark = right(self, wall, seconds, is_steady=is_steady), self._mark
         return (
             present
             if mark is None
@@ -83,7 +82,7 @@ def a_step_of_the_date_is_believed() -> Iterator[None]:
         )
 
     right = seen_clock.SeenClock.now
-    with patched(seen_clock.SeenClock, "now", now), patched(clocks, "_STEP_SECONDS", _FOR_EVER.total_seconds()):
+    with patched(seen_clock.SeenClock, "now", now), patched(dates, "_STEP_SECONDS", _FOR_EVER.total_seconds()):
         yield
 
 

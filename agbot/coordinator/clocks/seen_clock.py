@@ -4,7 +4,8 @@
 feed to its end. Between two looks the clock runs with the monotonic clock, but at most for its
 reach after the last look. So it stands while the Exchange cannot be read, while the process is
 frozen or the machine sleeps, before the first look, and while no process runs: in all these cases
-no look follows.
+no look follows. Time is an argument here: the date and the monotonic clock, read at one moment
+(`dates`).
 
 Repeated blindness must not stop time indefinitely (P5). The time between two blind periods counts,
 across restarts too, and after a number of them without a calm period in between, nodes are no
@@ -17,7 +18,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agbot.coordinator.clocks.clocks import Clocks
 from agbot.rules.lease import Lease
 from agbot.rules.records import Waiter
 from agbot.rules.seen_time import ClockMark, Gap, Now, SeenTime
@@ -55,8 +55,7 @@ def _moved(mark: ClockMark, step: timedelta) -> ClockMark:
 class SeenClock:
     """Shows wall time and seen time."""
 
-    def __init__(self, clock: Clocks, reach: timedelta = REACH) -> None:
-        self._clock = clock
+    def __init__(self, reach: timedelta) -> None:
         self._reach = reach
         self._mark: ClockMark | None = None
         """The clock at the last look."""
@@ -72,34 +71,33 @@ class SeenClock:
         """Whether the clock has been resumed."""
         return self._mark is not None
 
-    def resume(self, mark: ClockMark | None, latest: SeenTime | None) -> None:
+    def resume(self, mark: ClockMark | None, latest: SeenTime | None, wall: datetime, seconds: float) -> None:
         """Resume from the stored mark, but not before `latest`, a moment that has passed.
 
         With a new store the clock begins at the wall time.
         """
-        wall = self._clock.now()
         if mark is None:
             since = latest or SeenTime(wall)
             mark = ClockMark(seen=since, wall=min(since.as_if_never_blind, wall))
         if latest is not None and latest > mark.seen:
             mark = replace(mark, seen=latest, wall=mark.wall + (latest - mark.seen))
         away = max((wall - mark.wall).total_seconds(), 0.0)
-        self._saved_seconds = self._clock.monotonic_seconds()
-        self._mark, self._looked_seconds = mark, self._saved_seconds - away
+        self._saved_seconds = seconds
+        self._mark, self._looked_seconds = mark, seconds - away
         self._resumed = mark, wall
 
-    def now(self) -> Now:
+    def now(self, wall: datetime, seconds: float, *, is_steady: bool) -> Now:
         """Return the present moment."""
-        wall, mark = self._clock.now(), self._mark
+        mark = self._mark
         if mark is None:
             return Now(wall=wall, seen=_BEFORE_ALL)
-        since_look = timedelta(seconds=self._clock.read_seconds - self._looked_seconds)
+        since_look = timedelta(seconds=seconds - self._looked_seconds)
         return Now(
             wall=wall,
             seen=mark.seen + min(since_look, self._reach),
             clear_since=mark.clear_since,
             gaps=mark.gaps,
-            is_steady=self._clock.is_steady,
+            is_steady=is_steady,
             blind=max(since_look - self._reach, timedelta()),
         )
 
@@ -111,7 +109,7 @@ class SeenClock:
             stored, resumed_at = self._resumed
             self._resumed = _moved(stored, step), resumed_at + step
 
-    def date_had_stepped(self, step: timedelta) -> None:
+    def date_had_stepped(self, step: timedelta, now: SeenTime) -> None:
         """Handle a step of the date while no process ran, and correct how long that was."""
         if self._mark is None or self._resumed is None:
             return
@@ -124,9 +122,9 @@ class SeenClock:
         if away < timedelta():  # time does not run back, so it is the Exchange's clock that was set
             away = max(back_at - stored.wall, timedelta())
         gap = Gap(left_at + min(away, self._reach), back_at, is_step=True)
-        self._mark = replace(self._mark, gaps=(*_moved(stored, step).gaps, gap, *since), clear_since=self.now().seen)
+        self._mark = replace(self._mark, gaps=(*_moved(stored, step).gaps, gap, *since), clear_since=now)
 
-    def looked(self, begun_seconds: float) -> timedelta:
+    def looked(self, begun_seconds: float, wall: datetime, seconds: float) -> timedelta:
         """Note a successful look that began at this monotonic time; return how long we were blind.
 
         Raises:
@@ -136,7 +134,7 @@ class SeenClock:
             message = "the store must be read before the Exchange"
             raise ValueError(message)
         since_look = timedelta(seconds=max(begun_seconds - self._looked_seconds, 0.0))
-        end = self._clock.now() - timedelta(seconds=self._clock.monotonic_seconds() - begun_seconds)
+        end = wall - timedelta(seconds=seconds - begun_seconds)
         blind = max(since_look - self._reach, timedelta())
         mark = replace(self._mark, seen=self._mark.seen + (since_look - blind), wall=end)
         self._mark = self._seeing_again(mark, Gap(end - blind, end)) if blind else mark
@@ -150,19 +148,19 @@ class SeenClock:
         since = mark.seen if settlings <= _MOST_SETTLINGS else mark.clear_since
         return replace(mark, clear_since=since, settlings=settlings, gaps=(*kept, gap))
 
-    def unsaved(self, *, at_once: bool) -> ClockMark | None:
+    def unsaved(self, seconds: float, *, at_once: bool) -> ClockMark | None:
         """Return the mark to write to the store, or None if a write is not due.
 
         With `at_once`, for a write that happens anyway, it is always due.
         """
-        unsaved = timedelta(seconds=self._clock.monotonic_seconds() - self._saved_seconds)
+        unsaved = timedelta(seconds=seconds - self._saved_seconds)
         return self._mark if at_once or unsaved >= self._save_within else None
 
-    def saved(self) -> None:
+    def saved(self, seconds: float) -> None:
         """Note that the mark was written.
 
         It is written soon after a start and then less often, so that a crash loop does not stop
         time.
         """
         self._save_within = min(2 * self._save_within, _LONGEST_UNSAVED)
-        self._saved_seconds = self._clock.monotonic_seconds()
+        self._saved_seconds = seconds

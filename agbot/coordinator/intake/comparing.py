@@ -34,7 +34,7 @@ class Comparing:
             StoodStill: its stamp is older than our request for changes.
         """
         self._entry = None
-        if not (self._situation.dates.clocks.is_due or self._stood_still):
+        if not (self._situation.dates.is_comparison_due or self._stood_still):
             return
         try:
             self._entry = await self._exchange.own_entry()
@@ -57,9 +57,7 @@ class Comparing:
             return
         offset, was_known, now = time.offset, time.is_known, situation.now()
         if self._exchange.compare_clocks(entry):
-            situation.dates.clocks.compared()
-            if time.is_known:
-                situation.dates.learnt_offset(time.offset)
+            situation.dates.compared()
         has_moved = time.offset != offset
         shown_until = self._new_at if self._stood_still else None
         if shown_until is not None:
