@@ -189,6 +189,8 @@ class ChangeFeed:
     def _from_id(self) -> int:
         """Return the id to request from: the first unsettled, or sometimes a later one."""
         now = self._clock.monotonic_seconds()
+        # A minute's ids are requested with every poll while that is few rows, and else only now and
+        # then: the polls between those request the newest 500 rows that are known.
         if self._settled_id < self._last_id:
             if self._unsettled_rows <= _OVERLAP_ROWS or now - self._whole_at >= _WHOLE_EVERY_SECONDS:
                 return self._settled_id + 1
@@ -201,6 +203,8 @@ class ChangeFeed:
     def _asked_for_all(self, rows: int, asked_seconds: float) -> None:
         """Note that all unsettled ids were requested at this time, which settles older ones."""
         self._whole_at, self._unsettled_rows = asked_seconds, rows
+        # an id is settled by a request a minute after it was first seen: no transaction takes
+        # longer
         while self._given_out and asked_seconds - self._given_out[0][0] >= _SETTLED_SECONDS:
             self._settled_id = self._given_out.popleft()[1]
 
@@ -233,6 +237,7 @@ class ChangeFeed:
         for change in page.changes:
             about = (change.org, change.resource, change.id)
             for change_id in change.change_ids:
+                # ids are counted from a lower number again after a restore, and mean other changes
                 if self._seen.get(change_id, about) != about:
                     return f"change {change_id} is about {change.org}/{change.id} now: the Exchange was restored"
         return None

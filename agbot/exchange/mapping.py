@@ -70,10 +70,8 @@ def _node(node: NodeId, entry: wire.Node, clock: ExchangeClock) -> Node:
 
 
 def groups(org: OrgId, reply: wire.NodeGroups) -> dict[GroupId, tuple[NodeId, ...] | Garbled]:
-    """Map the groups of an organisation to their members.
-
-    A group without a readable name could be any: then the whole list is unreadable.
-    """
+    """Map the groups of an organisation to their members."""
+    # a group without a readable name could be any, so the whole list is unreadable then (`needed`)
     return {_group_name(org, each): _any_group(org, each) for each in reply.node_groups}
 
 
@@ -172,10 +170,8 @@ def _running_version(service: str, reported: Sequence[wire.RunningService]) -> s
 
 
 def properties(reply: wire.NodePolicy) -> dict[str, str]:
-    """Map the properties of a node policy to texts.
-
-    Properties for both override those for management or deployment alone.
-    """
+    """Map the properties of a node policy to texts."""
+    # the later ones win: those for both override those for management or deployment alone
     sections = (each.properties for each in (reply.deployment, reply.management) if each is not None)
     found = [each for listed in (*sections, reply.properties) for each in listed or ()]
     return {each.name: _text(each.value) for each in found if each.name and each.value is not None}

@@ -98,8 +98,7 @@ def _deployment_policy(policy: PolicyId, entry: wire.DeploymentPolicy, clock: Ex
 def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tuple[Policy, ...] | None:
     """Map a pattern to a policy for each of its services, named as by the agbot.
 
-    The pattern's organisation is added, which the agbot omits (W18). An empty reply means that
-    there is no such pattern.
+    An empty reply means that there is no such pattern.
     """
     found = only(pattern, reply.patterns)
     if found is None:
@@ -107,6 +106,7 @@ def one_pattern(pattern: str, reply: wire.Patterns, clock: ExchangeClock) -> tup
     return tuple(
         replace(
             _deployment(
+                # with the pattern's organisation, which the agbot omits (W18)
                 PolicyId(f"{pattern}_{_as_in_names(each.service_url)}_{each.service_orgid}_{each.service_arch or ''}"),
                 f"{each.service_orgid}/{each.service_url}",
                 each.service_versions,

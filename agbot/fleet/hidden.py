@@ -67,6 +67,7 @@ class HiddenNodes:
     def silent_before(self, node: NodeId) -> timedelta:
         """Return how long a node had been silent when it was hidden, as far as that is known."""
         own, whole = self._unseen_until.get(node), self._reset_at.get(org_of(node))
+        # a reset after that has taken back whatever was known of the node
         is_of_then = own is not None and (whole is None or own >= whole)
         return self._silent_before.get(node, timedelta()) if is_of_then else timedelta()
 

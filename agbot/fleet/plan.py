@@ -138,11 +138,10 @@ def _expected(activity: Activity, view: View, ages: Ages, now: Now) -> Iterator[
 
 
 def _upgrading_reports(activity: Activity, view: View, ages: Ages, now: Now) -> Iterator[Wanted]:
-    """Yield the statuses of members without the lease that seem to be in an upgrade.
-
-    Their peers are refused meanwhile, and the end may have no row in the feed. What ends a lease
-    without a row is the end of its node or its policy, and both are read (`docs/decisions/0017`).
-    """
+    """Yield the statuses of members without the lease that seem to be in an upgrade."""
+    # Their peers are refused meanwhile, and the end may have no row in the feed. Not the holder's:
+    # what ends a lease without a row is the end of its node or its policy, and both are read
+    # (decision 17).
     deferred = {each.node for each in activity.deferrals if each.kind is Kind.AGENT}
     tenure = activity.lease.tenure
     holder = tenure.claim.holder if tenure is not None and tenure.claim.kind is Kind.AGENT else None
@@ -154,10 +153,8 @@ def _upgrading_reports(activity: Activity, view: View, ages: Ages, now: Now) -> 
 
 
 def _deferred_services(activity: Activity, ages: Ages) -> Iterator[Wanted]:
-    """Yield the services that have been down since their node joined.
-
-    The feed announces neither new agreements nor containers.
-    """
+    """Yield the services that have been down since their node joined."""
+    # quick, because the feed announces neither new agreements nor containers
     nodes = [each.node for each in activity.deferrals if each.kind is Kind.SERVICE]
     reads = (Read(what=What.AGREEMENTS, id=node) for node in nodes)
     return (Wanted(read=read, why=Why.DEFERRAL, max_age=ages.quick) for read in reads)

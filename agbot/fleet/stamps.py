@@ -90,6 +90,7 @@ def _record(
     record = next((each for each in known if each.stamp == stamp), None)
     if record is None:
         record = _Record(key, stamp, None, since, until, None)
+    # With each read again: an offset that was wrong at the first one may be known by now.
     record.shown = now.wall
     record.date_by_stamp(moment)
     return record
@@ -166,8 +167,9 @@ class Stamps:
     def date_only(self, read: Read, stamped: Stamped, *, begun: int, now: Now, remembered: int = REMEMBERED) -> Dated:
         """Date the one record of a read that has only one, as `date` does.
 
-        Nodes are read more often than anything else. The last `remembered` records are kept.
+        The last `remembered` records are kept.
         """
+        # without the tables of `date`: nodes are read more often than anything else
         if begun < self._stepped:
             return _undated(stamped[1], now)
         shown = self._of(read)
@@ -190,10 +192,9 @@ class Stamps:
         return now.wall if self._received_at is None else max(now.wall, self._received_at)
 
     def note_old_state(self, org: OrgId) -> None:
-        """Note that the Exchange shows an older state of this organisation.
-
-        Earlier reads are no bounds any more.
-        """
+        """Note that the Exchange shows an older state of this organisation."""
+        # a record that appears now may be older than any look, so earlier reads are no bounds any
+        # more
         for shown in self._all(org):
             shown.older = shown.last = None
             for record in shown.records:

@@ -94,10 +94,9 @@ def registration(node: Node) -> tuple[object, ...]:
 
 
 def written_since(statuses: Statuses, before: Statuses | Sight) -> datetime | None:
-    """Return when the first new status was written, None if there is none.
-
-    Each new status makes a row, but a missing one may have been deleted with its policy.
-    """
+    """Return when the first new status was written, None if there is none."""
+    # only new ones: each makes a row, but a missing one may have been deleted with its policy,
+    # without one
     if isinstance(before, Sight):
         return None
     new = (each for policy, each in statuses.items() if policy not in before or each.stamp > before[policy].stamp)

@@ -107,14 +107,12 @@ class View(Parts):
         )
 
     def read_members(self, group: GroupId) -> Mapping[NodeId, Member]:
-        """Return the members of a group that were read, sorted, with their statuses.
-
-        An unreadable node is a member too: without it, a group of two would look like a group of
-        one.
-        """
+        """Return the members of a group that were read, sorted, with their statuses."""
         known = self._read_members.get(group)
         if known is None:
             members = self.membership.of_group(group)
+            # an unreadable node is a member too: a group of two would look like a group of one,
+            # which is not gated
             seen = ((node, self._unreadable_member(node) or self.member(node)) for node in members)
             known = {node: member for node, member in seen if isinstance(member, Member)}
             # all at once: to drop the oldest would need an order, and they are cheap to make again
@@ -249,10 +247,8 @@ class View(Parts):
         return self._gaps.services_read_at(group)
 
     def eager(self) -> tuple[Read, ...]:
-        """Return what is to be read soon without a question.
-
-        Memberships are effective at once, and a member with a new status may be about to ask.
-        """
+        """Return what is to be read soon without a question."""
+        # memberships are effective at once, and a member with a new status may be about to ask
         down = (node for node in self._arrivals.joined_without_service() if not self._agreements.is_current(node))
         return (*self._eager, *(Read(what=What.AGREEMENTS, id=node) for node in down))
 

@@ -27,10 +27,8 @@ def take_small_reads(transport: asyncio.BaseTransport) -> None:
 
 
 def break_cycle(transport: asyncio.BaseTransport) -> None:
-    """Let the memory of a lost connection in clear text be freed at once.
-
-    asyncio's transport keeps a bound method of its own. That is a cycle, which would keep almost a
-    kilobyte until the next full collection (`docs/decisions/0039`).
-    """
+    """Let the memory of a lost connection in clear text be freed at once."""
+    # asyncio's transport keeps a bound method of its own. That is a cycle, which would keep almost
+    # a kilobyte until the next full collection (decision 39).
     if hasattr(transport, "_read_ready_cb"):
         transport._read_ready_cb = None  # noqa: SLF001 - see above

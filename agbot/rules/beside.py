@@ -75,8 +75,8 @@ def _overlaps(case: Case) -> Evidence:
 
 def _agbot_unavailable(case: Case) -> Reason | None:
     """Refuse all but services while it is not known which upgrades the agbot has begun."""
-    # For a service it is the agbot itself that asks. What would be guessed without its list is the
-    # upgrade of a peer, and two members that are granted together are the defect A10.
+    # For a service it is the agbot itself that asks, and it knows its list. An agent upgrade that
+    # is granted without the list may go beside the service upgrade of a peer (A10).
     return case.group.agbot_doubt if not case.ask.is_service else None
 
 

@@ -50,7 +50,7 @@ class Judgement(msgspec.Struct, frozen=True):
         return tuple(
             Finding(rule=rule, reason=reason, evidence=rule.evidence(self.case))
             for rule, reason in answers
-            # a host has a stand-in for a policy, so the rule passes and would only puzzle
+            # a host has a stand-in for a policy: the rule passes, which explains nothing
             if not (is_host and rule.is_of_policies)
         )
 

@@ -134,8 +134,7 @@ def why_unavailable(
     `deferral` is the member's own, if it has one. `at_stake` are the services (`org/url`) that the
     member has to run; None: all of them.
     """
-    # The order is that of the proofs: the statuses of a dead agent stay `running` (measured), so
-    # what it reports of its services is asked last.
+    # Its heartbeat before its services: the statuses of a dead agent stay `running` (measured).
     unreadable = member.unreadable or _unreadable_report(member)
     if unreadable:
         return unreadable

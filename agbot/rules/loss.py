@@ -63,11 +63,7 @@ def under_way(member: Member, common: Collection[str], since: datetime, now: Now
 
 
 def may_have_crashed(lease: Lease, node: NodeId, limits: Limits, now: Now) -> list[End]:
-    """Return the service upgrades that may have crashed, as a lost agreement of this node shows.
-
-    One is its own upgrade that has just ended, another that of a peer, which may have reached this
-    node too.
-    """
+    """Return the service upgrades that may have crashed, as a lost agreement of this node shows."""
     end, tenure, found = lease.last_end, lease.tenure, list[End]()
     proof = timedelta(seconds=limits.service_soak_seconds + limits.rest_proof_seconds)
     # after that an agreement may end for any reason, and the release has proved itself

@@ -78,8 +78,8 @@ class Progress:
     def reported(self, report: str, now: SeenTime) -> Progress:
         """Return the progress after a report: any report moves it, a new one advances it."""
         # A node that repeats one report, or alternates between two, moves without end and never
-        # advances, so its lease ends after `max_upgrade_seconds`. One with more different reports
-        # than an upgrade has is no exception.
+        # advances, so its lease ends after `max_upgrade_seconds`. More different reports than an
+        # upgrade has count as repeated, too.
         mark = blake2s(report.encode(), digest_size=6).hexdigest()
         if mark in self.marks or len(self.marks) >= _MOST_MARKS:
             return replace(self, moved_at=now, advanced_at=self.advanced_at or self.moved_at)

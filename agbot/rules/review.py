@@ -53,8 +53,8 @@ def _status_gone(case: Review) -> Release | None:
         return _service_gone(case)
     if case.seen.status is not Sight.ABSENT or not case.tenure.progress.confirmed:
         return None
-    # Alone a missing status keeps the lease (P3). The agbot takes every failure to read it for a
-    # missing one, and keeps its row for good (A3): hence the second fact.
+    # Alone a missing status keeps the lease (P3): a second fact has to show the end. The agbot has
+    # none, and keeps its row for good (A3).
     policy, node, subject = case.seen.policy, case.seen.node, case.tenure.claim.subject
     if isinstance(policy, Policy) and not policy.enabled:
         return Release(cause=Cause.POLICY_DELETED, why=f"{subject} was disabled and {case.holder} has dropped it")
@@ -100,7 +100,7 @@ def _review_down(case: Review) -> Verdict:
     agreements, progress = case.seen.agreements, case.tenure.progress
     if isinstance(agreements, Sight):
         return case.keep
-    # not `not`: None is no answer of the agbot
+    # not a plain `not`: None, where the agbot cannot be asked, is no end
     is_over = case.seen.is_listed is False
     why = why_runs_again(progress.service, progress.agreements_before, agreements, is_over=is_over)
     if why:
@@ -134,8 +134,7 @@ def _review_status(case: Review) -> Verdict:
     if status.phase in ENDINGS:
         return _ended(case, status)
     if status.phase in ACTIVE:
-        # None if it has only repeated itself for too long: then time decides, with the lease as it
-        # is
+        # `_renew` returns None if the node has only repeated itself for too long: then time decides
         moved = status.stamp != case.tenure.progress.stamp
         return (moved and _renew(case, status, pending_since=None)) or case.keep
     after = grace(status.phase, case.limits)
@@ -159,7 +158,8 @@ def _ended(case: Review, status: Status) -> Verdict:
 def _without_undated(case: Review) -> Status | Sight:
     """Return the holder's status; one that may have been written at any time is made unreadable."""
     status = case.seen.status
-    # its stamp is in the future: it proves no end, and neither that the claim is not real
+    # Its stamp is in the future, so it proves no end; and as an unreadable one it does not prove
+    # either that nothing has begun (P3).
     if isinstance(status, Status) and status.written_after is None and status.phase is not Phase.UNREADABLE:
         return replace(status, value=f"{status.value} (its time cannot be right)")
     return status

@@ -203,7 +203,7 @@ class Now(msgspec.Struct, frozen=True):
         if moment < self.seen:  # one at which time stands still may be any since then
             shown -= self.blind
         for gap in reversed(self.gaps):
-            # a step back of the Exchange's clock is no time that people have lived through
+            # a step back of the Exchange's clock has taken no time on ours
             if shown >= gap.end or gap.end < gap.start:
                 break
             shown -= gap.end - gap.start

@@ -3,8 +3,8 @@
 Measured on real agents (`reference/agbot-ha.md`, "Service upgrades, live"): the node's agreement
 ends, 5 to 35 s later there is a new one, and its containers run seconds after it is final. Any
 other cancellation looks the same at first, so the wait is bounded. An agreement shows when it was
-written, but not which one it replaces: on a node with several services the first new one that runs
-ends the gap.
+written, but not which one it replaces: on a node with several services the gap ends when all that
+are new run, even if the lost one is not back.
 """
 
 from __future__ import annotations

@@ -83,10 +83,7 @@ def _opening(window: Window, day: date, now: datetime) -> datetime | None:
 
 
 def _reopening(window: Window, now: datetime) -> datetime | None:
-    """Return when the clocks are put back into the window; None if they are not.
-
-    The window opens again then, if it closed in the hour that comes twice.
-    """
+    """Return when the clocks are put back into the window; None if they are not."""
     start, zone = now.replace(second=0, microsecond=0), window.zone
     offset, minutes = start.astimezone(zone).utcoffset(), range(_LOOK_AHEAD_DAYS * 24 * 60)
     if offset == (start + len(minutes) * _MINUTE).astimezone(zone).utcoffset():
@@ -96,4 +93,5 @@ def _reopening(window: Window, now: datetime) -> datetime | None:
         minutes, x=True, key=lambda minute: (start + minute * _MINUTE).astimezone(zone).utcoffset() != offset
     )
     moment = start + changed * _MINUTE
+    # it has closed in the hour that comes twice, and opens again in the second one
     return moment if is_open(window, moment) else None

@@ -14,10 +14,8 @@ _NAMED: Final = 3
 
 @lru_cache(maxsize=1024)
 def clock(moment: datetime) -> str:
-    """Write a time, which is in UTC like all times here, to the second.
-
-    A waiter gets the same one every minute, so it is cached.
-    """
+    """Write a time, which is in UTC like all times here, to the second."""
+    # cached, because a waiter gets the same one every minute
     return f"{moment.isoformat(' ')[:19]}Z"
 
 

@@ -67,8 +67,7 @@ def read(
     """Read the settings and return every mistake and warning.
 
     With `may_lack_secrets`, a secret that systemd will provide or that this user may not read is a
-    warning: an administrator checks a file before the daemon has its credentials. `beside` finds
-    what else does not fit, such as the state of the machine.
+    warning. `beside` finds what else does not fit, such as the state of the machine.
     """
     draft = Draft(file=str(path or ""))
     if path is not None:
@@ -90,6 +89,7 @@ def read(
             draft.note(found.key, found.problem, found.expected, is_warning=found.is_warning or found.lacks)
         if found.lacks:
             draft.lacking.append(found.key)
+    # an administrator checks a file before the daemon has its credentials
     secrets = read_secrets(settings, environ, path.parent if path else None, draft, may_lack=may_lack_secrets)
     mistakes = tuple(sorted(draft.mistakes, key=lambda each: (each.line is None, each.line or 0)))
     warnings = tuple(draft.warnings)

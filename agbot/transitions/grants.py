@@ -190,11 +190,11 @@ def _has_waited(begun: Begun, group: Group, now: Now) -> Change:
 def others_upgrading(node: NodeId, group: Group, done: Collection[Claim]) -> Mapping[NodeId, str]:
     """Return the other members that are known to upgrade, each with its upgrade.
 
-    `done` are claims that the agbot has finished. Other members wait for a member that may be
-    upgrading, but it is not reported as an overlap.
+    `done` are claims that the agbot has finished.
     """
     beside = (each for each in group.deferrals.values() if each.is_overlap)
     found = {each.node: each.what for each in beside if _goes_on(each, group, done)}
+    # waited for, but not reported as an overlap, if the agbot's row has gone: it may be over
     tenure = group.lease.tenure
     if tenure is not None and not (tenure.progress.observed and tenure.claim in done):
         found[tenure.claim.holder] = tenure.claim.what

@@ -70,14 +70,13 @@ def _why_void(ask: Ask, node: Node | Sight, policy: Policy | Sight) -> str | Non
 
 
 def _why_over(waiter: Waiter, group: Group, now: Now) -> str | None:
-    """State that the upgrade has ended while the node waited, by a read after its last question.
-
-    An agent reports that it downloads before it asks again, so such a read shows no earlier end.
-    """
+    """State that the upgrade has ended while the node waited, by a read after its last question."""
     member = group.members.get(waiter.ask.node) if waiter.ask.is_agent else None
     status = member.statuses.get(waiter.ask.claim.subject) if member is not None else None
     if member is None or status is None or status.phase not in ENDINGS:
         return None
+    # An agent reports that it downloads before it asks again, so that a read after its question
+    # shows no earlier end.
     read_at, written_after = member.statuses_read_at, status.written_after
     is_later = written_after is not None and written_after > now.shown(waiter.since)
     return f"it reports {status.value}" if is_later and read_at is not None and read_at >= waiter.asked_at else None
