@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from agbot.cli import options, settings_file, simulate_shown
+from agbot.cli import options, settings_file, simulate_shown, times
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.simulate_hub import Source, read_file, read_hub
 from agbot.cli.simulate_shown import Forecast, Progress
@@ -30,7 +29,6 @@ from agbot.settings.model import Settings
 from agbot.settings.scopes import limits_of
 
 _NAMED: Final = 5
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _File = click.Path(path_type=Path, dir_okay=False)
 Value = TypeVar("Value")
 
@@ -61,10 +59,10 @@ class _Given:
 def _seconds(_ctx: click.Context, option: click.Parameter, given: str | None) -> float | None:
     if given is None:
         return None
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)([smhd])", given)
-    if found is None or float(found[1]) == 0:
+    found = times.duration(given)
+    if not found:
         raise click.BadParameter(f"{given!r} is not a duration such as 90s, 5m, 1h or 2d.", param=option)
-    return float(found[1]) * _UNITS[found[2]]
+    return found.total_seconds()
 
 
 @click.command("simulate")

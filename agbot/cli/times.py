@@ -47,12 +47,18 @@ def past(text: str, now: datetime, option: str) -> datetime:
     return found
 
 
+def duration(text: str) -> timedelta | None:
+    """Parse a duration such as 90m or 1.5h; None if it is none."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?) *(s|min|m|h|d|w)", text)
+    return None if found is None else timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
 def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
-    duration = re.fullmatch(r"\+?(\d{1,6}) *(s|min|m|h|d|w)", text)
+    distance = duration(text.removeprefix("+"))
     of_day = re.fullmatch(r"(?:(yesterday|today|tomorrow)\b *)?(\d?\d:\d\d)?", text)
     try:
-        if duration:
-            return now + direction * timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+        if distance is not None:
+            return now + direction * distance
         if text == "midnight":  # the last one, or the next one
             day = now.astimezone().date() + timedelta(days=max(direction, 0))
             return datetime.combine(day, time()).astimezone(UTC)
