@@ -54,8 +54,8 @@ async def test_a_node_named_as_a_group_or_a_group_as_a_node_is_said_to_be_that_a
     approval = Approval(scope=one, kind=Kind.AGENT, subject=UP1, since=since, by="eva", why="x")
     allowance = Allowance(node=node_id(ORG, "kitchen"), subject=UP1, since=since, until=since, by="eva", why="x")
     node = (
-        "o1/kitchen-1 is a node of o1/kitchen, not an HA group: `agbot explain o1/kitchen-1` shows it, and "
-        "`agbot hold --node o1/kitchen-1` holds it alone; nothing was changed"
+        "o1/kitchen-1 is a node of o1/kitchen, not an HA group: `agbot explain o1/kitchen-1` shows it, `agbot hold` and "
+        "`agbot resume` take --node o1/kitchen-1, and `agbot allow o1/kitchen-1` is for its next upgrade; nothing was changed"
     )
     group = (
         "o1/kitchen is an HA group, not a node: `agbot status o1/kitchen` shows it and its members; nothing was changed"

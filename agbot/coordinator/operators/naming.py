@@ -84,8 +84,10 @@ def _unknown_scope(noun: Noun, name: str, situation: Situation) -> str:
 def _is_node(node: Node) -> str:
     """Say what the name stands for: the nearest group is wider, and not what was meant."""
     which = f"a node of {node.group}" if node.group is not None else "a node"
-    alone = f"`agbot explain {node.id}` shows it, and `agbot hold --node {node.id}` holds it alone"
-    return f"{node.id} is {which}, not an HA group: {alone}"
+    order = (
+        f"`agbot hold` and `agbot resume` take --node {node.id}, and `agbot allow {node.id}` is for its next upgrade"
+    )
+    return f"{node.id} is {which}, not an HA group: `agbot explain {node.id}` shows it, {order}"
 
 
 def _listed(orgs: tuple[str, ...]) -> str:
