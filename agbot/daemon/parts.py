@@ -181,10 +181,12 @@ def _guard_links(loaded: Loaded) -> Links | None:
     from agbot.store.postgres.address import Address  # noqa: PLC0415 - see above
 
     store, guard = settings.store, settings.guard
+    own = [each.values["max_upgrade_seconds"] for each in settings.scopes if "max_upgrade_seconds" in each.values]
     unjudged = Unjudged(
         agents=guard.agents_without_leader,
         services=guard.services_without_leader,
         lease_seconds=settings.rules.lease_seconds,
+        upgrade_seconds=max([settings.rules.max_upgrade_seconds, *own]),
     )
     address = Address(url=store.url, schema=store.schema, password=loaded.secrets.store_password)
     return Links(address, Schemas(ours=store.schema, theirs=guard.agbot_schema), unjudged)

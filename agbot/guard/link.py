@@ -44,7 +44,7 @@ _UNDELIVERED: Final = f"""SELECT group_id, kind, node, subject, outcome, token, 
 _DELIVERED: Final = f"""DELETE FROM guard_outbox WHERE group_id = :group AND kind = :kind AND node = :node
  AND subject = :subject AND outcome = :outcome AND token = :token AND tries = :tries AND {_LEADS}"""
 _SETTINGS: Final = f"""UPDATE guard_setting SET agents_without_leader = :agents, services_without_leader = :services,
- lease_seconds = :lease_ms / 1000.0 WHERE {_LEADS}"""
+ lease_seconds = :lease_ms / 1000.0, upgrade_seconds = :upgrade_ms / 1000.0 WHERE {_LEADS}"""
 _JUDGED: Final = f"""UPDATE guard_setting SET judged_until = clock_timestamp() + make_interval(secs => :judged_ms / 1000.0)
  WHERE {_LEADS}"""
 _AT_WORK: Final = """SELECT count(*) AS found FROM pg_trigger WHERE tgenabled IN ('O', 'A')
@@ -81,6 +81,9 @@ class Unjudged:
     services: str = "wait"
     lease_seconds: float = 600.0
     """For how long the lease of such a grant is valid."""
+    upgrade_seconds: float = 7200.0
+    """For how long after the database was replaced a group waits all the same, if it has had no
+    grant since."""
 
 
 class Links:
@@ -140,6 +143,7 @@ class Link:
         if not self._has_set:
             row: dict[str, Any] = {"agents": self._links.unjudged.agents, "services": self._links.unjudged.services}
             row["lease_ms"] = int(self._links.unjudged.lease_seconds * 1000)
+            row["upgrade_ms"] = int(self._links.unjudged.upgrade_seconds * 1000)
             statements.append(filled(_SETTINGS, self._with_epoch(row)))
         if judged_seconds is not None:
             statements.append(filled(_JUDGED, self._with_epoch({"judged_ms": int(judged_seconds * 1000)})))

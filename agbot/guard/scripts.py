@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 """The version of the guard's objects. It rises with every change of them."""
 _PARTS: Final = ("1_tables.sql", "2_decide.sql", "3_triggers.sql")
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")

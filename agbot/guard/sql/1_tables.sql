@@ -8,6 +8,8 @@ CREATE TABLE IF NOT EXISTS @ours@.guard_setting (
     lease_seconds   double precision NOT NULL DEFAULT 600, -- of a grant, until the coordinator has taken it in
     judged_until    timestamptz NOT NULL DEFAULT '-infinity' -- until then a coordinator answers within seconds
 ) WITH (fillfactor = 50);
+ALTER TABLE @ours@.guard_setting -- since version 5: how long an upgrade may take
+    ADD COLUMN IF NOT EXISTS upgrade_seconds double precision NOT NULL DEFAULT 7200;
 
 -- What the coordinator knows about upgrades: a reason to wait for a free lease, or that no lease is needed.
 CREATE TABLE IF NOT EXISTS @ours@.guard_gate (

@@ -91,6 +91,7 @@ DECLARE
     gate record;
     is_same boolean;
     is_sure boolean; -- not from before the database was replaced, or decided again since by a coordinator
+    is_unlooked boolean; -- no grant since the database was replaced, in as long as an upgrade from before may go on
     is_behind boolean; -- the database's clock has gone back, so that times mean nothing until it has caught up
     doubt text;
 BEGIN
@@ -131,6 +132,16 @@ BEGIN
     ELSE
         IF gate.verdict IS NULL THEN
             SELECT * INTO gate FROM @ours@.guard_unjudged(asked_kind);
+            -- neither the leases nor the agbot's rows show a service upgrade that was granted in the database before: before the
+            -- first grant since then a coordinator looks at the services of the members
+            SELECT generation.token_floor > 0 AND lease.token <= generation.token_floor AND clock_timestamp()
+                < to_timestamp(generation.token_floor / 1000.0) + make_interval(secs => settings.upgrade_seconds)
+            INTO is_unlooked FROM @ours@.guard_setting AS settings;
+            IF gate.verdict = 'go' AND is_unlooked THEN
+                gate.verdict := 'wait';
+                gate.code := 'store-changed';
+                gate.reason := 'an upgrade from before the database was replaced may still go on';
+            END IF;
         END IF;
         IF gate.verdict = 'go' THEN
             granted := true;

@@ -132,6 +132,26 @@ def test_the_token_rises_with_each_grant_and_above_the_floor_of_the_generation(
     assert hub.lease(GROUP) == (51, "held", "o1/n2", "service", "o1/dp1")
 
 
+def test_without_a_coordinator_the_first_grant_since_the_database_was_replaced_waits_as_long_as_an_upgrade_may_take(
+    hub: Guarded, agbot: AgbotDatabase
+) -> None:
+    """The upgrade of another member may be lost with the lease and with the agbot's row, and go on all the same."""
+    hub.read("UPDATE agbot_ha.guard_setting SET upgrade_seconds = 3600")
+    replaced = "UPDATE agbot_ha.generation SET token_floor = extract(epoch FROM now() - %s::interval) * 1000"
+    hub.read(replaced, "59 minutes")
+    assert not agbot.claim_service(service("n1"))
+    assert not agbot.claim_agent(agent("n2"))
+    assert [outcome for _, _, *outcome in hub.outcomes()] == [["refused", "store-changed"]] * 2
+    assert hub.lease(GROUP) == (0, "free", None, None, None)
+
+    ((floor,),) = hub.read("SELECT token_floor FROM agbot_ha.generation")
+    hub.read("UPDATE agbot_ha.lease SET token = %s", floor + 1)
+    assert agbot.claim_service(service("n1")), "a coordinator has granted there since"
+
+    hub.read(replaced, "61 minutes")
+    assert agbot.claim_service(service("n1", group="g2"))
+
+
 def test_a_store_in_doubt_grants_nothing(hub: Guarded, agbot: AgbotDatabase) -> None:
     hub.read("UPDATE agbot_ha.generation SET doubt = 'restored'")
     assert not agbot.claim_service(service("n1"))

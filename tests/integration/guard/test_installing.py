@@ -172,11 +172,13 @@ def test_an_installation_repairs_whatever_the_status_names(hub: Guarded) -> None
 def test_an_update_enables_a_trigger_as_well_and_keeps_the_settings(hub: Guarded) -> None:
     hub.install(unjudged="go")
     hub.read("UPDATE agbot_ha.guard_setting SET version = 1")
+    hub.read("ALTER TABLE agbot_ha.guard_setting DROP COLUMN upgrade_seconds")
     hub.server.run(hub.database, "ALTER TABLE ha_workload_upgrade DISABLE TRIGGER USER")
     with hub.coordinator() as connection:
         installing.install(connection, SCHEMAS)
         found = status.look(connection, SCHEMAS)
     assert (found.troubles, found.agents_without_leader) == ((), "go")
+    assert hub.read("SELECT upgrade_seconds FROM agbot_ha.guard_setting") == [(7200.0,)]
 
 
 def test_what_an_installation_cannot_repair_is_refused_and_nothing_has_changed(hub: Guarded) -> None:

@@ -41,6 +41,16 @@ async def test_a_trigger_that_is_missing_or_disabled_is_noticed_in_the_next_cycl
         await links.close()
 
 
+async def test_the_triggers_learn_how_long_an_upgrade_may_take(hub: Guarded) -> None:
+    hub.install()
+    links = Links(Address(url=hub.url(COORDINATOR)), SCHEMAS, Unjudged(upgrade_seconds=60.0))
+    try:
+        await links.of(MemoryStore()).write(30.0, [], [], resets=False)
+    finally:
+        await links.close()
+    assert hub.read("SELECT upgrade_seconds FROM agbot_ha.guard_setting") == [(60.0,)]
+
+
 async def test_a_guard_that_was_removed_is_named_without_a_statement_of_sql(hub: Guarded) -> None:
     hub.install()
     links = Links(Address(url=hub.url(COORDINATOR)), SCHEMAS, Unjudged())
