@@ -37,7 +37,9 @@ from agbot.events.delivering import MqttFailed, MqttRecovered, MqttRefused
 from agbot.events.outage import Outage
 from agbot.store.contract import Entry
 
+# a sink has a second to end in, with the closing of the connection (`sinks.Sink.run`)
 _GOODBYE_SECONDS: Final = 0.5
+# the cursor is written after each batch, so that after a crash at most these are sent again
 _BATCH: Final = 50
 _LARGEST_BATCH: Final = 800
 """The most events that wait while the broker accepts none at all."""

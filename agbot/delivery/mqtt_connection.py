@@ -150,7 +150,7 @@ class Connection(aiomqtt.Client):
             max_inflight_messages=_IN_FLIGHT,
         )
         self._client.connect_timeout = _CONNECT_SECONDS
-        self.pending_calls_threshold = _PENDING
+        self.pending_calls_threshold = _PENDING  # aiomqtt warns of more than 10; a batch may have 800
         self._answers: dict[int, asyncio.Future[ReasonCode]] = {}
         """The results of unacknowledged messages, by packet id."""
         self._max_packet_bytes: float = math.inf

@@ -26,6 +26,7 @@ MULTITENANT_ORG = "IBM"
 """An agbot of this organisation sees all organisations, any other only its own."""
 _HORIZON = timedelta(hours=4)
 """The Exchange silently drops change rows after this time."""
+# the Exchange drops rows by its own clock, and reading them all takes a while
 _MARGIN = timedelta(minutes=10)
 _SETTLED_SECONDS = 60.0
 """How long the change of an assigned id is requested: longer than any request to the Exchange may
@@ -49,6 +50,7 @@ _LOOK_BACK_AT_MOST_SECONDS = 1800.0
 _LARGEST_PAGE = 10_000
 """The Exchange's own limit of `maxRecords`."""
 _MOST_PAGES = 50
+# an id that was forgotten while it is still requested would be returned a second time
 _REMEMBERED_IDS = 2 * _LARGEST_PAGE
 _REMEMBERED_UNREADABLE = 100
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 from statistics import median
 
 _ONE_SECOND = timedelta(seconds=1)
+# a `Date` header is in whole seconds, and the two clocks drift between two comparisons
 _TOLERANCE = timedelta(seconds=2)
 _ABSURD = timedelta(days=1)
 _REMEMBERED = 9

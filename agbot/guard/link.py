@@ -25,6 +25,7 @@ from agbot.store.postgres.channel import Channel, RefusedError, Rows, Timeouts
 from agbot.store.postgres.quoting import filled
 from agbot.store.postgres.term import TermStore
 
+# the agbot locks its tables as a whole, so that whatever we hold or wait for delays all its claims
 _TIMEOUTS: Final = Timeouts(statement_ms=2000, lock_ms=1000)
 _MOST: Final = 500
 """Decisions that are taken in at once; the others follow in the next cycle."""

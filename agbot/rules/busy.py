@@ -1,8 +1,8 @@
 """A node's own word that its agent is not to be upgraded now.
 
-Its workload knows best when a restart would hurt. The word counts for agent upgrades only, and
-within a bound: a node that is always busy would never be upgraded, and its word is as good as the
-program that sends it.
+Only its workload knows when a restart would interrupt something. The word counts for agent upgrades
+only, and within a bound: a node that is always busy would never be upgraded, and any program that
+the broker lets publish may send it.
 """
 
 from __future__ import annotations

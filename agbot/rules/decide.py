@@ -57,7 +57,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Yes.
+    """The asker may upgrade.
 
     `exempt` states why no lease is taken. `repeated` marks a grant that was given before, under the
     same token; one that is `restored` too was given before the store was replaced, and rests on the

@@ -28,6 +28,7 @@ _CouldGo = Callable[[Case], bool]
 _Rank = tuple[bool, bool, bool, tuple[tuple[int, str], ...], str]
 
 _ASKED = Order.ASKED
+# a question may be lost once or twice, and its asker keeps its place
 _SILENT_PERIODS = 3
 _LONG_AGO = SeenTime(datetime.min.replace(tzinfo=UTC))
 _NUMBER_OR_TEXT = re.compile(r"[0-9]+|[^0-9]+")

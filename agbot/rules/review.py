@@ -22,6 +22,7 @@ from agbot.rules.service_progress import review_service, still_listed
 from agbot.rules.statuses import ACTIVE, CONFIRMING, ENDINGS, Phase, Status, grace
 from agbot.rules.verdict import Keep, Release, Renew, Verdict
 
+# an agent reports at once, and again every 10 s what the Exchange has not accepted
 _SHOWN_WITHIN = timedelta(seconds=60)
 
 

@@ -25,6 +25,7 @@ from agbot.store.filelock import FileLock
 from agbot.store.files import Files, sync
 from agbot.store.keeping import Keeper
 
+# a person waits for it; the daemon gives up after one second, because a question waits
 _BUSY_SECONDS = 5.0
 _KEPT = "before-restore"
 """Suffix of the previous store, which stays beside the restored one. A number follows from the

@@ -19,6 +19,7 @@ from agbot.store.files import Files
 from agbot.store.generation import Beside
 from agbot.store.mark import Mark, MarkFile, boot_id
 
+# well above the half minute that a mark may be behind after a power failure (decision 16)
 _BEHIND_NS = 120_000_000_000
 _T = TypeVar("_T")
 _Connect = Callable[[], sqlite3.Connection]

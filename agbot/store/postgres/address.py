@@ -20,6 +20,7 @@ from agbot.settings.hosts import LAST_PORT
 from agbot.settings.secret import Secret
 from agbot.store.contract import StoreRefusedError, StoreUnavailableError
 
+# as long as a question may take: after that its answer is a refusal anyway
 _CONNECT_SECONDS: Final = 3
 _MESSAGE_CHARACTERS: Final = 400
 _NAME: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")

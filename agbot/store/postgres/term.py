@@ -42,6 +42,7 @@ from agbot.store.shortening import MORE_THAN_ADDED, in_batches
 from agbot.store.swaps import is_first, refuse_impossible
 from agbot.store.texts import stamp
 
+# it waits for the row of the leader, which a write under way may lock for 2 s (`shared.WRITES`)
 _LOADING: Final = Timeouts(statement_ms=60_000, lock_ms=2500)
 _ABOUT: Final = "COALESCE(group_id, node_id, scope)"
 _CURSOR: Final = """INSERT INTO delivery_cursor (sink, confirmed_id) SELECT :sink, :confirmed_id FROM done
