@@ -13,6 +13,7 @@ from agbot.guard.link import Links, Unjudged
 from agbot.store.contract import JournalQuery
 from agbot.store.memory import MemoryStore
 from agbot.store.postgres.address import Address
+from agbot.store.postgres.store import PostgresStore
 from tests.support.guarded import COORDINATOR, SCHEMAS, Guarded
 from tests.support.guarded_living import guarded_living
 from tests.support.virtual_time import in_virtual_time
@@ -43,11 +44,14 @@ async def test_a_trigger_that_is_missing_or_disabled_is_noticed_in_the_next_cycl
 
 async def test_the_triggers_learn_how_long_an_upgrade_may_take(hub: Guarded) -> None:
     hub.install()
-    links = Links(Address(url=hub.url(COORDINATOR)), SCHEMAS, Unjudged(upgrade_seconds=60.0))
+    address = Address(url=hub.url(COORDINATOR))
+    links, store = Links(address, SCHEMAS, Unjudged(upgrade_seconds=60.0)), PostgresStore(address)
+    await store.open()
     try:
-        await links.of(MemoryStore()).write(30.0, [], [], resets=False)
+        await links.of(store).write(30.0, [], [], resets=False)
     finally:
         await links.close()
+        await store.close()
     assert hub.read("SELECT upgrade_seconds FROM agbot_ha.guard_setting") == [(60.0,)]
 
 
