@@ -21,7 +21,7 @@ from agbot.console.rollout_views import (
     StandView,
     SummaryView,
 )
-from agbot.rules.words import apart, count, span
+from agbot.rules.words import apart, count, percent, span
 
 _STYLES: Final[Mapping[str, str]] = {"failed": "bold red", "suspect": "bold red", "running": "green", "done": "dim"}
 _STANDINGS: Final = ("done", "running", "partly", "waiting", "suspect", "failed", "untouched")
@@ -133,9 +133,10 @@ def _write(out: Console, found: RolloutView) -> None:
 
 def _write_summary(out: Console, of: SummaryView) -> None:
     done = of.counts.get("done", 0)
-    percent = 100 * done // of.expected if of.expected else 0
     screen.labelled(
-        out, "done", f"{done} of {count(of.expected, 'group')} ({percent} %), {of.members_done} of {of.members} members"
+        out,
+        "done",
+        f"{done} of {count(of.expected, 'group')} ({percent(done, of.expected)}), {of.members_done} of {of.members} members",
     )
     for standing, number in of.counts.items():
         if number and standing not in {"done", "waiting"}:

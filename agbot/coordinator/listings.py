@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from agbot.rules.ids import GroupId, NodeId, PolicyId
+from agbot.rules.ids import GroupId, NodeId, OrgId, PolicyId, org_of
 from agbot.rules.lease import Kind
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.rules.statuses import Phase
@@ -124,6 +124,12 @@ class AwaitedApproval:
     subject: PolicyId
     groups: int
     example: GroupId
+
+    @property
+    def scope(self) -> GroupId | OrgId:
+        """The scope of an approval for all of them."""
+        # an organisation is the widest scope that is surely right: others may have another policy
+        return self.example if self.groups == 1 else org_of(self.example)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

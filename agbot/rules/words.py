@@ -56,6 +56,15 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def percent(part: int, whole: int) -> str:
+    """Write a share: neither 0 % of something nor 100 % of less than all."""
+    if not whole or not part:
+        return "0 %"
+    if part == whole:
+        return "100 %"
+    return f"{min(max(round(100 * part / whole), 1), 99)} %"
+
+
 def few(names: Sequence[str], number: int | None = None) -> str:
     """Name the first of so many: `a, b, c and 4 more`."""
     named = names[:_NAMED]

@@ -18,7 +18,7 @@ from agbot.console.page.standing import Standing
 from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import Orders
 from agbot.delivery.receiver import Receiver
-from agbot.rules.ids import PolicyId, name_of, org_of
+from agbot.rules.ids import PolicyId, name_of
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
 from agbot.rules.records import Brake
@@ -116,7 +116,7 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
         failed = next((str(each.software) for each in latest.failed if each.software), "")
         version = f" (version {failed})" if failed else ""
         last = "It" if len(found) == 1 else "Most recently, it"
-        links = [Link(text="Look at the rollout", url=words.rollout_url(kind, policy, "failed"))]
+        links = [Link(text="Look at these groups", url=words.rollout_url(kind, policy, "failed"))]
         if len(found) == 1:
             url = words.order_url("resume", scope=latest.group, subject=policy)
             links.append(Link(text="Resume…", url=url))
@@ -133,18 +133,16 @@ def _brakes(brakes: Iterable[Brake], now: datetime) -> Iterator[Item]:
 def _unapproved(orders: Orders) -> Iterator[Item]:
     for each in orders.awaited:
         where = each.example if each.groups == 1 else words.count(each.groups, "group")
-        # an organisation is the widest scope that is surely right: others may have another policy
-        scope = each.example if each.groups == 1 else org_of(each.example)
         service = " --service" if each.kind is Kind.SERVICE else ""
         yield Item(
             level="warn",
             title=f"{each.subject} waits for an approval in {where}",
-            text=f"The {each.kind} upgrade begins there after `agbot approve {scope} --subject {each.subject}{service} --reason …`.",
+            text=f"The {each.kind} upgrade begins there after `agbot approve {each.scope} --subject {each.subject}{service} --reason …`.",
             links=[
-                Link(text="Look at the rollout", url=words.rollout_url(each.kind, each.subject, Standing.WAITING)),
+                Link(text="Look at these groups", url=words.rollout_url(each.kind, each.subject, Standing.WAITING)),
                 Link(
                     text="Approve…",
-                    url=words.order_url("approve", scope=scope, subject=each.subject, kind=each.kind),
+                    url=words.order_url("approve", scope=each.scope, subject=each.subject, kind=each.kind),
                 ),
             ],
             rollout=(each.kind, each.subject),

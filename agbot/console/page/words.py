@@ -11,6 +11,7 @@ from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.words import clock as clock  # noqa: PLC0414 - templates find it here, with the rest
 from agbot.rules.words import count as count  # noqa: PLC0414 - as above
+from agbot.rules.words import percent as percent  # noqa: PLC0414 - as above
 from agbot.rules.words import span
 
 _MINUTE: Final = 60
@@ -40,15 +41,6 @@ def short_clock(moment: datetime, now: datetime) -> str:
 def spoken(moment: datetime, now: datetime) -> str:
     """Write a moment as `short_clock` does, with the zone: it is part of a sentence."""
     return f"{short_clock(moment, now)} UTC"
-
-
-def percent(part: int, whole: int) -> str:
-    """Write a share: neither 0 % of something nor 100 % of less than all."""
-    if not whole or not part:
-        return "0 %"
-    if part == whole:
-        return "100 %"
-    return f"{min(max(round(100 * part / whole), 1), 99)} %"
 
 
 def sentence(text: str) -> str:

@@ -42,7 +42,9 @@ async def test_every_view_names_an_approval_that_members_wait_for(desk: Desk) ->
     found["/v1/rollouts"] = str((await desk.get("/v1/rollouts/acme/agent-2.32?kind=agent")).json["attention"])
 
     assert all(f"{NMP} waits for an approval in {MILLS}" in text for text in found.values()), found
-    assert "/act/approve?scope=acme%2Fmills&amp;subject=acme%2Fagent-2.32&amp;kind=agent" in found["rollout"]
+    approve = "/act/approve?scope=acme%2Fmills&amp;subject=acme%2Fagent-2.32&amp;kind=agent"
+    assert approve in found["rollout"]
+    assert approve in (await desk.get("/orders")).text
 
 
 async def test_every_view_names_a_reload_that_was_refused(desk: Desk) -> None:
