@@ -394,6 +394,19 @@ async def test_a_brake_that_a_person_lifts_is_not_set_again_by_the_same_crash() 
 
 
 @in_virtual_time
+async def test_a_brake_that_a_person_lifts_is_not_set_again_when_the_crashed_release_loses_its_agreement() -> None:
+    hub = await crashed()
+
+    await hub.coordinator.resume(
+        hub.lease("gs").group, subject=hub.question("s1", "gs", POLICY).claim.subject, reason="known", who="ada"
+    )
+    seed.send(hub.exchange, "DELETE", f"/orgs/{ORG}/nodes/s1/agreements/s1-new", caller=f"{ORG}/s1")
+    await hub.live("s1", "s2", "s3", seconds=60)
+
+    assert len(hub.events("brake.set")) == 1
+
+
+@in_virtual_time
 async def test_a_fixed_release_lifts_the_brake_of_a_crash_once_although_the_crashed_containers_are_still_there() -> (
     None
 ):
