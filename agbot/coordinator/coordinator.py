@@ -167,8 +167,8 @@ class Coordinator(Showing, Actions):
         if refused:
             return Ended(released=False, refused=refused)
         cause = Cause.SUCCEEDED if succeeded else Cause.FAILED
-        done = await self._reviewing.release(lease, Ending(cause=cause, why=f"reported by {who}", who=who))
-        return Ended(released=bool(done), token=lease.token)
+        is_done = await self._reviewing.release(lease, Ending(cause=cause, why=f"reported by {who}", who=who))
+        return Ended(released=is_done, token=lease.token)
 
     @property
     def is_busy(self) -> bool:

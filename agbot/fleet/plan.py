@@ -220,9 +220,7 @@ def _proof_of_rest(activity: Activity, view: View, ages: Ages, now: Now) -> list
         return []  # a grant means that the rest is over; an unasked upgrade may begin during it
     after = rest.rest_after(lease.last_end, limits)
     member = view.member(after.end.claim.holder) if after is not None else None
-    if after is None or not isinstance(member, Member) or not rest.is_waited_for(after, member, now):
-        return []
-    if rest.why_unproven(after, member, limits, now) is None:
+    if after is None or not isinstance(member, Member) or not rest.lacks_proof(after, member, limits, now):
         return []
     node = after.end.claim.holder
     found = [Wanted(read=Read(what=What.NODE, id=node), why=Why.REST, max_age=ages.quick)]

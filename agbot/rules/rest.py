@@ -120,6 +120,11 @@ def is_waited_for(rest: Rest, member: Member, now: Now) -> bool:
     return now.seen < rest.proof_until or why_contradicted(rest, member) is not None
 
 
+def lacks_proof(rest: Rest, member: Member, limits: Limits, now: Now) -> bool:
+    """Return whether the group still waits for the member's proof, and has not got it."""
+    return is_waited_for(rest, member, now) and why_unproven(rest, member, limits, now) is not None
+
+
 def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -> bool:
     """Return whether the group still rests: for its time, or for the proof of its member."""
     if now.seen < rest.until:
@@ -127,7 +132,7 @@ def is_under_way(rest: Rest, member: Member | Sight, limits: Limits, now: Now) -
     if isinstance(member, Sight):
         # one that is gone has nothing to prove; one that could not be read may lack its proof
         return member is Sight.UNREAD and now.seen < rest.proof_until
-    return is_waited_for(rest, member, now) and why_unproven(rest, member, limits, now) is not None
+    return lacks_proof(rest, member, limits, now)
 
 
 def why_crashed(rest: Rest, member: Member) -> str | None:

@@ -56,9 +56,9 @@ class Actions:
                 text=f"{group} is held under token {lease.token} now, not {token}: {tenure.claim.holder} has it for "
                 f"{tenure.claim.what}; nothing was changed"
             )
-        done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
+        is_done = await self._reviewing.release(lease, Ending(cause=Cause.FORCED, why=reason, who=who))
         after = view_lease(self._situation.ledger.lease(group), self._situation)
-        if not done:
+        if not is_done:
             return NotDone(text=f"the lease of {group} has changed in the meantime: look at it again")
         return self._done(f"released {group}, token {lease.token}, from {tenure.claim.holder}", after)
 

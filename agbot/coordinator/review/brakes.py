@@ -15,7 +15,7 @@ from agbot.fleet.changes import Read, What
 from agbot.rules.facts import Member, Policy
 from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import End, Kind, Lease
-from agbot.rules.rest import Rest, is_waited_for, rest_after, why_crashed, why_failed, why_unproven
+from agbot.rules.rest import Rest, lacks_proof, rest_after, why_crashed, why_failed
 from agbot.rules.versions import Versions
 from agbot.transitions import braking, ends
 from agbot.transitions.braking import BrakeFacts, Upgraded
@@ -43,22 +43,22 @@ class Brakes:
                 done += await self._contradict(lease.group, rest.end, why)
                 continue
             why = why_crashed(rest, member)
-            stopped = await self.stop(lease.group, rest.end, why) if why is not None else ""
-            done += [stopped] if stopped else []
+            if why is not None:
+                done += await self.stop(lease.group, rest.end, why)
         return done
 
-    async def stop(self, group: GroupId, end: End, why: str) -> str:
-        """Set the brake for a crash after this end; return what was done.
+    async def stop(self, group: GroupId, end: End, why: str) -> list[str]:
+        """Set the brake for a crash after this end; return what was done, one phrase each.
 
-        Empty if there is nothing left to stop, or it was stopped before.
+        Nothing is done if there is nothing left to stop, or it was stopped before.
         """
         situation, now = self._situation, self._situation.now()
         brake = braking.after_crash(group, end, self._upgraded(group, end), self._facts_after(group, end), now)
         if brake is None or self._stopped.get(group) == end.token:
-            return ""
+            return []
         await situation.commit(braking.crash(brake, why, now))
         self._stopped[group] = end.token
-        return f"stopped {brake.subject} in {group} ({why})"
+        return [f"stopped {brake.subject} in {group} ({why})"]
 
     async def lift(self, groups: Iterable[GroupId]) -> None:
         """Lift the brakes of these groups that have nothing left to stop."""
@@ -91,9 +91,7 @@ class Brakes:
                 limits = situation.limits_of(lease.group)
                 rest = rest_after(lease.last_end, limits)
                 member = situation.picture.member(rest.end.claim.holder) if rest is not None else None
-                if rest is None or not isinstance(member, Member) or not is_waited_for(rest, member, now):
-                    continue
-                if why_unproven(rest, member, limits, now) is not None:
+                if rest is not None and isinstance(member, Member) and lacks_proof(rest, member, limits, now):
                     found.append((lease, rest, member))
         return found
 

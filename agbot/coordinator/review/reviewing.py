@@ -24,7 +24,6 @@ from agbot.events.leases import Ending
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Kind, Lease, State
-from agbot.rules.reasons import Cause
 from agbot.rules.review import review
 from agbot.rules.verdict import Keep, Release, Renew, Suspect, Verdict
 from agbot.store.contract import StoreUnavailableError
@@ -116,8 +115,7 @@ class Reviewing:
 
         async def commit(reviewed: _Reviewed) -> None:
             with self._situation.troubles.guard("review", reviewed.lease.group):
-                phrase = await self._commit(reviewed)
-                done.extend([phrase] if phrase else [])
+                done.extend(await self._commit(reviewed))
 
         for failed in await asyncio.gather(*map(commit, changed), return_exceptions=True):
             if failed is not None:
@@ -131,13 +129,13 @@ class Reviewing:
             self._note(each)
         await self._situation.commit_renewals(renewed)
 
-    async def review(self, lease: Lease, *, another_has_begun: bool = False) -> str:
-        """Review one occupied lease; return what was done, empty when nothing was.
+    async def review_beside_another(self, lease: Lease) -> list[str]:
+        """Review an occupied lease when the agbot has begun an upgrade of another member.
 
-        If the agbot has begun an upgrade of another member, it is done with this one, unless its
-        lists show otherwise.
+        So it is done with this one, unless its lists show otherwise. Return what was done, one
+        phrase each.
         """
-        return await self._commit(self._review(lease, another_has_begun=another_has_begun))
+        return await self._commit(self._review(lease, another_has_begun=True))
 
     def _review(self, lease: Lease, *, another_has_begun: bool = False) -> _Reviewed:
         if self._situation.dates.why_unknown():
@@ -149,20 +147,17 @@ class Reviewing:
         change = reviews.carry_out(made, verdict, upgraded=upgraded, decision_record=record)
         return _Reviewed(lease, verdict, change)
 
-    async def _commit(self, reviewed: _Reviewed) -> str:
+    async def _commit(self, reviewed: _Reviewed) -> list[str]:
         is_done = bool(reviewed.change) and await self._situation.commit(reviewed.change)
         self._note(reviewed)
-        return _phrase(reviewed) if is_done else ""
+        return _phrases(reviewed) if is_done else []
 
-    async def release(self, lease: Lease, ending: Ending) -> str:
-        """Free a lease with everything that belongs to it.
-
-        Return an empty phrase if the race was lost.
-        """
+    async def release(self, lease: Lease, ending: Ending) -> bool:
+        """Free a lease with everything that belongs to it; return whether the race was won."""
         change = ends.release(lease, self._upgraded(lease), ending, self._situation.now())
         is_done = await self._situation.commit(change)
         self._situation.notes.pop(lease.group, None)
-        return _released(lease, ending.cause) if is_done else ""
+        return is_done
 
     def _upgraded(self, lease: Lease) -> Upgraded:
         picture, ledger = self._situation.picture, self._situation.ledger
@@ -182,15 +177,12 @@ class Reviewing:
                 self._situation.notes.pop(lease.group, None)
 
 
-def _phrase(reviewed: _Reviewed) -> str:
+def _phrases(reviewed: _Reviewed) -> list[str]:
     match reviewed.verdict:
         case Release(cause=cause):
-            return _released(reviewed.lease, cause)
+            lease = reviewed.lease
+            return [f"released {lease.group} ({cause}: {lease.holder or 'no holder'})"]
         case Suspect(why=why):
-            return f"suspects {reviewed.lease.group} ({why})"
+            return [f"suspects {reviewed.lease.group} ({why})"]
         case _:
-            return ""
-
-
-def _released(lease: Lease, cause: Cause) -> str:
-    return f"released {lease.group} ({cause}: {lease.holder or 'no holder'})"
+            return []

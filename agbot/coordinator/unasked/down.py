@@ -79,7 +79,7 @@ class Down:
         group = member.node.group
         stopped = await self._stop(group, node, found, member.agreements)
         if stopped:
-            return [stopped]
+            return stopped
         is_silent = health.why_silent(member.node, situation.limits_of(group), situation.now()) is not None
         is_busy = situation.ledger.lease(group).holder == node
         if situation.rows.source is not Source.NONE or is_busy or is_silent or not member.node.registered:
@@ -128,8 +128,8 @@ class Down:
         known = [each.agreements for name, each in members.items() if name != node]
         return {each.service for agreements in known if not isinstance(agreements, Sight) for each in agreements}
 
-    async def _stop(self, group: GroupId, node: NodeId, found: Loss, agreements: tuple[Agreement, ...]) -> str:
-        """Set the brake on a version that has crashed; return what was done, empty if none has."""
+    async def _stop(self, group: GroupId, node: NodeId, found: Loss, agreements: tuple[Agreement, ...]) -> list[str]:
+        """Set the brake on a version that has crashed; return what was done, one phrase each."""
         situation = self._situation
         for end in self._may_have_crashed(group, node):
             policy = policy_read(Kind.SERVICE, end.claim.subject)
@@ -141,8 +141,8 @@ class Down:
                 continue
             what = f"{gone.service} {gone.version} on {node}"
             stopped = await self._brakes.stop(group, end, f"{what} has lost its agreement")
-            return stopped or f"{what} has crashed"
-        return ""
+            return stopped or [f"{what} has crashed"]
+        return []
 
     def _may_have_crashed(self, group: GroupId, node: NodeId) -> list[End]:
         situation = self._situation

@@ -101,8 +101,7 @@ class Taking:
         await deferring.refresh(situation, group)
         if lease.holder in {None, node}:
             return [], unread
-        done = await self._reviewing.review(lease, another_has_begun=True)
-        return [done] if done else [], unread
+        return await self._reviewing.review_beside_another(lease), unread
 
     def _unread(self, nodes: Iterable[NodeId], since: SeenTime) -> set[NodeId]:
         """Return the nodes of which not everything that shows an upgrade was read since then."""
