@@ -47,7 +47,7 @@ async def test_twelve_minutes_of_blindness_are_no_evidence_about_the_holder(blin
 @in_virtual_time
 async def test_blindness_just_before_a_lease_expires_does_not_let_it_expire(blind: Blindness) -> None:
     hub = await upgrading()
-    await asyncio.sleep(530)  # the holder has been silent since, and 10 s are left
+    await hub.live(seconds=530)  # the holder has been silent since, and 10 s are left
 
     await blind(hub, TWELVE_MINUTES)
     await hub.live("n1", "n2", "n3", seconds=60, every=30)

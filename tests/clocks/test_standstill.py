@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from agbot.coordinator.permission import Granted
 from agbot.settings.model import ExchangeSettings
 from agbot.sim.exchange import seed
@@ -87,7 +85,7 @@ async def test_where_no_one_asks_a_node_that_was_written_again_shows_it_with_the
     await hub.live("n1", "n2", seconds=30)
     assert emitted(hub) == []
 
-    await asyncio.sleep(600 * 1.25 + 30 + 15)
+    await hub.live(seconds=600 * 1.25 + 30 + 15)
 
     assert emitted(hub) == ["feed.stalled"]
     assert not hub.coordinator.overview().ready

@@ -58,7 +58,7 @@ async def test_no_report_from_before_the_grant_becomes_newer_than_it(step: float
 @in_virtual_time
 async def test_no_one_expires_by_it(step: float, seconds: float) -> None:
     hub = await upgrading()
-    await asyncio.sleep(530)  # the holder has been silent since, and 10 s are left
+    await hub.live(seconds=530)  # the holder has been silent since, and 10 s are left
 
     await away(hub, seconds, step)
     assert codes(await hub.ask("n2", "g1"))

@@ -30,7 +30,7 @@ STATUSES = ("GET", "/orgs/{org}/nodes/{node}/managementStatus")
 
 async def all_upgrade() -> Hub:
     """Start a hub in which one member of each group upgrades."""
-    hub = Hub()
+    hub = Hub(keeps_pace=True)
     for number in range(GROUPS):
         hub.group(f"g{number}", f"a{number}", f"b{number}")
     await hub.start()

@@ -53,7 +53,7 @@ async def turns(node: SimNode, state: str) -> None:
 
 async def long_after_the_last_release(hub: Living) -> list[SimNode]:
     """Let the end of an agreement be no sign of a service upgrade any more; return the members."""
-    await asyncio.sleep(hub.limits.max_upgrade_seconds + 60)
+    await hub.live(seconds=hub.limits.max_upgrade_seconds + 60)
     return members(hub)
 
 
@@ -133,7 +133,7 @@ async def test_an_agreement_that_ended_for_good_keeps_the_peers_only_for_a_while
         await asyncio.sleep(IDLE_CYCLE)
         assert codes(await ask(hub, asker)) == ["peers-unavailable"]
 
-        await asyncio.sleep(hub.limits.lease_seconds)
+        await hub.live(seconds=hub.limits.lease_seconds)
 
         assert isinstance(await ask(hub, asker, is_remembered=True), Granted)
 
@@ -153,7 +153,7 @@ async def test_a_bad_release_that_one_member_has_keeps_the_others_up() -> None:
         await hub.until(lambda: bool(hub.events("brake.set")), 200)
         broken = next(node for node in members(hub) if serves(AFTER, node, state="exited"))
         sound = next(node for node in members(hub) if node is not broken)
-        await asyncio.sleep(120)
+        await hub.live(seconds=120)
         assert serves(BEFORE, sound)
 
         answer = await ask(hub, sound)
@@ -286,9 +286,9 @@ async def test_an_old_report_of_services_is_not_shown_as_the_present() -> None:
         hub.limits = replace(hub.limits, services_must_run=True)
         await turns(peer, "running")
 
-        await asyncio.sleep(170)
+        await hub.live(seconds=170)
         assert not hub.is_free()
         await hub.coordinator.release(group_id(ORG, GROUP), token=None, reason="test", who="eva")
-        await asyncio.sleep(200)
+        await hub.live(seconds=200)
 
         assert hub.seen(peer).why_unavailable == ""

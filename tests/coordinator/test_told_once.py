@@ -171,7 +171,7 @@ async def test_an_exempt_yes_after_a_while_without_questions_is_reported_again()
     await hub.start()
 
     await hub.ask("n1", "g1")
-    await asyncio.sleep(1000)
+    await hub.live(seconds=1000)
     await hub.ask("n1", "g1")
 
     assert exempted(hub) == 2

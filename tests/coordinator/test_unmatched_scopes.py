@@ -56,11 +56,11 @@ async def test_it_is_named_no_more_once_a_group_has_come_and_again_when_that_is_
     assert len(hub.coordinator.overview().unmatched_scopes) == 1
 
     hub.group("mills-1", "n3")
-    await asyncio.sleep(PACE + IDLE_CYCLE)
+    await hub.live(seconds=PACE + IDLE_CYCLE)
     assert hub.coordinator.overview().unmatched_scopes == ()
 
     hub.admin("DELETE", "/hagroups/mills-1")
-    await asyncio.sleep(PACE + 2 * IDLE_CYCLE)
+    await hub.live(seconds=PACE + 2 * IDLE_CYCLE)
     assert len(hub.coordinator.overview().unmatched_scopes) == 1
     assert [name for name, _ in told(hub)] == ["settings.unmatched", "settings.matched", "settings.unmatched"]
     await hub.stop()

@@ -266,7 +266,7 @@ async def test_a8_a_claim_is_not_taken_back_while_the_exchange_cannot_be_read_no
     hub = await pair()
     assert isinstance(await hub.ask("n1", "g1"), Granted)
     outage = hub.exchange.faults.add(Fault(kind=FaultKind.STATUS, status=503))
-    await asyncio.sleep(400)
+    await hub.live(seconds=400)
     assert hub.lease("g1").state is State.HELD
 
     hub.exchange.faults.remove(outage)

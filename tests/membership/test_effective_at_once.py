@@ -175,7 +175,7 @@ async def test_agents_whose_group_is_created_while_they_download_take_turns_thou
 
         hub.fleet.create_group(ORG, GROUP, ["n1", "n2", "n3"])
 
-        await asyncio.sleep(TURN)  # while it is known to stand still no one begins
+        await hub.live(seconds=TURN)  # while it is known to stand still no one begins
         hub.exchange.faults.remove(frozen)
         await hub.until(lambda: hub.runs(NEW, *nodes), 4 * TURN)
         assert sorted(token or 0 for _, token in await hub.grants()) == [1, 2, 3]

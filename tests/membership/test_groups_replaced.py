@@ -100,7 +100,7 @@ async def test_a_group_created_again_behind_a_frozen_feed_is_not_stuck() -> None
         hub.fleet.delete_group(ORG, GROUP)
         hub.fleet.create_group(ORG, GROUP, [holder.spec.id, other.spec.id])
 
-        await asyncio.sleep(TURN)  # while it is known to stand still no one begins
+        await hub.live(seconds=TURN)  # while it is known to stand still no one begins
         hub.exchange.faults.remove(frozen)
         await hub.until(lambda: hub.runs(NEW, holder, other), 3 * TURN)
         assert [token for _, token in await hub.grants()] == [1, 2]

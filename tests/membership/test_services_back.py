@@ -35,7 +35,7 @@ async def test_a_service_that_was_taken_away_for_good_does_not_defer_forever() -
         await hub.fleet.agbot.drop_agreements(late.name)
         await until_down(hub, late)
         hub.join(late)
-        await asyncio.sleep(590)
+        await hub.live(seconds=590)
         assert list(hub.deferrals()) == ["late"]
 
         await asyncio.sleep(20)
@@ -101,7 +101,7 @@ async def test_a_node_whose_upgrade_was_over_when_it_joined_is_looked_at_once_an
         before = hub.transport.requests.copy()
 
         hub.join(late)
-        await asyncio.sleep(120)
+        await hub.live(seconds=120)
 
         assert await hub.journal("deferral.begun") == []
         assert (hub.transport.requests - before)[AGREEMENTS] == 1
@@ -113,7 +113,7 @@ async def test_a_node_that_joins_in_peace_costs_no_look_at_its_agreements() -> N
         late = await serving(hub)
 
         hub.join(late)
-        await asyncio.sleep(120)
+        await hub.live(seconds=120)
 
         assert await hub.journal("deferral.begun") == []
         assert hub.transport.requests[AGREEMENTS] == 0

@@ -48,7 +48,7 @@ async def test_a_loss_for_good_is_held_for_as_long_as_a_lease_lasts_without_verd
         hub.fleet.agbot.stop()
         await node.services.give_up()
         await hub.until(lambda: hub.holder() is node, IDLE_CYCLE)
-        await asyncio.sleep(580)
+        await hub.live(seconds=580)
         assert hub.holder() is node
 
         await hub.until(hub.is_free, 60)
@@ -144,7 +144,7 @@ async def test_a_crash_of_which_no_policy_is_known_stops_nothing_and_breaks_no_c
         for node in members(hub):
             node.services.outcomes[AFTER] = outcome
         deploy(hub, AFTER)
-        await asyncio.sleep(600)
+        await hub.live(seconds=600)
 
         assert await hub.journal("lease.observed") != []
         assert hub.events("brake.set") == hub.events("part.failed") == []

@@ -111,7 +111,7 @@ async def test_containers_that_never_start_keep_the_lease_and_everybody_else() -
         holder = await until_observed(hub)
         peer = others(hub, holder)[0]
 
-        await asyncio.sleep(900)
+        await hub.live(seconds=900)
         hub.publish()
         await asyncio.sleep(100)
 
@@ -147,7 +147,7 @@ async def test_a_node_that_reports_no_status_ends_by_a_final_agreement_and_the_r
         await until_observed(hub)
         await hub.until(lambda: serves(AFTER, node), 60)
 
-        await asyncio.sleep(550)
+        await hub.live(seconds=550)
         assert hub.holder() is node
         await hub.until(hub.is_free, 120)
 
@@ -169,7 +169,7 @@ async def test_a_cancellation_for_good_while_a_policy_changes_is_taken_back_in_t
         hub.admin("DELETE", f"/nodes/{node.spec.id}/agreements")
         await until_observed(hub)
 
-        await asyncio.sleep(590)
+        await hub.live(seconds=590)
         assert hub.holder() is node
         await hub.until(hub.is_free, 60)
 

@@ -190,7 +190,7 @@ async def test_a_row_that_stays_although_its_node_is_done_is_reported_once_with_
         await hub.until(lambda: serves(AFTER, holder), 200)
 
         await hub.until(hub.is_free, STUCK + 60)
-        await asyncio.sleep(600)
+        await hub.live(seconds=600)
 
         assert hub.ended() is Cause.SUCCEEDED
         (emitted,) = await hub.journal("agbot.stuck")
@@ -226,7 +226,7 @@ async def test_the_row_of_a_node_that_has_died_is_stuck_when_its_lease_has_ended
         holder.die()
         await hub.until(lambda: hub.lease(GROUP).state is State.SUSPECT, 700)
         await hub.until(hub.is_free, 1900)
-        await asyncio.sleep(STUCK)
+        await hub.live(seconds=STUCK)
 
         assert hub.ended() is Cause.EXPIRED
         (emitted,) = hub.events("agbot.stuck")
@@ -268,7 +268,7 @@ async def test_rows_of_agents_that_never_end_are_reported_by_their_defect() -> N
     hub.report("done1", "successful")
     list_agent(hub, "never", group="gone")
     list_agent(hub, "bogus1", "no-such-policy", group="bogus")
-    await asyncio.sleep(STUCK + 2 * IDLE_CYCLE)
+    await hub.live(seconds=STUCK + 2 * IDLE_CYCLE)
 
     emitted = {str(entry.group).partition("/")[2]: entry.facts["defect"] for entry in hub.events("agbot.stuck")}
     assert emitted == {"done": "", "gone": "A2", "bogus": "A3"}

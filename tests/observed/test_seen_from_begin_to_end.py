@@ -81,7 +81,7 @@ async def test_the_lease_is_still_there_after_a_crash_in_the_middle() -> None:
 @in_virtual_time
 async def test_a_cancellation_while_no_policy_changes_takes_no_lease() -> None:
     async with unasked() as hub:
-        await asyncio.sleep(7300)
+        await hub.live(seconds=7300)
         node = members(hub)[0]
         before = hub.transport.requests.copy()
 

@@ -41,8 +41,8 @@ SERVICE, OLD_SERVICE, NEW_SERVICE = "dp", "1.0.0", "1.1.0"
 LAST = "9.0.0"
 TURN = 400.0
 """Long enough for one member."""
-_SETTINGS = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", busy_poll_seconds=6.0)
-"""A slower cycle than by default: hours pass here."""
+_SETTINGS = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", busy_poll_seconds=10.0)
+"""The slowest cycle that the settings allow: hours pass here."""
 _THREE: Mapping[str, int] = MappingProxyType({"g1": 3})
 _BOOT_SECONDS = 60.0
 _BACK_SECONDS = 2400.0

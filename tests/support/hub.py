@@ -49,6 +49,9 @@ AGBOT = "coordinator"
 AGBOT_URL = "http://agbot"
 NMP = "up1"
 OLD, NEW = "2.31.0", "2.32.0"
+_SLOWEST_SECONDS = 10.0
+"""The longest interval between cycles that the settings allow with a poll of 10 s."""
+_CLOSING_SECONDS = 60.0
 
 
 @dataclass
@@ -80,6 +83,8 @@ class Hub:
     guard: GuardOf | None = None
     reads: list[tuple[Read, Why]] = field(default_factory=list)
     """What the coordinator has read from the Exchange, and why."""
+    keeps_pace: bool = False
+    """Whether cycles are as frequent as ever while a long time passes: for tests that count."""
 
     def __post_init__(self) -> None:
         self.exchange = SimExchange(clock=LoopClock(), root_password="rootpw")
@@ -89,6 +94,8 @@ class Hub:
         self.clock = LoopClock(self.clock_ahead_seconds)
         self.local_api = LocalApi(self.rows, LoopClock(), Shown(org="IBM", id="agbot1", waiting=lambda: self.waiting))
         self._tasks: list[asyncio.Task[None]] = []
+        self._long_passes = 0
+        """How many callers let a long time pass."""
         self._connect()
 
     def _connect(self) -> None:
@@ -150,7 +157,10 @@ class Hub:
     async def _run(self) -> None:
         while True:
             await self.coordinator.cycle()
-            await self.coordinator.pause_between_cycles()
+            if self._long_passes:
+                await asyncio.sleep(_SLOWEST_SECONDS)
+            else:
+                await self.coordinator.pause_between_cycles()
 
     # Nodes and people
 
@@ -160,12 +170,22 @@ class Hub:
         seed.group(self.exchange, ORG, name, list(members))
 
     async def live(self, *nodes: str, seconds: float, every: float = 30.0) -> None:
-        """Let time pass while these nodes send heartbeats."""
-        end = asyncio.get_running_loop().time() + seconds
-        while (left := end - asyncio.get_running_loop().time()) > 0:
+        """Let time pass while these nodes send heartbeats.
+
+        A cycle every 2 s is most of what an hour costs a test. So until the last minute, which has
+        the usual ones, cycles are as rare as the settings allow.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while (left := end - loop.time()) > 0:
             for node in nodes:
                 self.heartbeat(node)
-            await asyncio.sleep(min(every, left))
+            is_long = not self.keeps_pace and left - every >= _CLOSING_SECONDS
+            self._long_passes += is_long
+            try:
+                await asyncio.sleep(min(every, left))
+            finally:
+                self._long_passes -= is_long
 
     def heartbeat(self, node: str) -> None:
         seed.send(self.exchange, "POST", f"/orgs/{ORG}/nodes/{node}/heartbeat", caller=f"{ORG}/{node}")
