@@ -116,7 +116,8 @@ def _rows(url: str) -> AgbotRows:
 
     tried = "keeping the simulated agbot's tables"
     database.address(url, "public", None, tried)  # a wrong one is named, without its password
-    from agbot.sim.agbot_database import NoDatabaseError, of_its_own
+    from agbot.sim.agbot_database import of_its_own
+    from agbot.sim.agbot_rows import NoDatabaseError
 
     try:
         return of_its_own(url)
@@ -126,10 +127,21 @@ def _rows(url: str) -> AgbotRows:
 
 
 def _run(serving: Coroutine[object, object, None]) -> None:
+    from agbot.cli.failure import Exit, Failure
+    from agbot.sim.agbot_rows import NoDatabaseError
+
     try:
         asyncio.run(serving)
     except OSError as error:
         raise click.ClickException(f"cannot listen: {error.strerror or error}. Is a port taken?") from error
+    except ExceptionGroup as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        if not isinstance(first, NoDatabaseError):
+            raise
+        tried, step = "keeping the simulated agbot's tables in --database", "start the server, and the hub again"
+        raise Failure(Exit.UNREACHABLE, tried=tried, problem=str(first), next_step=step) from errors
 
 
 async def _serve(host: str, port: int, root_password: str, seed: int) -> None:

@@ -3,17 +3,18 @@
 Tables, functions and lock modes are those of `agbot-ha.md` 3.2 to 3.4, and so is the way in which
 an agbot calls them: each claim is one statement in a transaction of its own, which takes the whole
 table (`LOCK TABLE`); deletions are plain. What else may be in that database, an agbot does not
-know.
+know. While the server is away, such as for a restart, the whole simulation stands still.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import psycopg
 
-from agbot.sim.agbot_rows import AgbotRows, AgentRow, ServiceRow, UnexpectedReplyError
+from agbot.sim.agbot_rows import AgbotRows, AgentRow, NoDatabaseError, ServiceRow, UnexpectedReplyError
 
 START = """
 CREATE TABLE IF NOT EXISTS version (
@@ -82,9 +83,9 @@ _DELETE_SERVICE = """
     DELETE FROM ha_workload_upgrade WHERE org_id = %s AND group_name = %s AND policy_name = %s AND node_id = %s
 """
 
-
-class NoDatabaseError(Exception):
-    """The database cannot be used for a simulated agbot."""
+_AWAY_SECONDS = 30.0
+"""How long a restart of the server may take."""
+_AGAIN_SECONDS = 0.2
 
 
 def of_its_own(url: str) -> AgbotDatabase:
@@ -113,6 +114,7 @@ class AgbotDatabase(AgbotRows):
 
     def __init__(self, url: str, *, starts: bool = True) -> None:
         """Connect; an agbot that `starts` creates what is missing."""
+        self._url = url
         self._connection: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
         self.on_deleted: Callable[[AgentRow | ServiceRow], None] = lambda _row: None
         if starts:
@@ -120,7 +122,7 @@ class AgbotDatabase(AgbotRows):
 
     def start(self) -> None:
         """Create the tables where they are missing, and the functions again."""
-        self._connection.execute(START)
+        self._execute(START)
 
     def foreign_table(self) -> str:
         """Return a table beside its own in the schema, as a real agbot has; empty if none."""
@@ -180,15 +182,36 @@ class AgbotDatabase(AgbotRows):
         """Delete the service rows that are not wanted."""
         for row in self.services:
             if not wanted(row):
-                self._connection.execute(_DELETE_SERVICE, (row.org, row.group, row.policy, row.node))
+                self._execute(_DELETE_SERVICE, row.org, row.group, row.policy, row.node)
                 self.on_deleted(row)
 
     def delete_agents(self, org: str = "", group: str = "") -> None:
         """Delete the rows of a group, whichever member holds it (A4), or all of them."""
         for row in self.agents:
             if row.is_selected(org, group):
-                self._connection.execute(_DELETE_AGENTS, (row.org, row.group))
+                self._execute(_DELETE_AGENTS, row.org, row.group)
                 self.on_deleted(row)
 
     def _read(self, statement: str, *values: object) -> Sequence[tuple[Any, ...]]:
-        return self._connection.execute(statement.encode(), values or None).fetchall()
+        return self._execute(statement, *values).fetchall()
+
+    def _execute(self, statement: str, *values: object) -> psycopg.Cursor[Any]:
+        """Execute one statement, on a new connection if the server has ended the former one.
+
+        Each may be executed twice: what became of it on the former one is not known.
+
+        Raises:
+            NoDatabaseError: the server stays away.
+        """
+        gives_up_at = time.monotonic() + _AWAY_SECONDS
+        while True:
+            try:
+                if self._connection.closed:
+                    self._connection = psycopg.connect(self._url, autocommit=True)
+                return self._connection.execute(statement.encode(), values or None)
+            except psycopg.OperationalError as error:
+                if not self._connection.closed:
+                    raise
+                if time.monotonic() > gives_up_at:
+                    raise NoDatabaseError(" ".join(str(error).split())) from error
+            time.sleep(_AGAIN_SECONDS)

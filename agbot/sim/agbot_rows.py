@@ -19,6 +19,10 @@ class UnexpectedReplyError(Exception):
     """What the database returned is an error to an agbot, which answers its agent with 500."""
 
 
+class NoDatabaseError(Exception):
+    """The database cannot be used for a simulated agbot."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRow:
     """A service upgrade under way.
