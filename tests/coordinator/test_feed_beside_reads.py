@@ -6,7 +6,7 @@ import asyncio
 
 from agbot.coordinator.permission import Granted
 from agbot.sim.faults import Fault, FaultKind
-from tests.support.hub import AGBOT, Hub
+from tests.support.hub import AGBOT, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -29,4 +29,23 @@ async def test_reads_that_take_long_do_not_let_the_view_grow_old() -> None:
         ages.append(age)
 
     assert max(ages) <= 5.0
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_organisation_whose_read_outlasts_a_cycle_is_named_by_a_later_one() -> None:
+    hub = Hub()
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(15)  # until the sentence of the start is gone
+    slow = Fault(kind=FaultKind.LATENCY, seconds=5, path=f"/orgs/{ORG}/nodes", caller=f"IBM/{AGBOT}")
+    hub.exchange.faults.add(slow)
+    hub.coordinator._organisations.read_all_again()  # noqa: SLF001 - as at a resync
+
+    sentences = set[str]()
+    for _ in range(60):
+        await asyncio.sleep(0.5)
+        sentences.add(hub.coordinator.overview().sentence)
+
+    assert sum("as a whole" in each and ORG in each for each in sentences) == 1, sentences
     await hub.stop()

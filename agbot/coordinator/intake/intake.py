@@ -142,14 +142,14 @@ class Intake:
         """
         situation, planning = self._situation, self._planning
         with situation.troubles.guard("reads"):
-            self._report.synced += await self.organisations.sync()
+            synced = await self.organisations.sync()  # may outlast the intake that has begun it
+            self._report.synced += synced
             # while the store is not trusted no group is judged, and these wait for that
             joined = self.joined if situation.ledger.is_trusted else {}
             plans = await planning.of_due(joined)
             wanted = [each for of_group in plans.values() for each in of_group]
-            await self._follow_up(
-                await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
-            )
+            tried = await self._reader.follow([*self._earlier.reads(), *wanted, *planning.second_reads()])
+            await self._follow_up(tried)
             await planning.plan_again(plans)
             situation.troubles.keep("reads", {GroupId(""): None, **plans})
 
