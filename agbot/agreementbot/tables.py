@@ -27,6 +27,7 @@ from agbot.clock import Clock
 from agbot.rules.facts import Row
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
+from agbot.settings.hosts import database_in_words
 
 _ROWS: Final = """
 SELECT 'service', org_id, group_name, node_id, policy_name FROM ha_workload_upgrade
@@ -148,10 +149,9 @@ class Tables:
     def __str__(self) -> str:
         """Return the database for people, without a password."""
         try:
-            parts = conninfo.conninfo_to_dict(self._database)
+            return f"the agbot's database {database_in_words(conninfo.conninfo_to_dict(self._database))}"
         except psycopg.ProgrammingError:
             return "the agbot's database"
-        return f"the agbot's database {parts.get('host') or 'local'}/{parts.get('dbname') or ''}"
 
 
 def _why(error: psycopg.Error) -> str:

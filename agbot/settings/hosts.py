@@ -1,9 +1,13 @@
-"""Addresses of machines: the `host:port` of a listener, and what only this machine can reach."""
+"""Addresses of machines: the `host:port` of a listener, and what only this machine can reach.
+
+And the names of databases for people, without a password.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 LAST_PORT: Final = 65535
@@ -27,6 +31,15 @@ def host_and_port(listen: str) -> tuple[str, int]:
 def bracketed(host: str) -> str:
     """Return the host as it is written in a URL."""
     return f"[{host}]" if ":" in host else host
+
+
+def database_in_words(parameters: Mapping[str, Any]) -> str:
+    """Return the servers with their ports, and the database, of libpq's parameters."""
+    hosts = str(parameters.get("host") or parameters.get("hostaddr") or "the local server").split(",")
+    ports = str(parameters.get("port") or "").split(",")
+    pairs = zip(hosts, ports * len(hosts) if len(ports) == 1 else ports, strict=False)
+    servers = ",".join(f"{bracketed(host)}{':' if port else ''}{port}" for host, port in pairs)
+    return f"{servers}/{parameters.get('dbname') or parameters.get('user') or ''}"
 
 
 def is_same_socket(one: str, other: str) -> bool:

@@ -97,7 +97,7 @@ async def test_with_the_database_down_it_starts_unready_and_goes_on_when_the_dat
     daemon = site.start()
     await until("the reason", lambda: site.shows("/readyz", HTTPStatus.SERVICE_UNAVAILABLE))
     _, text = await site.get("/readyz")
-    assert "could not connect to 127.0.0.1/postgres" in text
+    assert f"could not connect to 127.0.0.1:{database.port}/postgres" in text
     await asyncio.to_thread(database.start)
     await site.until_ready()
     daemon.terminate()
@@ -111,6 +111,6 @@ async def test_a_database_that_does_not_let_it_in_is_named_at_the_start(site: Si
     daemon = site.start()
     assert await daemon.ended() == 7
     [failed] = daemon.events("daemon.failed")
-    assert failed["error"].startswith("[store] url: could not connect to 127.0.0.1/postgres")
+    assert failed["error"].startswith(f"[store] url: could not connect to 127.0.0.1:{database.port}/postgres")
     assert "check the user in [store] url, [store] password_file" in failed["error"]
     assert "wrong7" not in daemon.log_file.read_text(encoding="utf-8")

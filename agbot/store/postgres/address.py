@@ -16,7 +16,7 @@ import psycopg
 from psycopg import conninfo
 
 from agbot.foreign_text import excerpt
-from agbot.settings.hosts import LAST_PORT
+from agbot.settings.hosts import LAST_PORT, database_in_words
 from agbot.settings.secret import Secret
 from agbot.store.contract import StoreRefusedError, StoreUnavailableError
 
@@ -74,9 +74,7 @@ class Address:
 
     def __str__(self) -> str:
         """Return server, database and schema for people."""
-        parts = conninfo.conninfo_to_dict(self.url)
-        hosts = str(parts.get("host") or parts.get("hostaddr") or "the local server")
-        return f"{hosts}/{parts.get('dbname') or parts.get('user') or ''} (schema {self.schema})"
+        return f"{database_in_words(conninfo.conninfo_to_dict(self.url))} (schema {self.schema})"
 
     @property
     def parameters(self) -> dict[str, Any]:

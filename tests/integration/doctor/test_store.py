@@ -40,7 +40,10 @@ async def test_the_doctor_names_server_schema_and_clock_and_creates_nothing(
         await schema.prepare(Address(url=postgres_server.url(postgres_database)))
         report = await hub.examine()
         found, *_ = of(report, "store")
-        assert f"127.0.0.1/{postgres_database} (schema agbot_ha) answers, PostgreSQL " in found.found
+        assert (
+            f"127.0.0.1:{postgres_server.port}/{postgres_database} (schema agbot_ha) answers, PostgreSQL "
+            in found.found
+        )
         assert found.found.endswith(f"; its schema has version {len(schema.shipped())}, that of this program")
         assert "the store's clock agrees with ours within 2 s" in [each.found for each in of(report, "clocks")]
 

@@ -156,7 +156,7 @@ def test_what_cannot_be_done_states_why_and_what_to_do_without_a_password(hub: G
     assert "s3cret" not in told.output
     nowhere = run("status", "--database", "postgresql://me@127.0.0.1:1/agbot")
     assert nowhere.exit_code == 5
-    assert "127.0.0.1/agbot" in nowhere.stderr
+    assert "127.0.0.1:1/agbot" in nowhere.stderr
     assert "locked" not in nowhere.stderr
     unseen = run("install", "--dry-run", "--database", "postgresql://me@127.0.0.1:1/agbot")
     assert (unseen.exit_code, unseen.stdout) == (0, f"{scripts.install(SCHEMAS)}\n")
