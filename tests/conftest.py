@@ -15,6 +15,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from tests.support import places
 from tests.support.mosquitto import Mosquitto
 from tests.support.postgres import Postgres
 
@@ -37,7 +38,8 @@ settings.load_profile("patient")
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C, and let every program that a test starts take it, also where a shell has started this in the background."""
+    """Keep files in memory; and take Ctrl-C, as does all that tests start, also where a shell has started this in the background."""
+    places.use()
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

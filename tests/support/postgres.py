@@ -3,11 +3,13 @@
 It is Debian's server, or that of the folders in `AGBOT_POSTGRES_BIN` (`make postgres`).
 
 It refuses to run as root, so that root's tests start it as the user `postgres` (or `nobody`). Its files are in a folder of
-their own below /tmp: nobody else may look into pytest's folders, and the path of a socket is short.
+their own: nobody else may look into pytest's folders, and the path of a socket is short. Each server begins with a copy of
+one empty cluster: initdb takes 0.8 s of processor.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import pwd
 import shutil
@@ -18,6 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
 
@@ -26,6 +29,7 @@ import pytest
 
 from tests.acceptance.programs import free_port
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.places import place
 
 _FOLDERS = "/usr/lib/postgresql"
 """Where Debian keeps the programs of each version, outside of the PATH."""
@@ -38,6 +42,7 @@ FAST: Mapping[str, str] = {
     "max_connections": "60",
     "password_encryption": "scram-sha-256",
     "shared_buffers": "16MB",
+    "dynamic_shared_memory_type": "mmap",  # else a server that is killed leaves a megabyte in /dev/shm
     "autovacuum": "off",
     "log_min_messages": "warning",
     "log_line_prefix": "%m [%p] %d ",
@@ -63,10 +68,31 @@ def program(name: str) -> str:
 
 def own_folder(prefix: str) -> Path:
     """Make a folder that belongs to the user who runs the servers."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place()))
     if (user := _unprivileged()) is not None:
         os.chown(folder, user.pw_uid, user.pw_gid)
     return folder
+
+
+@cache
+def _empty_cluster() -> Path:
+    """Make what every server of this process begins with. Everybody who reaches it is trusted."""
+    folder = own_folder("agbot-pg-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command = [
+        program("initdb"),
+        "-D",
+        str(folder / "data"),
+        "-U",
+        _SUPERUSER,
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--no-sync",
+    ]
+    subprocess.run(_as_user([*command, "--locale=C.UTF-8"]), check=True, capture_output=True, cwd="/")
+    return folder / "data"
 
 
 def start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
@@ -105,10 +131,9 @@ class Postgres:
 
     @classmethod
     def create(cls, settings: Mapping[str, str] = FAST) -> Postgres:
-        """Make a cluster, not started. Everybody who reaches it is trusted."""
+        """Make a cluster, not started."""
         made = cls(own_folder("agbot-pg-"), settings)
-        command = [program("initdb"), "-D", str(made.data), "-U", _SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-sync"]
-        subprocess.run(_as_user([*command, "--locale=C.UTF-8"]), check=True, capture_output=True, cwd="/")
+        subprocess.run(_as_user(["cp", "-R", "-p", str(_empty_cluster()), str(made.data)]), check=True, cwd="/")
         return made
 
     @property

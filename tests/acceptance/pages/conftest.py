@@ -19,12 +19,13 @@ from tests.acceptance.hub import Hub
 from tests.acceptance.pages.machine import Machine, check_logs, made
 from tests.acceptance.programs import Programs, environment
 from tests.acceptance.template import Template
+from tests.support.places import place
 
 
 @pytest.fixture(scope="session")
 def root() -> Iterator[Path]:
     """Where the machines of this worker have their files. The path is short: sockets and columns have room for no more."""
-    folder = Path(tempfile.mkdtemp(prefix="agbot-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="agbot-", dir=place()))
     yield folder / "m"
     shutil.rmtree(folder)
 

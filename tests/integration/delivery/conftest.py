@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -37,7 +35,6 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.patience import PATIENCE_SECONDS, until
 
 HASTY = Backoff(first_seconds=0.02, longest_seconds=0.1, refused_seconds=0.1, quiet_seconds=0.1)
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a new folder is made there
 POLL_SECONDS = 2 * PATIENCE_SECONDS
 """Longer than any test waits for a delivery: who is not woken is late."""
 STATE = "agbot/acme/pumps/state"
@@ -89,13 +86,11 @@ class Counted(Counter[tuple[Kind, Outcome]]):
 
 
 @pytest.fixture
-async def journal() -> AsyncIterator[Journal]:
-    """In memory where there is a file system of it: how long a busy disk takes for a commit is no matter of who is reported."""
-    with tempfile.TemporaryDirectory(dir=SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None) as folder:
-        store = SqliteStore(Path(folder) / "agbot.db")
-        await store.open()
-        yield Journal(store)
-        await store.close()
+async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
+    store = SqliteStore(tmp_path / "agbot.db")
+    await store.open()
+    yield Journal(store)
+    await store.close()
 
 
 @pytest.fixture
