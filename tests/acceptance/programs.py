@@ -29,21 +29,24 @@ AGBOT = Path(sys.executable).with_name("agbot")
 _PORTS = range(10_240, 32_000)
 """Below the ports that the kernel gives to clients: one of those could take a listener's port while
 its daemon is being restarted."""
-
+_given: set[int] = set()
 
 _WARNINGS = "error,ignore:'imghdr' is deprecated:DeprecationWarning"
 """Every warning is an error, but one that Apprise gives when it is imported."""
 
 
 def free_port() -> int:
-    """Return a port that no one listens on now."""
+    """Return a port that no one listens on now, and that this process was not given before."""
     while True:
         port = random.choice(_PORTS)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+            _given.add(port)
             return port
 
 
