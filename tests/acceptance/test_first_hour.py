@@ -1,4 +1,7 @@
-"""The walk in docs/first-hour.md, typed as it stands there, on a machine with an empty home."""
+"""The walk in docs/first-hour.md, typed as it stands there, on a machine with an empty home.
+
+`agbot` is a fork of the template: the walk calls it a hundred times.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ import os
 import re
 import signal
 import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
+from tests.acceptance.pages.played import Stage
 from tests.acceptance.programs import free_port
+from tests.acceptance.template import Template
 
 DOCS = Path(__file__).parents[2] / "docs"
 _NEEDS_PERSON = 6  # of `agbot status`, which the walk shows on purpose
@@ -30,15 +37,25 @@ def script(commands: str) -> str:
     """
     text = commands.replace("agbot sim hub", "agbot sim hub --exchange 127.0.0.1:3090 --api 127.0.0.1:8080")
     text = text.replace("--upgrades-after 20", "--upgrades-after 6")  # whoever types takes longer
+    text = text.replace("sleep 0.5", "sleep 1")
     text = f"trap '(($? == {_NEEDS_PERSON})) || exit 99' ERR\nexport AGBOT_URL=http://127.0.0.1:8084\n{text}"
     for port in sorted(set(re.findall(r"127\.0\.0\.1:(\d+)", text))):
         text = text.replace(f":{port}", f":{free_port()}")
     return text
 
 
-def typed(commands: str, home: Path) -> str:
-    """Type the commands into a bash with an empty home, and return what was shown."""
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+@pytest.fixture
+def typed(tmp_path: Path, template: Template) -> Iterator[Callable[[str], str]]:
+    """Types commands into a bash with an empty home, and returns what was shown."""
+    stage, home = Stage(tmp_path / "bin"), tmp_path / "home"
+    stage.play("agbot", lambda call: call.fork(template))
+    home.mkdir()
+    yield lambda commands: _typed(commands, home, stage.folder)
+    stage.close()
+
+
+def _typed(commands: str, home: Path, programs: Path) -> str:
+    path = f"{programs}:/usr/local/bin:/usr/bin:/bin"
     transcript = home / "transcript"
     with (
         transcript.open("w") as output,
@@ -61,8 +78,8 @@ def typed(commands: str, home: Path) -> str:
     return said
 
 
-def test_no_command_of_the_first_hour_fails_as_written(tmp_path: Path) -> None:
-    said = typed(code((DOCS / "first-hour.md").read_text(encoding="utf-8")), tmp_path)
+def test_no_command_of_the_first_hour_fails_as_written(typed: Callable[[str], str]) -> None:
+    said = typed(code((DOCS / "first-hour.md").read_text(encoding="utf-8")))
 
     assert "o1/agents may go on in o1/shop" in said
     resumed = said.partition("+ agbot resume o1/shop")[2].partition("agbot store backup")[0]
@@ -74,14 +91,13 @@ def test_no_command_of_the_first_hour_fails_as_written(tmp_path: Path) -> None:
     assert "SHADOW MODE" in said
 
 
-def test_the_smoke_test_of_the_gateway_prints_what_the_page_says(tmp_path: Path) -> None:
+def test_the_smoke_test_of_the_gateway_prints_what_the_page_says(typed: Callable[[str], str]) -> None:
     walk, page = ((DOCS / name).read_text(encoding="utf-8") for name in ("first-hour.md", "in-and-out.md"))
     begin = code(walk.split("## 4.")[0]).replace("--upgrades-after 20", "--upgrades-after -1")
     smoke = page.split("## Smoke test")[1].split("\n## ")[0]
 
     said = typed(
-        f"{begin}\necho SMOKE\n{code(smoke)}\ngrep -o login.failed agbot.log | sort -u\nkill $coordinator $hub\nwait",
-        tmp_path,
+        f"{begin}\necho SMOKE\n{code(smoke)}\ngrep -o login.failed agbot.log | sort -u\nkill $coordinator $hub\nwait"
     )
 
     shown = [line for line in said.split("\nSMOKE\n")[1].splitlines() if not line.startswith("+")]
