@@ -53,9 +53,12 @@ def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
         loop.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The demo's hub in its bad hour."""
+    """The demo's hub in its bad hour.
+
+    Not for the session: what it logs would be among what later tests have logged.
+    """
     folder, stack = tmp_path_factory.mktemp("hub"), AsyncExitStack()
     before = structlog.get_config()
     structlog.reset_defaults()  # whatever an earlier test has left
@@ -135,7 +138,7 @@ def window(browser: Any) -> Iterator[Any]:
 
 @pytest.fixture
 def seat(window: Any, running: Running) -> Iterator[Seat]:
-    """That page, empty and at desktop width."""
+    """That page, at desktop width."""
     complaints = list[str]()
 
     def warn(message: Any) -> None:
@@ -151,6 +154,6 @@ def seat(window: Any, running: Running) -> Iterator[Seat]:
     yield Seat(window, running.url, complaints)
     window.unroute_all()
     window.evaluate("localStorage.clear()")
-    window.goto("about:blank")
+    window.goto(f"{running.url}/livez")  # the view's streams end, and the browser begins no process for another site
     window.remove_listener("console", warn)
     window.remove_listener("pageerror", fail)
