@@ -111,8 +111,6 @@ def _write(out: Console, found: RolloutView) -> None:
     screen.lack(out, found.lack)
     begun = f", begun {screen.ago(found.begun_at, found.at)}" if found.begun_at else ""
     screen.say(out, (found.policy, "bold"), f"  {found.kind} upgrade{begun}", indent=2)
-    for item in found.attention:
-        screen.item(out, item)
     _write_summary(out, found.summary)
     others = found.summary.groups - found.summary.expected
     if others:
@@ -126,6 +124,8 @@ def _write(out: Console, found: RolloutView) -> None:
         screen.say(out, f"  over time ({found.at.astimezone():%Z}): # done, - begun")
         for minute, point in by_minute.items():
             screen.say(out, f"  {minute} ", _bar(point, found.summary.expected))
+    for item in found.attention:
+        screen.item(out, item)
     _write_groups(out, found.groups)
     if found.total > len(found.groups):
         screen.say(out, f"{len(found.groups)} of {found.total} groups are shown: --limit, --standing", indent=2)
