@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import pytest
 import agbot
 from agbot.coordinator.permission import Granted
 from agbot.rules.limits import Limits
-from agbot.settings.model import Settings
+from agbot.settings.model import ExchangeSettings, Settings
 from agbot.settings.scopes import limits_of
 from agbot.store.sqlite import SqliteStore
-from tests.support.hub import Hub
+from tests.support.hub import AGBOT, Hub
 from tests.support.virtual_time import run
 
+_SETTINGS = ExchangeSettings(url="http://exchange/v1", identity=f"IBM/{AGBOT}", busy_poll_seconds=10.0)
+"""A slower cycle than by default, because every allocation is traced."""
 _PRODUCT = Path(agbot.__file__).parent
 _AT_ONCE = 20
 _OF_THE_INTERPRETER = 50_000
@@ -33,6 +36,7 @@ def product_bytes() -> int:
     )
 
 
+@cache  # few files have hundreds of thousands of traces
 def _is_product(file: str) -> bool:
     path = Path(file)
     if path.is_relative_to(_PRODUCT):
@@ -42,7 +46,7 @@ def _is_product(file: str) -> bool:
 
 async def bytes_of_hub(file: Path, groups: int) -> int:
     """Return what a hub takes when a member of each group has upgraded for some minutes and the other has waited."""
-    hub = Hub(store=SqliteStore(file), limits_of=limits_of(Settings(rules=Limits())))
+    hub = Hub(store=SqliteStore(file), limits_of=limits_of(Settings(rules=Limits())), settings=_SETTINGS)
     names = [f"g{number:04}" for number in range(groups)]
     for name in names:
         hub.group(name, f"{name}a", f"{name}b")

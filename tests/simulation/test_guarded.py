@@ -66,8 +66,14 @@ DEFECTS: dict[Plant, tuple[str, Course | None]] = {
     who_is_not_silent_counts_as_alive: ("one at a time", guard_courses.dies_with_its_service_down),
     rows_of_dead_members_stay: ("has not got its service", guard_courses.dies_in_its_service_upgrade),
 }
-PLAYED = list(DEFECTS.items())[: None if os.environ.get(ALL_EXAMPLES) else 2]
+_HAS_ALL = bool(os.environ.get(ALL_EXAMPLES))
+PLAYED = list(DEFECTS.items())[: None if _HAS_ALL else 2]
 """`make simulate` plays all: the last one is noticed only after everything had its time."""
+DEATHS = [guard_courses.dies_with_its_service_down, guard_courses.dies_in_its_service_upgrade]
+PROMOTIONS = [
+    guard_courses.a_replica_is_promoted_that_lacks_the_grant,
+    guard_courses.a_replica_is_promoted_before_its_holder_begins,
+]
 
 
 @pytest.mark.parametrize(("plant", "noticed"), PLAYED)
@@ -79,22 +85,14 @@ def test_the_judges_notice_what_is_wrong_with_the_guard(
     assert any(text in each for each in outcome.broken)
 
 
-@pytest.mark.parametrize(
-    "course", [guard_courses.dies_with_its_service_down, guard_courses.dies_in_its_service_upgrade]
-)
+@pytest.mark.parametrize("course", DEATHS if _HAS_ALL else DEATHS[:1])
 def test_after_the_death_of_a_member_in_its_service_upgrade_the_others_get_there_one_at_a_time(
     postgres_server: Postgres, course: Course
 ) -> None:
     assert guarded.play(SEED, postgres_server, course=course).broken == []
 
 
-@pytest.mark.parametrize(
-    "course",
-    [
-        guard_courses.a_replica_is_promoted_before_its_holder_begins,
-        guard_courses.a_replica_is_promoted_that_lacks_the_grant,
-    ],
-)
+@pytest.mark.parametrize("course", PROMOTIONS if _HAS_ALL else PROMOTIONS[:1])
 def test_after_a_replica_was_promoted_all_get_there_one_at_a_time(postgres_server: Postgres, course: Course) -> None:
     outcome = guarded.play(SEED, postgres_server, course=course)
     assert outcome.broken == []

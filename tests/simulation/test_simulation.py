@@ -31,7 +31,7 @@ from tests.simulation.run import Outcome, play
 from tests.simulation.story import Promise
 from tests.support.examples import some
 
-SEEDS = (2, 4, 5, 9)
+SEEDS = (4, 9, 13, 21)
 """Some short ones. All are played by `make simulate`, which continuous integration runs as well."""
 
 
@@ -54,18 +54,16 @@ def test_every_promise_is_kept_whatever_goes_wrong() -> None:
 
 def test_a_seed_always_reports_the_same_story() -> None:
     digest = "from tests.simulation.run import play; print(play(9).digest)"
-    reported_again = [
-        subprocess.run(
-            [sys.executable, "-c", digest],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    ]
+    reported_elsewhere = subprocess.run(
+        [sys.executable, "-c", digest],
+        # sets have another order there than in this process
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
 
-    assert reported_again[0] == reported_again[1]
+    assert reported_elsewhere == str(play(9).digest)
 
 
 @contextmanager
