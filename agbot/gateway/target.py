@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote_to_bytes
 
 import msgspec
@@ -40,61 +40,47 @@ _TOO_LONG = f"A name may have {MAX_NAME_BYTES} bytes at most, as it is written i
 _POLICY_FORM = "The last path element must be a deployment policy as org%2Fname."
 
 
-class AgentQuestion(msgspec.Struct, frozen=True, kw_only=True):
-    """A question: may this node upgrade its agent? All names are bare.
-
-    `POST /org/{org}/hagroup/{group}/nodemanagement/{node}/{policy}`
-    """
+class _Upgrade(msgspec.Struct, frozen=True, kw_only=True):
+    """An upgrade of a node: `/org/{org}/hagroup/{group}/{word}/{node}/{policy}`."""
 
     org: str
     group: str
     node: str
     policy: str
+    """`org/name` of a service; the other names are bare."""
 
     @property
     def node_id(self) -> NodeId:
         """The node, qualified."""
         return ids.node_id(self.org, self.node)
+
+    def _of(self, kind: Kind, subject: PolicyId) -> Ask:
+        claim = Claim(holder=self.node_id, kind=kind, subject=subject)
+        return Ask(group=ids.group_id(self.org, self.group), claim=claim)
+
+
+class AgentQuestion(_Upgrade, frozen=True, kw_only=True):
+    """`POST …/nodemanagement/…`: may this node upgrade its agent?"""
 
     def ask(self) -> Ask:
         """Return the question as the rules define it."""
-        subject = ids.policy_id(self.org, self.policy)
-        claim = Claim(holder=self.node_id, kind=Kind.AGENT, subject=subject)
-        return Ask(group=ids.group_id(self.org, self.group), claim=claim)
+        return self._of(Kind.AGENT, ids.policy_id(self.org, self.policy))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ServiceUpgrade:
-    """The upgrade of a service on a node. The policy is `org/name`, the other names are bare."""
-
-    org: str
-    group: str
-    node: str
-    policy: str
-
-    @property
-    def node_id(self) -> NodeId:
-        """The node, qualified."""
-        return ids.node_id(self.org, self.node)
+class _ServiceUpgrade(_Upgrade, frozen=True, kw_only=True):
+    """The upgrade of a service on a node."""
 
     def ask(self) -> Ask:
         """Return the upgrade as the rules define it."""
-        claim = Claim(holder=self.node_id, kind=Kind.SERVICE, subject=PolicyId(self.policy))
-        return Ask(group=ids.group_id(self.org, self.group), claim=claim)
+        return self._of(Kind.SERVICE, PolicyId(self.policy))
 
 
-class ServiceQuestion(_ServiceUpgrade):
-    """A question: may the agbot upgrade a service on this node?
-
-    `POST /org/{org}/hagroup/{group}/deployment/{node}/{policy}`
-    """
-
-    __slots__ = ()
+class ServiceQuestion(_ServiceUpgrade, frozen=True, kw_only=True):
+    """`POST …/deployment/…`: may the agbot upgrade a service on this node?"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServiceEnd(_ServiceUpgrade):
-    """The end of that service upgrade: `DELETE` of the same path.
+class ServiceEnd(_ServiceUpgrade, frozen=True, kw_only=True):
+    """`DELETE …/deployment/…`: that service upgrade has ended.
 
     The query has `outcome=failed` for a failed upgrade, and `token=N` with the token of the grant.
     """
@@ -183,7 +169,9 @@ def _service(method: str, question: ServiceQuestion, query: str) -> Target:
             )
             return BadTarget(status=400, message=message)
         return ServiceEnd(
-            **asdict(question), succeeded=outcome == "succeeded", token=None if token is None else int(token)
+            **msgspec.structs.asdict(question),
+            succeeded=outcome == "succeeded",
+            token=None if token is None else int(token),
         )
     if given:
         return BadTarget(status=400, message="A question about a service upgrade takes no query.")

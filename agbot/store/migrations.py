@@ -63,10 +63,19 @@ def check_origin(connection: sqlite3.Connection, steps: Sequence[Step]) -> None:
     if application != _APPLICATION_ID and not is_new:
         message = "it is a database of another program; use another file for the store"
         raise StoreSchemaError(message)
+    refuse_newer(version, steps, "file")
+
+
+def refuse_newer(version: int, steps: Sequence[Step], what: str) -> None:
+    """Refuse a store whose version this program does not know.
+
+    Raises:
+        StoreSchemaError: it is newer.
+    """
     if version > len(steps):
         message = (
             f"its schema has version {version} and this program knows {len(steps)}; it was written by a newer program; install that"
-            " one again. The file has not been changed"
+            f" one again. The {what} has not been changed"
         )
         raise StoreSchemaError(message)
 

@@ -34,7 +34,7 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """The columns of every table that is moved."""
 
-_CHUNK_ROWS: Final = 500
+CHUNK_ROWS: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class _SqliteEnd:
     def rows(self, table: str) -> Iterator[Sequence[Row]]:
         """Read the rows of a table in parts."""
         cursor = self._connection.execute(f"SELECT {named(TABLES[table])} FROM {table} ORDER BY 1")  # noqa: S608 - our tables
-        while part := cursor.fetchmany(_CHUNK_ROWS):
+        while part := cursor.fetchmany(CHUNK_ROWS):
             yield part
 
     def fill(self, table: str, parts: Iterator[Sequence[Row]]) -> None:

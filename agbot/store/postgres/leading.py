@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from agbot.rules.leadership import Announced, Candidate, Leader
-from agbot.store.postgres.quoting import filled, original
+from agbot.store.postgres.quoting import filled, originals
 
 CURRENT: Final = """SELECT name, run, epoch, gateway_url, console_url, reserved_for,
  extract(epoch FROM since)::float8 AS since, extract(epoch FROM expires_at - clock_timestamp())::float8 AS left_seconds,
@@ -70,12 +70,12 @@ def withdraw(candidate: Candidate) -> str:
 
 def leader(row: dict[str, Any]) -> Leader:
     """Read a row of `CURRENT`."""
-    return Leader(**{**_texts(row), "since": datetime.fromtimestamp(row["since"], UTC)})
+    return Leader(**{**originals(row), "since": datetime.fromtimestamp(row["since"], UTC)})
 
 
 def announced(row: dict[str, Any]) -> Announced:
     """Read a row of `ANNOUNCED`."""
-    texts = _texts(row)
+    texts = originals(row)
     silent_seconds = texts.pop("silent_seconds")
     return Announced(candidate=Candidate(**texts), silent_seconds=silent_seconds)
 
@@ -88,7 +88,3 @@ def _of(candidate: Candidate) -> dict[str, str | int | None]:
         "console_url": candidate.console_url,
         "version": candidate.version,
     }
-
-
-def _texts(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: original(value) if isinstance(value, str) else value for name, value in row.items()}

@@ -16,14 +16,13 @@ import psycopg
 
 from agbot.store.contract import ENTRY_BYTES, Generation, StoreLockedError
 from agbot.store.generation import floor_above
-from agbot.store.moving import TABLES, Ends, Row
+from agbot.store.moving import CHUNK_ROWS, TABLES, Ends, Row
 from agbot.store.postgres import schema
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.quoting import escaped, original
 from agbot.store.postgres.statements import HOME
 from agbot.store.statements import named
 
-_CHUNK_ROWS: Final = 500
 _LOCK_MS: Final = 2000
 _SILENT_SECONDS: Final = 15
 """A coordinator that has not announced itself for so long does not run."""
@@ -95,7 +94,7 @@ class PostgresEnd:
         """Read the rows of a table in parts."""
         with self._connection.cursor(name=f"move_{table}") as cursor:
             cursor.execute(f"SELECT {named(TABLES[table])} FROM {table} ORDER BY 1".encode())
-            while part := cursor.fetchmany(_CHUNK_ROWS):
+            while part := cursor.fetchmany(CHUNK_ROWS):
                 yield [tuple(original(each) if isinstance(each, str) else each for each in row) for row in part]
 
     def fill(self, table: str, parts: Iterator[Sequence[Row]]) -> None:

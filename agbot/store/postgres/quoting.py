@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from psycopg.types.string import StrDumper
 
@@ -39,6 +39,11 @@ def original(text: str) -> str:
     for character, written in reversed(_ESCAPES):
         text = text.replace(written, character)
     return text
+
+
+def originals(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a row whose texts `escaped` has written."""
+    return {name: original(value) if type(value) is str else value for name, value in row.items()}
 
 
 def _literal(value: _Value) -> str:

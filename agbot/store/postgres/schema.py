@@ -17,7 +17,7 @@ import psycopg
 
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import StoreSchemaError
-from agbot.store.migrations import Step, in_order
+from agbot.store.migrations import Step, in_order, refuse_newer
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import connect
 from agbot.store.records import KEPT
@@ -104,12 +104,7 @@ async def version(connection: Connection, schema: str, steps: Sequence[Step]) ->
         message = f"the schema {schema} belongs to another program; set another one as [store] schema"
         raise StoreSchemaError(message)
     present = int(comment[1]) if comment else 0
-    if present > len(steps):
-        message = (
-            f"its schema has version {present} and this program knows {len(steps)}; it was written by a newer program; install that"
-            " one again. The database has not been changed"
-        )
-        raise StoreSchemaError(message)
+    refuse_newer(present, steps, "database")
     return present
 
 

@@ -35,13 +35,9 @@ class PostgresShared:
         self._writes = Channel(address, WRITES, batch=BATCH, purpose="writes")
         self._reads = Channel(address, _READS, purpose="reads")
         self._leading = Channel(address, _LEADING, purpose="leader")
-        self._seen = Seen()
-        self._term = TermStore(self.connections, 0)
-
-    @property
-    def connections(self) -> Connections:
+        self.connections = Connections(address=address, writes=self._writes, reads=self._reads, seen=Seen())
         """What the store of a term uses."""
-        return Connections(address=self._address, writes=self._writes, reads=self._reads, seen=self._seen)
+        self._term = TermStore(self.connections, 0)
 
     async def open(self) -> None:
         """Create, migrate and check the schema."""

@@ -34,7 +34,7 @@ from agbot.store.postgres import home, leading, shortening, statements
 from agbot.store.postgres.address import Address
 from agbot.store.postgres.channel import Channel, RefusedError, Rows, Timeouts
 from agbot.store.postgres.home import Seen
-from agbot.store.postgres.quoting import filled, original
+from agbot.store.postgres.quoting import filled, originals
 from agbot.store.postgres.statements import Fence, Rest
 from agbot.store.queries import QUERIES, journal_read
 from agbot.store.records import KEPT, Record
@@ -247,7 +247,7 @@ class TermStore:
         """Read what is there after the writes that were begun before."""
         await self._writes.settled()
         (rows,) = await self._run(self._reads, statement)
-        return _originals(rows)
+        return [originals(row) for row in rows]
 
     async def _run(self, channel: Channel, *run: str, timeouts: Timeouts | None = None) -> list[Rows]:
         try:
@@ -258,12 +258,8 @@ class TermStore:
 
 def _content(results: Sequence[Rows]) -> tuple[dict[GroupId, Lease], list[Record]]:
     """Read the leases and the records, in a thread of its own."""
-    found, *others = map(_originals, results)
+    found, *others = ([originals(row) for row in rows] for rows in results)
     leases = [LEASES.value(row, "lease") for row in found]
     tables = zip(KEPT.values(), others, strict=True)
     records = [RECORDS[kept.of].value(row, kept.table) for kept, rows in tables for row in rows]
     return {lease.group: lease for lease in leases}, records
-
-
-def _originals(rows: Rows) -> Rows:
-    return [{name: original(value) if type(value) is str else value for name, value in row.items()} for row in rows]

@@ -369,7 +369,7 @@ async def test_errors_name_the_server_and_what_to_do_and_never_the_password(
     secret = Secret("hush7database7hush")
     nowhere = Address(url="postgresql://agbot@127.0.0.1:1/agbot", password=secret)
     with pytest.raises(
-        StoreUnavailableError, match=r"could not connect to 127\.0\.0\.1/agbot .*; look whether the server"
+        StoreUnavailableError, match=r"could not connect to 127\.0\.0\.1:1/agbot .*; look whether the server"
     ) as caught:
         await PostgresStore(nowhere).open()
     assert "hush7" not in str(caught.value)

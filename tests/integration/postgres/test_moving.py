@@ -127,7 +127,7 @@ def test_the_way_back_as_the_page_says_it_leads_to_a_new_file_and_not_onto_the_o
 
     refused = run(address.url, file, address)
 
-    assert (refused.exit_code, "the store to move to is not empty" in refused.output) == (4, True), refused.output
+    assert (refused.exit_code, "the store to move to is not empty" in refused.output) == (7, True), refused.output
     assert run(address.url, tmp_path / "new.db", address).exit_code == 0
     page = " ".join(Path("docs/operations.md").read_text().split())
     assert "with the database as FROM and the name of a new file as TO" in page
