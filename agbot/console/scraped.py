@@ -36,8 +36,11 @@ def of_coordinator(overview: Callable[[], Overview], groups: Callable[[], int], 
     if where.leader is not None:
         text = "Epoch of the leader that this coordinator knows."
         yield GaugeMetricFamily("agbot_leader_epoch", text, value=where.leader.epoch)
+    seen = overview()
+    text = "1 while changed settings are not used, since the last reload has refused them."
+    yield GaugeMetricFamily("agbot_settings_refused", text, value=float(bool(seen.settings_refused)))
     if where.leads:
-        yield from _of_overview(overview(), groups())
+        yield from _of_overview(seen, groups())
     else:
         yield GaugeMetricFamily("agbot_ready", _READY, value=float(where.leader is not None and not where.doubt))
 

@@ -58,8 +58,7 @@ async def carry_out(request: web.Request) -> web.Response:
     try:
         access.require_token(request, token, was_shown=bool(token), next_step=_TYPE_IT)
         body = _body(request, action, given)
-        group = (GroupId(given["group"]),) if action.name == "release" else ()
-        done = await acting.ORDERS[action.endpoint].carry_out(request, body, *group)
+        done = await acting.ORDERS[action.endpoint].carry_out(request, body, *_group(action, given))
     except ApiError as error:
         return await _confirmation(request, action, given, error)
     if isinstance(done, NotDone):
@@ -91,8 +90,7 @@ async def _confirmation(
     request: web.Request, action: Action, given: Mapping[str, str], error: ApiError | None = None
 ) -> web.Response:
     body = _body(request, action, given)
-    group = (GroupId(given["group"]),) if action.name == "release" else ()
-    described = action.describe(body, *group, _facts(request, action, given))
+    described = action.describe(body, *_group(action, given), _facts(request, action, given))
     return await page(
         request,
         "confirm.html",
@@ -161,6 +159,11 @@ def _body(request: web.Request, action: Action, given: Mapping[str, str]) -> Any
     except msgspec.ValidationError as error:
         raise bad_input(request, _in_words(error), "fill in what is missing") from error
     return acting.checked(request, found)
+
+
+def _group(action: Action, given: Mapping[str, str]) -> tuple[GroupId, ...]:
+    """Return the group of a release, which the API has in its path and not in the body."""
+    return (GroupId(given["group"]),) if action.name == "release" else ()
 
 
 def _in_words(error: msgspec.ValidationError) -> str:
