@@ -38,7 +38,10 @@ class Picture(Outdating):
             self.membership.set_group(node, group, begun=0)
 
     def learn(self, read: Read, found: Any, *, begun: int, now: Now) -> None:  # noqa: ANN401 - each kind of read has its own
-        """Learn one answer, of the type of this read; `Sight.ABSENT` if it does not exist."""
+        """Learn one answer, of the type of this read; `Sight.ABSENT` if it does not exist.
+
+        The lists of an organisation are learnt with `learn_org`.
+        """
         match read.what:
             case What.GROUP:
                 self.learn_group(GroupId(read.id), found, begun=begun, now=now)
@@ -54,8 +57,6 @@ class Picture(Outdating):
                 self.policies.learn_pattern(read.id, found, begun=begun, now=now)
             case What.MANAGEMENT_POLICY | What.DEPLOYMENT_POLICY:
                 self.policies.learn(read, found, begun=begun, now=now)
-            case What.ORG:
-                self.learn_org(read.org, *found, begun=begun, now=now)
 
     def learn_org(
         self,

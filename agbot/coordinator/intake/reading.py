@@ -209,20 +209,18 @@ class Reader:
     async def _fetch_now(self, read: Read, *, nodes_only: bool) -> None:
         picture, exchange = self._picture, self._exchange
         begun, now = picture.begin(), self._now()
-        if nodes_only:
-            nodes = await self._retry(partial(exchange.get, resources.NODES, read.org))
+        if read.what is not What.ORG:
+            found = await exchange.read(read)
             picture.stamps.received(self._now())
-            picture.learn_nodes(read.org, nodes, begun=begun, now=now)
+            picture.learn(read, Sight.ABSENT if found is None else found, begun=begun, now=now)
             return
-        if read.what is What.ORG:
-            groups = await self._retry(partial(exchange.get, resources.GROUPS, read.org))
-            nodes = await self._retry(partial(exchange.get, resources.NODES, read.org))
-            picture.stamps.received(self._now())
-            picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
-            return
-        found = await exchange.read(read)
+        groups = None if nodes_only else await self._retry(partial(exchange.get, resources.GROUPS, read.org))
+        nodes = await self._retry(partial(exchange.get, resources.NODES, read.org))
         picture.stamps.received(self._now())
-        picture.learn(read, Sight.ABSENT if found is None else found, begun=begun, now=now)
+        if groups is None:
+            picture.learn_nodes(read.org, nodes, begun=begun, now=now)
+        else:
+            picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
 
 
 def _in_bulk(org: OrgId, wanted: Sequence[Wanted]) -> list[tuple[Wanted, bool]]:
