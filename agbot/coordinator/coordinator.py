@@ -12,9 +12,8 @@ from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.cycle import Cycle, CycleReport
 from agbot.coordinator.dependencies import Dependencies, create_organisations, create_reader, create_situation
 from agbot.coordinator.guarded.guarded import Guarded
-from agbot.coordinator.guarded.untaken import Untaken
+from agbot.coordinator.guarded.taking_in import Untaken
 from agbot.coordinator.intake.intake import Intake
-from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.actions import Actions
 from agbot.coordinator.operators.explaining import explain
 from agbot.coordinator.operators.showing import Showing
@@ -25,6 +24,7 @@ from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.review.scopes import UnmatchedScopes
+from agbot.coordinator.review.waiters import Waiting
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.leases import Ending
 from agbot.rules.busy import NotNow

@@ -16,17 +16,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agbot.coordinator.background import Background
+from agbot.coordinator.event_loop import Background, Slices
 from agbot.coordinator.intake.intake import Intake, IntakeReport
-from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.review import deferring
 from agbot.coordinator.review.brakes import Brakes
 from agbot.coordinator.review.housekeeping import Housekeeping
 from agbot.coordinator.review.reviewing import Reviewing
 from agbot.coordinator.review.store_change import StoreChange
-from agbot.coordinator.review.waiters import Waiters
+from agbot.coordinator.review.waiters import Waiters, Waiting
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.slices import Slices
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.outage import Outage
 from agbot.events.store import StoreFailed, StoreRecovered

@@ -19,10 +19,10 @@ from agbot.coordinator import decision_record
 from agbot.coordinator.contract import Explanation, Overview
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
-from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.explaining import note_refusal
+from agbot.coordinator.review.waiters import Waiting
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked import stuck
+from agbot.coordinator.unasked import listed
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.events.event import Event
 from agbot.events.shadow import ShadowDiffers
@@ -257,7 +257,7 @@ class Shadow:
         held = f"{state.row.node} has the slot, for {rows.claim(state.row).subject}"
         if state.standing is not Standing.STUCK:
             return held
-        shown = stuck.view(state, self._situation)
+        shown = listed.view_stuck(state, self._situation)
         defect = f"{shown.defect}: " if shown.defect else ""
         return f"{held}, which is over ({defect}{shown.why}); cure: {shown.cure}"
 

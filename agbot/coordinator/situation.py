@@ -11,8 +11,8 @@ from agbot.clock import Clock
 from agbot.coordinator.clocks.seen_clock import latest_moment
 from agbot.coordinator.committing import Committing
 from agbot.coordinator.memory import group_facts
+from agbot.coordinator.memory.group_facts import TrafficReport
 from agbot.coordinator.memory.rows_seen import RowsSeen
-from agbot.coordinator.memory.traffic import TrafficReport
 from agbot.coordinator.troubles import Troubles
 from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture

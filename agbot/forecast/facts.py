@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from agbot.coordinator.memory import group_facts
+from agbot.coordinator.memory.group_facts import TrafficReport
 from agbot.coordinator.memory.ledger import Ledger
 from agbot.coordinator.memory.rows_seen import RowsSeen
-from agbot.coordinator.memory.traffic import TrafficReport
-from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.review.waiters import Waiting
 from agbot.fleet.changes import Read, What
 from agbot.forecast.living import LivingPicture
 from agbot.forecast.snapshot import Snapshot

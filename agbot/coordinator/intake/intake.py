@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from agbot.coordinator.attention import Attention
-from agbot.coordinator.background import Background
+from agbot.coordinator.event_loop import Background
 from agbot.coordinator.intake.comparing import Comparing
 from agbot.coordinator.intake.earlier_reports import EarlierReports
 from agbot.coordinator.intake.faults import Faults

@@ -15,8 +15,8 @@ from datetime import timedelta
 from functools import cache
 
 from agbot.coordinator.attention import Attention
+from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.slices import Slices
 from agbot.fleet import plan
 from agbot.fleet.plan import Activity
 from agbot.fleet.reads import Ages, Wanted, Why, next_due_at

@@ -15,8 +15,8 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 
+from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.slices import Slices
 from agbot.exchange import resources
 from agbot.exchange.client import ExchangeClient
 from agbot.exchange.errors import ExchangeError, Refused, Unreachable, Unreadable

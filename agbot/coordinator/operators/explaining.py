@@ -13,11 +13,11 @@ import msgspec
 
 from agbot.coordinator import decision_record
 from agbot.coordinator.contract import Explanation, RuleView
-from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators import failed
 from agbot.coordinator.operators.views import view_lease
+from agbot.coordinator.review.waiters import Waiting
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked import stuck
+from agbot.coordinator.unasked import listed
 from agbot.events.event import DECISION_RECORD
 from agbot.rules import holds, ids
 from agbot.rules.decide import Judgement, Wait, judge
@@ -37,7 +37,7 @@ def explain(node: NodeId, situation: Situation) -> Explanation | None:
     """Explain a node's situation from memory; None for an unknown node."""
     found, allowed = _explain(node, situation), situation.ledger.allowances.get(node)
     if found is not None and found.group is not None:
-        found = replace(found, answer=f"{found.answer}{stuck.in_words(found.group, situation)}")
+        found = replace(found, answer=f"{found.answer}{listed.stuck_in_words(found.group, situation)}")
     if found is None or allowed is None:
         return found
     what = allowed.subject or "its next upgrade"

@@ -11,7 +11,7 @@ import msgspec
 from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
 from agbot.coordinator.operators import failed
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked import stuck
+from agbot.coordinator.unasked import listed
 from agbot.coordinator.unasked.contacts import Silent
 from agbot.rules import health, ids
 from agbot.rules.facts import Member, Node, Sight
@@ -89,7 +89,7 @@ def view_group(group: GroupId, situation: Situation) -> GroupView:
         holds=(*facts.holds, *_holds_of(facts, situation)),
         required=health.required_of_others(facts.limits, size),
         required_by=health.required_by(facts.limits, size),
-        stuck=tuple(stuck.of(group, situation)),
+        stuck=tuple(listed.stuck_of(group, situation)),
     )
 
 

@@ -14,13 +14,13 @@ from typing import Any
 
 from agbot.coordinator import decision_record
 from agbot.coordinator.intake.reading import Failures, Reader
-from agbot.coordinator.memory.waiting import Waiting
 from agbot.coordinator.operators.explaining import note_refusal
 from agbot.coordinator.permission import Answer, Confirm, Granted, Refused
 from agbot.coordinator.questions import stages
 from agbot.coordinator.questions.exempting import Exempting
 from agbot.coordinator.questions.stages import Stage
 from agbot.coordinator.review import deferring
+from agbot.coordinator.review.waiters import Waiting
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked.unasked import Unasked
 from agbot.exchange.errors import ExchangeError, Unreadable

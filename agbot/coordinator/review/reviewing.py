@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from agbot.coordinator import decision_record
+from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.memory import group_facts
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.slices import Slices
 from agbot.events.leases import Ending
 from agbot.rules.facts import Node
 from agbot.rules.ids import GroupId, NodeId

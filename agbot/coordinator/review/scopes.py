@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from agbot.coordinator.event_loop import Slices
 from agbot.coordinator.intake.organisations import Organisations
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.slices import Slices
 from agbot.events.process import SettingsMatched, SettingsUnmatched
 from agbot.rules.ids import OrgId
 from agbot.rules.seen_time import SeenTime

@@ -1,25 +1,28 @@
 """The upgrades in the agbot's lists: each takes the lease or is an overlap. Reports stuck rows.
 
 The reads are bounded by the rows: the node of a row, its statuses or agreements, and the policy.
-Rows of groups that are not coordinated here are ignored.
+Rows of groups that are not coordinated here are ignored. A row that stays although its upgrade is
+over is stuck, and is shown with the defect of the agbot and its cure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
+from agbot.agreementbot import cures
+from agbot.coordinator.contract import StuckView
 from agbot.coordinator.intake.reading import Reader
 from agbot.coordinator.memory.rows_seen import Source
 from agbot.coordinator.situation import Situation
-from agbot.coordinator.unasked import stuck
 from agbot.coordinator.unasked.taking import Taking
 from agbot.events import agreementbot
 from agbot.fleet import occasions
 from agbot.fleet.reads import Wanted
 from agbot.rules import rows
-from agbot.rules.facts import Member, Row
+from agbot.rules.facts import Member, Row, Sight
 from agbot.rules.ids import GroupId
-from agbot.rules.rows import RowState, Standing
+from agbot.rules.lease import Claim, Kind
+from agbot.rules.rows import RowFacts, RowState, Standing
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import begun
 from agbot.transitions.change import Change
@@ -72,7 +75,7 @@ class ListedUpgrades:
             return []  # a later read no longer found it
         picture = situation.picture
         claim = rows.claim_of(row, picture.node(row.node))
-        facts = stuck.facts_of(row, claim, situation)
+        facts = _facts_of(row, claim, situation)
         after = situation.rows.follow(row, facts, claim, now)
         if after.standing is Standing.UNDER_WAY and isinstance(facts.member, Member) and not after.has_ended_here:
             return await self._taking.take(begun.listed(after, claim, facts.member, facts.policy, now))
@@ -83,7 +86,7 @@ class ListedUpgrades:
 
     async def _report_stuck(self, state: RowState) -> None:
         situation = self._situation
-        row, shown = state.row, stuck.view(state, situation)
+        row, shown = state.row, view_stuck(state, situation)
         claim = situation.rows.claim(row)
         event = agreementbot.stuck(row.group, claim, defect=shown.defect, why=shown.why, cure=shown.cure)
         # before the write: the cycle and a question may find it at the same time
@@ -93,3 +96,55 @@ class ListedUpgrades:
         except StoreUnavailableError:
             self._reported.discard(state.row)
             raise
+
+
+def _facts_of(row: Row, claim: Claim, situation: Situation) -> RowFacts:
+    """Return what is known of a row's node."""
+    overlap = situation.ledger.deferrals.get(row.group, {}).get(row.node)
+    member, policy = situation.picture.member(row.node), situation.picture.policies.get(claim.kind, claim.subject)
+    if (
+        isinstance(member, Member)
+        and row.kind is Kind.AGENT
+        and isinstance(situation.picture.statuses(row.node), Sight)
+    ):
+        member = Sight.UNREAD  # without its statuses nothing is known of its upgrade
+    return RowFacts(
+        member=member,
+        policy=policy,
+        lease=situation.ledger.lease(row.group),
+        overlaps=overlap is not None and overlap.is_overlap and overlap.subject == claim.subject,
+        limits=situation.limits_of(row.group),
+    )
+
+
+def view_stuck(state: RowState, situation: Situation) -> StuckView:
+    """Show a row that is stuck."""
+    row, claim = state.row, situation.rows.claim(state.row)
+    defect, why = rows.defect(state, claim, _facts_of(row, claim, situation), situation.now())
+    of_group = [each.row for each in situation.rows.of(row.group)]
+    return StuckView(
+        node=row.node,
+        kind=str(row.kind),
+        subject=claim.subject,
+        defect=defect,
+        why=why,
+        cure=cures.cure(row, of_group, situation.rows.url).command,
+    )
+
+
+def stuck_of(group: GroupId, situation: Situation) -> Iterator[StuckView]:
+    """Yield the rows of a group that are stuck."""
+    states = (state for state in situation.rows.of(group) if state.standing is Standing.STUCK)
+    return (view_stuck(state, situation) for state in states)
+
+
+def stuck_in_words(group: GroupId, situation: Situation) -> str:
+    """Return sentences about what is stuck in a group, to append to another one.
+
+    Empty if nothing is.
+    """
+    return "".join(
+        f" The agbot keeps its row for {each.subject} on {each.node}, which is over ({each.why}), and begins no other upgrade there;"
+        f" cure: {each.cure}"
+        for each in stuck_of(group, situation)
+    )

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agbot.coordinator.background import Background
+from agbot.coordinator.event_loop import Background
 from tests.support.virtual_time import in_virtual_time
 
 

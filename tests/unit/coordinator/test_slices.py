@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agbot.coordinator.slices import Slices
+from agbot.coordinator.event_loop import Slices
 from tests.support.virtual_time import VirtualLoop, in_virtual_time
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agbot.coordinator.memory.ledger import Ledger
-from agbot.coordinator.memory.waiting import Waiting
+from agbot.coordinator.review.waiters import Waiting
 from agbot.events.waits import WaitChanged
 from agbot.rules.facts import Ask
 from agbot.rules.ids import NodeId

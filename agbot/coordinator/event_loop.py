@@ -1,7 +1,9 @@
-"""Work that goes on beside the cycles.
+"""How long work shares the event loop with the questions: in slices, or beside the cycles.
 
-A cycle waits for its reads, and for the waiters to be written, only for a moment. So a slow
-Exchange, thousands of reads after a start, or thousands of new waiters do not delay the reviews.
+A cycle handles thousands of groups without waiting for anything. That is cut into slices of a few
+milliseconds, between which the questions that have come meanwhile are answered. For its reads, and
+for the waiters to be written, a cycle waits only for a moment. So a slow Exchange, thousands of
+reads after a start, or thousands of new waiters do not delay the reviews.
 """
 
 from __future__ import annotations
@@ -10,10 +12,31 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
+_SLICE_SECONDS: Final = 0.004
+"""A question waits for one slice of each part of the cycle at most."""
 _WAITED_SECONDS: Final = 1.0
-"""How long a cycle waits for such work: half the time between two cycles."""
+"""How long a cycle waits for work beside it: half the time between two cycles."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Slices:
+    """One piece of work, from the creation of this object on."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._began_at = self._loop.time()
+
+    async def end(self) -> bool:
+        """Let other work run if the present slice has been long enough; return whether it was.
+
+        To be called where nothing depends on what was seen before.
+        """
+        if self._loop.time() - self._began_at < _SLICE_SECONDS:
+            return False
+        await asyncio.sleep(0)
+        self._began_at = self._loop.time()
+        return True
 
 
 class Background:
