@@ -10,14 +10,13 @@ enough of its groups have a brake that stops the asker, so lifting those brakes 
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 
 from agbot.rules import consent, eligibility, ids
 from agbot.rules.facts import Ask, Policy
 from agbot.rules.group import Group
 from agbot.rules.lease import Kind, Lease
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, share_of
 from agbot.rules.reasons import BRAKING, Cause, Code, Reason
 from agbot.rules.records import Brake
 from agbot.rules.rule import Case, Evidence, Rule
@@ -154,7 +153,7 @@ def _org_limit(limits: Limits, groups: int) -> int | None:
 
     None: it is never stopped.
     """
-    by_share = math.ceil(limits.org_brake_percent / 100 * groups) if limits.org_brake_percent else 0
+    by_share = share_of(limits.org_brake_percent, groups)
     wanted = [each for each in (limits.org_brake_groups, by_share) if each > 0]
     return min(wanted, default=None)
 

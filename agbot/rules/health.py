@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from math import ceil, inf
+from math import inf
 
 from agbot.rules.facts import Agreement, Member, Node, Sight
 from agbot.rules.ids import PolicyId
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, share_of
 from agbot.rules.records import Deferral
 from agbot.rules.seen_time import Now, SeenTime, settling_of
 from agbot.rules.statuses import GOING_BACK, Phase, Status
@@ -246,7 +246,7 @@ def _required(limits: Limits, members: int) -> int:
     """Return how many members of a group of this size must stay available."""
     if not limits.min_available_percent:
         return limits.min_available
-    return max(limits.min_available, ceil(limits.min_available_percent / 100 * members))
+    return max(limits.min_available, share_of(limits.min_available_percent, members))
 
 
 def required_of_others(limits: Limits, members: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from math import ceil
 from typing import Annotated
 
 from msgspec import Meta
@@ -118,6 +119,12 @@ class Limits:
     def order_property(self) -> str:
         """The property of the node policy that the order uses; empty if it uses none."""
         return self.order.removeprefix(_BY_PROPERTY) if self.order.startswith(_BY_PROPERTY) else ""
+
+
+def share_of(percent: float, whole: int) -> int:
+    """Return how many of these a percentage is, rounded up."""
+    # 7 / 100 * 100 is a little more than 7, which would be rounded up to 8
+    return ceil(round(percent * whole / 100, 6))
 
 
 LimitsOf = Callable[[GroupId], Limits]

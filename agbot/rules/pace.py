@@ -11,11 +11,9 @@ group.
 
 from __future__ import annotations
 
-import math
-
 from agbot.rules import ids
 from agbot.rules.lease import HOST
-from agbot.rules.limits import Limits
+from agbot.rules.limits import Limits, share_of
 from agbot.rules.reasons import Code, Reason
 from agbot.rules.rule import NO_EVIDENCE, Case, Evidence, Rule
 from agbot.rules.words import count
@@ -78,7 +76,7 @@ def _rollout(case: Case) -> Evidence:
 
 def _canaries(limits: Limits, groups: int) -> int:
     """Return how many groups of an organisation go first; 0: there is no canary."""
-    return math.ceil(limits.canary_percent / 100 * groups) if limits.canary_percent else 0
+    return share_of(limits.canary_percent, groups)
 
 
 CANARY = Rule(
