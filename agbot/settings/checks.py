@@ -63,7 +63,8 @@ def _of_bounds(meta: Meta) -> Iterator[Check]:
         yield _bound(f"less than {meta.lt:g}", operator.lt, meta.lt, "is not less than")
     if meta.pattern is not None:
         pattern, expected = re.compile(meta.pattern), meta.description or meta.pattern
-        yield Check(expected, lambda value: None if pattern.search(value) else f'"{value}" is not {expected}')
+        # whole, because `$` also matches before a newline at the end, and `asked\n` is no order
+        yield Check(expected, lambda value: None if pattern.fullmatch(value) else f'"{value}" is not {expected}')
 
 
 def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, wrong: str) -> Check:

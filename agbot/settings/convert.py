@@ -23,6 +23,8 @@ _TOML_NAMES: Final[Mapping[type, str]] = {
     dict: "a table",
 }
 
+_LARGEST: Final = 10**15
+
 
 class WrongTypeError(ValueError):
     """The value is not of the setting's type; the message names both."""
@@ -51,7 +53,7 @@ def from_text(text: str, kind: object, separator: str = ",") -> object:
         if kind is bool:
             return _BOOLEANS[text.lower()]
         if kind is int:
-            return int(text)
+            return _small(int(text))
         if kind is float:
             return _finite(float(text))
     except (KeyError, ValueError) as error:
@@ -71,6 +73,13 @@ def expected(kind: object) -> str:
 def _finite(number: float) -> float:
     if not isfinite(number):
         raise WrongTypeError(f"{number} is not a finite number")
+    return number
+
+
+def _small(number: int) -> int:
+    # a float cannot hold every whole number, and a check or a message would fail on it
+    if abs(number) > _LARGEST:
+        raise WrongTypeError(f"a number of more than {len(str(_LARGEST))} digits is not usable")
     return number
 
 
@@ -96,13 +105,13 @@ def _whole(value: object) -> int:
     # `true` is an int to Python, and a mistake in a file
     if isinstance(value, bool) or not isinstance(value, int):
         raise _wrong(value, int)
-    return value
+    return _small(value)
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(value, float)
-    return _finite(float(value))
+    return _finite(float(_small(value) if isinstance(value, int) else value))
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def _text_of(path: Path, draft: Draft) -> str | None:
 def _read_text(path: Path, text: str, draft: Draft) -> None:
     try:
         parsed = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except not_toml.ERRORS as error:
         draft.mistakes.append(not_toml.problem(path, text, error))
         return
     lines = places.lines(text)

@@ -15,15 +15,19 @@ from typing import Final
 from agbot.settings import globs, model, places
 from agbot.settings.problems import Problem
 
+ERRORS: Final = (ValueError, RecursionError)
+"""What `tomllib` raises: also Python's own errors, for thousands of digits or brackets."""
 _AT: Final = re.compile(r" \(at (?:line (\d+), column \d+|(end of document))\)$")
 _OPEN_STRING: Final = "Illegal character '\\n'"
 """How `tomllib` reports a string that the end of its line cuts off."""
 
 
-def problem(path: Path, text: str, error: tomllib.TOMLDecodeError) -> Problem:
+def problem(path: Path, text: str, error: Exception) -> Problem:
     """Return the problem, at the line in which what cannot be read begins."""
     at = _AT.search(str(error))
     stated = str(error)[: at.start()] if at else str(error)
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        stated = "it is nested too deeply" if isinstance(error, RecursionError) else "a number has too many digits"
     line = _begin(text, int(at[1]) if at and at[1] else None)
     lower = f"{stated[:1].lower()}{stated[1:]}"
     has_more = bool("\n".join(text.split("\n")[line:]).strip())
@@ -48,7 +52,7 @@ def _begin(text: str, noticed: int | None) -> int:
     for number in range(min(noticed or len(lines), len(lines)), 1, -1):
         try:
             tomllib.loads("\n".join(lines[: number - 1]))
-        except tomllib.TOMLDecodeError:
+        except ERRORS:
             continue
         return number
     return 1

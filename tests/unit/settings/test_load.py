@@ -280,7 +280,11 @@ def test_without_a_file_everything_required_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("content", "stated"),
-    [(b"[exchange\n", "this is not TOML"), (b"a = 1\na = 2\n", "this is not TOML"), (b"\xff\xfe", "not UTF-8")],
+    [
+        (b"[exchange\n", "this is not TOML"),
+        (b"a = 1\na = 2\n", "this is not TOML"),
+        (b"\xff\xfe", "not UTF-8"),
+    ],
 )
 def test_a_file_that_is_not_toml_is_one_mistake_among_the_others(tmp_path: Path, content: bytes, stated: str) -> None:
     path = tmp_path / "agbot.toml"
