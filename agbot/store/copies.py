@@ -224,4 +224,5 @@ def _give_away(main: Path) -> None:
     folder = main.parent.stat()
     if os.geteuid() == 0 and folder.st_uid != 0:
         for each in main.parent.glob(f"{glob.escape(main.name)}*"):
-            os.chown(each, folder.st_uid, folder.st_gid)
+            # a link itself and not its target, which may be any file of root's
+            os.chown(each, folder.st_uid, folder.st_gid, follow_symlinks=False)

@@ -9,6 +9,7 @@ lock two different files of the same name. The number in it is only for the mess
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import suppress
@@ -57,11 +58,16 @@ class FileLock:
 
     def _open(self, path: Path, mode: int) -> int:
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+            # No link: root types commands for a store in a folder of the daemon's user, who could
+            # lead them to any file. The store's own path was resolved before.
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
         except IsADirectoryError:
             message = f"could not open {path}: SQLITE_CANTOPEN, it is a directory; set a file as the store"
             raise StoreUnavailableError(message) from None
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                message = f"{path} is a symbolic link, which is not followed; remove it"
+                raise StoreUnavailableError(message) from error
             message = (
                 f"cannot create {'the lock file ' if path == self.path else ''}{path}: {error.strerror}; the directory must exist and"
                 " be writable for this user"

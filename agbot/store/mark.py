@@ -92,7 +92,9 @@ class MarkFile:
         self.close()
         new = self.path.with_name(f"{self.path.name}.new")
         try:
-            self._descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            # a new file in any case: what a kill has left, or a link, is not written to
+            new.unlink(missing_ok=True)
+            self._descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             self._put(mark)
             os.fsync(self._descriptor)
             new.replace(self.path)

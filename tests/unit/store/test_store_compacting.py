@@ -122,3 +122,18 @@ async def test_what_root_compacts_belongs_to_the_daemon_s_user_afterwards(path: 
 
     assert {each.stat().st_uid for each in path.parent.iterdir()} == {OWNER}
     assert mode_of(path) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+async def test_root_gives_no_file_away_to_which_the_daemon_s_user_has_made_a_link(
+    path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    await emptied(path)
+    target = tmp_path_factory.mktemp("of-root") / "file"
+    target.touch()
+    os.chown(path.parent, OWNER, OWNER)
+    path.with_name(f"{path.name}-link").symlink_to(target)
+
+    compacting.compact(path)
+
+    assert target.stat().st_uid == 0

@@ -57,6 +57,30 @@ def names(path: Path) -> set[str]:
     return {each.name for each in path.parent.iterdir()}
 
 
+async def test_a_link_in_place_of_the_lock_file_is_refused_and_its_target_stays(path: Path, tmp_path: Path) -> None:
+    await (await opened(path)).close()
+    target, lock = tmp_path / "of-root", path.with_name("agbot.db.lock")
+    target.write_text("important\n", encoding="utf-8")
+    lock.unlink()
+    lock.symlink_to(target)
+
+    with pytest.raises(StoreUnavailableError, match="is a symbolic link"):
+        copies.declare_restored(path, WHY)
+
+    assert target.read_text(encoding="utf-8") == "important\n"
+
+
+async def test_a_link_in_place_of_a_new_mark_is_not_written_through(path: Path, tmp_path: Path) -> None:
+    await (await opened(path)).close()
+    target = tmp_path / "of-root"
+    target.write_text("important\n", encoding="utf-8")
+    path.with_name("agbot.db.mark.new").symlink_to(target)
+
+    copies.declare_restored(path, WHY)
+
+    assert target.read_text(encoding="utf-8") == "important\n"
+
+
 async def test_a_backup_of_a_store_in_use_is_one_file_that_says_that_it_is_a_copy(path: Path, copy: Path) -> None:
     await with_copy(path, copy)
 
