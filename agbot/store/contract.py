@@ -31,6 +31,7 @@ from agbot.events import catalogue
 from agbot.events.event import COORDINATOR, DECISION_RECORD, Event, Unread
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import SeenTime
 from agbot.store.records import Key, Record
 
 _R = TypeVar("_R", bound=Record)
@@ -267,8 +268,8 @@ class Store(Protocol):
         A cursor never goes back: a lower id has no effect.
         """
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
-        """Delete journal entries older than this and turns older than this.
+    async def prune(self, before: datetime, pace: Pace = at_once, *, turns: SeenTime | None = None) -> int:
+        """Delete journal entries older than this, and turns older than `turns`.
 
         Return the number of deleted entries.
 

@@ -132,9 +132,9 @@ class MemoryStore:
         """Advance a sink's cursor."""
         await self._write_call(lambda: self._save_cursor(sink, entry_id))
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once, *, turns: SeenTime | None = None) -> int:
         """Delete older entries and turns."""
-        return await self._write_call(lambda: self._prune(before))
+        return await self._write_call(lambda: self._prune(before, turns))
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:
         """Delete the oldest entries beyond the limit."""
@@ -189,12 +189,12 @@ class MemoryStore:
         cursors = self._content.cursors
         cursors[sink] = max(cursors.get(sink, entry_id), entry_id)
 
-    def _prune(self, before: datetime) -> int:
+    def _prune(self, before: datetime, turns_before: SeenTime | None) -> int:
         content = self._content
         turns = content.records[Turn]
-        gone = [place for place, mark in turns.items() if isinstance(mark, Turn) and mark.until < SeenTime(before)]
-        for place in gone:
-            del turns[place]
+        for place, mark in list(turns.items()):
+            if isinstance(mark, Turn) and turns_before is not None and mark.until < turns_before:
+                del turns[place]
         kept = [entry for entry in content.entries if entry.at >= before]
         pruned = len(content.entries) - len(kept)
         content.entries = kept

@@ -11,12 +11,12 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final, Protocol, TypeVar
 
+from agbot.rules.seen_time import SeenTime
 from agbot.store.contract import ENTRY_BYTES, Pace
 from agbot.store.queries import QUERIES
-from agbot.store.texts import Row, stamp
+from agbot.store.texts import Row, seen_stamp
 
 _FIRST_STRETCH: Final = 64
 LONGEST_STRETCH: Final = 2048
@@ -125,6 +125,6 @@ class Trimming:
         return Done(gone=gone, rest=None if too_much <= 0 or not gone else self)
 
 
-def prune_turns(connection: sqlite3.Connection, before: datetime) -> None:
+def prune_turns(connection: sqlite3.Connection, before: SeenTime) -> None:
     """Delete older turns: at most one per member, so never many."""
-    connection.execute(QUERIES["turn.prune"], {"before": stamp(before)})
+    connection.execute(QUERIES["turn.prune"], {"before": seen_stamp(before)})

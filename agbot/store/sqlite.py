@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import SeenTime
 from agbot.store import connection, generation, migrations, shortening, statements
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import (
@@ -135,9 +136,10 @@ class SqliteStore:
         row: Row = {"sink": sink, "confirmed_id": entry_id}
         await self._thread.run(partial(_write, written=[(QUERIES["cursor.save"], row)], journal_bytes=0), writes=True)
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once, *, turns: SeenTime | None = None) -> int:
         """Delete older entries and turns, in batches."""
-        await self._thread.run(partial(shortening.prune_turns, before=before), writes=True)
+        if turns is not None:
+            await self._thread.run(partial(shortening.prune_turns, before=turns), writes=True)
         return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:

@@ -12,6 +12,7 @@ from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted
 from agbot.rules.lease import Lease, State
 from agbot.rules.records import Hold
+from agbot.rules.seen_time import SeenTime
 from agbot.sim.faults import Fault, FaultKind
 from agbot.store.contract import NOTHING, Entry, JournalQuery, Lost, Pace, Writes, at_once
 from agbot.store.memory import MemoryStore
@@ -299,7 +300,7 @@ async def test_a_dead_holder_is_found_out_by_a_clock_that_is_a_day_off() -> None
 class StretchedStore(MemoryStore):
     """Deletes one entry in each stretch."""
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once, *, turns: SeenTime | None = None) -> int:
         gone = 0
         for entry in [each for each in self._content.entries if each.at < before]:
             self._content.entries.remove(entry)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from agbot.rules.ids import GroupId, NodeId
 from agbot.rules.lease import Lease
 from agbot.rules.records import Turn, Waiter
+from agbot.rules.seen_time import SeenTime
 from agbot.store import texts
 from agbot.store.contract import ENTRY_BYTES, Entry, JournalQuery, Lost, Store, Writes
 from tests.contract import values
@@ -144,7 +145,7 @@ async def test_a_prune_removes_what_is_older_and_reports_how_many_entries_went(s
     await store.write(Writes(put=[values.turn(ANNA, 0), values.turn(BERT, 1), values.waiter()]))
     await store.swap(Lease(group=GROUP), values.granted(Lease(group=GROUP)))
 
-    assert await store.prune(NOW + timedelta(minutes=1)) == 1
+    assert await store.prune(NOW + timedelta(minutes=1), turns=SeenTime(NOW + timedelta(minutes=1))) == 1
 
     stored = await store.load()
     assert await events(store, ALL) == ["b.b", "c.c"]

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -21,7 +21,7 @@ from agbot.coordinator.memory.contents import Contents
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
 from agbot.rules.records import Waiter
-from agbot.rules.seen_time import SeenTime
+from agbot.rules.seen_time import Now
 from agbot.store.contract import (
     NOTHING,
     Entry,
@@ -134,15 +134,18 @@ class Ledger(Contents):
         with self._doubting():
             await self._store.check()
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> None:
+    async def prune(self, age: timedelta, now: Now, pace: Pace = at_once) -> None:
         """Drop what is older than this: journal entries, and turns that members have had.
 
         The store drops the same.
         """
+        # Entries by their date, and turns in seen time, which lags behind by all blindness there
+        # has been: by the date, a turn of this minute would be old once that is more than the age.
+        turns_before = now.seen - age
         with self._doubting():
-            await self._store.prune(before, pace)
+            await self._store.prune(now.wall - age, pace, turns=turns_before)
         for group, turns in self.turns.items():
-            self.turns[group] = {node: mark for node, mark in turns.items() if mark.until >= SeenTime(before)}
+            self.turns[group] = {node: mark for node, mark in turns.items() if mark.until >= turns_before}
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> None:
         """Drop the oldest entries of the journal until it takes at most this many bytes."""

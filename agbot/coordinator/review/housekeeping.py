@@ -124,7 +124,7 @@ class _Sweeping:
         ledger = self._situation.ledger
         # the cycle reports the untrusted ledger; the next sweep starts over
         with suppress(StoreUnavailableError):
-            await ledger.prune(now.wall - self._journal_age, self._pause)
+            await ledger.prune(self._journal_age, now, self._pause)
             if self._journal_bytes:
                 await ledger.trim(self._journal_bytes, self._pause)
             if self._goes_on():

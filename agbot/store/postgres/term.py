@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from agbot.rules.ids import GroupId
 from agbot.rules.lease import Lease
+from agbot.rules.seen_time import SeenTime
 from agbot.store import statements as tables
 from agbot.store.codec import ENTRIES, LEASES, RECORDS
 from agbot.store.contract import (
@@ -40,7 +41,7 @@ from agbot.store.queries import QUERIES, journal_read
 from agbot.store.records import KEPT, Record
 from agbot.store.shortening import MORE_THAN_ADDED, in_batches
 from agbot.store.swaps import is_first, refuse_impossible
-from agbot.store.texts import stamp
+from agbot.store.texts import seen_stamp, stamp
 
 # it waits for the row of the leader, which a write under way may lock for 2 s (`shared.WRITES`)
 _LOADING: Final = Timeouts(statement_ms=60_000, lock_ms=2500)
@@ -145,9 +146,11 @@ class TermStore:
         """Advance a sink's cursor."""
         await self._part(filled(_CURSOR, {"sink": sink, "confirmed_id": entry_id}))
 
-    async def prune(self, before: datetime, pace: Pace = at_once) -> int:
+    async def prune(self, before: datetime, pace: Pace = at_once, *, turns: SeenTime | None = None) -> int:
         """Delete older entries and turns, in batches."""
-        await self._part(filled("DELETE FROM turn USING done WHERE until < :before", {"before": stamp(before)}))
+        if turns is not None:
+            older = {"before": seen_stamp(turns)}
+            await self._part(filled("DELETE FROM turn USING done WHERE until < :before", older))
         return await self._shortened(shortening.Pruning(stamp(before)), pace)
 
     async def trim(self, most_bytes: int, pace: Pace = at_once) -> int:

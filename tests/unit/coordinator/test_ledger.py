@@ -12,7 +12,8 @@ from agbot.coordinator.memory.ledger import Ledger
 from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, grant, suspect
-from agbot.rules.records import Waiter
+from agbot.rules.reasons import Cause
+from agbot.rules.records import Turn, Waiter
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import Lost, StoreUnavailableError, Writes
 from tests.support.clocks import NOON
@@ -56,8 +57,22 @@ async def test_a_failed_clearing_out_is_a_failure_of_the_store_like_any_other() 
     await ledger.load()
     store.fail_next(Failure.BEFORE_COMMIT)
     with pytest.raises(StoreUnavailableError):
-        await ledger.prune(NOON)
+        await ledger.prune(timedelta(days=30), Now.unblinded(NOON))
     assert (ledger.is_trusted, bool(ledger.failure)) == (False, True), "it is read anew, and that ends the failure"
+
+
+async def test_a_turn_of_this_hour_stays_however_long_the_coordinator_was_blind_before() -> None:
+    store, now = FaultyStore(), Now(wall=NOON, seen=SeenTime(NOON - timedelta(days=31)))
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    turn = Turn(group=GROUP, node=NodeId("o1/anna"), until=now.seen - timedelta(hours=1), cause=Cause.SUCCEEDED)
+    await ledger.write(Writes(put=[turn]))
+
+    await ledger.prune(timedelta(days=30), now)
+
+    assert ledger.turns[GROUP] == {turn.node: turn}
+    assert (await store.load()).of(Turn) == [turn]
 
 
 async def test_a_lock_lasts_as_long_as_its_swap() -> None:
