@@ -38,9 +38,12 @@ class Arrivals:
         self._new.pop(node, None)
 
     def note_loss(self, node: NodeId, at: datetime) -> None:
-        """Note that an agreement of a node has ended. The feed repeats its last rows."""
-        if node not in self._lost_at or self._lost_at[node] < at:
-            self._new_losses[node] = at
+        """Note that an agreement of a node has ended."""
+        # the feed may show an earlier row later, and a new one that runs since then fills no later
+        # gap
+        if node in self._lost_at and at <= self._lost_at[node]:
+            return
+        self._new_losses[node] = at
         self._dropped += _renew(self._lost_at, node, at)
 
     def forget_loss(self, node: NodeId) -> None:

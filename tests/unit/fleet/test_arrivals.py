@@ -57,6 +57,16 @@ def test_a_loss_that_is_forgiven_is_forgotten() -> None:
     assert arrivals.lost_at(ANNA) is None
 
 
+def test_an_earlier_loss_that_is_shown_later_changes_nothing() -> None:
+    arrivals = Arrivals()
+    arrivals.note_loss(ANNA, after(60))
+    arrivals.take_losses()
+    arrivals.note_loss(ANNA, NOW.wall)
+
+    assert arrivals.ended_at(ANNA) == after(60)
+    assert arrivals.take_losses() == {}
+
+
 def test_the_last_loss_counts() -> None:
     arrivals = Arrivals()
     arrivals.join(ANNA, NOW.wall)
