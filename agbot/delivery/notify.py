@@ -11,8 +11,10 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Self
+from urllib.parse import unquote
 
 from agbot import log
 from agbot.delivery.outbox import Outlet
@@ -33,6 +35,8 @@ _QUIET_SECONDS: Final = 60.0
 """Between two messages; what happens meanwhile is in the second one."""
 _ERROR_CHARACTERS: Final = 300
 _SHORTEST_SECRET: Final = 4
+_BETWEEN: Final = re.compile("[/@?:&=]")
+"""Between the parts of an address: `user:password@host/token?key=value`."""
 
 
 class Notify:
@@ -108,7 +112,7 @@ class Notify:
                 warnings.texts.append(str(error) or type(error).__name__)
         if is_sent:
             return ""
-        return excerpt("; ".join(warnings.texts) or "it was not accepted", _parts(self._address), _ERROR_CHARACTERS)
+        return excerpt("; ".join(warnings.texts) or "it was not accepted", secrets_in(self._address), _ERROR_CHARACTERS)
 
     def _note(self, why: str, number: int) -> None:
         self._count(self.kind, Outcome.FAILED if why else Outcome.DELIVERED, 1 if why else number)
@@ -134,14 +138,12 @@ def _words(entry: Entry) -> str:
     return f"{where}{entry.event if isinstance(event, Unread) else event.in_words()}"
 
 
-def _parts(address: Secret) -> tuple[str, ...]:
+def secrets_in(address: Secret) -> tuple[str, ...]:
     """Return what of an address must not be shown: all of it, and each part that may be a token."""
     _, _, rest = address.reveal().partition("://")
     # short parts are left: hiding `tls` or `443` everywhere would make the error unreadable
-    return (
-        address.reveal(),
-        *(part for part in rest.replace("@", "/").replace("?", "/").split("/") if len(part) >= _SHORTEST_SECRET),
-    )
+    parts = [part for part in _BETWEEN.split(rest) if len(part) >= _SHORTEST_SECRET]
+    return (address.reveal(), *dict.fromkeys((*parts, *map(unquote, parts))))
 
 
 class _Warnings(logging.Handler):
