@@ -37,6 +37,7 @@ class Desk:
     metrics: Metrics
     http: aiohttp.ClientSession
     token: Secret | None = None
+    console: Console | None = None
 
     async def ask(self, method: str, path: str, **kwargs: Any) -> Reply:
         async with self.http.request(method, f"{self.url}{path}", **kwargs) as reply:
@@ -70,7 +71,7 @@ async def desk() -> AsyncIterator[Desk]:
             operator_token=lambda: desk.token,
         )
         await console.start()
-        desk.url = console.url
+        desk.url, desk.console = console.url, console
         yield desk
         await console.stop()
         assert clock.slept == [], "nothing here waits"
