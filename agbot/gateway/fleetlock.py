@@ -52,7 +52,8 @@ _WRONG: Final = "the Exchange does not know the node, or does not accept its tok
 
 
 class _Params(msgspec.Struct, frozen=True):
-    group: Annotated[str, msgspec.Meta(pattern="^[a-zA-Z0-9.-]+$")]
+    # `$` alone also matches before a newline at the end
+    group: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9.-]+(?!\n)$")]
     id: Annotated[str, msgspec.Meta(min_length=1)]
 
 

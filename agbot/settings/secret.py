@@ -74,13 +74,18 @@ class Found:
     warning: str = ""
 
 
+def has_credentials(environ: Mapping[str, str]) -> bool:
+    """Whether systemd has handed credentials over. An empty variable names no folder."""
+    return bool(environ.get(CREDENTIALS_DIRECTORY))
+
+
 def where(file: Path | None, credential: str, environ: Mapping[str, str], folder: Path | None) -> Path | None:
     """Return the file of a secret: of the settings, else of systemd, else None."""
     if file is not None:
         return file
     # Whoever types a command has no credentials of systemd. The installed unit takes them from the
     # folder of the settings, so that is where a secret is found then.
-    directory = Path(environ[CREDENTIALS_DIRECTORY]) if environ.get(CREDENTIALS_DIRECTORY) else folder
+    directory = Path(environ[CREDENTIALS_DIRECTORY]) if has_credentials(environ) else folder
     provided = directory / credential if directory else None
     return provided if provided and provided.exists() else None
 

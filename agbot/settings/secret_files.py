@@ -31,10 +31,10 @@ def read_secrets(
     def find(key: str, file: Path | None, credential: str) -> Secret | None:
         path = secret.where(file, credential, environ, folder)
         # systemd's copies belong to the service alone, whatever their mode.
-        is_copy = file is None and secret.CREDENTIALS_DIRECTORY in environ
+        is_copy = file is None and secret.has_credentials(environ)
         return _read_secret(key, path, draft, may_lack=may_lack, may_be_open=is_copy)
 
-    later = may_lack and secret.CREDENTIALS_DIRECTORY not in environ
+    later = may_lack and not secret.has_credentials(environ)
     exchange = find("exchange.token_file", settings.exchange.token_file, secret.EXCHANGE_TOKEN)
     operator = find("console.token_file", settings.console.token_file, secret.OPERATOR_TOKEN)
     password = find("mqtt.password_file", settings.mqtt.password_file, secret.MQTT_PASSWORD)
@@ -86,7 +86,7 @@ def _read_addresses(
         return ()
     for problem in wrong:
         draft.note(key, problem, expected)
-    is_copy = settings.notify.addresses_file is None and secret.CREDENTIALS_DIRECTORY in environ
+    is_copy = settings.notify.addresses_file is None and secret.has_credentials(environ)
     warning = "" if is_copy else secret.why_open(path)
     if found and warning:
         draft.note(key, warning, secret.closed(path), is_warning=True)

@@ -95,6 +95,7 @@ async def test_another_group_than_the_node_s_own_is_refused() -> None:
         (b"", "fleet-lock-protocol: true"),
         (b"[]", "fleet-lock-protocol: true"),
         (b'{"client_params": {"group": "de fault", "id": "m1"}}', "fleet-lock-protocol: true"),
+        (b'{"client_params": {"group": "default\\n", "id": "m1"}}', "fleet-lock-protocol: true"),
         (b'{"client_params": {"group": "default", "id": ""}}', "fleet-lock-protocol: true"),
         (b'{"client_params": {"group": "default"}}', "fleet-lock-protocol: true"),
         (b"\xff" * 100, "fleet-lock-protocol: true"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agbot.settings import secret
+from agbot.settings import load, secret
 from agbot.settings.secret import Secret, SecretError
 
 
@@ -78,3 +78,14 @@ def test_a_named_file_is_stronger_than_a_credential_and_that_than_a_file_beside_
     assert secret.where(None, secret.OPERATOR_TOKEN, {}, folder) == folder / "operator-token"
     assert secret.where(None, secret.MQTT_PASSWORD, {}, folder) is None
     assert secret.where(None, secret.EXCHANGE_TOKEN, {}, None) is None
+
+
+def test_an_empty_folder_of_credentials_excuses_no_open_secret_file(tmp_path: Path) -> None:
+    settings = tmp_path / "agbot.toml"
+    settings.write_text('[exchange]\nurl = "https://hub/v1"\nidentity = "IBM/c"\n', encoding="utf-8")
+    (tmp_path / secret.EXCHANGE_TOKEN).write_text("s3cret", encoding="utf-8")
+    (tmp_path / secret.EXCHANGE_TOKEN).chmod(0o644)
+
+    warnings = load.load(settings, {"CREDENTIALS_DIRECTORY": ""}).warnings
+
+    assert "exchange.token_file" in [each.key for each in warnings]
