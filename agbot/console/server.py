@@ -71,7 +71,7 @@ class Console:
         """Listen nowhere before `start`. `listen` is host:port; port 0 is any free port."""
         self._host, self._port = host_and_port(listen)
         coordinators = coordinators or Alone("")
-        self._hop = Hop(coordinators.where().own_name, hop_ca_file)
+        self.hop = Hop(coordinators.where().own_name, hop_ca_file)
         parts = Parts(
             operations=operations,
             clock=clock,
@@ -79,7 +79,7 @@ class Console:
             deliveries=deliveries,
             operator_token=operator_token,
         )
-        app = _application(parts, listen=listen, metrics=metrics, hop=self._hop)
+        app = _application(parts, listen=listen, metrics=metrics, hop=self.hop)
         app[ROLLOUTS] = rollouts or Rollouts(operations)
         self._descriptors = descriptors or Descriptors()
         self._acceptor: Acceptor | None = None
@@ -107,15 +107,7 @@ class Console:
         try:
             await self._runner.cleanup()
         finally:
-            await self._hop.stop()
-
-    def renew_hop_trust(self) -> None:
-        """Load again the CA certificates for the other coordinators.
-
-        Raises:
-            OSError: they are not usable; the former ones stay in use.
-        """
-        self._hop.renew_trust()
+            await self.hop.stop()
 
     @property
     def url(self) -> str:

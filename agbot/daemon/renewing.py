@@ -95,14 +95,14 @@ def renewables(
         receivers.renew_webhooks(settings.webhook)
 
     def renew_hop() -> None:
-        gateway.renew_hop_trust()
-        console.renew_hop_trust()
+        gateway.hop.renew_trust()
+        console.hop.renew_trust()
 
     return [
         Renewable(use=use, files=tuple(file for file in files if file is not None), load=load)
         for use, files, load in (
             ("gateway", (own.certificate_file, own.key_file), gateway.renew_certificate),
-            ("upstream-ca", (settings.agbot.secure_api_ca_file,), gateway.renew_upstream_trust),
+            ("upstream-ca", (settings.agbot.secure_api_ca_file,), gateway.passing.renew_trust),
             ("exchange-ca", (settings.exchange.ca_file,), exchange.renew_trust),
             ("leadership-ca", (settings.leadership.ca_file,), renew_hop),
             ("mqtt", (mqtt.certificate_file, mqtt.key_file), renew_mqtt),

@@ -68,13 +68,13 @@ class Listener:
         is_tls = settings.certificate_file is not None and settings.key_file is not None
         core = new_core(settings, permission, clock, where)
         self._reads = Reads(exchange, core.memory, clock, seconds=answer_seconds)
-        self._passing = PassThroughRoute(settings, agbot, clock, upstream_seconds=upstream_seconds)
-        self._hop = Hop(where().own_name, hop_ca_file)
-        forwarding = Forwarding(core, self._hop, where, settings, clock=clock)
+        self.passing = PassThroughRoute(settings, agbot, clock, upstream_seconds=upstream_seconds)
+        self.hop = Hop(where().own_name, hop_ca_file)
+        forwarding = Forwarding(core, self.hop, where, settings, clock=clock)
         self._requests = Requests(
             core,
             Resolver(core, permission, self._reads, clock, answer_seconds=answer_seconds),
-            self._passing,
+            self.passing,
             forwarding,
             FleetLock(core, permission, self._reads, forwarding, settings, clock=clock),
             max_open=settings.max_open,
@@ -118,7 +118,7 @@ class Listener:
         if certificate_file is not None and key_file is not None:
             self._certificate = Certificate(certificate_file, key_file)
         context = self._certificate.context if self._certificate else None
-        await self._passing.start()
+        await self.passing.start()
         quick = self._quick(asyncio.get_running_loop().time, max_bytes=self._bounds.max_field_bytes)
         self._connections = Connections(self._requests.handle, self._bounds, refuse=unreadable, at_once=quick.answer)
         acceptor = Acceptor(
@@ -142,26 +142,10 @@ class Listener:
         if self._certificate is not None:
             self._certificate.renew()
 
-    def renew_hop_trust(self) -> None:
-        """Load again the CA certificates for the other coordinators.
-
-        Raises:
-            OSError: they are not usable; the former ones stay in use.
-        """
-        self._hop.renew_trust()
-
-    def renew_upstream_trust(self) -> None:
-        """Load again the CA certificates for the real agbot.
-
-        Raises:
-            OSError: they are not usable; the former ones stay in use.
-        """
-        self._passing.renew_trust()
-
     async def stop(self, grace_seconds: float = 4.0) -> None:
         """Stop accepting, finish open answers within `grace_seconds` of the event loop; close."""
         if self._server is None or self._connections is None:
-            await self._passing.stop()
+            await self.passing.stop()
             return
         self._server.close()
         self._connections.pre_shutdown()
@@ -174,8 +158,8 @@ class Listener:
                 await asyncio.wait(cut, timeout=_WRITE_SECONDS)
         await self._connections.shutdown(_WRITE_SECONDS)
         await self._reads.stop()
-        await self._passing.stop()
-        await self._hop.stop()
+        await self.passing.stop()
+        await self.hop.stop()
         self._server = None
         log.write(GatewayStopped())
 
