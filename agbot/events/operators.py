@@ -81,34 +81,33 @@ class AllowanceEnded(Event, frozen=True, kw_only=True):
         return f"the allowance of {self.node} has {how}"
 
 
-class ApprovalGiven(Event, frozen=True, kw_only=True):
+class OfApproval(Event, frozen=True, kw_only=True):
+    """An event of an approval."""
+
+    subject: PolicyId
+    scope: str
+    """`*`, an organisation, or an `org/group`."""
+    kind: Kind
+    why: str
+
+    @property
+    def where(self) -> str:
+        """The scope, for people."""
+        return named_scope(self.scope)
+
+
+class ApprovalGiven(OfApproval, frozen=True, kw_only=True):
     """An operator approved an upgrade that may not begin without approval."""
 
     name: ClassVar[str] = "approval.given"
-
-    subject: PolicyId
-    scope: str
-    """`*`, an organisation, or an `org/group`."""
-    kind: Kind
-    why: str
-
-    def in_words(self) -> str:
-        return f"{self.subject} has been approved for {named_scope(self.scope)}"
+    words: ClassVar[str] = "the {self.kind} upgrade {self.subject} has been approved for {self.where}"
 
 
-class ApprovalWithdrawn(Event, frozen=True, kw_only=True):
+class ApprovalWithdrawn(OfApproval, frozen=True, kw_only=True):
     """An operator withdrew an approval. Groups in which the upgrade has begun go on."""
 
     name: ClassVar[str] = "approval.withdrawn"
-
-    subject: PolicyId
-    scope: str
-    """`*`, an organisation, or an `org/group`."""
-    kind: Kind
-    why: str
-
-    def in_words(self) -> str:
-        return f"{self.subject} is no longer approved for {named_scope(self.scope)}"
+    words: ClassVar[str] = "the {self.kind} upgrade {self.subject} is no longer approved for {self.where}"
 
 
 def hold_set(hold: Hold) -> HoldSet:

@@ -145,7 +145,7 @@ def _permissions(orders: Orders, now: datetime) -> Iterator[Item]:
         more = f"; {words.count(len(older) - 1, 'older one')} with it: `agbot orders`" if older[1:] else ""
         yield Item(
             level="note",
-            title=f"Approval of {last.subject} in {words.scope(last.scope)}",
+            title=f"Approval of {last.subject} ({last.kind}) in {words.scope(last.scope)}",
             text=f"{last.why} ({last.by}, {words.relative(last.since, now)}){more}",
             links=(Link(text="All", url="/orders#approvals"),),
         )

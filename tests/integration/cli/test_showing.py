@@ -340,7 +340,7 @@ def test_what_operators_have_ordered_is_stated_and_is_no_fault(shell: Shell) -> 
     assert (
         f"Allowance of acme/beta. It may begin {NMP} once past most rules, until 2026-03-04 05:06:07Z" in result.stdout
     )
-    assert f"Approval of {NMP} in organisation acme: tested (ada, 0 s ago)\n" in result.stdout
+    assert f"Approval of {NMP} (agent) in organisation acme: tested (ada, 0 s ago)\n" in result.stdout
     assert "Hold on node acme/beta. No upgrade begins there, until resumed: broken disk" in result.stdout
 
 
