@@ -24,7 +24,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
-from agbot.listening.lingering import discard_arrived, linger
+from agbot.listening.lingering import hang_up, linger
 from agbot.listening.parsing import Parser, TakesChunks
 from agbot.listening.reads import break_cycle, take_small_reads
 from agbot.listening.shares import client_of
@@ -67,6 +67,7 @@ class Connection(web.RequestHandler):
     """aiohttp's connection with our parser, limits and error format."""
 
     __slots__ = (
+        "_awaits_rest",
         "_client_seconds",
         "_client_timer",
         "_handed_over",
@@ -96,6 +97,8 @@ class Connection(web.RequestHandler):
         self._linger_seconds = LINGER_SECONDS
         self._is_last = False
         """Whether the client has closed its half, so that no further request can arrive."""
+        self._awaits_rest = False
+        """Whether a request has been answered before all of it has arrived."""
         self._is_finished = False
         """Whether all requests have been answered, and the connection only has to close."""
         self._client_seconds = bounds.head_seconds
@@ -126,7 +129,7 @@ class Connection(web.RequestHandler):
     @property
     def is_idle(self) -> bool:
         """Whether no request of this connection is being answered, also while it is closing."""
-        is_between_requests = self._waiter is not None or self._request_count == 0
+        is_between_requests = self._waiter is not None or self._request_count == 0 or self._awaits_rest
         return not self._messages and (self._is_finished or is_between_requests)
 
     @property
@@ -264,10 +267,12 @@ class Connection(web.RequestHandler):
     async def _may_go_on(self, request: web.BaseRequest, answer: web.StreamResponse) -> bool:
         """Return whether another request can follow; for this, the rest of the last is awaited."""
         if answer.keep_alive and not self._close:
+            self._awaits_rest = True
             with contextlib.suppress(TimeoutError, HttpProcessingError, RequestPayloadError):
                 async with asyncio.timeout(self._linger_seconds):
                     while not request.content.is_eof():
                         await request.content.readany()
+            self._awaits_rest = False
         return bool(answer.keep_alive) and not self._close and request.content.is_eof()
 
     def handle_error(
@@ -285,13 +290,3 @@ class Connection(web.RequestHandler):
         if not isinstance(exc, HttpProcessingError):
             raise ConnectionError("no answer can be written") from exc
         return self._refuse(exc)
-
-
-def hang_up(transport: asyncio.Transport) -> None:
-    """Abort a connection. Answers that the client has not read are lost."""
-    discard_arrived(transport)
-    # over TLS, `close` sends the alert that ends it; a second `close` would leave `abort` without
-    # effect (CPython 3.11 to 3.13)
-    if not transport.is_closing():
-        transport.close()
-    transport.abort()

@@ -1,4 +1,4 @@
-"""Ends a connection after its last answer in such a way that the answer arrives (RFC 9112, 9.6).
+"""Ends a connection: at once, or after its last answer so that this arrives (RFC 9112, 9.6).
 
 A socket that is closed with unread data resets its connection, and so does one to which data arrive
 later: the kernel drops what it has not sent yet of the answer, and the client what it has not read.
@@ -42,12 +42,20 @@ def linger(wire: asyncio.Transport, sent: Callable[[], None]) -> None:
         _Lingering(tcp, tls, lambda: tcp.get_write_buffer_size() + tls._outgoing.pending, sent).begin()  # noqa: SLF001 - see above
 
 
-def discard_arrived(wire: asyncio.BaseTransport) -> None:
-    """Read what has arrived on a connection that is aborted next, so that it is not reset."""
+def hang_up(wire: asyncio.Transport) -> None:
+    """Abort a connection at once. Answers that the client has not read are lost.
+
+    What has arrived is read, so that the connection is not reset for that.
+    """
     found = wire.get_extra_info("socket")
     if found is not None:
         with contextlib.suppress(OSError):
             os.read(found.fileno(), READ_BYTES)
+    # over TLS, `close` sends the alert that ends it; a second `close` would leave `abort` without
+    # effect (CPython 3.11 to 3.13)
+    if not wire.is_closing():
+        wire.close()
+    wire.abort()
 
 
 class _Lingering(asyncio.Protocol):

@@ -19,9 +19,9 @@ import socket
 from collections.abc import Callable
 from typing import Protocol, cast
 
-from agbot.listening.connection import Connection, hang_up
+from agbot.listening.connection import Connection
 from agbot.listening.deadlines import Deadlines
-from agbot.listening.lingering import linger
+from agbot.listening.lingering import hang_up, linger
 from agbot.listening.reads import READ_BYTES, take_small_reads
 from agbot.listening.shares import client_of
 from agbot.listening.watch import Watch

@@ -209,6 +209,20 @@ async def test_a_connection_is_not_idle_between_a_request_and_its_answer() -> No
     assert wire.protocol.is_idle
 
 
+@in_virtual_time
+async def test_a_connection_is_idle_while_the_rest_of_an_answered_request_is_awaited() -> None:
+    wire = dial(connections())
+    wire.protocol.data_received(b"GET /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n")
+    assert isinstance(wire.protocol, Connection)
+    before = wire.protocol
+    await asyncio.sleep(0.5)
+    assert (wire.written[:12], before.is_idle) == (b"HTTP/1.1 204", True)
+    before.data_received(b"the body!GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+    while wire.written.count(b"204") == 1:
+        assert not before.is_idle
+        await asyncio.sleep(0)
+
+
 class Clear:
     """A connection in clear text, and what became of it."""
 
