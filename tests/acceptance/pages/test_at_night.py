@@ -71,6 +71,7 @@ async def test_the_runbook_helps_in_a_bad_night(
         await walk("agbot history --event delivery.refused", "no such entry in the journal")
         await walk("systemctl reload agbot")
         await machine.logged("[settings.reloaded")
+        await walk("agbot check-config", "agbot.toml is good")
         await walk("fuser /var/lib/agbot/agbot.db", "agbot.db:")
         await walk("agbot history", "forced")
         await walk("systemctl status systemd-journald", "active (running)")
