@@ -11,18 +11,17 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.acceptance import programs as shared
 from tests.acceptance.hub import Hub, revealed
-from tests.acceptance.programs import Programs, environment
+from tests.acceptance.programs import Programs
 from tests.acceptance.site import OPERATOR, Site
 from tests.acceptance.template import Template
 from tests.support.patience import PATIENCE_SECONDS
 
 
-@pytest.fixture(scope="session")
-def template() -> Iterator[Template]:
-    found = Template(environment())
-    yield found
-    found.end()
+@pytest.fixture
+def template() -> Template:
+    return shared.template()
 
 
 @pytest.fixture

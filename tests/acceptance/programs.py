@@ -1,7 +1,7 @@
 """Programs under test: processes of the `agbot` command, each with a log of its own.
 
-None outlives its test. Most are forks of a template (`tests/acceptance/template.py`); where it matters
-how a process begins, it is the installed script.
+None outlives its test. Most are forks of a template (`tests/acceptance/template.py`), which all tests of
+this process share; where it matters how a process begins, it is the installed script.
 
 They get an environment of their own, so that whatever is set where the tests run (HZN_EXCHANGE_URL,
 NOTIFY_SOCKET) changes nothing, and every warning that Python or a library would give is an error in
@@ -10,6 +10,7 @@ them.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +56,14 @@ def environment(**more: str) -> dict[str, str]:
     """Return what a program gets to see."""
     kept = {name: os.environ[name] for name in ("PATH", "TMPDIR", "COVERAGE_PROCESS_START") if name in os.environ}
     return {**kept, "LANG": "C.UTF-8", "PYTHONWARNINGS": _WARNINGS, **more}
+
+
+@cache
+def template() -> Template:
+    """Return the template of this process, which ends with it."""
+    found = Template(environment())
+    atexit.register(found.end)
+    return found
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -58,10 +57,9 @@ def test_a_line_has_80_columns_and_the_text_is_whole(
     config = tmp_path / "agbot.toml"
     config.write_text(DOUBTFUL, encoding="utf-8")
     named = {"{token}": str(shell.token_file), "{config}": str(config)}
-    command = [sys.executable, "-m", "agbot.cli.main", *(named.get(word, word) for word in words)]
     environ = {"PATH": os.environ["PATH"], "AGBOT_URL": shell.url, "COLUMNS": str(COLUMNS), "LC_ALL": "C.UTF-8"}
 
-    _, seen = run_on_terminal(command, environ, types)
+    _, seen = run_on_terminal([named.get(word, word) for word in words], environ, types)
 
     assert whole in " ".join(seen.split())
     # a path is not broken

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import pty
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,6 +17,7 @@ from tests.integration.cli.conftest import Shell
 from tests.integration.console.scripted import BETA, ENTRY, GROUPS, HELD, WAITING
 from tests.support.examples import some
 from tests.support.hostile import HOSTILE
+from tests.support.terminal import seen_on_terminal
 
 _SENT = {name: text for name, text in HOSTILE.items() if name != "is half a pair"}
 """No JSON of the coordinator can hold the other one."""
@@ -26,18 +25,10 @@ _SENT = {name: text for name, text in HOSTILE.items() if name != "is half a pair
 
 def on_a_terminal(shell: Shell, *words: str, columns: int, **environ: str) -> str:
     """Run the command with a pseudo terminal as its output."""
-    ours, theirs = pty.openpty()
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm", "COLUMNS": str(columns), **environ}
-    command = [sys.executable, "-m", "agbot.cli.main", *words, "--url", shell.url]
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
-        os.close(theirs)
-        seen = b""
-        with contextlib.suppress(OSError):  # the terminal is gone when the command has ended
-            while part := os.read(ours, 65536):
-                seen += part
-        os.close(ours)
-    assert process.returncode == 0
-    return seen.decode().replace("\r\n", "\n")
+    code, seen = seen_on_terminal([*words, "--url", shell.url], environment)
+    assert code == 0
+    return seen
 
 
 @pytest.mark.parametrize(("columns", "is_ruled"), [(200, True), (80, False)])

@@ -6,12 +6,11 @@ import json
 import os
 import pty
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import pytest
 
+from tests.acceptance.programs import template
 from tests.integration.cli.conftest import Shell
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -22,16 +21,21 @@ def watched(shell: Shell, *words: str, mark: bytes, on_terminal: bool) -> tuple[
     """Watch until this mark was written several times, press Ctrl-C, and return the output and exit code."""
     ours, theirs = pty.openpty() if on_terminal else os.pipe()
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "TERM": "xterm", "COLUMNS": "80", "LINES": "12"}
-    command = [sys.executable, "-m", "agbot.cli.main", *words, "--watch", "--interval", "0.2", "--url", shell.url]
-    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.STDOUT, env=environment) as process:
-        os.close(theirs)
-        seen = b""
-        while seen.count(mark) < PICTURES:
-            seen += os.read(ours, 65536)
-        process.send_signal(signal.SIGINT)
-        seen += rest(ours)
-        os.close(ours)
-        return seen.decode().replace("\r\n", "\n"), process.wait(PATIENCE_SECONDS)
+    process = template().fork(
+        [*words, "--watch", "--interval", "0.2", "--url", shell.url],
+        environment,
+        stdout=theirs,
+        stderr=theirs,
+        open_files=None,
+    )
+    os.close(theirs)
+    seen = b""
+    while seen.count(mark) < PICTURES:
+        seen += os.read(ours, 65536)
+    process.send_signal(signal.SIGINT)
+    seen += rest(ours)
+    os.close(ours)
+    return seen.decode().replace("\r\n", "\n"), process.wait(PATIENCE_SECONDS)
 
 
 def rest(descriptor: int) -> bytes:

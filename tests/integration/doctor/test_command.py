@@ -9,37 +9,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.programs import AGBOT, environment
+from tests.acceptance.programs import environment, template
 from tests.integration.doctor.ward import ORG, SECRET, Ward, ward
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.terminal import run_on_terminal
 
 
-def command(hub: Ward, *arguments: str) -> list[str | Path]:
-    return [AGBOT, "doctor", str(hub.file), "--url", "http://127.0.0.1:1", *arguments]
+def words(hub: Ward, *arguments: str) -> list[str]:
+    return ["doctor", str(hub.file), "--url", "http://127.0.0.1:1", *arguments]
 
 
 async def agbot(hub: Ward, *arguments: str) -> tuple[int, str]:
     """Run the command; return its exit code and what it wrote."""
-    process = await asyncio.create_subprocess_exec(
-        *command(hub, *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env=environment(HOME=str(hub.folder)),
-    )
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        out, _ = await process.communicate()
-    code = process.returncode
-    assert code is not None
-    return code, out.decode()
+    with (hub.folder / "written").open("w+b") as written:
+        number, environ = written.fileno(), environment(HOME=str(hub.folder))
+        process = template().fork(words(hub, *arguments), environ, stdout=number, stderr=number, open_files=None)
+        code = await asyncio.to_thread(process.wait, PATIENCE_SECONDS)
+        written.seek(0)
+        return code, written.read().decode()
 
 
 async def agbot_on_terminal(
     hub: Ward, *arguments: str, types: bytes = b"", interrupt_at: bytes = b""
 ) -> tuple[int, str]:
     environ = environment(HOME=str(hub.folder), COLUMNS="80")
-    run = partial(run_on_terminal, command(hub, *arguments), environ, types, interrupt_at=interrupt_at)
+    run = partial(run_on_terminal, words(hub, *arguments), environ, types, interrupt_at=interrupt_at)
     return await asyncio.to_thread(run)
 
 

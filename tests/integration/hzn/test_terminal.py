@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,8 +51,7 @@ def on_a_terminal(hub: Hub, *words: str, coordinator: str = NOWHERE, types: byte
         "HZN_EXCHANGE_USER_AUTH": "admin:adminpw",
         "AGBOT_URL": coordinator,
     }
-    command = [sys.executable, "-m", "agbot.cli.main", *words]
-    return run_on_terminal(command, environ, types)
+    return run_on_terminal(words, environ, types)
 
 
 def row(seen: str, node: str) -> list[str]:
