@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -28,6 +28,7 @@ from agbot.gateway.answers import Outcome, Reply
 from agbot.gateway.body import Body, too_large
 from agbot.gateway.patient_socket import patient_socket
 from agbot.listening.connection import Connection
+from agbot.listening.lingering import cut_off
 from agbot.settings.model import AgbotSettings, GatewaySettings
 
 CONNECT_SECONDS = 5.0
@@ -207,7 +208,7 @@ class PassThroughRoute:
         except TimeoutError as error:
             self._failed(504, "", TimeoutError(f"an answer did not end within {ANSWER_SECONDS:g} s"))
             if request.transport is not None:
-                request.transport.abort()
+                cut_off(request.transport)
             raise ConnectionError("the answer does not end") from error
 
     async def _relay(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
@@ -228,11 +229,13 @@ class PassThroughRoute:
             await self._write_in_time(relay.write_eof())
         except TimeoutError as error:
             if request.transport is not None:
-                request.transport.abort()  # `close` would wait for the client to read the rest
+                cut_off(request.transport)
             raise ConnectionError("the client does not take the answer") from error
         # from the client, and from the upstream
         except (aiohttp.ClientError, _BrokenOffError) as error:
-            if request.transport is not None:
+            if request.transport is not None and request.version < HttpVersion11:
+                cut_off(request.transport)  # the end of the connection may be that of the answer
+            elif request.transport is not None:
                 request.transport.close()
             raise ConnectionError("the answer broke off") from error
         return relay

@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -55,6 +57,15 @@ def hang_up(wire: asyncio.Transport) -> None:
     # effect (CPython 3.11 to 3.13)
     if not wire.is_closing():
         wire.close()
+    wire.abort()
+
+
+def cut_off(wire: asyncio.Transport) -> None:
+    """Reset a connection in the middle of an answer, so that no client takes it for a whole one.
+
+    Without a length, and in HTTP/1.0 without chunks, an answer ends with its connection.
+    """
+    wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     wire.abort()
 
 

@@ -29,7 +29,7 @@ def connected(port: int, authority: Path | None = None) -> Iterator[socket.socke
             yield made
         else:
             context = ssl.create_default_context(cafile=str(authority))
-            with context.wrap_socket(made, server_hostname="127.0.0.1") as tls:
+            with context.wrap_socket(made, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as tls:
                 yield tls
 
 
@@ -51,7 +51,7 @@ def read_all(client: socket.socket) -> bytes:
     """Read to the end.
 
     Raises:
-        ConnectionError: the server has reset the connection.
+        ConnectionError, ssl.SSLError: the server has reset the connection.
     """
     received = b""
     while piece := client.recv(65_536):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -201,6 +202,38 @@ async def test_a_client_that_gives_way_with_a_request_unread_gets_the_answer_bef
         connections.give_up(1)
         found, length, declared = status_and_body(await asyncio.to_thread(read_all, client))
     assert (found, length) == (status, declared)
+
+
+@OVER_EITHER
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nwhole\r\n9\r\nhal",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal",
+    ],
+    ids=["in chunks", "of a length"],
+)
+async def test_half_an_answer_is_no_whole_one_even_where_the_end_of_the_connection_ends_it(
+    answer: bytes, tls: bool
+) -> None:
+    """As for HTTP/1.0, which a proxy may speak."""
+
+    def ask(port: int) -> bytes:
+        with connected(port, LOOPBACK if tls else None) as client:
+            client.sendall(b"GET /x HTTP/1.0\r\nHost: h\r\n\r\n")
+            return read_all(client)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, gateway(settings_of(tls=tls), agbot=AgbotSettings(secure_api=url)) as running:
+        with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+            await asyncio.to_thread(ask, running.port)
 
 
 async def test_who_sends_without_end_after_the_last_answer_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
