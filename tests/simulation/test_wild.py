@@ -47,7 +47,7 @@ def first_broken(kind: Kind, seeds: range) -> Promise | None:
     ("defect", "kind", "first", "promises"),
     some(
         [
-            (defects.one_absence_is_believed, Kind.ABSENCE, 3, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
+            (defects.one_absence_is_believed, Kind.ABSENCE, 8, {Promise.UNKNOWN_IS_NOT_DONE, Promise.ONE_HOLDER}),
             (defects.blindness_counts_as_silence, Kind.OUTAGE, 10, {Promise.NO_TRUST_NO_GRANT}),
             (defects.a_step_of_the_date_is_believed, Kind.OUR_CLOCK, 42, {Promise.NO_TRUST_NO_GRANT}),
             (defects.the_agbots_lists_are_read_by_the_cycle_alone, Kind.ROWS, 3, {Promise.NO_TRUST_NO_GRANT}),

@@ -155,9 +155,10 @@ class Intake:
 
     async def _follow_up(self, tried: Sequence[Read]) -> None:
         """Read what follows from these reads, and note the groups to judge."""
-        planning = self._planning
-        plans = await planning.of_groups(planning.note_reports(_reporters(tried)))
-        await self._reader.follow(each for of_group in plans.values() for each in of_group)
+        planning, reporters = self._planning, _reporters(tried)
+        if reporters:
+            plans = await planning.of_groups(planning.note_reports(reporters))
+            await self._reader.follow(each for of_group in plans.values() for each in of_group)
         reports = (What.AGREEMENTS, What.STATUSES)
         arrived = await self._read_arrivals([NodeId(read.id) for read in tried if read.what in reports])
         self.joined.update(dict.fromkeys(arrived))

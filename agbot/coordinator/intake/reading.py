@@ -146,6 +146,8 @@ class Reader:
         by_org: defaultdict[OrgId, list[Wanted]] = defaultdict(list)
         for each in self.due(wanted):
             by_org[each.read.org].append(each)
+        if not by_org:
+            return failures  # in nearly every cycle
 
         jobs = [job for org, of_org in by_org.items() for job in _in_bulk(org, of_org)]
         waiting = iter(jobs)

@@ -8,6 +8,7 @@ earlier than the one before it, so the order of the texts is the order in time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _MAX_NANOS = 999
 _LENGTH_TO_MICROS = len("2026-01-21T21:39:49.123456")
@@ -32,6 +33,7 @@ class Stamps:
         return f"{_micros(moment)}{self._nanos:03d}Z"
 
 
+@lru_cache(maxsize=1024)  # the feed shows a row many times
 def coarse(moment: datetime) -> str:
     """Write a moment with six digits: `2026-01-21T21:39:49.123456Z`."""
     return f"{_micros(moment)}Z"
