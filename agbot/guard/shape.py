@@ -59,11 +59,11 @@ def _first(connection: Connection, schemas: Schemas, *checks: _Check) -> list[st
 
 def _rights_lacking(connection: Connection, schemas: Schemas) -> list[str]:
     """Return the statements that the owner of the agbot's tables has to execute."""
-    role = _one(connection, "SELECT quote_ident(current_user)")
+    role = one(connection, "SELECT quote_ident(current_user)")
     found: list[str] = []
     for table, rights in _RIGHTS.items():
         name = f"{schemas.theirs}.{table}"
-        lacking = [right for right in rights if not _one(connection, "SELECT has_table_privilege(%s, %s)", name, right)]
+        lacking = [right for right in rights if not one(connection, "SELECT has_table_privilege(%s, %s)", name, right)]
         if lacking:
             found.append(f"GRANT {', '.join(lacking)} ON {name} TO {role};")
     return found
@@ -74,20 +74,20 @@ def foreign_owner(connection: Connection, schemas: Schemas) -> list[str]:
 
     The coordinator could not use what another role creates.
     """
-    owner = _one(connection, _OWNER, f"{schemas.ours}.lease")
+    owner = one(connection, _OWNER, f"{schemas.ours}.lease")
     return [] if owner is None else [f"the lease store belongs to the role {owner}: install the guard as that role"]
 
 
 def installed_version(connection: Connection, schemas: Schemas) -> int | None:
     """Return the version of the guard's objects; None if it is not installed."""
-    if _one(connection, "SELECT to_regclass(%s)", f"{schemas.ours}.guard_setting") is None:
+    if one(connection, "SELECT to_regclass(%s)", f"{schemas.ours}.guard_setting") is None:
         return None
-    version = _one(connection, f"SELECT version FROM {schemas.ours}.guard_setting")
+    version = one(connection, f"SELECT version FROM {schemas.ours}.guard_setting")
     return None if version is None else int(version)
 
 
 def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
-    if _one(connection, "SELECT to_regnamespace(%s)", schemas.theirs) is None:
+    if one(connection, "SELECT to_regnamespace(%s)", schemas.theirs) is None:
         yield f"there is no schema {schemas.theirs}: correct [guard] agbot_schema, or --agbot-schema"
         return
     for table, columns in _TABLES.items():
@@ -100,10 +100,10 @@ def _of_tables(connection: Connection, schemas: Schemas) -> Iterable[str]:
         # another table may mean another thing by them
         elif found != expected:
             yield f"the table {name} has other columns than an agbot's: {_difference(expected, found)}"
-    if _one(connection, "SELECT to_regclass(%s)", f"{schemas.theirs}.version") is None:
+    if one(connection, "SELECT to_regclass(%s)", f"{schemas.theirs}.version") is None:
         yield f"there is no table {schemas.theirs}.version: this is not the agbot's database"
     for function in _FUNCTIONS:
-        count = _one(
+        count = one(
             connection,
             "SELECT count(*) FROM pg_proc WHERE proname = %s AND pronamespace = to_regnamespace(%s)",
             function,
@@ -121,7 +121,7 @@ def _difference(expected: Mapping[str, object], found: Mapping[str, object]) -> 
 
 
 def _of_version(connection: Connection, schemas: Schemas) -> Iterable[str]:
-    version = _one(connection, f"SELECT ver FROM {schemas.theirs}.version WHERE id = 1")
+    version = one(connection, f"SELECT ver FROM {schemas.theirs}.version WHERE id = 1")
     if version not in _VERSIONS:
         yield f"the agbot's database has version {version}; the guard knows {', '.join(map(str, sorted(_VERSIONS)))}"
 
@@ -134,7 +134,7 @@ def _of_rights(connection: Connection, schemas: Schemas) -> Iterable[str]:
 
 def _of_store(connection: Connection, schemas: Schemas) -> Iterable[str]:
     missing = [
-        table for table in _STORE if _one(connection, "SELECT to_regclass(%s)", f"{schemas.ours}.{table}") is None
+        table for table in _STORE if one(connection, "SELECT to_regclass(%s)", f"{schemas.ours}.{table}") is None
     ]
     if missing:
         yield f"the lease store has no table {missing[0]} in the schema {schemas.ours}: start the coordinator once"
@@ -146,6 +146,7 @@ def _of_newer(connection: Connection, schemas: Schemas) -> Iterable[str]:
         yield f"a newer program has installed the guard's version {version}; this one has {VERSION}"
 
 
-def _one(connection: Connection, statement: str, *values: object) -> Any:  # noqa: ANN401 - a value of the database
+def one(connection: Connection, statement: str, *values: object) -> Any:  # noqa: ANN401 - a value of the database
+    """Return the first column of the first row; None if there is no row."""
     row = connection.execute(statement.encode(), values or None).fetchone()
     return None if row is None else row[0]

@@ -129,19 +129,15 @@ def damage(connection: Connection, schemas: Schemas, version: int) -> list[str]:
 
 def _count(connection: Connection, table: str) -> int | None:
     """Return the number of rows; None if there is no such table."""
-    if connection.execute("SELECT to_regclass(%s)", (table,)).fetchone() == (None,):
-        return None
-    row = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-    return None if row is None else int(row[0])
+    is_there = shape.one(connection, "SELECT to_regclass(%s)", table) is not None
+    return int(shape.one(connection, f"SELECT count(*) FROM {table}")) if is_there else None
 
 
 def _leader(connection: Connection, ours: str) -> str:
-    if connection.execute("SELECT to_regclass(%s)", (f"{ours}.leader",)).fetchone() == (None,):
+    if shape.one(connection, "SELECT to_regclass(%s)", f"{ours}.leader") is None:
         return ""
-    row = connection.execute(
-        f"SELECT name FROM {ours}.leader WHERE epoch > 0 AND expires_at > clock_timestamp()".encode()
-    ).fetchone()
-    return "" if row is None else str(row[0])
+    leads = f"SELECT name FROM {ours}.leader WHERE epoch > 0 AND expires_at > clock_timestamp()"
+    return str(shape.one(connection, leads) or "")
 
 
 def _changed_functions(connection: Connection, schemas: Schemas) -> list[str]:
