@@ -14,7 +14,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from agbot.gateway import answers
 from agbot.gateway.answers import Reply
 
-_BROKEN = web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError
+BROKEN = web.PayloadAccessError, web.RequestPayloadError, HttpProcessingError
+"""How aiohttp reports a body that is not what its head says."""
 
 
 class Body:
@@ -45,7 +46,7 @@ class Body:
         try:
             async for chunk in self._arriving():
                 yield chunk
-        except (TimeoutError, ConnectionError, *_BROKEN):
+        except (TimeoutError, ConnectionError, *BROKEN):
             if not self.is_answered:
                 raise
             # until the request is cancelled: a return would end a body that is not whole
@@ -72,7 +73,7 @@ class Body:
         except ConnectionError:
             self.reply = self.reply or answers.bad_request("The request broke off.")
             raise
-        except _BROKEN:
+        except BROKEN:
             self.reply = answers.bad_request("The body of the request is broken.")
             raise
 

@@ -25,14 +25,15 @@ from agbot.events.listeners import QuestionFailed
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Forbidden, Refused
 from agbot.gateway import authentication, refusals
-from agbot.gateway.answers import Denied, Outcome, Reply, waits_for
+from agbot.gateway.answers import HEADERS, Denied, Outcome, Reply, waits_for
 from agbot.gateway.asking import in_time
 from agbot.gateway.authentication import Unproven
-from agbot.gateway.body import Body
+from agbot.gateway.body import BROKEN, Body
 from agbot.gateway.core import NODES, Core
 from agbot.gateway.forwarding import Forwarding
 from agbot.gateway.reads import Reads
 from agbot.gateway.refusals import Refusal
+from agbot.listening.hop import Received
 from agbot.rules import host, ids
 from agbot.rules.facts import Ask, Node
 from agbot.rules.ids import GroupId, NodeId
@@ -47,6 +48,8 @@ _ANY_GROUP: Final = "default"
 """What clients send that were given no group."""
 _MAX_BYTES: Final = 4_096
 _BODY_SECONDS: Final = 5.0
+_YES: Final = 200
+_REFUSALS: Final = frozenset({400, 401, 409, 413})
 _NO_LOGIN: Final = "a host logs in with the Exchange's credentials of its node, org/node and token"
 _WRONG: Final = "the Exchange does not know the node, or does not accept its token"
 
@@ -145,17 +148,37 @@ class FleetLock:
     async def _forwarded(self, request: web.BaseRequest, content: bytes) -> Reply:
         """Answer with the leader's answer: this coordinator stands by."""
         received = await self._forwarding.received("POST", request.path, request.headers, content)
+        # A host reboots on any 200, also on that of a proxy's page, or of another server that has
+        # the leader's address now.
+        if not isinstance(received, str) and not _is_of_a_coordinator(received):
+            received = "the leading coordinator cannot answer hosts at present"
         if isinstance(received, str):
             return _of_reasons((Reason(code=Code.NO_LEADER, text=received),), Outcome.UNAVAILABLE)
         return Reply(status=received.status, body=received.body, outcome=Outcome.FORWARDED)
+
+
+def _is_of_a_coordinator(received: Received) -> bool:
+    """Whether a coordinator has written this answer."""
+    if received.status == _YES:
+        # its body is empty, which shows nothing: only a coordinator and the agbot send all of these
+        return not received.body and all(received.headers.get(name) == text for name, text in HEADERS.items())
+    try:
+        found = msgspec.json.decode(received.body, type=dict[str, str])
+    except ValueError:
+        return False
+    return received.status in _REFUSALS and set(found) == {"kind", "value"}
 
 
 async def _content(request: web.BaseRequest) -> bytes:
     body = Body(request, max_bytes=_MAX_BYTES, seconds=_BODY_SECONDS)
     try:
         return b"".join([chunk async for chunk in body.chunks()])
-    except (TimeoutError, ConnectionError, web.PayloadAccessError, web.RequestPayloadError) as error:
-        raise _RefusedError(body.reply or _invalid("the body did not arrive")) from error
+    except (TimeoutError, ConnectionError, *BROKEN) as error:
+        # not `body.reply`, which is in the agbot's form
+        status = 400 if body.reply is None else body.reply.status
+        text = f"the body has more than {_MAX_BYTES} bytes, is broken, or did not arrive in {_BODY_SECONDS:g} s"
+        reply = refused(status, "invalid-request", text, Outcome.BAD_REQUEST)
+        raise _RefusedError(msgspec.structs.replace(reply, closes=True)) from error
 
 
 def _params(request: web.BaseRequest, content: bytes) -> _Params:

@@ -98,6 +98,7 @@ def _fleetlock(summary: str) -> dict[str, Any]:
         400: ("The header, the body or the group is not right.", "Refusal"),
         401: ("There is no login, or the Exchange does not accept it.", "Refusal"),
         409: ("Not now; `value` has every reason.", "Refusal"),
+        413: ("The body is too large.", "Refusal"),
     }
     return {
         "summary": f"{summary} With `[gateway] fleetlock`; otherwise passed through.",

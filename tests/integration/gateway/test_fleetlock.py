@@ -110,6 +110,22 @@ async def test_an_invalid_request_is_400_in_the_form_of_the_protocol(body: bytes
     assert running.permission.asks == []
 
 
+@pytest.mark.parametrize(
+    ("body", "header", "status"),
+    [(b" " * 5000 + BODY, "", 413), (b"zz\r\n", "Transfer-Encoding: chunked", 400)],
+)
+async def test_a_body_that_is_too_large_or_broken_is_refused_in_the_form_of_the_protocol(
+    body: bytes, header: str, status: int
+) -> None:
+    request = raw("/v1/pre-reboot", body, "fleet-lock-protocol: true")
+    if header:
+        request = request.replace(f"Content-Length: {len(body)}".encode(), header.encode())
+    async with gateway(ON) as running:
+        got = await send(running.port, request)
+
+    assert (got.status, json.loads(got.body)["kind"]) == (status, "invalid-request")
+
+
 async def test_it_is_off_by_default_and_passed_through_as_any_other_path() -> None:
     async with gateway() as running:
         got = await send(running.port, raw("/v1/pre-reboot", BODY, "fleet-lock-protocol: true"))

@@ -115,6 +115,7 @@ class Site:
         ca_file: Path | None = None,
         host: str = "127.0.0.1",
         is_cut: bool = False,
+        fleetlock: bool = False,
     ) -> Running:
         """Start a coordinator, which others reach at its listeners unless another URL is given.
 
@@ -136,6 +137,7 @@ class Site:
                 listen=f"127.0.0.1:{gateway}",
                 certificate_file=pair.certificate if pair else None,
                 key_file=pair.key if pair else None,
+                fleetlock=fleetlock,
             ),
             console=ConsoleSettings(listen=f"127.0.0.1:{console}"),
             leadership=LeadershipSettings(
