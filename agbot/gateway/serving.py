@@ -26,7 +26,7 @@ from agbot.gateway.fleetlock import FleetLock, refused
 from agbot.gateway.forwarding import Forwarding
 from agbot.gateway.logins import FailedLogins
 from agbot.gateway.passthrough import PassThroughRoute
-from agbot.gateway.target import PassThrough, parse
+from agbot.gateway.target import PassThrough, origin_form, parse
 from agbot.gateway.writing import Written
 from agbot.listening.connection import Connection
 from agbot.listening.parsing import ChunkedBodyError
@@ -124,8 +124,9 @@ class Requests:
         place = self._question_places.take(_client(request))
         if place is None:
             return self._core.own_refusal(found.asked, refusals.BUSY)
+        target = origin_form(request.raw_path) or "/"  # it is a question, so it has one
         with place:
-            return await self._forwarding.reply(request.method, request.raw_path, found.asked, request.headers)
+            return await self._forwarding.reply(request.method, target, found.asked, request.headers)
 
     def _place(self, client: str, ask: Ask, now: float) -> Place | None:
         """Take a place for a question; None if there is none.

@@ -121,7 +121,7 @@ def parse(method: str, raw: str) -> Target:
     """
     if method == "CONNECT":
         return BadTarget(status=405, message="CONNECT is not supported.")
-    origin = raw if raw.startswith("/") else _origin_form(raw)
+    origin = origin_form(raw)
     if origin is None:
         return BadTarget(status=400, message="The request target must be a path.")
     path, _, query = origin.partition("?")
@@ -133,8 +133,10 @@ def parse(method: str, raw: str) -> Target:
     return _for_the_agbot(method, origin, path)
 
 
-def _origin_form(raw: str) -> str | None:
-    """Remove scheme and authority from an absolute target, as Go's server does."""
+def origin_form(raw: str) -> str | None:
+    """Return a target as a path, without scheme and authority, as Go's server reads it."""
+    if raw.startswith("/"):
+        return raw
     matched = _ABSOLUTE.match(raw)
     if matched is None:
         return None

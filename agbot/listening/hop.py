@@ -79,8 +79,13 @@ class Hop:
         """Send one request; `target` is written as received.
 
         Raises:
-            HopError: there is no complete answer of at most `most_bytes` within `seconds`.
+            HopError: there is no complete answer of at most `most_bytes` within `seconds`, or the
+                target is no path.
         """
+        # Behind a URL without a port, whatever is before the first slash would be a part of the
+        # host's name: the client would choose where the request and its credentials go.
+        if not target.startswith("/"):
+            raise HopError("the request's target is not a path")
         try:
             async with asyncio.timeout(seconds):
                 received = await self._send(method, URL(base_url + target, encoded=True), headers, body, most_bytes)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from agbot.cli.failure import Exit
 from agbot.cli.main import main
-from agbot.listening.hop import MARK
+from agbot.listening.hop import MARK, Hop, HopError
 from tests.acceptance.hub import GROUP, NMP, ORG, auth_of
 from tests.integration.leadership.conftest import SHORT_TTL_SECONDS, Running, Site
 from tests.support.patience import in_time, until
@@ -30,6 +30,35 @@ async def test_a_question_at_a_standby_is_answered_by_the_leader_with_the_askers
     assert granted.json() == {"code": "201", "msg": f"Node {ORG}/anna can start executing nmp {NMP}."}
     assert "lease-held" in refused.json()["msg"]
     assert [each.token for each in site.content.records.leases.values()] == [1]
+
+
+async def test_a_question_with_an_absolute_target_reaches_the_leader_too(site: Site) -> None:
+    await site.leader("one")
+    standby = await site.standby("two")
+    login = aiohttp.encode_basic_auth(*auth_of("anna"))
+    lines = (f"POST http://hub{QUESTION} HTTP/1.1", "Host: hub", "Content-Length: 0", f"Authorization: {login}", "", "")
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(standby.gateway.rpartition(":")[2]))
+    writer.write("\r\n".join(lines).encode())
+    assert await reader.readline() == b"HTTP/1.1 201 Created\r\n"
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_target_that_is_no_path_does_not_change_the_host_that_a_request_is_sent_to() -> None:
+    reached: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reached.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    other = await asyncio.start_server(answer, "127.0.0.1", 0)
+    hop, port = Hop("two", None), other.sockets[0].getsockname()[1]
+    with pytest.raises(HopError):
+        await hop.send("GET", "http://127.0.0", f".1:{port}/v1", {}, b"", seconds=60.0, most_bytes=10)
+    await hop.stop()
+    other.close()
+    assert reached == []
 
 
 async def test_a_standby_passes_everything_else_to_the_agbot_by_itself(site: Site) -> None:
