@@ -155,6 +155,13 @@ class Connection(web.RequestHandler):
         if self.is_idle:
             self._part()
 
+    def _process_keepalive(self) -> None:
+        is_late = self._loop.time() >= self._next_keepalive_close_time
+        if is_late and self._keepalive and self._waiter is not None and not self._waiter.done():
+            self.leave()  # aiohttp would close at once
+        else:
+            super()._process_keepalive()
+
     def _part(self) -> None:
         """Close our half, and give the client a limited time to close its own."""
         wire, self.transport = self.transport, None  # so that aiohttp does not close it
