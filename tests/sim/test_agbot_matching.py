@@ -13,8 +13,7 @@ from agbot.sim.fleet import Fleet
 from agbot.sim.matching import matches
 from agbot.sim.node import SimNode
 from tests.sim.gates import ORG, always_yes, fleet_of
-
-pytestmark = pytest.mark.looptime(noop_cycles=2)
+from tests.support.virtual_time import in_virtual_time
 
 _GS, _GE = ("labgroup == gs",), ("labgroup == ge",)
 
@@ -45,6 +44,7 @@ def test_every_constraint_must_hold(constraints: tuple[str, ...], is_meant: bool
     assert matches(constraints, {"labgroup": "gs", "place": "field"}) is is_meant
 
 
+@in_virtual_time
 async def test_a_node_shows_its_properties_in_its_policy() -> None:
     async with _two_policies() as (fleet, _):
         policy = fleet.exchange.world.node_policy[ORG, "n"]
@@ -52,6 +52,7 @@ async def test_a_node_shows_its_properties_in_its_policy() -> None:
     assert policy["properties"] == [{"name": "labgroup", "value": "gs"}]
 
 
+@in_virtual_time
 async def test_no_agreement_is_made_with_a_node_that_does_not_match() -> None:
     async with _two_policies() as (fleet, node):
         assert not await fleet.agbot.adopt(node, f"{ORG}/theirs")
@@ -59,6 +60,7 @@ async def test_no_agreement_is_made_with_a_node_that_does_not_match() -> None:
     assert {one.policy for one in fleet.agbot.ledger.agreements.values()} == {f"{ORG}/ours"}
 
 
+@in_virtual_time
 async def test_a_new_version_of_a_policy_that_the_node_does_not_match_changes_nothing() -> None:
     written: list[Write] = []
     async with _two_policies() as (fleet, node):
@@ -71,6 +73,7 @@ async def test_a_new_version_of_a_policy_that_the_node_does_not_match_changes_no
         assert written == []
 
 
+@in_virtual_time
 async def test_both_policies_change_and_the_row_names_the_one_that_the_node_matches() -> None:
     async with _two_policies() as (fleet, node):
         fleet.deploy(ORG, "theirs", "svc", "2.0.0", constraints=_GE)
@@ -81,6 +84,7 @@ async def test_both_policies_change_and_the_row_names_the_one_that_the_node_matc
 
 
 @pytest.mark.parametrize("changes", ["policy", "node"])
+@in_virtual_time
 async def test_who_matches_another_policy_of_the_service_now_goes_over_to_it_without_a_row(changes: str) -> None:
     async with _two_policies() as (fleet, node):
         fleet.deploy(ORG, "theirs", "svc", "2.0.0", constraints=_GE)
@@ -99,6 +103,7 @@ async def test_who_matches_another_policy_of_the_service_now_goes_over_to_it_wit
         assert rows == []
 
 
+@in_virtual_time
 async def test_a_policy_that_is_deleted_takes_the_service_away_from_everybody_at_once() -> None:
     async with _two_policies() as (fleet, node):
         fleet.exchange.call("DELETE", f"/orgs/{ORG}/business/policies/ours", caller=f"{ORG}/admin")

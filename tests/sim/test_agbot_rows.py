@@ -18,8 +18,7 @@ from agbot.sim.machine import Asks
 from agbot.sim.node import SimNode
 from agbot.sim.plain_http import Received
 from tests.sim.gates import ORG, always_yes, fleet_of
-
-pytestmark = pytest.mark.looptime(noop_cycles=2)
+from tests.support.virtual_time import in_virtual_time
 
 _POLICY = f"{ORG}/dp"
 _REAL = AgbotSpec(asks=False)
@@ -53,6 +52,7 @@ async def _one_row(fleet: Fleet) -> str:
 
 
 @pytest.mark.parametrize("agbot", [_REAL, AgbotSpec(asks=True)])
+@in_virtual_time
 async def test_a_row_is_written_before_the_agreement_is_cancelled_and_deleted_when_the_new_one_runs(
     agbot: AgbotSpec,
 ) -> None:
@@ -74,6 +74,7 @@ async def test_a_row_is_written_before_the_agreement_is_cancelled_and_deleted_wh
     assert when_running == [True]
 
 
+@in_virtual_time
 async def test_the_local_api_shows_a_service_row_with_qualified_names() -> None:
     async with _deployed(1) as (fleet, (node,)):
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
@@ -83,6 +84,7 @@ async def test_the_local_api_shows_a_service_row_with_qualified_names() -> None:
     assert shown == f'[{{"groupName":"g","orgId":"{ORG}","policyName":"{_POLICY}","nodeId":"{node.name}"}}]\n'
 
 
+@in_virtual_time
 async def test_rows_let_one_member_at_a_time_go() -> None:
     async with _deployed(3) as (fleet, nodes):
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
@@ -91,6 +93,7 @@ async def test_rows_let_one_member_at_a_time_go() -> None:
     assert fleet.observer.max_concurrent == 1
 
 
+@in_virtual_time
 async def test_w1_the_row_of_a_member_that_died_stays_and_holds_up_the_other() -> None:
     async with _deployed() as (fleet, _):
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
@@ -102,6 +105,7 @@ async def test_w1_the_row_of_a_member_that_died_stays_and_holds_up_the_other() -
         assert await fleet.until(lambda: holder.name not in _holders(fleet), within_seconds=600)
 
 
+@in_virtual_time
 async def test_w2_a_policy_published_again_in_the_middle_leaves_a_row_that_waits_for_itself() -> None:
     async with _deployed() as (fleet, nodes):
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
@@ -119,6 +123,7 @@ async def test_w2_a_policy_published_again_in_the_middle_leaves_a_row_that_waits
         assert await fleet.until(lambda: all(_runs(node, "1.0.2") for node in nodes), within_seconds=900)
 
 
+@in_virtual_time
 async def test_w3_a_member_that_fell_back_keeps_its_row_and_the_repaired_release_reaches_no_one() -> None:
     async with _deployed() as (fleet, nodes):
         for node in nodes:
@@ -135,6 +140,7 @@ async def test_w3_a_member_that_fell_back_keeps_its_row_and_the_repaired_release
         assert not any(_runs(node, "1.0.2") for node in nodes)
 
 
+@in_virtual_time
 async def test_members_of_two_policies_go_down_at_once_for_each_has_a_row_of_its_own() -> None:
     async with _deployed() as (fleet, nodes):
         fleet.deploy(ORG, "dp2", "svc2", "1.0.0")
@@ -148,6 +154,7 @@ async def test_members_of_two_policies_go_down_at_once_for_each_has_a_row_of_its
     assert {row.policy for row in fleet.rows.services} == {_POLICY, f"{ORG}/dp2"}
 
 
+@in_virtual_time
 async def test_a_group_that_is_deleted_loses_its_rows_and_a_member_that_leaves_its_own() -> None:
     async with _deployed() as (fleet, _):
         fleet.deploy(ORG, "dp", "svc1", "1.0.1")
@@ -159,6 +166,7 @@ async def test_a_group_that_is_deleted_loses_its_rows_and_a_member_that_leaves_i
         assert await fleet.until(lambda: not _holders(fleet), within_seconds=30)
 
 
+@in_virtual_time
 async def test_a_row_that_was_left_behind_before_the_agbot_started_stays() -> None:
     async with fleet_of(always_yes, agbot=_REAL) as fleet:
         scene = leave_behind(fleet.exchange, fleet.rows, ORG, "w15")
@@ -168,6 +176,7 @@ async def test_a_row_that_was_left_behind_before_the_agbot_started_stays() -> No
         assert _holders(fleet) == [f"{ORG}/{scene.first}"]
 
 
+@in_virtual_time
 async def test_a_second_agbot_on_the_same_database_waits_for_the_row_of_the_first() -> None:
     async with fleet_of(always_yes, agbot=_REAL) as fleet:
         fleet.add_agbot()
@@ -196,6 +205,7 @@ async def _bypassing(members: int = 2) -> AsyncIterator[tuple[Fleet, list[SimNod
         yield fleet, nodes
 
 
+@in_virtual_time
 async def test_agents_that_ask_the_agbot_go_one_at_a_time_by_its_table() -> None:
     async with _bypassing(3) as (fleet, nodes):
         (row,) = fleet.rows.agents
@@ -205,6 +215,7 @@ async def test_agents_that_ask_the_agbot_go_one_at_a_time_by_its_table() -> None
     assert fleet.observer.max_concurrent == 1
 
 
+@in_virtual_time
 async def test_a1_the_row_of_a_node_that_died_keeps_its_peer_waiting_forever() -> None:
     async with _bypassing() as (fleet, nodes):
         fleet.nodes[f"{ORG}/{fleet.rows.agents[0].node}"].die()
@@ -215,6 +226,7 @@ async def test_a1_the_row_of_a_node_that_died_keeps_its_peer_waiting_forever() -
 
 
 @pytest.mark.parametrize("lost", ["node", "policy"])
+@in_virtual_time
 async def test_a2_a3_the_row_of_a_node_or_policy_that_is_deleted_stays(lost: str) -> None:
     async with _bypassing() as (fleet, _):
         before = list(fleet.rows.agents)
@@ -227,6 +239,7 @@ async def test_a2_a3_the_row_of_a_node_or_policy_that_is_deleted_stays(lost: str
         assert fleet.rows.agents == before
 
 
+@in_virtual_time
 async def test_a5_a_change_of_the_group_takes_the_agent_row_if_there_is_a_service_row() -> None:
     async with _bypassing() as (fleet, nodes):
         await fleet.add_node(ORG, "late")
@@ -241,6 +254,7 @@ async def test_a5_a_change_of_the_group_takes_the_agent_row_if_there_is_a_servic
         assert fleet.rows.services
 
 
+@in_virtual_time
 async def test_a6_a_failure_frees_the_row_before_the_rollback_has_begun() -> None:
     async with _bypassing() as (fleet, nodes):
         for node in nodes:
@@ -249,6 +263,7 @@ async def test_a6_a_failure_frees_the_row_before_the_rollback_has_begun() -> Non
         assert await fleet.until(lambda: fleet.observer.max_concurrent > 1, within_seconds=3600)
 
 
+@in_virtual_time
 async def test_an_agent_that_knows_of_no_group_asks_no_one() -> None:
     async with fleet_of() as fleet:
         node = await fleet.add_node(ORG, "n", asks=Asks.NO_ONE)

@@ -16,8 +16,7 @@ from agbot.sim.habits import Outcome
 from agbot.sim.links import Answered, Kind, Question, Unanswered, permit, refuse
 from agbot.sim.node import SimNode
 from tests.sim.gates import ORG, always_yes, fleet_of, never
-
-pytestmark = pytest.mark.looptime(noop_cycles=2)
+from tests.support.virtual_time import in_virtual_time
 
 _POLICY = f"{ORG}/dp"
 
@@ -63,6 +62,7 @@ def _log(fleet: Fleet) -> list[Action]:
     return actions
 
 
+@in_virtual_time
 async def test_the_exchange_sees_the_recorded_order() -> None:
     seen: list[str] = []
     watched = ("agbotagreements", "nodeagreements", "nodestatus")
@@ -77,6 +77,7 @@ async def test_the_exchange_sees_the_recorded_order() -> None:
     assert seen == _RECORDED_ORDER
 
 
+@in_virtual_time
 async def test_a_refused_upgrade_is_asked_for_again_every_governance_interval_and_cancels_nothing() -> None:
     async with fleet_of(never) as fleet:
         (node,) = await _deployed(fleet)
@@ -90,6 +91,7 @@ async def test_a_refused_upgrade_is_asked_for_again_every_governance_interval_an
     assert _runs(node, "1.0.0")
 
 
+@in_virtual_time
 async def test_the_question_is_the_agbots_and_names_the_policy_with_its_organisation() -> None:
     questions: list[Question] = []
 
@@ -106,6 +108,7 @@ async def test_the_question_is_the_agbots_and_names_the_policy_with_its_organisa
     assert (questions[0].identity, questions[0].kind) == ("IBM/agbot1", Kind.SERVICE)
 
 
+@in_virtual_time
 async def test_the_end_is_reported_when_the_new_containers_run() -> None:
     ends: list[tuple[str, bool]] = []
     async with fleet_of(ends=ends) as fleet:
@@ -118,6 +121,7 @@ async def test_the_end_is_reported_when_the_new_containers_run() -> None:
     assert fleet.agbot.ledger.upgrades == {}
 
 
+@in_virtual_time
 async def test_a_release_that_never_starts_is_tried_again_and_keeps_the_member_down() -> None:
     async with fleet_of(always_yes) as fleet:
         (node,) = await _deployed(fleet)
@@ -131,6 +135,7 @@ async def test_a_release_that_never_starts_is_tried_again_and_keeps_the_member_d
     assert upgrade.attempt >= 5
 
 
+@in_virtual_time
 async def test_a_release_that_never_starts_falls_back_to_the_lower_priority_and_reports_a_failure() -> None:
     ends: list[tuple[str, bool]] = []
     async with fleet_of(always_yes, ends=ends) as fleet:
@@ -144,6 +149,7 @@ async def test_a_release_that_never_starts_falls_back_to_the_lower_priority_and_
     assert _runs(node, "1.0.0")
 
 
+@in_virtual_time
 async def test_a_release_that_crashes_has_run_for_20_s() -> None:
     async with fleet_of(always_yes) as fleet:
         (node,) = await _deployed(fleet)
@@ -158,6 +164,7 @@ async def test_a_release_that_crashes_has_run_for_20_s() -> None:
     assert lasted == pytest.approx(20.0, abs=1.0)
 
 
+@in_virtual_time
 async def test_a_release_that_crashes_takes_its_agreement_along_after_moments_and_gets_a_new_one() -> None:
     shown: list[tuple[str, float]] = []
     async with fleet_of(always_yes) as fleet:
@@ -179,6 +186,7 @@ async def test_a_release_that_crashes_takes_its_agreement_along_after_moments_an
     assert 1.7 <= gone_at - bad_at <= 3.6
 
 
+@in_virtual_time
 async def test_a_release_that_goes_on_crashing_falls_back_to_the_lower_version() -> None:
     async with fleet_of(always_yes) as fleet:
         (node,) = await _deployed(fleet)
@@ -190,6 +198,7 @@ async def test_a_release_that_goes_on_crashing_falls_back_to_the_lower_version()
         assert _runs(node, "1.0.0")
 
 
+@in_virtual_time
 async def test_a_nodes_own_list_may_call_the_agreement_final_10_s_after_the_containers_run() -> None:
     times: dict[str, float] = {}
     habits = replace(quick(), final_seconds=(10.0, 10.0))
@@ -208,6 +217,7 @@ async def test_a_nodes_own_list_may_call_the_agreement_final_10_s_after_the_cont
     assert times["nodeagreements Finalized Agreement"] - times["status running"] == pytest.approx(10.0, abs=0.1)
 
 
+@in_virtual_time
 async def test_a_node_that_dies_after_the_cancellation_is_upgraded_when_it_returns() -> None:
     async with fleet_of(always_yes) as fleet:
         (node,) = await _deployed(fleet)
@@ -223,6 +233,7 @@ async def test_a_node_that_dies_after_the_cancellation_is_upgraded_when_it_retur
 
 
 @pytest.mark.parametrize("seconds", range(0, 45, 3))
+@in_virtual_time
 async def test_an_agbot_restarted_at_any_moment_finishes_what_it_began(seconds: int) -> None:
     async with fleet_of() as fleet:
         nodes = await _deployed(fleet, members=2)
@@ -239,6 +250,7 @@ async def test_an_agbot_restarted_at_any_moment_finishes_what_it_began(seconds: 
     assert fleet.observer.violations == []
 
 
+@in_virtual_time
 async def test_a_policy_published_twice_ends_at_its_last_version_and_asks_before_it_goes_down_again() -> None:
     async with fleet_of() as fleet:
         (node,) = await _deployed(fleet)
@@ -255,6 +267,7 @@ async def test_a_policy_published_twice_ends_at_its_last_version_and_asks_before
     assert acts == [Act.ASKED, Act.DOWN, Act.UP] * 2
 
 
+@in_virtual_time
 async def test_an_upgrade_whose_question_gets_no_answer_is_asked_for_again() -> None:
     answers: list[Answered | None] = [None, None, permit()]
 
@@ -272,6 +285,7 @@ async def test_an_upgrade_whose_question_gets_no_answer_is_asked_for_again() -> 
     assert fleet.observer.turns.unanswered == 2
 
 
+@in_virtual_time
 async def test_node_health_takes_an_offline_member_off_the_list() -> None:
     async with fleet_of(never) as fleet:
         nodes = await _deployed(fleet, members=2)
@@ -284,6 +298,7 @@ async def test_node_health_takes_an_offline_member_off_the_list() -> None:
     assert all(upgrade.phase is Phase.WAITING for upgrade in fleet.agbot.ledger.upgrades.values())
 
 
+@in_virtual_time
 async def test_a_node_that_is_back_after_node_health_gets_the_present_version_without_a_question() -> None:
     async with fleet_of(never) as fleet:
         node = (await _deployed(fleet, members=2))[1]

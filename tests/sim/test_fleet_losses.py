@@ -13,10 +13,10 @@ from agbot.sim.habits import Fate
 from agbot.sim.links import Answered, Question, refuse
 from tests.sim.gates import ORG, always_yes, fleet_of, never
 from tests.sim.seen import NMP, STEADY, waiting, watch
+from tests.support.virtual_time import in_virtual_time
 
-pytestmark = pytest.mark.looptime(noop_cycles=2)
 
-
+@in_virtual_time
 async def test_a_node_that_leaves_its_group_while_it_waits_goes_on_without_asking() -> None:
     async with fleet_of(never) as fleet:
         node, seen = await waiting(fleet)
@@ -24,6 +24,7 @@ async def test_a_node_that_leaves_its_group_while_it_waits_goes_on_without_askin
         assert await fleet.until(lambda: "successful" in seen.words, within_seconds=600)
 
 
+@in_virtual_time
 async def test_a_node_that_joins_while_it_downloads_is_asked_for() -> None:
     async with fleet_of(never, habits=replace(STEADY, download_seconds=(90.0, 90.0), heartbeat_seconds=10.0)) as fleet:
         node = await fleet.add_node(ORG, "late")
@@ -36,6 +37,7 @@ async def test_a_node_that_joins_while_it_downloads_is_asked_for() -> None:
     assert seen.words[-1] == "ha node waiting"
 
 
+@in_virtual_time
 async def test_a_node_that_joins_past_the_gate_never_asks() -> None:
     async with fleet_of(never, habits=replace(STEADY, cron_phase=(0.9, 0.9))) as fleet:
         node = await fleet.add_node(ORG, "late")
@@ -48,6 +50,7 @@ async def test_a_node_that_joins_past_the_gate_never_asks() -> None:
     assert seen.asked_at() == []
 
 
+@in_virtual_time
 async def test_an_agent_that_restarts_while_it_waits_asks_60_s_after_its_start() -> None:
     async with fleet_of(never, habits=STEADY) as fleet:
         node, seen = await waiting(fleet)
@@ -63,6 +66,7 @@ async def test_an_agent_that_restarts_while_it_waits_asks_60_s_after_its_start()
     assert seen.words[-1] == "ha node waiting"
 
 
+@in_virtual_time
 async def test_a_dead_node_leaves_its_status_and_installs_without_asking_when_it_returns() -> None:
     async with fleet_of(always_yes, habits=replace(STEADY, cron_phase=(0.9, 0.9))) as fleet:
         node, seen = await waiting(fleet)
@@ -80,6 +84,7 @@ async def test_a_dead_node_leaves_its_status_and_installs_without_asking_when_it
     assert seen.asked_at() == []
 
 
+@in_virtual_time
 async def test_a_node_lost_as_it_gets_its_permission_has_saved_it_but_not_reported_it() -> None:
     async with fleet_of(always_yes, habits=STEADY) as fleet:
         node, seen = await waiting(fleet)
@@ -91,6 +96,7 @@ async def test_a_node_lost_as_it_gets_its_permission_has_saved_it_but_not_report
     assert node.notebook.entries[NMP].word is Word.DOWNLOADED
 
 
+@in_virtual_time
 async def test_a_node_lost_in_its_install_is_back_from_it_when_it_returns_but_still_says_initiated() -> None:
     async with fleet_of(always_yes, habits=STEADY) as fleet:
         node, seen = await waiting(fleet)
@@ -104,6 +110,7 @@ async def test_a_node_lost_in_its_install_is_back_from_it_when_it_returns_but_st
     assert node.version == "2.31.0"
 
 
+@in_virtual_time
 async def test_unregistering_deletes_every_status_and_the_key() -> None:
     async with fleet_of(never) as fleet:
         node, seen = await waiting(fleet)
@@ -118,6 +125,7 @@ async def test_unregistering_deletes_every_status_and_the_key() -> None:
     assert len(seen.heartbeats) == beats
 
 
+@in_virtual_time
 async def test_a_policy_that_is_deleted_is_forgotten_and_its_permission_not_used() -> None:
     async with fleet_of(always_yes, habits=replace(STEADY, cron_seconds=600.0, cron_phase=(0.9, 0.9))) as fleet:
         node, seen = await waiting(fleet)
@@ -130,6 +138,7 @@ async def test_a_policy_that_is_deleted_is_forgotten_and_its_permission_not_used
     assert seen.actions[-1].detail == "the policy is gone"
 
 
+@in_virtual_time
 async def test_a_status_that_a_person_resets_is_begun_again() -> None:
     async with fleet_of(never, habits=STEADY) as fleet:
         node, seen = await waiting(fleet)
@@ -143,6 +152,7 @@ async def test_a_status_that_a_person_resets_is_begun_again() -> None:
     assert after == ["reset", "waiting", "download started", "ha node waiting"]
 
 
+@in_virtual_time
 async def test_a_question_that_is_repeated_freezes_every_other_policy_of_the_node() -> None:
     answers: list[Callable[[], Answered]] = [lambda: Answered(503, b"{}")]
 
@@ -164,6 +174,7 @@ async def test_a_question_that_is_repeated_freezes_every_other_policy_of_the_nod
     assert gaps == {10}
 
 
+@in_virtual_time
 async def test_an_exchange_that_is_down_gets_the_report_when_it_is_back() -> None:
     async with fleet_of(always_yes, habits=replace(STEADY, cron_seconds=900.0, cron_phase=(0.9, 0.9))) as fleet:
         node, seen = await waiting(fleet)

@@ -9,8 +9,8 @@ from agbot.sim.scenarios import AGENT_SCENARIOS
 from agbot.sim.service_scenarios import SERVICE_SCENARIOS
 from agbot.sim.stage import Scenario, Stage, perform
 from tests.sim.gates import ORG, Ask, always_yes, fleet_of
-
-pytestmark = pytest.mark.looptime(noop_cycles=2)
+from tests.support.examples import some
+from tests.support.virtual_time import in_virtual_time
 
 _ALL = (*AGENT_SCENARIOS, *SERVICE_SCENARIOS, *BYPASS_SCENARIOS)
 _ABOUT_TAKING_TURNS = ("rollout", "bad-release", "slow-cron", "service-rollout", "service-crashes")
@@ -25,8 +25,9 @@ async def _played(scenario: Scenario, ask: Ask | None = None, seed: int = 0) -> 
         return stage, scenario.wrong(stage)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", some(range(3)))
 @pytest.mark.parametrize("scenario", _ALL, ids=lambda scenario: scenario.name)
+@in_virtual_time
 async def test_a_story_ends_as_it_says_when_one_goes_at_a_time(scenario: Scenario, seed: int) -> None:
     _, wrong = await _played(scenario, seed=seed)
 
@@ -34,6 +35,7 @@ async def test_a_story_ends_as_it_says_when_one_goes_at_a_time(scenario: Scenari
 
 
 @pytest.mark.parametrize("scenario", [one for one in _ALL if one.name in _ABOUT_TAKING_TURNS], ids=lambda one: one.name)
+@in_virtual_time
 async def test_a_story_goes_wrong_when_everybody_may_go(scenario: Scenario) -> None:
     stage, wrong = await _played(scenario, always_yes)
 
@@ -41,6 +43,7 @@ async def test_a_story_goes_wrong_when_everybody_may_go(scenario: Scenario) -> N
     assert stage.fleet.observer.max_concurrent_by_group[stage.name] == len(stage.nodes)
 
 
+@in_virtual_time
 async def test_all_stories_about_agents_can_be_played_at_the_same_time() -> None:
     async with fleet_of() as fleet:
         stages = await perform(fleet, ORG, AGENT_SCENARIOS)
@@ -52,6 +55,7 @@ async def test_all_stories_about_agents_can_be_played_at_the_same_time() -> None
     assert report["violations"] == []
 
 
+@in_virtual_time
 async def test_the_same_seed_gives_the_same_story() -> None:
     first, _ = await _played(AGENT_SCENARIOS[0], seed=7)
     second, _ = await _played(AGENT_SCENARIOS[0], seed=7)

@@ -13,8 +13,7 @@ from agbot.sim.habits import Fate, Habits
 from agbot.sim.links import Answered, Question, permit, refuse
 from tests.sim.gates import ORG, always_yes, fleet_of, never
 from tests.sim.seen import NMP, STEADY, Seen, waiting, watch
-
-pytestmark = pytest.mark.looptime(noop_cycles=2)
+from tests.support.virtual_time import in_virtual_time
 
 _RECORDED = Path(__file__).parent.parent / "recorded" / "agent-status-sequence.jsonl"
 
@@ -42,12 +41,14 @@ async def _upgraded(
         return seen
 
 
+@in_virtual_time
 async def test_a_good_upgrade_shows_the_recorded_statuses() -> None:
     seen = await _upgraded(Fate.SUCCEEDS, until="successful")
 
     assert seen.words == _recorded("a1", "up1")
 
 
+@in_virtual_time
 async def test_a_bad_install_shows_failed_before_its_rollback_as_recorded() -> None:
     seen = await _upgraded(Fate.ROLLS_BACK, until="rollback successful")
     recorded = _recorded("a1", "up2")
@@ -56,12 +57,14 @@ async def test_a_bad_install_shows_failed_before_its_rollback_as_recorded() -> N
     assert seen.words[-5:] == [*recorded[-4:], "rollback successful"]
 
 
+@in_virtual_time
 async def test_failed_stands_for_moments_only() -> None:
     seen = await _upgraded(Fate.ROLLBACK_FAILS, until="rollback failed")
 
     assert timedelta(seconds=5) <= seen.at("rollback started") - seen.at("failed") <= timedelta(seconds=30)
 
 
+@in_virtual_time
 async def test_the_first_question_comes_60_s_after_the_download_and_then_every_60_s() -> None:
     async with fleet_of(never, habits=STEADY) as fleet:
         (node,) = await fleet.add_group(ORG, "g", 1)
@@ -75,6 +78,7 @@ async def test_the_first_question_comes_60_s_after_the_download_and_then_every_6
     assert len(gaps) >= 3
 
 
+@in_virtual_time
 async def test_no_heartbeat_is_sent_while_the_agent_is_replaced() -> None:
     habits = replace(STEADY, heartbeat_seconds=5.0, install_seconds=(100.0, 100.0))
     seen = await _upgraded(Fate.SUCCEEDS, until="successful", habits=habits)
@@ -85,6 +89,7 @@ async def test_no_heartbeat_is_sent_while_the_agent_is_replaced() -> None:
     assert any(beat < ended for beat in seen.heartbeats if beat > begun)
 
 
+@in_virtual_time
 async def test_the_end_is_reported_with_its_times_and_the_new_version_of_the_node() -> None:
     async with fleet_of(always_yes, habits=STEADY) as fleet:
         (node,) = await fleet.add_group(ORG, "g", 1)
@@ -100,6 +105,7 @@ async def test_the_end_is_reported_with_its_times_and_the_new_version_of_the_nod
     assert doc["nodes"][f"{ORG}/g-1"]["softwareVersions"] == {"horizon": "2.32.0"}
 
 
+@in_virtual_time
 async def test_a_lost_report_leaves_initiated_in_the_exchange_although_the_version_is_there() -> None:
     seen = await _upgraded(Fate.LOSES_REPORT, until="initiated")
 
@@ -107,12 +113,14 @@ async def test_a_lost_report_leaves_initiated_in_the_exchange_although_the_versi
     assert seen.fleet.nodes[seen.node].version == "2.32.0"
 
 
+@in_virtual_time
 async def test_a_download_is_tried_four_times() -> None:
     seen = await _upgraded(Fate.DOWNLOAD_FAILS, until="download failed")
 
     assert seen.words == [*["waiting", "download started"] * 4, "download failed"]
 
 
+@in_virtual_time
 async def test_a_failed_precheck_ends_the_upgrade_before_anything_is_installed() -> None:
     seen = await _upgraded(Fate.PRECHECK_FAILS, until="precheck failed")
 
@@ -120,6 +128,7 @@ async def test_a_failed_precheck_ends_the_upgrade_before_anything_is_installed()
     assert seen.fleet.nodes[seen.node].version == "2.31.0"
 
 
+@in_virtual_time
 async def test_a_cluster_node_does_not_ask() -> None:
     seen = await _upgraded(Fate.SUCCEEDS, until="successful", node_type="cluster")
 
@@ -127,6 +136,7 @@ async def test_a_cluster_node_does_not_ask() -> None:
     assert seen.words == ["waiting", "download started", "ha node waiting", "initiated", "successful"]
 
 
+@in_virtual_time
 async def test_a_node_without_a_group_goes_without_asking() -> None:
     async with fleet_of(never) as fleet:
         node = await fleet.add_node(ORG, "alone")
@@ -138,6 +148,7 @@ async def test_a_node_without_a_group_goes_without_asking() -> None:
     assert "ha node waiting" not in seen.words
 
 
+@in_virtual_time
 async def test_a_version_that_is_there_already_needs_no_action() -> None:
     async with fleet_of(never) as fleet:
         (node,) = await fleet.add_group(ORG, "g", 1)
@@ -148,6 +159,7 @@ async def test_a_version_that_is_there_already_needs_no_action() -> None:
     assert seen.asked_at() == []
 
 
+@in_virtual_time
 async def test_who_is_slow_to_learn_of_a_revision_asks_on_under_the_old_download_and_installs_it_on_a_yes() -> None:
     answers = [refuse()]
 
@@ -167,6 +179,7 @@ async def test_who_is_slow_to_learn_of_a_revision_asks_on_under_the_old_download
         assert await fleet.until(lambda: node.version == "2.33.0", within_seconds=900)
 
 
+@in_virtual_time
 async def test_who_is_slow_to_learn_of_a_revision_downloads_it_in_the_end() -> None:
     habits = replace(STEADY, revision_seconds=(200.0, 200.0))
     async with fleet_of(never, habits=habits) as fleet:
