@@ -89,7 +89,8 @@ class Program:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the lines of one event."""
-        return [line for line in self.lines() if line["event"] == name]
+        named = [json.loads(line) for line in self.log.rpartition("\n")[0].splitlines() if name in line]
+        return [line for line in named if line["event"] == name]
 
     def kill(self) -> None:
         """End it as `kill -9` does."""

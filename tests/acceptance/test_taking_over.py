@@ -119,4 +119,5 @@ async def test_a_frozen_leader_writes_nothing_when_it_goes_on(pair: tuple[Site, 
     assert (answers[0][0], answers[2][0]) == (409, 409)
     await until("it stands by", lambda: bool(one.daemons[-1].events("leader.lost")))
     assert (await two.leases())["g1"]["token"] == 1
+    await one.until_ready()  # it has seen who leads
     assert [(await ask(one, node))[0] for node in ("anna", "ben")] == [409, 201]

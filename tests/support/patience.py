@@ -16,7 +16,8 @@ from typing import Any, TypeVar, overload
 
 PATIENCE_SECONDS = 300.0
 """For what takes a second or ten on an idle machine: whoever has not come by then hangs."""
-_GLANCE_SECONDS = 0.02
+_GLANCE_SECONDS = (0.02, 0.06)
+"""From one look to the next: a tenth of the time that has passed, but no less and no more than these."""
 _SAMPLE_SECONDS = 0.03
 """Of processor time, to see how much longer that takes by the clock: as long as several turns of
 the system's scheduler."""
@@ -31,14 +32,15 @@ async def until(what: str, look: Callable[[], T]) -> T: ...
 async def until(what: str, look: Callable[[], Any]) -> Any:
     """Wait until a look shows something that counts as true, and return it."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_SECONDS
+    began = loop.time()
     while True:
         found = look()
         seen = await found if isawaitable(found) else found
         if seen:
             return seen
-        assert loop.time() < deadline, f"{what}: not within {PATIENCE_SECONDS:g} s, seen last: {seen!r}"
-        await asyncio.sleep(_GLANCE_SECONDS)
+        waited = loop.time() - began
+        assert waited < PATIENCE_SECONDS, f"{what}: not within {PATIENCE_SECONDS:g} s, seen last: {seen!r}"
+        await asyncio.sleep(min(max(waited / 10, _GLANCE_SECONDS[0]), _GLANCE_SECONDS[1]))
 
 
 def allowed_seconds(idle_seconds: float) -> float:
