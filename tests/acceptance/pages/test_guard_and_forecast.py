@@ -52,7 +52,7 @@ async def the_guard_is_tried_on_a_simulated_hub(walk: Walk, server: Postgres, da
     exchange, api, secure = (f"127.0.0.1:{free_port()}" for _ in range(3))
     url = server.url(database)
     words = {"postgresql:///agbot_trial": url, "127.0.0.1:8082": secure}
-    elsewhere = {"sim hub": f"sim hub --exchange {exchange} --api {api}"}
+    elsewhere = {"sim hub": f"sim hub --exchange {exchange} --api {api}", "30": "12"}  # who types takes longer
     hub = "agbot sim hub --database postgresql:///agbot_trial --secure-api 127.0.0.1:8082 --upgrades-after 30 --fast"
     await walk(hub, typed=words | elsewhere, until_shown="nothing is kept", goes_on=True)
     await walk("agbot guard install --database postgresql:///agbot_trial", "the guard is installed", typed=words)
