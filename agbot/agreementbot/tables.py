@@ -92,7 +92,7 @@ class Tables:
                 [(version, now, may_delete, shows_waiting)] = await self._read(_STATE)
         except (psycopg.Error, TimeoutError) as error:
             await self.close()
-            return Unreadable(why=f"{self}: {_why(error) if isinstance(error, psycopg.Error) else 'no answer in time'}")
+            return Unreadable(why=f"{self}: {_why(error)}")
         return State(version=version, now=now, may_delete=may_delete, shows_waiting=shows_waiting)
 
     async def waiting(self) -> Waiting:
@@ -124,8 +124,7 @@ class Tables:
                 async with connection:
                     deleted = (await connection.execute(statement)).rowcount
         except (psycopg.Error, TimeoutError) as error:
-            why = _why(error) if isinstance(error, psycopg.Error) else "no answer in time"
-            raise Unreached(f"{cure.command}: {why}; the role needs DELETE on that table") from error
+            raise Unreached(f"{cure.command}: {_why(error)}; the role needs DELETE on that table") from error
         if not deleted:
             raise Unreached("the row has gone in the meantime; nothing was deleted")
 
@@ -154,6 +153,8 @@ class Tables:
             return "the agbot's database"
 
 
-def _why(error: psycopg.Error) -> str:
+def _why(error: psycopg.Error | TimeoutError) -> str:
     """Return the error in one line; PostgreSQL's own has no password."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__
