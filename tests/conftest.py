@@ -21,18 +21,24 @@ from tests.support import places
 from tests.support.mosquitto import Mosquitto
 from tests.support.postgres import Postgres
 
+WAITING = ("browser", "acceptance")
+"""The folders whose tests wait for processes more than they compute."""
 LONG = (
     "browser/test_page.py",
     "acceptance/test_first_hour.py",
-    "acceptance/test_three_coordinators.py",
-    "acceptance/test_demo.py",
-    "acceptance/test_kill_in_mid_rollout.py",
-    "acceptance/pages/test_at_night.py",
-    "acceptance/pages/test_operations.py",
+    "acceptance/test_store_restored.py",
+    "acceptance/test_taking_over.py",
+    "acceptance/test_claimed_by_nodes.py",
+    "acceptance/test_longer_than_a_lease.py",
     "acceptance/pages/test_guard_and_forecast.py",
+    "acceptance/test_demo.py",
+    "acceptance/pages/test_at_night.py",
+    "acceptance/test_three_coordinators.py",
+    "acceptance/pages/test_operations.py",
+    "acceptance/pages/test_trying.py",
     "acceptance/pages/test_all_other_pages.py",
 )
-"""The files whose tests take longest, or share what takes long to begin, the longest first."""
+"""Their files that take longest, the longest first: at the end all would wait for the last of these."""
 
 _WORKER, _WORKERS = "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"
 # what takes long on a busy machine is no finding
@@ -132,15 +138,17 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the share of each worker begin with some of what takes long: at the end all would wait for the last of these."""
+    """Let the shares of half of the workers begin with what waits, and those of the others with what computes."""
     workers = int(os.environ.get(_WORKERS, "1"))
-    long: dict[str, list[pytest.Item]] = {name: [] for name in LONG}
+    waiting: dict[str, list[pytest.Item]] = {name: [] for name in LONG}
     rest: list[pytest.Item] = []
     for item in items:
-        long.get(item.nodeid.partition("::")[0].removeprefix("tests/"), rest).append(item)
+        name = item.nodeid.partition("::")[0].removeprefix("tests/")
+        (waiting.setdefault(name, []) if name.startswith(WAITING) else rest).append(item)
+    files, half = list(waiting.values()), (workers + 1) // 2
     others, left, ordered = iter(rest), len(items), list[pytest.Item]()
     for number in range(workers):
-        begin = [item for name in LONG[number::workers] for item in long[name]]
+        begin = [item for file in files[number::half] for item in file] if number < half else []
         share = left // (workers - number)  # as xdist deals them out
         left -= share
         ordered += [*begin, *islice(others, max(share - len(begin), 0))]
