@@ -186,6 +186,16 @@ class OrgView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailedView:
+    """Members on which the agent upgrade of one policy has failed, and is not taken up again."""
+
+    subject: PolicyId
+    members: int
+    named: Sequence[NodeId]
+    """The first of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """The summary of the coordinator."""
 
@@ -225,6 +235,7 @@ class Overview:
     """Members whose last agent upgrade has failed, which no brake stops and which do not ask."""
     failed_named: Sequence[NodeId] = ()
     """The first of them."""
+    failed_by_policy: Sequence[FailedView] = ()
     unmatched_scopes: Sequence[str] = ()
     """The scopes of the settings that match no organisation or group, a sentence each."""
     settings_refused: Sequence[str] = ()

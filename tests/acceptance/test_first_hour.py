@@ -84,7 +84,8 @@ def test_no_command_of_the_first_hour_fails_as_written(typed: Callable[[str], st
     assert "o1/agents may go on in o1/shop" in said
     resumed = said.partition("+ agbot resume o1/shop")[2].partition("agbot store backup")[0]
     assert re.search(
-        r"1 member failed its last upgrade: o1/shop-\d. Its agent does not try it again until another revision", resumed
+        r"1 member failed its last upgrade by o1/agents: o1/shop-\d. Its agent does not try it again until another revision",
+        resumed,
     )
     assert "upgrades may begin again after the change of the lease store" in said
     assert "exit code 4" in said  # two daemons on one store

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from agbot.console.page import attention
+from agbot.console.page.notes import Item
 from agbot.coordinator.contract import Overview
 from agbot.coordinator.listings import Orders
 from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id, node_id, policy_id
+from agbot.rules.lease import Kind
 from tests.support.hub import NMP, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
@@ -27,11 +29,14 @@ async def failed() -> Hub:
     return hub
 
 
-def titles(hub: Hub) -> list[str]:
+def shown(hub: Hub) -> list[Item]:
     overview: Overview = hub.coordinator.overview()
     orders: Orders = hub.coordinator.orders(with_windows=False)
-    found = attention.items(overview, orders, [], hub.clock.now())
-    return [each.title for each in found if each.level != "note"]
+    return [each for each in attention.items(overview, orders, [], hub.clock.now()) if each.needs_a_person]
+
+
+def titles(hub: Hub) -> list[str]:
+    return [each.title for each in shown(hub)]
 
 
 @in_virtual_time
@@ -41,7 +46,8 @@ async def test_a_member_whose_upgrade_failed_needs_a_person_after_its_brake_was_
 
     await hub.coordinator.resume(str(GROUP), subject=SUBJECT, reason="the disk was full", who="eva")
 
-    assert titles(hub) == ["1 member failed its last upgrade"]
+    assert titles(hub) == [f"1 member failed its last upgrade by {SUBJECT}"]
+    assert [each.rollout for each in shown(hub)] == [(Kind.AGENT, SUBJECT)], "its rollout shows it too"
     assert list(hub.coordinator.overview().failed_named) == [node_id(ORG, "n1")]
     hub.report("n1", "waiting")
     await hub.live("n1", "n2", seconds=60)

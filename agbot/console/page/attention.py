@@ -157,15 +157,15 @@ def _refused_settings(overview: Overview) -> Iterator[Item]:
 
 
 def _failed(overview: Overview) -> Iterator[Item]:
-    if overview.failed:
-        number = words.count(overview.failed, "member")
-        its, agent = ("its", "Its agent does") if overview.failed == 1 else ("their", "Their agents do")
-        who = few(overview.failed_named, overview.failed)
+    for each in overview.failed_by_policy:
+        number = words.count(each.members, "member")
+        its, agent = ("its", "Its agent does") if each.members == 1 else ("their", "Their agents do")
         yield Item(
             level="warn",
-            title=f"{number} failed {its} last upgrade",
-            text=f"{who}. {agent} not try it again until another revision of the policy is published.",
-            links=notes.links_to(overview.failed_named),
+            title=f"{number} failed {its} last upgrade by {each.subject}",
+            text=f"{few(each.named, each.members)}. {agent} not try it again until another revision of the policy is published.",
+            links=notes.links_to(each.named),
+            rollout=(Kind.AGENT, each.subject),
         )
 
 

@@ -34,14 +34,17 @@ def in_words(member: Member, situation: Situation) -> str:
     )
 
 
-def members(situation: Situation) -> list[NodeId]:
+def members(situation: Situation) -> dict[PolicyId, list[NodeId]]:
     """Return the members whose upgrade has failed, which no brake stops and which do not ask."""
-    found = (situation.picture.member(node) for node in sorted(situation.picture.with_failures()))
-    return [member.node.id for member in found if isinstance(member, Member) and _is_left(member, situation)]
-
-
-def _is_left(member: Member, situation: Situation) -> bool:
-    return any(not _is_taken_up(member, policy, situation) for policy, _ in _of_member(member, situation))
+    found: dict[PolicyId, list[NodeId]] = {}
+    for node in sorted(situation.picture.with_failures()):
+        member = situation.picture.member(node)
+        if not isinstance(member, Member):
+            continue
+        for policy, _ in _of_member(member, situation):
+            if not _is_taken_up(member, policy, situation):
+                found.setdefault(policy, []).append(node)
+    return found
 
 
 def _is_taken_up(member: Member, policy: PolicyId, situation: Situation) -> bool:

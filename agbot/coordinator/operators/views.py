@@ -8,7 +8,16 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from agbot.coordinator.contract import BrakeView, GroupView, LeaseView, MemberView, OrgView, Overview, WaitView
+from agbot.coordinator.contract import (
+    BrakeView,
+    FailedView,
+    GroupView,
+    LeaseView,
+    MemberView,
+    OrgView,
+    Overview,
+    WaitView,
+)
 from agbot.coordinator.operators import failed
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import listed
@@ -102,7 +111,8 @@ def view_overview(
     else fails.
     """
     ledger, doubts, view_age = situation.ledger, situation.doubts(), situation.view_age()
-    tally, failed_members = ledger.tally, failed.members(situation)
+    tally, failures = ledger.tally, failed.members(situation)
+    failed_members = sorted({node for nodes in failures.values() for node in nodes})
     return Overview(
         sentence="no cycle has run yet",
         cycle_at=None,
@@ -127,6 +137,9 @@ def view_overview(
         bypassing_named=silent.bypassing[:_NAMED],
         failed=len(failed_members),
         failed_named=failed_members[:_NAMED],
+        failed_by_policy=[
+            FailedView(subject=policy, members=len(nodes), named=nodes[:_NAMED]) for policy, nodes in failures.items()
+        ],
         agbot=situation.rows.source.value,
         agbot_failing=situation.rows.failing,
         stuck=situation.rows.count_stuck(),
