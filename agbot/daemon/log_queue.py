@@ -90,8 +90,11 @@ class LogQueue(io.TextIOBase):
         """Queue text (whole lines, as the log writes them) or drop it; never wait."""
         content = text.encode("utf-8", "backslashreplace")
         with self._changed:
-            self._is_full = self._is_full or self._waiting_bytes + len(content) > self._max_bytes
-            if self._is_full or self._is_over or self._file < 0:
+            fits = self._waiting_bytes + len(content) <= self._max_bytes
+            # Only a write ends this, and after a line that is longer than the whole queue there may
+            # be nothing to write: it is dropped alone.
+            self._is_full = self._is_full or (not fits and len(content) <= self._max_bytes)
+            if not fits or self._is_full or self._is_over or self._file < 0:
                 self._drop(1)
             else:
                 self._lines.append(content)

@@ -95,6 +95,14 @@ def test_a_gap_is_reported_once_behind_the_lines_before_it_with_the_number_that_
     assert lines == [*(f"line {number}" for number in range(kept)), f"missing {LINES - kept}", "after"]
 
 
+def test_a_line_that_is_longer_than_the_queue_is_dropped_alone(pipe: Pipe) -> None:
+    with LogQueue(pipe.stream, lambda _: None, max_bytes=1000) as queue:
+        queue.write(f"{'long ' * 1000}\n")
+        queue.write("next\n")
+        assert pipe.read_until(b"\n") == b"next\n"
+    assert queue.dropped == 1
+
+
 def test_many_threads_write_whole_lines_each_in_its_own_order(pipe: Pipe) -> None:
     with LogQueue(pipe.stream, print) as queue:
 
