@@ -51,7 +51,8 @@ _EXPLAINING: Final = frozenset({"why", "reason", "error", "text", "sentence", "p
 _PLAIN_WORD: Final = re.compile(r"[^\s\"=\[\]]+")
 _SENTENCE: Final = "_sentence"
 _INDENT: Final = "    "
-_IN_A_URL: Final = re.compile(r"(?<=://)[^/\s@:]+(?:/[^/\s@:]+)?:[^/\s@]+(?=@)")
+# a user of the Exchange is org/name, one of a broker may be missing, and a password may have an @
+_IN_A_URL: Final = re.compile(r"(?<=://)[^/\s@:]*(?:/[^/\s@:]+)?:[^/\s]+(?=@)")
 _IN_A_HEADER: Final = re.compile(r"\b(Basic|Bearer)\s+[A-Za-z0-9+/=._~-]{4,}")
 
 

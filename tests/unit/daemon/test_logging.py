@@ -250,6 +250,8 @@ def test_a_terminal_shows_the_event_for_people() -> None:
         {"headers": {"authorization": "hunter2"}},
         {"headers": [{"Authorization": "hunter2"}]},
         {"url": "https://user:hunter2@hub.example.com/v1"},
+        {"url": "https://user:not@hunter2@hub.example.com/v1"},
+        {"url": "rediss://:hunter2@hub.example.com"},
         {"text": "sent Authorization: Basic hunter2="},
         {"credentials": Secret("hunter2")},
         {"anything": Secret("hunter2")},
