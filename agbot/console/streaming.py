@@ -56,11 +56,11 @@ async def events(request: web.Request) -> web.StreamResponse:
             next_step="close one, or read /v1/history?after=ID from time to time",
             headers={"Retry-After": "30"},
         )
-    after = await _begin(request)
     response = web.StreamResponse(headers={**replies.HEADERS, "X-Accel-Buffering": "no"})
     response.content_type, response.charset = "text/event-stream", "utf-8"
-    streams.open += 1
+    streams.open += 1  # before anything is awaited, in which others would find the same free place
     try:
+        after = await _begin(request)
         await response.prepare(request)
         await response.write(f"retry: {_RETRY_MILLISECONDS}\n\n".encode())
         # A store that fails ends the stream: the client asks again, after its last entry.

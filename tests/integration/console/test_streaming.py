@@ -114,6 +114,27 @@ async def test_no_more_streams_are_open_than_leave_room_for_requests(
     assert (refused.status, refused.headers["Retry-After"]) == (503, "30")
 
 
+async def test_streams_that_begin_at_once_take_no_place_twice(
+    desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "MOST_STREAMS", 1)
+    may_read = asyncio.Event()
+
+    async def slowly(query: JournalQuery) -> Sequence[Entry]:
+        await may_read.wait()
+        return await book.read(query)
+
+    desk.operations.book = slowly
+    first = asyncio.create_task(desk.http.get(f"{desk.url}/v1/events"))
+    await until("the first stream", lambda: desk.operations.emitted)
+    second = asyncio.create_task(desk.http.get(f"{desk.url}/v1/events"))
+    await until("the second stream", lambda: len(desk.operations.emitted) > 1 or second.done())
+    may_read.set()
+
+    assert [(await each).status for each in (first, second)] == [200, 503]
+    first.result().close()
+
+
 async def test_a_client_that_has_gone_takes_no_place_while_nothing_happens(
     desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
