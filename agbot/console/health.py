@@ -38,7 +38,7 @@ async def readyz(request: web.Request) -> web.Response:
         if overview.ready
         else [f"not ready: {sentence}" for sentence in overview.not_ready or ("no reason given",)]
     )
-    return replies.text("\n".join(lines), 200 if overview.ready else _UNAVAILABLE)
+    return replies.text(*lines, status=200 if overview.ready else _UNAVAILABLE)
 
 
 async def healthz(request: web.Request) -> web.Response:
@@ -51,10 +51,10 @@ def _standby(where: Whereabouts) -> web.Response:
     leader, doubt = where.leader, f": {where.doubt}" if where.doubt else ""
     if leader is None:
         why = f": {where.missing}" if where.missing and not doubt else doubt
-        return replies.text(f"not ready: no coordinator is known to lead at present{why}", _UNAVAILABLE)
+        return replies.text(f"not ready: no coordinator is known to lead at present{why}", status=_UNAVAILABLE)
     if doubt:
         text = f"not ready: {leader.name} led when the store could last be read, and may not by now{doubt}"
-        return replies.text(text, _UNAVAILABLE)
+        return replies.text(text, status=_UNAVAILABLE)
     return replies.text(f"ready: stands by; {leader.name} leads since {leader.since:%Y-%m-%dT%H:%M:%SZ}")
 
 

@@ -12,6 +12,7 @@ from typing import Final, Self
 import msgspec
 from aiohttp import web
 
+from agbot.foreign_text import escaped
 from agbot.store.contract import StoreError
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -40,9 +41,11 @@ def json(value: object, status: int = 200) -> web.Response:
     return web.Response(body=encoded(value), status=status, content_type="application/json", headers=HEADERS)
 
 
-def text(content: str, status: int = 200) -> web.Response:
+def text(*lines: str, status: int = 200) -> web.Response:
     """Reply in plain text, for people and probes."""
-    return web.Response(text=f"{content}\n", status=status, headers=HEADERS)
+    # `curl` shows it on a terminal, and a probe looks for a line: a name must not write one
+    content = "".join(f"{escaped(line)}\n" for line in lines)
+    return web.Response(text=content, status=status, headers=HEADERS)
 
 
 class ApiError(Exception):

@@ -26,6 +26,18 @@ async def test_ready_is_200_and_unready_503_with_the_sentences(desk: Desk) -> No
     assert reply.text == "not ready: the Exchange has not been read\nnot ready: no organisation is known\n"
 
 
+async def test_no_text_from_outside_writes_a_line_or_reaches_a_terminal(desk: Desk) -> None:
+    failing = replace(desk.operations.seen.orgs[0], failing="no \x1b[2J\nready")
+    desk.operations.seen = replace(desk.operations.seen, orgs=(failing,))
+    desk.operations.unready("group acme/\x1b]0;x\x07 fails\nready")
+
+    verbose, brief = await desk.get("/readyz?verbose"), await desk.get("/readyz")
+
+    assert "\x1b" not in verbose.text
+    assert "ready" not in verbose.text.splitlines()
+    assert brief.text == "not ready: group acme/\\x1b]0;x\\x07 fails\\nready\n"
+
+
 async def test_verbose_lists_each_check(desk: Desk) -> None:
     reply = await desk.get("/readyz?verbose")
 
