@@ -87,10 +87,19 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return _of_http(request, error).response()
     except StoreError as error:
         return ApiError.of_store(request, error).response()
+    except ConnectionError:
+        # the client has gone in the middle of its request or of its answer, which is no bug
+        if request.transport is None or request.transport.is_closing():
+            raise
+        return _failed(request)
     except Exception:  # noqa: BLE001 - whatever it is, the log has the traceback
-        log.write_with_traceback(ConsoleFailed(request=f"{request.method} {request.path}"))
-        next_step = "the daemon's log has the traceback under console.failed; please report it"
-        return ApiError.of(request, 500, "unexpected error", next_step).response()
+        return _failed(request)
+
+
+def _failed(request: web.Request) -> web.Response:
+    log.write_with_traceback(ConsoleFailed(request=f"{request.method} {request.path}"))
+    next_step = "the daemon's log has the traceback under console.failed; please report it"
+    return ApiError.of(request, 500, "unexpected error", next_step).response()
 
 
 def own_names_only(listen: str) -> Middleware:

@@ -241,5 +241,9 @@ def checked(request: web.Request, body: Body) -> Body:
     if until is not None and until.tzinfo is None:
         raise bad_input(request, "until has no time zone", _such_as(parts.of(request).clock.now()))
     if until is not None:
-        values["until"] = until.astimezone(UTC)
+        try:
+            values["until"] = until.astimezone(UTC)
+        except OverflowError:  # in the first or the last hours that there are, in a zone beside UTC
+            now = parts.of(request).clock.now()
+            raise bad_input(request, "until is not a time that there is in UTC", _such_as(now)) from None
     return msgspec.structs.replace(body, **values)

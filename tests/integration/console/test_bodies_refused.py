@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from tests.integration.console.conftest import Desk
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.integration.console.conftest import OPERATOR, Desk
 from tests.integration.console.scripted import NMP
 from tests.integration.console.test_api import refused
+from tests.support.patience import until
+
+FORM = "Content-Type: application/x-www-form-urlencoded"
 
 
 async def test_a_resume_of_two_things_at_once_is_refused(desk: Desk) -> None:
@@ -13,6 +21,31 @@ async def test_a_resume_of_two_things_at_once_is_refused(desk: Desk) -> None:
     refused(await desk.post("/v1/resume", {**body, "rest": True}), 400, "subject and rest exclude each other")
     refused(await desk.post("/v1/resume", {**body, "scope": "store:"}), 400, "exclude each other")
     assert desk.operations.emitted == []
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+async def test_a_time_that_is_none_in_utc_is_refused(desk: Desk, at: str) -> None:
+    reply = await desk.post("/v1/holds", {"scope": "acme", "reason": "x", "until": at})
+
+    refused(reply, 400, "until is not a time that there is in UTC")
+    assert desk.operations.emitted == []
+
+
+@pytest.mark.parametrize("path", ["/v1/holds", "/act/hold"])
+async def test_a_client_that_leaves_in_the_middle_of_its_request_is_not_logged_as_a_bug(desk: Desk, path: str) -> None:
+    lines = (f"POST {path} HTTP/1.1", "Host: localhost", "Origin: http://localhost", "Content-Length: 9", FORM)
+    head = "\r\n".join((*lines, f"Authorization: Bearer {OPERATOR}", "Expect: 100-continue", "", ""))
+    with capture_logs() as logged:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(desk.url.rpartition(":")[2]))
+        writer.write(head.encode())
+        await reader.readuntil(b"100 Continue\r\n\r\n")  # its handler waits for the body from now on
+        writer.close()
+        await writer.wait_closed()
+        connections = desk.console._runner.connections if desk.console else None  # noqa: SLF001 - nothing public shows it
+        await until("the end of its connection", lambda: connections is not None and not connections.number)
+        await desk.get("/livez")
+
+    assert [line for line in logged if line["event"] == "console.failed"] == []
 
 
 async def test_a_reason_with_a_line_break_is_not_to_be_shortened(desk: Desk) -> None:
