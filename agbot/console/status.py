@@ -20,7 +20,7 @@ from agbot.console.page.chronicle import Rollout
 from agbot.console.page.notes import Item
 from agbot.console.present import group_query, next_after
 from agbot.console.requests import unknown_group
-from agbot.coordinator.contract import Overview
+from agbot.coordinator.contract import GroupView, Overview
 from agbot.coordinator.listings import GroupPage, GroupQuery, GroupState
 from agbot.rules import ids
 from agbot.rules.ids import GroupId
@@ -31,6 +31,8 @@ _GROUPS: Final = 100
 _MOST_GROUPS: Final = 250
 """Nothing else is done while they are shown: some 30 ms."""
 _SUSPECTS_NAMED: Final = 3
+_SUSPECTS_SEARCHED: Final = 100
+"""Among so many those of one rollout are looked for."""
 
 
 async def status(request: web.Request) -> web.Response:
@@ -75,21 +77,29 @@ def shown(items: Sequence[Item]) -> list[Attention]:
     return msgspec.convert(items, list[Attention], from_attributes=True)
 
 
-def needs_attention(request: web.Request, overview: Overview) -> list[Item]:
-    """Return what needs a person, the most urgent first, and the notes."""
+def needs_attention(request: web.Request, overview: Overview, rollout: Rollout | None = None) -> list[Item]:
+    """Return what needs a person, the most urgent first, and the notes; or what of a rollout."""
     here = parts.of(request)
     if why := request.get(WHY_LOCAL):
         return [_no_leader(request, why), *notes.of_coordinators(here.coordinators.coordinators())]
-    suspects = here.operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=_SUSPECTS_NAMED)).groups
-    views = [view for group in suspects if (view := here.operations.group(group)) is not None]
     orders, coordinators = here.operations.orders(with_windows=False), here.coordinators.coordinators()
-    return attention.items(overview, orders, views, here.clock.now(), here.receivers(), coordinators=coordinators)
+    suspects, now = _suspects(request, rollout), here.clock.now()
+    found = attention.items(overview, orders, suspects, now, here.receivers(), coordinators=coordinators)
+    return [each for each in found if rollout in {None, each.rollout}]
+
+
+def _suspects(request: web.Request, rollout: Rollout | None) -> list[GroupView]:
+    """Return the first groups with a suspect lease, or with one of this rollout."""
+    operations, limit = parts.of(request).operations, _SUSPECTS_NAMED if rollout is None else _SUSPECTS_SEARCHED
+    groups = operations.find_groups(GroupQuery(state=GroupState.SUSPECT, limit=limit)).groups
+    views = [view for group in groups if (view := operations.group(group)) is not None]
+    mine = (view for view in views if rollout in {None, (view.lease.kind, view.lease.subject)})
+    return list(mine)[:_SUSPECTS_NAMED]
 
 
 def of_rollout(request: web.Request, rollout: Rollout) -> list[Item]:
-    """Return what of that is about this rollout."""
-    overview = parts.of(request).operations.overview()
-    return [each for each in needs_attention(request, overview) if each.rollout == rollout]
+    """Return what of a rollout needs a person."""
+    return needs_attention(request, parts.of(request).operations.overview(), rollout)
 
 
 def _found(request: web.Request, query: GroupQuery) -> GroupPage:

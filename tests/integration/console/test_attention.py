@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from agbot.coordinator.contract import Explanation
-from agbot.coordinator.listings import AwaitedApproval, GroupProgress, MemberProgress
-from agbot.rules.ids import GroupId
+from agbot.coordinator.contract import Explanation, FailedView
+from agbot.coordinator.listings import AwaitedApproval, GroupProgress, MemberProgress, WaitingMember
+from agbot.rules.ids import GroupId, PolicyId
 from agbot.rules.lease import Kind
-from agbot.rules.records import Allowance, Approval, Hold
+from agbot.rules.reasons import Cause, Code
+from agbot.rules.records import Allowance, Approval, Brake, Hold
+from agbot.rules.statuses import Phase
 from tests.integration.console.conftest import Desk
 from tests.integration.console.scripted import (
     ALPHA,
@@ -45,6 +47,62 @@ async def test_every_view_names_an_approval_that_members_wait_for(desk: Desk) ->
     approve = "/act/approve?scope=acme%2Fmills&amp;subject=acme%2Fagent-2.32&amp;kind=agent"
     assert approve in found["rollout"]
     assert approve in (await desk.get("/orders")).text
+
+
+def stopped_in_each_way(desk: Desk) -> None:
+    """Let four groups of one rollout wait for a person, each for another reason, and one for a hold."""
+    members = [MemberProgress(node=ALPHA, is_gated=True)]
+    brake = Brake(
+        group=GroupId("acme/braked"), kind=Kind.AGENT, subject=NMP, revision="", since=NOW, cause=Cause.FAILED, node=ALPHA, token=1
+    )  # fmt: skip
+    bad = [MemberProgress(node=ALPHA, is_gated=True, status="rollback successful", phase=Phase.ENDED_BADLY)]
+
+    def waits(group: str, code: Code) -> GroupProgress:
+        waiter = WaitingMember(node=ALPHA, since=NOW, code=code, text="it waits")
+        return GroupProgress(group=GroupId(group), members=members, waiting=[waiter])
+
+    desk.operations.far[Kind.AGENT, NMP] = [
+        GroupProgress(group=MILLS, members=members, holder=ALPHA, is_suspect=True, token=7),
+        GroupProgress(group=brake.group, members=members, brake=brake),
+        GroupProgress(group=GroupId("acme/left"), members=bad),
+        waits("acme/approved", Code.NOT_APPROVED),
+        waits("acme/held", Code.PAUSED),
+    ]
+    desk.operations.known = [replace(GROUPS[0], lease=replace(GROUPS[0].lease, state="suspect"))]
+    awaited = AwaitedApproval(kind=Kind.AGENT, subject=NMP, groups=1, example=GroupId("acme/approved"))
+    desk.operations.ordered = replace(NO_ORDERS, brakes=[brake], awaited=[awaited])
+    failed = [FailedView(subject=NMP, members=1, named=[ALPHA])]
+    desk.operations.seen = replace(desk.operations.seen, suspect=1, failed=1, failed_by_policy=failed)
+
+
+async def test_whatever_a_rollout_needs_a_person_for_is_named_in_every_view(desk: Desk) -> None:
+    stopped_in_each_way(desk)
+
+    rollout = (await desk.get("/v1/rollouts/acme/agent-2.32?kind=agent")).json
+    found = await views(desk)
+
+    assert rollout["end"]["why"] == "the 5 groups left wait for a person (4) or for the end of a hold (1)"
+    titles = [each["title"] for each in rollout["attention"]]
+    assert titles == [
+        f"Suspect lease in {MILLS}",
+        f"{NMP} is stopped in acme/braked",
+        f"{NMP} waits for an approval in acme/approved",
+        f"1 member failed its last upgrade by {NMP}",
+    ]
+    assert all(title in text for title in titles for text in found.values()), found
+
+
+async def test_a_rollout_names_its_own_suspect_leases_however_many_others_have(desk: Desk) -> None:
+    lost = replace(GROUPS[0].lease, state="suspect", subject=PolicyId("acme/other"))
+    others = [replace(GROUPS[0], id=GroupId(f"acme/a{number}"), lease=lost) for number in range(5)]
+    mine = replace(GROUPS[0], lease=replace(lost, subject=NMP))
+    desk.operations.known = [*others, mine]
+
+    page = (await desk.get("/rollouts/agent/acme/agent-2.32")).text
+    fleet = (await desk.get("/")).text
+
+    assert [name for name in ("acme/a0", f"{MILLS}") if f"Suspect lease in {name}" in page] == [MILLS]
+    assert [name for name in ("acme/a0", f"{MILLS}") if f"Suspect lease in {name}" in fleet] == ["acme/a0"]
 
 
 async def test_every_view_names_a_reload_that_was_refused(desk: Desk) -> None:
