@@ -1,7 +1,7 @@
 """Deletes one stuck row of the agbot, and proves that no other row went with it.
 
-Immediately before, the lists and the node are read again: the row must still be there and stuck.
-Over the local API that leaves a moment in which the agbot itself may delete the row and give the
+Immediately before, the node and then the lists are read again: the row must still be there and
+stuck. Over the local API that leaves a moment in which the agbot itself may delete the row and give the
 slot to another node; the statement for the database names the node, so it cannot free another one.
 """
 
@@ -29,14 +29,17 @@ class Outcome:
 
 async def cure(slot: Slot, source: Source, reader: RowReader, known: Known, sleep: Sleep) -> Outcome:
     """Check the evidence once more, and delete the row if it still holds."""
-    before = await source.list_rows()
-    if not isinstance(before, Listed):
-        return _not(slot, f"the agbot's rows cannot be read any more: {before.why}")
-    if slot.row not in before.rows:
-        return _not(slot, "the row has gone in the meantime; nothing was deleted")
-    [present] = await slots(replace(before, rows=(slot.row,)), reader, known, sleep)
+    listed = await _listed(slot, source)
+    if isinstance(listed, Outcome):
+        return listed
+    [present] = await slots(replace(listed, rows=(slot.row,)), reader, known, sleep)
     if present.standing is not Standing.STUCK:
         return _not(slot, f"it is no longer stuck ({present.why or present.standing}); nothing was deleted")
+    # Proof by two readings takes ten seconds, in which the agbot may give the slot to another node:
+    # what the API would delete is decided by the rows of now.
+    before = await _listed(slot, source)
+    if isinstance(before, Outcome):
+        return before
     chosen = cures.cure(slot.row, before.rows, before.url)
     if not chosen.url and not source.deletes_rows:
         why = "its local API would delete other rows too"
@@ -46,6 +49,16 @@ async def cure(slot: Slot, source: Source, reader: RowReader, known: Known, slee
     except Unreached as error:
         return _not(slot, str(error))
     return _checked(slot, before, await source.list_rows())
+
+
+async def _listed(slot: Slot, source: Source) -> Listed | Outcome:
+    """List the rows, with this one among them; or return why nothing is deleted."""
+    found = await source.list_rows()
+    if not isinstance(found, Listed):
+        return _not(slot, f"the agbot's rows cannot be read any more: {found.why}")
+    if slot.row not in found.rows:
+        return _not(slot, "the row has gone in the meantime; nothing was deleted")
+    return found
 
 
 def _checked(slot: Slot, before: Listed, after: object) -> Outcome:

@@ -175,6 +175,27 @@ async def test_a_row_that_has_gone_meanwhile_frees_no_other(tmp_path: Path) -> N
         assert hub.listed() == [next_one]
 
 
+async def test_a_slot_that_goes_to_another_node_between_the_two_readings_of_the_cure_is_not_freed(
+    tmp_path: Path,
+) -> None:
+    """An absence is read twice, ten seconds apart: for that long the rows of before prove nothing."""
+    async with ward(tmp_path) as hub:
+        [scene] = hub.leave("a2")
+        next_one = AgentRow(org=ORG, group=scene.group, node=scene.second, nmp=scene.policy)
+        of_cure: list[AgentRow] = []
+
+        def give_slot() -> None:
+            hub.rows.agents[:] = of_cure or hub.rows.agents
+
+        async with hub.doctor(clock=BriskClock(give_slot)) as doctor:
+            [slot] = stuck(await doctor.examine())
+            of_cure.append(next_one)
+            outcome = await doctor.cure(slot)
+        assert not outcome.is_cured
+        assert "has gone in the meantime" in outcome.text
+        assert hub.listed() == [next_one]
+
+
 async def test_a_row_whose_node_cannot_be_read_is_not_judged(tmp_path: Path) -> None:
     async with ward(tmp_path) as hub:
         hub.leave("a1")
