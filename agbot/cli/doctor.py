@@ -70,6 +70,7 @@ def doctor(file: Path | None, *, cures: bool, yes: bool, url: str, as_json: bool
         settings_read=settings_read,
         daemon=daemon,
         groups=groups,
+        groups_now=lambda: _daemon(url)[1],
     )
     raise SystemExit(_run(patient, cures=cures, yes=yes, as_json=as_json))
 

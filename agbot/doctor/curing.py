@@ -1,8 +1,9 @@
 """Deletes one stuck row of the agbot, and proves that no other row went with it.
 
 Immediately before, the node and then the lists are read again: the row must still be there and
-stuck. Over the local API that leaves a moment in which the agbot itself may delete the row and give the
-slot to another node; the statement for the database names the node, so it cannot free another one.
+stuck. Over the local API that leaves a moment in which the agbot itself may delete the row and give
+the slot to another node; the statement for the database names the node, so it cannot free another
+one.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -47,6 +48,8 @@ class Patient:
     daemon: Daemon
     groups: Sequence[GroupView] = ()
     """What the running daemon shows."""
+    groups_now: Callable[[], Sequence[GroupView]] = tuple
+    """Asks it again; nothing if it does not answer."""
 
 
 class Doctor:
@@ -63,7 +66,6 @@ class Doctor:
         self._hub = Hub(settings=settings, transport=transport, client=client, credentials=own, clock=clock)
         self._source: Source | None = source.for_deleting(settings.agbot, clock)
         self._reader = RowReader(client, limits_of(settings), clock)
-        self._known = finding_slots.known_by_daemon(patient.groups)
 
     async def examine(self) -> Report:
         """Run all checks."""
@@ -101,7 +103,10 @@ class Doctor:
         """Delete one stuck row, if the evidence still holds."""
         if self._source is None:
             return Outcome(slot=slot, is_cured=False, text="neither the local API nor the database of the agbot is set")
-        return await cure(slot, self._source, self._reader, self._known, self._clock.sleep)
+        # A person may have thought about the question for minutes, in which the same node may have
+        # begun the same upgrade again: the daemon's word of before would delete that row.
+        known = finding_slots.known_by_daemon(await asyncio.to_thread(self._patient.groups_now))
+        return await cure(slot, self._source, self._reader, known, self._clock.sleep)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -123,7 +128,8 @@ class Doctor:
     async def _slots(self, listing: Listing | None) -> tuple[Slot, ...]:
         if not isinstance(listing, Listed):
             return ()
-        return await finding_slots.slots(listing, self._reader, self._known, self._clock.sleep)
+        known = finding_slots.known_by_daemon(self._patient.groups)
+        return await finding_slots.slots(listing, self._reader, known, self._clock.sleep)
 
 
 def _of_listing(listing: Listing | None, *, may_read: bool) -> list[Finding]:

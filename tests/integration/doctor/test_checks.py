@@ -341,15 +341,17 @@ async def test_what_a_running_daemon_has_watched_counts(tmp_path: Path) -> None:
         reading = hub.settings()
         assert reading.loaded is not None
         alone = (await hub.examine()).slots
-        known = Patient(
-            file="",
-            settings_read=reading,
-            daemon=NOWHERE,
-            groups=[GroupView(id=group, members=(), lease=lease, stuck=(watched,))],
-        )
+        groups = [GroupView(id=group, members=(), lease=lease, stuck=(watched,))]
+        now = list[GroupView]()
+        known = Patient(file="", settings_read=reading, daemon=NOWHERE, groups=groups, groups_now=lambda: now)
         doctor = Doctor(reading.loaded, known, BriskClock())
         [slot] = (await doctor.examine()).slots
+        begun_again = await doctor.cure(slot)
+        now[:] = groups
+        outcome = await doctor.cure(slot)
         await doctor.close()
+        assert "it is no longer stuck" in begun_again.text
+        assert (begun_again.is_cured, outcome.is_cured) == (False, True)
         assert [each.standing for each in alone] == [Standing.UNDER_WAY]
         assert (slot.standing, slot.defect) == (Standing.STUCK, "W1")
         assert slot.cure
