@@ -19,6 +19,7 @@ _SECONDS: Final = 5.0
 _STALE_SECONDS: Final = 120.0
 """It writes a heartbeat to its database every 20 s (`PartitionStale`, `agbot-ha.md` 3.4)."""
 _GOOD: Final = 200
+_SHOWN: Final = 40
 _DATABASE: Final = "agbot database"
 
 
@@ -83,11 +84,15 @@ def _identity(name: str, settings: Settings) -> list[Finding]:
 
 def _heartbeat(stamp: object, now: datetime) -> Finding:
     """Check the last heartbeat in the agbot's database, which has the agbot's clock."""
-    if not isinstance(stamp, int | float) or not stamp:
+    if not isinstance(stamp, int | float) or isinstance(stamp, bool) or not stamp:
         text = "it has written no heartbeat to its database; with a file database (bolt) it never does"
         step = "HA groups need PostgreSQL: with bolt the lock of agent upgrades has no effect (A16)"
         return warning(_CHECK, text, next_step=step)
-    age = (now - datetime.fromtimestamp(stamp, UTC)).total_seconds()
+    try:
+        age = (now - datetime.fromtimestamp(stamp, UTC)).total_seconds()
+    except (ValueError, OverflowError, OSError):  # Python reads NaN as a number, and any size
+        text = f"it shows no time as its last heartbeat in the database: {str(stamp)[:_SHOWN]}"
+        return warning(_CHECK, text, next_step="is [agbot] api its local API, and is its version known here?")
     if abs(age) <= _STALE_SECONDS:
         return ok(_CHECK, f"its database works: last heartbeat {max(age, 0.0):.0f} s ago")
     text = f"its last heartbeat in the database is {age:.0f} s old" if age > 0 else f"its clock is {-age:.0f} s ahead"
@@ -100,7 +105,7 @@ async def _get(url: str, transport: HttpTransport) -> Mapping[str, Any]:
         raise NoAnswerError(f"the answer to GET {url} is {reply.status}")
     try:
         found = json.loads(reply.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter for thousands of brackets
         raise NoAnswerError(f"the answer to GET {url} is not JSON") from error
     return found if isinstance(found, dict) else {}
 

@@ -329,6 +329,25 @@ async def test_the_days_left_of_our_certificate_are_judged(tmp_path: Path, days:
         assert (key, found.verdict) == ("gateway.certificate_file", verdict)
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('{"liveHealth": {"lastDBHeartbeat": NaN}}', "it shows no time as its last heartbeat in the database: nan"),
+        ('{"liveHealth": {"lastDBHeartbeat": 1e300}}', "it shows no time"),
+        ('{"liveHealth": {"lastDBHeartbeat": 1772600767000000}}', "it shows no time"),
+        ('{"liveHealth": {"lastDBHeartbeat": true}}', "it has written no heartbeat"),
+        ("[" * 20_000, "is not JSON"),
+    ],
+)
+async def test_what_the_agbot_shows_in_place_of_a_time_is_a_finding_and_no_traceback(
+    tmp_path: Path, body: str, found: str
+) -> None:
+    async with ward(tmp_path) as hub:
+        hub.api.faults.add(Fault(kind=FaultKind.GARBAGE, path="^/health$", text=body))
+        shown = [each.found for each in (await hub.examine()).findings if each.check == "agbot"]
+        assert any(found in each for each in shown), shown
+
+
 async def test_what_a_running_daemon_has_watched_counts(tmp_path: Path) -> None:
     """One look cannot show W1 of a node that is back: the daemon has seen for minutes that nothing happens."""
     async with ward(tmp_path) as hub:
