@@ -161,10 +161,14 @@ def _question(method: str, elements: list[str], query: str) -> Target | None:
 
 
 def _service(method: str, question: ServiceQuestion, query: str) -> Target:
-    """Read the query. An unknown key is refused: a mistyped outcome must not count as success."""
-    given = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+    """Read the query of a service route."""
+    pairs = parse_qsl(query, keep_blank_values=True, errors="replace")
+    given = dict(pairs)
+    if len(given) < len(pairs):  # of two outcomes either may be meant
+        return BadTarget(status=400, message="The query must not have a key twice.")
     if method == "DELETE":
         outcome, token = given.pop("outcome", "succeeded"), given.pop("token", None)
+        # an unknown key too: a mistyped `outcome=failed` must not count as success
         if given or outcome not in {"succeeded", "failed"} or not (token is None or _TOKEN.fullmatch(token)):
             message = (
                 "The query may only be outcome=succeeded or outcome=failed, and token=N with the token of the grant."

@@ -224,6 +224,8 @@ def test_deleting_a_service_upgrade_reports_its_end(query: str, succeeded: bool)
         ("DELETE", "outcome=fail"),
         ("DELETE", "outcom=failed"),
         ("DELETE", "outcome="),
+        ("DELETE", "outcome=failed&outcome=succeeded"),
+        ("DELETE", "token=1&token=2"),
         ("POST", "x"),
     ],
 )
