@@ -49,7 +49,7 @@ _EXITS: Final = {
     409: Exit.REFUSED,
     413: Exit.BAD_INPUT,
 }
-_NO_HEADERS: Final[Mapping[str, str]] = {}
+_NO_HEADERS: Final[Mapping[str, str | bytes]] = {}
 _ABOUT: Final = ("/v1/overview", "/healthz")
 """Where the version is: of the leader, and in a version that has not the first."""
 _SAME_VERSION: Final = (
@@ -123,7 +123,9 @@ class Client:
         token = _operator_token(file)
         if goes_in_clear(self.url):
             say(f"agbot: warning: the operator token goes to {self.url} unencrypted", err=True)
-        headers = {"Authorization": f"Bearer {token.reveal()}", "Content-Type": "application/json"}
+        # as bytes: http.client writes text in Latin-1, and the listener reads UTF-8
+        login = f"Bearer {token.reveal()}".encode()
+        headers: Mapping[str, str | bytes] = {"Authorization": login, "Content-Type": "application/json"}
         path = endpoint.at(*names)
         tried = self._tried("POST", path)
         status, content = self._exchange("POST", path, msgspec.json.encode(body), headers)
@@ -146,7 +148,7 @@ class Client:
         return content
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] = _NO_HEADERS
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str | bytes] = _NO_HEADERS
     ) -> tuple[int, bytes]:
         """Send a request; return the status and the content of the answer.
 
@@ -255,6 +257,7 @@ def _connection(url: str, seconds: float) -> tuple[http.client.HTTPConnection, s
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # or the connection fails with this error, which is no OSError
     except ValueError as error:
         raise _bad_url(url, str(error)) from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:

@@ -51,7 +51,7 @@ class Receivers(Deliveries):
 
 
 @contextmanager
-def console_of(operations: Scripted, deliveries: Deliveries | None = None) -> Iterator[str]:
+def console_of(operations: Scripted, deliveries: Deliveries | None = None, *, token: str = OPERATOR) -> Iterator[str]:
     """Run the operators' listener in a thread, and give its URL."""
 
     async def start() -> Console:
@@ -60,7 +60,7 @@ def console_of(operations: Scripted, deliveries: Deliveries | None = None) -> It
             operations=operations,
             metrics=Metrics(),
             clock=HandClock(NOW),
-            operator_token=lambda: Secret(OPERATOR),
+            operator_token=lambda: Secret(token),
             deliveries=deliveries,
         )
         await console.start()
@@ -75,9 +75,16 @@ def console_of(operations: Scripted, deliveries: Deliveries | None = None) -> It
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    token_file = tmp_path / "operator-token"
-    token_file.write_text(f"{OPERATOR}\n", encoding="utf-8")
+    with shell_with(tmp_path, OPERATOR) as found:
+        yield found
+
+
+@contextmanager
+def shell_with(folder: Path, token: str) -> Iterator[Shell]:
+    """Give a shell whose coordinator has this operator token."""
+    token_file = folder / "operator-token"
+    token_file.write_text(f"{token}\n", encoding="utf-8")
     token_file.chmod(0o600)
     operations, deliveries = Scripted(), Receivers()
-    with console_of(operations, deliveries) as url:
+    with console_of(operations, deliveries, token=token) as url:
         yield Shell(url, operations, token_file, deliveries)

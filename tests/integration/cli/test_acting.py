@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from agbot.cli import options, times
 from agbot.coordinator.contract import Done, NotDone
 from agbot.rules.records import Hold
-from tests.integration.cli.conftest import OPERATOR, Shell
+from tests.integration.cli.conftest import OPERATOR, Shell, shell_with
 from tests.integration.console.scripted import BETA, MILLS, NMP
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -281,3 +282,11 @@ def test_an_allowance_and_an_approval_are_taken_back(shell: Shell) -> None:
         ("withdraw", "acme/beta", "no need"),
         ("withdraw", "acme", "service", NMP, "no"),
     ]
+
+
+@pytest.mark.parametrize("token", ["schlüssel-für-0123456789", "ключ-€-0123456789"])
+def test_an_operator_token_may_have_any_letters(tmp_path: Path, token: str) -> None:
+    with shell_with(tmp_path, token) as shell:
+        result = shell.act("hold", "*", "--reason", "over")
+
+    assert (result.exit_code, result.stderr) == (0, "")

@@ -68,10 +68,14 @@ def test_the_host_has_no_such_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["127.0.0.1:8084", "ftp://127.0.0.1", "http://", "http://[::1", "http://h:99999", "http://u:p@h"]
+    "url",
+    ["127.0.0.1:8084", "ftp://127.0.0.1", "http://", "http://[::1", "http://h:99999", "http://u:p@h", "http://a..b"],
 )
 def test_an_address_that_is_none_is_bad_input(url: str) -> None:
-    assert run("status", "--url", url).exit_code == 1
+    result = run("status", "--url", url)
+
+    assert result.exit_code == 1
+    assert "the address is invalid" in result.stderr
 
 
 @pytest.mark.parametrize(
