@@ -75,11 +75,7 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
             if keep_old:
                 target.replace(target.with_name(f"{target.name}.old"))
             outcome = "replaced"
-        # Complete or not at all: systemd may read it at any moment.
-        draft = target.with_name(f".{target.name}.draft")
-        draft.write_bytes(content)
-        draft.chmod(0o644)
-        draft.replace(target)
+        _replace(target, content)
     except OSError as error:
         raise Failure(
             Exit.BAD_FILE,
@@ -88,6 +84,21 @@ def _install(content: bytes, target: Path, *, force: bool = True, keep_old: bool
             next_step="run it as root, or use --prefix with a folder of your own",
         ) from error
     return outcome
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Write a file as a whole or not at all: systemd may read it at any moment."""
+    draft = target.with_name(f".{target.name}.draft")
+    draft.unlink(missing_ok=True)  # of a run that was cut off
+    try:
+        # A new file: the folder may be another user's, and root must not write where a link leads.
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), 0o644)  # whatever the umask of whoever types this
+        draft.replace(target)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def _say(done: dict[Path, str]) -> None:

@@ -223,6 +223,19 @@ def test_an_edited_file_is_kept_unless_forced_and_then_kept_beside(tmp_path: Pat
     assert sorted(path.name for path in sample.parent.iterdir()) == ["agbot.toml", "agbot.toml.old"]
 
 
+def test_nothing_is_written_where_a_link_beside_a_file_leads(tmp_path: Path) -> None:
+    """Root types it, and the folder of the settings may be the service's own."""
+    victim, folder = tmp_path / "victim", tmp_path / "etc/agbot"
+    victim.write_text("precious", encoding="utf-8")
+    victim.chmod(0o600)
+    folder.mkdir(parents=True)
+    (folder / ".agbot.toml.draft").symlink_to(victim)
+
+    assert run("install-units", "--prefix", str(tmp_path)).exit_code == 0
+    assert (victim.read_text(encoding="utf-8"), victim.stat().st_mode & 0o777) == ("precious", 0o600)
+    assert [(each.name, each.is_symlink()) for each in folder.iterdir()] == [("agbot.toml", False)]
+
+
 def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("a file, not a folder", encoding="utf-8")
 
