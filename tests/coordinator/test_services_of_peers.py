@@ -53,6 +53,7 @@ async def turns(node: SimNode, state: str) -> None:
 
 async def long_after_the_last_release(hub: Living) -> list[SimNode]:
     """Let the end of an agreement be no sign of a service upgrade any more; return the members."""
+    hub.limits = replace(hub.limits, max_upgrade_seconds=1800.0)
     await hub.live(seconds=hub.limits.max_upgrade_seconds + 60)
     return members(hub)
 
