@@ -18,7 +18,7 @@ _HOME, _REST_OF_LINE, _REST_OF_SCREEN, _CLEAR = "\x1b[H", "\x1b[K", "\x1b[J", "\
 
 
 def watch(draw: Draw, seconds: float) -> None:
-    """Draw until Ctrl-C. While the coordinator cannot be reached, its error is shown instead."""
+    """Draw until Ctrl-C. While the coordinator does not answer, its error is shown instead."""
     out = screen.console()
     try:
         if out.is_terminal:
@@ -46,7 +46,8 @@ def _drawn(draw: Draw, out: Console) -> str:
         try:
             draw(out)
         except Failure as failure:
-            if failure.exit_code != Exit.UNREACHABLE:
+            # a coordinator that stands by refuses for the seconds in which none leads
+            if failure.exit_code not in {Exit.UNREACHABLE, Exit.REFUSED}:
                 raise
             screen.say(out, ("NO ANSWER", "bold red"), f": {failure.problem}")
     return captured.get()

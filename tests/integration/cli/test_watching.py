@@ -6,7 +6,10 @@ import json
 import os
 import pty
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -31,7 +34,9 @@ def watched(shell: Shell, *words: str, mark: bytes, on_terminal: bool) -> tuple[
     os.close(theirs)
     seen = b""
     while seen.count(mark) < PICTURES:
-        seen += os.read(ours, 65536)
+        more = os.read(ours, 65536)
+        assert more, f"it has ended: {seen.decode()}"
+        seen += more
     process.send_signal(signal.SIGINT)
     seen += rest(ours)
     os.close(ours)
@@ -71,3 +76,37 @@ def test_a_pipe_gets_one_picture_after_the_other(shell: Shell, more: tuple[str, 
     assert code == 0
     assert "\x1b" not in seen
     assert not more or json.loads(seen.splitlines()[0])["ready"] is True
+
+
+class NoLeader(BaseHTTPRequestHandler):
+    """Answers as a coordinator that stands by, while none leads."""
+
+    def do_GET(self) -> None:
+        error = {"tried": "GET", "problem": "no-leader: no coordinator is known to lead", "next": "wait"}
+        body = json.dumps({"error": error}).encode()
+        self.send_response(409)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture
+def standby() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), NoLeader)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(PATIENCE_SECONDS)
+
+
+def test_the_seconds_in_which_no_coordinator_leads_are_waited_out(shell: Shell, standby: str) -> None:
+    there = replace(shell, url=standby)
+    seen, code = watched(there, "rollout", mark=b"NO ANSWER: no-leader", on_terminal=False)
+
+    assert code == 0
+    assert "no coordinator is known to lead" in seen
