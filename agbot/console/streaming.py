@@ -90,12 +90,16 @@ async def _send(request: web.Request, response: web.StreamResponse, after: int, 
     journal, idle_seconds = parts.of(request).operations.journal, 0.0
     connection = cast("Connection", request.protocol)
     while not closing.is_set():
+        newest = await newest_id(request)  # before the page: what is written in between comes later
         found = await journal(JournalQuery(after=after, limit=_AT_ONCE, without=history.LEFT_OUT))
         for entry in found:
             await response.write(_written(entry))
             after, idle_seconds = entry.id, 0.0
         if len(found) == _AT_ONCE:
             continue
+        # Entries that are left out are passed over once. In a rollout there are thousands of them
+        # after the last grant, and each stream would read them all again every second.
+        after = max(after, newest)
         # A page that is left closes its connection, which fails only when something is sent. Its
         # stream must not wait for that, or whoever opens page after page would take all streams.
         if idle_seconds >= _ALIVE_SECONDS or connection.sends_no_more:

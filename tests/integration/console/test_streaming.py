@@ -135,6 +135,28 @@ async def test_streams_that_begin_at_once_take_no_place_twice(
     first.result().close()
 
 
+async def test_entries_that_are_left_out_are_read_once_and_not_at_every_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "_LOOK_SECONDS", 0.01)
+    waits = Book(50)
+
+    async def read(query: JournalQuery) -> Sequence[Entry]:
+        return [] if query.without else await waits.read(query)
+
+    desk.operations.book = read
+    async with desk.http.get(f"{desk.url}/v1/events?after=0") as reply:
+        assert reply.status == 200
+        await until("the next look", lambda: len(read_after(desk)) >= 3)
+    assert read_after(desk)[:3] == [0, 50, 50]
+
+
+def read_after(desk: Desk) -> list[int]:
+    """Return after which entries a stream has looked for more."""
+    queries = (each for each in desk.operations.emitted if isinstance(each, JournalQuery))
+    return [each.after for each in queries if each.after is not None]
+
+
 async def test_a_client_that_has_gone_takes_no_place_while_nothing_happens(
     desk: Desk, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
