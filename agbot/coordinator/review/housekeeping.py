@@ -18,7 +18,7 @@ from agbot.rules.limits import Limits
 from agbot.rules.seen_time import Now, SeenTime
 from agbot.store.contract import StoreUnavailableError
 from agbot.transitions import busy, operators
-from agbot.transitions.change import Change
+from agbot.transitions.change import NO_CHANGE, Change
 
 _MAX_NODES: Final = 50_000
 """More than a hub has. It is bounded because a message may name a node that does not exist."""
@@ -73,14 +73,19 @@ class Housekeeping:
             raise
 
     def _holds_over(self) -> Change:
-        return operators.expire_holds(self._situation.ledger.holds.values(), self._situation.now())
+        holds = self._situation.ledger.holds
+        return operators.expire_holds(holds.values(), self._situation.now()) if holds else NO_CHANGE
 
     def _allowances_over(self) -> Change:
         ledger = self._situation.ledger
+        if not ledger.allowances:
+            return NO_CHANGE
         return operators.expire_allowances(ledger.allowances.values(), ledger.leaving, self._situation.now())
 
     def _busy_over(self) -> Change:
         known = self._situation.ledger.busy.values()
+        if not known:
+            return NO_CHANGE
         return busy.age(((each, self._limits_of(each.node)) for each in known), self._situation.now())
 
     def _limits_of(self, node: NodeId) -> Limits | None:
