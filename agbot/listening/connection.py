@@ -24,7 +24,7 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError
 
-from agbot.listening.lingering import hang_up, linger
+from agbot.listening.lingering import hang_up, linger, tcp_of
 from agbot.listening.parsing import Parser, TakesChunks
 from agbot.listening.reads import break_cycle, take_small_reads
 from agbot.listening.shares import client_of
@@ -75,6 +75,7 @@ class Connection(web.RequestHandler):
         "_is_last",
         "_linger_seconds",
         "_refuse",
+        "_tcp",
         "_wire",
         "client",
     )
@@ -105,8 +106,8 @@ class Connection(web.RequestHandler):
         self._client_timer: asyncio.TimerHandle | None = None
         """Runs while answers are unread by the client, or the connection is closing."""
         self._wire: asyncio.Transport | None = None
-        """The transport until it is lost. aiohttp's own attribute is None as soon as it is closing.
-        """
+        """The transport until it is lost. aiohttp's own attribute is None once it is closing."""
+        self._tcp: asyncio.Transport  # below TLS; in clear text it is the same
         self._handed_over: tuple[bytes, bytes, float] | None = None
         """The arguments of `go_on_with`, until the connection is made."""
         self.client = ""
@@ -146,7 +147,7 @@ class Connection(web.RequestHandler):
         """Abort the connection. Answers that the client has not read are lost."""
         wire, self._wire = self._wire, None
         if wire is not None:
-            hang_up(wire)
+            hang_up(wire, self._tcp)
             self.force_close()
 
     def leave(self) -> None:
@@ -167,7 +168,7 @@ class Connection(web.RequestHandler):
         wire, self.transport = self.transport, None  # so that aiohttp does not close it
         self.close()
         self._messages.clear()
-        if wire is not None and not wire.is_closing():
+        if wire is not None:
             linger(wire, self._all_is_sent)
 
     def _all_is_sent(self) -> None:
@@ -215,6 +216,7 @@ class Connection(web.RequestHandler):
         take_small_reads(transport)
         self.client = client_of(transport.get_extra_info("peername"))
         self._wire = cast("asyncio.Transport", transport)
+        self._tcp = tcp_of(self._wire)
         super().connection_made(transport)
         if self._handed_over is not None:
             self._go_on(self._wire, *self._handed_over)
@@ -262,8 +264,7 @@ class Connection(web.RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         """Write the answer. Unless another request can follow, close so that the answer arrives."""
-        written = await super().finish_response(request, resp, start_time)
-        answer, is_lost = written
+        answer, is_lost = written = await super().finish_response(request, resp, start_time)
         if self._is_last:  # nothing more can arrive, so an ordinary close does no harm
             if not self._messages:
                 self.close()

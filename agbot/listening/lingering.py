@@ -23,7 +23,7 @@ LINGER_BYTES: Final = 16 * 2**20
 
 
 def linger(wire: asyncio.Transport, sent: Callable[[], None]) -> None:
-    """Close our half behind the answers, and discard what arrives.
+    """Close our half behind the answers, and discard what arrives, unless it is closing already.
 
     The protocol of the connection gets no more data, but is informed when the connection is lost.
 
@@ -31,33 +31,46 @@ def linger(wire: asyncio.Transport, sent: Callable[[], None]) -> None:
         wire: the transport of the connection.
         sent: called when the kernel has all answers.
     """
+    if wire.is_closing():
+        return
     tls: Any = getattr(wire, "_ssl_protocol", None)
     if tls is None:
         _Lingering(wire, wire.get_protocol(), wire.get_write_buffer_size, sent).begin()
         return
     # `close` writes the alert that ends our half. After it, asyncio would abort the connection for
     # any data of the client, so they are discarded undecrypted.
-    tcp: asyncio.Transport = tls._transport  # noqa: SLF001 - asyncio has no public way to its half-open TLS
+    tcp = tcp_of(wire)
     wire.resume_reading()
     wire.close()
     if not tcp.is_closing():
         _Lingering(tcp, tls, lambda: tcp.get_write_buffer_size() + tls._outgoing.pending, sent).begin()  # noqa: SLF001 - see above
 
 
-def hang_up(wire: asyncio.Transport) -> None:
+def tcp_of(wire: asyncio.Transport) -> asyncio.Transport:
+    """Return the transport below TLS; in clear text, this one."""
+    tls: Any = getattr(wire, "_ssl_protocol", None)
+    below: asyncio.Transport | None = getattr(tls, "_transport", None)
+    return wire if below is None else below
+
+
+def hang_up(wire: asyncio.Transport, tcp: asyncio.Transport) -> None:
     """Abort a connection at once. Answers that the client has not read are lost.
 
     What has arrived is read, so that the connection is not reset for that.
+
+    Args:
+        wire: the transport of the connection.
+        tcp: what `tcp_of` has returned for it. After a second `close`, such as aiohttp's after
+            ours, a transport over TLS knows it no longer, and its own `abort` does nothing
+            (CPython 3.11 to 3.13).
     """
-    found = wire.get_extra_info("socket")
+    found = tcp.get_extra_info("socket")
     if found is not None:
         with contextlib.suppress(OSError):
             os.read(found.fileno(), READ_BYTES)
-    # over TLS, `close` sends the alert that ends it; a second `close` would leave `abort` without
-    # effect (CPython 3.11 to 3.13)
     if not wire.is_closing():
-        wire.close()
-    wire.abort()
+        wire.close()  # over TLS it sends the alert that ends the connection
+    tcp.abort()
 
 
 def cut_off(wire: asyncio.Transport) -> None:

@@ -21,7 +21,7 @@ from typing import Protocol, cast
 
 from agbot.listening.connection import Connection
 from agbot.listening.deadlines import Deadlines
-from agbot.listening.lingering import hang_up, linger
+from agbot.listening.lingering import hang_up, linger, tcp_of
 from agbot.listening.reads import READ_BYTES, take_small_reads
 from agbot.listening.shares import client_of
 from agbot.listening.watch import Watch
@@ -214,7 +214,7 @@ class QuickConnection(Quick, asyncio.Protocol):
         """Abort the connection."""
         if self.is_open:
             self._unregister()
-            hang_up(self._wire)
+            hang_up(self._wire, tcp_of(self._wire))
 
     def leave(self) -> None:
         """Close our half, and discard what arrives until the client closes its own."""

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from agbot.listening.connection import Connection
+from agbot.settings.model import AgbotSettings
 from tests.integration.gateway.scripted import (
     LOOPBACK,
     Gateway,
@@ -109,6 +111,44 @@ async def test_those_that_only_have_to_end_give_way_before_whoever_has_just_come
                 await asyncio.sleep(0.05)  # to be hung up on before it asks, if that were so
                 writer.write(request("POST", N1, "o1/n1:n1tok"))
                 assert (await read_reply(reader)).status == 201
+
+
+@asynccontextmanager
+async def breaking_off(broken_off: asyncio.Event) -> AsyncIterator[str]:
+    """A server in the place of the real agbot, whose answers break off."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n" + b"x" * 30_000)
+        await writer.drain()
+        writer.close()
+        broken_off.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("gives_way", [False, True], ids=["in time", "to give way"])
+async def test_whoever_does_not_take_half_an_answer_is_hung_up_on(gives_way: bool) -> None:
+    """Over TLS, such a connection has been closed twice: by us, and by aiohttp."""
+    failures, broken_off = list[object](), asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    settings = settings_of(tls=True, request_seconds=60.0 if gives_way else 0.5)
+    async with (
+        breaking_off(broken_off) as url,
+        gateway(settings, agbot=AgbotSettings(secure_api=url)) as running,
+        deaf_ones(running, 1, tls=True) as (one,),
+    ):
+        await asyncio.to_thread(one.sendall, request("GET", "/x"))
+        await broken_off.wait()
+        connections = running.listener._connections  # noqa: SLF001 - the limit is reached at no certain moment
+        assert connections is not None
+        if gives_way:
+            (connection,) = (one for one in connections._all() if isinstance(one, Connection))  # noqa: SLF001 - see above
+            await until(lambda: connection.is_idle)
+            connections.give_up(1)
+        await until(lambda: running.listener.open_connections == 0)
+    assert not failures
 
 
 async def test_a_handshake_byte_by_byte_ends_in_time() -> None:
