@@ -30,6 +30,8 @@ _TIMEOUTS: Final = Timeouts(statement_ms=2000, lock_ms=1000)
 _MOST: Final = 500
 """Decisions that are taken in at once; the others follow in the next cycle."""
 
+_WITH_UPGRADE_SECONDS: Final = 5
+"""The first version of the guard that has a column for how long an upgrade may take."""
 _ABSENT: Final = ("42P01", "42703", "42883", "3F000")
 """A table, column, function or schema does not exist."""
 _UNASKED: Final = (
@@ -44,8 +46,10 @@ _UNDELIVERED: Final = f"""SELECT group_id, kind, node, subject, outcome, token, 
  FROM guard_outbox ORDER BY at LIMIT {_MOST}"""
 _DELIVERED: Final = f"""DELETE FROM guard_outbox WHERE group_id = :group AND kind = :kind AND node = :node
  AND subject = :subject AND outcome = :outcome AND token = :token AND tries = :tries AND {_LEADS}"""
+_VERSION: Final = "SELECT max(version) AS found FROM guard_setting"
 _SETTINGS: Final = f"""UPDATE guard_setting SET agents_without_leader = :agents, services_without_leader = :services,
- lease_seconds = :lease_ms / 1000.0, upgrade_seconds = :upgrade_ms / 1000.0 WHERE {_LEADS}"""
+ lease_seconds = :lease_ms / 1000.0 WHERE {_LEADS}"""
+_SINCE_5: Final = f"UPDATE guard_setting SET upgrade_seconds = :upgrade_ms / 1000.0 WHERE {_LEADS}"
 _JUDGED: Final = f"""UPDATE guard_setting SET judged_until = clock_timestamp() + make_interval(secs => :judged_ms / 1000.0)
  WHERE {_LEADS}"""
 _AT_WORK: Final = """SELECT count(*) AS found FROM pg_trigger WHERE tgenabled IN ('O', 'A')
@@ -141,18 +145,29 @@ class Link:
             statements.append(filled(_RESET if resets else _NOTHING_PASSES, self._with_epoch({})))
         statements += [filled(_PUT, self._with_epoch(_gate(each))) for each in put]
         statements += [filled(_DROP, self._with_epoch(_gate(each))) for each in drop]
-        if not self._has_set:
-            row: dict[str, Any] = {"agents": self._links.unjudged.agents, "services": self._links.unjudged.services}
-            row["lease_ms"] = int(self._links.unjudged.lease_seconds * 1000)
-            row["upgrade_ms"] = int(self._links.unjudged.upgrade_seconds * 1000)
-            statements.append(filled(_SETTINGS, self._with_epoch(row)))
+        settings, is_newest = ([], True) if self._has_set else await self._settings()
+        statements += settings
         if judged_seconds is not None:
             statements.append(filled(_JUDGED, self._with_epoch({"judged_ms": int(judged_seconds * 1000)})))
         if statements:
             *_, (triggers,) = await self._run(*statements, _AT_WORK)
-            self._has_set = True
+            self._has_set = is_newest
             if triggers["found"] < len(TRIGGERS):
                 raise GuardGoneError(f"{self._links.place}: a trigger of the guard is missing or disabled, {_UNASKED}")
+
+    async def _settings(self) -> tuple[list[str], bool]:
+        """Return how to write the settings, and whether the guard that is installed takes them all.
+
+        After an update of this program, the guard of the older one works until it is updated too.
+        """
+        unjudged = self._links.unjudged
+        row: dict[str, Any] = {"agents": unjudged.agents, "services": unjudged.services}
+        row["lease_ms"] = int(unjudged.lease_seconds * 1000)
+        row["upgrade_ms"] = int(unjudged.upgrade_seconds * 1000)
+        (rows,) = await self._run(_VERSION)
+        is_newest = (rows[0]["found"] or 0) >= _WITH_UPGRADE_SECONDS
+        known = [_SETTINGS, _SINCE_5] if is_newest else [_SETTINGS]
+        return [filled(each, self._with_epoch(row)) for each in known], is_newest
 
     async def delete(self, row: Row) -> bool:
         """Delete a row of the agbot, unless its upgrade holds the lease; return whether it did."""

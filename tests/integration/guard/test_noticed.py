@@ -9,6 +9,7 @@ import pytest
 from agbot.console.page import attention
 from agbot.coordinator.guarded.port import GuardGoneError
 from agbot.coordinator.listings import Orders
+from agbot.guard import installing, status
 from agbot.guard.link import Links, Unjudged
 from agbot.store.contract import JournalQuery
 from agbot.store.memory import MemoryStore
@@ -53,6 +54,33 @@ async def test_the_triggers_learn_how_long_an_upgrade_may_take(hub: Guarded) -> 
         await links.close()
         await store.close()
     assert hub.read("SELECT upgrade_seconds FROM agbot_ha.guard_setting") == [(60.0,)]
+
+
+@in_virtual_time
+async def test_the_guard_of_the_program_before_is_used_until_it_is_updated(hub: Guarded) -> None:
+    """Between the update of the program and `agbot guard install`, nothing waits for a person."""
+    hub.install()
+    hub.read("UPDATE agbot_ha.guard_setting SET version = 4")
+    hub.read("ALTER TABLE agbot_ha.guard_setting DROP COLUMN upgrade_seconds")
+    async with guarded_living(hub) as living:
+
+        def is_judged() -> bool:
+            return hub.read("SELECT judged_until > clock_timestamp() FROM agbot_ha.guard_setting") == [(True,)]
+
+        await living.until(is_judged, 60.0)
+        assert living.coordinator.overview().guard == "works"
+        with hub.coordinator() as connection:
+            assert status.look(connection, SCHEMAS).troubles == (
+                "an older program has installed version 4; `agbot guard install` updates it",
+            )
+            installing.install(connection, SCHEMAS)
+        hub.read("UPDATE agbot_ha.guard_setting SET upgrade_seconds = 1")
+
+        def is_set() -> bool:
+            return hub.read("SELECT upgrade_seconds FROM agbot_ha.guard_setting") != [(1.0,)]
+
+        await living.until(is_set, 60.0)
+        assert living.coordinator.overview().guard == "works"
 
 
 async def test_a_guard_that_was_removed_is_named_without_a_statement_of_sql(hub: Guarded) -> None:
