@@ -45,7 +45,8 @@ class Admission:
             self.is_given = True
             return
         first_read = self._read_seconds.setdefault(other.candidate.run, received_seconds)
-        if asked_seconds - other.silent_seconds > first_read:  # it has announced itself since
+        # by this clock, its last announcement came after the first read of it: it runs
+        if asked_seconds - other.silent_seconds > first_read:
             raise StoreLockedError(leadership.same_name(self._own, other))
 
 
@@ -73,6 +74,7 @@ class Announcing:
             StoreError: the store failed, or another coordinator has the name of this one.
         """
         now = self._clock.monotonic_seconds()
+        # a leader comes here with each renewal, perhaps a moment early, which must not skip one
         if self._read_seconds is not None and now - self._read_seconds < self._timing.renew_seconds * 0.9:
             return
         self._admission.take_in(await self._store.announced(), now, self._clock.monotonic_seconds())

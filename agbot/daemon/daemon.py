@@ -36,6 +36,7 @@ from agbot.store.leadership import SharedStore
 _STOP_SECONDS = 4.0
 """From SIGTERM to the end it takes at most 5 s; open questions have this much of it."""
 _WATCHDOG_SHARE = 3.0
+"""Two of three feeds may be late before systemd ends the process."""
 
 
 class Daemon:

@@ -155,6 +155,8 @@ class Leading:
         self.looked_seconds = self._clock.monotonic_seconds()
         try:
             async with asyncio.timeout(self._clock.real_seconds(self._timing.ttl_seconds * _CALL_SHARE)):
+                # Before the first look, for who is not let in must not lead; from then on after it,
+                # because a renewal of the leadership cannot wait.
                 if not self._announcing.is_let_in:
                     await self._announcing.run()
                 await (self._stand_by() if self._term is None else self._renew(self._term))
@@ -171,6 +173,7 @@ class Leading:
 
     async def _stand_by(self) -> None:
         """Read who leads, and take the leadership if it may be taken."""
+        # of before the question: the row may have been read at any time since, never earlier
         sent_seconds = self._clock.monotonic_seconds()
         found = await self._store.current()
         self._known_until_seconds = sent_seconds + (found.left_seconds if found else 0.0)
@@ -214,6 +217,7 @@ class Leading:
             before=before.name if before else "",
             why=leadership.why_taken(before, self._own),
         )
+        # the fence of this write fails if another has taken the row, before anything is decided
         await store.write(Writes(entries=[Entry.of(event, self._clock.now())]))
         await self._terms.begin(store, partial(self._why_not_granting, taken.epoch))
         self._term = term
@@ -240,7 +244,7 @@ class Leading:
 
     async def stop(self) -> None:
         """At the start of a stop: let another lead at once, after the writes under way."""
-        self._is_stopping = True
+        self._is_stopping = True  # before the lock: a step that waits for it takes nothing any more
         async with self._one_at_a_time:
             await self._terms.quiesce()
             if self._term is not None:
@@ -280,6 +284,7 @@ class Leading:
         self._is_missing = True
         if self._leader is not None:
             self._leader = replace(self._leader, left_seconds=0.0, is_given_up=True, reserved_for=event.to)
+        # last of all: the next leader may grant at once
         await self._store.give_up(term.epoch, reserved_for=event.to, reserved_seconds=reserved_seconds)
 
     async def _follower(self, epoch: int) -> Done | NotDone:

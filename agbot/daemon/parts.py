@@ -181,6 +181,7 @@ def _guard_links(loaded: Loaded) -> Links | None:
     from agbot.store.postgres.address import Address  # noqa: PLC0415 - see above
 
     store, guard = settings.store, settings.guard
+    # in a replaced database the triggers wait out an upgrade, and know no scopes: so the longest
     own = [each.values["max_upgrade_seconds"] for each in settings.scopes if "max_upgrade_seconds" in each.values]
     unjudged = Unjudged(
         agents=guard.agents_without_leader,

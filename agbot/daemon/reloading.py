@@ -69,6 +69,7 @@ class Reloading:
     def _use(self, loaded: Loaded) -> None:
         before, new = self.loaded, loaded.settings
         old = before.settings
+        # what follows reads it, and so does each request that needs the operator token
         self.loaded = replace(loaded, settings=replace(new, **{name: getattr(old, name) for name in _FIXED_SECTIONS}))
         self._parts.coordinator.set_limits(limits_of(new), new.scopes)
         if new.log != old.log:

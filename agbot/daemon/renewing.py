@@ -70,6 +70,7 @@ class Renewals:
                 log.write(CertificateExpiring(use=item.use, days_left=round(days, 1), files=_named(item)))
 
     def _renew(self, item: Renewable) -> bool:
+        # read before they are loaded: what changes in between is loaded again by the next reload
         contents = _contents(item)
         if contents == self._loaded[item.use]:
             return False

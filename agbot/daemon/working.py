@@ -52,7 +52,7 @@ class Working:
         Raises:
             StoreUnavailableError: the store cannot be read.
         """
-        await self.end(store, why_not_leading)
+        await self.end(store, why_not_leading)  # also what an end that took too long has left running
         await self._deliveries.begin()
         self.start()
 

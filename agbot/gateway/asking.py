@@ -44,7 +44,7 @@ async def in_time(work: Callable[[Current], Awaitable[T]], deadline: float, fail
         async with asyncio.timeout_at(deadline):
             return await work(current)
     except (errors.Refused, errors.Forbidden):
-        raise
+        raise  # an answer about the caller, and no failure of the Exchange
     except errors.ExchangeError as error:
         log.write(QuestionUnconfirmed(node=failed.node or "", error=str(error)))
         return refusals.failed_at(current.stage, error)
@@ -109,6 +109,7 @@ class Resolver:
         confirmed: list[Node] = []
 
         async def confirm() -> Node:
+            # a refusal names the stage that took too long; the coordinator goes on with its own
             before, current.stage = current.stage, Stage.CONFIRM
             node = await self._read(ask)
             current.stage = before

@@ -1,10 +1,7 @@
 """Authenticates callers, and caches what the Exchange has answered about their credentials.
 
-Only the Exchange decides. The cache saves reads for refusals and never gives a grant. Accepted
-credentials are kept for `remember_seconds`, refused ones for a few seconds, so that a storm of
-wrong credentials costs one read each. An entry is keyed by a hash with a key of this process and
-holds no secret. Refused credentials have a bounded table of their own, so that a flood of them
-evicts no accepted ones.
+Only the Exchange decides. The cache saves reads for refusals and never gives a grant. An entry is
+keyed by a hash with a key of this process and holds no secret.
 """
 
 from __future__ import annotations
@@ -21,8 +18,8 @@ from agbot.exchange.credentials import Credentials
 from agbot.rules.facts import Node
 
 _REFUSED_SECONDS = 10.0
-"""How long a refusal of the Exchange is cached. A node that was registered again asks after 60 s
-anyway."""
+"""How long a refusal of the Exchange is cached, so that a storm of the same wrong credentials costs
+one read. A node that was registered again asks after 60 s anyway."""
 _MAX_REMEMBERED = 65_536
 """Entries in each table; about 200 bytes each."""
 
@@ -95,6 +92,7 @@ class Memory:
         """Until when each is accepted."""
         self._fresh: OrderedDict[bytes, tuple[float, Node]] = OrderedDict()
         """The nodes that were read within the last seconds, each with the time."""
+        # a table of its own: a flood of wrong credentials must evict no accepted ones
         self._refused: OrderedDict[bytes, float] = OrderedDict()
 
     def key(self, credentials: Credentials) -> bytes:
@@ -111,7 +109,7 @@ class Memory:
         if until <= now:
             del self._accepted[key]
             return False
-        self._accepted.move_to_end(key)
+        self._accepted.move_to_end(key)  # the ones that ask no more are evicted first
         return True
 
     def fresh_node(self, key: bytes, now: float) -> Node | None:

@@ -50,6 +50,7 @@ class Budget:
         for _ in range(_DROPPED_AT_ONCE):
             oldest = next(iter(self._buckets.values()))
             is_full = oldest.tokens + (now - oldest.at) * self._per_second >= self._size
+            # the asker's own is still full here: if it were dropped, nothing would ever be spent
             if not (is_full and oldest.at < now) and len(self._buckets) <= self._max_askers:
                 return
             self._buckets.popitem(last=False)

@@ -6,9 +6,8 @@ memory and the budget to spend. `asking.py` resolves it and returns the result t
 Nothing here waits, reads a clock, logs or uses a socket.
 
 The rule kept here: a caller whose credentials the Exchange has not accepted gets no grant and no
-reason. An agent's credentials are first compared with the node in its question, which costs no read
-and reveals nothing (the real agbot asks the Exchange first). A policy that does not exist is 409
-like every other refusal: agents treat 400 and 409 alike.
+reason. A policy that does not exist is 409 like every other refusal: agents treat 400 and 409
+alike.
 """
 
 from __future__ import annotations
@@ -163,7 +162,7 @@ class Core:
             return None
         refused = self._permission.refuse_from_memory(known.ask)
         if refused is None or (refused.is_final and _is_no_member(refused)):
-            return None
+            return None  # the latter answer is another one: see `answered`
         if refused.reasons != known.reasons or not known.body:
             node, policy = known.ask.node, ids.name_of(known.ask.claim.subject)
             known.body = answers.agent_refused(node, policy, refused.reasons, quiet=self._is_quiet).body
@@ -181,6 +180,7 @@ class Core:
         caller = authentication.read(credentials, NODES)
         if isinstance(caller, Unproven):
             return answers.unauthenticated(caller.text, asked.node_id)
+        # before any read, unlike the real agbot: it compares what the caller itself has sent
         if caller.identity != asked.node_id:
             return answers.mismatch(asked.node_id, caller.identity)
         key = self.memory.key(caller)
@@ -225,17 +225,14 @@ class Core:
         return self.budget.spend(ask.budget, now)
 
     def answered(self, ask: Ask, answer: Answer, now: float) -> Reply | Ask:
-        """Write the coordinator's answer in the format of the route.
-
-        "Not a member" from memory may be out of date (A14), so the node is read again unless that
-        was done within the last seconds.
-        """
+        """Write the coordinator's answer in the format of the route."""
         asked = ask.asked
         if not isinstance(answer, Refused):
             if isinstance(asked, AgentQuestion):
                 return answers.agent_granted(asked.node_id, asked.policy)
             return answers.service_granted(asked.node_id, asked.policy, answer.token)
         if isinstance(asked, AgentQuestion) and _is_no_member(answer):
+            # memory may be out of date (A14), and the answer names the group that the node is in
             node = self.memory.fresh_node(ask.key, now)
             return replace(ask, needs=Need.GROUP) if node is None else self.in_group(asked, node)
         return self.refusal(asked, answer.reasons)

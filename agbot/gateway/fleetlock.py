@@ -120,6 +120,7 @@ class FleetLock:
         key = self._core.memory.key(caller)
         if self._core.memory.is_refused(key, now):
             raise _RefusedError(_denied(caller.identity, _WRONG))
+        # here and not later: every request reads the node, even if it is refused after that
         if not self._core.budget.spend(key, now):
             raise _RefusedError(_of_reasons(refusals.TOO_OFTEN.reasons, refusals.TOO_OFTEN.outcome))
         return caller, key
@@ -127,7 +128,7 @@ class FleetLock:
     async def _decide(self, path: str, asked: _Params, caller: Credentials, key: bytes) -> Reply:
         stages.reach(Stage.CONFIRM)
         node = await self._reads.own_node(key, caller)
-        if node.group is None:
+        if node.group is None:  # no other member depends on it
             return Reply(status=200, body=b"", outcome=Outcome.GRANTED)
         if asked.group not in {_ANY_GROUP, ids.name_of(node.group)}:
             value = f"{node.id} is in HA group {ids.name_of(node.group)}, not {asked.group}"
@@ -135,6 +136,8 @@ class FleetLock:
         ask = _question(node.id, node.group)
         if path == STEADY_STATE:
             stages.reach(Stage.STORE)
+            # A host reports after every start, and again until it gets a yes: so also if it holds
+            # no lease. The protocol has no word for a failure.
             await self._permission.report_end(ask, succeeded=True, who=node.id)
             return Reply(status=200, body=b"", outcome=Outcome.ENDED)
         return await self._asked(ask, lambda: self._reads.own_node(key, caller))

@@ -21,6 +21,7 @@ from agbot.settings.model import AGENT_PATIENCE_SECONDS, GatewaySettings
 _HOP_SECONDS: Final = 2.0
 """How much longer the leader's answer may take than its own limit."""
 _LONGEST_SECONDS: Final = AGENT_PATIENCE_SECONDS - 2.0
+"""Without an answer by then, the refusal still reaches an agent that waits."""
 _SENT: Final = ("Authorization", "fleet-lock-protocol")
 _MOST_BYTES: Final = 65_536
 _STATUSES: Final = frozenset({200, 201, 400, 401, 403, 404, 409, 431})

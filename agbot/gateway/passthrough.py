@@ -162,6 +162,7 @@ class PassThroughRoute:
         body = Body(request, max_bytes=self._max_body_bytes, seconds=self._request_seconds)
         if body.is_too_large():
             return too_large(self._max_body_bytes)
+        # only now: a body that is refused above need not be sent
         if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         sending = self._session.request(
@@ -270,6 +271,7 @@ def _passed_on(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str] | None:
 
 def _passed_back(raw: tuple[tuple[bytes, bytes], ...]) -> CIMultiDict[str]:
     """Return a response's headers for the client."""
+    # aiohttp writes headers in UTF-8, so bytes that are not UTF-8 cannot be passed unchanged
     return _end_to_end([(name.decode("latin-1"), value.decode("utf-8", "replace")) for name, value in raw], set())
 
 

@@ -72,7 +72,7 @@ class Reads:
                 node = await self._bounded(key, lambda: self._exchange.node(node_id, credentials))
                 if node is None:
                     raise _absent(node_id)
-            except (Refused, Forbidden):
+            except (Refused, Forbidden):  # `NodeAbsent` too: a node sees itself
                 self._memory.refuse(key, _now())
                 raise
             self._memory.accept(key, _now(), node)
@@ -94,7 +94,7 @@ class Reads:
             except Refused:
                 self._memory.refuse(key, _now())
                 raise
-            if node is None:
+            if node is None:  # that says nothing about the agbot's credentials
                 raise _absent(node_id)
             return node
 
@@ -132,6 +132,7 @@ class Reads:
         is_known = self._memory.is_accepted(key, _now())
         try:
             async with asyncio.timeout(self._seconds):
+                # in this order: a stranger that waits for a place must not keep one of the others'
                 async with contextlib.nullcontext() if is_known else self._strangers_slots, self._slots:
                     return await read()
         except TimeoutError as error:

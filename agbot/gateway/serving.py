@@ -147,7 +147,7 @@ class Requests:
             with place:
                 return await self._passing.handle(request, target.target)
         except ConnectionError:
-            self._observe(Outcome.UPSTREAM_FAILED, 0.0)
+            self._observe(Outcome.UPSTREAM_FAILED, 0.0)  # `handle` is left by the error, and counts nothing
             raise
         except Exception:  # noqa: BLE001 - the client gets an answer, and the log the traceback
             log.write_with_traceback(RequestFailed(method=request.method))

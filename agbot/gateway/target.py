@@ -27,6 +27,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,40}")
 """A name that is written as it is, and that no other check can refuse."""
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _TOKEN = re.compile(r"[0-9]{1,18}")
+"""It fits in an integer of the store."""
 _AGENT_WORD = "nodemanagement"
 _SERVICE_WORD = "deployment"
 _ELEMENTS = 8
@@ -217,6 +218,7 @@ def _check_name(name: str) -> None:
     Raises:
         _BadElementError: it begins or ends with a space, which the Exchange drops, or is too long.
     """
+    # a character has 12 bytes at most, as four escapes of three: shorter names need no count
     if len(name) > MAX_NAME_BYTES or (len(name) > MAX_NAME_BYTES // 12 and len(quote(name, safe="")) > MAX_NAME_BYTES):
         raise _BadElementError(_TOO_LONG)
     if name[0] == " " or name[-1] == " ":
@@ -246,6 +248,7 @@ def _for_the_agbot(method: str, origin: str, path: str) -> Target:
     # the agbot grants only on POST; DELETE is checked for the hint below
     if method not in {"POST", "DELETE"}:
         return PassThrough(target=origin)
+    # seven elements, or more: an escaped slash in a name makes two of one
     seen = _cleaned(unquote_to_bytes(path).decode("utf-8", "replace"))
     if seen[:1] == ["org"] and seen[2:3] == ["hagroup"] and len(seen) >= _ELEMENTS - 1:
         if seen[4] == _AGENT_WORD and method == "POST":
