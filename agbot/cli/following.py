@@ -31,6 +31,9 @@ def follow(client: Client, query: Mapping[str, Any], limit: int | None, *, as_js
     Raises:
         Failure: the first answer is an error; later ones are waited out.
     """
+    # The newest of all is where the looks begin: with a filter the last match may be months old,
+    # and each look would go through everything after it. It is read first, so that a match which
+    # comes between the two reads is in one of them.
     newest, first = journal.page(client, {}, 1), journal.page(client, query, limit or SHOWN)
     after = max((entry.id for entry, _ in (*newest, *first)), default=0)
     try:

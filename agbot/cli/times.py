@@ -64,6 +64,7 @@ def _read(text: str, now: datetime, direction: int, option: str) -> datetime:
             return datetime.combine(day, time()).astimezone(UTC)
         if of_day and text:
             day = now.astimezone().date() + timedelta(days=_DAYS[of_day[1] or "today"])
+            # which takes no `8:30`
             clock = time.fromisoformat((of_day[2] or "00:00").rjust(5, "0"))
             return datetime.combine(day, clock).astimezone(UTC)
         return datetime.fromisoformat(text).astimezone(UTC)

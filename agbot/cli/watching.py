@@ -56,7 +56,7 @@ def _drawn(draw: Draw, out: Console) -> str:
 def _in_place(text: str, height: int) -> str:
     """Write over the last picture; what the terminal has no lines for is counted."""
     lines = text.splitlines()
-    room = max(height - 1, 2)
+    room = max(height - 1, 2)  # behind the last line is the cursor, whose line would scroll
     if len(lines) > room:
         lines = [*lines[: room - 1], f"… {len(lines) - room + 1} more lines: name an organisation or a group"]
     return _HOME + "".join(f"{line}{_REST_OF_LINE}\n" for line in lines) + _REST_OF_SCREEN

@@ -41,7 +41,7 @@ async def history(request: web.Request) -> web.Response:
         before=number(request, "before", least=1),
     )
     found = await parts.of(request).operations.journal(wanted)
-    if wanted.before is None and wanted.after is None:
+    if wanted.before is None and wanted.after is None:  # a further page of a known name may be empty
         _refuse_unknown(request, found)
     return replies.json(History(entries=[words.view(entry) for entry in found]))
 
@@ -58,10 +58,8 @@ def _query(request: web.Request) -> JournalQuery:
 
 
 def _refuse_unknown(request: web.Request, found: Sequence[Entry]) -> None:
-    """Refuse a name that is not known. Of one that was, there may be nothing in the journal.
-
-    Entries about the whole fleet are no sign that an organisation is known.
-    """
+    """Refuse a name that is not known. Of one that was, there may be nothing in the journal."""
+    # entries about the whole fleet, which every organisation is shown, do not show that it is known
     org = request.query.get("org")
     if org is not None and not any(_is_of(org, each) for each in found) and (unknown := unknown_org(request, org)):
         raise not_found(request, f"{unknown}, and the journal has no entry of it")

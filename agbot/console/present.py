@@ -75,7 +75,8 @@ def group_query(request: web.Request, *, most: int, limit: int | None = None) ->
 
 
 def next_after(query: GroupQuery, found: GroupPage) -> GroupId | None:
-    """Return `?after=` of the next page; None on the last one."""
+    """Return `?after=` of the next page; None if there is certainly none."""
+    # a full page may be the last one, which only the next request can show
     return found.groups[-1] if len(found.groups) == query.limit else None
 
 
@@ -96,6 +97,7 @@ async def leases(request: web.Request) -> web.Response:
     unknown = sorted(states.difference(State))
     if unknown:
         raise bad_input(request, f'"{unknown[0]}" is not a state of a lease', f"use one of {', '.join(State)}")
+    # groups cannot be looked up by a free lease, so all are looked through for those
     every = [None] if State.FREE in states else [GroupState(each) for each in states]
     pages = [find(GroupQuery(state=each, org=org, limit=_EVERY_GROUP)).groups for each in every]
     groups_of = sorted({group for page in pages for group in page})

@@ -12,12 +12,10 @@ _TOLERANCE_SECONDS: Final = 2.0
 
 
 def against_ours(whose: str, theirs: datetime, sent_at: datetime, received_at: datetime) -> Finding:
-    """Compare a time that was read between these two moments of our clock.
-
-    A slow answer shows less: the time may have been read at its begin or at its end.
-    """
+    """Compare a time that was read between these two moments of our clock."""
     half_way = (received_at - sent_at) / 2
     ahead = (theirs - sent_at - half_way).total_seconds()
+    # it may have been read at the begin or at the end of a slow answer, so that shows less
     within = _TOLERANCE_SECONDS + max(half_way.total_seconds(), 0.0)
     if abs(ahead) < within:
         return ok(CHECK, f"{whose} agrees with ours within {within:.0f} s")

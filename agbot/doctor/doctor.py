@@ -76,6 +76,7 @@ class Doctor:
         own = await exchange.identity(self._hub) if can_log_in else ()
         found += [*reached, *own]
         listing = await self._source.list_rows() if self._source is not None else None
+        # with a login that fails, each further check would report that again
         may_read = can_log_in and bool(self._hub.credentials.secret) and worst(own) is not Verdict.WRONG
         if may_read:
             orgs = await self._organisations(listing)

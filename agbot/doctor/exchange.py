@@ -69,8 +69,9 @@ def _version(text: str, tried: str) -> Finding:
 
 
 def _clock(date: str, sent_at: datetime, received_at: datetime, tried: str) -> Finding:
-    """Compare the `Date` header, which has whole seconds, with our clock."""
+    """Compare the `Date` header with our clock."""
     try:
+        # it is cut off to whole seconds, so half of one is missing on average
         shown = parsedate_to_datetime(date) + timedelta(seconds=0.5)
         return clocks.against_ours("the Exchange's clock", shown, sent_at, received_at)
     except (ValueError, TypeError):
@@ -135,7 +136,7 @@ async def _organisation(hub: Hub, org: str) -> Finding:
             return wrong(check, "it does not exist", tried=tried, next_step=step)
         groups = await hub.client.get(resources.GROUPS, org)
         members = {node for group in groups.values() if isinstance(group, tuple) for node in group}
-        for node in sorted(members)[:1]:
+        for node in sorted(members)[:1]:  # rights are of a whole organisation, so one shows them
             await hub.client.node(NodeId(node))
     except Forbidden as error:
         step = f"use an identity in the organisation {_MULTITENANT}, or name only its own in [exchange] organisations"

@@ -46,11 +46,9 @@ class Opinion:
 
 
 def judge(reading: RowReading, before: RowReading | None = None) -> Opinion:
-    """Judge a row by this reading, and by one that was some seconds earlier.
-
-    One absence proves nothing (decision 17), so it counts if the earlier one has found it too.
-    """
+    """Judge a row by this reading, and by one that was some seconds earlier."""
     found = _judge(reading)
+    # one absence proves nothing (decision 17), so it counts if the earlier one has found it too
     if found.standing is not Standing.STUCK or not (_is_absence(reading) or found.defect == _DOWNGRADED):
         return found
     if before is None:
@@ -80,26 +78,22 @@ def _judge(reading: RowReading) -> Opinion:
 
 
 def _is_absence(reading: RowReading) -> bool:
-    """Whether the evidence is that something is missing.
-
-    An agent writes its status before it asks, so a row without one is not of a new upgrade.
-    """
+    """Whether the evidence is that something is missing."""
     member = reading.facts.member
     if not isinstance(member, Member) or reading.facts.policy is Sight.ABSENT or not reading.group_exists:
         return True
+    # an agent writes its status before it asks, so a row without one is of no new upgrade
     return reading.row.kind is Kind.AGENT and reading.claim.subject not in member.statuses
 
 
 def _orphaned(reading: RowReading, member: Member) -> Opinion:
-    """Judge a row whose node is not a member of its group.
-
-    The agbot deletes such a row of an agent within a minute. That of a service it deletes only when
-    it sees the group change (W15).
-    """
+    """Judge a row whose node is not a member of its group."""
     elsewhere = f"in {member.node.group}" if member.node.group else "in no HA group"
     why = f"{reading.row.node} is {elsewhere}" + (
         "" if reading.group_exists else f", and {reading.row.group} does not exist"
     )
+    # The agbot deletes such a row of an agent within a minute, and that of a service only when it
+    # sees the group change (W15).
     if reading.row.kind is Kind.AGENT:
         return Opinion(standing=Standing.ENDING, why=why)
     return Opinion(standing=Standing.STUCK, why=why, defect=_ORPHANED)

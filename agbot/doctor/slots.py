@@ -46,6 +46,7 @@ def _slot(reading: RowReading, opinion: Opinion, listed: Listed, known: Known, d
     claim = reading.claim
     watched = known.get((str(claim.kind), claim.holder, claim.subject))
     standing, why, defect = opinion.standing, opinion.why, opinion.defect
+    # the daemon has watched for minutes what one look cannot show, such as that nothing begins (W1)
     if standing is not Standing.STUCK and watched is not None:
         standing, defect = Standing.STUCK, watched.defect
         why = f"{watched.why} (as the running coordinator has seen for minutes)"
