@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 
 from agbot.cli.failure import Exit, Failure
 from agbot.cli.hzn import asking, in_use, plan
@@ -135,13 +135,24 @@ async def _move_one(session: Session, node: NodeRecord, group: GroupId) -> None:
     Any interruption, also Ctrl-C, puts it back.
     """
     old = _group_of(node)
-    if old is not None:
-        await session.exchange.remove_member(old, node.id)
     try:
-        await session.exchange.add_member(group, node.id)
+        if old is not None:
+            await _to_its_end(session.exchange.remove_member(old, node.id))
+        await _to_its_end(session.exchange.add_member(group, node.id))
     except (ExchangeError, asyncio.CancelledError) as error:
-        if not await asyncio.shield(_arrived_or_put_back(session, node.id, old, group, error)):
+        has_arrived = await asyncio.shield(_arrived_or_put_back(session, node.id, old, group, error))
+        if not has_arrived or isinstance(error, asyncio.CancelledError):  # Ctrl-C ends the other moves
             raise
+
+
+async def _to_its_end(request: Coroutine[None, None, object]) -> None:
+    """Wait for a request, also if this is cancelled: one that is cut off may still arrive later."""
+    task = asyncio.ensure_future(request)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def _arrived_or_put_back(
@@ -155,7 +166,8 @@ async def _arrived_or_put_back(
         now = await session.exchange.node(node)
         if now is not None and now.group == ids.name_of(group):
             return True
-        if old is not None:
+        is_home = now is not None and old is not None and now.group == ids.name_of(old)
+        if old is not None and not is_home:
             await session.exchange.add_member(old, node)
     except ExchangeError as error:
         home = f"back into {old}" if old else "where it was"

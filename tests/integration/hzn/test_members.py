@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from agbot.cli.hzn import environment
+from agbot.cli.hzn.environment import Options
+from agbot.cli.hzn.members import _move_one
+from agbot.cli.hzn.session import Session
 from agbot.exchange.administration import Administration
 from agbot.exchange.credentials import Credentials
 from agbot.exchange.errors import Conflicting
@@ -11,6 +17,7 @@ from agbot.exchange.transport import HttpTransport
 from agbot.rules.ids import group_id, node_id
 from agbot.sim.faults import FaultKind
 from tests.integration.hzn.conftest import Hub
+from tests.support.patience import until
 
 
 def test_nodes_are_added_and_those_already_inside_are_named(hub: Hub) -> None:
@@ -108,6 +115,39 @@ def test_a_move_that_can_be_neither_finished_nor_undone_says_so_and_how_to_mend_
     assert done.exit_code == 5
     assert "may be in no group now, and then upgrades without asking" in done.stderr
     assert "agbot hagroup member add" in done.stderr
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_a_move_whose_first_half_may_have_happened_is_undone(hub: Hub, applied: bool) -> None:
+    hub.fault(FaultKind.DROP, applied=applied, method="DELETE", path="hagroups/g1/nodes")
+
+    done = hub.run("hagroup", "member", "move", "g2", "-m", "n1", "-f")
+
+    assert done.exit_code == 5
+    assert "DELETE" in done.stderr
+    assert (hub.members("g1"), hub.members("g2")) == (["n1", "n2", "n3"], [])
+
+
+@pytest.mark.parametrize(("half", "is_moved"), [("DELETE", False), ("POST", True)])
+async def test_a_move_that_is_interrupted_leaves_the_node_in_a_group_and_ends(
+    hub: Hub, half: str, is_moved: bool
+) -> None:
+    hub.fault(FaultKind.LATENCY, seconds=0.5, method=half, path="hagroups/g./nodes")
+    asker = environment.asker(Options(org="o1", user="admin:adminpw"), {"HZN_EXCHANGE_URL": hub.url})
+    sent: list[str] = []
+    exchange = Administration(HttpTransport(hub.url), asker.credentials, trace=sent.append)
+    node = await exchange.node(node_id("o1", "n1"))
+    assert node is not None
+
+    session = Session(asker=asker, exchange=exchange, is_dry=False)
+    moving = asyncio.create_task(_move_one(session, node, group_id("o1", "g2")))
+    await until(f"the {half}", lambda: any(line.startswith(half) for line in sent))
+    moving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await moving
+    await exchange.close()
+
+    assert ("n1" in hub.members("g2"), "n1" in hub.members("g1")) == (is_moved, not is_moved)
 
 
 async def test_a_lost_race_for_a_node_is_a_conflict_and_no_fault_of_the_server(hub: Hub) -> None:
