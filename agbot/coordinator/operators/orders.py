@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from agbot.coordinator.listings import AwaitedApproval, Orders, WindowView
@@ -10,11 +10,12 @@ from agbot.coordinator.situation import Situation
 from agbot.rules.ids import GroupId, PolicyId, org_of
 from agbot.rules.lease import Kind
 from agbot.rules.reasons import Code
-from agbot.rules.records import Waiter
+from agbot.rules.records import Approval, Waiter
 from agbot.rules.seen_time import Now
 from agbot.rules.window import Window, is_open, next_opening
 
 _AHEAD = timedelta(days=8)
+_NOT_APPROVED = Code.NOT_APPROVED  # an attribute of an enumeration takes longer
 
 
 def orders(situation: Situation, *, with_windows: bool) -> Orders:
@@ -31,27 +32,31 @@ def orders(situation: Situation, *, with_windows: bool) -> Orders:
 
 
 def _awaited(situation: Situation) -> list[AwaitedApproval]:
-    """Return the approvals that members wait for, also beside other reasons."""
+    """Return the approvals that members wait for, also beside other reasons.
+
+    Every view of what needs a person asks for it, also while all groups wait.
+    """
     found: dict[tuple[Kind, PolicyId], dict[GroupId, None]] = {}
-    now = situation.now()
+    given: dict[tuple[Kind, PolicyId], list[Approval]] = {}
+    for approval in situation.ledger.approvals.values():
+        given.setdefault((approval.kind, approval.subject), []).append(approval)
+    waiters, now = situation.ledger.waiters, situation.now()
     for group in situation.ledger.tally.waited_in:
-        for waiter in situation.ledger.waiters[group].values():
-            waits = any(reason.code is Code.NOT_APPROVED for reason in waiter.reasons)
-            if waits and not _is_approved_since(waiter, situation, now):
-                found.setdefault(waiter.ask.subject, {})[group] = None
+        for waiter in waiters[group].values():
+            if _NOT_APPROVED in [reason.code for reason in waiter.reasons]:
+                subject = waiter.ask.subject
+                if subject not in given or not _is_approved_since(waiter, given[subject], now):
+                    found.setdefault(subject, {})[group] = None
     return [
         AwaitedApproval(kind=kind, subject=subject, groups=len(groups), example=min(groups))
         for (kind, subject), groups in sorted(found.items())
     ]
 
 
-def _is_approved_since(waiter: Waiter, situation: Situation, now: Now) -> bool:
-    """Whether it has been approved since the waiter last asked, which asks once a minute."""
+def _is_approved_since(waiter: Waiter, given: Iterable[Approval], now: Now) -> bool:
+    """Whether one of these approves it since it last asked, which it does once a minute."""
     scopes, asked_at = {"*", org_of(waiter.ask.group), waiter.ask.group}, now.shown(waiter.asked_at)
-    return any(
-        each.scope in scopes and (each.kind, each.subject) == waiter.ask.subject and each.since >= asked_at
-        for each in situation.ledger.approvals.values()
-    )
+    return any(each.scope in scopes and each.since >= asked_at for each in given)
 
 
 def _windows(situation: Situation, now: datetime) -> list[WindowView]:
