@@ -18,8 +18,11 @@ from msgspec import Meta
 from agbot.rules.ids import GroupId
 from agbot.rules.window import Window
 
-Seconds = Annotated[float, Meta(gt=0)]
-SecondsOrNone = Annotated[float, Meta(ge=0)]
+_LONGEST_SECONDS = 1_000_000_000
+"""More than any time that is meant. After 250 times as long the calendar ends, and every sum with a
+date would fail, and every question with it."""
+Seconds = Annotated[float, Meta(gt=0, le=_LONGEST_SECONDS)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=_LONGEST_SECONDS)]
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 
@@ -122,9 +125,9 @@ class Limits:
 
 
 def share_of(percent: float, whole: int) -> int:
-    """Return how many of these a percentage is, rounded up."""
+    """Return how many of these a percentage is, rounded up: of more than 0 %, one at least."""
     # 7 / 100 * 100 is a little more than 7, which would be rounded up to 8
-    return ceil(round(percent * whole / 100, 6))
+    return max(ceil(round(percent * whole / 100, 6)), int(percent * whole > 0))
 
 
 LimitsOf = Callable[[GroupId], Limits]

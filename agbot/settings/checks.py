@@ -54,13 +54,13 @@ def of_annotations(annotations: Iterable[object]) -> tuple[Check, ...]:
 
 def _of_bounds(meta: Meta) -> Iterator[Check]:
     if meta.gt is not None:
-        yield _bound(f"a number greater than {meta.gt:g}", operator.gt, meta.gt, "is not greater than")
+        yield _bound(f"a number greater than {meta.gt:.12g}", operator.gt, meta.gt, "is not greater than")
     if meta.ge is not None:
-        yield _bound(f"{meta.ge:g} or more", operator.ge, meta.ge, "is less than")
+        yield _bound(f"{meta.ge:.12g} or more", operator.ge, meta.ge, "is less than")
     if meta.le is not None:
-        yield _bound(f"{meta.le:g} or less", operator.le, meta.le, "is more than")
+        yield _bound(f"{meta.le:.12g} or less", operator.le, meta.le, "is more than")
     if meta.lt is not None:
-        yield _bound(f"less than {meta.lt:g}", operator.lt, meta.lt, "is not less than")
+        yield _bound(f"less than {meta.lt:.12g}", operator.lt, meta.lt, "is not less than")
     if meta.pattern is not None:
         pattern, expected = re.compile(meta.pattern), meta.description or meta.pattern
         # whole, because `$` also matches before a newline at the end, and `asked\n` is no order
@@ -68,7 +68,7 @@ def _of_bounds(meta: Meta) -> Iterator[Check]:
 
 
 def _bound(expected: str, holds: Callable[[float, float], bool], limit: float, wrong: str) -> Check:
-    return Check(expected, lambda value: None if holds(value, limit) else f"{value:g} {wrong} {limit:g}")
+    return Check(expected, lambda value: None if holds(value, limit) else f"{value:.12g} {wrong} {limit:.12g}")
 
 
 def one_of(*words: str) -> Check:

@@ -178,7 +178,7 @@ class StoreSettings:
     password_file: Annotated[Path | None, Example("/etc/agbot/store-password")] = None
     """File with the password of the user in `url`. Default: the systemd credential
     `store-password`; without either, libpq's own ways, such as a client certificate or a peer."""
-    journal_days: Annotated[float, Meta(gt=0)] = 30.0
+    journal_days: Annotated[float, Meta(gt=0, le=36_500)] = 30.0
     """How long the journal keeps events, and so how long an absent broker or webhook can still
     receive them."""
     journal_megabytes: Annotated[float, Meta(ge=0)] = 256.0

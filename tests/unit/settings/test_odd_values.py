@@ -17,12 +17,15 @@ MANY = "1" * 400
     ("section", "text"),
     [
         ("rules", f"lease_seconds = {MANY}"),
+        ("rules", "max_upgrade_seconds = 1e12"),
+        ("rules", "agent_soak_seconds = 1e300"),
+        ("store", "journal_days = 1e6"),
         ("mqtt", f"port = {MANY}"),
         ("rules", 'order = "asked\\n"'),
         ("store", 'schema = "agbot\\n"'),
     ],
 )
-def test_a_number_of_hundreds_of_digits_or_a_newline_at_the_end_is_a_mistake_at_its_key(
+def test_a_number_that_no_date_can_be_moved_by_or_a_newline_at_the_end_is_a_mistake_at_its_key(
     config: Path, section: str, text: str
 ) -> None:
     add(config, f"[{section}]\n{text}\n")
