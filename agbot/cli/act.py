@@ -60,8 +60,14 @@ def hold(*, place: Place, until: str | None, order: Order) -> None:
 
     SCOPE is '*', an organisation, or org/group. Running upgrades continue.
     """
-    ends = times.future(until, SystemClock().now(), "--until") if until else None
-    order.send(api.HOLD, scope=place.named(), until=ends)
+    scope = place.named()
+    order.send(api.HOLD, scope=scope, until=_end(until, order) if until else None)
+
+
+def _end(until: str, order: Order) -> datetime:
+    # a span counts from the coordinator's present, which this machine's clock may miss by hours
+    is_span = times.duration(until.removeprefix("+")) is not None
+    return times.future(until, order.now() if is_span else SystemClock().now(), "--until")
 
 
 @click.command("resume")
@@ -106,7 +112,7 @@ def allow(*, node: str, subject: str | None, until: str, withdraw: bool, org: st
         order.send(api.WITHDRAW_ALLOWANCE, node=name)
         return
     policy = options.qualified_name(subject, org, "policy")
-    order.send(api.ALLOW, node=name, subject=policy, until=times.future(until, SystemClock().now(), "--until"))
+    order.send(api.ALLOW, node=name, subject=policy, until=_end(until, order))
 
 
 @click.command("approve")

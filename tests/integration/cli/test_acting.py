@@ -284,6 +284,17 @@ def test_an_allowance_and_an_approval_are_taken_back(shell: Shell) -> None:
     ]
 
 
+@pytest.mark.parametrize("words", [("hold", "acme"), ("allow", BETA)])
+def test_a_span_counts_from_the_coordinator_s_time_whatever_this_machine_s_clock_shows(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    """The coordinator of this test lives in March 2026."""
+    assert shell.act(*words, "--reason", "trade fair", "--until", "2h").exit_code == 0
+
+    (emitted,) = shell.operations.emitted
+    assert getattr(emitted, "until", None) == NOW + timedelta(hours=2)
+
+
 @pytest.mark.parametrize("token", ["schlüssel-für-0123456789", "ключ-€-0123456789"])
 def test_an_operator_token_may_have_any_letters(tmp_path: Path, token: str) -> None:
     with shell_with(tmp_path, token) as shell:

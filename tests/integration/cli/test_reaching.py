@@ -107,7 +107,7 @@ def test_something_else_listens_there(stranger: tuple[str, list[bytes]], answer:
         ("hold", "o1/g"),
         ("resume", "o1/g"),
         ("release", "o1/g", "--yes"),
-        ("allow", "o1/n"),
+        ("allow", "o1/n", "--until", "2099-01-31T18:00Z"),
         ("approve", "o1/g", "--subject", "o1/p"),
         ("lead", "--yes"),
     ],
