@@ -35,6 +35,7 @@ _FOLDERS = "/usr/lib/postgresql"
 """Where Debian keeps the programs of each version, outside of the PATH."""
 _SUPERUSER = "postgres"
 _LOOK_SECONDS = 0.02
+_FIRST_WITH_STRATEGY = 15
 FAST: Mapping[str, str] = {
     "fsync": "off",
     "synchronous_commit": "on",
@@ -191,7 +192,11 @@ class Postgres:
     def database(self, template: str = "template1") -> str:
         """Create a database, empty or like another one, and return its name."""
         name = f"test_{os.getpid()}_{self.number()}"
-        self.run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}")
+        # the usual way since 15 writes every page to the log too: 28 ms of processor and not 20 with the removal
+        is_choice = (
+            int((self.data / "PG_VERSION").read_text(encoding="ascii").partition(".")[0]) >= _FIRST_WITH_STRATEGY
+        )
+        self.run("postgres", f"CREATE DATABASE {name} TEMPLATE {template}{' STRATEGY file_copy' * is_choice}")
         return name
 
     def number(self) -> int:
