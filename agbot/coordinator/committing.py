@@ -60,12 +60,17 @@ class Committing:
             )
         )
         first = changes[0] if changes else NO_CHANGE
+
+        def written(outcome: Lease | Lost | None) -> None:
+            if not isinstance(outcome, Lost):
+                self._written(writes.entries)
+
+        # Not after the write, but with it: who asks may stop waiting in the middle of it, and what
+        # is committed all the same must be logged, counted and delivered.
         if first.before is None or first.after is None:
-            await self.ledger.write(writes)
-        elif isinstance(await self.ledger.swap(first.before, first.after, writes), Lost):
-            return False
-        self._written(writes.entries)
-        return True
+            await self.ledger.write(writes, written)
+            return True
+        return not isinstance(await self.ledger.swap(first.before, first.after, writes, written), Lost)
 
     async def commit_due(self, due: Callable[[], Change]) -> Change:
         """Commit what is due, one call after the other; return what it was.

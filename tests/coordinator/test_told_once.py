@@ -60,6 +60,26 @@ async def failed() -> Hub:
 
 
 @in_virtual_time
+async def test_a_grant_is_reported_although_its_asker_stops_waiting_in_the_middle_of_its_commit() -> None:
+    store = SlowStore()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    hub.report("n1", "ha node waiting")
+    store.swap_seconds = 2.0
+
+    asking = asyncio.create_task(hub.ask("n1", "g1"))
+    await asyncio.sleep(1)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert hub.lease("g1").tenure is None, "the store is still writing"
+    await asyncio.sleep(2)
+
+    assert hub.lease("g1").tenure is not None
+    assert len(hub.events("lease.granted")) == 1
+
+
+@in_virtual_time
 async def test_a_deferral_that_two_questions_find_in_the_same_moment_is_reported_once() -> None:
     hub = Hub(store=SlowStore())
     hub.group("g1", "n1", "n2")

@@ -9,10 +9,11 @@ cancellation of a caller does not interrupt its write, so memory always follows 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -74,8 +75,13 @@ class Ledger(Contents):
         why = f": {self.failure}" if self.failure is not None else ""
         return f"the lease store has not been read {'since it failed' if self.was_read else 'yet'}{why}"
 
-    async def swap(self, expected: Lease, new: Lease, writes: Writes = NOTHING) -> Lease | Lost:
-        """Compare and set in the store, then in memory. See `agbot.store.contract.Store.swap`."""
+    async def swap(
+        self, expected: Lease, new: Lease, writes: Writes = NOTHING, done: Callable[[Lease | Lost], None] | None = None
+    ) -> Lease | Lost:
+        """Compare and set in the store, then in memory. See `agbot.store.contract.Store.swap`.
+
+        `done` is called with the outcome, as in `finish`.
+        """
         is_grant = new.token > expected.token
         if is_grant:
             self.granting[new.group] = new
@@ -83,8 +89,8 @@ class Ledger(Contents):
         self.leaving.update(writes.drop)
         swap = self._swap(expected, new, writes, self._moved)
         if stops(writes):
-            return await self.finish(self._stop(swap))
-        return await self.finish(swap, is_grant=is_grant)
+            return await self.finish(self._stop(swap), done=done)
+        return await self.finish(swap, is_grant=is_grant, done=done)
 
     async def read_again(self, group: GroupId) -> Lease:
         """Read a lease again that may have been granted in the store itself, by the guard."""
@@ -96,7 +102,7 @@ class Ledger(Contents):
                 self.tally.update(group)
             return lease
 
-    async def write(self, writes: Writes) -> None:
+    async def write(self, writes: Writes, done: Callable[[None], None] | None = None) -> None:
         """Write records and entries to the store, then to memory.
 
         Waiters are dropped from memory at once: a node that asks meanwhile becomes a new waiter.
@@ -105,7 +111,7 @@ class Ledger(Contents):
         for key in leaving:
             self._drop(key)
         write = self._write(writes, leaving)
-        await self.finish(self._stop(write) if stops(writes) else write)
+        await self.finish(self._stop(write) if stops(writes) else write, done=done)
 
     async def move(self, step: timedelta, writes: Writes) -> None:
         """Write these, and with them every lease with its date moved by `step`.
@@ -161,13 +167,21 @@ class Ledger(Contents):
         async with self.barrier.closed():
             return await write
 
-    async def finish(self, write: Coroutine[Any, Any, _Result], *, is_grant: bool = False) -> _Result:
-        """Complete a write, even if its caller is cancelled."""
+    async def finish(
+        self,
+        write: Coroutine[Any, Any, _Result],
+        *,
+        is_grant: bool = False,
+        done: Callable[[_Result], None] | None = None,
+    ) -> _Result:
+        """Complete a write, and call `done` with its result, even if its caller is cancelled."""
         task = asyncio.ensure_future(write)
         self._under_way.add(task)
         if is_grant:
             self.barrier.passing(task)
         task.add_done_callback(self._forget)
+        if done is not None:  # before the shield's own callback: before the caller goes on
+            task.add_done_callback(partial(_report, done))
         return await asyncio.shield(task)
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
@@ -250,3 +264,8 @@ class Ledger(Contents):
         except StoreUnavailableError as error:
             self.is_trusted, self.failure = False, error
             raise
+
+
+def _report(done: Callable[[_Result], None], task: asyncio.Task[_Result]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        done(task.result())
