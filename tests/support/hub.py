@@ -51,7 +51,7 @@ NMP = "up1"
 OLD, NEW = "2.31.0", "2.32.0"
 _SLOWEST_SECONDS = 10.0
 """The longest interval between cycles that the settings allow with a poll of 10 s."""
-_CLOSING_SECONDS = 60.0
+_CLOSING_SECONDS = 30.0
 
 
 @dataclass
@@ -158,7 +158,7 @@ class Hub:
         while True:
             await self.coordinator.cycle()
             if self._long_passes:
-                await asyncio.sleep(_SLOWEST_SECONDS)
+                await asyncio.sleep(max(_SLOWEST_SECONDS, self.settings.busy_poll_seconds))
             else:
                 await self.coordinator.pause_between_cycles()
 
@@ -172,8 +172,8 @@ class Hub:
     async def live(self, *nodes: str, seconds: float, every: float = 30.0) -> None:
         """Let time pass while these nodes send heartbeats.
 
-        A cycle every 2 s is most of what an hour costs a test. So until the last minute, which has
-        the usual ones, cycles are as rare as the settings allow.
+        A cycle every 2 s is most of what an hour costs a test. So until the last half minute, which
+        has the usual ones, cycles are as rare as the settings allow.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
