@@ -78,6 +78,7 @@ class SharedRead(Generic[Value]):
         recent = self._recent(asked_seconds)
         if recent is None:
             async with self._one_at_a_time:
+                await self._previous()
                 recent = self._recent(asked_seconds) or self._begin()
                 await asyncio.wait({recent.task})
         return await asyncio.shield(recent.task)
@@ -85,9 +86,15 @@ class SharedRead(Generic[Value]):
     async def again(self) -> Value:
         """Read now, whatever the age of the last result; `fresh` shares the new one."""
         async with self._one_at_a_time:
+            await self._previous()
             attempt = self._begin()
             await asyncio.wait({attempt.task})
         return await asyncio.shield(attempt.task)
+
+    async def _previous(self) -> None:
+        # a cancelled caller has left the lock, and its read goes on: an older answer would end last
+        if self._latest is not None and not self._latest.task.done():
+            await asyncio.wait({self._latest.task})
 
     def _recent(self, asked_seconds: float) -> _Attempt[Value] | None:
         attempt = self._latest

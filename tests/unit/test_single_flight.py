@@ -137,3 +137,23 @@ async def test_a_read_that_is_stopped_ends_for_everybody_who_waits_for_it() -> N
 
     outcomes = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(each, asyncio.CancelledError) for each in outcomes)
+
+
+@in_virtual_time
+async def test_a_look_whose_asker_is_cancelled_ends_before_the_next_begins() -> None:
+    under_way, at_most = 0, 0
+
+    async def look() -> None:
+        nonlocal under_way, at_most
+        under_way += 1
+        at_most = max(at_most, under_way)
+        await asyncio.sleep(5)
+        under_way -= 1
+
+    shared = SharedRead(look, LoopClock())
+    impatient = asyncio.ensure_future(shared.fresh())
+    await asyncio.sleep(2)
+    impatient.cancel()
+    await asyncio.gather(shared.fresh(), shared.again())
+
+    assert at_most == 1
