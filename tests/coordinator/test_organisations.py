@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from agbot.coordinator.permission import Granted, Refused
+from agbot.fleet.changes import What
 from agbot.rules.facts import Ask
 from agbot.rules.ids import OrgId
 from agbot.settings.model import AgbotSettings, ExchangeSettings
@@ -240,4 +241,47 @@ async def test_who_asks_about_a_node_of_an_excluded_organisation_hears_that_it_i
     assert explained is not None
     assert "organisation o2 is not among those that this coordinator looks after" in explained.answer
     assert explained.group is None
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_what_asks_for_another_read_while_an_organisation_is_read_gets_it() -> None:
+    hub = hub_of(ORG)
+    await hub.start()
+    await asyncio.sleep(15)
+    slow = Fault(kind=FaultKind.LATENCY, seconds=5, path=f"/orgs/{ORG}/nodes", caller=f"IBM/{AGBOT}")
+    hub.exchange.faults.add(slow)
+    organisations, picture = hub.coordinator._organisations, hub.coordinator._situation.picture  # noqa: SLF001 - as at a resync
+    organisations.read_all_again()
+    before = len(hub.reads)
+    while not any(read.what is What.ORG for read, _why in hub.reads[before:]):
+        await asyncio.sleep(0.1)
+    await asyncio.sleep(1)  # it takes another four seconds
+    again_at = hub.coordinator._situation.now().seen  # noqa: SLF001 - the time of the second resync
+    organisations.read_all_again()
+
+    await asyncio.sleep(40)
+
+    read_at = picture.org_read_at(OrgId(ORG))
+    assert read_at is not None
+    assert read_at >= again_at
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_earlier_reports_are_read_again_if_the_feed_loses_its_place_while_they_are_read() -> None:
+    hub = hub_of(ORG)
+    await hub.start()
+    earlier = hub.coordinator._intake._earlier  # noqa: SLF001 - as at a resync
+    hub.exchange.faults.add(Fault(kind=FaultKind.LATENCY, seconds=2, path=r".*/changes", caller=f"IBM/{AGBOT}"))
+    earlier.lost()
+    reading = asyncio.create_task(earlier.read_rows({OrgId(ORG)}))
+    await asyncio.sleep(1)
+    earlier.lost()
+    await reading
+    before = hub.transport.requests[FEED]
+
+    await earlier.read_rows({OrgId(ORG)})
+
+    assert hub.transport.requests[FEED] > before
     await hub.stop()

@@ -46,8 +46,12 @@ class EarlierReports:
             ExchangeError: they could not be read; the next cycle tries again.
         """
         if self._is_due:
-            rows = await self._feed.kept(REPORT)
-            self._is_due = False
+            self._is_due = False  # before the read: what is missed during it is due again
+            try:
+                rows = await self._feed.kept(REPORT)
+            except BaseException:
+                self._is_due = True
+                raise
             self._nodes = {node_id(row.org, row.id): 0 for row in reversed(rows) if row.org in orgs}
 
     def reads(self) -> list[Wanted]:

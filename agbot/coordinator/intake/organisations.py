@@ -161,6 +161,7 @@ class Organisations:
         now = self._situation.now().seen
         due = [org for org, state in self.states.items() if state.sync_at is None or state.sync_at <= now]
         for org in due:
+            self.states[org].sync_at = now + _TRY_AGAIN
             self._situation.picture.outdate_org(org)
         failures = await self._reader.refresh(plan.at_once([Read(what=What.ORG, id=org) for org in due], Why.RESYNC))
         for org in due:
@@ -181,7 +182,8 @@ class Organisations:
             is_there = await self._exchange.get(resources.ORG, org)
         except ExchangeError as error:
             return error
-        state.may_be_gone = not is_there
+        # a row of its deletion that came during this read is later than the answer
+        state.may_be_gone = not is_there or (state.may_be_gone and state.sync_at is None)
         if is_there:
             state.missed_at = None
         elif state.missed_at is None:
@@ -197,7 +199,9 @@ class Organisations:
         if state is None:
             return
         is_doubtful = self._situation.picture.is_wary(org) or state.missed_at is not None
-        if failing:
+        if state.sync_at is None:
+            pass  # another read was asked for while this one was under way, which began too early for it
+        elif failing:
             state.sync_at = now + _TRY_AGAIN
         elif is_doubtful:
             state.sync_at = now + CONFIRM_AFTER
