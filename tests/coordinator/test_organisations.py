@@ -14,6 +14,7 @@ from agbot.settings.model import AgbotSettings, ExchangeSettings
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import AGBOT, NMP, ORG, Hub, codes
+from tests.support.patience import until
 from tests.support.spoiling import Spoiling
 from tests.support.virtual_time import in_virtual_time
 
@@ -254,8 +255,7 @@ async def test_what_asks_for_another_read_while_an_organisation_is_read_gets_it(
     organisations, picture = hub.coordinator._organisations, hub.coordinator._situation.picture  # noqa: SLF001 - as at a resync
     organisations.read_all_again()
     before = len(hub.reads)
-    while not any(read.what is What.ORG for read, _why in hub.reads[before:]):
-        await asyncio.sleep(0.1)
+    await until("the read has begun", lambda: any(read.what is What.ORG for read, _why in hub.reads[before:]))
     await asyncio.sleep(1)  # it takes another four seconds
     again_at = hub.coordinator._situation.now().seen  # noqa: SLF001 - the time of the second resync
     organisations.read_all_again()

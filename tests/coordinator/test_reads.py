@@ -11,10 +11,13 @@ import pytest
 
 from agbot.coordinator.permission import Granted
 from agbot.exchange.errors import Unreachable
+from agbot.fleet import plan
 from agbot.fleet.absence import CONFIRM_AFTER
+from agbot.fleet.changes import Read, What
 from agbot.fleet.picture import Picture
+from agbot.fleet.reads import Why
 from agbot.rules.facts import Member, Sight
-from agbot.rules.ids import NodeId
+from agbot.rules.ids import NodeId, node_id
 from agbot.rules.lease import State
 from agbot.rules.records import Hold
 from agbot.settings.model import AgbotSettings, ExchangeSettings
@@ -414,3 +417,19 @@ async def test_a_read_of_a_whole_organisation_that_fails_once_is_tried_again_at_
 
     assert {each.org: each.groups for each in hub.coordinator.overview().orgs}[ORG] == 1
     assert hub.events("org.failed") == []
+
+
+@pytest.mark.parametrize("what", [What.NODE, What.STATUSES])
+@in_virtual_time
+async def test_each_wanted_read_that_an_outage_prevents_is_a_failure(what: What) -> None:
+    hub = Hub()
+    nodes = [f"n{number}" for number in range(20)]
+    hub.group("g1", *nodes)
+    await hub.start()
+    hub.exchange.faults.add(Fault(kind=FaultKind.DROP, path=f"/orgs/{ORG}/nodes.*", caller=f"IBM/{AGBOT}"))
+    reads = [Read(what=what, id=node_id(ORG, node)) for node in nodes]
+
+    failures = await hub.coordinator._reader.refresh(plan.at_once(reads, Why.GRANT))  # noqa: SLF001 - the part itself
+
+    assert set(reads) <= failures.keys()
+    await hub.stop()

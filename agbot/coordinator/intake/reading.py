@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
@@ -142,7 +142,7 @@ class Reader:
         Many nodes of one organisation are read in bulk.
         """
         failures: Failures = {}
-        unreachable: set[OrgId] = set()
+        unreachable: dict[OrgId, Unreachable] = {}
         by_org: defaultdict[OrgId, list[Wanted]] = defaultdict(list)
         for each in self.due(wanted):
             by_org[each.read.org].append(each)
@@ -153,19 +153,26 @@ class Reader:
         waiting = iter(jobs)
 
         async def work() -> None:
-            for each, nodes_only in waiting:
-                try:
-                    async with self._slots:
-                        if each.read.org not in unreachable:
-                            await self._fetch(each, nodes_only=nodes_only)
-                except ExchangeError as error:
-                    failures[each.read] = error
-                    if isinstance(error, Unreachable):
-                        unreachable.add(each.read.org)
+            for job in waiting:
+                org = job.wanted.read.org
+                async with self._slots:
+                    error = unreachable.get(org) or await self._failure_of(job)
+                if error is not None:
+                    # also of what was skipped or was to come in bulk: without it, it counts as read
+                    failures.update(dict.fromkeys((job.wanted.read, *job.instead_of), error))
+                if isinstance(error, Unreachable):
+                    unreachable[org] = error
 
         # no more than can run, so that a question's read never waits behind all of these
         await asyncio.gather(*(work() for _ in range(min(self._max_open, len(jobs)))))
         return failures
+
+    async def _failure_of(self, job: _Job) -> ExchangeError | None:
+        try:
+            await self._fetch(job.wanted, nodes_only=job.nodes_only)
+        except ExchangeError as error:
+            return error
+        return None
 
     def _recently_invalid(self, reads: Iterable[Read]) -> Failures:
         """Return the reads that have just failed for their subject alone: they would fail again."""
@@ -225,17 +232,23 @@ class Reader:
             picture.learn_org(read.org, groups, nodes, begun=begun, now=now)
 
 
-def _in_bulk(org: OrgId, wanted: Sequence[Wanted]) -> list[tuple[Wanted, bool]]:
-    """Replace many reads of an organisation's nodes and groups by one of the organisation.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    wanted: Wanted
+    nodes_only: bool = False
+    """Whether the list of groups is left out of a read of an organisation."""
+    instead_of: Sequence[Read] = ()
 
-    The second value is whether its list of groups is left out, because only nodes are due.
-    """
+
+def _in_bulk(org: OrgId, wanted: Sequence[Wanted]) -> list[_Job]:
+    """Replace many reads of an organisation's nodes and groups by one of the organisation."""
     parts = [each for each in wanted if each.read.what in _PARTS_OF_ORG]
     if len(parts) < _BULK_FROM:
-        return [(each, False) for each in wanted]
+        return [_Job(each) for each in wanted]
     whole = replace(parts[0], read=Read(what=What.ORG, id=org))
     nodes_only = all(each.read.what is What.NODE for each in parts)
-    return [(whole, nodes_only), *((each, False) for each in wanted if each.read.what not in _PARTS_OF_ORG)]
+    bulk = _Job(whole, nodes_only, [each.read for each in parts])
+    return [bulk, *(_Job(each) for each in wanted if each.read.what not in _PARTS_OF_ORG)]
 
 
 def _failures(reads: Sequence[Read], outcomes: Sequence[object]) -> Failures:
