@@ -8,6 +8,9 @@ from datetime import timedelta
 from agbot.cli import screen
 from agbot.coordinator.contract import Done, NotDone
 from agbot.coordinator.permission import Granted
+from agbot.fleet import plan
+from agbot.fleet.changes import Read, What
+from agbot.fleet.reads import Why
 from agbot.rules.ids import PolicyId, group_id, node_id, policy_id
 from agbot.rules.lease import Lease
 from agbot.rules.limits import Limits
@@ -373,3 +376,29 @@ async def test_of_two_renewals_from_the_same_sight_of_a_lease_the_second_is_lost
     assert outcomes == [True, False]
     assert len(hub.events("lease.renewed")) == 1
     await hub.stop()
+
+
+@in_virtual_time
+async def test_what_a_cycle_has_told_while_a_review_went_on_beside_it_is_not_told_again() -> None:
+    hub = await started()
+    hub.report("n1", "ha node waiting")
+    assert isinstance(await hub.ask("n1", "g1"), Granted)
+    hub.report("n1", "initiated")
+    await hub.live("n1", "n2", "n3", seconds=30)
+    await hub._cancel()  # noqa: SLF001 - the test plays the cycles
+    hub.report("n1", "successful")
+    parts = hub.coordinator
+    await parts._intake.feed.again()  # noqa: SLF001 - as above
+    node = node_id(ORG, "n1")
+    await parts._reader.refresh(plan.at_once([Read(what=What.STATUSES, id=node)], Why.REPORT))  # noqa: SLF001 - as above
+    reviewing = parts._reviewing  # noqa: SLF001 - the part itself
+    reviewing._done_beside.append("released o1/g9")  # noqa: SLF001 - an earlier review's phrase
+
+    review = asyncio.create_task(reviewing.review_reported([node]))
+    await asyncio.sleep(0.1)  # the store takes longer
+    first = reviewing.take_done_beside()
+    await review
+    second = reviewing.take_done_beside()
+
+    assert first == ["released o1/g9"]
+    assert [each.partition(" (")[0] for each in second] == ["released o1/g1"]

@@ -92,7 +92,8 @@ class Reviewing:
             return  # the cycle waits for both
         held = dict.fromkeys(group for node in nodes if (group := self._held_by(node)) is not None)
         with suppress(StoreUnavailableError):  # the ledger keeps it, and the cycle reports it
-            self._done_beside += await self.review_each(held)
+            done = await self.review_each(held)
+            self._done_beside += done  # not of an await: the cycle may have taken the list meanwhile
 
     def take_done_beside(self) -> list[str]:
         """Return what was done beside the cycle since the last call, one phrase each."""
