@@ -157,9 +157,8 @@ class Coordinator(Showing, Actions):
         Raises:
             StoreUnavailableError: it is not known whether it was recorded.
         """
-        if not self._situation.ledger.is_trusted:
-            raise StoreUnavailableError(self._situation.ledger.distrust)
         await self._situation.move_along()
+        self._require_the_store()
         lease = self._situation.ledger.lease(ask.group)
         if not lease.is_held_for(ask.claim):
             return Ended(released=False)

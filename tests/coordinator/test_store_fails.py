@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from agbot.coordinator.contract import Done
 from agbot.coordinator.permission import Granted
-from agbot.rules.ids import node_id, policy_id
+from agbot.rules.ids import group_id, node_id, policy_id
 from agbot.rules.lease import Claim, Kind
+from agbot.rules.records import Hold
 from agbot.sim.agbot_rows import ServiceRow
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
@@ -213,4 +217,25 @@ async def test_a_member_that_asks_while_nothing_can_be_written_has_not_never_ask
     await hub.live("n1", "n2", seconds=60)
 
     assert hub.coordinator.overview().never_asked_named == (node_id(ORG, "n2"),)
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_an_order_to_end_what_a_lost_answer_hides_is_not_answered_with_nothing_to_end() -> None:
+    store = FaultyStore()
+    hub = Hub(store=store)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(15)
+    store.fail_next(Failure.AFTER_COMMIT)
+    with pytest.raises(StoreUnavailableError):
+        await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="the trade fair"))
+
+    with pytest.raises(StoreUnavailableError, match="has not been read since it failed"):
+        await hub.coordinator.resume(ORG, subject=None, reason="over", who="eva")
+    with pytest.raises(StoreUnavailableError, match="has not been read since it failed"):
+        await hub.coordinator.release(group_id(ORG, "g1"), token=None, reason="stuck", who="eva")
+
+    await asyncio.sleep(15)
+    assert isinstance(await hub.coordinator.resume(ORG, subject=None, reason="over", who="eva"), Done)
     await hub.stop()

@@ -6,6 +6,7 @@ If the store fails, it is not known whether the action has happened (`StoreUnava
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from agbot.coordinator.contract import Done, LeaseView, NotDone
 from agbot.coordinator.intake.reading import Reader
@@ -24,6 +25,7 @@ from agbot.rules.reasons import Cause
 from agbot.rules.records import Allowance, Approval, Brake, Hold
 from agbot.rules.rest import is_under_way, rest_after
 from agbot.rules.words import clock
+from agbot.store.contract import StoreUnavailableError
 from agbot.store.records import key_of
 from agbot.transitions import braking, ends, operators
 from agbot.transitions.change import NO_CHANGE, Change
@@ -47,6 +49,7 @@ class Actions:
     async def release(self, group: GroupId, *, token: int | None, reason: str, who: str) -> Done | NotDone:
         """Free a lease, whatever its holder does; with a token, only that grant."""
         await self._situation.move_along()
+        self._require_the_store()
         lease = self._situation.ledger.lease(group)
         tenure = lease.tenure
         if tenure is None:
@@ -78,11 +81,22 @@ class Actions:
         text = f"{words.scope(hold.scope)} is on hold{until}{effect}"
         return self._done(f"{text}{f'. This replaces the hold: {_in_words(before)}' if before else ''}")
 
+    def _require_the_store(self) -> None:
+        """Require that memory is what the store has: only then it shows that there is nothing.
+
+        Raises:
+            StoreUnavailableError: a write whose answer was lost may have made what is to be ended.
+        """
+        ledger = self._situation.ledger
+        if not ledger.is_trusted:
+            raise StoreUnavailableError(ledger.distrust)
+
     def _unknown(self, noun: Noun, name: str) -> str:
         return naming.unknown(noun, name, self._situation)
 
     def _nothing_done(self, noun: Noun, name: str, why: str, more: str = "") -> NotDone:
         """State that a name is not known (exit code 8), or that there is nothing to end (7)."""
+        self._require_the_store()
         unknown = self._unknown(noun, name)
         return NotDone(text=f"{unknown or why}; nothing was changed{more}", not_found=bool(unknown))
 
@@ -139,7 +153,7 @@ class Actions:
 
     async def withdraw_allowance(self, node: NodeId, *, reason: str, who: str) -> Done | NotDone:
         """Take the allowance of a node back."""
-        nothing = self._nothing_done(Noun.NODE, node, f"{node} has no allowance")
+        nothing = partial(self._nothing_done, Noun.NODE, node, f"{node} has no allowance")
         done = await self._withdraw(lambda: self._situation.ledger.allowances.get(node), reason, who)
         return self._withdrawn(done, f"the allowance of {node} is withdrawn", nothing)
 
@@ -151,7 +165,7 @@ class Actions:
         given = {each.scope for each in known.values() if (each.kind, each.subject) == (kind, subject)}
         where = f"; it is approved in {', '.join(map(words.scope, sorted(given)))}" if given else ""
         why = f"the {kind} upgrade {subject} is not approved in {words.scope(scope)}{where}"
-        nothing = self._nothing_done(Noun.SCOPE, scope, why)
+        nothing = partial(self._nothing_done, Noun.SCOPE, scope, why)
         done = await self._withdraw(lambda: known.get((scope, kind, subject)), reason, who)
         return self._withdrawn(done, f"the approval of {subject} in {words.scope(scope)} is withdrawn", nothing)
 
@@ -170,15 +184,18 @@ class Actions:
         await self._situation.commit_due(due)
         return found[0] if found else None
 
-    def _withdrawn(self, order: Allowance | Approval | None, text: str, nothing: NotDone) -> Done | NotDone:
+    def _withdrawn(
+        self, order: Allowance | Approval | None, text: str, nothing: Callable[[], NotDone]
+    ) -> Done | NotDone:
         if order is None:
-            return nothing
+            return nothing()
         return self._done(f"{text}; it was given by {order.by} at {clock(order.since)}: {order.why}")
 
     async def _why_not(self, subject: PolicyId, *kinds: Kind) -> NotDone | None:
         return await naming.why_not(subject, kinds, self._situation, self._reader)
 
     async def _settle_store(self, reason: str, who: str) -> Done | NotDone:
+        self._require_the_store()
         generation = self._situation.ledger.generation
         if not generation.doubt:
             return NotDone(text="the lease store is not in doubt; nothing was changed")
