@@ -29,6 +29,7 @@ from agbot.store.contract import (
     Lost,
     Pace,
     Store,
+    Stored,
     StoreUnavailableError,
     Writes,
     at_once,
@@ -47,6 +48,8 @@ class Ledger(Contents):
         self._locks: WeakValueDictionary[GroupId, asyncio.Lock] = WeakValueDictionary()
         """The lock of each group whose lease is being swapped."""
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._ended = 0
+        """How many writes have ended, in whatever way."""
         self.barrier = Barrier()
         self.is_trusted = False
         self.was_read = False
@@ -65,9 +68,17 @@ class Ledger(Contents):
         """
         self.is_trusted = False
         with self._doubting():
-            self._take(await self._store.load())
+            self._take(await self._read())
         self.is_trusted = self.was_read = True
         self.failure = None
+
+    async def _read(self) -> Stored:
+        while True:
+            ended = self._ended
+            stored = await self._store.load()
+            # a write that ended meanwhile may be missing in it, also one whose answer was lost
+            if self._ended == ended:
+                return stored
 
     @property
     def distrust(self) -> str:
@@ -175,7 +186,7 @@ class Ledger(Contents):
         done: Callable[[_Result], None] | None = None,
     ) -> _Result:
         """Complete a write, and call `done` with its result, even if its caller is cancelled."""
-        task = asyncio.ensure_future(write)
+        task = asyncio.ensure_future(self._counted(write))
         self._under_way.add(task)
         if is_grant:
             self.barrier.passing(task)
@@ -183,6 +194,12 @@ class Ledger(Contents):
         if done is not None:  # before the shield's own callback: before the caller goes on
             task.add_done_callback(partial(_report, done))
         return await asyncio.shield(task)
+
+    async def _counted(self, write: Coroutine[Any, Any, _Result]) -> _Result:
+        try:
+            return await write
+        finally:
+            self._ended += 1
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)

@@ -13,9 +13,9 @@ from agbot.rules.facts import Ask
 from agbot.rules.ids import GroupId, NodeId, PolicyId
 from agbot.rules.lease import Claim, Kind, Lease, grant, suspect
 from agbot.rules.reasons import Cause
-from agbot.rules.records import Turn, Waiter
+from agbot.rules.records import Hold, Turn, Waiter
 from agbot.rules.seen_time import Now, SeenTime
-from agbot.store.contract import Lost, StoreUnavailableError, Writes
+from agbot.store.contract import Lost, Stored, StoreUnavailableError, Writes
 from tests.support.clocks import NOON
 from tests.support.faulty_store import Failure, FaultyStore
 
@@ -112,3 +112,39 @@ async def test_a_swap_that_begins_while_dates_are_moved_waits_for_the_new_dates(
     await asyncio.gather(moving, releasing)
 
     assert ledger.lease(GROUP) == suspect(held.moved(hour))
+
+
+class _Crossing(FaultyStore):
+    """Answers a read with what it had at the beginning, although a write has gone through meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_read, self.goes_on = asyncio.Event(), asyncio.Event()
+        self.goes_on.set()
+
+    async def load(self) -> Stored:
+        stored = await super().load()
+        self.has_read.set()
+        await self.goes_on.wait()
+        return stored
+
+
+@pytest.mark.parametrize("failure", [None, Failure.AFTER_COMMIT])
+async def test_what_is_written_while_the_store_is_read_stays_in_memory(failure: Failure | None) -> None:
+    store = _Crossing()
+    await store.open()
+    ledger = Ledger(store)
+    await ledger.load()
+    store.has_read.clear()
+    store.goes_on.clear()
+    loading = asyncio.create_task(ledger.load())
+    await store.has_read.wait()
+    if failure is not None:
+        store.fail_next(failure)
+    hold = Hold(scope="o1", since=NOON, by="eva", why="the trade fair")
+    await asyncio.gather(ledger.write(Writes(put=[hold])), return_exceptions=True)
+
+    store.goes_on.set()
+    await loading
+
+    assert ledger.holds == {"o1": hold}
