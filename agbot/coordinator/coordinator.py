@@ -199,7 +199,6 @@ class Coordinator(Showing, Actions):
 
         The interval is from one beginning to the next, so a long cycle is followed at once.
         """
-        self._wake.clear()
         self._is_idle = not self.is_busy
         interval = self._settings.poll_seconds if self._is_idle else self._settings.busy_poll_seconds
         seconds = max(interval - (self._clock.monotonic_seconds() - self._cycle_began_at), _SHORTEST_PAUSE_SECONDS)
@@ -209,6 +208,7 @@ class Coordinator(Showing, Actions):
             await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._is_idle = False
+            self._wake.clear()  # not earlier: an order in the middle of a cycle came too late for it
             sleeping.cancel()
             waking.cancel()
 

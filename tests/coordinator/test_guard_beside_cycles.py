@@ -1,0 +1,84 @@
+"""What the guard is told and when, also if its database loses an answer or an order comes in the middle of a cycle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from agbot.agreementbot.client import Listed, Listing
+from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError
+from agbot.rules.facts import Row
+from agbot.rules.records import Hold
+from tests.support.hub import ORG, Hub
+from tests.support.virtual_time import in_virtual_time
+
+
+class Gatehouse:
+    """The guard's tables in memory; a write takes a while, and its answer can be lost."""
+
+    def __init__(self) -> None:
+        self.gates: dict[tuple[str, str, str, str], Gate] = {}
+        self.decided: list[Decided] = []
+        self.write_seconds = 0.0
+        self.is_writing = asyncio.Event()
+        self.loses_answers = False
+
+    async def list_rows(self) -> Listing:
+        return Listed(rows=(), url="")
+
+    async def has_news(self) -> bool:
+        return False
+
+    async def undelivered(self) -> Sequence[Decided]:
+        return list(self.decided)
+
+    async def delivered(self, decided: Sequence[Decided]) -> None:
+        self.decided = [each for each in self.decided if each not in decided]
+
+    async def write(
+        self,
+        judged_seconds: float | None,
+        put: Sequence[Gate],
+        drop: Sequence[Gate],
+        *,
+        resets: bool,
+    ) -> None:
+        self.is_writing.set()
+        await asyncio.sleep(self.write_seconds)
+        if resets:
+            self.gates.clear()
+        for gate in drop:
+            self.gates.pop(gate.key, None)
+        self.gates.update({gate.key: gate for gate in put})
+        if self.loses_answers:
+            raise GuardUnavailableError("the answer was lost")
+
+    async def delete(self, row: Row) -> bool:
+        return False
+
+
+async def guarded(gatehouse: Gatehouse) -> Hub:
+    hub = Hub(guard=lambda _store: gatehouse)
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+    await asyncio.sleep(15)
+    return hub
+
+
+def held(gatehouse: Gatehouse) -> bool:
+    return any(gate.scope == ORG for gate in gatehouse.gates.values())
+
+
+@in_virtual_time
+async def test_a_hold_that_is_ordered_while_a_cycle_ends_reaches_the_guard_at_once() -> None:
+    gatehouse = Gatehouse()
+    hub = await guarded(gatehouse)
+    gatehouse.write_seconds = 0.5
+    gatehouse.is_writing.clear()
+    await gatehouse.is_writing.wait()
+
+    await hub.coordinator.hold(Hold(scope=ORG, since=hub.clock.now(), by="eva", why="the trade fair"))
+    await asyncio.sleep(2)
+
+    assert held(gatehouse)
+    await hub.stop()
