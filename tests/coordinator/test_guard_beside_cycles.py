@@ -82,3 +82,22 @@ async def test_a_hold_that_is_ordered_while_a_cycle_ends_reaches_the_guard_at_on
 
     assert held(gatehouse)
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_gate_whose_end_may_have_been_written_is_written_again() -> None:
+    gatehouse = Gatehouse()
+    hub = await guarded(gatehouse)
+    hold = Hold(scope=ORG, since=hub.clock.now(), by="eva", why="the trade fair")
+    await hub.coordinator.hold(hold)
+    await asyncio.sleep(2)
+    gatehouse.loses_answers = True
+    await hub.coordinator.resume(ORG, subject=None, reason="over", who="eva")
+    await asyncio.sleep(2)
+    gatehouse.loses_answers = False
+
+    await hub.coordinator.hold(hold)
+    await asyncio.sleep(30)
+
+    assert held(gatehouse)
+    await hub.stop()

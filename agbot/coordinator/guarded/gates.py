@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from agbot.coordinator.guarded.port import Gate, Guard, Verdict
+from agbot.coordinator.guarded.port import Gate, Guard, GuardUnavailableError, Verdict
 from agbot.coordinator.permission import Answer, Granted, Refused
 from agbot.coordinator.situation import Situation
 from agbot.rules import beside, holds, ids, maintenance, soaking
@@ -116,7 +116,13 @@ class Gates:
         # with a doubt nothing is known to be over
         drop = [gate for gate in unwanted if is_sure or gate.verdict is Verdict.PASS]
         resets = is_sure and not self._is_complete
-        await self._guard.write(_RELIED_ON.total_seconds() if is_sure else None, put, drop, resets=resets)
+        try:
+            await self._guard.write(_RELIED_ON.total_seconds() if is_sure else None, put, drop, resets=resets)
+        except GuardUnavailableError:
+            # a gate may be gone that is wanted again by the next cycle, so all are written anew
+            self._written.clear()
+            self._is_complete = False
+            raise
         now = self._seconds
         self._written.update({gate.key: _Written(gate, now + gate.known_seconds) for gate in put})
         for gate in drop:
