@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from agbot.agreementbot.client import Listed, Listing
-from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError
+from agbot.coordinator.guarded.port import Decided, Gate, GuardUnavailableError, Outcome
 from agbot.rules.facts import Row
+from agbot.rules.ids import NodeId, PolicyId, group_id, policy_id
+from agbot.rules.lease import Claim, Kind
 from agbot.rules.records import Hold
-from tests.support.hub import ORG, Hub
+from tests.support.hub import NMP, ORG, Hub
 from tests.support.virtual_time import in_virtual_time
 
 
@@ -101,3 +103,36 @@ async def test_a_gate_whose_end_may_have_been_written_is_written_again() -> None
 
     assert held(gatehouse)
     await hub.stop()
+
+
+@in_virtual_time
+async def test_a_decision_about_a_name_that_is_none_stops_neither_the_cycles_nor_the_others() -> None:
+    gatehouse = Gatehouse()
+    hub = await guarded(gatehouse)
+    odd = _refused(Claim(holder=NodeId("o1/n1"), kind=Kind.SERVICE, subject=PolicyId("")))
+    good = _refused(Claim(holder=NodeId("o1/n2"), kind=Kind.AGENT, subject=policy_id(ORG, NMP)))
+    gatehouse.decided = [odd, good]
+
+    await asyncio.sleep(30)
+
+    assert gatehouse.decided == [odd]
+    assert len(hub.events("lease.granted")) == 1
+    assert any("(questions of the guard of o1/n1)" in each for each in hub.coordinator.overview().not_ready)
+    gatehouse.decided = []
+    await asyncio.sleep(30)
+    assert len(hub.events("part.recovered")) == 1
+    await hub.stop()
+
+
+def _refused(claim: Claim) -> Decided:
+    return Decided(
+        group=group_id(ORG, "g1"),
+        claim=claim,
+        outcome=Outcome.REFUSED,
+        token=0,
+        code="judged",
+        reason="only the coordinator grants",
+        age_seconds=1.0,
+        waits_seconds=1.0,
+        tries=1,
+    )

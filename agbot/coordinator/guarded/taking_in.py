@@ -42,6 +42,7 @@ _LOOKED_EVERY = timedelta(minutes=1)
 """How often all leases are looked through, of which there are many thousands."""
 _LATELY = timedelta(seconds=90)
 """An agent asks every 60 s, and the agbot tries again every 10 s."""
+_QUESTIONS = "questions of the guard"
 _AT_ONCE = 8
 """Questions of the guard that are answered at the same time."""
 
@@ -172,6 +173,7 @@ class TakingIn:
         finally:
             await self._guard.delivered(done)
         self._situation.troubles.keep("guard", {each.group for each in decided})
+        self._situation.troubles.keep(_QUESTIONS, {GroupId(each.claim.holder) for each in decided})
         waiting = self._situation.ledger.waiter
         self._reported = {ask: code for ask, code in self._reported.items() if waiting(ask) is not None}
         self._tried = {ask: at for ask, at in self._tried.items() if waiting(ask) is not None}
@@ -197,8 +199,10 @@ class TakingIn:
         """Journal what else was decided, and ask for it again; add to `done` what was."""
         for first in range(0, len(others), _AT_ONCE):
             several = others[first : first + _AT_ONCE]
-            await asyncio.gather(*map(self._other, several))
-            done += several
+            ended = await asyncio.gather(*(self._other(each, done) for each in several), return_exceptions=True)
+            for failed in ended:  # after all of them have ended: none goes on beside the cycle
+                if isinstance(failed, BaseException):
+                    raise failed
 
     async def _ask_again(self) -> None:
         """Ask for members that wait and could go now, so that the lease is theirs at the next try.
@@ -212,7 +216,7 @@ class TakingIn:
             for waiter in sorted(mine, key=lambda each: each.since):
                 case = situation.case(waiter.ask, now=now)
                 if not case.group.doubts and isinstance(decide(case), Grant):
-                    with suppress(ExchangeError):
+                    with situation.troubles.guard(_QUESTIONS, waiter.ask.node), suppress(ExchangeError):
                         await self._answer(waiter.ask)
                     break
 
@@ -220,13 +224,16 @@ class TakingIn:
         tried_at = self._tried.get(ask)
         return tried_at is not None and now.seen - tried_at <= _LATELY
 
-    async def _other(self, decided: Decided) -> None:
+    async def _other(self, decided: Decided, done: list[Decided]) -> None:
         ask = self._untaken.ask_of(decided)
         self._tried[ask] = self._situation.now().seen - timedelta(seconds=decided.age_seconds)
-        await self._journal(decided, ask)
-        with suppress(ExchangeError):
-            if isinstance(await self._answer(ask), Granted):
-                self._forget(ask)
+        # the text of a row of the agbot can be anything, and must not stop the cycles
+        with self._situation.troubles.guard(_QUESTIONS, ask.node):
+            await self._journal(decided, ask)
+            with suppress(ExchangeError):
+                if isinstance(await self._answer(ask), Granted):
+                    self._forget(ask)
+            done.append(decided)
 
     async def _journal(self, decided: Decided, ask: Ask) -> None:
         situation, claim = self._situation, ask.claim
