@@ -119,7 +119,7 @@ class Gates:
         try:
             await self._guard.write(_RELIED_ON.total_seconds() if is_sure else None, put, drop, resets=resets)
         except GuardUnavailableError:
-            # a gate may be gone that is wanted again by the next cycle, so all are written anew
+            # a gate may be gone that is wanted again by the next cycle, so all are written again
             self._written.clear()
             self._is_complete = False
             raise
