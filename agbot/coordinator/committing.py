@@ -111,7 +111,7 @@ class Committing:
             put=[replace(each, since=each.since + step) for each in stamped],
             entries=[Entry.of(ClockStepped(seconds=round(step.total_seconds(), 3)), now.wall)],
         )
-        self.dates.unmoved -= step
+        self.dates.unmoved -= step  # before the write, during which another call must not move them too
         try:
             await ledger.move(step, self._with_clock(writes))
         except StoreUnavailableError:

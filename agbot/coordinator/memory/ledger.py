@@ -171,7 +171,7 @@ class Ledger(Contents):
 
     async def settle(self) -> None:
         """Wait for the writes under way, at shutdown."""
-        while self._under_way:
+        while self._under_way:  # one of them may begin another
             await asyncio.wait(self._under_way)
 
     async def _stop(self, write: Coroutine[Any, Any, _Result]) -> _Result:
@@ -250,7 +250,8 @@ class Ledger(Contents):
 
     async def _move(self, step: timedelta, writes: Writes) -> None:
         async with AsyncExitStack() as swaps:
-            # a swap that begins now waits for the new dates
+            # A swap that begins now waits for the new dates. In order, as in `_renew`: two that
+            # take several locks must not wait for each other.
             for group in sorted({*self.leases, *self._locks}):
                 await swaps.enter_async_context(self._lock(group))
             await self._write(replace(writes, moved=[lease.moved(step) for lease in self.leases.values()]))

@@ -46,7 +46,7 @@ class StoreChange:
             return [f"found another lease store: {generation.doubt}"]
         if failing or now.seen < self._reads_from:
             return []
-        if not self._is_reading:
+        if not self._is_reading:  # once, since each request for it begins all over
             self._is_reading = True
             self._organisations.read_all_again()
             return []
