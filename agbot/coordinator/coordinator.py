@@ -16,6 +16,7 @@ from agbot.coordinator.guarded.taking_in import Untaken
 from agbot.coordinator.intake.intake import Intake
 from agbot.coordinator.operators.actions import Actions
 from agbot.coordinator.operators.explaining import explain
+from agbot.coordinator.operators.failed import Failures
 from agbot.coordinator.operators.showing import Showing
 from agbot.coordinator.operators.views import view_overview, why_not_ready
 from agbot.coordinator.permission import Answer, Confirm, Ended, Refused
@@ -78,7 +79,7 @@ class Coordinator(Showing, Actions):
         self._store = dependencies.store
         self._situation = situation = create_situation(dependencies, settings, limits_of)
         self._reader = reader = create_reader(dependencies, settings, situation)
-        self._looks = SingleFlight()
+        self._looks, self._failures = SingleFlight(), Failures(situation)
         self._reviewing, brakes = Reviewing(situation), Brakes(situation)
         self._organisations = organisations = create_organisations(dependencies, settings, situation, reader)
         self._intake = Intake(situation, dependencies.exchange, reader, organisations, self._reviewing.review_reported)
@@ -257,6 +258,7 @@ class Coordinator(Showing, Actions):
         orgs = {org: state.failing for org, state in self._organisations.states.items()}
         silent = self._unasked.contacts.silent()
         seen = view_overview(self._situation, silent, orgs, self._failing(), self._intake.failing)
+        seen = self._failures.shown(seen)
         seen = self._shadow.shown(seen) if self._shadow is not None else seen
         seen = replace(seen, unmatched_scopes=self._unmatched.sentences, settings_refused=self.settings_refused)
         if self._guarded is not None:

@@ -7,13 +7,21 @@ which it failed stays as it is: its agent does not begin the same revision again
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
 
+from agbot.coordinator.contract import FailedView, Overview
+from agbot.coordinator.operators.views import NAMED
 from agbot.coordinator.situation import Situation
 from agbot.rules.facts import Member, Policy, Sight
 from agbot.rules.ids import NodeId, PolicyId
 from agbot.rules.lease import Kind
 from agbot.rules.statuses import Phase, Status
 from agbot.rules.words import clock
+
+_MANY: Final = 500
+_SHOWN_AGAIN_SECONDS: Final = 5.0
+"""How old the list may be where there are many: to look for 20,000 delays questions by 0.15 s."""
 
 
 def _of_member(member: Member, situation: Situation) -> Iterator[tuple[PolicyId, Status]]:
@@ -34,7 +42,34 @@ def in_words(member: Member, situation: Situation) -> str:
     )
 
 
-def members(situation: Situation) -> dict[PolicyId, list[NodeId]]:
+class Failures:
+    """Keeps for some seconds which members have failed: every view and each probe needs it.
+
+    A release that fails everywhere has failed on one member of each group.
+    """
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self._looked_seconds = float("-inf")
+        self._members: list[NodeId] = []
+        self._by_policy: list[FailedView] = []
+
+    def shown(self, seen: Overview) -> Overview:
+        """Add them to an overview."""
+        situation, now = self._situation, self._situation.clock.monotonic_seconds()
+        is_old = now - self._looked_seconds > _SHOWN_AGAIN_SECONDS
+        if is_old or len(situation.picture.with_failures()) < _MANY:
+            found = _members(situation)
+            self._members = sorted({node for nodes in found.values() for node in nodes})
+            self._by_policy = [
+                FailedView(subject=policy, members=len(nodes), named=nodes[:NAMED]) for policy, nodes in found.items()
+            ]
+            self._looked_seconds = now
+        named, by_policy = self._members[:NAMED], self._by_policy
+        return replace(seen, failed=len(self._members), failed_named=named, failed_by_policy=by_policy)
+
+
+def _members(situation: Situation) -> dict[PolicyId, list[NodeId]]:
     """Return the members whose upgrade has failed, which no brake stops and which do not ask."""
     found: dict[PolicyId, list[NodeId]] = {}
     for node in sorted(situation.picture.with_failures()):

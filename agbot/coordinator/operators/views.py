@@ -10,7 +10,6 @@ import msgspec
 
 from agbot.coordinator.contract import (
     BrakeView,
-    FailedView,
     GroupView,
     LeaseView,
     MemberView,
@@ -18,7 +17,6 @@ from agbot.coordinator.contract import (
     Overview,
     WaitView,
 )
-from agbot.coordinator.operators import failed
 from agbot.coordinator.situation import Situation
 from agbot.coordinator.unasked import listed
 from agbot.coordinator.unasked.contacts import Silent
@@ -35,7 +33,7 @@ from agbot.rules.rest import rest_after
 from agbot.rules.seen_time import Now, SeenTime
 
 _FAILURES_SHOWN = 5
-_NAMED = 20
+NAMED = 20
 """At most so many members are named; there may be thousands."""
 
 
@@ -105,14 +103,13 @@ def view_group(group: GroupId, situation: Situation) -> GroupView:
 def view_overview(
     situation: Situation, silent: Silent, orgs: Mapping[OrgId, str], failing: Sequence[str], exchange_failing: str
 ) -> Overview:
-    """Summarise everything but the last cycle.
+    """Summarise everything but the last cycle, and what has failed on members.
 
     `orgs` has the error of each organisation's last read, empty if it succeeded, and `failing` what
     else fails.
     """
     ledger, doubts, view_age = situation.ledger, situation.doubts(), situation.view_age()
-    tally, failures = ledger.tally, failed.members(situation)
-    failed_members = sorted({node for nodes in failures.values() for node in nodes})
+    tally = ledger.tally
     return Overview(
         sentence="no cycle has run yet",
         cycle_at=None,
@@ -131,19 +128,14 @@ def view_overview(
         brakes=tally.brakes,
         holds=len(ledger.holds),
         never_asked=len(silent.never_asked),
-        never_asked_named=silent.never_asked[:_NAMED],
+        never_asked_named=silent.never_asked[:NAMED],
         asked_since=ledger.generation.replaced_at,
         bypassing=len(silent.bypassing),
-        bypassing_named=silent.bypassing[:_NAMED],
-        failed=len(failed_members),
-        failed_named=failed_members[:_NAMED],
-        failed_by_policy=[
-            FailedView(subject=policy, members=len(nodes), named=nodes[:_NAMED]) for policy, nodes in failures.items()
-        ],
+        bypassing_named=silent.bypassing[:NAMED],
         agbot=situation.rows.source.value,
         agbot_failing=situation.rows.failing,
         stuck=situation.rows.count_stuck(),
-        stuck_in=situation.rows.groups_stuck()[:_NAMED],
+        stuck_in=situation.rows.groups_stuck()[:NAMED],
     )
 
 

@@ -177,6 +177,36 @@ async def test_what_needs_a_person_looks_at_no_approval_of_another_upgrade_for_e
     assert times < 4.0, f"with 200 approvals it takes {times:.1f} times as long"
 
 
+async def test_a_release_that_failed_in_every_group_is_looked_for_again_only_after_some_seconds() -> None:
+    """Each probe of the daemon has it, and no question is answered meanwhile."""
+    operations = await coordinator_of(5_000, ())
+    situation, clock = operations._situation, operations._situation.clock  # noqa: SLF001 - as above
+    assert isinstance(clock, HandClock)
+
+    def fails(numbers: range) -> None:
+        begun = situation.picture.begin()
+        for number in numbers:
+            statuses = {policy_id(ORG, "p"): status("download failed")}
+            situation.picture.learn_statuses(node_id(ORG, f"n{number}-a"), statuses, begun=begun, now=situation.now())
+
+    def failed() -> int:
+        return operations.overview().failed
+
+    fails(range(100))
+    assert failed() == 100
+    fails(range(100, 4_000))
+    clock.advance(6.0)
+    began = time.process_time()
+    assert failed() == 4_000
+    first_seconds = time.process_time() - began
+    fails(range(4_000, 5_000))
+    began = time.process_time()
+    assert [failed() for _ in range(10)] == [4_000] * 10
+    assert (time.process_time() - began) / 10 < first_seconds / 5
+    clock.advance(6.0)
+    assert failed() == 5_000
+
+
 async def once(http: aiohttp.ClientSession, address: str, status: int = 200) -> float:
     """Return the time of processor of one page, which is not in memory yet."""
     began = time.process_time()
