@@ -78,8 +78,11 @@ def cut_off(wire: asyncio.Transport) -> None:
 
     Without a length, and in HTTP/1.0 without chunks, an answer ends with its connection.
     """
-    wire.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    wire.abort()
+    tcp = tcp_of(wire)
+    found = tcp.get_extra_info("socket")
+    if found is not None:  # over TLS the connection may be lost already
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    tcp.abort()
 
 
 class _Lingering(asyncio.Protocol):

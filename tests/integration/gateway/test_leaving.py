@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from agbot.listening.connection import Connection
+from agbot.listening.lingering import cut_off, tcp_of
 from agbot.settings.model import AgbotSettings
 from tests.integration.gateway.scripted import (
     LOOPBACK,
@@ -147,6 +148,27 @@ async def test_whoever_does_not_take_half_an_answer_is_hung_up_on(gives_way: boo
             (connection,) = (one for one in connections._all() if isinstance(one, Connection))  # noqa: SLF001 - see above
             await until(lambda: connection.is_idle)
             connections.give_up(1)
+        await until(lambda: running.listener.open_connections == 0)
+    assert not failures
+
+
+async def test_an_answer_is_cut_off_also_at_the_moment_in_which_its_connection_is_lost() -> None:
+    """Over TLS, the protocol of the connection hears of that one step of the event loop later."""
+    loop, failures, done = asyncio.get_running_loop(), list[object](), asyncio.Event()
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    async with gateway(settings_of(tls=True)) as running, dialled(running.port, tls=True) as (reader, writer):
+        writer.write(request("POST", N1, "o1/n1:n1tok"))
+        assert (await read_reply(reader)).status == 201
+        connections = running.listener._connections  # noqa: SLF001 - the client cannot choose that moment
+        assert connections is not None
+        (connection,) = connections._all()  # noqa: SLF001 - see above
+        assert isinstance(connection, Connection)
+        wire = connection.transport
+        assert wire is not None
+        tcp_of(wire).abort()
+        loop.call_soon(cut_off, wire)
+        loop.call_soon(done.set)
+        await done.wait()
         await until(lambda: running.listener.open_connections == 0)
     assert not failures
 
