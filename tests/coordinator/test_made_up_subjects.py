@@ -10,6 +10,7 @@ import pytest
 from agbot.coordinator.permission import Granted
 from agbot.rules.ids import group_id
 from agbot.rules.lease import Kind
+from agbot.rules.limits import Limits
 from agbot.sim.exchange import seed
 from agbot.sim.faults import Fault, FaultKind
 from tests.support.hub import NMP, ORG, Hub, codes
@@ -136,4 +137,18 @@ async def test_who_waits_goes_on_waiting_while_its_policy_cannot_be_read() -> No
 
     (waiter,) = hub.coordinator._situation.ledger.waiters[group_id(ORG, "g1")].values()  # noqa: SLF001 - the truth
     assert waiter.since == since
+    await hub.stop()
+
+
+@in_virtual_time
+async def test_the_rollouts_of_made_up_policies_are_forgotten() -> None:
+    hub = Hub(limits=Limits(approval=True))
+    hub.group("g1", "n1", "n2")
+    await hub.start()
+
+    for number in range(300):
+        assert codes(await hub.ask("n2", "g1", f"odd{number}"))
+        await asyncio.sleep(0.5)
+
+    assert len(hub.coordinator._situation.report._rollouts) < 100  # noqa: SLF001 - what takes the memory
     await hub.stop()

@@ -31,6 +31,8 @@ from agbot.transitions.braking import Upgraded
 _NONE: Mapping[Any, Any] = MappingProxyType({})
 _RESTS_CHANGE = timedelta(seconds=1)
 """How long a result is reused: a rest ends with time, without a change of the ledger."""
+_MOST_ROLLOUTS = 64
+"""From this number of kept results on, those that are too old to be reused are forgotten."""
 _NOT_COUNTED = Traffic()
 
 
@@ -192,6 +194,9 @@ class TrafficReport:
         if known is not None and known[:2] == (revision, org_revision) and now.seen - known[2] <= _RESTS_CHANGE:
             return known[3]
         derived = self._derived(org, subject, revision, now)
+        if len(self._rollouts) >= _MOST_ROLLOUTS:  # a node may ask about any number of invented policies
+            kept = self._rollouts.items()
+            self._rollouts = {key: each for key, each in kept if now.seen - each[2] <= _RESTS_CHANGE}
         self._rollouts[org, subject] = (revision, org_revision, now.seen, derived)
         return derived
 
